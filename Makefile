@@ -1,0 +1,58 @@
+# The only entry point: `make help` lists the targets.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+PRESET ?= auto
+SEEDS  ?=
+JOBS   ?= 0
+DATA   ?=
+ROOT   ?=
+OUT    ?=
+SWEEP  ?= table1
+
+BIN := .venv/bin
+# The GPU build of FAISS where an NVIDIA driver is present, the CPU build elsewhere, never both.
+FAISS := $(shell [ -e /proc/driver/nvidia/version ] && echo gpu || echo cpu)
+TABLE1 = $(BIN)/ganstoch table1 --sweep $(SWEEP) --preset $(PRESET) --jobs $(JOBS) \
+	$(if $(SEEDS),--seeds $(SEEDS)) $(if $(DATA),--data $(DATA)) $(if $(ROOT),--root $(ROOT)) \
+	$(if $(OUT),--out $(OUT))
+
+.PHONY: help install table1 test lint type format doctor clean
+
+help:  ## List the targets
+	@awk -F ':.*## ' '/^[a-zA-Z0-9_-]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: .venv/.stamp  ## Build .venv once; the other targets do it by themselves
+
+.venv/.stamp: pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[$(FAISS)]'
+	@touch $@
+
+.venv/.stamp-dev: .venv/.stamp
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[$(FAISS),test,dev]'
+	@touch $@
+
+table1: .venv/.stamp  ## Train and print Table 1 (PRESET=mini|small|paper DATA= ROOT= SEEDS=0,1,2 JOBS= OUT= SWEEP=)
+	@$(TABLE1)
+
+test: .venv/.stamp-dev  ## Run the tests on the CPU, offline
+	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+lint: .venv/.stamp-dev  ## Check style
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: .venv/.stamp-dev  ## Mend style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+type: .venv/.stamp-dev  ## Check types
+	$(BIN)/mypy
+
+doctor: .venv/.stamp  ## Say what is here and what is missing
+	@$(BIN)/ganstoch doctor
+
+clean:  ## Remove the environment and caches, keep results
+	rm -rf .venv .pytest_cache .ruff_cache .mypy_cache *.egg-info

@@ -1,0 +1,193 @@
+"""Measures overfitting and mode drop of the averaged generator every so many iterations.
+
+It draws from its own stream of chance and touches no weight: training goes the same way with
+evaluation at any interval, or with none.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pytorch_lightning import Callback, LightningModule, Trainer
+from torch import Tensor
+
+from ganstoch.callbacks.journal import write
+from ganstoch.data.datamodule import ImageData
+from ganstoch.errors import UserError
+from ganstoch.metrics import TwoWays, make_extractor, overfitting_mode_drop
+from ganstoch.metrics.features import Extractor, FeatureSpace
+from ganstoch.records import Measurement
+from ganstoch.training.game import Game
+
+__all__ = ["Evaluation", "Outcome"]
+
+_log = logging.getLogger("ganstoch")
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The last measurement, with what a picture of it needs.
+
+    Attributes:
+        iteration: D+G iterations done when it was taken.
+        generated: images of all evaluation latents, float32 in [-1, 1], shape (n, C, H, W), CPU.
+        pairs: for each feature's name the queries and their neighbours, both ways.
+    """
+
+    iteration: int
+    generated: Tensor
+    pairs: dict[str, TwoWays]
+
+
+class Evaluation(Callback):
+    """1-NN distances both ways, pixel by pixel and in a feature space [1, Sec. 4].
+
+    Args:
+        every: iterations between measurements by pixel; the last iteration is always measured.
+        queries: images whose nearest neighbour is looked up, 200 in the paper, or "all".
+        semantic: feature space beside the pixels, or None.
+        semantic_every: iterations between measurements in that space, a multiple of ``every``;
+            None measures it at the end only.
+        weights: file of the feature network's weights; None looks where they are usually kept.
+            Where there are none, one line says so and the pixels go on.
+
+    Raises:
+        UserError: for an interval below 1 or no multiple, or fewer than 1 query.
+    """
+
+    def __init__(
+        self,
+        *,
+        every: int = 1000,
+        queries: int | Literal["all"] = 200,
+        semantic: Literal["inception", "efficientnet_lite0"] | None = "inception",
+        semantic_every: int | None = None,
+        weights: Path | None = None,
+    ) -> None:
+        if every < 1:
+            raise UserError(f"evaluation.every must be 1 or more, got {every}")
+        if semantic_every is not None and (semantic_every < 1 or semantic_every % every):
+            raise UserError(
+                f"evaluation.semantic_every must be a multiple of evaluation.every ({every}), "
+                f"got {semantic_every}"
+            )
+        if queries != "all" and queries < 1:
+            raise UserError(f"evaluation.queries must be 1 or more, or 'all', got {queries}")
+        self.every = every
+        self.queries = None if queries == "all" else queries
+        self.semantic: FeatureSpace | None = semantic
+        self.semantic_every = semantic_every
+        self.weights = weights
+        self.history: list[Measurement] = []
+        self.baseline: dict[str, float] = {}
+        self.latest: Outcome | None = None
+        self._extractors: dict[str, Extractor] = {}
+        self._real: dict[str, Tensor] = {}
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Finds the feature networks and measures held-out real images in the generator's place."""
+        data = _data(trainer)
+        self._extractors = {"pixel": make_extractor("pixel")}
+        if self.semantic is not None:
+            try:
+                extractor = make_extractor(
+                    self.semantic, weights=self.weights, device=pl_module.device
+                )
+                self._extractors[self.semantic] = extractor
+            except UserError as error:
+                _log.warning("%s; measuring pixels only", error)
+        self._real = {}
+        if data.held_out is not None and not self.baseline:
+            ways = self._measure(data, data.held_out, list(self._extractors))
+            self.baseline = _named(ways)
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Measures where it is due."""
+        iteration = trainer.global_step
+        if iteration % self.every == 0:
+            semantic = self.semantic_every is not None and iteration % self.semantic_every == 0
+            self._evaluate(trainer, pl_module, semantic=semantic)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Measures the end in every feature space, unless that has just been done."""
+        if not (
+            self.latest is not None
+            and self.latest.iteration == trainer.global_step
+            and len(self.latest.pairs) == len(self._extractors)
+        ):
+            self._evaluate(trainer, pl_module, semantic=True)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The measurements so far, so that a resumed run has its whole history."""
+        history = [
+            {"iteration": m.iteration, "images_seen": m.images_seen, "metrics": dict(m.metrics)}
+            for m in self.history
+        ]
+        return {"history": history, "baseline": dict(self.baseline)}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Takes up the history of the run that is resumed."""
+        self.history = [Measurement(**entry) for entry in state_dict["history"]]
+        self.baseline = dict(state_dict["baseline"])
+
+    def _evaluate(self, trainer: Trainer, game: LightningModule, *, semantic: bool) -> None:
+        assert isinstance(game, Game)
+        assert game.latents is not None
+        data, iteration = _data(trainer), trainer.global_step
+        names = list(self._extractors) if semantic else ["pixel"]
+        generated = game.sample(game.latents.evaluation())
+        if not generated.isfinite().all():
+            raise UserError(
+                f"the generator's images are not finite at iteration {iteration}: training has "
+                "diverged; lower model.optimizer.lr"
+            )
+        pairs = self._measure(data, generated, names)
+        measurement = Measurement(
+            iteration=iteration,
+            images_seen=iteration * data.batch_size,
+            metrics=_named(pairs),
+        )
+        if self.history and self.history[-1].iteration == iteration:
+            self.history.pop()  # measured by pixel a moment ago
+        self.history.append(measurement)
+        self.latest = Outcome(iteration=iteration, generated=generated, pairs=pairs)
+        write(trainer, measurement.metrics)
+
+    def _measure(self, data: ImageData, images: Tensor, names: list[str]) -> dict[str, TwoWays]:
+        """Both directions in each named space, keyed by the extractor's name."""
+        found = {}
+        for name in names:
+            extractor = self._extractors[name]
+            if name not in self._real:
+                self._real[name] = extractor(data.subset.pixels)
+            features = extractor(images)
+            found[extractor.name] = overfitting_mode_drop(
+                self._real[name],
+                features,
+                norm=extractor.norm,
+                queries=self.queries,
+                seed=0,
+                scale=extractor.scale(features.shape[1]),
+            )
+        return found
+
+
+def _named(pairs: dict[str, TwoWays]) -> dict[str, float]:
+    """``overfitting/pixel_l1/mean`` and its like."""
+    return {
+        f"{direction}/{name}/{statistic}": getattr(getattr(ways, direction).tail, statistic)
+        for name, ways in pairs.items()
+        for direction in ("overfitting", "mode_drop")
+        for statistic in ("mean", "worst10", "worst5")
+    }
+
+
+def _data(trainer: Trainer) -> ImageData:
+    data = trainer.datamodule  # type: ignore[attr-defined]
+    assert isinstance(data, ImageData)
+    return data

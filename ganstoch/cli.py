@@ -1,0 +1,161 @@
+"""The command line: `ganstoch COMMAND ...`. Each command imports what it needs, and no more."""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from ganstoch import __version__
+from ganstoch.errors import UserError
+
+__all__ = ["main"]
+
+EPILOG = """examples:
+  ganstoch table1 --preset mini                 the paper's Table 1 on handwritten digits
+  ganstoch fit --config mini --config m800      one row of it
+  ganstoch fit --config cifar10 --config m50    one row at the paper's scale
+  ganstoch prepare cifar10 --root data          fetch and check a data set
+  ganstoch doctor                               what is here, and what is missing
+
+`ganstoch COMMAND --help` says more."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command.
+
+    Returns:
+        0 on success, 1 if a run of several failed, 2 for a mistake that the user can mend, 130 if
+        interrupted.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    logging.basicConfig(format="%(message)s", stream=sys.stderr)
+    logging.getLogger("ganstoch").setLevel(logging.INFO)
+    try:
+        return _dispatch(words)
+    except UserError as error:
+        print(f"ganstoch: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EDQUOT):
+            raise
+        place = f": {error.filename}" if error.filename else ""
+        print(f"ganstoch: {error.strerror}{place}; choose another --out", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("ganstoch: interrupted; the same command goes on where it stopped", file=sys.stderr)
+        return 130
+
+
+def _dispatch(words: list[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="ganstoch",
+        description="Overfitting and mode drop in GAN training, every source of chance in hand.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"ganstoch {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    # LightningCLI reads the words behind `fit` itself.
+    commands.add_parser("fit", add_help=False, help="train one row: data, game, metrics, record")
+    _table1_arguments(commands.add_parser("table1", help="train every row of Table 1, print it"))
+    _prepare_arguments(commands.add_parser("prepare", help="fetch, convert and check a data set"))
+    _doctor_arguments(commands.add_parser("doctor", help="what is here, and what is missing"))
+    if words[:1] == ["fit"]:
+        from ganstoch.experiments.run import fit
+
+        fit(words[1:])
+        return 0
+    chosen = parser.parse_args(words)
+    run: Callable[[argparse.Namespace], int] = chosen.run
+    return run(chosen)
+
+
+def _table1_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Trains every row of a sweep file, skips those that are finished, resumes those that were "
+        "interrupted, and writes the table and its figures to OUT."
+    )
+    parser.add_argument(
+        "--preset",
+        default="auto",
+        choices=["auto", "mini", "small", "paper"],
+        help="auto: paper where a CUDA device is visible, otherwise mini",
+    )
+    parser.add_argument(
+        "--data", help="data sets, comma-separated; the preset's own if unset", metavar="D"
+    )
+    parser.add_argument("--root", type=Path, help="folder of the data set's files")
+    parser.add_argument(
+        "--seeds", default=None, help="comma-separated, e.g. 0,1,2; the sweep's if unset"
+    )
+    parser.add_argument("--jobs", type=int, default=0, help="runs at once; 0 chooses")
+    parser.add_argument("--out", type=Path, default=None, help="results/SWEEP-PRESET if unset")
+    parser.add_argument(
+        "--sweep", default="table1", help="table1, table1_matched, noise, bank, or a sweep file"
+    )
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="a setting for every row, as for ganstoch fit, e.g. trainer.max_steps=20",
+    )
+    parser.add_argument(
+        "--report", action="store_true", help="train nothing: rebuild table and figures from OUT"
+    )
+
+    def run(chosen: argparse.Namespace) -> int:
+        from ganstoch.experiments.table1 import Request, table1
+
+        return table1(
+            Request(
+                preset=chosen.preset,
+                data=chosen.data.split(",") if chosen.data else None,
+                root=chosen.root,
+                seeds=chosen.seeds,
+                jobs=chosen.jobs,
+                out=chosen.out,
+                sweep=chosen.sweep,
+                settings=tuple(chosen.set),
+                report_only=chosen.report,
+            )
+        )
+
+    parser.set_defaults(run=run)
+
+
+def _prepare_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.description = "Fetches or converts a data set, checks it and writes its manifest."
+    parser.add_argument("name", help="a data set, or inception for the feature network's weights")
+    parser.add_argument("--root", type=Path, default=Path("data"), help="folder of its files")
+    parser.add_argument("--n", type=int, default=12_800, help="size of the subset")
+    parser.add_argument("--subset_seed", type=int, default=0, help="which subset")
+
+    def run(chosen: argparse.Namespace) -> int:
+        from ganstoch.experiments.prepare import prepare
+
+        prepare(chosen.name, root=chosen.root, n=chosen.n, subset_seed=chosen.subset_seed)
+        return 0
+
+    parser.set_defaults(run=run)
+
+
+def _doctor_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.description = "Says what is here and what each missing thing costs."
+    parser.add_argument("--preset", choices=["mini", "small", "paper"], default="mini")
+    parser.add_argument("--root", type=Path, default=Path("data"), help="folder of the data sets")
+
+    def run(chosen: argparse.Namespace) -> int:
+        from ganstoch.experiments.doctor import doctor
+
+        return doctor(preset=chosen.preset, root=chosen.root)
+
+    parser.set_defaults(run=run)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

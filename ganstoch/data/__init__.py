@@ -1,0 +1,62 @@
+"""Images to train on: sources, the fixed subset chosen from one, and the draws from the subset."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ganstoch.data.cifar10 import CIFAR10
+from ganstoch.data.digits import Digits
+from ganstoch.data.fashion_mnist import FashionMNIST
+from ganstoch.data.ffhq import FFHQ
+from ganstoch.data.folder import Folder
+from ganstoch.data.manifest import Manifest, verify
+from ganstoch.data.sampling import Sampling, draw_ids
+from ganstoch.data.source import ArrayImages, ImageSet, Source
+from ganstoch.data.subset import Subset, choose, leftover
+from ganstoch.data.svhn import SVHN
+from ganstoch.errors import UserError
+
+if TYPE_CHECKING:
+    from ganstoch.data.datamodule import ImageData
+
+__all__ = [
+    "CIFAR10",
+    "FFHQ",
+    "SVHN",
+    "ArrayImages",
+    "Digits",
+    "FashionMNIST",
+    "Folder",
+    "ImageData",
+    "ImageSet",
+    "Manifest",
+    "Sampling",
+    "Source",
+    "Subset",
+    "choose",
+    "draw_ids",
+    "find_source",
+    "leftover",
+    "verify",
+]
+
+
+def find_source(name: str) -> type[Source]:
+    """The source of that name, e.g. ``cifar10``.
+
+    Raises:
+        UserError: if there is none.
+    """
+    known = {source.name: source for source in Source.__subclasses__()}
+    if name not in known:
+        raise UserError(f"no data set {name!r}; there are {', '.join(sorted(known))}")
+    return known[name]
+
+
+def __getattr__(name: str) -> Any:
+    """Imports Lightning only for those who ask for `ImageData`: it takes seconds."""
+    if name == "ImageData":
+        from ganstoch.data.datamodule import ImageData
+
+        return ImageData
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

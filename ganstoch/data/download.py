@@ -1,0 +1,46 @@
+"""Downloads that are either complete and of the right checksum, or not there."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from http.client import HTTPException
+from pathlib import Path
+
+from ganstoch.errors import UserError
+
+__all__ = ["fetch", "has_md5"]
+
+
+def has_md5(path: Path, md5: str) -> bool:
+    """Whether the file is there and has the given MD5 checksum, hexadecimal."""
+    from torchvision.datasets.utils import check_integrity
+
+    return bool(check_integrity(str(path), md5))
+
+
+def fetch(path: Path, *, url: str, md5: str) -> None:
+    """Downloads a file with torchvision, unless it is there already and sound.
+
+    Args:
+        path: where to put it; its folder is made.
+        url: where it comes from.
+        md5: its checksum as published, hexadecimal.
+
+    Raises:
+        UserError: if there is no way to it, or what came has another checksum.
+    """
+    if has_md5(path, md5):
+        return
+    from torchvision.datasets.utils import download_url
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Torchvision writes under the final name; beside it first, so that Ctrl-C leaves nothing.
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".download-") as folder:
+            download_url(url, folder, filename=path.name, md5=md5)
+            os.replace(Path(folder) / path.name, path)
+    except (OSError, HTTPException, RuntimeError) as error:  # RuntimeError: another checksum
+        raise UserError(
+            f"cannot download {url} ({error}); try again, or download it by hand to {path}"
+        ) from error

@@ -1,0 +1,92 @@
+"""Which images of the subset an iteration sees: a function of seed and iteration, with no state."""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from ganstoch.errors import UserError
+from ganstoch.randomness import generator, with_replacement, without_replacement
+
+__all__ = ["BatchSize", "Sampling", "draw_ids", "resolve_batch_size", "resolve_sampling"]
+
+Sampling = Literal["with_replacement", "permutation", "exactly_once"]
+"""How a batch is drawn.
+
+* ``with_replacement``: every image independently, as in the paper.
+* ``permutation``: shuffled epochs. Where m does not divide n a batch takes the end of one epoch and
+  the start of the next, and may hold an image twice.
+* ``exactly_once``: every image in every iteration, in order; needs m = n. No chance at all.
+"""
+
+BatchSize = int | str
+"""m: a number, or a share of the subset such as ``n`` or ``n/4``."""
+
+
+def resolve_batch_size(m: BatchSize, *, n: int) -> int:
+    """The batch size in images.
+
+    Args:
+        m: a number, or a share such as ``n/4``, rounded down but at least 1.
+        n: size of the subset.
+
+    Raises:
+        UserError: if it is neither, or not in 1 .. n.
+    """
+    share = re.fullmatch(r"n(?:/([1-9]\d*))?", m.replace(" ", "")) if isinstance(m, str) else None
+    if share is not None:
+        return max(1, n // int(share[1] or 1))
+    try:
+        size = int(m)
+    except ValueError:
+        size = 0
+    if not 1 <= size <= n:
+        raise UserError(f"data.m is {m!r}; give a number from 1 to n = {n}, or a share such as n/4")
+    return size
+
+
+def resolve_sampling(sampling: Sampling | None, *, m: int, n: int) -> Sampling:
+    """The rule to draw by.
+
+    Args:
+        sampling: the rule asked for; None for the paper's, which becomes ``exactly_once`` at m = n,
+            where a bootstrap would bring back the chance that the full batch takes away.
+        m: batch size.
+        n: size of the subset.
+
+    Raises:
+        UserError: if ``exactly_once`` is asked for and m is not n.
+    """
+    if sampling is None:
+        return "exactly_once" if m == n else "with_replacement"
+    if sampling == "exactly_once" and m != n:
+        raise UserError(f"data.sampling exactly_once needs m = n, not m = {m}; set --data.m n")
+    return sampling
+
+
+def draw_ids(rule: Sampling, *, count: int, m: int, seed: int, iteration: int) -> Tensor:
+    """The images of one iteration, for all ranks together.
+
+    Args:
+        rule: how to draw.
+        count: images to draw from, n.
+        m: images to draw.
+        seed: the run's seed.
+        iteration: the iteration, from 0.
+
+    Returns:
+        Positions in the subset, int64, shape (m,).
+    """
+    if rule == "with_replacement":
+        return with_replacement(count, m, generator(seed, "data", iteration))
+    if rule == "exactly_once":
+        assert m == count, (m, count)
+        return torch.arange(count)
+    first, last = iteration * m, iteration * m + m  # in the endless sequence of epochs
+    epochs = range(first // count, (last - 1) // count + 1)
+    drawn = [without_replacement(count, count, generator(seed, "data", epoch)) for epoch in epochs]
+    skipped = first - epochs.start * count
+    return torch.cat(drawn)[skipped : skipped + m]

@@ -1,0 +1,162 @@
+"""What a source of images is: a name, a place on disk, and images that are decoded when asked for.
+
+To add a data set, subclass `Source` in a file of its own and import it in `data/__init__.py`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from ganstoch.errors import UserError
+from ganstoch.types import Split
+
+__all__ = ["SIDE", "ArrayImages", "ImageSet", "Source", "require_folder"]
+
+SIDE = 32
+"""Height and width of every image, in pixels."""
+
+
+class ImageSet(ABC):
+    """A sequence of 32x32 RGB images in a fixed order.
+
+    Attributes:
+        labels: class of each image, int64, shape (len(self),); None where there are none.
+        classes: names of the classes, in the order of the labels.
+    """
+
+    labels: Tensor | None = None
+    classes: tuple[str, ...] = ()
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Number of images."""
+
+    @abstractmethod
+    def read(self, ids: Tensor) -> Tensor:
+        """The images at the given positions.
+
+        Args:
+            ids: int64, shape (N,), each in ``range(len(self))``; repeats allowed.
+
+        Returns:
+            uint8, shape (N, 3, 32, 32), range [0, 255].
+
+        Raises:
+            UserError: if an image among them cannot be read.
+        """
+
+    @abstractmethod
+    def names(self, ids: Tensor) -> tuple[str, ...]:
+        """What a person calls the images: a file's path below the root, or e.g. ``train/123``."""
+
+
+class ArrayImages(ImageSet):
+    """Images that are in memory already."""
+
+    def __init__(
+        self,
+        pixels: Tensor,
+        *,
+        split: Split,
+        labels: Tensor | None = None,
+        classes: tuple[str, ...] = (),
+        names: Sequence[str] | None = None,
+    ) -> None:
+        """Wraps a tensor, without copying it.
+
+        Args:
+            pixels: uint8, shape (N, 3, 32, 32), range [0, 255].
+            split: prefix of the images' names where they have none of their own.
+            labels: int64, shape (N,).
+            classes: names of the classes.
+            names: the images' own names, N of them.
+        """
+        assert pixels.dtype == torch.uint8, pixels.dtype
+        assert pixels.shape[1:] == (3, SIDE, SIDE), pixels.shape
+        assert labels is None or labels.shape == (len(pixels),), labels.shape
+        assert names is None or len(names) == len(pixels), len(names)
+        self.pixels = pixels
+        self.split = split
+        self.labels = labels
+        self.classes = classes
+        self._names = names
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def read(self, ids: Tensor) -> Tensor:
+        """The images at the given positions, as a contiguous copy; see `ImageSet.read`."""
+        return self.pixels[ids].contiguous()
+
+    def names(self, ids: Tensor) -> tuple[str, ...]:
+        """The images' own names, or e.g. ``train/123``."""
+        if self._names is not None:
+            return tuple(self._names[i] for i in ids.tolist())
+        return tuple(f"{self.split}/{i}" for i in ids.tolist())
+
+
+class Source(ABC):
+    """Where images come from. Its class name selects it on the command line.
+
+    Attributes:
+        name: short name in records, file names and ``ganstoch prepare NAME``.
+        summary: what it is, in one line.
+        in_package: whether it comes with a dependency, so that it reads nothing below the root.
+    """
+
+    name: ClassVar[str]
+    summary: ClassVar[str]
+    in_package: ClassVar[bool] = False
+
+    @property
+    def label(self) -> str:
+        """The name, with whatever setting changes the pixels: different pixels, different label."""
+        return self.name
+
+    @abstractmethod
+    def open(self, root: Path, split: Split) -> ImageSet | None:
+        """The images of one split.
+
+        Args:
+            root: the folder that the data lie in; ignored by a source that comes in the package.
+            split: ``train``, which every source has, or ``held_out``.
+
+        Returns:
+            The images, or None if the source holds none out: then whatever images the chosen subset
+            left over stand in for them.
+
+        Raises:
+            UserError: if the data are missing or damaged; the message says what mends it.
+        """
+
+    def prepare(self, root: Path) -> None:
+        """Downloads or converts whatever `open` needs, and checks it; safe to call again.
+
+        Args:
+            root: the folder to put it in, or where the user has put it.
+
+        Raises:
+            UserError: if that cannot be done; the message says what mends it.
+        """
+        self.open(root, "train")
+
+
+def require_folder(root: Path, *, holds: str) -> None:
+    """Checks that the root is there.
+
+    Args:
+        root: the folder.
+        holds: what it must hold, for the message.
+
+    Raises:
+        UserError: if it is missing or no folder.
+    """
+    if not root.is_dir():
+        found = "is a file, not a folder" if root.exists() else "does not exist"
+        raise UserError(f"{root} {found}; --data.root must point to {holds}")

@@ -1,0 +1,70 @@
+"""Packaged configs (presets, data sets, rows) and sweeps, by their short names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+
+from ganstoch.errors import UserError
+
+__all__ = ["FALLBACK", "PRESETS", "config_path", "packaged_names", "sweep_path", "with_paths"]
+
+PRESETS = ("mini", "small", "paper")
+FALLBACK = "paper"
+"""The config that all others are laid over."""
+
+
+def _packaged(kind: str) -> dict[str, Path]:
+    folder = Path(str(files("ganstoch"))) / kind
+    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+
+
+def packaged_names() -> list[str]:
+    """Short names of the packaged configs, in alphabetical order."""
+    return list(_packaged("configs"))
+
+
+def config_path(name: str) -> Path:
+    """The config behind a short name, or the file itself.
+
+    Raises:
+        UserError: if there is neither.
+    """
+    return _find("configs", "config", name)
+
+
+def sweep_path(name: str) -> Path:
+    """The sweep behind a short name, or the file itself.
+
+    Raises:
+        UserError: if there is neither.
+    """
+    return _find("sweeps", "sweep", name)
+
+
+def _find(kind: str, word: str, name: str) -> Path:
+    known = _packaged(kind)
+    if name in known:
+        return known[name]
+    path = Path(name).expanduser()
+    if path.is_file():
+        return path
+    raise UserError(f"no {word} {name!r}: neither a file nor one of {', '.join(known)}")
+
+
+def with_paths(arguments: Sequence[str]) -> list[str]:
+    """Command-line arguments with every ``--config NAME`` made a path."""
+    result: list[str] = []
+    words = iter(arguments)
+    for word in words:
+        if word == "--config":
+            name = next(words, None)
+            if name is None:
+                raise UserError("--config wants a name or a file, for instance --config mini")
+            result.append(f"--config={config_path(name)}")
+        elif word.startswith("--config="):
+            result.append(f"--config={config_path(word.removeprefix('--config='))}")
+        else:
+            result.append(word)
+    return result

@@ -1,0 +1,107 @@
+"""From a sweep to the runs it still needs: every row understood before the first one starts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ganstoch.data.sampling import resolve_batch_size
+from ganstoch.errors import UserError
+from ganstoch.experiments.command import Resolved, resolve_all, source_class
+from ganstoch.experiments.runner import Job
+from ganstoch.experiments.sweep import Sweep
+from ganstoch.records import read_record
+
+if TYPE_CHECKING:
+    from ganstoch.experiments.table1 import Request
+
+__all__ = ["plan"]
+
+
+def plan(sweep: Sweep, request: Request, *, out: Path) -> tuple[list[Job], list[Path], list[str]]:
+    """Sorts a sweep's runs into those to be made, those finished and those that cannot be made.
+
+    Returns:
+        The jobs, the folders of finished runs, and a line for each run whose data are missing.
+
+    Raises:
+        UserError: for a setting that no run would accept.
+    """
+    extra = [f"--{setting}" for setting in request.settings]
+    if request.root is not None:
+        extra.append(f"--data.root={request.root}")
+    if any("=" not in setting for setting in request.settings):
+        raise UserError("--set wants KEY=VALUE, for instance --set trainer.max_steps=20")
+    lines = [
+        [*sweep.arguments(point), f"--wandb.group={sweep.name}-{sweep.preset}", *extra]
+        for point in sweep.points()
+    ]
+    lines, resolved = _with_twins(lines, resolve_all(lines), out=out)
+    usable: dict[str, str | None] = {}
+    jobs: list[Job] = []
+    finished: list[Path] = []
+    failed: list[str] = []
+    for arguments, run in zip(lines, resolved, strict=True):
+        folder = out / "runs" / run.name
+        label = _label(run)
+        source = _source(run)
+        if source not in usable:
+            usable[source] = _trouble(run)
+        if _is_finished(folder, run):
+            finished.append(folder)
+        elif (trouble := usable[source]) is not None:
+            failed.append(f"{label}: {trouble}")
+        else:
+            twin = run.config["iterations_of"]
+            after = Path(twin) if twin else None
+            jobs.append(Job(label, arguments, folder, work=_work(run.config), after=after))
+    return jobs, finished, failed
+
+
+def _source(run: Resolved) -> str:
+    return str(run.config["data"]["source"]["class_path"])
+
+
+def _trouble(run: Resolved) -> str | None:
+    """Why a run's data cannot be used, or None."""
+    data = run.config["data"]
+    kind = source_class(run.config)
+    try:
+        images = kind(**data["source"].get("init_args", {})).open(Path(data["root"]), "train")
+    except UserError as error:
+        return str(error)
+    if images is not None and len(images) < data["n"]:
+        return f"{kind.name} has {len(images):,} images, n is {data['n']:,}; lower data.n"
+    return None
+
+
+def _is_finished(folder: Path, run: Resolved) -> bool:
+    record = folder / "record.json"
+    return record.exists() and read_record(record).config_hash == run.config_hash
+
+
+def _work(config: dict[str, Any]) -> float:
+    """Rough cost: an iteration costs its images, and about as much again as 8 images."""
+    m = resolve_batch_size(config["data"]["m"], n=config["data"]["n"])
+    return float(config["trainer"]["max_steps"] * (m + 8))
+
+
+def _with_twins(
+    lines: list[list[str]], resolved: list[Resolved], *, out: Path
+) -> tuple[list[list[str]], list[Resolved]]:
+    """Lets a noisy row take over the iterations of its noise-free twin, where that may stop early.
+
+    The paper trains both for the same number of iterations.
+    """
+    by_label = {_label(run): run for run in resolved}
+    lines = list(lines)
+    for position, run in enumerate(resolved):
+        noise = run.config["model"]["latents"]["noise"]
+        twin = by_label.get(_label(run).replace(f"-noise{noise:g}", ""))
+        if noise and twin and run.config["stop_rule"]["stop"]:
+            lines[position] = [*lines[position], f"--iterations_of={out / 'runs' / twin.name}"]
+    return lines, resolve_all(lines)
+
+
+def _label(run: Resolved) -> str:
+    return run.name.rpartition("-")[0]

@@ -1,0 +1,144 @@
+"""The latents: a fixed bank z_1..z_k, how a batch is drawn from it, and the noise upon it.
+
+[1] Yazici et al. 2020, Sec. 3 and 4: k = n vectors from N(0, I), drawn once and fixed; a batch is
+drawn from them without replacement; in the noisy rows each drawn vector gets e ~ N(0, variance I)
+in training, never in evaluation. z_i is not tied to x_i: the discriminator sees two unpaired sets.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ganstoch import randomness
+from ganstoch.errors import UserError
+
+__all__ = ["LatentSettings", "Latents"]
+
+
+@dataclass(frozen=True)
+class LatentSettings:
+    """What is asked of the latents.
+
+    Attributes:
+        bank: how many fixed latents there are: "n" (as many as images), a multiple such as "2n",
+            a number, or "fresh" for new ones at every iteration.
+        noise: variance of the normal noise added in training; 0 in the paper's noise-free rows,
+            0.5 in its noisy ones.
+    """
+
+    bank: int | str = "n"
+    noise: float = 0.0
+
+
+class Latents:
+    """The latents of one run, a function of the seed.
+
+    The bank is a plain attribute and no buffer: it is redrawn from the seed rather than stored in
+    every checkpoint, and must not be broadcast between ranks.
+
+    Args:
+        settings: size of the bank and variance of the noise.
+        dim: length of a latent.
+        n: images in the subset.
+        seed: the run's seed.
+
+    Raises:
+        UserError: for a bank that cannot be read, or a noise below 0.
+    """
+
+    def __init__(self, settings: LatentSettings, *, dim: int, n: int, seed: int) -> None:
+        if not (settings.noise >= 0.0 and math.isfinite(settings.noise)):
+            raise UserError(
+                f"model.latents.noise is a variance, 0 or more, got {settings.noise}; "
+                "the paper's noisy rows have 0.5"
+            )
+        self.noise = settings.noise
+        self.dim = dim
+        self.seed = seed
+        self.count = _bank_size(settings.bank, n)
+        self.fixed = (
+            None
+            if self.count is None
+            else randomness.normal((self.count, dim), randomness.generator(seed, "latent_bank"))
+        )
+        self._n = n
+        self._on_device: Tensor | None = None
+
+    def draw(
+        self, iteration: int, size: int, *, device: torch.device, rank: int = 0, world: int = 1
+    ) -> Tensor:
+        """This rank's share of the latents of one iteration, shape (about size / world, dim).
+
+        All ranks make the same draw of ``size`` latents and take every ``world``-th of it, so
+        that together they train on what a single device would.
+
+        Args:
+            iteration: the iteration that draws.
+            size: the logical batch size m.
+            device: where the latents are wanted.
+            rank: which share.
+            world: number of shares.
+
+        Raises:
+            UserError: if ``size`` exceeds a fixed bank.
+        """
+        if self.fixed is None:
+            rng = randomness.generator(self.seed, "latent", iteration)
+            z = randomness.normal((size, self.dim), rng)[rank::world].to(device)
+        else:
+            z = self._bank(device)[self.draw_ids(iteration, size)[rank::world].to(device)]
+        if self.noise:
+            rng = randomness.generator(self.seed, "noise", iteration)
+            noise = randomness.normal((size, self.dim), rng)[rank::world].to(device)
+            z = z.add(noise, alpha=math.sqrt(self.noise))
+        return z
+
+    def draw_ids(self, iteration: int, size: int) -> Tensor:
+        """Positions in the bank of one iteration's latents, int64, shape (size,), all different."""
+        assert self.count is not None
+        if size > self.count:
+            raise UserError(
+                f"a batch of {size} latents cannot be drawn without replacement from a bank of "
+                f"{self.count}; lower data.m or raise model.latents.bank"
+            )
+        if size == self.count:  # every latent once: an order would be one more source of chance
+            return torch.arange(size)
+        rng = randomness.generator(self.seed, "latent", iteration)
+        return randomness.without_replacement(self.count, size, rng)
+
+    def evaluation(self) -> Tensor:
+        """The latents whose images are measured, never noisy; CPU, shape (n, dim).
+
+        The first n of the bank, so that banks of different size are measured by sets of one size;
+        all of a bank that is smaller; without a bank n of their own, the same in every evaluation.
+        """
+        if self.fixed is not None:
+            return self.fixed[: self._n]
+        rng = randomness.generator(self.seed, "evaluation")
+        return randomness.normal((self._n, self.dim), rng)
+
+    def _bank(self, device: torch.device) -> Tensor:
+        assert self.fixed is not None
+        if self._on_device is None or self._on_device.device != device:
+            self._on_device = self.fixed.to(device)
+        return self._on_device
+
+
+def _bank_size(bank: int | str, n: int) -> int | None:
+    """The number of fixed latents, or None for fresh ones."""
+    if bank == "fresh":
+        return None
+    match = re.fullmatch(r"(\d*)n|(\d+)", str(bank))
+    size = 0
+    if match:
+        size = int(match[2]) if match[2] else int(match[1] or 1) * n
+    if size < 1:
+        raise UserError(
+            f"model.latents.bank is {bank!r}; give 'n', a multiple as '2n', a number or 'fresh'"
+        )
+    return size

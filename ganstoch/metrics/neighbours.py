@@ -1,0 +1,250 @@
+"""Exact nearest neighbours: FAISS finds the candidates, float64 arithmetic decides between them.
+
+FAISS returns squared l2, from the expanded form |q|^2 + |b|^2 - 2<q, b> in float32. Near zero,
+where a memorising generator lives, that form has lost every digit: exact copies come out at a
+distance above 0. So the index proposes and the original tensors decide.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib
+import importlib.metadata
+import logging
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ganstoch.errors import UserError
+from ganstoch.types import Neighbours, Norm
+
+__all__ = ["check_faiss", "faiss_flavour", "nearest_neighbours"]
+
+_log = logging.getLogger(__name__)
+
+_CANDIDATES = 4
+_SEARCH_ELEMENTS = 2**25
+"""Numbers in one float32 block of queries or bank, and of distances between them: 128 MiB each."""
+_EXACT_ELEMENTS = 2**22
+"""Numbers in one float64 block of candidates: 32 MiB."""
+_GPU_SCRATCH_BYTES = 2**28
+
+# One folder `faiss/` belongs to all of them: the last one installed wins, silently.
+_DISTRIBUTIONS = ("faiss-cpu", "faiss-gpu", "faiss-gpu-cu11", "faiss-gpu-cu12", "faiss-gpu-cuvs")
+
+
+def nearest_neighbours(query: Tensor, bank: Tensor, *, norm: Norm) -> Neighbours:
+    """For each query the nearest member of the bank.
+
+    Definition: distances[i] = min_j ||query_i - bank_j|| and ids[i] the lowest j that reaches it,
+    with ||v|| = sum_f |v_f| (l1) or sqrt(sum_f v_f^2) (l2, the true root).
+
+    FAISS, on a GPU where its build has one, else on the CPU, else torch, proposes four different
+    members for each query and each block of the bank; their distances are computed anew in float64
+    from the tensors given. A distance is therefore exact for its id. Should more than four
+    different members be as near as float32 can tell, the id is that of one of them.
+
+    Memory beyond the two arguments stays under 1 GiB, plus 200 bytes for each row of the bank, as
+    long as one row has fewer than 2^20 numbers. Neither argument is changed, and no random number
+    is drawn.
+
+    Args:
+        query: shape (Q, F...), uint8, float32 or float64, on any device; trailing axes are
+            flattened.
+        bank: shape (B, F...), idem, as many numbers a row as the query.
+        norm: "l1" or "l2".
+
+    Returns:
+        Distances (Q,) float64 in the units of the arguments, and ids (Q,) int64; on the CPU.
+
+    Raises:
+        ValueError: for an empty argument, rows of different lengths, another dtype, NaN or Inf, or
+            values so large that distances overflow float32.
+        UserError: if the installation of FAISS is broken.
+    """
+    if norm not in ("l1", "l2"):
+        raise ValueError(f"norm must be 'l1' or 'l2', got {norm!r}")
+    query, bank = _checked(query, name="query"), _checked(bank, name="bank")
+    width = query.shape[1]
+    if bank.shape[1] != width:
+        raise ValueError(f"query has {width} features a row, bank has {bank.shape[1]}")
+    faiss = _load_faiss()
+    # The expanded l2 loses least when the numbers are small, and so does a cast from float64.
+    # Otherwise nothing is taken off, which leaves bytes whole and float32 sums over them exact.
+    wide = torch.float64 in (query.dtype, bank.dtype)
+    origin = _mean_row(bank) if norm == "l2" or wide else None
+
+    # Identical members would fill all four places, so only the first of each kind is searched.
+    members = _first_of_each(bank)
+    bank_rows = max(1, min(len(members), _SEARCH_ELEMENTS // width))
+    query_rows = max(1, min(_SEARCH_ELEMENTS // width, _SEARCH_ELEMENTS // bank_rows))
+    distances = torch.full((len(query),), torch.inf, dtype=torch.float64)
+    ids = torch.zeros(len(query), dtype=torch.int64)
+    for some in torch.split(members, bank_rows):
+        block = _to_float32(bank[some.to(bank.device)], origin)
+        for start in range(0, len(query), query_rows):
+            rows = slice(start, start + query_rows)
+            asked = _to_float32(query[rows], origin)
+            found = _search(asked, block, k=min(_CANDIDATES, len(some)), norm=norm, faiss=faiss)
+            if found.min() < 0:
+                raise ValueError("values too large: distances overflow float32; rescale them")
+            near, nearest = _decide(query[rows], bank, some[found], norm=norm)
+            better = near < distances[rows]  # strictly: earlier blocks hold the lower ids
+            distances[rows] = torch.where(better, near, distances[rows])
+            ids[rows] = torch.where(better, nearest, ids[rows])
+    return Neighbours(distances=distances, ids=ids)
+
+
+def check_faiss() -> None:
+    """Makes sure that at most one distribution of FAISS is installed.
+
+    Raises:
+        UserError: if there are several: they overwrite each other's files.
+    """
+    installed = [name for name in _DISTRIBUTIONS if _version(name) is not None]
+    if len(installed) > 1:
+        word = "both" if len(installed) == 2 else "all"
+        raise UserError(
+            f"{' and '.join(installed)} are {word} installed and overwrite each other's files; "
+            f"run: pip uninstall -y {' '.join(installed)}, then install one: "
+            "pip install 'ganstoch[gpu]' or pip install 'ganstoch[cpu]'"
+        )
+
+
+def faiss_flavour() -> str:
+    """What will search, in words: "gpu 1.15.1, 2 devices", "cpu 1.15.1" or "none: torch fallback".
+
+    Raises:
+        UserError: if the installation of FAISS is broken.
+    """
+    faiss = _load_faiss()
+    if faiss is None:
+        return "none: torch fallback"
+    devices = _gpus(faiss)
+    if not devices:
+        return f"cpu {faiss.__version__}"
+    return f"gpu {faiss.__version__}, {devices} device{'s' if devices > 1 else ''}"
+
+
+def _version(distribution: str) -> str | None:
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _load_faiss() -> ModuleType | None:
+    """The module, or None where none is installed."""
+    check_faiss()
+    try:
+        faiss = importlib.import_module("faiss")
+    except Exception as error:  # a GPU build without its CUDA wheels raises RuntimeError and others
+        if isinstance(error, ModuleNotFoundError) and error.name == "faiss":
+            _say_once("faiss is not installed: torch searches the neighbours, more slowly")
+            return None
+        raise UserError(
+            f"faiss is installed but cannot be imported ({error}); "
+            "run: pip install --force-reinstall 'ganstoch[gpu]' (or 'ganstoch[cpu]')"
+        ) from error
+    if not hasattr(faiss, "knn"):  # what remains once one of two distributions was uninstalled
+        raise UserError(
+            "faiss is only half installed; "
+            "run: pip install --force-reinstall 'ganstoch[gpu]' (or 'ganstoch[cpu]')"
+        )
+    return faiss
+
+
+@functools.cache
+def _say_once(message: str) -> None:
+    _log.info(message)
+
+
+def _gpus(faiss: ModuleType) -> int:
+    # Any GPU call aborts the whole process where there is no GPU, so both gates come first.
+    return int(faiss.get_num_gpus()) if hasattr(faiss, "StandardGpuResources") else 0
+
+
+def _checked(values: Tensor, *, name: str) -> Tensor:
+    """The values as (N, F), or a ValueError that says what is wrong with them."""
+    if values.dtype not in (torch.uint8, torch.float32, torch.float64):
+        raise ValueError(f"{name} must be uint8, float32 or float64, got {values.dtype}")
+    if values.ndim < 2:
+        raise ValueError(f"{name} must have shape (N, F...), got {tuple(values.shape)}")
+    if values.numel() == 0:
+        raise ValueError(f"{name} is empty: shape {tuple(values.shape)}")
+    rows = values.detach().flatten(1)
+    if rows.is_floating_point():
+        low, high = torch.aminmax(rows)  # NaN passes through both, and no mask is allocated
+        if not (torch.isfinite(low) and torch.isfinite(high)):
+            raise ValueError(f"{name} contains NaN or infinite values")
+    return rows
+
+
+def _mean_row(rows: Tensor) -> Tensor:
+    """Mean over the rows, float64 on the CPU, shape (F,)."""
+    total = torch.zeros(rows.shape[1], dtype=torch.float64)
+    for some in torch.split(rows, max(1, _EXACT_ELEMENTS // rows.shape[1])):
+        total += some.to("cpu", torch.float64).sum(dim=0)
+    return total / len(rows)
+
+
+def _first_of_each(bank: Tensor) -> Tensor:
+    """Ids of the rows that equal no earlier row bit for bit, ascending, int64."""
+    seen: dict[bytes, int] = {}
+    step = max(1, _SEARCH_ELEMENTS // bank.shape[1])
+    for start in range(0, len(bank), step):
+        block = bank[start : start + step].cpu().contiguous().numpy()
+        for i, row in enumerate(block, start):
+            seen.setdefault(hashlib.blake2b(row.data, digest_size=16).digest(), i)
+    return torch.tensor(list(seen.values()), dtype=torch.int64)
+
+
+def _to_float32(rows: Tensor, origin: Tensor | None) -> Tensor:
+    """A block of rows, less the origin, as contiguous float32 on the CPU."""
+    if origin is None:
+        return rows.to("cpu", torch.float32).contiguous()
+    small = torch.empty(rows.shape, dtype=torch.float32)
+    step = max(1, _EXACT_ELEMENTS // rows.shape[1])
+    for start in range(0, len(rows), step):
+        part = rows[start : start + step].to("cpu", torch.float64)
+        small[start : start + step] = part - origin
+    return small
+
+
+def _search(query: Tensor, bank: Tensor, *, k: int, norm: Norm, faiss: ModuleType | None) -> Tensor:
+    """Positions in the bank of about the k nearest, int64, shape (Q, k); -1 where it found none."""
+    if faiss is None:
+        every = torch.cdist(query, bank, p=1.0 if norm == "l1" else 2.0)
+        found = every.topk(k, dim=1, largest=False)
+        return torch.where(torch.isfinite(found.values), found.indices, -1)
+    metric = faiss.METRIC_L1 if norm == "l1" else faiss.METRIC_L2
+    asked, members = query.numpy(), bank.numpy()
+    ids: Any
+    if devices := _gpus(faiss):
+        resources = faiss.StandardGpuResources()
+        resources.setTempMemory(_GPU_SCRATCH_BYTES)  # by default it takes 1.5 GiB from training
+        # FAISS may carry its own CUDA runtime, which does not know which device torch has chosen.
+        device = torch.cuda.current_device() if torch.cuda.is_available() else 0
+        _, ids = faiss.knn_gpu(
+            resources, asked, members, k, metric=metric, device=min(device, devices - 1)
+        )
+    else:
+        _, ids = faiss.knn(asked, members, k, metric=metric)
+    return torch.from_numpy(ids)
+
+
+def _decide(query: Tensor, bank: Tensor, ids: Tensor, *, norm: Norm) -> tuple[Tensor, Tensor]:
+    """Exact distance and id of the nearest among the candidates (Q, k); ties to the lowest id."""
+    ids = ids.sort(dim=1).values  # argmin takes the first of equals
+    distances = torch.empty(ids.shape, dtype=torch.float64)
+    step = max(1, _EXACT_ELEMENTS // (ids.shape[1] * query.shape[1]))
+    for start in range(0, len(ids), step):
+        rows = slice(start, start + step)
+        members = bank[ids[rows].to(bank.device)].to("cpu", torch.float64)
+        gap = members.sub_(query[rows].to("cpu", torch.float64)[:, None])
+        distances[rows] = gap.abs_().sum(2) if norm == "l1" else gap.square_().sum(2).sqrt_()
+    best = distances.argmin(dim=1, keepdim=True)
+    return distances.gather(1, best)[:, 0], ids.gather(1, best)[:, 0]

@@ -1,0 +1,110 @@
+"""Layers of the paper's networks, each equal to its stock counterpart and written for less work."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+__all__ = ["LatentConv", "SpectralConv2d", "UpsampleConv"]
+
+
+class LatentConv(nn.Module):
+    """The 4 x 4 convolution, stride 1, padding 3, of a 1 x 1 latent: (N, in) to (N, out, 4, 4).
+
+    Fifteen of the sixteen taps under each output meet padding only; what is left is a matrix
+    product. Output (i, j) meets tap (3 - i, 3 - j), hence the flip.
+
+    Args:
+        in_channels: length of the latent.
+        out_channels: channels of the 4 x 4 map.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(out_channels, in_channels, 4, 4))
+        self.bias = nn.Parameter(torch.empty(out_channels))
+
+    def forward(self, latents: Tensor) -> Tensor:
+        """Latents (N, in) to a map (N, out, 4, 4)."""
+        out_channels, in_channels = self.weight.shape[:2]
+        matrix = self.weight.flip(2, 3).permute(0, 2, 3, 1).reshape(-1, in_channels)
+        product = F.linear(latents, matrix).view(-1, out_channels, 4, 4)
+        return product + self.bias.view(-1, 1, 1)
+
+
+class UpsampleConv(nn.Module):
+    """Nearest-neighbour upsampling by 2, then a 3 x 3 convolution with padding 1, as one operation.
+
+    Both are linear, so their composition is one transposed convolution with stride 2 and a 4 x 4
+    kernel whose entries are sums of the 3 x 3 kernel's: 4 multiply-adds per output, channel and
+    input channel instead of 9, and no enlarged copy of the input.
+
+    Args:
+        in_channels: channels of the map that is enlarged.
+        out_channels: channels after the convolution.
+    """
+
+    _kernel: Tensor
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(out_channels, in_channels, 3, 3))
+        self.bias = nn.Parameter(torch.empty(out_channels))
+        taps = torch.zeros(3, 3, 4, 4)
+        for i in range(3):
+            for j in range(3):
+                # Tap (i, j) serves the two phases of each axis: rows 2 - i and 3 - i of the kernel.
+                taps[i, j, 2 - i : 4 - i, 2 - j : 4 - j] = 1.0
+        self.register_buffer("_kernel", taps.view(9, 16), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, in, H, W) to (N, out, 2H, 2W)."""
+        out_channels, in_channels = self.weight.shape[:2]
+        kernel = (self.weight.view(-1, 9) @ self._kernel).view(out_channels, in_channels, 4, 4)
+        return F.conv_transpose2d(x, kernel.transpose(0, 1), self.bias, stride=2, padding=1)
+
+
+class SpectralConv2d(nn.Conv2d):
+    """A convolution whose weight is divided by an estimate of its largest singular value.
+
+    As in [1], with the weight seen as a matrix (out, in * k * k) and its singular vectors u, v
+    tracked by power iteration. Unlike torch's parametrisation the iteration is a call of its own,
+    because the number of forward passes in an update must not change what they compute.
+
+    [1] Miyato et al. 2018, "Spectral Normalization for Generative Adversarial Networks", Alg. 1.
+    """
+
+    u: Tensor
+    v: Tensor
+
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel_size: int, *, stride: int, padding: int
+    ) -> None:
+        super().__init__(in_channels, out_channels, kernel_size, stride=stride, padding=padding)
+        self.register_buffer("u", torch.empty(out_channels))
+        self.register_buffer("v", torch.empty(in_channels * kernel_size**2))
+
+    @torch.no_grad()
+    def restart(self, rng: torch.Generator) -> None:
+        """Draws the start vector and iterates 15 times, as torch's own implementation does."""
+        start = torch.randn(self.u.shape, generator=rng, dtype=torch.float32)
+        self.u.copy_(F.normalize(start, dim=0))
+        for _ in range(15):
+            self.power_iterate()
+
+    @torch.no_grad()
+    def power_iterate(self) -> None:
+        """One step of power iteration towards the leading singular vectors, in place."""
+        matrix = self.weight.flatten(1)
+        self.v.copy_(F.normalize(matrix.T @ self.u, dim=0))
+        self.u.copy_(F.normalize(matrix @ self.v, dim=0))
+
+    def normalised_weight(self) -> Tensor:
+        """The weight over its spectral norm u^T W v; u and v are constants of the gradient."""
+        sigma = torch.dot(self.u, self.weight.flatten(1) @ self.v)
+        return self.weight / sigma
+
+    def forward(self, input: Tensor) -> Tensor:
+        """As `torch.nn.Conv2d`, with the normalised weight."""
+        return F.conv2d(input, self.normalised_weight(), self.bias, self.stride, self.padding)

@@ -1,0 +1,28 @@
+"""The non-saturating loss of the original GAN, which the paper uses throughout."""
+
+from __future__ import annotations
+
+from torch import Tensor
+from torch.nn.functional import softplus
+
+from ganstoch.objectives.base import Objective
+
+__all__ = ["NonSaturating"]
+
+
+class NonSaturating(Objective):
+    """D minimises -log s(D(x)) - log(1 - s(D(G(z)))), G minimises -log s(D(G(z))).
+
+    s is the logistic function; -log s(t) is softplus(-t), whose gradient stays exact at any logit,
+    where log(s(t) + epsilon) would vanish for the very fakes that need it most.
+
+    Goodfellow et al. 2014, Sec. 3; [1] Yazici et al. 2020, Sec. 4.
+    """
+
+    def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
+        """Scalar loss from logits of shape (N,) each."""
+        return softplus(-real).mean() + softplus(fake).mean()
+
+    def generator(self, fake: Tensor) -> Tensor:
+        """Scalar loss from logits of shape (N,)."""
+        return softplus(-fake).mean()

@@ -1,0 +1,183 @@
+"""`record.json`: what a finished run leaves, typed, versioned, written atomically, read back whole.
+
+Tables and figures are made from records alone, so this module imports neither torch nor Lightning.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import os
+import tempfile
+import types
+import typing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ganstoch.errors import UserError
+
+__all__ = ["SCHEMA", "Measurement", "Record", "read_record", "write_atomically", "write_record"]
+
+SCHEMA = 1
+"""Version of the record's layout; a record of another version is refused, never guessed at."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measurement:
+    """The metrics at one moment of a run.
+
+    Attributes:
+        iteration: D+G iterations done.
+        images_seen: real images drawn so far, iteration * m.
+        metrics: e.g. ``overfitting/pixel_l1/mean`` in grey levels per pixel and channel.
+    """
+
+    iteration: int
+    images_seen: int
+    metrics: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """One finished run.
+
+    Attributes:
+        config_hash: sha256 of everything that decides the run's numbers, hexadecimal.
+        seed: the run's seed.
+        preset: name of the preset it was made from.
+        dataset: name of the source of images.
+        n: images in the subset.
+        m: logical mini-batch size.
+        bank: number of fixed latents k, or None for fresh ones every iteration.
+        noise: variance of the noise added to the latents in training.
+        iterations: D+G iterations done.
+        images_seen: real images drawn, iterations * m.
+        converged: whether the stop rule found convergence (otherwise the cap was hit).
+        seconds: wall time of training with its evaluations, over all segments of a resumed run.
+        subset_sha256: checksum of the subset's pixels.
+        metrics: the last measurement, EMA generator, plain latents.
+        baseline: the same metrics with held-out real images in the generator's place; empty where
+            the source has none.
+        history: every measurement, in order.
+        config: the resolved configuration.
+        versions: packages that decide numbers, with their versions.
+        hardware: what it ran on, in words.
+        git_sha: commit of the working tree it ran from, or None outside one.
+        schema: version of this layout.
+    """
+
+    config_hash: str
+    seed: int
+    preset: str
+    dataset: str
+    n: int
+    m: int
+    bank: int | None
+    noise: float
+    iterations: int
+    images_seen: int
+    converged: bool
+    seconds: float
+    subset_sha256: str
+    metrics: dict[str, float]
+    baseline: dict[str, float]
+    history: tuple[Measurement, ...]
+    config: dict[str, Any]
+    versions: dict[str, str]
+    hardware: str
+    git_sha: str | None = None
+    schema: int = field(default=SCHEMA)
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Writes a file so that a reader sees the old content or the new, never half of either.
+
+    Raises:
+        UserError: if the disk is full or the place cannot be written to; nothing is left behind.
+    """
+    temporary: str | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(temporary, 0o666 & ~umask)  # mkstemp's 0600 would lock out the rest of a team
+        os.replace(temporary, path)
+    except OSError as error:
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
+        reason = error.strerror or str(error)
+        raise UserError(
+            f"cannot write {path}: {reason}; free space or choose another --out"
+        ) from error
+
+
+def write_record(path: Path, record: Record) -> None:
+    """Writes a record as JSON.
+
+    Raises:
+        UserError: if it cannot be written.
+        ValueError: if a metric is not a finite number: JSON has no name for it.
+    """
+    text = json.dumps(dataclasses.asdict(record), indent=1, sort_keys=True, allow_nan=False)
+    write_atomically(path, text.encode() + b"\n")
+
+
+def read_record(path: Path) -> Record:
+    """Reads a record back, checking every field's presence and type.
+
+    Raises:
+        UserError: if the file is missing, no JSON, of another schema, or has a wrong field.
+    """
+    fix = "remove it to run that row again"
+    try:
+        content = json.loads(path.read_bytes())
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from error
+    except ValueError as error:
+        raise UserError(f"{path} is no JSON ({error}); {fix}") from error
+    if not isinstance(content, dict):
+        raise UserError(f"{path} is no record; {fix}")
+    if content.get("schema") != SCHEMA:
+        raise UserError(
+            f"{path} has schema {content.get('schema')!r}, this version reads {SCHEMA}; {fix}"
+        )
+    record = _decode(Record, content, str(path))
+    assert isinstance(record, Record)
+    return record
+
+
+def _decode(expected: Any, value: Any, where: str) -> Any:
+    """A JSON value as the annotated type; raises UserError that names the field."""
+    if dataclasses.is_dataclass(expected) and isinstance(expected, type):
+        if not isinstance(value, dict):
+            raise UserError(f"{where}: expected an object")
+        hints = typing.get_type_hints(expected)
+        wrong = sorted(set(value) ^ set(hints))
+        if wrong:
+            word = "unknown" if wrong[0] in value else "missing"
+            raise UserError(f"{where}: {word} field {wrong[0]!r}; remove it to run that row again")
+        return expected(**{k: _decode(h, value[k], f"{where}: {k}") for k, h in hints.items()})
+    origin, arguments = typing.get_origin(expected), typing.get_args(expected)
+    if expected is Any:
+        return value
+    if origin is types.UnionType:
+        if value is None and type(None) in arguments:
+            return None
+        return _decode(next(a for a in arguments if a is not type(None)), value, where)
+    if origin is tuple and isinstance(value, list):
+        return tuple(_decode(arguments[0], item, where) for item in value)
+    if origin is dict and isinstance(value, dict):
+        return {key: _decode(arguments[1], item, f"{where}.{key}") for key, item in value.items()}
+    if expected is float and isinstance(value, int | float) and not isinstance(value, bool):
+        if math.isfinite(value):
+            return float(value)
+    elif isinstance(expected, type) and type(value) is expected:
+        return value
+    raise UserError(f"{where}: unexpected value {value!r}; remove it to run that row again")

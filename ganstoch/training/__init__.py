@@ -1,0 +1,1 @@
+"""The game and what it is made of."""

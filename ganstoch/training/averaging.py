@@ -1,0 +1,53 @@
+"""The exponential moving average of the generator, which is what gets evaluated.
+
+[1] Yazici et al. 2020, Sec. 4, citing Yazici et al. 2019, "The Unusual Effectiveness of Averaging
+in GAN Training". Written here rather than taken from `torch.optim.swa_utils`, whose step counter
+lives on the device and stalls it at every update; ours is the game's own iteration.
+"""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import Tensor, nn
+
+from ganstoch.errors import UserError
+from ganstoch.models import Generator
+
+__all__ = ["Average"]
+
+
+class Average(nn.Module):
+    """A generator whose weights follow another's; part of the game, and so of its checkpoints.
+
+    After iteration t the weight of the past is min(decay, t / (t + 10)): the average starts as a
+    copy, forgets the random start quickly, and settles at the full horizon.
+
+    Args:
+        generator: the network to follow; copied.
+        decay: weight of the past in the long run, in [0, 1); 0 follows without delay.
+
+    Raises:
+        UserError: for a decay outside [0, 1).
+    """
+
+    def __init__(self, generator: Generator, *, decay: float) -> None:
+        if not 0.0 <= decay < 1.0:
+            raise UserError(f"model.ema_decay must be in [0, 1), got {decay}")
+        super().__init__()
+        self.decay = decay
+        self.generator = copy.deepcopy(generator).requires_grad_(False)
+
+    def forward(self, latents: Tensor) -> Tensor:
+        """Latents (N, latent_dim) to images (N, C, H, W) in [-1, 1], by the averaged weights."""
+        images: Tensor = self.generator(latents)
+        return images
+
+    @torch.no_grad()
+    def follow(self, generator: Generator, *, iteration: int) -> None:
+        """One step towards the live weights, after iteration ``iteration`` (counted from 0)."""
+        past = min(self.decay, iteration / (iteration + 10))
+        ours: list[Tensor] = list(self.generator.parameters())
+        live: list[Tensor] = list(generator.parameters())
+        torch._foreach_lerp_(ours, live, weight=1.0 - past)

@@ -1,0 +1,293 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+from pytorch_lightning import LightningModule, Trainer
+from torch import Tensor
+
+from ganstoch.data import ArrayImages, Folder, ImageData, ImageSet, Sampling, Source
+from ganstoch.data.datamodule import Clock
+from ganstoch.errors import UserError
+from ganstoch.types import Batch, Split
+
+
+class Toy(Source):
+    """Images whose pixels are their position: training 0 .. 99, held out 200 .. 209."""
+
+    name = "toy"
+    summary = "for tests"
+
+    def __init__(self, own_held_out: bool = True) -> None:
+        self.own_held_out = own_held_out
+        self.opened: list[Split] = []
+
+    def open(self, root: Path, split: Split) -> ImageSet | None:
+        self.opened.append(split)
+        if split == "held_out" and not self.own_held_out:
+            return None
+        values = torch.arange(100) if split == "train" else torch.arange(200, 210)
+        pixels = values.to(torch.uint8).view(-1, 1, 1, 1).expand(-1, 3, 32, 32)
+        return ArrayImages(pixels, split=split)
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> ImageData:
+    data = ImageData(Toy(), root=tmp_path, n=40, m="n/4", seed=7, subset_seed=3)
+    data.setup("fit")
+    return data
+
+
+def test_a_batch_is_the_drawn_images(data: ImageData) -> None:
+    batch = data.batch(5)
+    assert isinstance(batch, Batch)
+    assert batch.size == data.batch_size == 10
+    assert batch.pixels.shape == (10, 3, 32, 32)
+    assert batch.pixels.dtype == torch.uint8
+    assert batch.ids.dtype == torch.int64
+    assert torch.equal(batch.pixels, data.subset.pixels[batch.ids])
+    assert torch.equal(batch.pixels[:, 0, 0, 0].long(), data.subset.ids[batch.ids])
+
+
+def test_a_batch_depends_on_seed_and_iteration(data: ImageData, tmp_path: Path) -> None:
+    first = [data.batch(i).ids.tolist() for i in range(6)]
+    assert [data.batch(i).ids.tolist() for i in (3, 0, 5)] == [first[3], first[0], first[5]]
+    assert len({tuple(ids) for ids in first}) == 6
+    other = ImageData(Toy(), root=tmp_path, n=40, m="n/4", seed=8, subset_seed=3)
+    other.setup("fit")
+    assert other.batch(0).ids.tolist() != first[0]
+    assert other.subset.sha256 == data.subset.sha256
+
+
+@pytest.mark.parametrize("sampling", ["with_replacement", "permutation"])
+@pytest.mark.parametrize("world", [2, 3, 10])
+def test_ranks_share_one_draw(tmp_path: Path, sampling: Sampling, world: int) -> None:
+    data = ImageData(Toy(), root=tmp_path, n=40, m=10, sampling=sampling)
+    data.setup("fit")
+    whole = data.batch(4)
+    parts = [data.batch(4, rank=rank, world=world) for rank in range(world)]
+    assert all(part.size == 10 for part in parts)
+    rebuilt = torch.empty_like(whole.ids)
+    for rank, part in enumerate(parts):
+        rebuilt[rank::world] = part.ids
+        assert torch.equal(part.pixels, data.subset.pixels[part.ids])
+    assert torch.equal(rebuilt, whole.ids)
+    assert sum(len(part.ids) for part in parts) == 10
+
+
+def test_more_ranks_than_images(data: ImageData) -> None:
+    with pytest.raises(UserError, match=r"data.m is 10 on 11 ranks"):
+        data.batch(0, rank=0, world=11)
+
+
+def test_full_batch_is_every_image_once(tmp_path: Path) -> None:
+    data = ImageData(Toy(), root=tmp_path, n=40, m="n")
+    data.setup("fit")
+    assert data.sampling == "exactly_once"
+    for iteration in (0, 9):
+        assert data.batch(iteration).ids.tolist() == list(range(40))
+
+
+def test_held_out_images_of_the_source(data: ImageData) -> None:
+    assert data.held_out is not None
+    assert data.held_out[:, 0, 0, 0].tolist() == list(range(200, 210))
+
+
+def test_held_out_images_that_the_subset_left_over(tmp_path: Path) -> None:
+    data = ImageData(Toy(own_held_out=False), root=tmp_path, n=40)
+    data.setup("fit")
+    assert data.held_out is not None
+    assert len(data.held_out) == 40
+    assert not set(data.held_out[:, 0, 0, 0].tolist()) & set(data.subset.ids.tolist())
+    everything = ImageData(Toy(own_held_out=False), root=tmp_path, n=100)
+    everything.setup("fit")
+    assert everything.held_out is None
+
+
+def test_loads_once(data: ImageData) -> None:
+    subset = data.subset
+    data.prepare_data()
+    data.setup("test")
+    assert data.subset is subset
+    assert isinstance(data.source, Toy)
+    assert data.source.opened == ["train", "held_out"]
+
+
+def test_manifest_is_written_then_verified(data: ImageData, tmp_path: Path) -> None:
+    path = tmp_path / "ganstoch-toy-n40-seed3.json"
+    content = json.loads(path.read_bytes())
+    assert content["sha256"] == data.subset.sha256 == data.manifest.sha256
+    path.write_text(path.read_text().replace(data.subset.sha256, "0" * 64))
+    again = ImageData(Toy(), root=tmp_path, n=40, subset_seed=3)
+    with pytest.raises(UserError, match="the images have changed"):
+        again.setup("fit")
+
+
+def test_digits_by_default_and_no_file_left(tmp_path: Path) -> None:
+    data = ImageData(root=tmp_path / "data", n=128, m=16)
+    data.setup("fit")
+    assert data.source.name == "digits"
+    assert data.batch(0).pixels.shape == (16, 3, 32, 32)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_changed_file_is_noticed(tmp_path: Path) -> None:
+    for i in range(4):
+        Image.new("L", (32, 32), i).save(tmp_path / f"{i}.png")
+    ImageData(Folder(), root=tmp_path, n=4).setup("fit")
+    ImageData(Folder(), root=tmp_path, n=4).setup("fit")
+    Image.new("L", (32, 32), 9).save(tmp_path / "2.png")
+    with pytest.raises(UserError, match="the images have changed"):
+        ImageData(Folder(), root=tmp_path, n=4).setup("fit")
+    ImageData(Folder(filter="box"), root=tmp_path, n=4).setup("fit")  # another manifest
+
+
+@pytest.mark.parametrize(
+    ("n", "m", "message"),
+    [
+        (101, 4, "data.n is 101, the source has 100 images"),
+        (40, 41, "data.m is 41"),
+        (40, 0, "data.m is 0"),
+        (40, "half", "data.m is 'half'"),
+    ],
+)
+def test_sizes_must_fit(tmp_path: Path, n: int, m: int | str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        ImageData(Toy(), root=tmp_path, n=n, m=m).setup("fit")
+
+
+def test_says_when_a_share_is_rounded(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ImageData(Toy(), root=tmp_path, n=100, m="n/4").setup("fit")
+    ImageData(Toy(), root=tmp_path, n=100, m=33).setup("fit")
+    assert capsys.readouterr().err == ""
+    ImageData(Toy(), root=tmp_path, n=100, m="n/3").setup("fit")
+    assert capsys.readouterr().err == "data.m = n/3 of n = 100 is 33, rounded down\n"
+
+
+def test_home_folder_is_understood(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert ImageData(root=Path("~/x")).root == tmp_path / "x"
+
+
+# --- with a trainer ------------------------------------------------------------------------------
+
+
+class Recorder(LightningModule):
+    """Trains nothing of worth and writes down what it saw."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.weight = torch.nn.Parameter(torch.zeros(()))
+        self.seen: list[list[int]] = []
+        self.pixels: list[Tensor] = []
+
+    def training_step(self, batch: Batch, batch_idx: int) -> None:
+        self.seen.append(batch.ids.tolist())
+        self.pixels.append(batch.pixels)
+        optimizer = self.optimizers()
+        self.manual_backward(self.weight)
+        optimizer.step()  # type: ignore[union-attr]
+
+    def configure_optimizers(self) -> Any:
+        return torch.optim.SGD(self.parameters(), lr=0.0)
+
+
+def fit(
+    data: ImageData, folder: Path, *, steps: int, resume: Path | None = None
+) -> tuple[Any, Any]:
+    module = Recorder()
+    trainer = Trainer(
+        accelerator="cpu",
+        max_epochs=-1,
+        max_steps=steps,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        default_root_dir=folder,
+    )
+    trainer.fit(module, datamodule=data, ckpt_path=resume)
+    return trainer, module
+
+
+torch_deprecates_what_lightning_does = pytest.mark.filterwarnings(
+    "ignore:.*LeafSpec.*is deprecated:FutureWarning"
+)
+
+
+def fresh(root: Path) -> ImageData:
+    return ImageData(Toy(), root=root, n=40, m=10, seed=7)
+
+
+@torch_deprecates_what_lightning_does
+def test_trainer_sees_the_draws_and_gives_no_warning(tmp_path: Path) -> None:
+    data = fresh(tmp_path)  # warnings are errors here: no "few workers", no "not resumable"
+    _, module = fit(data, tmp_path, steps=5)
+    assert module.seen == [data.batch(i).ids.tolist() for i in range(5)]
+    assert torch.equal(module.pixels[4], data.batch(4).pixels)
+
+
+@torch_deprecates_what_lightning_does
+def test_resumed_run_goes_on_with_the_same_draws(tmp_path: Path) -> None:
+    _, straight = fit(fresh(tmp_path), tmp_path, steps=6)
+    trainer, first = fit(fresh(tmp_path), tmp_path, steps=2)
+    trainer.save_checkpoint(tmp_path / "two.ckpt")
+    torch.manual_seed(99)
+    _, second = fit(fresh(tmp_path), tmp_path, steps=6, resume=tmp_path / "two.ckpt")
+    assert len(second.seen) == 4
+    assert first.seen + second.seen == straight.seen
+
+
+def test_clock_starts_over_and_keeps_nothing() -> None:
+    clock = Clock()
+    ticks = iter(clock)
+    assert [next(ticks) for _ in range(3)] == [0, 1, 2]
+    assert next(iter(clock)) == 0
+    assert clock.state_dict() == {}
+
+
+def test_command_line_finds_sources_by_class_name(tmp_path: Path) -> None:
+    from jsonargparse import ArgumentParser
+
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_class_arguments(ImageData, "data")
+    default = parser.instantiate(parser.parse_args([])).data
+    assert (default.source.name, default.n, default.m) == ("digits", 12_800, "n/4")
+    arguments = ["--data.source=Folder", "--data.source.skip_unreadable=true", "--data.m=50"]
+    chosen = parser.instantiate(parser.parse_args([*arguments, f"--data.root={tmp_path}"])).data
+    assert isinstance(chosen.source, Folder)
+    assert (chosen.source.skip_unreadable, chosen.m, chosen.root) == (True, 50, tmp_path)
+    assert "Digits" in parser.dump(parser.parse_args([]))
+
+
+def test_lightning_is_imported_on_demand() -> None:
+    code = (
+        "import sys, ganstoch.data as data; "
+        "heavy = ('pytorch_lightning', 'torchvision', 'sklearn', 'scipy'); "
+        "print([name for name in heavy if name in sys.modules]); "
+        "data.ImageData; print('pytorch_lightning' in sys.modules)"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert result.stdout.split("\n")[:2] == ["[]", "True"]
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_subset_moves_to_the_device_once(data: ImageData) -> None:
+    device = torch.device("cuda", 0)
+    batch = data.batch(5, device=device)
+    assert batch.pixels.device == batch.ids.device == device
+    assert torch.equal(batch.ids.cpu(), data.batch(5).ids)
+    assert torch.equal(batch.pixels.cpu(), data.batch(5).pixels)
+    resident = data._pixels[device]
+    data.batch(6, device=device)
+    assert data._pixels[device] is resident

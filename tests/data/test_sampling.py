@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import itertools
+
+import pytest
+import torch
+
+from ganstoch.data.sampling import (
+    BatchSize,
+    Sampling,
+    draw_ids,
+    resolve_batch_size,
+    resolve_sampling,
+)
+from ganstoch.errors import UserError
+
+
+def draw(
+    rule: Sampling, iteration: int, *, count: int = 10, m: int = 4, seed: int = 0
+) -> list[int]:
+    ids = draw_ids(rule, count=count, m=m, seed=seed, iteration=iteration)
+    assert ids.dtype == torch.int64
+    assert ids.shape == (m,)
+    return ids.tolist()
+
+
+@pytest.mark.parametrize("rule", ["with_replacement", "permutation"])
+def test_depends_on_seed_and_iteration_alone(rule: Sampling) -> None:
+    straight = [draw(rule, i) for i in range(12)]
+    torch.manual_seed(1)
+    backwards = [draw(rule, i) for i in reversed(range(12))]
+    assert straight == backwards[::-1]
+    assert len({tuple(ids) for ids in straight}) > 6
+    assert straight != [draw(rule, i, seed=1) for i in range(12)]
+
+
+def test_with_replacement_is_uniform_and_repeats() -> None:
+    drawn = [draw("with_replacement", i, count=5, m=5) for i in range(2000)]
+    frequency = torch.tensor(drawn).flatten().bincount(minlength=5) / 10_000
+    assert (frequency - 0.2).abs().max() < 4 * (0.2 * 0.8 / 10_000) ** 0.5
+    different = sum(len(set(ids)) == 5 for ids in drawn) / 2000
+    assert abs(different - 120 / 3125) < 0.02  # 5!/5^5
+
+
+@pytest.mark.parametrize(("count", "m"), [(10, 4), (10, 5), (7, 7), (7, 3), (5, 1), (64, 63)])
+def test_permutation_covers_each_epoch_exactly(count: int, m: int) -> None:
+    batches = [draw("permutation", i, count=count, m=m) for i in range(3 * count)]
+    sequence = list(itertools.chain.from_iterable(batches))
+    epochs = [sequence[i : i + count] for i in range(0, len(sequence), count)]
+    assert len(epochs) >= 3
+    assert all(sorted(epoch) == list(range(count)) for epoch in epochs)
+    assert epochs[0] != epochs[1] != epochs[2]
+
+
+def test_permutation_reaches_far_iterations_at_once() -> None:
+    ids = draw("permutation", 10**12, count=12_800, m=3200)
+    assert len(set(ids)) == 3200
+
+
+def test_exactly_once_leaves_nothing_to_chance() -> None:
+    for iteration, seed in ((0, 0), (5, 0), (5, 9)):
+        assert draw("exactly_once", iteration, count=6, m=6, seed=seed) == [0, 1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize(
+    ("m", "n", "expected"),
+    [
+        (50, 12_800, 50),
+        (100, 100, 100),
+        (1, 1, 1),
+        ("n", 12_800, 12_800),
+        ("n/1", 7, 7),
+        ("n/4", 12_800, 3200),
+        ("n/16", 12_800, 800),
+        ("n / 64", 12_800, 200),
+        ("n/256", 12_800, 50),
+        ("n/3", 100, 33),
+        ("n/256", 64, 1),
+        ("50", 100, 50),
+    ],
+)
+def test_batch_size(m: BatchSize, n: int, expected: int) -> None:
+    assert resolve_batch_size(m, n=n) == expected
+
+
+@pytest.mark.parametrize(
+    "m", [0, -1, 101, "101", "0", "n/0", "n/-2", "n/1.5", "2n", "k/4", "", "n/"]
+)
+def test_batch_size_must_fit(m: BatchSize) -> None:
+    with pytest.raises(UserError, match=rf"data.m is {m!r}; give a number from 1 to n = 100"):
+        resolve_batch_size(m, n=100)
+
+
+def test_full_batch_takes_every_image_once_unless_told_otherwise() -> None:
+    assert resolve_sampling(None, m=4, n=4) == "exactly_once"
+    assert resolve_sampling(None, m=3, n=4) == "with_replacement"
+    assert resolve_sampling("with_replacement", m=4, n=4) == "with_replacement"
+    assert resolve_sampling("permutation", m=3, n=4) == "permutation"
+    with pytest.raises(UserError, match=r"data.sampling exactly_once needs m = n, not m = 3"):
+        resolve_sampling("exactly_once", m=3, n=4)

@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import hashlib
+
+import pytest
+import torch
+
+from ganstoch.data import ArrayImages, choose, leftover
+from ganstoch.data.subset import checksum
+from ganstoch.errors import UserError
+
+
+def test_choice_is_pinned(gradient_images: ArrayImages) -> None:
+    # What a published number was trained on must not move with a release of ours or of torch.
+    subset = choose(gradient_images, n=10, seed=0)
+    assert subset.ids.tolist() == [0, 11, 18, 27, 31, 37, 41, 79, 84, 93]
+    expected = "1c2fdddbf97addcc2962bc785fa4e4b199dc64f8e2cc40af2dbf559e63facd8c"
+    assert subset.sha256 == expected
+
+
+def test_subset_is_made_of_the_chosen_images(gradient_images: ArrayImages) -> None:
+    subset = choose(gradient_images, n=40, seed=3)
+    assert len(subset) == 40
+    assert torch.equal(subset.pixels, gradient_images.pixels[subset.ids])
+    assert subset.ids.unique().tolist() == subset.ids.tolist()  # different, and sorted
+    assert subset.labels is not None
+    assert torch.equal(subset.labels, subset.ids % 10)
+    assert subset.classes == tuple("0123456789")
+    assert subset.names(torch.tensor([39])) == (f"train/{int(subset.ids[39])}",)
+
+
+def test_seed_decides(gradient_images: ArrayImages) -> None:
+    first, again, other = (choose(gradient_images, n=40, seed=seed) for seed in (1, 1, 2))
+    assert torch.equal(first.ids, again.ids)
+    assert first.sha256 == again.sha256
+    assert not torch.equal(first.ids, other.ids)
+    assert first.sha256 != other.sha256
+
+
+def test_draws_from_no_global_generator(gradient_images: ArrayImages) -> None:
+    torch.manual_seed(0)
+    state = torch.get_rng_state()
+    choose(gradient_images, n=40, seed=1)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_all_images(gradient_images: ArrayImages) -> None:
+    subset = choose(gradient_images, n=100, seed=1)
+    assert subset.ids.tolist() == list(range(100))
+    assert leftover(gradient_images, used=subset.ids, limit=100, seed=1) is None
+
+
+@pytest.mark.parametrize("n", [101, 0, -1])
+def test_n_must_fit(gradient_images: ArrayImages, n: int) -> None:
+    with pytest.raises(UserError, match=rf"data.n is {n}, the source has 100 images; set --data.n"):
+        choose(gradient_images, n=n, seed=0)
+
+
+def test_no_labels() -> None:
+    images = ArrayImages(torch.zeros(3, 3, 32, 32, dtype=torch.uint8), split="train")
+    assert choose(images, n=2, seed=0).labels is None
+
+
+def test_checksum_covers_pixels_and_shape() -> None:
+    pixels = torch.arange(24, dtype=torch.uint8)
+    expected = hashlib.sha256(b"uint8 (2, 3, 4) " + bytes(range(24))).hexdigest()
+    assert checksum(pixels.view(2, 3, 4)) == expected
+    assert checksum(pixels.view(2, 4, 3).mT) != expected
+    assert checksum(pixels.view(2, 4, 3).mT.contiguous().mT) == checksum(pixels.view(2, 4, 3))
+    assert checksum(pixels.view(3, 2, 4)) != expected
+    assert checksum(pixels.view(2, 3, 4) + 1) != expected
+
+
+def find(images: ArrayImages, pixels: torch.Tensor) -> list[int]:
+    """Positions of images, no two of which are alike."""
+    same = (images.pixels[None] == pixels[:, None]).flatten(2).all(2)
+    return same.nonzero()[:, 1].tolist()
+
+
+def test_leftover_never_meets_the_subset(gradient_images: ArrayImages) -> None:
+    subset = choose(gradient_images, n=60, seed=5)
+    rest = leftover(gradient_images, used=subset.ids, limit=1000, seed=5)
+    assert rest is not None
+    positions = find(gradient_images, rest)
+    assert sorted(positions + subset.ids.tolist()) == list(range(100))
+    some = leftover(gradient_images, used=subset.ids, limit=7, seed=5)
+    other = leftover(gradient_images, used=subset.ids, limit=7, seed=6)
+    assert some is not None
+    assert other is not None
+    assert len(some) == 7
+    assert set(find(gradient_images, some)) < set(positions)
+    assert find(gradient_images, some) != find(gradient_images, other)
+
+
+def test_held_out_split_is_sampled_whole(gradient_images: ArrayImages) -> None:
+    none = torch.empty(0, dtype=torch.int64)
+    drawn = leftover(gradient_images, used=none, limit=100, seed=0)
+    assert drawn is not None
+    assert torch.equal(drawn, gradient_images.pixels)

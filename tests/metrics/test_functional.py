@@ -1,0 +1,145 @@
+"""Definitions by hand, and scenarios that fix which direction is which."""
+
+from __future__ import annotations
+
+import doctest
+
+import pytest
+import torch
+from torch import Tensor
+
+from ganstoch.metrics import functional
+from ganstoch.metrics.functional import Tail, overfitting_mode_drop, tail_means
+
+
+def draw(*shape: int, seed: int) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize(
+    ("count", "worst10", "worst5"),
+    [(1, 1, 1), (9, 1, 1), (11, 2, 1), (20, 2, 1), (21, 3, 2), (30, 3, 2), (200, 20, 10)],
+)
+def test_worst_are_the_largest(count: int, worst10: int, worst5: int) -> None:
+    shuffled = torch.randperm(count, generator=torch.Generator().manual_seed(count)) + 1
+
+    def top(k: int) -> float:
+        return sum(range(count - k + 1, count + 1)) / k
+
+    assert tail_means(shuffled.float()) == Tail(
+        mean=(count + 1) / 2, worst10=top(worst10), worst5=top(worst5)
+    )
+
+
+def test_tail_of_nothing() -> None:
+    with pytest.raises(ValueError, match=r"shape \(Q,\), got \(0,\)"):
+        tail_means(torch.zeros(0))
+    with pytest.raises(ValueError, match=r"got \(2, 2\)"):
+        tail_means(torch.zeros(2, 2))
+
+
+def test_copy_all() -> None:
+    real = draw(60, 32, seed=1)
+    both = overfitting_mode_drop(real, real[torch.randperm(60)], norm="l2", queries=None)
+    assert both.overfitting.tail == both.mode_drop.tail == Tail(mean=0.0, worst10=0.0, worst5=0.0)
+
+
+def test_copy_one() -> None:
+    """A generator that knows one image overfits wholly and drops all the others."""
+    real = draw(60, 32, seed=2)
+    both = overfitting_mode_drop(real, real[17].expand(40, 32), norm="l1", queries=None)
+    assert both.overfitting.tail.worst5 == 0.0
+    assert both.overfitting.neighbours.ids.unique().tolist() == [17]
+    expected = (real - real[17]).abs().sum(1).double().mean().item()
+    assert both.mode_drop.tail.mean == pytest.approx(expected, rel=1e-6)
+    assert both.mode_drop.neighbours.distances[17] == 0
+
+
+def test_drop_half() -> None:
+    """Two far modes, one never generated: exactly half of the data is far away."""
+    near, far = draw(50, 8, seed=3), draw(50, 8, seed=4) + 1000
+    real = torch.cat([near, far])
+    both = overfitting_mode_drop(real, near, norm="l2", queries=None)
+    assert both.overfitting.tail.worst5 == 0.0
+    distances = both.mode_drop.neighbours.distances
+    assert (distances[:50] == 0).all()
+    assert (distances[50:] > 2000).all()
+    assert both.mode_drop.tail.worst10 > 2 * both.mode_drop.tail.mean * 0.99
+
+
+def test_held_out() -> None:
+    """Fresh draws of the same distribution are as far from the data as the data from them."""
+    real, held_out = draw(400, 4, seed=5), draw(400, 4, seed=6)
+    both = overfitting_mode_drop(real, held_out, norm="l2", queries=None)
+    assert both.overfitting.tail.mean > 0.1
+    assert both.overfitting.tail.mean == pytest.approx(both.mode_drop.tail.mean, rel=0.15)
+
+
+def test_generator_beside_the_data() -> None:
+    """An invented mode shows in overfitting's worst, and in mode drop not at all."""
+    real = draw(50, 8, seed=7)
+    generated = torch.cat([real, draw(50, 8, seed=8) + 1000])
+    both = overfitting_mode_drop(real, generated, norm="l2", queries=None)
+    assert both.mode_drop.tail.worst5 == 0.0
+    assert both.overfitting.tail.mean > 1000
+
+
+def test_whole_other_side_is_searched() -> None:
+    real, generated = draw(300, 6, seed=9), draw(250, 6, seed=10)
+    sampled = overfitting_mode_drop(real, generated, norm="l1", queries=20, seed=3)
+    whole = overfitting_mode_drop(real, generated, norm="l1", queries=None)
+    for some, every in (
+        (sampled.overfitting, whole.overfitting),
+        (sampled.mode_drop, whole.mode_drop),
+    ):
+        assert len(some.queries) == 20
+        assert len(some.queries.unique()) == 20
+        assert torch.equal(some.neighbours.distances, every.neighbours.distances[some.queries])
+        assert torch.equal(some.neighbours.ids, every.neighbours.ids[some.queries])
+    assert max(sampled.mode_drop.queries) > 250 > max(sampled.overfitting.queries)
+    assert max(sampled.overfitting.neighbours.ids) > 250
+
+
+def test_samples_are_the_same_in_every_evaluation() -> None:
+    real = draw(100, 3, seed=11)
+    first, later = (
+        overfitting_mode_drop(real, draw(100, 3, seed=s), norm="l1", queries=10, seed=5)
+        for s in (12, 13)
+    )
+    assert torch.equal(first.overfitting.queries, later.overfitting.queries)
+    assert torch.equal(first.mode_drop.queries, later.mode_drop.queries)
+    assert not torch.equal(first.overfitting.queries, first.mode_drop.queries)
+    other = overfitting_mode_drop(real, real, norm="l1", queries=10, seed=6)
+    assert not torch.equal(first.mode_drop.queries, other.mode_drop.queries)
+
+
+@pytest.mark.parametrize("queries", [None, 30, 31, 10**9])
+def test_all_queries(queries: int | None) -> None:
+    real = draw(30, 3, seed=14)
+    both = overfitting_mode_drop(real, real, norm="l1", queries=queries)
+    assert both.mode_drop.queries.tolist() == list(range(30))
+
+
+def test_scale_divides_every_distance() -> None:
+    real, generated = draw(30, 5, seed=15), draw(30, 5, seed=16)
+    plain = overfitting_mode_drop(real, generated, norm="l1", queries=None)
+    scaled = overfitting_mode_drop(real, generated, norm="l1", queries=None, scale=4.0)
+    assert scaled.mode_drop.tail.worst10 == plain.mode_drop.tail.worst10 / 4
+    assert torch.equal(
+        scaled.overfitting.neighbours.distances, plain.overfitting.neighbours.distances / 4
+    )
+
+
+def test_refusals_and_global_generator() -> None:
+    real = draw(5, 2, seed=17)
+    with pytest.raises(ValueError, match="queries must be at least 1"):
+        overfitting_mode_drop(real, real, norm="l1", queries=0)
+    with pytest.raises(ValueError, match="scale must be above 0"):
+        overfitting_mode_drop(real, real, norm="l1", scale=float("nan"))
+    state = torch.get_rng_state()
+    overfitting_mode_drop(real, real, norm="l1", queries=2)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_docstring_examples() -> None:
+    assert doctest.testmod(functional).failed == 0
