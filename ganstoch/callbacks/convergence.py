@@ -76,10 +76,22 @@ class StopRule(Callback):
         self.stop = stop
         self.converged = False
 
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Lets a run that had converged, and was killed before its record, end where it did."""
+        if self.converged and self.stop:
+            trainer.should_stop = True
+
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Looks at the history whenever it has grown."""
+        """Looks at the history where it has grown."""
+        self._look(trainer)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Looks at the last measurement, which may lie off the interval."""
+        self._look(trainer)
+
+    def _look(self, trainer: Trainer) -> None:
         evaluation = next(c for c in trainer.callbacks if isinstance(c, Evaluation))  # type: ignore[attr-defined]
         if evaluation.latest is None or evaluation.latest.iteration != trainer.global_step:
             return

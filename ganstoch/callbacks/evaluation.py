@@ -122,6 +122,12 @@ class Evaluation(Callback):
         ):
             self._evaluate(trainer, pl_module, semantic=True)
 
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Measures a run that was resumed after its very last iteration: there, nothing trains."""
+        if self.latest is None:
+            pl_module.to(trainer.strategy.root_device)  # Lightning has moved it away by now
+            self._evaluate(trainer, pl_module, semantic=True)
+
     def state_dict(self) -> dict[str, Any]:
         """The measurements so far, so that a resumed run has its whole history."""
         history = [

@@ -59,14 +59,23 @@ class Panels(Callback):
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._shown: Outcome | None = None
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Logs the panels of a measurement just made."""
+        """Shows a measurement just made."""
+        self._show(trainer)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Shows the last measurement, which alone may have every feature space."""
+        self._show(trainer)
+
+    def _show(self, trainer: Trainer) -> None:
         outcome = self._outcome(trainer)
-        if outcome is None or outcome.iteration != trainer.global_step:
+        if outcome is None or outcome is self._shown:
             return
+        self._shown = outcome
         for logger in trainer.loggers:
             if isinstance(logger, WandbLogger) and trainer.is_global_zero:
                 rows = panels(outcome, self._data(trainer))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ganstoch.data.sampling import resolve_batch_size
 from ganstoch.errors import UserError
@@ -12,14 +13,19 @@ from ganstoch.experiments.runner import Job
 from ganstoch.experiments.sweep import Sweep
 from ganstoch.records import read_record
 
-if TYPE_CHECKING:
-    from ganstoch.experiments.table1 import Request
-
 __all__ = ["plan"]
 
 
-def plan(sweep: Sweep, request: Request, *, out: Path) -> tuple[list[Job], list[Path], list[str]]:
+def plan(
+    sweep: Sweep, *, out: Path, root: Path | None = None, settings: Sequence[str] = ()
+) -> tuple[list[Job], list[Path], list[str]]:
     """Sorts a sweep's runs into those to be made, those finished and those that cannot be made.
+
+    Args:
+        sweep: the rows.
+        out: folder of the whole sweep.
+        root: folder of the data set's files, or None for the configs' own.
+        settings: KEY=VALUE for every row.
 
     Returns:
         The jobs, the folders of finished runs, and a line for each run whose data are missing.
@@ -27,10 +33,10 @@ def plan(sweep: Sweep, request: Request, *, out: Path) -> tuple[list[Job], list[
     Raises:
         UserError: for a setting that no run would accept.
     """
-    extra = [f"--{setting}" for setting in request.settings]
-    if request.root is not None:
-        extra.append(f"--data.root={request.root}")
-    if any("=" not in setting for setting in request.settings):
+    extra = [f"--{setting}" for setting in settings]
+    if root is not None:
+        extra.append(f"--data.root={root}")
+    if any("=" not in setting for setting in settings):
         raise UserError("--set wants KEY=VALUE, for instance --set trainer.max_steps=20")
     lines = [
         [*sweep.arguments(point), f"--wandb.group={sweep.name}-{sweep.preset}", *extra]

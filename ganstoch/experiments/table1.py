@@ -65,7 +65,7 @@ def table1(request: Request) -> int:
     from ganstoch.experiments.runner import run_jobs
 
     sweep = _asked_sweep(request, preset)
-    jobs, finished, failed = plan(sweep, request, out=out)
+    jobs, finished, failed = plan(sweep, out=out, root=request.root, settings=request.settings)
     runs = [*finished, *(job.folder for job in jobs)]
     _write_plan(out, runs=runs, missing=failed)
     for line in failed:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from ganstoch.errors import UserError
 from ganstoch.models.base import Discriminator, Generator
 from ganstoch.models.blocks import LatentConv, SpectralConv2d, UpsampleConv
 from ganstoch.types import Critique, ImageShape
@@ -19,9 +20,9 @@ SLOPE = 0.2
 
 def _check(shape: ImageShape, width: int) -> None:
     if shape[1:] != (32, 32):
-        raise ValueError(f"the paper's networks make 32 x 32 images, not {shape[1]} x {shape[2]}")
+        raise UserError(f"the paper's networks make 32 x 32 images, not {shape[1]} x {shape[2]}")
     if width < 8 or width % 8:
-        raise ValueError(f"width must be a multiple of 8, got {width}")
+        raise UserError(f"width of the paper's networks must be a multiple of 8, got {width}")
 
 
 class PaperGenerator(Generator):
@@ -33,7 +34,7 @@ class PaperGenerator(Generator):
         width: channels of the first map, halved twice on the way; 1024 in the paper.
 
     Raises:
-        ValueError: for another image size, or a width that is no multiple of 8.
+        UserError: for another image size, or a width that is no multiple of 8.
     """
 
     def __init__(self, shape: ImageShape, *, latent_dim: int = 512, width: int = 1024) -> None:
@@ -65,7 +66,7 @@ class PaperDiscriminator(Discriminator):
         width: channels of the last map, an eighth of it in the first; 1024 in the paper.
 
     Raises:
-        ValueError: for another image size, or a width that is no multiple of 8.
+        UserError: for another image size, or a width that is no multiple of 8.
     """
 
     def __init__(self, shape: ImageShape, *, width: int = 1024) -> None:

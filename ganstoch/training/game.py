@@ -6,9 +6,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from pytorch_lightning import LightningModule
@@ -80,6 +82,8 @@ class Game(LightningModule):
         super().__init__()
         if micro_batch is not None and micro_batch < 1:
             raise UserError(f"model.micro_batch must be 1 or more, got {micro_batch}")
+        if not 0.0 < init_std < math.inf:
+            raise UserError(f"model.init_std must be above 0, got {init_std}")
         self.automatic_optimization = False
         self.objective = objective or NonSaturating()
         self.settings = optimizer
@@ -107,12 +111,30 @@ class Game(LightningModule):
     def configure_optimizers(self) -> list[Optimizer]:
         """One Adam a player, the discriminator's first."""
         s = self.settings
-        if not s.lr > 0:
+        if not 0.0 < s.lr < math.inf:
             raise UserError(f"model.optimizer.lr must be above 0, got {s.lr}")
+        for name, beta in (("beta1", s.beta1), ("beta2", s.beta2)):
+            if not 0.0 <= beta < 1.0:
+                raise UserError(f"model.optimizer.{name} must be in [0, 1), got {beta}")
         return [
             Adam(player.parameters(), lr=s.lr, betas=(s.beta1, s.beta2), fused=True)
             for player in (self.discriminator, self.generator)
         ]
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Refuses a checkpoint of other networks in one line, where torch takes one a parameter.
+
+        Raises:
+            UserError: naming the first parameter that is missing or of another shape.
+        """
+        ours, saved = self.state_dict(), checkpoint["state_dict"]
+        for name in [*ours, *saved]:
+            here, there = (tuple(s[name].shape) if name in s else "none" for s in (ours, saved))
+            if here != there:
+                raise UserError(
+                    f"the checkpoint is of other networks: {name} has shape {there} in it, {here} "
+                    "in this run; give the settings it was made with, or another checkpoint"
+                )
 
     def training_step(self, batch: Batch, batch_index: int = 0) -> None:
         """One iteration on this rank's share of the batch."""

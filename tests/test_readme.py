@@ -1,0 +1,175 @@
+"""Every command and every program of the README runs, on little data and for a step or two."""
+
+from __future__ import annotations
+
+import pickle
+import re
+import shlex
+import subprocess
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from ganstoch.cli import main
+from ganstoch.experiments.configs import packaged_names, sweep_path
+from ganstoch.experiments.run import fit
+from ganstoch.experiments.runner import Job
+from ganstoch.experiments.sweep import read_sweep
+from ganstoch.metrics.weights import INCEPTION_URL
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+N = 256
+
+SMALL = {
+    "trainer.max_steps": "2",
+    "evaluation.every": "1",
+    "evaluation.semantic_every": "null",
+    "model.generator.init_args.width": "16",
+    "model.discriminator.init_args.width": "16",
+    "data.n": str(N),
+}
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", README, flags=re.M | re.S)
+
+
+def commands() -> list[str]:
+    return [line for block in blocks("sh") for line in block.splitlines() if line.strip()]
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory with the data sets that the README speaks of, at their smallest."""
+    rng = np.random.default_rng(0)
+    cifar = tmp_path / "data" / "cifar-10-batches-py"
+    cifar.mkdir(parents=True)
+    for name in [*(f"data_batch_{i}" for i in range(1, 6)), "test_batch"]:
+        pixels = rng.integers(0, 256, (60, 3072), dtype=np.uint8)
+        batch = {b"data": pixels, b"labels": [0] * 60}
+        (cifar / name).write_bytes(pickle.dumps(batch, protocol=2))
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for i in range(N):
+        Image.fromarray(rng.integers(0, 256, (32, 32, 3), dtype=np.uint8)).save(
+            photos / f"{i:03}.png"
+        )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    return tmp_path
+
+
+@pytest.fixture
+def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs a table's rows one after the other in this process, which saves their start-up."""
+
+    def run_jobs(
+        jobs: Sequence[Job], *, parallel: int, threads: int, say: Callable[[str], None]
+    ) -> None:
+        for job in jobs:
+            fit([*job.arguments, f"--out={job.folder}", "--quiet=true"])
+
+    monkeypatch.setattr("ganstoch.experiments.runner.run_jobs", run_jobs)
+
+
+def run(words: list[str]) -> int:
+    """A `ganstoch` command with the settings that make it small."""
+    if words[0] == "fit" and "--print_config" not in words:
+        return main([*words, *(f"--{key}={value}" for key, value in SMALL.items())])
+    if words[0] == "table1" and "--report" not in words:
+        settings = [w for key, value in SMALL.items() for w in ("--set", f"{key}={value}")]
+        return main([*words, *settings])
+    return main(words)
+
+
+def test_there_are_commands() -> None:
+    assert commands()[:2] == ["make table1", "make test"]
+    assert len(blocks("python")) == 1
+
+
+@pytest.mark.usefixtures("in_process")
+@pytest.mark.parametrize("command", [c for c in commands() if c.startswith("ganstoch")])
+def test_command(
+    command: str, here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = shlex.split(command)[1:]
+    if words[0] == "prepare":
+        monkeypatch.setattr("ganstoch.data.cifar10.fetch", lambda *args, **kwargs: None)
+        monkeypatch.setattr("ganstoch.data.cifar10.has_md5", lambda *args: True, raising=False)
+        words += [] if words[1] == "inception" else ["--n", "100"]
+
+        def download(url: str, to: str, **options: object) -> None:
+            assert url == INCEPTION_URL
+            Path(to).write_bytes(b"")
+
+        monkeypatch.setattr(torch.hub, "download_url_to_file", download)
+        monkeypatch.setenv("TORCH_HOME", str(here / "torch"))
+    if "--report" in words:
+        assert run(["table1", "--preset", "mini"]) == 0
+    if "--print_config" in words:
+        with pytest.raises(SystemExit, match="0"):
+            run(words)
+        assert "max_steps" in capsys.readouterr().out
+    else:
+        assert run(words) == 0, capsys.readouterr().err
+    if words[0] == "fit" and "--print_config" not in words:
+        assert len(list(here.glob("runs/*/record.json"))) == 1
+
+
+@pytest.mark.parametrize("command", [c for c in commands() if c.startswith("make")])
+def test_make(command: str) -> None:
+    done = subprocess.run(
+        [*shlex.split(command), "-n", "-C", str(ROOT)], capture_output=True, text=True, check=True
+    )
+    assert ("ganstoch table1" if "table1" in command else "pytest") in done.stdout
+
+
+@pytest.mark.usefixtures("in_process")
+def test_make_with_photos(here: Path) -> None:
+    """What `make table1 PRESET=small DATA=folder ROOT=photos` hands on."""
+    words = ["table1", "--preset", "small", "--data", "folder", "--root", "photos", "--out", "x"]
+    assert run(words) == 0
+    assert len(list(here.glob("x/runs/*/record.json"))) == 5
+
+
+def test_wandb() -> None:
+    words = shlex.split(next(c for c in commands() if c.startswith("wandb")))
+    assert words[:2] == ["wandb", "sweep"]
+    assert read_sweep(ROOT / words[2]) == read_sweep(sweep_path(Path(words[2]).stem))
+
+
+def test_every_command_is_of_a_kind_that_is_tested() -> None:
+    assert {command.split()[0] for command in commands()} == {"make", "ganstoch", "wandb"}
+
+
+def test_program() -> None:
+    images = torch.randint(0, 256, (20, 3, 32, 32), dtype=torch.uint8)
+    names = {"training_images": images, "generated_images": images.flip(0)}
+    exec(blocks("python")[0], names)
+    metric = names["metric"]
+    assert metric.compute()["overfitting/pixel_l1/mean"] == 0.0  # type: ignore[operator]
+
+
+def test_links_and_pictures_are_here() -> None:
+    targets = re.findall(r"\]\(([^)#]+)\)", README)
+    assert targets
+    for target in targets:
+        if not target.startswith("https://"):
+            assert (ROOT / target).exists(), target
+
+
+def test_map_of_the_code_names_every_room() -> None:
+    rooms = {path.name for path in (ROOT / "ganstoch").iterdir() if not path.name.startswith("_")}
+    table = README.split("## Map of the code")[1].split("\n## ")[0]
+    named = {word.rstrip("/") for word in re.findall(r"`([a-z_]+(?:\.py|/))`", table)}
+    assert named - {"game.py", "exact_batch.py", "__init__.py"} == rooms - {"py.typed"}
+
+
+def test_presets_and_data_sets_are_named() -> None:
+    for name in packaged_names():
+        assert f"`{name}`" in README or name.startswith(("m", "full")), name
