@@ -62,7 +62,7 @@ class Neighbours:
 
 def to_signed(pixels: Tensor, *, dtype: torch.dtype = torch.float32) -> Tensor:
     """Bytes in [0, 255] as floats in [-1, 1], the range of the generator's tanh; any shape."""
-    return pixels.to(dtype).div_(127.5).sub_(1.0)
+    return pixels.to(dtype).div(127.5).sub_(1.0)
 
 
 def to_bytes(images: Tensor) -> Tensor:

@@ -23,9 +23,12 @@ __all__ = ["load", "places", "save"]
 _SCHEMA = 1
 
 
-def places(root: Path) -> tuple[Path, Path]:
+def places(root: Path) -> tuple[Path, ...]:
     """Where a cache for a root may lie: below it, or in the user's own cache if it is read-only."""
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    try:
+        home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    except RuntimeError:  # a container's nameless user has no home
+        return (root / "ganstoch-cache",)
     digest = hashlib.sha256(os.fsencode(root.resolve())).hexdigest()[:16]
     return root / "ganstoch-cache", Path(home) / "ganstoch" / digest
 
@@ -55,7 +58,7 @@ def load(root: Path, key: str, *, names: tuple[str, ...]) -> tuple[Tensor, tuple
             raise UserError(f"cannot read {sidecar} ({error}); remove {folder}") from error
         if not isinstance(about, dict) or about.get("schema") != _SCHEMA:
             raise UserError(f"{sidecar} is of another version; remove {folder} to convert again")
-        kept = tuple(about["names"])
+        kept = tuple(about.get("names", ()))
         if names and names != kept:
             continue
         found = hashlib.sha256(content).hexdigest()
@@ -97,4 +100,5 @@ def save(root: Path, key: str, pixels: Tensor, *, names: Sequence[str]) -> None:
         sidecar = folder / f"{key}.json"
         if write_if_allowed(folder / f"{key}.npy", content) and write_if_allowed(sidecar, text):
             return
-    print(f"no place to cache {key}: neither of {places(root)} is writable", file=sys.stderr)
+    tried = " nor ".join(map(str, places(root)))
+    print(f"{key} is not cached: may not write to {tried}", file=sys.stderr)

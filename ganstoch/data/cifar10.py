@@ -82,7 +82,7 @@ def _unpack(archive: Path, root: Path) -> None:
             (root / _FOLDER).mkdir(exist_ok=True)
             for file in (Path(folder) / _FOLDER).iterdir():
                 os.replace(file, root / _FOLDER / file.name)
-    except OSError as error:
+    except (OSError, tarfile.TarError) as error:
         raise UserError(f"cannot unpack {archive} ({error}); free space and try again") from error
 
 

@@ -19,6 +19,7 @@ from ganstoch.data.sampling import (
     BatchSize,
     Sampling,
     draw_ids,
+    is_rounded,
     resolve_batch_size,
     resolve_sampling,
 )
@@ -133,8 +134,8 @@ class ImageData(LightningDataModule):
         if not self.source.in_package:
             check_in(self.root, self.manifest)
         self.held_out = self._read_held_out()
-        if isinstance(self.m, str) and self.n % self.batch_size:
-            _say(f"data.m = {self.m} of n = {self.n} is {self.batch_size}, rounded down")
+        if is_rounded(self.m, n=self.n):
+            _say(f"data.m = {self.m} of n = {self.n} is rounded to {self.batch_size}")
         self._ready = True
 
     def _read_held_out(self) -> Tensor | None:
@@ -147,15 +148,20 @@ class ImageData(LightningDataModule):
         """A clock; the images are drawn in `on_after_batch_transfer`."""
         return Clock()
 
-    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Batch:
+    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
         """The real half of the trainer's current iteration, on its device.
 
         Args:
             batch: a number from the clock; ignored.
             dataloader_idx: ignored.
+
+        Returns:
+            A `Batch`; outside training, where there is no clock, the batch as it came.
         """
         trainer = self.trainer
         assert trainer is not None
+        if not trainer.training:
+            return batch
         return self.batch(
             trainer.global_step,  # one optimizer counts, so this is the iteration, resumed or not
             device=trainer.strategy.root_device,

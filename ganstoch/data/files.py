@@ -46,9 +46,7 @@ def list_files(root: Path, *, endings: Collection[str]) -> tuple[str, ...]:
                         if path.suffix.lower() in endings and _leads(entry.is_file):
                             found.append(path.relative_to(root).as_posix())
                     elif entry.is_symlink():
-                        waiting.append(
-                            path
-                        )  # last: a folder is listed under its own name if it can
+                        waiting.append(path)  # after every folder that has a name of its own
                     else:
                         waiting.appendleft(path)
         except PermissionError as error:

@@ -94,15 +94,14 @@ class Folder(Source):
         folder = train if split == "train" else held_out
         if folder is None:
             return None
-        names = list_files(folder, endings=extensions())
-        if self.skip_unreadable:
-            names = _readable(folder, names)
+        listed = list_files(folder, endings=extensions())
+        names = _readable(folder, listed) if self.skip_unreadable else listed
         if not names:
             raise UserError(f"no images under {folder}; --data.root must point to some")
         prefix = "" if folder == root else f"{folder.name}/"
         images = FolderImages(root, [prefix + name for name in names], filter=self.filter)
-        # Both splits number their classes by the training split's.
-        reference = names if split == "train" else list_files(train, endings=extensions())
+        # Both splits number their classes by the training split's, with its unreadable files.
+        reference = listed if split == "train" else list_files(train, endings=extensions())
         images.classes, images.labels = _classify(names, classes=_classes(reference))
         return images
 

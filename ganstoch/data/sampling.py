@@ -11,7 +11,14 @@ from torch import Tensor
 from ganstoch.errors import UserError
 from ganstoch.randomness import generator, with_replacement, without_replacement
 
-__all__ = ["BatchSize", "Sampling", "draw_ids", "resolve_batch_size", "resolve_sampling"]
+__all__ = [
+    "BatchSize",
+    "Sampling",
+    "draw_ids",
+    "is_rounded",
+    "resolve_batch_size",
+    "resolve_sampling",
+]
 
 Sampling = Literal["with_replacement", "permutation", "exactly_once"]
 """How a batch is drawn.
@@ -36,9 +43,9 @@ def resolve_batch_size(m: BatchSize, *, n: int) -> int:
     Raises:
         UserError: if it is neither, or not in 1 .. n.
     """
-    share = re.fullmatch(r"n(?:/([1-9]\d*))?", m.replace(" ", "")) if isinstance(m, str) else None
-    if share is not None:
-        return max(1, n // int(share[1] or 1))
+    divisor = _divisor(m)
+    if divisor is not None:
+        return max(1, n // divisor)
     try:
         size = int(m)
     except ValueError:
@@ -46,6 +53,18 @@ def resolve_batch_size(m: BatchSize, *, n: int) -> int:
     if not 1 <= size <= n:
         raise UserError(f"data.m is {m!r}; give a number from 1 to n = {n}, or a share such as n/4")
     return size
+
+
+def is_rounded(m: BatchSize, *, n: int) -> bool:
+    """Whether m is a share of n that is no whole number."""
+    divisor = _divisor(m)
+    return divisor is not None and n % divisor != 0
+
+
+def _divisor(m: BatchSize) -> int | None:
+    """4 of ``n/4``, 1 of ``n``; None if m is no share."""
+    share = re.fullmatch(r"n(?:/([1-9]\d*))?", m.replace(" ", "")) if isinstance(m, str) else None
+    return None if share is None else int(share[1] or 1)
 
 
 def resolve_sampling(sampling: Sampling | None, *, m: int, n: int) -> Sampling:

@@ -183,6 +183,8 @@ def resolve_all(lines: Sequence[Sequence[str]]) -> list[Resolved]:
     Raises:
         UserError: for an unknown key, a wrong type or a value out of its range.
     """
+    if not lines:
+        return []  # making the parser takes a second
     parser = understand([]).parser
     resolved = []
     for line in lines:

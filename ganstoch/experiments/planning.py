@@ -100,13 +100,17 @@ def _with_twins(
     The paper trains both for the same number of iterations.
     """
     by_label = {_label(run): run for run in resolved}
-    lines = list(lines)
+    lines, resolved = list(lines), list(resolved)
+    noisy = []
     for position, run in enumerate(resolved):
         noise = run.config["model"]["latents"]["noise"]
         twin = by_label.get(_label(run).replace(f"-noise{noise:g}", ""))
         if noise and twin and run.config["stop_rule"]["stop"]:
             lines[position] = [*lines[position], f"--iterations_of={out / 'runs' / twin.name}"]
-    return lines, resolve_all(lines)
+            noisy.append(position)
+    for position, run in zip(noisy, resolve_all([lines[p] for p in noisy]), strict=True):
+        resolved[position] = run
+    return lines, resolved
 
 
 def _label(run: Resolved) -> str:

@@ -5,18 +5,23 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from pytorch_lightning import Callback
-from pytorch_lightning.callbacks import ModelCheckpoint
+import torch
+from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.loggers import Logger
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from ganstoch.callbacks.chance import Chance
+from ganstoch.callbacks.checkpoints import Checkpoints
 from ganstoch.callbacks.journal import Journal
 from ganstoch.callbacks.panels import Panels
 from ganstoch.callbacks.progress import Progress
 from ganstoch.callbacks.recorder import Recorder, git_sha, versions
+from ganstoch.data.datamodule import ImageData
 from ganstoch.errors import UserError
 from ganstoch.experiments.command import Command, Resolved, resolve, understand
 from ganstoch.experiments.tracking import make_logger
@@ -49,33 +54,67 @@ def fit(arguments: Sequence[str]) -> Path:
     if twin := command.config.iterations_of:
         command.config.trainer.max_steps = read_record(twin / RECORD).iterations
         command.config.stop_rule.stop = False
-    settings = command.parser.dump(command.config, skip_none=False)
-    write_atomically(folder / CONFIG, settings.encode())
-    write_atomically(folder / STATE, json.dumps(dataclasses.asdict(resolved), indent=1).encode())
-
     command.build(_callbacks(command, resolved, folder))
-    described = {**resolved.config, "config_hash": resolved.config_hash, "versions": versions()}
-    logger = make_logger(
-        command.config_init.wandb,
-        folder=folder,
-        run_id=resolved.config_hash[:16],
-        config={**described, "git_sha": git_sha()},
-    )
-    command.trainer.loggers = [logger] if logger else []
     checkpoint = command.config.ckpt_path or _latest(folder / "checkpoints")
     if checkpoint:
+        _check_checkpoint(checkpoint)
         _log.info("going on from %s", checkpoint)
-    command.trainer.fit(
-        command.model, datamodule=command.datamodule, ckpt_path=checkpoint, weights_only=True
-    )
+    try:
+        command.trainer.fit(
+            command.model, datamodule=command.datamodule, ckpt_path=checkpoint, weights_only=True
+        )
+    except MisconfigurationException as error:
+        raise UserError(str(error)) from error
+    except torch.cuda.OutOfMemoryError as error:
+        raise UserError("the GPU's memory is full; set --model.micro_batch below data.m") from error
+    except SystemExit as error:  # how Lightning ends at Ctrl-C and at SIGTERM
+        raise KeyboardInterrupt from error
     if not (folder / RECORD).exists():
         raise UserError(f"{folder} was interrupted; the same command goes on from its checkpoint")
     return folder
 
 
+class _Opening(Callback):
+    """Lays claim to the run's folder and opens its log, once nothing can refuse the run any more.
+
+    By now the data are read, the networks are made and a checkpoint, if any, is loaded. What a
+    command that was refused leaves behind must not stand in the way of the corrected one.
+    """
+
+    def __init__(
+        self, files: dict[Path, str], open_logger: Callable[[ImageData], Logger | None]
+    ) -> None:
+        self.files = files
+        self.open_logger = open_logger
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Writes the files, makes the logger."""
+        if not trainer.is_global_zero:
+            return
+        data = trainer.datamodule  # type: ignore[attr-defined]
+        assert isinstance(data, ImageData)
+        for path, text in self.files.items():
+            write_atomically(path, text.encode())
+        logger = self.open_logger(data)
+        trainer.loggers = [logger] if logger else []
+
+
 def _callbacks(command: Command, resolved: Resolved, folder: Path) -> list[Callback]:
     """What accompanies a run, in the order in which it happens after each iteration."""
+
+    def open_logger(data: ImageData) -> Logger | None:
+        described = {**resolved.config, "config_hash": resolved.config_hash, "git_sha": git_sha()}
+        return make_logger(
+            command.config_init.wandb,
+            folder=folder,
+            run_id=resolved.config_hash[:16],
+            config={**described, "versions": versions(), "subset_sha256": data.subset.sha256},
+        )
+
+    settings = command.parser.dump(command.config, skip_none=False)
+    state = json.dumps(dataclasses.asdict(resolved), indent=1)
     return [
+        _Opening({folder / CONFIG: settings, folder / STATE: state}, open_logger),
         Journal(),
         Panels(folder / "panels.npz"),
         Chance(),
@@ -86,15 +125,27 @@ def _callbacks(command: Command, resolved: Resolved, folder: Path) -> list[Callb
             preset=command.config.preset,
         ),
         Progress(folder / "progress.json", quiet=command.config.quiet),
-        ModelCheckpoint(
-            folder / "checkpoints",
-            filename="{step}",
-            every_n_train_steps=command.config.checkpoint_every,
-            save_top_k=1,
-            save_on_exception=True,
-            enable_version_counter=False,
-        ),
+        Checkpoints(folder / "checkpoints", every=command.config.checkpoint_every),
     ]
+
+
+def _check_checkpoint(path: Path) -> None:
+    """Opens a checkpoint, without reading its numbers, to tell a bad file in one line.
+
+    Raises:
+        UserError: if there is none, or it is none of a run.
+    """
+    fix = "give another --ckpt_path, or remove it to start from the beginning"
+    try:
+        with warnings.catch_warnings(action="ignore"):  # on a bad file, the error says enough
+            content = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
+    except FileNotFoundError as error:
+        raise UserError(f"there is no checkpoint {path}; {fix}") from error
+    except Exception as error:  # a damaged file raises almost anything
+        raise UserError(f"{path} is damaged, or no checkpoint at all; {fix}") from error
+    parts = {"state_dict", "optimizer_states", "callbacks", "loops"}
+    if not isinstance(content, dict) or not parts <= set(content):
+        raise UserError(f"{path} is no checkpoint of ganstoch fit; {fix}")
 
 
 def _is_finished(folder: Path, resolved: Resolved) -> bool:

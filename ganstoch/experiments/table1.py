@@ -74,6 +74,8 @@ def table1(request: Request) -> int:
     parallel, threads = _workers(request.jobs, len(jobs))
     if jobs:
         run_jobs(jobs, parallel=parallel, threads=threads, say=lambda line: print(line, flush=True))
+    if any(out.glob("runs/*/wandb/offline-run-*")):
+        print(f"W&B is offline; to upload: wandb sync {out}/runs/*/wandb/offline-run-*")
     missing = failed + [f"{job.label}: {job.failure}" for job in jobs if job.failure]
     whole = [folder for folder in runs if (folder / "record.json").exists()]
     _write_plan(out, runs=whole, missing=missing)

@@ -13,7 +13,8 @@ class LatentConv(nn.Module):
     """The 4 x 4 convolution, stride 1, padding 3, of a 1 x 1 latent: (N, in) to (N, out, 4, 4).
 
     Fifteen of the sixteen taps under each output meet padding only; what is left is a matrix
-    product. Output (i, j) meets tap (3 - i, 3 - j), hence the flip.
+    product, and the weight is kept as its matrix, shape (out * 4 * 4, in). Output (i, j) meets tap
+    (3 - i, 3 - j) of the convolution's kernel.
 
     Args:
         in_channels: length of the latent.
@@ -22,14 +23,17 @@ class LatentConv(nn.Module):
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.empty(out_channels, in_channels, 4, 4))
+        self.weight = nn.Parameter(torch.empty(out_channels * 16, in_channels))
         self.bias = nn.Parameter(torch.empty(out_channels))
+
+    @property
+    def kernel(self) -> Tensor:
+        """The weight as the convolution's kernel, shape (out, in, 4, 4)."""
+        return self.weight.view(len(self.bias), 4, 4, -1).permute(0, 3, 1, 2).flip(2, 3)
 
     def forward(self, latents: Tensor) -> Tensor:
         """Latents (N, in) to a map (N, out, 4, 4)."""
-        out_channels, in_channels = self.weight.shape[:2]
-        matrix = self.weight.flip(2, 3).permute(0, 2, 3, 1).reshape(-1, in_channels)
-        product = F.linear(latents, matrix).view(-1, out_channels, 4, 4)
+        product = F.linear(latents, self.weight).view(-1, len(self.bias), 4, 4)
         return product + self.bias.view(-1, 1, 1)
 
 

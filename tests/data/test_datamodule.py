@@ -165,9 +165,10 @@ def test_sizes_must_fit(tmp_path: Path, n: int, m: int | str, message: str) -> N
 def test_says_when_a_share_is_rounded(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ImageData(Toy(), root=tmp_path, n=100, m="n/4").setup("fit")
     ImageData(Toy(), root=tmp_path, n=100, m=33).setup("fit")
+    ImageData(Toy(), root=tmp_path, n=100, m="33").setup("fit")
     assert capsys.readouterr().err == ""
     ImageData(Toy(), root=tmp_path, n=100, m="n/3").setup("fit")
-    assert capsys.readouterr().err == "data.m = n/3 of n = 100 is 33, rounded down\n"
+    assert capsys.readouterr().err == "data.m = n/3 of n = 100 is rounded to 33\n"
 
 
 def test_home_folder_is_understood(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

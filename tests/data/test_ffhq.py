@@ -137,6 +137,15 @@ def test_read_only_root_is_cached_at_home(
     assert torch.equal(pixels(root), first)
 
 
+def test_a_user_without_a_home_can_convert(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def homeless() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setattr(Path, "home", homeless)
+    assert torch.equal(pixels(root), pixels(root))
+
+
 def test_no_place_for_a_cache_is_no_error(
     root: Path,
     tmp_path: Path,
@@ -145,7 +154,7 @@ def test_no_place_for_a_cache_is_no_error(
 ) -> None:
     make_read_only(tmp_path)
     assert len(pixels(root)) == 3
-    assert "no place to cache ffhq32-box" in capsys.readouterr().err
+    assert "ffhq32-box-thumbnails128x128 is not cached: may not write to" in capsys.readouterr().err
 
 
 def test_names_what_is_missing_or_damaged(root: Path) -> None:

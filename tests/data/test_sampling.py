@@ -9,6 +9,7 @@ from ganstoch.data.sampling import (
     BatchSize,
     Sampling,
     draw_ids,
+    is_rounded,
     resolve_batch_size,
     resolve_sampling,
 )
@@ -89,6 +90,15 @@ def test_batch_size(m: BatchSize, n: int, expected: int) -> None:
 def test_batch_size_must_fit(m: BatchSize) -> None:
     with pytest.raises(UserError, match=rf"data.m is {m!r}; give a number from 1 to n = 100"):
         resolve_batch_size(m, n=100)
+
+
+@pytest.mark.parametrize(
+    ("m", "n", "rounded"),
+    [("n/5", 12, True), ("n/256", 64, True), ("n/4", 12, False), ("n", 7, False), ("5", 12, False)],
+)
+def test_rounding_is_noticed(m: BatchSize, n: int, rounded: bool) -> None:
+    assert is_rounded(m, n=n) is rounded
+    assert is_rounded(5, n=n) is False
 
 
 def test_full_batch_takes_every_image_once_unless_told_otherwise() -> None:

@@ -1,0 +1,169 @@
+"""Games small enough to be played in a test."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.loggers import Logger
+from torch import Tensor
+
+from ganstoch.data import Digits, ImageData
+from ganstoch.latents import LatentSettings
+from ganstoch.models import PaperDiscriminator, PaperGenerator
+from ganstoch.training.game import AdamSettings, Game
+
+UNRELATED = (
+    ".*LeafSpec.*is deprecated",
+    "Using ModelCheckpoint with manual optimization",
+    "GPU available but not used",
+)
+"""Warnings of Lightning and torch that say nothing about this package."""
+
+
+@pytest.fixture
+def make_game() -> Callable[..., Game]:
+    """A game of the paper's networks at a 64th of their width, with the paper's defaults else."""
+
+    def make(
+        *,
+        width: int = 16,
+        bank: int | str = "n",
+        noise: float = 0.0,
+        seed: int = 0,
+        lr: float = 1e-3,
+        ema_decay: float = 0.9,
+        micro_batch: int | None = None,
+    ) -> Game:
+        return Game(
+            partial(PaperGenerator, width=width, latent_dim=8),
+            partial(PaperDiscriminator, width=width),
+            latents=LatentSettings(bank=bank, noise=noise),
+            optimizer=AdamSettings(lr=lr),
+            ema_decay=ema_decay,
+            micro_batch=micro_batch,
+            seed=seed,
+        )
+
+    return make
+
+
+@pytest.fixture
+def make_data() -> Callable[..., ImageData]:
+    """64 handwritten digits."""
+    return partial(ImageData, Digits(), n=64, m=16)
+
+
+@pytest.fixture
+def fit(tmp_path: Path) -> Callable[..., Trainer]:
+    """Plays a game as `ganstoch fit` does, for a given number of iterations in all."""
+
+    def fit(
+        game: Game,
+        data: ImageData,
+        *callbacks: Callback,
+        steps: int,
+        resume: Path | None = None,
+        loggers: Sequence[Logger] = (),
+    ) -> Trainer:
+        with warnings.catch_warnings():
+            for message in UNRELATED:
+                warnings.filterwarnings("ignore", message=message)
+            trainer = Trainer(
+                accelerator="cpu",
+                devices=1,
+                max_epochs=-1,
+                max_steps=steps,
+                logger=list(loggers) or False,
+                log_every_n_steps=1,
+                callbacks=list(callbacks),
+                enable_checkpointing=any(isinstance(c, ModelCheckpoint) for c in callbacks),
+                enable_progress_bar=False,
+                enable_model_summary=False,
+                default_root_dir=tmp_path,
+            )
+            trainer.fit(game, datamodule=data, ckpt_path=resume, weights_only=True)
+        return trainer
+
+    return fit
+
+
+@pytest.fixture
+def state_of() -> Callable[[Trainer], dict[str, Tensor]]:
+    """Every number that training has made: weights, start vectors, the average, Adam's moments."""
+
+    def state_of(trainer: Trainer) -> dict[str, Tensor]:
+        state = {
+            name: value.clone() for name, value in trainer.lightning_module.state_dict().items()
+        }
+        for player, optimizer in zip(("d", "g"), trainer.optimizers, strict=True):
+            for i, moments in optimizer.state_dict()["state"].items():
+                state |= {f"adam.{player}.{i}.{k}": v.clone() for k, v in moments.items()}
+        return state
+
+    return state_of
+
+
+@pytest.fixture
+def assert_same_bits() -> Callable[[dict[str, Tensor], dict[str, Tensor]], None]:
+    """Compares two states bit by bit, naming what differs."""
+
+    def compare(one: dict[str, Tensor], other: dict[str, Tensor]) -> None:
+        assert one.keys() == other.keys()
+        assert [name for name in one if not torch.equal(one[name], other[name])] == []
+
+    return compare
+
+
+class Losses(Callback):
+    """Both players' losses after every iteration, by its number."""
+
+    def __init__(self) -> None:
+        self.trace: dict[int, tuple[float, float]] = {}
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        assert isinstance(pl_module, Game)
+        d, g = pl_module.losses["loss/discriminator"], pl_module.losses["loss/generator"]
+        self.trace[trainer.global_step] = (d.item(), g.item())
+
+
+@pytest.fixture
+def make_losses() -> Callable[[], Losses]:
+    return Losses
+
+
+class Journalist(Logger):
+    """Keeps what it is given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.metrics: list[tuple[int | None, dict[str, float]]] = []
+        self.settings: list[dict[str, Any]] = []
+
+    @property
+    def name(self) -> str:
+        return "journalist"
+
+    @property
+    def version(self) -> str:
+        return "0"
+
+    def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
+        self.settings.append(params)
+
+    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
+        self.metrics.append((step, dict(metrics)))
+
+
+@pytest.fixture
+def journalist() -> Journalist:
+    return Journalist()

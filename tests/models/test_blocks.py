@@ -1,0 +1,159 @@
+"""Each layer against its stock counterpart."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.utils import parametrizations
+
+from ganstoch.models.blocks import LatentConv, SpectralConv2d, UpsampleConv
+from ganstoch.randomness import generator, normal
+
+
+def numbers(*shape: int, draw: int = 0) -> Tensor:
+    return normal(shape, generator(0, "init", draw)).double()
+
+
+def fill(*modules: nn.Module) -> None:
+    """The same random parameters for all."""
+    for module in modules:
+        for i, parameter in enumerate(module.parameters()):
+            parameter.data = numbers(*parameter.shape, draw=i)
+
+
+def assert_equal(ours: nn.Module, stock: nn.Module, x: Tensor, *, stock_x: Tensor) -> None:
+    """Outputs and the gradients of input, weight and bias."""
+    out, expected = ours(x), stock(stock_x)
+    assert out.shape == expected.shape
+    assert (out - expected).abs().max() < 1e-12
+    direction = numbers(*out.shape, draw=9)
+    one = torch.autograd.grad((out * direction).sum(), [x, *ours.parameters()])
+    other = torch.autograd.grad((expected * direction).sum(), [x, *stock.parameters()])
+    assert len(one) == 3
+    for here, there in zip(one, other, strict=True):
+        assert (here - there).abs().max() < 1e-12 * there.abs().max()
+
+
+def test_latent_conv_is_a_convolution_of_a_single_pixel() -> None:
+    ours, stock = LatentConv(5, 7), nn.Conv2d(5, 7, 4, stride=1, padding=3)
+    fill(ours, stock)
+    z = numbers(3, 5, draw=8).requires_grad_()
+    assert ours(z).shape == (3, 7, 4, 4)
+    assert_equal(ours, stock, z, stock_x=z[:, :, None, None])
+
+
+@pytest.mark.parametrize("size", [(1, 1), (4, 4), (3, 5)])
+def test_upsample_conv_is_upsampling_and_a_convolution(size: tuple[int, int]) -> None:
+    ours = UpsampleConv(5, 7).double()
+    stock = nn.Sequential(nn.Upsample(scale_factor=2), nn.Conv2d(5, 7, 3, padding=1))
+    fill(ours, stock)
+    x = numbers(2, 5, *size, draw=8).requires_grad_()
+    assert_equal(ours, stock, x, stock_x=x)
+
+
+def test_upsample_conv_keeps_no_constant_in_a_checkpoint() -> None:
+    assert list(UpsampleConv(2, 3).state_dict()) == ["weight", "bias"]
+
+
+@pytest.fixture
+def layer() -> SpectralConv2d:
+    """3 channels to 4, a matrix of 4 x 75, its start vector drawn but not iterated."""
+    layer = SpectralConv2d(3, 4, 5, stride=2, padding=2).double()
+    fill(layer)
+    layer.u = F.normalize(numbers(4, draw=5), dim=0)
+    layer.v = F.normalize(layer.weight.detach().flatten(1).T @ layer.u, dim=0)
+    return layer
+
+
+def test_power_iteration_equals_torch(layer: SpectralConv2d) -> None:
+    stock = nn.Conv2d(3, 4, 5, stride=2, padding=2).double()
+    stock.load_state_dict({"weight": layer.weight, "bias": layer.bias})
+    parametrizations.spectral_norm(stock, "weight", n_power_iterations=1)
+    theirs = stock.parametrizations["weight"][0]
+    theirs._u, theirs._v = layer.u.clone(), layer.v.clone()
+    original = stock.parametrizations["weight"].original
+    x = numbers(2, 3, 8, 8, draw=6)
+    direction = numbers(2, 4, 4, 4, draw=7)
+    for _ in range(4):
+        layer.power_iterate()
+        theirs.train()
+        assert stock.weight.shape == layer.weight.shape  # reading it is what makes torch iterate
+        assert (theirs._u - layer.u).abs().max() < 1e-14
+        # Torch stops half a step later, at the v of our next iteration.
+        ours_next = F.normalize(layer.weight.detach().flatten(1).T @ layer.u, dim=0)
+        assert (theirs._v - ours_next).abs().max() < 1e-14
+        following = theirs._v
+        theirs.eval()
+        theirs._v = layer.v.clone()
+        out, expected = layer(x), stock(x)
+        assert (out - expected).abs().max() < 1e-12
+        (one,) = torch.autograd.grad((out * direction).sum(), [layer.weight])
+        (other,) = torch.autograd.grad((expected * direction).sum(), [original])
+        assert (one - other).abs().max() < 1e-12
+        theirs._v = following
+
+
+def test_one_iteration_by_hand() -> None:
+    layer = SpectralConv2d(1, 2, 1, stride=1, padding=0).double()
+    layer.weight.data = torch.tensor([3.0, 4.0], dtype=torch.double).view(2, 1, 1, 1)
+    layer.u = torch.tensor([1.0, 0.0], dtype=torch.double)
+    layer.power_iterate()
+    assert layer.v.tolist() == [1.0]
+    assert layer.u.tolist() == pytest.approx([0.6, 0.8])
+    assert layer.normalised_weight().flatten().tolist() == pytest.approx([0.6, 0.8])
+
+
+def test_converges_to_the_spectral_norm(layer: SpectralConv2d) -> None:
+    matrix = layer.weight.detach().flatten(1)
+    estimates = []
+    for _ in range(500):
+        layer.power_iterate()
+        estimates.append(torch.dot(layer.u, matrix @ layer.v).item())
+    truth = torch.linalg.matrix_norm(matrix, 2).item()
+    assert estimates[-1] == pytest.approx(truth, rel=1e-12)
+    assert max(estimates) <= truth * (1 + 1e-12)  # from below
+    largest = torch.linalg.matrix_norm(layer.normalised_weight().flatten(1), 2)
+    assert largest.item() == pytest.approx(1.0, rel=1e-12)
+
+
+def test_gradient_counts_the_norm_but_not_its_vectors(layer: SpectralConv2d) -> None:
+    """d(<C, W> / s) / dW = C / s - <C, W> u v' / s^2, with s = u' W v [Miyato et al., Eq. 12]."""
+    layer.power_iterate()
+    weight, direction = layer.weight.detach().flatten(1), numbers(4, 75, draw=7)
+    (gradient,) = torch.autograd.grad(
+        (layer.normalised_weight().flatten(1) * direction).sum(), [layer.weight]
+    )
+    sigma = layer.u @ weight @ layer.v
+    product = (weight * direction).sum()
+    expected = direction / sigma - product * torch.outer(layer.u, layer.v) / sigma**2
+    assert (gradient.flatten(1) - expected).abs().max() < 1e-12
+
+
+def test_scale_of_the_weight_cancels(layer: SpectralConv2d) -> None:
+    layer.power_iterate()
+    before = layer.normalised_weight().detach().clone()
+    layer.weight.data *= 7.0
+    layer.power_iterate()
+    layer.weight.data /= 7.0
+    layer.weight.data *= 1e-3
+    reference = layer.weight.detach().flatten(1)
+    sigma = torch.dot(layer.u, reference @ layer.v)
+    assert torch.allclose(layer.normalised_weight().flatten(1), reference / sigma, atol=1e-14)
+    assert not torch.equal(before, layer.normalised_weight())  # it has moved one step on
+
+
+def test_restart_draws_from_its_generator_alone(layer: SpectralConv2d) -> None:
+    torch.manual_seed(0)
+    layer.restart(generator(0, "init"))
+    first = layer.u.clone()
+    torch.manual_seed(1)
+    layer.restart(generator(0, "init"))
+    assert torch.equal(layer.u, first)
+    start = F.normalize(torch.randn(4, generator=generator(0, "init")), dim=0).double()
+    for _ in range(15):
+        start = F.normalize(
+            layer.weight.detach().flatten(1) @ layer.weight.detach().flatten(1).T @ start, dim=0
+        )
+    assert (layer.u - start).abs().max() < 1e-6

@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from unittest import mock
+
+import pytest
+import torch
+
+from ganstoch.models import PaperDiscriminator, PaperGenerator
+from ganstoch.models.base import initialise
+from ganstoch.models.blocks import SpectralConv2d
+from ganstoch.randomness import generator, normal
+from ganstoch.training.game import Game
+
+
+@pytest.fixture
+def critic() -> PaperDiscriminator:
+    critic = PaperDiscriminator((3, 32, 32), width=16)
+    initialise(critic, std=0.02, rng=generator(0, "init"))
+    return critic
+
+
+@pytest.mark.parametrize("std", [0.02, 0.1])
+def test_weights_are_normal_and_biases_zero(std: float) -> None:
+    for network in (PaperGenerator, PaperDiscriminator):
+        made = network((3, 32, 32), width=64)
+        initialise(made, std=std, rng=generator(0, "init"))
+        for name, parameter in made.named_parameters():
+            if name.endswith("bias"):
+                assert not parameter.any()
+                continue
+            values, count = parameter.detach().double() / std, parameter.numel()
+            assert abs(values.square().mean().item() - 1) < 4 * (2 / count) ** 0.5, name
+            assert abs(values.mean().item()) < 4 / count**0.5, name
+
+
+def test_depends_on_the_seed_alone(make_game: Callable[..., Game]) -> None:
+    torch.manual_seed(0)
+    first = make_game().state_dict()
+    torch.manual_seed(1)
+    again, other = make_game().state_dict(), make_game(seed=1).state_dict()
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    unlike = [name for name in first if not name.endswith("bias")]
+    assert not any(
+        torch.equal(first[name], other[name]) for name in unlike if first[name].dim() > 1
+    )
+
+
+def test_does_not_depend_on_what_was_made_before(make_game: Callable[..., Game]) -> None:
+    alone = PaperDiscriminator((3, 32, 32), width=16)
+    initialise(alone, std=0.02, rng=generator(0, "init", 1))
+    played = make_game().discriminator.state_dict()
+    assert all(torch.equal(value, played[name]) for name, value in alone.state_dict().items())
+
+
+def test_leaves_the_global_generator_alone(critic: PaperDiscriminator) -> None:
+    before = torch.get_rng_state()
+    initialise(critic, std=0.02, rng=generator(0, "init"))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_spectral_norms_are_close_from_the_start(critic: PaperDiscriminator) -> None:
+    for layer in critic.modules():
+        if isinstance(layer, SpectralConv2d):
+            largest = torch.linalg.matrix_norm(layer.normalised_weight().flatten(1), 2).item()
+            assert 1.0 - 1e-5 < largest < 1.1
+
+
+def test_every_layer_iterates_once_a_call(critic: PaperDiscriminator) -> None:
+    layers = [layer for layer in critic.modules() if isinstance(layer, SpectralConv2d)]
+    assert len(layers) == 5
+    with mock.patch.object(SpectralConv2d, "power_iterate", autospec=True) as step:
+        critic.power_iterate()
+    assert [call.args[0] for call in step.call_args_list] == layers
+
+
+def test_forward_passes_change_nothing(critic: PaperDiscriminator) -> None:
+    images = normal((4, 3, 32, 32), generator(0, "data"))
+    before = {name: value.clone() for name, value in critic.state_dict().items()}
+    with mock.patch.object(SpectralConv2d, "power_iterate", autospec=True) as step:
+        first: Any = critic(images)
+        for _ in range(3):
+            critic(images).logits.sum().backward()
+        last = critic(images)
+    step.assert_not_called()
+    assert torch.equal(first.logits, last.logits)
+    assert all(torch.equal(value, before[name]) for name, value in critic.state_dict().items())
+    critic.power_iterate()
+    after = critic.state_dict()
+    assert {name for name in before if not torch.equal(after[name], before[name])} >= {"body.0.u"}
+    assert all(torch.equal(after[n], before[n]) for n in before if n.endswith(("weight", "bias")))

@@ -1,0 +1,177 @@
+"""Tables 2 and 3 of Yazici et al. 2020, row by row, and the networks against stock layers."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from ganstoch.errors import UserError
+from ganstoch.models import PaperDiscriminator, PaperGenerator
+from ganstoch.models.base import initialise
+from ganstoch.models.blocks import LatentConv, SpectralConv2d, UpsampleConv
+from ganstoch.randomness import generator as make_rng
+from ganstoch.randomness import normal
+
+# Columns: what the row is, its activation, its output's shape, its parameters as in x out x taps.
+TABLE_2 = [
+    ("conv 4x4", nn.LeakyReLU, (1024, 4, 4), 512 * 1024 * 16 + 1024),
+    ("upsample, conv 3x3", nn.LeakyReLU, (512, 8, 8), 1024 * 512 * 9 + 512),
+    ("upsample, conv 3x3", nn.LeakyReLU, (256, 16, 16), 512 * 256 * 9 + 256),
+    ("upsample, conv 3x3", nn.Tanh, (3, 32, 32), 256 * 3 * 9 + 3),
+]
+TABLE_3 = [
+    ((5, 5), (2, 2), (2, 2), nn.LeakyReLU, (128, 16, 16), 3 * 128 * 25 + 128),
+    ((5, 5), (2, 2), (2, 2), nn.LeakyReLU, (256, 8, 8), 128 * 256 * 25 + 256),
+    ((5, 5), (2, 2), (2, 2), nn.LeakyReLU, (512, 4, 4), 256 * 512 * 25 + 512),
+    ((5, 5), (1, 1), (2, 2), nn.LeakyReLU, (1024, 4, 4), 512 * 1024 * 25 + 1024),
+    ((4, 4), (1, 1), (0, 0), None, (1, 1, 1), 1024 * 1 * 16 + 1),
+]
+
+
+def count(module: nn.Module) -> int:
+    return sum(p.numel() for p in module.parameters())
+
+
+def walk(network: nn.Module, input: Tensor) -> list[tuple[nn.Module, tuple[int, ...]]]:
+    """The layers in the order in which they are reached, with their outputs' shapes."""
+    seen: list[tuple[nn.Module, tuple[int, ...]]] = []
+
+    def note(module: nn.Module, _: tuple[Tensor, ...], output: Tensor) -> None:
+        seen.append((module, tuple(output.shape)))
+
+    for module in network.modules():
+        if not list(module.children()):
+            module.register_forward_hook(note)
+    network(input)
+    return seen
+
+
+def test_table_2_layer_by_layer() -> None:
+    with torch.device("meta"):  # shapes without the arithmetic
+        network = PaperGenerator((3, 32, 32))
+        seen = walk(network, torch.empty(1, 512))
+    assert len(seen) == 2 * len(TABLE_2)
+    for i, (what, activation, shape, parameters) in enumerate(TABLE_2):
+        (layer, out), (after, activated) = seen[2 * i], seen[2 * i + 1]
+        assert type(layer) is (LatentConv if what == "conv 4x4" else UpsampleConv)
+        assert count(layer) == parameters
+        assert out == activated == (1, *shape)
+        assert type(after) is activation
+    assert count(network) == 8_389_632 + 4_719_104 + 1_179_904 + 6_915 == 14_295_555
+    assert network.latent_dim == 512
+
+
+def test_table_3_layer_by_layer() -> None:
+    with torch.device("meta"):
+        network = PaperDiscriminator((3, 32, 32))
+        seen = walk(network, torch.empty(1, 3, 32, 32))
+        critique = network(torch.empty(5, 3, 32, 32))
+    layers = [(layer, out) for layer, out in seen if count(layer)]
+    activations = [(layer, out) for layer, out in seen if not count(layer)]
+    assert len(layers) == len(TABLE_3)
+    assert len(activations) == len(TABLE_3) - 1
+    for i, (kernel, stride, padding, activation, shape, parameters) in enumerate(TABLE_3):
+        layer, out = layers[i]
+        assert isinstance(layer, SpectralConv2d)  # spectral normalisation on every layer
+        assert (layer.kernel_size, layer.stride, layer.padding) == (kernel, stride, padding)
+        assert (layer.dilation, layer.groups, layer.padding_mode) == ((1, 1), 1, "zeros")
+        assert count(layer) == parameters
+        assert out == (1, *shape)
+        if activation is not None:
+            assert type(activations[i][0]) is activation
+            assert activations[i][1] == out
+    assert count(network) == 9_728 + 819_456 + 3_277_312 + 13_108_224 + 16_385 == 17_231_105
+    assert critique.logits.shape == (5,)
+    assert critique.features.shape == (5, 16 * 1024)
+
+
+@pytest.mark.parametrize("network", [PaperGenerator, PaperDiscriminator])
+def test_slope_and_no_layer_that_couples_a_batch(
+    network: type[PaperGenerator | PaperDiscriminator],
+) -> None:
+    modules = list(network((3, 32, 32), width=8).modules())
+    assert {m.negative_slope for m in modules if isinstance(m, nn.LeakyReLU)} == {0.2}
+    assert not any("Norm" in type(m).__name__ or "Dropout" in type(m).__name__ for m in modules)
+
+
+def stock_generator(width: int, latent_dim: int) -> nn.Sequential:
+    """Table 2 as one would write it down."""
+    return nn.Sequential(
+        nn.Unflatten(1, (latent_dim, 1, 1)),
+        nn.Conv2d(latent_dim, width, 4, stride=1, padding=3),
+        nn.LeakyReLU(0.2),
+        nn.Upsample(scale_factor=2, mode="nearest"),
+        nn.Conv2d(width, width // 2, 3, stride=1, padding=1),
+        nn.LeakyReLU(0.2),
+        nn.Upsample(scale_factor=2, mode="nearest"),
+        nn.Conv2d(width // 2, width // 4, 3, stride=1, padding=1),
+        nn.LeakyReLU(0.2),
+        nn.Upsample(scale_factor=2, mode="nearest"),
+        nn.Conv2d(width // 4, 3, 3, stride=1, padding=1),
+        nn.Tanh(),
+    ).double()
+
+
+def test_generator_equals_stock_layers() -> None:
+    ours, stock = PaperGenerator((3, 32, 32), width=16, latent_dim=8).double(), None
+    for parameter in ours.parameters():
+        nn.init.normal_(parameter, std=0.2, generator=make_rng(0, "init", parameter.numel()))
+    stock = stock_generator(16, 8)
+    with torch.no_grad():
+        for here, there in zip(ours.parameters(), stock.parameters(), strict=True):
+            there.copy_(here)
+    z = normal((5, 8), make_rng(0, "latent")).double().requires_grad_()
+    direction = normal((5, 3, 32, 32), make_rng(0, "noise")).double()
+    images, expected = ours(z), stock(z)
+    assert images.std() > 0.1
+    assert (images - expected).abs().max() < 1e-12
+    one = torch.autograd.grad((images * direction).sum(), [z, *ours.parameters()])
+    other = torch.autograd.grad((expected * direction).sum(), [z, *stock.parameters()])
+    for here, there in zip(one, other, strict=True):
+        assert (here - there).abs().max() < 1e-12 * max(1.0, there.abs().max().item())
+
+
+def test_discriminator_equals_stock_layers() -> None:
+    ours = PaperDiscriminator((3, 32, 32), width=16)
+    initialise(ours, std=0.02, rng=make_rng(0, "init"))
+    ours.double()
+    x = normal((4, 3, 32, 32), make_rng(0, "data")).double()
+    maps = x
+    for i in (0, 2, 4, 6):
+        layer = ours.body[i]
+        assert isinstance(layer, SpectralConv2d)
+        stock = nn.functional.conv2d(
+            maps, layer.normalised_weight(), layer.bias, stride=1 if i == 6 else 2, padding=2
+        )
+        maps = torch.where(stock > 0, stock, 0.2 * stock)
+    logits = (ours.head.normalised_weight() * maps).sum(dim=(1, 2, 3)) + ours.head.bias
+    critique = ours(x)
+    assert (critique.logits - logits).abs().max() < 1e-12
+    assert (critique.features - maps.flatten(1)).abs().max() < 1e-12
+
+
+@pytest.mark.parametrize("network", [PaperGenerator, PaperDiscriminator])
+@pytest.mark.parametrize(
+    ("shape", "width", "complaint"),
+    [
+        ((3, 64, 64), 16, "the paper's networks make 32 x 32 images, not 64 x 64"),
+        ((3, 32, 16), 16, "not 32 x 16"),
+        ((3, 32, 32), 12, "must be a multiple of 8, got 12"),
+        ((3, 32, 32), 0, "must be a multiple of 8, got 0"),
+    ],
+)
+def test_sizes_must_fit(
+    network: type[PaperGenerator | PaperDiscriminator],
+    shape: tuple[int, int, int],
+    width: int,
+    complaint: str,
+) -> None:
+    with pytest.raises(UserError, match=complaint):
+        network(shape, width=width)
+
+
+def test_other_numbers_of_channels() -> None:
+    images = PaperGenerator((1, 32, 32), width=8, latent_dim=4)(torch.zeros(2, 4))
+    assert images.shape == (2, 1, 32, 32)
+    assert PaperDiscriminator((1, 32, 32), width=8)(images).logits.shape == (2,)

@@ -1,0 +1,210 @@
+from __future__ import annotations
+
+import errno
+import json
+import math
+import os
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ganstoch.errors import UserError
+from ganstoch.records import (
+    SCHEMA,
+    Measurement,
+    Record,
+    read_record,
+    write_atomically,
+    write_record,
+)
+
+
+@pytest.fixture
+def record() -> Record:
+    metrics = {"overfitting/pixel_l1/mean": 0.1 + 0.2, "mode_drop/pixel_l1/mean": 1e-300}
+    return Record(
+        config_hash="abc",
+        seed=-3,
+        preset="mini",
+        dataset="digits",
+        n=64,
+        m=16,
+        bank=None,
+        noise=0.5,
+        iterations=20,
+        images_seen=320,
+        converged=False,
+        seconds=1 / 3,
+        subset_sha256="def",
+        metrics=metrics,
+        baseline={},
+        history=(
+            Measurement(iteration=10, images_seen=160, metrics={"a": 2.0}),
+            Measurement(iteration=20, images_seen=320, metrics=metrics),
+        ),
+        config={"data": {"m": "n/4", "list": [1, None, 0.5, True]}},
+        versions={"python": "3"},
+        hardware="2 x processor, größer",
+    )
+
+
+@pytest.fixture
+def path(tmp_path: Path, record: Record) -> Path:
+    path = tmp_path / "run" / "record.json"
+    write_record(path, record)
+    return path
+
+
+def test_round_trip(path: Path, record: Record) -> None:
+    assert read_record(path) == record
+    content = json.loads(path.read_bytes())
+    assert content["schema"] == SCHEMA
+    assert content["bank"] is None
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_a_metric_that_is_no_number_is_not_written(
+    path: Path, record: Record, value: float
+) -> None:
+    record.metrics["overfitting/pixel_l1/mean"] = value
+    before = path.read_bytes()
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_record(path, record)
+    assert path.read_bytes() == before
+    assert list(path.parent.iterdir()) == [path]
+
+
+def edit(path: Path, change: Callable[[dict[str, Any]], Any]) -> None:
+    content = json.loads(path.read_bytes())
+    change(content)
+    path.write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        (lambda c: c.update(schema=2), "has schema 2, this version reads 1"),
+        (lambda c: c.pop("schema"), "has schema None"),
+        (lambda c: c.pop("noise"), "missing field 'noise'"),
+        (lambda c: c.update(colour="red"), "unknown field 'colour'"),
+        (lambda c: c.update(n="64"), ": n: unexpected value '64'"),
+        (lambda c: c.update(n=64.0), ": n: unexpected value 64.0"),
+        (lambda c: c.update(n=True), ": n: unexpected value True"),
+        (lambda c: c.update(converged=1), ": converged: unexpected value 1"),
+        (lambda c: c.update(bank="n"), ": bank: unexpected value 'n'"),
+        (lambda c: c.update(seconds=math.nan), ": seconds: unexpected value nan"),
+        (lambda c: c.update(seconds=True), ": seconds: unexpected value True"),
+        (lambda c: c.update(preset=None), ": preset: unexpected value None"),
+        (lambda c: c.update(metrics=[1.0]), ": metrics: unexpected value"),
+        (lambda c: c["metrics"].update(a="1"), ": metrics.a: unexpected value '1'"),
+        (lambda c: c.update(history={}), ": history: unexpected value"),
+        (lambda c: c["history"].append(3), ": history: expected an object"),
+        (lambda c: c["history"][0].pop("metrics"), ": history: missing field 'metrics'"),
+        (lambda c: c["history"][1].update(iteration=1.5), ": history: iteration: unexpected"),
+    ],
+)
+def test_a_damaged_field_is_named(
+    path: Path, change: Callable[[dict[str, Any]], Any], complaint: str
+) -> None:
+    edit(path, change)
+    with pytest.raises(UserError) as caught:
+        read_record(path)
+    message = str(caught.value)
+    assert complaint in message
+    assert str(path) in message
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        (b"", "is no JSON"),
+        (b'{"schema": 1,', "is no JSON"),
+        (b"\xff\xfe\x00", "is no JSON"),
+        (b"[1]", "is no record"),
+        (b"null", "is no record"),
+        (None, "No such file or directory"),
+    ],
+)
+def test_a_damaged_or_missing_file_is_named(
+    tmp_path: Path, content: bytes | None, complaint: str
+) -> None:
+    path = tmp_path / "record.json"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(UserError) as caught:
+        read_record(path)
+    message = str(caught.value)
+    assert complaint in message
+    assert str(path) in message
+    assert "\n" not in message
+
+
+def test_a_whole_number_is_a_float_too(path: Path) -> None:
+    edit(path, lambda c: c.update(noise=0, seconds=2))
+    record = read_record(path)
+    assert (record.noise, record.seconds) == (0.0, 2.0)
+    assert isinstance(record.noise, float)
+
+
+@pytest.mark.parametrize("call", ["replace", "fsync", "chmod"])
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS])
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, code: int
+) -> None:
+    path = tmp_path / "file"
+    write_atomically(path, b"old")
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise OSError(code, os.strerror(code))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, call, fail)
+        with pytest.raises(UserError) as caught:
+            write_atomically(path, b"new and longer")
+    assert str(caught.value).startswith(f"cannot write {path}: {os.strerror(code)}")
+    assert isinstance(caught.value.__cause__, OSError)
+    assert caught.value.__cause__.errno == code
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+    write_atomically(path, b"new")
+    assert path.read_bytes() == b"new"
+
+
+def test_a_reader_never_sees_half_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "file"
+    write_atomically(path, b"old")
+    seen: list[tuple[bytes, bytes]] = []
+    replace = os.replace
+
+    def look(source: str, target: Path) -> None:
+        seen.append((path.read_bytes(), Path(source).read_bytes()))
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", look)
+    write_atomically(path, b"new")
+    assert seen == [(b"old", b"new")]
+
+
+def test_a_place_that_is_a_file_cannot_be_written_into(tmp_path: Path) -> None:
+    (tmp_path / "run").write_text("in the way")
+    with pytest.raises(UserError, match=r"cannot write .*record\.json"):
+        write_atomically(tmp_path / "run" / "record.json", b"")
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o027, 0o640), (0o002, 0o664)])
+def test_permissions_are_what_the_user_has_set(tmp_path: Path, umask: int, mode: int) -> None:
+    before = os.umask(umask)
+    try:
+        write_atomically(tmp_path / "file", b"")
+        assert os.umask(umask) == umask
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "file").stat().st_mode) == mode
+
+
+def test_an_error_for_users_is_one_line() -> None:
+    assert str(UserError("two\n  lines ")) == "two lines"
