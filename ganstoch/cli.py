@@ -8,6 +8,7 @@ import logging
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from ganstoch import __version__
 from ganstoch.errors import UserError
@@ -50,8 +51,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
 
 
+class _Parser(argparse.ArgumentParser):
+    """Tells a mistake in one line, as every other part of the program does."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message}; see {self.prog} --help")
+
+
 def _dispatch(words: list[str]) -> int:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="ganstoch",
         description="Overfitting and mode drop in GAN training, every source of chance in hand.",
         epilog=EPILOG,
@@ -132,7 +140,9 @@ def _prepare_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = "Fetches or converts a data set, checks it and writes its manifest."
     parser.add_argument("name", help="a data set, or inception for the feature network's weights")
     parser.add_argument("--root", type=Path, default=Path("data"), help="folder of its files")
-    parser.add_argument("--n", type=int, default=12_800, help="size of the subset")
+    parser.add_argument(
+        "--n", type=int, default=None, help="size of the subset; 12800, or all there are, if unset"
+    )
     parser.add_argument("--subset_seed", type=int, default=0, help="which subset")
 
     def run(chosen: argparse.Namespace) -> int:

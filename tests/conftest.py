@@ -24,8 +24,10 @@ UNRELATED = (
     ".*LeafSpec.*is deprecated",
     "Using ModelCheckpoint with manual optimization",
     "GPU available but not used",
+    "Be aware that when using `ckpt_path`, callbacks used",
+    "Checkpoint directory .* exists and is not empty",
 )
-"""Warnings of Lightning and torch that say nothing about this package."""
+"""Warnings of Lightning and torch about themselves, or about what a test does on purpose."""
 
 
 @pytest.fixture

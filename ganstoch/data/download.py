@@ -3,13 +3,30 @@
 from __future__ import annotations
 
 import os
+import socket
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from http.client import HTTPException
 from pathlib import Path
 
 from ganstoch.errors import UserError
 
-__all__ = ["fetch", "has_md5"]
+__all__ = ["fetch", "has_md5", "patience"]
+
+PATIENCE = 60.0
+"""Seconds to wait for a server that says nothing; urllib alone would wait for ever."""
+
+
+@contextmanager
+def patience() -> Iterator[None]:
+    """Gives up on connections that have been silent for `PATIENCE` seconds."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(PATIENCE)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)
 
 
 def has_md5(path: Path, md5: str) -> bool:
@@ -37,7 +54,10 @@ def fetch(path: Path, *, url: str, md5: str) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         # Torchvision writes under the final name; beside it first, so that Ctrl-C leaves nothing.
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".download-") as folder:
+        with (
+            patience(),
+            tempfile.TemporaryDirectory(dir=path.parent, prefix=".download-") as folder,
+        ):
             download_url(url, folder, filename=path.name, md5=md5)
             os.replace(Path(folder) / path.name, path)
     except (OSError, HTTPException, RuntimeError) as error:  # RuntimeError: another checksum

@@ -6,6 +6,7 @@ import hashlib
 import importlib
 import json
 import logging
+import re
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,8 +14,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from jsonargparse import ArgumentError, Namespace
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning import Callback
-from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
+from pytorch_lightning.cli import ArgsType, LightningArgumentParser, LightningCLI
 
 from ganstoch.callbacks.convergence import StopRule
 from ganstoch.callbacks.evaluation import Evaluation
@@ -22,11 +24,37 @@ from ganstoch.data.datamodule import ImageData
 from ganstoch.data.sampling import resolve_batch_size
 from ganstoch.data.source import Source
 from ganstoch.errors import UserError
-from ganstoch.experiments.configs import FALLBACK, config_path, with_paths
+from ganstoch.experiments.configs import FALLBACK, config_path, packaged_names, with_paths
 from ganstoch.experiments.tracking import Tracking
+from ganstoch.models.base import Discriminator, Generator
+from ganstoch.objectives import Objective
 from ganstoch.training.game import Game
 
 __all__ = ["Command", "Resolved", "resolve", "resolve_all", "source_class", "understand"]
+
+KINDS: dict[str, type[Any]] = {
+    "data.source": Source,
+    "model.generator": Generator,
+    "model.discriminator": Discriminator,
+    "model.objective": Objective,
+}
+"""The keys that take the name of a class, and what classes."""
+
+DESCRIPTION = f"""
+Trains one row: data, game, metrics, record. Configs overlay one another from left to right; short
+names are {", ".join(packaged_names())}. Every key can also be set on the line, for
+instance --data.m 16, --model.latents.noise 0.5, --trainer.max_steps 500, --seed_everything 1.
+--print_config prints what all of it comes to. The same command again resumes an interrupted run.
+"""
+
+NOT_OFFERED: dict[str, Any] = {
+    "max_epochs": -1,
+    "max_time": None,
+    "limit_train_batches": None,
+    "fast_dev_run": False,
+    "overfit_batches": 0.0,
+}
+"""Lightning's other ways to end a run, whose record would pass for that of a whole one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +76,13 @@ class Command(LightningCLI):
     """LightningCLI with our own keys beside the trainer's, the model's and the data's.
 
     Constructing it only parses; `build` makes the objects, once it is known that they are needed.
+
+    Attributes:
+        asked: every setting as given; given again, it asks for the same run.
+        config: the same, with what follows from other settings filled in.
     """
+
+    asked: Namespace
 
     def __init__(self, arguments: Sequence[str]) -> None:
         super().__init__(
@@ -67,7 +101,12 @@ class Command(LightningCLI):
                 "enable_progress_bar": False,
                 "use_distributed_sampler": False,
             },
-            parser_kwargs={"prog": "ganstoch fit", "exit_on_error": False},
+            parser_kwargs={
+                "prog": "ganstoch fit",
+                "usage": "ganstoch fit [--config NAME_OR_FILE ...] [--KEY VALUE ...]",
+                "description": DESCRIPTION,
+                "exit_on_error": False,
+            },
         )
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
@@ -99,21 +138,37 @@ class Command(LightningCLI):
         parser.link_arguments("seed_everything", "model.seed")
         parser.link_arguments("seed_everything", "data.seed")
 
-    def before_instantiate_classes(self) -> None:
-        """Fills in what follows from other settings."""
+    def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
+        """Parses, and fills in what follows from other settings."""
+        super().parse_arguments(parser, args)
+        self.asked = self.config.clone()
         _settle(self.config)
 
     def instantiate_classes(self) -> None:
         """Nothing yet."""
 
     def build(self, callbacks: list[Callback]) -> None:
-        """Makes the data, the game and the trainer, which gets these callbacks after its own."""
+        """Makes the data, the game and the trainer, which gets these callbacks after its own.
+
+        Raises:
+            UserError: for a setting that one of them does not take.
+        """
         self.trainer_defaults["callbacks"] = callbacks
-        super().instantiate_classes()
+        try:
+            super().instantiate_classes()
+        except UserError:
+            raise
+        except (ValueError, MisconfigurationException) as error:
+            raise UserError(f"{error}; see ganstoch fit --help") from error
 
 
 def _settle(config: Namespace) -> None:
-    """Fills in what follows from other settings: the number of iterations, the folder."""
+    """Fills in what follows from other settings, and refuses those that cannot be right."""
+    if not 0 <= config.seed_everything < 2**32:
+        raise UserError(f"seed_everything must be 0 .. 2**32 - 1, got {config.seed_everything}")
+    for key, value in NOT_OFFERED.items():
+        if config.trainer[key] != value:
+            raise UserError(f"trainer.{key} is not offered; trainer.max_steps alone ends a run")
     steps = config.trainer.max_steps
     if steps < 1:
         raise UserError(f"trainer.max_steps must be 1 or more, got {steps}")
@@ -174,7 +229,7 @@ def understand(arguments: Sequence[str]) -> Command:
     try:
         return Command(arguments)
     except ArgumentError as error:
-        raise UserError(f"{error.message}; see ganstoch fit --help") from error
+        raise UserError(f"{_explain(error)}; see ganstoch fit --help") from error
 
 
 def resolve_all(lines: Sequence[Sequence[str]]) -> list[Resolved]:
@@ -191,10 +246,20 @@ def resolve_all(lines: Sequence[Sequence[str]]) -> list[Resolved]:
         try:
             config = parser.parse_args([f"--config={config_path(FALLBACK)}", *with_paths(line)])
         except ArgumentError as error:
-            raise UserError(f"{error.message}; in: {' '.join(line)}") from error
+            raise UserError(f"{_explain(error)}; in: {' '.join(line)}") from error
         _settle(config)
         resolved.append(resolve(config))
     return resolved
+
+
+def _explain(error: ArgumentError) -> str:
+    """The parser's message, which for an unknown class speaks of import paths."""
+    message = " ".join(str(error.message).split())
+    unknown = re.search(r'Parser key "([\w.]+)":.* dot import path string: (\S+)', message)
+    if unknown is None or unknown[1] not in KINDS:
+        return message
+    known = sorted(kind.__name__ for kind in KINDS[unknown[1]].__subclasses__())
+    return f"{unknown[1]}: no class {unknown[2]!r}; there are {', '.join(known)}"
 
 
 def _quieten() -> None:
@@ -206,6 +271,7 @@ def _quieten() -> None:
         "`tensorboardX` has been removed",
         ".*Starting from v1.9.0, `tensorboardX`",
         "Checkpoint directory .* exists and is not empty",
+        "The dirpath has changed from",
         "LightningCLI's args parameter is intended",
         "`isinstance\\(treespec, LeafSpec\\)` is deprecated",
     ):

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 
+import yaml
+
 from ganstoch.errors import UserError
 
 __all__ = ["FALLBACK", "PRESETS", "config_path", "packaged_names", "sweep_path", "with_paths"]
@@ -29,9 +31,18 @@ def config_path(name: str) -> Path:
     """The config behind a short name, or the file itself.
 
     Raises:
-        UserError: if there is neither.
+        UserError: if there is neither, or the file holds no settings.
     """
-    return _find("configs", "config", name)
+    path = _find("configs", "config", name)
+    try:
+        content = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise UserError(f"cannot read the config {path}: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"the config {path} is no YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise UserError(f"the config {path} holds no settings, such as 'data: {{n: 256}}'")
+    return path
 
 
 def sweep_path(name: str) -> Path:
@@ -58,7 +69,7 @@ def with_paths(arguments: Sequence[str]) -> list[str]:
     result: list[str] = []
     words = iter(arguments)
     for word in words:
-        if word == "--config":
+        if word in ("--config", "-c"):
             name = next(words, None)
             if name is None:
                 raise UserError("--config wants a name or a file, for instance --config mini")

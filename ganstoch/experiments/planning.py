@@ -42,7 +42,9 @@ def plan(
         [*sweep.arguments(point), f"--wandb.group={sweep.name}-{sweep.preset}", *extra]
         for point in sweep.points()
     ]
-    lines, resolved = _with_twins(lines, resolve_all(lines), out=out)
+    resolved = resolve_all(lines)
+    _refuse_doubles(lines, resolved)
+    lines, resolved = _with_twins(lines, resolved, out=out)
     usable: dict[str, str | None] = {}
     jobs: list[Job] = []
     finished: list[Path] = []
@@ -62,6 +64,24 @@ def plan(
             after = Path(twin) if twin else None
             jobs.append(Job(label, arguments, folder, work=_work(run.config), after=after))
     return jobs, finished, failed
+
+
+def _refuse_doubles(lines: Sequence[Sequence[str]], resolved: Sequence[Resolved]) -> None:
+    """A table has one run for each data set, m, noise, bank and seed: better told before training.
+
+    Raises:
+        UserError: naming two rows that come to the same.
+    """
+    seen: dict[str, Sequence[str]] = {}
+    for line, run in zip(lines, resolved, strict=True):
+        first = seen.setdefault(_label(run), line)
+        if first is not line:
+            pairs = zip(first, line, strict=True)
+            differ = [f"{one} and {other}" for one, other in pairs if one != other]
+            raise UserError(
+                f"two rows come to the same, {_label(run)}: {', '.join(differ) or 'a repeated row'}"
+                "; raise data.n, or leave one out"
+            )
 
 
 def _source(run: Resolved) -> str:

@@ -6,19 +6,23 @@ import sys
 from pathlib import Path
 
 from ganstoch.data import choose, find_source
+from ganstoch.data.download import patience
 from ganstoch.data.manifest import check_in, describe
 from ganstoch.errors import UserError
 
 __all__ = ["prepare"]
 
 
-def prepare(name: str, *, root: Path, n: int, subset_seed: int) -> None:
+PAPER_N = 12_800
+
+
+def prepare(name: str, *, root: Path, n: int | None, subset_seed: int) -> None:
     """Makes a data set ready for every later run.
 
     Args:
         name: of the data set, or "inception" for the weights of the feature network.
         root: folder of the data set's files; not used for the weights.
-        n: size of the subset whose manifest is written.
+        n: size of the subset whose manifest is written; None for the paper's, or all there are.
         subset_seed: which subset.
 
     Raises:
@@ -32,6 +36,9 @@ def prepare(name: str, *, root: Path, n: int, subset_seed: int) -> None:
     images = source.open(root, "train")
     assert images is not None, "every source has a training split"
     print(f"{name}: {len(images):,} training images")
+    n = min(PAPER_N, len(images)) if n is None else n
+    if not 1 <= n <= len(images):
+        raise UserError(f"--n must be 1 .. {len(images)}, the images of {name}, got {n}")
     subset = choose(images, n=n, seed=subset_seed)
     if not source.in_package:
         check_in(root, describe(subset, source=source.label))
@@ -48,9 +55,10 @@ def _fetch_inception() -> None:
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            torch.hub.download_url_to_file(
-                INCEPTION_URL, str(path), hash_prefix="6726825d", progress=sys.stderr.isatty()
-            )
+            with patience():
+                torch.hub.download_url_to_file(
+                    INCEPTION_URL, str(path), hash_prefix="6726825d", progress=sys.stderr.isatty()
+                )
         except (OSError, RuntimeError) as error:  # unreachable, or another file than published
             raise UserError(
                 f"cannot fetch Inception's weights ({error}); fetch {INCEPTION_URL} elsewhere and "

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.loggers import Logger
-from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from ganstoch.callbacks.chance import Chance
 from ganstoch.callbacks.checkpoints import Checkpoints
@@ -26,6 +26,7 @@ from ganstoch.errors import UserError
 from ganstoch.experiments.command import Command, Resolved, resolve, understand
 from ganstoch.experiments.tracking import make_logger
 from ganstoch.records import read_record, write_atomically
+from ganstoch.training.game import Game
 
 __all__ = ["fit"]
 
@@ -89,10 +90,13 @@ class _Opening(Callback):
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Writes the files, makes the logger."""
-        if not trainer.is_global_zero:
-            return
         data = trainer.datamodule  # type: ignore[attr-defined]
         assert isinstance(data, ImageData)
+        assert isinstance(pl_module, Game)
+        assert pl_module.latents is not None
+        pl_module.latents.draw(0, data.batch_size, device=torch.device("cpu"))  # refuses a bank < m
+        if not trainer.is_global_zero:
+            return
         for path, text in self.files.items():
             write_atomically(path, text.encode())
         logger = self.open_logger(data)
@@ -111,7 +115,7 @@ def _callbacks(command: Command, resolved: Resolved, folder: Path) -> list[Callb
             config={**described, "versions": versions(), "subset_sha256": data.subset.sha256},
         )
 
-    settings = command.parser.dump(command.config, skip_none=False)
+    settings = command.parser.dump(command.asked, skip_none=False)
     state = json.dumps(dataclasses.asdict(resolved), indent=1)
     return [
         _Opening({folder / CONFIG: settings, folder / STATE: state}, open_logger),
@@ -136,11 +140,11 @@ def _check_checkpoint(path: Path) -> None:
         UserError: if there is none, or it is none of a run.
     """
     fix = "give another --ckpt_path, or remove it to start from the beginning"
+    if not path.is_file():
+        raise UserError(f"there is no checkpoint {path}; give another --ckpt_path")
     try:
         with warnings.catch_warnings(action="ignore"):  # on a bad file, the error says enough
             content = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
-    except FileNotFoundError as error:
-        raise UserError(f"there is no checkpoint {path}; {fix}") from error
     except Exception as error:  # a damaged file raises almost anything
         raise UserError(f"{path} is damaged, or no checkpoint at all; {fix}") from error
     parts = {"state_dict", "optimizer_states", "callbacks", "loops"}

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -55,6 +56,23 @@ def run_jobs(
     Raises:
         KeyboardInterrupt: after the running jobs have left their checkpoints.
     """
+    if threading.current_thread() is threading.main_thread():
+        before = signal.signal(signal.SIGTERM, _interrupt)  # or the runs would outlive this process
+        try:
+            _run_jobs(jobs, parallel=parallel, threads=threads, say=say)
+        finally:
+            signal.signal(signal.SIGTERM, before)
+    else:
+        _run_jobs(jobs, parallel=parallel, threads=threads, say=say)
+
+
+def _interrupt(number: int, frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _run_jobs(
+    jobs: Sequence[Job], *, parallel: int, threads: int, say: Callable[[str], None]
+) -> None:
     waiting = sorted(jobs, key=lambda job: -job.work)
     running: dict[Job, subprocess.Popen[bytes]] = {}
     done = 0.0

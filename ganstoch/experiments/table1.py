@@ -64,12 +64,16 @@ def table1(request: Request) -> int:
     from ganstoch.experiments.planning import plan
     from ganstoch.experiments.runner import run_jobs
 
+    if request.jobs < 0:
+        raise UserError(f"--jobs must be 1 or more, or 0 to choose, got {request.jobs}")
     sweep = _asked_sweep(request, preset)
     jobs, finished, failed = plan(sweep, out=out, root=request.root, settings=request.settings)
     runs = [*finished, *(job.folder for job in jobs)]
-    _write_plan(out, runs=runs, missing=failed)
     for line in failed:
         print(f"FAILED {line}")
+    if not runs:
+        raise UserError(f"no row can be trained; the first: {failed[0]}")
+    _write_plan(out, runs=runs, missing=failed)
     print(f"{len(finished)} runs finished before, {len(jobs)} to go; everything goes to {out}")
     parallel, threads = _workers(request.jobs, len(jobs))
     if jobs:
@@ -110,6 +114,8 @@ def _asked_sweep(request: Request, preset: str) -> Sweep:
         from ganstoch.data import find_source
 
         names: list[Scalar] = [find_source(name.strip()).__name__ for name in request.data]
+        if len(set(names)) < len(names):
+            raise UserError(f"--data names a data set twice: {','.join(request.data)}")
         sweep = sweep.with_values("data.source", names)
     elif preset != "paper":
         sweep = sweep.with_values("data.source", None)
@@ -127,8 +133,6 @@ def _seeds(text: str) -> list[Scalar]:
 
 def _workers(asked: int, jobs: int) -> tuple[int, int]:
     """How many runs at once, and how many CPU threads for each."""
-    if asked < 0:
-        raise UserError(f"--jobs must be 1 or more, or 0 to choose, got {asked}")
     cores = len(os.sched_getaffinity(0))
     if not asked:
         import torch

@@ -76,6 +76,7 @@ def make_logger(
         resume="allow" if mode == "online" and "WANDB_SWEEP_ID" not in os.environ else None,
         log_model=False,
     )
+    getattr(logger, "_wandb_init", {}).pop("anonymous", None)  # Lightning passes it, W&B complains
     run = logger.experiment
     run.config.update(config, allow_val_change=True)
     if mode == "offline":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -23,25 +25,26 @@ def fill(*modules: nn.Module) -> None:
             parameter.data = numbers(*parameter.shape, draw=i)
 
 
-def assert_equal(ours: nn.Module, stock: nn.Module, x: Tensor, *, stock_x: Tensor) -> None:
-    """Outputs and the gradients of input, weight and bias."""
-    out, expected = ours(x), stock(stock_x)
-    assert out.shape == expected.shape
-    assert (out - expected).abs().max() < 1e-12
-    direction = numbers(*out.shape, draw=9)
-    one = torch.autograd.grad((out * direction).sum(), [x, *ours.parameters()])
-    other = torch.autograd.grad((expected * direction).sum(), [x, *stock.parameters()])
-    assert len(one) == 3
-    for here, there in zip(one, other, strict=True):
-        assert (here - there).abs().max() < 1e-12 * there.abs().max()
-
-
 def test_latent_conv_is_a_convolution_of_a_single_pixel() -> None:
-    ours, stock = LatentConv(5, 7), nn.Conv2d(5, 7, 4, stride=1, padding=3)
-    fill(ours, stock)
+    ours, stock = LatentConv(5, 7), nn.Conv2d(5, 7, 4, stride=1, padding=3).double()
+    fill(ours)
+    with torch.no_grad():
+        stock.bias.copy_(ours.bias)
+        # Output (i, j) of channel o, row 16 o + 4 i + j of the matrix, meets tap (3 - i, 3 - j).
+        for o, i, j in itertools.product(range(7), range(4), range(4)):
+            stock.weight[o, :, 3 - i, 3 - j] = ours.weight[16 * o + 4 * i + j]
+    assert torch.equal(ours.kernel, stock.weight)
     z = numbers(3, 5, draw=8).requires_grad_()
-    assert ours(z).shape == (3, 7, 4, 4)
-    assert_equal(ours, stock, z, stock_x=z[:, :, None, None])
+    out, expected = ours(z), stock(z[:, :, None, None])
+    assert out.shape == (3, 7, 4, 4)
+    assert (out - expected).abs().max() < 1e-12
+    direction = numbers(3, 7, 4, 4, draw=9)
+    one = torch.autograd.grad((out * direction).sum(), [z, ours.weight, ours.bias])
+    other = torch.autograd.grad((expected * direction).sum(), [z, stock.weight, stock.bias])
+    for o, i, j in itertools.product(range(7), range(4), range(4)):
+        assert torch.allclose(one[1][16 * o + 4 * i + j], other[1][o, :, 3 - i, 3 - j], atol=1e-12)
+    assert torch.allclose(one[0], other[0], atol=1e-12)
+    assert torch.allclose(one[2], other[2], atol=1e-12)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (4, 4), (3, 5)])
@@ -50,7 +53,15 @@ def test_upsample_conv_is_upsampling_and_a_convolution(size: tuple[int, int]) ->
     stock = nn.Sequential(nn.Upsample(scale_factor=2), nn.Conv2d(5, 7, 3, padding=1))
     fill(ours, stock)
     x = numbers(2, 5, *size, draw=8).requires_grad_()
-    assert_equal(ours, stock, x, stock_x=x)
+    out, expected = ours(x), stock(x)
+    assert out.shape == expected.shape == (2, 7, 2 * size[0], 2 * size[1])
+    assert (out - expected).abs().max() < 1e-12
+    direction = numbers(*out.shape, draw=9)
+    one = torch.autograd.grad((out * direction).sum(), [x, *ours.parameters()])
+    other = torch.autograd.grad((expected * direction).sum(), [x, *stock.parameters()])
+    assert len(one) == 3
+    for here, there in zip(one, other, strict=True):
+        assert (here - there).abs().max() < 1e-12 * there.abs().max()
 
 
 def test_upsample_conv_keeps_no_constant_in_a_checkpoint() -> None:
@@ -131,17 +142,18 @@ def test_gradient_counts_the_norm_but_not_its_vectors(layer: SpectralConv2d) -> 
     assert (gradient.flatten(1) - expected).abs().max() < 1e-12
 
 
-def test_scale_of_the_weight_cancels(layer: SpectralConv2d) -> None:
+@pytest.mark.parametrize("scale", [7.0, 1e-3])
+def test_scale_of_the_weight_cancels(layer: SpectralConv2d, scale: float) -> None:
     layer.power_iterate()
     before = layer.normalised_weight().detach().clone()
-    layer.weight.data *= 7.0
+    u = layer.u.clone()
+    layer.weight.data *= scale
+    assert torch.allclose(layer.normalised_weight(), before, rtol=1e-12, atol=0)
     layer.power_iterate()
-    layer.weight.data /= 7.0
-    layer.weight.data *= 1e-3
-    reference = layer.weight.detach().flatten(1)
-    sigma = torch.dot(layer.u, reference @ layer.v)
-    assert torch.allclose(layer.normalised_weight().flatten(1), reference / sigma, atol=1e-14)
-    assert not torch.equal(before, layer.normalised_weight())  # it has moved one step on
+    ahead = layer.u.clone()
+    layer.u, layer.weight.data = u, layer.weight.data / scale
+    layer.power_iterate()
+    assert torch.allclose(layer.u, ahead, rtol=1e-12, atol=0)
 
 
 def test_restart_draws_from_its_generator_alone(layer: SpectralConv2d) -> None:
@@ -151,9 +163,8 @@ def test_restart_draws_from_its_generator_alone(layer: SpectralConv2d) -> None:
     torch.manual_seed(1)
     layer.restart(generator(0, "init"))
     assert torch.equal(layer.u, first)
+    matrix = layer.weight.detach().flatten(1)
     start = F.normalize(torch.randn(4, generator=generator(0, "init")), dim=0).double()
     for _ in range(15):
-        start = F.normalize(
-            layer.weight.detach().flatten(1) @ layer.weight.detach().flatten(1).T @ start, dim=0
-        )
+        start = F.normalize(matrix @ matrix.T @ start, dim=0)
     assert (layer.u - start).abs().max() < 1e-6

@@ -1,0 +1,268 @@
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.callbacks import ModelCheckpoint
+from torch import Tensor
+
+import ganstoch.callbacks.evaluation
+from ganstoch.callbacks.evaluation import Evaluation
+from ganstoch.errors import UserError
+from ganstoch.metrics import make_extractor
+from ganstoch.metrics.features import Extractor
+from ganstoch.training.game import Game
+
+Make = Callable[..., Any]
+KEYS = {
+    f"{direction}/pixel_l1/{statistic}"
+    for direction in ("overfitting", "mode_drop")
+    for statistic in ("mean", "worst10", "worst5")
+}
+
+
+def measure(every: int = 1, **settings: Any) -> Evaluation:
+    return Evaluation(every=every, **({"queries": 8, "semantic": None} | settings))
+
+
+class Watch(Callback):
+    """Calls back after every iteration."""
+
+    def __init__(self, look: Callable[[Trainer, Game], None]) -> None:
+        self.look = look
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, *_: Any, **__: Any
+    ) -> None:
+        assert isinstance(pl_module, Game)
+        self.look(trainer, pl_module)
+
+
+@pytest.mark.parametrize(
+    ("every", "steps", "measured"), [(1, 3, [1, 2, 3]), (2, 5, [2, 4, 5]), (10, 3, [3])]
+)
+def test_measures_at_the_interval_and_at_the_end(
+    make_game: Make, make_data: Make, fit: Make, every: int, steps: int, measured: list[int]
+) -> None:
+    evaluation = measure(every)
+    fit(make_game(), make_data(), evaluation, steps=steps)
+    assert [m.iteration for m in evaluation.history] == measured
+    assert [m.images_seen for m in evaluation.history] == [16 * i for i in measured]
+    assert all(set(m.metrics) == KEYS for m in evaluation.history)
+    assert evaluation.latest is not None
+    assert evaluation.latest.iteration == steps
+
+
+def pixels(images: Tensor) -> Tensor:
+    """Grey levels in [0, 255], one row an image."""
+    if images.dtype == torch.uint8:
+        return images.double().flatten(1)
+    return (images.double() + 1).mul(127.5).flatten(1)
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.5])
+def test_metrics_by_brute_force(make_game: Make, make_data: Make, fit: Make, noise: float) -> None:
+    game, data, evaluation = make_game(noise=noise), make_data(), measure(3, queries="all")
+    fit(game, data, evaluation, steps=3)
+    assert game.latents is not None
+    assert game.latents.fixed is not None
+    generated = game.average(game.latents.fixed)  # plain latents, averaged weights, every one
+    apart = torch.cdist(pixels(generated), pixels(data.subset.pixels), p=1.0) / 3072
+    for direction, axis in (("overfitting", 1), ("mode_drop", 0)):
+        nearest = apart.amin(dim=axis).sort(descending=True).values
+        metrics = evaluation.history[-1].metrics
+        for statistic, worst in (("mean", 64), ("worst10", 7), ("worst5", 4)):
+            expected = nearest[:worst].mean().item()
+            found = metrics[f"{direction}/pixel_l1/{statistic}"]
+            assert found == pytest.approx(expected, rel=1e-5), (direction, statistic)
+
+
+def test_baseline_is_held_out_images_in_the_generators_place(
+    make_game: Make, make_data: Make, fit: Make
+) -> None:
+    data, evaluation = make_data(), measure(queries="all")
+    fit(make_game(), data, evaluation, steps=1)
+    assert set(evaluation.baseline) == KEYS
+    assert data.held_out is not None
+    apart = torch.cdist(pixels(data.held_out), pixels(data.subset.pixels), p=1.0) / 3072
+    expected = apart.amin(dim=1).mean().item()
+    assert evaluation.baseline["overfitting/pixel_l1/mean"] == pytest.approx(expected, rel=1e-9)
+    expected = apart.amin(dim=0).mean().item()
+    assert evaluation.baseline["mode_drop/pixel_l1/mean"] == pytest.approx(expected, rel=1e-9)
+
+
+def test_no_baseline_where_every_image_is_trained_on(
+    make_game: Make, make_data: Make, fit: Make
+) -> None:
+    evaluation, data = measure(), make_data()
+    data.setup("fit")
+    data.held_out = None
+    fit(make_game(), data, evaluation, steps=1)
+    assert evaluation.baseline == {}
+    assert len(evaluation.history) == 1
+
+
+def test_the_same_images_are_asked_in_every_evaluation(
+    make_game: Make, make_data: Make, fit: Make
+) -> None:
+    asked: list[tuple[list[int], list[int]]] = []
+    evaluation = measure()
+
+    def look(trainer: Trainer, game: Game) -> None:
+        assert evaluation.latest is not None
+        ways = evaluation.latest.pairs["pixel_l1"]
+        asked.append((ways.overfitting.queries.tolist(), ways.mode_drop.queries.tolist()))
+
+    fit(make_game(), make_data(), evaluation, Watch(look), steps=3)
+    other = measure()
+    fit(make_game(seed=1), make_data(seed=1), other, steps=1)
+    assert asked[0] == asked[1] == asked[2]
+    assert len(asked[0][0]) == len(set(asked[0][0])) == 8
+    assert other.latest is not None
+    assert other.latest.pairs["pixel_l1"].overfitting.queries.tolist() == asked[0][0]
+
+
+def test_state_round_trip(make_game: Make, make_data: Make, fit: Make) -> None:
+    evaluation = measure(2)
+    fit(make_game(), make_data(), evaluation, steps=3)
+    again = measure(2)
+    again.load_state_dict(evaluation.state_dict())
+    assert again.history == evaluation.history
+    assert again.baseline == evaluation.baseline
+    again.history.pop()
+    again.baseline.clear()
+    assert len(evaluation.history) == 2
+    assert evaluation.baseline
+
+
+def keep(folder: Path) -> ModelCheckpoint:
+    return ModelCheckpoint(folder, filename="{step}", every_n_train_steps=1, save_top_k=-1)
+
+
+@pytest.mark.parametrize("killed_after", [1, 2, 4, 5])
+def test_a_resumed_run_has_its_whole_history(
+    make_game: Make, make_data: Make, fit: Make, tmp_path: Path, killed_after: int
+) -> None:
+    """Even one that was killed after its last iteration, where nothing is left to train."""
+    whole = measure(2)
+    fit(make_game(), make_data(), whole, keep(tmp_path), steps=5)
+    resumed = measure(2)
+    trainer = fit(
+        make_game(),
+        make_data(),
+        resumed,
+        keep(tmp_path),
+        steps=5,
+        resume=tmp_path / f"step={killed_after}.ckpt",
+    )
+    assert trainer.global_step == 5
+    assert resumed.history == whole.history
+    assert resumed.baseline == whole.baseline
+    assert resumed.latest is not None
+    assert whole.latest is not None
+    assert torch.equal(resumed.latest.generated, whole.latest.generated)
+
+
+def test_a_diverged_generator_is_told_in_one_line(
+    make_game: Make, make_data: Make, fit: Make
+) -> None:
+    def diverge(trainer: Trainer, game: Game) -> None:
+        if trainer.global_step == 2:
+            next(game.generator.parameters()).data.fill_(float("nan"))
+
+    with pytest.raises(UserError) as caught:
+        fit(make_game(), make_data(), Watch(diverge), measure(), steps=9)
+    assert str(caught.value) == (
+        "the generator's images are not finite at iteration 3: training has diverged; "
+        "lower model.optimizer.lr"
+    )
+
+
+class MeanColour(Extractor):
+    """A feature space for tests: the three mean colours."""
+
+    name = "mean_colour_l2"
+    norm = "l2"
+
+    def __call__(self, images: Tensor) -> Tensor:
+        return pixels(images).view(len(images), 3, -1).mean(dim=2)
+
+
+@pytest.fixture
+def mean_colour(monkeypatch: pytest.MonkeyPatch) -> None:
+    def make(name: Any, **others: Any) -> Extractor:
+        return MeanColour() if name == "inception" else make_extractor(name, **others)
+
+    monkeypatch.setattr(ganstoch.callbacks.evaluation, "make_extractor", make)
+
+
+@pytest.mark.usefixtures("mean_colour")
+@pytest.mark.parametrize(("semantic_every", "semantic"), [(None, [5]), (4, [4, 5]), (2, [2, 4, 5])])
+def test_second_feature_space_at_its_own_interval(
+    make_game: Make,
+    make_data: Make,
+    fit: Make,
+    semantic_every: int | None,
+    semantic: list[int],
+) -> None:
+    evaluation = measure(1, semantic="inception", semantic_every=semantic_every)
+    fit(make_game(), make_data(), evaluation, steps=5)
+    assert [m.iteration for m in evaluation.history] == [1, 2, 3, 4, 5]  # none of them twice
+    more = {key.replace("pixel_l1", "mean_colour_l2") for key in KEYS}
+    for m in evaluation.history:
+        assert set(m.metrics) == (KEYS | more if m.iteration in semantic else KEYS)
+    assert set(evaluation.baseline) == KEYS | more
+    assert evaluation.latest is not None
+    assert set(evaluation.latest.pairs) == {"pixel_l1", "mean_colour_l2"}
+
+
+@pytest.mark.usefixtures("mean_colour")
+def test_second_feature_space_by_brute_force(make_game: Make, make_data: Make, fit: Make) -> None:
+    game, data = make_game(), make_data()
+    evaluation = measure(2, semantic="inception", queries="all")
+    fit(game, data, evaluation, steps=2)
+    colours = MeanColour()
+    generated = game.sample(game.latents.evaluation())
+    apart = torch.cdist(colours(generated), colours(data.subset.pixels))
+    metrics = evaluation.history[-1].metrics
+    expected = apart.amin(dim=1).mean().item()
+    assert metrics["overfitting/mean_colour_l2/mean"] == pytest.approx(expected, rel=1e-5)
+    expected = apart.amin(dim=0).mean().item()
+    assert metrics["mode_drop/mean_colour_l2/mean"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_goes_on_by_pixels_where_weights_are_missing(
+    make_game: Make,
+    make_data: Make,
+    fit: Make,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    evaluation = measure(semantic="inception", weights=tmp_path / "nowhere.pth")
+    with caplog.at_level(logging.WARNING, logger="ganstoch"):
+        fit(make_game(), make_data(), evaluation, steps=2)
+    lines = [r.getMessage() for r in caplog.records if r.name == "ganstoch"]
+    assert len(lines) == 1
+    assert "nowhere.pth" in lines[0]
+    assert lines[0].endswith("; measuring pixels only")
+    assert "\n" not in lines[0]
+    assert [set(m.metrics) for m in evaluation.history] == [KEYS, KEYS]
+
+
+@pytest.mark.parametrize(
+    ("settings", "complaint"),
+    [
+        ({"every": 0}, "evaluation.every must be 1 or more, got 0"),
+        ({"every": 2, "semantic_every": 3}, r"must be a multiple of evaluation.every \(2\), got 3"),
+        ({"every": 2, "semantic_every": 0}, r"must be a multiple of evaluation.every \(2\), got 0"),
+        ({"queries": 0}, "evaluation.queries must be 1 or more, or 'all', got 0"),
+    ],
+)
+def test_settings_out_of_range(settings: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(UserError, match=complaint):
+        Evaluation(**settings)

@@ -1,0 +1,285 @@
+"""Mistakes: one line that names the thing, status 2, and a folder that stays as it was."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from ganstoch.records import SCHEMA
+
+FIT: dict[str, tuple[list[str], list[str]]] = {
+    "an option misspelt": (["--confg", "mini"], ["unrecognized arguments: --confg mini"]),
+    "an unknown key": (["--data.nn=3"], ["unrecognized arguments: --data.nn=3"]),
+    "an unknown argument of a class": (
+        ["--model.generator.init_args.widht=16"],
+        ["model.generator", "'widht' is not accepted"],
+    ),
+    "a wrong type": (["--data.n=many"], ['"data.n"', "int", "many"]),
+    "no number": (["--model.latents.noise=nan"], ['"model.latents.noise"', "nan"]),
+    "a wrong choice": (["--equal=epochs"], ['"equal"', "'iterations', 'images'", "epochs"]),
+    "an unknown config": (["--config", "foo"], ["no config 'foo'", "mini"]),
+    "an unknown key in a config": (["--config", "typo.yaml"], ["'data'", "'sorce'"]),
+    "a config of another kind": (["--config", "photos/00.png"], ["photos/00.png is no YAML"]),
+    "an unknown data set": (
+        ["--data.source=cifar10"],
+        ["data.source: no class 'cifar10'", "CIFAR10, Digits, FFHQ, FashionMNIST, Folder, SVHN"],
+    ),
+    "an unknown loss": (
+        ["--model.objective=Foo"],
+        ["model.objective: no class 'Foo'", "NonSaturating"],
+    ),
+    "no folder": (
+        ["--data.source=Folder", "--data.root=nowhere"],
+        ["nowhere does not exist", "--data.root must point to a folder of images"],
+    ),
+    "a file for a folder": (
+        ["--data.source=Folder", "--data.root=typo.yaml"],
+        ["typo.yaml is a file, not a folder"],
+    ),
+    "an empty folder": (
+        ["--data.source=Folder", "--data.root=empty"],
+        ["no images under empty", "--data.root"],
+    ),
+    "a damaged image": (
+        ["--data.source=Folder", "--data.root=broken"],
+        ["cannot read broken/", "skip_unreadable=true"],
+    ),
+    "no data yet": (
+        ["--data.source=CIFAR10", "--data.root=nowhere"],
+        ["nowhere/cifar-10-batches-py does not exist", "ganstoch prepare cifar10 --root nowhere"],
+    ),
+    "too few images": (["--data.n=1798"], ["data.n is 1798", "has 1797 images"]),
+    "too few photos": (
+        ["--data.source=Folder", "--data.root=photos", "--data.n=71"],
+        ["data.n is 71", "has 70 images"],
+    ),
+    "no images at all": (["--data.n=0"], ["data.n is 0"]),
+    "m above n": (["--data.m=65"], ["data.m is 65", "1 to n = 64"]),
+    "m of 0": (["--data.m=0"], ["data.m is 0", "1 to n = 64"]),
+    "m of no share": (["--data.m=n/0"], ["data.m is 'n/0'", "n/4"]),
+    "m of half an image": (["--data.m=1.5"], ["data.m is '1.5'"]),
+    "not exactly once": (["--data.sampling=exactly_once"], ["data.sampling exactly_once", "m = n"]),
+    "noise below 0": (["--model.latents.noise=-0.5"], ["model.latents.noise", "-0.5"]),
+    "no such bank": (["--model.latents.bank=many"], ["model.latents.bank is 'many'"]),
+    "a bank below m": (["--model.latents.bank=3"], ["16 latents", "a bank of 3", "data.m"]),
+    "a width that is none": (
+        ["--model.generator.init_args.width=12"],
+        ["width", "multiple of 8", "12"],
+    ),
+    "a learning rate of 0": (["--model.optimizer.lr=0"], ["model.optimizer.lr", "above 0"]),
+    "an average of all time": (["--model.ema_decay=1"], ["model.ema_decay", "1"]),
+    "no iterations": (["--trainer.max_steps=0"], ["trainer.max_steps", "1 or more"]),
+    "an interval of 0": (["--evaluation.every=0"], ["evaluation.every", "1 or more"]),
+    "no multiple": (
+        ["--evaluation.semantic_every=3"],
+        ["evaluation.semantic_every", "multiple of evaluation.every (2)"],
+    ),
+    "a checkpoint every 0": (["--checkpoint_every=0"], ["checkpoint_every", "1 or more"]),
+    "a threshold beyond 1": (["--stop_rule.threshold=2"], ["stop_rule.threshold", "2"]),
+    "a seed below 0": (["--seed_everything=-1"], ["seed_everything", "-1"]),
+    "a seed apart": (["--model.seed=3"], ["model.seed", "seed_everything"]),
+    "half precision": (["--trainer.precision=16-mixed"], ["trainer.precision", "bf16-mixed"]),
+    "another end": (["--trainer.max_epochs=1"], ["trainer.max_epochs", "trainer.max_steps"]),
+    "a time limit": (["--trainer.max_time=00:00:01:00"], ["trainer.max_time is not offered"]),
+    "a dry run": (["--trainer.fast_dev_run=true"], ["trainer.fast_dev_run is not offered"]),
+    "clipping": (["--trainer.gradient_clip_val=1"], ["gradient_clip_val=1"]),
+    "no such device": (["--trainer.accelerator=abacus"], ["accelerator='abacus'", "cpu"]),
+    "no checkpoint there": (["--ckpt_path=nowhere.ckpt"], ["no checkpoint nowhere.ckpt"]),
+    "a checkpoint that is none": (["--ckpt_path=typo.yaml"], ["typo.yaml is damaged", "ckpt_path"]),
+    "a checkpoint of others": (["--ckpt_path=other.pt"], ["other.pt is no checkpoint of ganstoch"]),
+    "no twin there": (["--iterations_of=nowhere"], ["nowhere/record.json"]),
+    "a file in the way": (["--out=typo.yaml"], ["typo.yaml", "--out"]),
+}
+
+
+@pytest.fixture
+def things(here: Path, photos: Path) -> Path:
+    """Files to be mistaken about."""
+    (here / "empty").mkdir()
+    (here / "typo.yaml").write_text("data: {sorce: Digits}\n")
+    torch.save({"weights": torch.zeros(2)}, here / "other.pt")
+    (here / "broken").mkdir()
+    for path in photos.iterdir():  # all of them, as only the chosen ones are read
+        (here / "broken" / path.name).write_bytes(path.read_bytes()[:300])
+    return here
+
+
+def listing(folder: Path) -> dict[Path, bytes | None]:
+    return {path: path.read_bytes() if path.is_file() else None for path in folder.rglob("*")}
+
+
+@pytest.mark.parametrize("mistake", FIT)
+def test_fit(mistake: str, things: Path, fit: Callable[..., Any]) -> None:
+    words, expected = FIT[mistake]
+    before = listing(things)
+    answer = fit(*words)
+    for part in expected:
+        assert part in answer.complaint
+    assert answer.out == ""
+    assert listing(things) == before
+
+
+def test_config_without_a_name(ganstoch: Callable[..., Any]) -> None:
+    assert "--config wants a name" in ganstoch("fit", "--config").complaint
+
+
+TABLE1: dict[str, tuple[list[str], list[str]]] = {
+    "an unknown data set": (["--data", "foo"], ["no data set 'foo'", "cifar10, digits"]),
+    "a data set twice": (["--data", "digits,digits"], ["--data names a data set twice"]),
+    "an unknown sweep": (["--sweep", "foo"], ["no sweep 'foo'", "table1"]),
+    "a sweep that is none": (["--sweep", "typo.yaml"], ["typo.yaml", "method: grid"]),
+    "jobs below 0": (["--jobs", "-1"], ["--jobs", "-1"]),
+    "seeds of words": (["--seeds", "a"], ["--seeds", "'a'"]),
+    "a seed twice": (["--seeds", "1,1"], ["--seeds", "different"]),
+    "no seeds": (["--seeds", ""], ["--seeds"]),
+    "a setting without a value": (["--set", "data.n"], ["--set", "KEY=VALUE"]),
+    "an unknown key": (["--set", "data.nn=3"], ["--data.nn=3", "--config=m3200"]),
+    "a wrong type": (["--set", "data.n=many"], ['"data.n"', "many"]),
+    "m above n": (["--set", "data.m=300"], ["data.m is 300", "n = 256"]),
+    "too few images": (["--set", "data.n=1798"], ["1,797 images", "1,798", "data.n"]),
+    "rows that are one": (
+        ["--set", "data.n=64"],
+        ["digits-n64-m1-seed0", "--config=m200 and --config=m50", "data.n"],
+    ),
+    "no data yet": (
+        ["--data", "cifar10", "--root", "nowhere"],
+        ["nowhere/cifar-10-batches-py does not exist", "ganstoch prepare cifar10 --root nowhere"],
+    ),
+    "a file in the way": (["--out", "typo.yaml"], ["typo.yaml", "--out"]),
+    "a report on nothing": (["--report"], ["out holds no results", "ganstoch table1 --out out"]),
+}
+
+
+@pytest.mark.parametrize("mistake", TABLE1)
+def test_table1(
+    mistake: str, things: Path, started: list[str], ganstoch: Callable[..., Any]
+) -> None:
+    words, expected = TABLE1[mistake]
+    before = listing(things)
+    answer = ganstoch("table1", "--preset", "mini", "--out", "out", *words)
+    for part in expected:
+        assert part in answer.complaint
+    assert listing(things) == before
+    assert started == []
+
+
+def test_unknown_preset(ganstoch: Callable[..., Any]) -> None:
+    answer = ganstoch("table1", "--preset", "foo")
+    assert answer.status == 2
+    last = answer.err.splitlines()[-1]
+    assert "argument --preset: invalid choice: 'foo'" in last
+    assert "mini" in last
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b'{"runs": 3, "missing": []}', b'{"runs": []}'])
+def test_report_on_a_damaged_plan(content: bytes, here: Path, ganstoch: Callable[..., Any]) -> None:
+    (here / "plan.json").write_bytes(content)
+    answer = ganstoch("table1", "--report", "--out", here)
+    assert "plan.json is damaged" in answer.complaint
+
+
+def test_a_checkpoint_of_other_networks(here: Path, fit: Callable[..., Any]) -> None:
+    assert fit().status == 0
+    before = listing(here)
+    words = ["--ckpt_path=run/checkpoints/step=4.ckpt", "--out=wider"]
+    answer = fit(*words, "--model.generator.init_args.width=32")
+    assert "the checkpoint is of other networks" in answer.complaint
+    assert listing(here) == before
+
+
+def test_a_record_of_another_schema(
+    here: Path, fit: Callable[..., Any], tiny_rows: tuple[str, ...]
+) -> None:
+    assert fit().status == 0
+    path = here / "run" / "record.json"
+    content = json.loads(path.read_bytes())
+    path.write_text(json.dumps({**content, "schema": SCHEMA + 1}))
+    before = listing(here)
+    complaint = fit().complaint
+    assert f"run/record.json has schema {SCHEMA + 1}, this version reads {SCHEMA}" in complaint
+    assert "remove it to run that row again" in complaint
+    assert listing(here) == before
+
+
+def test_a_damaged_state_of_a_run(here: Path, fit: Callable[..., Any]) -> None:
+    (here / "run").mkdir()
+    (here / "run" / "run.json").write_text("{}")
+    assert "run/run.json is damaged; remove run" in fit().complaint
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES])
+def test_a_disk_that_is_full_or_read_only_from_the_start(
+    number: int, here: Path, fit: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def replace(source: object, target: object) -> None:
+        raise OSError(number, os.strerror(number), source)
+
+    monkeypatch.setattr(os, "replace", replace)
+    complaint = fit().complaint
+    assert f"cannot write run/cli_config.yaml: {os.strerror(number)}" in complaint
+    assert "choose another --out" in complaint
+    assert [path for path in here.rglob("*") if path.is_file()] == []
+
+
+def test_a_disk_that_fills_up_later(
+    here: Path, fit: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def save(*arguments: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("lightning_fabric.plugins.io.torch_io._atomic_save", save)
+        answer = fit()
+    assert answer.status == 2
+    last = answer.err.splitlines()[-1]
+    assert last == "ganstoch: No space left on device; choose another --out"
+    assert not (here / "run" / "record.json").exists()
+    assert fit().status == 0
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_that_may_not_be_written_to(here: Path, fit: Callable[..., Any]) -> None:
+    (here / "run").mkdir(mode=0o500)
+    assert "Permission denied" in fit().complaint
+
+
+def test_table1_on_a_full_disk(
+    here: Path,
+    started: list[str],
+    tiny_rows: tuple[str, ...],
+    ganstoch: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def replace(source: object, target: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), source)
+
+    monkeypatch.setattr(os, "replace", replace)
+    answer = ganstoch("table1", "--preset", "mini", *tiny_rows, "--out", "out")
+    complaint = answer.complaint
+    assert "cannot write out/plan.json: No space left on device" in complaint
+    assert started == []
+
+
+@pytest.mark.parametrize(
+    ("n", "m", "size"), [(64, "n/7", 9), (10, "n/4", 2), (4, "n/64", 1), (64, "n / 3", 21)]
+)
+def test_a_share_that_is_no_whole_number_is_rounded_in_one_line(
+    n: int, m: str, size: int, here: Path, fit: Callable[..., Any]
+) -> None:
+    answer = fit(f"--data.n={n}", f"--data.m={m}")
+    assert answer.status == 0
+    lines = [line for line in answer.err.splitlines() if "rounded" in line]
+    assert lines == [f"data.m = {m} of n = {n} is rounded to {size}"]
+    assert json.loads((here / "run" / "record.json").read_bytes())["m"] == size
+
+
+def test_a_number_that_does_not_divide_n_is_taken(here: Path, fit: Callable[..., Any]) -> None:
+    assert fit("--data.m=7").status == 0
+    assert json.loads((here / "run" / "record.json").read_bytes())["m"] == 7

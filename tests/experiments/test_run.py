@@ -1,0 +1,322 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import wandb
+import yaml
+from torch import Tensor
+
+from ganstoch.callbacks.evaluation import Evaluation
+from ganstoch.callbacks.recorder import Recorder
+from ganstoch.data import ImageData
+from ganstoch.objectives import NonSaturating
+from ganstoch.records import Record, read_record
+from ganstoch.training.game import Game
+
+INTERRUPTED = "ganstoch: interrupted; the same command goes on where it stopped\n"
+
+
+def record_of(folder: Path) -> Record:
+    return read_record(folder / "record.json")
+
+
+def checkpoints(folder: Path) -> list[str]:
+    return sorted(path.name for path in (folder / "checkpoints").iterdir())
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory: pytest.TempPathFactory, tiny: tuple[str, ...]) -> Path:
+    """The folder of a run that nothing interrupted; do not touch."""
+    from ganstoch.experiments.run import fit
+
+    return fit([*tiny, "--quiet=true", f"--out={tmp_path_factory.mktemp('reference') / 'run'}"])
+
+
+def test_what_a_run_leaves(reference: Path) -> None:
+    content = json.loads((reference / "record.json").read_bytes())
+    assert set(content) >= {
+        *("config_hash", "seed", "preset", "dataset", "m", "noise", "iterations", "images_seen"),
+        *("converged", "seconds", "subset_sha256", "metrics", "versions", "git_sha"),
+    }
+    assert {key: content[key] for key in ("seed", "preset", "dataset", "n", "m", "bank")} == {
+        **{"seed": 0, "preset": "mini", "dataset": "digits"},
+        **{"n": 64, "m": 16, "bank": 64},
+    }
+    assert (content["iterations"], content["images_seen"], content["noise"]) == (4, 64, 0.0)
+    assert content["converged"] is False
+    assert content["seconds"] > 0
+    data = ImageData(n=64, m="n/4")
+    data.setup("fit")
+    assert content["subset_sha256"] == data.subset.sha256
+    assert content["config"]["trainer"]["max_steps"] == 4
+    history = record_of(reference).history
+    assert [(m.iteration, m.images_seen) for m in history] == [(2, 32), (4, 64)]
+    assert history[-1].metrics == content["metrics"]
+    assert checkpoints(reference) == ["step=4.ckpt"]
+    with np.load(reference / "samples.npz") as samples:
+        assert samples["generated"].shape == (64, 3, 32, 32)
+        assert samples["generated"].dtype == np.uint8
+    for name in ("panels.npz", "progress.json", "run.json", "cli_config.yaml"):
+        assert (reference / name).stat().st_size > 0
+    assert len(list(reference.rglob("cli_config.yaml"))) == 1
+    assert not (reference / "wandb").exists()
+
+
+def test_a_finished_run_is_recognised(here: Path, fit: Callable[..., Any]) -> None:
+    assert fit().status == 0
+    before = {path: path.stat().st_mtime_ns for path in here.rglob("*")}
+    assert fit("--model.micro_batch=8", "--data.root=elsewhere").err == "run is finished already\n"
+    assert {path: path.stat().st_mtime_ns for path in here.rglob("*")} == before
+
+
+def test_its_own_config_asks_for_the_same_run(here: Path, fit: Callable[..., Any]) -> None:
+    words = ("--config=m800", "--equal=images", "--trainer.max_steps=1")
+    assert fit(*words).status == 0
+    record = record_of(here / "run")
+    assert (record.m, record.iterations) == (4, 4)
+    written = yaml.safe_load((here / "run" / "cli_config.yaml").read_text())
+    assert written["trainer"]["max_steps"] == 1
+    assert fit("--config=run/cli_config.yaml").err == "run is finished already\n"
+
+
+def test_a_folder_with_another_run_is_refused(here: Path, fit: Callable[..., Any]) -> None:
+    assert fit().status == 0
+    before = {path: path.read_bytes() for path in here.rglob("*") if path.is_file()}
+    complaint = fit("--model.optimizer.lr=0.1", "--data.m=8", "--quiet=false").complaint
+    assert "run holds a run with other settings (data.m, model.optimizer.lr" in complaint
+    assert "choose another --out or remove it" in complaint
+    assert {path: path.read_bytes() for path in here.rglob("*") if path.is_file()} == before
+
+
+def test_default_folder_is_named_after_the_run(
+    here: Path, tiny: tuple[str, ...], ganstoch: Callable[..., Any]
+) -> None:
+    assert ganstoch("fit", *tiny, "--trainer.max_steps=1", "--quiet=true").status == 0
+    (folder,) = (here / "runs").iterdir()
+    assert folder.name == f"digits-n64-m16-seed0-{record_of(folder).config_hash[:8]}"
+
+
+def test_micro_batches_change_no_result(
+    here: Path, reference: Path, fit: Callable[..., Any]
+) -> None:
+    assert fit("--model.micro_batch=5").status == 0
+    ours, theirs = record_of(here / "run"), record_of(reference)
+    assert ours.config_hash == theirs.config_hash
+    assert ours.metrics == pytest.approx(theirs.metrics, rel=1e-5)
+
+
+def raise_once(patch: pytest.MonkeyPatch, owner: type, name: str, *, call: int) -> None:
+    """Ctrl-C in the ``call``-th call of a method, counted from 1, before it does anything."""
+    original, calls = getattr(owner, name), []
+
+    def method(*arguments: Any, **options: Any) -> Any:
+        calls.append(1)
+        if len(calls) == call:
+            raise KeyboardInterrupt
+        return original(*arguments, **options)
+
+    patch.setattr(owner, name, method)
+
+
+def between_the_players(patch: pytest.MonkeyPatch) -> list[str]:
+    """In iteration 4, after the discriminator's step: its checkpoint would be of no iteration."""
+    raise_once(patch, NonSaturating, "generator", call=4)
+    return ["step=2.ckpt"]
+
+
+def before_any_checkpoint(patch: pytest.MonkeyPatch) -> list[str]:
+    raise_once(patch, NonSaturating, "generator", call=2)
+    return []
+
+
+def in_a_measurement(patch: pytest.MonkeyPatch) -> list[str]:
+    raise_once(patch, Evaluation, "_evaluate", call=2)
+    return ["step=2.ckpt"]
+
+
+def before_the_record(patch: pytest.MonkeyPatch) -> list[str]:
+    raise_once(patch, Recorder, "on_fit_end", call=1)
+    return ["step=4.ckpt"]
+
+
+def by_hand(patch: pytest.MonkeyPatch) -> list[str]:
+    """By a signal in iteration 3, which is then finished first."""
+    original = Game.play
+
+    def play(self: Game, *arguments: Any, iteration: int, **options: Any) -> None:
+        if iteration == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+        original(self, *arguments, iteration=iteration, **options)
+
+    patch.setattr(Game, "play", play)
+    return ["step=2.ckpt", "step=3.ckpt"]
+
+
+def by_hand_twice(patch: pytest.MonkeyPatch) -> list[str]:
+    """By two signals in iteration 4, the second of which does not wait."""
+    original = NonSaturating.generator
+    calls = []
+
+    def generator(self: NonSaturating, logits: Tensor) -> Tensor:
+        calls.append(1)
+        if len(calls) == 4:
+            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGINT)
+        return original(self, logits)
+
+    patch.setattr(NonSaturating, "generator", generator)
+    return ["step=2.ckpt"]
+
+
+@pytest.mark.parametrize(
+    "interrupt",
+    [
+        *(between_the_players, before_any_checkpoint, in_a_measurement, before_the_record),
+        *(by_hand, by_hand_twice),
+    ],
+)
+def test_an_interrupted_run_ends_with_the_same_bits(
+    interrupt: Callable[[pytest.MonkeyPatch], list[str]],
+    here: Path,
+    reference: Path,
+    fit: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with monkeypatch.context() as patch:
+        expected = interrupt(patch)
+        answer = fit()
+    assert answer.status == 130
+    assert answer.err.endswith(INTERRUPTED)
+    assert not (here / "run" / "record.json").exists()
+    left = here / "run" / "checkpoints"
+    assert (checkpoints(here / "run") if left.exists() else []) == expected
+    answer = fit()
+    assert answer.status == 0, answer
+    assert ("going on from run/checkpoints/" in answer.err) == bool(expected)
+    ours, theirs = record_of(here / "run"), record_of(reference)
+    assert ours.metrics == theirs.metrics
+    assert ours.history == theirs.history
+    assert ours.iterations == theirs.iterations
+    assert ours.baseline == theirs.baseline
+    for name in ("samples.npz", "panels.npz"):
+        with np.load(here / "run" / name) as one, np.load(reference / name) as other:
+            assert all(np.array_equal(one[key], other[key]) for key in other)
+    assert_same_state(*(f / "checkpoints" / "step=4.ckpt" for f in (here / "run", reference)))
+
+
+def assert_same_state(one: Path, other: Path) -> None:
+    """Weights, the average and Adam's moments, bit by bit."""
+    ours, theirs = (torch.load(path, weights_only=True) for path in (one, other))
+    assert ours["global_step"] == theirs["global_step"]
+    assert ours["state_dict"].keys() == theirs["state_dict"].keys()
+    for name, value in theirs["state_dict"].items():
+        assert torch.equal(ours["state_dict"][name], value), name
+    for mine, yours in zip(ours["optimizer_states"], theirs["optimizer_states"], strict=True):
+        for i, moments in yours["state"].items():
+            for name, value in moments.items():
+                assert torch.equal(mine["state"][i][name], value), (i, name)
+
+
+def test_a_longer_run_goes_on_from_a_shorter_one_s_checkpoint(
+    here: Path, reference: Path, fit: Callable[..., Any]
+) -> None:
+    checkpoint = f"--ckpt_path={reference / 'checkpoints' / 'step=4.ckpt'}"
+    assert fit(checkpoint, "--trainer.max_steps=6").status == 0
+    assert fit("--trainer.max_steps=6", "--out=straight").status == 0
+    for name in ("run", "straight"):
+        assert [m.iteration for m in record_of(here / name).history] == [2, 4, 6]
+    assert record_of(here / "run").metrics == record_of(here / "straight").metrics
+    ours, straight = (here / name / "checkpoints" / "step=6.ckpt" for name in ("run", "straight"))
+    assert_same_state(ours, straight)
+
+
+def test_a_damaged_checkpoint_of_its_own_is_named(
+    here: Path, fit: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        between_the_players(patch)
+        assert fit().status == 130
+    path = here / "run" / "checkpoints" / "step=2.ckpt"
+    path.write_bytes(path.read_bytes()[:5000])
+    assert "run/checkpoints/step=2.ckpt is damaged" in fit().complaint
+    path.unlink()
+    assert fit().status == 0
+
+
+def test_sigterm_leaves_a_checkpoint_and_says_so(here: Path, tiny: tuple[str, ...]) -> None:
+    """As a container's stop or a scheduler's time limit does; in a process of its own."""
+    command = [sys.executable, "-m", "ganstoch.cli", "fit", *tiny, "--out=run", "--quiet=true"]
+    process = subprocess.Popen(
+        [*command, "--trainer.max_steps=1000000", "--checkpoint_every=1000000"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while process.poll() is None and not (here / "run" / "progress.json").exists():
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    out, err = process.communicate()
+    assert process.returncode == 130, err
+    assert out == ""
+    assert err.endswith(INTERRUPTED)
+    assert "Traceback" not in err
+    (checkpoint,) = checkpoints(here / "run")
+    assert int(checkpoint.removeprefix("step=").removesuffix(".ckpt")) > 0
+    assert not (here / "run" / "record.json").exists()
+
+
+@pytest.fixture
+def no_wandb_left() -> Any:
+    yield
+    wandb.finish()
+
+
+@pytest.mark.usefixtures("no_wandb_left")
+def test_wandb_offline(here: Path, fit: Callable[..., Any]) -> None:
+    """Without a login, and nothing asked, runs stay here."""
+    answer = fit("--wandb.mode=auto")
+    assert answer.status == 0, answer
+    (folder,) = (here / "run" / "wandb").glob("offline-run-*")
+    lines = [line for line in answer.err.splitlines() if "W&B" in line or "wandb" in line]
+    assert lines == [
+        f"W&B is offline; to upload this run: wandb sync run/wandb/{folder.name}",
+    ]
+    record = record_of(here / "run")
+    assert wandb.run is not None
+    assert wandb.run.id == record.config_hash[:16]
+    config = dict(wandb.run.config)
+    for key in ("data", "model", "trainer", "evaluation", "stop_rule", "seed_everything"):
+        assert config[key] == record.config[key]
+    assert config["config_hash"] == record.config_hash
+    assert config["subset_sha256"] == record.subset_sha256
+    assert config["git_sha"] == record.git_sha
+    assert config["versions"] == record.versions
+    assert config["versions"]["torch"] == torch.__version__.partition("+")[0]
+    assert config["chance"]["sampling of images"] == "on: 16 of 64, with replacement"
+    summary = dict(wandb.run.summary)
+    for name, value in record.metrics.items():
+        assert summary[name] == pytest.approx(value)
+    assert len(list(here.rglob("cli_config.yaml"))) == 1
+
+
+def test_wandb_disabled_leaves_nothing(here: Path, fit: Callable[..., Any]) -> None:
+    assert fit("--wandb.mode=disabled").status == 0
+    assert list(here.rglob("*wandb*")) == []
+    assert wandb.run is None
+
+
+def test_wandb_hears_nothing_of_a_refused_run(here: Path, fit: Callable[..., Any]) -> None:
+    assert fit("--wandb.mode=offline", "--model.latents.noise=-1").status == 2
+    assert wandb.run is None
+    assert list(here.iterdir()) == []

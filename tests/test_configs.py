@@ -1,0 +1,163 @@
+"""Every packaged config is parsed, alone and over every preset, and plays an iteration."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from pytorch_lightning import LightningDataModule, LightningModule, Trainer
+
+from ganstoch.cli import main
+from ganstoch.data import ImageData
+from ganstoch.data.sampling import resolve_batch_size
+from ganstoch.experiments.command import resolve_all
+from ganstoch.experiments.configs import PRESETS, config_path, packaged_names
+from ganstoch.experiments.run import fit
+from ganstoch.records import read_record
+from ganstoch.training.game import Game
+
+ROWS = {"m3200": 4, "m3200-noise": 4, "m800": 16, "m200": 64, "m50": 256, "full": 1}
+"""What share of n a row's batch is."""
+
+TINY = {
+    "trainer.max_steps": "1",
+    "evaluation.every": "1",
+    "evaluation.queries": "4",
+    "evaluation.semantic": "null",
+    "evaluation.semantic_every": "null",
+    "model.generator.init_args.width": "16",
+    "model.generator.init_args.latent_dim": "8",
+    "model.discriminator.init_args.width": "16",
+    "data.source": "Digits",
+    "wandb.mode": "disabled",
+    "quiet": "true",
+}
+
+
+def resolved(*names: str) -> dict[str, Any]:
+    return resolve_all([[word for name in names for word in ("--config", name)]])[0].config
+
+
+def leaves(settings: Any, where: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(settings, dict):
+        for key, value in settings.items():
+            yield from leaves(value, f"{where}.{key}".lstrip("."))
+    else:
+        yield where, settings
+
+
+def at(settings: dict[str, Any], key: str) -> Any:
+    value: Any = settings
+    for part in key.split("."):
+        value = value[part]
+    return value
+
+
+def written_in(name: str) -> dict[str, Any]:
+    return dict(leaves(yaml.safe_load(config_path(name).read_text())))
+
+
+def assert_holds(config: dict[str, Any], written: dict[str, Any]) -> None:
+    """Every setting of a file has arrived, with its type; a class by any of its names."""
+    for key, value in written.items():
+        found = at(config, key)
+        if isinstance(found, dict) and "class_path" in found:
+            found = found["class_path"].rpartition(".")[2]
+        elif key.endswith("class_path"):
+            found = found.rpartition(".")[2]
+        assert (type(found), found) == (type(value), value), key
+
+
+def test_what_is_packaged() -> None:
+    assert set(packaged_names()) == {
+        *PRESETS,
+        *ROWS,
+        *("cifar10", "digits", "fashion_mnist", "ffhq", "folder", "svhn"),
+    }
+
+
+@pytest.mark.parametrize("name", packaged_names())
+def test_config_is_understood(name: str) -> None:
+    lines = [(name,), *((preset, name) for preset in PRESETS)]
+    words = [[word for each in line for word in ("--config", each)] for line in lines]
+    for line, run in zip(lines, resolve_all(words), strict=True):
+        expected = written_in("paper")  # what all others are laid over
+        for each in line:
+            expected |= written_in(each)
+        assert_holds(run.config, expected)
+        assert set(expected) > set(written_in(name)) or name == "paper"
+
+
+def test_presets_say_their_name() -> None:
+    assert [resolved(preset)["preset"] for preset in PRESETS] == list(PRESETS)
+    assert [resolved(preset)["data"]["n"] for preset in PRESETS] == [256, 1280, 12800]
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("row", ROWS)
+def test_rows_are_shares_of_n(row: str, preset: str) -> None:
+    expected = {
+        256: {"m3200": 64, "m800": 16, "m200": 4, "m50": 1, "full": 256},
+        1280: {"m3200": 320, "m800": 80, "m200": 20, "m50": 5, "full": 1280},
+        12800: {"m3200": 3200, "m800": 800, "m200": 200, "m50": 50, "full": 12800},
+    }
+    config = resolved(preset, row)
+    n = config["data"]["n"]
+    m = resolve_batch_size(config["data"]["m"], n=n)
+    assert m == expected[n][row.removesuffix("-noise")] == n // ROWS[row]
+    assert config["model"]["latents"]["noise"] == (0.5 if row.endswith("-noise") else 0.0)
+
+
+def test_a_later_config_wins_and_the_line_wins_over_all() -> None:
+    one, other = resolved("m3200-noise", "m800"), resolved("m800", "m3200-noise")
+    assert (one["data"]["m"], one["model"]["latents"]["noise"]) == ("n/16", 0.0)
+    assert (other["data"]["m"], other["model"]["latents"]["noise"]) == ("n/4", 0.5)
+    line = ["--config", "m800", "--data.m=7", "--config", "cifar10"]
+    assert resolve_all([line])[0].config["data"]["m"] == 7
+
+
+@pytest.mark.parametrize("name", packaged_names())
+def test_config_plays_an_iteration(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = [f"--{key}={value}" for key, value in TINY.items()]
+    # n/256 needs 256 images to be one of them.
+    n = 256 if name == "m50" else 64
+    folder = fit(["--config", name, *words, f"--data.n={n}", f"--out={tmp_path / 'run'}"])
+    record = read_record(folder / "record.json")
+    assert record.iterations == 1
+    assert record.n == n
+    assert record.m == n // ROWS.get(name, 4)
+    assert record.noise == (0.5 if name == "m3200-noise" else 0.0)
+    assert record.preset == (name if name in PRESETS else "paper")
+    assert record.metrics["overfitting/pixel_l1/mean"] > 0
+    assert not (tmp_path / "data").exists()
+
+
+def test_fit_needs_no_more_than_a_preset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`ganstoch fit --config mini`, up to its first iteration."""
+    seen: list[tuple[Trainer, LightningModule | None, LightningDataModule | None]] = []
+
+    def fit(
+        self: Trainer,
+        model: LightningModule | None = None,
+        datamodule: LightningDataModule | None = None,
+        **options: object,
+    ) -> None:
+        seen.append((self, model, datamodule))
+        raise KeyboardInterrupt
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(Trainer, "fit", fit)
+    assert main(["fit", "--config", "mini"]) == 130
+    (trainer, game, data) = seen[0]
+    assert isinstance(game, Game)
+    assert isinstance(data, ImageData)
+    assert trainer.max_steps == written_in("mini")["trainer.max_steps"]
+    assert game.generator.latent_dim == 512
+    assert game.average.decay == 0.995
+    assert (data.n, data.m, data.source.name) == (256, "n/4", "digits")

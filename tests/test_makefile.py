@@ -1,0 +1,82 @@
+"""The Makefile, read by make itself; nothing is built."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from ganstoch.cli import main
+
+ROOT = Path(__file__).parents[1]
+MAKEFILE = (ROOT / "Makefile").read_text()
+VARIABLES = ("PRESET", "SEEDS", "JOBS", "DATA", "ROOT", "OUT", "SWEEP", "PYTHON")
+
+pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="there is no make")
+
+
+def make(*words: str) -> str:
+    """What make prints, as if called by hand: these tests may themselves run under make."""
+    hidden = ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", *VARIABLES)
+    environment = {key: value for key, value in os.environ.items() if key not in hidden}
+    done = subprocess.run(
+        ["make", *words], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stderr == ""
+    return done.stdout
+
+
+def table1(*words: str) -> list[str]:
+    """The words of the command that `make table1` would run last."""
+    line = make("-n", "table1", *words).splitlines()[-1]
+    return shlex.split(line)
+
+
+@pytest.fixture(scope="module")
+def targets() -> list[str]:
+    phony = re.search(r"^\.PHONY: (.*)$", MAKEFILE, flags=re.M)
+    assert phony is not None
+    return phony[1].split()
+
+
+def test_help_lists_every_target(targets: list[str]) -> None:
+    lines = make("help").splitlines()
+    assert sorted(line.split()[0] for line in lines) == sorted(targets)
+    assert "table1" in targets
+    assert all(len(line.split()) > 1 for line in lines)
+
+
+def test_help_is_what_make_does_by_itself() -> None:
+    assert make() == make("help")
+
+
+def test_every_target_can_be_made(targets: list[str]) -> None:
+    for target in targets:
+        make("-n", target)
+
+
+def test_table1_by_itself() -> None:
+    assert table1() == shlex.split(
+        ".venv/bin/ganstoch table1 --sweep table1 --preset auto --jobs 0"
+    )
+
+
+def test_table1_hands_everything_on() -> None:
+    words = table1(
+        "PRESET=small", "SEEDS=0,1", "JOBS=2", "OUT=x", "DATA=digits", "ROOT=d", "SWEEP=noise"
+    )
+    assert words == shlex.split(
+        ".venv/bin/ganstoch table1 --sweep noise --preset small --jobs 2 --seeds 0,1 "
+        "--data digits --root d --out x"
+    )
+
+
+def test_the_command_line_takes_what_make_hands_on(capsys: pytest.CaptureFixture[str]) -> None:
+    words = table1("PRESET=small", "SEEDS=0,1", "JOBS=2", "OUT=x", "DATA=foo", "ROOT=d")
+    assert main(words[1:]) == 2
+    assert "'foo'" in capsys.readouterr().err

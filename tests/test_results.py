@@ -1,0 +1,44 @@
+"""The results that the README shows are those of the committed records."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from ganstoch.cli import main
+from ganstoch.records import read_record
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+RESULTS = sorted(path.parent for path in (ROOT / "sweeps" / "results").glob("*/plan.json"))
+
+
+def test_there_are_results() -> None:
+    assert [folder.name for folder in RESULTS] == ["table1-mini", "table1_matched-mini"]
+
+
+@pytest.mark.parametrize("folder", RESULTS, ids=lambda folder: folder.name)
+def test_rebuilt(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copytree(folder, tmp_path / "out")
+    assert main(["table1", "--report", "--out", str(tmp_path / "out")]) == 0
+    table = capsys.readouterr().out.strip()
+    assert table in README
+    for name in ("table1.md", "table1.csv", "table1.tex"):
+        assert (tmp_path / "out" / name).read_text() == (folder / name).read_text()
+
+
+def test_the_effect_is_there() -> None:
+    """At equal iterations both means fall with m for every seed, and noise makes both worse."""
+    folder = ROOT / "sweeps" / "results" / "table1-mini"
+    runs = {
+        (record.seed, record.m, record.noise): record.metrics
+        for record in map(read_record, folder.glob("runs/*/record.json"))
+    }
+    assert len(runs) == 15
+    for seed in (0, 1, 2):
+        for name in ("overfitting/pixel_l1/mean", "mode_drop/pixel_l1/mean"):
+            by_m = [runs[seed, m, 0.0][name] for m in (64, 16, 4, 1)]
+            assert by_m == sorted(by_m)
+            assert runs[seed, 64, 0.5][name] > runs[seed, 64, 0.0][name]

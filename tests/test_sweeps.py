@@ -1,0 +1,154 @@
+"""Every sweep file, read by W&B's own engine and by ours, down to the settings of each run."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import yaml
+from wandb.sdk.launch.sweeps.utils import create_sweep_command, create_sweep_command_args
+
+from ganstoch.experiments.command import Resolved, resolve, resolve_all, understand
+from ganstoch.experiments.configs import config_path, sweep_path
+from ganstoch.experiments.sweep import Scalar, read_sweep
+
+FILES = sorted((Path(__file__).parents[1] / "sweeps").iterdir())
+COUNTS = {"bank": 4, "noise": 24, "table1": 15, "table1_matched": 15}
+
+each_sweep = pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+
+
+@pytest.fixture(scope="module")
+def engine() -> ModuleType:
+    """W&B's grid, which was written for an older Pydantic."""
+    with warnings.catch_warnings(action="ignore"):
+        import sweeps.config
+
+        import sweeps
+    return sweeps
+
+
+def read(path: Path) -> dict[str, Any]:
+    content: dict[str, Any] = yaml.safe_load(path.read_text())
+    return content
+
+
+def grid(engine: ModuleType, settings: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The configs of all runs, as W&B's server would hand them to an agent."""
+    runs: list[Any] = []
+    while len(runs) < 1000:
+        run = engine.next_run(settings, runs)
+        if run is None:
+            return [run.config for run in runs]
+        runs.append(run)
+    raise AssertionError("the grid has no end")
+
+
+def agent_words(settings: Mapping[str, Any], config: Mapping[str, Any]) -> list[str]:
+    """The words that a W&B agent runs, its macros filled in as `wandb agent` does."""
+    macros = create_sweep_command_args({"args": config})
+    macros["env"] = ["/usr/bin/env"]
+    words: list[str] = []
+    for word in create_sweep_command(settings["command"]):
+        if word.startswith("${") and word.endswith("}"):
+            words += macros[word[2:-1]]
+        else:
+            words.append(word)
+    return words
+
+
+def plain(config: Mapping[str, Any]) -> dict[str, Scalar]:
+    return {key: entry["value"] for key, entry in config.items()}
+
+
+def arrived(run: Resolved, key: str) -> object:
+    value: Any = run.config
+    for part in key.split("."):
+        value = value[part]
+    if isinstance(value, dict):
+        value = value["class_path"].rpartition(".")[2]
+    return value
+
+
+def test_what_is_there() -> None:
+    assert [path.name for path in FILES] == [f"{name}.yaml" for name in COUNTS]
+    for path in FILES:
+        assert sweep_path(path.stem).read_bytes() == path.read_bytes()
+
+
+@each_sweep
+def test_file_obeys_the_schema(engine: ModuleType, path: Path) -> None:
+    check = engine.config.schema_violations_from_proposed_config
+    assert check(read(path)) == []
+    assert check({**read(path), "method": "grit"}) != []
+
+
+@each_sweep
+def test_both_engines_see_the_same_points(engine: ModuleType, path: Path) -> None:
+    theirs = [plain(config) for config in grid(engine, read(path))]
+    ours = read_sweep(path).points()
+    assert len(ours) == len(theirs) == COUNTS[path.stem]
+
+    def keys(points: list[dict[str, Scalar]]) -> set[frozenset[tuple[str, str, Scalar]]]:
+        return {frozenset((k, type(v).__name__, v) for k, v in p.items()) for p in points}
+
+    assert keys(ours) == keys(theirs)
+    assert len(keys(ours)) == len(ours)
+
+
+@each_sweep
+def test_every_point_arrives_at_the_parser(engine: ModuleType, path: Path) -> None:
+    settings = read(path)
+    points = grid(engine, settings)
+    commands = [agent_words(settings, config) for config in points]
+    assert {tuple(words[:3]) for words in commands} == {("/usr/bin/env", "ganstoch", "fit")}
+    runs = resolve_all([words[3:] for words in commands])
+    sweep = read_sweep(path)
+    ours = resolve_all([sweep.arguments(point) for point in sweep.points()])
+    assert {run.config_hash for run in ours} == {run.config_hash for run in runs}
+    assert resolve(understand(commands[-1][3:]).config) == runs[-1]
+    for config, run in zip(points, runs, strict=True):
+        expected: dict[str, Scalar] = {"preset": "paper"}
+        for key, value in plain(config).items():
+            if key == "config":
+                row = yaml.safe_load(config_path(str(value)).read_text())
+                expected["data.m"] = row["data"]["m"]
+                expected["model.latents.noise"] = row["model"]["latents"]["noise"]
+            else:
+                expected[key] = value
+        for key, value in expected.items():
+            found = arrived(run, key)
+            assert (type(found), found) == (type(value), value), key
+    assert len({run.config_hash for run in runs}) == len(runs)
+    assert len({run.name for run in runs}) == len(runs)
+
+
+@each_sweep
+def test_the_metric_is_one_that_is_logged(path: Path) -> None:
+    assert read(path)["metric"] == {"name": "overfitting/pixel_l1/mean", "goal": "minimize"}
+
+
+def test_table1_lists_the_paper_rows() -> None:
+    sweep = read_sweep(sweep_path("table1"))
+    assert sweep.preset == "paper"
+    runs = resolve_all([sweep.arguments(point) for point in sweep.points()])
+    rows = [(run.name.split("-n")[0], run.name.split("-")[2:-2]) for run in runs]
+    shares = [["m3200"], ["m800"], ["m200"], ["m50"], ["m3200", "noise0.5"]]
+    assert rows == [(name, row) for name in ("svhn", "cifar10", "ffhq") for row in shares]
+
+
+def test_matched_rows_see_equal_images() -> None:
+    sweep = read_sweep(sweep_path("table1_matched"))
+    runs = resolve_all([sweep.arguments(point) for point in sweep.points()])
+    steps = [run.config["trainer"]["max_steps"] for run in runs[:5]]
+    assert steps == [100_000, 400_000, 1_600_000, 6_400_000, 100_000]
+
+
+def test_bank_takes_more_latents_than_images_up_to_fresh_ones() -> None:
+    assert read_sweep(sweep_path("bank")).parameters["model.latents.bank"] == [
+        *("n", "2n", "8n", "fresh")
+    ]

@@ -1,0 +1,285 @@
+"""The game against the same algorithm written down plainly, and its settings."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import partial
+from unittest import mock
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ganstoch.errors import UserError
+from ganstoch.models import Discriminator, PaperDiscriminator, PaperGenerator
+from ganstoch.models.blocks import LatentConv, SpectralConv2d
+from ganstoch.randomness import generator, normal, with_replacement
+from ganstoch.training.exact_batch import Part, split
+from ganstoch.training.game import AdamSettings, Game, frozen
+from ganstoch.types import Batch
+
+CPU = torch.device("cpu")
+
+
+def real_images(draw: int) -> Tensor:
+    rng = generator(0, "data", draw)
+    return with_replacement(256, 16 * 3072, rng).to(torch.uint8).view(16, 3, 32, 32)
+
+
+def parts_of(game: Game, iteration: int, *, micro_batch: int | None = None) -> list[Part]:
+    assert game.latents is not None
+    z = game.latents.draw(iteration, 16, device=CPU)
+    batch = Batch(pixels=real_images(iteration), ids=torch.arange(16), size=16)
+    dtype = next(game.parameters()).dtype
+    return split(batch, z, micro_batch=micro_batch, dtype=dtype)
+
+
+class PlainDiscriminator(nn.Module):
+    """Table 3 by hand; u is refined when told to."""
+
+    def __init__(self, game: Game) -> None:
+        super().__init__()
+        theirs = [m for m in game.discriminator.modules() if isinstance(m, SpectralConv2d)]
+        self.weights = nn.ParameterList([m.weight.detach().clone() for m in theirs])
+        self.biases = nn.ParameterList(
+            [m.bias.detach().clone() for m in theirs if m.bias is not None]
+        )
+        self.u = [m.u.clone() for m in theirs]
+        self.v = [m.v.clone() for m in theirs]
+
+    @torch.no_grad()
+    def refine(self) -> None:
+        for i, weight in enumerate(self.weights):
+            matrix = weight.reshape(len(weight), -1)
+            self.v[i] = matrix.T @ self.u[i] / (matrix.T @ self.u[i]).norm()
+            self.u[i] = matrix @ self.v[i] / (matrix @ self.v[i]).norm()
+
+    def forward(self, x: Tensor) -> Tensor:
+        for i, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
+            sigma = self.u[i] @ weight.reshape(len(weight), -1) @ self.v[i]
+            x = F.conv2d(
+                x, weight / sigma, bias, stride=2 if i < 3 else 1, padding=2 if i < 4 else 0
+            )
+            if i < 4:
+                x = F.leaky_relu(x, 0.2)
+        return x.view(-1)
+
+
+def plain_generator(game: Game) -> nn.Sequential:
+    """Table 2 in stock layers."""
+
+    def up(ins: int, outs: int) -> list[nn.Module]:
+        return [nn.Upsample(scale_factor=2), nn.Conv2d(ins, outs, 3, padding=1)]
+
+    plain = nn.Sequential(
+        nn.Unflatten(1, (8, 1, 1)),
+        nn.Conv2d(8, 16, 4, padding=3),
+        nn.LeakyReLU(0.2),
+        *up(16, 8),
+        nn.LeakyReLU(0.2),
+        *up(8, 4),
+        nn.LeakyReLU(0.2),
+        *up(4, 3),
+        nn.Tanh(),
+    ).double()
+    load(plain, game.generator)
+    return plain
+
+
+@torch.no_grad()
+def load(plain: nn.Sequential, theirs: nn.Module) -> None:
+    weights = list(theirs.parameters())
+    first = next(m for m in theirs.modules() if isinstance(m, LatentConv))
+    for own, other in zip(plain.parameters(), [first.kernel, *weights[1:]], strict=True):
+        own.copy_(other)
+
+
+def play_plainly(game: Game, iterations: int, *, decay: float) -> dict[str, Tensor]:
+    """The algorithm of the paper, from the game's start, with nothing clever in it."""
+    g, d, ema = plain_generator(game), PlainDiscriminator(game), plain_generator(game)
+    opt_d = torch.optim.Adam(d.parameters(), lr=1e-3, betas=(0.0, 0.9))
+    opt_g = torch.optim.Adam(g.parameters(), lr=1e-3, betas=(0.0, 0.9))
+    left: dict[str, Tensor] = {}
+    assert game.latents is not None
+    for t in range(iterations):
+        x = real_images(t).double() / 127.5 - 1
+        z = game.latents.draw(t, 16, device=CPU).double()
+
+        d.refine()
+        real, fake = torch.sigmoid(d(x)), torch.sigmoid(d(g(z).detach()))
+        loss = -real.log().mean() - (1 - fake).log().mean()
+        opt_d.zero_grad()
+        loss.backward()
+        opt_d.step()
+        left[f"loss/discriminator/{t}"] = loss.detach()
+
+        d.refine()
+        loss = -torch.sigmoid(d(g(z))).log().mean()
+        opt_g.zero_grad()
+        loss.backward()
+        opt_g.step()
+        left[f"loss/generator/{t}"] = loss.detach()
+
+        past = min(decay, t / (t + 10))
+        for own, live in zip(ema.parameters(), g.parameters(), strict=True):
+            own.data = past * own.data + (1 - past) * live.data
+    for name, network in (("g", g), ("ema", ema)):
+        left |= {f"{name}.{i}": p.detach() for i, p in enumerate(network.parameters())}
+    left |= {f"d.w{i}": w.detach() for i, w in enumerate(d.weights)}
+    left |= {f"d.b{i}": b.detach() for i, b in enumerate(d.biases)}
+    left |= {f"d.u{i}": u for i, u in enumerate(d.u)}
+    return left
+
+
+@pytest.mark.parametrize("micro_batch", [None, 5])
+def test_equals_the_plain_algorithm(
+    make_game: Callable[..., Game], micro_batch: int | None
+) -> None:
+    game = make_game(noise=0.5, ema_decay=0.2).double()  # the ramp passes 0.2 at t = 2.5
+    game.deal(n=40)
+    expected = play_plainly(game, 5, decay=0.2)
+
+    optimizers = game.configure_optimizers()
+    left: dict[str, Tensor] = {}
+    for t in range(5):
+        game.play(parts_of(game, t, micro_batch=micro_batch), *optimizers, iteration=t)
+        left |= {f"{name}/{t}": loss for name, loss in game.losses.items()}
+    for name, network in (("g", game.generator), ("ema", game.average.generator)):
+        plain = plain_generator(game)
+        load(plain, network)
+        left |= {f"{name}.{i}": p.detach() for i, p in enumerate(plain.parameters())}
+    layers = [m for m in game.discriminator.modules() if isinstance(m, SpectralConv2d)]
+    for i, layer in enumerate(layers):
+        assert layer.bias is not None
+        left |= {f"d.w{i}": layer.weight, f"d.b{i}": layer.bias, f"d.u{i}": layer.u}
+
+    assert left.keys() == expected.keys()
+    far = {name: (left[name] - expected[name]).abs().max().item() for name in expected}
+    assert max(far.values()) < 1e-9, max(far, key=far.__getitem__)
+    assert (left["g.0"] - left["ema.0"]).abs().max() > 1e-6  # the average does lag behind
+
+
+@pytest.mark.parametrize("micro_batch", [None, 3])
+def test_one_power_iteration_an_update_whatever_the_parts(
+    make_game: Callable[..., Game], micro_batch: int | None
+) -> None:
+    game = make_game()
+    game.deal(n=40)
+    with mock.patch.object(Discriminator, "power_iterate") as step:
+        for t in range(3):
+            parts = parts_of(game, t, micro_batch=micro_batch)
+            game.play(parts, *game.configure_optimizers(), iteration=t)
+    assert step.call_count == 2 * 3
+
+
+@pytest.mark.parametrize("micro_batch", [None, 3])
+def test_leaves_no_gradient_and_every_parameter_trainable(
+    make_game: Callable[..., Game], micro_batch: int | None
+) -> None:
+    game = make_game()
+    game.deal(n=40)
+    optimizers = game.configure_optimizers()
+    seen: list[bool] = []
+    game.discriminator.register_forward_pre_hook(
+        lambda module, _: seen.append(all(p.requires_grad for p in module.parameters()))
+    )
+    parts = parts_of(game, 0, micro_batch=micro_batch)
+    game.play(parts, *optimizers, iteration=0)
+    assert seen == [True] * len(parts) + [False] * len(parts)  # spared in the generator's update
+    for player in (game.generator, game.discriminator):
+        assert all(p.requires_grad for p in player.parameters())
+        assert all(p.grad is None for p in player.parameters())
+    assert not any(p.requires_grad for p in game.average.parameters())
+
+
+def test_a_frozen_opponent_thaws_after_an_error() -> None:
+    module = nn.Linear(2, 2)
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"), frozen(module):
+        module(torch.zeros(1, 3))
+    assert all(p.requires_grad for p in module.parameters())
+
+
+def test_each_update_moves_its_own_player(make_game: Callable[..., Game]) -> None:
+    game = make_game()
+    game.deal(n=40)
+    step_d, step_g = game.configure_optimizers()
+
+    def weights(player: nn.Module) -> Tensor:
+        return torch.cat([p.detach().flatten() for p in player.parameters()])
+
+    before = weights(game.generator), weights(game.discriminator)
+    with mock.patch.object(step_g, "step"):
+        game.play(parts_of(game, 0), step_d, step_g, iteration=0)
+    assert torch.equal(weights(game.generator), before[0])
+    assert not torch.equal(weights(game.discriminator), before[1])
+    middle = weights(game.discriminator)
+    with mock.patch.object(step_d, "step"):
+        game.play(parts_of(game, 1), step_d, step_g, iteration=1)
+    assert not torch.equal(weights(game.generator), before[0])
+    assert torch.equal(weights(game.discriminator), middle)
+
+
+def test_optimizers_are_the_papers_by_default() -> None:
+    game = Game(partial(PaperGenerator, width=8), partial(PaperDiscriminator, width=8))
+    for optimizer, player in zip(
+        game.configure_optimizers(), (game.discriminator, game.generator), strict=True
+    ):
+        assert isinstance(optimizer, torch.optim.Adam)
+        (group,) = optimizer.param_groups
+        assert (group["lr"], group["betas"], group["weight_decay"]) == (1e-4, (0.0, 0.9), 0)
+        assert {id(p) for p in group["params"]} == {id(p) for p in player.parameters()}
+    assert game.average.decay == 0.9999
+
+
+def test_samples_are_the_averages_in_parts_of_any_size(make_game: Callable[..., Game]) -> None:
+    game = make_game().double()
+    z = normal((10, 8), generator(0, "evaluation"))
+    with torch.no_grad():
+        for parameter in game.generator.parameters():
+            parameter.add_(1.0)  # the live network is not asked
+    expected = game.average(z.double())
+    for batch_size in (3, 10, 256):
+        images = game.sample(z, batch_size=batch_size)
+        assert not images.requires_grad
+        assert (images - expected).abs().max() < 1e-12
+    assert images.abs().max() <= 1.0
+
+
+@pytest.mark.parametrize(
+    ("settings", "complaint"),
+    [
+        ({"micro_batch": 0}, "model.micro_batch must be 1 or more, got 0"),
+        ({"init_std": 0.0}, "model.init_std must be above 0, got 0.0"),
+        ({"init_std": math.nan}, "model.init_std must be above 0, got nan"),
+        ({"ema_decay": 1.0}, r"model.ema_decay must be in \[0, 1\), got 1.0"),
+    ],
+)
+def test_settings_out_of_range(settings: dict[str, float], complaint: str) -> None:
+    with pytest.raises(UserError, match=complaint):
+        Game(
+            partial(PaperGenerator, width=8, latent_dim=2),
+            partial(PaperDiscriminator, width=8),
+            **settings,
+        )
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "complaint"),
+    [
+        (AdamSettings(lr=0.0), "model.optimizer.lr must be above 0, got 0.0"),
+        (AdamSettings(lr=math.inf), "model.optimizer.lr must be above 0, got inf"),
+        (AdamSettings(lr=math.nan), "model.optimizer.lr must be above 0, got nan"),
+        (AdamSettings(beta1=1.0), r"model.optimizer.beta1 must be in \[0, 1\), got 1.0"),
+        (AdamSettings(beta2=-0.5), r"model.optimizer.beta2 must be in \[0, 1\), got -0.5"),
+    ],
+)
+def test_optimizer_settings_out_of_range(optimizer: AdamSettings, complaint: str) -> None:
+    game = Game(
+        partial(PaperGenerator, width=8, latent_dim=2),
+        partial(PaperDiscriminator, width=8),
+        optimizer=optimizer,
+    )
+    with pytest.raises(UserError, match=complaint):
+        game.configure_optimizers()

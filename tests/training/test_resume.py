@@ -1,0 +1,154 @@
+"""Training is the same bits whether measured or not, and whether interrupted or not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from pytorch_lightning.callbacks import ModelCheckpoint
+from torch import Tensor
+
+from ganstoch.callbacks.evaluation import Evaluation
+from ganstoch.errors import UserError
+from ganstoch.models import PaperGenerator
+
+Make = Callable[..., Any]
+State = dict[str, Tensor]
+
+
+def measure(every: int = 1) -> Evaluation:
+    return Evaluation(every=every, queries=4, semantic=None)
+
+
+def checkpoints(folder: Path, every: int) -> ModelCheckpoint:
+    return ModelCheckpoint(folder, filename="{step}", every_n_train_steps=every, save_top_k=-1)
+
+
+@pytest.mark.parametrize(
+    "settings", [{}, {"noise": 0.5, "micro_batch": 5}, {"bank": "fresh"}], ids=str
+)
+def test_a_resumed_run_is_the_uninterrupted_one(
+    settings: dict[str, Any],
+    make_game: Make,
+    make_data: Make,
+    fit: Make,
+    state_of: Callable[..., State],
+    assert_same_bits: Callable[[State, State], None],
+    make_losses: Make,
+    tmp_path: Path,
+) -> None:
+    torch.manual_seed(0)
+    straight = make_losses()
+    whole = state_of(fit(make_game(**settings), make_data(), straight, measure(), steps=6))
+
+    torch.manual_seed(1)
+    fit(make_game(**settings), make_data(), checkpoints(tmp_path, 4), steps=5)
+    torch.manual_seed(2)
+    rest = make_losses()
+    game = make_game(**settings)
+    trainer = fit(game, make_data(), rest, measure(3), steps=6, resume=tmp_path / "step=4.ckpt")
+
+    assert list(rest.trace) == [5, 6]
+    assert rest.trace == {step: straight.trace[step] for step in (5, 6)}
+    assert_same_bits(state_of(trainer), whole)
+    assert sum("adam" in name for name in whole) == 3 * (8 + 10)
+    assert any(name.startswith("average.") for name in whole)
+
+
+def test_measuring_changes_no_bit_of_training(
+    make_game: Make,
+    make_data: Make,
+    fit: Make,
+    state_of: Callable[..., State],
+    assert_same_bits: Callable[[State, State], None],
+    make_losses: Make,
+) -> None:
+    traces, states = [], []
+    for seed, callbacks in enumerate(([], [measure(1)], [measure(3)])):
+        torch.manual_seed(seed)
+        losses = make_losses()
+        trainer = fit(make_game(noise=0.5), make_data(), *callbacks, losses, steps=6)
+        traces.append(losses.trace)
+        states.append(state_of(trainer))
+    assert len(traces[0]) == 6
+    assert traces[0] == traces[1] == traces[2]
+    for state in states[1:]:
+        assert_same_bits(state, states[0])
+
+
+def test_measurements_do_not_depend_on_the_interval(
+    make_game: Make, make_data: Make, fit: Make
+) -> None:
+    often, seldom = measure(1), measure(2)
+    fit(make_game(noise=0.5), make_data(), often, steps=4)
+    fit(make_game(noise=0.5), make_data(), seldom, steps=4)
+    assert often.history[1::2] == seldom.history
+
+
+def test_another_seed_is_another_run(
+    make_game: Make, make_data: Make, fit: Make, make_losses: Make
+) -> None:
+    traces = []
+    for model_seed, data_seed in ((0, 0), (1, 0), (0, 1)):
+        losses = make_losses()
+        fit(make_game(seed=model_seed), make_data(seed=data_seed), losses, steps=2)
+        traces.append(tuple(losses.trace.values()))
+    assert len(set(traces)) == 3
+
+
+def test_a_checkpoint_holds_the_average_and_no_bank(
+    make_game: Make, make_data: Make, fit: Make, tmp_path: Path
+) -> None:
+    game = make_game()
+    fit(game, make_data(), checkpoints(tmp_path, 3), steps=3)
+    content = torch.load(tmp_path / "step=3.ckpt", weights_only=True)
+    saved = content["state_dict"]
+    for name, parameter in game.average.generator.named_parameters():
+        assert torch.equal(saved[f"average.generator.{name}"], parameter)
+    live = dict(game.generator.named_parameters())
+    assert not torch.equal(saved["average.generator.layers.0.weight"], live["layers.0.weight"])
+    assert {name.split(".")[0] for name in saved} == {"generator", "discriminator", "average"}
+
+    # Whoever has only the file can make the images.
+    stranger = PaperGenerator((3, 32, 32), width=16, latent_dim=8)
+    prefix = "average.generator."
+    stranger.load_state_dict(
+        {n.removeprefix(prefix): v for n, v in saved.items() if n.startswith(prefix)}
+    )
+    z = game.latents.evaluation()[:3]
+    assert torch.equal(stranger(z), game.sample(z))
+
+
+def test_a_checkpoint_of_other_networks_is_refused_in_one_line(
+    make_game: Make, make_data: Make, fit: Make, tmp_path: Path
+) -> None:
+    fit(make_game(), make_data(), checkpoints(tmp_path, 1), steps=1)
+    with pytest.raises(UserError) as caught:
+        fit(make_game(width=24), make_data(), steps=2, resume=tmp_path / "step=1.ckpt")
+    message = str(caught.value)
+    assert "generator.layers.0.weight has shape (256, 8) in it, (384, 8) in this run" in message
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize(
+    ("lacks", "complaint"),
+    [
+        ("checkpoint", r"discriminator.head.bias has shape none in it, \(1,\) in this run"),
+        ("game", r"extra.weight has shape \(2, 2\) in it, none in this run"),
+    ],
+)
+def test_a_parameter_that_only_one_side_has_is_named(
+    make_game: Make, lacks: str, complaint: str
+) -> None:
+    game = make_game()
+    content = {"state_dict": game.state_dict()}
+    game.on_load_checkpoint(content)
+    if lacks == "checkpoint":
+        del content["state_dict"]["discriminator.head.bias"]
+    else:
+        content["state_dict"]["extra.weight"] = torch.zeros(2, 2)
+    with pytest.raises(UserError, match=complaint):
+        game.on_load_checkpoint(content)

@@ -1,0 +1,134 @@
+"""What counts as an iteration, and that everybody counts alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.callbacks import ModelCheckpoint
+from torch import Tensor
+
+from ganstoch.callbacks.evaluation import Evaluation
+from ganstoch.callbacks.journal import Journal
+from ganstoch.training.game import Game
+
+Make = Callable[..., Any]
+
+
+def note_calls(game: Game) -> list[tuple[int, int]]:
+    """The iteration and the number of images of each call of `play`."""
+    calls: list[tuple[int, int]] = []
+    play = game.play
+
+    def noted(parts: Any, *optimizers: Any, iteration: int, **others: Any) -> None:
+        calls.append((iteration, sum(len(part.pixels) for part in parts)))
+        play(parts, *optimizers, iteration=iteration, **others)
+
+    game.play = noted  # type: ignore[method-assign]
+    return calls
+
+
+@pytest.mark.parametrize("micro_batch", [None, 5])
+def test_max_steps_counts_updates_of_both_players(
+    make_game: Make, make_data: Make, fit: Make, micro_batch: int | None
+) -> None:
+    game = make_game(micro_batch=micro_batch)
+    calls = note_calls(game)
+    trainer = fit(game, make_data(), steps=5)
+    assert calls == [(i, 16) for i in range(5)]
+    assert trainer.global_step == 5
+    for optimizer in trainer.optimizers:
+        steps = {state["step"].item() for state in optimizer.state.values()}
+        assert steps == {5.0}
+    assert sum(len(optimizer.state) for optimizer in trainer.optimizers) == 8 + 10
+
+
+def test_checkpoints_and_curves_are_on_the_same_axis(
+    make_game: Make,
+    make_data: Make,
+    fit: Make,
+    make_losses: Make,
+    journalist: Any,
+    tmp_path: Path,
+) -> None:
+    losses, evaluation = make_losses(), Evaluation(every=2, queries=4, semantic=None)
+    checkpoints = ModelCheckpoint(
+        tmp_path, filename="{step}", every_n_train_steps=2, save_top_k=-1, monitor=None
+    )
+    game = make_game()
+    callbacks = (evaluation, losses, Journal(), checkpoints)
+    fit(game, make_data(), *callbacks, steps=5, loggers=[journalist])
+
+    assert sorted(path.name for path in tmp_path.glob("*.ckpt")) == ["step=2.ckpt", "step=4.ckpt"]
+    for step in (2, 4):
+        content = torch.load(tmp_path / f"step={step}.ckpt", weights_only=True)
+        assert content["global_step"] == step
+        states = [s for o in content["optimizer_states"] for s in o["state"].values()]
+        assert {s["step"].item() for s in states} == {float(step)}
+
+    curve = {step: m for step, m in journalist.metrics if "loss/generator" in m}
+    assert curve == {
+        step: {"loss/discriminator": d, "loss/generator": g}
+        for step, (d, g) in losses.trace.items()
+    }
+    assert list(curve) == [1, 2, 3, 4, 5]
+    measured = {step: m for step, m in journalist.metrics if "loss/generator" not in m}
+    assert measured == {m.iteration: m.metrics for m in evaluation.history}
+    assert list(measured) == [2, 4, 5]
+    assert [m.images_seen for m in evaluation.history] == [32, 64, 80]
+
+
+def test_trains_on_the_draws_of_its_iteration(make_game: Make, make_data: Make, fit: Make) -> None:
+    game, data = make_game(noise=0.5), make_data()
+    seen: list[tuple[Tensor, Tensor]] = []
+    play = game.play
+
+    def noted(parts: Any, *optimizers: Any, **others: Any) -> None:
+        seen.append((parts[0].pixels, parts[0].latents))
+        play(parts, *optimizers, **others)
+
+    game.play = noted
+    fit(game, data, steps=3)
+    for i, (pixels, latents) in enumerate(seen):
+        assert torch.equal(pixels, data.batch(i).pixels)
+        assert torch.equal(latents, game.latents.draw(i, 16, device=torch.device("cpu")))
+
+
+def test_the_bank_is_as_large_as_the_subset(make_game: Make, make_data: Make, fit: Make) -> None:
+    game = make_game(bank="2n")
+    fit(game, make_data(n=32, m=32), steps=1)
+    assert game.latents is not None
+    assert game.latents.count == 64
+
+
+def test_a_full_batch_is_the_whole_of_both_sets(
+    make_game: Make, make_data: Make, fit: Make
+) -> None:
+    game, data = make_game(), make_data(m="n")
+    fit(game, data, steps=1)
+    assert game.latents is not None
+    assert torch.equal(data.batch(0).pixels, data.subset.pixels)
+    assert torch.equal(game.latents.draw(0, 64, device=torch.device("cpu")), game.latents.fixed)
+
+
+def test_learns_something(make_game: Make, make_data: Make, fit: Make, make_losses: Make) -> None:
+    """The discriminator starts at 2 log 2, where it cannot tell, and leaves it."""
+    losses = make_losses()
+    fit(make_game(), make_data(), losses, steps=12)
+    first, last = losses.trace[1][0], losses.trace[12][0]
+    assert first == pytest.approx(1.3863, abs=0.05)
+    assert last < first - 0.05
+
+
+def test_stops_where_a_callback_says_so(make_game: Make, make_data: Make, fit: Make) -> None:
+    class Enough(Callback):
+        def on_train_batch_end(
+            self, trainer: Trainer, pl_module: LightningModule, *_: Any, **__: Any
+        ) -> None:
+            trainer.should_stop = trainer.global_step == 3
+
+    assert fit(make_game(), make_data(), Enough(), steps=10).global_step == 3
