@@ -7,6 +7,7 @@ import re
 import shlex
 import subprocess
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from PIL import Image
 
 from ganstoch.cli import main
 from ganstoch.experiments.configs import packaged_names, sweep_path
+from ganstoch.experiments.planning import plan
 from ganstoch.experiments.run import fit
 from ganstoch.experiments.runner import Job
 from ganstoch.experiments.sweep import read_sweep
@@ -135,6 +137,21 @@ def test_make_with_photos(here: Path) -> None:
     words = ["table1", "--preset", "small", "--data", "folder", "--root", "photos", "--out", "x"]
     assert run(words) == 0
     assert len(list(here.glob("x/runs/*/record.json"))) == 5
+
+
+def test_commands_of_the_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those between backticks, which made the tables: every row of theirs is understood."""
+    found = re.findall(r"`ganstoch (table1 [^`]+)`", README.replace("\n", " "))
+    asked = []
+    monkeypatch.setattr("ganstoch.experiments.table1.table1", lambda r: asked.append(r) or 0)
+    for command in found:
+        assert main(shlex.split(command)) == 0
+    rows = []
+    for request in asked:
+        sweep = read_sweep(sweep_path(request.sweep))
+        sweep = replace(sweep, preset=request.preset).with_values("data.source", None)
+        rows.append(len(plan(sweep, out=tmp_path, settings=request.settings)[0]))
+    assert rows == [5, 5]
 
 
 def test_wandb() -> None:

@@ -43,7 +43,8 @@ class Checkpoints(ModelCheckpoint):
         """Takes over Ctrl-C."""
         super().on_train_start(trainer, pl_module)
         self._between_iterations = self._asked_to_stop = False
-        if threading.current_thread() is threading.main_thread():
+        here = threading.current_thread() is threading.main_thread()
+        if here and signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # as under nohup
             self._handler = signal.signal(signal.SIGINT, self._on_ctrl_c)
 
     def on_train_batch_start(

@@ -59,7 +59,6 @@ def fit(arguments: Sequence[str]) -> Path:
     checkpoint = command.config.ckpt_path or _latest(folder / "checkpoints")
     if checkpoint:
         _check_checkpoint(checkpoint)
-        _log.info("going on from %s", checkpoint)
     try:
         command.trainer.fit(
             command.model, datamodule=command.datamodule, ckpt_path=checkpoint, weights_only=True
@@ -97,6 +96,8 @@ class _Opening(Callback):
         pl_module.latents.draw(0, data.batch_size, device=torch.device("cpu"))  # refuses a bank < m
         if not trainer.is_global_zero:
             return
+        if trainer.ckpt_path:
+            _log.info("going on from %s", trainer.ckpt_path)
         for path, text in self.files.items():
             write_atomically(path, text.encode())
         logger = self.open_logger(data)

@@ -1,0 +1,147 @@
+"""The outer command line; what the commands do is tested in the rooms that do it."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from importlib.metadata import entry_points
+
+import pytest
+
+from ganstoch import __version__
+from ganstoch.cli import main
+from ganstoch.errors import UserError
+
+
+def leave(*words: str) -> int:
+    """The status of a command that ends by `SystemExit`."""
+    with pytest.raises(SystemExit) as exit:
+        main(list(words))
+    assert isinstance(exit.value.code, int)
+    return exit.value.code
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert leave("--version") == 0
+    assert capsys.readouterr().out == f"ganstoch {__version__}\n"
+
+
+def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert leave("--help") == 0
+    out = capsys.readouterr().out
+    for command in ("fit", "table1", "prepare", "doctor"):
+        assert f"\n    {command} " in out
+
+
+@pytest.mark.parametrize("command", ["table1", "prepare", "doctor"])
+def test_help_of_a_command(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert leave(command, "--help") == 0
+    assert capsys.readouterr().out.startswith(f"usage: ganstoch {command}")
+
+
+def test_help_of_fit_names_our_keys(capsys: pytest.CaptureFixture[str]) -> None:
+    assert leave("fit", "--help") == 0
+    out = capsys.readouterr().out
+    assert out.startswith("usage: ganstoch fit")
+    for key in ("--data.m", "--model.latents.noise", "--evaluation.every", "--trainer.max_steps"):
+        assert f"{key} " in out
+
+
+def test_print_config(capsys: pytest.CaptureFixture[str]) -> None:
+    assert leave("fit", "--config", "mini", "--config", "m800", "--print_config") == 0
+    out = capsys.readouterr().out
+    for line in ("preset: mini", "  m: n/16", "  n: 256", "    bank: n", "seed_everything: 0"):
+        assert f"\n{line}\n" in f"\n{out}"
+
+
+@pytest.mark.parametrize(
+    "words", [[], ["nonsense"], ["table1", "--nonsense"], ["table1", "--jobs", "many"], ["prepare"]]
+)
+def test_mistakes_of_the_outer_line(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert leave(*words) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("usage: ganstoch")
+    assert "error: " in err.splitlines()[-1]
+
+
+Fail = Callable[[BaseException], None]
+
+
+@pytest.fixture
+def fail(monkeypatch: pytest.MonkeyPatch) -> Fail:
+    """Lets `ganstoch doctor` raise."""
+
+    def fail(error: BaseException) -> None:
+        def doctor(**options: object) -> int:
+            raise error
+
+        monkeypatch.setattr("ganstoch.experiments.doctor.doctor", doctor)
+
+    return fail
+
+
+def test_a_mistake_is_one_line(fail: Fail, capsys: pytest.CaptureFixture[str]) -> None:
+    fail(UserError("data.n is 0;\n  give\n more"))
+    assert main(["doctor"]) == 2
+    assert capsys.readouterr().err == "ganstoch: data.n is 0; give more\n"
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EDQUOT])
+def test_a_disk_s_refusal_is_one_line(
+    number: int, fail: Fail, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fail(OSError(number, os.strerror(number), "out/x"))
+    assert main(["doctor"]) == 2
+    expected = f"ganstoch: {os.strerror(number)}: out/x; choose another --out\n"
+    assert capsys.readouterr().err == expected
+
+
+def test_interruption(fail: Fail, capsys: pytest.CaptureFixture[str]) -> None:
+    fail(KeyboardInterrupt())
+    assert main(["doctor"]) == 130
+    assert capsys.readouterr().err.startswith("ganstoch: interrupted")
+
+
+@pytest.mark.parametrize("error", [ValueError("a bug"), OSError(errno.EIO, "broken")])
+def test_a_bug_keeps_its_traceback(error: Exception, fail: Fail) -> None:
+    fail(error)
+    with pytest.raises(type(error)) as raised:
+        main(["doctor"])
+    assert raised.value is error
+
+
+def test_words_come_from_the_line_by_itself(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["ganstoch", "--version"])
+    with pytest.raises(SystemExit, match="0"):
+        main()
+    assert __version__ in capsys.readouterr().out
+
+
+def test_the_command_is_installed() -> None:
+    (point,) = entry_points(group="console_scripts", name="ganstoch")
+    assert point.load() is main
+
+
+def test_a_mistake_as_a_user_sees_it() -> None:
+    """In a process of its own, where imports might warn and tracebacks might show."""
+    command = [sys.executable, "-m", "ganstoch.cli", "fit", "--config", "mini", "--data.nn=3"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    expected = "ganstoch: unrecognized arguments: --data.nn=3; see ganstoch fit --help\n"
+    assert done.stderr == expected
+
+
+def test_starting_imports_nothing_heavy() -> None:
+    program = (
+        "import sys, ganstoch.cli\n"
+        "heavy = {'torch', 'pytorch_lightning', 'wandb', 'matplotlib', 'numpy', 'sklearn'}\n"
+        "print(sorted(heavy & set(sys.modules)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stdout == "[]\n", done.stderr
