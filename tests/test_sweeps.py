@@ -16,7 +16,7 @@ from ganstoch.experiments.command import Resolved, resolve, resolve_all, underst
 from ganstoch.experiments.configs import config_path, sweep_path
 from ganstoch.experiments.sweep import Scalar, read_sweep
 
-FILES = sorted((Path(__file__).parents[1] / "sweeps").iterdir())
+FILES = sorted(p for p in (Path(__file__).parents[1] / "sweeps").iterdir() if p.is_file())
 COUNTS = {"bank": 4, "noise": 24, "table1": 15, "table1_matched": 15}
 
 each_sweep = pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)

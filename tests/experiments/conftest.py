@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import logging
 import signal
 import sys
@@ -15,6 +16,7 @@ import pytest
 from PIL import Image
 
 from ganstoch.cli import main
+from ganstoch.data import Digits
 from ganstoch.experiments.runner import Job
 
 TINY = {
@@ -59,6 +61,15 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield tmp_path
     signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def digits_once() -> Iterator[None]:
+    """Reads the digits once a module: enlarging them takes as long as training on them."""
+    images = Digits().open(Path(), "train")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Digits, "open", lambda _, root, split: images if split == "train" else None)
+        yield
 
 
 @pytest.fixture
@@ -133,8 +144,10 @@ def rows_here(started: list[str]) -> Iterator[None]:
 
 
 @pytest.fixture
-def started() -> Iterator[list[str]]:
-    """Labels of the rows that were started, all of them in this process."""
+def started(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """Labels of the rows that were started, all of them in this process; figures stay empty."""
+    monkeypatch.setattr("ganstoch.reporting.draw_figure", lambda *_, **__: b"")
+    monkeypatch.setattr("ganstoch.reporting.draw_curves", lambda *_: b"")
     labels: list[str] = []
     with rows_here(labels):
         yield labels
@@ -147,7 +160,7 @@ def finished_table(
     """A folder with the whole table on 256 digits, and the rows that were started; do not touch."""
     out = tmp_path_factory.mktemp("table1") / "out"
     labels: list[str] = []
-    with rows_here(labels), contextlib.redirect_stdout(None):
+    with rows_here(labels), contextlib.redirect_stdout(io.StringIO()):
         assert main(["table1", "--preset", "mini", *tiny_rows, "--out", str(out)]) == 0
     return out, labels
 

@@ -131,6 +131,7 @@ def test_config_without_a_name(ganstoch: Callable[..., Any]) -> None:
 
 
 TABLE1: dict[str, tuple[list[str], list[str]]] = {
+    "an unknown preset": (["--preset", "foo"], ["--preset", "'foo'", "mini"]),
     "an unknown data set": (["--data", "foo"], ["no data set 'foo'", "cifar10, digits"]),
     "a data set twice": (["--data", "digits,digits"], ["--data names a data set twice"]),
     "an unknown sweep": (["--sweep", "foo"], ["no sweep 'foo'", "table1"]),
@@ -168,14 +169,6 @@ def test_table1(
         assert part in answer.complaint
     assert listing(things) == before
     assert started == []
-
-
-def test_unknown_preset(ganstoch: Callable[..., Any]) -> None:
-    answer = ganstoch("table1", "--preset", "foo")
-    assert answer.status == 2
-    last = answer.err.splitlines()[-1]
-    assert "argument --preset: invalid choice: 'foo'" in last
-    assert "mini" in last
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b'{"runs": 3, "missing": []}', b'{"runs": []}'])

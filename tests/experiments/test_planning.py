@@ -47,10 +47,14 @@ def test_every_row_is_a_job(here: Path) -> None:
 
 
 def test_work_grows_with_iterations_and_images(here: Path) -> None:
-    big, small, noisy = (job.work for job in plan(SWEEP, out=here)[0])
+    def work(steps: int) -> list[float]:
+        return [
+            job.work for job in plan(SWEEP, out=here, settings=[f"trainer.max_steps={steps}"])[0]
+        ]
+
+    big, small, noisy = work(10)
     assert big == noisy > small
-    longer = plan(SWEEP, out=here, settings=["trainer.max_steps=18000"])[0]
-    assert longer[0].work == 10 * big
+    assert work(100) == [10 * big, 10 * small, 10 * noisy]
 
 
 def test_seeds_and_data_sets_multiply(here: Path) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -75,7 +76,10 @@ def test_no_network(
 def silent_server() -> Iterator[str]:
     """The address of a server that takes connections and never says a word."""
     with socket.create_server(("127.0.0.1", 0)) as server:
+        hang_up = threading.Timer(20, server.close)  # so that a test that fails comes to an end
+        hang_up.start()
         yield f"http://127.0.0.1:{server.getsockname()[1]}/archive.tar.gz"
+        hang_up.cancel()
 
 
 def test_a_server_that_says_nothing(

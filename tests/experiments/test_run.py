@@ -104,6 +104,7 @@ def test_default_folder_is_named_after_the_run(
 ) -> None:
     assert ganstoch("fit", *tiny, "--trainer.max_steps=1", "--quiet=true").status == 0
     (folder,) = (here / "runs").iterdir()
+    assert checkpoints(folder) == ["step=1.ckpt"]  # off the interval, and yet there
     assert folder.name == f"digits-n64-m16-seed0-{record_of(folder).config_hash[:8]}"
 
 
