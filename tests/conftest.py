@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -19,6 +20,11 @@ from ganstoch.data import Digits, ImageData
 from ganstoch.latents import LatentSettings
 from ganstoch.models import PaperDiscriminator, PaperGenerator
 from ganstoch.training.game import AdamSettings, Game
+
+# Networks this small lose more by waiting for a second thread than it gives, above all where
+# several test processes share the processor. The variable is for FAISS and for tests' processes.
+torch.set_num_threads(1)
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 UNRELATED = (
     ".*LeafSpec.*is deprecated",
