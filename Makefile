@@ -38,7 +38,7 @@ table1: .venv/.stamp  ## Train and print Table 1 (PRESET=mini|small|paper DATA= 
 	@$(TABLE1)
 
 test: .venv/.stamp-dev  ## Run the tests on the CPU, offline
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
 lint: .venv/.stamp-dev  ## Check style
 	$(BIN)/ruff check .

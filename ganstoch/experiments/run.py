@@ -69,7 +69,7 @@ def fit(arguments: Sequence[str]) -> Path:
         raise UserError("the GPU's memory is full; set --model.micro_batch below data.m") from error
     except SystemExit as error:  # how Lightning ends at Ctrl-C and at SIGTERM
         raise KeyboardInterrupt from error
-    if not (folder / RECORD).exists():
+    if command.trainer.is_global_zero and not (folder / RECORD).exists():
         raise UserError(f"{folder} was interrupted; the same command goes on from its checkpoint")
     return folder
 

@@ -61,7 +61,7 @@ def initialise(module: nn.Module, *, std: float, rng: torch.Generator) -> None:
     """Draws every weight from N(0, std^2) and sets every bias to 0.
 
     The paper does not name its initialisation; this is the one of the same first author's earlier
-    code. Drawn in the order of the modules' names from one generator, so that it depends on the
+    code. Drawn in the order of registration from one generator, so that it depends on the
     seed alone, whatever was constructed before.
 
     Args:
