@@ -89,7 +89,8 @@ class Panels(Callback):
         if outcome is not None and trainer.is_global_zero:
             rows = panels(outcome, self._data(trainer))
             buffer = io.BytesIO()
-            np.savez(buffer, **{name: row.numpy() for name, row in rows.items()})
+            arrays: dict[str, Any] = {name: row.numpy() for name, row in rows.items()}
+            np.savez(buffer, **arrays)
             write_atomically(self.path, buffer.getvalue())
 
     @staticmethod

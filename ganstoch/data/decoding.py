@@ -71,7 +71,7 @@ def decode_all(
         if side is not None and image.size != (side, side):
             size = f"{image.width}x{image.height} pixels, not {side}x{side}"
             raise UserError(f"{paths[position]} has {size}; {fix}")
-        pixels[position] = fit(image, filter=filter)
+        pixels[position] = np.asarray(fit(image, filter=filter))
 
     with _no_size_warning():
         in_threads(decode, range(len(paths)), label=label)
