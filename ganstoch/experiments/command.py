@@ -194,9 +194,10 @@ def resolve(config: Namespace) -> Resolved:
         for key, value in plain.items()
         if key in ("seed_everything", "equal", "data", "model", "evaluation", "stop_rule")
     }
-    # Where files lie, and how many images are in memory at once, changes no result.
+    # Where files lie, and in how many parts and by which kernels sums are taken, changes no result.
     deciding["data"] = {k: v for k, v in plain["data"].items() if k != "root"}
-    deciding["model"] = {k: v for k, v in plain["model"].items() if k != "micro_batch"}
+    how = ("micro_batch", "forms", "compile")
+    deciding["model"] = {k: v for k, v in plain["model"].items() if k not in how}
     deciding["evaluation"] = {k: v for k, v in plain["evaluation"].items() if k != "weights"}
     deciding["iterations_of"] = config.iterations_of and config.iterations_of.name
     deciding["trainer"] = {k: plain["trainer"][k] for k in ("max_steps", "precision")}

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ganstoch.models.convolution import Forms, Geometry, convolve, in_full_precision
+
 __all__ = ["LatentConv", "SpectralConv2d", "UpsampleConv"]
 
 
@@ -49,10 +51,12 @@ class UpsampleConv(nn.Module):
         out_channels: channels after the convolution.
     """
 
+    geometry = Geometry(stride=2, padding=1, transposed=True)
     _kernel: Tensor
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
+        self.forms = Forms()
         self.weight = nn.Parameter(torch.empty(out_channels, in_channels, 3, 3))
         self.bias = nn.Parameter(torch.empty(out_channels))
         taps = torch.zeros(3, 3, 4, 4)
@@ -65,8 +69,10 @@ class UpsampleConv(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(N, in, H, W) to (N, out, 2H, 2W)."""
         out_channels, in_channels = self.weight.shape[:2]
-        kernel = (self.weight.view(-1, 9) @ self._kernel).view(out_channels, in_channels, 4, 4)
-        return F.conv_transpose2d(x, kernel.transpose(0, 1), self.bias, stride=2, padding=1)
+        with in_full_precision(x.device):
+            kernel = (self.weight.view(-1, 9) @ self._kernel).view(out_channels, in_channels, 4, 4)
+        maps = convolve(x, kernel.transpose(0, 1), self.geometry, self.forms)
+        return maps + self.bias.to(maps.dtype).view(-1, 1, 1)
 
 
 class SpectralConv2d(nn.Conv2d):
@@ -86,6 +92,8 @@ class SpectralConv2d(nn.Conv2d):
         self, in_channels: int, out_channels: int, kernel_size: int, *, stride: int, padding: int
     ) -> None:
         super().__init__(in_channels, out_channels, kernel_size, stride=stride, padding=padding)
+        self.geometry = Geometry(stride=stride, padding=padding)
+        self.forms = Forms()
         self.register_buffer("u", torch.empty(out_channels))
         self.register_buffer("v", torch.empty(in_channels * kernel_size**2))
 
@@ -101,14 +109,20 @@ class SpectralConv2d(nn.Conv2d):
     def power_iterate(self) -> None:
         """One step of power iteration towards the leading singular vectors, in place."""
         matrix = self.weight.flatten(1)
-        self.v.copy_(F.normalize(matrix.T @ self.u, dim=0))
-        self.u.copy_(F.normalize(matrix @ self.v, dim=0))
+        with in_full_precision(matrix.device):
+            self.v.copy_(F.normalize(matrix.T @ self.u, dim=0))
+            self.u.copy_(F.normalize(matrix @ self.v, dim=0))
 
-    def normalised_weight(self) -> Tensor:
-        """The weight over its spectral norm u^T W v; u and v are constants of the gradient."""
-        sigma = torch.dot(self.u, self.weight.flatten(1) @ self.v)
-        return self.weight / sigma
+    def norm(self) -> Tensor:
+        """The estimate u^T W v of the spectral norm; u and v are constants of its gradient."""
+        with in_full_precision(self.weight.device):
+            return torch.dot(self.u, self.weight.flatten(1) @ self.v)
 
     def forward(self, input: Tensor) -> Tensor:
-        """As `torch.nn.Conv2d`, with the normalised weight."""
-        return F.conv2d(input, self.normalised_weight(), self.bias, self.stride, self.padding)
+        """As `torch.nn.Conv2d` with the weight over its norm.
+
+        The division is taken after the sums, where there are fewer numbers than in the weight.
+        """
+        assert self.bias is not None
+        maps = convolve(input, self.weight, self.geometry, self.forms)
+        return maps / self.norm() + self.bias.to(maps.dtype).view(-1, 1, 1)

@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from pytorch_lightning import LightningModule
@@ -23,7 +23,9 @@ from ganstoch.errors import UserError
 from ganstoch.latents import Latents, LatentSettings
 from ganstoch.models import PaperDiscriminator, PaperGenerator
 from ganstoch.models.base import DiscriminatorFactory, GeneratorFactory, initialise
+from ganstoch.models.tuning import FormSettings
 from ganstoch.objectives import NonSaturating, Objective
+from ganstoch.training.arithmetic import settle
 from ganstoch.training.averaging import Average
 from ganstoch.training.exact_batch import Part, split
 from ganstoch.types import Batch, ImageShape
@@ -57,7 +59,11 @@ class Game(LightningModule):
         optimizer: Adam's settings.
         ema_decay: weight of the past in the average of the generator.
         init_std: standard deviation of the initial weights.
-        micro_batch: most images in memory at once; the result is that of the whole batch.
+        micro_batch: most images in memory at once, or "auto" for as many as there is room for;
+            null for the whole batch. The result is that of the whole batch.
+        forms: how convolutions are computed: "rule", "timed" for what a stopwatch prefers at
+            start-up, or the forms of each layer, as a record has them.
+        compile: mode of `torch.compile` for both networks; "reduce-overhead" uses CUDA graphs.
         seed: decides every draw of this run.
         shape: (channels, height, width) of the images.
 
@@ -75,13 +81,15 @@ class Game(LightningModule):
         optimizer: AdamSettings = AdamSettings(),
         ema_decay: float = 0.9999,
         init_std: float = 0.02,
-        micro_batch: int | None = None,
+        micro_batch: int | Literal["auto"] | None = None,
+        forms: FormSettings = "rule",
+        compile: Literal["default", "reduce-overhead", "max-autotune"] | None = None,
         seed: int = 0,
         shape: ImageShape = (3, 32, 32),
     ) -> None:
         super().__init__()
-        if micro_batch is not None and micro_batch < 1:
-            raise UserError(f"model.micro_batch must be 1 or more, got {micro_batch}")
+        if isinstance(micro_batch, int) and micro_batch < 1:
+            raise UserError(f"model.micro_batch must be 1 or more, or auto, got {micro_batch}")
         if not 0.0 < init_std < math.inf:
             raise UserError(f"model.init_std must be above 0, got {init_std}")
         self.automatic_optimization = False
@@ -89,7 +97,10 @@ class Game(LightningModule):
         self.settings = optimizer
         self.latent_settings = latents
         self.micro_batch = micro_batch
+        self.forms = forms
+        self.compile_mode = compile
         self.seed = seed
+        self.shape = shape
         self.generator = generator(shape)
         self.discriminator = discriminator(shape)
         initialise(self.generator, std=init_std, rng=randomness.generator(seed, "init", 0))
@@ -108,6 +119,12 @@ class Game(LightningModule):
         dim = self.generator.latent_dim
         self.latents = Latents(self.latent_settings, dim=dim, n=n, seed=self.seed)
 
+    def on_fit_start(self) -> None:
+        """Settles how the arithmetic is done, now that batch, device and precision are known."""
+        m = self.trainer.datamodule.batch_size  # type: ignore[attr-defined]
+        with self.trainer.precision_plugin.forward_context():
+            settle(self, m=-(-m // self.trainer.world_size))
+
     def configure_optimizers(self) -> list[Optimizer]:
         """One Adam a player, the discriminator's first."""
         s = self.settings
@@ -116,13 +133,20 @@ class Game(LightningModule):
         for name, beta in (("beta1", s.beta1), ("beta2", s.beta2)):
             if not 0.0 <= beta < 1.0:
                 raise UserError(f"model.optimizer.{name} must be in [0, 1), got {beta}")
+        fused = next(self.parameters()).device.type != "meta"  # has sizes and no kernels
         return [
-            Adam(player.parameters(), lr=s.lr, betas=(s.beta1, s.beta2), fused=True)
+            Adam(player.parameters(), lr=s.lr, betas=(s.beta1, s.beta2), fused=fused)
             for player in (self.discriminator, self.generator)
         ]
 
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keeps how the arithmetic is done, so that a resumed run goes on with the same sums."""
+        checkpoint["arithmetic"] = {"micro_batch": self.micro_batch, "forms": self.forms}
+
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuses a checkpoint of other networks in one line, where torch takes one a parameter.
+
+        What was left to the machine to choose stays as it was chosen before.
 
         Raises:
             UserError: naming the first parameter that is missing or of another shape.
@@ -135,6 +159,11 @@ class Game(LightningModule):
                     f"the checkpoint is of other networks: {name} has shape {there} in it, {here} "
                     "in this run; give the settings it was made with, or another checkpoint"
                 )
+        chosen = checkpoint.get("arithmetic", {})
+        if self.micro_batch == "auto":
+            self.micro_batch = chosen.get("micro_batch", "auto")
+        if self.forms == "timed":
+            self.forms = chosen.get("forms", "timed")
 
     def training_step(self, batch: Batch, batch_index: int = 0) -> None:
         """One iteration on this rank's share of the batch."""
@@ -144,6 +173,7 @@ class Game(LightningModule):
             iteration, batch.size, device=self.device, rank=self.global_rank, world=world
         )
         dtype = next(self.generator.parameters()).dtype
+        assert self.micro_batch != "auto"
         micro_batches = split(batch, z, micro_batch=self.micro_batch, dtype=dtype, world=world)
         # Lightning counts every step of an optimiser it has wrapped. D's is taken raw, so that
         # `global_step`, hence `max_steps` and every interval, counts iterations.

@@ -153,10 +153,10 @@ def test_discriminator_equals_stock_layers() -> None:
         layer = ours.body[i]
         assert isinstance(layer, SpectralConv2d)
         stock = nn.functional.conv2d(
-            maps, layer.normalised_weight(), layer.bias, stride=1 if i == 6 else 2, padding=2
+            maps, (layer.weight / layer.norm()), layer.bias, stride=1 if i == 6 else 2, padding=2
         )
         maps = torch.where(stock > 0, stock, 0.2 * stock)
-    logits = (ours.head.normalised_weight() * maps).sum(dim=(1, 2, 3)) + ours.head.bias
+    logits = ((ours.head.weight / ours.head.norm()) * maps).sum(dim=(1, 2, 3)) + ours.head.bias
     critique = ours(x)
     assert (critique.logits - logits).abs().max() < 1e-12
     assert (critique.features - maps.flatten(1)).abs().max() < 1e-12

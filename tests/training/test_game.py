@@ -250,7 +250,7 @@ def test_samples_are_the_averages_in_parts_of_any_size(make_game: Callable[..., 
 @pytest.mark.parametrize(
     ("settings", "complaint"),
     [
-        ({"micro_batch": 0}, "model.micro_batch must be 1 or more, got 0"),
+        ({"micro_batch": 0}, "model.micro_batch must be 1 or more, or auto, got 0"),
         ({"init_std": 0.0}, "model.init_std must be above 0, got 0.0"),
         ({"init_std": math.nan}, "model.init_std must be above 0, got nan"),
         ({"ema_decay": 1.0}, r"model.ema_decay must be in \[0, 1\), got 1.0"),

@@ -1,0 +1,264 @@
+"""One convolution, several ways to compute it: the sums are the same, their order is not.
+
+Libraries pick their kernels for large images. On maps of 4 x 4 to 16 x 16 two of their choices are
+poor: most taps of a 5 x 5 kernel on a 4 x 4 map meet nothing but padding, and the gradient of the
+weight is computed several times slower than the layer itself, although it is a convolution too.
+Which form is fastest depends on processor, precision and batch; `ganstoch.models.tuning` chooses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.amp import is_autocast_available
+from torch.nn import functional as F
+
+from ganstoch.errors import UserError
+
+__all__ = ["Forms", "Geometry", "convolve", "in_full_precision"]
+
+Form = Literal["direct", "convolved", "taps"]
+
+
+@dataclass(frozen=True, slots=True)
+class Forms:
+    """How a layer's three passes are computed.
+
+    "direct" is the library's own way. "convolved" takes the gradient of the weight as a forward
+    convolution of the input by the output's gradient, images and channels in each other's place.
+    "taps" adds up matrix products, one for each tap and row, of what meets the image and not its
+    padding; stride 1 only.
+
+    Attributes:
+        forward: "direct" or "taps".
+        grad_input: "direct" or "taps".
+        grad_weight: "direct", "convolved" or "taps".
+    """
+
+    forward: Form = "direct"
+    grad_input: Form = "direct"
+    grad_weight: Form = "direct"
+
+    def __str__(self) -> str:
+        return f"{self.forward}/{self.grad_input}/{self.grad_weight}"
+
+    @classmethod
+    def read(cls, text: str) -> Forms:
+        """The inverse of ``str``.
+
+        Raises:
+            UserError: if it is none.
+        """
+        kinds = ({"direct", "taps"}, {"direct", "taps"}, {"direct", "convolved", "taps"})
+        words = text.split("/")
+        if len(words) != 3 or any(w not in k for w, k in zip(words, kinds, strict=True)):
+            raise UserError(
+                f"model.forms: {text!r} is not forward/grad_input/grad_weight, each direct or "
+                "taps, the last also convolved"
+            )
+        return cls(*words)  # type: ignore[arg-type]
+
+
+class Geometry(NamedTuple):
+    """A square convolution, or its transpose, that computes no padding of its own on the output."""
+
+    stride: int
+    padding: int
+    transposed: bool = False
+
+    @property
+    def has_taps(self) -> bool:
+        """Whether the form "taps" can compute it."""
+        return self.stride == 1 and not self.transposed
+
+
+def convolve(x: Tensor, weight: Tensor, geometry: Geometry, forms: Forms) -> Tensor:
+    """Convolution of a batch, without a bias; under autocast in its precision, as torch's own.
+
+    Args:
+        x: shape (N, in, H, W).
+        weight: shape (out, in, k, k), or (in, out, k, k) if transposed.
+        geometry: stride and padding.
+        forms: how to compute it and its gradients.
+
+    Returns:
+        Shape (N, out, H', W').
+    """
+    kind = x.device.type
+    if is_autocast_available(kind) and torch.is_autocast_enabled(kind):
+        dtype = torch.get_autocast_dtype(kind)
+        x, weight = x.to(dtype), weight.to(dtype)
+    if forms == Forms():
+        return _direct(x, weight, geometry)
+    if "taps" in (forms.forward, forms.grad_input):
+        # Laid out once for both passes; to every other form it looks like the weight it is.
+        weight = _from_columns(_columns(weight))
+    result: Tensor = _Convolution.apply(x, weight, geometry, forms)
+    return result
+
+
+def in_full_precision(device: torch.device) -> AbstractContextManager[object]:
+    """Suspends autocast, for sums that steer the whole network."""
+    kind = device.type
+    return torch.autocast(kind, enabled=False) if is_autocast_available(kind) else nullcontext()
+
+
+def _direct(x: Tensor, weight: Tensor, geometry: Geometry) -> Tensor:
+    stride, padding, transposed = geometry
+    function = F.conv_transpose2d if transposed else F.conv2d
+    return function(x, weight, stride=stride, padding=padding)
+
+
+class _Convolution(torch.autograd.Function):
+    """The forms under autograd."""
+
+    @staticmethod
+    def forward(x: Tensor, weight: Tensor, geometry: Geometry, forms: Forms) -> Tensor:
+        if forms.forward == "taps":
+            return _taps_forward(x, weight, geometry.padding)
+        return _direct(x, weight, geometry)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        x, weight, ctx.geometry, ctx.forms = inputs
+        ctx.save_for_backward(x, weight)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight = ctx.saved_tensors
+        wants_x, wants_weight = ctx.needs_input_grad[:2]
+        # A gradient that is itself differentiated needs operations that autograd knows.
+        forms = Forms() if torch.is_grad_enabled() else ctx.forms
+        gradients: list[Tensor | None] = [None, None]
+        mask = [
+            wants_x and forms.grad_input == "direct",
+            wants_weight and forms.grad_weight == "direct",
+        ]
+        if any(mask):
+            stride, padding, transposed = ctx.geometry
+            found = torch.ops.aten.convolution_backward(
+                gradient, x, weight, None, [stride] * 2, [padding] * 2, [1, 1], transposed,
+                [0, 0], 1, [*mask, False],
+            )[:2]  # fmt: skip
+            gradients = list(found)
+        if wants_x and forms.grad_input == "taps":
+            gradients[0] = _taps_grad_input(gradient, weight, ctx.geometry.padding)
+        if wants_weight and forms.grad_weight == "convolved":
+            gradients[1] = _convolved(x, gradient, weight.shape[2], ctx.geometry)
+        if wants_weight and forms.grad_weight == "taps":
+            gradients[1] = _taps_grad_weight(x, gradient, weight.shape[2], ctx.geometry.padding)
+        return (*gradients, None, None)
+
+
+def _convolved(x: Tensor, gradient: Tensor, size: int, geometry: Geometry) -> Tensor:
+    """The gradient of the weight: one map is the image, the other the kernel, dilated."""
+    stride, padding, transposed = geometry
+    image, kernel = (gradient, x) if transposed else (x, gradient)
+    sums = F.conv2d(image.transpose(0, 1), kernel.transpose(0, 1), padding=padding, dilation=stride)
+    return sums[:, :, :size, :size].transpose(0, 1)  # a stride may leave a row that no tap reaches
+
+
+class _Term(NamedTuple):
+    """One matrix product: a column of taps against one row of outputs.
+
+    Attributes:
+        tap: column of the kernel.
+        row: row of the output.
+        outs: columns of the output that this column of taps reaches.
+        ins: the columns of the input it then meets.
+        rows: rows of the input under the output's row.
+        taps: the rows of the kernel that meet them.
+    """
+
+    tap: int
+    row: int
+    outs: slice
+    ins: slice
+    rows: slice
+    taps: slice
+
+
+def _terms(height: int, width: int, size: int, padding: int) -> Iterator[_Term]:
+    """All products that meet the image, for stride 1."""
+
+    def reach(tap: int, extent: int, out_extent: int) -> tuple[int, int]:
+        return max(0, padding - tap), min(out_extent, extent + padding - tap)
+
+    out_height, out_width = (extent + 2 * padding - size + 1 for extent in (height, width))
+    for tap in range(size):
+        low, high = reach(tap, width, out_width)
+        shift = tap - padding
+        for row in range(out_height):
+            first, last = max(0, row - padding), min(height, row - padding + size)
+            taps = slice(first - row + padding, last - row + padding)
+            if low < high and first < last:
+                yield _Term(
+                    tap, row, slice(low, high), slice(low + shift, high + shift),
+                    slice(first, last), taps,
+                )  # fmt: skip
+
+
+def _columns(maps: Tensor) -> Tensor:
+    """(N, C, H, W) as (W, N, H, C): neighbouring columns, and a column's rows, lie side by side.
+
+    The same for a kernel (out, in, k, k), whose columns of taps become (k, out, k, in).
+    """
+    return maps.permute(3, 0, 2, 1).contiguous()
+
+
+def _from_columns(columns: Tensor) -> Tensor:
+    """The inverse of `_columns`; a view."""
+    return columns.permute(1, 3, 2, 0)
+
+
+def _block(columns: Tensor, some: slice, rows: slice) -> Tensor:
+    """Some columns and rows of maps (W, N, H, C) as a matrix (columns * N, rows * C); a view."""
+    *_, height, channels = columns.shape
+    flat = columns[some].view(-1, height * channels)
+    return flat[:, rows.start * channels : rows.stop * channels]
+
+
+def _of_row(row: int) -> slice:
+    return slice(row, row + 1)
+
+
+def _taps_forward(x: Tensor, weight: Tensor, padding: int) -> Tensor:
+    n, _, height, width = x.shape
+    out, _, size, _ = weight.shape
+    maps, kernel = _columns(x), _columns(weight)
+    grow = 2 * padding - size + 1
+    result = x.new_zeros(width + grow, n, height + grow, out)
+    for t in _terms(height, width, size, padding):
+        taps = _block(kernel[t.tap : t.tap + 1], slice(0, 1), t.taps)
+        _block(result, t.outs, _of_row(t.row)).addmm_(_block(maps, t.ins, t.rows), taps.t())
+    return _from_columns(result).contiguous()
+
+
+def _taps_grad_input(gradient: Tensor, weight: Tensor, padding: int) -> Tensor:
+    n, _, out_height, out_width = gradient.shape
+    _, channels, size, _ = weight.shape
+    maps, kernel = _columns(gradient), _columns(weight)
+    shrink = 2 * padding - size + 1
+    height, width = out_height - shrink, out_width - shrink
+    result = gradient.new_zeros(width, n, height, channels)
+    for t in _terms(height, width, size, padding):
+        taps = _block(kernel[t.tap : t.tap + 1], slice(0, 1), t.taps)
+        _block(result, t.ins, t.rows).addmm_(_block(maps, t.outs, _of_row(t.row)), taps)
+    return _from_columns(result).contiguous()
+
+
+def _taps_grad_weight(x: Tensor, gradient: Tensor, size: int, padding: int) -> Tensor:
+    _, channels, height, width = x.shape
+    out = gradient.shape[1]
+    maps, slopes = _columns(x), _columns(gradient)
+    result = x.new_zeros(size, out, size, channels)
+    for t in _terms(height, width, size, padding):
+        _block(result[t.tap : t.tap + 1], slice(0, 1), t.taps).addmm_(
+            _block(slopes, t.outs, _of_row(t.row)).t(), _block(maps, t.ins, t.rows)
+        )
+    return _from_columns(result)

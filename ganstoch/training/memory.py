@@ -1,0 +1,116 @@
+"""How much memory an iteration takes, counted without running one, and how much there is."""
+
+from __future__ import annotations
+
+import copy
+import os
+import weakref
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_map_only
+
+from ganstoch.training.exact_batch import split
+from ganstoch.types import Batch
+
+if TYPE_CHECKING:
+    from ganstoch.training.game import Game
+
+__all__ = ["fitting_micro_batch", "free_bytes", "peak_bytes"]
+
+_SHARE = 0.5
+"""Of the free memory, what tensors may take; kernels need room of their own."""
+
+
+class _LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Counts the bytes of all tensors that are alive, and the most there ever were."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.live = self.peak = 0
+        self._known: set[int] = set()
+
+    def __torch_dispatch__(
+        self,
+        func: Callable[..., Any],
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        result = func(*args, **(kwargs or {}))
+        tree_map_only(Tensor, self.count, result)
+        return result
+
+    def count(self, tensor: Tensor) -> None:
+        """Adds a tensor's storage, once, until it is freed."""
+        storage = tensor.untyped_storage()
+        key, size = storage._cdata, storage.nbytes()
+        if key in self._known:
+            return
+        self._known.add(key)
+        self.live += size
+        self.peak = max(self.peak, self.live)
+        weakref.finalize(storage, self._free, key, size)
+
+    def _free(self, key: int, size: int) -> None:
+        self._known.discard(key)
+        self.live -= size
+
+
+def peak_bytes(game: Game, *, m: int, micro_batch: int | None) -> int:
+    """Most bytes that tensors hold at once in an iteration, weights and optimisers included.
+
+    The iteration is played on torch's device "meta", where tensors have sizes and no content.
+
+    Args:
+        game: whose networks and precision are taken; not changed.
+        m: logical batch size.
+        micro_batch: most images at once; None for all.
+    """
+    trainer = getattr(game, "_trainer", None)
+    meta = copy.deepcopy(game, {id(trainer): None}).to("meta")  # without what it is attached to
+    optimizers = meta.configure_optimizers()
+    shape = meta.shape
+    with _LiveBytes() as bytes_:
+        for tensor in [*meta.parameters(), *meta.buffers()]:
+            bytes_.count(tensor)
+        for iteration in range(2):  # the first makes the optimisers' moments, the second is whole
+            pixels = torch.empty((m, *shape), dtype=torch.uint8, device="meta")
+            z = torch.empty((m, meta.generator.latent_dim), device="meta")
+            batch = Batch(pixels=pixels, ids=torch.empty(m, device="meta"), size=m)
+            dtype = next(meta.generator.parameters()).dtype
+            parts = split(batch, z, micro_batch=micro_batch, dtype=dtype)
+            meta.play(parts, *optimizers, iteration=iteration)
+    return int(bytes_.peak)
+
+
+def free_bytes(device: torch.device) -> int:
+    """Memory that is free for tensors on a device."""
+    if device.type == "cuda":
+        idle = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return int(torch.cuda.mem_get_info(device)[0]) + idle
+    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def fitting_micro_batch(game: Game, *, m: int, free: int) -> int | None:
+    """Images at once, so that an iteration of m fits: all of them, or the fewest equal parts.
+
+    Args:
+        game: whose networks and precision are taken; not changed.
+        m: this rank's share of the logical batch.
+        free: bytes there are.
+
+    Returns:
+        None where m itself fits.
+    """
+    few, many = 8, 16
+    small, large = (peak_bytes(game, m=b, micro_batch=None) for b in (few, many))
+    an_image = max(1, (large - small) // (many - few))
+    room = int(free * _SHARE) - (small - few * an_image)
+    most = max(1, room // an_image)
+    if m <= most:
+        return None
+    return -(-m // -(-m // most))
