@@ -9,6 +9,8 @@ JOBS   ?= 0
 DATA   ?=
 ROOT   ?=
 OUT    ?=
+QUICK  ?=
+JSON   ?=
 SWEEP  ?= table1
 
 BIN := .venv/bin
@@ -18,7 +20,7 @@ TABLE1 = $(BIN)/ganstoch table1 --sweep $(SWEEP) --preset $(PRESET) --jobs $(JOB
 	$(if $(SEEDS),--seeds $(SEEDS)) $(if $(DATA),--data $(DATA)) $(if $(ROOT),--root $(ROOT)) \
 	$(if $(OUT),--out $(OUT))
 
-.PHONY: help install table1 test lint type format doctor clean
+.PHONY: help install table1 test test-gpu bench lint type format doctor clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-zA-Z0-9_-]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +41,12 @@ table1: .venv/.stamp  ## Train and print Table 1 (PRESET=mini|small|paper DATA= 
 
 test: .venv/.stamp-dev  ## Run the tests on the CPU, offline
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
+
+test-gpu: .venv/.stamp-dev  ## Run the tests that need a CUDA device
+	$(BIN)/python -m pytest -m gpu tests
+
+bench: .venv/.stamp  ## Race against a plain loop, print the table (QUICK=1 within a minute, JSON=FILE)
+	@$(BIN)/ganstoch bench $(if $(QUICK),--quick) $(if $(JSON),--json $(JSON))
 
 lint: .venv/.stamp-dev  ## Check style
 	$(BIN)/ruff check .

@@ -20,6 +20,8 @@ EPILOG = """examples:
   ganstoch fit --config mini --config m800      one row of it
   ganstoch fit --config cifar10 --config m50    one row at the paper's scale
   ganstoch prepare cifar10 --root data          fetch and check a data set
+  ganstoch bench --quick                        how fast it is here, and that nothing changes
+  ganstoch bench --estimate --preset paper      what Table 1 will cost here
   ganstoch doctor                               what is here, and what is missing
 
 `ganstoch COMMAND --help` says more."""
@@ -71,6 +73,7 @@ def _dispatch(words: list[str]) -> int:
     commands.add_parser("fit", add_help=False, help="train one row: data, game, metrics, record")
     _table1_arguments(commands.add_parser("table1", help="train every row of Table 1, print it"))
     _prepare_arguments(commands.add_parser("prepare", help="fetch, convert and check a data set"))
+    _bench_arguments(commands.add_parser("bench", help="speed against a plain loop; costs"))
     _doctor_arguments(commands.add_parser("doctor", help="what is here, and what is missing"))
     if words[:1] == ["fit"]:
         from ganstoch.experiments.run import fit
@@ -150,6 +153,32 @@ def _prepare_arguments(parser: argparse.ArgumentParser) -> None:
 
         prepare(chosen.name, root=chosen.root, n=chosen.n, subset_seed=chosen.subset_seed)
         return 0
+
+    parser.set_defaults(run=run)
+
+
+def _bench_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Races the game against a plain transcription of the paper's loop, in one process and in "
+        "turns, and shows that both compute the same. With --estimate, says what Table 1 costs."
+    )
+    parser.add_argument("--quick", action="store_true", help="narrower networks, within a minute")
+    parser.add_argument("--json", type=Path, default=None, metavar="FILE", help="write it as JSON")
+    parser.add_argument(
+        "--estimate", action="store_true", help="cost of each row here, from a minute's measurement"
+    )
+    parser.add_argument(
+        "--preset", choices=["mini", "small", "paper"], default="paper", help="for --estimate"
+    )
+
+    def run(chosen: argparse.Namespace) -> int:
+        if chosen.estimate:
+            from ganstoch.bench.estimate import estimate
+
+            return estimate(chosen.preset)
+        from ganstoch.bench.report import bench
+
+        return bench(quick=chosen.quick, file=chosen.json)
 
     parser.set_defaults(run=run)
 

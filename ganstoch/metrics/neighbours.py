@@ -1,4 +1,7 @@
-"""Exact nearest neighbours: FAISS finds the candidates, float64 arithmetic decides between them.
+"""Exact nearest neighbours: a search proposes candidates, float64 arithmetic decides between them.
+
+On a CPU, images are searched as bytes, which is certain and about ten times faster than floats;
+everything else, and everything on a GPU, is searched by FAISS.
 
 FAISS returns squared l2, from the expanded form |q|^2 + |b|^2 - 2<q, b> in float32. Near zero,
 where a memorising generator lives, that form has lost every digit: exact copies come out at a
@@ -19,6 +22,7 @@ import torch
 from torch import Tensor
 
 from ganstoch.errors import UserError
+from ganstoch.metrics.byte_search import fits_bytes, load_opencv, search_bytes
 from ganstoch.types import Neighbours, Norm
 
 __all__ = ["check_faiss", "faiss_flavour", "nearest_neighbours"]
@@ -42,10 +46,12 @@ def nearest_neighbours(query: Tensor, bank: Tensor, *, norm: Norm) -> Neighbours
     Definition: distances[i] = min_j ||query_i - bank_j|| and ids[i] the lowest j that reaches it,
     with ||v|| = sum_f |v_f| (l1) or sqrt(sum_f v_f^2) (l2, the true root).
 
-    FAISS, on a GPU where its build has one, else on the CPU, else torch, proposes four different
-    members for each query and each block of the bank; their distances are computed anew in float64
-    from the tensors given. A distance is therefore exact for its id. Should more than four
-    different members be as near as float32 can tell, the id is that of one of them.
+    On a CPU, l1 between grey levels in [0, 255] is decided on bytes, as far as they can tell
+    (`search_bytes`). Otherwise FAISS, on a GPU where its build has one, else on the CPU, else
+    torch, proposes four different members for each query and each block of the bank; their
+    distances are computed anew in float64 from the tensors given. A distance is therefore exact for
+    its id. Should more than four different members be as near as float32 can tell, the id is that
+    of one of them.
 
     Memory beyond the two arguments stays under 1 GiB, plus 200 bytes for each row of the bank, as
     long as one row has fewer than 2^20 numbers. Neither argument is changed, and no random number
@@ -72,6 +78,22 @@ def nearest_neighbours(query: Tensor, bank: Tensor, *, norm: Norm) -> Neighbours
     if bank.shape[1] != width:
         raise ValueError(f"query has {width} features a row, bank has {bank.shape[1]}")
     faiss = _load_faiss()
+    opencv = load_opencv() if norm == "l1" and not (faiss and _gpus(faiss)) else None
+    if opencv is None or not (fits_bytes(query) and fits_bytes(bank)):
+        return _search_floats(query, bank, norm=norm, faiss=faiss)
+    found, unsure = search_bytes(query, bank, cv2=opencv)
+    if unsure.any():
+        rows = query[unsure.to(query.device)]
+        rest = _search_floats(rows, bank, norm=norm, faiss=faiss)
+        found.distances[unsure], found.ids[unsure] = rest.distances, rest.ids
+    return found
+
+
+def _search_floats(
+    query: Tensor, bank: Tensor, *, norm: Norm, faiss: ModuleType | None
+) -> Neighbours:
+    """By FAISS or torch, of rows (Q, F) and (B, F)."""
+    width = query.shape[1]
     # The expanded l2 loses least when the numbers are small, and so does a cast from float64.
     # Otherwise nothing is taken off, which leaves bytes whole and float32 sums over them exact.
     wide = torch.float64 in (query.dtype, bank.dtype)

@@ -1,0 +1,185 @@
+"""What Table 1 will cost here, from a minute's measurement; elsewhere, from arithmetic."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from statistics import median
+
+import torch
+
+from ganstoch.bench.figures import count_flops
+from ganstoch.bench.players import draw, parts_of
+from ganstoch.bench.race import say, seconds
+from ganstoch.callbacks.recorder import hardware
+from ganstoch.data.sampling import resolve_batch_size
+from ganstoch.errors import UserError
+from ganstoch.experiments.command import resolve_all, understand
+from ganstoch.experiments.configs import sweep_path
+from ganstoch.experiments.sweep import read_sweep
+from ganstoch.metrics.neighbours import nearest_neighbours
+from ganstoch.training.arithmetic import settle
+from ganstoch.training.game import Game
+from ganstoch.training.memory import fitting_micro_batch, free_bytes, peak_bytes
+
+__all__ = ["ACCELERATORS", "estimate"]
+
+ACCELERATORS = {  # dense float32 and bfloat16 TFLOP/s, from the makers' data sheets
+    "H100 SXM": (67.0, 989.0),
+    "A100": (19.5, 312.0),
+    "L4": (30.3, 121.0),
+    "RTX 4090": (82.6, 165.0),
+}
+FEW, MANY = 4, 64
+ROUNDS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """One row of the table, for one data set."""
+
+    m: int
+    noise: float
+    iterations: int
+    evaluations: int
+    n: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Speed:
+    """What was measured, in seconds.
+
+    Attributes:
+        fixed: an iteration's cost that no batch size changes.
+        image: an image's, where the batch is one part.
+        image_in_parts: an image's, where it is several and G's images are made twice.
+        evaluation: one measurement by pixel.
+    """
+
+    fixed: float
+    image: float
+    image_in_parts: float
+    evaluation: float
+
+
+def estimate(preset: str) -> int:
+    """Prints the cost of each row of Table 1 at a preset, here and as a bound elsewhere.
+
+    Returns:
+        0.
+    """
+    sweep = replace(read_sweep(sweep_path("table1")), preset=preset)
+    lines = [sweep.arguments(point) for point in sweep.points()]
+    rows, sources = _rows(lines)
+    command = understand(lines[0])
+    command.build([])
+    game = command.model
+    assert isinstance(game, Game)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    game.to(device)
+    game.micro_batch = None
+    say(f"the networks of preset {preset}, about a minute")
+    settle(game, m=MANY)
+    speed = _measure(game, n=rows[0].n, device=device)
+    free = free_bytes(device)
+    total = 0.0
+    print(f"preset {preset}, per data set and seed, on {hardware()}")
+    print(
+        f"{'m':>6} {'noise':>5} {'s/iteration':>12} {'iterations':>11} {'time':>10} {'memory':>9}"
+    )
+    for row in rows:
+        micro = fitting_micro_batch(game, m=row.m, free=free)
+        image = speed.image if micro is None else speed.image_in_parts
+        iteration = speed.fixed + row.m * image
+        spent = row.iterations * iteration + row.evaluations * speed.evaluation
+        total += spent
+        memory = peak_bytes(game, m=micro or row.m, micro_batch=None)
+        parts = "" if micro is None else f", micro-batches of {micro}"
+        print(
+            f"{row.m:>6} {row.noise:>5g} {iteration:>12.3f} {row.iterations:>11,} "
+            f"{_duration(spent):>10} {memory / 2**30:>5.1f} GiB{parts}"
+        )
+    print(
+        f"all rows: {_duration(total)} for each of {sources} data set(s) and each seed; iterations "
+        "are caps, and a stop rule may end a row before; semantic features come on top"
+    )
+    _roofline(game, rows)
+    return 0
+
+
+def _rows(lines: Sequence[Sequence[str]]) -> tuple[list[_Row], int]:
+    """The rows of the first data set, and how many data sets there are."""
+    rows: dict[str, list[_Row]] = {}
+    for resolved in resolve_all(lines):
+        config = resolved.config
+        steps, n = config["trainer"]["max_steps"], config["data"]["n"]
+        row = _Row(
+            m=resolve_batch_size(config["data"]["m"], n=n),
+            noise=config["model"]["latents"]["noise"],
+            iterations=steps,
+            evaluations=steps // config["evaluation"]["every"],
+            n=n,
+        )
+        source = config["data"]["source"]["class_path"]
+        rows.setdefault(source, []).append(row)
+    if not rows:
+        raise UserError("the sweep has no rows")
+    return next(iter(rows.values())), len(rows)
+
+
+def _measure(game: Game, *, n: int, device: torch.device) -> _Speed:
+    optimizers = game.configure_optimizers()
+
+    def iteration(m: int, micro_batch: int | None) -> float:
+        game.micro_batch = micro_batch
+        batch, z = draw(m, game.generator.latent_dim, iteration=0)
+        batch = replace(batch, pixels=batch.pixels.to(device))
+        parts = parts_of(batch, z.to(device), game=game)
+
+        def act() -> None:
+            game.play(parts, *optimizers, iteration=9)
+
+        act()
+        return median(seconds(act) for _ in range(ROUNDS))
+
+    few, many, halves = iteration(FEW, None), iteration(MANY, None), iteration(MANY, MANY // 2)
+    game.micro_batch = None
+    image = (many - few) / (MANY - FEW)
+    z = torch.zeros(256, game.generator.latent_dim)
+    images = seconds(lambda: game.sample(z)) / len(z) * n
+    pixels = draw(n, 1, iteration=1)[0].pixels
+    asking = pixels[:200].float()
+    search = seconds(lambda: nearest_neighbours(asking, pixels, norm="l1"))
+    return _Speed(
+        fixed=max(0.0, few - FEW * image),
+        image=image,
+        image_in_parts=max(image, halves / MANY),
+        evaluation=images + 2 * search,
+    )
+
+
+def _roofline(game: Game, rows: Sequence[_Row]) -> None:
+    """Least time on devices that are not here: operations over their makers' peak."""
+    meta = copy.deepcopy(game).to("meta")
+    optimizers = meta.configure_optimizers()
+    batch, z = draw(MANY, meta.generator.latent_dim, iteration=0)
+    parts = parts_of(replace(batch, pixels=batch.pixels.to("meta")), z.to("meta"), game=meta)
+    image = count_flops(lambda: meta.play(parts, *optimizers, iteration=9)) / MANY
+    images = sum(row.iterations * row.m for row in rows)
+    print(
+        f"roofline, not a measurement: {image / 1e9:.2f} GFLOP an image and iteration, "
+        f"{images:,} images; no less than"
+    )
+    for name, (single, half) in ACCELERATORS.items():
+        print(
+            f"  {name:<9} {_duration(image * images / single / 1e12):>9} in float32, "
+            f"{_duration(image * images / half / 1e12):>9} in bfloat16"
+        )
+
+
+def _duration(spent: float) -> str:
+    for unit, size in (("days", 86400), ("h", 3600), ("min", 60)):
+        if spent >= 2 * size:
+            return f"{spent / size:.1f} {unit}"
+    return f"{spent:.1f} s"

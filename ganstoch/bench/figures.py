@@ -1,0 +1,250 @@
+"""The figures of `ganstoch bench`: each a ratio, taken in one process."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from ganstoch.bench.overhead import lightning_overhead
+from ganstoch.bench.players import draw, make_game, make_reference, parts_of
+from ganstoch.bench.race import in_turns, say, seconds
+from ganstoch.bench.reference import Reference
+from ganstoch.bench.search import race_search
+from ganstoch.training.arithmetic import settle
+from ganstoch.training.game import Game
+from ganstoch.training.memory import peak_bytes
+from ganstoch.types import to_signed
+
+__all__ = ["FULL", "QUICK", "Figure", "Scale", "count_flops", "measure"]
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """How large everything is.
+
+    Attributes:
+        width: of both networks.
+        small: batch size where fixed costs show.
+        large: batch size where they do not; also the micro-batch of larger ones.
+        sizes: batch sizes of the cost's curve.
+        memory: batch sizes whose memory is counted.
+        rounds: how often each contestant runs.
+        images: n of the neighbours' search.
+        queries: looked up at a time in it.
+    """
+
+    width: int
+    small: int
+    large: int
+    sizes: tuple[int, ...]
+    memory: tuple[int, ...]
+    rounds: int
+    images: int
+    queries: int
+
+
+FULL = Scale(1024, 50, 200, (50, 200, 800, 3200), (3200, 12_800), 5, 12_800, 1280)
+QUICK = Scale(128, 50, 200, (50, 200, 800), (800, 1600), 5, 3200, 320)
+LATENT_DIM = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One line of the table.
+
+    Attributes:
+        key: its name in JSON.
+        value: the ratio.
+        least: what it should reach, or None.
+        most: what it should not exceed, or None.
+        what: what was measured, in words.
+    """
+
+    key: str
+    value: float
+    least: float | None
+    most: float | None
+    what: str
+
+    @property
+    def met(self) -> bool:
+        """Whether the value is where it should be."""
+        low = self.least is None or self.value >= self.least
+        return low and (self.most is None or self.value <= self.most)
+
+
+def count_flops(act: Callable[[], object]) -> int:
+    """Floating-point operations of matrix products and convolutions, by torch's own counter."""
+
+    def addmm_(into: Any, a: Any, b: Any, *_: Any, **__: Any) -> int:
+        return int(2 * a[0] * a[1] * b[1])
+
+    # The counter knows addmm and not its form in place; without this line it would flatter us.
+    counter = FlopCounterMode(display=False, custom_mapping={torch.ops.aten.addmm_: addmm_})
+    with counter:
+        act()
+    return counter.get_total_flops()
+
+
+class _Contest:
+    """Our game and the plain one at one batch size, on one device."""
+
+    def __init__(self, game: Game, plain: Reference, m: int, device: torch.device) -> None:
+        self.game, self.plain = game, plain
+        batch, z = draw(m, LATENT_DIM, iteration=0)
+        self.m, self.z = m, z.to(device)
+        self.batch = type(batch)(pixels=batch.pixels.to(device), ids=batch.ids, size=m)
+        self.optimizers = game.configure_optimizers()
+        self.kind = device.type
+
+    def precision(self, mixed: bool) -> AbstractContextManager[object]:
+        return torch.autocast(self.kind, torch.bfloat16) if mixed else nullcontext()
+
+    def ours(self, *, mixed: bool = False) -> None:
+        with self.precision(mixed):
+            parts = parts_of(self.batch, self.z, game=self.game)
+            self.game.play(parts, *self.optimizers, iteration=9)
+
+    def theirs(self, *, mixed: bool = False) -> None:
+        with self.precision(mixed):
+            self.plain.play(to_signed(self.batch.pixels), self.z, iteration=9)
+
+
+class _Bench:
+    """The contestants, and what was measured of them so far."""
+
+    def __init__(self, scale: Scale) -> None:
+        self.scale = scale
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.game = make_game(latent_dim=LATENT_DIM, width=scale.width, micro_batch=scale.large)
+        self.plain = make_reference(self.game, latent_dim=LATENT_DIM, width=scale.width)
+        for network in (self.game, self.plain.g, self.plain.d, self.plain.average):
+            network.to(self.device)
+        settle(self.game, m=scale.large)
+        self.flops = 0
+        self.times: dict[int, dict[str, float]] = {}
+
+    def contest(self, m: int) -> _Contest:
+        return _Contest(self.game, self.plain, m, self.device)
+
+    def arithmetic(self) -> Figure:
+        say("operations of an iteration")
+        m = self.scale.large
+        self.flops, plain = _flops(self.game, self.plain, m)
+        what = f"{self.flops / m / 1e9:.2f} of {plain / m / 1e9:.2f} GFLOP an image and iteration"
+        return Figure("flops_ratio", self.flops / plain, None, 0.50, what)
+
+    def float32(self, m: int, name: str) -> Figure:
+        say(f"float32 at m = {m}, in turns")
+        contest = self.contest(m)
+        acts = {"ours": contest.ours, "theirs": contest.theirs}
+        times = self.times[m] = in_turns(acts, rounds=self.scale.rounds)
+        what = f"{times['theirs']:.3f} s and {times['ours']:.3f} s an iteration"
+        return Figure(name, times["theirs"] / times["ours"], 2.2, None, what)
+
+    def mixed(self) -> list[Figure]:
+        m = self.scale.large
+        say(f"bf16-mixed at m = {m}, in turns")
+        contest = self.contest(m)
+        acts = {
+            "ours": lambda: contest.ours(mixed=True),
+            "theirs": lambda: contest.theirs(mixed=True),
+        }
+        times, single = in_turns(acts, rounds=self.scale.rounds), self.times[m]["theirs"]
+        ours = f"{times['ours']:.3f} s, m = {m}"
+        against, both = f"float32 {single:.3f} s and {ours}", f"{times['theirs']:.3f} s and {ours}"
+        return [
+            Figure("bf16_speedup", single / times["ours"], 5.0, None, against),
+            Figure("bf16_vs_bf16_speedup", times["theirs"] / times["ours"], 1.5, None, both),
+        ]
+
+    def peak_share(self) -> Figure:
+        say("the machine's matrix product")
+        peak, reached = _peak(self.device), self.flops / self.times[self.scale.large]["ours"]
+        what = f"{reached / 1e9:.0f} of {peak / 1e9:.0f} GFLOP/s, counting our own operations"
+        return Figure("fp32_peak_share", reached / peak, 0.65, None, what)
+
+    def overhead(self) -> Figure:
+        m = self.scale.small
+        say(f"Lightning's loop at m = {m}")
+        share = lightning_overhead(self.game, m=m, iterations=self.scale.rounds)
+        self.game.to(self.device)
+        return Figure("lightning_overhead", share, None, 0.03, f"of the bare loop, m = {m}")
+
+    def cost(self) -> Figure:
+        say(f"an iteration up to m = {self.scale.sizes[-1]}")
+        curve = {m: times["ours"] for m, times in self.times.items()}
+        for m in self.scale.sizes:
+            if m not in curve:
+                curve[m] = seconds(self.contest(m).ours)
+        what = ", ".join(f"{t:.2f} s at {m}" for m, t in sorted(curve.items()))
+        return Figure("cost_exponent", _slope(curve), None, 1.02, what)
+
+    def memory(self) -> Figure:
+        say("memory")
+        m = self.scale.large
+        alone = peak_bytes(self.game, m=m, micro_batch=None)
+        sizes = {b: peak_bytes(self.game, m=b, micro_batch=m) for b in self.scale.memory}
+        what = ", ".join(f"{b / 2**20:.0f} MiB at {m}" for m, b in {m: alone, **sizes}.items())
+        what += f" in micro-batches of {m}; tensors, counted"
+        return Figure("memory_ratio", max(sizes.values()) / alone, None, 1.10, what)
+
+    def search(self) -> Figure:
+        say("nearest neighbours against FAISS's l1 index")
+        s = self.scale
+        ratio, what = race_search(n=s.images, queries=s.queries, rounds=s.rounds)
+        return Figure("nn_speedup", ratio, 8.0, None, what)
+
+
+def measure(scale: Scale) -> list[Figure]:
+    """All figures, in the table's order. Progress goes to stderr."""
+    b = _Bench(scale)
+    return [
+        b.arithmetic(),
+        b.float32(scale.small, "fp32_speedup_m50"),
+        b.float32(scale.large, "fp32_speedup_m200"),
+        *b.mixed(),
+        b.peak_share(),
+        b.overhead(),
+        b.cost(),
+        b.memory(),
+        b.search(),
+    ]
+
+
+def _flops(game: Game, plain: Reference, m: int) -> tuple[int, int]:
+    """Of one iteration, ours and theirs, counted without content."""
+    meta = torch.device("meta")
+    ours, theirs = copy.deepcopy(game).to(meta), copy.deepcopy(plain)
+    for network in (theirs.g, theirs.d, theirs.average):
+        network.to(meta)
+    ours.micro_batch = None
+    contest = _Contest(ours, theirs, m, meta)
+    # Its optimisers hold the weights it was copied from; they multiply no matrices.
+    theirs.step_d = theirs.step_g = torch.optim.Adam([torch.zeros(1, requires_grad=True)])
+    return count_flops(contest.ours), count_flops(contest.theirs)
+
+
+def _peak(device: torch.device) -> float:
+    """Operations a second of a large float32 matrix product."""
+    size = 2048 if device.type == "cpu" else 8192
+    a = torch.linspace(-1, 1, size * size, device=device).view(size, size)
+    taken = in_turns({"product": lambda: a @ a}, rounds=9)
+    return 2 * size**3 / taken["product"]
+
+
+def _slope(curve: dict[int, float]) -> float:
+    """Of log time over log m, by least squares."""
+    xs = [math.log(m) for m in curve]
+    ys = [math.log(t) for t in curve.values()]
+    x, y = sum(xs) / len(xs), sum(ys) / len(ys)
+    return sum((a - x) * (b - y) for a, b in zip(xs, ys, strict=True)) / sum(
+        (a - x) ** 2 for a in xs
+    )

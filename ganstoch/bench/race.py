@@ -1,0 +1,46 @@
+"""Times things against one another: in turns, in one process, by the median."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Mapping
+from statistics import median
+
+import torch
+
+__all__ = ["in_turns", "say", "seconds"]
+
+
+def seconds(act: Callable[[], object]) -> float:
+    """Wall time of one call, waiting for the GPU where there is one."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    started = time.perf_counter()
+    act()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter() - started
+
+
+def in_turns(acts: Mapping[str, Callable[[], object]], *, rounds: int) -> dict[str, float]:
+    """Median seconds of each, after one call that does not count.
+
+    In turns, so that a machine that gets slower or faster does so for all of them.
+
+    Args:
+        acts: what to time, by name.
+        rounds: how often, at least 1.
+    """
+    for act in acts.values():
+        act()
+    taken: dict[str, list[float]] = {name: [] for name in acts}
+    for _ in range(rounds):
+        for name, act in acts.items():
+            taken[name].append(seconds(act))
+    return {name: median(times) for name, times in taken.items()}
+
+
+def say(line: str) -> None:
+    """Tells what is being measured, on stderr."""
+    print(f"  {line} ...", file=sys.stderr, flush=True)

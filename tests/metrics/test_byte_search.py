@@ -1,0 +1,128 @@
+"""The search on bytes: certain wherever it says so, and it says so nearly always."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from ganstoch.metrics import neighbours
+from ganstoch.metrics.byte_search import fits_bytes, load_opencv, search_bytes
+from ganstoch.metrics.neighbours import nearest_neighbours
+from ganstoch.types import Neighbours
+
+
+def draw(*shape: int, seed: int, low: float = 0.0, high: float = 255.0) -> Tensor:
+    rng = torch.Generator().manual_seed(seed)
+    return low + (high - low) * torch.rand(shape, generator=rng, dtype=torch.float64)
+
+
+def search(query: Tensor, bank: Tensor) -> tuple[Neighbours, Tensor]:
+    cv2 = load_opencv()
+    assert cv2 is not None
+    return search_bytes(query, bank, cv2=cv2)
+
+
+def assert_right(found: Neighbours, query: Tensor, bank: Tensor, sure: Tensor) -> None:
+    every = (query.double()[:, None] - bank.double()[None]).abs().sum(2)
+    least = every.min(1)
+    np.testing.assert_array_equal(found.ids[sure].numpy(), least.indices[sure].numpy())
+    np.testing.assert_allclose(
+        found.distances[sure].numpy(), least.values[sure].numpy(), rtol=1e-13, atol=1e-10
+    )
+
+
+@pytest.mark.parametrize("query_type", [torch.uint8, torch.float32, torch.float64])
+@pytest.mark.parametrize("bank_type", [torch.uint8, torch.float32])
+@pytest.mark.parametrize("tile", [1, 2**20])
+def test_brute_force(
+    query_type: torch.dtype, bank_type: torch.dtype, tile: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ganstoch.metrics.byte_search._TILE_BYTES", tile)
+    query, bank = draw(40, 48, seed=1).to(query_type), draw(93, 48, seed=2).to(bank_type)
+    before = query.clone(), bank.clone()
+    found, unsure = search(query, bank)
+    assert not unsure.any()
+    assert torch.equal(query, before[0])
+    assert torch.equal(bank, before[1])
+    assert_right(found, query, bank, ~unsure)
+
+
+def test_where_rounding_misleads() -> None:
+    """The nearest by bytes is not the nearest: 0.49 below and 0.51 above round apart."""
+    query = torch.full((1, 100), 10.0)
+    bank = torch.stack([torch.full((100,), 10.51), torch.full((100,), 9.45)])  # bytes: 11 and 9
+    bank = torch.cat([bank, torch.full((1, 100), 10.49), torch.full((1, 100), 11.4)])
+    bank[2, :30] = 10.6  # by bytes 30 away, in truth 52.3; the first is 100 away, in truth 51
+    found, unsure = search(query, bank)
+    assert not unsure.any()
+    assert found.ids.tolist() == [0]
+    assert found.distances.item() == pytest.approx(51.0, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("spread", "share"), [(0.01, (1.0, 1.0)), (0.3, (1.0, 1.0)), (20.0, (0.0, 0.3))]
+)
+def test_crowds(spread: float, share: tuple[float, float]) -> None:
+    """Members that hardly differ: unsure where bytes cannot tell, right everywhere else."""
+    centre = draw(1, 64, seed=3, low=20, high=230)
+    bank = centre + draw(60, 64, seed=4, low=-spread, high=spread)
+    query = centre + draw(20, 64, seed=5, low=-spread, high=spread)
+    found, unsure = search(query, bank)
+    assert_right(found, query, bank, ~unsure)
+    assert share[0] <= unsure.float().mean() <= share[1]
+    whole = nearest_neighbours(query, bank, norm="l1")
+    least = (query[:, None] - bank[None]).abs().sum(2).amin(1)
+    assert torch.allclose(whole.distances, least, rtol=1e-6)
+
+
+def test_equal_members_answer_by_the_lowest() -> None:
+    bank = draw(1, 12, seed=6).expand(30, 12).to(torch.uint8).contiguous()
+    bank[:4] += 1
+    _, unsure = search(bank[:1], bank)
+    assert not unsure.any()
+    _, unsure = search(bank[5:6], bank)
+    assert unsure.all()  # 26 of them, and only sixteen candidates
+    assert nearest_neighbours(bank[5:6], bank, norm="l1").ids.tolist() == [4]
+
+
+def test_fewer_members_than_candidates() -> None:
+    query, bank = draw(5, 9, seed=7), draw(3, 9, seed=8)
+    found, unsure = search(query, bank)
+    assert not unsure.any()
+    assert_right(found, query, bank, ~unsure)
+
+
+@pytest.mark.parametrize(
+    ("rows", "fits"),
+    [
+        (torch.zeros(1, 2, dtype=torch.uint8), True),
+        (torch.tensor([[0.0, 255.0]]), True),
+        (torch.tensor([[-0.1, 3.0]]), False),
+        (torch.tensor([[0.0, 255.1]]), False),
+    ],
+)
+def test_what_fits(rows: Tensor, fits: bool) -> None:
+    assert fits_bytes(rows) is fits
+
+
+def test_only_grey_levels_by_l1_without_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[str] = []
+
+    def by_bytes(query: Tensor, bank: Tensor, *, cv2: object) -> tuple[Neighbours, Tensor]:
+        taken.append("bytes")
+        nothing = torch.zeros(len(query))
+        return Neighbours(distances=nothing, ids=nothing.long()), nothing.bool()
+
+    monkeypatch.setattr(neighbours, "search_bytes", by_bytes)
+    grey = draw(4, 6, seed=9)
+    nearest_neighbours(grey, grey, norm="l2")
+    nearest_neighbours(grey - 300, grey, norm="l1")
+    nearest_neighbours(grey, grey + 256, norm="l1")
+    assert taken == []
+    nearest_neighbours(grey, grey, norm="l1")
+    assert taken == ["bytes"]
+    monkeypatch.setattr(neighbours, "load_opencv", lambda: None)
+    nearest_neighbours(grey, grey, norm="l1")
+    assert taken == ["bytes"]
