@@ -33,11 +33,11 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
 def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert leave("--help") == 0
     out = capsys.readouterr().out
-    for command in ("fit", "table1", "prepare", "doctor"):
+    for command in ("fit", "table1", "prepare", "bench", "doctor"):
         assert f"\n    {command} " in out
 
 
-@pytest.mark.parametrize("command", ["table1", "prepare", "doctor"])
+@pytest.mark.parametrize("command", ["table1", "prepare", "bench", "doctor"])
 def test_help_of_a_command(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert leave(command, "--help") == 0
     assert capsys.readouterr().out.startswith(f"usage: ganstoch {command}")
@@ -62,7 +62,7 @@ def test_print_config(capsys: pytest.CaptureFixture[str]) -> None:
     ("words", "parts"),
     [
         ([], ["COMMAND", "ganstoch --help"]),
-        (["nonsense"], ["'nonsense'", "'fit', 'table1', 'prepare', 'doctor'"]),
+        (["nonsense"], ["'nonsense'", "'fit', 'table1', 'prepare', 'bench', 'doctor'"]),
         (["--nonsense"], ["--help"]),
         (["table1", "--nonsense"], ["--nonsense"]),
         (["table1", "--jobs", "many"], ["--jobs", "'many'", "ganstoch table1 --help"]),

@@ -15,6 +15,7 @@ import pytest
 import torch
 from PIL import Image
 
+from ganstoch.bench.figures import Scale
 from ganstoch.cli import main
 from ganstoch.experiments.configs import packaged_names, sweep_path
 from ganstoch.experiments.planning import plan
@@ -111,6 +112,9 @@ def test_command(
 
         monkeypatch.setattr(torch.hub, "download_url_to_file", download)
         monkeypatch.setenv("TORCH_HOME", str(here / "torch"))
+    if words[0] == "bench":
+        monkeypatch.setattr("ganstoch.bench.report.QUICK", Scale(16, 4, 8, (4, 8), (16,), 1, 64, 8))
+        words = ["mini" if word == "paper" else word for word in words]
     if "--report" in words:
         assert run(["table1", "--preset", "mini"]) == 0
     if "--print_config" in words:
@@ -128,7 +132,9 @@ def test_make(command: str) -> None:
     done = subprocess.run(
         [*shlex.split(command), "-n", "-C", str(ROOT)], capture_output=True, text=True, check=True
     )
-    assert ("ganstoch table1" if "table1" in command else "pytest") in done.stdout
+    target = shlex.split(command)[1]
+    expected = {"table1": "ganstoch table1", "bench": "ganstoch bench --quick"}
+    assert expected.get(target, "pytest") in done.stdout
 
 
 @pytest.mark.usefixtures("in_process")

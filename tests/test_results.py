@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import shutil
 from pathlib import Path
 
@@ -27,6 +29,16 @@ def test_rebuilt(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert table in README
     for name in ("table1.md", "table1.csv", "table1.tex"):
         assert (tmp_path / "out" / name).read_text() == (folder / name).read_text()
+
+
+def test_the_race_is_the_one_that_was_run() -> None:
+    measured = json.loads((ROOT / "sweeps" / "results" / "bench" / "bench.json").read_text())
+    assert measured["quick"] is False
+    for key, what in measured["what"].items():
+        assert re.search(rf"^{key} +{measured[key]:.3f} .* {re.escape(what)}$", README, re.M), key
+    for name, value in measured["equality"].items():
+        assert value <= 1e-9
+        assert f"  {name:<32}{value:.0e}\n" in README
 
 
 def test_the_effect_is_there() -> None:

@@ -145,7 +145,7 @@ def _measure(game: Game, *, n: int, device: torch.device) -> _Speed:
 
     few, many, halves = iteration(FEW, None), iteration(MANY, None), iteration(MANY, MANY // 2)
     game.micro_batch = None
-    image = (many - few) / (MANY - FEW)
+    image = max(0.0, (many - few) / (MANY - FEW))
     z = torch.zeros(256, game.generator.latent_dim)
     images = seconds(lambda: game.sample(z)) / len(z) * n
     pixels = draw(n, 1, iteration=1)[0].pixels

@@ -82,6 +82,19 @@ def sources_of_chance(trainer: Trainer, game: Game, data: ImageData) -> list[Sou
             f"{torch.get_num_threads()} thread(s)",
             "trainer.precision, trainer.deterministic",
         ),
+        SourceOfChance(
+            "reduced precision",
+            "off" if trainer.precision in ("32-true", "64-true") else "pinned" if kernels else "on",
+            trainer.precision,
+            "trainer.precision",
+        ),
+        SourceOfChance(
+            "order of sums",
+            "on" if game.forms == "timed" else "pinned",
+            f"forms by {game.forms if isinstance(game.forms, str) else 'a record'}, "
+            f"micro-batch {game.micro_batch or 'none'}",
+            "model.forms, model.micro_batch",
+        ),
         SourceOfChance("evaluation", "off", "a stream of its own, no part in training", "none"),
     ]
 
@@ -101,3 +114,10 @@ class Chance(Callback):
         _log.info("sources of chance\n%s", "\n".join(lines))
         for logger in trainer.loggers:
             logger.log_hyperparams({"chance": {s.name: f"{s.state}: {s.what}" for s in sources}})
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Hands the loggers how the arithmetic is done, which is settled by now."""
+        assert isinstance(pl_module, Game)
+        chosen = {"forms": pl_module.forms, "micro_batch": pl_module.micro_batch}
+        for logger in trainer.loggers:
+            logger.log_hyperparams({"arithmetic": chosen})

@@ -91,7 +91,7 @@ class Recorder(Callback):
             metrics=last.metrics,
             baseline=evaluation.baseline,
             history=tuple(evaluation.history),
-            config=self.config,
+            config=self._as_computed(pl_module),
             versions=versions(),
             hardware=hardware(),
             git_sha=git_sha(),
@@ -105,6 +105,11 @@ class Recorder(Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Goes on from the time the earlier segments took."""
         self._before = float(state_dict["seconds"])
+
+    def _as_computed(self, game: Game) -> dict[str, Any]:
+        """The configuration with what was left to the machine filled in, so that it repeats."""
+        chosen = {"forms": game.forms, "micro_batch": game.micro_batch}
+        return {**self.config, "model": {**self.config.get("model", {}), **chosen}}
 
     def _seconds(self) -> float:
         return self._before + time.monotonic() - self._started

@@ -119,7 +119,16 @@ def _differences(records: Sequence[Record]) -> list[str]:
     unstated = "The paper states neither its iterations nor its hardware"
     if decays:
         unstated += f", nor the EMA's decay (here {enumerate_words(map(_number, decays))})"
+    reduced = sorted({str(run.config["trainer"]["precision"]) for run in records if _reduced(run)})
+    if reduced:
+        sentences.append(f"Computed in {enumerate_words(reduced)}.")
     return [*sentences, unstated + "."]
+
+
+def _reduced(run: Record) -> bool:
+    """Whether a run rounded to fewer bits than float32 has."""
+    trainer = run.config.get("trainer")
+    return isinstance(trainer, dict) and "bf16" in str(trainer.get("precision"))
 
 
 def _values(records: Iterable[Record], *path: str) -> list[Any]:

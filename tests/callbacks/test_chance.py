@@ -24,6 +24,8 @@ KNOWN = {
     "augmentation and dequantisation": "augmentation, dequantisation",
     "data-loader workers": "data-loader workers",
     "floating point": "floating point",
+    "rounding to fewer bits": "reduced precision",
+    "reduction order": "order of sums",
     "evaluation": "evaluation",
 }
 
@@ -78,7 +80,7 @@ def deterministic(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_full_batch_leaves_nothing_on(sources: Make) -> None:
     found = sources(m="n")
     assert states(found, "on") == set()
-    assert states(found, "pinned") == PINNED | {"floating point"}
+    assert states(found, "pinned") == PINNED | {"floating point", "order of sums"}
     assert found["sampling of images"].what == "every image once"
     assert found["sampling of latents"].what == "every latent once"
     assert found["latents"].what == "k = 64 fixed"
@@ -126,6 +128,24 @@ def test_kernels(sources: Make, monkeypatch: pytest.MonkeyPatch, enabled: bool, 
     assert source.state == state
     assert ("deterministic kernels" in source.what) is enabled
     assert "32-true" in source.what
+
+
+def test_what_is_left_to_a_stopwatch_is_left_to_chance(
+    make_game: Make, make_data: Make, sources: Make
+) -> None:
+    assert sources()["order of sums"].what == "forms by rule, micro-batch none"
+    game, data = make_game(micro_batch=8), make_data()
+    data.setup("fit")
+    game.deal(n=64)
+    for forms, state, words in (("timed", "on", "timed"), ({}, "pinned", "a record")):
+        game.forms = forms
+        for precision, reduced in (("bf16-mixed", "on"), ("32-true", "off")):
+            trainer = Trainer(accelerator="cpu", precision=precision, logger=False, max_epochs=1)
+            found = {s.name: s for s in sources_of_chance(trainer, game, data)}
+            assert found["order of sums"].state == state
+            assert found["order of sums"].what == f"forms by {words}, micro-batch 8"
+            assert found["reduced precision"].state == reduced
+            assert found["reduced precision"].what == precision
 
 
 def test_is_printed_and_logged_at_start_up(

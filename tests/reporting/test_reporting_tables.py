@@ -142,6 +142,13 @@ def test_caption_at_the_papers_own_setting(make_record):
     assert "(here 0.9999)" in text
 
 
+def test_caption_names_a_precision_below_the_papers(make_record):
+    record = make_record()
+    for precision, said in (("bf16-mixed", True), ("32-true", False)):
+        config = {**record.config, "trainer": {"precision": precision}}
+        assert ("Computed in bf16-mixed." in caption([make_record(config=config)])) is said
+
+
 def test_caption_does_without_a_configuration(make_record):
     records = [
         make_record(dataset="digits", config={"model": None}, m=m, iterations=i)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
+from ganstoch.models.tuning import set_forms
 from ganstoch.training import arithmetic
 from ganstoch.training.arithmetic import settle
 from ganstoch.training.game import Game
@@ -89,3 +90,46 @@ def test_the_average_computes_like_the_generator(make_game: Callable[..., Game])
     game.forms = {"g.layers.2": "direct/direct/convolved"}
     settle(game, m=4)
     assert str(game.average.generator.layers[2].forms) == "direct/direct/convolved"  # type: ignore[union-attr, index]
+
+
+def test_a_resumed_run_takes_its_sums_in_the_same_order(make_game: Callable[..., Game]) -> None:
+    first = make_game()
+    first.forms, first.micro_batch = "timed", "auto"
+    settle(first, m=8)
+    checkpoint = {"state_dict": first.state_dict()}
+    first.on_save_checkpoint(checkpoint)
+    pinned = {**checkpoint["arithmetic"]["forms"], "d.body.6": "direct/taps/direct"}
+    checkpoint["arithmetic"] = {"forms": pinned, "micro_batch": 5}
+
+    left = make_game()
+    left.forms, left.micro_batch = "timed", "auto"
+    left.on_load_checkpoint(checkpoint)
+    settle(left, m=8)
+    assert left.forms == pinned
+    assert left.micro_batch == 5
+
+    told = make_game(micro_batch=2)  # what a user sets is not overruled
+    told.forms = {"d.head": "taps/taps/taps"}
+    told.on_load_checkpoint(checkpoint)
+    settle(told, m=8)
+    assert told.micro_batch == 2
+    assert isinstance(told.forms, dict)
+    assert told.forms["d.head"] == "taps/taps/taps"
+    assert told.forms["d.body.6"] == "direct/direct/direct"
+
+
+def test_compiled_networks_compute_the_same(make_game: Callable[..., Game]) -> None:
+    """Through the tracer and autograd, without the compiler behind them."""
+    game, plain = make_game(), make_game()
+    z = torch.linspace(-1, 1, 4 * 8).view(4, 8)
+    for network in (game.generator, game.discriminator):
+        network.compile(backend="aot_eager")
+    assert torch.allclose(game.generator(z), plain.generator(z), atol=1e-6)
+    images = torch.linspace(-1, 1, 4 * 3072).view(4, 3, 32, 32).requires_grad_()
+    for forms in ("direct/direct/direct", "direct/direct/convolved"):
+        set_forms(game.discriminator, {"body.4": forms})
+        one, other = (
+            torch.autograd.grad(one.discriminator(images).logits.sum(), images)[0]
+            for one in (game, plain)
+        )
+        assert torch.allclose(one, other, atol=1e-6)

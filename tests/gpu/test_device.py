@@ -1,0 +1,157 @@
+"""What only a CUDA device can show; `make test-gpu` runs it."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+from ganstoch.bench.players import draw, make_game, parts_of
+from ganstoch.metrics.neighbours import nearest_neighbours
+from ganstoch.models.convolution import Forms, Geometry, convolve
+from ganstoch.training.arithmetic import settle
+from ganstoch.training.game import Game
+from ganstoch.training.memory import fitting_micro_batch, free_bytes, peak_bytes
+from ganstoch.types import Norm
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device"),
+]
+
+CUDA = torch.device("cuda")
+
+
+def play(game: Game, *, m: int = 16, iterations: int = 3, mixed: bool = False) -> dict[str, Tensor]:
+    """The state some iterations leave, and the losses on the way."""
+    optimizers = game.configure_optimizers()
+    left: dict[str, Tensor] = {}
+    for iteration in range(iterations):
+        batch, z = draw(m, game.generator.latent_dim, iteration=iteration)
+        batch = type(batch)(pixels=batch.pixels.to(CUDA), ids=batch.ids, size=m)
+        with torch.autocast("cuda", torch.bfloat16, enabled=mixed):
+            game.play(parts_of(batch, z.to(CUDA), game=game), *optimizers, iteration=iteration)
+        left |= {f"{name}/{iteration}": loss.clone() for name, loss in game.losses.items()}
+    return left | {name: value.clone() for name, value in game.state_dict().items()}
+
+
+@pytest.fixture
+def deterministic(monkeypatch: pytest.MonkeyPatch) -> object:
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True)
+    yield None
+    torch.use_deterministic_algorithms(False)
+
+
+@pytest.mark.usefixtures("deterministic")
+@pytest.mark.parametrize("forms", ["rule", "timed"])
+def test_deterministic_kernels_give_the_same_bits(forms: str) -> None:
+    game = make_game(latent_dim=64, width=128).to(CUDA)
+    game.forms = forms  # type: ignore[assignment]
+    settle(game, m=16)
+    twin = copy.deepcopy(game)
+    one, other = play(game), play(twin)
+    assert [name for name in one if not torch.equal(one[name], other[name])] == []
+
+
+def test_the_gpu_computes_what_the_cpu_does() -> None:
+    """In float64, where only a defect makes a difference."""
+    here = make_game(latent_dim=16, width=32).double()
+    there = copy.deepcopy(here).to(CUDA)
+    optimizers = here.configure_optimizers()
+    for iteration in range(3):
+        batch, z = draw(16, 16, iteration=iteration)
+        here.play(parts_of(batch, z, game=here), *optimizers, iteration=iteration)
+    found = play(there)
+    for name, value in here.state_dict().items():
+        assert (value - found[name].cpu()).abs().max() < 1e-9, name
+
+
+@pytest.mark.parametrize("forms", ["taps/taps/taps", "direct/direct/convolved"])
+def test_forms_agree(forms: str) -> None:
+    x = torch.linspace(-1, 1, 8 * 64 * 16, device=CUDA).view(8, 64, 4, 4).double().requires_grad_()
+    w = (
+        torch.linspace(-1, 1, 32 * 64 * 25, device=CUDA)
+        .view(32, 64, 5, 5)
+        .double()
+        .requires_grad_()
+    )
+    geometry = Geometry(1, 2)
+    one, other = (convolve(x, w, geometry, f) for f in (Forms.read(forms), Forms()))
+    assert torch.allclose(one, other, rtol=1e-10)
+    slopes = [torch.autograd.grad(out.square().sum(), (x, w)) for out in (one, other)]
+    for a, b in zip(*slopes, strict=True):
+        assert torch.allclose(a, b, rtol=1e-10)
+
+
+@pytest.mark.parametrize("mode", ["default", "reduce-overhead"])
+def test_compiled_networks_and_cuda_graphs_against_eager(mode: str) -> None:
+    game = make_game(latent_dim=64, width=64).to(CUDA)
+    twin = copy.deepcopy(game)
+    twin.compile_mode = mode  # type: ignore[assignment]
+    for one in (game, twin):
+        settle(one, m=16)
+    eager, compiled = play(game, iterations=5), play(twin, iterations=5)
+    for name, value in eager.items():
+        assert torch.allclose(value, compiled[name], rtol=1e-3, atol=1e-4), name
+
+
+def test_drift_of_bf16_is_small_and_named() -> None:
+    game = make_game(latent_dim=64, width=128).to(CUDA)
+    twin = copy.deepcopy(game)
+    for one in (game, twin):
+        settle(one, m=64)
+    single, mixed = play(game, m=64, iterations=5), play(twin, m=64, iterations=5, mixed=True)
+    for name, value in mixed.items():
+        assert value.dtype == torch.float32, name
+        if "loss" in name:
+            assert (value - single[name]).abs() < 0.02 * single[name].abs(), name
+
+
+@pytest.mark.parametrize("norm", ["l1", "l2"])
+def test_faiss_on_the_gpu_finds_what_the_cpu_finds(
+    norm: Norm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    faiss = pytest.importorskip("faiss")
+    if not hasattr(faiss, "StandardGpuResources"):
+        pytest.skip("the CPU build of FAISS")
+    rng = torch.Generator().manual_seed(0)
+    query = torch.rand(200, 3072, generator=rng) * 255
+    bank = (torch.rand(3000, 3072, generator=rng) * 255).to(torch.uint8)
+    query[:50] = bank[:50].float()
+    there = nearest_neighbours(query.to(CUDA), bank.to(CUDA), norm=norm)
+    monkeypatch.setattr("ganstoch.metrics.neighbours._gpus", lambda faiss: 0)
+    here = nearest_neighbours(query, bank, norm=norm)
+    assert torch.equal(here.ids, there.ids)
+    assert torch.equal(here.distances, there.distances)
+
+
+def test_memory_is_what_was_counted(make_game: Callable[..., Game]) -> None:
+    game = make_game(width=256).to(CUDA)
+    counted = peak_bytes(game, m=64, micro_batch=None)
+    torch.cuda.reset_peak_memory_stats()
+    play(game, m=64)
+    held = torch.cuda.max_memory_allocated()
+    assert 0.5 * counted < held < 2 * counted  # kernels' own workspace comes on top
+    few = peak_bytes(game, m=512, micro_batch=64)
+    assert few < 1.1 * counted
+    fitting = fitting_micro_batch(game, m=12_800, free=free_bytes(CUDA))
+    assert fitting is None or fitting > 64
+
+
+def test_an_iteration_never_waits_for_the_device() -> None:
+    game = make_game(latent_dim=64, width=64).to(CUDA)
+    settle(game, m=16)
+    optimizers = game.configure_optimizers()
+    batch, z = draw(16, 64, iteration=0)
+    batch = type(batch)(pixels=batch.pixels.to(CUDA), ids=batch.ids, size=16)
+    z = z.to(CUDA)
+    game.play(parts_of(batch, z, game=game), *optimizers, iteration=0)
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        game.play(parts_of(batch, z, game=game), *optimizers, iteration=1)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")

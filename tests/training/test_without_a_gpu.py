@@ -1,0 +1,155 @@
+"""What can be known of the GPU path without one.
+
+Fake tensors have a device and no content: they find tensors left behind on the CPU, and types that
+no kernel takes. Tensors on "meta" find whatever looks at a value in the middle of an iteration.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
+
+from ganstoch.models.convolution import Forms
+from ganstoch.training.arithmetic import settle
+from ganstoch.training.exact_batch import split
+from ganstoch.training.game import Game
+from ganstoch.types import Batch
+
+ALL_FORMS = [
+    "direct/direct/direct",
+    "direct/direct/convolved",
+    "taps/taps/taps",
+]
+
+
+def to_fake_cuda(module: nn.Module) -> None:
+    """`Module.to("cuda")`, which neither moves nor copies fake tensors."""
+
+    def fake(tensor: Tensor) -> Tensor:
+        return torch.empty(tensor.shape, dtype=tensor.dtype, device="cuda")
+
+    for part in module.modules():
+        for name, parameter in part._parameters.items():
+            if parameter is not None:
+                part._parameters[name] = nn.Parameter(fake(parameter), parameter.requires_grad)
+        for name, buffer in part._buffers.items():
+            if buffer is not None:
+                part._buffers[name] = fake(buffer)
+    module._device = torch.device("cuda", 0)  # type: ignore[assignment]
+
+
+@pytest.fixture
+def fake_game(make_game: Callable[..., Game]) -> Iterator[Game]:
+    """A game on a CUDA device that is not there."""
+    game = make_game(width=64, noise=0.5)
+    with FakeTensorMode():
+        to_fake_cuda(game)
+        game.deal(n=64)
+        settle(game, m=16)
+        yield game
+
+
+@contextmanager
+def autocast_on_cuda(enabled: bool) -> Iterator[None]:
+    """`torch.autocast("cuda")`, which turns itself off where there is no device."""
+    before = torch.is_autocast_enabled("cuda"), torch.get_autocast_dtype("cuda")
+    torch.set_autocast_enabled("cuda", enabled)
+    torch.set_autocast_dtype("cuda", torch.bfloat16)
+    try:
+        yield
+    finally:
+        torch.set_autocast_enabled("cuda", before[0])
+        torch.set_autocast_dtype("cuda", before[1])
+
+
+def on_cuda(*tensors: Tensor) -> bool:
+    return all(isinstance(t, FakeTensor) and t.device.type == "cuda" for t in tensors)
+
+
+@pytest.mark.parametrize("mixed", [False, True])
+@pytest.mark.parametrize("forms", ALL_FORMS)
+def test_forward_halves_of_the_game(fake_game: Game, mixed: bool, forms: str) -> None:
+    game = fake_game
+    for module in game.modules():
+        if hasattr(module, "geometry"):
+            text = forms if module.geometry.has_taps else forms.replace("taps", "direct")
+            module.forms = Forms.read(text)
+    pixels = torch.zeros(16, 3, 32, 32, dtype=torch.uint8, device="cuda")
+    batch = Batch(pixels=pixels, ids=torch.arange(16, device="cuda"), size=16)
+    assert game.latents is not None
+    z = game.latents.draw(3, 16, device=torch.device("cuda"))
+    assert on_cuda(z)
+    with autocast_on_cuda(mixed):
+        game.discriminator.power_iterate()
+        for part in split(batch, z, micro_batch=5, dtype=torch.float32):
+            fake = game.generator(part.latents)
+            assert fake.dtype == (torch.bfloat16 if mixed else torch.float32)
+            critique = game.discriminator(torch.cat([part.real, fake]))
+            loss_d = game.objective.discriminator(*critique.logits.chunk(2))
+            loss_g = game.objective.generator(game.discriminator(fake).logits)
+            assert on_cuda(fake, critique.logits, critique.features, loss_d, loss_g)
+    for buffer in game.discriminator.buffers():
+        assert buffer.dtype == torch.float32  # the norms are never rounded
+
+
+@pytest.mark.parametrize("mixed", [False, True])
+def test_forward_half_of_the_evaluation(fake_game: Game, mixed: bool) -> None:
+    game = fake_game
+    assert game.latents is not None
+    with autocast_on_cuda(mixed):
+        images = game.sample(game.latents.evaluation())
+    assert images.shape == (64, 3, 32, 32)
+    assert images.device.type == "cpu"
+    game.average.follow(game.generator, iteration=3)
+
+
+def test_fake_tensors_find_what_was_left_on_the_cpu(fake_game: Game) -> None:
+    fake_game.discriminator.head.u = torch.zeros(1)  # type: ignore[union-attr]
+    with pytest.raises(RuntimeError, match=r"device|cpu"):
+        fake_game.discriminator(torch.zeros(2, 3, 32, 32, device="cuda"))
+
+
+def play_on_meta(game: Game, *, micro_batch: int | None, forms: str) -> Game:
+    """One whole iteration where no tensor has a value."""
+    meta = copy.deepcopy(game).to("meta")
+    for module in meta.modules():
+        if hasattr(module, "geometry"):
+            text = forms if module.geometry.has_taps else forms.replace("taps", "direct")
+            module.forms = Forms.read(text)
+    pixels = torch.zeros(16, 3, 32, 32, dtype=torch.uint8, device="meta")
+    batch = Batch(pixels=pixels, ids=torch.arange(16, device="meta"), size=16)
+    z = torch.zeros(16, meta.generator.latent_dim, device="meta")
+    parts = split(batch, z, micro_batch=micro_batch, dtype=torch.float32)
+    meta.play(parts, *meta.configure_optimizers(), iteration=3)
+    return meta
+
+
+@pytest.mark.parametrize("micro_batch", [None, 5])
+@pytest.mark.parametrize("forms", ALL_FORMS)
+def test_an_iteration_looks_at_no_value(
+    make_game: Callable[..., Game], micro_batch: int | None, forms: str
+) -> None:
+    """Looking at one would make the CPU wait for the GPU, every time."""
+    meta = play_on_meta(make_game(), micro_batch=micro_batch, forms=forms)
+    assert all(loss.device.type == "meta" for loss in meta.losses.values())
+
+
+def test_meta_finds_a_look_at_a_value(
+    make_game: Callable[..., Game], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    game = make_game()
+    follow = type(game.average).follow
+
+    def peep(self: nn.Module, generator: nn.Module, *, iteration: int) -> None:
+        next(generator.parameters()).sum().item()
+        follow(self, generator, iteration=iteration)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(type(game.average), "follow", peep)
+    with pytest.raises(RuntimeError, match="meta"):
+        play_on_meta(game, micro_batch=None, forms=ALL_FORMS[0])
