@@ -90,7 +90,8 @@ def convolve(x: Tensor, weight: Tensor, geometry: Geometry, forms: Forms) -> Ten
         Shape (N, out, H', W').
     """
     kind = x.device.type
-    if is_autocast_available(kind) and torch.is_autocast_enabled(kind):
+    mixed = is_autocast_available(kind) and torch.is_autocast_enabled(kind)
+    if mixed and x.dtype != torch.float64:  # which autocast leaves alone
         dtype = torch.get_autocast_dtype(kind)
         x, weight = x.to(dtype), weight.to(dtype)
     if forms == Forms():
