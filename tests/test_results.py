@@ -18,7 +18,12 @@ RESULTS = sorted(path.parent for path in (ROOT / "sweeps" / "results").glob("*/p
 
 
 def test_there_are_results() -> None:
-    assert [folder.name for folder in RESULTS] == ["table1-mini", "table1_matched-mini"]
+    assert [folder.name for folder in RESULTS] == [
+        "table1-mini",
+        "table1-small-cifar10",
+        "table1-small-fashion_mnist",
+        "table1_matched-mini",
+    ]
 
 
 @pytest.mark.parametrize("folder", RESULTS, ids=lambda folder: folder.name)
