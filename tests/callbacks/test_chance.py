@@ -131,8 +131,10 @@ def test_kernels(sources: Make, monkeypatch: pytest.MonkeyPatch, enabled: bool, 
 
 
 def test_what_is_left_to_a_stopwatch_is_left_to_chance(
-    make_game: Make, make_data: Make, sources: Make
+    make_game: Make, make_data: Make, sources: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # Other tests of the same process may have turned them on.
+    monkeypatch.setattr(torch, "are_deterministic_algorithms_enabled", lambda: False)
     assert sources()["order of sums"].what == "forms by rule, micro-batch none"
     game, data = make_game(micro_batch=8), make_data()
     data.setup("fit")
