@@ -18,7 +18,7 @@ from ganstoch.training.exact_batch import Part, split
 from ganstoch.training.game import AdamSettings, Game
 from ganstoch.types import Batch, to_signed
 
-__all__ = ["differences", "draw", "make_game", "make_reference"]
+__all__ = ["differences", "draw", "make_game", "make_reference", "parts_of", "set_everywhere"]
 
 LR, DECAY = 1e-4, 0.999
 
@@ -89,7 +89,7 @@ def differences(
     """
     game = make_game(latent_dim=latent_dim, width=width, micro_batch=micro_batch).double()
     plain = make_reference(game, latent_dim=latent_dim, width=width)
-    _set_everywhere(game, forms)
+    set_everywhere(game, forms)
     optimizers = game.configure_optimizers()
     losses = 0.0
     for iteration in range(iterations):
@@ -113,7 +113,8 @@ def differences(
     return {"weights": weights, "losses": losses, "images": images}
 
 
-def _set_everywhere(game: Game, forms: str) -> None:
+def set_everywhere(game: Game, forms: str) -> None:
+    """Gives every layer these forms; one with a stride takes "direct" for "taps"."""
     for module in game.modules():
         if isinstance(module, UpsampleConv | SpectralConv2d):
             text = forms if module.geometry.has_taps else forms.replace("taps", "direct")

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 
-from ganstoch.models.convolution import Forms
+from ganstoch.bench.players import set_everywhere
 from ganstoch.training.arithmetic import settle
 from ganstoch.training.exact_batch import split
 from ganstoch.training.game import Game
@@ -76,10 +76,7 @@ def on_cuda(*tensors: Tensor) -> bool:
 @pytest.mark.parametrize("forms", ALL_FORMS)
 def test_forward_halves_of_the_game(fake_game: Game, mixed: bool, forms: str) -> None:
     game = fake_game
-    for module in game.modules():
-        if hasattr(module, "geometry"):
-            text = forms if module.geometry.has_taps else forms.replace("taps", "direct")
-            module.forms = Forms.read(text)
+    set_everywhere(game, forms)
     pixels = torch.zeros(16, 3, 32, 32, dtype=torch.uint8, device="cuda")
     batch = Batch(pixels=pixels, ids=torch.arange(16, device="cuda"), size=16)
     assert game.latents is not None
@@ -118,10 +115,7 @@ def test_fake_tensors_find_what_was_left_on_the_cpu(fake_game: Game) -> None:
 def play_on_meta(game: Game, *, micro_batch: int | None, forms: str) -> Game:
     """One whole iteration where no tensor has a value."""
     meta = copy.deepcopy(game).to("meta")
-    for module in meta.modules():
-        if hasattr(module, "geometry"):
-            text = forms if module.geometry.has_taps else forms.replace("taps", "direct")
-            module.forms = Forms.read(text)
+    set_everywhere(meta, forms)
     pixels = torch.zeros(16, 3, 32, 32, dtype=torch.uint8, device="meta")
     batch = Batch(pixels=pixels, ids=torch.arange(16, device="meta"), size=16)
     z = torch.zeros(16, meta.generator.latent_dim, device="meta")
