@@ -21,7 +21,7 @@ from ganstoch.experiments.sweep import read_sweep
 from ganstoch.metrics.neighbours import nearest_neighbours
 from ganstoch.training.arithmetic import settle
 from ganstoch.training.game import Game
-from ganstoch.training.memory import fitting_micro_batch, free_bytes, peak_bytes
+from ganstoch.training.memory import fitting_micro_batch, peak_bytes, room_bytes
 
 __all__ = ["ACCELERATORS", "estimate"]
 
@@ -82,14 +82,14 @@ def estimate(preset: str) -> int:
     say(f"the networks of preset {preset}, about a minute")
     settle(game, m=MANY)
     speed = _measure(game, n=rows[0].n, device=device)
-    free = free_bytes(device)
+    room = room_bytes(device, steady=False)
     total = 0.0
     print(f"preset {preset}, per data set and seed, on {hardware()}")
     print(
         f"{'m':>6} {'noise':>5} {'s/iteration':>12} {'iterations':>11} {'time':>10} {'memory':>9}"
     )
     for row in rows:
-        micro = fitting_micro_batch(game, m=row.m, free=free)
+        micro = fitting_micro_batch(game, m=row.m, room=room)
         image = speed.image if micro is None else speed.image_in_parts
         iteration = speed.fixed + row.m * image
         spent = row.iterations * iteration + row.evaluations * speed.evaluation

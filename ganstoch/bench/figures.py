@@ -6,7 +6,7 @@ import copy
 import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -99,8 +99,8 @@ class _Contest:
     def __init__(self, game: Game, plain: Reference, m: int, device: torch.device) -> None:
         self.game, self.plain = game, plain
         batch, z = draw(m, LATENT_DIM, iteration=0)
-        self.m, self.z = m, z.to(device)
-        self.batch = type(batch)(pixels=batch.pixels.to(device), ids=batch.ids, size=m)
+        self.z = z.to(device)
+        self.batch = replace(batch, pixels=batch.pixels.to(device))
         self.optimizers = game.configure_optimizers()
         self.kind = device.type
 
@@ -124,7 +124,7 @@ class _Bench:
         self.scale = scale
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.game = make_game(latent_dim=LATENT_DIM, width=scale.width, micro_batch=scale.large)
-        self.plain = make_reference(self.game, latent_dim=LATENT_DIM, width=scale.width)
+        self.plain = make_reference(self.game)
         for network in (self.game, self.plain.g, self.plain.d, self.plain.average):
             network.to(self.device)
         settle(self.game, m=scale.large)

@@ -15,12 +15,10 @@ from ganstoch.models import PaperDiscriminator, PaperGenerator
 from ganstoch.models.blocks import LatentConv, SpectralConv2d, UpsampleConv
 from ganstoch.models.convolution import Forms
 from ganstoch.training.exact_batch import Part, split
-from ganstoch.training.game import AdamSettings, Game
+from ganstoch.training.game import Game
 from ganstoch.types import Batch, to_signed
 
 __all__ = ["differences", "draw", "make_game", "make_reference", "parts_of", "set_everywhere"]
-
-LR, DECAY = 1e-4, 0.999
 
 
 def make_game(*, latent_dim: int, width: int, micro_batch: int | None = None) -> Game:
@@ -28,16 +26,20 @@ def make_game(*, latent_dim: int, width: int, micro_batch: int | None = None) ->
     return Game(
         partial(PaperGenerator, latent_dim=latent_dim, width=width),
         partial(PaperDiscriminator, width=width),
-        optimizer=AdamSettings(lr=LR),
-        ema_decay=DECAY,
+        ema_decay=0.5,  # the ramp up to it ends at iteration 10
         micro_batch=micro_batch,
     )
 
 
-def make_reference(game: Game, *, latent_dim: int, width: int) -> Reference:
-    """The plain loop with the weights and start vectors of a game that has not begun."""
+def make_reference(game: Game) -> Reference:
+    """The plain loop with a game's settings, weights and spectral norms."""
     with torch.random.fork_rng(devices=[]):  # its layers draw from the global stream
-        plain = Reference(latent_dim=latent_dim, width=width, lr=LR, decay=DECAY)
+        plain = Reference(
+            latent_dim=game.generator.latent_dim,
+            width=len(_first(game.generator).bias),
+            lr=game.settings.lr,
+            decay=game.average.decay,
+        )
     dtype = next(game.parameters()).dtype
     for network in (plain.g, plain.d, plain.average):
         network.to(dtype)
@@ -70,46 +72,38 @@ def parts_of(batch: Batch, z: Tensor, *, game: Game) -> list[Part]:
     return split(batch, z, micro_batch=game.micro_batch, dtype=dtype)
 
 
-def differences(
-    *, latent_dim: int, width: int, m: int, iterations: int, micro_batch: int | None, forms: str
-) -> dict[str, float]:
-    """How far our game is from the plain one after some iterations in float64.
+def differences(game: Game, *, m: int, iterations: int) -> dict[str, float]:
+    """How far a game is from the plain loop after playing for some iterations.
 
     Args:
-        latent_dim: length of a latent.
-        width: of both networks.
+        game: one that has not begun; changed. In float64 only a defect makes a difference.
         m: batch size.
         iterations: how many are played.
-        micro_batch: of our game.
-        forms: of every layer of ours that has them, forward/grad_input/grad_weight; a layer with
-            a stride takes "direct" for "taps".
 
     Returns:
-        Largest absolute differences: ``weights``, ``losses``, ``images``.
+        Largest absolute differences: ``weights`` (the spectral norms' vectors included),
+        ``losses`` of any iteration, ``images`` of the live and the averaged generator.
     """
-    game = make_game(latent_dim=latent_dim, width=width, micro_batch=micro_batch).double()
-    plain = make_reference(game, latent_dim=latent_dim, width=width)
-    set_everywhere(game, forms)
+    plain = make_reference(game)
     optimizers = game.configure_optimizers()
+    latent_dim, dtype = game.generator.latent_dim, next(game.parameters()).dtype
     losses = 0.0
     for iteration in range(iterations):
         batch, z = draw(m, latent_dim, iteration=iteration)
         game.play(parts_of(batch, z, game=game), *optimizers, iteration=iteration)
-        theirs = plain.play(
-            to_signed(batch.pixels, dtype=torch.float64), z.double(), iteration=iteration
-        )
+        real, z = to_signed(batch.pixels, dtype=dtype), z.to(dtype)
+        theirs = plain.play(real, z, iteration=iteration)
         for ours, other in zip(game.losses.values(), theirs, strict=True):
             losses = max(losses, (ours - other).abs().item())
-    twin = make_reference(game, latent_dim=latent_dim, width=width)  # what ours has come to
+    twin = make_reference(game)  # what ours has come to
     weights = max(
         (one - other).abs().max().item()
         for ours, theirs in ((twin.g, plain.g), (twin.d, plain.d), (twin.average, plain.average))
         for one, other in zip(ours.state_dict().values(), theirs.state_dict().values(), strict=True)
     )
     with torch.no_grad():
-        made = game.average(z.double()), game.generator(z.double())
-        other_made = plain.average(z.double()), plain.g(z.double())
-    images = max((a - b).abs().max().item() for a, b in zip(made, other_made, strict=True))
+        pairs = ((game.average(z), plain.average(z)), (game.generator(z), plain.g(z)))
+    images = max((a - b).abs().max().item() for a, b in pairs)
     return {"weights": weights, "losses": losses, "images": images}
 
 
@@ -121,10 +115,13 @@ def set_everywhere(game: Game, forms: str) -> None:
             module.forms = Forms.read(text)
 
 
+def _first(network: nn.Module) -> LatentConv:
+    return next(m for m in network.modules() if isinstance(m, LatentConv))
+
+
 def _generator(network: nn.Module) -> list[Tensor]:
     """Parameters as the stock layers have them."""
-    first = next(m for m in network.modules() if isinstance(m, LatentConv))
-    return [first.kernel, *list(network.parameters())[1:]]
+    return [_first(network).kernel, *list(network.parameters())[1:]]
 
 
 def _layers(game: Game) -> list[SpectralConv2d]:

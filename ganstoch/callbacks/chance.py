@@ -90,7 +90,9 @@ def sources_of_chance(trainer: Trainer, game: Game, data: ImageData) -> list[Sou
         ),
         SourceOfChance(
             "order of sums",
-            "on" if game.forms == "timed" else "pinned",
+            "on"
+            if game.forms == "timed" or (game.micro_batch == "auto" and not kernels)
+            else "pinned",
             f"forms by {game.forms if isinstance(game.forms, str) else 'a record'}, "
             f"micro-batch {game.micro_batch or 'none'}",
             "model.forms, model.micro_batch",

@@ -71,8 +71,7 @@ class UpsampleConv(nn.Module):
         out_channels, in_channels = self.weight.shape[:2]
         with in_full_precision(x.device):
             kernel = (self.weight.view(-1, 9) @ self._kernel).view(out_channels, in_channels, 4, 4)
-        maps = convolve(x, kernel.transpose(0, 1), self.geometry, self.forms)
-        return maps + self.bias.to(maps.dtype).view(-1, 1, 1)
+        return convolve(x, kernel.transpose(0, 1), self.bias, self.geometry, self.forms)
 
 
 class SpectralConv2d(nn.Conv2d):
@@ -121,8 +120,14 @@ class SpectralConv2d(nn.Conv2d):
     def forward(self, input: Tensor) -> Tensor:
         """As `torch.nn.Conv2d` with the weight over its norm.
 
-        The division is taken after the sums, where there are fewer numbers than in the weight.
+        The sums are linear in the weight, so that it is the same to divide them instead; the
+        division is taken where there are fewer numbers.
         """
         assert self.bias is not None
-        maps = convolve(input, self.weight, self.geometry, self.forms)
-        return maps / self.norm() + self.bias.to(maps.dtype).view(-1, 1, 1)
+        norm = self.norm()
+        side = input.shape[-1] + 2 * self.geometry.padding - self.weight.shape[-1]
+        side = side // self.geometry.stride + 1
+        if self.weight.numel() <= len(input) * len(self.weight) * side**2:
+            return convolve(input, self.weight / norm, self.bias, self.geometry, self.forms)
+        maps = convolve(input, self.weight, None, self.geometry, self.forms)
+        return maps / norm + self.bias.to(maps.dtype).view(-1, 1, 1)

@@ -77,12 +77,15 @@ class Geometry(NamedTuple):
         return self.stride == 1 and not self.transposed
 
 
-def convolve(x: Tensor, weight: Tensor, geometry: Geometry, forms: Forms) -> Tensor:
-    """Convolution of a batch, without a bias; under autocast in its precision, as torch's own.
+def convolve(
+    x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry, forms: Forms
+) -> Tensor:
+    """Convolution of a batch; under autocast in its precision, as torch's own.
 
     Args:
         x: shape (N, in, H, W).
         weight: shape (out, in, k, k), or (in, out, k, k) if transposed.
+        bias: shape (out,), or None.
         geometry: stride and padding.
         forms: how to compute it and its gradients.
 
@@ -93,13 +96,13 @@ def convolve(x: Tensor, weight: Tensor, geometry: Geometry, forms: Forms) -> Ten
     mixed = is_autocast_available(kind) and torch.is_autocast_enabled(kind)
     if mixed and x.dtype != torch.float64:  # which autocast leaves alone
         dtype = torch.get_autocast_dtype(kind)
-        x, weight = x.to(dtype), weight.to(dtype)
+        x, weight, bias = x.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype)
     if forms == Forms():
-        return _direct(x, weight, geometry)
-    if "taps" in (forms.forward, forms.grad_input):
+        return _direct(x, weight, bias, geometry)
+    if forms.forward == "taps":
         # Laid out once for both passes; to every other form it looks like the weight it is.
         weight = _from_columns(_columns(weight))
-    result: Tensor = _Convolution.apply(x, weight, geometry, forms)
+    result: Tensor = _Convolution.apply(x, weight, bias, geometry, forms)
     return result
 
 
@@ -109,30 +112,33 @@ def in_full_precision(device: torch.device) -> AbstractContextManager[object]:
     return torch.autocast(kind, enabled=False) if is_autocast_available(kind) else nullcontext()
 
 
-def _direct(x: Tensor, weight: Tensor, geometry: Geometry) -> Tensor:
+def _direct(x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry) -> Tensor:
     stride, padding, transposed = geometry
     function = F.conv_transpose2d if transposed else F.conv2d
-    return function(x, weight, stride=stride, padding=padding)
+    return function(x, weight, bias, stride=stride, padding=padding)
 
 
 class _Convolution(torch.autograd.Function):
     """The forms under autograd."""
 
     @staticmethod
-    def forward(x: Tensor, weight: Tensor, geometry: Geometry, forms: Forms) -> Tensor:
+    def forward(
+        x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry, forms: Forms
+    ) -> Tensor:
         if forms.forward == "taps":
-            return _taps_forward(x, weight, geometry.padding)
-        return _direct(x, weight, geometry)
+            maps = _taps_forward(x, weight, geometry.padding)
+            return maps if bias is None else maps.add_(bias.view(-1, 1, 1))
+        return _direct(x, weight, bias, geometry)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        x, weight, ctx.geometry, ctx.forms = inputs
+        x, weight, _, ctx.geometry, ctx.forms = inputs
         ctx.save_for_backward(x, weight)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = ctx.saved_tensors
-        wants_x, wants_weight = ctx.needs_input_grad[:2]
+        wants_x, wants_weight, wants_bias = ctx.needs_input_grad[:3]
         # A gradient that is itself differentiated needs operations that autograd knows.
         forms = Forms() if torch.is_grad_enabled() else ctx.forms
         gradients: list[Tensor | None] = [None, None]
@@ -153,7 +159,8 @@ class _Convolution(torch.autograd.Function):
             gradients[1] = _convolved(x, gradient, weight.shape[2], ctx.geometry)
         if wants_weight and forms.grad_weight == "taps":
             gradients[1] = _taps_grad_weight(x, gradient, weight.shape[2], ctx.geometry.padding)
-        return (*gradients, None, None)
+        of_bias = gradient.sum((0, 2, 3)) if wants_bias else None
+        return (*gradients, of_bias, None, None)
 
 
 def _convolved(x: Tensor, gradient: Tensor, size: int, geometry: Geometry) -> Tensor:

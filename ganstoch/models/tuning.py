@@ -88,11 +88,13 @@ def choose_forms(
 def _by_rule(layer: Layer, device: torch.device) -> Forms:
     """What a stopwatch chose, nearly always, on the processors it was held to."""
     narrow = min(layer.weight.shape[:2])
-    if device.type != "cpu" or narrow < 32:
+    if device.type != "cpu":
         return Forms()
     if layer.geometry.has_taps and narrow >= 512:
         return Forms("taps", "taps", "taps")
-    return Forms(grad_weight="convolved")
+    if narrow >= (64 if layer.geometry.has_taps else 256):
+        return Forms(grad_weight="convolved")
+    return Forms()
 
 
 def _shapes(
@@ -135,7 +137,7 @@ def _fastest(layer: Layer, shape: torch.Size, dtype: torch.dtype) -> Forms:
     weights: list[Form] = ["direct", "convolved", *taps]
 
     def forward(form: Form) -> float:
-        return _seconds(lambda: convolve(x, weight, geometry, Forms(forward=form)))
+        return _seconds(lambda: convolve(x, weight, None, geometry, Forms(forward=form)))
 
     def backward(forms: Forms, wanted: Literal["input", "weight"]) -> float:
         return _seconds(_backward(x, weight, geometry, forms, wanted))
@@ -152,7 +154,7 @@ def _backward(
 ) -> Callable[[], object]:
     leaf = (x if wanted == "input" else weight).detach().requires_grad_()
     given = (leaf, weight) if wanted == "input" else (x, leaf)
-    out = convolve(*given, geometry, forms)
+    out = convolve(*given, None, geometry, forms)
     slope = out.detach().clone()
     return lambda: torch.autograd.grad(out, leaf, slope, retain_graph=True)
 

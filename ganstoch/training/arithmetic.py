@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from ganstoch.models.tuning import choose_forms, forms_of, set_forms
-from ganstoch.training.memory import fitting_micro_batch, free_bytes
+from ganstoch.training.memory import fitting_micro_batch, room_bytes
 
 if TYPE_CHECKING:
     from ganstoch.training.game import Game
@@ -30,7 +30,9 @@ def settle(game: Game, *, m: int) -> None:
     """
     device = next(game.parameters()).device
     if game.micro_batch == "auto":
-        game.micro_batch = fitting_micro_batch(game, m=m, free=free_bytes(device))
+        # Other parts round otherwise, so what happens to be free must not decide where bits matter.
+        room = room_bytes(device, steady=torch.are_deterministic_algorithms_enabled())
+        game.micro_batch = fitting_micro_batch(game, m=m, room=room)
     generator, discriminator, forms = game.generator, game.discriminator, game.forms
     size = min(m, game.micro_batch or m)
     of_g, of_d = forms, forms

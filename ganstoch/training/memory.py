@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import copy
 import os
+import re
 import weakref
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -19,10 +21,10 @@ from ganstoch.types import Batch
 if TYPE_CHECKING:
     from ganstoch.training.game import Game
 
-__all__ = ["fitting_micro_batch", "free_bytes", "peak_bytes"]
+__all__ = ["fitting_micro_batch", "peak_bytes", "room_bytes"]
 
 _SHARE = 0.5
-"""Of the free memory, what tensors may take; kernels need room of their own."""
+"""Of the memory there is room in, what tensors may take; kernels need room of their own."""
 
 
 class _LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -73,12 +75,11 @@ def peak_bytes(game: Game, *, m: int, micro_batch: int | None) -> int:
     trainer = getattr(game, "_trainer", None)
     meta = copy.deepcopy(game, {id(trainer): None}).to("meta")  # without what it is attached to
     optimizers = meta.configure_optimizers()
-    shape = meta.shape
     with _LiveBytes() as bytes_:
         for tensor in [*meta.parameters(), *meta.buffers()]:
             bytes_.count(tensor)
         for iteration in range(2):  # the first makes the optimisers' moments, the second is whole
-            pixels = torch.empty((m, *shape), dtype=torch.uint8, device="meta")
+            pixels = torch.empty((m, *meta.shape), dtype=torch.uint8, device="meta")
             z = torch.empty((m, meta.generator.latent_dim), device="meta")
             batch = Batch(pixels=pixels, ids=torch.empty(m, device="meta"), size=m)
             dtype = next(meta.generator.parameters()).dtype
@@ -87,21 +88,36 @@ def peak_bytes(game: Game, *, m: int, micro_batch: int | None) -> int:
     return int(bytes_.peak)
 
 
-def free_bytes(device: torch.device) -> int:
-    """Memory that is free for tensors on a device."""
+def room_bytes(device: torch.device, *, steady: bool) -> int:
+    """Memory for tensors on a device.
+
+    Args:
+        device: CPU or CUDA.
+        steady: all there is, which is the same at every start, rather than what is free now.
+    """
     if device.type == "cuda":
+        if steady:
+            return int(torch.cuda.get_device_properties(device).total_memory)
         idle = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return int(torch.cuda.mem_get_info(device)[0]) + idle
-    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    whole = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    limit = Path("/sys/fs/cgroup/memory.max")  # a container's
+    if limit.exists() and (text := limit.read_text().strip()).isdigit():
+        whole = min(whole, int(text))
+    available = Path("/proc/meminfo")
+    if steady or not available.exists():
+        return whole
+    (kibibytes,) = re.findall(r"MemAvailable: +(\d+)", available.read_text())
+    return min(whole, 1024 * int(kibibytes))
 
 
-def fitting_micro_batch(game: Game, *, m: int, free: int) -> int | None:
+def fitting_micro_batch(game: Game, *, m: int, room: int) -> int | None:
     """Images at once, so that an iteration of m fits: all of them, or the fewest equal parts.
 
     Args:
         game: whose networks and precision are taken; not changed.
         m: this rank's share of the logical batch.
-        free: bytes there are.
+        room: bytes there are.
 
     Returns:
         None where m itself fits.
@@ -109,8 +125,7 @@ def fitting_micro_batch(game: Game, *, m: int, free: int) -> int | None:
     few, many = 8, 16
     small, large = (peak_bytes(game, m=b, micro_batch=None) for b in (few, many))
     an_image = max(1, (large - small) // (many - few))
-    room = int(free * _SHARE) - (small - few * an_image)
-    most = max(1, room // an_image)
+    most = max(1, (int(room * _SHARE) - (small - few * an_image)) // an_image)
     if m <= most:
         return None
     return -(-m // -(-m // most))

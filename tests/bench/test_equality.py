@@ -5,32 +5,30 @@ from __future__ import annotations
 import pytest
 import torch
 
-from ganstoch.bench.players import differences, make_game, make_reference
+from ganstoch.bench.players import differences, make_game, make_reference, set_everywhere
 from ganstoch.bench.report import EQUALITIES, TOLERANCE
 
 
 @pytest.mark.parametrize("name", EQUALITIES)
 def test_equals_the_plain_loop(name: str) -> None:
     forms, micro_batch = EQUALITIES[name]
-    found = differences(
-        latent_dim=16, width=32, m=8, iterations=20, micro_batch=micro_batch, forms=forms
-    )
+    game = make_game(latent_dim=16, width=32, micro_batch=micro_batch).double()
+    set_everywhere(game, forms)
+    found = differences(game, m=8, iterations=20)
     assert set(found) == {"weights", "losses", "images"}
     assert max(found.values()) <= TOLERANCE == 1e-9
 
 
 def test_the_comparison_sees_another_algorithm(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ganstoch.models.base.Discriminator.power_iterate", lambda self: None)
-    found = differences(
-        latent_dim=16, width=32, m=8, iterations=3, micro_batch=None, forms="direct/direct/direct"
-    )
+    found = differences(make_game(latent_dim=16, width=32).double(), m=8, iterations=3)
     assert min(found["weights"], found["losses"]) > 1e-7
 
 
 def test_the_plain_loop_starts_where_the_game_does() -> None:
     game = make_game(latent_dim=16, width=32)
     before = torch.get_rng_state()
-    plain = make_reference(game, latent_dim=16, width=32)
+    plain = make_reference(game)
     assert torch.equal(torch.get_rng_state(), before)
     z = torch.linspace(-1, 1, 3 * 16).view(3, 16)
     with torch.no_grad():

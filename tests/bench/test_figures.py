@@ -49,7 +49,7 @@ def test_at_most_half_of_the_plain_loops_arithmetic() -> None:
     game = make_game(latent_dim=512, width=1024)
     for network in (game.generator, game.discriminator):
         choose_forms(network, pytest.fail, device=torch.device("cpu"))
-    plain = make_reference(game, latent_dim=512, width=1024)
+    plain = make_reference(game)
     ours, theirs = _flops(game, plain, 50)
     assert theirs / 50 == pytest.approx(11.39e9, rel=1e-3)
     assert ours / theirs <= 0.50

@@ -148,6 +148,11 @@ def test_what_is_left_to_a_stopwatch_is_left_to_chance(
             assert found["order of sums"].what == f"forms by {words}, micro-batch 8"
             assert found["reduced precision"].state == reduced
             assert found["reduced precision"].what == precision
+    game.forms, game.micro_batch = "rule", "auto"
+    for kernels, state in ((False, "on"), (True, "pinned")):
+        monkeypatch.setattr(torch, "are_deterministic_algorithms_enabled", lambda k=kernels: k)
+        found = {s.name: s for s in sources_of_chance(trainer, game, data)}
+        assert found["order of sums"].state == state
 
 
 def test_is_printed_and_logged_at_start_up(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
@@ -14,7 +15,7 @@ from ganstoch.metrics.neighbours import nearest_neighbours
 from ganstoch.models.convolution import Forms, Geometry, convolve
 from ganstoch.training.arithmetic import settle
 from ganstoch.training.game import Game
-from ganstoch.training.memory import fitting_micro_batch, free_bytes, peak_bytes
+from ganstoch.training.memory import fitting_micro_batch, peak_bytes, room_bytes
 from ganstoch.types import Norm
 
 pytestmark = [
@@ -31,7 +32,7 @@ def play(game: Game, *, m: int = 16, iterations: int = 3, mixed: bool = False) -
     left: dict[str, Tensor] = {}
     for iteration in range(iterations):
         batch, z = draw(m, game.generator.latent_dim, iteration=iteration)
-        batch = type(batch)(pixels=batch.pixels.to(CUDA), ids=batch.ids, size=m)
+        batch = replace(batch, pixels=batch.pixels.to(CUDA))
         with torch.autocast("cuda", torch.bfloat16, enabled=mixed):
             game.play(parts_of(batch, z.to(CUDA), game=game), *optimizers, iteration=iteration)
         left |= {f"{name}/{iteration}": loss.clone() for name, loss in game.losses.items()}
@@ -80,7 +81,7 @@ def test_forms_agree(forms: str) -> None:
         .requires_grad_()
     )
     geometry = Geometry(1, 2)
-    one, other = (convolve(x, w, geometry, f) for f in (Forms.read(forms), Forms()))
+    one, other = (convolve(x, w, None, geometry, f) for f in (Forms.read(forms), Forms()))
     assert torch.allclose(one, other, rtol=1e-10)
     slopes = [torch.autograd.grad(out.square().sum(), (x, w)) for out in (one, other)]
     for a, b in zip(*slopes, strict=True):
@@ -138,7 +139,7 @@ def test_memory_is_what_was_counted(make_game: Callable[..., Game]) -> None:
     assert 0.5 * counted < held < 2 * counted  # kernels' own workspace comes on top
     few = peak_bytes(game, m=512, micro_batch=64)
     assert few < 1.1 * counted
-    fitting = fitting_micro_batch(game, m=12_800, free=free_bytes(CUDA))
+    fitting = fitting_micro_batch(game, m=12_800, room=room_bytes(CUDA, steady=False))
     assert fitting is None or fitting > 64
 
 
@@ -147,7 +148,7 @@ def test_an_iteration_never_waits_for_the_device() -> None:
     settle(game, m=16)
     optimizers = game.configure_optimizers()
     batch, z = draw(16, 64, iteration=0)
-    batch = type(batch)(pixels=batch.pixels.to(CUDA), ids=batch.ids, size=16)
+    batch = replace(batch, pixels=batch.pixels.to(CUDA))
     z = z.to(CUDA)
     game.play(parts_of(batch, z, game=game), *optimizers, iteration=0)
     torch.cuda.set_sync_debug_mode("error")

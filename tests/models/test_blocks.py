@@ -168,3 +168,19 @@ def test_restart_draws_from_its_generator_alone(layer: SpectralConv2d) -> None:
     for _ in range(15):
         start = F.normalize(matrix @ matrix.T @ start, dim=0)
     assert (layer.u - start).abs().max() < 1e-6
+
+
+@pytest.mark.parametrize("count", [1, 500])
+def test_the_norm_divides_weight_or_sums_alike(layer: SpectralConv2d, count: int) -> None:
+    """One image has fewer sums than the layer has weights, 500 have more."""
+    assert layer.bias is not None
+    x = numbers(count, 3, 5, 5, draw=8).requires_grad_()
+    out = layer(x)
+    expected = F.conv2d(x, layer.weight / layer.norm(), layer.bias, stride=2, padding=2)
+    assert (out - expected).abs().max() < 1e-12
+    direction = numbers(*out.shape, draw=9)
+    wanted = [x, layer.weight, layer.bias]
+    one = torch.autograd.grad((out * direction).sum(), wanted)
+    other = torch.autograd.grad((expected * direction).sum(), wanted)
+    for here, there in zip(one, other, strict=True):
+        assert (here - there).abs().max() < 1e-12 * max(1.0, there.abs().max().item())

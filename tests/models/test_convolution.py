@@ -44,16 +44,16 @@ ALL = [
 def test_forms_agree(height: int, width: int, size: int, geometry: Geometry, forms: Forms) -> None:
     x = numbers(3, 4, height, width)
     shape = (4, 6, size, size) if geometry.transposed else (6, 4, size, size)
-    weight = numbers(*shape, draw=1)
+    weight, bias = numbers(*shape, draw=1), numbers(6, draw=3)
     function = F.conv_transpose2d if geometry.transposed else F.conv2d
-    expected = function(x, weight, stride=geometry.stride, padding=geometry.padding)
+    expected = function(x, weight, bias, stride=geometry.stride, padding=geometry.padding)
     slope = numbers(*expected.shape, draw=2).detach()
-    out = convolve(x, weight, geometry, forms)
+    out = convolve(x, weight, bias, geometry, forms)
     assert out.shape == expected.shape
     assert out.is_contiguous()
     assert (out - expected).abs().max() < 1e-12
-    one = torch.autograd.grad(out, (x, weight), slope)
-    other = torch.autograd.grad(expected, (x, weight), slope)
+    one = torch.autograd.grad(out, (x, weight, bias), slope)
+    other = torch.autograd.grad(expected, (x, weight, bias), slope)
     for here, there in zip(one, other, strict=True):
         assert here.shape == there.shape
         assert (here - there).abs().max() < 1e-12
@@ -65,13 +65,13 @@ def test_second_derivatives(forms: Forms) -> None:
     x, weight = numbers(2, 2, 4, 4), numbers(3, 2, 5, 5, draw=1)
     geometry = Geometry(1, 2)
     assert torch.autograd.gradgradcheck(
-        lambda x, w: convolve(x, w, geometry, forms).square(), (x, weight)
+        lambda x, w: convolve(x, w, None, geometry, forms).square(), (x, weight)
     )
 
 
 def test_only_what_is_wanted_is_computed() -> None:
     x, weight = numbers(2, 2, 4, 4), numbers(3, 2, 5, 5, draw=1).detach()
-    out = convolve(x, weight, Geometry(1, 2), Forms("taps", "taps", "taps"))
+    out = convolve(x, weight, None, Geometry(1, 2), Forms("taps", "taps", "taps"))
     out.sum().backward()
     assert x.grad is not None
     assert weight.grad is None
@@ -84,9 +84,9 @@ def test_mixed_precision(forms: Forms) -> None:
     )
     geometry = Geometry(1, 2)
     with torch.autocast("cpu", torch.bfloat16):
-        out = convolve(x, weight, geometry, forms)
+        out = convolve(x, weight, None, geometry, forms)
     assert out.dtype == torch.bfloat16
-    exact = convolve(x, weight, geometry, Forms())
+    exact = convolve(x, weight, None, geometry, Forms())
     assert (out - exact).norm() < 0.01 * exact.norm()
     slope = torch.ones_like(out)
     one = torch.autograd.grad(out, (x, weight), slope)

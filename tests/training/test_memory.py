@@ -11,7 +11,7 @@ from ganstoch.models.tuning import set_forms
 from ganstoch.training import arithmetic
 from ganstoch.training.arithmetic import settle
 from ganstoch.training.game import Game
-from ganstoch.training.memory import _LiveBytes, fitting_micro_batch, free_bytes, peak_bytes
+from ganstoch.training.memory import _LiveBytes, fitting_micro_batch, peak_bytes, room_bytes
 
 
 def test_live_bytes_are_those_of_living_tensors() -> None:
@@ -54,16 +54,38 @@ def test_micro_batches_bound_the_memory(make_game: Callable[..., Game], micro_ba
 def test_the_micro_batch_is_as_large_as_fits(make_game: Callable[..., Game]) -> None:
     game = make_game(width=32)
     need = peak_bytes(game, m=64, micro_batch=None)
-    assert fitting_micro_batch(game, m=64, free=3 * need) is None
-    half = fitting_micro_batch(game, m=64, free=int(1.2 * need))
+    assert fitting_micro_batch(game, m=64, room=3 * need) is None
+    half = fitting_micro_batch(game, m=64, room=int(1.2 * need))
     assert half is not None
     assert 16 <= half <= 40
     assert peak_bytes(game, m=half, micro_batch=None) <= 0.6 * need
-    assert fitting_micro_batch(game, m=64, free=0) == 1
+    assert fitting_micro_batch(game, m=64, room=0) == 1
 
 
 def test_there_is_memory() -> None:
-    assert 2**20 < free_bytes(torch.device("cpu")) < 2**50
+    cpu = torch.device("cpu")
+    whole = room_bytes(cpu, steady=True)
+    assert whole == room_bytes(cpu, steady=True)
+    assert 2**20 < room_bytes(cpu, steady=False) <= whole < 2**50
+
+
+@pytest.mark.parametrize("steady", [False, True])
+def test_what_is_free_decides_only_where_bits_may_differ(
+    make_game: Callable[..., Game], monkeypatch: pytest.MonkeyPatch, steady: bool
+) -> None:
+    asked: list[bool] = []
+
+    def room(device: torch.device, *, steady: bool) -> int:
+        asked.append(steady)
+        return 2**40
+
+    monkeypatch.setattr(arithmetic, "room_bytes", room)
+    monkeypatch.setattr(torch, "are_deterministic_algorithms_enabled", lambda: steady)
+    game = make_game()
+    game.micro_batch = "auto"
+    settle(game, m=16)
+    assert asked == [steady]
+    assert game.micro_batch is None
 
 
 def test_settling_writes_down_what_was_chosen(
@@ -72,7 +94,7 @@ def test_settling_writes_down_what_was_chosen(
     game = make_game(width=32)
     game.micro_batch = "auto"
     need = peak_bytes(game, m=64, micro_batch=None)
-    monkeypatch.setattr(arithmetic, "free_bytes", lambda device: int(1.2 * need))
+    monkeypatch.setattr(arithmetic, "room_bytes", lambda device, *, steady: int(1.2 * need))
     settle(game, m=64)
     assert isinstance(game.micro_batch, int)
     assert isinstance(game.forms, dict)
