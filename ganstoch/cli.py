@@ -8,16 +8,21 @@ import logging
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from ganstoch import __version__
 from ganstoch.errors import UserError
+
+if TYPE_CHECKING:
+    from ganstoch.experiments.campaign import Request
 
 __all__ = ["main"]
 
 EPILOG = """examples:
   ganstoch table1 --preset mini                 the paper's Table 1 on handwritten digits
-  ganstoch fit --config mini --config m800      one row of it
+  ganstoch remedies --preset mini               every remedy at every amount of chance
+  ganstoch remedies --world ring --seeds 0,1,2  where the modes can be counted
+  ganstoch fit --config mini --config m800      one row of Table 1
   ganstoch fit --config cifar10 --config m50    one row at the paper's scale
   ganstoch prepare cifar10 --root data          fetch and check a data set
   ganstoch bench --quick                        how fast it is here, and that nothing changes
@@ -72,6 +77,7 @@ def _dispatch(words: list[str]) -> int:
     # LightningCLI reads the words behind `fit` itself.
     commands.add_parser("fit", add_help=False, help="train one row: data, game, metrics, record")
     _table1_arguments(commands.add_parser("table1", help="train every row of Table 1, print it"))
+    _remedies_arguments(commands.add_parser("remedies", help="every remedy, at every chance"))
     _prepare_arguments(commands.add_parser("prepare", help="fetch, convert and check a data set"))
     _bench_arguments(commands.add_parser("bench", help="speed against a plain loop; costs"))
     _doctor_arguments(commands.add_parser("doctor", help="what is here, and what is missing"))
@@ -91,6 +97,21 @@ def _table1_arguments(parser: argparse.ArgumentParser) -> None:
         "interrupted, and writes the table and its figures to OUT."
     )
     parser.add_argument(
+        "--sweep", default="table1", help="table1, table1_matched, noise, bank, or a sweep file"
+    )
+    _sweep_arguments(parser)
+
+    def run(chosen: argparse.Namespace) -> int:
+        from ganstoch.experiments.table1 import table1
+
+        return table1(_request(chosen, sweep=chosen.sweep))
+
+    parser.set_defaults(run=run)
+
+
+def _sweep_arguments(parser: argparse.ArgumentParser) -> None:
+    """What every command that carries out a sweep takes."""
+    parser.add_argument(
         "--preset",
         default="auto",
         choices=["auto", "mini", "small", "paper"],
@@ -104,10 +125,7 @@ def _table1_arguments(parser: argparse.ArgumentParser) -> None:
         "--seeds", default=None, help="comma-separated, e.g. 0,1,2; the sweep's if unset"
     )
     parser.add_argument("--jobs", type=int, default=0, help="runs at once; 0 chooses")
-    parser.add_argument("--out", type=Path, default=None, help="results/SWEEP-PRESET if unset")
-    parser.add_argument(
-        "--sweep", default="table1", help="table1, table1_matched, noise, bank, or a sweep file"
-    )
+    parser.add_argument("--out", type=Path, default=None, help="results/... if unset")
     parser.add_argument(
         "--set",
         action="append",
@@ -119,22 +137,48 @@ def _table1_arguments(parser: argparse.ArgumentParser) -> None:
         "--report", action="store_true", help="train nothing: rebuild table and figures from OUT"
     )
 
-    def run(chosen: argparse.Namespace) -> int:
-        from ganstoch.experiments.table1 import Request, table1
 
-        return table1(
-            Request(
-                preset=chosen.preset,
-                data=chosen.data.split(",") if chosen.data else None,
-                root=chosen.root,
-                seeds=chosen.seeds,
-                jobs=chosen.jobs,
-                out=chosen.out,
-                sweep=chosen.sweep,
-                settings=tuple(chosen.set),
-                report_only=chosen.report,
-            )
-        )
+def _request(chosen: argparse.Namespace, *, sweep: str) -> Request:
+    from ganstoch.experiments.campaign import Request
+
+    return Request(
+        preset=chosen.preset,
+        data=chosen.data.split(",") if chosen.data else None,
+        root=chosen.root,
+        seeds=chosen.seeds,
+        jobs=chosen.jobs,
+        out=chosen.out,
+        sweep=sweep,
+        settings=tuple(chosen.set),
+        report_only=chosen.report,
+    )
+
+
+def _remedies_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Trains the same game under every remedy: on images, where each remedy meets every amount "
+        "of chance, or on data whose modes are known. Finished runs are skipped, interrupted ones "
+        "go on. `ganstoch fit --help` names the packaged remedies."
+    )
+    parser.add_argument(
+        "--world",
+        default="images",
+        choices=["images", "ring", "ring_unrolled", "grid", "1200d", "bimodal", "stacked"],
+        help="images: Table 1's game; the others: data whose modes are known",
+    )
+    parser.add_argument(
+        "--remedies",
+        default=None,
+        metavar="A,B",
+        help="comma-separated; A+B stacks two; the world's own list if unset",
+    )
+    _sweep_arguments(parser)
+
+    def run(chosen: argparse.Namespace) -> int:
+        from ganstoch.experiments.remedies import remedies
+
+        names = None if chosen.remedies is None else [n.strip() for n in chosen.remedies.split(",")]
+        return remedies(_request(chosen, sweep=""), world=chosen.world, names=names)
 
     parser.set_defaults(run=run)
 

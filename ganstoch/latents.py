@@ -70,7 +70,14 @@ class Latents:
         self._on_device: Tensor | None = None
 
     def draw(
-        self, iteration: int, size: int, *, device: torch.device, rank: int = 0, world: int = 1
+        self,
+        iteration: int,
+        size: int,
+        *,
+        device: torch.device,
+        rank: int = 0,
+        world: int = 1,
+        repeat: int = 0,
     ) -> Tensor:
         """This rank's share of the latents of one iteration, shape (about size / world, dim).
 
@@ -83,22 +90,25 @@ class Latents:
             device: where the latents are wanted.
             rank: which share.
             world: number of shares.
+            repeat: a further draw of the same iteration, for several updates in it.
 
         Raises:
             UserError: if ``size`` exceeds a fixed bank.
         """
+        part = f"repeat{repeat}" if repeat else ""
         if self.fixed is None:
-            rng = randomness.generator(self.seed, "latent", iteration)
+            rng = randomness.generator(self.seed, "latent", iteration, part=part)
             z = randomness.normal((size, self.dim), rng)[rank::world].to(device)
         else:
-            z = self._bank(device)[self.draw_ids(iteration, size)[rank::world].to(device)]
+            ids = self.draw_ids(iteration, size, repeat=repeat)
+            z = self._bank(device)[ids[rank::world].to(device)]
         if self.noise:
-            rng = randomness.generator(self.seed, "noise", iteration)
+            rng = randomness.generator(self.seed, "noise", iteration, part=part)
             noise = randomness.normal((size, self.dim), rng)[rank::world].to(device)
             z = z.add(noise, alpha=math.sqrt(self.noise))
         return z
 
-    def draw_ids(self, iteration: int, size: int) -> Tensor:
+    def draw_ids(self, iteration: int, size: int, *, repeat: int = 0) -> Tensor:
         """Positions in the bank of one iteration's latents, int64, shape (size,), all different."""
         assert self.count is not None
         if size > self.count:
@@ -108,19 +118,21 @@ class Latents:
             )
         if size == self.count:  # every latent once: an order would be one more source of chance
             return torch.arange(size)
-        rng = randomness.generator(self.seed, "latent", iteration)
+        part = f"repeat{repeat}" if repeat else ""
+        rng = randomness.generator(self.seed, "latent", iteration, part=part)
         return randomness.without_replacement(self.count, size, rng)
 
-    def evaluation(self) -> Tensor:
-        """The latents whose images are measured, never noisy; CPU, shape (n, dim).
+    def evaluation(self, count: int | None = None) -> Tensor:
+        """The latents whose images are measured, never noisy; CPU, shape (n or count, dim).
 
         The first n of the bank, so that banks of different size are measured by sets of one size;
         all of a bank that is smaller; without a bank n of their own, the same in every evaluation.
         """
+        count = self._n if count is None else count
         if self.fixed is not None:
-            return self.fixed[: self._n]
+            return self.fixed[:count]
         rng = randomness.generator(self.seed, "evaluation")
-        return randomness.normal((self._n, self.dim), rng)
+        return randomness.normal((count, self.dim), rng)
 
     def _bank(self, device: torch.device) -> Tensor:
         assert self.fixed is not None

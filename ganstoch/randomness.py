@@ -21,17 +21,21 @@ Stream = Literal["init", "subset", "data", "latent", "latent_bank", "noise", "re
 """The independent streams of chance; drawing from one never moves another."""
 
 
-def generator(seed: int, stream: Stream, iteration: int = 0) -> torch.Generator:
+def generator(
+    seed: int, stream: Stream, iteration: int = 0, *, part: str = ""
+) -> torch.Generator:
     """A CPU generator that depends on its arguments only.
 
     Args:
         seed: the run's seed, any integer.
         stream: which source of chance draws.
         iteration: the iteration that draws; 0 for what is drawn once.
+        part: tells apart several draws of one stream in one iteration, such as two remedies'.
 
     The arguments are hashed rather than added up, so that no two of them can collide by arithmetic.
     """
-    digest = hashlib.blake2b(f"{seed}/{stream}/{iteration}".encode(), digest_size=8).digest()
+    name = f"{seed}/{stream}/{iteration}" + (f"/{part}" if part else "")
+    digest = hashlib.blake2b(name.encode(), digest_size=8).digest()
     # torch takes seeds up to 2**64 - 1, but keeps all 64 bits only below 2**63.
     return torch.Generator().manual_seed(int.from_bytes(digest, "big") >> 1)
 

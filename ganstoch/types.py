@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 import torch
 from torch import Tensor
 
-__all__ = ["Batch", "Critique", "ImageShape", "Neighbours", "Norm", "Split"]
-__all__ += ["to_bytes", "to_signed"]
+__all__ = ["Batch", "Critique", "Neighbours", "Norm", "Part", "Shape", "Split"]
+__all__ += ["GaussianModes", "StackedClasses", "World", "to_bytes", "to_signed"]
 
-ImageShape = tuple[int, int, int]
-"""(channels, height, width)."""
+Shape = tuple[int, ...]
+"""Of one example: (channels, height, width) of an image, (coordinates,) of a point."""
 
 Norm = Literal["l1", "l2"]
 Split = Literal["train", "held_out"]
@@ -24,14 +26,49 @@ class Batch:
 
     Attributes:
         pixels: uint8 images, shape (m, C, H, W), range [0, 255]. Bytes, because a logical batch may
-            be as large as the data set while only a micro-batch of it is ever held as floats.
-        ids: positions of the images in the subset, int64, shape (m,).
+            be as large as the data set while only a micro-batch of it is ever held as floats. Of a
+            source of points: float32, shape (m, D), unbounded.
+        ids: positions of the examples in the subset, int64, shape (m,).
         size: m of the whole iteration; larger than ``len(ids)`` when several ranks share it.
+        labels: their classes, int64, shape (m,); None where the source has none.
     """
 
     pixels: Tensor
     ids: Tensor
     size: int
+    labels: Tensor | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A micro-batch: real examples and latents of one update, or of a part of it.
+
+    Attributes:
+        pixels: uint8 images, shape (M, C, H, W), made floats only when the part's turn comes; or
+            float points, shape (M, D).
+        latents: shape (M, latent_dim), in the precision of the networks.
+        weight: what the part's mean losses count in the whole batch's.
+        ids: positions of the real examples in the subset, int64, shape (M,).
+        labels: their classes, int64, shape (M,); None where there are none.
+        positions: places of the part's examples in the logical batch, int64, shape (M,), CPU, so
+            that what is drawn for a whole batch is shared out the same way however it is cut.
+        size: examples in the logical batch.
+    """
+
+    pixels: Tensor
+    latents: Tensor
+    weight: float
+    ids: Tensor
+    labels: Tensor | None
+    positions: Tensor
+    size: int
+
+    @property
+    def real(self) -> Tensor:
+        """The real examples, images in [-1, 1], in the precision of the latents."""
+        if self.pixels.dtype == torch.uint8:
+            return to_signed(self.pixels, dtype=self.latents.dtype)
+        return self.pixels.to(self.latents.dtype)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +78,22 @@ class Critique:
     Attributes:
         logits: unbounded score, large for "real", shape (N,).
         features: activations before the last layer, flattened, shape (N, F).
+        others: what further heads on the features say, each of shape (N, ...), by the head's name.
     """
 
     logits: Tensor
     features: Tensor
+    others: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def halves(self) -> tuple[Critique, Critique]:
+        """The first and the second half of the batch."""
+        logits, features = self.logits.chunk(2), self.features.chunk(2)
+        others = {name: said.chunk(2) for name, said in self.others.items()}
+        first, second = (
+            Critique(logits[i], features[i], {name: said[i] for name, said in others.items()})
+            for i in (0, 1)
+        )
+        return first, second
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +107,64 @@ class Neighbours:
 
     distances: Tensor
     ids: Tensor
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GaussianModes:
+    """A world of points: a mixture of isotropic Gaussians, each as likely as the others.
+
+    Attributes:
+        centres: float32, shape (K, D).
+        sigma: standard deviation along each coordinate that a mode spreads in.
+        samples: how many generated points a score is measured on.
+        rank: how many coordinates, the first ones, a mode spreads in; None for all D.
+        radius: a point is good if it lies nearer than this to a centre, in units of sigma.
+    """
+
+    centres: Tensor
+    sigma: float
+    samples: int
+    rank: int | None = None
+    radius: float = 3.0
+
+    @property
+    def spread(self) -> int:
+        """Number of coordinates that a mode spreads in."""
+        return self.centres.shape[1] if self.rank is None else self.rank
+
+    def points(self, modes: Tensor, noise: Tensor) -> Tensor:
+        """Points of the world, float32, shape (N, D).
+
+        Args:
+            modes: which mode each belongs to, int64, shape (N,).
+            noise: standard normal, float32, shape (N, spread).
+        """
+        around = torch.nn.functional.pad(noise, (0, self.centres.shape[1] - self.spread))
+        return self.centres[modes] + self.sigma * around
+
+
+@dataclass(frozen=True, slots=True)
+class StackedClasses:
+    """A world of images in three channels, each of one of ten classes: 1,000 modes.
+
+    Attributes:
+        samples: how many generated images a score is measured on.
+        judge: file of the classifier that names a channel's class.
+        made_by: the command that makes the file.
+    """
+
+    samples: int
+    judge: Path
+    made_by: str
+
+    @property
+    def modes(self) -> int:
+        """Number of modes."""
+        return 1000
+
+
+World = GaussianModes | StackedClasses
+"""Data whose modes are known, so that what a generator reaches can be counted."""
 
 
 def to_signed(pixels: Tensor, *, dtype: torch.dtype = torch.float32) -> Tensor:

@@ -32,6 +32,7 @@ UNRELATED = (
     "GPU available but not used",
     "Be aware that when using `ckpt_path`, callbacks used",
     "Checkpoint directory .* exists and is not empty",
+    "Found .* in eval mode at the start of training",
 )
 """Warnings of Lightning and torch about themselves, or about what a test does on purpose."""
 

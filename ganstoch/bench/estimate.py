@@ -138,7 +138,7 @@ def _measure(game: Game, *, n: int, device: torch.device) -> _Speed:
         parts = parts_of(batch, z.to(device), game=game)
 
         def act() -> None:
-            game.play(parts, *optimizers, iteration=9)
+            game.play([parts], *optimizers, iteration=9)
 
         act()
         return median(seconds(act) for _ in range(ROUNDS))
@@ -165,7 +165,7 @@ def _roofline(game: Game, rows: Sequence[_Row]) -> None:
     optimizers = meta.configure_optimizers()
     batch, z = draw(MANY, meta.generator.latent_dim, iteration=0)
     parts = parts_of(replace(batch, pixels=batch.pixels.to("meta")), z.to("meta"), game=meta)
-    image = count_flops(lambda: meta.play(parts, *optimizers, iteration=9)) / MANY
+    image = count_flops(lambda: meta.play([parts], *optimizers, iteration=9)) / MANY
     images = sum(row.iterations * row.m for row in rows)
     print(
         f"roofline, not a measurement: {image / 1e9:.2f} GFLOP an image and iteration, "

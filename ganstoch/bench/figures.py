@@ -110,7 +110,7 @@ class _Contest:
     def ours(self, *, mixed: bool = False) -> None:
         with self.precision(mixed):
             parts = parts_of(self.batch, self.z, game=self.game)
-            self.game.play(parts, *self.optimizers, iteration=9)
+            self.game.play([parts], *self.optimizers, iteration=9)
 
     def theirs(self, *, mixed: bool = False) -> None:
         with self.precision(mixed):

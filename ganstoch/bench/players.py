@@ -14,9 +14,9 @@ from ganstoch.bench.reference import Reference
 from ganstoch.models import PaperDiscriminator, PaperGenerator
 from ganstoch.models.blocks import LatentConv, SpectralConv2d, UpsampleConv
 from ganstoch.models.convolution import Forms
-from ganstoch.training.exact_batch import Part, split
+from ganstoch.training.exact_batch import split
 from ganstoch.training.game import Game
-from ganstoch.types import Batch, to_signed
+from ganstoch.types import Batch, Part, to_signed
 
 __all__ = ["differences", "draw", "make_game", "make_reference", "parts_of", "set_everywhere"]
 
@@ -90,7 +90,7 @@ def differences(game: Game, *, m: int, iterations: int) -> dict[str, float]:
     losses = 0.0
     for iteration in range(iterations):
         batch, z = draw(m, latent_dim, iteration=iteration)
-        game.play(parts_of(batch, z, game=game), *optimizers, iteration=iteration)
+        game.play([parts_of(batch, z, game=game)], *optimizers, iteration=iteration)
         real, z = to_signed(batch.pixels, dtype=dtype), z.to(dtype)
         theirs = plain.play(real, z, iteration=iteration)
         for ours, other in zip(game.losses.values(), theirs, strict=True):

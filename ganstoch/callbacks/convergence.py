@@ -35,8 +35,8 @@ def has_converged(
         threshold: relative fall that still counts as progress.
         after: iterations before which nothing is called converged.
     """
-    if not history:
-        return False
+    if not history or not set(WATCHED) <= set(history[-1].metrics):
+        return False  # where modes are counted, runs end by their number of iterations
     now = history[-1].iteration
     earlier = [m for m in history if m.iteration <= now - window]
     if now < after or not earlier:

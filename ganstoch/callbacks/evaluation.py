@@ -1,4 +1,4 @@
-"""Measures overfitting and mode drop of the averaged generator every so many iterations.
+"""Measures overfitting, mode drop and known modes of the averaged generator as it trains.
 
 It draws from its own stream of chance and touches no weight: training goes the same way with
 evaluation at any interval, or with none.
@@ -7,6 +7,7 @@ evaluation at any interval, or with none.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -19,6 +20,7 @@ from ganstoch.data.datamodule import ImageData
 from ganstoch.errors import UserError
 from ganstoch.metrics import TwoWays, make_extractor, overfitting_mode_drop
 from ganstoch.metrics.features import Extractor, FeatureSpace
+from ganstoch.metrics.modes import ModeScores, floor_and_ceiling, make_judge, named
 from ganstoch.records import Measurement
 from ganstoch.training.game import Game
 
@@ -33,7 +35,7 @@ class Outcome:
 
     Attributes:
         iteration: D+G iterations done when it was taken.
-        generated: images of all evaluation latents, float32 in [-1, 1], shape (n, C, H, W), CPU.
+        generated: images or points of all evaluation latents, float32, shape (S, *shape), CPU.
         pairs: for each feature's name the queries and their neighbours, both ways.
     """
 
@@ -43,11 +45,14 @@ class Outcome:
 
 
 class Evaluation(Callback):
-    """1-NN distances both ways, pixel by pixel and in a feature space [1, Sec. 4].
+    """1-NN distances both ways, pixel by pixel and in a feature space [1, Sec. 4]; known modes.
+
+    Data whose modes are known are also measured by how many of them the generator reaches.
 
     Args:
         every: iterations between measurements by pixel; the last iteration is always measured.
-        queries: images whose nearest neighbour is looked up, 200 in the paper, or "all".
+        queries: images whose nearest neighbour is looked up, 200 in the paper, or "all"; null for
+            no neighbours, where modes are known.
         semantic: feature space beside the pixels, or None.
         semantic_every: iterations between measurements in that space, a multiple of ``every``;
             None measures it at the end only.
@@ -62,7 +67,7 @@ class Evaluation(Callback):
         self,
         *,
         every: int = 1000,
-        queries: int | Literal["all"] = 200,
+        queries: int | Literal["all"] | None = 200,
         semantic: Literal["inception", "efficientnet_lite0"] | None = "inception",
         semantic_every: int | None = None,
         weights: Path | None = None,
@@ -74,10 +79,11 @@ class Evaluation(Callback):
                 f"evaluation.semantic_every must be a multiple of evaluation.every ({every}), "
                 f"got {semantic_every}"
             )
-        if queries != "all" and queries < 1:
+        if isinstance(queries, int) and queries < 1:
             raise UserError(f"evaluation.queries must be 1 or more, or 'all', got {queries}")
         self.every = every
-        self.queries = None if queries == "all" else queries
+        self.neighbours = queries is not None
+        self.queries = queries if isinstance(queries, int) else None
         self.semantic: FeatureSpace | None = semantic
         self.semantic_every = semantic_every
         self.weights = weights
@@ -86,12 +92,20 @@ class Evaluation(Callback):
         self.latest: Outcome | None = None
         self._extractors: dict[str, Extractor] = {}
         self._real: dict[str, Tensor] = {}
+        self._judge: Callable[[Tensor], ModeScores] | None = None
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Finds the feature networks and measures held-out real images in the generator's place."""
         data = _data(trainer)
-        self._extractors = {"pixel": make_extractor("pixel")}
-        if self.semantic is not None:
+        self._extractors = {"pixel": make_extractor("pixel")} if self.neighbours else {}
+        if data.world is not None:
+            self._judge = make_judge(data.world, device=pl_module.device)
+        elif not self.neighbours:
+            raise UserError(
+                f"evaluation.queries is null, but the modes of {data.source.name} are not known; "
+                "give a number"
+            )
+        if self.neighbours and self.semantic is not None:
             try:
                 extractor = make_extractor(
                     self.semantic, weights=self.weights, device=pl_module.device
@@ -100,9 +114,12 @@ class Evaluation(Callback):
             except UserError as error:
                 _log.warning("%s; measuring pixels only", error)
         self._real = {}
-        if data.held_out is not None and not self.baseline:
-            ways = self._measure(data, data.held_out, list(self._extractors))
-            self.baseline = _named(ways)
+        if self.baseline:
+            return
+        if data.held_out is not None and self.neighbours:
+            self.baseline = _named(self._measure(data, data.held_out, list(self._extractors)))
+        if data.world is not None:
+            self.baseline |= named(floor_and_ceiling(data.world, seed=0))
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -145,18 +162,22 @@ class Evaluation(Callback):
         assert isinstance(game, Game)
         assert game.latents is not None
         data, iteration = _data(trainer), trainer.global_step
-        names = list(self._extractors) if semantic else ["pixel"]
-        generated = game.sample(game.latents.evaluation())
+        names = [name for name in self._extractors if semantic or name == "pixel"]
+        count = None if self.neighbours or data.world is None else data.world.samples
+        generated = game.sample(game.latents.evaluation(count))
         if not generated.isfinite().all():
             raise UserError(
                 f"the generator's images are not finite at iteration {iteration}: training has "
                 "diverged; lower model.optimizer.lr"
             )
         pairs = self._measure(data, generated, names)
+        metrics = _named(pairs)
+        if self._judge is not None and data.world is not None:
+            metrics |= named(self._judge(generated[: data.world.samples]))
         measurement = Measurement(
             iteration=iteration,
-            images_seen=iteration * data.batch_size,
-            metrics=_named(pairs),
+            images_seen=iteration * game.images_per_iteration,
+            metrics=metrics,
         )
         if self.history and self.history[-1].iteration == iteration:
             self.history.pop()  # measured by pixel a moment ago

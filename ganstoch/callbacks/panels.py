@@ -73,7 +73,7 @@ class Panels(Callback):
 
     def _show(self, trainer: Trainer) -> None:
         outcome = self._outcome(trainer)
-        if outcome is None or outcome is self._shown:
+        if outcome is None or not outcome.pairs or outcome is self._shown:
             return
         self._shown = outcome
         for logger in trainer.loggers:
@@ -86,7 +86,7 @@ class Panels(Callback):
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Leaves the last panels in the run's folder."""
         outcome = self._outcome(trainer)
-        if outcome is not None and trainer.is_global_zero:
+        if outcome is not None and outcome.pairs and trainer.is_global_zero:
             rows = panels(outcome, self._data(trainer))
             buffer = io.BytesIO()
             arrays: dict[str, Any] = {name: row.numpy() for name, row in rows.items()}

@@ -71,7 +71,11 @@ class Recorder(Callback):
         evaluation = _find(trainer, Evaluation)
         assert evaluation.latest is not None
         buffer = io.BytesIO()
-        np.savez_compressed(buffer, generated=to_bytes(evaluation.latest.generated).numpy())
+        generated = evaluation.latest.generated
+        images = generated.ndim == 4
+        np.savez_compressed(
+            buffer, generated=(to_bytes(generated) if images else generated).numpy()
+        )
         write_atomically(self.folder / "samples.npz", buffer.getvalue())
         last = evaluation.history[-1]
         record = Record(
@@ -84,7 +88,7 @@ class Recorder(Callback):
             bank=pl_module.latents.count,
             noise=pl_module.latents.noise,
             iterations=trainer.global_step,
-            images_seen=trainer.global_step * data.batch_size,
+            images_seen=trainer.global_step * pl_module.images_per_iteration,
             converged=_find(trainer, StopRule).converged,
             seconds=self._seconds(),
             subset_sha256=data.subset.sha256,

@@ -9,9 +9,11 @@ from ganstoch.data.digits import Digits
 from ganstoch.data.fashion_mnist import FashionMNIST
 from ganstoch.data.ffhq import FFHQ
 from ganstoch.data.folder import Folder
+from ganstoch.data.gaussians import Bimodal, Grid, HighDimensional, Ring
 from ganstoch.data.manifest import Manifest, verify
 from ganstoch.data.sampling import Sampling, draw_ids
 from ganstoch.data.source import ArrayImages, ImageSet, Source
+from ganstoch.data.stacked import StackedFashion, StackedMNIST
 from ganstoch.data.subset import Subset, choose, leftover
 from ganstoch.data.svhn import SVHN
 from ganstoch.errors import UserError
@@ -24,14 +26,20 @@ __all__ = [
     "FFHQ",
     "SVHN",
     "ArrayImages",
+    "Bimodal",
     "Digits",
     "FashionMNIST",
     "Folder",
+    "Grid",
+    "HighDimensional",
     "ImageData",
     "ImageSet",
     "Manifest",
+    "Ring",
     "Sampling",
     "Source",
+    "StackedFashion",
+    "StackedMNIST",
     "Subset",
     "choose",
     "draw_ids",

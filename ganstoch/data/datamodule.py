@@ -26,7 +26,7 @@ from ganstoch.data.sampling import (
 from ganstoch.data.source import Source
 from ganstoch.data.subset import Subset, choose, leftover
 from ganstoch.errors import UserError
-from ganstoch.types import Batch
+from ganstoch.types import Batch, Shape, World
 
 __all__ = ["Clock", "ImageData"]
 
@@ -59,11 +59,19 @@ class ImageData(LightningDataModule):
 
     Attributes:
         subset: the n images.
-        held_out: images that training never sees, uint8, shape (at most n, 3, 32, 32): from the
-            source's held-out split, otherwise those that the subset left over; None if none are.
+        held_out: images that training never sees, shape (at most n, ...), as the subset has them:
+            from the source's held-out split, otherwise those that the subset left over; None if
+            none are.
         batch_size: m in images, over all ranks.
         sampling: the rule that batches are drawn by.
         manifest: what identifies the subset.
+        world: what is known of the modes; None where nothing is.
+
+    Set by whoever plays, before training:
+
+    Attributes:
+        images_factor: how many times m images a batch holds, for a discriminator that looks at
+            several images at once.
     """
 
     subset: Subset
@@ -71,6 +79,8 @@ class ImageData(LightningDataModule):
     batch_size: int
     sampling: Sampling
     manifest: Manifest
+    world: World | None
+    images_factor: int = 1
 
     def __init__(
         self,
@@ -105,6 +115,7 @@ class ImageData(LightningDataModule):
         self._asked_sampling = sampling
         self._ready = False
         self._pixels: dict[torch.device, Tensor] = {}
+        self._labels: dict[torch.device, Tensor] = {}
 
     def prepare_data(self) -> None:
         """Loads everything on the first rank alone first, so that one process writes the caches."""
@@ -134,6 +145,7 @@ class ImageData(LightningDataModule):
         if not self.source.in_package:
             check_in(self.root, self.manifest)
         self.held_out = self._read_held_out()
+        self.world = self.source.world(self.root)
         if is_rounded(self.m, n=self.n):
             _say(f"data.m = {self.m} of n = {self.n} is rounded to {self.batch_size}")
         self._ready = True
@@ -143,6 +155,11 @@ class ImageData(LightningDataModule):
         if images is None:
             images, used = self.subset.source, self.subset.ids
         return leftover(images, used=used, limit=self.n, seed=self.subset_seed)
+
+    @property
+    def shape(self) -> Shape:
+        """Of one image or point; after `setup`."""
+        return tuple(self.subset.pixels.shape[1:])
 
     def train_dataloader(self) -> Clock:
         """A clock; the images are drawn in `on_after_batch_transfer`."""
@@ -176,6 +193,7 @@ class ImageData(LightningDataModule):
         device: torch.device = _CPU,
         rank: int = 0,
         world: int = 1,
+        repeat: int = 0,
     ) -> Batch:
         """The real half of any iteration.
 
@@ -184,19 +202,35 @@ class ImageData(LightningDataModule):
             device: where to put it. The whole subset moves there at the first call, and stays.
             rank: which of the ranks asks: it gets every ``world``-th image of the common draw.
             world: how many ranks share the draw.
+            repeat: which of the iteration's draws, from 0: an iteration with several updates takes
+                an independent one for each.
 
         Raises:
             UserError: if there are more ranks than images in a batch.
         """
-        if self.batch_size < world:
+        size = self.batch_size * self.images_factor
+        if size < world:
             raise UserError(f"data.m is {self.batch_size} on {world} ranks; use at most that many")
         if device not in self._pixels:
             self._pixels[device] = self.subset.pixels.to(device)
+            if self.subset.labels is not None:
+                self._labels[device] = self.subset.labels.to(device)
         ids = draw_ids(
-            self.sampling, count=self.n, m=self.batch_size, seed=self.seed, iteration=iteration
+            self.sampling,
+            count=self.n,
+            m=size,
+            seed=self.seed,
+            iteration=iteration,
+            repeat=repeat,
         )
         ids = ids[rank::world].to(device)
-        return Batch(pixels=self._pixels[device][ids], ids=ids, size=self.batch_size)
+        labels = self._labels.get(device)
+        return Batch(
+            pixels=self._pixels[device][ids],
+            ids=ids,
+            size=size,
+            labels=None if labels is None else labels[ids],
+        )
 
 
 @rank_zero_only

@@ -86,26 +86,34 @@ def resolve_sampling(sampling: Sampling | None, *, m: int, n: int) -> Sampling:
     return sampling
 
 
-def draw_ids(rule: Sampling, *, count: int, m: int, seed: int, iteration: int) -> Tensor:
+def draw_ids(
+    rule: Sampling, *, count: int, m: int, seed: int, iteration: int, repeat: int = 0
+) -> Tensor:
     """The images of one iteration, for all ranks together.
 
     Args:
         rule: how to draw.
         count: images to draw from, n.
-        m: images to draw.
+        m: images to draw; for ``exactly_once`` a multiple of n, so that each comes as often.
         seed: the run's seed.
         iteration: the iteration, from 0.
+        repeat: which of the iteration's draws, from 0; they are independent of each other, except
+            that ``exactly_once`` leaves nothing to differ in.
 
     Returns:
         Positions in the subset, int64, shape (m,).
     """
+    part = f"repeat{repeat}" if repeat else ""
     if rule == "with_replacement":
-        return with_replacement(count, m, generator(seed, "data", iteration))
+        return with_replacement(count, m, generator(seed, "data", iteration, part=part))
     if rule == "exactly_once":
-        assert m == count, (m, count)
-        return torch.arange(count)
+        assert m % count == 0, (m, count)
+        return torch.arange(count).repeat(m // count)
     first, last = iteration * m, iteration * m + m  # in the endless sequence of epochs
     epochs = range(first // count, (last - 1) // count + 1)
-    drawn = [without_replacement(count, count, generator(seed, "data", epoch)) for epoch in epochs]
+    drawn = [
+        without_replacement(count, count, generator(seed, "data", epoch, part=part))
+        for epoch in epochs
+    ]
     skipped = first - epochs.start * count
     return torch.cat(drawn)[skipped : skipped + m]

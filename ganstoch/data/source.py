@@ -1,5 +1,7 @@
 """What a source of images is: a name, a place on disk, and images that are decoded when asked for.
 
+A source may hold points instead: what is said of images then holds for them, but for their shape.
+
 To add a data set, subclass `Source` in a file of its own and import it in `data/__init__.py`.
 """
 
@@ -14,16 +16,16 @@ import torch
 from torch import Tensor
 
 from ganstoch.errors import UserError
-from ganstoch.types import Split
+from ganstoch.types import Split, World
 
 __all__ = ["SIDE", "ArrayImages", "ImageSet", "Source", "require_folder"]
 
 SIDE = 32
-"""Height and width of every image, in pixels."""
+"""Height and width of the paper's images, in pixels."""
 
 
 class ImageSet(ABC):
-    """A sequence of 32x32 RGB images in a fixed order.
+    """A sequence of images in a fixed order, all of one shape; or of points.
 
     Attributes:
         labels: class of each image, int64, shape (len(self),); None where there are none.
@@ -45,7 +47,8 @@ class ImageSet(ABC):
             ids: int64, shape (N,), each in ``range(len(self))``; repeats allowed.
 
         Returns:
-            uint8, shape (N, 3, 32, 32), range [0, 255].
+            uint8, shape (N, C, H, W), range [0, 255], of most sources (N, 3, 32, 32); or, of
+            points, float32, shape (N, D), unbounded.
 
         Raises:
             UserError: if an image among them cannot be read.
@@ -71,14 +74,13 @@ class ArrayImages(ImageSet):
         """Wraps a tensor, without copying it.
 
         Args:
-            pixels: uint8, shape (N, 3, 32, 32), range [0, 255].
+            pixels: uint8, shape (N, C, H, W), range [0, 255]; or points, float32, shape (N, D).
             split: prefix of the images' names where they have none of their own.
             labels: int64, shape (N,).
             classes: names of the classes.
             names: the images' own names, N of them.
         """
-        assert pixels.dtype == torch.uint8, pixels.dtype
-        assert pixels.shape[1:] == (3, SIDE, SIDE), pixels.shape
+        assert (pixels.dtype, pixels.ndim) in ((torch.uint8, 4), (torch.float32, 2)), pixels.shape
         assert labels is None or labels.shape == (len(pixels),), labels.shape
         assert names is None or len(names) == len(pixels), len(names)
         self.pixels = pixels
@@ -134,6 +136,14 @@ class Source(ABC):
         Raises:
             UserError: if the data are missing or damaged; the message says what mends it.
         """
+
+    def world(self, root: Path) -> World | None:
+        """What is known of the modes; None where nothing is.
+
+        Args:
+            root: the folder that the data lie in.
+        """
+        return None
 
     def prepare(self, root: Path) -> None:
         """Downloads or converts whatever `open` needs, and checks it; safe to call again.

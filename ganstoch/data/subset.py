@@ -20,7 +20,7 @@ class Subset:
     """n images, in memory.
 
     Attributes:
-        pixels: uint8, shape (n, 3, 32, 32), range [0, 255].
+        pixels: uint8 images, shape (n, C, H, W), range [0, 255], or float32 points, shape (n, D).
         ids: their positions in the source's training split, ascending, int64, shape (n,).
         labels: their classes, int64, shape (n,); None where the source has none.
         seed: what chose them.
@@ -49,10 +49,11 @@ class Subset:
 
 
 def checksum(pixels: Tensor) -> str:
-    """Sha256 of images and their shape, hexadecimal; pixels are uint8, any shape."""
-    assert pixels.dtype == torch.uint8, pixels.dtype
-    digest = hashlib.sha256(f"uint8 {tuple(pixels.shape)} ".encode())
-    digest.update(pixels.cpu().contiguous().numpy().tobytes())
+    """Sha256 of images or points, of their type and shape, hexadecimal; uint8 or float32."""
+    assert pixels.dtype in (torch.uint8, torch.float32), pixels.dtype
+    kind = str(pixels.dtype).removeprefix("torch.")
+    digest = hashlib.sha256(f"{kind} {tuple(pixels.shape)} ".encode())
+    digest.update(pixels.cpu().contiguous().numpy().data)
     return digest.hexdigest()
 
 
@@ -85,7 +86,7 @@ def leftover(images: ImageSet, *, used: Tensor, limit: int, seed: int) -> Tensor
         seed: decides which.
 
     Returns:
-        uint8, shape (at most limit, 3, 32, 32), in the order of the source; None if all are used.
+        Shape (at most limit, ...), as the source has them and in its order; None if all are used.
 
     Raises:
         UserError: if one of them cannot be read.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import inspect
 import json
 import logging
 import re
@@ -28,6 +29,7 @@ from ganstoch.experiments.configs import FALLBACK, config_path, packaged_names, 
 from ganstoch.experiments.tracking import Tracking
 from ganstoch.models.base import Discriminator, Generator
 from ganstoch.objectives import Objective
+from ganstoch.remedies import Remedy
 from ganstoch.training.game import Game
 
 __all__ = ["Command", "Resolved", "resolve", "resolve_all", "source_class", "understand"]
@@ -37,6 +39,7 @@ KINDS: dict[str, type[Any]] = {
     "model.generator": Generator,
     "model.discriminator": Discriminator,
     "model.objective": Objective,
+    "model.remedies": Remedy,
 }
 """The keys that take the name of a class, and what classes."""
 
@@ -112,6 +115,12 @@ class Command(LightningCLI):
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Declares our own keys."""
         parser.add_argument("--preset", type=str, default="paper", help="name for tables")
+        parser.add_argument(
+            "--remedy",
+            type=str,
+            default="plain",
+            help="names of packaged remedies, joined by +; each is a config too",
+        )
         parser.add_argument(
             "--equal",
             type=Literal["iterations", "images"],
@@ -198,6 +207,8 @@ def resolve(config: Namespace) -> Resolved:
     deciding["data"] = {k: v for k, v in plain["data"].items() if k != "root"}
     how = ("micro_batch", "forms", "compile")
     deciding["model"] = {k: v for k, v in plain["model"].items() if k not in how}
+    if not deciding["model"]["remedies"]:
+        del deciding["model"]["remedies"]
     deciding["evaluation"] = {k: v for k, v in plain["evaluation"].items() if k != "weights"}
     deciding["iterations_of"] = config.iterations_of and config.iterations_of.name
     deciding["trainer"] = {k: plain["trainer"][k] for k in ("max_steps", "precision")}
@@ -209,6 +220,7 @@ def resolve(config: Namespace) -> Resolved:
     name = f"{source}-n{config.data.n}-m{m}" + (f"-noise{noise:g}" if noise else "")
     bank = config.model.latents.bank
     name += f"-bank-{bank}" if bank != "n" else ""
+    name += f"-{plain['remedy']}" if plain["remedy"] != "plain" else ""
     name += f"-seed{config.seed_everything}-{config_hash[:8]}"
     return Resolved(config=plain, config_hash=config_hash, name=name)
 
@@ -259,8 +271,14 @@ def _explain(error: ArgumentError) -> str:
     unknown = re.search(r'Parser key "([\w.]+)":.* dot import path string: (\S+)', message)
     if unknown is None or unknown[1] not in KINDS:
         return message
-    known = sorted(kind.__name__ for kind in KINDS[unknown[1]].__subclasses__())
+    known = sorted(_concrete(KINDS[unknown[1]]))
     return f"{unknown[1]}: no class {unknown[2]!r}; there are {', '.join(known)}"
+
+
+def _concrete(kind: type[Any]) -> set[str]:
+    """Names of the classes of a kind that can be made, at any depth."""
+    below: set[str] = set().union(*(_concrete(child) for child in kind.__subclasses__()))
+    return below if inspect.isabstract(kind) else below | {kind.__name__}
 
 
 def _quieten() -> None:
@@ -269,6 +287,7 @@ def _quieten() -> None:
     logging.getLogger("lightning_fabric.utilities.seed").setLevel(logging.WARNING)
     for message in (
         "Using ModelCheckpoint with manual optimization",
+        "Found .* in eval mode at the start of training",  # the average, which is never trained
         "`tensorboardX` has been removed",
         ".*Starting from v1.9.0, `tensorboardX`",
         "Checkpoint directory .* exists and is not empty",

@@ -10,11 +10,16 @@ import yaml
 
 from ganstoch.errors import UserError
 
-__all__ = ["FALLBACK", "PRESETS", "config_path", "packaged_names", "sweep_path", "with_paths"]
+__all__ = ["FALLBACK", "PRESETS", "config_path", "packaged_names", "remedy_names", "sweep_path"]
+__all__ += ["with_paths"]
 
 PRESETS = ("mini", "small", "paper")
 FALLBACK = "paper"
 """The config that all others are laid over."""
+
+
+REMEDIES = "configs/remedies"
+"""Configs that may be laid over one another and over any other, each adding a remedy."""
 
 
 def _packaged(kind: str) -> dict[str, Path]:
@@ -23,8 +28,13 @@ def _packaged(kind: str) -> dict[str, Path]:
 
 
 def packaged_names() -> list[str]:
-    """Short names of the packaged configs, in alphabetical order."""
+    """Short names of the packaged configs without remedies, in alphabetical order."""
     return list(_packaged("configs"))
+
+
+def remedy_names() -> list[str]:
+    """Short names of the packaged remedies, ``plain`` first, the others in alphabetical order."""
+    return sorted(_packaged(REMEDIES), key=lambda name: (name != "plain", name))
 
 
 def config_path(name: str) -> Path:
@@ -65,7 +75,10 @@ def _find(kind: str, word: str, name: str) -> Path:
 
 
 def with_paths(arguments: Sequence[str]) -> list[str]:
-    """Command-line arguments with every ``--config NAME`` made a path."""
+    """Command-line arguments with every ``--config NAME`` made a path.
+
+    ``--remedy=A+B`` is followed by the configs of both.
+    """
     result: list[str] = []
     words = iter(arguments)
     for word in words:
@@ -76,6 +89,10 @@ def with_paths(arguments: Sequence[str]) -> list[str]:
             result.append(f"--config={config_path(name)}")
         elif word.startswith("--config="):
             result.append(f"--config={config_path(word.removeprefix('--config='))}")
+        elif word == "--remedy" or word.startswith("--remedy="):
+            names = next(words, "") if word == "--remedy" else word.removeprefix("--remedy=")
+            paths = [_find(REMEDIES, "remedy", name) for name in names.split("+")]
+            result += [f"--remedy={names}", *(f"--config={path}" for path in paths)]
         else:
             result.append(word)
     return result

@@ -21,6 +21,7 @@ from ganstoch.callbacks.journal import Journal
 from ganstoch.callbacks.panels import Panels
 from ganstoch.callbacks.progress import Progress
 from ganstoch.callbacks.recorder import Recorder, git_sha, versions
+from ganstoch.callbacks.trail import Trail
 from ganstoch.data.datamodule import ImageData
 from ganstoch.errors import UserError
 from ganstoch.experiments.command import Command, Resolved, resolve, understand
@@ -122,6 +123,7 @@ def _callbacks(command: Command, resolved: Resolved, folder: Path) -> list[Callb
         _Opening({folder / CONFIG: settings, folder / STATE: state}, open_logger),
         Journal(),
         Panels(folder / "panels.npz"),
+        Trail(folder / "trail.npz"),
         Chance(),
         Recorder(
             folder,

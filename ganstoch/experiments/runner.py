@@ -16,7 +16,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from ganstoch.errors import UserError
-from ganstoch.records import read_record
+from ganstoch.records import Record, read_record
 
 __all__ = ["Job", "run_jobs"]
 
@@ -146,11 +146,23 @@ def _line(job: Job) -> str:
     except UserError as error:
         job.failure = str(error)
         return f"FAILED {job.label}: {error}"
-    name = "pixel_l1/mean"
     return (
-        f"done   {job.label}: overfitting {record.metrics[f'overfitting/{name}']:.2f}, mode drop "
-        f"{record.metrics[f'mode_drop/{name}']:.2f}, {record.iterations:,} iterations, "
+        f"done   {job.label}: {_result(record)}, {record.iterations:,} iterations, "
         f"{record.seconds:.0f} s"
+    )
+
+
+def _result(record: Record) -> str:
+    """What a run came to, in a few words."""
+    metrics, name = record.metrics, "pixel_l1/mean"
+    if "modes/count" in metrics:
+        return (
+            f"{metrics['modes/count']:.0f} of {metrics['modes/of']:.0f} modes, "
+            f"{metrics['modes/good_share']:.1%} good"
+        )
+    return (
+        f"overfitting {metrics[f'overfitting/{name}']:.2f}, "
+        f"mode drop {metrics[f'mode_drop/{name}']:.2f}"
     )
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import yaml
 
 from ganstoch.errors import UserError
-from ganstoch.experiments.configs import PRESETS
+from ganstoch.experiments.configs import packaged_names
 
 __all__ = ["Scalar", "Sweep", "read_sweep"]
 
@@ -27,7 +27,7 @@ class Sweep:
 
     Attributes:
         name: the sweep's name.
-        preset: the preset that its command names.
+        preset: the preset, or other packaged config, that its command names.
         parameters: the values each dotted key takes.
     """
 
@@ -72,7 +72,7 @@ def read_sweep(path: Path) -> Sweep:
     command = content.get("command")
     if not isinstance(command, list) or command[1:3] != ["ganstoch", "fit"]:
         raise UserError(f"the sweep {path} must have a command [${{env}}, ganstoch, fit, ...]")
-    presets = [word for word in command if word in PRESETS]
+    presets = [word for word in command if word in packaged_names()]
     if command != ["${env}", "ganstoch", "fit", "--config", *presets[:1], "${args}"]:
         raise UserError(
             f"the sweep {path} must have the command [${{env}}, ganstoch, fit, --config, PRESET, "

@@ -10,6 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ganstoch.metrics.birthday import Pair, Support, calibrate, estimate_support, nearest_pair
     from ganstoch.metrics.features import (
         EfficientNetLite0,
         Extractor,
@@ -25,6 +26,13 @@ if TYPE_CHECKING:
         overfitting_mode_drop,
         tail_means,
     )
+    from ganstoch.metrics.modes import (
+        ModeScores,
+        floor_and_ceiling,
+        make_judge,
+        score_classes,
+        score_gaussians,
+    )
     from ganstoch.metrics.neighbours import check_faiss, faiss_flavour, nearest_neighbours
     from ganstoch.metrics.overfitting import OverfittingModeDrop
     from ganstoch.metrics.weights import inception_weights_path, load_inception
@@ -34,22 +42,33 @@ __all__ = [
     "Extractor",
     "FeatureSpace",
     "Inception",
+    "ModeScores",
     "OneWay",
     "OverfittingModeDrop",
+    "Pair",
     "Pixels",
+    "Support",
     "Tail",
     "TwoWays",
+    "calibrate",
     "check_faiss",
+    "estimate_support",
     "faiss_flavour",
+    "floor_and_ceiling",
     "inception_weights_path",
     "load_inception",
     "make_extractor",
+    "make_judge",
     "nearest_neighbours",
+    "nearest_pair",
     "overfitting_mode_drop",
+    "score_classes",
+    "score_gaussians",
     "tail_means",
 ]
 
 _HOMES = {
+    "birthday": ("Pair", "Support", "calibrate", "estimate_support", "nearest_pair"),
     "features": (
         "EfficientNetLite0",
         "Extractor",
@@ -59,6 +78,13 @@ _HOMES = {
         "make_extractor",
     ),
     "functional": ("OneWay", "Tail", "TwoWays", "overfitting_mode_drop", "tail_means"),
+    "modes": (
+        "ModeScores",
+        "floor_and_ceiling",
+        "make_judge",
+        "score_classes",
+        "score_gaussians",
+    ),
     "neighbours": ("check_faiss", "faiss_flavour", "nearest_neighbours"),
     "overfitting": ("OverfittingModeDrop",),
     "weights": ("inception_weights_path", "load_inception"),

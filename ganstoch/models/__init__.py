@@ -1,6 +1,31 @@
 """The networks; size is an argument, never a file name."""
 
 from ganstoch.models.base import Discriminator, Generator
+from ganstoch.models.dcgan import (
+    DCGANDiscriminator,
+    DCGANGenerator,
+    UnrolledDiscriminator,
+    UnrolledGenerator,
+)
+from ganstoch.models.mlp import (
+    MaxoutDiscriminator,
+    ReLUGenerator,
+    TanhDiscriminator,
+    TanhGenerator,
+)
 from ganstoch.models.paper import PaperDiscriminator, PaperGenerator
 
-__all__ = ["Discriminator", "Generator", "PaperDiscriminator", "PaperGenerator"]
+__all__ = [
+    "DCGANDiscriminator",
+    "DCGANGenerator",
+    "Discriminator",
+    "Generator",
+    "MaxoutDiscriminator",
+    "PaperDiscriminator",
+    "PaperGenerator",
+    "ReLUGenerator",
+    "TanhDiscriminator",
+    "TanhGenerator",
+    "UnrolledDiscriminator",
+    "UnrolledGenerator",
+]

@@ -3,46 +3,90 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from ganstoch.models.blocks import SpectralConv2d
-from ganstoch.types import Critique, ImageShape
+from ganstoch.models.normalisation import BatchNorm
+from ganstoch.types import Critique, Shape
 
 __all__ = [
     "Discriminator",
     "DiscriminatorFactory",
     "Generator",
     "GeneratorFactory",
+    "couples",
+    "frozen",
     "initialise",
 ]
 
 
 class Generator(nn.Module, ABC):
-    """Maps latents to images.
+    """Maps latents to images or points.
 
     Attributes:
         latent_dim: length of a latent vector.
+        gain: of the orthogonal start that `initialise` gives its weights; None for a normal one.
     """
 
+    gain: ClassVar[float | None] = None
     latent_dim: int
 
     @abstractmethod
     def forward(self, latents: Tensor) -> Tensor:
-        """Latents (N, latent_dim) to images (N, C, H, W) in [-1, 1]."""
+        """Latents (N, latent_dim) to (N, *shape): images in [-1, 1], or points, unbounded."""
+
+    def assigned(self, latents: Tensor, kind: str) -> Tensor | None:
+        """What latents (N, latent_dim) choose, such as a class; int64, shape (N,).
+
+        Args:
+            latents: as for `forward`.
+            kind: what is asked for; a generator around others passes on what it does not know.
+
+        Returns:
+            None where latents choose nothing of that kind.
+        """
+        return None
 
 
-class Discriminator(nn.Module, ABC):
-    """Scores images; every layer with weights is spectrally normalised [1, Sec. 4]."""
+class Discriminator(nn.Module):
+    """Scores images or points: a body that makes features, and a head that weighs them.
 
-    @abstractmethod
+    The head may be replaced by any module that maps what the body makes to (N, 1).
+
+    Attributes:
+        body: (N, *shape) to features, (N, head_features) or maps of as many numbers.
+        head: the last layer, from the body's features to one logit each.
+        head_features: length F of the flattened features.
+        heads: further heads on the flattened features (N, F), by name; remedies add them.
+        apart: whether it must judge real and generated examples in calls of their own; None where
+            that follows from its layers, see `couples`.
+        gain: of the orthogonal start that `initialise` gives its weights; None for a normal one.
+    """
+
+    gain: ClassVar[float | None] = None
+    apart: bool | None = None
+    body: nn.Module
+    head: nn.Module
+    head_features: int
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.heads = nn.ModuleDict()
+
     def forward(self, images: Tensor) -> Critique:
-        """Images (N, C, H, W) in [-1, 1] to a critique of each."""
+        """(N, *shape) to a critique of each: logits (N,), features (N, head_features)."""
+        features = self.body(images)
+        flat = features.flatten(1)
+        others = {name: head(flat) for name, head in self.heads.items()}
+        return Critique(self.head(features).flatten(), flat, others)
 
     def power_iterate(self) -> None:
-        """Refines the estimate of every layer's spectral norm by one step.
+        """Refines the estimate of every spectral norm by one step, where layers have one.
 
         Called once per optimiser update by the game, and not by the forward pass, so that the
         number of forward passes (micro-batches, real and fake apart or together) changes nothing.
@@ -52,8 +96,27 @@ class Discriminator(nn.Module, ABC):
                 module.power_iterate()
 
 
-GeneratorFactory = Callable[[ImageShape], Generator]
-DiscriminatorFactory = Callable[[ImageShape], Discriminator]
+GeneratorFactory = Callable[[Shape], Generator]
+DiscriminatorFactory = Callable[[Shape], Discriminator]
+
+
+def couples(network: nn.Module) -> bool:
+    """Whether a layer makes an image's result depend on the others of its batch.
+
+    Such a network must see its batch whole, and real and generated images apart. A layer that
+    does so has a true attribute ``couples``, as `BatchNorm` has.
+    """
+    return any(getattr(layer, "couples", False) for layer in network.modules())
+
+
+@contextmanager
+def frozen(module: nn.Module) -> Iterator[None]:
+    """Spares the gradients of a module's parameters, which its opponent's update has no use for."""
+    module.requires_grad_(False)
+    try:
+        yield
+    finally:
+        module.requires_grad_(True)
 
 
 @torch.no_grad()
@@ -62,19 +125,36 @@ def initialise(module: nn.Module, *, std: float, rng: torch.Generator) -> None:
 
     The paper does not name its initialisation; this is the one of the same first author's earlier
     code. Drawn in the order of registration from one generator, so that it depends on the
-    seed alone, whatever was constructed before.
+    seed alone, whatever was constructed before. Batch normalisation starts as the identity, and a
+    network with a ``gain`` has orthogonal matrices times that gain [1] instead.
+
+    [1] Saxe et al. 2014, "Exact solutions to the nonlinear dynamics of learning in deep linear
+    neural networks".
 
     Args:
         module: network whose parameters are overwritten in place.
         std: standard deviation of the weights.
         rng: CPU generator of the stream "init".
     """
-    for name, parameter in module.named_parameters():
-        if name.endswith("bias"):
-            parameter.zero_()
-        else:
-            draw = torch.randn(parameter.shape, generator=rng, dtype=torch.float32)
-            parameter.copy_(draw.mul_(std))
+    gains: dict[nn.Module, float | None] = {}
+    for network in module.modules():  # an inner network's gain overrides that of the outer
+        if isinstance(network, Generator | Discriminator):
+            gains |= dict.fromkeys(network.modules(), network.gain)
+    for layer in module.modules():
+        gain = gains.get(layer)
+        for name, parameter in layer.named_parameters(recurse=False):
+            if name.endswith("bias"):
+                parameter.zero_()
+            elif isinstance(layer, BatchNorm):
+                parameter.fill_(1.0)
+            else:
+                parameter.copy_(_draw(parameter.shape, std=std, gain=gain, rng=rng))
     for layer in module.modules():
         if isinstance(layer, SpectralConv2d):
             layer.restart(rng)
+
+
+def _draw(shape: torch.Size, *, std: float, gain: float | None, rng: torch.Generator) -> Tensor:
+    if gain is None or len(shape) < 2:
+        return torch.randn(shape, generator=rng, dtype=torch.float32).mul_(std)
+    return nn.init.orthogonal_(torch.empty(shape, dtype=torch.float32), gain, generator=rng)

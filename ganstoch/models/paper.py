@@ -11,16 +11,17 @@ from torch import Tensor, nn
 from ganstoch.errors import UserError
 from ganstoch.models.base import Discriminator, Generator
 from ganstoch.models.blocks import LatentConv, SpectralConv2d, UpsampleConv
-from ganstoch.types import Critique, ImageShape
+from ganstoch.types import Shape
 
 __all__ = ["PaperDiscriminator", "PaperGenerator"]
 
 SLOPE = 0.2
 
 
-def _check(shape: ImageShape, width: int) -> None:
+def _check(shape: Shape, width: int) -> None:
     if shape[1:] != (32, 32):
-        raise UserError(f"the paper's networks make 32 x 32 images, not {shape[1]} x {shape[2]}")
+        size = " x ".join(map(str, shape[1:])) or "points"
+        raise UserError(f"the paper's networks make 32 x 32 images, not {size}")
     if width < 8 or width % 8:
         raise UserError(f"width of the paper's networks must be a multiple of 8, got {width}")
 
@@ -37,7 +38,7 @@ class PaperGenerator(Generator):
         UserError: for another image size, or a width that is no multiple of 8.
     """
 
-    def __init__(self, shape: ImageShape, *, latent_dim: int = 512, width: int = 1024) -> None:
+    def __init__(self, shape: Shape, *, latent_dim: int = 512, width: int = 1024) -> None:
         _check(shape, width)
         super().__init__()
         self.latent_dim = latent_dim
@@ -69,7 +70,7 @@ class PaperDiscriminator(Discriminator):
         UserError: for another image size, or a width that is no multiple of 8.
     """
 
-    def __init__(self, shape: ImageShape, *, width: int = 1024) -> None:
+    def __init__(self, shape: Shape, *, width: int = 1024) -> None:
         _check(shape, width)
         super().__init__()
         self.body = nn.Sequential(
@@ -83,8 +84,4 @@ class PaperDiscriminator(Discriminator):
             nn.LeakyReLU(SLOPE, inplace=True),
         )
         self.head = SpectralConv2d(width, 1, 4, stride=1, padding=0)
-
-    def forward(self, images: Tensor) -> Critique:
-        """Images (N, C, 32, 32) in [-1, 1] to logits (N,) and features (N, 16 * width)."""
-        maps = self.body(images)
-        return Critique(logits=self.head(maps).flatten(), features=maps.flatten(1))
+        self.head_features = 16 * width

@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
 from torch import Tensor
 
-__all__ = ["Objective"]
+__all__ = ["Objective", "Pointwise"]
 
 
 class Objective(ABC):
     """The losses of both players, each a mean over its batch, minimised.
 
     A mean, so that a batch may be taken in parts: the parts' means, weighted by their sizes, add
-    up to the whole.
+    up to the whole, unless the objective couples the images of a batch.
+
+    Attributes:
+        couples: whether an image's loss depends on all others of its batch, so that the batch
+            cannot be taken in parts.
+        paired: whether the generator's loss needs the logits of real images too.
     """
+
+    couples: ClassVar[bool] = False
+    paired: ClassVar[bool] = False
 
     @abstractmethod
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
@@ -26,5 +35,57 @@ class Objective(ABC):
         """
 
     @abstractmethod
-    def generator(self, fake: Tensor) -> Tensor:
-        """The generator's loss, a scalar, from the logits of its images, shape (N,)."""
+    def generator(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
+        """The generator's loss, a scalar.
+
+        Args:
+            fake: logits of generated images, shape (N,).
+            real: logits of real images, shape (N,); needed where the objective is ``paired``,
+                not looked at elsewhere.
+        """
+
+
+class Pointwise(Objective):
+    """An objective that judges each image by itself, so that it is three functions of one logit."""
+
+    @abstractmethod
+    def real_loss(self, logits: Tensor) -> Tensor:
+        """The discriminator's loss for each logit, shape (N,), if its image is real."""
+
+    @abstractmethod
+    def fake_loss(self, logits: Tensor) -> Tensor:
+        """The discriminator's loss for each logit, shape (N,), if its image is generated."""
+
+    @abstractmethod
+    def generator_loss(self, logits: Tensor) -> Tensor:
+        """The generator's loss for each logit of its images, shape (N,)."""
+
+    def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
+        """Scalar loss from logits of shape (N,) each."""
+        return self.real_loss(real).mean() + self.fake_loss(fake).mean()
+
+    def generator(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
+        """Scalar loss from logits of shape (N,)."""
+        return self.generator_loss(fake).mean()
+
+    def soft(
+        self, real: Tensor, fake: Tensor, *, real_targets: Tensor, fake_targets: Tensor
+    ) -> Tensor:
+        """The discriminator's loss, a scalar, under labels that are soft, noisy or flipped.
+
+        A logit of label t costs t real_loss + (1 - t) fake_loss. That is the cross-entropy with
+        target t for the logistic losses, and (logit - t)^2 / 2 up to a constant for least squares.
+        At targets 1 and 0 it equals ``discriminator`` to the bit. A target outside [0, 1] makes
+        every loss but the least squares unbounded below; its gradient stays bounded.
+
+        Args:
+            real: logits of real images, shape (N,).
+            fake: logits of generated images, shape (N,).
+            real_targets: labels of the real images, shape (N,); 1 where plain.
+            fake_targets: labels of the generated images, shape (N,); 0 where plain.
+        """
+        return self._soft(real, real_targets) + self._soft(fake, fake_targets)
+
+    def _soft(self, logits: Tensor, targets: Tensor) -> Tensor:
+        assert targets.shape == logits.shape  # broadcasting would mix the images
+        return (targets * self.real_loss(logits) + (1 - targets) * self.fake_loss(logits)).mean()

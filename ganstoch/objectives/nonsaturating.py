@@ -5,12 +5,12 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from ganstoch.objectives.base import Objective
+from ganstoch.objectives.base import Pointwise
 
 __all__ = ["NonSaturating"]
 
 
-class NonSaturating(Objective):
+class NonSaturating(Pointwise):
     """D minimises -log s(D(x)) - log(1 - s(D(G(z)))), G minimises -log s(D(G(z))).
 
     s is the logistic function; -log s(t) is softplus(-t), whose gradient stays exact at any logit,
@@ -19,10 +19,14 @@ class NonSaturating(Objective):
     Goodfellow et al. 2014, Sec. 3; [1] Yazici et al. 2020, Sec. 4.
     """
 
-    def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
-        """Scalar loss from logits of shape (N,) each."""
-        return softplus(-real).mean() + softplus(fake).mean()
+    def real_loss(self, logits: Tensor) -> Tensor:
+        """-log s(logit), shape (N,)."""
+        return softplus(-logits)
 
-    def generator(self, fake: Tensor) -> Tensor:
-        """Scalar loss from logits of shape (N,)."""
-        return softplus(-fake).mean()
+    def fake_loss(self, logits: Tensor) -> Tensor:
+        """-log(1 - s(logit)), shape (N,)."""
+        return softplus(logits)
+
+    def generator_loss(self, logits: Tensor) -> Tensor:
+        """-log s(logit), shape (N,)."""
+        return softplus(-logits)

@@ -29,6 +29,8 @@ def settle(game: Game, *, m: int) -> None:
         UserError: for forms of a layer that is not there.
     """
     device = next(game.parameters()).device
+    if game.micro_batch == "auto" and game.coupled_by:
+        game.micro_batch = None
     if game.micro_batch == "auto":
         # Other parts round otherwise, so what happens to be free must not decide where bits matter.
         room = room_bytes(device, steady=torch.are_deterministic_algorithms_enabled())
@@ -45,8 +47,12 @@ def settle(game: Game, *, m: int) -> None:
 
     z = torch.zeros(size, generator.latent_dim, device=device, dtype=dtype)
     choose_forms(generator, lambda: generator(z), settings=of_g, device=device)
+    shown = 2 * -(-size // game.remedies.pack) * game.remedies.pack
     choose_forms(
-        discriminator, lambda: discriminator(images(2 * size)), settings=of_d, device=device
+        discriminator,
+        lambda: discriminator(game.remedies.critic_input(images(shown))),
+        settings=of_d,
+        device=device,
     )
     set_forms(game.average.generator, forms_of(generator))
     game.forms = {f"g.{name}": form for name, form in forms_of(generator).items()}

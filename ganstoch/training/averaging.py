@@ -8,6 +8,8 @@ lives on the device and stalls it at every update; ours is the game's own iterat
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -22,7 +24,9 @@ class Average(nn.Module):
     """A generator whose weights follow another's; part of the game, and so of its checkpoints.
 
     After iteration t the weight of the past is min(decay, t / (t + 10)): the average starts as a
-    copy, forgets the random start quickly, and settles at the full horizon.
+    copy, forgets the random start quickly, and settles at the full horizon. Running statistics
+    follow with the same weight; counters are copied. The average is never in training mode, so
+    that making images with it uses those statistics and does not move them.
 
     Args:
         generator: the network to follow; copied.
@@ -37,10 +41,16 @@ class Average(nn.Module):
             raise UserError(f"model.ema_decay must be in [0, 1), got {decay}")
         super().__init__()
         self.decay = decay
-        self.generator = copy.deepcopy(generator).requires_grad_(False)
+        self.generator = copy.deepcopy(generator).requires_grad_(False).eval()
+
+    def train(self, mode: bool = True) -> Self:
+        """Sets this module's own mode; the averaged generator stays out of training mode."""
+        super().train(mode)
+        self.generator.eval()
+        return self
 
     def forward(self, latents: Tensor) -> Tensor:
-        """Latents (N, latent_dim) to images (N, C, H, W) in [-1, 1], by the averaged weights."""
+        """Latents (N, latent_dim) to (N, *shape), by the averaged weights."""
         images: Tensor = self.generator(latents)
         return images
 
@@ -48,6 +58,17 @@ class Average(nn.Module):
     def follow(self, generator: Generator, *, iteration: int) -> None:
         """One step towards the live weights, after iteration ``iteration`` (counted from 0)."""
         past = min(self.decay, iteration / (iteration + 10))
-        ours: list[Tensor] = list(self.generator.parameters())
-        live: list[Tensor] = list(generator.parameters())
-        torch._foreach_lerp_(ours, live, weight=1.0 - past)
+        pairs = list(zip(_state(self.generator), _state(generator), strict=True))
+        moving = [(ours, live) for ours, live in pairs if ours.is_floating_point()]
+        torch._foreach_lerp_(
+            [ours for ours, _ in moving], [live for _, live in moving], weight=1.0 - past
+        )
+        for ours, live in pairs:
+            if not ours.is_floating_point():
+                ours.copy_(live)
+
+
+def _state(network: nn.Module) -> Iterator[Tensor]:
+    """Parameters, then buffers."""
+    yield from network.parameters()
+    yield from network.buffers()

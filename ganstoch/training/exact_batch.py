@@ -1,43 +1,29 @@
 """Any logical batch in the memory of a smaller one, with the same gradient.
 
 No layer of the paper's networks couples the images of a batch, and every objective is a mean, so
-the gradient of a batch is the weighted sum of the gradients of its parts.
+the gradient of a batch is the weighted sum of the gradients of its parts. Remedies that couple
+images say so: in groups, which then stay together, or all of them, which then allow one part only.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
-from ganstoch.types import Batch, to_signed
+from ganstoch.types import Batch, Part
 
-__all__ = ["Part", "split"]
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """A micro-batch.
-
-    Attributes:
-        pixels: uint8 images, shape (M, C, H, W); made floats only when the part's turn comes.
-        latents: shape (M, latent_dim), in the precision of the networks.
-        weight: what the part's mean losses count in the whole batch's.
-    """
-
-    pixels: Tensor
-    latents: Tensor
-    weight: float
-
-    @property
-    def real(self) -> Tensor:
-        """The images in [-1, 1], in the precision of the latents."""
-        return to_signed(self.pixels, dtype=self.latents.dtype)
+__all__ = ["split"]
 
 
 def split(
-    batch: Batch, latents: Tensor, *, micro_batch: int | None, dtype: torch.dtype, world: int = 1
+    batch: Batch,
+    latents: Tensor,
+    *,
+    micro_batch: int | None,
+    dtype: torch.dtype,
+    rank: int = 0,
+    world: int = 1,
+    group: int = 1,
 ) -> list[Part]:
     """The batch in micro-batches, the last one possibly smaller.
 
@@ -49,12 +35,35 @@ def split(
         latents: this rank's share of the latents, one for each real image.
         micro_batch: most images at once; None for all of them.
         dtype: precision of the networks.
+        rank: which share this is.
         world: number of ranks that share the batch.
+        group: images that must stay together. A batch that is no multiple of it begins again with
+            its first images until the last group is full.
+
+    Raises:
+        ValueError: for more or fewer latents than examples.
     """
-    size = micro_batch or len(batch.pixels)
+    count = len(batch.pixels)
+    if len(latents) != count:
+        raise ValueError(f"{len(latents)} latents for {count} examples")
+    positions = torch.arange(rank, batch.size, world)
+    pixels, ids, labels, size = batch.pixels, batch.ids, batch.labels, batch.size
+    if count % group:
+        again = torch.arange(-(-count // group) * group) % count
+        positions, there = positions[again], again.to(pixels.device)
+        pixels, ids, latents = pixels[there], ids[there], latents[again.to(latents.device)]
+        labels = None if labels is None else labels[there]
+        size = batch.size * len(again) // count
+    step = max(group, (micro_batch or len(pixels)) // group * group)
     return [
-        Part(pixels=pixels, latents=z.to(dtype), weight=len(z) * world / batch.size)
-        for pixels, z in zip(
-            torch.split(batch.pixels, size), torch.split(latents, size), strict=True
+        Part(
+            pixels=pixels[i : i + step],
+            latents=latents[i : i + step].to(dtype),
+            weight=len(ids[i : i + step]) * world / size,
+            ids=ids[i : i + step],
+            labels=None if labels is None else labels[i : i + step],
+            positions=positions[i : i + step],
+            size=batch.size,
         )
+        for i in range(0, len(pixels), step)
     ]

@@ -1,34 +1,34 @@
 """The game: one discriminator update, then one generator update, per iteration.
 
 [1] Yazici et al. 2020, Sec. 3 (updates of phi and theta) and Sec. 4 (loss, optimiser, average).
-`Game.play` is the whole algorithm; everything around it is plumbing.
+What an iteration consists of stands in `ganstoch.training.match`; here is the plumbing around it.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
-from pytorch_lightning import LightningModule
-from pytorch_lightning.core.optimizer import LightningOptimizer
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim import Adam, Optimizer
 
 from ganstoch import randomness
 from ganstoch.errors import UserError
 from ganstoch.latents import Latents, LatentSettings
 from ganstoch.models import PaperDiscriminator, PaperGenerator
-from ganstoch.models.base import DiscriminatorFactory, GeneratorFactory, initialise
+from ganstoch.models.base import DiscriminatorFactory, GeneratorFactory, couples, initialise
 from ganstoch.models.tuning import FormSettings
 from ganstoch.objectives import NonSaturating, Objective
+from ganstoch.remedies import Remedies, Remedy
+from ganstoch.remedies.base import DataFacts
 from ganstoch.training.arithmetic import settle
 from ganstoch.training.averaging import Average
-from ganstoch.training.exact_batch import Part, split
-from ganstoch.types import Batch, ImageShape
+from ganstoch.training.exact_batch import split
+from ganstoch.training.match import Match
+from ganstoch.types import Batch, Part, Shape
 
 __all__ = ["AdamSettings", "Game"]
 
@@ -48,13 +48,14 @@ class AdamSettings:
     beta2: float = 0.9
 
 
-class Game(LightningModule):
+class Game(Match):
     """Two players, their optimisers, the latents and the averaged generator.
 
     Args:
         generator: makes the generator from an image shape.
         discriminator: makes the discriminator from an image shape.
         objective: the losses of both players; the non-saturating ones by default.
+        remedies: what is done against mode collapse and instability, in this order.
         latents: size of the latent bank and the noise upon it.
         optimizer: Adam's settings.
         ema_decay: weight of the past in the average of the generator.
@@ -65,10 +66,10 @@ class Game(LightningModule):
             start-up, or the forms of each layer, as a record has them.
         compile: mode of `torch.compile` for both networks; "reduce-overhead" uses CUDA graphs.
         seed: decides every draw of this run.
-        shape: (channels, height, width) of the images.
+        shape: (channels, height, width) of the images, or (coordinates,) of points.
 
     Raises:
-        UserError: for a setting out of its range.
+        UserError: for a setting out of its range, or remedies that cannot go together.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class Game(LightningModule):
         discriminator: DiscriminatorFactory = PaperDiscriminator,
         objective: Objective | None = None,
         *,
+        remedies: Sequence[Remedy] | None = None,
         latents: LatentSettings = LatentSettings(),  # noqa: B008 -- frozen
         optimizer: AdamSettings = AdamSettings(),
         ema_decay: float = 0.9999,
@@ -85,7 +87,7 @@ class Game(LightningModule):
         forms: FormSettings = "rule",
         compile: Literal["default", "reduce-overhead", "max-autotune"] | None = None,
         seed: int = 0,
-        shape: ImageShape = (3, 32, 32),
+        shape: Shape = (3, 32, 32),
     ) -> None:
         super().__init__()
         if isinstance(micro_batch, int) and micro_batch < 1:
@@ -94,6 +96,7 @@ class Game(LightningModule):
             raise UserError(f"model.init_std must be above 0, got {init_std}")
         self.automatic_optimization = False
         self.objective = objective or NonSaturating()
+        self.remedies = Remedies(remedies or (), objective=self.objective)
         self.settings = optimizer
         self.latent_settings = latents
         self.micro_batch = micro_batch
@@ -101,27 +104,74 @@ class Game(LightningModule):
         self.compile_mode = compile
         self.seed = seed
         self.shape = shape
+        generator, discriminator = self.remedies.wrap(generator, discriminator)
         self.generator = generator(shape)
         self.discriminator = discriminator(shape)
+        self.apart = self.discriminator.apart or (
+            self.discriminator.apart is None and couples(self.discriminator)
+        )
+        if isinstance(micro_batch, int) and (by := self.coupled_by):
+            raise UserError(
+                f"{by} looks at a whole batch at once and cannot have it in parts; set "
+                "model.micro_batch to null"
+            )
         initialise(self.generator, std=init_std, rng=randomness.generator(seed, "init", 0))
         initialise(self.discriminator, std=init_std, rng=randomness.generator(seed, "init", 1))
         self.average = Average(self.generator, decay=ema_decay)
+        self.remedies.attach(self.generator, self.discriminator, shape=shape)
+        self.n = self.m = 1
         self.latents: Latents | None = None
         self.losses: dict[str, Tensor] = {}
 
+    @property
+    def coupled_by(self) -> str | None:
+        """Who needs a batch in one part, if anybody does."""
+        networks = (self.generator, self.discriminator)
+        named = [type(network).__name__ for network in networks if couples(network)]
+        return self.remedies.couples or next(iter(named), None)
+
+    @property
+    def images_per_iteration(self) -> int:
+        """Real examples drawn in an iteration."""
+        return self.m * self.remedies.images_factor * (sum(self.remedies.updates) - 1)
+
     def setup(self, stage: str) -> None:
         """Draws the latent bank, whose size is known once the data are."""
-        subset = self.trainer.datamodule.subset  # type: ignore[attr-defined]
-        self.deal(n=len(subset.ids))
+        data = self.trainer.datamodule  # type: ignore[attr-defined]
+        data.images_factor = self.remedies.images_factor
+        classes = None if data.subset.labels is None else int(data.subset.labels.max()) + 1
+        self.deal(
+            n=len(data.subset.ids),
+            m=data.batch_size,
+            classes=classes,
+            pixels=data.subset.pixels,
+            labels=data.subset.labels,
+        )
 
-    def deal(self, *, n: int) -> None:
-        """Draws the latent bank for a subset of ``n`` images."""
+    def deal(
+        self,
+        *,
+        n: int,
+        m: int = 1,
+        classes: int | None = None,
+        pixels: Tensor | None = None,
+        labels: Tensor | None = None,
+    ) -> None:
+        """Draws the latent bank for a subset of ``n`` images, of which m come in a batch.
+
+        Raises:
+            UserError: if a remedy cannot go with such data.
+        """
+        self.n, self.m = n, m
         dim = self.generator.latent_dim
         self.latents = Latents(self.latent_settings, dim=dim, n=n, seed=self.seed)
+        self.remedies.check_data(
+            DataFacts(n=n, m=m, classes=classes, latents=self.latents, pixels=pixels, labels=labels)
+        )
 
     def on_fit_start(self) -> None:
         """Settles how the arithmetic is done, now that batch, device and precision are known."""
-        m = self.trainer.datamodule.batch_size  # type: ignore[attr-defined]
+        m = self.m * self.remedies.images_factor
         with self.trainer.precision_plugin.forward_context():
             settle(self, m=-(-m // self.trainer.world_size))
 
@@ -133,10 +183,11 @@ class Game(LightningModule):
         for name, beta in (("beta1", s.beta1), ("beta2", s.beta2)):
             if not 0.0 <= beta < 1.0:
                 raise UserError(f"model.optimizer.{name} must be in [0, 1), got {beta}")
+        rates = self.remedies.learning_rates(s.lr, m=self.m, n=self.n)
         fused = next(self.parameters()).device.type != "meta"  # has sizes and no kernels
         return [
-            Adam(player.parameters(), lr=s.lr, betas=(s.beta1, s.beta2), fused=fused)
-            for player in (self.discriminator, self.generator)
+            Adam(player.parameters(), lr=lr, betas=(s.beta1, s.beta2), fused=fused)
+            for player, lr in zip((self.discriminator, self.generator), rates, strict=True)
         ]
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -167,72 +218,42 @@ class Game(LightningModule):
 
     def training_step(self, batch: Batch, batch_index: int = 0) -> None:
         """One iteration on this rank's share of the batch."""
-        assert self.latents is not None
-        iteration, world = self.global_step, self.trainer.world_size
-        z = self.latents.draw(
-            iteration, batch.size, device=self.device, rank=self.global_rank, world=world
-        )
-        dtype = next(self.generator.parameters()).dtype
-        assert self.micro_batch != "auto"
-        micro_batches = split(batch, z, micro_batch=self.micro_batch, dtype=dtype, world=world)
+        draws = [self._parts(batch)]
+        for repeat in range(1, sum(self.remedies.updates) - 1):
+            more = self.trainer.datamodule.batch(  # type: ignore[attr-defined]
+                self.global_step,
+                device=self.device,
+                rank=self.global_rank,
+                world=self.trainer.world_size,
+                repeat=repeat,
+            )
+            draws.append(self._parts(more, repeat=repeat))
         # Lightning counts every step of an optimiser it has wrapped. D's is taken raw, so that
         # `global_step`, hence `max_steps` and every interval, counts iterations.
         raw, counted = self.optimizers(use_pl_optimizer=False), self.optimizers()
         assert isinstance(raw, list)
         assert isinstance(counted, list)
         self.play(
-            micro_batches, raw[0], counted[1], iteration=iteration, backward=self.manual_backward
+            draws, raw[0], counted[1], iteration=self.global_step, backward=self.manual_backward
         )
 
-    def play(
-        self,
-        micro_batches: Sequence[Part],
-        step_d: Optimizer,
-        step_g: Optimizer | LightningOptimizer,
-        *,
-        iteration: int,
-        backward: Callable[[Tensor], None] = Tensor.backward,
-    ) -> None:
-        """One discriminator update, one generator update, one step of the average.
-
-        G does not change before its own update, so where the batch is one part, one forward pass
-        serves both players; otherwise each part's images are made twice, to hold only one part's.
-
-        Args:
-            micro_batches: the batch, in parts that fit in memory.
-            step_d: optimiser of the discriminator.
-            step_g: optimiser of the generator.
-            iteration: number of this iteration, from 0.
-            backward: how a loss is propagated back; Lightning's way under its trainer.
-        """
-        generator, discriminator, objective = self.generator, self.discriminator, self.objective
-        at_once = len(micro_batches) == 1
-        loss_d = loss_g = torch.zeros((), device=self.device)
-
-        discriminator.power_iterate()
-        for part in micro_batches:
-            with torch.set_grad_enabled(at_once):
-                fake = generator(part.latents)
-            logits = discriminator(torch.cat([part.real, fake.detach()])).logits
-            loss = part.weight * objective.discriminator(*logits.chunk(2))
-            backward(loss)
-            loss_d = loss_d + loss.detach()
-        step_d.step()
-        step_d.zero_grad()
-
-        discriminator.power_iterate()
-        with frozen(discriminator):
-            for part in micro_batches:
-                if not at_once:
-                    fake = generator(part.latents)
-                loss = part.weight * objective.generator(discriminator(fake).logits)
-                backward(loss)
-                loss_g = loss_g + loss.detach()
-        step_g.step()
-        step_g.zero_grad()
-
-        self.average.follow(generator, iteration=iteration)
-        self.losses = {"loss/discriminator": loss_d, "loss/generator": loss_g}
+    def _parts(self, batch: Batch, *, repeat: int = 0) -> list[Part]:
+        """This rank's examples and latents of one update, in parts that fit in memory."""
+        assert self.latents is not None
+        assert self.micro_batch != "auto"
+        rank, world = self.global_rank, self.trainer.world_size
+        z = self.latents.draw(
+            self.global_step, batch.size, device=self.device, rank=rank, world=world, repeat=repeat
+        )
+        return split(
+            batch,
+            z,
+            micro_batch=self.micro_batch,
+            dtype=next(self.generator.parameters()).dtype,
+            rank=rank,
+            world=world,
+            group=self.remedies.pack,
+        )
 
     @torch.no_grad()
     def sample(self, latents: Tensor, *, batch_size: int = 256) -> Tensor:
@@ -247,13 +268,3 @@ class Game(LightningModule):
             self.average(z.to(self.device, dtype)).cpu() for z in torch.split(latents, batch_size)
         ]
         return torch.cat(made)
-
-
-@contextmanager
-def frozen(module: nn.Module) -> Iterator[None]:
-    """Spares the gradients of a module's parameters, which its opponent's update has no use for."""
-    module.requires_grad_(False)
-    try:
-        yield
-    finally:
-        module.requires_grad_(True)

@@ -79,12 +79,16 @@ def peak_bytes(game: Game, *, m: int, micro_batch: int | None) -> int:
         for tensor in [*meta.parameters(), *meta.buffers()]:
             bytes_.count(tensor)
         for iteration in range(2):  # the first makes the optimisers' moments, the second is whole
-            pixels = torch.empty((m, *meta.shape), dtype=torch.uint8, device="meta")
+            kind = torch.uint8 if len(meta.shape) == 3 else torch.float32
+            pixels = torch.empty((m, *meta.shape), dtype=kind, device="meta")
             z = torch.empty((m, meta.generator.latent_dim), device="meta")
-            batch = Batch(pixels=pixels, ids=torch.empty(m, device="meta"), size=m)
+            ids = torch.empty(m, dtype=torch.int64, device="meta")
+            batch = Batch(pixels=pixels, ids=ids, size=m, labels=ids)
             dtype = next(meta.generator.parameters()).dtype
-            parts = split(batch, z, micro_batch=micro_batch, dtype=dtype)
-            meta.play(parts, *optimizers, iteration=iteration)
+            group = meta.remedies.pack
+            parts = split(batch, z, micro_batch=micro_batch, dtype=dtype, group=group)
+            draws = [parts] * (sum(meta.remedies.updates) - 1)
+            meta.play(draws, *optimizers, iteration=iteration)
     return int(bytes_.peak)
 
 

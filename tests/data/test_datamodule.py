@@ -81,6 +81,42 @@ def test_ranks_share_one_draw(tmp_path: Path, sampling: Sampling, world: int) ->
     assert sum(len(part.ids) for part in parts) == 10
 
 
+def test_repeats_share_no_draw(data: ImageData) -> None:
+    draws = [data.batch(5, repeat=repeat).ids.tolist() for repeat in range(3)]
+    assert len({tuple(ids) for ids in draws}) == 3
+    assert draws[0] == data.batch(5).ids.tolist()
+    assert data.batch(5, repeat=2, rank=1, world=2).ids.tolist() == draws[2][1::2]
+
+
+@pytest.mark.parametrize("world", [1, 3])
+def test_several_images_at_once(data: ImageData, world: int) -> None:
+    data.images_factor = 3
+    parts = [data.batch(4, rank=rank, world=world) for rank in range(world)]
+    assert all(part.size == 30 for part in parts)
+    assert sum(len(part.pixels) for part in parts) == 30
+    assert data.batch_size == 10
+
+
+def test_several_images_at_once_each_as_often(tmp_path: Path) -> None:
+    data = ImageData(Toy(), root=tmp_path, n=40, m="n")
+    data.setup("fit")
+    data.images_factor = 2
+    assert data.batch(1).ids.bincount().tolist() == [2] * 40
+    assert torch.equal(data.batch(1).ids, data.batch(7, repeat=1).ids)
+
+
+def test_labels_travel_with_the_images(data: ImageData) -> None:
+    assert data.batch(0).labels is None
+    digits = ImageData(n=64, m=16)
+    digits.setup("fit")
+    batch = digits.batch(2, rank=1, world=2)
+    assert digits.subset.labels is not None
+    assert batch.labels is not None
+    assert batch.labels.dtype == torch.int64
+    assert torch.equal(batch.labels, digits.subset.labels[batch.ids])
+    assert (digits.world, digits.shape) == (None, (3, 32, 32))
+
+
 def test_more_ranks_than_images(data: ImageData) -> None:
     with pytest.raises(UserError, match=r"data.m is 10 on 11 ranks"):
         data.batch(0, rank=0, world=11)

@@ -35,6 +35,29 @@ def test_depends_on_seed_and_iteration_alone(rule: Sampling) -> None:
     assert straight != [draw(rule, i, seed=1) for i in range(12)]
 
 
+@pytest.mark.parametrize("rule", ["with_replacement", "permutation"])
+def test_repeats_are_further_draws(rule: Sampling) -> None:
+    def repeated(iteration: int, repeat: int) -> list[int]:
+        ids = draw_ids(rule, count=50, m=20, seed=0, iteration=iteration, repeat=repeat)
+        return ids.tolist()
+
+    draws = [repeated(i, r) for i in range(3) for r in range(4)]
+    assert len({tuple(ids) for ids in draws}) == 12
+    assert [repeated(i, r) for i in range(3) for r in range(4)] == draws
+    assert [repeated(i, 0) for i in range(3)] == [draw(rule, i, count=50, m=20) for i in range(3)]
+
+
+def test_repeats_of_a_permutation_are_epochs_too() -> None:
+    ids = [draw_ids("permutation", count=10, m=5, seed=0, iteration=i, repeat=2) for i in (0, 1)]
+    assert sorted(torch.cat(ids).tolist()) == list(range(10))
+
+
+def test_draws_are_pinned() -> None:
+    # What a published number was trained on must not move with a release of ours or of torch.
+    assert draw("with_replacement", 3, count=1000, m=4, seed=1) == [702, 543, 847, 561]
+    assert draw("permutation", 3, count=1000, m=4, seed=1) == [980, 390, 211, 75]
+
+
 def test_with_replacement_is_uniform_and_repeats() -> None:
     drawn = [draw("with_replacement", i, count=5, m=5) for i in range(2000)]
     frequency = torch.tensor(drawn).flatten().bincount(minlength=5) / 10_000
@@ -61,6 +84,9 @@ def test_permutation_reaches_far_iterations_at_once() -> None:
 def test_exactly_once_leaves_nothing_to_chance() -> None:
     for iteration, seed in ((0, 0), (5, 0), (5, 9)):
         assert draw("exactly_once", iteration, count=6, m=6, seed=seed) == [0, 1, 2, 3, 4, 5]
+    again = draw_ids("exactly_once", count=3, m=3, seed=0, iteration=0, repeat=1)
+    assert again.tolist() == [0, 1, 2]
+    assert draw("exactly_once", 0, count=3, m=6) == [0, 1, 2, 0, 1, 2]
 
 
 @pytest.mark.parametrize(

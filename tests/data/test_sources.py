@@ -9,7 +9,11 @@ import ganstoch.data
 from ganstoch.data import ArrayImages, Source, find_source
 from ganstoch.errors import UserError
 
-NAMES = ["cifar10", "digits", "fashion_mnist", "ffhq", "folder", "svhn"]
+NAMES = [
+    *("bimodal", "cifar10", "digits", "fashion_mnist", "ffhq", "folder", "gaussians1200", "grid"),
+    *("ring", "stacked_fashion", "stacked_mnist", "svhn"),
+]
+WORLDS = ("bimodal", "gaussians1200", "grid", "ring", "stacked_fashion", "stacked_mnist")
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -28,9 +32,15 @@ def test_no_shipped_source_is_forgotten() -> None:
     assert sorted(source.name for source in shipped) == NAMES
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_modes_are_known_of_the_worlds_alone(name: str, tmp_path: Path) -> None:
+    world = find_source(name)().world(tmp_path)
+    assert (world is not None) == (name in WORLDS)
+
+
 def test_unknown_source_lists_the_known() -> None:
     with pytest.raises(
-        UserError, match=r"no data set 'cifar'; there are .*cifar10, digits, fashion"
+        UserError, match=r"no data set 'cifar'; there are bimodal, cifar10, digits, fashion"
     ):
         find_source("cifar")
 

@@ -71,6 +71,30 @@ def test_checksum_covers_pixels_and_shape() -> None:
     assert checksum(pixels.view(2, 3, 4) + 1) != expected
 
 
+def test_checksum_of_points() -> None:
+    points = torch.arange(6.0).view(3, 2)
+    content = points.numpy().tobytes()
+    assert checksum(points) == hashlib.sha256(b"float32 (3, 2) " + content).hexdigest()
+    assert checksum(points) != checksum(points.flip(0))
+    assert checksum(-torch.zeros(1, 1)) != checksum(torch.zeros(1, 1))
+
+
+def test_subset_of_points() -> None:
+    points = torch.arange(20.0).view(10, 2)
+    subset = choose(ArrayImages(points, split="train"), n=4, seed=0)
+    assert torch.equal(subset.pixels, points[subset.ids])
+    assert subset.pixels.dtype == torch.float32
+
+
+@pytest.mark.parametrize(
+    "pixels",
+    [torch.zeros(3, 2, dtype=torch.uint8), torch.zeros(3, 1, 8, 8), torch.zeros(3, 2).double()],
+)
+def test_neither_images_nor_points(pixels: torch.Tensor) -> None:
+    with pytest.raises(AssertionError):
+        ArrayImages(pixels, split="train")
+
+
 def find(images: ArrayImages, pixels: torch.Tensor) -> list[int]:
     """Positions of images, no two of which are alike."""
     same = (images.pixels[None] == pixels[:, None]).flatten(2).all(2)

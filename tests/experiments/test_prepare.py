@@ -1,17 +1,23 @@
 from __future__ import annotations
 
+import json
+import re
 import socket
+import struct
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
 
+import numpy as np
 import pytest
 import torch
 import torchvision.datasets
 
-from ganstoch.data import ImageData, download
+from ganstoch.data import ImageData, StackedFashion, download
+from ganstoch.data.writing import write_if_allowed
+from ganstoch.metrics.modes import make_judge
 from ganstoch.metrics.weights import INCEPTION_FILE, INCEPTION_URL
 
 
@@ -39,10 +45,69 @@ def test_a_folder_gets_its_manifest(photos: Path, ganstoch: Callable[..., Any]) 
     assert "the images have changed" in ganstoch("prepare", "folder", "--root", photos).complaint
 
 
+def test_a_world_of_points(here: Path, ganstoch: Callable[..., Any]) -> None:
+    answer = ganstoch("prepare", "ring")
+    assert (answer.status, answer.err) == (0, "")
+    assert answer.out.startswith("ring: 100,000 training images\nsubset of 100,000, seed 0: sha256")
+    assert list(here.iterdir()) == []
+
+
+@pytest.fixture
+def clothes(here: Path) -> Path:
+    """Four files as published, of few grey images that their brightness tells apart."""
+    folder = here / "clothes"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for prefix, count in (("train", 200), ("t10k", 100)):
+        labels = np.arange(count, dtype=np.uint8) % 10
+        grey = labels[:, None, None] * np.uint8(25) + rng.integers(0, 9, (count, 28, 28), np.uint8)
+        for kind, values in (("images-idx3", grey), ("labels-idx1", labels)):
+            head = struct.pack(f">HBB{values.ndim}I", 0, 8, values.ndim, *values.shape)
+            (folder / f"{prefix}-{kind}-ubyte").write_bytes(head + values.tobytes())
+    return folder
+
+
+def test_a_world_of_stacks(clothes: Path, ganstoch: Callable[..., Any]) -> None:
+    words = ("prepare", "stacked_fashion", "--root", clothes, "--n", 50)
+    path = clothes / "ganstoch-cache" / "judge-stacked_fashion.pt"
+    answer = ganstoch(*words)
+    assert (answer.status, answer.err) == (0, "")
+    assert "stacked_fashion: 128,000 training images" in answer.out
+    assert re.search(rf"counts modes, right on [\d.]+% of test images: {path}", answer.out)
+    assert (clothes / "ganstoch-stacked_fashion-n50-seed0.json").exists()
+    card = json.loads(path.with_suffix(".json").read_bytes())
+    assert 0 <= card["accuracy"] <= 1
+    world = StackedFashion().world(clothes)
+    images = StackedFashion(size=20).open(clothes, "train").read(torch.arange(20))
+    assert make_judge(world)(images).of == 1000
+    before = path.stat().st_mtime_ns
+    assert f"counts modes is at {path}" in ganstoch(*words).out
+    assert path.stat().st_mtime_ns == before
+    path.write_bytes(b"")
+    assert f"{path} is damaged; remove it and run: ganstoch" in ganstoch(*words).complaint
+
+
+def test_a_read_only_root(
+    clothes: Path, here: Path, ganstoch: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write(path: Path, content: bytes) -> bool:
+        return write_if_allowed(path, content) if path.is_relative_to(allowed) else False
+
+    allowed = here / "cache"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(allowed))
+    monkeypatch.setattr("ganstoch.experiments.prepare.write_if_allowed", write)
+    words = ("prepare", "stacked_fashion", "--root", clothes, "--n", 50)
+    assert ganstoch(*words).status == 0
+    assert StackedFashion().world(clothes).judge.is_relative_to(allowed)
+    allowed = here / "elsewhere"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(here / "closed"))
+    assert f"may not write below {clothes}" in ganstoch(*words).complaint
+
+
 @pytest.mark.parametrize(
     ("words", "parts"),
     [
-        (["foo"], ["no data set 'foo'", "cifar10, digits"]),
+        (["foo"], ["no data set 'foo'", "bimodal, cifar10, digits"]),
         (["digits", "--n", "1798"], ["--n must be 1 .. 1797", "1798"]),
         (["digits", "--n", "0"], ["--n must be 1 .. 1797"]),
         (["folder", "--root", "nowhere"], ["nowhere does not exist"]),
@@ -57,7 +122,7 @@ def test_mistakes(
     assert list(here.iterdir()) == []
 
 
-@pytest.mark.parametrize("name", ["cifar10", "svhn", "fashion_mnist"])
+@pytest.mark.parametrize("name", ["cifar10", "svhn", "fashion_mnist", "stacked_mnist"])
 def test_no_network(
     name: str, here: Path, ganstoch: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

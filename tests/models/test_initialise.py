@@ -6,10 +6,18 @@ from unittest import mock
 
 import pytest
 import torch
+from torch import nn
 
-from ganstoch.models import PaperDiscriminator, PaperGenerator
+from ganstoch.models import (
+    Discriminator,
+    PaperDiscriminator,
+    PaperGenerator,
+    ReLUGenerator,
+    TanhDiscriminator,
+)
 from ganstoch.models.base import initialise
 from ganstoch.models.blocks import SpectralConv2d
+from ganstoch.models.normalisation import BatchNorm
 from ganstoch.randomness import generator, normal
 from ganstoch.training.game import Game
 
@@ -90,3 +98,55 @@ def test_forward_passes_change_nothing(critic: PaperDiscriminator) -> None:
     after = critic.state_dict()
     assert {name for name in before if not torch.equal(after[name], before[name])} >= {"body.0.u"}
     assert all(torch.equal(after[n], before[n]) for n in before if n.endswith(("weight", "bias")))
+
+
+def test_the_draws_are_those_of_the_records() -> None:
+    """Runs are compared with older ones by their seeds: the first draws, written down."""
+    made = PaperGenerator((3, 32, 32), width=8, latent_dim=2)
+    initialise(made, std=0.02, rng=generator(0, "init"))
+    rng = generator(0, "init")
+    for name, parameter in made.named_parameters():
+        if not name.endswith("bias"):
+            expected = torch.randn(parameter.shape, generator=rng) * 0.02
+            assert torch.equal(parameter, expected), name
+
+
+def test_batch_norm_starts_as_the_identity_and_takes_no_draw() -> None:
+    normed = ReLUGenerator((2,), width=8, batch_norm=True)
+    bare = ReLUGenerator((2,), width=8, batch_norm=False)
+    for made in (normed, bare):
+        for parameter in made.parameters():
+            parameter.data.fill_(3.0)
+        initialise(made, std=0.02, rng=generator(0, "init"))
+    norms = [layer for layer in normed.modules() if isinstance(layer, BatchNorm)]
+    assert len(norms) == 4
+    for norm in norms:
+        assert torch.equal(norm.weight, torch.ones(8))
+        assert torch.equal(norm.bias, torch.zeros(8))
+    ours, theirs = ([p for p in made.parameters() if p.dim() == 2] for made in (normed, bare))
+    assert all(torch.equal(one, other) for one, other in zip(ours, theirs, strict=True))
+
+
+def test_an_inner_network_keeps_its_own_start() -> None:
+    class Around(Discriminator):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body = TanhDiscriminator((2,), width=6).body
+            self.inner = TanhDiscriminator((2,), width=6)
+            self.head = nn.Linear(6, 1)
+
+    made = Around()
+    initialise(made, std=1e-3, rng=generator(0, "init"))
+    assert made.body[1].weight.abs().max() < 0.01
+    values = torch.linalg.svdvals(made.inner.body[1].weight.detach())
+    assert torch.allclose(values, torch.full((2,), 1.4), atol=1e-5)
+
+
+def test_an_orthogonal_start_depends_on_the_seed_alone() -> None:
+    first, again, other = (TanhDiscriminator((2,), width=6) for _ in range(3))
+    before = torch.get_rng_state()
+    for made, seed in ((first, 0), (again, 0), (other, 1)):
+        initialise(made, std=0.02, rng=generator(seed, "init"))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert torch.equal(first.body[1].weight, again.body[1].weight)
+    assert not torch.equal(first.body[1].weight, other.body[1].weight)

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import copy
 import math
 
 import pytest
 import torch
+from torch import nn
 
 from ganstoch.errors import UserError
-from ganstoch.models import PaperGenerator
+from ganstoch.models import PaperGenerator, ReLUGenerator
 from ganstoch.training.averaging import Average
 
 
@@ -100,3 +102,71 @@ def test_makes_images_by_the_averaged_weights() -> None:
 def test_decay_must_be_a_share(live: PaperGenerator, decay: float) -> None:
     with pytest.raises(UserError, match=r"model.ema_decay must be in \[0, 1\)"):
         Average(live, decay=decay)
+
+
+class Counting(nn.Module):
+    """A layer with a counter, and a constant that no checkpoint holds."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("seen", torch.tensor(0))
+        self.register_buffer("constant", torch.tensor(0.5), persistent=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x
+
+
+@pytest.fixture
+def normed() -> ReLUGenerator:
+    """A generator with running statistics and a counter."""
+    network = ReLUGenerator((2,), latent_dim=3, width=4, depth=1).double()
+    network.layers.append(Counting())
+    return network
+
+
+def test_statistics_follow_with_the_weight_of_the_parameters(normed: ReLUGenerator) -> None:
+    average = Average(normed, decay=0.75)
+    with torch.no_grad():
+        for tensor in (*normed.parameters(), *list(normed.buffers())[:-1]):
+            tensor.fill_(3)
+    for iteration in range(30, 37):
+        average.follow(normed, iteration=iteration)
+    left = 0.75**7
+    layers = average.generator.layers
+    assert torch.allclose(layers[1].running_mean, torch.full((4,), 3 - 3 * left).double())
+    assert torch.allclose(layers[1].running_var, torch.full((4,), 3 - 2 * left).double())
+    assert torch.allclose(layers[1].weight, torch.full((4,), 3 - 2 * left).double())
+    assert layers[-1].seen == 3
+    assert layers[-1].constant == 0.5
+
+
+def test_without_decay_the_statistics_are_the_live_ones(normed: ReLUGenerator) -> None:
+    average = Average(normed, decay=0.0)
+    z = torch.linspace(-1, 2, 15, dtype=torch.double).view(5, 3)
+    for iteration in (0, 1, 500):
+        normed((iteration + 1) * z)
+        average.follow(normed, iteration=iteration)
+        for ours, live in zip(average.buffers(), normed.buffers(), strict=True):
+            assert torch.equal(ours, live)
+    assert torch.equal(average(z), normed.eval()(z))
+
+
+def test_measuring_uses_the_statistics_and_never_moves_them(normed: ReLUGenerator) -> None:
+    average = Average(normed, decay=0.5)
+    z = torch.linspace(-1, 2, 15, dtype=torch.double).view(5, 3)
+    before = {name: value.clone() for name, value in average.state_dict().items()}
+    expected = copy.deepcopy(normed).eval()(z)
+    for mode in (True, False, True):
+        average.train(mode)
+        assert average.training == mode
+        assert torch.equal(average(z), expected)
+        assert torch.equal(average(z[:1]), expected[:1])  # one alone as among others
+    assert all(torch.equal(before[name], value) for name, value in average.state_dict().items())
+    assert normed.training
+
+
+def test_a_parent_in_training_leaves_the_average_out_of_it(normed: ReLUGenerator) -> None:
+    parent = nn.ModuleList([normed, Average(normed, decay=0.5)])
+    parent.eval().train()
+    assert normed.layers[1].training
+    assert not any(module.training for module in parent[1].generator.modules())

@@ -47,7 +47,7 @@ def test_real_images_are_floats_of_the_networks_precision() -> None:
 
 
 def test_as_many_latents_as_images() -> None:
-    with pytest.raises(ValueError, match="zip"):
+    with pytest.raises(ValueError, match="latents for"):
         split(batch_of(8), torch.zeros(4, 2), micro_batch=4, dtype=torch.float32)
 
 
@@ -82,7 +82,7 @@ def play(game: Game, *, micro_batch: int, iterations: int) -> dict[str, Tensor]:
     for i in range(iterations):
         z = game.latents.draw(i, 64, device=CPU)
         parts = split(batch_of(64, i), z, micro_batch=micro_batch, dtype=torch.float64)
-        game.play(parts, *optimizers, iteration=i)
+        game.play([parts], *optimizers, iteration=i)
         left |= {f"{name}/{i}": loss.clone() for name, loss in game.losses.items()}
     for player, optimizer in zip(("d", "g"), optimizers, strict=True):
         for i, state in optimizer.state_dict()["state"].items():

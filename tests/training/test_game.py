@@ -14,10 +14,11 @@ from torch import Tensor, nn
 from ganstoch.bench.players import differences
 from ganstoch.errors import UserError
 from ganstoch.models import Discriminator, PaperDiscriminator, PaperGenerator
+from ganstoch.models.base import frozen
 from ganstoch.randomness import generator, normal, with_replacement
-from ganstoch.training.exact_batch import Part, split
-from ganstoch.training.game import AdamSettings, Game, frozen
-from ganstoch.types import Batch
+from ganstoch.training.exact_batch import split
+from ganstoch.training.game import AdamSettings, Game
+from ganstoch.types import Batch, Part
 
 CPU = torch.device("cpu")
 
@@ -59,7 +60,7 @@ def test_one_power_iteration_an_update_whatever_the_parts(
     with mock.patch.object(Discriminator, "power_iterate") as step:
         for t in range(3):
             parts = parts_of(game, t, micro_batch=micro_batch)
-            game.play(parts, *game.configure_optimizers(), iteration=t)
+            game.play([parts], *game.configure_optimizers(), iteration=t)
     assert step.call_count == 2 * 3
 
 
@@ -75,7 +76,7 @@ def test_leaves_no_gradient_and_every_parameter_trainable(
         lambda module, _: seen.append(all(p.requires_grad for p in module.parameters()))
     )
     parts = parts_of(game, 0, micro_batch=micro_batch)
-    game.play(parts, *optimizers, iteration=0)
+    game.play([parts], *optimizers, iteration=0)
     assert seen == [True] * len(parts) + [False] * len(parts)  # spared in the generator's update
     for player in (game.generator, game.discriminator):
         assert all(p.requires_grad for p in player.parameters())
@@ -100,12 +101,12 @@ def test_each_update_moves_its_own_player(make_game: Callable[..., Game]) -> Non
 
     before = weights(game.generator), weights(game.discriminator)
     with mock.patch.object(step_g, "step"):
-        game.play(parts_of(game, 0), step_d, step_g, iteration=0)
+        game.play([parts_of(game, 0)], step_d, step_g, iteration=0)
     assert torch.equal(weights(game.generator), before[0])
     assert not torch.equal(weights(game.discriminator), before[1])
     middle = weights(game.discriminator)
     with mock.patch.object(step_d, "step"):
-        game.play(parts_of(game, 1), step_d, step_g, iteration=1)
+        game.play([parts_of(game, 1)], step_d, step_g, iteration=1)
     assert not torch.equal(weights(game.generator), before[0])
     assert torch.equal(weights(game.discriminator), middle)
 

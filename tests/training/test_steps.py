@@ -24,9 +24,9 @@ def note_calls(game: Game) -> list[tuple[int, int]]:
     calls: list[tuple[int, int]] = []
     play = game.play
 
-    def noted(parts: Any, *optimizers: Any, iteration: int, **others: Any) -> None:
-        calls.append((iteration, sum(len(part.pixels) for part in parts)))
-        play(parts, *optimizers, iteration=iteration, **others)
+    def noted(draws: Any, *optimizers: Any, iteration: int, **others: Any) -> None:
+        calls.append((iteration, sum(len(part.pixels) for parts in draws for part in parts)))
+        play(draws, *optimizers, iteration=iteration, **others)
 
     game.play = noted  # type: ignore[method-assign]
     return calls
@@ -87,9 +87,10 @@ def test_trains_on_the_draws_of_its_iteration(make_game: Make, make_data: Make, 
     seen: list[tuple[Tensor, Tensor]] = []
     play = game.play
 
-    def noted(parts: Any, *optimizers: Any, **others: Any) -> None:
-        seen.append((parts[0].pixels, parts[0].latents))
-        play(parts, *optimizers, **others)
+    def noted(draws: Any, *optimizers: Any, **others: Any) -> None:
+        ((part,),) = draws
+        seen.append((part.pixels, part.latents))
+        play(draws, *optimizers, **others)
 
     game.play = noted
     fit(game, data, steps=3)

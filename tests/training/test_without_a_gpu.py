@@ -120,7 +120,7 @@ def play_on_meta(game: Game, *, micro_batch: int | None, forms: str) -> Game:
     batch = Batch(pixels=pixels, ids=torch.arange(16, device="meta"), size=16)
     z = torch.zeros(16, meta.generator.latent_dim, device="meta")
     parts = split(batch, z, micro_batch=micro_batch, dtype=torch.float32)
-    meta.play(parts, *meta.configure_optimizers(), iteration=3)
+    meta.play([parts], *meta.configure_optimizers(), iteration=3)
     return meta
 
 

@@ -1,0 +1,202 @@
+"""Points from mixtures of Gaussians: worlds small enough that every mode can be counted.
+
+[1] Srivastava et al. 2017, "VEEGAN", arXiv:1705.07761, Sec. 5.1.
+[2] Lin et al. 2018, "PacGAN", arXiv:1712.04086, Sec. 4.1, and its published code.
+[3] Metz et al. 2017, "Unrolled generative adversarial networks", arXiv:1611.02163, Sec. 3.1.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from pathlib import Path
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from ganstoch.data.source import ImageSet, Source
+from ganstoch.errors import UserError
+from ganstoch.randomness import generator, normal, with_replacement
+from ganstoch.types import GaussianModes, Split
+
+__all__ = ["Bimodal", "Grid", "HighDimensional", "Points", "Ring"]
+
+SIZE = 100_000
+"""Points of a training split, as in [2]."""
+HELD_OUT = 10_000
+"""Most points of a held-out split."""
+SAMPLES = 2500
+"""Generated points that a score is measured on, as in [1] and [2]."""
+_BLOCK = 1024
+"""Points drawn together, so that some can be had without drawing all."""
+
+
+class Points(ImageSet):
+    """Points drawn from a mixture, each a function of the seed, the split and its position."""
+
+    def __init__(
+        self, modes: GaussianModes, *, size: int, seed: int, name: str, split: Split
+    ) -> None:
+        """Draws which mode each point belongs to; the points themselves when they are read.
+
+        Args:
+            modes: the mixture.
+            size: number of points.
+            seed: any integer.
+            name: of the source; sources of the same seed draw apart.
+            split: splits of the same seed draw apart.
+        """
+        self._modes = modes
+        self._seed = seed
+        self._part = f"{name}/{split}"
+        self._split = split
+        count = len(modes.centres)
+        rng = generator(seed, "subset", part=f"{self._part}/modes")
+        self.labels: Tensor = with_replacement(count, size, rng)
+        self.classes = tuple(f"mode {i}" for i in range(count))
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def read(self, ids: Tensor) -> Tensor:
+        """The points at the given positions, float32, shape (N, D); see `ImageSet.read`."""
+        noise = torch.empty(len(ids), self._modes.spread)
+        blocks, places = ids // _BLOCK, ids % _BLOCK
+        for block in sorted(set(blocks.tolist())):
+            mine = blocks == block
+            rng = generator(self._seed, "subset", block, part=self._part)
+            noise[mine] = normal((_BLOCK, self._modes.spread), rng)[places[mine]]
+        return self._modes.points(self.labels[ids], noise)
+
+    def names(self, ids: Tensor) -> tuple[str, ...]:
+        """For instance ``train/123``."""
+        return tuple(f"{self._split}/{i}" for i in ids.tolist())
+
+
+class _Mixture:
+    """What the sources below share; not a `Source` itself, so that it is none to choose."""
+
+    name: ClassVar[str]
+
+    def __init__(self, size: int = SIZE, seed: int = 0) -> None:
+        """Draws nothing yet.
+
+        Args:
+            size: points of the training split; the held-out split has as many, at most 10,000.
+            seed: decides the points; apart from the run's seed, so that runs can share them.
+
+        Raises:
+            UserError: if there is to be no point.
+        """
+        if size < 1:
+            raise UserError(f"data.source.size is {size}; give 1 or more")
+        self.size = size
+        self.seed = seed
+
+    @property
+    def label(self) -> str:
+        """The name, with the number of points and the seed where they are not the usual ones."""
+        size = "" if self.size == SIZE else f"-size{self.size}"
+        return f"{self.name}{size}" + (f"-seed{self.seed}" if self.seed else "")
+
+    def open(self, root: Path, split: Split) -> Points:
+        """Draws the points of a split.
+
+        Args:
+            root: ignored.
+            split: ``train`` or ``held_out``.
+        """
+        size = self.size if split == "train" else min(self.size, HELD_OUT)
+        return Points(self.world(root), size=size, seed=self.seed, name=self.name, split=split)
+
+    @abstractmethod
+    def world(self, root: Path) -> GaussianModes:
+        """The mixture; ``root`` is ignored."""
+
+
+class Ring(_Mixture, Source):
+    """8 Gaussians of sigma 0.01, evenly on the circle of radius 1 [2], after [3].
+
+    Eight different angles: the published code of [3] spaces eight angles from 0 to 2 pi with both
+    ends, which is seven modes, one of them twice as likely.
+    """
+
+    name = "ring"
+    summary = "8 Gaussians on a circle, 100,000 points in 2 dimensions: no download"
+    in_package = True
+
+    def world(self, root: Path) -> GaussianModes:
+        """Centres at the angles 0, 1/8, .., 7/8 of a turn."""
+        angles = torch.arange(8) * (2 * math.pi / 8)
+        centres = torch.stack([angles.cos(), angles.sin()], dim=1)
+        return GaussianModes(centres, sigma=0.01, samples=SAMPLES)
+
+
+class Grid(_Mixture, Source):
+    """25 Gaussians of sigma 0.05 at {-4, -2, 0, 2, 4}^2 [2]."""
+
+    name = "grid"
+    summary = "25 Gaussians on a 5x5 grid, 100,000 points in 2 dimensions: no download"
+    in_package = True
+
+    def world(self, root: Path) -> GaussianModes:
+        """Centres row by row."""
+        steps = torch.arange(-4.0, 5.0, 2.0)
+        return GaussianModes(torch.cartesian_prod(steps, steps), sigma=0.05, samples=SAMPLES)
+
+
+class HighDimensional(_Mixture, Source):
+    """10 Gaussians of 700 dimensions embedded in 1,200 [1], with the numbers of the code of [2].
+
+    All coordinates of a centre are equal, to one of -13, -5.5, -2.5, -2, -1, -0.5, 0, 0.25, 0.5 and
+    10; the first 700 coordinates of a point have standard deviation 1 around them, the other 500
+    none. Modes are told apart almost surely (the nearest two centres are 8.7 apart).
+
+    Ours: which points are good. [1] asks for a distance below 10 standard deviations, which no
+    point of the data reaches: from their own centre they are sqrt(700) = 26.5 away, give or take
+    0.7. We take the distance in all 1,200 coordinates, as [2] does, and the radius that as many
+    points of the data stay within as stay within 3 standard deviations in the plane: 98.9 %.
+    """
+
+    name = "gaussians1200"
+    summary = "10 Gaussians of 700 dimensions, 100,000 points in 1,200 (480 MB): no download"
+    in_package = True
+
+    def world(self, root: Path) -> GaussianModes:
+        """Centres on the diagonal, in the order of the code of [2]."""
+        levels = torch.tensor([-1, -0.5, 0, 0.5, -2, -2.5, 10, 0.25, -13, -5.5])
+        centres = levels[:, None].expand(-1, 1200).contiguous()
+        radius = _radius(700, share=1 - math.exp(-4.5))  # within 3 sigma of a Gaussian in the plane
+        return GaussianModes(centres, sigma=1.0, samples=SAMPLES, rank=700, radius=radius)
+
+
+class Bimodal(_Mixture, Source):
+    """Temperatures of a summer day at Alice Springs, or at the South Pole: 2 modes on a line.
+
+    The example by which Rao, Surana and Devraj, "Analyzing the Mode Collapse Problem in GANs", Fig.
+    4, explain mode collapse. They print no numbers. Ours: 30 and -30 degrees Celsius with a
+    standard deviation of 3, in units of 30 degrees, so 1, -1 and 0.1.
+    """
+
+    name = "bimodal"
+    summary = "summer temperatures in Alice Springs or at the South Pole, 100,000 numbers"
+    in_package = True
+
+    def world(self, root: Path) -> GaussianModes:
+        """Hot, then cold."""
+        return GaussianModes(torch.tensor([[1.0], [-1.0]]), sigma=0.1, samples=SAMPLES)
+
+
+def _radius(dimensions: int, *, share: float) -> float:
+    """The distance from its centre, in sigmas, that a Gaussian keeps within with a probability.
+
+    That is the root of the quantile of chi^2, found by bisection on its distribution function.
+    """
+    half = torch.tensor(dimensions / 2, dtype=torch.float64)
+    low, high = 0.0, 10.0 * math.sqrt(dimensions)
+    for _ in range(100):
+        middle = (low + high) / 2
+        within = torch.special.gammainc(half, torch.tensor(middle**2 / 2, dtype=torch.float64))
+        low, high = (middle, high) if within < share else (low, middle)
+    return low

@@ -1,0 +1,191 @@
+"""Three grey images in the three channels of one: 1,000 modes that a classifier can count.
+
+[1] Srivastava et al. 2017, "VEEGAN", arXiv:1705.07761, Sec. 5.2.
+[2] Metz et al. 2017, "Unrolled generative adversarial networks", arXiv:1611.02163, Sec. 3.3.
+[3] Lin et al. 2018, "PacGAN", arXiv:1712.04086, Sec. 4.2, and its published code for both.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from ganstoch.data.cache import places
+from ganstoch.data.idx import FASHION, MNIST, GreyFiles
+from ganstoch.data.source import ImageSet, Source
+from ganstoch.errors import UserError
+from ganstoch.randomness import generator, with_replacement
+from ganstoch.types import Split, StackedClasses
+
+__all__ = ["Protocol", "Stacked", "StackedFashion", "StackedImages", "StackedMNIST"]
+
+Protocol = Literal["veegan", "unrolled"]
+"""Whose experiment.
+
+* ``veegan``: [1] as in [3]: stacks of all 70,000 images, training and test; 26,000 samples.
+* ``unrolled``: [2] as in [3]: stacks of the 60,000 training images; 25,600 samples.
+"""
+
+SIZE = 128_000
+"""Stacks of a training split, as in [3]'s ``veegan``."""
+HELD_OUT = 10_000
+"""Most stacks of a held-out split."""
+_SAMPLES: dict[Protocol, int] = {"veegan": 26_000, "unrolled": 25_600}
+
+
+class StackedImages(ImageSet):
+    """Stacks made when they are read, of images in memory."""
+
+    def __init__(
+        self,
+        singles: Tensor,
+        labels: Tensor,
+        *,
+        members: Tensor,
+        names: tuple[str, ...],
+        split: Split,
+    ) -> None:
+        """Keeps which images a stack is made of.
+
+        Args:
+            singles: uint8, shape (S, 28, 28).
+            labels: their classes, int64 in [0, 9], shape (S,).
+            members: the images of each stack, first to third channel, int64, shape (N, 3).
+            names: of the ten classes.
+            split: prefix of the stacks' names.
+        """
+        self._singles = singles
+        self._members = members
+        self._split = split
+        self.labels: Tensor = labels[members] @ torch.tensor([100, 10, 1])
+        mark = "" if all(len(name) == 1 for name in names) else "+"
+        self.classes = tuple(mark.join((a, b, c)) for a in names for b in names for c in names)
+
+    def __len__(self) -> int:
+        return len(self._members)
+
+    def read(self, ids: Tensor) -> Tensor:
+        """The stacks at the given positions, uint8, shape (N, 3, 28, 28); see `ImageSet.read`."""
+        return self._singles[self._members[ids]]
+
+    def names(self, ids: Tensor) -> tuple[str, ...]:
+        """For instance ``train/123``."""
+        return tuple(f"{self._split}/{i}" for i in ids.tolist())
+
+
+class Stacked:
+    """What the two sources share; not a `Source` itself, so that it is none to choose.
+
+    The three images of a stack are drawn independently and with replacement, so every triple of
+    classes is (nearly) as likely as any other; a stack's label is 100 a + 10 b + c, of the classes
+    a, b and c in the first, second and third channel.
+
+    With ``veegan``, held-out stacks are other draws from the same 70,000 images: new stacks of
+    images that training has seen in other company. With ``unrolled`` they are made of the 10,000
+    test images.
+
+    Ours: in ``unrolled`` [2] and [3] draw every batch afresh, without end; here a run draws its
+    batches from ``size`` stacks that are drawn once, so that data remain a fixed set of n.
+    """
+
+    name: ClassVar[str]
+    files: ClassVar[GreyFiles]
+
+    def __init__(self, protocol: Protocol = "veegan", size: int = SIZE, seed: int = 0) -> None:
+        """Reads nothing yet.
+
+        Args:
+            protocol: whose experiment: which images are stacked, how many samples are judged.
+            size: stacks of the training split; the held-out split has as many, at most 10,000.
+            seed: decides the stacks; apart from the run's seed, so that runs can share them.
+
+        Raises:
+            UserError: if there is to be no stack.
+        """
+        if size < 1:
+            raise UserError(f"data.source.size is {size}; give 1 or more")
+        self.protocol: Protocol = protocol
+        self.size = size
+        self.seed = seed
+
+    @property
+    def label(self) -> str:
+        """The name, with protocol, number of stacks and seed where they are not the usual ones."""
+        protocol = "" if self.protocol == "veegan" else f"-{self.protocol}"
+        size = "" if self.size == SIZE else f"-size{self.size}"
+        return f"{self.name}{protocol}{size}" + (f"-seed{self.seed}" if self.seed else "")
+
+    def singles(self, root: Path, split: Split) -> tuple[Tensor, Tensor]:
+        """The images that are stacked, uint8 (S, 28, 28), and their labels, int64 (S,).
+
+        Args:
+            root: the folder that holds the four ``*-ubyte`` or ``*-ubyte.gz`` files, or a folder
+                above.
+            split: as published.
+
+        Raises:
+            UserError: if a file is missing or damaged.
+        """
+        return self.files.read(root, split, name=self.name)
+
+    def open(self, root: Path, split: Split) -> StackedImages:
+        """Draws the stacks of a split.
+
+        Args:
+            root: as for `singles`.
+            split: ``train`` or ``held_out``.
+
+        Raises:
+            UserError: if a file is missing or damaged.
+        """
+        if self.protocol == "veegan":
+            parts = [self.singles(root, "train"), self.singles(root, "held_out")]
+            images, labels = (torch.cat(both) for both in zip(*parts, strict=True))
+        else:
+            images, labels = self.singles(root, split)
+        size = self.size if split == "train" else min(self.size, HELD_OUT)
+        rng = generator(self.seed, "subset", part=f"stacked/{split}")
+        members = with_replacement(len(images), size * 3, rng).reshape(size, 3)
+        return StackedImages(images, labels, members=members, names=self.files.classes, split=split)
+
+    def world(self, root: Path) -> StackedClasses:
+        """1,000 modes, and where the classifier that tells them apart lies."""
+        found = [folder / f"judge-{self.name}.pt" for folder in places(root)]
+        return StackedClasses(
+            samples=_SAMPLES[self.protocol],
+            judge=next((path for path in found if path.is_file()), found[0]),
+            made_by=f"ganstoch prepare {self.name} --root {root}",
+        )
+
+    def prepare(self, root: Path) -> None:
+        """Downloads the four files unless a sound copy is there.
+
+        Args:
+            root: the folder to put them in, or where they are already.
+
+        Raises:
+            UserError: if the download fails.
+        """
+        self.files.fetch(root, name=self.name)
+
+
+class StackedMNIST(Stacked, Source):
+    """Handwritten digits, three at a time."""
+
+    name = "stacked_mnist"
+    summary = "stacked MNIST, 128,000 triples of handwritten digits as RGB, 28x28 (12 MB)"
+    files = MNIST
+
+
+class StackedFashion(Stacked, Source):
+    """Fashion-MNIST's clothes, three at a time: ours, for where MNIST is not to be had.
+
+    Debian's package ``dataset-fashion-mnist`` puts the images in ``/usr/share/datasets``.
+    """
+
+    name = "stacked_fashion"
+    summary = "the same of Fashion-MNIST, 128,000 triples of clothes as RGB, 28x28 (31 MB)"
+    files = FASHION

@@ -1,0 +1,225 @@
+"""How many different images a generator makes, by the birthday paradox.
+
+[1] Arora and Zhang 2017, "Do GANs actually learn the distribution?", arXiv:1706.08224, Sec. 2.
+
+Among s draws from N equally likely things two are the same with probability
+
+    p(s) = 1 - (1 - 1/N) (1 - 2/N) .. (1 - (s - 1)/N)  =~  1 - exp(-s (s - 1) / (2 N)),
+
+one half at s =~ 1.18 sqrt(N), so at N =~ s (s - 1) / (2 ln 2). Where things are not equally likely,
+N comes out below their number, at about 1 / sum_i p_i^2: it says how many carry the weight, not how
+many rare ones there are.
+
+[1] lets a person decide whether the nearest pair of a batch is the same image. Ours: it is, if it
+lies nearer than real images do in batches of the same size (`calibrate`).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ganstoch.randomness import generator, without_replacement
+
+__all__ = ["Pair", "Support", "calibrate", "collisions", "estimate_support", "nearest_pair"]
+
+_Z = 1.96
+"""Of the standard normal distribution, 95 % lie within."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pair:
+    """The two nearest members of a batch.
+
+    Attributes:
+        distance: between them, l2, in the units of the features.
+        first: position of the one, below `second`.
+        second: position of the other.
+    """
+
+    distance: float
+    first: int
+    second: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Support:
+    """How many different things the draws seem to come from.
+
+    Attributes:
+        size: draws in a batch, s.
+        probability: share of the batches of that size with a collision, in [0, 1]. Below one half
+            where even the largest batches hold too few: then the estimate is an extrapolation.
+        estimate: N; infinite where no batch had a collision.
+        low: lower end of the 95 % interval of N.
+        high: its upper end; infinite where the probability may be 0.
+    """
+
+    size: int
+    probability: float
+    estimate: float
+    low: float
+    high: float
+
+
+def nearest_pair(features: Tensor) -> Pair:
+    """The nearest pair of a batch; of equally near ones the first.
+
+    Args:
+        features: shape (S, F), S at least 2.
+
+    Raises:
+        ValueError: for another shape, or fewer than two.
+    """
+    if features.ndim != 2 or len(features) < 2:
+        raise ValueError(f"expected features of shape (S, F), S > 1, got {tuple(features.shape)}")
+    rows = features.double()
+    # The expanded square would give copies a distance above 0.
+    apart = torch.cdist(rows, rows, compute_mode="donot_use_mm_for_euclid_dist")
+    apart.fill_diagonal_(torch.inf)
+    first, second = divmod(int(apart.argmin()), len(rows))
+    return Pair(distance=apart[first, second].item(), first=first, second=second)
+
+
+def calibrate(
+    real: Tensor, *, size: int, repeats: int = 200, quantile: float = 0.05, seed: int = 0
+) -> float:
+    """Below which distance a pair counts as the same image: real images rarely come as near.
+
+    Args:
+        real: features of different real images, best held-out ones, shape (R, F).
+        size: images in a batch, from 2 to R; in larger batches the nearest pair is nearer.
+        repeats: batches.
+        quantile: share of the real batches that may hold a collision by this threshold.
+        seed: decides the batches.
+
+    Returns:
+        That quantile of the nearest pairs' distances, linearly between two of them.
+
+    Raises:
+        ValueError: for a size out of range.
+    """
+    nearest = _nearest(real, size=size, repeats=repeats, seed=seed, part="calibrate")
+    return nearest.quantile(quantile).item()
+
+
+def collisions(
+    features: Tensor, *, size: int, threshold: float, repeats: int = 200, seed: int = 0
+) -> float:
+    """Share of batches whose nearest pair is at a distance of at most the threshold, in [0, 1].
+
+    Args:
+        features: of generated images, shape (M, F).
+        size: images in a batch, from 2 to M; drawn from the M without replacement, so that a batch
+            is one of independent draws of the generator's.
+        threshold: in the units of the features, at least 0.
+        repeats: batches.
+        seed: decides the batches.
+
+    Raises:
+        ValueError: for a size out of range.
+    """
+    nearest = _nearest(features, size=size, repeats=repeats, seed=seed, part="collide")
+    return (nearest <= threshold).double().mean().item()
+
+
+def estimate_support(
+    features: Tensor,
+    *,
+    real: Tensor | None = None,
+    threshold: float = 0.0,
+    repeats: int = 200,
+    seed: int = 0,
+) -> Support:
+    """How many different images a generator makes.
+
+    The smallest batch size s at which half of the batches hold a collision is searched by doubling,
+    then by halving. The share of them that do, p, and its interval (Wilson 1927) then give N and
+    its interval, by p(s) = p above. At one half that is about 0.72 s^2, where [1] says s^2,
+    constants left out. With real images N comes out low by the collisions that these have too.
+
+    Large batches from M images share most of their pairs, so however many are drawn, no more than
+    (M / s)^2 of them are taken to be independent.
+
+    Args:
+        features: of generated images, shape (M, F). Only an N below about M^2 / 2 can be told.
+        real: features of real images, shape (R, F), which set the threshold for each batch size;
+            batches then hold at most R / 5, beyond which the threshold rests on a few pairs.
+        threshold: without real images, below or at which distance two images are the same.
+        repeats: batches of each size.
+        seed: decides the batches.
+
+    Raises:
+        ValueError: for fewer than 2 images, or than 10 real ones.
+    """
+
+    def share(size: int) -> float:
+        near = threshold if real is None else calibrate(real, size=size, repeats=repeats, seed=seed)
+        return collisions(features, size=size, threshold=near, repeats=repeats, seed=seed)
+
+    most = len(features) if real is None else min(len(features), len(real) // 5)
+    if most < 2:
+        raise ValueError("expected at least 2 images, and 10 real ones if any")
+    low = high = 2
+    p = share(high)
+    while p < 0.5 and high < most:
+        low, high = high + 1, min(2 * high, most)
+        p = share(high)
+    while p >= 0.5 and low < high:
+        middle = (low + high) // 2
+        q = share(middle)
+        if q >= 0.5:
+            high, p = middle, q
+        else:
+            low = middle + 1
+    lowest, highest = _wilson(p, min(repeats, (len(features) / high) ** 2))
+    return Support(
+        size=high,
+        probability=p,
+        estimate=_support(p, size=high),
+        low=_support(highest, size=high),
+        high=_support(lowest, size=high),
+    )
+
+
+def _nearest(features: Tensor, *, size: int, repeats: int, seed: int, part: str) -> Tensor:
+    """Distances of the nearest pairs of random batches, float64, shape (repeats,)."""
+    if not 2 <= size <= len(features):
+        raise ValueError(f"size must be 2 .. {len(features)}, got {size}")
+    drawn = (
+        without_replacement(
+            len(features), size, generator(seed, "evaluation", i, part=f"birthday/{part}/{size}")
+        )
+        for i in range(repeats)
+    )
+    distances = [nearest_pair(features[ids.to(features.device)]).distance for ids in drawn]
+    return torch.tensor(distances, dtype=torch.float64)
+
+
+def _support(p: float, *, size: int) -> float:
+    """N at which batches of a size hold a collision with probability p, not rounded."""
+    if p <= 0:
+        return math.inf
+    if p >= 1:
+        return size - 1.0
+    # x <= -ln(1 - x) <= x / (1 - x) puts N between the approximation and s - 1 more.
+    low = size * (size - 1) / (-2 * math.log1p(-p))
+    high = low + size - 1
+    others = torch.arange(1, size, dtype=torch.float64)
+    for _ in range(60):
+        middle = (low + high) / 2
+        free = torch.log1p(-(others / middle).clamp(max=1)).sum().item()  # ln(1 - p(s))
+        low, high = (low, middle) if free > math.log1p(-p) else (middle, high)
+    return (low + high) / 2
+
+
+def _wilson(p: float, count: float) -> tuple[float, float]:
+    """The 95 % interval of a share p of ``count``, in [0, 1] (Wilson 1927)."""
+    shrink = 1 + _Z**2 / count
+    centre = (p + _Z**2 / (2 * count)) / shrink
+    margin = _Z / shrink * math.sqrt(p * (1 - p) / count + _Z**2 / (4 * count**2))
+    # At 0 and 1 one end is there too, but for rounding.
+    return (0.0 if p == 0 else centre - margin), (1.0 if p == 1 else centre + margin)

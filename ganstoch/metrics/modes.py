@@ -1,0 +1,221 @@
+"""How many of the modes a generator reaches, in worlds whose modes are known.
+
+[1] Srivastava et al. 2017, "VEEGAN", arXiv:1705.07761, Sec. 5.
+[2] Lin et al. 2018, "PacGAN", arXiv:1712.04086, Sec. 4, and its published code.
+
+Conventions that reports differ in, and ours, which are those of the code of [2]: a mode counts from
+one sample on; a point is good by its distance as a whole (not each coordinate by itself); the
+divergence is KL(generated || data), called reverse, in nats, between shares of the modes, of good
+points only, where classes are counted of all images, however unsure their classifier is.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ganstoch.metrics.stacked_judge import load_judge, name_stacks
+from ganstoch.randomness import generator, normal, with_replacement
+from ganstoch.types import GaussianModes, StackedClasses, World
+
+__all__ = [
+    "CONFIDENT",
+    "ModeScores",
+    "expected_floor",
+    "expected_good_share",
+    "floor_and_ceiling",
+    "make_judge",
+    "named",
+    "score_classes",
+    "score_gaussians",
+]
+
+CONFIDENT = 0.9
+"""From which probability on a classifier counts as sure of an image."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModeScores:
+    """What S samples reach of K modes.
+
+    Attributes:
+        modes: modes with at least one sample that counts, in [0, K].
+        of: K.
+        good_share: share of the samples that are good, in [0, 1]: points near a centre, or images
+            that the classifier is confident of.
+        reverse_kl: KL(shares of the modes || uniform) in nats, in [0, ln K]; ln K, the worst, where
+            no sample counts.
+        confident_modes: modes with at least one image that the classifier is confident of; None of
+            points.
+        confidence: its mean probability for the class it names, in [0, 1]; None of points.
+    """
+
+    modes: int
+    of: int
+    good_share: float
+    reverse_kl: float
+    confident_modes: int | None = None
+    confidence: float | None = None
+
+    def in_log10(self) -> float:
+        """The reverse KL in decimal digits, in [0, log10 K], as some reports have it."""
+        return self.reverse_kl / math.log(10)
+
+
+def score_gaussians(points: Tensor, world: GaussianModes) -> ModeScores:
+    """What points reach of a mixture of Gaussians.
+
+    A point belongs to its nearest centre and is good if nearer to it than ``world.radius`` sigmas,
+    which in the plane is a Mahalanobis distance below 3. Points that are no numbers are not good.
+
+    Args:
+        points: shape (S, D), floats.
+        world: the mixture.
+
+    Raises:
+        ValueError: for no points, or points of another dimension.
+    """
+    if points.ndim != 2 or not len(points) or points.shape[1] != world.centres.shape[1]:
+        raise ValueError(
+            f"expected points of shape (S, {world.centres.shape[1]}), got {tuple(points.shape)}"
+        )
+    # Not by the expanded square, which has lost its digits at distances as small as sigma.
+    apart = torch.cdist(
+        points.detach().to("cpu", torch.float64),
+        world.centres.to("cpu", torch.float64),
+        compute_mode="donot_use_mm_for_euclid_dist",
+    )
+    distances, nearest = apart.min(dim=1)
+    good = distances < world.radius * world.sigma
+    counts = nearest[good].bincount(minlength=len(world.centres))
+    return ModeScores(
+        modes=int((counts > 0).sum()),
+        of=len(counts),
+        good_share=good.double().mean().item(),
+        reverse_kl=_reverse_kl(counts),
+    )
+
+
+def score_classes(predicted: Tensor, confidence: Tensor, classes: int) -> ModeScores:
+    """What images reach of a number of classes.
+
+    Args:
+        predicted: the class of each image, int64, shape (S,), in ``range(classes)``.
+        confidence: the classifier's probability for it, in [0, 1], shape (S,); 0.9 and more is
+            confident.
+        classes: how many there are.
+
+    Raises:
+        ValueError: for no images, a class beyond, or arguments of different lengths.
+    """
+    if predicted.ndim != 1 or not len(predicted) or predicted.shape != confidence.shape:
+        raise ValueError(
+            f"expected two of shape (S,), got {tuple(predicted.shape)}, {tuple(confidence.shape)}"
+        )
+    if int(predicted.min()) < 0 or int(predicted.max()) >= classes:
+        raise ValueError(f"classes must be in 0 .. {classes - 1}")
+    predicted, confidence = predicted.cpu(), confidence.to("cpu", torch.float64)
+    sure = confidence >= CONFIDENT
+    counts = predicted.bincount(minlength=classes)
+    return ModeScores(
+        modes=int((counts > 0).sum()),
+        of=classes,
+        good_share=sure.double().mean().item(),
+        reverse_kl=_reverse_kl(counts),
+        confident_modes=int((predicted[sure].bincount(minlength=classes) > 0).sum()),
+        confidence=confidence.mean().item(),
+    )
+
+
+def make_judge(
+    world: World, *, device: torch.device | str = "cpu"
+) -> Callable[[Tensor], ModeScores]:
+    """What scores generated samples of a world.
+
+    Args:
+        world: either kind.
+        device: where the classifier of images runs.
+
+    Returns:
+        A function of points (S, D), or of images (S, 3, 28, 28), floats in [-1, 1] or uint8.
+
+    Raises:
+        UserError: if the world's classifier is missing or damaged.
+    """
+    if isinstance(world, GaussianModes):
+        return lambda points: score_gaussians(points, world)
+    judge = load_judge(world.judge, made_by=world.made_by).to(device)
+    return lambda images: score_classes(*name_stacks(judge, images), classes=world.modes)
+
+
+def floor_and_ceiling(world: World, *, seed: int) -> ModeScores:
+    """What a perfect sampler scores with as many samples: no generator does better but by luck.
+
+    Images are taken to be judged without error or doubt.
+
+    Args:
+        world: either kind.
+        seed: the run's; the samples are drawn from the stream of evaluation.
+    """
+    rng = generator(seed, "evaluation", part="perfect sampler")
+    if isinstance(world, StackedClasses):
+        drawn = with_replacement(world.modes, world.samples, rng)
+        return score_classes(drawn, torch.ones(world.samples), world.modes)
+    drawn = with_replacement(len(world.centres), world.samples, rng)
+    return score_gaussians(world.points(drawn, normal((world.samples, world.spread), rng)), world)
+
+
+def expected_good_share(world: GaussianModes) -> float:
+    """The share of a perfect sampler's points that are good: the distribution function of chi^2.
+
+    With r the radius in sigmas and d the dimensions of a mode, P(chi^2_d < r^2), the regularised
+    incomplete gamma function at (d / 2, r^2 / 2); in the plane 1 - exp(-r^2 / 2).
+    """
+    at = torch.tensor([world.spread / 2, world.radius**2 / 2], dtype=torch.float64)
+    return float(torch.special.gammainc(at[0], at[1]))
+
+
+def expected_floor(modes: int, *, samples: int) -> float:
+    """A perfect sampler's mean reverse KL in nats, to first order: (K - 1) / (2 S).
+
+    Twice the samples times the divergence of shares from what they were drawn by is about chi^2
+    with K - 1 degrees of freedom.
+
+    Args:
+        modes: K.
+        samples: S, those that count.
+    """
+    return (modes - 1) / (2 * samples)
+
+
+def named(scores: ModeScores) -> dict[str, float]:
+    """The scores by the names that records and logs know them by; the reverse KL in nats."""
+    names = {
+        "modes": "count",
+        "of": "of",
+        "good_share": "good_share",
+        "reverse_kl": "reverse_kl",
+        "confident_modes": "confident_count",
+        "confidence": "confidence",
+    }
+    values = dataclasses.asdict(scores)
+    return {
+        f"modes/{name}": float(values[field])
+        for field, name in names.items()
+        if values[field] is not None
+    }
+
+
+def _reverse_kl(counts: Tensor) -> float:
+    """KL(counts / their sum || uniform) in nats; ln K where all counts are 0."""
+    total = int(counts.sum())
+    if total == 0:
+        return math.log(len(counts))
+    shares = counts.double() / total
+    # At equal shares the difference of two logarithms may come out a rounding error below 0.
+    return max(0.0, math.log(len(counts)) + torch.xlogy(shares, shares).sum().item())

@@ -1,0 +1,195 @@
+"""Convolutional networks with batch normalisation, for stacked digits of 28 x 28.
+
+[1] Lin et al. 2018, "PacGAN", and its published code: the DCGAN [2] of the experiment in
+VEEGAN's protocol, and the small networks of the experiment in the unrolled GAN's protocol.
+[2] Radford et al. 2016, "Unsupervised Representation Learning with Deep Convolutional GANs".
+[3] Metz et al. 2017, "Unrolled GANs", appendix: the small networks, which [1] takes over.
+
+Theirs are the layers, kernels, strides, channels, slopes, and where batch norm stands. Ours:
+padding is the same on all sides, where theirs has one pixel more at the lower right of an even map;
+a bias that batch norm would remove is left out; and outside training batch norm uses its running
+statistics, which [1] does in one protocol only. Both discriminators are batch-normalised, so they
+must see real and generated images apart, as theirs do.
+"""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+
+from torch import Tensor, nn
+
+from ganstoch.errors import UserError
+from ganstoch.models.base import Discriminator, Generator
+from ganstoch.models.normalisation import BatchNorm
+from ganstoch.types import Shape
+
+__all__ = [
+    "DCGANDiscriminator",
+    "DCGANGenerator",
+    "UnrolledDiscriminator",
+    "UnrolledGenerator",
+]
+
+
+class _ConvolutionalGenerator(Generator):
+    """Latents (N, latent_dim) to images (N, C, H, W) in [-1, 1], by layers made elsewhere."""
+
+    def __init__(self, latent_dim: int, layers: list[nn.Module]) -> None:
+        super().__init__()
+        self.latent_dim = latent_dim
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, latents: Tensor) -> Tensor:
+        """Latents (N, latent_dim) to images (N, C, H, W) in [-1, 1]."""
+        images: Tensor = self.layers(latents)
+        return images
+
+
+class DCGANGenerator(_ConvolutionalGenerator):
+    """PacGAN's DCGAN: a linear layer to 2 x 2, four transposed 5 x 5 convolutions to 28 x 28.
+
+    Args:
+        shape: (channels, height, width).
+        latent_dim: length of a latent.
+        width: channels of the last hidden map; eight times as many in the first.
+
+    Raises:
+        UserError: for points in place of images, or a size below 1.
+    """
+
+    def __init__(
+        self, shape: Shape = (3, 28, 28), *, latent_dim: int = 100, width: int = 64
+    ) -> None:
+        _check(shape, latent_dim=latent_dim, width=width)
+        sizes = _halved(shape, 4)[::-1]
+        channels = [8 * width, 4 * width, 2 * width, width]
+        layers = _projection(latent_dim, channels[0], sizes[0])
+        for (into, out), size in zip(pairwise(channels), sizes[1:-1], strict=True):
+            layers += [_enlarge(into, out, size, kernel=5, bias=False), *_rectified(out)]
+        layers += [_enlarge(width, shape[0], sizes[-1], kernel=5, bias=True), nn.Tanh()]
+        super().__init__(latent_dim, layers)
+
+
+class DCGANDiscriminator(Discriminator):
+    """PacGAN's DCGAN: four 5 x 5 convolutions with stride 2, batch norm on all but the first.
+
+    Args:
+        shape: (channels, height, width); channels of a whole pack where it judges packs.
+        width: channels of the first map; eight times as many in the last.
+
+    Raises:
+        UserError: for points in place of images, or a size below 1.
+    """
+
+    def __init__(self, shape: Shape = (3, 28, 28), *, width: int = 64) -> None:
+        _check(shape, width=width)
+        super().__init__()
+        channels = [width, 2 * width, 4 * width, 8 * width]
+        layers = [_reduce(shape[0], width, kernel=5, bias=True), nn.LeakyReLU(0.2, inplace=True)]
+        for into, out in pairwise(channels):
+            layers += [_reduce(into, out, kernel=5, bias=False), *_leaky(out, slope=0.2)]
+        self.body = nn.Sequential(*layers, nn.Flatten())
+        self.head_features = channels[-1] * math.prod(_halved(shape, 4)[-1])
+        self.head = nn.Linear(self.head_features, 1)
+
+
+class UnrolledGenerator(_ConvolutionalGenerator):
+    """The unrolled protocol's: linear to 4 x 4, three transposed 3 x 3 convolutions, a plain one.
+
+    Args:
+        shape: (channels, height, width).
+        latent_dim: length of a latent.
+        width: channels of the first map; an eighth of it in the last hidden one.
+
+    Raises:
+        UserError: for points in place of images, or a width that is no multiple of 8.
+    """
+
+    def __init__(
+        self, shape: Shape = (3, 28, 28), *, latent_dim: int = 256, width: int = 64
+    ) -> None:
+        _check(shape, latent_dim=latent_dim, width=width)
+        if width % 8:
+            raise UserError(f"width of this generator must be a multiple of 8, got {width}")
+        sizes = _halved(shape, 3)[::-1]
+        channels = [width, width // 2, width // 4, width // 8]
+        layers = _projection(latent_dim, width, sizes[0])
+        for (into, out), size in zip(pairwise(channels), sizes[1:], strict=True):
+            layers += [_enlarge(into, out, size, kernel=3, bias=False), *_rectified(out)]
+        layers += [nn.Conv2d(channels[-1], shape[0], 3, padding=1), nn.Tanh()]
+        super().__init__(latent_dim, layers)
+
+
+class UnrolledDiscriminator(Discriminator):
+    """The unrolled protocol's: three 3 x 3 convolutions with stride 2, batch norm on all.
+
+    Args:
+        shape: (channels, height, width); channels of a whole pack where it judges packs.
+        width: channels of the last map, a quarter of it in the first; 16 where the papers' table
+            says that D is half of G, 8 where it says a quarter.
+
+    Raises:
+        UserError: for points in place of images, or a width that is no multiple of 4.
+    """
+
+    def __init__(self, shape: Shape = (3, 28, 28), *, width: int = 8) -> None:
+        _check(shape, width=width)
+        if width % 4:
+            raise UserError(f"width of this discriminator must be a multiple of 4, got {width}")
+        super().__init__()
+        layers: list[nn.Module] = []
+        for into, out in pairwise([shape[0], width // 4, width // 2, width]):
+            layers += [_reduce(into, out, kernel=3, bias=False), *_leaky(out, slope=0.3)]
+        self.body = nn.Sequential(*layers, nn.Flatten())
+        self.head_features = width * math.prod(_halved(shape, 3)[-1])
+        self.head = nn.Linear(self.head_features, 1)
+
+
+Size = tuple[int, int]
+"""(height, width)."""
+
+
+def _halved(shape: Shape, times: int) -> list[Size]:
+    """An image's size and what each layer with stride 2 leaves of it, rounded up."""
+    sizes = [(shape[1], shape[2])]
+    for _ in range(times):
+        height, width = sizes[-1]
+        sizes.append((-(-height // 2), -(-width // 2)))
+    return sizes
+
+
+def _projection(latent_dim: int, channels: int, size: Size) -> list[nn.Module]:
+    # This bias differs from pixel to pixel, so batch norm does not remove it.
+    linear = nn.Linear(latent_dim, channels * math.prod(size))
+    return [linear, nn.Unflatten(1, (channels, *size)), *_rectified(channels)]
+
+
+def _enlarge(into: int, out: int, size: Size, *, kernel: int, bias: bool) -> nn.Module:
+    """A transposed convolution with stride 2 that ends in a map of this size."""
+    pad = (1 - size[0] % 2, 1 - size[1] % 2)
+    return nn.ConvTranspose2d(
+        into, out, kernel, stride=2, padding=kernel // 2, output_padding=pad, bias=bias
+    )
+
+
+def _reduce(into: int, out: int, *, kernel: int, bias: bool) -> nn.Module:
+    return nn.Conv2d(into, out, kernel, stride=2, padding=kernel // 2, bias=bias)
+
+
+def _rectified(channels: int) -> list[nn.Module]:
+    return [BatchNorm(channels), nn.ReLU(inplace=True)]
+
+
+def _leaky(channels: int, *, slope: float) -> list[nn.Module]:
+    return [BatchNorm(channels, tracked=False), nn.LeakyReLU(slope, inplace=True)]
+
+
+def _check(shape: Shape, **sizes: int) -> None:
+    if len(shape) != 3:
+        raise UserError(
+            "convolutional networks make images, not points: take those of ganstoch.models.mlp"
+        )
+    for name, size in sizes.items():
+        if size < 1:
+            raise UserError(f"{name} of a convolutional network must be 1 or more, got {size}")

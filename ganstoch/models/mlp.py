@@ -1,0 +1,189 @@
+"""Fully connected networks, for worlds of points whose modes are known; images are flattened.
+
+[1] Lin et al. 2018, "PacGAN", and its published code: the ring, the grid and the
+1200-dimensional world.
+[2] Metz et al. 2017, "Unrolled GANs", and the notebook published with it: the ring.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar
+
+from torch import Tensor, nn
+
+from ganstoch.errors import UserError
+from ganstoch.models.base import Discriminator, Generator
+from ganstoch.models.normalisation import BatchNorm
+from ganstoch.types import Shape
+
+__all__ = [
+    "LinearMaxout",
+    "MaxoutDiscriminator",
+    "ReLUGenerator",
+    "TanhDiscriminator",
+    "TanhGenerator",
+]
+
+
+class LinearMaxout(nn.Module):
+    """The largest of several linear maps, unit by unit [Goodfellow et al. 2013, "Maxout Networks"].
+
+    The pieces of a unit lie ``out_features`` apart, not side by side, so that the maximum runs over
+    whole rows. Where pieces tie, they share the gradient equally, as in `torch.amax`, whose own
+    backward pass takes longer.
+
+    Args:
+        in_features: length of an input vector.
+        out_features: units.
+        pieces: linear maps per unit.
+    """
+
+    def __init__(self, in_features: int, out_features: int, *, pieces: int) -> None:
+        super().__init__()
+        self.pieces = pieces
+        self.out_features = out_features
+        self.linear = nn.Linear(in_features, pieces * out_features)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, in_features) to (N, out_features)."""
+        y: Tensor = self.linear(x).view(-1, self.pieces, self.out_features)
+        fixed = y.detach()
+        is_largest = (fixed - fixed.amax(1, keepdim=True)).sign_().add_(1)  # 1 or 0, as numbers
+        return (y * (is_largest / is_largest.sum(1, keepdim=True))).sum(1)
+
+
+class _MLPGenerator(Generator):
+    """Layers (N, latent_dim) to (N, prod(shape)), and the shape; images are bounded by tanh."""
+
+    def __init__(self, shape: Shape, latent_dim: int, layers: list[nn.Module], width: int) -> None:
+        super().__init__()
+        self.shape = shape
+        self.latent_dim = latent_dim
+        last = [nn.Linear(width, math.prod(shape)), *([nn.Tanh()] if len(shape) == 3 else [])]
+        self.layers = nn.Sequential(*layers, *last)
+
+    def forward(self, latents: Tensor) -> Tensor:
+        """Latents (N, latent_dim) to (N, *shape): images in [-1, 1], or points, unbounded."""
+        flat: Tensor = self.layers(latents)
+        return flat.view(-1, *self.shape)
+
+
+class ReLUGenerator(_MLPGenerator):
+    """PacGAN's generator of points [1]; as there, no bias where batch norm would remove it.
+
+    Theirs are batch norm's epsilon and momentum too. For a flat image a tanh is added, which is
+    ours.
+
+    Args:
+        shape: (coordinates,) or (channels, height, width).
+        latent_dim: length of a latent.
+        width: units of a hidden layer.
+        depth: hidden layers.
+        batch_norm: whether they are batch-normalised, which couples the images of a batch.
+
+    Raises:
+        UserError: for a size below 1.
+    """
+
+    def __init__(
+        self,
+        shape: Shape,
+        *,
+        latent_dim: int = 2,
+        width: int = 400,
+        depth: int = 4,
+        batch_norm: bool = True,
+    ) -> None:
+        _check(latent_dim=latent_dim, width=width, depth=depth)
+        layers: list[nn.Module] = []
+        for into in _inputs(latent_dim, width, depth):
+            layers.append(nn.Linear(into, width, bias=not batch_norm))
+            layers += [BatchNorm(width, momentum=0.05, epsilon=1e-4)] if batch_norm else []
+            layers.append(nn.ReLU(inplace=True))
+        super().__init__(shape, latent_dim, layers, width)
+
+
+class MaxoutDiscriminator(Discriminator):
+    """PacGAN's discriminator of points [1].
+
+    Args:
+        shape: (coordinates,) or (channels, height, width); of a whole pack where it judges packs.
+        width: units of a hidden layer.
+        depth: hidden layers.
+        pieces: linear maps per unit.
+
+    Raises:
+        UserError: for a size below 1.
+    """
+
+    def __init__(self, shape: Shape, *, width: int = 200, depth: int = 3, pieces: int = 5) -> None:
+        _check(width=width, depth=depth, pieces=pieces)
+        super().__init__()
+        sizes = _inputs(math.prod(shape), width, depth)
+        layers = [LinearMaxout(into, width, pieces=pieces) for into in sizes]
+        self.body = nn.Sequential(nn.Flatten(), *layers)
+        self.head = nn.Linear(width, 1)
+        self.head_features = width
+
+
+class TanhGenerator(_MLPGenerator):
+    """The generator of the unrolled GAN's ring [2], weights orthogonal times 1.4.
+
+    Args:
+        shape: (coordinates,) or (channels, height, width).
+        latent_dim: length of a latent.
+        width: units of a hidden layer.
+        depth: hidden layers.
+
+    Raises:
+        UserError: for a size below 1.
+    """
+
+    gain: ClassVar[float | None] = 1.4
+
+    def __init__(
+        self, shape: Shape, *, latent_dim: int = 256, width: int = 128, depth: int = 2
+    ) -> None:
+        _check(latent_dim=latent_dim, width=width, depth=depth)
+        super().__init__(shape, latent_dim, _tanh(latent_dim, width, depth), width)
+
+
+class TanhDiscriminator(Discriminator):
+    """The discriminator of the unrolled GAN's ring [2], weights orthogonal times 1.4.
+
+    Smooth, so that gradients of its gradients, which unrolling takes, vanish nowhere.
+
+    Args:
+        shape: (coordinates,) or (channels, height, width); of a whole pack where it judges packs.
+        width: units of a hidden layer.
+        depth: hidden layers.
+
+    Raises:
+        UserError: for a size below 1.
+    """
+
+    gain: ClassVar[float | None] = 1.4
+
+    def __init__(self, shape: Shape, *, width: int = 128, depth: int = 2) -> None:
+        _check(width=width, depth=depth)
+        super().__init__()
+        self.body = nn.Sequential(nn.Flatten(), *_tanh(math.prod(shape), width, depth))
+        self.head = nn.Linear(width, 1)
+        self.head_features = width
+
+
+def _inputs(first: int, width: int, depth: int) -> list[int]:
+    """Length of every hidden layer's input."""
+    return [first, *[width] * (depth - 1)]
+
+
+def _tanh(first: int, width: int, depth: int) -> list[nn.Module]:
+    pairs = [(nn.Linear(into, width), nn.Tanh()) for into in _inputs(first, width, depth)]
+    return [layer for pair in pairs for layer in pair]
+
+
+def _check(**sizes: int) -> None:
+    for name, size in sizes.items():
+        if size < 1:
+            raise UserError(f"{name} of a fully connected network must be 1 or more, got {size}")

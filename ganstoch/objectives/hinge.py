@@ -1,0 +1,28 @@
+"""The hinge loss: the discriminator stops caring once it is right by a margin of 1."""
+
+from __future__ import annotations
+
+from torch import Tensor, relu
+
+from ganstoch.objectives.base import Pointwise
+
+__all__ = ["Hinge"]
+
+
+class Hinge(Pointwise):
+    """D minimises max(0, 1 - D(x)) + max(0, 1 + D(G(z))), G minimises -D(G(z)).
+
+    Lim & Ye 2017, "Geometric GAN"; Miyato et al. 2018, Sec. 4 (with spectral normalisation).
+    """
+
+    def real_loss(self, logits: Tensor) -> Tensor:
+        """max(0, 1 - logit), shape (N,)."""
+        return relu(1 - logits)
+
+    def fake_loss(self, logits: Tensor) -> Tensor:
+        """max(0, 1 + logit), shape (N,)."""
+        return relu(1 + logits)
+
+    def generator_loss(self, logits: Tensor) -> Tensor:
+        """-logit, shape (N,)."""
+        return -logits

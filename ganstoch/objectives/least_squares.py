@@ -1,0 +1,31 @@
+"""The least-squares loss: the logit itself is to be 1 for real images and 0 for generated ones."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from ganstoch.objectives.base import Pointwise
+
+__all__ = ["LeastSquares"]
+
+
+class LeastSquares(Pointwise):
+    """D minimises (D(x) - 1)^2 / 2 + D(G(z))^2 / 2, G minimises (D(G(z)) - 1)^2 / 2.
+
+    With the paper's factor 1/2, which many programs drop. A discriminator that cannot tell says
+    1/2, not 0.
+
+    Mao et al. 2017, Eq. 9 (the 0-1 coding: a = 0, b = c = 1).
+    """
+
+    def real_loss(self, logits: Tensor) -> Tensor:
+        """(logit - 1)^2 / 2, shape (N,)."""
+        return (logits - 1).square() / 2
+
+    def fake_loss(self, logits: Tensor) -> Tensor:
+        """logit^2 / 2, shape (N,)."""
+        return logits.square() / 2
+
+    def generator_loss(self, logits: Tensor) -> Tensor:
+        """(logit - 1)^2 / 2, shape (N,)."""
+        return (logits - 1).square() / 2

@@ -1,0 +1,35 @@
+"""The relativistic loss: is this real image more real than that generated one?"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from torch import Tensor
+from torch.nn.functional import softplus
+
+from ganstoch.objectives.base import Objective
+
+__all__ = ["Relativistic"]
+
+
+class Relativistic(Objective):
+    """D minimises -log s(D(x) - D(G(z))), G minimises -log s(D(G(z)) - D(x)).
+
+    s is the logistic function. Real and generated images are paired by position, so there must be
+    as many of either; a batch may be taken in parts of whole pairs. Only differences of logits
+    count: a constant added to all changes nothing.
+
+    RSGAN of Jolicoeur-Martineau 2018, "The relativistic discriminator", Sec. 4.
+    """
+
+    paired: ClassVar[bool] = True
+
+    def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
+        """Scalar loss from logits of shape (N,) each."""
+        assert real.shape == fake.shape  # broadcasting would pair one image with all
+        return softplus(fake - real).mean()
+
+    def generator(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
+        """Scalar loss from logits of shape (N,) each: the discriminator's, with roles exchanged."""
+        assert real is not None
+        return self.discriminator(fake, real)

@@ -1,0 +1,31 @@
+"""The Wasserstein loss: the critic's mean on real images against its mean on generated ones."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from ganstoch.objectives.base import Pointwise
+
+__all__ = ["Wasserstein"]
+
+
+class Wasserstein(Pointwise):
+    """D minimises D(G(z)) - D(x), G minimises -D(G(z)).
+
+    Minus D's loss is at most D's Lipschitz constant times the earth mover's distance. Only D's
+    architecture or a penalty keeps that constant in bounds: the loss alone has no minimum.
+
+    Arjovsky et al. 2017, Eq. 2 and Algorithm 1.
+    """
+
+    def real_loss(self, logits: Tensor) -> Tensor:
+        """-logit, shape (N,)."""
+        return -logits
+
+    def fake_loss(self, logits: Tensor) -> Tensor:
+        """The logit, shape (N,)."""
+        return logits
+
+    def generator_loss(self, logits: Tensor) -> Tensor:
+        """-logit, shape (N,)."""
+        return -logits

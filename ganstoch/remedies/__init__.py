@@ -1,0 +1,45 @@
+"""Remedies: one file each, one line here each."""
+
+from ganstoch.remedies.acgan import ACGAN
+from ganstoch.remedies.base import Remedy
+from ganstoch.remedies.batch_norm import DiscriminatorBatchNorm
+from ganstoch.remedies.compose import Remedies
+from ganstoch.remedies.feature_matching import FeatureMatching
+from ganstoch.remedies.label_flipping import LabelFlipping
+from ganstoch.remedies.label_smoothing import LabelSmoothing
+from ganstoch.remedies.minibatch_discrimination import MinibatchDiscrimination
+from ganstoch.remedies.mixture import Mixture
+from ganstoch.remedies.packing import Packing
+from ganstoch.remedies.pretraining import Pretraining
+from ganstoch.remedies.r1 import R1
+from ganstoch.remedies.ratio import Ratio
+from ganstoch.remedies.replay import Replay
+from ganstoch.remedies.snapshots import Snapshots
+from ganstoch.remedies.svre import SVRE
+from ganstoch.remedies.timescales import Timescales
+from ganstoch.remedies.unrolling import Unrolling
+from ganstoch.remedies.weight_clipping import WeightClipping
+from ganstoch.remedies.wgan_gp import WGANGP
+
+__all__ = [
+    "ACGAN",
+    "R1",
+    "SVRE",
+    "WGANGP",
+    "DiscriminatorBatchNorm",
+    "FeatureMatching",
+    "LabelFlipping",
+    "LabelSmoothing",
+    "MinibatchDiscrimination",
+    "Mixture",
+    "Packing",
+    "Pretraining",
+    "Ratio",
+    "Remedies",
+    "Remedy",
+    "Replay",
+    "Snapshots",
+    "Timescales",
+    "Unrolling",
+    "WeightClipping",
+]

@@ -1,0 +1,106 @@
+"""Batch normalisation in the discriminator [1], as DCGAN has it [2].
+
+[1] Ioffe & Szegedy 2015, "Batch Normalization", Alg. 1.
+[2] Radford et al. 2016, "Unsupervised Representation Learning with Deep Convolutional GANs",
+Sec. 3.
+
+What the discriminator says of an image then depends on the images beside it. That shows it a batch
+that lacks variety, and makes it a source of chance wherever the company is drawn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import nn
+
+from ganstoch.errors import UserError
+from ganstoch.models.base import Discriminator, DiscriminatorFactory
+from ganstoch.models.normalisation import BatchNorm
+from ganstoch.objectives import Objective
+from ganstoch.remedies.base import Remedy
+from ganstoch.types import Shape
+
+__all__ = ["DiscriminatorBatchNorm"]
+
+
+class DiscriminatorBatchNorm(Remedy):
+    """Batch norm after every hidden layer's sums but the first's, before what bends them.
+
+    For maxout units, which are their own bend, after the maximum. A layer that has batch norm
+    keeps it as it is. There are no running statistics: the discriminator is never used alone.
+    Scaling undoes a spectral norm's bound on the layer it follows.
+
+    Args:
+        apart: whether the discriminator's update takes statistics of real and of generated
+            examples by themselves (true), or of both in one batch (false); null is the plain game.
+            The generator's update judges its examples by themselves in either case.
+
+    Raises:
+        UserError: when the networks are made, if the discriminator's body is no chain of layers.
+    """
+
+    couples = True
+
+    def __init__(self, *, apart: bool | None = True) -> None:
+        super().__init__()
+        self.separate = apart
+
+    @property
+    def neutral(self) -> bool:
+        """No batch norm."""
+        return self.separate is None
+
+    def check(self, objective: Objective, others: Sequence[Remedy]) -> None:
+        """Refuses one batch together beside a remedy that needs two.
+
+        Raises:
+            UserError: naming it.
+        """
+        for other in others:
+            if other.apart and self.separate is False:
+                raise UserError(
+                    f"{type(other).__name__} needs real and generated images judged apart; set "
+                    "apart of DiscriminatorBatchNorm to true"
+                )
+
+    def wrap_discriminator(self, make: DiscriminatorFactory) -> DiscriminatorFactory:
+        """A discriminator with the further layers."""
+
+        def made(shape: Shape) -> Discriminator:
+            network = make(shape)
+            if not isinstance(network.body, nn.Sequential):
+                raise UserError(
+                    "DiscriminatorBatchNorm goes between the layers of a chain, and the body of "
+                    f"{type(network).__name__} is none; take another discriminator"
+                )
+            network.body = normalised(network.body)
+            network.apart = self.separate
+            return network
+
+        return made
+
+
+def normalised(body: nn.Sequential) -> nn.Sequential:
+    """The layers of a body, batch norm after each that has weights, but not after the first."""
+    layers: list[nn.Module] = []
+    first = True
+    for layer, after in zip(body, [*list(body)[1:], None], strict=True):
+        layers.append(layer)
+        if isinstance(layer, BatchNorm) or not list(layer.parameters()):
+            continue
+        if not first and not isinstance(after, BatchNorm):
+            layers.append(BatchNorm(_channels(layer), tracked=False))
+        first = False
+    return nn.Sequential(*layers)
+
+
+def _channels(layer: nn.Module) -> int:
+    """Length of dimension 1 of what a layer makes."""
+    for name in ("out_channels", "out_features"):
+        if isinstance(channels := getattr(layer, name, None), int):
+            return channels
+    raise UserError(
+        f"DiscriminatorBatchNorm cannot tell the channels of a {type(layer).__name__}; take "
+        "another discriminator"
+    )

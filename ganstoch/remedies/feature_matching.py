@@ -1,0 +1,52 @@
+"""Feature matching: the generator seeks the real examples' mean features [1].
+
+[1] Salimans et al. 2016, "Improved Techniques for Training GANs", Sec. 3.1:
+|| E f(x) - E f(G(z)) ||_2^2, f being what an intermediate layer of the discriminator makes; here
+the last one before its head. The expectations are means over the batch: not the distance of a real
+example from a generated one, which would draw each image towards another at random.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from ganstoch.errors import UserError
+from ganstoch.remedies.base import Remedy, Round
+
+__all__ = ["FeatureMatching"]
+
+
+class FeatureMatching(Remedy):
+    """The generator's loss is (1 - share) times what it was, plus share times the distance.
+
+    Args:
+        share: in [0, 1]; 0 is the plain game, 1 the paper's, without the objective's loss.
+
+    Raises:
+        UserError: for a share out of its range.
+    """
+
+    couples = True
+    needs_real = True
+
+    def __init__(self, *, share: float = 1.0) -> None:
+        super().__init__()
+        if not 0.0 <= share <= 1.0:
+            raise UserError(
+                f"model.remedies: share of FeatureMatching must be in [0, 1], got {share}"
+            )
+        self.share = share
+
+    @property
+    def neutral(self) -> bool:
+        """Nothing matched."""
+        return self.share == 0.0
+
+    def generator_loss(self, loss: Tensor, round: Round) -> Tensor:
+        """The generator's loss with the squared distance of the means, a scalar."""
+        assert round.of_real is not None
+        gap = round.of_real.features.mean(0) - round.of_fake.features.mean(0)
+        distance = gap.square().sum()
+        if self.share == 1.0:  # 0 times a loss that is infinite would not be 0
+            return distance
+        return (1.0 - self.share) * loss + self.share * distance

@@ -1,0 +1,51 @@
+"""Wrong labels for the discriminator, now and then, so that it learns less from each."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from ganstoch.errors import UserError
+from ganstoch.remedies.base import Remedy, Round
+
+__all__ = ["LabelFlipping"]
+
+
+class LabelFlipping(Remedy):
+    """Each label t becomes 1 - t with some probability, drawn anew at every update of D.
+
+    A practitioners' trick without a paper of its own. Smoothed labels are flipped as they are, if
+    the smoothing comes first. A pack has one label. The generator's loss is as it was.
+
+    Args:
+        probability: of each label's flip, by itself; 0 is the plain game.
+
+    Raises:
+        UserError: for a probability outside [0, 1].
+    """
+
+    relabels: ClassVar[bool] = True
+    draws: ClassVar[bool] = True
+
+    def __init__(self, *, probability: float = 0.05) -> None:
+        super().__init__()
+        if not 0.0 <= probability <= 1.0:
+            raise UserError(
+                f"model.remedies: probability of LabelFlipping must be in [0, 1], got {probability}"
+            )
+        self.probability = probability
+
+    @property
+    def neutral(self) -> bool:
+        """Where nothing is ever flipped."""
+        return self.probability == 0.0
+
+    def targets(self, real: Tensor, fake: Tensor, round: Round) -> tuple[Tensor, Tensor]:
+        """Labels, some of them flipped, shape (critiques,) each."""
+        return self._flip(real, round, "real"), self._flip(fake, round, "fake")
+
+    def _flip(self, labels: Tensor, round: Round, of: str) -> Tensor:
+        drawn = round.moment.uniform(f"label_flipping/{of}", round.part, every=round.pack)
+        return torch.where(drawn < self.probability, 1 - labels, labels)

@@ -1,0 +1,68 @@
+"""Soft labels for the discriminator, so that it is never quite sure."""
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar
+
+from torch import Tensor
+
+from ganstoch.errors import UserError
+from ganstoch.remedies.base import Remedy, Round
+
+__all__ = ["LabelSmoothing"]
+
+Range = tuple[float, float]
+
+
+class LabelSmoothing(Remedy):
+    """Each example's label is drawn from a range, anew at every update of the discriminator.
+
+    The ranges are those that practitioners give, where a published one is a constant: [1],
+    Sec. 3.4, smooths real labels alone, to 0.9; that is ``real`` (0.9, 0.9) and ``fake`` (0, 0).
+    An example of label t gets t r + (1 - t) f, with r and f drawn from the two ranges, so that
+    labels which an earlier remedy has flipped are smoothed as what they have become. A pack has
+    one label. The generator's loss is as it was.
+
+    [1] Salimans et al. 2016, "Improved Techniques for Training GANs".
+
+    Args:
+        real: lowest and highest label of real examples; equal for a constant.
+        fake: the same of generated ones.
+
+    Raises:
+        UserError: for a range whose ends are not finite, or not in order.
+    """
+
+    relabels: ClassVar[bool] = True
+    draws: ClassVar[bool] = True
+
+    def __init__(self, *, real: Range = (0.7, 1.2), fake: Range = (0.0, 0.3)) -> None:
+        super().__init__()
+        for name, (low, high) in (("real", real), ("fake", fake)):
+            if not -math.inf < low <= high < math.inf:
+                raise UserError(
+                    f"model.remedies: {name} of LabelSmoothing must be [lowest, highest], got "
+                    f"[{low}, {high}]"
+                )
+        self.real = real
+        self.fake = fake
+
+    @property
+    def neutral(self) -> bool:
+        """With hard labels."""
+        return self.real == (1.0, 1.0) and self.fake == (0.0, 0.0)
+
+    def targets(self, real: Tensor, fake: Tensor, round: Round) -> tuple[Tensor, Tensor]:
+        """Soft labels, shape (critiques,) each."""
+        return self._soften(real, round, "real"), self._soften(fake, round, "fake")
+
+    def _soften(self, labels: Tensor, round: Round, of: str) -> Tensor:
+        ones, zeros = (
+            low + (high - low) * round.moment.uniform(name, round.part, every=round.pack)
+            for name, (low, high) in (
+                (f"label_smoothing/{of}/1", self.real),
+                (f"label_smoothing/{of}/0", self.fake),
+            )
+        )
+        return labels * ones + (1 - labels) * zeros

@@ -1,0 +1,176 @@
+"""Minibatch discrimination: each example is judged with how close it is to its batch [1].
+
+[1] Salimans et al. 2016, "Improved Techniques for Training GANs", Sec. 3.2.
+
+The features f(x_i) of the body, multiplied by a tensor T, become a matrix M_i of B rows (kernels)
+of C numbers (dims); then
+
+    o(x_i)_b = sum_j exp(-|| M_ib - M_jb ||_1),
+
+the sum over the whole batch, j = i included, as the formula in the paper has it. (The code
+published with it leaves j = i out, which is a constant less, and makes the weights of T and a bias
+from the first batch; neither is done here.) So o lies between 1 and m, and equals m if all examples
+of the batch are alike.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from ganstoch.errors import UserError
+from ganstoch.models.base import Discriminator, DiscriminatorFactory
+from ganstoch.models.convolution import in_full_precision
+from ganstoch.remedies.base import Remedy
+from ganstoch.types import Shape
+
+__all__ = ["MinibatchDiscrimination", "MinibatchHead", "closeness"]
+
+_BLOCK = 2**21
+"""Most numbers in a block of pairs; a few blocks exist at a time."""
+
+
+class MinibatchDiscrimination(Remedy):
+    """A head that weighs the features and, beside them, the closeness o to the batch.
+
+    The discriminator's own head stays and gets the addend of o: a linear head on [features, o] is
+    the sum of the two. Where it is spectrally normalised, the weights on o are not. Real and
+    generated examples each make a batch of their own. Of several ranks, each looks at its share.
+
+    The closeness is a sum, as in the paper, so it grows with m.
+
+    Args:
+        kernels: B, 0 or more; 0 is the plain game. 100 in the published code.
+        dims: C, 1 or more; 5 in the published code, and not named in the paper.
+
+    Raises:
+        UserError: for a number out of its range.
+    """
+
+    apart = True
+    couples = True
+
+    def __init__(self, *, kernels: int = 100, dims: int = 16) -> None:
+        super().__init__()
+        for name, value, least in (("kernels", kernels, 0), ("dims", dims, 1)):
+            if value < least:
+                raise UserError(
+                    f"model.remedies: {name} of MinibatchDiscrimination must be {least} or more, "
+                    f"got {value}"
+                )
+        self.kernels = kernels
+        self.dims = dims
+
+    @property
+    def neutral(self) -> bool:
+        """No kernels."""
+        return self.kernels == 0
+
+    def wrap_discriminator(self, make: DiscriminatorFactory) -> DiscriminatorFactory:
+        """A discriminator with the larger head."""
+
+        def made(shape: Shape) -> Discriminator:
+            network = make(shape)
+            network.head = MinibatchHead(
+                network.head, network.head_features, kernels=self.kernels, dims=self.dims
+            )
+            return network
+
+        return made
+
+
+class MinibatchHead(nn.Module):
+    """A head, and what closeness to the batch adds to its logits.
+
+    Args:
+        inner: from features to (N, 1) or (N, 1, 1, 1).
+        features: length of the flattened features.
+        kernels: B.
+        dims: C.
+
+    Attributes:
+        couples: it makes an example's logit depend on the others of its batch.
+    """
+
+    couples: ClassVar[bool] = True
+
+    def __init__(self, inner: nn.Module, features: int, *, kernels: int, dims: int) -> None:
+        super().__init__()
+        self.inner = inner
+        self.rows = (kernels, dims)
+        self.project = nn.Linear(features, kernels * dims, bias=False)  # T
+        self.weigh = nn.Linear(kernels, 1, bias=False)  # the inner head has a bias
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Features (N, F) or maps of as many numbers, to logits (N, 1)."""
+        logits: Tensor = self.inner(features)
+        with in_full_precision(features.device):
+            flat = features.flatten(1).to(self.project.weight.dtype)
+            rows = self.project(flat).T.unflatten(0, self.rows)
+            addend: Tensor = self.weigh(closeness(rows).T)
+        return logits.flatten(1) + addend
+
+
+def closeness(rows: Tensor) -> Tensor:
+    """O of every kernel and example, shape (B, N), each in [1, N].
+
+    Pairs of examples are looked at in blocks, forwards and backwards alike, so that memory grows
+    with N and not with its square. A gradient of the gradient is exact too, but keeps all blocks.
+
+    Args:
+        rows: M, shape (B, C, N).
+    """
+    result: Tensor = _Closeness.apply(rows.contiguous())  # an example's neighbour lies beside it
+    return result
+
+
+class _Closeness(torch.autograd.Function):
+    """The sum over the batch; keeps nothing but its argument."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(rows: Tensor) -> Tensor:
+        return torch.cat([_alike(some, rows).sum(-1) for some in _blocks(rows, rows)], -1)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        # A pair counts in the sums of both of its examples:
+        # dL/dM_ibc = -sum_j (g_ib + g_jb) exp(-||M_ib - M_jb||_1) sign(M_ibc - M_jbc).
+        (rows,) = ctx.saved_tensors
+        slopes = []
+        for some, its in zip(_blocks(rows, rows), _blocks(gradient, rows), strict=True):
+            pull = (its[:, :, None] + gradient[:, None]) * _alike(some, rows)
+            along = [(_minus(a, b).sign_() * pull).sum(-1) for a, b in _dims(some, rows)]
+            slopes.append(-torch.stack(along, 1))
+        return torch.cat(slopes, -1)
+
+
+def _blocks(x: Tensor, rows: Tensor) -> tuple[Tensor, ...]:
+    """X (..., N) in pieces of as many examples as make a block of pairs with all."""
+    kernels, _, n = rows.shape
+    return torch.split(x, max(1, _BLOCK // (kernels * n)), -1)
+
+
+def _alike(some: Tensor, rows: Tensor) -> Tensor:
+    """exp(-l1 distance) of (B, C, R) to (B, C, N); shape (B, R, N), one dim at a time."""
+    first, *others = _dims(some, rows)
+    distance = _minus(*first).abs_()
+    for a, b in others:
+        distance += _minus(a, b).abs_()
+    return distance.neg_().exp_()
+
+
+def _dims(some: Tensor, rows: Tensor) -> list[tuple[Tensor, Tensor]]:
+    return list(zip(some.unbind(1), rows.unbind(1), strict=True))
+
+
+def _minus(a: Tensor, b: Tensor) -> Tensor:
+    """All differences of (B, R) and (B, N), shape (B, R, N)."""
+    return a[:, :, None] - b[:, None]

@@ -1,0 +1,90 @@
+"""Supervised pretraining: the generator first learns one image for each latent, without a game."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from pytorch_lightning.core.optimizer import LightningOptimizer
+from torch import Tensor
+from torch.optim import Optimizer
+
+from ganstoch.errors import UserError
+from ganstoch.remedies.base import DataFacts, Moment, Players, Remedy
+from ganstoch.types import Part
+
+__all__ = ["Pretraining"]
+
+
+class Pretraining(Remedy):
+    """In the first iterations G(z_i) is drawn to x_i by the mean absolute error.
+
+    Latent i of the bank, without noise, is paired with image i of the subset; the batch's images
+    decide which pairs an iteration sees. The discriminator stays as it is. These iterations count
+    as the run's own: the generator makes one update in each, with its own optimiser, whose moments
+    the game goes on with; the discriminator's loss is reported as 0.
+
+    Args:
+        iterations: how many, 0 or more; 0 changes nothing.
+
+    Raises:
+        UserError: for fewer than 0.
+    """
+
+    def __init__(self, *, iterations: int = 100) -> None:
+        super().__init__()
+        if iterations < 0:
+            raise UserError(
+                f"model.remedies: iterations of Pretraining must be 0 or more, got {iterations}"
+            )
+        self.iterations = iterations
+
+    @property
+    def neutral(self) -> bool:
+        """Whether there are no such iterations."""
+        return self.iterations == 0
+
+    def check_data(self, facts: DataFacts) -> None:
+        """Refuses latents that cannot be paired with the images.
+
+        Raises:
+            UserError: for fresh latents, or fewer than images.
+        """
+        if facts.latents.count is None:
+            raise UserError(
+                "Pretraining pairs each image with a latent of its own, and fresh latents are "
+                "never seen again; set model.latents.bank to n"
+            )
+        if facts.latents.count < facts.n:
+            raise UserError(
+                f"Pretraining pairs each of {facts.n} images with a latent of its own, and the "
+                f"bank has {facts.latents.count}; set model.latents.bank to n"
+            )
+
+    def plays(self, moment: Moment) -> bool:
+        """Whether this is one of the first iterations."""
+        return moment.iteration < self.iterations
+
+    def play(
+        self,
+        players: Players,
+        draws: Sequence[Sequence[Part]],
+        step_d: Optimizer,
+        step_g: Optimizer | LightningOptimizer,
+        *,
+        moment: Moment,
+        backward: Callable[[Tensor], None],
+    ) -> dict[str, Tensor]:
+        """One update of G by regression, on the iteration's first batch."""
+        assert players.latents is not None
+        assert players.latents.fixed is not None
+        bank = players.latents.fixed.to(draws[0][0].ids.device)
+        total = torch.zeros((), device=bank.device)
+        for part in draws[0]:
+            made = players.generator(bank[part.ids].to(part.latents.dtype))
+            loss = part.weight * (made - part.real).abs().mean()
+            backward(loss)
+            total = total + loss.detach()
+        step_g.step()
+        step_g.zero_grad()
+        return {"loss/discriminator": torch.zeros_like(total), "loss/generator": total}

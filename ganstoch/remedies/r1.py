@@ -1,0 +1,52 @@
+"""The gradient penalty R1 [1].
+
+[1] Mescheder et al. 2018, "Which Training Methods for GANs do actually Converge?", Eq. 9:
+gamma / 2 E || grad D(x) ||^2 on real examples x only.
+"""
+
+from __future__ import annotations
+
+import math
+
+from torch import Tensor
+
+from ganstoch.errors import UserError
+from ganstoch.models.base import Discriminator, Generator
+from ganstoch.remedies.base import Remedy, Round
+from ganstoch.remedies.slopes import refuse_coupling, slopes
+from ganstoch.types import Shape
+
+__all__ = ["R1"]
+
+
+class R1(Remedy):
+    """Draws the critic's slope at the real examples towards 0; of packs, at the packs.
+
+    Args:
+        gamma: 0 or more; 10 in the paper, 0 is the plain game.
+
+    Raises:
+        UserError: for a gamma out of its range.
+    """
+
+    twice = True
+
+    def __init__(self, *, gamma: float = 10.0) -> None:
+        super().__init__()
+        if not 0.0 <= gamma < math.inf:
+            raise UserError(f"model.remedies: gamma of R1 must be 0 or more, got {gamma}")
+        self.gamma = gamma
+
+    @property
+    def neutral(self) -> bool:
+        """No penalty."""
+        return self.gamma == 0.0
+
+    def attach(self, generator: Generator, discriminator: Discriminator, *, shape: Shape) -> None:
+        """Refuses a discriminator that couples the examples of a batch."""
+        refuse_coupling("R1", discriminator)
+
+    def discriminator_loss(self, loss: Tensor, round: Round) -> Tensor:
+        """The loss and the penalty, a scalar."""
+        squares = slopes(round.critic, round.part.real, pack=round.pack).square().sum(1)
+        return loss + self.gamma / 2.0 * squares.mean()

@@ -1,0 +1,45 @@
+"""More than one update of a player in an iteration."""
+
+from __future__ import annotations
+
+from ganstoch.errors import UserError
+from ganstoch.remedies.base import Remedy
+
+__all__ = ["Ratio"]
+
+
+class Ratio(Remedy):
+    """So many updates of the discriminator, then so many of the generator, make an iteration.
+
+    Several of the discriminator keep it near its optimum, as [1], Alg. 1, has it (its k); several
+    of the generator hold back a discriminator that wins. Every update has real examples and
+    latents of its own, but for the last of the discriminator's and the first of the generator's,
+    which share theirs as in the plain game. An iteration counts once, whatever it consists of, so
+    that at equal iterations more examples are seen.
+
+    [1] Goodfellow et al. 2014, "Generative Adversarial Nets".
+
+    Args:
+        discriminator: updates of the discriminator, n_dis.
+        generator: updates of the generator, n_gen.
+
+    Raises:
+        UserError: for less than one.
+    """
+
+    def __init__(self, *, discriminator: int = 1, generator: int = 1) -> None:
+        super().__init__()
+        for name, count in (("discriminator", discriminator), ("generator", generator)):
+            if count < 1:
+                raise UserError(f"model.remedies: {name} of Ratio must be 1 or more, got {count}")
+        self.counts = discriminator, generator
+
+    @property
+    def neutral(self) -> bool:
+        """With one update each."""
+        return self.counts == (1, 1)
+
+    @property
+    def updates(self) -> tuple[int, int]:
+        """Updates of the discriminator and of the generator in an iteration."""
+        return self.counts

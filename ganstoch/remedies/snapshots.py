@@ -1,0 +1,130 @@
+"""Older players for some iterations, so that neither forgets how to beat what it has left behind.
+
+[1] Ge et al. 2018, "Fictitious GAN: Training GANs with Historical Models", plays against all past
+opponents at once. Ours plays against one old opponent at a time, and only for a while.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from ganstoch.errors import UserError
+from ganstoch.models.base import Discriminator, Generator
+from ganstoch.remedies.base import Critic, Moment, Players, Remedy
+from ganstoch.remedies.copies import Copy
+from ganstoch.types import Critique, Part, Shape
+
+__all__ = ["Snapshots"]
+
+
+class Snapshots(Remedy):
+    """Now and then an opponent of the past plays in the present one's place.
+
+    At the end of every ``every``-th iteration one player is copied. In each of the ``lasting``
+    iterations after that, an update meets one of the copies kept, drawn with equal chances, the
+    newest among them: either the discriminator is trained on what an old generator makes of the
+    update's latents, or the generator is trained against an old discriminator. The copied player
+    itself is trained as ever. Spectral norms are those of the time of the copy.
+
+    Args:
+        of: whose copies are kept.
+        every: iterations between two copies, 1 or more.
+        keep: most copies kept; the oldest goes first. 1 or more.
+        lasting: iterations that meet an old player after each copy, 0 to ``every``; 0 changes
+            nothing.
+
+    Raises:
+        UserError: for a setting out of its range.
+    """
+
+    draws: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        *,
+        of: Literal["generator", "discriminator"] = "generator",
+        every: int = 100,
+        keep: int = 5,
+        lasting: int = 10,
+    ) -> None:
+        super().__init__()
+        for name, value in (("every", every), ("keep", keep)):
+            if value < 1:
+                raise UserError(
+                    f"model.remedies: {name} of Snapshots must be 1 or more, got {value}"
+                )
+        if not 0 <= lasting <= every:
+            raise UserError(
+                f"model.remedies: lasting of Snapshots must be from 0 to every = {every}, "
+                f"got {lasting}"
+            )
+        self.of = of
+        self.every = every
+        self.keep = keep
+        self.lasting = lasting
+        self.copies = nn.ModuleList()
+
+    @property
+    def neutral(self) -> bool:
+        """Whether no iteration meets an old player."""
+        return self.lasting == 0
+
+    @property
+    def opposes(self) -> bool:
+        """Whether the generator meets old discriminators."""
+        return self.of == "discriminator"
+
+    def attach(self, generator: Generator, discriminator: Discriminator, *, shape: Shape) -> None:
+        """Makes room for the copies."""
+        player = generator if self.of == "generator" else discriminator
+        self.copies = nn.ModuleList(Copy(player.state_dict()) for _ in range(self.keep))
+
+    def critic_fakes(
+        self, fakes: Tensor, players: Players, part: Part, *, moment: Moment
+    ) -> Tensor:
+        """What an old generator makes of the same latents, or the ``fakes`` themselves."""
+        old = self._old(moment) if self.of == "generator" else None
+        if old is None:
+            return fakes
+        with torch.no_grad():
+            made: Tensor = functional_call(players.generator, old.values(), (part.latents,))
+        return made
+
+    def opponent(
+        self, critic: Critic, players: Players, part: Part, fakes: Tensor, *, moment: Moment
+    ) -> Critic:
+        """An old discriminator, or the ``critic`` itself."""
+        old = self._old(moment) if self.of == "discriminator" else None
+        if old is None:
+            return critic
+        numbers = old.values()
+
+        def judge(examples: Tensor) -> Critique:
+            said: Critique = functional_call(players.discriminator, numbers, (examples,))
+            return said
+
+        return judge
+
+    def after_iteration(self, players: Players, fakes: Tensor | None, *, moment: Moment) -> None:
+        """Copies the player, where it is time to."""
+        taken, since = divmod(moment.iteration + 1, self.every)
+        if since == 0:
+            player = players.generator if self.of == "generator" else players.discriminator
+            self._copy((taken - 1) % self.keep).take(player.state_dict())
+
+    def _copy(self, place: int) -> Copy:
+        kept = self.copies[place]
+        assert isinstance(kept, Copy)
+        return kept
+
+    def _old(self, moment: Moment) -> Copy | None:
+        """Who plays; the iteration alone tells how many copies there are."""
+        taken, since = divmod(moment.iteration, self.every)
+        if taken == 0 or since >= self.lasting:
+            return None
+        rng = moment.rng("Snapshots")
+        return self._copy(int(torch.randint(min(taken, self.keep), (), generator=rng)))

@@ -1,0 +1,282 @@
+"""Extragradient and variance reduction: the game's rotation and its noise, each taken away.
+
+[1] Chavdarova et al. 2019, "Reducing Noise in GAN Training with Variance Reduced Extragradient",
+Alg. 1: SVRE.
+[2] Gidel et al. 2019, "A Variational Inequality Perspective on Generative Adversarial Networks",
+Alg. 4: extrapolation with Adam.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+
+import torch
+from pytorch_lightning.core.optimizer import LightningOptimizer
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from ganstoch.errors import UserError
+from ganstoch.models.base import Discriminator, Generator, couples, frozen
+from ganstoch.objectives import Objective, Pointwise
+from ganstoch.remedies.base import DataFacts, Moment, Players, Remedy
+from ganstoch.remedies.copies import Copy
+from ganstoch.types import Part, Shape
+
+__all__ = ["SVRE"]
+
+Losses = tuple[Tensor, Tensor]
+
+
+class SVRE(Remedy):
+    """Plays every iteration in the game's place, both players at once.
+
+    Extrapolation: both players step from the same point, by their own optimisers, on the first
+    batch; the gradients at the point they come to, on a second batch, are then applied to where
+    they came from. As in [2], Adam's moments take in both gradients, so that they count two updates
+    an iteration. Losses are those of the second batch.
+
+    Variance reduction: a batch's gradient at a point, less that of the same batch at a snapshot of
+    both players, plus the snapshot's gradient of all images and all latents of the bank. That is
+    the full gradient on average over batches, and exactly so where m = n. Alone, without
+    extrapolation, both players update at once from one batch.
+
+    Differs from [1]: a snapshot is renewed after a fixed number of iterations, not a random one;
+    batches are the run's own. Spectral norms are iterated once before each of the two gradients;
+    a snapshot has its own.
+
+    Args:
+        extrapolate: whether to extrapolate.
+        variance_reduction: whether to correct gradients. Both false change nothing.
+        every: iterations between renewals of the snapshot, 1 or more; None for an epoch, n / m
+            rounded up.
+
+    Raises:
+        UserError: for a setting out of its range.
+    """
+
+    def __init__(
+        self,
+        *,
+        extrapolate: bool = True,
+        variance_reduction: bool = True,
+        every: int | None = None,
+    ) -> None:
+        super().__init__()
+        if every is not None and every < 1:
+            raise UserError(
+                f"model.remedies: every of SVRE must be 1 or more, or null, got {every}"
+            )
+        self.extrapolate = extrapolate
+        self.variance_reduction = variance_reduction
+        self.every = every
+        self.period = every or 1
+        self.snapshots = nn.ModuleList()
+        self.full_slopes = nn.ModuleList()
+        self._facts: DataFacts | None = None
+        self._others: Sequence[Remedy] = ()
+
+    @property
+    def neutral(self) -> bool:
+        """Whether the game is left as it is."""
+        return not (self.extrapolate or self.variance_reduction)
+
+    @property
+    def updates(self) -> tuple[int, int]:
+        """An extrapolation takes a batch of its own, as a further update of D would."""
+        return (2, 1) if self.extrapolate else (1, 1)
+
+    def check(self, objective: Objective, others: Sequence[Remedy]) -> None:
+        """Refuses what has no place in simultaneous updates, or no full gradient."""
+        for other in others:
+            name = type(other).__name__
+            swaps = type(other).critic_fakes is not Remedy.critic_fakes
+            if other.opposes or swaps or other.updates != (1, 1):
+                raise UserError(
+                    f"{name} changes the order of updates or the opponents in them, and SVRE "
+                    "updates both players at once; take one of them"
+                )
+            if self.variance_reduction and (other.couples or other.draws or other.pack > 1):
+                raise UserError(
+                    f"SVRE's gradient of all images must be the mean of the batches' ones, which "
+                    f"{name} prevents: it couples, packs or draws; leave it out, or set "
+                    "variance_reduction of SVRE to false"
+                )
+        if self.variance_reduction and not isinstance(objective, Pointwise):
+            raise UserError(
+                f"{type(objective).__name__} compares the images of a batch, so that the gradient "
+                "of all images is not the mean of the batches' ones; take an objective such as "
+                "NonSaturating, or set variance_reduction of SVRE to false"
+            )
+        self._others = others
+
+    def attach(self, generator: Generator, discriminator: Discriminator, *, shape: Shape) -> None:
+        """Makes room for the snapshot of both players and its gradients."""
+        if not self.variance_reduction:
+            return
+        players = (generator, discriminator)
+        for player in players:
+            if couples(player):
+                raise UserError(
+                    f"{type(player).__name__} has batch normalisation, so that the gradient of "
+                    "all images is not the mean of the batches' ones; take a network without, or "
+                    "set variance_reduction of SVRE to false"
+                )
+        self.snapshots = nn.ModuleList(Copy(player.state_dict()) for player in players)
+        self.full_slopes = nn.ModuleList(Copy(dict(p.named_parameters())) for p in players)
+
+    def check_data(self, facts: DataFacts) -> None:
+        """Refuses latents that have no full gradient.
+
+        Raises:
+            UserError: for fresh or noisy latents, or a bank whose size does not go with n.
+        """
+        self.period = self.every or -(-facts.n // facts.m)
+        if not self.variance_reduction:
+            return
+        self._facts = facts
+        count, n = facts.latents.count, facts.n
+        if count is None or facts.latents.noise:
+            raise UserError(
+                "SVRE needs the gradient of all latents, and there is no end of fresh or noisy "
+                "ones; set model.latents.bank to n and noise to 0, or variance_reduction to false"
+            )
+        if max(count, n) % min(count, n):
+            raise UserError(
+                f"SVRE goes through {n} images and {count} latents at once, so that one number "
+                "must be a multiple of the other; set model.latents.bank to n"
+            )
+
+    def plays(self, moment: Moment) -> bool:
+        """Always."""
+        return True
+
+    def play(
+        self,
+        players: Players,
+        draws: Sequence[Sequence[Part]],
+        step_d: Optimizer,
+        step_g: Optimizer | LightningOptimizer,
+        *,
+        moment: Moment,
+        backward: Callable[[Tensor], None],
+    ) -> dict[str, Tensor]:
+        """One update of both players."""
+        both = (players.generator, players.discriminator)
+
+        def slopes(parts: Sequence[Part], update: int) -> Losses:
+            now = replace(moment, update=update)
+            losses = _backward(players, parts, now, backward)
+            if self.variance_reduction:
+                self._correct(lambda: _backward(players, parts, now, backward), both)
+            return losses
+
+        def step(generators: Optimizer | LightningOptimizer) -> None:
+            for optimizer in (step_d, generators):
+                optimizer.step()
+                optimizer.zero_grad()
+            for other in self._others:
+                other.after_discriminator_step(players.discriminator)
+
+        players.discriminator.power_iterate()
+        if self.variance_reduction and moment.iteration % self.period == 0:
+            self._renew(players, draws[0][0], moment, backward)
+        losses = slopes(draws[0], 0)
+        if self.extrapolate:
+            start = [p.detach().clone() for player in both for p in player.parameters()]
+            step(getattr(step_g, "optimizer", step_g))  # not counted: the update below is
+            players.discriminator.power_iterate()
+            losses = slopes(draws[-1], 1)
+            _put(start, [p for player in both for p in player.parameters()])
+        step(step_g)
+        return {"loss/discriminator": losses[0], "loss/generator": losses[1]}
+
+    def _renew(
+        self, players: Players, like: Part, moment: Moment, backward: Callable[[Tensor], None]
+    ) -> None:
+        """The snapshot becomes the present point, and its gradient that of everything there is."""
+        _backward(players, self._everything(like), moment, backward)
+        both = (players.generator, players.discriminator)
+        for player, past, full in zip(both, self.snapshots, self.full_slopes, strict=True):
+            assert isinstance(past, Copy)
+            assert isinstance(full, Copy)
+            past.take(player.state_dict())
+            full.take(_taken_slopes(player))
+
+    def _correct(self, again: Callable[[], Losses], both: tuple[nn.Module, ...]) -> None:
+        """Adds to both players' gradients the full one less the batch's at the snapshot.
+
+        Args:
+            again: takes the batch's gradients at the point where the players are.
+            both: generator and discriminator; changed meanwhile, and put back.
+        """
+        here = [Copy(player.state_dict()) for player in both]
+        present = [_taken_slopes(player) for player in both]
+        for player, past in zip(both, self.snapshots, strict=True):
+            assert isinstance(past, Copy)
+            player.load_state_dict(past.values())
+        again()
+        for player, there, now, full in zip(both, here, present, self.full_slopes, strict=True):
+            assert isinstance(full, Copy)
+            past_slopes, full_slopes = _taken_slopes(player), full.values()
+            for name, parameter in player.named_parameters():
+                parameter.grad = now[name] + (full_slopes[name] - past_slopes[name])
+            player.load_state_dict(there.values())
+
+    def _everything(self, like: Part) -> Iterator[Part]:
+        """All images and all latents, in parts as large as ``like``."""
+        facts = self._facts
+        assert facts is not None
+        assert facts.pixels is not None
+        assert facts.latents.fixed is not None
+        size = max(facts.n, len(facts.latents.fixed))
+        device, dtype = like.latents.device, like.latents.dtype
+        for positions in torch.split(torch.arange(size), len(like.positions)):
+            ids = positions % facts.n
+            z = facts.latents.fixed[positions % len(facts.latents.fixed)]
+            yield Part(
+                pixels=facts.pixels[ids].to(device),
+                latents=z.to(device, dtype),
+                weight=len(positions) / size,
+                ids=ids.to(device),
+                labels=None if facts.labels is None else facts.labels[ids].to(device),
+                positions=positions,
+                size=size,
+            )
+
+
+def _backward(
+    players: Players,
+    parts: Iterable[Part],
+    moment: Moment,
+    backward: Callable[[Tensor], None],
+) -> Losses:
+    """Adds to the gradients of both players at the point where they are; D's and G's loss."""
+    generator, discriminator = players.generator, players.discriminator
+    total = torch.zeros(2, device=next(generator.parameters()).device)
+    for part in parts:
+        fakes = generator(part.latents)
+        of_d = part.weight * players.discriminator_loss(
+            discriminator, part, fakes.detach(), moment=moment
+        )
+        backward(of_d)
+        with frozen(discriminator):
+            of_g = part.weight * players.generator_loss(discriminator, part, fakes, moment=moment)
+            backward(of_g)
+        total = total + torch.stack([of_d.detach(), of_g.detach()])
+    return total[0], total[1]
+
+
+def _taken_slopes(player: nn.Module) -> dict[str, Tensor]:
+    """A player's gradients, which it then has no more; zeros where the loss does not reach."""
+    found = {}
+    for name, parameter in player.named_parameters():
+        found[name] = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+        parameter.grad = None
+    return found
+
+
+@torch.no_grad()
+def _put(values: Sequence[Tensor], parameters: Sequence[nn.Parameter]) -> None:
+    for value, parameter in zip(values, parameters, strict=True):
+        parameter.copy_(value)

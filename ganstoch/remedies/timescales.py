@@ -1,0 +1,79 @@
+"""Step sizes: one for each player, and in proportion to the batch."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Literal
+
+from ganstoch.data.sampling import resolve_batch_size
+from ganstoch.errors import UserError
+from ganstoch.remedies.base import Remedy
+
+__all__ = ["Timescales"]
+
+_POWERS = {"none": 0.0, "sqrt": 0.5, "linear": 1.0}
+
+
+class Timescales(Remedy):
+    """Factors on the learning rates: of each player [1], and of the logical batch size m.
+
+    A player's rate is ``model.optimizer.lr`` times its factor times (m / reference)^p: p = 1 as in
+    [2], which is for plain gradient descent, or p = 1/2 as in [3], the rule for Adam. [1] asks for
+    two rates and settles them by trial; [4] takes four times the generator's for the discriminator.
+
+    [1] Heusel et al. 2017, "GANs Trained by a Two Time-Scale Update Rule".
+    [2] Goyal et al. 2017, "Accurate, Large Minibatch SGD", Sec. 2.1.
+    [3] Malladi et al. 2022, "On the SDEs and Scaling Rules for Adaptive Gradient Algorithms".
+    [4] Zhang et al. 2019, "Self-Attention Generative Adversarial Networks", Sec. 4.
+
+    Args:
+        discriminator: factor on the discriminator's rate.
+        generator: factor on the generator's rate.
+        scale: how the rates follow m.
+        reference: the m that ``model.optimizer.lr`` is meant for: a number, or a share of n such
+            as n/4; looked at only where the rates follow m.
+
+    Raises:
+        UserError: for a setting out of its range.
+    """
+
+    def __init__(
+        self,
+        *,
+        discriminator: float = 1.0,
+        generator: float = 1.0,
+        scale: Literal["none", "sqrt", "linear"] = "none",
+        reference: int | str = "n/4",
+    ) -> None:
+        super().__init__()
+        for name, factor in (("discriminator", discriminator), ("generator", generator)):
+            if not 0.0 < factor < math.inf:
+                raise UserError(
+                    f"model.remedies: {name} of Timescales must be above 0, got {factor}"
+                )
+        if scale not in _POWERS:
+            raise UserError(
+                f"model.remedies: scale of Timescales must be {', '.join(_POWERS)}, got {scale!r}"
+            )
+        known = re.fullmatch(r"n(/[1-9]\d*)?|0*[1-9]\d*", str(reference))
+        if known is None:
+            raise UserError(
+                "model.remedies: reference of Timescales must be 1 or more, or a share such as "
+                f"n/4, got {reference!r}"
+            )
+        self.factors = discriminator, generator
+        self.power = _POWERS[scale]
+        self.reference = reference
+
+    @property
+    def neutral(self) -> bool:
+        """With factors of 1, whatever m is."""
+        return self.factors == (1.0, 1.0) and self.power == 0.0
+
+    def learning_rates(self, lr_d: float, lr_g: float, *, m: int, n: int) -> tuple[float, float]:
+        """Step sizes of the discriminator and of the generator."""
+        share = str(self.reference).startswith("n")
+        reference = resolve_batch_size(self.reference, n=n) if share else int(self.reference)
+        scale = (m / reference) ** self.power
+        return lr_d * self.factors[0] * scale, lr_g * self.factors[1] * scale

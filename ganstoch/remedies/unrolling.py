@@ -1,0 +1,226 @@
+"""Unrolled GAN: the generator is trained against what the discriminator will have become.
+
+[1] Metz et al. 2017, "Unrolled Generative Adversarial Networks", Sec. 2.2, Eq. 6-10. Gradients flow
+through the discriminator's updates, Adam's moments included.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor
+from torch.func import functional_call
+from torch.optim import Optimizer
+
+from ganstoch.errors import UserError
+from ganstoch.remedies.base import Critic, Moment, Players, Remedy
+from ganstoch.types import Critique, Part
+
+__all__ = ["Rule", "Start", "Unrolling", "unroll"]
+
+Numbers = dict[str, Tensor]
+"""Tensors by the names of the discriminator's parameters or buffers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """How a parameter is updated.
+
+    Attributes:
+        kind: Adam [Kingma & Ba 2015, Alg. 1], or plain gradient descent.
+        lr: step size.
+        betas: decay of Adam's two moments.
+        eps: added to the root of the second.
+    """
+
+    kind: Literal["adam", "sgd"]
+    lr: float
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = 1e-8
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """The discriminator and its optimiser before an update.
+
+    Attributes:
+        theta: parameters.
+        first: Adam's first moments; zeros before its first update.
+        second: its second moments.
+        counts: its updates so far, a float64 scalar for each parameter.
+    """
+
+    theta: Numbers
+    first: Numbers
+    second: Numbers
+    counts: Numbers
+
+
+def unroll(
+    slopes: Callable[[Numbers, int], Numbers], start: Start, *, steps: int, rule: Rule
+) -> Numbers:
+    """Parameters after some updates, differentiable; it has no state and may be vmapped.
+
+    Args:
+        slopes: the gradient of the loss, given the parameters and the number of the step, from 0.
+        start: where to begin.
+        steps: updates.
+        rule: how each is made.
+    """
+    theta, first, second = start.theta, start.first, start.second
+    beta1, beta2 = rule.betas
+    for step in range(steps):
+        gradient = slopes(theta, step)
+        if rule.kind == "sgd":
+            theta = {name: theta[name] - rule.lr * gradient[name] for name in theta}
+            continue
+        first = {k: beta1 * first[k] + (1 - beta1) * gradient[k] for k in theta}
+        second = {k: beta2 * second[k] + (1 - beta2) * gradient[k] ** 2 for k in theta}
+        moved = {}
+        for name in theta:
+            count = start.counts[name] + (step + 1)
+            size = rule.lr / (1 - beta1**count)
+            root = _root(second[name]) / (1 - beta2**count).sqrt()
+            moved[name] = theta[name] - size * first[name] / (root + rule.eps)
+        theta = moved
+    return theta
+
+
+class Unrolling(Remedy):
+    """The generator's update looks some updates of the discriminator ahead.
+
+    The game alternates, so the discriminator's own update comes first, and is what it would be
+    without unrolling. The generator is then trained against the discriminator that ``steps``
+    updates on the iteration's batch would make of the one before that update, the first of them
+    the real one, as a function of the generated examples. One step is therefore the alternating
+    game plus the gradient through the discriminator's update. An update of the generator that has
+    a batch of its own, as its second and further ones in an iteration do, unrolls on that batch.
+
+    Spectral norms' vectors are not iterated while unrolling: the first step has those of the real
+    update, the further ones and the generator's loss those after it. The derivative of Adam's root
+    of a second moment that is 0 is taken as 0: the first moment is 0 there too, and so the
+    derivative of their quotient is right. Each of several ranks unrolls on its share of the batch.
+
+    Under `torch.func.vmap` over stacked seeds `unroll` works as it stands, with layers whose
+    convolutions are computed "direct/direct/direct".
+
+    Args:
+        steps: updates that the generator looks ahead, 0 or more; 0 changes nothing. [1] has up to
+            10, and 5 on the ring.
+        optimizer: how the unrolled updates are made: by the discriminator's own Adam, whose state
+            is gone on with, or by gradient descent of the same step size, in which case the first
+            step is not the real update.
+
+    Raises:
+        UserError: for fewer than 0 steps.
+    """
+
+    twice: ClassVar[bool] = True
+    couples: ClassVar[bool] = True
+
+    def __init__(self, *, steps: int = 5, optimizer: Literal["adam", "sgd"] = "adam") -> None:
+        super().__init__()
+        if steps < 0:
+            raise UserError(f"model.remedies: steps of Unrolling must be 0 or more, got {steps}")
+        self.steps = steps
+        self.optimizer = optimizer
+        self._before: _Before | None = None  # lives within an iteration only
+
+    @property
+    def neutral(self) -> bool:
+        """Whether nothing is unrolled."""
+        return self.steps == 0
+
+    @property
+    def opposes(self) -> bool:
+        """True: the generator is trained against the unrolled discriminator."""
+        return True
+
+    def before_discriminator_step(
+        self, players: Players, step_d: Optimizer, *, moment: Moment
+    ) -> None:
+        """Keeps the discriminator as it is before its update."""
+        discriminator = players.discriminator
+        buffers = {name: b.clone() for name, b in discriminator.named_buffers()}
+        parameters = dict(discriminator.named_parameters())
+        rule = _rule(self.optimizer, step_d)
+        self._before = _Before(_start(parameters, step_d), buffers, rule, moment)
+
+    def opponent(
+        self, critic: Critic, players: Players, part: Part, fakes: Tensor, *, moment: Moment
+    ) -> Critic:
+        """The unrolled discriminator, a function of ``fakes``."""
+        before = self._before
+        assert before is not None
+        discriminator = players.discriminator
+        after = {name: buffer.clone() for name, buffer in discriminator.named_buffers()}
+
+        def with_numbers(numbers: Mapping[str, Tensor]) -> Critic:
+            def judge(examples: Tensor) -> Critique:
+                said: Critique = functional_call(discriminator, dict(numbers), (examples,))
+                return said
+
+            return judge
+
+        def loss(theta: Numbers, buffers: Numbers) -> Tensor:
+            judge = with_numbers(buffers | theta)
+            return part.weight * players.discriminator_loss(
+                judge, part, fakes, moment=before.moment
+            )
+
+        def slopes(theta: Numbers, step: int) -> Numbers:
+            buffers = before.buffers if step == 0 else after
+            found: Numbers = torch.func.grad(loss)(theta, buffers)
+            return found
+
+        theta = unroll(slopes, before.start, steps=self.steps, rule=before.rule)
+        return with_numbers(after | theta)
+
+
+@dataclass(frozen=True, slots=True)
+class _Before:
+    """The discriminator before its last real update, and how and when that was made."""
+
+    start: Start
+    buffers: Numbers
+    rule: Rule
+    moment: Moment
+
+
+def _rule(kind: Literal["adam", "sgd"], optimizer: Optimizer) -> Rule:
+    (group,) = optimizer.param_groups
+    if kind == "sgd":
+        return Rule("sgd", group["lr"])
+    assert not any(group.get(name) for name in ("weight_decay", "amsgrad", "maximize")), group
+    return Rule("adam", group["lr"], group["betas"], group["eps"])
+
+
+def _start(parameters: Mapping[str, Tensor], optimizer: Optimizer) -> Start:
+    states = {name: optimizer.state.get(p, {}) for name, p in parameters.items()}
+    theta = {name: p.detach().clone() for name, p in parameters.items()}
+
+    def moments(kept: str) -> Numbers:
+        return {
+            name: state[kept].clone() if kept in state else torch.zeros_like(theta[name])
+            for name, state in states.items()
+        }
+
+    none = torch.zeros(())
+    return Start(
+        theta,
+        moments("exp_avg"),
+        moments("exp_avg_sq"),
+        {
+            name: state.get("step", none).to(theta[name].device, torch.float64, copy=True)
+            for name, state in states.items()
+        },
+    )
+
+
+def _root(squares: Tensor) -> Tensor:
+    """The square root, with derivative 0 at 0."""
+    positive = squares > 0
+    return torch.where(positive, torch.where(positive, squares, 1.0).sqrt(), 0.0)

@@ -1,0 +1,49 @@
+"""Weight clipping: the critic's parameters stay in a box [1].
+
+[1] Arjovsky et al. 2017, "Wasserstein GAN", Alg. 1, line 7: w <- clip(w, -c, c) after each of the
+critic's updates, which bounds its Lipschitz constant without naming the bound.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+from ganstoch.errors import UserError
+from ganstoch.models.base import Discriminator
+from ganstoch.remedies.base import Remedy
+
+__all__ = ["WeightClipping"]
+
+
+class WeightClipping(Remedy):
+    """Clips every parameter of the discriminator, biases and batch norm's scales included.
+
+    On a spectrally normalised layer it acts on the weight before that is divided by its norm: the
+    layer is no smaller for it, only its large entries come nearer to the small ones, and the
+    tracked singular vectors are of the weight before the clip until the next update.
+
+    Args:
+        limit: c, above 0; 0.01 in the paper. Infinity is the plain game.
+
+    Raises:
+        UserError: for a limit that is not above 0.
+    """
+
+    def __init__(self, *, limit: float = 0.01) -> None:
+        super().__init__()
+        if not limit > 0.0:
+            raise UserError(f"model.remedies: limit of WeightClipping must be above 0, got {limit}")
+        self.limit = limit
+
+    @property
+    def neutral(self) -> bool:
+        """A box without walls."""
+        return math.isinf(self.limit)
+
+    @torch.no_grad()
+    def after_discriminator_step(self, discriminator: Discriminator) -> None:
+        """Moves what has left the box back to its wall."""
+        for parameter in discriminator.parameters():
+            parameter.clamp_(-self.limit, self.limit)

@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from scipy.stats import chi2
+
+from ganstoch.data import Bimodal, Grid, HighDimensional, ImageData, Ring, choose
+from ganstoch.data.gaussians import Points
+from ganstoch.errors import UserError
+from ganstoch.types import GaussianModes
+
+SOURCES = [Ring, Grid, HighDimensional, Bimodal]
+ROOT = Path("nowhere")
+
+
+def points_of(images: Points) -> torch.Tensor:
+    return images.read(torch.arange(len(images)))
+
+
+def test_ring_has_eight_different_angles() -> None:
+    centres = Ring().world(ROOT).centres
+    assert centres.shape == (8, 2)
+    assert torch.allclose(centres.norm(dim=1), torch.ones(8))
+    turns = (torch.atan2(centres[:, 1], centres[:, 0]) * 8 / (2 * math.pi)).round() % 8
+    assert turns.tolist() == [0, 1, 2, 3, 4, 5, 6, 7]
+    apart = torch.cdist(centres, centres).fill_diagonal_(torch.inf).amin(1)
+    assert torch.allclose(apart, torch.tensor(2 * math.sin(math.pi / 8)))
+
+
+def test_grid() -> None:
+    world = Grid().world(ROOT)
+    expected = {(x, y) for x in (-4, -2, 0, 2, 4) for y in (-4, -2, 0, 2, 4)}
+    assert {tuple(centre) for centre in world.centres.tolist()} == expected
+    assert (len(world.centres), world.sigma, Ring().world(ROOT).sigma) == (25, 0.05, 0.01)
+
+
+def test_high_dimensional() -> None:
+    world = HighDimensional().world(ROOT)
+    assert world.centres.shape == (10, 1200)
+    assert (world.centres == world.centres[:, :1]).all()
+    assert len(set(world.centres[:, 0].tolist())) == 10
+    assert world.radius == pytest.approx(chi2.ppf(1 - math.exp(-4.5), 700) ** 0.5)
+    images = HighDimensional(size=2000).open(ROOT, "train")
+    around = points_of(images) - world.centres[images.labels]
+    assert (around[:, 700:] == 0).all()
+    assert abs(around[:, :700].std() - 1) < 0.01
+    assert around.norm(dim=1).min() > 20  # no point lies within 10 standard deviations
+
+
+def test_bimodal() -> None:
+    points = points_of(Bimodal().open(ROOT, "train"))
+    assert points.shape == (100_000, 1)
+    assert abs((points > 0).float().mean() - 0.5) < 0.01
+    assert (points.abs() - 1).abs().max() < 0.6
+
+
+@pytest.mark.parametrize("kind", [Ring, Grid, Bimodal])
+def test_points_follow_the_mixture(kind: type[Ring]) -> None:
+    images = kind().open(ROOT, "train")
+    world = kind().world(ROOT)
+    points, count = points_of(images), len(world.centres)
+    assert points.dtype == torch.float32
+    assert len(images) == 100_000
+    shares = images.labels.bincount(minlength=count) / len(images)
+    assert (shares - 1 / count).abs().max() < 4 * math.sqrt(1 / count / 100_000)
+    around = (points - world.centres[images.labels]) / world.sigma
+    assert around.mean().abs() < 0.01
+    assert abs(around.std() - 1) < 0.01
+    assert abs((around.norm(dim=1) < 3).double().mean() - chi2.cdf(9, points.shape[1])) < 0.002
+    assert torch.equal(torch.cdist(points[:500], world.centres).argmin(1), images.labels[:500])
+
+
+@pytest.mark.parametrize("kind", SOURCES)
+def test_a_point_depends_on_seed_split_and_place_alone(kind: type[Ring]) -> None:
+    images = kind(size=3000).open(ROOT, "train")
+    points = points_of(images)
+    ids = torch.tensor([2999, 5, 1024, 5, 1023])
+    torch.manual_seed(0)
+    state = torch.get_rng_state()
+    again = kind(size=3000).open(ROOT, "train")
+    assert torch.equal(again.read(ids), points[ids])
+    assert torch.equal(torch.get_rng_state(), state)
+    for other in (
+        kind(size=3000, seed=1).open(ROOT, "train"),
+        kind(size=3000).open(ROOT, "held_out"),
+    ):
+        assert not torch.isclose(other.read(ids), points[ids]).all(dim=1).any()
+    assert len(points.unique(dim=0)) == 3000
+
+
+def test_held_out_points() -> None:
+    assert len(Ring().open(ROOT, "held_out")) == 10_000
+    assert len(Ring(size=50).open(ROOT, "held_out")) == 50
+
+
+@pytest.mark.parametrize("kind", SOURCES)
+def test_labels_name_what_changes_the_points(kind: type[Ring]) -> None:
+    assert kind().label == kind.name
+    assert kind(size=7).label == f"{kind.name}-size7"
+    assert kind(seed=3).label == f"{kind.name}-seed3"
+    assert kind(size=7, seed=3).label == f"{kind.name}-size7-seed3"
+
+
+def test_there_must_be_points() -> None:
+    with pytest.raises(UserError, match=r"data.source.size is 0; give 1 or more"):
+        Ring(size=0)
+
+
+def test_chosen_points_are_pinned() -> None:
+    # What a published number was trained on must not move with a release of ours or of torch.
+    subset = choose(Ring(size=2000).open(ROOT, "train"), n=1500, seed=0)
+    assert subset.labels is not None
+    assert subset.labels[:8].tolist() == [4, 2, 1, 2, 7, 7, 3, 4]
+    assert (subset.pixels[0] * 1e4).round().tolist() == [-9983.0, 54.0]
+    assert subset.classes[7] == "mode 7"
+    assert subset.names(torch.tensor([1499]))[0].startswith("train/")
+
+
+def test_a_run_on_points(tmp_path: Path) -> None:
+    data = ImageData(Ring(size=2000), root=tmp_path, n=2000, m=100)
+    data.setup("fit")
+    batch = data.batch(3)
+    assert data.shape == (2,)
+    assert batch.pixels.shape == (100, 2)
+    assert batch.pixels.dtype == torch.float32
+    assert torch.equal(batch.pixels, data.subset.pixels[batch.ids])
+    assert batch.labels is not None
+    assert data.subset.labels is not None
+    assert torch.equal(batch.labels, data.subset.labels[batch.ids])
+    assert isinstance(data.world, GaussianModes)
+    assert data.held_out is not None
+    assert data.held_out.shape == (2000, 2)
+    assert list(tmp_path.iterdir()) == []

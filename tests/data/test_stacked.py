@@ -1,0 +1,173 @@
+from __future__ import annotations
+
+import hashlib
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ganstoch.data import ImageData, StackedFashion, StackedMNIST
+from ganstoch.data.stacked import StackedImages
+from ganstoch.errors import UserError
+from ganstoch.types import StackedClasses
+
+KINDS = [StackedMNIST, StackedFashion]
+DEBIAN = Path("/usr/share/datasets")
+
+
+def idx(values: NDArray[np.uint8]) -> bytes:
+    return struct.pack(f">HBB{values.ndim}I", 0, 8, values.ndim, *values.shape) + values.tobytes()
+
+
+@pytest.fixture
+def root(tmp_path: Path, rng: np.random.Generator) -> Path:
+    """60 training and 40 test images in files as published, no two alike."""
+    folder = tmp_path / "files"
+    folder.mkdir()
+    for prefix, count in (("train", 60), ("t10k", 40)):
+        grey = rng.integers(0, 256, (count, 28, 28), dtype=np.uint8)
+        labels = np.arange(count, dtype=np.uint8) % 10
+        (folder / f"{prefix}-images-idx3-ubyte").write_bytes(idx(grey))
+        (folder / f"{prefix}-labels-idx1-ubyte").write_bytes(idx(labels))
+    return folder
+
+
+def all_of(images: StackedImages) -> Tensor:
+    return images.read(torch.arange(len(images)))
+
+
+def find(stacks: Tensor, singles: Tensor) -> Tensor:
+    """Which single image each channel is, (N, 3); fails if one is none of them."""
+    same = (stacks[:, :, None] == singles).flatten(3).all(3)
+    assert (same.sum(2) == 1).all()
+    return same.int().argmax(2)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_stacks_are_triples_with_their_labels(kind: type[StackedMNIST], root: Path) -> None:
+    source = kind(size=500)
+    images = source.open(root, "train")
+    stacks = all_of(images)
+    assert stacks.shape == (500, 3, 28, 28)
+    assert stacks.dtype == torch.uint8
+    (train, train_labels), (test, test_labels) = (
+        source.singles(root, "train"),
+        source.singles(root, "held_out"),
+    )
+    members = find(stacks, torch.cat([train, test]))
+    a, b, c = torch.cat([train_labels, test_labels])[members].T
+    assert torch.equal(images.labels, 100 * a + 10 * b + c)
+    assert len(members.unique()) == 100  # test images too, and every one of them
+    assert images.names(torch.tensor([3])) == ("train/3",)
+
+
+def test_names_of_the_classes(root: Path) -> None:
+    digits = StackedMNIST(size=5).open(root, "train").classes
+    assert (len(digits), digits[0], digits[123], digits[999]) == (1000, "000", "123", "999")
+    clothes = StackedFashion(size=5).open(root, "train").classes
+    assert clothes[109] == "trouser+t-shirt+ankle-boot"
+
+
+def test_held_out_stacks(root: Path) -> None:
+    veegan = StackedMNIST(size=300)
+    train, held_out = all_of(veegan.open(root, "train")), all_of(veegan.open(root, "held_out"))
+    assert len(held_out) == 300
+    assert not torch.equal(train, held_out)
+    unrolled = StackedMNIST(protocol="unrolled", size=300)
+    assert find(all_of(unrolled.open(root, "train")), unrolled.singles(root, "train")[0]).max() < 60
+    find(all_of(unrolled.open(root, "held_out")), unrolled.singles(root, "held_out")[0])
+    assert len(StackedMNIST().open(root, "train")) == 128_000
+    assert len(StackedMNIST().open(root, "held_out")) == 10_000
+
+
+def test_the_seed_decides(root: Path) -> None:
+    torch.manual_seed(0)
+    state = torch.get_rng_state()
+    one, again, other = (
+        all_of(StackedMNIST(size=50, seed=seed).open(root, "train")) for seed in (1, 1, 2)
+    )
+    assert torch.equal(one, again)
+    assert not torch.equal(one, other)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_labels_name_what_changes_the_images() -> None:
+    assert StackedMNIST().label == "stacked_mnist"
+    assert StackedFashion().label == "stacked_fashion"
+    whole = StackedMNIST(protocol="unrolled", size=10, seed=2)
+    assert whole.label == "stacked_mnist-unrolled-size10-seed2"
+
+
+def test_world(root: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    world = StackedMNIST().world(root)
+    judge = root / "ganstoch-cache" / "judge-stacked_mnist.pt"
+    assert world == StackedClasses(26_000, judge, f"ganstoch prepare stacked_mnist --root {root}")
+    assert StackedMNIST(protocol="unrolled").world(root).samples == 25_600
+    # Of a root that may not be written to, the judge lies in the user's cache.
+    mine = tmp_path / "cache" / "ganstoch" / hashlib.sha256(bytes(root.resolve())).hexdigest()[:16]
+    mine.mkdir(parents=True)
+    (mine / judge.name).touch()
+    assert StackedMNIST().world(root).judge == mine / judge.name
+    judge.parent.mkdir()
+    judge.touch()
+    assert StackedMNIST().world(root).judge == judge
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_names_what_is_missing(kind: type[StackedMNIST], root: Path) -> None:
+    (root / "t10k-images-idx3-ubyte").unlink()
+    with pytest.raises(UserError, match=f"no t10k-images.*; run: ganstoch prepare {kind.name}"):
+        kind().open(root, "train")
+    with pytest.raises(UserError, match=r"data.source.size is 0"):
+        kind(size=0)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_prepare_downloads_what_is_missing(
+    kind: type[StackedMNIST],
+    root: Path,
+    tmp_path: Path,
+    web: tuple[Path, str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import torchvision.datasets
+
+    site, url = web
+    for path in root.iterdir():
+        (site / path.name).write_bytes(path.read_bytes())
+    sums = [
+        (path.name, hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest())
+        for path in sorted(site.iterdir())
+    ]
+    published = getattr(torchvision.datasets, kind.files.published)
+    monkeypatch.setattr(published, "mirrors", [url])
+    monkeypatch.setattr(published, "resources", sums)
+    kind().prepare(tmp_path / "new")
+    assert len(kind(size=5).open(tmp_path / "new", "train")) == 5
+    assert (tmp_path / "new" / kind.files.folders[0]).is_dir()
+
+
+def test_a_run_on_stacks(root: Path) -> None:
+    data = ImageData(StackedMNIST(size=400), root=root, n=400, m=16)
+    data.setup("fit")
+    batch = data.batch(0)
+    assert data.shape == (3, 28, 28)
+    assert batch.pixels.shape == (16, 3, 28, 28)
+    assert batch.labels is not None
+    assert int(batch.labels.max()) < 1000
+    assert isinstance(data.world, StackedClasses)
+    assert (root / "ganstoch-stacked_mnist-size400-n400-seed0.json").exists()
+
+
+@pytest.mark.skipif(not (DEBIAN / "fashion-mnist").is_dir(), reason="no dataset-fashion-mnist")
+def test_debians_files() -> None:
+    images = StackedFashion().open(DEBIAN, "train")
+    counts = images.labels.bincount(minlength=1000)
+    assert len(counts) == 1000
+    assert counts.min() > 128 - 5 * 128**0.5
+    assert images.read(torch.arange(4)).float().mean() > 50

@@ -1,0 +1,228 @@
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from scipy.stats import chi2
+from torch import Tensor
+
+from ganstoch.metrics.modes import (
+    ModeScores,
+    expected_floor,
+    expected_good_share,
+    floor_and_ceiling,
+    make_judge,
+    named,
+    score_classes,
+    score_gaussians,
+)
+from ganstoch.randomness import generator
+from ganstoch.types import GaussianModes, StackedClasses
+
+TURNS = torch.arange(8) * (2 * math.pi / 8)
+RING = GaussianModes(torch.stack([TURNS.cos(), TURNS.sin()], dim=1), sigma=0.01, samples=2500)
+STEPS = torch.arange(-4.0, 5.0, 2.0)
+GRID = GaussianModes(torch.cartesian_prod(STEPS, STEPS), sigma=0.05, samples=2500)
+LINE = GaussianModes(torch.tensor([[1.0], [-1.0]]), sigma=0.1, samples=2500)
+EMBEDDED = GaussianModes(
+    torch.tensor([[0.0] * 60, [9.0] * 60]), sigma=1.0, samples=2500, rank=50, radius=8.6
+)
+WORLDS = [RING, GRID, LINE, EMBEDDED]
+STACKED = StackedClasses(samples=26_000, judge=Path("gone"), made_by="ganstoch prepare x")
+
+
+def by_hand(points: Tensor, world: GaussianModes) -> tuple[int, float, float]:
+    """The code of PacGAN, small: modes, share of good points, KL to uniform in nats."""
+    counts = [0] * len(world.centres)
+    for point in points.tolist():
+        apart = [
+            math.sqrt(sum((a - b) ** 2 / world.sigma**2 for a, b in zip(point, c, strict=True)))
+            for c in world.centres.tolist()
+        ]
+        nearest = min(range(len(apart)), key=apart.__getitem__)
+        if apart[nearest] < world.radius:
+            counts[nearest] += 1
+    shares = [count / sum(counts) for count in counts]
+    kl = sum(p * math.log(p * len(counts)) for p in shares if p)
+    return sum(count > 0 for count in counts), sum(counts) / len(points), kl
+
+
+def perfect(world: GaussianModes, modes: Tensor, *, seed: int = 0) -> Tensor:
+    rng = generator(seed, "evaluation", part="test")
+    return world.points(modes, torch.randn(len(modes), world.spread, generator=rng))
+
+
+def test_as_the_authors_compute_it() -> None:
+    rng = generator(0, "evaluation", part="cloud")
+    spread = GaussianModes(RING.centres, sigma=0.2, samples=300)  # some good, some not, all near
+    points = torch.randn(300, 2, generator=rng)
+    modes, share, kl = by_hand(points, spread)
+    scores = score_gaussians(points, spread)
+    assert 0.1 < share < 0.9
+    assert scores.modes == modes
+    assert (scores.good_share, scores.reverse_kl) == pytest.approx((share, kl))
+
+
+@pytest.mark.parametrize("world", WORLDS)
+def test_a_perfect_sampler_meets_floor_and_ceiling(world: GaussianModes) -> None:
+    scores = floor_and_ceiling(world, seed=3)
+    count = len(world.centres)
+    assert scores.modes == scores.of == count
+    expected = chi2.cdf(world.radius**2, world.spread)
+    assert expected_good_share(world) == pytest.approx(expected)
+    assert abs(scores.good_share - expected) < 4 * math.sqrt(expected * (1 - expected) / 2500)
+    floors = [floor_and_ceiling(world, seed=seed).reverse_kl for seed in range(40)]
+    floor = expected_floor(count, samples=2500)
+    # 2 N KL is about chi^2 with K - 1 degrees of freedom, whose variance is 2 (K - 1).
+    spread = math.sqrt(2 * (count - 1)) / (2 * 2500)
+    assert abs(sum(floors) / 40 - floor) < 4 * spread / math.sqrt(40)
+
+
+def test_published_ceilings_in_the_plane() -> None:
+    assert expected_good_share(RING) == pytest.approx(1 - math.exp(-4.5))
+    assert expected_good_share(RING) == pytest.approx(0.9889, abs=5e-5)
+    assert expected_floor(8, samples=2500) == 0.0014
+    assert expected_floor(25, samples=2500) == pytest.approx(0.0048)
+
+
+@pytest.mark.parametrize("world", WORLDS)
+def test_copying_one_point(world: GaussianModes) -> None:
+    scores = score_gaussians(world.centres[:1].expand(100, -1), world)
+    count = len(world.centres)
+    assert scores == ModeScores(
+        modes=1, of=count, good_share=1.0, reverse_kl=pytest.approx(math.log(count))
+    )
+
+
+def test_dropping_half_of_the_modes() -> None:
+    modes = torch.arange(4).repeat(500)
+    scores = score_gaussians(RING.centres[modes], RING)
+    assert (scores.modes, scores.good_share) == (4, 1.0)
+    assert scores.reverse_kl == pytest.approx(math.log(2))
+
+
+def test_unequal_shares() -> None:
+    scores = score_gaussians(LINE.centres[torch.tensor([0, 0, 0, 1])], LINE)
+    expected = 0.75 * math.log(1.5) + 0.25 * math.log(0.5)
+    assert scores.reverse_kl == pytest.approx(expected)
+    equal = score_gaussians(LINE.centres[torch.tensor([0, 1])], LINE)
+    assert (equal.modes, equal.reverse_kl) == (2, 0.0)
+
+
+@pytest.mark.parametrize("value", [7.0, math.nan, math.inf])
+def test_noise_reaches_nothing(value: float) -> None:
+    scores = score_gaussians(torch.full((50, 2), value), GRID)
+    assert scores == ModeScores(modes=0, of=25, good_share=0.0, reverse_kl=math.log(25))
+
+
+def test_only_good_points_count() -> None:
+    near = RING.centres[:2] * 1.0299  # 2.99 sigma outwards
+    far = RING.centres[2:] * 1.0301
+    scores = score_gaussians(torch.cat([near, far]), RING)
+    assert (scores.modes, scores.good_share) == (2, 0.25)
+    assert scores.reverse_kl == pytest.approx(math.log(4))
+
+
+def test_distance_is_that_of_the_whole_point() -> None:
+    # 2.5 sigma along each axis: within a box of 3, not within a circle of 3.
+    corner = RING.centres[:1] + 0.025
+    assert score_gaussians(corner, RING).good_share == 0
+    assert score_gaussians(RING.centres[:1] + torch.tensor([0.025, 0]), RING).good_share == 1
+
+
+def test_coordinates_without_spread_count_too() -> None:
+    point = torch.zeros(1, 60)
+    point[0, 55] = 8.5
+    assert score_gaussians(point, EMBEDDED).good_share == 1
+    point[0, 55] = 8.7
+    assert score_gaussians(point, EMBEDDED).good_share == 0
+
+
+def test_order_does_not_matter() -> None:
+    points = perfect(GRID, torch.randint(25, (500,), generator=generator(0, "evaluation")))
+    order = torch.randperm(500, generator=generator(1, "evaluation"))
+    assert score_gaussians(points, GRID) == score_gaussians(points[order], GRID)
+
+
+@pytest.mark.parametrize("shape", [(0, 2), (5, 3), (5,), (5, 2, 1)])
+def test_points_of_another_shape(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match=r"expected points of shape \(S, 2\), got"):
+        score_gaussians(torch.zeros(shape), RING)
+
+
+def test_decimal_digits() -> None:
+    scores = score_gaussians(RING.centres[:1], RING)
+    assert scores.in_log10() == pytest.approx(math.log10(8))
+
+
+# --- classes -------------------------------------------------------------------------------------
+
+
+def test_classes() -> None:
+    predicted = torch.tensor([0, 0, 0, 7, 7, 9])
+    confidence = torch.tensor([0.95, 0.2, 0.2, 0.9, 0.89, 0.5], dtype=torch.float64)
+    scores = score_classes(predicted, confidence, 10)
+    kl = sum(p * math.log(10 * p) for p in (3 / 6, 2 / 6, 1 / 6))
+    assert (scores.modes, scores.of, scores.confident_modes) == (3, 10, 2)
+    assert scores.reverse_kl == pytest.approx(kl)  # of all images, as in PacGAN
+    assert scores.good_share == pytest.approx(2 / 6)
+    assert scores.confidence == pytest.approx(3.64 / 6)
+    order = torch.tensor([5, 3, 1, 0, 2, 4])
+    again = score_classes(predicted[order], confidence[order], 10)
+    assert (again.modes, again.reverse_kl) == (scores.modes, scores.reverse_kl)
+
+
+def test_one_class_is_the_worst() -> None:
+    scores = score_classes(torch.full((100,), 3), torch.ones(100), 1000)
+    assert (scores.modes, scores.confident_modes) == (1, 1)
+    assert scores.reverse_kl == pytest.approx(math.log(1000)) == pytest.approx(6.908, abs=1e-3)
+    assert scores.in_log10() == pytest.approx(3)
+
+
+def test_perfect_stacks() -> None:
+    scores = floor_and_ceiling(STACKED, seed=0)
+    assert (scores.modes, scores.of, scores.confident_modes) == (1000, 1000, 1000)
+    assert (scores.good_share, scores.confidence) == (1.0, 1.0)
+    assert abs(scores.reverse_kl - 0.0193) < 4 * 0.0009  # measured elsewhere
+    assert abs(scores.reverse_kl - expected_floor(1000, samples=26_000)) < 4 * 0.0009
+
+
+@pytest.mark.parametrize(
+    ("predicted", "confidence"),
+    [([], []), ([1, 2], [0.5]), ([-1], [0.5]), ([10], [0.5])],
+)
+def test_classes_must_fit(predicted: list[int], confidence: list[float]) -> None:
+    with pytest.raises(ValueError, match=r"expected two of shape|classes must be in 0 .. 9"):
+        score_classes(torch.tensor(predicted, dtype=torch.int64), torch.tensor(confidence), 10)
+
+
+# --- both ----------------------------------------------------------------------------------------
+
+
+def test_names() -> None:
+    assert named(ModeScores(modes=7, of=8, good_share=0.5, reverse_kl=0.25)) == {
+        "modes/count": 7.0,
+        "modes/of": 8.0,
+        "modes/good_share": 0.5,
+        "modes/reverse_kl": 0.25,
+    }
+    of_images = named(floor_and_ceiling(STACKED, seed=0))
+    assert of_images["modes/confident_count"] == 1000
+    assert of_images["modes/confidence"] == 1
+    assert len(of_images) == 6
+    assert all(type(value) is float for value in of_images.values())
+
+
+def test_judge_of_points() -> None:
+    points = perfect(RING, torch.arange(8))
+    assert make_judge(RING)(points) == score_gaussians(points, RING)
+
+
+def test_samples_are_a_function_of_the_seed() -> None:
+    torch.manual_seed(0)
+    state = torch.get_rng_state()
+    one, again, other = (floor_and_ceiling(GRID, seed=seed) for seed in (1, 1, 2))
+    assert one == again != other
+    assert torch.equal(torch.get_rng_state(), state)

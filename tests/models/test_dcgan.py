@@ -1,0 +1,138 @@
+"""The convolutional networks, layer by layer as their papers have them."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from ganstoch.errors import UserError
+from ganstoch.models import (
+    DCGANDiscriminator,
+    DCGANGenerator,
+    Discriminator,
+    Generator,
+    UnrolledDiscriminator,
+    UnrolledGenerator,
+)
+from ganstoch.models.base import initialise
+from ganstoch.models.normalisation import BatchNorm
+from ganstoch.randomness import generator, normal
+
+GENERATORS = [DCGANGenerator, UnrolledGenerator]
+DISCRIMINATORS = [DCGANDiscriminator, UnrolledDiscriminator]
+
+# What each layer makes of a stacked image, or of a latent on the way to one.
+MAPS = {
+    DCGANGenerator: [(512, 2, 2), (256, 4, 4), (128, 7, 7), (64, 14, 14), (3, 28, 28)],
+    UnrolledGenerator: [(64, 4, 4), (32, 7, 7), (16, 14, 14), (8, 28, 28), (3, 28, 28)],
+    DCGANDiscriminator: [(64, 14, 14), (128, 7, 7), (256, 4, 4), (512, 2, 2)],
+    UnrolledDiscriminator: [(2, 14, 14), (4, 7, 7), (8, 4, 4)],
+}
+KERNELS = {
+    DCGANGenerator: [(5, 2)] * 4,
+    UnrolledGenerator: [(3, 2)] * 3 + [(3, 1)],
+    DCGANDiscriminator: [(5, 2)] * 4,
+    UnrolledDiscriminator: [(3, 2)] * 3,
+}
+NORMALISED = {
+    DCGANGenerator: [512, 256, 128, 64],
+    UnrolledGenerator: [64, 32, 16, 8],
+    DCGANDiscriminator: [128, 256, 512],
+    UnrolledDiscriminator: [2, 4, 8],
+}
+
+
+def numbers(*shape: int) -> Tensor:
+    return normal(shape, generator(0, "data"))
+
+
+def start(network: nn.Module) -> nn.Module:
+    initialise(network, std=0.1, rng=generator(0, "init"))
+    return network
+
+
+@pytest.mark.parametrize("make", [*GENERATORS, *DISCRIMINATORS])
+def test_layer_by_layer(make: type[Generator | Discriminator]) -> None:
+    network = make()
+    is_generator = isinstance(network, Generator)
+    layers = network.layers if isinstance(network, Generator) else network.body
+    maps: list[tuple[int, ...]] = []
+    kernels: list[tuple[int, int]] = []
+    x = torch.zeros(2, network.latent_dim) if is_generator else torch.zeros(2, 3, 28, 28)
+    for layer in layers:
+        x = layer(x)
+        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
+            kernels.append((layer.kernel_size[0], layer.stride[0]))
+        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Unflatten):
+            maps.append(tuple(x.shape[1:]))
+    assert maps == MAPS[make]
+    assert kernels == KERNELS[make]
+    norms = [layer for layer in layers if isinstance(layer, BatchNorm)]
+    assert [len(norm.weight) for norm in norms] == NORMALISED[make]
+    assert all((norm.running_mean is not None) == is_generator for norm in norms)
+    slopes = [layer.negative_slope for layer in layers if isinstance(layer, nn.LeakyReLU)]
+    slope = {DCGANDiscriminator: 0.2, UnrolledDiscriminator: 0.3}.get(make)
+    assert slopes == [slope] * (0 if is_generator else len(maps))
+
+
+@pytest.mark.parametrize("make", DISCRIMINATORS)
+@pytest.mark.parametrize("channels", [3, 6])
+def test_head_takes_what_the_body_makes(make: type[Discriminator], channels: int) -> None:
+    network = start(make((channels, 28, 28), width=8))
+    x = numbers(4, channels, 28, 28)
+    critique = network(x)
+    assert critique.features.shape == (4, network.head_features)
+    assert critique.features.shape[1] == network.head.in_features
+    assert torch.equal(network.body(x), critique.features)
+    assert torch.equal(network.head(critique.features).flatten(), critique.logits)
+
+
+@pytest.mark.parametrize("make", GENERATORS)
+@pytest.mark.parametrize("shape", [(3, 28, 28), (1, 32, 32), (3, 28, 17)])
+def test_generators_make_images_of_the_size(make: type[Generator], shape: tuple[int, ...]) -> None:
+    network = start(make(shape, latent_dim=5, width=8))
+    images = network(numbers(4, 5))
+    assert images.shape == (4, *shape)
+    assert images.abs().max() <= 1
+    assert images.std() > 0.01
+
+
+def test_defaults_are_the_papers() -> None:
+    assert DCGANGenerator().latent_dim == 100
+    assert UnrolledGenerator().latent_dim == 256
+    assert DCGANDiscriminator().head_features == 2 * 2 * 512
+    assert UnrolledDiscriminator().head_features == 4 * 4 * 8  # a quarter of G
+    assert UnrolledDiscriminator(width=16).body[0].out_channels == 4  # half of G
+
+
+def test_a_discriminators_result_depends_on_its_batch_alone() -> None:
+    network = start(DCGANDiscriminator(width=4))
+    x = numbers(8, 3, 28, 28)
+    first = network(x).logits
+    network(5 * x + 1)
+    network.eval()
+    assert torch.equal(network(x).logits, first)
+
+
+@pytest.mark.parametrize("make", [*GENERATORS, *DISCRIMINATORS])
+def test_points_are_refused(make: type[Generator | Discriminator]) -> None:
+    with pytest.raises(UserError, match=r"make images, not points: take those of ganstoch\.models"):
+        make((2,))
+
+
+@pytest.mark.parametrize(
+    ("make", "setting", "complaint"),
+    [
+        (DCGANGenerator, {"width": 0}, "width .* must be 1 or more, got 0"),
+        (DCGANGenerator, {"latent_dim": 0}, "latent_dim .* must be 1 or more, got 0"),
+        (DCGANDiscriminator, {"width": -1}, "must be 1 or more, got -1"),
+        (UnrolledGenerator, {"width": 12}, "must be a multiple of 8, got 12"),
+        (UnrolledDiscriminator, {"width": 6}, "must be a multiple of 4, got 6"),
+    ],
+)
+def test_sizes_must_fit(
+    make: type[Generator | Discriminator], setting: dict[str, int], complaint: str
+) -> None:
+    with pytest.raises(UserError, match=complaint):
+        make((3, 28, 28), **setting)

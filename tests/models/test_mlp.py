@@ -1,0 +1,168 @@
+"""The fully connected networks against their definitions, written down small."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from ganstoch.errors import UserError
+from ganstoch.models import (
+    Discriminator,
+    Generator,
+    MaxoutDiscriminator,
+    ReLUGenerator,
+    TanhDiscriminator,
+    TanhGenerator,
+)
+from ganstoch.models.base import initialise
+from ganstoch.models.mlp import LinearMaxout
+from ganstoch.randomness import generator, normal
+
+SHAPES = [(2,), (1200,), (6, 28, 28)]
+GENERATORS = [ReLUGenerator, TanhGenerator]
+DISCRIMINATORS = [MaxoutDiscriminator, TanhDiscriminator]
+
+
+def numbers(*shape: int, draw: int = 0) -> Tensor:
+    return normal(shape, generator(0, "data", draw)).double()
+
+
+def start(network: nn.Module) -> nn.Module:
+    initialise(network, std=0.3, rng=generator(0, "init"))
+    return network.double()
+
+
+@pytest.mark.parametrize("make", GENERATORS)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_generators_serve_any_world(make: type[Generator], shape: tuple[int, ...]) -> None:
+    network = start(make(shape, latent_dim=7, width=8))
+    last = [layer for layer in network.modules() if isinstance(layer, nn.Linear)][-1]
+    last.weight.data *= 100
+    made = network(numbers(5, 7))
+    assert network.latent_dim == 7
+    assert made.shape == (5, *shape)
+    assert (made.abs().max() <= 1) == (len(shape) == 3)  # points are unbounded
+
+
+@pytest.mark.parametrize("make", DISCRIMINATORS)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_discriminators_serve_any_world(make: type[Discriminator], shape: tuple[int, ...]) -> None:
+    network = start(make(shape, width=8))
+    x = numbers(5, *shape)
+    critique = network(x)
+    assert critique.logits.shape == (5,)
+    assert critique.features.shape == (5, network.head_features) == (5, 8)
+    assert torch.equal(network.head(network.body(x)).flatten(), critique.logits)
+    assert torch.equal(network.body(x), critique.features)
+
+
+def count(module: nn.Module) -> int:
+    return sum(p.numel() for p in module.parameters())
+
+
+def test_default_sizes_are_the_papers() -> None:
+    """Weights without bias, and scale and shift of batch norm; maxout's five pieces."""
+    hidden = 2 * 400 + 3 * 400 * 400
+    assert count(ReLUGenerator((2,))) == hidden + 4 * 2 * 400 + (400 * 2 + 2)
+    assert count(ReLUGenerator((2,), batch_norm=False)) == hidden + 4 * 400 + (400 * 2 + 2)
+    maxout = (2 * 1000 + 1000) + 2 * (200 * 1000 + 1000) + (200 + 1)
+    assert count(MaxoutDiscriminator((2,))) == maxout
+    assert count(TanhGenerator((2,))) == 257 * 128 + 129 * 128 + 129 * 2
+    assert count(TanhDiscriminator((2,))) == 3 * 128 + 129 * 128 + 129
+
+
+def test_relu_generator_equals_stock_layers() -> None:
+    ours = ReLUGenerator((3,), latent_dim=4, width=6, depth=2)
+    start(ours)
+    stock = nn.Sequential(
+        nn.Linear(4, 6, bias=False),
+        nn.BatchNorm1d(6, eps=1e-4, momentum=0.05),
+        nn.ReLU(),
+        nn.Linear(6, 6, bias=False),
+        nn.BatchNorm1d(6, eps=1e-4, momentum=0.05),
+        nn.ReLU(),
+        nn.Linear(6, 3),
+    ).double()
+    with torch.no_grad():
+        for here, there in zip(ours.parameters(), stock.parameters(), strict=True):
+            there.copy_(here)
+    for draw in range(3):
+        z = numbers(9, 4, draw=draw)
+        assert torch.allclose(ours(z), stock(z), atol=1e-12)
+    ours.eval()
+    stock.eval()
+    assert torch.allclose(ours(z), stock(z), atol=1e-12)
+
+
+def test_tanh_networks_equal_their_formula() -> None:
+    d = start(TanhDiscriminator((2,), width=5))
+    a, _, b, _ = d.body[1:]
+    x = numbers(4, 2)
+    hidden = torch.tanh(torch.tanh(x @ a.weight.T + a.bias) @ b.weight.T + b.bias)
+    expected = hidden @ d.head.weight[0] + d.head.bias
+    assert torch.allclose(d(x).logits, expected, atol=1e-12)
+
+
+@pytest.fixture
+def layer() -> LinearMaxout:
+    return start(LinearMaxout(4, 3, pieces=5))
+
+
+def by_hand(layer: LinearMaxout, x: Tensor) -> Tensor:
+    """Unit j is the largest of the rows j, j + 3, ..., j + 12 of the matrix."""
+    every = x @ layer.linear.weight.T + layer.linear.bias
+    return torch.stack([every[:, j::3].amax(1) for j in range(3)], dim=1)
+
+
+def test_maxout_is_the_largest_piece(layer: LinearMaxout) -> None:
+    x = numbers(50, 4)
+    assert torch.allclose(layer(x), by_hand(layer, x), rtol=0, atol=1e-14)
+
+
+def test_maxout_has_the_gradient_of_a_maximum(layer: LinearMaxout) -> None:
+    x, direction = numbers(50, 4).requires_grad_(), numbers(50, 3, draw=1)
+    wanted = [x, layer.linear.weight, layer.linear.bias]
+    ours = torch.autograd.grad((layer(x) * direction).sum(), wanted)
+    theirs = torch.autograd.grad((by_hand(layer, x) * direction).sum(), wanted)
+    for here, there in zip(ours, theirs, strict=True):
+        assert torch.allclose(here, there, atol=1e-12)
+        assert here.abs().sum() > 0
+
+
+def test_pieces_that_tie_share_the_gradient() -> None:
+    layer = LinearMaxout(1, 1, pieces=4).double()
+    layer.linear.weight.data = torch.tensor([[2.0], [1.0], [2.0], [-3.0]]).double()
+    layer.linear.bias.data.zero_()
+    out = layer(torch.tensor([[3.0]]).double())
+    assert out.item() == 6.0
+    out.backward()
+    assert layer.linear.weight.grad.flatten().tolist() == [1.5, 0.0, 1.5, 0.0]
+
+
+def test_default_start_of_the_unrolled_gans_networks_is_orthogonal() -> None:
+    for network in (TanhGenerator((2,)), TanhDiscriminator((2,))):
+        initialise(network, std=0.02, rng=generator(0, "init"))
+        matrices = [p for p in network.parameters() if p.dim() == 2]
+        assert len(matrices) == 3
+        for matrix in matrices:
+            values = torch.linalg.svdvals(matrix.detach().double())
+            assert torch.allclose(values, torch.full_like(values, 1.4), atol=1e-5)
+        assert not any(p.any() for p in network.parameters() if p.dim() == 1)
+
+
+@pytest.mark.parametrize(
+    ("make", "setting"),
+    [
+        (ReLUGenerator, {"latent_dim": 0}),
+        (MaxoutDiscriminator, {"pieces": 0}),
+        (TanhGenerator, {"depth": 0}),
+        (TanhDiscriminator, {"width": -1}),
+    ],
+)
+def test_sizes_must_be_positive(
+    make: type[Generator | Discriminator], setting: dict[str, int]
+) -> None:
+    (name,) = setting
+    with pytest.raises(UserError, match=f"{name} of a fully connected network must be 1 or more"):
+        make((2,), **setting)

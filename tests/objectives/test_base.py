@@ -1,0 +1,193 @@
+"""What every objective promises, whatever its formula."""
+
+from __future__ import annotations
+
+import inspect
+from itertools import product
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+import ganstoch.objectives
+from ganstoch.objectives import (
+    LeastSquares,
+    NonSaturating,
+    Objective,
+    Pointwise,
+    RelativisticAverage,
+    Saturating,
+)
+from ganstoch.randomness import generator, normal
+
+CLASSES: list[type[Objective]] = [
+    kind
+    for kind in vars(ganstoch.objectives).values()
+    if inspect.isclass(kind) and issubclass(kind, Objective) and not inspect.isabstract(kind)
+]
+PLAIN = [kind() for kind in CLASSES]
+ALL = [*PLAIN, RelativisticAverage("hinge"), RelativisticAverage("least_squares")]
+POINTWISE = [loss for loss in PLAIN if isinstance(loss, Pointwise)]
+
+each = pytest.mark.parametrize("loss", ALL, ids=lambda loss: type(loss).__name__)
+each_pointwise = pytest.mark.parametrize("loss", POINTWISE, ids=lambda loss: type(loss).__name__)
+
+
+def logits(count: int, draw: int, dtype: torch.dtype = torch.double) -> Tensor:
+    return normal((count,), generator(0, "data", draw)).to(dtype).mul_(3.0).requires_grad_()
+
+
+def close(result: Tensor, expected: Tensor, *, rel: float = 1e-12, abs: float = 0.0) -> bool:
+    return bool(result.tolist() == pytest.approx(expected.tolist(), rel=rel, abs=abs))
+
+
+def test_there_are_seven() -> None:
+    assert len(CLASSES) == 7
+    assert len(POINTWISE) == 5
+
+
+def test_who_couples_and_who_pairs() -> None:
+    assert [type(loss).__name__ for loss in PLAIN if loss.couples] == ["RelativisticAverage"]
+    paired = {type(loss).__name__ for loss in PLAIN if loss.paired}
+    assert paired == {"Relativistic", "RelativisticAverage"}
+
+
+def test_a_pointwise_loss_is_three_functions() -> None:
+    class Powers(Pointwise):
+        def real_loss(self, logits: Tensor) -> Tensor:
+            return logits
+
+        def fake_loss(self, logits: Tensor) -> Tensor:
+            return logits**2
+
+        def generator_loss(self, logits: Tensor) -> Tensor:
+            return logits**3
+
+    loss, real, fake = Powers(), torch.tensor([1.0, 3.0]), torch.tensor([2.0, 4.0])
+    assert loss.discriminator(real, fake).item() == 2 + 10
+    assert loss.generator(fake).item() == 36
+    targets = {"real_targets": torch.tensor([1.0, 0.5]), "fake_targets": torch.tensor([0.0, -0.5])}
+    # (1 + (3 + 9) / 2) / 2 + (4 + (-4 + 3 * 16) / 2) / 2
+    assert loss.soft(real, fake, **targets).item() == 3.5 + 13
+
+
+@each
+def test_both_losses_are_scalars_with_gradients_for_all(loss: Objective) -> None:
+    real, fake = logits(6, 0), logits(6, 1)
+    loss_d, loss_g = loss.discriminator(real, fake), loss.generator(fake, real)
+    assert loss_d.shape == loss_g.shape == ()
+    torch.autograd.grad(loss_d, [real, fake])  # refuses what does not depend on both
+    torch.autograd.grad(loss_g, [fake])
+
+
+@each
+def test_the_generator_sees_real_logits_only_where_paired(loss: Objective) -> None:
+    real, fake = logits(6, 0), logits(6, 1)
+    if loss.paired:
+        assert loss.generator(fake, real) != loss.generator(fake, real * 2)
+        with pytest.raises(AssertionError):
+            loss.generator(fake)
+    else:
+        assert loss.generator(fake, real) == loss.generator(fake)
+
+
+@each
+def test_the_order_of_the_pairs_does_not_matter(loss: Objective) -> None:
+    real, fake = logits(6, 0), logits(6, 1)
+    before = torch.stack([loss.discriminator(real, fake), loss.generator(fake, real)])
+    real, fake = real.flip(0), fake.flip(0)
+    assert close(torch.stack([loss.discriminator(real, fake), loss.generator(fake, real)]), before)
+
+
+@each
+def test_means_of_parts_add_up_unless_the_batch_is_coupled(loss: Objective) -> None:
+    real, fake = logits(64, 0), logits(64, 1)
+    whole = torch.stack([loss.discriminator(real, fake), loss.generator(fake, real)])
+    parts = sum(
+        len(r) / 64 * torch.stack([loss.discriminator(r, f), loss.generator(f, r)])
+        for r, f in zip(real.split(7), fake.split(7), strict=True)
+    )
+    assert close(parts, whole) != loss.couples
+    ours = [torch.autograd.grad(whole[i], fake, retain_graph=True)[0] for i in (0, 1)]
+    theirs = [torch.autograd.grad(parts[i], fake, retain_graph=True)[0] for i in (0, 1)]
+    assert all(close(t, o) for t, o in zip(theirs, ours, strict=True)) != loss.couples
+
+
+EXTREMES = [(-100.0, -30.0), (30.0, 100.0), (-100.0, 30.0), (-30.0, 100.0), (-100.0, 100.0)]
+
+
+@each
+@pytest.mark.parametrize(("real", "fake"), list(product(EXTREMES, EXTREMES)))
+def test_single_precision_has_the_gradients_of_double(
+    loss: Objective, real: tuple[float, float], fake: tuple[float, float]
+) -> None:
+    found = []
+    for dtype in (torch.float32, torch.float64):
+        r = torch.tensor(real, dtype=dtype, requires_grad=True)
+        f = torch.tensor(fake, dtype=dtype, requires_grad=True)
+        loss_d, loss_g = loss.discriminator(r, f), loss.generator(f, r)
+        assert loss_d.isfinite()
+        assert loss_g.isfinite()
+        gradients = [*torch.autograd.grad(loss_d, [r, f]), *torch.autograd.grad(loss_g, [f])]
+        found.append(torch.cat(gradients))
+    # In single precision exp(-100) is a denormal number, and may be flushed.
+    assert close(found[0], found[1], rel=1e-5, abs=1e-37)
+
+
+@each_pointwise
+def test_soft_at_plain_labels_is_the_plain_loss_to_the_bit(loss: Pointwise) -> None:
+    real, fake = logits(33, 0, torch.float32), logits(33, 1, torch.float32)
+    plain = loss.discriminator(real, fake)
+    ones, zeros = torch.ones(33), torch.zeros(33)
+    soft = loss.soft(real, fake, real_targets=ones, fake_targets=zeros)
+    assert soft.item() == plain.item()
+    ours, theirs = (torch.autograd.grad(it, [real, fake]) for it in (soft, plain))
+    assert all(torch.equal(o, t) for o, t in zip(ours, theirs, strict=True))
+
+
+@each_pointwise
+def test_soft_under_exchanged_labels_exchanges_the_images(loss: Pointwise) -> None:
+    real, fake = logits(33, 0), logits(33, 1)
+    soft = loss.soft(real, fake, real_targets=torch.zeros(33), fake_targets=torch.ones(33))
+    assert soft.item() == pytest.approx(loss.discriminator(fake, real).item(), rel=1e-14)
+
+
+@each_pointwise
+def test_soft_wants_a_target_for_each_logit(loss: Pointwise) -> None:
+    real, fake = logits(4, 0), logits(4, 1)
+    with pytest.raises(AssertionError):
+        loss.soft(real, fake, real_targets=torch.ones(1), fake_targets=torch.zeros(4))
+    with pytest.raises(AssertionError):
+        loss.soft(real, fake, real_targets=torch.ones(4), fake_targets=torch.zeros(4, 1))
+
+
+def uniform_targets(count: int) -> tuple[Tensor, Tensor]:
+    """Labels as in the practitioners' advice: 0.7 .. 1.2 for real, 0 .. 0.3 for generated."""
+    rng = generator(0, "remedy")
+    draws = torch.rand(2, count, generator=rng, dtype=torch.double)
+    return 0.7 + 0.5 * draws[0], 0.3 * draws[1]
+
+
+@pytest.mark.parametrize("loss", [NonSaturating(), Saturating()])
+def test_soft_is_the_cross_entropy(loss: Pointwise) -> None:
+    real, fake = logits(50, 0), logits(50, 1)
+    for_real, for_fake = uniform_targets(50)
+    soft = loss.soft(real, fake, real_targets=for_real, fake_targets=for_fake)
+    expected = binary_cross_entropy_with_logits(real, for_real)
+    expected = expected + binary_cross_entropy_with_logits(fake, for_fake)
+    assert soft.item() == pytest.approx(expected.item(), rel=1e-12)
+    ours, theirs = (torch.autograd.grad(it, [real, fake]) for it in (soft, expected))
+    assert all(close(o, t, abs=1e-16) for o, t in zip(ours, theirs, strict=True))
+
+
+def test_soft_least_squares_pull_every_logit_to_its_target() -> None:
+    real, fake = logits(50, 0), logits(50, 1)
+    for_real, for_fake = uniform_targets(50)
+    soft = LeastSquares().soft(real, fake, real_targets=for_real, fake_targets=for_fake)
+    pull = torch.autograd.grad(soft, [real, fake])
+    assert close(pull[0], (real - for_real) / 50, abs=1e-15)
+    assert close(pull[1], (fake - for_fake) / 50, abs=1e-15)
+    off = sum((t * (1 - t)).mean() / 2 for t in (for_real, for_fake))
+    squares = ((real - for_real) ** 2).mean() / 2 + ((fake - for_fake) ** 2).mean() / 2
+    assert soft.item() == pytest.approx((squares + off).item(), rel=1e-12)

@@ -1,0 +1,166 @@
+"""Any two remedies go together, or are refused in one line before anything is trained."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from ganstoch import objectives, remedies
+from ganstoch.errors import UserError
+from ganstoch.objectives import Objective, RelativisticAverage
+from ganstoch.remedies import Remedy
+
+ACTIVE: dict[str, tuple[str, dict[str, Any]]] = {
+    "acgan": ("ACGAN", {"classes": 3}),
+    "batch norm apart": ("DiscriminatorBatchNorm", {"apart": True}),
+    "batch norm together": ("DiscriminatorBatchNorm", {"apart": False}),
+    "feature matching": ("FeatureMatching", {"share": 0.5}),
+    "flipping": ("LabelFlipping", {"probability": 0.5}),
+    "smoothing": ("LabelSmoothing", {}),
+    "minibatch discrimination": ("MinibatchDiscrimination", {"kernels": 4, "dims": 2}),
+    "mixture": ("Mixture", {"generators": 2}),
+    "identified mixture": ("Mixture", {"generators": 2, "identity": 0.5}),
+    "packs": ("Packing", {"size": 2}),
+    "as many packs": ("Packing", {"size": 2, "matched": "packs"}),
+    "pretraining": ("Pretraining", {"iterations": 1}),
+    "r1": ("R1", {}),
+    "ratio": ("Ratio", {"discriminator": 2, "generator": 2}),
+    "replay": ("Replay", {}),
+    "svre": ("SVRE", {}),
+    "extragradient": ("SVRE", {"variance_reduction": False}),
+    "old generators": ("Snapshots", {"every": 1, "lasting": 1}),
+    "old discriminators": ("Snapshots", {"of": "discriminator", "every": 1, "lasting": 1}),
+    "timescales": ("Timescales", {"discriminator": 2.0, "scale": "sqrt"}),
+    "unrolling": ("Unrolling", {"steps": 2}),
+    "wgan-gp": ("WGANGP", {}),
+    "clipping": ("WeightClipping", {"limit": 0.1}),
+}
+"""Settings worth telling apart here: the remedy's name and its arguments."""
+
+OBJECTIVES = [name for name in objectives.__all__ if name not in ("Objective", "Pointwise")]
+
+COUPLED = {
+    "batch norm apart": "DiscriminatorBatchNorm",
+    "batch norm together": "DiscriminatorBatchNorm",
+    "feature matching": "FeatureMatching",
+    "minibatch discrimination": "MinibatchDiscrimination",
+    "unrolling": "Unrolling",
+}
+"""What must see a batch whole, and the name that a refusal gives."""
+
+REFUSED = {
+    ("acgan", "packs"),
+    ("acgan", "as many packs"),
+    ("acgan", "replay"),
+    ("identified mixture", "packs"),
+    ("identified mixture", "as many packs"),
+    ("identified mixture", "replay"),
+    *itertools.product(
+        ("batch norm apart", "batch norm together", "minibatch discrimination"), ("r1", "wgan-gp")
+    ),
+    ("batch norm together", "minibatch discrimination"),
+    ("old discriminators", "unrolling"),
+    *itertools.product(
+        ("pretraining", "ratio", "replay", "old generators", "old discriminators", "unrolling"),
+        ("svre", "extragradient"),
+    ),
+    *((each, "svre") for each in COUPLED if each != "unrolling"),
+    *((each, "svre") for each in ("flipping", "smoothing", "packs", "as many packs", "wgan-gp")),
+}
+"""Pairs of remedies that cannot go together; all others can."""
+
+
+def made(name: str) -> Remedy:
+    kind, settings = ACTIVE[name]
+    remedy = getattr(remedies, kind)(**settings)
+    assert isinstance(remedy, Remedy)
+    assert not remedy.neutral
+    return remedy
+
+
+def in_one_line(error: UserError) -> bool:
+    return "\n" not in str(error) and len(str(error)) < 250
+
+
+def finite(losses: list[dict[str, float]]) -> bool:
+    return all(math.isfinite(loss) for each in losses for loss in each.values())
+
+
+def test_every_remedy_is_here() -> None:
+    assert {kind for kind, _ in ACTIVE.values()} == set(remedies.__all__) - {"Remedies", "Remedy"}
+
+
+@pytest.mark.parametrize("first", ACTIVE)
+def test_pairs_play_or_are_refused(tiny: SimpleNamespace, first: str) -> None:
+    """In this order and in the other; the third iteration meets what the second has left."""
+    for second in ACTIVE:
+        pair = ACTIVE[first], ACTIVE[second]
+        if pair[0][0] == pair[1][0]:
+            continue
+        refused = (first, second) in REFUSED or (second, first) in REFUSED
+        try:
+            game = tiny.make(made(first), made(second))
+        except UserError as error:
+            assert refused, (second, str(error))
+            assert in_one_line(error), str(error)
+        else:
+            assert not refused, second
+            assert finite(tiny.play(game, iterations=3 if first < second else 1)), second
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_remedies_play_with_every_objective_or_are_refused(
+    tiny: SimpleNamespace, objective: str
+) -> None:
+    kind: type[Objective] = getattr(objectives, objective)
+    pointwise = ("flipping", "smoothing", "svre")
+    for name in ACTIVE:
+        refused = objective.startswith("Relativistic") and name in pointwise
+        try:
+            game = tiny.make(made(name), objective=kind())
+        except UserError as error:
+            assert refused, (name, str(error))
+            assert in_one_line(error), str(error)
+        else:
+            assert not refused, name
+            assert finite(tiny.play(game, iterations=2)), name
+
+
+@pytest.mark.parametrize("name", [*ACTIVE, "relativistic average"])
+def test_what_couples_refuses_parts_and_all_else_plays_in_them(
+    tiny: SimpleNamespace, name: str
+) -> None:
+    given = [made(name)] if name in ACTIVE else []
+    objective = None if name in ACTIVE else RelativisticAverage()
+    coupled = {**COUPLED, "relativistic average": "RelativisticAverage"}
+    if name in coupled:
+        with pytest.raises(UserError, match=f"^{coupled[name]} .*in parts; set model.micro_batch"):
+            tiny.make(*given, objective=objective, micro_batch=3)
+    else:
+        assert finite(tiny.play(tiny.make(*given, micro_batch=3), iterations=2))
+
+
+@pytest.mark.parametrize("points", [True, False])
+def test_many_at_once(tiny: SimpleNamespace, points: bool) -> None:
+    """As many as go together, with both players' structure changed and every loss hook in use."""
+    names = ["acgan", "identified mixture", "minibatch discrimination", "feature matching"]
+    names += ["smoothing", "flipping", "old generators", "unrolling", "ratio", "timescales"]
+    names += ["pretraining", "clipping"]
+    game = tiny.make(*map(made, names), points=points)
+    assert len(game.remedies) == len(names)
+    assert finite(tiny.play(game, iterations=3))
+
+
+def test_one_of_a_kind(tiny: SimpleNamespace) -> None:
+    with pytest.raises(UserError, match=r"model\.remedies has Packing twice; give it once"):
+        tiny.make(made("packs"), made("r1"), made("as many packs"))
+
+
+def test_a_neutral_remedy_stands_in_nobodys_way(tiny: SimpleNamespace) -> None:
+    neutral = remedies.Packing(size=1)
+    game = tiny.make(made("acgan"), neutral, made("smoothing"))
+    assert [type(r).__name__ for r in game.remedies.each()] == ["ACGAN", "LabelSmoothing"]

@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import partial
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import Tensor
+
+from ganstoch.errors import UserError
+from ganstoch.objectives import RelativisticAverage
+from ganstoch.remedies import LabelFlipping
+from ganstoch.remedies.base import Moment, Round
+from ganstoch.training.game import Game
+
+
+def flips(game: Game, tiny: SimpleNamespace, iteration: int) -> tuple[Tensor, Tensor, Round]:
+    """Which labels of real and of generated examples are flipped, in the whole batch."""
+    (parts,) = tiny.draw(game, iteration)
+    (remedy,) = game.remedies.each()
+    both = []
+    for part in parts:
+        fakes = game.generator(part.latents)
+        round = game.judge(game.discriminator, part, fakes, moment=Moment(0, iteration))
+        ones = torch.ones(len(part.ids) // round.pack)
+        real, fake = remedy.targets(ones, 0 * ones, round)
+        both.append((real == 0, fake == 1))
+    real, fake = (torch.cat(side) for side in zip(*both, strict=True))
+    return real, fake, round
+
+
+def test_flips_as_often_as_it_should_on_both_sides_by_themselves(tiny: SimpleNamespace) -> None:
+    game = tiny.make(LabelFlipping(probability=0.3))
+    drawn = [flips(game, tiny, iteration) for iteration in range(100)]
+    for side in (0, 1):
+        flipped = torch.cat([both[side] for both in drawn]).double()
+        sigma = math.sqrt(0.3 * 0.7 / len(flipped))
+        assert abs(flipped.mean().item() - 0.3) < 4 * sigma
+    assert any(not torch.equal(real, fake) for real, fake, _ in drawn)
+    assert any(not torch.equal(drawn[0][0], other[0]) for other in drawn[1:])
+
+
+def test_the_same_examples_are_flipped_however_the_batch_is_cut(tiny: SimpleNamespace) -> None:
+    for iteration in range(3):
+        whole, parts = (
+            flips(tiny.make(LabelFlipping(probability=0.5), micro_batch=b), tiny, iteration)
+            for b in (None, 3)
+        )
+        assert torch.equal(whole[0], parts[0])
+        assert torch.equal(whole[1], parts[1])
+
+
+def test_certain_flips_make_the_opposite_game(tiny: SimpleNamespace) -> None:
+    """log s(-x) for real logits x, log s(y) for generated ones, with the sign of a loss."""
+    game = tiny.make(LabelFlipping(probability=1.0)).double()
+    *_, round = flips(game, tiny, 0)
+    loss = game.remedies.discriminator_loss(game.objective, round)
+    s = [torch.sigmoid(c.logits) for c in (round.of_real, round.of_fake)]
+    expected = -(torch.log(1 - s[0]).mean() + torch.log(s[1]).mean())
+    assert loss.item() == pytest.approx(expected.item(), abs=1e-12)
+
+
+def test_a_sure_discriminator_is_held_back(tiny: SimpleNamespace) -> None:
+    """What it is for: a discriminator that is right and sure loses by every flip."""
+    logits = torch.full((tiny.m,), 10.0)
+    game = tiny.make(LabelFlipping(probability=0.5))
+    real, _, _ = flips(game, tiny, 0)
+    targets = 1 - real.float()
+    loss = game.objective.soft(logits, -logits, real_targets=targets, fake_targets=0 * targets)
+    assert loss.item() == pytest.approx(10.0 * real.float().mean().item(), abs=1e-3)
+    assert real.any()
+
+
+def test_parts_change_nothing(same_under_micro_batches: Callable[..., None]) -> None:
+    same_under_micro_batches(partial(LabelFlipping, probability=0.4))
+
+
+@pytest.mark.parametrize("probability", [-0.1, 1.1, math.nan])
+def test_no_probability(probability: float) -> None:
+    with pytest.raises(UserError, match=r"probability of LabelFlipping must be in \[0, 1\], got"):
+        LabelFlipping(probability=probability)
+
+
+def test_refuses_what_has_no_labels(tiny: SimpleNamespace) -> None:
+    with pytest.raises(UserError, match="has no labels to smooth or to flip"):
+        tiny.make(LabelFlipping(), objective=RelativisticAverage())

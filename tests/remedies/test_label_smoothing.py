@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import partial
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import Tensor
+
+from ganstoch.errors import UserError
+from ganstoch.objectives import Hinge, LeastSquares, NonSaturating, Relativistic
+from ganstoch.remedies import LabelFlipping, LabelSmoothing, Remedy
+from ganstoch.remedies.base import Moment, Round
+from ganstoch.training.game import Game
+from ganstoch.types import Critique
+
+RANGES = {"real": (0.7, 1.2), "fake": (0.0, 0.3)}
+
+
+def round_of(game: Game, tiny: SimpleNamespace, *, iteration: int = 0, pack: int = 1) -> Round:
+    """A round of random critiques, one for each pack of the first part."""
+    part = tiny.draw(game, iteration)[0][0]
+    logits = torch.linspace(-3, 3, len(part.ids) // pack, dtype=part.latents.dtype)
+    of_real, of_fake = (Critique(x, x[:, None]) for x in (logits, logits.flip(0) / 2))
+    fakes = part.real
+    return Round(Moment(0, iteration), part, fakes, lambda x: of_fake, of_fake, of_real, pack)
+
+
+def labels(remedy: Remedy, round: Round) -> tuple[Tensor, Tensor]:
+    ones = torch.ones_like(round.of_fake.logits)
+    return remedy.targets(ones, 0 * ones, round)
+
+
+def test_labels_fill_their_ranges_and_no_more(tiny: SimpleNamespace) -> None:
+    game = tiny.make()
+    drawn = [labels(LabelSmoothing(), round_of(game, tiny, iteration=i)) for i in range(60)]
+    for side, (low, high) in enumerate(RANGES.values()):
+        values = torch.cat([pair[side] for pair in drawn])
+        assert low <= values.min() < low + 0.02
+        assert high - 0.02 < values.max() <= high
+        assert values.mean().item() == pytest.approx((low + high) / 2, abs=0.03)
+    real, fake = drawn[0]
+    assert len(set(real.tolist())) == len(set(fake.tolist())) == tiny.m  # one for each example
+    assert not torch.equal((real - 0.7) / 0.5, fake / 0.3)  # of their own
+    assert not torch.equal(real, drawn[1][0])  # anew at each iteration
+
+
+def test_a_range_of_one_value_is_that_value(tiny: SimpleNamespace) -> None:
+    remedy = LabelSmoothing(real=(0.9, 0.9), fake=(0.0, 0.0))
+    real, fake = labels(remedy, round_of(tiny.make(), tiny))
+    assert torch.equal(real, torch.full((tiny.m,), 0.9))
+    assert torch.equal(fake, torch.zeros(tiny.m))
+
+
+def test_a_pack_has_one_label(tiny: SimpleNamespace) -> None:
+    real, fake = labels(LabelSmoothing(), round_of(tiny.make(), tiny, pack=2))
+    assert real.shape == fake.shape == (tiny.m // 2,)
+
+
+def test_one_sided_is_the_cross_entropy_of_the_paper(tiny: SimpleNamespace) -> None:
+    """-[0.9 log s(x) + 0.1 log(1 - s(x))] for real logits x, -log(1 - s(y)) for generated y."""
+    game = tiny.make(LabelSmoothing(real=(0.9, 0.9), fake=(0.0, 0.0))).double()
+    round = round_of(game, tiny)
+    loss = game.remedies.discriminator_loss(game.objective, round)
+    assert round.of_real is not None
+    expected = 0.0
+    for x, y in zip(round.of_real.logits.tolist(), round.of_fake.logits.tolist(), strict=True):
+        s, t = 1 / (1 + math.exp(-x)), 1 / (1 + math.exp(-y))
+        expected -= (0.9 * math.log(s) + 0.1 * math.log(1 - s) + math.log(1 - t)) / tiny.m
+    assert loss.item() == pytest.approx(expected, abs=1e-12)
+
+
+def test_an_ideal_discriminator_says_what_the_labels_are() -> None:
+    """Where real and generated are the same, the best logit is that of the mean label."""
+    logit = torch.tensor([math.log(0.8 / 0.2)], requires_grad=True)
+    target = torch.tensor([0.8])
+    loss = NonSaturating().soft(logit, logit, real_targets=target, fake_targets=target)
+    (slope,) = torch.autograd.grad(loss, logit)
+    assert abs(slope.item()) < 1e-6
+    logit = torch.tensor([0.8], requires_grad=True)
+    loss = LeastSquares().soft(logit, logit, real_targets=target, fake_targets=target)
+    (slope,) = torch.autograd.grad(loss, logit)
+    assert abs(slope.item()) < 1e-6
+
+
+def test_a_sure_discriminator_is_held_back(tiny: SimpleNamespace) -> None:
+    """What it is for: the gradient of a confident logit is not 0, but points back."""
+    logits = torch.full((4,), 20.0, requires_grad=True)
+    ones, zeros = torch.ones(4), torch.zeros(4)
+    hard = NonSaturating().soft(logits, -logits, real_targets=ones, fake_targets=zeros)
+    soft = NonSaturating().soft(logits, -logits, real_targets=0.9 * ones, fake_targets=zeros)
+    assert torch.autograd.grad(hard, logits)[0].abs().max() < 1e-6
+    assert torch.autograd.grad(soft, logits)[0].min() > 0.02
+
+
+def test_smooths_what_was_flipped_before_and_is_flipped_after(tiny: SimpleNamespace) -> None:
+    smooth, flip = LabelSmoothing(real=(0.9, 0.9), fake=(0.2, 0.2)), LabelFlipping(probability=1.0)
+    round = round_of(tiny.make(), tiny)
+    orders = [
+        smooth.targets(*labels(flip, round), round),
+        flip.targets(*labels(smooth, round), round),
+    ]
+    for (real, fake), expected in zip(orders, [(0.2, 0.9), (0.1, 0.8)], strict=True):
+        assert real.tolist() == pytest.approx([expected[0]] * tiny.m)
+        assert fake.tolist() == pytest.approx([expected[1]] * tiny.m)
+
+
+def test_the_generators_loss_is_as_it_was(tiny: SimpleNamespace) -> None:
+    plain, smooth = tiny.make(), tiny.make(LabelSmoothing())
+    round = round_of(plain, tiny)
+    losses = [game.remedies.generator_loss(game.objective, round) for game in (plain, smooth)]
+    assert torch.equal(*losses)
+
+
+def test_parts_change_nothing(same_under_micro_batches: Callable[..., None]) -> None:
+    same_under_micro_batches(LabelSmoothing)
+
+
+def test_goes_with_every_objective_that_judges_examples_one_by_one(tiny: SimpleNamespace) -> None:
+    (played,) = tiny.play(tiny.make(LabelSmoothing(), objective=Hinge()), iterations=1)
+    assert all(map(math.isfinite, played.values()))
+    with pytest.raises(UserError, match="Relativistic compares real with generated"):
+        tiny.make(LabelSmoothing(), objective=Relativistic())
+
+
+@pytest.mark.parametrize("which", ["real", "fake"])
+@pytest.mark.parametrize("range_", [(0.3, 0.2), (math.nan, 1.0), (0.0, math.inf)])
+def test_ranges_out_of_order(which: str, range_: tuple[float, float]) -> None:
+    with pytest.raises(UserError, match=rf"model.remedies: {which} of LabelSmoothing must be \["):
+        partial(LabelSmoothing, **{which: range_})()
+
+
+def test_neutral() -> None:
+    assert LabelSmoothing(real=(1, 1), fake=(0, 0)).neutral
+    assert not LabelSmoothing(real=(1, 1)).neutral
+    assert not LabelSmoothing(fake=(0, 0)).neutral

@@ -1,0 +1,229 @@
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import partial
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from ganstoch.errors import UserError
+from ganstoch.models import Generator
+from ganstoch.randomness import generator, normal
+from ganstoch.remedies import ACGAN, Mixture, Remedy
+from ganstoch.remedies.base import Moment, Round
+from ganstoch.remedies.choice import choose
+from ganstoch.training.game import Game
+from ganstoch.training.memory import peak_bytes
+
+
+class Packs(Remedy):
+    """A stand-in: pairs of examples side by side."""
+
+    @property
+    def pack(self) -> int:
+        return 2
+
+    def critic_input(self, examples: Tensor) -> Tensor:
+        return examples.reshape(len(examples) // 2, -1, *examples.shape[2:])
+
+
+def members(game: Game) -> list[Generator]:
+    found = game.generator.members
+    assert isinstance(found, nn.ModuleList)
+    return [m for m in found if isinstance(m, Generator)]
+
+
+def latents_of(game: Game, choices: list[int]) -> Tensor:
+    """Latents whose first coordinate lies in the middle of each choice's share."""
+    share = (torch.tensor(choices, dtype=torch.float64) + 0.5) / len(members(game))
+    rest = normal((len(choices), game.generator.latent_dim - 1), generator(0, "latent")).double()
+    return torch.cat([torch.special.ndtri(share)[:, None], rest], dim=1)
+
+
+def judged(game: Game, tiny: SimpleNamespace) -> Round:
+    part = tiny.draw(game, 0)[0][0]
+    fakes = game.generator(part.latents).detach()
+    return game.judge(game.discriminator, part, fakes, moment=Moment(0, 0))
+
+
+def test_choices_are_quantiles_of_the_normal() -> None:
+    """The quartiles of N(0, 1) are -0.67449, 0 and 0.67449."""
+    z = torch.tensor([-40.0, -0.6745, -0.6744, -1e-6, 1e-6, 0.6744, 0.6745, 9.0, 40.0])
+    assert choose(z, 4).tolist() == [0, 0, 1, 1, 2, 2, 3, 3, 3]
+    assert choose(z.double(), 4).tolist() == choose(z, 4).tolist()
+    assert choose(z, 1).unique().tolist() == [0]
+
+
+@pytest.mark.parametrize("count", [2, 3, 10])
+def test_every_choice_is_as_likely(count: int) -> None:
+    drawn = choose(normal((9000,), generator(0, "latent_bank")), count)
+    sigma = math.sqrt(9000 / count * (1 - 1 / count))
+    assert ((drawn.bincount(minlength=count) - 9000 / count).abs() < 4 * sigma).all()
+
+
+@pytest.mark.parametrize("points", [True, False])
+def test_the_generator_that_a_latent_chooses_answers(tiny: SimpleNamespace, points: bool) -> None:
+    game = tiny.make(Mixture(generators=3), points=points).double()
+    choices = [2, 0, 1, 1, 2, 0, 0]
+    z = latents_of(game, choices)
+    made = game.generator(z)
+    said = game.generator.assigned(z, "mixture")
+    assert said is not None
+    assert said.tolist() == choices
+    for i, choice in enumerate(choices):
+        answers = [member(z[i : i + 1, 1:])[0] for member in members(game)]
+        assert (made[i] - answers[choice]).abs().max() < 1e-12
+        assert min((answers[0] - answers[k]).abs().max() for k in (1, 2)) > 1e-9  # not alike
+    assert made.shape == (7, *game.shape)
+
+
+def test_a_generator_learns_from_its_own_latents_only(tiny: SimpleNamespace) -> None:
+    game = tiny.make(Mixture(generators=3)).double()
+    z = latents_of(game, [1, 1, 1, 0])
+    game.generator(z).square().sum().backward()
+    steep = [member.layers[0].weight.grad for member in members(game)]
+    assert torch.count_nonzero(steep[2]) == 0
+    alone = latents_of(game, [1, 1, 1, 0])[:3, 1:]
+    (expected,) = torch.autograd.grad(
+        members(game)[1](alone).square().sum(), members(game)[1].layers[0].weight
+    )
+    assert (steep[1] - expected).abs().max() < 1e-12
+    assert steep[0].abs().max() > 0
+
+
+def test_measuring_asks_the_same_generator_as_training(tiny: SimpleNamespace) -> None:
+    game = tiny.make(Mixture(generators=3))
+    assert game.latents is not None
+    drawn = game.latents.draw(5, tiny.m, device=torch.device("cpu"))
+    ids = game.latents.draw_ids(5, tiny.m)
+    in_training = game.generator.assigned(drawn, "mixture")
+    measured = game.average.generator.assigned(game.latents.evaluation()[ids], "mixture")
+    assert in_training is not None
+    assert measured is not None
+    assert torch.equal(in_training, measured)
+    assert len(in_training.unique()) > 1
+
+
+def test_identity_is_the_cross_entropy_of_who_made_it(tiny: SimpleNamespace) -> None:
+    """MGAN, Eq. 2: - beta sum_k pi_k E log C_k(G_k(z)), in both players' losses."""
+    game = tiny.make(Mixture(generators=3, identity=0.7)).double()
+    round = judged(game, tiny)
+    head = game.discriminator.heads["mixture"]
+    assert isinstance(head, nn.Linear)
+    assert round.of_real is not None
+    expected, rows = 0.0, head.weight.tolist()
+    for features, z in zip(round.of_fake.features, round.part.latents, strict=True):
+        scores = [sum(w * f for w, f in zip(row, features.tolist(), strict=True)) for row in rows]
+        share = [math.exp(s) / sum(math.exp(other) for other in scores) for s in scores]
+        k = int(3 * 0.5 * (1 + math.erf(z[0].item() / math.sqrt(2))))
+        expected -= 0.7 * math.log(share[k]) / tiny.m
+    plain_d = game.objective.discriminator(round.of_real.logits, round.of_fake.logits)
+    plain_g = game.objective.generator(round.of_fake.logits)
+    d = game.remedies.discriminator_loss(game.objective, round) - plain_d
+    g = game.remedies.generator_loss(game.objective, round) - plain_g
+    assert d.item() == pytest.approx(expected, abs=1e-12)
+    assert g.item() == pytest.approx(expected, abs=1e-12)
+
+
+def test_equal_generators_cannot_be_told_apart_and_are_driven_apart(tiny: SimpleNamespace) -> None:
+    """Equal generators cost log K whatever the head says, on average; training lowers it."""
+    game = tiny.make(Mixture(generators=2, identity=2.0), lr=0.02)
+    one, other = members(game)
+    other.load_state_dict(one.state_dict())
+    z = latents_of(game, [0, 1])[:1].float().repeat(2, 1)
+    z[1, 0] *= -1
+
+    def distance() -> float:
+        return (one(z[:1, 1:]) - other(z[:1, 1:])).abs().max().item()
+
+    def cost() -> float:
+        said = game.discriminator(game.generator(z)).others["mixture"]
+        return nn.functional.cross_entropy(said, torch.tensor([0, 1])).item()
+
+    assert distance() == 0.0
+    assert cost() >= math.log(2)
+    tiny.play(game, iterations=80)
+    assert distance() > 0.1
+    assert cost() < 0.6 * math.log(2)
+
+
+def test_without_identity_there_is_no_further_head(tiny: SimpleNamespace) -> None:
+    game = tiny.make(Mixture(generators=3))
+    assert len(game.discriminator.heads) == 0
+    round = judged(game, tiny)
+    assert round.of_real is not None
+    plain = game.objective.discriminator(round.of_real.logits, round.of_fake.logits)
+    assert torch.equal(game.remedies.discriminator_loss(game.objective, round), plain)
+
+
+@pytest.mark.parametrize("identity", [0.0, 0.5])
+def test_parts_change_nothing(
+    same_under_micro_batches: Callable[..., None], identity: float
+) -> None:
+    same_under_micro_batches(partial(Mixture, generators=2, identity=identity))
+
+
+def test_a_batch_smaller_than_the_mixture_plays(tiny: SimpleNamespace) -> None:
+    game = tiny.make(Mixture(generators=5, identity=0.5), points=False)
+    for losses in tiny.play(game, iterations=2, m=1):
+        assert all(map(math.isfinite, losses.values()))
+
+
+def test_memory_is_counted_for_all_of_them(tiny: SimpleNamespace) -> None:
+    plain, three = (
+        peak_bytes(tiny.make(*remedies, points=False), m=8, micro_batch=None)
+        for remedies in ((), (Mixture(generators=3, identity=0.5),))
+    )
+    assert plain < three < 4 * plain
+
+
+@pytest.mark.parametrize("acgan_first", [True, False])
+def test_stacks_with_classes(tiny: SimpleNamespace, acgan_first: bool) -> None:
+    both: list[Remedy] = [ACGAN(classes=3), Mixture(generators=2, identity=0.5)]
+    game = tiny.make(*(both if acgan_first else both[::-1])).double()
+    assert game.generator.latent_dim == 3 + 2
+    z = normal((40, 5), generator(0, "latent")).double()
+    outer, inner = ("mixture", "class") if acgan_first else ("class", "mixture")
+    counts = {"mixture": 2, "class": 3}
+    for column, kind in enumerate((outer, inner)):
+        said = game.generator.assigned(z, kind)
+        assert said is not None
+        assert torch.equal(said, choose(z[:, column], counts[kind]))
+    assert game.generator.assigned(z, "weather") is None
+    assert all(
+        math.isfinite(x) for losses in tiny.play(game, iterations=2) for x in losses.values()
+    )
+
+
+def test_goes_with_packs_only_where_nobody_asks_who(tiny: SimpleNamespace) -> None:
+    with pytest.raises(UserError, match="a pack has examples of several generators; set its"):
+        tiny.make(Mixture(identity=0.1), Packs())
+    Game(remedies=[Mixture(), Packs()], generator=partial(Tiny, latent_dim=2))
+
+
+class Tiny(Generator):
+    """Takes its latents for examples."""
+
+    def __init__(self, shape: tuple[int, ...], *, latent_dim: int) -> None:
+        super().__init__()
+        self.latent_dim = latent_dim
+
+    def forward(self, latents: Tensor) -> Tensor:
+        return latents
+
+
+@pytest.mark.parametrize(
+    ("settings", "complaint"),
+    [
+        ({"generators": 0}, "generators of Mixture must be 1 or more, got 0"),
+        ({"identity": -0.1}, "identity of Mixture must be 0 or more, got -0.1"),
+        ({"identity": math.nan}, "identity of Mixture must be 0 or more, got nan"),
+    ],
+)
+def test_settings_out_of_range(settings: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(UserError, match=f"model.remedies: {complaint}"):
+        Mixture(**settings)

@@ -1,0 +1,142 @@
+"""The packaged overlays: one for each remedy and setting worth a row, and they stack."""
+
+from __future__ import annotations
+
+import importlib
+import itertools
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from ganstoch import objectives, remedies
+from ganstoch.errors import UserError
+from ganstoch.experiments.command import resolve_all, understand
+from ganstoch.objectives import Objective
+from ganstoch.remedies import Remedies, Remedy
+from ganstoch.training.game import Game
+
+FOLDER = Path(str(files("ganstoch"))) / "configs" / "remedies"
+NAMES = sorted(path.stem for path in FOLDER.glob("*.yaml"))
+OBJECTIVES = {name for name in objectives.__all__ if name not in ("Objective", "Pointwise")}
+
+Item = dict[str, Any]
+
+
+def line(*names: str) -> list[str]:
+    return ["--config=mini", *(f"--config={FOLDER / name}.yaml" for name in names)]
+
+
+@cache
+def alone() -> dict[str, dict[str, Any]]:
+    """What each comes to over the preset mini; the parser is made once."""
+    found = resolve_all([line(name) for name in NAMES])
+    return {name: each.config["model"] for name, each in zip(NAMES, found, strict=True)}
+
+
+def made(item: Item) -> Any:
+    module, _, name = item["class_path"].rpartition(".")
+    return getattr(importlib.import_module(module), name)(**(item.get("init_args") or {}))
+
+
+def classes(model: dict[str, Any]) -> list[str]:
+    return [item["class_path"].rpartition(".")[2] for item in model["remedies"] or []]
+
+
+def written(name: str) -> dict[str, Any]:
+    content = yaml.safe_load((FOLDER / f"{name}.yaml").read_text())
+    assert set(content) == {"model"}
+    model = content["model"]
+    assert isinstance(model, dict)
+    return model
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_overlay_is_what_it_says(name: str) -> None:
+    """A remedy that does something and goes with its objective, and nothing else than that."""
+    model, asked = alone()[name], written(name)
+    objective = made(model["objective"])
+    assert isinstance(objective, Objective)
+    assert type(objective).__name__ == asked.get("objective", "NonSaturating")
+    items = [made(item) for item in model["remedies"] or []]
+    assert len(items) == len(asked.get("remedies+", []))
+    assert len(Remedies(items, objective=objective)) == len(items)  # none is neutral
+    for item, given in zip(model["remedies"] or [], asked.get("remedies+", []), strict=True):
+        settings = given.get("init_args", {}) if isinstance(given, dict) else {}
+        assert {key: item["init_args"][key] for key in settings} == settings
+    others = {key: value for key, value in model.items() if key not in ("remedies", "objective")}
+    plain = alone()["plain"]
+    assert others == {key: plain[key] for key in others}
+
+
+def test_every_remedy_and_objective_has_one() -> None:
+    found = {kind for model in alone().values() for kind in classes(model)}
+    assert found == set(remedies.__all__) - {"Remedies", "Remedy"}
+    assert {type(made(model["objective"])).__name__ for model in alone().values()} == OBJECTIVES
+
+
+def test_settings_of_one_remedy_differ() -> None:
+    seen = [(model["objective"], model["remedies"]) for model in alone().values()]
+    assert not any(one == other for one, other in itertools.combinations(seen, 2))
+
+
+def test_they_stack_in_the_order_given() -> None:
+    given = [
+        ("packing3", "unrolled5", "label_smoothing"),
+        ("label_smoothing", "packing3"),
+        ("wgan_gp", "ratio_d5"),
+        ("hinge", "ratio_d5", "wgan_gp"),
+        ("packing2", "wgan_gp", "plain"),
+        ("plain", "packing2"),
+    ]
+    models = [each.config["model"] for each in resolve_all([line(*names) for names in given])]
+    assert [classes(model) for model in models] == [
+        ["Packing", "Unrolling", "LabelSmoothing"],
+        ["LabelSmoothing", "Packing"],
+        ["WGANGP", "Ratio"],
+        ["Ratio", "WGANGP"],
+        [],
+        ["Packing"],
+    ]
+    assert [type(made(model["objective"])).__name__ for model in models] == [
+        *("NonSaturating", "NonSaturating", "Wasserstein", "Wasserstein"),
+        *("NonSaturating", "NonSaturating"),
+    ]
+    packing, unrolling, _ = models[0]["remedies"]
+    assert (packing["init_args"]["size"], unrolling["init_args"]["steps"]) == (3, 5)
+
+
+def test_a_remedy_on_the_line_stacks_on_them_too() -> None:
+    words = [
+        "--model.remedies+=R1",
+        "--model.remedies+=Packing",
+        "--model.remedies.init_args.size=4",
+    ]
+    (found,) = resolve_all([[*line("label_flipping"), *words]])
+    assert classes(found.config["model"]) == ["LabelFlipping", "R1", "Packing"]
+    assert found.config["model"]["remedies"][2]["init_args"]["size"] == 4
+
+
+def test_the_networks_are_built_from_the_line() -> None:
+    """ACGAN asks a factory of the command line for longer latents."""
+    words = [f"--model.{player}.init_args.width=16" for player in ("generator", "discriminator")]
+    words += ["--model.generator.init_args.latent_dim=8", "--trainer.accelerator=cpu"]
+    command = understand([*line("acgan", "mixture3", "minibatch_discrimination"), *words])
+    command.build([])
+    game = command.model
+    assert isinstance(game, Game)
+    assert [type(r).__name__ for r in game.remedies.each()] == [
+        *("ACGAN", "Mixture", "MinibatchDiscrimination"),
+    ]
+    assert game.generator.latent_dim == 8 + 2
+    assert all(isinstance(remedy, Remedy) for remedy in game.remedies)
+
+
+def test_twice_the_same_is_refused() -> None:
+    (found,) = resolve_all([line("packing2", "packing3")])
+    model = found.config["model"]
+    with pytest.raises(UserError, match=r"model\.remedies has Packing twice; give it once"):
+        Remedies([made(item) for item in model["remedies"]], objective=made(model["objective"]))

@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import math
+from functools import partial
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from ganstoch.errors import UserError
+from ganstoch.remedies import Timescales
+from ganstoch.training.game import Game
+
+
+def rates(game: Game) -> tuple[float, float]:
+    """Of the discriminator's and of the generator's optimiser."""
+    step_d, step_g = game.configure_optimizers()
+    assert {id(p) for p in step_d.param_groups[0]["params"]} == {
+        id(p) for p in game.discriminator.parameters()
+    }
+    return step_d.param_groups[0]["lr"], step_g.param_groups[0]["lr"]
+
+
+def test_a_factor_for_each_player(tiny: SimpleNamespace) -> None:
+    game = tiny.make(Timescales(discriminator=4.0, generator=0.5), lr=1e-3)
+    assert rates(game) == pytest.approx((4e-3, 5e-4), rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("scale", "reference", "m", "factor"),
+    [
+        ("linear", "n/4", 25, 1.0),
+        ("linear", "n/4", 100, 4.0),
+        ("sqrt", "n/4", 100, 2.0),
+        ("sqrt", "n", 1, 0.1),
+        ("linear", "n", 1, 0.01),
+        ("sqrt", 400, 100, 0.5),
+        ("linear", "400", 100, 0.25),
+        ("none", "n/4", 1, 1.0),
+    ],
+)
+def test_rates_follow_the_batch(
+    tiny: SimpleNamespace, scale: Any, reference: int | str, m: int, factor: float
+) -> None:
+    remedy = Timescales(discriminator=2.0, scale=scale, reference=reference)
+    game = tiny.make(remedy, lr=1e-3)
+    game.deal(n=100, m=m)
+    assert rates(game) == pytest.approx((2e-3 * factor, 1e-3 * factor), rel=1e-12)
+
+
+def test_adam_steps_by_the_rates(tiny: SimpleNamespace) -> None:
+    """Without momentum, Adam's first step is the rate itself wherever there is a gradient."""
+    for remedies, (d, g) in (((), (1e-3, 1e-3)), ((Timescales(discriminator=3.0),), (3e-3, 1e-3))):
+        game = tiny.make(*remedies, lr=1e-3).double()
+        before = [p.detach().clone() for p in game.parameters()]
+        tiny.play(game, iterations=1)
+        moved = {
+            name: (p.detach() - old).abs().max().item()
+            for (name, p), old in zip(game.named_parameters(), before, strict=True)
+        }
+        assert moved["discriminator.head.weight"] == pytest.approx(d, rel=1e-3)
+        assert moved["generator.layers.0.weight"] == pytest.approx(g, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("settings", "complaint"),
+    [
+        ({"discriminator": 0.0}, "discriminator of Timescales must be above 0, got 0.0"),
+        ({"generator": math.nan}, "generator of Timescales must be above 0, got nan"),
+        ({"generator": math.inf}, "generator of Timescales must be above 0, got inf"),
+        ({"scale": "cubic"}, "scale of Timescales must be none, sqrt, linear, got 'cubic'"),
+        ({"reference": 0}, "reference of Timescales must be 1 or more, or a share .* got 0"),
+        ({"reference": "2n"}, "reference of Timescales must be 1 or more, or a share .* got '2n'"),
+    ],
+)
+def test_settings_out_of_range(settings: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(UserError, match=f"model.remedies: {complaint}"):
+        partial(Timescales, **settings)()
+
+
+def test_neutral() -> None:
+    assert Timescales(reference=7).neutral
+    assert not Timescales(scale="sqrt").neutral
+    assert not Timescales(generator=2.0).neutral
