@@ -137,10 +137,14 @@ def initialise(module: nn.Module, *, std: float, rng: torch.Generator) -> None:
         rng: CPU generator of the stream "init".
     """
     gains: dict[nn.Module, float | None] = {}
+    added: set[nn.Module] = set()
     for network in module.modules():  # an inner network's gain overrides that of the outer
         if isinstance(network, Generator | Discriminator):
             gains |= dict.fromkeys(network.modules(), network.gain)
-    for layer in module.modules():
+        if isinstance(network, Discriminator):
+            added |= set(network.heads.modules())
+    # Further heads come last, so that one more changes nothing in what the network started from.
+    for layer in sorted(module.modules(), key=lambda layer: layer in added):
         gain = gains.get(layer)
         for name, parameter in layer.named_parameters(recurse=False):
             if name.endswith("bias"):

@@ -15,6 +15,7 @@ of the batch are alike.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import torch
@@ -133,7 +134,11 @@ class _Closeness(torch.autograd.Function):
 
     @staticmethod
     def forward(rows: Tensor) -> Tensor:
-        return torch.cat([_alike(some, rows).sum(-1) for some in _blocks(rows, rows)], -1)
+        # Written in place: pieces kept between blocks would hold on to the memory around them.
+        result = torch.empty_like(rows[:, 0])
+        for block in _blocks(rows):
+            result[:, block] = _alike(rows[:, :, block], rows).sum(-1)
+        return result
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
@@ -144,18 +149,20 @@ class _Closeness(torch.autograd.Function):
         # A pair counts in the sums of both of its examples:
         # dL/dM_ibc = -sum_j (g_ib + g_jb) exp(-||M_ib - M_jb||_1) sign(M_ibc - M_jbc).
         (rows,) = ctx.saved_tensors
-        slopes = []
-        for some, its in zip(_blocks(rows, rows), _blocks(gradient, rows), strict=True):
-            pull = (its[:, :, None] + gradient[:, None]) * _alike(some, rows)
-            along = [(_minus(a, b).sign_() * pull).sum(-1) for a, b in _dims(some, rows)]
-            slopes.append(-torch.stack(along, 1))
-        return torch.cat(slopes, -1)
+        result = torch.empty_like(rows)
+        for block in _blocks(rows):
+            some = rows[:, :, block]
+            pull = -(gradient[:, block, None] + gradient[:, None]) * _alike(some, rows)
+            for dim, (a, b) in enumerate(_dims(some, rows)):
+                result[:, dim, block] = _minus(a, b).sign_().mul_(pull).sum(-1)
+        return result
 
 
-def _blocks(x: Tensor, rows: Tensor) -> tuple[Tensor, ...]:
-    """X (..., N) in pieces of as many examples as make a block of pairs with all."""
+def _blocks(rows: Tensor) -> Iterator[slice]:
+    """The examples in as many at a time as make a block of pairs with all N."""
     kernels, _, n = rows.shape
-    return torch.split(x, max(1, _BLOCK // (kernels * n)), -1)
+    step = max(1, _BLOCK // (kernels * n))
+    return (slice(i, i + step) for i in range(0, n, step))
 
 
 def _alike(some: Tensor, rows: Tensor) -> Tensor:

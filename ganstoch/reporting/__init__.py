@@ -12,6 +12,7 @@ from ganstoch.reporting.exports import comma_separated, latex
 from ganstoch.reporting.figures import draw_figure
 from ganstoch.reporting.orderings import Ordering, check_orderings, check_published
 from ganstoch.reporting.paper import PaperRow, Scores, lookup
+from ganstoch.reporting.reports import write_remedies_report, write_world_report
 from ganstoch.reporting.rows import Block, Row, RunKey, blocks, run_key
 from ganstoch.reporting.table1 import markdown, terminal
 
@@ -32,7 +33,9 @@ __all__ = [
     "lookup",
     "markdown",
     "terminal",
+    "write_remedies_report",
     "write_report",
+    "write_world_report",
 ]
 
 

@@ -93,7 +93,7 @@ class Painter:
 
     def _line(self, points: Floats) -> npt.NDArray[np.float64]:
         counts = np.bincount(self._pixels(points)[:, 0], minlength=self.size)
-        return _smooth(counts[None] / len(points))[0]
+        return np.asarray(_smooth(counts[None] / len(points))[0])
 
 
 def _smooth(rows: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

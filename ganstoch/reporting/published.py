@@ -179,6 +179,7 @@ def protocol_of(dataset: str, *, variant: str = "veegan", ratio: float | None = 
     """
     if dataset not in _STACKS:
         return _WORLDS.get(dataset, Protocol(title=dataset, name=dataset))
+    rows: tuple[PublishedRow, ...]
     published = dataset == "stacked_mnist"  # nobody published Fashion-MNIST's numbers
     if variant == "veegan":
         # 50 epochs of 128,000 images in batches of 64 [1, appendix].

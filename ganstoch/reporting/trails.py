@@ -92,6 +92,7 @@ def read_trail(path: Path) -> Trail | None:
         and samples.dtype == real.dtype == np.float32
         and (iterations.ndim, samples.ndim, real.ndim) == (1, 3, 2)
         and len(iterations) == len(samples) > 0
+        and samples.shape[1] > 0
         and samples.shape[2] == real.shape[1] > 0
         and len(real) > 0
         and bool(np.all(np.diff(iterations) > 0))
@@ -153,17 +154,13 @@ def _scene(world: World, *, folders: Mapping[WorldKey, Path]) -> Scene | None:
     )
 
 
-def _principal(real: Floats) -> npt.NDArray[np.float64]:
+def _principal(real: Floats) -> Floats:
     """The two directions (D, 2) in which the data spread most; the largest entry is positive."""
     centred = real.astype(np.float64) - real.mean(0, dtype=np.float64)
     axes = np.linalg.svd(centred, full_matrices=False)[2][:2].T
     largest = axes[np.abs(axes).argmax(0), range(axes.shape[1])]
-    return np.asarray(axes * np.sign(largest))
+    return np.asarray(axes * np.sign(largest), dtype=np.float32)
 
 
-def _projected(trail: Trail, axes: npt.NDArray[np.float64]) -> Trail:
-    return Trail(
-        iterations=trail.iterations,
-        samples=(trail.samples @ axes).astype(np.float32),
-        real=(trail.real @ axes).astype(np.float32),
-    )
+def _projected(trail: Trail, axes: Floats) -> Trail:
+    return Trail(iterations=trail.iterations, samples=trail.samples @ axes, real=trail.real @ axes)

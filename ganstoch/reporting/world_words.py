@@ -101,8 +101,8 @@ def caption(tables: Sequence[World]) -> str:
     total = duration(sum(run.seconds for run in runs))
     sentences = [
         f"Preset {presets}; {each} seed{'' if each == '1' else 's'} a row ({seeds}).",
-        "Modes: those with a good sample; good: share of the samples that lie near a mode; reverse "
-        "KL: samples over modes against uniform, in nats.",
+        "Modes: those with a sample; good: share of the samples near a mode, or, of images, that a "
+        "classifier is sure of; reverse KL: samples over modes against uniform, in nats.",
         "Means over the seeds ± standard error (sd / √seeds)."
         if max(counts) > 1
         else "One seed a row, so that no error is known.",

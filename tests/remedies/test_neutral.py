@@ -39,7 +39,7 @@ NEUTRAL: dict[str, dict[str, Any]] = {
 """Settings that change nothing."""
 
 ACTIVE: dict[str, dict[str, Any]] = {
-    **dict.fromkeys(NEUTRAL, {}),
+    **{name: {} for name in NEUTRAL},
     "ACGAN": {"classes": 3},
     "LabelFlipping": {"probability": 0.5},
     "Pretraining": {"iterations": 1},

@@ -119,7 +119,7 @@ def test_every_example_of_the_buffer_is_drawn_alike(tiny: SimpleNamespace) -> No
 
 
 def test_is_the_discriminators_alone(tiny: SimpleNamespace) -> None:
-    """With D held fast G moves as in the plain game, to the bit; with G held fast D does not."""
+    """With D held fast, G moves as in the plain game, to the bit; let go, D does not."""
     games: list[Game] = [tiny.make(Replay(capacity=8)), tiny.make()]
     for game in games:
         step_d, step_g = game.configure_optimizers()

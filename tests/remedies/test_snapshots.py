@@ -71,7 +71,7 @@ def test_the_discriminator_learns_from_an_old_generator(
 ) -> None:
     """D's update is the plain one on the images of G as it was; G's is the plain one."""
     game: Game = tiny.make(Snapshots(every=2, keep=1, lasting=1), points=points).double()
-    steps, olds = game.configure_optimizers(), []
+    steps = game.configure_optimizers()
     for iteration in range(2):
         game.play(tiny.draw(game, iteration), *steps, iteration=iteration)
     old = copy.deepcopy(game.generator)
@@ -93,8 +93,8 @@ def test_the_discriminator_learns_from_an_old_generator(
         game.play(tiny.draw(game, 3), *steps, iteration=3)
     assert torch.equal(shown[0], old(part.latents))
     assert not shown[0].requires_grad
-    olds.append(old(tiny.draw(game, 3)[0][0].latents))
-    assert not torch.allclose(shown[1], olds[0])  # its time is over
+    its = old(tiny.draw(game, 3)[0][0].latents)
+    assert not torch.allclose(shown[1], its)  # its time is over
 
 
 def test_the_generator_meets_an_old_discriminator(tiny: SimpleNamespace) -> None:

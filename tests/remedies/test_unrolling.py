@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
 from unittest import mock
@@ -204,7 +205,7 @@ def test_the_rotation_is_damped_as_the_formula_says(dirac: Any, steps: int) -> N
     """psi' = psi - h theta, theta' = theta + h (psi - 2 K h theta); radius^2 1 - (2 K - 1) h^2."""
     h = 0.1
     path = dirac(Unrolling(steps=steps, optimizer="sgd"), lr=h, iterations=100)
-    for (psi, theta), (next_psi, next_theta) in zip(path, path[1:], strict=False):
+    for (psi, theta), (next_psi, next_theta) in pairwise(path):
         assert next_psi == pytest.approx(psi - h * theta, abs=1e-12)
         assert next_theta == pytest.approx(theta + h * (psi - 2 * steps * h * theta), abs=1e-12)
     matrix = torch.tensor([[1.0, -h], [h, 1 - 2 * steps * h * h]], dtype=torch.float64)

@@ -1,0 +1,343 @@
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import combinations, pairwise, product
+from types import SimpleNamespace
+from typing import Any
+from unittest import mock
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn.functional import softplus
+
+from ganstoch.errors import UserError
+from ganstoch.latents import LatentSettings
+from ganstoch.models import ReLUGenerator, TanhDiscriminator, TanhGenerator
+from ganstoch.objectives import Relativistic, Wasserstein
+from ganstoch.remedies import (
+    R1,
+    SVRE,
+    FeatureMatching,
+    LabelFlipping,
+    Packing,
+    Pretraining,
+    Ratio,
+    Remedy,
+    Replay,
+    Snapshots,
+    Unrolling,
+    WeightClipping,
+)
+from ganstoch.remedies.base import Moment
+from ganstoch.training.exact_batch import split
+from ganstoch.training.game import Game
+from ganstoch.types import Batch, Part
+
+H = 0.3
+
+
+def slopes(psi: float, theta: float) -> tuple[float, float]:
+    """Of D's loss psi theta by psi, and of G's loss -psi theta by theta."""
+    return theta, -psi
+
+
+@pytest.mark.parametrize("variance_reduction", [True, False])
+def test_extragradient_converges_where_gradient_descent_does_not(
+    dirac: Any, variance_reduction: bool
+) -> None:
+    """Step from here by the gradient at the point extrapolated to; radius^2 1 - h^2 + h^4."""
+    remedy = SVRE(variance_reduction=variance_reduction, every=7)
+    path = dirac(remedy, lr=H, iterations=100)
+    for (psi, theta), after in pairwise(path):
+        at = slopes(psi, theta)
+        by = slopes(psi - H * at[0], theta - H * at[1])
+        assert after == pytest.approx((psi - H * by[0], theta - H * by[1]), abs=1e-12)
+    norms = [math.hypot(*point) for point in path]
+    radius = math.sqrt(1 - H**2 + H**4)
+    assert [b / a for a, b in pairwise(norms)] == pytest.approx([radius] * 100, abs=1e-9)
+    assert norms[-1] < 0.02 * norms[0]
+
+    plain = [math.hypot(*point) for point in dirac(lr=H, iterations=100)]
+    assert min(plain) > 0.8  # alternating updates circle
+
+
+def test_simultaneous_updates_without_extrapolation_diverge(dirac: Any) -> None:
+    path = dirac(SVRE(extrapolate=False), lr=H, iterations=50)
+    norms = [math.hypot(*point) for point in path]
+    assert [b / a for a, b in pairwise(norms)] == pytest.approx([math.sqrt(1 + H**2)] * 50)
+
+
+class Adam:
+    """Kingma & Ba 2015, Alg. 1, with beta1 0.5, beta2 0.9 and no state of torch's."""
+
+    def __init__(self, values: Sequence[Tensor]) -> None:
+        self.m = [torch.zeros_like(v) for v in values]
+        self.v = [torch.zeros_like(v) for v in values]
+        self.t = 0
+
+    def move(self, values: Sequence[Tensor], gradients: Sequence[Tensor]) -> list[Tensor]:
+        self.t += 1
+        self.m = [0.5 * m + 0.5 * g for m, g in zip(self.m, gradients, strict=True)]
+        self.v = [0.9 * v + 0.1 * g * g for v, g in zip(self.v, gradients, strict=True)]
+        return [
+            x - 0.01 * (m / (1 - 0.5**self.t)) / ((v / (1 - 0.9**self.t)).sqrt() + 1e-8)
+            for x, m, v in zip(values, self.m, self.v, strict=True)
+        ]
+
+
+@pytest.mark.parametrize("variance_reduction", [True, False])
+def test_equals_the_algorithm_written_down(tiny: SimpleNamespace, variance_reduction: bool) -> None:
+    """Chavdarova et al. 2019, Alg. 1, with the extrapolation of Gidel et al. 2019, Alg. 4."""
+    game: Game = tiny.make(SVRE(variance_reduction=variance_reduction, every=3)).double()
+    twin: Game = tiny.make().double()
+    d, g = twin.discriminator, twin.generator
+    parameters = [*d.parameters(), *g.parameters()]
+    cut = len(list(d.parameters()))
+    data, _ = tiny.world(twin)
+    assert twin.latents is not None
+    assert twin.latents.fixed is not None
+    everything = data.double(), twin.latents.fixed.double()
+
+    def put(values: Sequence[Tensor]) -> None:
+        with torch.no_grad():
+            for p, value in zip(parameters, values, strict=True):
+                p.copy_(value)
+
+    def gradient(at: Sequence[Tensor], real: Tensor, z: Tensor) -> list[Tensor]:
+        put(at)
+        fake = g(z)
+        loss_d = softplus(-d(real).logits).mean() + softplus(d(fake).logits).mean()
+        loss_g = softplus(-d(fake).logits).mean()
+        of_d = torch.autograd.grad(loss_d, parameters[:cut], retain_graph=True)
+        return [*of_d, *torch.autograd.grad(loss_g, parameters[cut:])]
+
+    def corrected(at: Sequence[Tensor], part: Part) -> list[Tensor]:
+        here = gradient(at, part.real, part.latents)
+        if not variance_reduction:
+            return here
+        there = gradient(snapshot, part.real, part.latents)
+        return [a - b + c for a, b, c in zip(here, there, mu, strict=True)]
+
+    now = [p.detach().clone() for p in parameters]
+    snapshot: list[Tensor] = []
+    mu: list[Tensor] = []
+    adam = Adam(now)
+    for iteration in range(5):
+        (first,), (second,) = tiny.draw(game, iteration)
+        assert not torch.equal(first.ids, second.ids)
+        if iteration % 3 == 0:
+            snapshot, mu = now, gradient(now, *everything)
+        there = adam.move(now, corrected(now, first))
+        now = adam.move(now, corrected(there, second))
+
+    optimizers = [
+        torch.optim.Adam(player.parameters(), lr=0.01, betas=(0.5, 0.9))
+        for player in (game.discriminator, game.generator)
+    ]
+    tiny.play(game, iterations=5, optimizers=optimizers)
+    ours = [*game.discriminator.parameters(), *game.generator.parameters()]
+    assert max((a - b).abs().max() for a, b in zip(ours, now, strict=True)) < 1e-12
+    assert {s["step"].item() for o in optimizers for s in o.state.values()} == {10.0}
+    for player in (game.generator, game.discriminator):
+        assert all(p.grad is None and p.requires_grad for p in player.parameters())
+
+
+def whole(game: Game, iteration: int) -> list[list[Part]]:
+    """All images and all latents, for each of the iteration's updates."""
+    assert game.latents is not None
+    z = game.latents.draw(iteration, 24, device=torch.device("cpu"))
+    (pixels,) = (r._facts.pixels for r in game.remedies if isinstance(r, SVRE))
+    batch = Batch(pixels, torch.arange(24), size=24)
+    parts = split(batch, z, micro_batch=game.micro_batch, dtype=torch.float32)
+    return [parts] * (sum(game.remedies.updates) - 1)
+
+
+@pytest.mark.parametrize("micro_batch", [None, 7])
+@pytest.mark.parametrize("points", [True, False])
+def test_a_full_batch_has_no_variance_to_reduce(
+    tiny: SimpleNamespace, points: bool, micro_batch: int | None
+) -> None:
+    """At m = n the correction cancels to the bit, and what is left is extragradient."""
+    reduced: Game = tiny.make(SVRE(every=2), points=points, micro_batch=micro_batch)
+    plain: Game = tiny.make(SVRE(variance_reduction=False), points=points, micro_batch=micro_batch)
+    for game in (reduced, plain):
+        steps = game.configure_optimizers()
+        for iteration in range(3):
+            game.play(whole(reduced, iteration), *steps, iteration=iteration)
+    for player in ("generator", "discriminator"):
+        ours, theirs = (getattr(game, player).state_dict() for game in (reduced, plain))
+        assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+@pytest.mark.parametrize("bank", [3, 6])
+def test_the_corrected_gradient_is_the_full_one_on_average(bank: int) -> None:
+    """Over all batches of two of three images and of the latents, and it varies less."""
+    pixels = torch.tensor([[0.0, 1.0], [2.0, -1.0], [0.5, 0.5]], dtype=torch.float64)
+    game = Game(
+        partial(TanhGenerator, latent_dim=2, width=3),
+        partial(TanhDiscriminator, width=3),
+        remedies=[SVRE(extrapolate=False, every=100)],
+        latents=LatentSettings(bank=bank),
+        shape=(2,),
+    ).double()
+    game.deal(n=3, m=2, pixels=pixels)
+    assert game.latents is not None
+    assert game.latents.fixed is not None
+    fixed = game.latents.fixed.double()
+    players = (game.discriminator, game.generator)
+
+    def part_of(ids: tuple[int, ...], z: tuple[int, ...]) -> Part:
+        batch = Batch(pixels[list(ids)], torch.tensor(ids), size=len(ids))
+        (part,) = split(batch, fixed[list(z)], micro_batch=None, dtype=torch.float64)
+        return part
+
+    def move(part: Part, iteration: int, lr: float = 1.0) -> Tensor:
+        """What the gradient that is applied does to both players."""
+        steps = [torch.optim.SGD(player.parameters(), lr=lr) for player in players]
+        before = torch.cat([p.detach().flatten() for q in players for p in q.parameters()])
+        game.play([[part]], *steps, iteration=iteration)
+        after = torch.cat([p.detach().flatten() for q in players for p in q.parameters()])
+        return after - before
+
+    move(part_of((0, 2), (1, 0)), 0, lr=0.05)  # away from the snapshot, and not far
+    now = Moment(0, 1)
+    here = {name: value.clone() for name, value in game.state_dict().items()}
+
+    def gradient(part: Part) -> tuple[Tensor, Tensor]:
+        """The corrected one, and the batch's own."""
+        game.load_state_dict(here)
+        fakes = game.generator(part.latents)
+        loss_d = game.discriminator_loss(game.discriminator, part, fakes.detach(), moment=now)
+        loss_g = game.generator_loss(game.discriminator, part, fakes, moment=now)
+        own = [
+            *torch.autograd.grad(loss_d, list(game.discriminator.parameters())),
+            *torch.autograd.grad(loss_g, list(game.generator.parameters())),
+        ]
+        return -move(part, 1), torch.cat([slope.flatten() for slope in own])
+
+    everyone = tuple(i % 3 for i in range(max(3, bank)))
+    _, full = gradient(part_of(everyone, tuple(range(bank))))
+    found = [
+        gradient(part_of(ids, z))
+        for ids in product(range(3), repeat=2)
+        for z in combinations(range(bank), 2)
+    ]
+    assert len(found) == 9 * bank * (bank - 1) // 2
+    reduced, own = (torch.stack(kind) for kind in zip(*found, strict=True))
+    for kind in (reduced, own):
+        assert (kind.mean(0) - full).abs().max() < 1e-12
+    assert (reduced - own).abs().max() > 1e-4
+    assert reduced.var(0).sum() < 0.5 * own.var(0).sum()
+
+
+def test_the_snapshot_is_renewed_once_an_epoch(tiny: SimpleNamespace) -> None:
+    for remedy, expected in ((SVRE(), [0, 3, 6]), (SVRE(every=2), [0, 2, 4, 6])):
+        game: Game = tiny.make(remedy)  # 24 images, batches of 8
+        steps, renewed = game.configure_optimizers(), []
+        for iteration in range(7):
+            before = {k: v.clone() for k, v in game.generator.state_dict().items()}
+            game.play(tiny.draw(game, iteration), *steps, iteration=iteration)
+            past = remedy.snapshots[0].values()
+            if all(torch.equal(past[name], before[name]) for name in before):
+                renewed.append(iteration)
+        assert renewed == expected
+
+
+def test_the_snapshot_is_state(tiny: SimpleNamespace) -> None:
+    game: Game = tiny.make(SVRE())
+    assert [name for name, _ in game.remedies.named_parameters()] == []
+    kept = [name for name in game.state_dict() if name.startswith("remedies.")]
+    count = sum(len(list(p.parameters())) for p in (game.generator, game.discriminator))
+    assert len(kept) == 2 * count
+    plain = tiny.make(SVRE(variance_reduction=False)).state_dict()
+    assert not [name for name in plain if name.startswith("remedies.")]
+
+
+@pytest.mark.parametrize("extrapolate", [True, False])
+def test_a_resumed_run_is_the_same(
+    same_after_resume: Callable[..., None], extrapolate: bool
+) -> None:
+    same_after_resume(lambda: SVRE(extrapolate=extrapolate, every=3))
+
+
+@pytest.mark.parametrize("extrapolate", [True, False])
+def test_parts_of_a_batch_change_nothing(
+    same_under_micro_batches: Callable[..., None], extrapolate: bool
+) -> None:
+    same_under_micro_batches(lambda: SVRE(extrapolate=extrapolate))
+
+
+def test_clips_and_penalises_as_told(tiny: SimpleNamespace) -> None:
+    game: Game = tiny.make(
+        SVRE(variance_reduction=False), WeightClipping(limit=0.01), objective=Wasserstein()
+    )
+    tiny.play(game, iterations=2)
+    assert max(p.abs().max() for p in game.discriminator.parameters()) <= 0.01
+    with mock.patch.object(R1, "discriminator_loss", autospec=True) as penalty:
+        penalty.side_effect = lambda self, loss, round: loss
+        tiny.play(tiny.make(SVRE(), R1()), iterations=1)
+    assert penalty.call_count == 3 + 2 * 2  # all in three parts, two batches at two points
+
+
+REFUSED: list[tuple[Callable[[], Sequence[Remedy]], str]] = [
+    (lambda: (SVRE(), Unrolling()), "Unrolling changes the order of updates or the opponents"),
+    (lambda: (SVRE(), Snapshots()), "Snapshots changes the order of updates or the opponents"),
+    (lambda: (Replay(), SVRE()), "Replay changes the order of updates or the opponents"),
+    (lambda: (SVRE(), Ratio(discriminator=2)), "Ratio changes the order of updates"),
+    (lambda: (SVRE(), FeatureMatching()), "which FeatureMatching prevents"),
+    (lambda: (SVRE(), Packing()), "which Packing prevents"),
+    (lambda: (SVRE(), LabelFlipping()), "which LabelFlipping prevents"),
+    (lambda: (SVRE(), Pretraining()), "SVRE and Pretraining both play"),
+]
+
+
+@pytest.mark.parametrize(("remedies", "complaint"), REFUSED)
+def test_refuses(
+    tiny: SimpleNamespace, remedies: Callable[[], Sequence[Remedy]], complaint: str
+) -> None:
+    with pytest.raises(UserError, match=complaint):
+        tiny.make(*remedies())
+
+
+def test_extrapolation_alone_asks_for_less(tiny: SimpleNamespace) -> None:
+    for other in (FeatureMatching(), Packing(), LabelFlipping()):
+        game = tiny.make(SVRE(variance_reduction=False), other, bank="fresh")
+        assert all(
+            math.isfinite(x) for loss in tiny.play(game, iterations=2) for x in loss.values()
+        )
+    tiny.make(SVRE(variance_reduction=False), objective=Relativistic())
+    with pytest.raises(UserError, match="Relativistic compares the images of a batch"):
+        tiny.make(SVRE(), objective=Relativistic())
+
+
+def test_refuses_latents_without_end(tiny: SimpleNamespace) -> None:
+    for settings in ({"bank": "fresh"}, {"noise": 0.5}):
+        with pytest.raises(UserError, match="there is no end of fresh or noisy ones; set"):
+            tiny.make(SVRE(), **settings)
+    with pytest.raises(UserError, match="24 images and 36 latents at once"):
+        tiny.make(SVRE(), bank=36)
+
+
+def test_refuses_batch_normalisation() -> None:
+    def make(**settings: bool) -> Game:
+        return Game(
+            partial(ReLUGenerator, width=3),
+            TanhDiscriminator,
+            remedies=[SVRE(**settings)],
+            shape=(2,),
+        )
+
+    with pytest.raises(UserError, match="ReLUGenerator has batch normalisation, so that"):
+        make()
+    make(variance_reduction=False)
+
+
+def test_settings() -> None:
+    assert SVRE(extrapolate=False, variance_reduction=False).neutral
+    assert not SVRE(extrapolate=False).neutral
+    assert not SVRE(variance_reduction=False).neutral
+    with pytest.raises(UserError, match="every of SVRE must be 1 or more, or null, got 0"):
+        SVRE(every=0)
