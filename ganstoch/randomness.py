@@ -21,9 +21,7 @@ Stream = Literal["init", "subset", "data", "latent", "latent_bank", "noise", "re
 """The independent streams of chance; drawing from one never moves another."""
 
 
-def generator(
-    seed: int, stream: Stream, iteration: int = 0, *, part: str = ""
-) -> torch.Generator:
+def generator(seed: int, stream: Stream, iteration: int = 0, *, part: str = "") -> torch.Generator:
     """A CPU generator that depends on its arguments only.
 
     Args:

@@ -38,12 +38,17 @@ class SourceOfChance:
 def sources_of_chance(trainer: Trainer, game: Game, data: ImageData) -> list[SourceOfChance]:
     """All of them, for a run whose data and latents are set up."""
     assert game.latents is not None
-    n, m, k = len(data.subset.ids), data.batch_size, game.latents.count
+    often, pack = game.remedies.images_factor, game.remedies.pack
+    n, m, k = len(data.subset.ids), data.batch_size * often, game.latents.count
     exact = data.sampling == "exactly_once"
     rule = data.sampling.replace("_", " ")
     bank = "fresh every iteration" if k is None else f"k = {k} fixed"
     drawn = "every latent once" if k == m else f"{m} of {k}, without replacement"
     noise = game.latents.noise
+    drawing = [type(remedy).__name__ for remedy in game.remedies.each() if remedy.draws]
+    steady = exact and k == m and not noise
+    company = f"{game.coupled_by} looks at a whole batch" if game.coupled_by else ""
+    company = company or (f"packs of {pack}" if pack > 1 else "")
     kernels = torch.are_deterministic_algorithms_enabled()
     tf32 = torch.backends.cuda.matmul.allow_tf32
     seed = f"seed {game.seed}"
@@ -56,7 +61,9 @@ def sources_of_chance(trainer: Trainer, game: Game, data: ImageData) -> list[Sou
         SourceOfChance(
             "sampling of images",
             "off" if exact else "on",
-            "every image once" if exact else f"{m} of {n}, {rule}",
+            f"every image {'once' if often == 1 else f'{often} times'}"
+            if exact
+            else f"{m} of {n}, {rule}",
             "data.m, data.sampling",
         ),
         SourceOfChance("latents", "on" if k is None else "pinned", bank, "model.latents.bank"),
@@ -71,6 +78,18 @@ def sources_of_chance(trainer: Trainer, game: Game, data: ImageData) -> list[Sou
             "on" if noise else "off",
             f"variance {noise:g}" if noise else "none",
             "model.latents.noise",
+        ),
+        SourceOfChance(
+            "company in the batch",
+            "on" if company and not steady else "off",
+            company or "every image is judged by itself",
+            "model.remedies, model.objective, networks",
+        ),
+        SourceOfChance(
+            "remedies' draws",
+            "on" if drawing else "off",
+            ", ".join(drawing) or "none",
+            "model.remedies",
         ),
         SourceOfChance("augmentation, dequantisation", "off", "there is none", "none"),
         SourceOfChance("data-loader workers", "off", "the subset lies on the device", "none"),

@@ -276,9 +276,12 @@ def _explain(error: ArgumentError) -> str:
 
 
 def _concrete(kind: type[Any]) -> set[str]:
-    """Names of the classes of a kind that can be made, at any depth."""
-    below: set[str] = set().union(*(_concrete(child) for child in kind.__subclasses__()))
-    return below if inspect.isabstract(kind) else below | {kind.__name__}
+    """Names of the classes of a kind that are there to be chosen, at any depth below it."""
+    found: set[str] = set()
+    for child in kind.__subclasses__():
+        chosen = not (inspect.isabstract(child) or child.__name__.startswith("_"))
+        found |= _concrete(child) | ({child.__name__} if chosen else set())
+    return found
 
 
 def _quieten() -> None:

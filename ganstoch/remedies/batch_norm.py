@@ -11,6 +11,7 @@ that lacks variety, and makes it a source of chance wherever the company is draw
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 from torch import nn
 
@@ -40,7 +41,7 @@ class DiscriminatorBatchNorm(Remedy):
         UserError: when the networks are made, if the discriminator's body is no chain of layers.
     """
 
-    couples = True
+    couples: ClassVar[bool] = True
 
     def __init__(self, *, apart: bool | None = True) -> None:
         super().__init__()

@@ -8,6 +8,8 @@ example from a generated one, which would draw each image towards another at ran
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from torch import Tensor
 
 from ganstoch.errors import UserError
@@ -26,8 +28,8 @@ class FeatureMatching(Remedy):
         UserError: for a share out of its range.
     """
 
-    couples = True
-    needs_real = True
+    couples: ClassVar[bool] = True
+    needs_real: ClassVar[bool] = True
 
     def __init__(self, *, share: float = 1.0) -> None:
         super().__init__()

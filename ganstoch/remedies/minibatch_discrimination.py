@@ -50,8 +50,8 @@ class MinibatchDiscrimination(Remedy):
         UserError: for a number out of its range.
     """
 
-    apart = True
-    couples = True
+    apart: ClassVar[bool] = True
+    couples: ClassVar[bool] = True
 
     def __init__(self, *, kernels: int = 100, dims: int = 16) -> None:
         super().__init__()

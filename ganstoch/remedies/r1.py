@@ -7,6 +7,7 @@ gamma / 2 E || grad D(x) ||^2 on real examples x only.
 from __future__ import annotations
 
 import math
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -29,7 +30,7 @@ class R1(Remedy):
         UserError: for a gamma out of its range.
     """
 
-    twice = True
+    twice: ClassVar[bool] = True
 
     def __init__(self, *, gamma: float = 10.0) -> None:
         super().__init__()

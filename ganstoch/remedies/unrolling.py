@@ -1,6 +1,6 @@
 """Unrolled GAN: the generator is trained against what the discriminator will have become.
 
-[1] Metz et al. 2017, "Unrolled Generative Adversarial Networks", Sec. 2.2, Eq. 6-10. Gradients flow
+[1] Metz et al. 2017, "Unrolled Generative Adversarial Networks", Sec. 2. Gradients flow
 through the discriminator's updates, Adam's moments included.
 """
 
@@ -100,8 +100,9 @@ class Unrolling(Remedy):
     a batch of its own, as its second and further ones in an iteration do, unrolls on that batch.
 
     Spectral norms' vectors are not iterated while unrolling: the first step has those of the real
-    update, the further ones and the generator's loss those after it. The derivative of Adam's root
-    of a second moment that is 0 is taken as 0: the first moment is 0 there too, and so the
+    update, the further ones and the generator's loss those after it. What changes a discriminator
+    after its update, as the clipping of weights does, is not unrolled. The derivative of Adam's
+    root of a second moment that is 0 is taken as 0: the first moment is 0 there too, and so the
     derivative of their quotient is right. Each of several ranks unrolls on its share of the batch.
 
     Under `torch.func.vmap` over stacked seeds `unroll` works as it stands, with layers whose

@@ -7,6 +7,7 @@ weight E (|| grad D(x_hat) ||_2 - 1)^2, x_hat = eps x + (1 - eps) G(z), eps unif
 from __future__ import annotations
 
 import math
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -32,8 +33,8 @@ class WGANGP(Remedy):
         UserError: for a weight out of its range.
     """
 
-    twice = True
-    draws = True
+    twice: ClassVar[bool] = True
+    draws: ClassVar[bool] = True
 
     def __init__(self, *, weight: float = 10.0) -> None:
         super().__init__()

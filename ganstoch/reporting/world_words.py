@@ -22,7 +22,9 @@ def amount(estimate: Estimate | None, decimals: int) -> str:
 
 def budget(row: WorldRow) -> str:
     """The share of the published iterations: ``2.5 %``."""
-    return DASH if row.budget is None else f"{100 * row.budget:.3g}{PERCENT}"
+    if row.budget is None:
+        return DASH
+    return f"{100 * row.budget:.3g}{PERCENT}" if row.budget >= 1e-4 else f"<0.01{PERCENT}"
 
 
 def compared(world: World, row: WorldRow) -> str:

@@ -72,7 +72,7 @@ def world_markdown(records: Sequence[Record], *, missing: Sequence[str] = ()) ->
             *("seeds", "iterations", "of published", "images seen", "seconds", "protocol"),
         ]
         lines += [f"## {escape(world.heading)}", "", line(head), _rule(len(shown))]
-        perfect = [amount(world.perfect(each), world.decimals(each)) for each in shown]
+        perfect = [_perfect(world, each) for each in shown]
         if any(text != DASH for text in perfect):
             lines.append(line([_PERFECT, *perfect, *[DASH] * 6]))
         lines += [_markdown_row(world, row, shown) for row in world.rows]
@@ -87,6 +87,11 @@ def world_markdown(records: Sequence[Record], *, missing: Sequence[str] = ()) ->
 def _shown(world: World) -> tuple[Quantity, ...]:
     """The columns: judged worlds have confidences, and what nobody measured is left out."""
     return tuple(each for each in _ALL if any(row.estimate(each) for row in world.rows))
+
+
+def _perfect(world: World, quantity: Quantity) -> str:
+    """A value of the perfect sampler's; its divergence is small."""
+    return amount(world.perfect(quantity), world.decimals(quantity) + (quantity is KL))
 
 
 def _rule(columns: int) -> str:
@@ -140,7 +145,7 @@ def world_terminal(records: Sequence[Record], *, missing: Sequence[str] = ()) ->
     for world in tables:
         names = [quantity.name for quantity in QUANTITIES]
         lines += [*wrapped(world.heading), *_plain("", [*names, *_EFFORT])]
-        lines += _plain(_PERFECT, [_plain_amount(world, world.perfect(q), q) for q in QUANTITIES])
+        lines += _plain(_PERFECT, [_perfect(world, each) for each in QUANTITIES])
         for row in world.rows:
             lines += _plain_row(world, row)
         if text := also_published(world):

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -9,6 +10,10 @@ import torch
 from pytorch_lightning import Trainer
 
 from ganstoch.callbacks.chance import Chance, SourceOfChance, sources_of_chance
+from ganstoch.latents import LatentSettings
+from ganstoch.models import PaperDiscriminator, PaperGenerator
+from ganstoch.remedies import WGANGP, DiscriminatorBatchNorm, Packing, Remedy
+from ganstoch.training.game import Game
 
 Make = Callable[..., Any]
 
@@ -20,6 +25,8 @@ KNOWN = {
     "order of Z": "sampling of latents",
     "number of latents": "latents",
     "latent noise": "noise on latents",
+    "images that share a batch": "company in the batch",
+    "what remedies draw": "remedies' draws",
     "spectral norm's start vector": "spectral norm's start",
     "augmentation and dequantisation": "augmentation, dequantisation",
     "data-loader workers": "data-loader workers",
@@ -128,6 +135,57 @@ def test_kernels(sources: Make, monkeypatch: pytest.MonkeyPatch, enabled: bool, 
     assert source.state == state
     assert ("deterministic kernels" in source.what) is enabled
     assert "32-true" in source.what
+
+
+@pytest.mark.parametrize(
+    ("remedy", "company", "draws"),
+    [
+        (DiscriminatorBatchNorm(), "DiscriminatorBatchNorm looks at a whole batch", "none"),
+        (Packing(), "packs of 2", "none"),
+        (WGANGP(), "every image is judged by itself", "WGANGP"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Remedy) else "",
+)
+def test_remedies_are_named(
+    make_game: Make, make_data: Make, remedy: Remedy, company: str, draws: str
+) -> None:
+    kept = make_game()
+    game = Game(
+        partial(PaperGenerator, width=8, latent_dim=8),
+        partial(PaperDiscriminator, width=8),
+        remedies=[remedy],
+    )
+    trainer = Trainer(accelerator="cpu", logger=False, max_epochs=1)
+    for m, drawn in (("n/4", True), ("n", False)):
+        data = make_data(m=m)
+        data.setup("fit")
+        game.deal(n=64, m=data.batch_size)
+        kept.deal(n=64, m=data.batch_size)
+        plain = {s.name: s for s in sources_of_chance(trainer, kept, data)}
+        found = {s.name: s for s in sources_of_chance(trainer, game, data)}
+        together, own = found["company in the batch"], found["remedies' draws"]
+        assert together.what == company
+        # Whoever is always in the same company leaves nothing to chance.
+        assert together.state == ("on" if drawn and "itself" not in company else "off")
+        assert (own.state, own.what) == ("off" if draws == "none" else "on", draws)
+        assert plain["company in the batch"].state == plain["remedies' draws"].state == "off"
+
+
+def test_packs_beside_packs_are_counted(make_data: Make) -> None:
+    game = Game(
+        partial(PaperGenerator, width=8, latent_dim=8),
+        partial(PaperDiscriminator, width=8),
+        remedies=[Packing(size=2, matched="packs")],
+        latents=LatentSettings(bank="2n"),
+    )
+    data = make_data(m="n")
+    data.setup("fit")
+    game.deal(n=64, m=64)
+    trainer = Trainer(accelerator="cpu", logger=False, max_epochs=1)
+    found = {s.name: s for s in sources_of_chance(trainer, game, data)}
+    assert found["sampling of images"].what == "every image 2 times"
+    assert found["sampling of latents"].what == "every latent once"
+    assert found["company in the batch"].state == "off"
 
 
 def test_what_is_left_to_a_stopwatch_is_left_to_chance(

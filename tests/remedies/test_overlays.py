@@ -98,12 +98,12 @@ def test_they_stack_in_the_order_given() -> None:
         ["LabelSmoothing", "Packing"],
         ["WGANGP", "Ratio"],
         ["Ratio", "WGANGP"],
-        [],
+        ["Packing", "WGANGP"],
         ["Packing"],
     ]
     assert [type(made(model["objective"])).__name__ for model in models] == [
         *("NonSaturating", "NonSaturating", "Wasserstein", "Wasserstein"),
-        *("NonSaturating", "NonSaturating"),
+        *("Wasserstein", "NonSaturating"),
     ]
     packing, unrolling, _ = models[0]["remedies"]
     assert (packing["init_args"]["size"], unrolling["init_args"]["steps"]) == (3, 5)

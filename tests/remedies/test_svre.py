@@ -13,22 +13,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from ganstoch.errors import UserError
 from ganstoch.latents import LatentSettings
-from ganstoch.models import ReLUGenerator, TanhDiscriminator, TanhGenerator
-from ganstoch.objectives import Relativistic, Wasserstein
+from ganstoch.models import Discriminator, TanhDiscriminator, TanhGenerator
+from ganstoch.objectives import Wasserstein
 from ganstoch.remedies import (
     R1,
     SVRE,
-    FeatureMatching,
-    LabelFlipping,
-    Packing,
-    Pretraining,
-    Ratio,
-    Remedy,
-    Replay,
-    Snapshots,
-    Unrolling,
     WeightClipping,
 )
 from ganstoch.remedies.base import Moment
@@ -270,6 +260,16 @@ def test_parts_of_a_batch_change_nothing(
     same_under_micro_batches(lambda: SVRE(extrapolate=extrapolate))
 
 
+@pytest.mark.parametrize(("extrapolate", "count"), [(True, 2), (False, 1)])
+def test_one_power_iteration_a_gradient(
+    tiny: SimpleNamespace, extrapolate: bool, count: int
+) -> None:
+    game: Game = tiny.make(SVRE(extrapolate=extrapolate, every=2), points=False, micro_batch=3)
+    with mock.patch.object(Discriminator, "power_iterate") as iterate:
+        tiny.play(game, iterations=3)
+    assert iterate.call_count == 3 * count
+
+
 def test_clips_and_penalises_as_told(tiny: SimpleNamespace) -> None:
     game: Game = tiny.make(
         SVRE(variance_reduction=False), WeightClipping(limit=0.01), objective=Wasserstein()
@@ -280,64 +280,3 @@ def test_clips_and_penalises_as_told(tiny: SimpleNamespace) -> None:
         penalty.side_effect = lambda self, loss, round: loss
         tiny.play(tiny.make(SVRE(), R1()), iterations=1)
     assert penalty.call_count == 3 + 2 * 2  # all in three parts, two batches at two points
-
-
-REFUSED: list[tuple[Callable[[], Sequence[Remedy]], str]] = [
-    (lambda: (SVRE(), Unrolling()), "Unrolling changes the order of updates or the opponents"),
-    (lambda: (SVRE(), Snapshots()), "Snapshots changes the order of updates or the opponents"),
-    (lambda: (Replay(), SVRE()), "Replay changes the order of updates or the opponents"),
-    (lambda: (SVRE(), Ratio(discriminator=2)), "Ratio changes the order of updates"),
-    (lambda: (SVRE(), FeatureMatching()), "which FeatureMatching prevents"),
-    (lambda: (SVRE(), Packing()), "which Packing prevents"),
-    (lambda: (SVRE(), LabelFlipping()), "which LabelFlipping prevents"),
-    (lambda: (SVRE(), Pretraining()), "SVRE and Pretraining both play"),
-]
-
-
-@pytest.mark.parametrize(("remedies", "complaint"), REFUSED)
-def test_refuses(
-    tiny: SimpleNamespace, remedies: Callable[[], Sequence[Remedy]], complaint: str
-) -> None:
-    with pytest.raises(UserError, match=complaint):
-        tiny.make(*remedies())
-
-
-def test_extrapolation_alone_asks_for_less(tiny: SimpleNamespace) -> None:
-    for other in (FeatureMatching(), Packing(), LabelFlipping()):
-        game = tiny.make(SVRE(variance_reduction=False), other, bank="fresh")
-        assert all(
-            math.isfinite(x) for loss in tiny.play(game, iterations=2) for x in loss.values()
-        )
-    tiny.make(SVRE(variance_reduction=False), objective=Relativistic())
-    with pytest.raises(UserError, match="Relativistic compares the images of a batch"):
-        tiny.make(SVRE(), objective=Relativistic())
-
-
-def test_refuses_latents_without_end(tiny: SimpleNamespace) -> None:
-    for settings in ({"bank": "fresh"}, {"noise": 0.5}):
-        with pytest.raises(UserError, match="there is no end of fresh or noisy ones; set"):
-            tiny.make(SVRE(), **settings)
-    with pytest.raises(UserError, match="24 images and 36 latents at once"):
-        tiny.make(SVRE(), bank=36)
-
-
-def test_refuses_batch_normalisation() -> None:
-    def make(**settings: bool) -> Game:
-        return Game(
-            partial(ReLUGenerator, width=3),
-            TanhDiscriminator,
-            remedies=[SVRE(**settings)],
-            shape=(2,),
-        )
-
-    with pytest.raises(UserError, match="ReLUGenerator has batch normalisation, so that"):
-        make()
-    make(variance_reduction=False)
-
-
-def test_settings() -> None:
-    assert SVRE(extrapolate=False, variance_reduction=False).neutral
-    assert not SVRE(extrapolate=False).neutral
-    assert not SVRE(variance_reduction=False).neutral
-    with pytest.raises(UserError, match="every of SVRE must be 1 or more, or null, got 0"):
-        SVRE(every=0)
