@@ -12,15 +12,16 @@ OUT    ?=
 QUICK  ?=
 JSON   ?=
 SWEEP  ?= table1
+WORLD  ?= images
+REMEDIES ?=
 
 BIN := .venv/bin
 # The GPU build of FAISS where an NVIDIA driver is present, the CPU build elsewhere, never both.
 FAISS := $(shell [ -e /proc/driver/nvidia/version ] && echo gpu || echo cpu)
-TABLE1 = $(BIN)/ganstoch table1 --sweep $(SWEEP) --preset $(PRESET) --jobs $(JOBS) \
-	$(if $(SEEDS),--seeds $(SEEDS)) $(if $(DATA),--data $(DATA)) $(if $(ROOT),--root $(ROOT)) \
-	$(if $(OUT),--out $(OUT))
+ASKED = --preset $(PRESET) --jobs $(JOBS) $(if $(SEEDS),--seeds $(SEEDS)) \
+	$(if $(DATA),--data $(DATA)) $(if $(ROOT),--root $(ROOT)) $(if $(OUT),--out $(OUT))
 
-.PHONY: help install table1 test test-gpu bench lint type format doctor clean
+.PHONY: help install table1 remedies test test-gpu bench lint type format doctor clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-zA-Z0-9_-]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,7 +39,10 @@ install: .venv/.stamp  ## Build .venv once; the other targets do it by themselve
 	@touch $@
 
 table1: .venv/.stamp  ## Train and print Table 1 (PRESET=mini|small|paper DATA= ROOT= SEEDS=0,1,2 JOBS= OUT= SWEEP=)
-	@$(TABLE1)
+	@$(BIN)/ganstoch table1 --sweep $(SWEEP) $(ASKED)
+
+remedies: .venv/.stamp  ## Every remedy at every chance (WORLD=images|ring|grid|... REMEDIES=a,b and as table1)
+	@$(BIN)/ganstoch remedies --world $(WORLD) $(if $(REMEDIES),--remedies $(REMEDIES)) $(ASKED)
 
 test: .venv/.stamp-dev  ## Run the tests on the CPU, offline
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal

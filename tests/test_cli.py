@@ -17,6 +17,9 @@ from ganstoch.cli import main
 from ganstoch.errors import UserError
 
 
+COMMANDS = ("fit", "table1", "remedies", "prepare", "bench", "doctor")
+
+
 def leave(*words: str) -> int:
     """The status of a command that ends by `SystemExit`."""
     with pytest.raises(SystemExit) as exit:
@@ -33,11 +36,11 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
 def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert leave("--help") == 0
     out = capsys.readouterr().out
-    for command in ("fit", "table1", "prepare", "bench", "doctor"):
+    for command in COMMANDS:
         assert f"\n    {command} " in out
 
 
-@pytest.mark.parametrize("command", ["table1", "prepare", "bench", "doctor"])
+@pytest.mark.parametrize("command", [command for command in COMMANDS if command != "fit"])
 def test_help_of_a_command(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert leave(command, "--help") == 0
     assert capsys.readouterr().out.startswith(f"usage: ganstoch {command}")
@@ -62,11 +65,13 @@ def test_print_config(capsys: pytest.CaptureFixture[str]) -> None:
     ("words", "parts"),
     [
         ([], ["COMMAND", "ganstoch --help"]),
-        (["nonsense"], ["'nonsense'", "'fit', 'table1', 'prepare', 'bench', 'doctor'"]),
+        (["nonsense"], ["'nonsense'", ", ".join(map(repr, COMMANDS))]),
         (["--nonsense"], ["--help"]),
         (["table1", "--nonsense"], ["--nonsense"]),
         (["table1", "--jobs", "many"], ["--jobs", "'many'", "ganstoch table1 --help"]),
         (["table1", "--preset", "foo"], ["--preset", "'foo'", "'mini'"]),
+        (["remedies", "--world", "moon"], ["--world", "'moon'", "'ring'", "'stacked'"]),
+        (["remedies", "--sweep", "ring"], ["--sweep ring", "--help"]),
         (["prepare"], ["name", "ganstoch prepare --help"]),
         (["doctor", "--preset", "auto"], ["--preset", "'auto'"]),
     ],
@@ -146,7 +151,7 @@ def test_a_mistake_as_a_user_sees_it(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "ganstoch.cli", "table1", "--report", "--out", "nowhere"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (2, "")
-    expected = "ganstoch: nowhere holds no results; run ganstoch table1 --out nowhere\n"
+    expected = "ganstoch: nowhere holds no results; run the command without --report\n"
     assert done.stderr == expected
 
 

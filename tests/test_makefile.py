@@ -15,7 +15,8 @@ from ganstoch.cli import main
 
 ROOT = Path(__file__).parents[1]
 MAKEFILE = (ROOT / "Makefile").read_text()
-VARIABLES = ("PRESET", "SEEDS", "JOBS", "DATA", "ROOT", "OUT", "SWEEP", "PYTHON")
+VARIABLES = ("PRESET", "SEEDS", "JOBS", "DATA", "ROOT", "OUT", "SWEEP", "WORLD", "REMEDIES")
+VARIABLES += ("PYTHON",)
 
 pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="there is no make")
 
@@ -80,3 +81,11 @@ def test_the_command_line_takes_what_make_hands_on(capsys: pytest.CaptureFixture
     words = table1("PRESET=small", "SEEDS=0,1", "JOBS=2", "OUT=x", "DATA=foo", "ROOT=d")
     assert main(words[1:]) == 2
     assert "'foo'" in capsys.readouterr().err
+
+
+def test_remedies_hands_everything_on() -> None:
+    line = make("-n", "remedies", "WORLD=ring", "REMEDIES=plain,pacgan2", "SEEDS=0,1", "OUT=x")
+    assert shlex.split(line.splitlines()[-1]) == shlex.split(
+        ".venv/bin/ganstoch remedies --world ring --remedies plain,pacgan2 --preset auto --jobs 0 "
+        "--seeds 0,1 --out x"
+    )

@@ -15,6 +15,7 @@ from typing import Any, Literal
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
+from ganstoch.callbacks.birthday import collision_metrics
 from ganstoch.callbacks.journal import write
 from ganstoch.data.datamodule import ImageData
 from ganstoch.errors import UserError
@@ -56,6 +57,8 @@ class Evaluation(Callback):
         semantic: feature space beside the pixels, or None.
         semantic_every: iterations between measurements in that space, a multiple of ``every``;
             None measures it at the end only.
+        birthday: images in a batch of the birthday test, at most a fifth of the subset; null for no
+            test. It is made in the feature space, or by pixel, wherever that space is measured.
         weights: file of the feature network's weights; None looks where they are usually kept.
             Where there are none, one line says so and the pixels go on.
 
@@ -70,6 +73,7 @@ class Evaluation(Callback):
         queries: int | Literal["all"] | None = 200,
         semantic: Literal["inception", "efficientnet_lite0"] | None = "inception",
         semantic_every: int | None = None,
+        birthday: int | None = None,
         weights: Path | None = None,
     ) -> None:
         if every < 1:
@@ -81,7 +85,13 @@ class Evaluation(Callback):
             )
         if isinstance(queries, int) and queries < 1:
             raise UserError(f"evaluation.queries must be 1 or more, or 'all', got {queries}")
+        if birthday is not None and (birthday < 2 or queries is None):
+            raise UserError(
+                f"evaluation.birthday must be 2 or more, where neighbours are measured, got "
+                f"{birthday}"
+            )
         self.every = every
+        self.birthday = birthday
         self.neighbours = queries is not None
         self.queries = queries if isinstance(queries, int) else None
         self.semantic: FeatureSpace | None = semantic
@@ -114,6 +124,10 @@ class Evaluation(Callback):
             except UserError as error:
                 _log.warning("%s; measuring pixels only", error)
         self._real = {}
+        if self.birthday is not None and self.birthday > data.n // 5:
+            raise UserError(
+                f"evaluation.birthday is {self.birthday}; give at most a fifth of data.n = {data.n}"
+            )
         if self.baseline:
             return
         if data.held_out is not None and self.neighbours:
@@ -174,6 +188,9 @@ class Evaluation(Callback):
         metrics = _named(pairs)
         if self._judge is not None and data.world is not None:
             metrics |= named(self._judge(generated[: data.world.samples]))
+        if self.birthday is not None and semantic:
+            name, extractor = list(self._extractors.items())[-1]
+            metrics |= collision_metrics(game, extractor, self._real[name], size=self.birthday)
         measurement = Measurement(
             iteration=iteration,
             images_seen=iteration * game.images_per_iteration,

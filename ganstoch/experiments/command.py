@@ -209,17 +209,18 @@ def resolve(config: Namespace) -> Resolved:
     deciding["model"] = {k: v for k, v in plain["model"].items() if k not in how}
     if not deciding["model"]["remedies"]:
         del deciding["model"]["remedies"]
-    deciding["evaluation"] = {k: v for k, v in plain["evaluation"].items() if k != "weights"}
+    deciding["evaluation"] = {
+        k: v
+        for k, v in plain["evaluation"].items()
+        if k != "weights" and (k, v) != ("birthday", None)
+    }
     deciding["iterations_of"] = config.iterations_of and config.iterations_of.name
     deciding["trainer"] = {k: plain["trainer"][k] for k in ("max_steps", "precision")}
-    text = json.dumps(deciding, sort_keys=True)
-    config_hash = hashlib.sha256(text.encode()).hexdigest()
-    source = source_class(plain).name
-    m = resolve_batch_size(config.data.m, n=config.data.n)
-    noise = config.model.latents.noise
-    name = f"{source}-n{config.data.n}-m{m}" + (f"-noise{noise:g}" if noise else "")
-    bank = config.model.latents.bank
-    name += f"-bank-{bank}" if bank != "n" else ""
+    config_hash = hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()
+    m, latents = resolve_batch_size(config.data.m, n=config.data.n), config.model.latents
+    name = f"{source_class(plain).name}-n{config.data.n}-m{m}"
+    name += f"-noise{latents.noise:g}" if latents.noise else ""
+    name += f"-bank-{latents.bank}" if latents.bank != "n" else ""
     name += f"-{plain['remedy']}" if plain["remedy"] != "plain" else ""
     name += f"-seed{config.seed_everything}-{config_hash[:8]}"
     return Resolved(config=plain, config_hash=config_hash, name=name)

@@ -74,13 +74,44 @@ def _find(kind: str, word: str, name: str) -> Path:
     raise UserError(f"no {word} {name!r}: neither a file nor one of {', '.join(known)}")
 
 
+def _remedy_paths(names: str) -> list[Path]:
+    """The configs of packaged remedies whose names are joined by +.
+
+    Raises:
+        UserError: for an unknown name, or two that bring different objectives.
+    """
+    known = _packaged(REMEDIES)
+    for name in names.split("+"):
+        if name not in known:
+            raise UserError(f"no remedy {name!r}; there are {', '.join(remedy_names())}")
+    paths = [known[name] for name in names.split("+")]
+    brought = {path.stem: _objective(path) for path in paths}
+    objectives = {objective: name for name, objective in brought.items() if objective}
+    if len(objectives) > 1:
+        raise UserError(
+            f"{' and '.join(objectives.values())} each bring an objective of their own; take one "
+            "of them"
+        )
+    return paths
+
+
+def _objective(path: Path) -> str | None:
+    content = yaml.safe_load(path.read_text())
+    objective: str | None = content.get("model", {}).get("objective")
+    return objective
+
+
 def with_paths(arguments: Sequence[str]) -> list[str]:
     """Command-line arguments with every ``--config NAME`` made a path.
 
-    ``--remedy=A+B`` is followed by the configs of both.
+    ``--remedy=A+B`` comes behind the configs of both.
+
+    Raises:
+        UserError: for a name that there is nothing behind, or remedies that cannot be joined.
     """
     result: list[str] = []
     words = iter(arguments)
+    remedied = False
     for word in words:
         if word in ("--config", "-c"):
             name = next(words, None)
@@ -90,9 +121,11 @@ def with_paths(arguments: Sequence[str]) -> list[str]:
         elif word.startswith("--config="):
             result.append(f"--config={config_path(word.removeprefix('--config='))}")
         elif word == "--remedy" or word.startswith("--remedy="):
+            if remedied:
+                raise UserError("--remedy is given twice; join the names by +")
+            remedied = True
             names = next(words, "") if word == "--remedy" else word.removeprefix("--remedy=")
-            paths = [_find(REMEDIES, "remedy", name) for name in names.split("+")]
-            result += [f"--remedy={names}", *(f"--config={path}" for path in paths)]
+            result += [*(f"--config={path}" for path in _remedy_paths(names)), f"--remedy={names}"]
         else:
             result.append(word)
     return result

@@ -119,13 +119,17 @@ def _inception() -> Finding:
 def _datasets(root: Path) -> Iterator[Finding]:
     """Every packaged source but `folder`, which is no data set of its own."""
     from ganstoch.data import Source
+    from ganstoch.metrics.modes import make_judge
 
     for kind in sorted(Source.__subclasses__(), key=lambda kind: kind.name):
         if kind.name == "folder" or not kind.__module__.startswith("ganstoch."):
             continue
         try:
-            images = kind().open(root, "train")
+            images, world = kind().open(root, "train"), kind().world(root)
+            if world is not None:
+                make_judge(world)
         except UserError as error:
             yield Finding(kind.name, False, str(error))
         else:
-            yield Finding(kind.name, True, f"{len(images) if images else 0:,} images")
+            what = "images" if world is None else "examples of known modes"
+            yield Finding(kind.name, True, f"{len(images) if images else 0:,} {what}")

@@ -9,8 +9,10 @@ from typing import Any
 from ganstoch.data.sampling import resolve_batch_size
 from ganstoch.errors import UserError
 from ganstoch.experiments.command import Resolved, resolve_all, source_class
+from ganstoch.experiments.composing import compose
 from ganstoch.experiments.runner import Job
 from ganstoch.experiments.sweep import Sweep
+from ganstoch.metrics.modes import make_judge
 from ganstoch.records import read_record
 
 __all__ = ["plan"]
@@ -31,7 +33,7 @@ def plan(
         The jobs, the folders of finished runs, and a line for each run whose data are missing.
 
     Raises:
-        UserError: for a setting that no run would accept.
+        UserError: for a setting that no run would accept, or remedies that cannot go together.
     """
     extra = [f"--{setting}" for setting in settings]
     if root is not None:
@@ -44,6 +46,7 @@ def plan(
     ]
     resolved = resolve_all(lines)
     _refuse_doubles(lines, resolved)
+    _refuse_contradictions(resolved)
     lines, resolved = _with_twins(lines, resolved, out=out)
     usable: dict[str, str | None] = {}
     jobs: list[Job] = []
@@ -84,6 +87,19 @@ def _refuse_doubles(lines: Sequence[Sequence[str]], resolved: Sequence[Resolved]
             )
 
 
+def _refuse_contradictions(resolved: Sequence[Resolved]) -> None:
+    """Remedies that cannot go together: better told before training.
+
+    Raises:
+        UserError: naming the first row that has such, and the reason.
+    """
+    for run in resolved:
+        try:
+            compose(run.config)
+        except UserError as error:
+            raise UserError(f"{_label(run)}: {error}") from error
+
+
 def _source(run: Resolved) -> str:
     return str(run.config["data"]["source"]["class_path"])
 
@@ -91,9 +107,12 @@ def _source(run: Resolved) -> str:
 def _trouble(run: Resolved) -> str | None:
     """Why a run's data cannot be used, or None."""
     data = run.config["data"]
-    kind = source_class(run.config)
+    kind, root = source_class(run.config), Path(data["root"])
     try:
-        images = kind(**data["source"].get("init_args", {})).open(Path(data["root"]), "train")
+        source = kind(**data["source"].get("init_args", {}))
+        images, world = source.open(root, "train"), source.world(root)
+        if world is not None:
+            make_judge(world)
     except UserError as error:
         return str(error)
     if images is not None and len(images) < data["n"]:

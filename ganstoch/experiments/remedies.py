@@ -15,7 +15,6 @@ from ganstoch.experiments.campaign import (
     chosen_preset,
     report,
 )
-from ganstoch.experiments.configs import remedy_names
 
 __all__ = ["WORLDS", "World", "remedies"]
 
@@ -51,24 +50,26 @@ def remedies(request: Request, *, world: World, names: Sequence[str] | None) -> 
             be carried out.
     """
     request = replace(request, sweep=SWEEPS.get(world, world))
-    preset, why = (None, "") if world != "images" else chosen_preset(request)
-    place = world if preset is None else f"remedies-{preset}"
-    out = request.out or Path("results") / place
     write = _write_images if world == "images" else _write_world
     if request.report_only:
-        return report(out, write=write)
-    if preset is not None:
+        return report(request.out or _default_out(request, world), write=write)
+    preset = None
+    if world == "images":
+        preset, why = chosen_preset(request)
         print(f"preset {preset}: {why}", flush=True)
+    elif request.preset != "auto":
+        raise UserError(f"--preset is for --world images; {world} has settings of its own")
     sweep = asked_sweep(request, preset=preset)
     if names is not None:
-        known = remedy_names()
-        for name in (part for each in names for part in each.split("+")):
-            if name not in known:
-                raise UserError(f"no remedy {name!r}; there are {', '.join(known)}")
         if len(set(names)) < len(names):
             raise UserError(f"--remedies names a remedy twice: {','.join(names)}")
         sweep = sweep.with_values("remedy", list(names))
-    return carry_out(sweep, request, out=out, write=write)
+    return carry_out(sweep, request, out=request.out or _default_out(request, world), write=write)
+
+
+def _default_out(request: Request, world: World) -> Path:
+    place = f"remedies-{chosen_preset(request)[0]}" if world == "images" else world
+    return Path("results") / place
 
 
 def _write_images(out: Path, runs: Sequence[Path], missing: Sequence[str]) -> str:

@@ -25,6 +25,7 @@ from ganstoch.callbacks.trail import Trail
 from ganstoch.data.datamodule import ImageData
 from ganstoch.errors import UserError
 from ganstoch.experiments.command import Command, Resolved, resolve, understand
+from ganstoch.experiments.composing import compose
 from ganstoch.experiments.tracking import make_logger
 from ganstoch.records import read_record, write_atomically
 from ganstoch.training.game import Game
@@ -56,6 +57,7 @@ def fit(arguments: Sequence[str]) -> Path:
     if twin := command.config.iterations_of:
         command.config.trainer.max_steps = read_record(twin / RECORD).iterations
         command.config.stop_rule.stop = False
+    compose(resolved.config)  # in fewer words than the parser would wrap a refusal in
     command.build(_callbacks(command, resolved, folder))
     checkpoint = command.config.ckpt_path or _latest(folder / "checkpoints")
     if checkpoint:
@@ -87,6 +89,17 @@ class _Opening(Callback):
     ) -> None:
         self.files = files
         self.open_logger = open_logger
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Refuses data of another shape than the networks are for."""
+        data = trainer.datamodule  # type: ignore[attr-defined]
+        assert isinstance(data, ImageData)
+        assert isinstance(pl_module, Game)
+        if data.shape != tuple(pl_module.shape):
+            raise UserError(
+                f"model.shape is {list(pl_module.shape)}, and the examples of {data.source.name} "
+                f"have shape {list(data.shape)}; give that, and networks to go with it"
+            )
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Writes the files, makes the logger."""

@@ -25,12 +25,17 @@ def table1(request: Request) -> int:
     Raises:
         UserError: for a request that cannot be carried out.
     """
-    preset, why = chosen_preset(request)
-    out = request.out or Path("results") / f"{Path(request.sweep).stem}-{preset}"
     if request.report_only:
-        return report(out, write=_write)
+        return report(request.out or _default_out(request), write=_write)
+    preset, why = chosen_preset(request)
     print(f"preset {preset}: {why}", flush=True)
+    out = request.out or _default_out(request)
     return carry_out(asked_sweep(request, preset=preset), request, out=out, write=_write)
+
+
+def _default_out(request: Request) -> Path:
+    preset, _ = chosen_preset(request)
+    return Path("results") / f"{Path(request.sweep).stem}-{preset}"
 
 
 def _write(out: Path, runs: Sequence[Path], missing: Sequence[str]) -> str:

@@ -1,8 +1,8 @@
 """Several seeds of one small game, played as one: a dimension of the tensors, not a loop.
 
 Small networks leave a processor idle between operations; a stack of them fills it. The losses are
-those of `Match`, taken over all seeds at once by `torch.func.vmap`; the sum of the seeds' losses has
-each seed's own gradient, so every seed goes the way it would go alone, up to rounding.
+those of `Match`, taken over all seeds at once by `torch.func.vmap`; the sum of the seeds' losses
+has each seed's own gradient, so every seed goes as it would alone, up to rounding.
 """
 
 from __future__ import annotations

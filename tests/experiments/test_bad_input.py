@@ -29,11 +29,67 @@ FIT: dict[str, tuple[list[str], list[str]]] = {
     "a config of another kind": (["--config", "photos/00.png"], ["photos/00.png is no YAML"]),
     "an unknown data set": (
         ["--data.source=cifar10"],
-        ["data.source: no class 'cifar10'", "CIFAR10, Digits, FFHQ, FashionMNIST, Folder, SVHN"],
+        [
+            "data.source: no class 'cifar10'",
+            "there are Bimodal, CIFAR10, Digits, FFHQ, FashionMNIST, Folder, Grid, "
+            "HighDimensional, Ring, SVHN, StackedFashion, StackedMNIST;",
+        ],
     ),
     "an unknown loss": (
         ["--model.objective=Foo"],
         ["model.objective: no class 'Foo'", "NonSaturating"],
+    ),
+    "an unknown remedy": (
+        ["--remedy=foo"],
+        ["no remedy 'foo'; there are plain, acgan, ", "wgan_gp"],
+    ),
+    "an unknown remedy in a stack": (["--remedy=packing2+foo"], ["no remedy 'foo'"]),
+    "a remedy that is a file": (["--remedy=typo.yaml"], ["no remedy 'typo.yaml'"]),
+    "no remedy": (["--remedy="], ["no remedy ''"]),
+    "two remedies apart": (
+        ["--remedy=packing2", "--remedy=hinge"],
+        ["--remedy is given twice", "join the names by +"],
+    ),
+    "two objectives": (
+        ["--remedy=hinge+packing2+wgan_gp"],
+        ["hinge and wgan_gp each bring an objective of their own; take one of them"],
+    ),
+    "two remedies of one class": (
+        ["--remedy=packing2+packing3"],
+        ["model.remedies has Packing twice; give it once"],
+    ),
+    "labels where there are none": (
+        ["--remedy=relativistic+label_smoothing"],
+        ["Relativistic compares real with generated images and has no labels to smooth"],
+    ),
+    "a remedy against another": (["--remedy=acgan+packing2"], ["leave out ACGAN or Packing"]),
+    "an unknown class of remedy": (
+        ["--model.remedies=[Foo]"],
+        ["model.remedies", "'Foo'", "ACGAN, DiscriminatorBatchNorm", "WeightClipping"],
+    ),
+    "a remedy's setting out of range": (
+        ["--model.remedies+=Packing", "--model.remedies.init_args.size=0"],
+        ["model.remedies: size of Packing must be 1 or more, got 0"],
+    ),
+    "a remedy against the networks": (
+        ["--remedy=svre", "--model.generator.class_path=DCGANGenerator"],
+        ["DCGANGenerator", "batch normalisation", "SVRE"],
+    ),
+    "a remedy against the data": (
+        ["--model.remedies+=ACGAN", "--model.remedies.init_args.classes=3"],
+        ["ACGAN is told of 3 classes, and the data have 10; set its classes to 10"],
+    ),
+    "a remedy against the latents": (
+        ["--remedy=pretraining", "--model.latents.bank=fresh"],
+        ["Pretraining pairs each image with a latent", "set model.latents.bank to n"],
+    ),
+    "no neighbours where no modes are known": (
+        ["--evaluation.queries=null"],
+        ["evaluation.queries is null, but the modes of digits are not known; give a number"],
+    ),
+    "points for networks of images": (
+        ["--data.source=Ring"],
+        ["model.shape is [3, 32, 32], and the examples of ring have shape [2]"],
     ),
     "no folder": (
         ["--data.source=Folder", "--data.root=nowhere"],
@@ -154,7 +210,7 @@ TABLE1: dict[str, tuple[list[str], list[str]]] = {
         ["nowhere/cifar-10-batches-py does not exist", "ganstoch prepare cifar10 --root nowhere"],
     ),
     "a file in the way": (["--out", "typo.yaml"], ["typo.yaml", "--out"]),
-    "a report on nothing": (["--report"], ["out holds no results", "ganstoch table1 --out out"]),
+    "a report on nothing": (["--report"], ["out holds no results", "without --report"]),
 }
 
 
@@ -165,6 +221,56 @@ def test_table1(
     words, expected = TABLE1[mistake]
     before = listing(things)
     answer = ganstoch("table1", "--preset", "mini", "--out", "out", *words)
+    for part in expected:
+        assert part in answer.complaint
+    assert listing(things) == before
+    assert started == []
+
+
+REMEDIES: dict[str, tuple[list[str], list[str]]] = {
+    "an unknown remedy": (["--remedies", "hinge,foo"], ["no remedy 'foo'; there are plain, acgan"]),
+    "an unknown remedy in a stack": (["--remedies", "packing2+foo"], ["no remedy 'foo'"]),
+    "no remedies": (["--remedies", ""], ["no remedy ''"]),
+    "a remedy twice": (["--remedies", "hinge,plain,hinge"], ["--remedies names a remedy twice"]),
+    "two remedies of one class": (
+        ["--remedies", "plain,packing2+packing3"],
+        [
+            "digits-n256-m256-packing2+packing3-seed0: ",
+            "model.remedies has Packing twice; give it once",
+        ],
+    ),
+    "labels where there are none": (
+        ["--remedies", "plain,relativistic+label_smoothing"],
+        ["-relativistic+label_smoothing-seed0: Relativistic compares", "take an objective such as"],
+    ),
+    "two objectives": (["--remedies", "hinge+wgan_gp"], ["hinge and wgan_gp each bring"]),
+    "a remedy against another": (["--remedies", "svre+unrolled1"], ["svre+unrolled1-seed0: Unrol"]),
+    "what the world has already": (
+        ["--preset", "auto", "--world", "ring_unrolled", "--remedies", "plain,ttur"],
+        ["ring-n100000-m512-bank-fresh-ttur-seed0: model.remedies has Timescales twice"],
+    ),
+    "a setting against a remedy": (
+        ["--remedies", "plain,label_flipping", "--set", "model.objective=Relativistic"],
+        ["-label_flipping-seed0: Relativistic compares"],
+    ),
+    "a remedy for every row": (["--set", "remedy=hinge"], ["--remedy is given twice"]),
+    "a setting out of range": (["--set", "data.m=0"], ["data.m is 0"]),
+    "a preset where there are none": (["--world", "ring"], ["--preset is for --world images"]),
+    "too many points": (
+        ["--preset", "auto", "--world", "grid", "--set", "data.n=100001"],
+        ["grid has 100,000 images, n is 100,001"],
+    ),
+    "a report on nothing": (["--report"], ["out holds no results", "without --report"]),
+}
+
+
+@pytest.mark.parametrize("mistake", REMEDIES)
+def test_remedies(
+    mistake: str, things: Path, started: list[str], ganstoch: Callable[..., Any]
+) -> None:
+    words, expected = REMEDIES[mistake]
+    before = listing(things)
+    answer = ganstoch("remedies", "--preset", "mini", "--out", "out", *words)
     for part in expected:
         assert part in answer.complaint
     assert listing(things) == before

@@ -29,6 +29,9 @@ def one(*words: str) -> Resolved:
         ["--evaluation.weights=some.pth"],
         ["--wandb.mode=disabled", "--wandb.group=g", "--wandb.project=p"],
         ["--config", "mini"],
+        ["--remedy=plain"],
+        ["--model.remedies=null"],
+        ["--model.remedies=[]"],
     ],
 )
 def test_what_changes_no_number_changes_no_hash(words: list[str]) -> None:
@@ -56,6 +59,9 @@ def test_what_changes_no_number_changes_no_hash(words: list[str]) -> None:
         ["--evaluation.queries=all"],
         ["--evaluation.every=50"],
         ["--iterations_of=twin"],
+        ["--remedy=hinge"],
+        ["--remedy=packing2"],
+        ["--remedy=packing3+r1"],
     ],
 )
 def test_what_changes_numbers_changes_the_hash(words: list[str]) -> None:
@@ -74,6 +80,9 @@ def test_name_says_what_a_run_is() -> None:
     assert run.name == f"digits-n256-m8-noise0.25-bank-fresh-seed3-{run.config_hash[:8]}"
     assert one().name == f"digits-n256-m64-seed0-{one().config_hash[:8]}"
     assert source_class(run.config).name == "digits"
+    stacked = one("--remedy=packing2+hinge")
+    assert stacked.name == f"digits-n256-m64-packing2+hinge-seed0-{stacked.config_hash[:8]}"
+    assert one("--remedy=plain").name == one().name
 
 
 @pytest.mark.parametrize(

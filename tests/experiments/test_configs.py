@@ -5,7 +5,13 @@ from pathlib import Path
 import pytest
 
 from ganstoch.errors import UserError
-from ganstoch.experiments.configs import config_path, sweep_path, with_paths
+from ganstoch.experiments.configs import (
+    config_path,
+    packaged_names,
+    remedy_names,
+    sweep_path,
+    with_paths,
+)
 
 
 def test_short_names_and_files(here: Path) -> None:
@@ -38,14 +44,46 @@ def test_both_ways_to_write_it() -> None:
     ]
 
 
+def test_remedies_lie_behind_names_of_their_own() -> None:
+    names = remedy_names()
+    assert names[0] == "plain"
+    assert names[1:] == sorted(names[1:])
+    assert len(set(names)) == len(names) > 30
+    assert not set(names) & set(packaged_names())
+    with pytest.raises(UserError, match="no config 'hinge'"):
+        config_path("hinge")
+
+
+@pytest.mark.parametrize("words", [["--remedy", "packing2+hinge"], ["--remedy=packing2+hinge"]])
+def test_joined_remedies_are_laid_over_in_their_order(words: list[str]) -> None:
+    *configs, last, out = with_paths(["--config=mini", *words, "--out=x"])
+    folder = config_path("mini").parent / "remedies"
+    assert configs == [
+        *(f"--config={config_path('mini')}", f"--config={folder / 'packing2.yaml'}"),
+        f"--config={folder / 'hinge.yaml'}",
+    ]
+    assert (last, out) == ("--remedy=packing2+hinge", "--out=x")  # behind configs that may name one
+
+
+@pytest.mark.parametrize("names", ["wgan_gp+weight_clipping", "wasserstein+wgan_gp", "hinge+plain"])
+def test_remedies_may_bring_the_same_objective(names: str) -> None:
+    assert len(with_paths([f"--remedy={names}"])) == 3
+
+
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
-        (["--config", "mni"], "no config 'mni': neither a file nor one of cifar10, .*mini"),
+        (["--config", "mni"], "no config 'mni': neither a file nor one of bimodal, .*mini, "),
         (["--config=mni"], "no config 'mni'"),
         (["--config"], "--config wants a name or a file"),
         (["--config="], "no config ''"),
         (["--config", "."], r"no config '\.'"),
+        (["--remedy", "foo"], "no remedy 'foo'; there are plain, acgan, .*, wgan_gp$"),
+        (["--remedy"], "no remedy ''"),
+        (["--remedy=hinge+"], "no remedy ''"),
+        (["--remedy=mini"], "no remedy 'mini'"),
+        (["--remedy=plain", "--remedy", "hinge"], r"--remedy is given twice; join .* by \+$"),
+        (["--remedy=hinge+r1+saturating"], "hinge and saturating each bring an objective"),
     ],
 )
 def test_no_such_config(words: list[str], complaint: str) -> None:
@@ -71,5 +109,7 @@ def test_a_file_without_settings(here: Path, content: bytes, complaint: str) -> 
 
 
 def test_no_such_sweep() -> None:
-    with pytest.raises(UserError, match="no sweep 'foo': neither a file nor one of bank, noise"):
+    with pytest.raises(
+        UserError, match="no sweep 'foo': neither a file nor one of bank, .*noise, "
+    ):
         sweep_path("foo")

@@ -11,7 +11,19 @@ from ganstoch.experiments import doctor as module
 from ganstoch.experiments.doctor import NEEDED, Finding, examine
 
 ITEMS = ["CPU", "GPU", "FAISS", "W&B login", "Inception weights"]
-SETS = ["cifar10", "digits", "fashion_mnist", "ffhq", "svhn"]
+POINTS = ["bimodal", "gaussians1200", "grid", "ring"]
+SETS = sorted(
+    [
+        *POINTS,
+        "cifar10",
+        "digits",
+        "fashion_mnist",
+        "ffhq",
+        "stacked_fashion",
+        "stacked_mnist",
+        "svhn",
+    ]
+)
 
 
 @pytest.fixture(autouse=True)
@@ -24,7 +36,8 @@ def bare(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_lists_every_item(here: Path) -> None:
     findings = list(examine(here / "data"))
     assert [finding.name for finding in findings] == ITEMS + SETS
-    assert {finding.name for finding in findings if finding.here} == {"CPU", "FAISS", "digits"}
+    here = {finding.name for finding in findings if finding.here}
+    assert here == {"CPU", "FAISS", "digits", *POINTS}
     assert all(finding.words for finding in findings)
     assert {name for names in NEEDED.values() for name in names} <= {*ITEMS, *SETS}
 
@@ -35,6 +48,7 @@ def test_says_what_mends_what_is_missing(here: Path) -> None:
     assert "ganstoch prepare inception" in words["Inception weights"]
     assert "wandb login" in words["W&B login"]
     assert words["digits"] == "1,797 images"
+    assert words["ring"] == "100,000 examples of known modes"
 
 
 def test_mini_can_run_anywhere(ganstoch: Callable[..., Any]) -> None:

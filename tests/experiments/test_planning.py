@@ -157,6 +157,32 @@ def test_rows_that_come_to_the_same_are_refused(here: Path) -> None:
         plan(SWEEP, out=here, settings=["data.m=4", "model.latents.noise=0"])
 
 
+def test_remedies_are_rows_of_their_own(here: Path) -> None:
+    sweep = with_values(config=["m3200"], remedy=["plain", "hinge", "packing2+r1"])
+    jobs, _, _ = plan(sweep, out=here)
+    assert labels(jobs) == [
+        *("digits-n256-m64-seed0", "digits-n256-m64-hinge-seed0"),
+        "digits-n256-m64-packing2+r1-seed0",
+    ]
+    assert [word for word in jobs[2].arguments if "remedy" in word] == ["--remedy=packing2+r1"]
+
+
+def test_contradictory_remedies_are_refused_with_their_row(here: Path) -> None:
+    sweep = with_values(config=["m3200", "m800"], remedy=["hinge", "ratio_d5+ratio_g2"])
+    with pytest.raises(UserError, match=r"^digits-n256-m64-ratio_d5\+ratio_g2-seed0: .* Ratio twice"):
+        plan(sweep, out=here)
+
+
+def test_a_world_needs_its_judge(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What counts modes is missed before training, not at its first measurement."""
+    monkeypatch.setattr(StackedFashion, "open", lambda *_: Points)
+    sweep = Sweep(name="s", preset="stacked_fashion", parameters={"seed_everything": [0]})
+    jobs, _, (line,) = plan(sweep, out=here / "out", root=here, settings=["data.n=5", "data.m=1"])
+    assert jobs == []
+    assert "the classifier that counts modes is missing" in line
+    assert f"ganstoch prepare stacked_fashion --root {here}" in line
+
+
 def test_a_setting_needs_a_value(here: Path) -> None:
     with pytest.raises(UserError, match="--set wants KEY=VALUE"):
         plan(SWEEP, out=here, settings=["data.n"])

@@ -169,12 +169,12 @@ def by_hand_twice(patch: pytest.MonkeyPatch) -> list[str]:
     original = NonSaturating.generator
     calls = []
 
-    def generator(self: NonSaturating, logits: Tensor) -> Tensor:
+    def generator(self: NonSaturating, fake: Tensor, real: Tensor | None = None) -> Tensor:
         calls.append(1)
         if len(calls) == 4:
             os.kill(os.getpid(), signal.SIGINT)
             os.kill(os.getpid(), signal.SIGINT)
-        return original(self, logits)
+        return original(self, fake, real)
 
     patch.setattr(NonSaturating, "generator", generator)
     return ["step=2.ckpt"]

@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+from functools import partial
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ganstoch.errors import UserError
+from ganstoch.models import (
+    DCGANDiscriminator,
+    Discriminator,
+    MaxoutDiscriminator,
+    PaperDiscriminator,
+    TanhDiscriminator,
+    TanhGenerator,
+    UnrolledDiscriminator,
+)
+from ganstoch.models.normalisation import BatchNorm
+from ganstoch.remedies import DiscriminatorBatchNorm, MinibatchDiscrimination, Packing
+from ganstoch.remedies.base import Moment
+from ganstoch.training.game import Game
+from ganstoch.types import Shape
+
+
+def layers(network: Discriminator) -> list[str]:
+    assert isinstance(network.body, nn.Sequential)
+    return [type(layer).__name__ for layer in network.body]
+
+
+NORMALISED = {
+    "paper": (
+        partial(PaperDiscriminator, (3, 32, 32), width=8),
+        ["SpectralConv2d", "LeakyReLU", *3 * ["SpectralConv2d", "BatchNorm", "LeakyReLU"]],
+    ),
+    "tanh": (
+        partial(TanhDiscriminator, (2,), width=6, depth=3),
+        ["Flatten", "Linear", "Tanh", *2 * ["Linear", "BatchNorm", "Tanh"]],
+    ),
+    "maxout": (
+        partial(MaxoutDiscriminator, (2,), width=6),
+        ["Flatten", "LinearMaxout", *2 * ["LinearMaxout", "BatchNorm"]],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", NORMALISED)
+def test_follows_every_hidden_layer_but_the_first(name: str) -> None:
+    make, expected = NORMALISED[name]
+    network = DiscriminatorBatchNorm().wrap_discriminator(lambda shape: make())((0,))
+    assert layers(network) == expected
+    norms = [layer for layer in network.modules() if isinstance(layer, BatchNorm)]
+    assert all(norm.running_mean is None and norm.running_var is None for norm in norms)
+    shape: Shape = (3, 32, 32) if name == "paper" else (2,)
+    assert network(torch.rand(4, *shape)).features.shape == (4, network.head_features)
+
+
+@pytest.mark.parametrize("kind", [DCGANDiscriminator, UnrolledDiscriminator])
+@pytest.mark.parametrize("apart", [True, False])
+def test_a_network_that_has_it_keeps_its_own(
+    kind: type[DCGANDiscriminator] | type[UnrolledDiscriminator], apart: bool
+) -> None:
+    network = DiscriminatorBatchNorm(apart=apart).wrap_discriminator(partial(kind, width=4))(
+        (3, 28, 28)
+    )
+    assert layers(network) == layers(kind(width=4))
+    assert network.apart is apart
+
+
+@pytest.mark.parametrize("apart", [True, False])
+def test_statistics_of_whom(tiny: SimpleNamespace, apart: bool) -> None:
+    """Against the two layers of the network, written down."""
+    game = tiny.make(DiscriminatorBatchNorm(apart=apart)).double()
+    critic = game.discriminator
+    ((part,),) = tiny.draw(game, 0)
+    fakes = game.generator(part.latents).detach()
+    w = dict(critic.named_parameters())
+    for parameter in w.values():
+        parameter.data += 0.1 * torch.linspace(-1, 1, parameter.numel()).view_as(parameter)
+
+    def logits(x: Tensor) -> Tensor:
+        hidden = torch.tanh(x @ w["body.1.weight"].T + w["body.1.bias"])
+        sums = hidden @ w["body.3.weight"].T + w["body.3.bias"]
+        mean = sums.mean(0)
+        variance = (sums - mean).square().mean(0)
+        normal = (sums - mean) / (variance + 1e-5).sqrt() * w["body.4.weight"] + w["body.4.bias"]
+        return (torch.tanh(normal) @ w["head.weight"].T + w["head.bias"]).flatten()
+
+    if apart:
+        real, fake = logits(part.real), logits(fakes)
+    else:
+        real, fake = logits(torch.cat([part.real, fakes])).chunk(2)
+    expected = F.softplus(-real).mean() + F.softplus(fake).mean()
+    loss = game.discriminator_loss(critic, part, fakes, moment=Moment(0, 0))
+    assert loss.item() == pytest.approx(expected.item(), abs=1e-12)
+    of_g = game.generator_loss(critic, part, fakes, moment=Moment(0, 0))
+    assert of_g.item() == pytest.approx(F.softplus(-logits(fakes)).mean().item(), abs=1e-12)
+
+
+def test_shows_a_batch_that_lacks_variety(tiny: SimpleNamespace) -> None:
+    """The company changes what is said of an example; without batch norm it does not."""
+    for remedy, alone in ((DiscriminatorBatchNorm(), False), (Packing(size=1), True)):
+        critic = tiny.make(remedy).discriminator.double()
+        point = torch.tensor([[1.0, 2.0]]).double()
+        varied = torch.cat([point, torch.tensor([[0.0, -1.0], [2.0, 0.5]]).double()])
+        among_others, among_its_like = critic(varied).logits[0], critic(varied[[0, 0, 2]]).logits[0]
+        same = torch.allclose(among_others, among_its_like, rtol=0, atol=1e-12)
+        assert same is alone
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_packs_in_either_order(tiny: SimpleNamespace, first: bool) -> None:
+    remedies = [Packing(size=2), DiscriminatorBatchNorm()]
+    game = tiny.make(*(remedies if first else remedies[::-1]), points=False)
+    assert layers(game.discriminator).count("BatchNorm") == 3
+    (loss,) = tiny.play(game, iterations=1)
+    assert all(abs(value) < 100 for value in loss.values())
+
+
+def test_refusals(tiny: SimpleNamespace) -> None:
+    class Unusual(TanhDiscriminator):
+        def __init__(self, shape: Shape) -> None:
+            super().__init__(shape, width=4)
+            self.body = nn.Flatten()
+
+    class Strange(TanhDiscriminator):
+        def __init__(self, shape: Shape) -> None:
+            super().__init__(shape, width=4)
+            self.body = nn.Sequential(nn.Flatten(), nn.Linear(2, 4), nn.LayerNorm(4))
+
+    for kind, reason in ((Unusual, "the body of Unusual is none"), (Strange, "of a LayerNorm")):
+        with pytest.raises(UserError, match=reason):
+            Game(TanhGenerator, kind, remedies=[DiscriminatorBatchNorm()], shape=(2,))
+    with pytest.raises(UserError, match=r"MinibatchDiscrimination needs .* apart .* to true"):
+        tiny.make(DiscriminatorBatchNorm(apart=False), MinibatchDiscrimination(kernels=2, dims=2))
+    with pytest.raises(UserError, match="DiscriminatorBatchNorm looks at a whole batch"):
+        tiny.make(DiscriminatorBatchNorm(), micro_batch=4)
+    assert DiscriminatorBatchNorm(apart=None).neutral
+    assert not DiscriminatorBatchNorm(apart=False).neutral

@@ -1,0 +1,184 @@
+from __future__ import annotations
+
+import math
+from functools import partial
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ganstoch.errors import UserError
+from ganstoch.models import PaperDiscriminator, PaperGenerator
+from ganstoch.randomness import generator, normal
+from ganstoch.remedies import MinibatchDiscrimination
+from ganstoch.remedies import minibatch_discrimination as module
+from ganstoch.remedies.minibatch_discrimination import MinibatchHead, closeness
+from ganstoch.training.game import Game
+from ganstoch.training.memory import peak_bytes
+
+
+def matrices(*shape: int, part: str = "") -> Tensor:
+    """M, float64, shape (B, C, N)."""
+    return 0.3 * normal(shape, generator(0, "data", part=part)).double()
+
+
+def by_hand(rows: Tensor) -> Tensor:
+    """The formula, all pairs at once; autograd makes its gradients."""
+    return (rows[..., :, None] - rows[..., None, :]).abs().sum(1).neg().exp().sum(-1)
+
+
+@pytest.fixture(params=[1, 40, 2**21], ids=["one at a time", "some at a time", "all at once"])
+def block(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
+    monkeypatch.setattr(module, "_BLOCK", request.param)
+    return int(request.param)
+
+
+def test_is_the_papers_sum() -> None:
+    kernels, dims, n = 3, 2, 5
+    rows = matrices(kernels, dims, n)
+    found = closeness(rows)
+    for i in range(n):
+        for b in range(kernels):
+            total = 0.0
+            for j in range(n):
+                distance = sum(abs(float(rows[b, c, i] - rows[b, c, j])) for c in range(dims))
+                total += math.exp(-distance)
+            assert found[b, i].item() == pytest.approx(total, abs=1e-12)
+
+
+@pytest.mark.usefixtures("block")
+def test_blocks_change_nothing() -> None:
+    rows, weights = matrices(3, 2, 7).requires_grad_(), matrices(3, 7, part="weights")
+    (of_blocks,) = torch.autograd.grad((closeness(rows) * weights).sum(), rows)
+    (of_all,) = torch.autograd.grad((by_hand(rows) * weights).sum(), rows)
+    assert torch.allclose(closeness(rows), by_hand(rows), rtol=0, atol=1e-12)
+    assert torch.allclose(of_blocks, of_all, rtol=0, atol=1e-12)
+    assert of_all.abs().min() > 1e-3
+
+
+@pytest.mark.usefixtures("block")
+def test_gradients_of_gradients() -> None:
+    rows, weights = matrices(2, 2, 4).requires_grad_(), matrices(2, 4, part="w").requires_grad_()
+
+    def twice(of: object) -> tuple[Tensor, ...]:
+        loss = ((by_hand if of is by_hand else closeness)(rows) * weights).square().sum()
+        (once,) = torch.autograd.grad(loss, rows, create_graph=True)
+        return torch.autograd.grad(once.square().sum(), (rows, weights))
+
+    for one, other in zip(twice(closeness), twice(by_hand), strict=True):
+        assert torch.allclose(one, other, rtol=0, atol=1e-12)
+        assert other.abs().min() > 1e-6
+
+
+@pytest.mark.usefixtures("block")
+def test_under_functional_transforms() -> None:
+    rows = matrices(4, 2, 3, 5)
+
+    def length(one: Tensor) -> Tensor:
+        return closeness(one).square().sum()
+
+    def twice(one: Tensor) -> Tensor:
+        return torch.func.grad(length)(one).square().sum()
+
+    for function in (length, torch.func.grad(length), torch.func.grad(twice)):
+        together = torch.func.vmap(function)(rows)
+        singly = torch.stack([function(one) for one in rows])
+        assert torch.allclose(together, singly, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("m", [1, 2, 9])
+def test_a_batch_of_one_image_counts_itself_m_times(m: int) -> None:
+    rows = matrices(3, 2, 1).expand(3, 2, m)
+    assert torch.equal(closeness(rows), torch.full((3, m), float(m), dtype=torch.float64))
+
+
+def test_varied_batches_lie_between() -> None:
+    near, far = closeness(matrices(3, 2, 9)), closeness(1e3 * matrices(3, 2, 9))
+    assert (near < 9).all()
+    assert (near > far).all()
+    assert torch.allclose(far, torch.ones_like(far))  # oneself alone
+
+
+def test_head_weighs_features_and_closeness() -> None:
+    head = MinibatchHead(nn.Linear(6, 1), 6, kernels=3, dims=2).double()
+    features = matrices(5, 6)
+    tensor = head.project.weight.view(3, 2, 6)  # T, by kernel and dim
+    projected = torch.einsum("na,bca->bcn", features, tensor)
+    longer = torch.cat([features, by_hand(projected).T], 1)
+    weights = torch.cat([head.get_parameter("inner.weight"), head.weigh.weight], 1)
+    expected = F.linear(longer, weights, head.get_parameter("inner.bias"))
+    assert torch.allclose(head(features), expected, rtol=0, atol=1e-12)
+    order = torch.tensor([3, 1, 4, 0, 2])
+    assert torch.allclose(head(features[order]), expected[order], rtol=0, atol=1e-12)
+
+
+def test_drives_a_collapsing_batch_apart() -> None:
+    points = (1.0 + 0.01 * matrices(6, 2)).requires_grad_()
+    head = MinibatchHead(nn.Linear(2, 1), 2, kernels=4, dims=3).double()
+    with torch.no_grad():
+        head.weigh.weight.fill_(-1.0)  # what is close to others is not real
+        head.get_parameter("inner.weight").zero_()
+
+    def spread(x: Tensor) -> float:
+        return torch.pdist(x.detach()).mean().item()
+
+    (slope,) = torch.autograd.grad(F.softplus(-head(points)).mean(), points)
+    assert spread(points - 0.01 * slope) > spread(points) * 1.01
+    assert (points - 0.01 * slope).mean(0).tolist() == pytest.approx(points.mean(0).tolist())
+
+
+def test_real_and_generated_examples_make_batches_of_their_own(tiny: SimpleNamespace) -> None:
+    game = tiny.make(MinibatchDiscrimination(kernels=3, dims=2)).double()
+    assert game.apart
+    sizes: list[int] = []
+    game.discriminator.register_forward_pre_hook(lambda _, given: sizes.append(len(given[0])))
+    tiny.play(game, iterations=1)
+    assert sizes == [8, 8, 8]
+
+
+@pytest.mark.parametrize("points", [True, False])
+def test_all_other_weights_start_as_in_the_plain_game(tiny: SimpleNamespace, points: bool) -> None:
+    plain = tiny.make(points=points)
+    game = tiny.make(MinibatchDiscrimination(kernels=3, dims=2), points=points)
+    own = {name.replace("head.inner.", "head."): w for name, w in game.named_parameters()}
+    for name, weights in plain.named_parameters():
+        assert torch.equal(own[name], weights), name
+    before = own["discriminator.head.project.weight"].clone()
+    assert before.std() > 0
+    tiny.play(game, iterations=1)
+    assert not torch.equal(game.discriminator.head.project.weight, before)
+
+
+@pytest.mark.parametrize(
+    ("m", "kernels", "dims", "block"), [(3200, 100, 16, 2**26), (100, 4, 3, 2**11)]
+)
+def test_memory_is_that_of_a_few_blocks(
+    monkeypatch: pytest.MonkeyPatch, m: int, kernels: int, dims: int, block: int
+) -> None:
+    """All pairs of 3200 examples in 100 kernels of 16 dims are 65 GB, and their distances 4 GB."""
+    monkeypatch.setattr(module, "_BLOCK", block)
+    networks = (
+        partial(PaperGenerator, width=8, latent_dim=8),
+        partial(PaperDiscriminator, width=8),
+    )
+    remedy = MinibatchDiscrimination(kernels=kernels, dims=dims)
+    more = peak_bytes(Game(*networks, remedies=[remedy]), m=m, micro_batch=None)
+    more -= peak_bytes(Game(*networks), m=m, micro_batch=None)
+    matrix, distances = 4 * m * kernels * dims, 4 * m * m * kernels
+    assert more < 5 * 4 * block + 12 * matrix < distances
+
+
+def test_refuses_parts() -> None:
+    with pytest.raises(UserError, match="MinibatchDiscrimination looks at a whole batch"):
+        Game(remedies=[MinibatchDiscrimination()], micro_batch=4)
+
+
+def test_settings() -> None:
+    assert MinibatchDiscrimination(kernels=0).neutral
+    assert not MinibatchDiscrimination().neutral
+    with pytest.raises(UserError, match=r"model\.remedies: kernels of .* must be 0 or more"):
+        MinibatchDiscrimination(kernels=-1)
+    with pytest.raises(UserError, match=r"model\.remedies: dims of .* must be 1 or more"):
+        MinibatchDiscrimination(dims=0)

@@ -1,0 +1,188 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ganstoch.errors import UserError
+from ganstoch.models import (
+    DCGANDiscriminator,
+    Discriminator,
+    MaxoutDiscriminator,
+    PaperDiscriminator,
+    PaperGenerator,
+    TanhDiscriminator,
+    UnrolledDiscriminator,
+)
+from ganstoch.models.base import initialise
+from ganstoch.randomness import generator, normal
+from ganstoch.remedies import Packing
+from ganstoch.remedies.base import Moment
+from ganstoch.training.exact_batch import split
+from ganstoch.training.game import Game
+from ganstoch.types import Batch, Critique, Shape
+
+CPU = torch.device("cpu")
+
+NETWORKS: dict[str, tuple[Shape, Callable[[Shape], Discriminator]]] = {
+    "paper": ((3, 32, 32), partial(PaperDiscriminator, width=8)),
+    "dcgan": ((3, 28, 28), partial(DCGANDiscriminator, width=4)),
+    "unrolled": ((3, 28, 28), partial(UnrolledDiscriminator, width=4)),
+    "maxout": ((2,), partial(MaxoutDiscriminator, width=6)),
+    "tanh": ((2,), partial(TanhDiscriminator, width=6)),
+}
+
+
+def examples(n: int, shape: Shape) -> Tensor:
+    return normal((n, *shape), generator(0, "data")).double()
+
+
+@pytest.mark.parametrize("shape", [(3, 8, 8), (2,)], ids=str)
+@pytest.mark.parametrize("size", [1, 2, 3, 4])
+def test_a_pack_holds_its_examples_and_nothing_else(shape: Shape, size: int) -> None:
+    x = examples(12, shape)
+    packs = Packing(size=size).critic_input(x)
+    assert packs.shape == (12 // size, size * shape[0], *shape[1:])
+    for k, pack in enumerate(packs):
+        for i in range(size):
+            within = pack[i * shape[0] : (i + 1) * shape[0]]
+            assert torch.equal(within, x[size * k + i])
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_every_network_judges_packs(name: str) -> None:
+    shape, make = NETWORKS[name]
+    packing = Packing(size=3)
+    network = packing.wrap_discriminator(make)(shape).double()
+    initialise(network, std=0.5, rng=generator(0, "init"))
+    packs = packing.critic_input(examples(12, shape))
+    order = torch.tensor([2, 0, 3, 1])
+    logits = network(packs).logits
+    assert logits.shape == (4,)
+    assert len(logits.unique()) == 4
+    assert torch.allclose(network(packs[order]).logits, logits[order], rtol=0, atol=1e-12)
+
+
+def test_collapsed_generator_shows_in_its_packs() -> None:
+    one = examples(1, (3, 4, 4)).expand(6, -1, -1, -1)
+    packs = Packing(size=3).critic_input(one)
+    first, second, third = packs.chunk(3, dim=1)
+    assert torch.equal(first, second)
+    assert torch.equal(second, third)
+
+
+def test_sees_in_packs_what_no_single_example_shows() -> None:
+    """Two modes, the generator finds both and uses one at a time; each example is as the data."""
+    real = torch.tensor([-1.0, 1.0, 1.0, -1.0, -1.0, -1.0, 1.0, 1.0])[:, None]
+    fake = torch.tensor([-1.0, -1.0, 1.0, 1.0, -1.0, -1.0, 1.0, 1.0])[:, None]
+
+    def least_loss(size: int) -> float:
+        packing = Packing(size=size)
+        critic = packing.wrap_discriminator(partial(TanhDiscriminator, width=8))((1,))
+        initialise(critic, std=0.02, rng=generator(0, "init"))
+        adam = torch.optim.Adam(critic.parameters(), lr=0.02)
+        for _ in range(100):
+            of_real = critic(packing.critic_input(real)).logits
+            of_fake = critic(packing.critic_input(fake)).logits
+            loss = F.softplus(-of_real).mean() + F.softplus(of_fake).mean()
+            adam.zero_grad()
+            loss.backward()
+            adam.step()
+        return loss.item()
+
+    assert least_loss(1) >= 2 * 0.6931
+    assert least_loss(2) < 2 * 0.6931 - 0.2
+
+
+@pytest.mark.parametrize("m", [1, 4, 7])
+@pytest.mark.parametrize("micro_batch", [None, 4])
+def test_first_examples_complete_the_last_pack(m: int, micro_batch: int | None) -> None:
+    x = torch.arange(float(m))[:, None]
+    parts = split(
+        Batch(x, torch.arange(m), size=m),
+        x + 100,
+        micro_batch=micro_batch,
+        dtype=torch.float64,
+        group=3,
+    )
+    seen = torch.cat([part.real for part in parts]).flatten().tolist()
+    full = -(-m // 3) * 3
+    assert seen == [i % m for i in range(full)]
+    assert torch.cat([p.latents for p in parts]).flatten().tolist() == [s + 100 for s in seen]
+    assert sum(part.weight for part in parts) == pytest.approx(1.0)
+    packs = [Packing(size=3).critic_input(part.real) for part in parts]
+    assert sum(len(each) for each in packs) == full // 3
+
+
+def test_a_logit_a_pack_whatever_the_parts(
+    same_under_micro_batches: Callable[..., None],
+) -> None:
+    same_under_micro_batches(lambda: Packing(size=2))
+    same_under_micro_batches(lambda: Packing(size=3), micro_batch=4)  # 8 examples, completed to 9
+
+
+def test_the_loss_is_that_of_the_packs(tiny: SimpleNamespace) -> None:
+    game = tiny.make(Packing(size=2)).double()
+    ((part,),) = tiny.draw(game, 0)
+    fakes = game.generator(part.latents)
+    loss = game.discriminator_loss(game.discriminator, part, fakes, moment=Moment(0, 0))
+    by_hand = torch.zeros((), dtype=torch.float64)
+    for i in range(0, 8, 2):
+        for x, sign in ((part.real, -1), (fakes, 1)):
+            pack = torch.cat([x[i], x[i + 1]])[None]
+            by_hand += F.softplus(sign * game.discriminator(pack).logits[0]) / 4
+    assert loss.item() == pytest.approx(by_hand.item(), abs=1e-12)
+
+
+@pytest.mark.parametrize(("matched", "judged"), [("images", 4), ("packs", 8)])
+def test_images_or_packs_match_the_plain_game(
+    tiny: SimpleNamespace, matched: Any, judged: int
+) -> None:
+    game = tiny.make(Packing(size=2, matched=matched))
+    sizes: list[int] = []
+
+    def count(module: Discriminator, given: Any, critique: Critique) -> None:
+        sizes.append(len(critique.logits))
+
+    game.discriminator.register_forward_hook(count)
+    ((part,),) = tiny.draw(game, 0)
+    assert len(part.ids) == len(part.latents) == 2 * judged
+    tiny.play(game, iterations=1)
+    assert sizes == [2 * judged, judged]  # real and generated ones in one pass, then G's update
+
+
+@pytest.mark.parametrize("size", [2, 3])
+def test_bank_must_hold_as_many_packs(tiny: SimpleNamespace, size: int) -> None:
+    packing = Packing(size=size, matched="packs")
+    game = tiny.make(packing)  # m = 8, n = k = 24
+    game.deal(n=24, m=24 // size)
+    with pytest.raises(UserError, match=rf"draws {size * 20} latents .* bank of 24; .* {size}n or"):
+        game.deal(n=24, m=20)
+    tiny.make(Packing(size=size)).deal(n=24, m=24)
+    tiny.make(packing, bank="fresh").deal(n=24, m=24)
+    tiny.make(packing, bank=f"{size}n").deal(n=24, m=24)
+
+
+@pytest.mark.parametrize("forms", ["rule", "timed"])
+def test_plays_under_lightning(make_data: Any, fit: Any, forms: Any) -> None:
+    game = Game(
+        partial(PaperGenerator, width=8, latent_dim=8),
+        partial(PaperDiscriminator, width=8),
+        remedies=[Packing(size=3)],  # 16 images to a batch
+        forms=forms,
+    )
+    assert fit(game, make_data(), steps=2).global_step == 2
+
+
+def test_size_is_1_or_more() -> None:
+    assert Packing(size=1).neutral
+    assert Packing(size=1, matched="packs").images_factor == 1
+    assert not Packing().neutral
+    with pytest.raises(UserError, match=r"model\.remedies: size of Packing must be 1 or more"):
+        Packing(size=0)

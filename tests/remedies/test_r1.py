@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+from ganstoch.errors import UserError
+from ganstoch.randomness import generator, normal
+from ganstoch.remedies import R1
+from ganstoch.remedies.base import Critic, Moment, Round
+from ganstoch.types import Critique, Part
+
+
+def round_of(critic: Critic, real: Tensor, *, pack: int = 1) -> Round:
+    """A discriminator's round; the generated points are where no penalty may look."""
+    n = len(real)
+    part = Part(real, real, 1.0, torch.arange(n), None, torch.arange(n), n)
+    fakes = torch.full_like(real, math.nan)
+    return Round(Moment(0, 0), part, fakes, critic, critic(fakes), critic(real), pack)
+
+
+def points(n: int) -> Tensor:
+    return normal((n, 2), generator(0, "data")).double()
+
+
+def test_is_half_gamma_times_the_mean_square_at_real_examples() -> None:
+    def critic(x: Tensor) -> Critique:
+        return Critique(torch.sin(3 * x[:, 0]) * x[:, 1].exp(), x)
+
+    real, total = points(5), 0.0
+    for x, y in real.tolist():
+        slope = (3 * math.cos(3 * x) * math.exp(y), math.sin(3 * x) * math.exp(y))
+        total += slope[0] ** 2 + slope[1] ** 2
+    loss = R1(gamma=4.0).discriminator_loss(torch.tensor(7.0).double(), round_of(critic, real))
+    assert loss.item() == pytest.approx(7.0 + 2.0 * total / 5, abs=1e-11)
+
+
+@pytest.mark.parametrize("n", [2, 6])
+def test_of_a_linear_critic_and_of_packs(n: int) -> None:
+    """A pair's logit a . x_1 + b . x_2 has the square |a|^2 + |b|^2, at every batch size."""
+    slope = torch.tensor([1.0, 2.0, -2.0, 4.0]).double()
+    for pack, square in ((1, 5.0), (2, 25.0)):
+        part = slope[: 2 * pack]
+        round = round_of(
+            lambda x, part=part, pack=pack: Critique(x.reshape(-1, 2 * pack) @ part, x),
+            points(n),
+            pack=pack,
+        )
+        loss = R1(gamma=10.0).discriminator_loss(torch.zeros((), dtype=torch.float64), round)
+        assert loss.item() == pytest.approx(5.0 * square, abs=1e-12)
+
+
+def test_the_bilinear_game_comes_to_rest(dirac: Callable[..., list[tuple[float, float]]]) -> None:
+    """Mescheder et al. 2018, Sec. 4: without the penalty the players circle each other."""
+    h, gamma = 0.2, 1.0
+    path = dirac(R1(gamma=gamma), lr=h, iterations=200)
+    psi, theta = path[0]
+    for found in path:
+        assert found == pytest.approx((psi, theta), abs=1e-12)
+        psi -= h * (theta + gamma * psi)
+        theta += h * psi
+    assert math.hypot(*path[-1]) < 1e-6
+    assert math.hypot(*dirac(lr=h, iterations=200)[-1]) > 0.5
+
+
+def test_parts_are_the_whole(same_under_micro_batches: Callable[..., None]) -> None:
+    same_under_micro_batches(R1)
+
+
+def test_settings() -> None:
+    assert R1(gamma=0.0).neutral
+    assert not R1().neutral
+    for gamma in (-1.0, math.inf, math.nan):
+        with pytest.raises(UserError, match=r"model\.remedies: gamma of R1 must be 0 or more"):
+            R1(gamma=gamma)

@@ -1,0 +1,175 @@
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import partial
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import Tensor
+from torch.func import functional_call
+
+from ganstoch.errors import UserError
+from ganstoch.models import DCGANDiscriminator, DCGANGenerator
+from ganstoch.randomness import generator, normal
+from ganstoch.remedies import (
+    R1,
+    WGANGP,
+    DiscriminatorBatchNorm,
+    MinibatchDiscrimination,
+    Packing,
+)
+from ganstoch.remedies.base import Critic, Moment, Round
+from ganstoch.training.game import Game
+from ganstoch.types import Critique, Part
+
+ZERO = torch.zeros((), dtype=torch.float64)
+
+
+def round_of(critic: Critic, *, n: int, pack: int = 1, iteration: int = 0) -> Round:
+    """A discriminator's round of points (n, 2), float64."""
+    real, fake = (
+        normal((n, 2), generator(0, "data", part=part)).double() for part in ("real", "fake")
+    )
+    part = Part(real, real, 1.0, torch.arange(n), None, torch.arange(n), n)
+    return Round(Moment(0, iteration), part, fake, critic, critic(fake), critic(real), pack)
+
+
+def linear(slope: Tensor) -> Critic:
+    return lambda x: Critique(x @ slope, x)
+
+
+def curved(x: Tensor) -> Critique:
+    return Critique(torch.sin(3 * x[:, 0]) * x[:, 1].exp(), x)
+
+
+@pytest.mark.parametrize("n", [1, 2, 5, 64])
+def test_of_a_linear_critic_at_every_batch_size(n: int) -> None:
+    unit = torch.tensor([0.6, 0.8], dtype=torch.float64)
+    for c in (1.0, 0.0, 0.5, 3.0):
+        loss = WGANGP(weight=10.0).discriminator_loss(ZERO, round_of(linear(c * unit), n=n))
+        assert loss.item() == pytest.approx(10.0 * (c - 1.0) ** 2, abs=1e-12)
+
+
+def test_is_the_mean_over_points_between_real_and_generated() -> None:
+    round = round_of(curved, n=5)
+    eps = round.moment.uniform("wgan_gp", round.part)
+    total = 0.0
+    for i in range(5):
+        e = float(eps[i])
+        x, y = (
+            e * float(round.part.real[i, k]) + (1 - e) * float(round.fakes[i, k]) for k in (0, 1)
+        )
+        slope = (3 * math.cos(3 * x) * math.exp(y), math.sin(3 * x) * math.exp(y))
+        total += (math.hypot(*slope) - 1.0) ** 2
+    loss = WGANGP(weight=2.0).discriminator_loss(ZERO + 7.0, round)
+    assert loss.item() == pytest.approx(7.0 + 2.0 * total / 5, abs=1e-12)
+    assert len(eps.unique()) == 5
+    assert eps.min() >= 0.0
+    assert eps.max() < 1.0
+
+
+def test_a_pack_has_one_norm_and_one_line() -> None:
+    def of_pair(x: Tensor) -> Critique:
+        pairs = x.reshape(-1, 4)
+        return Critique(torch.sin(pairs[:, 0]) * pairs[:, 3] + pairs[:, 1].square(), pairs)
+
+    round = round_of(of_pair, n=6, pack=2)
+    eps = round.moment.uniform("wgan_gp", round.part, every=2)
+    assert eps.shape == (3,)
+    real, fake = round.part.real.view(3, 4), round.fakes.view(3, 4)
+    total = 0.0
+    for i in range(3):
+        e = float(eps[i])
+        a, b, _, d = (e * float(real[i, k]) + (1 - e) * float(fake[i, k]) for k in range(4))
+        total += (math.hypot(math.cos(a) * d, 2 * b, math.sin(a)) - 1.0) ** 2
+    loss = WGANGP(weight=1.0).discriminator_loss(ZERO, round)
+    assert loss.item() == pytest.approx(total / 3, abs=1e-12)
+
+
+def test_draws_a_steep_critic_towards_slope_one() -> None:
+    slope = torch.tensor([3.0, 4.0]).double().requires_grad_()
+    for _ in range(200):
+        loss = WGANGP().discriminator_loss(ZERO, round_of(linear(slope), n=4))
+        (gradient,) = torch.autograd.grad(loss, slope)
+        slope = (slope - 0.02 * gradient).detach().requires_grad_()
+    assert slope.norm().item() == pytest.approx(1.0, abs=1e-6)
+
+
+def test_a_flat_critic_has_finite_gradients_of_every_order() -> None:
+    slope = torch.zeros(2).double().requires_grad_()
+    loss = WGANGP(weight=10.0).discriminator_loss(ZERO, round_of(linear(slope), n=3))
+    assert loss.item() == 10.0
+    (once,) = torch.autograd.grad(loss, slope, create_graph=True)
+    (twice,) = torch.autograd.grad(once.sum(), slope)
+    assert once.isfinite().all()
+    assert twice.isfinite().all()
+
+
+@pytest.mark.parametrize("penalty", [WGANGP(), R1()], ids=["wgan-gp", "r1"])
+def test_works_inside_functional_transforms(tiny: SimpleNamespace, penalty: WGANGP | R1) -> None:
+    """The gradient that unrolling takes is that of the update; and many seeds may go at once."""
+    game = tiny.make(penalty).double()
+    ((part,),) = tiny.draw(game, 0)
+    fakes = game.generator(part.latents).detach()
+    weights = {name: p.detach() for name, p in game.discriminator.named_parameters()}
+
+    def loss(weights: dict[str, Tensor]) -> Tensor:
+        def critic(x: Tensor) -> Critique:
+            said = functional_call(game.discriminator, weights, x)
+            assert isinstance(said, Critique)
+            return said
+
+        return game.discriminator_loss(critic, part, fakes, moment=Moment(0, 0))
+
+    game.discriminator_loss(game.discriminator, part, fakes, moment=Moment(0, 0)).backward()
+    functional = torch.func.grad(loss)(weights)
+    for name, parameter in game.discriminator.named_parameters():
+        if parameter.grad is not None:  # the last bias moves no slope
+            assert torch.allclose(functional[name], parameter.grad, rtol=0, atol=1e-12)
+    seeds = {name: torch.stack([w, 2 * w]) for name, w in weights.items()}
+    doubled = torch.func.grad(loss)({name: 2 * w for name, w in weights.items()})
+    together = torch.func.vmap(torch.func.grad(loss), randomness="same")(seeds)
+    for name, gradient in together.items():
+        assert torch.allclose(gradient[0], functional[name], rtol=0, atol=1e-12)
+        assert torch.allclose(gradient[1], doubled[name], rtol=0, atol=1e-12)
+
+
+def test_parts_draw_as_the_whole(same_under_micro_batches: Callable[..., None]) -> None:
+    same_under_micro_batches(WGANGP)
+
+
+def test_every_moment_draws_anew() -> None:
+    losses = {
+        WGANGP().discriminator_loss(ZERO, round_of(curved, n=4, iteration=t)).item()
+        for t in (0, 1, 1, 0)
+    }
+    assert len(losses) == 2
+
+
+@pytest.mark.parametrize("penalty", [WGANGP, R1])
+def test_refuses_a_discriminator_that_couples(
+    tiny: SimpleNamespace, penalty: Callable[[], WGANGP | R1]
+) -> None:
+    name = penalty.__name__
+    for other in (DiscriminatorBatchNorm(), MinibatchDiscrimination(kernels=2, dims=2)):
+        for pair in ((other, penalty()), (penalty(), other)):
+            with pytest.raises(UserError, match=f"^{name} .*(BatchNorm|MinibatchHead) makes"):
+                tiny.make(*pair)
+    with pytest.raises(UserError, match=f"^{name} is about .* BatchNorm makes"):
+        Game(
+            partial(DCGANGenerator, width=4),
+            partial(DCGANDiscriminator, width=4),
+            remedies=[penalty()],
+            shape=(3, 28, 28),
+        )
+    tiny.make(penalty(), Packing(size=2))
+
+
+def test_settings() -> None:
+    assert WGANGP(weight=0.0).neutral
+    assert not WGANGP().neutral
+    for weight in (-1.0, math.inf, math.nan):
+        with pytest.raises(UserError, match=r"model\.remedies: weight of WGANGP must be 0 or"):
+            WGANGP(weight=weight)
