@@ -16,7 +16,6 @@ from ganstoch import __version__
 from ganstoch.cli import main
 from ganstoch.errors import UserError
 
-
 COMMANDS = ("fit", "table1", "remedies", "prepare", "bench", "doctor")
 
 

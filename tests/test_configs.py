@@ -8,34 +8,47 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
 from pytorch_lightning import LightningDataModule, LightningModule, Trainer
 
 from ganstoch.cli import main
-from ganstoch.data import ImageData
+from ganstoch.data import ImageData, Source, StackedFashion, StackedMNIST
+from ganstoch.data.idx import GreyFiles
 from ganstoch.data.sampling import resolve_batch_size
-from ganstoch.experiments.command import resolve_all
-from ganstoch.experiments.configs import PRESETS, config_path, packaged_names
+from ganstoch.data.stacked import _SAMPLES
+from ganstoch.experiments.command import resolve_all, source_class
+from ganstoch.experiments.configs import PRESETS, config_path, packaged_names, remedy_names
 from ganstoch.experiments.run import fit
+from ganstoch.metrics.stacked_judge import Judge, card_path, pack
 from ganstoch.records import read_record
 from ganstoch.training.game import Game
 
-ROWS = {"m3200": 4, "m3200-noise": 4, "m800": 16, "m200": 64, "m50": 256, "full": 1}
+ROWS = {
+    **{"m3200": 4, "m3200-noise": 4, "m800": 16, "m200": 64, "m50": 256},
+    **{"full": 1, "full-noise": 1},
+}
 """What share of n a row's batch is."""
+
+WORLDS = {
+    **{"ring": 8, "ring_unrolled": 8, "grid": 25, "gaussians1200": 10, "bimodal": 2},
+    **{"stacked": 1000, "stacked_fashion": 1000},
+}
+"""How many modes a world has."""
 
 TINY = {
     "trainer.max_steps": "1",
     "evaluation.every": "1",
-    "evaluation.queries": "4",
     "evaluation.semantic": "null",
     "evaluation.semantic_every": "null",
     "model.generator.init_args.width": "16",
     "model.generator.init_args.latent_dim": "8",
     "model.discriminator.init_args.width": "16",
-    "data.source": "Digits",
     "wandb.mode": "disabled",
     "quiet": "true",
 }
+
+DIGITS = {"data.source": "Digits", "evaluation.queries": "4"}
 
 
 @functools.cache
@@ -63,21 +76,35 @@ def written_in(name: str) -> dict[str, Any]:
 
 
 def assert_holds(config: dict[str, Any], written: dict[str, Any]) -> None:
-    """Every setting of a file has arrived, with its type; a class by any of its names."""
+    """Every setting of a file has arrived."""
     for key, value in written.items():
-        found = at(config, key)
-        if isinstance(found, dict) and "class_path" in found:
-            found = found["class_path"].rpartition(".")[2]
-        elif key.endswith("class_path"):
-            found = found.rpartition(".")[2]
-        assert (type(found), found) == (type(value), value), key
+        assert holds(at(config, key), value), key
+
+
+def holds(found: Any, value: Any) -> bool:
+    """Whether a value has arrived, with its type; a class by its name, with what is given of it."""
+    if isinstance(found, dict) and isinstance(value, str):
+        found = found["class_path"]
+    if isinstance(value, dict):
+        return all(holds(found[key], entry) for key, entry in value.items())
+    if isinstance(value, list):
+        return len(found) == len(value) and all(map(holds, found, value))
+    if isinstance(found, str) and found.startswith("ganstoch."):
+        found = found.rpartition(".")[2]
+    return (type(found), found) == (type(value), value)
 
 
 def test_what_is_packaged() -> None:
     assert set(packaged_names()) == {
         *PRESETS,
         *ROWS,
+        *WORLDS,
         *("cifar10", "digits", "fashion_mnist", "ffhq", "folder", "svhn"),
+    }
+    assert {source_class(resolved(name)).name for name in WORLDS} == {
+        kind.name
+        for kind in Source.__subclasses__()
+        if kind.world is not Source.world and kind.__module__.startswith("ganstoch.")
     }
 
 
@@ -121,12 +148,12 @@ def test_a_later_config_wins_and_the_line_wins_over_all() -> None:
     assert resolve_all([line])[0].config["data"]["m"] == 7
 
 
-@pytest.mark.parametrize("name", packaged_names())
+@pytest.mark.parametrize("name", [name for name in packaged_names() if name not in WORLDS])
 def test_config_plays_an_iteration(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    words = [f"--{key}={value}" for key, value in TINY.items()]
+    words = [f"--{key}={value}" for key, value in (TINY | DIGITS).items()]
     # n/256 needs 256 images to be one of them.
     n = 256 if name == "m50" else 64
     folder = fit(["--config", name, *words, f"--data.n={n}", f"--out={tmp_path / 'run'}"])
@@ -134,10 +161,53 @@ def test_config_plays_an_iteration(
     assert record.iterations == 1
     assert record.n == n
     assert record.m == n // ROWS.get(name, 4)
-    assert record.noise == (0.5 if name == "m3200-noise" else 0.0)
+    assert record.noise == (0.5 if name.endswith("-noise") else 0.0)
     assert record.preset == (name if name in PRESETS else "paper")
     assert record.metrics["overfitting/pixel_l1/mean"] > 0
     assert not (tmp_path / "data").exists()
+
+
+@pytest.fixture
+def grey(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where twenty images to be stacked seem to lie, and a judge that has learnt nothing."""
+    folder = tmp_path / "grey"
+    (folder / "ganstoch-cache").mkdir(parents=True)
+    images = torch.arange(20, dtype=torch.uint8)[:, None, None].expand(20, 28, 28)
+    monkeypatch.setattr(GreyFiles, "read", lambda *_, name: (images, torch.arange(20) % 10))
+    monkeypatch.setitem(_SAMPLES, "veegan", 40)
+    for source in (StackedMNIST(), StackedFashion()):
+        path = source.world(folder).judge
+        for file, content in zip((path, card_path(path)), pack(Judge(), accuracy=0.1), strict=True):
+            file.write_bytes(content)
+    return folder
+
+
+@pytest.mark.parametrize("name", WORLDS)
+def test_world_plays_an_iteration(
+    name: str, grey: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = [f"--{key}={value}" for key, value in TINY.items()]
+    words += ["--data.n=512", "--data.m=16", f"--data.root={grey}", f"--out={tmp_path / 'run'}"]
+    record = read_record(fit(["--config", name, *words]) / "record.json")
+    assert (record.iterations, record.n, record.m, record.bank) == (1, 512, 16, None)
+    assert record.preset == name
+    assert record.metrics["modes/of"] == WORLDS[name]
+    assert 0 <= record.metrics["modes/count"] <= WORLDS[name]
+    assert (tmp_path / "run" / "trail.npz").exists() == ("stacked" not in name)
+
+
+@pytest.mark.parametrize("name", remedy_names())
+def test_remedy_plays_an_iteration(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = [f"--{key}={value}" for key, value in (TINY | DIGITS).items()]
+    words += ["--data.n=64", f"--out={tmp_path / 'run'}"]
+    record = read_record(fit(["--config=mini", *words, f"--remedy={name}"]) / "record.json")
+    assert record.iterations == 1
+    assert record.config["remedy"] == name
+    assert record.metrics["overfitting/pixel_l1/mean"] > 0
 
 
 def test_fit_needs_no_more_than_a_preset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

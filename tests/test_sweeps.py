@@ -12,12 +12,19 @@ import pytest
 import yaml
 from wandb.sdk.launch.sweeps.utils import create_sweep_command, create_sweep_command_args
 
+from ganstoch import remedies
 from ganstoch.experiments.command import Resolved, resolve, resolve_all, understand
+from ganstoch.experiments.composing import compose
 from ganstoch.experiments.configs import config_path, sweep_path
 from ganstoch.experiments.sweep import Scalar, read_sweep
 
 FILES = sorted(p for p in (Path(__file__).parents[1] / "sweeps").iterdir() if p.is_file())
-COUNTS = {"bank": 4, "noise": 24, "table1": 15, "table1_matched": 15}
+COUNTS = {
+    **{"bank": 4, "bimodal": 5, "birthday": 8, "gaussians1200": 12, "grid": 12, "noise": 24},
+    **{"remedies": 100, "ring": 12, "ring_unrolled": 12, "stacked": 4},
+    **{"table1": 15, "table1_matched": 15},
+}
+OF_WORLDS = ("bimodal", "gaussians1200", "grid", "ring", "ring_unrolled", "stacked")
 
 each_sweep = pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
 
@@ -112,7 +119,7 @@ def test_every_point_arrives_at_the_parser(engine: ModuleType, path: Path) -> No
     assert {run.config_hash for run in ours} == {run.config_hash for run in runs}
     assert resolve(understand(commands[-1][3:]).config) == runs[-1]
     for config, run in zip(points, runs, strict=True):
-        expected: dict[str, Scalar] = {"preset": "paper"}
+        expected: dict[str, Scalar] = {"preset": sweep.preset}
         for key, value in plain(config).items():
             if key == "config":
                 row = yaml.safe_load(config_path(str(value)).read_text())
@@ -129,7 +136,52 @@ def test_every_point_arrives_at_the_parser(engine: ModuleType, path: Path) -> No
 
 @each_sweep
 def test_the_metric_is_one_that_is_logged(path: Path) -> None:
-    assert read(path)["metric"] == {"name": "overfitting/pixel_l1/mean", "goal": "minimize"}
+    """Of a world, its modes; of remedies against mode drop, that; of all others, overfitting."""
+    if path.stem in OF_WORLDS:
+        expected = {"name": "modes/count", "goal": "maximize"}
+    elif path.stem in ("remedies", "birthday"):
+        expected = {"name": "mode_drop/pixel_l1/mean", "goal": "minimize"}
+    else:
+        expected = {"name": "overfitting/pixel_l1/mean", "goal": "minimize"}
+    assert read(path)["metric"] == expected
+
+
+@each_sweep
+def test_remedies_can_be_composed(path: Path) -> None:
+    """Before training: they go with their objectives, with one another and with their config's."""
+    sweep = read_sweep(path)
+    values = sweep.parameters.get("remedy", ["plain"])
+    lines = [[*sweep.arguments({"remedy": name})] for name in values]
+    own = len(compose(resolve_all([["--config", sweep.preset]])[0].config))
+    for name, run in zip(values, resolve_all(lines), strict=True):
+        brought = len(compose(run.config)) - own
+        # A remedy adds itself, or an objective in the place of the paper's.
+        objective = run.config["model"]["objective"]["class_path"]
+        assert brought == 1 or (brought == 0) == (name == "plain" or "NonSat" not in objective)
+
+
+def test_every_remedy_of_the_survey_meets_every_chance() -> None:
+    sweep = read_sweep(sweep_path("remedies"))
+    assert sweep.parameters["config"] == ["full", "m800", "m50", "full-noise"]
+    assert sweep.parameters["remedy"][0] == "plain"
+    runs = resolve_all([sweep.arguments(point) for point in sweep.points()])
+    classes, objectives = set(), set()
+    for run in runs:
+        classes |= {type(remedy).__name__ for remedy in compose(run.config).each()}
+        objectives.add(run.config["model"]["objective"]["class_path"].rpartition(".")[2])
+    assert classes == set(remedies.__all__) - {"Remedies", "Remedy", "WeightClipping"}
+    assert objectives == {
+        *("NonSaturating", "Hinge", "LeastSquares", "Wasserstein"),
+        *("Relativistic", "RelativisticAverage"),
+    }
+
+
+def test_worlds_ask_for_the_remedies_of_their_papers() -> None:
+    packs = ["plain", "pacgan2", "pacgan3", "pacgan4"]
+    asked = {name: read_sweep(sweep_path(name)).parameters["remedy"] for name in OF_WORLDS}
+    assert all(asked[name] == packs for name in ("ring", "grid", "gaussians1200", "stacked"))
+    assert asked["ring_unrolled"] == ["plain", "unrolled1", "unrolled5", "unrolled10"]
+    assert asked["bimodal"][0] == "plain"
 
 
 def test_table1_lists_the_paper_rows() -> None:

@@ -44,15 +44,23 @@ class Recorder(Callback):
         config: the resolved configuration.
         config_hash: digest of what in it decides the run's numbers.
         preset: name of the preset.
+        shared_by: how many runs go on at once, which share the time.
     """
 
     def __init__(
-        self, folder: Path, *, config: dict[str, Any], config_hash: str, preset: str
+        self,
+        folder: Path,
+        *,
+        config: dict[str, Any],
+        config_hash: str,
+        preset: str,
+        shared_by: int = 1,
     ) -> None:
         self.folder = folder
         self.config = config
         self.config_hash = config_hash
         self.preset = preset
+        self.shared_by = shared_by
         self._before = 0.0
         self._started = time.monotonic()
 
@@ -116,7 +124,7 @@ class Recorder(Callback):
         return {**self.config, "model": {**self.config.get("model", {}), **chosen}}
 
     def _seconds(self) -> float:
-        return self._before + time.monotonic() - self._started
+        return self._before + (time.monotonic() - self._started) / self.shared_by
 
 
 def _find(trainer: Trainer, kind: type[_C]) -> _C:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import importlib
-import inspect
 import json
 import logging
-import re
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,22 +24,11 @@ from ganstoch.data.sampling import resolve_batch_size
 from ganstoch.data.source import Source
 from ganstoch.errors import UserError
 from ganstoch.experiments.configs import FALLBACK, config_path, packaged_names, with_paths
+from ganstoch.experiments.explaining import explain
 from ganstoch.experiments.tracking import Tracking
-from ganstoch.models.base import Discriminator, Generator
-from ganstoch.objectives import Objective
-from ganstoch.remedies import Remedy
 from ganstoch.training.game import Game
 
 __all__ = ["Command", "Resolved", "resolve", "resolve_all", "source_class", "understand"]
-
-KINDS: dict[str, type[Any]] = {
-    "data.source": Source,
-    "model.generator": Generator,
-    "model.discriminator": Discriminator,
-    "model.objective": Objective,
-    "model.remedies": Remedy,
-}
-"""The keys that take the name of a class, and what classes."""
 
 DESCRIPTION = f"""
 Trains one row: data, game, metrics, record. Configs overlay one another from left to right; short
@@ -127,6 +114,12 @@ class Command(LightningCLI):
             default="iterations",
             help="images: max_steps is the m = n/4 row's, and this row sees as many images",
         )
+        parser.add_argument(
+            "--seeds",
+            type=str | None,
+            default=None,
+            help="0,1,2: several seeds of a small game as one; --out is then the folder of theirs",
+        )
         parser.add_argument("--checkpoint_every", type=int, default=1000, help="iterations")
         parser.add_argument(
             "--out", type=Path | None, default=None, help="folder of the run; runs/<name> if unset"
@@ -197,7 +190,8 @@ def _settle(config: Namespace) -> None:
 def resolve(config: Namespace) -> Resolved:
     """The settings as plain values, their digest and a name."""
     plain = json.loads(json.dumps(config.as_dict(), default=str))
-    plain.pop("config", None)
+    for word in ("config", "seeds"):
+        plain.pop(word, None)
     deciding = {
         key: value
         for key, value in plain.items()
@@ -243,7 +237,7 @@ def understand(arguments: Sequence[str]) -> Command:
     try:
         return Command(arguments)
     except ArgumentError as error:
-        raise UserError(f"{_explain(error)}; see ganstoch fit --help") from error
+        raise UserError(f"{explain(error)}; see ganstoch fit --help") from error
 
 
 def resolve_all(lines: Sequence[Sequence[str]]) -> list[Resolved]:
@@ -260,29 +254,10 @@ def resolve_all(lines: Sequence[Sequence[str]]) -> list[Resolved]:
         try:
             config = parser.parse_args([f"--config={config_path(FALLBACK)}", *with_paths(line)])
         except ArgumentError as error:
-            raise UserError(f"{_explain(error)}; in: {' '.join(line)}") from error
+            raise UserError(f"{explain(error)}; in: {' '.join(line)}") from error
         _settle(config)
         resolved.append(resolve(config))
     return resolved
-
-
-def _explain(error: ArgumentError) -> str:
-    """The parser's message, which for an unknown class speaks of import paths."""
-    message = " ".join(str(error.message).split())
-    unknown = re.search(r'Parser key "([\w.]+)":.* dot import path string: (\S+)', message)
-    if unknown is None or unknown[1] not in KINDS:
-        return message
-    known = sorted(_concrete(KINDS[unknown[1]]))
-    return f"{unknown[1]}: no class {unknown[2]!r}; there are {', '.join(known)}"
-
-
-def _concrete(kind: type[Any]) -> set[str]:
-    """Names of the classes of a kind that are there to be chosen, at any depth below it."""
-    found: set[str] = set()
-    for child in kind.__subclasses__():
-        chosen = not (inspect.isabstract(child) or child.__name__.startswith("_"))
-        found |= _concrete(child) | ({child.__name__} if chosen else set())
-    return found
 
 
 def _quieten() -> None:

@@ -12,7 +12,8 @@ from typing import Any
 
 import torch
 from lightning_fabric.utilities.exceptions import MisconfigurationException
-from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning import Callback, LightningDataModule, LightningModule, Trainer
+from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.loggers import Logger
 
 from ganstoch.callbacks.chance import Chance
@@ -26,6 +27,7 @@ from ganstoch.data.datamodule import ImageData
 from ganstoch.errors import UserError
 from ganstoch.experiments.command import Command, Resolved, resolve, understand
 from ganstoch.experiments.composing import compose
+from ganstoch.experiments.together import Member, asked_seeds, ensemble_of, without_seeds
 from ganstoch.experiments.tracking import make_logger
 from ganstoch.records import read_record, write_atomically
 from ganstoch.training.game import Game
@@ -49,6 +51,8 @@ def fit(arguments: Sequence[str]) -> Path:
         UserError: for anything the user can mend.
     """
     command = understand(arguments)
+    if command.config.seeds is not None:
+        return _fit_together(without_seeds(arguments), asked_seeds(command.config.seeds))
     resolved = resolve(command.config)
     folder: Path = command.config.out or Path("runs") / resolved.name
     if _is_finished(folder, resolved):
@@ -58,23 +62,72 @@ def fit(arguments: Sequence[str]) -> Path:
         command.config.trainer.max_steps = read_record(twin / RECORD).iterations
         command.config.stop_rule.stop = False
     compose(resolved.config)  # in fewer words than the parser would wrap a refusal in
-    command.build(_callbacks(command, resolved, folder))
+    command.build(
+        [
+            *_callbacks(command, resolved, folder),
+            Checkpoints(folder / "checkpoints", every=command.config.checkpoint_every),
+        ]
+    )
     checkpoint = command.config.ckpt_path or _latest(folder / "checkpoints")
+    _train(command.trainer, command.model, command.datamodule, checkpoint)
+    if command.trainer.is_global_zero and not (folder / RECORD).exists():
+        raise UserError(f"{folder} was interrupted; the same command goes on from its checkpoint")
+    return folder
+
+
+def _fit_together(arguments: Sequence[str], seeds: Sequence[int]) -> Path:
+    """Runs, or resumes, those of several seeds that are not finished, as one.
+
+    Returns:
+        The parent of the runs' folders.
+    """
+    commands = [understand([*arguments, f"--seed_everything={seed}"]) for seed in seeds]
+    parent: Path = commands[0].config.out or Path("runs")
+    waiting = []
+    for command in commands:
+        resolved = resolve(command.config)
+        if _is_finished(parent / resolved.name, resolved):
+            _log.info("%s is finished already", parent / resolved.name)
+        else:
+            waiting.append((command, resolved))
+    if not waiting:
+        return parent
+    compose(waiting[0][1].config)
+    members, hashes = [], [resolved.config_hash for _, resolved in waiting]
+    for command, resolved in waiting:
+        command.config.quiet = command.config.quiet or bool(members)  # one bar is enough
+        folder = parent / resolved.name
+        command.build(_callbacks(command, resolved, folder, shared_by=len(waiting)))
+        callbacks = [c for c in command.trainer.callbacks if not isinstance(c, Checkpoint)]
+        members.append(Member(command.model, command.datamodule, callbacks))
+    first = waiting[0][0]
+    ensemble, data, checkpoints = ensemble_of(
+        members,
+        first.trainer,
+        folder=parent,
+        every=first.config.checkpoint_every,
+        hashes=hashes,
+    )
+    _train(first.trainer, ensemble, data, _latest(checkpoints))
+    if not all((parent / resolved.name / RECORD).exists() for _, resolved in waiting):
+        raise UserError(f"{parent} was interrupted; the same command goes on from its checkpoint")
+    return parent
+
+
+def _train(
+    trainer: Trainer, game: LightningModule, data: LightningDataModule, checkpoint: Path | None
+) -> None:
+    """Trains, from a checkpoint if there is one, and tells what went wrong in one line."""
     if checkpoint:
         _check_checkpoint(checkpoint)
     try:
-        command.trainer.fit(
-            command.model, datamodule=command.datamodule, ckpt_path=checkpoint, weights_only=True
-        )
+        trainer.fit(game, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     except MisconfigurationException as error:
         raise UserError(str(error)) from error
     except torch.cuda.OutOfMemoryError as error:
         raise UserError("the GPU's memory is full; set --model.micro_batch below data.m") from error
     except SystemExit as error:  # how Lightning ends at Ctrl-C and at SIGTERM
         raise KeyboardInterrupt from error
-    if command.trainer.is_global_zero and not (folder / RECORD).exists():
-        raise UserError(f"{folder} was interrupted; the same command goes on from its checkpoint")
-    return folder
 
 
 class _Opening(Callback):
@@ -118,7 +171,9 @@ class _Opening(Callback):
         trainer.loggers = [logger] if logger else []
 
 
-def _callbacks(command: Command, resolved: Resolved, folder: Path) -> list[Callback]:
+def _callbacks(
+    command: Command, resolved: Resolved, folder: Path, *, shared_by: int = 1
+) -> list[Callback]:
     """What accompanies a run, in the order in which it happens after each iteration."""
 
     def open_logger(data: ImageData) -> Logger | None:
@@ -143,9 +198,9 @@ def _callbacks(command: Command, resolved: Resolved, folder: Path) -> list[Callb
             config=resolved.config,
             config_hash=resolved.config_hash,
             preset=command.config.preset,
+            shared_by=shared_by,
         ),
         Progress(folder / "progress.json", quiet=command.config.quiet),
-        Checkpoints(folder / "checkpoints", every=command.config.checkpoint_every),
     ]
 
 

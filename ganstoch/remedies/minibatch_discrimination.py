@@ -8,7 +8,7 @@ of C numbers (dims); then
     o(x_i)_b = sum_j exp(-|| M_ib - M_jb ||_1),
 
 the sum over the whole batch, j = i included, as the formula in the paper has it. (The code
-published with it leaves j = i out, which is a constant less, and makes the weights of T and a bias
+published with it leaves j = i out, which is a constant less, and takes a scale of T and a bias
 from the first batch; neither is done here.) So o lies between 1 and m, and equals m if all examples
 of the batch are alike.
 """

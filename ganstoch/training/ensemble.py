@@ -20,6 +20,7 @@ from ganstoch.errors import UserError
 from ganstoch.models.base import frozen
 from ganstoch.models.blocks import SpectralConv2d, UpsampleConv
 from ganstoch.remedies.base import Critic, Moment, Remedy
+from ganstoch.training.arithmetic import settle
 from ganstoch.training.game import Game
 from ganstoch.types import Batch, Part
 
@@ -107,15 +108,18 @@ class Ensemble(LightningModule):
         self.discriminators = Stack([game.discriminator for game in games])
 
     def to_members(self) -> None:
-        """Brings every game to where the ensemble is, and its weights back under the stack's."""
+        """Brings every game to the ensemble's device and precision, under the stack's weights."""
+        like = self.generators.weights[0]
         for game in self.games:
-            game.to(self.device)
+            game.to(like.device, like.dtype)
         self.generators.bind()
         self.discriminators.bind()
 
     def on_fit_start(self) -> None:
-        """Gathers the games on the device."""
+        """Gathers the games on the device, and settles how they compute."""
         self.to_members()
+        for game in self.games:
+            settle(game, m=game.m * game.remedies.images_factor)
 
     def configure_optimizers(self) -> list[Optimizer]:
         """One Adam a player, over all seeds; it works number by number."""

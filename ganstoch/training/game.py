@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.optim import Adam, Optimizer
 
 from ganstoch import randomness
+from ganstoch.data.datamodule import ImageData
 from ganstoch.errors import UserError
 from ganstoch.latents import Latents, LatentSettings
 from ganstoch.models import PaperDiscriminator, PaperGenerator
@@ -137,7 +138,10 @@ class Game(Match):
 
     def setup(self, stage: str) -> None:
         """Draws the latent bank, whose size is known once the data are."""
-        data = self.trainer.datamodule  # type: ignore[attr-defined]
+        self.deal_from(self.trainer.datamodule)  # type: ignore[attr-defined]
+
+    def deal_from(self, data: ImageData) -> None:
+        """Draws the latent bank for data that are set up, and tells them how much a batch holds."""
         data.images_factor = self.remedies.images_factor
         classes = None if data.subset.labels is None else int(data.subset.labels.max()) + 1
         self.deal(

@@ -110,6 +110,6 @@ def test_a_file_without_settings(here: Path, content: bytes, complaint: str) -> 
 
 def test_no_such_sweep() -> None:
     with pytest.raises(
-        UserError, match="no sweep 'foo': neither a file nor one of bank, .*noise, "
+        UserError, match=r"no sweep 'foo': neither a file nor one of bank, .*noise, "
     ):
         sweep_path("foo")

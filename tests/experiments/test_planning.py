@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from ganstoch.data import StackedFashion
 from ganstoch.errors import UserError
 from ganstoch.experiments.planning import plan
 from ganstoch.experiments.runner import Job
@@ -169,13 +170,13 @@ def test_remedies_are_rows_of_their_own(here: Path) -> None:
 
 def test_contradictory_remedies_are_refused_with_their_row(here: Path) -> None:
     sweep = with_values(config=["m3200", "m800"], remedy=["hinge", "ratio_d5+ratio_g2"])
-    with pytest.raises(UserError, match=r"^digits-n256-m64-ratio_d5\+ratio_g2-seed0: .* Ratio twice"):
+    with pytest.raises(UserError, match=r"^digits-n256-m64-ratio_d5\+.*-seed0: .* Ratio twice"):
         plan(sweep, out=here)
 
 
 def test_a_world_needs_its_judge(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What counts modes is missed before training, not at its first measurement."""
-    monkeypatch.setattr(StackedFashion, "open", lambda *_: Points)
+    monkeypatch.setattr(StackedFashion, "open", lambda *_: range(5))  # the images are there
     sweep = Sweep(name="s", preset="stacked_fashion", parameters={"seed_everything": [0]})
     jobs, _, (line,) = plan(sweep, out=here / "out", root=here, settings=["data.n=5", "data.m=1"])
     assert jobs == []

@@ -1,0 +1,44 @@
+"""A parser's complaints, in words for whoever typed the line."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from typing import Any
+
+from jsonargparse import ArgumentError
+
+from ganstoch.data.source import Source
+from ganstoch.models.base import Discriminator, Generator
+from ganstoch.objectives import Objective
+from ganstoch.remedies import Remedy
+
+__all__ = ["KINDS", "explain"]
+
+KINDS: dict[str, type[Any]] = {
+    "data.source": Source,
+    "model.generator": Generator,
+    "model.discriminator": Discriminator,
+    "model.objective": Objective,
+    "model.remedies": Remedy,
+}
+"""The keys that take the name of a class, and what classes."""
+
+
+def explain(error: ArgumentError) -> str:
+    """The parser's message, which for an unknown class speaks of import paths."""
+    message = " ".join(str(error.message).split())
+    unknown = re.search(r'Parser key "([\w.]+)":.* dot import path string: (\S+)', message)
+    if unknown is None or unknown[1] not in KINDS:
+        return message
+    known = sorted(_concrete(KINDS[unknown[1]]))
+    return f"{unknown[1]}: no class {unknown[2]!r}; there are {', '.join(known)}"
+
+
+def _concrete(kind: type[Any]) -> set[str]:
+    """Names of the classes of a kind that are there to be chosen, at any depth below it."""
+    found: set[str] = set()
+    for child in kind.__subclasses__():
+        chosen = not (inspect.isabstract(child) or child.__name__.startswith("_"))
+        found |= _concrete(child) | ({child.__name__} if chosen else set())
+    return found
