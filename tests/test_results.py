@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from ganstoch.cli import main
+from ganstoch.experiments.command import resolve_all
 from ganstoch.records import read_record
 
 ROOT = Path(__file__).parents[1]
@@ -34,6 +35,24 @@ def test_rebuilt(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert table in README
     for name in ("table1.md", "table1.csv", "table1.tex"):
         assert (tmp_path / "out" / name).read_text() == (folder / name).read_text()
+
+
+def test_runs_are_still_known(tmp_path: Path) -> None:
+    """A setting that is new, and off, makes no other run of one that was finished before it."""
+    lines, hashes = [], []
+    for folder in RESULTS:
+        for path in sorted(folder.glob("runs/*/record.json")):
+            record = read_record(path)
+            config = tmp_path / f"{len(lines)}.yaml"
+            config.write_text(json.dumps(record.config))
+            # What was asked for, of iterations as many as the row m = n/4 has.
+            steps = record.config["trainer"]["max_steps"]
+            if record.config["equal"] == "images":
+                steps = steps * record.m // (record.n // 4)
+            lines.append([f"--config={config}", f"--trainer.max_steps={steps}"])
+            hashes.append(record.config_hash)
+    assert [run.config_hash for run in resolve_all(lines)] == hashes
+    assert len(hashes) >= 30
 
 
 def test_the_race_is_the_one_that_was_run() -> None:

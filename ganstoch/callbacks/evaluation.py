@@ -150,6 +150,9 @@ class Evaluation(Callback):
             self.latest is not None
             and self.latest.iteration == trainer.global_step
             and len(self.latest.pairs) == len(self._extractors)
+            and (
+                self.birthday is None or any(k[:8] == "birthday" for k in self.history[-1].metrics)
+            )
         ):
             self._evaluate(trainer, pl_module, semantic=True)
 

@@ -93,12 +93,14 @@ def _fit_together(arguments: Sequence[str], seeds: Sequence[int]) -> Path:
     if not waiting:
         return parent
     compose(waiting[0][1].config)
-    members, hashes = [], [resolved.config_hash for _, resolved in waiting]
+    members: list[Member] = []
+    hashes = [resolved.config_hash for _, resolved in waiting]
     for command, resolved in waiting:
         command.config.quiet = command.config.quiet or bool(members)  # one bar is enough
         folder = parent / resolved.name
         command.build(_callbacks(command, resolved, folder, shared_by=len(waiting)))
-        callbacks = [c for c in command.trainer.callbacks if not isinstance(c, Checkpoint)]
+        own: list[Callback] = command.trainer.callbacks  # type: ignore[attr-defined]
+        callbacks = [c for c in own if not isinstance(c, Checkpoint)]
         members.append(Member(command.model, command.datamodule, callbacks))
     first = waiting[0][0]
     ensemble, data, checkpoints = ensemble_of(

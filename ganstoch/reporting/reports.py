@@ -8,15 +8,52 @@ from pathlib import Path
 
 from ganstoch.records import Record, read_record, write_atomically
 from ganstoch.reporting.animation import animate_modes, draw_modes
+from ganstoch.reporting.curves import draw_curves
+from ganstoch.reporting.exports import comma_separated, latex
+from ganstoch.reporting.figures import draw_figure
 from ganstoch.reporting.heatmap import draw_heatmap
 from ganstoch.reporting.remedies import remedies_csv, remedies_markdown, remedies_terminal
 from ganstoch.reporting.remedy_rows import remedy_tables
+from ganstoch.reporting.rows import blocks, run_key
+from ganstoch.reporting.table1 import markdown, terminal
 from ganstoch.reporting.trails import scenes
 from ganstoch.reporting.world_curves import draw_world_curves
 from ganstoch.reporting.world_rows import world_key, worlds
 from ganstoch.reporting.worlds import world_csv, world_markdown, world_terminal
 
-__all__ = ["write_remedies_report", "write_world_report"]
+__all__ = ["write_remedies_report", "write_report", "write_world_report"]
+
+
+def write_report(out: Path, runs: Sequence[Path], *, missing: Sequence[str] = ()) -> str:
+    """Writes ``table1.md``, ``.csv``, ``.tex``, ``fig1.png``, ``fig2.png`` and ``curves.png``.
+
+    Args:
+        out: folder of the report; made if need be.
+        runs: run directories, each with a ``record.json`` and, for the figures, a ``panels.npz``.
+            One without a record is listed as not run.
+        missing: names of further rows that were asked for and are not there.
+
+    Returns:
+        The table as plain text for a terminal.
+
+    Raises:
+        UserError: if no run has a record, if the records make no table, if a file is damaged, or
+            if the report cannot be written.
+    """
+    found = _finished(runs, missing)
+    records, absent = found.records, found.absent
+    folders = {run_key(run): folder for run, folder in found.pairs}
+    grouped = blocks(records)
+    files = {
+        "table1.md": markdown(records, missing=absent).encode(),
+        "table1.csv": comma_separated(records).encode(),
+        "table1.tex": latex(records, missing=absent).encode(),
+        "fig1.png": draw_figure(grouped, folders=folders, direction="overfitting"),
+        "fig2.png": draw_figure(grouped, folders=folders, direction="mode_drop"),
+        "curves.png": draw_curves(grouped),
+    }
+    _write(out, files)
+    return terminal(records, missing=absent)
 
 
 def write_world_report(out: Path, runs: Sequence[Path], *, missing: Sequence[str] = ()) -> str:

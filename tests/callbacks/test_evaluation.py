@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
@@ -12,11 +14,16 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from torch import Tensor
 
 import ganstoch.callbacks.evaluation
+from ganstoch.callbacks.convergence import StopRule
 from ganstoch.callbacks.evaluation import Evaluation
+from ganstoch.callbacks.recorder import Recorder
 from ganstoch.errors import UserError
 from ganstoch.metrics import make_extractor
 from ganstoch.metrics.features import Extractor
+from ganstoch.records import read_record
+from ganstoch.remedies import Packing, Ratio, Remedy
 from ganstoch.training.game import Game
+from ganstoch.types import Batch
 
 Make = Callable[..., Any]
 KEYS = {
@@ -266,3 +273,123 @@ def test_goes_on_by_pixels_where_weights_are_missing(
 def test_settings_out_of_range(settings: dict[str, Any], complaint: str) -> None:
     with pytest.raises(UserError, match=complaint):
         Evaluation(**settings)
+
+
+MODES = {f"modes/{name}" for name in ("count", "of", "good_share", "reverse_kl")}
+
+
+@pytest.mark.parametrize("every", [1, 2])
+def test_modes_of_a_world_by_brute_force(
+    make_point_game: Make, make_ring: Make, fit: Make, every: int
+) -> None:
+    """Of what the generator makes of as many fresh latents as the protocol asks for."""
+    game, evaluation = make_point_game(), measure(every, queries=None)
+    fit(game, make_ring(), evaluation, steps=2)
+    assert [m.iteration for m in evaluation.history] == list(range(every, 3, every))
+    assert all(set(m.metrics) == MODES for m in evaluation.history)
+    points = game.sample(game.latents.evaluation(2500)).double()
+    angles = torch.arange(8, dtype=torch.float64) * math.pi / 4
+    apart = torch.cdist(points, torch.stack([angles.cos(), angles.sin()], dim=1))
+    near, mode = apart.min(dim=1)
+    good = near < 0.03
+    metrics = evaluation.history[-1].metrics
+    assert metrics["modes/of"] == 8
+    assert metrics["modes/count"] == len(mode[good].unique())
+    assert metrics["modes/good_share"] == pytest.approx(good.double().mean().item())
+    assert evaluation.latest is not None
+    assert evaluation.latest.pairs == {}
+    assert evaluation.latest.generated.shape == (2500, 2)
+
+
+def test_baseline_of_a_world_is_a_perfect_sampler(
+    make_point_game: Make, make_ring: Make, fit: Make
+) -> None:
+    """Which misses no mode, and of whose points a share of exp(-9/2) lies 3 sigma out."""
+    evaluation = measure(queries=None)
+    fit(make_point_game(), make_ring(), evaluation, steps=1)
+    assert set(evaluation.baseline) == MODES
+    assert evaluation.baseline["modes/count"] == evaluation.baseline["modes/of"] == 8
+    share = 1 - math.exp(-4.5)
+    error = (share * (1 - share) / 2500) ** 0.5
+    assert abs(evaluation.baseline["modes/good_share"] - share) < 4 * error
+    assert 0 < evaluation.baseline["modes/reverse_kl"] < 4 * 7 / 5000
+    other = measure(queries=None)
+    fit(make_point_game(seed=1), make_ring(seed=1), other, steps=1)
+    assert other.baseline == evaluation.baseline
+
+
+@pytest.mark.parametrize(
+    ("remedies", "images"),
+    [
+        ([], 16),
+        ([Packing(size=2)], 16),
+        ([Packing(size=3, matched="packs")], 48),
+        ([Ratio(discriminator=3)], 48),
+        ([Ratio(generator=2)], 32),
+        ([Packing(size=2, matched="packs"), Ratio(discriminator=2, generator=2)], 96),
+    ],
+)
+def test_images_seen_are_those_that_were_drawn(
+    make_point_game: Make, make_ring: Make, fit: Make, remedies: list[Remedy], images: int
+) -> None:
+    """16 an update; the players' first updates share a draw, each further one has its own."""
+    data, drawn = make_ring(), []
+    original = data.batch
+
+    def batch(*arguments: Any, **options: Any) -> Batch:
+        found = original(*arguments, **options)
+        drawn.append(found.size)
+        return found
+
+    data.batch = batch
+    evaluation = measure(queries=None)
+    fit(make_point_game(*remedies), data, evaluation, steps=2)
+    assert [m.images_seen for m in evaluation.history] == [images, 2 * images]
+    assert sum(drawn) == 2 * images
+
+
+def test_a_world_s_record_and_a_stop_rule_that_keeps_quiet(
+    make_point_game: Make, make_ring: Make, fit: Make, tmp_path: Path
+) -> None:
+    data, evaluation = make_ring(), measure(queries=None)
+    rule = StopRule(window=1, threshold=0.999, after=0, stop=True)
+    recorder = Recorder(tmp_path, config={}, config_hash="abc", preset="ring")
+    fit(make_point_game(Ratio(generator=2)), data, evaluation, rule, recorder, steps=4)
+    record = read_record(tmp_path / "record.json")
+    assert (record.iterations, record.images_seen, record.converged) == (4, 4 * 32, False)
+    assert (record.dataset, record.n, record.m, record.bank) == ("ring", 600, 16, None)
+    assert record.metrics == evaluation.history[-1].metrics
+    assert record.baseline == evaluation.baseline
+    assert [m.iteration for m in record.history] == [1, 2, 3, 4]
+    with np.load(tmp_path / "samples.npz") as file:
+        assert file["generated"].shape == (2500, 2)
+        assert file["generated"].dtype == np.float32  # points are kept as they are
+
+
+@pytest.mark.parametrize("killed_after", [2, 3, 5])
+def test_a_resumed_run_on_a_world_has_its_whole_history(
+    make_point_game: Make, make_ring: Make, fit: Make, tmp_path: Path, killed_after: int
+) -> None:
+    whole, resumed = measure(2, queries=None), measure(2, queries=None)
+    fit(make_point_game(), make_ring(), whole, keep(tmp_path), steps=5)
+    checkpoint = tmp_path / f"step={killed_after}.ckpt"
+    fit(make_point_game(), make_ring(), resumed, keep(tmp_path), steps=5, resume=checkpoint)
+    assert resumed.history == whole.history
+    assert resumed.baseline == whole.baseline
+
+
+def test_no_neighbours_and_no_modes_is_nothing_to_measure(
+    make_game: Make, make_data: Make, fit: Make
+) -> None:
+    with pytest.raises(UserError) as caught:
+        fit(make_game(), make_data(), measure(queries=None), steps=1)
+    assert str(caught.value) == (
+        "evaluation.queries is null, but the modes of digits are not known; give a number"
+    )
+
+
+def test_neighbours_of_points_are_refused(
+    make_point_game: Make, make_ring: Make, fit: Make
+) -> None:
+    with pytest.raises(UserError, match=r"evaluation\.queries .* ring .* null"):
+        fit(make_point_game(), make_ring(), measure(queries=8), steps=1)

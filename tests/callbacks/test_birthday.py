@@ -1,0 +1,97 @@
+"""The birthday test within a run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from pytorch_lightning import Callback
+from torch import Tensor, nn
+
+from ganstoch.callbacks.birthday import collision_metrics
+from ganstoch.callbacks.evaluation import Evaluation
+from ganstoch.errors import UserError
+from ganstoch.metrics import make_extractor
+from ganstoch.types import to_signed
+
+Make = Callable[..., Any]
+NAME = "birthday/pixel_l1/collision"
+
+
+class Copies(nn.Module):
+    """A generator that can make so many images: the latent's first coordinate chooses one."""
+
+    def __init__(self, images: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("images", to_signed(images))
+        self.unused = nn.Parameter(torch.zeros(1))
+
+    def forward(self, latents: Tensor) -> Tensor:
+        share = torch.special.ndtr(latents[:, 0])
+        images: Tensor = self.images  # type: ignore[assignment]
+        return images[(share * len(images)).long().clamp(max=len(images) - 1)]
+
+
+def measured(make_game: Make, images: Tensor, real: Tensor, *, size: int) -> dict[str, float]:
+    game = make_game()
+    game.average.generator = Copies(images)
+    extractor = make_extractor("pixel")
+    return collision_metrics(game, extractor, extractor(real), size=size)
+
+
+@pytest.fixture(scope="module")
+def real() -> Tensor:
+    rng = torch.Generator().manual_seed(0)
+    return torch.randint(0, 256, (500, 3, 32, 32), dtype=torch.uint8, generator=rng)
+
+
+def test_few_images_collide_and_many_do_not(make_game: Make, real: Tensor) -> None:
+    few = measured(make_game, real[:20], real, size=20)
+    many = measured(make_game, real, real, size=5)
+    assert few[NAME] == 1.0
+    assert many[NAME] < 0.2
+    assert 10 <= few["birthday/pixel_l1/support"] <= 40
+
+
+def test_in_a_run(make_game: Make, make_data: Make, fit: Make, make_losses: Make) -> None:
+    evaluation = Evaluation(every=2, queries=4, semantic=None, birthday=4)
+    fit(make_game(), make_data(n=64), evaluation, steps=4)
+    assert NAME not in evaluation.history[0].metrics  # at the end only, where all spaces are
+    assert 0.0 <= evaluation.history[-1].metrics[NAME] <= 1.0
+
+
+def test_training_does_not_notice(make_game: Make, make_data: Make, fit: Make) -> None:
+    ends = []
+    for birthday in (None, 4):
+        game, callbacks = make_game(), [Evaluation(every=2, queries=4, semantic=None)]
+        if birthday:
+            callbacks = [Evaluation(every=2, queries=4, semantic=None, birthday=birthday)]
+        fit(game, make_data(n=64), *callbacks, steps=3)
+        ends.append(torch.cat([p.detach().flatten() for p in game.parameters()]))
+    assert torch.equal(*ends)
+
+
+@pytest.mark.parametrize(
+    ("settings", "n", "complaint"),
+    [
+        ({"birthday": 1}, 64, "must be 2 or more"),
+        ({"birthday": 4, "queries": None}, 64, "where neighbours are measured"),
+        ({"birthday": 13}, 64, "at most a fifth of data.n = 64"),
+    ],
+)
+def test_refused(
+    make_game: Make,
+    make_data: Make,
+    fit: Make,
+    settings: dict[str, Any],
+    n: int,
+    complaint: str,
+) -> None:
+    def run() -> None:
+        callback: Callback = Evaluation(**{"every": 2, "queries": 4, "semantic": None, **settings})
+        fit(make_game(), make_data(n=n), callback, steps=1)
+
+    with pytest.raises(UserError, match=complaint):
+        run()
