@@ -1,3 +1,3 @@
 """Overfitting and mode drop in GAN training, with every source of chance in hand."""
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"

@@ -85,8 +85,8 @@ def run(words: list[str]) -> int:
     if words[0] == "fit" and "--print_config" not in words:
         return main([*words, *(f"--{key}={value}" for key, value in SMALL.items())])
     if words[0] in ("table1", "remedies") and "--report" not in words:
-        settings = [w for key, value in SMALL.items() for w in ("--set", f"{key}={value}")]
-        return main([*words, *settings])
+        few = SMALL | ({"data.n": "600"} if "--world" in words else {})  # a batch may have 512
+        return main([*words, *(w for key in few for w in ("--set", f"{key}={few[key]}"))])
     return main(words)
 
 
@@ -124,7 +124,8 @@ def test_command(
     else:
         assert run(words) == 0, capsys.readouterr().err
     if words[0] == "fit" and "--print_config" not in words:
-        assert len(list(here.glob("runs/*/record.json"))) == 1
+        seeds = words[words.index("--seeds") + 1].split(",") if "--seeds" in words else ["0"]
+        assert len(list(here.glob("runs/*/record.json"))) == len(seeds)
 
 
 @pytest.mark.parametrize("command", [c for c in commands() if c.startswith("make")])

@@ -20,6 +20,10 @@ RESULTS = sorted(path.parent for path in (ROOT / "sweeps" / "results").glob("*/p
 
 def test_there_are_results() -> None:
     assert [folder.name for folder in RESULTS] == [
+        "grid",
+        "remedies-mini",
+        "ring",
+        "ring_unrolled",
         "table1-mini",
         "table1-small-cifar10",
         "table1-small-fashion_mnist",
@@ -27,13 +31,23 @@ def test_there_are_results() -> None:
     ]
 
 
+def rebuild(folder: Path) -> tuple[list[str], list[str]]:
+    """The command that rebuilds a report, and the names of its texts."""
+    if folder.name.startswith("table1"):
+        return ["table1"], ["table1.md", "table1.csv", "table1.tex"]
+    if folder.name.startswith("remedies"):
+        return ["remedies"], ["remedies.md", "remedies.csv"]
+    return ["remedies", "--world", folder.name], ["worlds.md", "worlds.csv"]
+
+
 @pytest.mark.parametrize("folder", RESULTS, ids=lambda folder: folder.name)
 def test_rebuilt(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shutil.copytree(folder, tmp_path / "out")
-    assert main(["table1", "--report", "--out", str(tmp_path / "out")]) == 0
+    command, texts = rebuild(folder)
+    assert main([*command, "--report", "--out", str(tmp_path / "out")]) == 0
     table = capsys.readouterr().out.strip()
     assert table in README
-    for name in ("table1.md", "table1.csv", "table1.tex"):
+    for name in texts:
         assert (tmp_path / "out" / name).read_text() == (folder / name).read_text()
 
 

@@ -115,6 +115,11 @@ class Evaluation(Callback):
                 f"evaluation.queries is null, but the modes of {data.source.name} are not known; "
                 "give a number"
             )
+        if self.neighbours and len(data.shape) != 3:
+            raise UserError(
+                f"evaluation.queries is for images, and {data.source.name} has points; set it to "
+                "null"
+            )
         if self.neighbours and self.semantic is not None:
             try:
                 extractor = make_extractor(

@@ -45,10 +45,6 @@ class Trail(Callback):
         """Keeps a measurement just made."""
         self._keep(trainer, last=False)
 
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Keeps the last measurement."""
-        self._keep(trainer, last=True)
-
     def _keep(self, trainer: Trainer, *, last: bool) -> None:
         outcome = next(c.latest for c in trainer.callbacks if isinstance(c, Evaluation))  # type: ignore[attr-defined]
         if outcome is None or outcome.generated.ndim != 2 or outcome.iteration in self.kept:
@@ -63,7 +59,8 @@ class Trail(Callback):
             self.kept = dict(list(self.kept.items())[::2])
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Leaves the file."""
+        """Keeps the last measurement, also of a run resumed after its end, and leaves the file."""
+        self._keep(trainer, last=True)
         data = trainer.datamodule  # type: ignore[attr-defined]
         assert isinstance(data, ImageData)
         if not self.kept or not trainer.is_global_zero:

@@ -95,9 +95,9 @@ _VEE1 = "VEEGAN Table 1"
 
 _RING = (
     _row(_PAC1, "GAN", "plain", (6.3, 0.5), (98.2, 0.2), (0.45, 0.09), trials=10),
-    _row(_PAC1, "PacGAN2", "packing2", (7.9, 0.1), (95.6, 2.0), (0.07, 0.03), trials=10),
-    _row(_PAC1, "PacGAN3", "packing3", (7.8, 0.1), (97.7, 0.3), (0.10, 0.02), trials=10),
-    _row(_PAC1, "PacGAN4", "packing4", (7.8, 0.1), (95.9, 1.4), (0.07, 0.02), trials=10),
+    _row(_PAC1, "PacGAN2", "pacgan2", (7.9, 0.1), (95.6, 2.0), (0.07, 0.03), trials=10),
+    _row(_PAC1, "PacGAN3", "pacgan3", (7.8, 0.1), (97.7, 0.3), (0.10, 0.02), trials=10),
+    _row(_PAC1, "PacGAN4", "pacgan4", (7.8, 0.1), (95.9, 1.4), (0.07, 0.02), trials=10),
     _row(_PAC1, "ALI", None, (6.6, 0.3), (97.6, 0.4), (0.36, 0.04), trials=10),
     _row(_VEE1, "GAN", None, (1.0, None), (99.3, None)),
     _row(_VEE1, "ALI", None, (2.8, None), (0.13, None)),
@@ -106,9 +106,9 @@ _RING = (
 )
 _GRID = (
     _row(_PAC1, "GAN", "plain", (17.3, 0.8), (94.8, 0.7), (0.70, 0.07), trials=10),
-    _row(_PAC1, "PacGAN2", "packing2", (23.8, 0.7), (91.3, 0.8), (0.13, 0.04), trials=10),
-    _row(_PAC1, "PacGAN3", "packing3", (24.6, 0.4), (94.2, 0.4), (0.06, 0.02), trials=10),
-    _row(_PAC1, "PacGAN4", "packing4", (24.8, 0.2), (93.6, 0.6), (0.04, 0.01), trials=10),
+    _row(_PAC1, "PacGAN2", "pacgan2", (23.8, 0.7), (91.3, 0.8), (0.13, 0.04), trials=10),
+    _row(_PAC1, "PacGAN3", "pacgan3", (24.6, 0.4), (94.2, 0.4), (0.06, 0.02), trials=10),
+    _row(_PAC1, "PacGAN4", "pacgan4", (24.8, 0.2), (93.6, 0.6), (0.04, 0.01), trials=10),
     _row(_PAC1, "ALI", None, (24.1, 0.4), (95.7, 0.6), (0.14, 0.03), trials=10),
     _row(_VEE1, "GAN", None, (3.3, None), (0.5, None)),
     _row(_VEE1, "ALI", None, (15.8, None), (1.6, None)),
@@ -123,9 +123,9 @@ _HIGH = (
 )
 _STACKED = (
     _row(_PAC2, "DCGAN", "plain", (78.9, 6.46), None, (4.50, 0.127), trials=10),
-    _row(_PAC2, "PacDCGAN2", "packing2", (1000.0, 0.0), None, (0.06, 0.003), trials=10),
-    _row(_PAC2, "PacDCGAN3", "packing3", (1000.0, 0.0), None, (0.06, 0.003), trials=10),
-    _row(_PAC2, "PacDCGAN4", "packing4", (1000.0, 0.0), None, (0.07, 0.005), trials=10),
+    _row(_PAC2, "PacDCGAN2", "pacgan2", (1000.0, 0.0), None, (0.06, 0.003), trials=10),
+    _row(_PAC2, "PacDCGAN3", "pacgan3", (1000.0, 0.0), None, (0.06, 0.003), trials=10),
+    _row(_PAC2, "PacDCGAN4", "pacgan4", (1000.0, 0.0), None, (0.07, 0.005), trials=10),
     _row(f"VEEGAN, in {_PAC2}", "DCGAN", None, (99.0, None), None, (3.40, None)),
     _row(f"VEEGAN, in {_PAC2}", "ALI", None, (16.0, None), None, (5.40, None)),
     _row(f"VEEGAN, in {_PAC2}", "Unrolled", None, (48.7, None), None, (4.32, None)),
@@ -134,9 +134,9 @@ _STACKED = (
 _METZ = f"Metz et al., in {_PAC3}"
 _QUARTER = (
     _row(_PAC3, "DCGAN", "plain", (78.5, 17.56), None, (5.21, 0.19), trials=50),
-    _row(_PAC3, "PacDCGAN2", "packing2", (484.5, 32.99), None, (2.61, 0.22), trials=50),
-    _row(_PAC3, "PacDCGAN3", "packing3", (601.3, 32.18), None, (2.00, 0.17), trials=50),
-    _row(_PAC3, "PacDCGAN4", "packing4", (667.4, 29.00), None, (1.81, 0.15), trials=50),
+    _row(_PAC3, "PacDCGAN2", "pacgan2", (484.5, 32.99), None, (2.61, 0.22), trials=50),
+    _row(_PAC3, "PacDCGAN3", "pacgan3", (601.3, 32.18), None, (2.00, 0.17), trials=50),
+    _row(_PAC3, "PacDCGAN4", "pacgan4", (667.4, 29.00), None, (1.81, 0.15), trials=50),
     _row(_METZ, "Unrolled 1 step", "unrolled1", (65.4, 34.75), None, (5.91, 0.14)),
     _row(_METZ, "Unrolled 5 steps", "unrolled5", (236.4, 63.30), None, (4.67, 0.43)),
     _row(_METZ, "Unrolled 10 steps", "unrolled10", (327.2, 74.67), None, (4.66, 0.46)),
@@ -144,9 +144,9 @@ _QUARTER = (
 )
 _HALF = (
     _row(_PAC3, "DCGAN", "plain", (487.7, 34.59), None, (2.24, 0.15), trials=50),
-    _row(_PAC3, "PacDCGAN2", "packing2", (840.7, 15.92), None, (1.00, 0.05), trials=50),
-    _row(_PAC3, "PacDCGAN3", "packing3", (866.6, 12.10), None, (0.90, 0.04), trials=50),
-    _row(_PAC3, "PacDCGAN4", "packing4", (820.2, 25.50), None, (1.15, 0.14), trials=50),
+    _row(_PAC3, "PacDCGAN2", "pacgan2", (840.7, 15.92), None, (1.00, 0.05), trials=50),
+    _row(_PAC3, "PacDCGAN3", "pacgan3", (866.6, 12.10), None, (0.90, 0.04), trials=50),
+    _row(_PAC3, "PacDCGAN4", "pacgan4", (820.2, 25.50), None, (1.15, 0.14), trials=50),
     _row(_METZ, "Unrolled 1 step", "unrolled1", (523.6, 55.77), None, (2.44, 0.26)),
     _row(_METZ, "Unrolled 5 steps", "unrolled5", (732.0, 44.98), None, (1.66, 0.09)),
     _row(_METZ, "Unrolled 10 steps", "unrolled10", (817.4, 37.91), None, (1.43, 0.12)),

@@ -31,6 +31,12 @@ TINY = {
     "wandb.mode": "disabled",
 }
 
+DRAWN = (
+    *("draw_figure", "draw_curves", "draw_heatmap"),
+    *("draw_world_curves", "draw_modes", "animate_modes"),
+)
+"""What takes a report its time."""
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -146,22 +152,37 @@ def rows_here(started: list[str]) -> Iterator[None]:
 @pytest.fixture
 def started(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """Labels of the rows that were started, all of them in this process; figures stay empty."""
-    monkeypatch.setattr("ganstoch.reporting.draw_figure", lambda *_, **__: b"")
-    monkeypatch.setattr("ganstoch.reporting.draw_curves", lambda *_: b"")
+    for name in DRAWN:
+        monkeypatch.setattr(f"ganstoch.reporting.reports.{name}", lambda *_, **__: b"")
     labels: list[str] = []
     with rows_here(labels):
         yield labels
 
 
 @pytest.fixture(scope="session")
+def first_time() -> Callable[..., tuple[int, str, list[str]]]:
+    """Carries out a whole sweep: the status, what was said, the rows that were started."""
+
+    def first_time(*words: str) -> tuple[int, str, list[str]]:
+        labels: list[str] = []
+        said = io.StringIO()
+        with rows_here(labels), contextlib.redirect_stdout(said):
+            status = main(list(words))
+        return status, said.getvalue(), labels
+
+    return first_time
+
+
+@pytest.fixture(scope="session")
 def finished_table(
-    tmp_path_factory: pytest.TempPathFactory, tiny_rows: tuple[str, ...]
+    tmp_path_factory: pytest.TempPathFactory,
+    tiny_rows: tuple[str, ...],
+    first_time: Callable[..., tuple[int, str, list[str]]],
 ) -> tuple[Path, list[str]]:
     """A folder with the whole table on 256 digits, and the rows that were started; do not touch."""
     out = tmp_path_factory.mktemp("table1") / "out"
-    labels: list[str] = []
-    with rows_here(labels), contextlib.redirect_stdout(io.StringIO()):
-        assert main(["table1", "--preset", "mini", *tiny_rows, "--out", str(out)]) == 0
+    status, _, labels = first_time("table1", "--preset", "mini", *tiny_rows, "--out", str(out))
+    assert status == 0
     return out, labels
 
 

@@ -132,14 +132,14 @@ def test_a_gap_says_whose_error_is_known(make):
 @pytest.mark.parametrize(
     ("dataset", "variant", "ratio", "remedy", "modes"),
     [
-        ("ring", "veegan", None, "packing3", (7.8, 0.1)),
+        ("ring", "veegan", None, "pacgan3", (7.8, 0.1)),
         ("grid", "veegan", None, "plain", (17.3, 0.8)),
         ("gaussians1200", "veegan", None, "plain", (1.6, None)),
-        ("stacked_mnist", "veegan", None, "packing2", (1000.0, 0.0)),
+        ("stacked_mnist", "veegan", None, "pacgan2", (1000.0, 0.0)),
         ("stacked_mnist", "veegan", 0.25, "plain", (78.9, 6.46)),
         ("stacked_mnist", "unrolled", 0.25, "unrolled10", (327.2, 74.67)),
         ("stacked_mnist", "unrolled", 0.5, "unrolled1", (523.6, 55.77)),
-        ("stacked_mnist", "unrolled", 0.5, "packing4", (820.2, 25.50)),
+        ("stacked_mnist", "unrolled", 0.5, "pacgan4", (820.2, 25.50)),
     ],
 )
 def test_published_counterparts(dataset, variant, ratio, remedy, modes):
