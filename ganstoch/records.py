@@ -30,7 +30,7 @@ class Measurement:
 
     Attributes:
         iteration: D+G iterations done.
-        images_seen: real images drawn so far, iteration * m.
+        images_seen: real images looked at so far, m an update of the discriminator; more in packs.
         metrics: e.g. ``overfitting/pixel_l1/mean`` in grey levels per pixel and channel.
     """
 
@@ -53,7 +53,7 @@ class Record:
         bank: number of fixed latents k, or None for fresh ones every iteration.
         noise: variance of the noise added to the latents in training.
         iterations: D+G iterations done.
-        images_seen: real images drawn, iterations * m.
+        images_seen: real images looked at, as in a measurement.
         converged: whether the stop rule found convergence (otherwise the cap was hit).
         seconds: wall time of training with its evaluations, over all segments of a resumed run.
         subset_sha256: checksum of the subset's pixels.

@@ -93,6 +93,8 @@ def _fit_together(arguments: Sequence[str], seeds: Sequence[int]) -> Path:
     if not waiting:
         return parent
     compose(waiting[0][1].config)
+    if len(waiting) > 1 and commands[0].config.wandb.mode != "disabled":
+        _log.info("seeds that are played as one go without W&B; their records have everything")
     members: list[Member] = []
     hashes = [resolved.config_hash for _, resolved in waiting]
     for command, resolved in waiting:
@@ -127,7 +129,9 @@ def _train(
     except MisconfigurationException as error:
         raise UserError(str(error)) from error
     except torch.cuda.OutOfMemoryError as error:
-        raise UserError("the GPU's memory is full; set --model.micro_batch below data.m") from error
+        by = game.coupled_by if isinstance(game, Game) else "an ensemble"
+        mend = f"lower data.m: {by} takes whole batches" if by else "lower model.micro_batch"
+        raise UserError(f"the GPU's memory is full; {mend}, or narrow the networks") from error
     except SystemExit as error:  # how Lightning ends at Ctrl-C and at SIGTERM
         raise KeyboardInterrupt from error
 
@@ -179,6 +183,8 @@ def _callbacks(
     """What accompanies a run, in the order in which it happens after each iteration."""
 
     def open_logger(data: ImageData) -> Logger | None:
+        if shared_by > 1:
+            return None  # a process has one W&B run, and these are several
         described = {**resolved.config, "config_hash": resolved.config_hash, "git_sha": git_sha()}
         return make_logger(
             command.config_init.wandb,

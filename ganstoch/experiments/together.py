@@ -184,6 +184,11 @@ def ensemble_of(
         )
     if trainer.world_size > 1:
         raise UserError("--seeds plays on one device; set trainer.devices to 1, or leave it out")
+    stops = [getattr(c, "stop", False) for m in members for c in m.callbacks]
+    if any(stops):
+        raise UserError(
+            "--seeds ends all seeds at once; set stop_rule.stop to false, or leave it out"
+        )
     name = hashlib.sha256("".join(hashes).encode()).hexdigest()[:8]
     checkpoints = folder / f"together-{name}" / "checkpoints"
     trainer.callbacks = [_Together(members), Checkpoints(checkpoints, every=every)]  # type: ignore[attr-defined]

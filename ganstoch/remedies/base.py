@@ -135,7 +135,7 @@ class Remedy(nn.Module):
         couples: an example's loss depends on others of its batch, so that it comes in one part.
         needs_real: the generator's loss needs the critique of real examples.
         relabels: it changes the discriminator's targets.
-        twice: it differentiates a gradient.
+        leads: it takes a share of the objective's loss of G, so it comes before what adds to it.
         draws: it draws from the stream "remedy" at every iteration.
     """
 
@@ -143,7 +143,7 @@ class Remedy(nn.Module):
     couples: ClassVar[bool] = False
     needs_real: ClassVar[bool] = False
     relabels: ClassVar[bool] = False
-    twice: ClassVar[bool] = False
+    leads: ClassVar[bool] = False
     draws: ClassVar[bool] = False
 
     @property

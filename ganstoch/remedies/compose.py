@@ -175,7 +175,7 @@ class Remedies(nn.ModuleList):
         """The objective's loss, and what the remedies make of it."""
         real = None if round.of_real is None else round.of_real.logits
         loss = objective.generator(round.of_fake.logits, real)
-        for remedy in self.each():
+        for remedy in sorted(self.each(), key=lambda remedy: not remedy.leads):
             loss = remedy.generator_loss(loss, round)
         return loss
 

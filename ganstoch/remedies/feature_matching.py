@@ -19,7 +19,9 @@ __all__ = ["FeatureMatching"]
 
 
 class FeatureMatching(Remedy):
-    """The generator's loss is (1 - share) times what it was, plus share times the distance.
+    """The generator's loss is (1 - share) times the objective's, plus share times the distance.
+
+    What other remedies add to that loss they add to the whole, in whatever order they are given.
 
     Args:
         share: in [0, 1]; 0 is the plain game, 1 the paper's, without the objective's loss.
@@ -29,6 +31,7 @@ class FeatureMatching(Remedy):
     """
 
     couples: ClassVar[bool] = True
+    leads: ClassVar[bool] = True
     needs_real: ClassVar[bool] = True
 
     def __init__(self, *, share: float = 1.0) -> None:

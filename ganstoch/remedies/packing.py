@@ -8,6 +8,7 @@ examples that are too alike, however good each of them is.
 
 from __future__ import annotations
 
+import logging
 from typing import Literal
 
 from torch import Tensor
@@ -18,6 +19,8 @@ from ganstoch.remedies.base import DataFacts, Remedy
 from ganstoch.types import Shape
 
 __all__ = ["Packing"]
+
+_log = logging.getLogger("ganstoch")
 
 
 class Packing(Remedy):
@@ -66,6 +69,13 @@ class Packing(Remedy):
         Raises:
             UserError: naming a bank that is large enough.
         """
+        if facts.m * self.images_factor < self.size:
+            _log.warning(
+                "data.m = %d is less than a pack of %d: a pack holds one image several times, and "
+                "tells nothing of variety",
+                facts.m,
+                self.size,
+            )
         wanted, bank = self.images_factor * facts.m, facts.latents.count
         if bank is not None and wanted > bank:
             raise UserError(

@@ -7,7 +7,6 @@ gamma / 2 E || grad D(x) ||^2 on real examples x only.
 from __future__ import annotations
 
 import math
-from typing import ClassVar
 
 from torch import Tensor
 
@@ -29,8 +28,6 @@ class R1(Remedy):
     Raises:
         UserError: for a gamma out of its range.
     """
-
-    twice: ClassVar[bool] = True
 
     def __init__(self, *, gamma: float = 10.0) -> None:
         super().__init__()

@@ -119,7 +119,6 @@ class Unrolling(Remedy):
         UserError: for fewer than 0 steps.
     """
 
-    twice: ClassVar[bool] = True
     couples: ClassVar[bool] = True
 
     def __init__(self, *, steps: int = 5, optimizer: Literal["adam", "sgd"] = "adam") -> None:

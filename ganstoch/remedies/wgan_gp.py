@@ -33,7 +33,6 @@ class WGANGP(Remedy):
         UserError: for a weight out of its range.
     """
 
-    twice: ClassVar[bool] = True
     draws: ClassVar[bool] = True
 
     def __init__(self, *, weight: float = 10.0) -> None:

@@ -116,7 +116,8 @@ _GRID = (
     _row(_VEE1, "VEEGAN", None, (24.6, None), (40.0, None)),
 )
 _HIGH = (
-    _row(_VEE1, "GAN", "plain", (1.6, None), (2.0, None)),
+    # Of other networks, and of another notion of a good sample: no counterpart of ours.
+    _row(_VEE1, "GAN", None, (1.6, None), (2.0, None)),
     _row(_VEE1, "ALI", None, (3.0, None), (5.4, None)),
     _row(_VEE1, "Unrolled", None, (0.0, None), (0.0, None)),
     _row(_VEE1, "VEEGAN", None, (5.5, None), (28.29, None)),
@@ -158,6 +159,10 @@ _WORLDS = {
     "ring": Protocol(
         title="2-D ring", name="PacGAN 2-D", rows=_RING, iterations=400_000, batch=100
     ),
+    # The notebook published with unrolled GANs shows pictures and no numbers.
+    "ring_unrolled": Protocol(
+        title="2-D ring", name="unrolled GAN's notebook", iterations=25_000, batch=512
+    ),
     "grid": Protocol(
         title="2-D grid", name="PacGAN 2-D", rows=_GRID, iterations=400_000, batch=100
     ),
@@ -172,9 +177,10 @@ def protocol_of(dataset: str, *, variant: str = "veegan", ratio: float | None = 
     """The protocol of a world.
 
     Args:
-        dataset: name of the source, e.g. ``ring``; an unknown one has no published counterpart.
+        dataset: name of the source, e.g. ``ring``, or ``ring_unrolled`` for the ring by another
+            protocol; an unknown one has no published counterpart.
         variant: of the stacked worlds, ``veegan`` or ``unrolled``.
-        ratio: width of the discriminator over that of the generator, which parts the columns of
+        ratio: size of the discriminator over that of the generator, which parts the columns of
             [1, Table 3]; None if unknown.
     """
     if dataset not in _STACKS:

@@ -65,13 +65,17 @@ def world_key(run: Record) -> WorldKey:
 
 
 def _protocol(run: Record) -> Protocol:
+    if run.preset == "ring_unrolled":
+        return protocol_of(run.preset)
     variant = setting(run, "data", "source", "init_args", "protocol")
-    widths = [
-        setting(run, "model", player, "init_args", "width")
-        for player in ("discriminator", "generator")
-    ]
-    known = all(isinstance(width, int) and width > 0 for width in widths)
-    ratio = widths[0] / widths[1] if known else None
+    widths, theirs = [], True
+    for player in ("discriminator", "generator"):
+        widths.append(setting(run, "model", player, "init_args", "width"))
+        kind = str(setting(run, "model", player, "class_path"))
+        theirs = theirs and kind.rpartition(".")[2].startswith("Unrolled")
+    known = theirs and all(isinstance(width, int) and width > 0 for width in widths)
+    # That discriminator has twice the generator's channels at the same width: see `models.dcgan`.
+    ratio = 2 * widths[0] / widths[1] if known else None
     return protocol_of(run.dataset, variant=variant or "veegan", ratio=ratio)
 
 

@@ -133,8 +133,14 @@ class Game(Match):
 
     @property
     def images_per_iteration(self) -> int:
-        """Real examples drawn in an iteration."""
-        return self.m * self.remedies.images_factor * (sum(self.remedies.updates) - 1)
+        """Real examples that are looked at in an iteration.
+
+        Further updates of G look at real ones only where its loss needs them. The passes over all
+        images with which some remedies renew what they know are not counted.
+        """
+        of_d, of_g = self.remedies.updates
+        batches = of_d + (of_g - 1 if self.remedies.needs_real else 0)
+        return self.m * self.remedies.images_factor * batches
 
     def setup(self, stage: str) -> None:
         """Draws the latent bank, whose size is known once the data are."""

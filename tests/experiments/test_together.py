@@ -117,3 +117,18 @@ def test_the_words_of_the_line() -> None:
     line = ["--config", "ring", "--seeds", "0,1", "--seeds=2", "--quiet=true"]
     assert without_seeds(line) == ["--config", "ring", "--quiet=true"]
     assert asked_seeds(" 3, 1") == [3, 1]
+
+
+def test_a_rule_that_ends_a_run_early_is_refused(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = ["fit", *LINE, "--seeds=0,1", "--stop_rule.stop=true", "--out=x"]
+    assert main(line) == 2
+    assert "set stop_rule.stop to false" in capsys.readouterr().err
+
+
+def test_seeds_share_no_tracking(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    line = ["fit", *LINE, "--wandb.mode=offline", "--seeds=0,1", "--trainer.max_steps=1"]
+    assert main([*line, "--out=x"]) == 0
+    assert not list(here.glob("x/**/wandb"))
+    assert sorted(records(here / "x")) == [0, 1]

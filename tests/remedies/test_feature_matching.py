@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 
 from ganstoch.errors import UserError
+from ganstoch.objectives import NonSaturating
 from ganstoch.randomness import generator, normal
-from ganstoch.remedies import FeatureMatching
+from ganstoch.remedies import FeatureMatching, Remedies, Remedy
 from ganstoch.remedies.base import Moment, Round
 from ganstoch.types import Critique, Part
 
@@ -62,6 +63,19 @@ def test_whole_share_forgets_even_an_infinite_loss() -> None:
     endless = torch.tensor(float("inf"))
     loss = FeatureMatching().generator_loss(endless, round_of(features("real"), features("fake")))
     assert loss.isfinite()
+
+
+def test_what_others_add_stays_in_either_order() -> None:
+    real, fake = features("real"), features("fake")
+
+    class Adding(Remedy):
+        def generator_loss(self, loss: Tensor, round: Round) -> Tensor:
+            return loss + 7.0
+
+    for given in ([FeatureMatching(), Adding()], [Adding(), FeatureMatching()]):
+        objective = NonSaturating()
+        found = Remedies(given, objective=objective).generator_loss(objective, round_of(real, fake))
+        assert found.item() == pytest.approx(by_hand(real, fake) + 7.0, abs=1e-12)
 
 
 def test_penalises_a_generator_of_one_image() -> None:

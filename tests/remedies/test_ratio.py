@@ -75,7 +75,7 @@ def test_an_iteration_counts_once(
     assert sorted(path.name for path in tmp_path.glob("*.ckpt")) == ["step=2.ckpt", "step=4.ckpt"]
     for optimizer, updates in zip(trainer.optimizers, (n_dis, n_gen), strict=True):
         assert {s["step"].item() for s in optimizer.state.values()} == {4.0 * updates}
-    assert game.images_per_iteration == 16 * (n_dis + n_gen - 1)
+    assert game.images_per_iteration == 16 * n_dis
 
 
 def test_every_further_update_has_a_batch_and_latents_of_its_own(
