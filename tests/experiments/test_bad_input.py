@@ -32,7 +32,7 @@ FIT: dict[str, tuple[list[str], list[str]]] = {
         [
             "data.source: no class 'cifar10'",
             "there are Bimodal, CIFAR10, Digits, FFHQ, FashionMNIST, Folder, Grid, "
-            "HighDimensional, Ring, SVHN, StackedFashion, StackedMNIST;",
+            "HighDimensional, Ring, SVHN, StackedFashion, StackedMNIST",
         ],
     ),
     "an unknown loss": (
