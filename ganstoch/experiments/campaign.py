@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ganstoch.errors import UserError
 from ganstoch.experiments.configs import sweep_path
-from ganstoch.experiments.sweep import Scalar, Sweep, read_sweep
+from ganstoch.experiments.sweep import Scalar, Sweep, asked_seeds, read_sweep
 from ganstoch.records import write_atomically
 
 __all__ = ["Report", "Request", "asked_sweep", "carry_out", "chosen_preset", "report"]
@@ -132,15 +132,8 @@ def asked_sweep(request: Request, *, preset: str | None) -> Sweep:
     elif preset not in (None, "paper"):
         sweep = sweep.with_values("data.source", None)
     if request.seeds is not None:
-        sweep = sweep.with_values("seed_everything", _seeds(request.seeds))
+        sweep = sweep.with_values("seed_everything", asked_seeds(request.seeds))
     return sweep
-
-
-def _seeds(text: str) -> list[Scalar]:
-    words = [word.strip() for word in text.split(",")]
-    if not all(word.isdigit() for word in words) or len(set(words)) < len(words):
-        raise UserError(f"--seeds wants different whole numbers such as 0,1,2, got {text!r}")
-    return [int(word) for word in words]
 
 
 def _workers(asked: int, jobs: int) -> tuple[int, int]:

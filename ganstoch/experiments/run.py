@@ -27,7 +27,8 @@ from ganstoch.data.datamodule import ImageData
 from ganstoch.errors import UserError
 from ganstoch.experiments.command import Command, Resolved, resolve, understand
 from ganstoch.experiments.composing import compose
-from ganstoch.experiments.together import Member, asked_seeds, ensemble_of, without_seeds
+from ganstoch.experiments.sweep import asked_seeds
+from ganstoch.experiments.together import Member, ensemble_of, without_seeds
 from ganstoch.experiments.tracking import make_logger
 from ganstoch.records import read_record, write_atomically
 from ganstoch.training.game import Game

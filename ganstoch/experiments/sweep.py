@@ -16,7 +16,7 @@ import yaml
 from ganstoch.errors import UserError
 from ganstoch.experiments.configs import packaged_names
 
-__all__ = ["Scalar", "Sweep", "read_sweep"]
+__all__ = ["Scalar", "Sweep", "asked_seeds", "read_sweep"]
 
 Scalar = str | int | float | bool | None
 
@@ -53,6 +53,18 @@ class Sweep:
     def arguments(self, point: Mapping[str, Scalar]) -> list[str]:
         """The words behind `ganstoch fit` for a point, as a W&B agent would write them."""
         return ["--config", self.preset, *(f"--{key}={value}" for key, value in point.items())]
+
+
+def asked_seeds(text: str) -> list[int]:
+    """The seeds of ``0,1,2``.
+
+    Raises:
+        UserError: if they are none, or one comes twice.
+    """
+    words = [word.strip() for word in text.split(",")]
+    if not all(word.isdigit() for word in words) or len(set(words)) < len(words):
+        raise UserError(f"--seeds wants different whole numbers such as 0,1,2, got {text!r}")
+    return [int(word) for word in words]
 
 
 def read_sweep(path: Path) -> Sweep:

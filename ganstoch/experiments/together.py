@@ -21,7 +21,7 @@ from ganstoch.training.ensemble import Ensemble
 from ganstoch.training.game import Game
 from ganstoch.types import Batch
 
-__all__ = ["Member", "asked_seeds", "ensemble_of", "without_seeds"]
+__all__ = ["Member", "ensemble_of", "without_seeds"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,18 +133,6 @@ class _Data(LightningDataModule):
         device = self.trainer.strategy.root_device
         iteration = self.trainer.global_step
         return tuple(member.data.batch(iteration, device=device) for member in self.members)
-
-
-def asked_seeds(text: str) -> list[int]:
-    """The seeds of ``0,1,2``.
-
-    Raises:
-        UserError: if they are none, or one comes twice.
-    """
-    words = [word.strip() for word in text.split(",")]
-    if not all(word.isdigit() for word in words) or len(set(words)) < len(words):
-        raise UserError(f"--seeds wants different whole numbers such as 0,1,2, got {text!r}")
-    return [int(word) for word in words]
 
 
 def without_seeds(arguments: Sequence[str]) -> list[str]:

@@ -239,7 +239,7 @@ class Remedy(nn.Module):
         Returns:
             The losses, ``loss/discriminator`` and ``loss/generator``.
         """
-        raise NotImplementedError
+        raise AssertionError(f"{type(self).__name__} plays an iteration and does not say how")
 
     def note_fakes(self, fakes: Tensor, part: Part, *, moment: Moment) -> None:
         """Sees a part's generated examples, without their graph, once in each of D's updates."""

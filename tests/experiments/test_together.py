@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from ganstoch.cli import main
-from ganstoch.experiments.together import asked_seeds, without_seeds
+from ganstoch.experiments.sweep import asked_seeds
+from ganstoch.experiments.together import without_seeds
 from ganstoch.records import Record, read_record
 
 LINE = [
