@@ -23,7 +23,7 @@ LINE: list[list[str]] = [
     ["diagnostics"],
     ["callbacks"],
     ["reporting"],
-    ["audit", "experiments"],
+    ["auditing", "experiments"],
     ["bench"],
     ["cli"],
 ]

@@ -9,16 +9,15 @@ from typing import Literal
 
 import torch
 from torch import Tensor
-from torchmetrics import Metric
-from torchmetrics.utilities.data import dim_zero_cat
 
-from ganstoch.metrics.features import Extractor, FeatureSpace, make_extractor
+from ganstoch.metrics.collecting import Collecting
+from ganstoch.metrics.features import Extractor, FeatureSpace
 from ganstoch.metrics.functional import TwoWays, overfitting_mode_drop
 
 __all__ = ["OverfittingModeDrop"]
 
 
-class OverfittingModeDrop(Metric):
+class OverfittingModeDrop(Collecting):
     """How close generated images are to the data, and data to the generated images [1, Sec. 4].
 
     With N(q, S) the distance from q to the nearest member of S:
@@ -72,13 +71,7 @@ class OverfittingModeDrop(Metric):
     """
 
     higher_is_better = False
-    is_differentiable = False
-    full_state_update = False
-
-    extractor: Extractor
     pairs: TwoWays | None
-    real_features: list[Tensor]
-    generated_features: list[Tensor]
 
     def __init__(
         self,
@@ -88,44 +81,16 @@ class OverfittingModeDrop(Metric):
         seed: int = 0,
         reset_real_features: bool = True,
     ) -> None:
-        super().__init__()
         if queries != "all" and queries < 1:
             raise ValueError(f"queries must be at least 1, or 'all', got {queries}")
-        extractor = make_extractor(features) if isinstance(features, str) else features
-        # Past nn.Module's own setter: a stranger's extractor may be a module, and would then join
-        # every checkpoint and every optimiser of the metric's owner.
-        object.__setattr__(self, "extractor", extractor)
+        super().__init__(features, reset_real_features=reset_real_features)
         self.queries = queries
         self.seed = seed
-        self.reset_real_features = reset_real_features
         self.pairs = None
-        self.add_state("real_features", default=[], dist_reduce_fx="cat")
-        self.add_state("generated_features", default=[], dist_reduce_fx="cat")
-
-    def update(self, images: Tensor, *, real: bool) -> None:
-        """Adds images to one side.
-
-        Args:
-            images: shape (N, C, H, W), uint8 in [0, 255] or floats in [-1, 1].
-            real: True for data, False for generated images.
-        """
-        features = self.extractor(images).to(self.device)
-        (self.real_features if real else self.generated_features).append(features)
 
     def compute(self) -> dict[str, Tensor]:
         """The six numbers, float64 scalars on the metric's device; smaller is closer."""
-        for features, side in ((self.real_features, True), (self.generated_features, False)):
-            if isinstance(features, list) and not features:  # one tensor once ranks are gathered
-                raise ValueError(
-                    f"no {'real' if side else 'generated'} images yet: "
-                    f"call update(images, real={side}) before compute()"
-                )
-        real, generated = dim_zero_cat(self.real_features), dim_zero_cat(self.generated_features)
-        if real.shape[1] != generated.shape[1]:
-            raise ValueError(
-                f"real images give {real.shape[1]} features and generated ones "
-                f"{generated.shape[1]}: their shapes differ"
-            )
+        real, generated = self.sides()
         self.pairs = overfitting_mode_drop(
             real,
             generated,
@@ -149,9 +114,6 @@ class OverfittingModeDrop(Metric):
         }
 
     def reset(self) -> None:
-        """Forgets the generated images, and the data unless told to keep them."""
-        kept = list(self.real_features)  # the state itself is emptied in place
+        """Forgets the generated images, and the real ones unless told to keep them."""
         self.pairs = None
         super().reset()
-        if not self.reset_real_features:
-            self.real_features = kept

@@ -1,0 +1,1 @@
+"""Any two sets of images, and what one has learned of the other."""
