@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from ganstoch import __version__
+from ganstoch.auditing.arguments import audit_arguments
 from ganstoch.errors import UserError
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ EPILOG = """examples:
   ganstoch remedies --world ring --seeds 0,1,2  where the modes can be counted
   ganstoch fit --config mini --config m800      one row of Table 1
   ganstoch fit --config cifar10 --config m50    one row at the paper's scale
+  ganstoch audit --real A --generated B         does any generator copy, what does it drop
   ganstoch prepare cifar10 --root data          fetch and check a data set
   ganstoch bench --quick                        how fast it is here, and that nothing changes
   ganstoch bench --estimate --preset paper      what Table 1 will cost here
@@ -79,7 +81,9 @@ def _dispatch(words: list[str]) -> int:
     _table1_arguments(commands.add_parser("table1", help="train every row of Table 1, print it"))
     _remedies_arguments(commands.add_parser("remedies", help="every remedy, at every chance"))
     _prepare_arguments(commands.add_parser("prepare", help="fetch, convert and check a data set"))
+    audit_arguments(commands.add_parser("audit", help="does a generator copy, what does it drop"))
     _bench_arguments(commands.add_parser("bench", help="speed against a plain loop; costs"))
+    _cases_arguments(commands.add_parser("cases", help="judge the diagnosis on labelled runs"))
     _doctor_arguments(commands.add_parser("doctor", help="what is here, and what is missing"))
     if words[:1] == ["fit"]:
         from ganstoch.experiments.run import fit
@@ -223,6 +227,26 @@ def _bench_arguments(parser: argparse.ArgumentParser) -> None:
         from ganstoch.bench.report import bench
 
         return bench(quick=chosen.quick, file=chosen.json)
+
+    parser.set_defaults(run=run)
+
+
+def _cases_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Plays short runs whose trouble, or lack of it, was put there on purpose, and says how the "
+        "verdicts agree. Runs that are there already are not played again."
+    )
+    parser.add_argument("--seeds", default="0", help="comma-separated, e.g. 0,1")
+    parser.add_argument("--jobs", type=int, default=0, help="runs at once; 0 for one a core")
+    parser.add_argument("--out", type=Path, default=Path("results/cases"), help="their folder")
+    parser.add_argument("--report", action="store_true", help="play nothing, judge what is there")
+
+    def run(chosen: argparse.Namespace) -> int:
+        from ganstoch.experiments.cases.command import cases
+        from ganstoch.experiments.sweep import asked_seeds
+
+        seeds = asked_seeds(chosen.seeds)
+        return cases(out=chosen.out, seeds=seeds, jobs=chosen.jobs, report_only=chosen.report)
 
     parser.set_defaults(run=run)
 

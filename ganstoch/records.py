@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 import os
+import sys
 import tempfile
 import types
 import typing
@@ -18,10 +18,20 @@ from typing import Any
 
 from ganstoch.errors import UserError
 
-__all__ = ["SCHEMA", "Measurement", "Record", "read_record", "write_atomically", "write_record"]
+__all__ = [
+    "SCHEMA",
+    "Measurement",
+    "Record",
+    "decode",
+    "read_record",
+    "write_atomically",
+    "write_record",
+]
 
 SCHEMA = 1
 """Version of the record's layout; a record of another version is refused, never guessed at."""
+
+_FIX = "remove it to run that row again"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,49 +145,72 @@ def read_record(path: Path) -> Record:
     Raises:
         UserError: if the file is missing, no JSON, of another schema, or has a wrong field.
     """
-    fix = "remove it to run that row again"
     try:
         content = json.loads(path.read_bytes())
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from error
     except ValueError as error:
-        raise UserError(f"{path} is no JSON ({error}); {fix}") from error
+        raise UserError(f"{path} is no JSON ({error}); {_FIX}") from error
     if not isinstance(content, dict):
-        raise UserError(f"{path} is no record; {fix}")
+        raise UserError(f"{path} is no record; {_FIX}")
     if content.get("schema") != SCHEMA:
         raise UserError(
-            f"{path} has schema {content.get('schema')!r}, this version reads {SCHEMA}; {fix}"
+            f"{path} has schema {content.get('schema')!r}, this version reads {SCHEMA}; {_FIX}"
         )
-    record = _decode(Record, content, str(path))
+    record = decode(Record, content, str(path), fix=_FIX)
     assert isinstance(record, Record)
     return record
 
 
-def _decode(expected: Any, value: Any, where: str) -> Any:
-    """A JSON value as the annotated type; raises UserError that names the field."""
+def decode(expected: Any, value: Any, where: str, *, fix: str) -> Any:
+    """A JSON value as the annotated type, every field checked for its presence and type.
+
+    Args:
+        expected: a dataclass, ``str``, ``int``, ``bool``, ``float`` (finite), ``Any``, a `Literal`,
+            ``tuple[T, ...]``, ``dict[K, T]`` or ``T | None``.
+        value: what `json.loads` returned.
+        where: file, or field of a file, as the error should name it.
+        fix: what the user can do about it, in words.
+
+    Raises:
+        UserError: that names the first field that is missing, unknown or of another type.
+    """
+
+    def inner(expected: Any, value: Any, where: str) -> Any:
+        return decode(expected, value, where, fix=fix)
+
     if dataclasses.is_dataclass(expected) and isinstance(expected, type):
         if not isinstance(value, dict):
-            raise UserError(f"{where}: expected an object")
+            raise UserError(f"{where}: expected an object; {fix}")
         hints = typing.get_type_hints(expected)
         wrong = sorted(set(value) ^ set(hints))
         if wrong:
             word = "unknown" if wrong[0] in value else "missing"
-            raise UserError(f"{where}: {word} field {wrong[0]!r}; remove it to run that row again")
-        return expected(**{k: _decode(h, value[k], f"{where}: {k}") for k, h in hints.items()})
+            raise UserError(f"{where}: {word} field {wrong[0]!r}; {fix}")
+        return expected(**{k: inner(h, value[k], f"{where}: {k}") for k, h in hints.items()})
     origin, arguments = typing.get_origin(expected), typing.get_args(expected)
     if expected is Any:
         return value
     if origin is types.UnionType:
         if value is None and type(None) in arguments:
             return None
-        return _decode(next(a for a in arguments if a is not type(None)), value, where)
+        return inner(next(a for a in arguments if a is not type(None)), value, where)
     if origin is tuple and isinstance(value, list):
-        return tuple(_decode(arguments[0], item, where) for item in value)
+        return tuple(inner(arguments[0], item, where) for item in value)
     if origin is dict and isinstance(value, dict):
-        return {key: _decode(arguments[1], item, f"{where}.{key}") for key, item in value.items()}
-    if expected is float and isinstance(value, int | float) and not isinstance(value, bool):
-        if math.isfinite(value):
+        of_key, of_item = arguments
+        return {
+            inner(of_key, key, where): inner(of_item, item, f"{where}.{key}")
+            for key, item in value.items()
+        }
+    if origin is typing.Literal:
+        # By type too: 1 == True, and JSON tells them apart.
+        if any(type(value) is type(choice) and value == choice for choice in arguments):
+            return value
+    elif expected is float and isinstance(value, int | float) and not isinstance(value, bool):
+        # A whole number of JSON has no end, and one beyond the largest float is no number either.
+        if abs(value) <= sys.float_info.max:
             return float(value)
     elif isinstance(expected, type) and type(value) is expected:
         return value
-    raise UserError(f"{where}: unexpected value {value!r}; remove it to run that row again")
+    raise UserError(f"{where}: unexpected value {value!r}; {fix}")

@@ -18,6 +18,7 @@ from ganstoch.bench.players import draw, make_game, make_reference, parts_of
 from ganstoch.bench.race import in_turns, say, seconds
 from ganstoch.bench.reference import Reference
 from ganstoch.bench.search import race_search
+from ganstoch.bench.watching import diagnosis_price
 from ganstoch.training.arithmetic import settle
 from ganstoch.training.game import Game
 from ganstoch.training.memory import peak_bytes
@@ -179,6 +180,13 @@ class _Bench:
         self.game.to(self.device)
         return Figure("lightning_overhead", share, None, 0.03, f"of the bare loop, m = {m}")
 
+    def diagnosis(self) -> Figure:
+        m = self.scale.small
+        say(f"the diagnosis at m = {m}")
+        share = diagnosis_price(self.game, m=m, iterations=2 * self.scale.rounds)
+        self.game.to(self.device)
+        return Figure("diagnosis_price", share, None, 0.02, f"of training, m = {m}")
+
     def cost(self) -> Figure:
         say(f"an iteration up to m = {self.scale.sizes[-1]}")
         curve = {m: times["ours"] for m, times in self.times.items()}
@@ -224,6 +232,7 @@ def measure(scale: Scale) -> list[Figure]:
         *b.mixed(),
         b.peak_share(),
         b.overhead(),
+        b.diagnosis(),
         b.cost(),
         b.memory(),
         b.search(),

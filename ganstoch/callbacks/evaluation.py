@@ -21,6 +21,7 @@ from ganstoch.data.datamodule import ImageData
 from ganstoch.errors import UserError
 from ganstoch.metrics import TwoWays, make_extractor, overfitting_mode_drop
 from ganstoch.metrics.features import Extractor, FeatureSpace
+from ganstoch.metrics.functional import OneWay, nearest_of_sample
 from ganstoch.metrics.modes import ModeScores, floor_and_ceiling, make_judge, named
 from ganstoch.records import Measurement
 from ganstoch.training.game import Game
@@ -49,6 +50,10 @@ class Evaluation(Callback):
     """1-NN distances both ways, pixel by pixel and in a feature space [1, Sec. 4]; known modes.
 
     Data whose modes are known are also measured by how many of them the generator reaches.
+    ``held_out_drop`` is the mode drop of images that training never saw: held-out -> generated. A
+    generator that copies all data scores the baseline's overfitting, held-out -> data, which is
+    asked by the same images; one to which training images mean no more than others scores about
+    its own mode drop. Neither is a limit: images that average many are near to everything.
 
     Args:
         every: iterations between measurements by pixel; the last iteration is always measured.
@@ -59,6 +64,7 @@ class Evaluation(Callback):
             None measures it at the end only.
         birthday: images in a batch of the birthday test, at most a fifth of the subset; null for no
             test. It is made in the feature space, or by pixel, wherever that space is measured.
+        held_out: whether held-out images look for their neighbours too.
         weights: file of the feature network's weights; None looks where they are usually kept.
             Where there are none, one line says so and the pixels go on.
 
@@ -74,6 +80,7 @@ class Evaluation(Callback):
         semantic: Literal["inception", "efficientnet_lite0"] | None = "inception",
         semantic_every: int | None = None,
         birthday: int | None = None,
+        held_out: bool = False,
         weights: Path | None = None,
     ) -> None:
         if every < 1:
@@ -90,8 +97,11 @@ class Evaluation(Callback):
                 f"evaluation.birthday must be 2 or more, where neighbours are measured, got "
                 f"{birthday}"
             )
+        if held_out and queries is None:
+            raise UserError("evaluation.held_out needs neighbours; give evaluation.queries")
         self.every = every
         self.birthday = birthday
+        self.held_out = held_out
         self.neighbours = queries is not None
         self.queries = queries if isinstance(queries, int) else None
         self.semantic: FeatureSpace | None = semantic
@@ -102,6 +112,7 @@ class Evaluation(Callback):
         self.latest: Outcome | None = None
         self._extractors: dict[str, Extractor] = {}
         self._real: dict[str, Tensor] = {}
+        self._unseen: dict[str, Tensor] = {}
         self._judge: Callable[[Tensor], ModeScores] | None = None
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -128,7 +139,12 @@ class Evaluation(Callback):
                 self._extractors[self.semantic] = extractor
             except UserError as error:
                 _log.warning("%s; measuring pixels only", error)
-        self._real = {}
+        self._real, self._unseen = {}, {}
+        if self.held_out and data.held_out is None:
+            raise UserError(
+                f"evaluation.held_out is true, but all images of {data.source.name} are trained "
+                "on; lower data.n, or set it to false"
+            )
         if self.birthday is not None and self.birthday > data.n // 5:
             raise UserError(
                 f"evaluation.birthday is {self.birthday}; give at most a fifth of data.n = {data.n}"
@@ -136,7 +152,8 @@ class Evaluation(Callback):
         if self.baseline:
             return
         if data.held_out is not None and self.neighbours:
-            self.baseline = _named(self._measure(data, data.held_out, list(self._extractors)))
+            pairs, _ = self._measure(data, data.held_out, list(self._extractors), unseen=False)
+            self.baseline = _named(pairs)
         if data.world is not None:
             self.baseline |= named(floor_and_ceiling(data.world, seed=0))
 
@@ -192,8 +209,8 @@ class Evaluation(Callback):
                 f"the generator's images are not finite at iteration {iteration}: training has "
                 "diverged; lower model.optimizer.lr"
             )
-        pairs = self._measure(data, generated, names)
-        metrics = _named(pairs)
+        pairs, of_unseen = self._measure(data, generated, names, unseen=self.held_out)
+        metrics = _named(pairs) | of_unseen
         if self._judge is not None and data.world is not None:
             metrics |= named(self._judge(generated[: data.world.samples]))
         if self.birthday is not None and semantic:
@@ -210,32 +227,59 @@ class Evaluation(Callback):
         self.latest = Outcome(iteration=iteration, generated=generated, pairs=pairs)
         write(trainer, measurement.metrics)
 
-    def _measure(self, data: ImageData, images: Tensor, names: list[str]) -> dict[str, TwoWays]:
-        """Both directions in each named space, keyed by the extractor's name."""
-        found = {}
+    def _measure(
+        self, data: ImageData, images: Tensor, names: list[str], *, unseen: bool
+    ) -> tuple[dict[str, TwoWays], dict[str, float]]:
+        """Both directions in each named space, keyed by the extractor's name.
+
+        And, where asked for, the distances from images that training never saw, as metrics.
+        """
+        found: dict[str, TwoWays] = {}
+        of_unseen: dict[str, float] = {}
         for name in names:
             extractor = self._extractors[name]
             if name not in self._real:
                 self._real[name] = extractor(data.subset.pixels)
             features = extractor(images)
+            scale = extractor.scale(features.shape[1])
             found[extractor.name] = overfitting_mode_drop(
                 self._real[name],
                 features,
                 norm=extractor.norm,
                 queries=self.queries,
                 seed=0,
-                scale=extractor.scale(features.shape[1]),
+                scale=scale,
             )
-        return found
+            if not unseen:
+                continue
+            if name not in self._unseen:
+                assert data.held_out is not None
+                self._unseen[name] = extractor(data.held_out)
+            way = nearest_of_sample(
+                self._unseen[name],
+                features,
+                norm=extractor.norm,
+                queries=self.queries,
+                seed=0,
+                scale=scale,
+            )
+            of_unseen |= _named_way("held_out_drop", extractor.name, way)
+        return found, of_unseen
 
 
 def _named(pairs: dict[str, TwoWays]) -> dict[str, float]:
     """``overfitting/pixel_l1/mean`` and its like."""
+    metrics: dict[str, float] = {}
+    for name, ways in pairs.items():
+        for direction in ("overfitting", "mode_drop"):
+            metrics |= _named_way(direction, name, getattr(ways, direction))
+    return metrics
+
+
+def _named_way(direction: str, name: str, way: OneWay) -> dict[str, float]:
+    statistics = ("mean", "worst10", "worst5")
     return {
-        f"{direction}/{name}/{statistic}": getattr(getattr(ways, direction).tail, statistic)
-        for name, ways in pairs.items()
-        for direction in ("overfitting", "mode_drop")
-        for statistic in ("mean", "worst10", "worst5")
+        f"{direction}/{name}/{statistic}": getattr(way.tail, statistic) for statistic in statistics
     }
 
 

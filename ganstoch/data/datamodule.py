@@ -23,8 +23,8 @@ from ganstoch.data.sampling import (
     resolve_batch_size,
     resolve_sampling,
 )
-from ganstoch.data.source import Source
-from ganstoch.data.subset import Subset, choose, leftover
+from ganstoch.data.source import ArrayImages, ImageSet, Source
+from ganstoch.data.subset import Subset, choose, leftover, leftover_ids
 from ganstoch.errors import UserError
 from ganstoch.types import Batch, Shape, World
 
@@ -151,10 +151,37 @@ class ImageData(LightningDataModule):
         self._ready = True
 
     def _read_held_out(self) -> Tensor | None:
-        images, used = self.source.open(self.root, "held_out"), self.subset.ids[:0]
-        if images is None:
-            images, used = self.subset.source, self.subset.ids
+        images, used = self._unseen()
         return leftover(images, used=used, limit=self.n, seed=self.subset_seed)
+
+    def _unseen(self) -> tuple[ImageSet, Tensor]:
+        """A split that holds images out of training, and which of its images training sees."""
+        images = self.source.open(self.root, "held_out")
+        if images is None:
+            return self.subset.source, self.subset.ids
+        return images, self.subset.ids[:0]
+
+    def held_out_with_labels(self, limit: int) -> ArrayImages | None:
+        """Images that training never sees, with their classes; after `setup`.
+
+        They come from where `held_out` does, and may be more than n.
+
+        Args:
+            limit: how many at most.
+
+        Returns:
+            None if there are none, or none with classes.
+
+        Raises:
+            UserError: if one of them cannot be read.
+        """
+        images, used = self._unseen()
+        if images.labels is None:
+            return None
+        ids = leftover_ids(images, used=used, limit=limit, seed=self.subset_seed)
+        if not len(ids):
+            return None
+        return ArrayImages(images.read(ids), split="held_out", labels=images.labels[ids])
 
     @property
     def shape(self) -> Shape:

@@ -12,7 +12,7 @@ from ganstoch.data.source import ImageSet
 from ganstoch.errors import UserError
 from ganstoch.randomness import generator, without_replacement
 
-__all__ = ["Subset", "checksum", "choose", "leftover"]
+__all__ = ["Subset", "checksum", "choose", "leftover", "leftover_ids"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -91,11 +91,22 @@ def leftover(images: ImageSet, *, used: Tensor, limit: int, seed: int) -> Tensor
     Raises:
         UserError: if one of them cannot be read.
     """
+    ids = leftover_ids(images, used=used, limit=limit, seed=seed)
+    return images.read(ids) if len(ids) else None
+
+
+def leftover_ids(images: ImageSet, *, used: Tensor, limit: int, seed: int) -> Tensor:
+    """Positions of the images that `leftover` draws, ascending, int64, shape (at most limit,).
+
+    Args:
+        images: as for `leftover`.
+        used: idem.
+        limit: idem.
+        seed: idem.
+    """
     free = torch.ones(len(images), dtype=torch.bool)
     free[used] = False
     ids = free.nonzero().squeeze(1)
-    if len(ids) == 0:
-        return None
     # Iteration 0 of the stream chose the subset.
     order = without_replacement(len(ids), min(limit, len(ids)), generator(seed, "subset", 1))
-    return images.read(ids[order].sort().values)
+    return ids[order].sort().values

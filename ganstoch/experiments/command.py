@@ -25,6 +25,7 @@ from ganstoch.data.source import Source
 from ganstoch.errors import UserError
 from ganstoch.experiments.configs import FALLBACK, config_path, packaged_names, with_paths
 from ganstoch.experiments.explaining import explain
+from ganstoch.experiments.measuring import add_measuring_arguments, asked_measures
 from ganstoch.experiments.tracking import Tracking
 from ganstoch.training.game import Game
 
@@ -135,6 +136,7 @@ class Command(LightningCLI):
         )
         parser.add_argument("--quiet", type=bool, default=False, help="no progress bar")
         parser.add_argument("--wandb", type=Tracking, default=Tracking())
+        add_measuring_arguments(parser)
         parser.add_lightning_class_args(Evaluation, "evaluation")
         parser.add_lightning_class_args(StopRule, "stop_rule")
         parser.link_arguments("seed_everything", "model.seed")
@@ -206,8 +208,9 @@ def resolve(config: Namespace) -> Resolved:
     deciding["evaluation"] = {
         k: v
         for k, v in plain["evaluation"].items()
-        if k != "weights" and (k, v) != ("birthday", None)
+        if k != "weights" and (k, v) not in (("birthday", None), ("held_out", False))
     }
+    deciding |= asked_measures(plain)
     deciding["iterations_of"] = config.iterations_of and config.iterations_of.name
     deciding["trainer"] = {k: plain["trainer"][k] for k in ("max_steps", "precision")}
     config_hash = hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()

@@ -27,6 +27,7 @@ from ganstoch.data.datamodule import ImageData
 from ganstoch.errors import UserError
 from ganstoch.experiments.command import Command, Resolved, resolve, understand
 from ganstoch.experiments.composing import compose
+from ganstoch.experiments.measuring import measuring_callbacks
 from ganstoch.experiments.sweep import asked_seeds
 from ganstoch.experiments.together import Member, ensemble_of, without_seeds
 from ganstoch.experiments.tracking import make_logger
@@ -201,6 +202,7 @@ def _callbacks(
         Journal(),
         Panels(folder / "panels.npz"),
         Trail(folder / "trail.npz"),
+        *measuring_callbacks(command.config, folder),
         Chance(),
         Recorder(
             folder,

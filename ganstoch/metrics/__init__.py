@@ -10,7 +10,16 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ganstoch.metrics.authenticity import Authenticity, AuthPct
     from ganstoch.metrics.birthday import Pair, Support, calibrate, estimate_support, nearest_pair
+    from ganstoch.metrics.copied import (
+        CopiedShare,
+        Copies,
+        copied_share,
+        replication_share,
+        share_of_copies,
+    )
+    from ganstoch.metrics.data_copying import CT, Cell, DataCopying, rank_z
     from ganstoch.metrics.features import (
         EfficientNetLite0,
         Extractor,
@@ -19,6 +28,7 @@ if TYPE_CHECKING:
         Pixels,
         make_extractor,
     )
+    from ganstoch.metrics.frechet import FID, Moments, frechet_distance, frechet_of
     from ganstoch.metrics.functional import (
         OneWay,
         Tail,
@@ -26,6 +36,16 @@ if TYPE_CHECKING:
         overfitting_mode_drop,
         tail_means,
     )
+    from ganstoch.metrics.inception_score import InceptionScore, SplitScores, inception_score_of
+    from ganstoch.metrics.k_nearest import kth_distances, within_set_nearest
+    from ganstoch.metrics.kernel import (
+        KID,
+        SubsetDistances,
+        kernel_distance,
+        kernel_distance_of_subsets,
+    )
+    from ganstoch.metrics.manifold import PRDC, ManifoldScores, prdc
+    from ganstoch.metrics.mifid import MemorizationInformed, MiFID, cosine_distance
     from ganstoch.metrics.modes import (
         ModeScores,
         floor_and_ceiling,
@@ -33,42 +53,90 @@ if TYPE_CHECKING:
         score_classes,
         score_gaussians,
     )
+    from ganstoch.metrics.nearer import Nearer, NearerToTrain, nearer_to_train
+    from ganstoch.metrics.nearness import Nearness, left_out
     from ganstoch.metrics.neighbours import check_faiss, faiss_flavour, nearest_neighbours
     from ganstoch.metrics.overfitting import OverfittingModeDrop
+    from ganstoch.metrics.recovery import Recovery, RecoveryGap, recover, recovery_gap
     from ganstoch.metrics.weights import inception_weights_path, load_inception
+    from ganstoch.metrics.within_radii import WithinRadii, pairs_within
 
 __all__ = [
+    "CT",
+    "FID",
+    "KID",
+    "PRDC",
+    "AuthPct",
+    "Authenticity",
+    "Cell",
+    "CopiedShare",
+    "Copies",
+    "DataCopying",
     "EfficientNetLite0",
     "Extractor",
     "FeatureSpace",
     "Inception",
+    "InceptionScore",
+    "ManifoldScores",
+    "MemorizationInformed",
+    "MiFID",
     "ModeScores",
+    "Moments",
+    "Nearer",
+    "NearerToTrain",
+    "Nearness",
     "OneWay",
     "OverfittingModeDrop",
     "Pair",
     "Pixels",
+    "Recovery",
+    "RecoveryGap",
+    "SplitScores",
+    "SubsetDistances",
     "Support",
     "Tail",
     "TwoWays",
+    "WithinRadii",
     "calibrate",
     "check_faiss",
+    "copied_share",
+    "cosine_distance",
     "estimate_support",
     "faiss_flavour",
     "floor_and_ceiling",
+    "frechet_distance",
+    "frechet_of",
+    "inception_score_of",
     "inception_weights_path",
+    "kernel_distance",
+    "kernel_distance_of_subsets",
+    "kth_distances",
+    "left_out",
     "load_inception",
     "make_extractor",
     "make_judge",
+    "nearer_to_train",
     "nearest_neighbours",
     "nearest_pair",
     "overfitting_mode_drop",
+    "pairs_within",
+    "prdc",
+    "rank_z",
+    "recover",
+    "recovery_gap",
+    "replication_share",
     "score_classes",
     "score_gaussians",
+    "share_of_copies",
     "tail_means",
+    "within_set_nearest",
 ]
 
 _HOMES = {
+    "authenticity": ("AuthPct", "Authenticity"),
     "birthday": ("Pair", "Support", "calibrate", "estimate_support", "nearest_pair"),
+    "copied": ("CopiedShare", "Copies", "copied_share", "replication_share", "share_of_copies"),
+    "data_copying": ("CT", "Cell", "DataCopying", "rank_z"),
     "features": (
         "EfficientNetLite0",
         "Extractor",
@@ -77,7 +145,13 @@ _HOMES = {
         "Pixels",
         "make_extractor",
     ),
+    "frechet": ("FID", "Moments", "frechet_distance", "frechet_of"),
     "functional": ("OneWay", "Tail", "TwoWays", "overfitting_mode_drop", "tail_means"),
+    "inception_score": ("InceptionScore", "SplitScores", "inception_score_of"),
+    "k_nearest": ("kth_distances", "within_set_nearest"),
+    "kernel": ("KID", "SubsetDistances", "kernel_distance", "kernel_distance_of_subsets"),
+    "manifold": ("PRDC", "ManifoldScores", "prdc"),
+    "mifid": ("MemorizationInformed", "MiFID", "cosine_distance"),
     "modes": (
         "ModeScores",
         "floor_and_ceiling",
@@ -85,9 +159,13 @@ _HOMES = {
         "score_classes",
         "score_gaussians",
     ),
+    "nearer": ("Nearer", "NearerToTrain", "nearer_to_train"),
+    "nearness": ("Nearness", "left_out"),
     "neighbours": ("check_faiss", "faiss_flavour", "nearest_neighbours"),
     "overfitting": ("OverfittingModeDrop",),
+    "recovery": ("Recovery", "RecoveryGap", "recover", "recovery_gap"),
     "weights": ("inception_weights_path", "load_inception"),
+    "within_radii": ("WithinRadii", "pairs_within"),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 

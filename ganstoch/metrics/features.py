@@ -163,6 +163,24 @@ class Inception(_Network):
         features: Tensor = self._network(pixels)[0]
         return features
 
+    @torch.no_grad()
+    def logits(self, features: Tensor) -> Tensor:
+        """Class scores of features made by this extractor, without the classifier's bias.
+
+        The network's last layer alone, so that images need not pass through it again.
+
+        Args:
+            features: shape (N, 2048).
+
+        Returns:
+            Shape (N, 1008), float32, on the device of the features.
+        """
+        classifier = self._network.fc
+        assert isinstance(classifier, nn.Linear)
+        weight = classifier.weight.to(features.device)
+        with torch.autocast(device_type=features.device.type, enabled=False):
+            return features.float() @ weight.T
+
 
 class EfficientNetLite0(_Network):
     """EfficientNet-Lite0 trained on ImageNet: 1280 activations before the classifier, l2.

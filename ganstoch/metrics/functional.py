@@ -15,7 +15,14 @@ from ganstoch import randomness
 from ganstoch.metrics.neighbours import nearest_neighbours
 from ganstoch.types import Neighbours, Norm
 
-__all__ = ["OneWay", "Tail", "TwoWays", "overfitting_mode_drop", "tail_means"]
+__all__ = [
+    "OneWay",
+    "Tail",
+    "TwoWays",
+    "nearest_of_sample",
+    "overfitting_mode_drop",
+    "tail_means",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,22 +137,52 @@ def overfitting_mode_drop(
         >>> both.overfitting.tail.mean, both.mode_drop.tail.mean
         (1.0, 3.0)
     """
+    return TwoWays(
+        overfitting=nearest_of_sample(
+            generated, real, norm=norm, queries=queries, seed=seed, draw=0, scale=scale
+        ),
+        mode_drop=nearest_of_sample(
+            real, generated, norm=norm, queries=queries, seed=seed, draw=1, scale=scale
+        ),
+    )
+
+
+def nearest_of_sample(
+    asking: Tensor,
+    answering: Tensor,
+    *,
+    norm: Norm,
+    queries: int | None = 200,
+    seed: int = 0,
+    draw: int = 0,
+    scale: float = 1.0,
+) -> OneWay:
+    """From a sample of one side to the nearest of all of the other, one direction of the two.
+
+    Args:
+        asking: features, shape (Q, F...), of which a sample asks.
+        answering: features, shape (M, F...).
+        norm: as for `overfitting_mode_drop`.
+        queries: idem.
+        seed: idem.
+        draw: which of the seed's samples; 0 is that of overfitting, 1 that of mode drop.
+        scale: idem.
+
+    Raises:
+        ValueError: as `overfitting_mode_drop` does.
+    """
     if queries is not None and queries < 1:
         raise ValueError(f"queries must be at least 1, or None for all, got {queries}")
     if not scale > 0:
         raise ValueError(f"scale must be above 0, got {scale}")
-
-    def one_way(asking: Tensor, answering: Tensor, draw: int) -> OneWay:
-        ids = _sample(len(asking), queries, seed=seed, draw=draw)
-        found = nearest_neighbours(asking[ids.to(asking.device)], answering, norm=norm)
-        distances = found.distances / scale
-        return OneWay(
-            queries=ids,
-            neighbours=Neighbours(distances=distances, ids=found.ids),
-            tail=tail_means(distances),
-        )
-
-    return TwoWays(overfitting=one_way(generated, real, 0), mode_drop=one_way(real, generated, 1))
+    ids = _sample(len(asking), queries, seed=seed, draw=draw)
+    found = nearest_neighbours(asking[ids.to(asking.device)], answering, norm=norm)
+    distances = found.distances / scale
+    return OneWay(
+        queries=ids,
+        neighbours=Neighbours(distances=distances, ids=found.ids),
+        tail=tail_means(distances),
+    )
 
 
 def _sample(count: int, size: int | None, *, seed: int, draw: int) -> Tensor:

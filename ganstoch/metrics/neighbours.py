@@ -1,7 +1,8 @@
 """Exact nearest neighbours: a search proposes candidates, float64 arithmetic decides between them.
 
 On a CPU, images are searched as bytes, which is certain and about ten times faster than floats;
-everything else, and everything on a GPU, is searched by FAISS.
+everything else, and everything on a GPU, is searched by FAISS, on all GPUs of a process that shares
+them with no other rank.
 
 FAISS returns squared l2, from the expanded form |q|^2 + |b|^2 - 2<q, b> in float32. Near zero,
 where a memorising generator lives, that form has lost every digit: exact copies come out at a
@@ -15,14 +16,19 @@ import hashlib
 import importlib
 import importlib.metadata
 import logging
+from concurrent.futures import ThreadPoolExecutor
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import torch
+import torch.distributed as dist
 from torch import Tensor
 
 from ganstoch.errors import UserError
+from ganstoch.metrics.bounds import as_rows
 from ganstoch.metrics.byte_search import fits_bytes, load_opencv, search_bytes
+from ganstoch.metrics.progress import shown
 from ganstoch.types import Neighbours, Norm
 
 __all__ = ["check_faiss", "faiss_flavour", "nearest_neighbours"]
@@ -35,6 +41,8 @@ _SEARCH_ELEMENTS = 2**25
 _EXACT_ELEMENTS = 2**22
 """Numbers in one float64 block of candidates: 32 MiB."""
 _GPU_SCRATCH_BYTES = 2**28
+_QUERIES_A_GPU = 1024
+"""So few queries are not worth sending the bank to one more GPU."""
 
 # One folder `faiss/` belongs to all of them: the last one installed wins, silently.
 _DISTRIBUTIONS = ("faiss-cpu", "faiss-gpu", "faiss-gpu-cu11", "faiss-gpu-cu12", "faiss-gpu-cuvs")
@@ -73,7 +81,7 @@ def nearest_neighbours(query: Tensor, bank: Tensor, *, norm: Norm) -> Neighbours
     """
     if norm not in ("l1", "l2"):
         raise ValueError(f"norm must be 'l1' or 'l2', got {norm!r}")
-    query, bank = _checked(query, name="query"), _checked(bank, name="bank")
+    query, bank = as_rows(query, name="query"), as_rows(bank, name="bank")
     width = query.shape[1]
     if bank.shape[1] != width:
         raise ValueError(f"query has {width} features a row, bank has {bank.shape[1]}")
@@ -83,16 +91,22 @@ def nearest_neighbours(query: Tensor, bank: Tensor, *, norm: Norm) -> Neighbours
         return _search_floats(query, bank, norm=norm, faiss=faiss)
     found, unsure = search_bytes(query, bank, cv2=opencv)
     if unsure.any():
-        rows = query[unsure.to(query.device)]
-        rest = _search_floats(rows, bank, norm=norm, faiss=faiss)
-        found.distances[unsure], found.ids[unsure] = rest.distances, rest.ids
+        rows = unsure.nonzero()[:, 0]
+        rest = _search_floats(query, bank, norm=norm, faiss=faiss, asking=rows)
+        found.distances[rows], found.ids[rows] = rest.distances, rest.ids
     return found
 
 
 def _search_floats(
-    query: Tensor, bank: Tensor, *, norm: Norm, faiss: ModuleType | None
+    query: Tensor,
+    bank: Tensor,
+    *,
+    norm: Norm,
+    faiss: ModuleType | None,
+    asking: Tensor | None = None,
 ) -> Neighbours:
-    """By FAISS or torch, of rows (Q, F) and (B, F)."""
+    """By FAISS or torch, of rows (Q, F) and (B, F); of the query's rows, those that ask, or all."""
+    count = len(query) if asking is None else len(asking)
     width = query.shape[1]
     # The expanded l2 loses least when the numbers are small, and so does a cast from float64.
     # Otherwise nothing is taken off, which leaves bytes whole and float32 sums over them exact.
@@ -103,20 +117,27 @@ def _search_floats(
     members = _first_of_each(bank)
     bank_rows = max(1, min(len(members), _SEARCH_ELEMENTS // width))
     query_rows = max(1, min(_SEARCH_ELEMENTS // width, _SEARCH_ELEMENTS // bank_rows))
-    distances = torch.full((len(query),), torch.inf, dtype=torch.float64)
-    ids = torch.zeros(len(query), dtype=torch.int64)
-    for some in torch.split(members, bank_rows):
-        block = _to_float32(bank[some.to(bank.device)], origin)
-        for start in range(0, len(query), query_rows):
-            rows = slice(start, start + query_rows)
-            asked = _to_float32(query[rows], origin)
-            found = _search(asked, block, k=min(_CANDIDATES, len(some)), norm=norm, faiss=faiss)
-            if found.min() < 0:
-                raise ValueError("values too large: distances overflow float32; rescale them")
-            near, nearest = _decide(query[rows], bank, some[found], norm=norm)
-            better = near < distances[rows]  # strictly: earlier blocks hold the lower ids
-            distances[rows] = torch.where(better, near, distances[rows])
-            ids[rows] = torch.where(better, nearest, ids[rows])
+    distances = torch.full((count,), torch.inf, dtype=torch.float64)
+    ids = torch.zeros(count, dtype=torch.int64)
+    blocks = [
+        (some, slice(start, start + query_rows))
+        for some in torch.split(members, bank_rows)
+        for start in range(0, count, query_rows)
+    ]
+    loaded, block = None, None
+    for some, rows in shown(blocks, "nearest neighbours"):
+        if some is not loaded:
+            loaded, block = some, _to_float32(bank[some.to(bank.device)], origin)
+        assert block is not None
+        asked = query[rows] if asking is None else query[asking[rows].to(query.device)]
+        small = _to_float32(asked, origin)
+        found = _search(small, block, k=min(_CANDIDATES, len(some)), norm=norm, faiss=faiss)
+        if found.min() < 0:
+            raise ValueError("values too large: distances overflow float32; rescale them")
+        near, nearest = _decide(asked, bank, some[found], norm=norm)
+        better = near < distances[rows]  # strictly: earlier blocks hold the lower ids
+        distances[rows] = torch.where(better, near, distances[rows])
+        ids[rows] = torch.where(better, nearest, ids[rows])
     return Neighbours(distances=distances, ids=ids)
 
 
@@ -189,22 +210,6 @@ def _gpus(faiss: ModuleType) -> int:
     return int(faiss.get_num_gpus()) if hasattr(faiss, "StandardGpuResources") else 0
 
 
-def _checked(values: Tensor, *, name: str) -> Tensor:
-    """The values as (N, F), or a ValueError that says what is wrong with them."""
-    if values.dtype not in (torch.uint8, torch.float32, torch.float64):
-        raise ValueError(f"{name} must be uint8, float32 or float64, got {values.dtype}")
-    if values.ndim < 2:
-        raise ValueError(f"{name} must have shape (N, F...), got {tuple(values.shape)}")
-    if values.numel() == 0:
-        raise ValueError(f"{name} is empty: shape {tuple(values.shape)}")
-    rows = values.detach().flatten(1)
-    if rows.is_floating_point():
-        low, high = torch.aminmax(rows)  # NaN passes through both, and no mask is allocated
-        if not (torch.isfinite(low) and torch.isfinite(high)):
-            raise ValueError(f"{name} contains NaN or infinite values")
-    return rows
-
-
 def _mean_row(rows: Tensor) -> Tensor:
     """Mean over the rows, float64 on the CPU, shape (F,)."""
     total = torch.zeros(rows.shape[1], dtype=torch.float64)
@@ -244,18 +249,28 @@ def _search(query: Tensor, bank: Tensor, *, k: int, norm: Norm, faiss: ModuleTyp
         return torch.where(torch.isfinite(found.values), found.indices, -1)
     metric = faiss.METRIC_L1 if norm == "l1" else faiss.METRIC_L2
     asked, members = query.numpy(), bank.numpy()
-    ids: Any
-    if devices := _gpus(faiss):
+    devices = _own_gpus(_gpus(faiss), queries=len(asked))
+    if not devices:
+        return torch.from_numpy(faiss.knn(asked, members, k, metric=metric)[1])
+
+    def on(device: int, some: Any) -> Any:
         resources = faiss.StandardGpuResources()
         resources.setTempMemory(_GPU_SCRATCH_BYTES)  # by default it takes 1.5 GiB from training
-        # FAISS may carry its own CUDA runtime, which does not know which device torch has chosen.
-        device = torch.cuda.current_device() if torch.cuda.is_available() else 0
-        _, ids = faiss.knn_gpu(
-            resources, asked, members, k, metric=metric, device=min(device, devices - 1)
-        )
-    else:
-        _, ids = faiss.knn(asked, members, k, metric=metric)
-    return torch.from_numpy(ids)
+        return faiss.knn_gpu(resources, some, members, k, metric=metric, device=device)[1]
+
+    with ThreadPoolExecutor(len(devices)) as pool:  # FAISS lets go of the GIL
+        parts = pool.map(on, devices, np.array_split(asked, len(devices)))
+        return torch.from_numpy(np.concatenate(list(parts)))
+
+
+def _own_gpus(count: int, *, queries: int) -> list[int]:
+    """Which GPUs to search on: all of them if there is work for them and nobody else's they are."""
+    # FAISS may carry its own CUDA runtime, which does not know which device torch has chosen.
+    current = torch.cuda.current_device() if torch.cuda.is_available() else 0
+    alone = not (dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1)
+    if alone and queries >= count * _QUERIES_A_GPU:
+        return list(range(count))
+    return [min(current, count - 1)] if count else []
 
 
 def _decide(query: Tensor, bank: Tensor, ids: Tensor, *, norm: Norm) -> tuple[Tensor, Tensor]:

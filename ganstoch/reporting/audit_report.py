@@ -11,6 +11,7 @@ __all__ = [
     "Histogram",
     "Pairing",
     "Reading",
+    "Role",
     "SetFacts",
     "Share",
     "Verdict",
@@ -23,6 +24,7 @@ Verdict = Literal["copies", "collapsed", "drops_modes", "unlike_the_data", "noth
 """The gravest finding: images leaked; almost one image made; data left out; other images; none."""
 
 Role = Literal["real", "generated", "held_out"]
+"""What a set of images is to the audit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

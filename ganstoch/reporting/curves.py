@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["Curve", "curve", "draw_curves"]
+__all__ = ["Curve", "colours", "curve", "draw_curves", "line_style"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -114,12 +114,12 @@ def _draw(figure: Figure, block: Block, *, bottom: float) -> None:
     heading = f"{title(block.dataset)} (n = {block.n:,})"
     x, y = place(_LEFT, _HEIGHT - 0.3)
     figure.text(x, y, heading, fontsize=13, fontweight="bold", va="center")
-    colours = _colours(block.rows)
+    by_size = colours(block.rows)
     for line, (metric, word) in enumerate(_MEASURED):
         for column, (name, position) in enumerate(_AXES):
             x, y = place(_LEFT + column * (_AX_WIDTH + _BETWEEN), 0.65 + (1 - line) * _PITCH)
             ax = figure.add_axes((x, y, _AX_WIDTH / _WIDTH, _AX_HEIGHT / total))
-            _fill(ax, block, metric=metric, position=position, colours=colours)
+            _fill(ax, block, metric=metric, position=position, by_size=by_size)
             if line:
                 ax.set_xlabel(name)
             if column:
@@ -140,13 +140,13 @@ def _fill(
     *,
     metric: str,
     position: Callable[[Measurement], int],
-    colours: Mapping[int, str],
+    by_size: Mapping[int, str],
 ) -> None:
     found = [(row, curve(row.runs, metric=metric, position=position)) for row in block.rows]
     drawn = [(row, each) for row, each in found if each is not None]
     logarithmic = _is_wide([each.x for _, each in drawn])
     for row, each in drawn:
-        _draw_curve(ax, row, each, colour=colours[row.m], positive=logarithmic)
+        _draw_curve(ax, row, each, colour=by_size[row.m], positive=logarithmic)
     heights = [each.low for _, each in drawn] + [each.high for _, each in drawn]
     if block.baseline is not None:
         scores = block.baseline.mean
@@ -187,12 +187,11 @@ def _scale_y(ax: Axes, heights: Sequence[Floats]) -> None:
 def _draw_curve(ax: Axes, row: Row, each: Curve, *, colour: str, positive: bool) -> None:
     keep = each.x > 0 if positive else np.ones(each.x.shape, dtype=bool)
     x = each.x[keep]
-    style = "--" if row.noise else ("-" if row.bank == row.n else "-.")
     ax.plot(
         x,
         each.mean[keep],
         color=colour,
-        linestyle=style,
+        linestyle=line_style(row),
         linewidth=1.8,
         marker="o" if len(x) == 1 else "",
         label=row_words(row),
@@ -207,7 +206,12 @@ def _is_wide(places: Sequence[Floats]) -> bool:
     return bool(ends) and max(ends) / min(ends) > _WIDE
 
 
-def _colours(rows: Sequence[Row]) -> dict[int, str]:
+def line_style(row: Row) -> str:
+    """Dashed with noise on the latents, dash-dotted where the bank is not the paper's."""
+    return "--" if row.noise else ("-" if row.bank == row.n else "-.")
+
+
+def colours(rows: Sequence[Row]) -> dict[int, str]:
     """A colour per m from viridis, ordered for colour-blind readers too; dark for large m."""
     from matplotlib import colormaps
     from matplotlib.colors import to_hex

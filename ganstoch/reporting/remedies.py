@@ -20,7 +20,14 @@ from ganstoch.reporting.remedy_rows import (
 from ganstoch.reporting.rows import Baseline, Row
 from ganstoch.reporting.words import duration, enumerate_words, span
 
-__all__ = ["COLUMNS", "remedies_csv", "remedies_markdown", "remedies_terminal"]
+__all__ = [
+    "COLUMNS",
+    "body",
+    "caption",
+    "remedies_csv",
+    "remedies_markdown",
+    "remedies_terminal",
+]
 
 _MISSING = "-"
 _HELD_OUT = "held-out real"
@@ -42,7 +49,7 @@ def remedies_markdown(records: Sequence[Record], *, missing: Sequence[str] = ())
         UserError: if the records make no table, see `remedy_rows.remedy_tables`.
     """
     tables = remedy_tables(records)
-    lines = ["# Remedies by stochasticity", "", escape(_caption(records)), ""]
+    lines = ["# Remedies by stochasticity", "", escape(caption(records)), ""]
     if missing:
         lines += [escape(f"not run: {', '.join(missing)}"), ""]
     for table in tables:
@@ -50,7 +57,7 @@ def remedies_markdown(records: Sequence[Record], *, missing: Sequence[str] = ())
         for direction, name in DIRECTIONS:
             head = [name, *(f"m = {column.words}" for column in table.columns)]
             lines += [line(head), "|---|" + "--:|" * len(table.columns)]
-            lines += [line(cells) for cells in _body(table, direction, table.columns)]
+            lines += [line(cells) for cells in body(table, direction, table.columns)]
             lines.append("")
         lines += [escape(findings(table)), ""]
     return "\n".join(lines).rstrip() + "\n"
@@ -63,7 +70,7 @@ def remedies_terminal(records: Sequence[Record], *, missing: Sequence[str] = ())
         UserError: if the records make no table, see `remedy_rows.remedy_tables`.
     """
     tables = remedy_tables(records)
-    lines = ["Remedies by stochasticity", *wrapped(_caption(records)), ""]
+    lines = ["Remedies by stochasticity", *wrapped(caption(records)), ""]
     if missing:
         lines += [*wrapped(f"not run: {', '.join(missing)}"), ""]
     for table in tables:
@@ -72,7 +79,7 @@ def remedies_terminal(records: Sequence[Record], *, missing: Sequence[str] = ())
             shown = table.columns[start : start + _ACROSS]
             for direction, name in DIRECTIONS:
                 lines += _plain([f"{name}, m =", *(column.words for column in shown)])
-                for cells in _body(table, direction, shown):
+                for cells in body(table, direction, shown):
                     lines += _plain(cells)
                 lines.append("")
         lines += [*wrapped(findings(table)), ""]
@@ -88,7 +95,7 @@ def _plain(cells: Sequence[str]) -> list[str]:
     return [*wrapped(label), " " * 20 + columns]
 
 
-def _body(table: RemedyTable, direction: Direction, columns: Sequence[Column]) -> list[list[str]]:
+def body(table: RemedyTable, direction: Direction, columns: Sequence[Column]) -> list[list[str]]:
     """Lines of cells: held-out real images, which no setting changes, then a line a remedy."""
     lines = []
     if table.baseline is not None:
@@ -106,7 +113,7 @@ def _amount(found: Row | Baseline | None, direction: Direction) -> str:
     return f"{value(found.mean, direction):.2f}{spread}"
 
 
-def _caption(records: Sequence[Record]) -> str:
+def caption(records: Sequence[Record]) -> str:
     """What the tables show, how often, on what; the same for every format."""
     presets = enumerate_words(sorted({run.preset for run in records}))
     seeds = sorted({run.seed for run in records})

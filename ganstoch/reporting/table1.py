@@ -25,7 +25,7 @@ from ganstoch.reporting.words import (
     span,
 )
 
-__all__ = ["LEGEND", "TEXT_WIDTH", "markdown", "terminal"]
+__all__ = ["HEAD", "LEGEND", "TEXT_WIDTH", "body", "heading", "markdown", "terminal"]
 
 TEXT_WIDTH = 100
 """Columns the terminal rendering keeps to."""
@@ -36,12 +36,13 @@ LEGEND = (
 )
 """What the words in the column ``converged`` mean."""
 
-_HEAD = (
-    f"| m | noise | overfitting, mean | worst 10{PERCENT} | worst 5{PERCENT} "
-    f"| mode drop, mean | worst 10{PERCENT} | worst 5{PERCENT} "
-    "| iterations | images seen | converged | seconds |\n"
-    "|---|---|" + "--:|" * 10
+HEAD = (
+    *("m", "noise"),
+    *("overfitting, mean", f"worst 10{PERCENT}", f"worst 5{PERCENT}"),
+    *("mode drop, mean", f"worst 10{PERCENT}", f"worst 5{PERCENT}"),
+    *("iterations", "images seen", "converged", "seconds"),
 )
+"""Headings of the table's columns; the first two are words, the others numbers."""
 
 
 def markdown(records: Sequence[Record], *, missing: Sequence[str] = ()) -> str:
@@ -55,12 +56,8 @@ def markdown(records: Sequence[Record], *, missing: Sequence[str] = ()) -> str:
     if missing:
         lines += [_escape(f"not run: {', '.join(missing)}"), ""]
     for block in grouped:
-        heading = f"{title(block.dataset)} (n = {block.n:,}, preset {block.preset})"
-        lines += [f"## {_escape(heading)}", "", _HEAD]
-        if block.baseline is not None:
-            cells = _values(block.baseline.mean, block.baseline.spread, None)
-            lines.append(_joined("held-out real images", DASH, *cells, *[DASH] * 4))
-        lines += [_row(block, row) for row in block.rows]
+        lines += [f"## {_escape(heading(block))}", "", _joined(*HEAD), "|---|---|" + "--:|" * 10]
+        lines += [_joined(*cells) for cells in body(block)]
         lines.append("")
     lines += [f"{LEGEND}.", "", "## Orderings", ""]
     for ordering in (each for block in grouped for each in check_orderings(block)):
@@ -68,10 +65,24 @@ def markdown(records: Sequence[Record], *, missing: Sequence[str] = ()) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _row(block: Block, row: Row) -> str:
+def heading(block: Block) -> str:
+    """A dataset's name, size and preset."""
+    return f"{title(block.dataset)} (n = {block.n:,}, preset {block.preset})"
+
+
+def body(block: Block) -> list[list[str]]:
+    """The cells of a dataset's lines, held-out real images first where there are some."""
+    lines = []
+    if block.baseline is not None:
+        cells = _values(block.baseline.mean, block.baseline.spread, None)
+        lines.append(["held-out real images", DASH, *cells, *[DASH] * 4])
+    return lines + [_row(block, row) for row in block.rows]
+
+
+def _row(block: Block, row: Row) -> list[str]:
     bank = f", {bank_words(row)}" if bank_words(row) else ""
     seconds = [round(run.seconds) for run in row.runs]
-    return _joined(
+    return [
         f"{row.m:,} ({share(row.n, row.m)}){bank}",
         f"{row.noise:g}" if row.noise else "no",
         *_values(row.mean, row.spread, row.paper.scores if row.paper else None),
@@ -79,7 +90,7 @@ def _row(block: Block, row: Row) -> str:
         span([run.images_seen for run in row.runs]),
         convergence(block, row),
         span(seconds),
-    )
+    ]
 
 
 def _values(ours: Scores, spread: Scores | None, theirs: Scores | None) -> list[str]:

@@ -34,7 +34,7 @@ from ganstoch.reporting.world_words import (
     partial,
 )
 
-__all__ = ["COLUMNS", "world_csv", "world_markdown", "world_terminal"]
+__all__ = ["COLUMNS", "remarks", "table", "world_csv", "world_markdown", "world_terminal"]
 
 _ALL = (MODES, GOOD, KL, CONFIDENT, CONFIDENCE)
 _PERFECT = "perfect sampler"
@@ -65,23 +65,34 @@ def world_markdown(records: Sequence[Record], *, missing: Sequence[str] = ()) ->
     if missing:
         lines += [escape(f"not run: {', '.join(missing)}"), ""]
     for world in tables:
-        shown = _shown(world)
-        head = [
-            "remedy",
-            *(quantity.name for quantity in shown),
-            *("seeds", "iterations", "of published", "images seen", "seconds", "protocol"),
-        ]
-        lines += [f"## {escape(world.heading)}", "", line(head), _rule(len(shown))]
-        perfect = [_perfect(world, each) for each in shown]
-        if any(text != DASH for text in perfect):
-            lines.append(line([_PERFECT, *perfect, *[DASH] * 6]))
-        lines += [_markdown_row(world, row, shown) for row in world.rows]
-        lines.append("")
-        remarks = [f"- {escape(text)}" for row in world.rows if (text := _remark(world, row))]
-        lines += [*remarks, ""] if remarks else []
+        head, *rows = table(world)
+        lines += [f"## {escape(world.heading)}", "", line(head), _rule(len(_shown(world)))]
+        lines += [*(line(cells) for cells in rows), ""]
+        found = [f"- {escape(text)}" for text in remarks(world)]
+        lines += [*found, ""] if found else []
         if text := also_published(world):
             lines += [escape(text), ""]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def table(world: World) -> list[list[str]]:
+    """The cells of a world's table: its headings, the perfect sampler, then a line a row."""
+    shown = _shown(world)
+    head = [
+        "remedy",
+        *(quantity.name for quantity in shown),
+        *("seeds", "iterations", "of published", "images seen", "seconds", "protocol"),
+    ]
+    lines = [head]
+    perfect = [_perfect(world, each) for each in shown]
+    if any(text != DASH for text in perfect):
+        lines.append([_PERFECT, *perfect, *[DASH] * 6])
+    return lines + [_row(world, row, shown) for row in world.rows]
+
+
+def remarks(world: World) -> list[str]:
+    """What is to be said of rows: their gaps to published values, seeds that are left out."""
+    return [text for row in world.rows if (text := _remark(world, row))]
 
 
 def _shown(world: World) -> tuple[Quantity, ...]:
@@ -103,7 +114,7 @@ def _remark(world: World, row: WorldRow) -> str:
     return f"{row.label} against {'; '.join(parts)}" if compared(world, row) else "; ".join(parts)
 
 
-def _markdown_row(world: World, row: WorldRow, shown: Sequence[Quantity]) -> str:
+def _row(world: World, row: WorldRow, shown: Sequence[Quantity]) -> list[str]:
     cells = []
     for quantity in shown:
         decimals = world.decimals(quantity)
@@ -111,18 +122,16 @@ def _markdown_row(world: World, row: WorldRow, shown: Sequence[Quantity]) -> str
         beside = f" ({amount(theirs, decimals)})" if theirs is not None else ""
         cells.append(amount(row.estimate(quantity), decimals) + beside)
     seconds = [round(run.seconds) for run in row.runs]
-    return line(
-        [
-            row.label,
-            *cells,
-            str(len(row.runs)),
-            span([run.iterations for run in row.runs]),
-            budget(row),
-            span([run.images_seen for run in row.runs]),
-            span(seconds),
-            row.note,
-        ]
-    )
+    return [
+        row.label,
+        *cells,
+        str(len(row.runs)),
+        span([run.iterations for run in row.runs]),
+        budget(row),
+        span([run.images_seen for run in row.runs]),
+        span(seconds),
+        row.note,
+    ]
 
 
 def _published(row: WorldRow, quantity: Quantity) -> Estimate | None:

@@ -29,6 +29,7 @@ KEYS = [
     "bf16_vs_bf16_speedup",
     "fp32_peak_share",
     "lightning_overhead",
+    "diagnosis_price",
     "cost_exponent",
     "memory_ratio",
     "nn_speedup",

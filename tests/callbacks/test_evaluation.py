@@ -103,6 +103,86 @@ def test_baseline_is_held_out_images_in_the_generators_place(
     assert evaluation.baseline["mode_drop/pixel_l1/mean"] == pytest.approx(expected, rel=1e-9)
 
 
+HELD_OUT = {key.replace("mode_drop", "held_out_drop") for key in KEYS if "mode_drop" in key}
+
+
+def test_held_out_images_ask_too_by_brute_force(
+    make_game: Make, make_data: Make, fit: Make
+) -> None:
+    data, evaluation = make_data(), measure(3, queries="all", held_out=True)
+    game = make_game()
+    fit(game, data, evaluation, steps=3)
+    metrics = evaluation.history[-1].metrics
+    assert set(metrics) == KEYS | HELD_OUT
+    assert set(evaluation.baseline) == KEYS
+    generated = game.sample(game.latents.evaluation())
+    assert data.held_out is not None
+    apart = torch.cdist(pixels(data.held_out), pixels(generated), p=1.0) / 3072
+    nearest = apart.amin(dim=1).sort(descending=True).values
+    for statistic, worst in (("mean", 64), ("worst10", 7), ("worst5", 4)):
+        expected = nearest[:worst].mean().item()
+        found = metrics[f"held_out_drop/pixel_l1/{statistic}"]
+        assert found == pytest.approx(expected, rel=1e-5), statistic
+
+
+@pytest.mark.parametrize(
+    ("copied", "expected"),
+    [
+        ("train", {"mode_drop": 0.0, "held_out_drop": "overfitting"}),
+        ("held_out", {"mode_drop": "mode_drop", "held_out_drop": 0.0}),
+    ],
+)
+def test_what_copies_of_either_side_score(
+    make_game: Make, make_data: Make, fit: Make, copied: str, expected: dict[str, Any]
+) -> None:
+    """Copies of the data reach held-out images as far as the data themselves do, to the last bit.
+
+    The same queries ask in the baseline, here 8 of 64.
+    """
+    game, data, evaluation = make_game(), make_data(), measure(held_out=True)
+    data.setup("fit")
+    images = data.subset.pixels if copied == "train" else data.held_out
+    assert images is not None
+    game.sample = lambda latents: images.float().div(127.5).sub(1.0)
+    fit(game, data, evaluation, steps=1)
+    for direction, value in expected.items():
+        if isinstance(value, str):
+            value = evaluation.baseline[f"{value}/pixel_l1/mean"]
+            assert value > 1.0
+        found = evaluation.history[-1].metrics[f"{direction}/pixel_l1/mean"]
+        assert found == pytest.approx(value, abs=1e-4), direction
+
+
+@pytest.mark.usefixtures("mean_colour")
+def test_held_out_images_ask_in_every_space(make_game: Make, make_data: Make, fit: Make) -> None:
+    evaluation = measure(1, semantic="inception", semantic_every=2, held_out=True, queries="all")
+    game, data = make_game(), make_data()
+    fit(game, data, evaluation, steps=2)
+    more = {key.replace("pixel_l1", "mean_colour_l2") for key in KEYS | HELD_OUT}
+    assert [set(m.metrics) for m in evaluation.history] == [
+        KEYS | HELD_OUT,
+        KEYS | HELD_OUT | more,
+    ]
+    assert data.held_out is not None
+    colours = MeanColour()
+    generated = game.sample(game.latents.evaluation())
+    apart = torch.cdist(colours(data.held_out), colours(generated))
+    found = evaluation.history[-1].metrics["held_out_drop/mean_colour_l2/mean"]
+    assert found == pytest.approx(apart.amin(dim=1).mean().item(), rel=1e-5)
+
+
+def test_no_held_out_images_to_ask(make_game: Make, make_data: Make, fit: Make) -> None:
+    data = make_data()
+    data.setup("fit")
+    data.held_out = None
+    with pytest.raises(UserError) as caught:
+        fit(make_game(), data, measure(held_out=True), steps=1)
+    assert str(caught.value) == (
+        "evaluation.held_out is true, but all images of digits are trained on; lower data.n, or "
+        "set it to false"
+    )
+
+
 def test_no_baseline_where_every_image_is_trained_on(
     make_game: Make, make_data: Make, fit: Make
 ) -> None:
@@ -268,6 +348,7 @@ def test_goes_on_by_pixels_where_weights_are_missing(
         ({"every": 2, "semantic_every": 3}, r"must be a multiple of evaluation.every \(2\), got 3"),
         ({"every": 2, "semantic_every": 0}, r"must be a multiple of evaluation.every \(2\), got 0"),
         ({"queries": 0}, "evaluation.queries must be 1 or more, or 'all', got 0"),
+        ({"queries": None, "held_out": True}, "held_out needs neighbours"),
     ],
 )
 def test_settings_out_of_range(settings: dict[str, Any], complaint: str) -> None:

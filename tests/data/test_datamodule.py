@@ -146,6 +146,41 @@ def test_held_out_images_that_the_subset_left_over(tmp_path: Path) -> None:
     assert everything.held_out is None
 
 
+class Labelled(Toy):
+    """Images whose class is their position modulo 7."""
+
+    def open(self, root: Path, split: Split) -> ImageSet | None:
+        images = super().open(root, split)
+        if images is not None:
+            images.labels = images.read(torch.arange(len(images)))[:, 0, 0, 0].long() % 7
+        return images
+
+
+@pytest.mark.parametrize("own", [True, False])
+@pytest.mark.parametrize("limit", [5, 50, 1000])
+def test_held_out_images_with_their_classes(tmp_path: Path, own: bool, limit: int) -> None:
+    data = ImageData(Labelled(own), root=tmp_path, n=40)
+    data.setup("fit")
+    found = data.held_out_with_labels(limit)
+    assert found is not None
+    positions = found.pixels[:, 0, 0, 0].tolist()
+    assert len(set(positions)) == len(found) == min(limit, 10 if own else 60)
+    unseen = set(range(200, 210)) if own else set(range(100)) - set(data.subset.ids.tolist())
+    assert set(positions) <= unseen
+    assert found.labels is not None
+    assert found.labels.tolist() == [position % 7 for position in positions]
+    again = data.held_out_with_labels(limit)
+    assert again is not None
+    assert torch.equal(again.pixels, found.pixels)
+
+
+def test_no_held_out_images_with_classes(data: ImageData, tmp_path: Path) -> None:
+    assert data.held_out_with_labels(5) is None  # none have classes
+    everything = ImageData(Labelled(own_held_out=False), root=tmp_path, n=100)
+    everything.setup("fit")
+    assert everything.held_out_with_labels(5) is None
+
+
 def test_loads_once(data: ImageData) -> None:
     subset = data.subset
     data.prepare_data()

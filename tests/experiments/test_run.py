@@ -18,6 +18,7 @@ import yaml
 from torch import Tensor
 
 from ganstoch.callbacks.evaluation import Evaluation
+from ganstoch.callbacks.probe_track import read_probe
 from ganstoch.callbacks.recorder import Recorder
 from ganstoch.data import ImageData
 from ganstoch.objectives import NonSaturating
@@ -106,6 +107,30 @@ def test_default_folder_is_named_after_the_run(
     (folder,) = (here / "runs").iterdir()
     assert checkpoints(folder) == ["step=1.ckpt"]  # off the interval, and yet there
     assert folder.name == f"digits-n64-m16-seed0-{record_of(folder).config_hash[:8]}"
+
+
+def test_a_probed_run_is_another_one_with_the_same_numbers(
+    here: Path, reference: Path, fit: Callable[..., Any]
+) -> None:
+    assert fit("--probe.every=3", "--probe.images=40").status == 0
+    ours, theirs = record_of(here / "run"), record_of(reference)
+    assert ours.metrics == theirs.metrics
+    assert ours.history == theirs.history
+    found = read_probe(here / "run" / "probe.json")
+    assert found is not None
+    assert [moment.iteration for moment in found.moments] == [0, 3, 4]
+    assert fit("--probe.every=3", "--probe.images=40").err == "run is finished already\n"
+    assert "other settings (probe" in fit().complaint
+    assert not (reference / "probe.json").exists()
+
+
+def test_a_probe_that_cannot_be_is_told_before_anything_is_left(
+    here: Path, fit: Callable[..., Any]
+) -> None:
+    assert "probe.every must be 1 or more" in fit("--probe.every=0").complaint
+    assert "looks at several at once" in fit("--probe.every=1", "--remedy=packing2").complaint
+    assert "probe" in fit("--probe.images=9").complaint  # every is missing
+    assert not (here / "run").exists()
 
 
 def test_micro_batches_change_no_result(

@@ -177,9 +177,19 @@ def test_gpu_calls_wait_for_both_gates(monkeypatch: pytest.MonkeyPatch) -> None:
     assert torch.equal(nearest_neighbours(query, bank, norm="l1").ids, expected.ids)
     assert calls == [(real.METRIC_L1, 0)]
     assert faiss_flavour() == "gpu 1.15.1, 2 devices"
+    monkeypatch.setattr(neighbours, "_QUERIES_A_GPU", 4)  # the nine are worth two GPUs
+    calls.clear()
+    assert torch.equal(nearest_neighbours(query, bank, norm="l1").ids, expected.ids)
+    assert sorted(calls) == [(real.METRIC_L1, 0), (real.METRIC_L1, 1)]
+    calls.clear()
+    monkeypatch.setattr(neighbours.dist, "is_initialized", lambda: True)
+    monkeypatch.setattr(neighbours.dist, "get_world_size", lambda: 2)  # the other is a rank's
+    assert torch.equal(nearest_neighbours(query, bank, norm="l1").ids, expected.ids)
+    assert calls == [(real.METRIC_L1, 0)]
+    calls.clear()
     fake.get_num_gpus = lambda: 0  # a GPU build on a machine without one
     assert torch.equal(nearest_neighbours(query, bank, norm="l1").ids, expected.ids)
-    assert len(calls) == 1
+    assert calls == []
     assert faiss_flavour() == "cpu 1.15.1"
 
 

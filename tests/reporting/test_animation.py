@@ -207,14 +207,18 @@ def test_trails_of_several_widths_share_no_window(run):
         staged(run(), run("packing2", coordinates=1))
 
 
-FILES = ["modes.gif", "modes.png", "world_curves.png", "worlds.csv", "worlds.md"]
+FILES = ["index.html", "modes.gif", "modes.png", "world_curves.png", "worlds.csv", "worlds.md"]
 
 
-def test_a_report_is_five_files_the_same_every_time(run, tmp_path):
+def files_in(folder):
+    return sorted(path.name for path in folder.iterdir() if path.is_file())
+
+
+def test_a_report_is_six_files_the_same_every_time(run, tmp_path):
     folders = [run()[1], run("packing2", dataset="ring", seed=0)[1], run(dataset="grid")[1]]
     text = write_world_report(tmp_path / "a", [*folders, tmp_path / "gone"], missing=["late"])
     write_world_report(tmp_path / "b", folders, missing=["late", "gone"])
-    assert sorted(path.name for path in (tmp_path / "a").iterdir()) == FILES
+    assert files_in(tmp_path / "a") == FILES
     assert "not run: late, gone" in text
     for name in FILES:
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
@@ -222,7 +226,7 @@ def test_a_report_is_five_files_the_same_every_time(run, tmp_path):
 
 def test_without_trails_there_is_neither_picture_nor_film(run, tmp_path):
     write_world_report(tmp_path / "out", [run(trail=False)[1]])
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == FILES[2:]
+    assert files_in(tmp_path / "out") == [FILES[0], *FILES[3:]]
 
 
 def test_a_damaged_run_leaves_an_older_report_alone(run, tmp_path):

@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from ganstoch.errors import UserError
 from ganstoch.reporting import write_report
 
-FILES = ["curves.png", "fig1.png", "fig2.png", "table1.csv", "table1.md", "table1.tex"]
+FILES = [
+    *("curves.png", "fig1.png", "fig2.png", "index.html"),
+    *("table1.csv", "table1.md", "table1.tex"),
+]
 
 
-def test_a_report_is_six_files_and_a_text(golden_records, write_run, tmp_path):
+def test_a_report_is_seven_files_a_page_a_run_and_a_text(golden_records, write_run, tmp_path):
     runs = [write_run(record) for record in golden_records]
     text = write_report(tmp_path / "out", runs, missing=["svhn-m4-seed1"])
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == FILES
+    names = sorted(path.name for path in (tmp_path / "out").iterdir() if path.is_file())
+    assert names == FILES
+    found = sorted(path.relative_to(tmp_path / "out") for path in tmp_path.glob("out/*/**/*.html"))
+    assert found == sorted(Path("runs", run.name, "index.html") for run in runs)
     assert text.startswith("Table 1\n")
     assert "not run: svhn-m4-seed1" in text
     assert "not run: svhn-m4-seed1" in (tmp_path / "out" / "table1.md").read_text()

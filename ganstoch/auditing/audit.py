@@ -1,0 +1,239 @@
+"""The audit: two sets of images, or three, into a report with a verdict."""
+
+from __future__ import annotations
+
+import logging
+import resource
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ganstoch.auditing.checks import check_alike, check_disjoint
+from ganstoch.auditing.compiling import Lists, compile_lists, histograms, notes_of
+from ganstoch.auditing.feature_cache import features_of
+from ganstoch.auditing.fidelity import fidelity
+from ganstoch.auditing.findings import find, verdict
+from ganstoch.auditing.images import Images, Role, option
+from ganstoch.auditing.inputs import open_images
+from ganstoch.auditing.latents import LatentGenerator, latent_recovery
+from ganstoch.auditing.measure import Measured, measure
+from ganstoch.auditing.output import check_place, write_files
+from ganstoch.auditing.pictures import png_pictures
+from ganstoch.auditing.readings import MOST, K
+from ganstoch.auditing.space import Space
+from ganstoch.errors import UserError
+from ganstoch.metrics.features import Extractor, FeatureSpace, make_extractor
+from ganstoch.reporting.audit_report import AuditReport, Reading, SetFacts
+
+__all__ = ["LEAST", "MEMORY", "Source", "audit"]
+
+_log = logging.getLogger("ganstoch")
+
+Source = Path | str | NDArray[Any] | Tensor | Images
+"""Where a set of images comes from; see `open_images`."""
+
+LEAST = 20
+"""Images of each set: half of one must hold k neighbours, twice over."""
+
+MEMORY = 2 * 2**30
+"""Bytes an audit keeps to unless told otherwise."""
+
+_PROGRAM = 3 * 2**28
+"""What Python and its libraries take before any image is read."""
+
+_SEARCHES = 2**29
+"""Blocks of a search."""
+
+_ROW = 1024
+"""What an image takes apart from its features: names, digests, neighbours, scores."""
+
+
+def audit(
+    real: Source,
+    generated: Source,
+    *,
+    held_out: Source | None = None,
+    features: Sequence[FeatureSpace | Extractor] = ("pixel",),
+    out: Path | None = None,
+    cache: Path | None = None,
+    memory: int = MEMORY,
+    resize: int | None = None,
+    generator: LatentGenerator | None = None,
+    seed: int = 0,
+    notes: Sequence[str] = (),
+) -> AuditReport:
+    """What generated images say of the images that their generator was trained on.
+
+    Args:
+        real: the training images: a folder, an array or a file that holds one.
+        generated: the generator's images, idem; any number, best as many as there are real ones.
+        held_out: real images that the generator was not trained on, idem; without them, training
+            images asked of each other stand in for them.
+        features: spaces to measure in: "pixel", "inception", "efficientnet_lite0", or extractors.
+        out: folder for report.json, report.html and missed.csv; None writes nothing.
+        cache: folder to keep features in for the next audit; None keeps none.
+        memory: bytes that the whole program may take; features that do not fit are mapped from
+            files.
+        resize: side of the square that every image's centre is scaled to; None where all images
+            have one size already.
+        generator: the generator itself, if training images are to be looked for among what it can
+            make; needs held-out images.
+        seed: decides every sample and thinning.
+        notes: for the report, each a sentence.
+
+    Raises:
+        UserError: for images that cannot be read or compared, too few of them, too little memory,
+            or a place that cannot be written to. Nothing is written then.
+    """
+    started = time.monotonic()
+    if out is not None:
+        check_place(out)
+    extractors = [_extractor(each) for each in features]
+    if not extractors:
+        raise UserError("no feature space to measure in; give at least one of --features")
+    sets: dict[Role, Images] = {
+        "real": _open(real, role="real", resize=resize),
+        "generated": _open(generated, role="generated", resize=resize),
+    }
+    if held_out is not None:
+        sets["held_out"] = _open(held_out, role="held_out", resize=resize)
+    room = _check_sizes(sets, memory=memory)
+    check_alike(list(sets.values()))
+    said = [*notes, *(note for images in sets.values() for note in images.notes)]
+    if "held_out" in sets and (note := check_disjoint(sets["real"], sets["held_out"])):
+        said.append(note)
+    measured, readings = list[Measured](), dict[str, Reading]()
+    for extractor in extractors:
+        _log.info("%s: features of %s images", extractor.name, f"{sum(map(len, sets.values())):,}")
+        rows = {
+            role: features_of(images, extractor, cache=cache, memory=room)
+            for role, images in sets.items()
+        }
+        space = Space(
+            extractor=extractor,
+            real=rows["real"],
+            generated=rows["generated"],
+            held_out=rows.get("held_out"),
+            seed=seed,
+        )
+        _log.info("%s: neighbours", extractor.name)
+        try:
+            measured.append(measure(space, labels=sets["real"].labels))
+            readings |= measured[-1].readings | fidelity(space)
+        except ValueError as error:  # what no image of a data set would be
+            raise error if isinstance(error, UserError) else UserError(str(error)) from error
+    if generator is not None and "held_out" in sets:
+        _log.info("latent recovery")
+        readings |= latent_recovery(generator, sets["real"], sets["held_out"], seed=seed)
+    findings = find(measured)
+    lists = compile_lists(sets, measured, findings)
+    kind, sentence = verdict(findings, measured)
+    report = AuditReport(
+        verdict=kind,
+        sentence=sentence,
+        findings=tuple(finding.sentence for finding in findings),
+        notes=tuple(said) + notes_of(sets, measured, sought=generator is not None),
+        sets={role: _facts(images) for role, images in sets.items()},
+        copied_share=lists.copied_share,
+        missed_share=lists.missed_share,
+        metrics=readings,
+        most_copied=lists.most_copied,
+        most_missed=lists.most_missed,
+        missed=tuple(row[0] for row in lists.missed),
+        missed_by_class=lists.missed_by_class,
+        histograms=tuple(each for m in measured for each in histograms(m)),
+        settings={
+            "features": [extractor.name for extractor in extractors],
+            "resize": resize,
+            "seed": seed,
+            "k": K,
+            "most": MOST,
+        },
+        versions=_versions(),
+        hardware=_hardware(),
+        seconds=time.monotonic() - started,
+        peak_memory=_peak(),
+    )
+    if out is not None:
+        write_files(out, report, pictures=_pictures(sets, lists), missed=lists.missed)
+    return report
+
+
+def _extractor(space: FeatureSpace | Extractor) -> Extractor:
+    if isinstance(space, Extractor):
+        return space
+    try:
+        return make_extractor(space)
+    except UserError:
+        raise
+    except ValueError as error:
+        raise UserError(f"{error}; see --features") from error
+
+
+def _open(source: Source, *, role: Role, resize: int | None) -> Images:
+    if isinstance(source, Images):
+        return source
+    return open_images(source, role=role, resize=resize)
+
+
+def _check_sizes(sets: dict[Role, Images], *, memory: int) -> int:
+    """Refuses sets that are too small and memory that is too little.
+
+    Returns:
+        Bytes left for the features of each set.
+    """
+    for role, images in sets.items():
+        if len(images) < LEAST:
+            word = "image" if len(images) == 1 else "images"
+            raise UserError(
+                f"{images.where} holds {len(images)} {word}, and an audit needs at least {LEAST}; "
+                f"give {option(role)} more"
+            )
+    pixels = max(np.prod(images.shape) for images in sets.values())
+    needed = _PROGRAM + _SEARCHES + _ROW * sum(map(len, sets.values())) + 512 * int(pixels)
+    if memory < needed:
+        mib = -(-needed // 2**20)
+        raise UserError(
+            f"{memory / 2**20:,.0f} MiB are too little for these images; give --memory {mib}MiB or "
+            "more"
+        )
+    return (memory - needed) // len(sets)
+
+
+def _facts(images: Images) -> SetFacts:
+    return SetFacts(
+        where=images.where,
+        images=len(images),
+        shape=tuple(images.shape),
+        sha256=images.sha256(),
+    )
+
+
+def _pictures(sets: dict[Role, Images], lists: Lists) -> dict[str, bytes]:
+    return {
+        **png_pictures(sets["real"], lists.shown_real),
+        **png_pictures(sets["generated"], lists.shown_generated),
+    }
+
+
+def _versions() -> dict[str, str]:
+    from ganstoch.callbacks.recorder import versions  # brings Lightning, which takes seconds
+
+    return versions()
+
+
+def _hardware() -> str:
+    from ganstoch.callbacks.recorder import hardware
+
+    return hardware()
+
+
+def _peak() -> int:
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else most * 1024

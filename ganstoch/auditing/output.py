@@ -1,0 +1,80 @@
+"""What an audit leaves in a folder: report.json, report.html and missed.csv, all or none."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from ganstoch.errors import UserError
+from ganstoch.records import write_atomically
+from ganstoch.reporting.audit_json import read_report, to_json
+from ganstoch.reporting.audit_page import render
+from ganstoch.reporting.audit_report import AuditReport
+from ganstoch.reporting.markup import cell
+
+__all__ = ["MissedRow", "check_place", "write_files"]
+
+REPORT = "report.json"
+PAGE = "report.html"
+TABLE = "missed.csv"
+
+MissedRow = tuple[str, str, str, float]
+"""A missed image, its class ("" without), its nearest generated image, and their distance."""
+
+
+def check_place(out: Path) -> None:
+    """Makes sure, before hours of work, that the files can be written and overwrite only their own.
+
+    Raises:
+        UserError: if the place is no folder, may not be written to, or holds files of those names
+            that are not a report of ours.
+    """
+    fix = "choose another --out"
+    if out.exists() and not out.is_dir():
+        raise UserError(f"{out} is a file and not a folder; {fix}")
+    there = [name for name in (REPORT, PAGE, TABLE) if (out / name).exists()]
+    if REPORT in there:
+        try:
+            read_report(out / REPORT)
+        except UserError as error:
+            raise UserError(f"{error}; or {fix}") from error
+    elif there:
+        raise UserError(f"{out} holds a {there[0]} that no audit has written; {fix}")
+    folder = out
+    while not folder.exists() and folder.parent != folder:
+        folder = folder.parent
+    if not folder.is_dir():
+        raise UserError(f"{folder} is a file and not a folder; {fix}")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise UserError(f"may not write to {folder}; {fix}")
+
+
+def write_files(
+    out: Path,
+    report: AuditReport,
+    *,
+    pictures: Mapping[str, bytes],
+    missed: Sequence[MissedRow],
+) -> None:
+    """Writes the files, once all of them are made; the report last, which vouches for the others.
+
+    Raises:
+        UserError: if one cannot be written.
+    """
+    text, page = to_json(report), render(report, pictures)
+    table = _table(missed)
+    write_atomically(out / TABLE, table.encode())
+    write_atomically(out / PAGE, page.encode())
+    write_atomically(out / REPORT, text.encode())
+
+
+def _table(missed: Sequence[MissedRow]) -> str:
+    buffer = io.StringIO()
+    writer = csv.writer(buffer)
+    writer.writerow(["image", "class", "nearest_generated", "distance"])
+    for image, label, nearest, distance in missed:
+        writer.writerow([cell(image), cell(label), cell(nearest), f"{distance:.6g}"])
+    return buffer.getvalue()

@@ -1,0 +1,206 @@
+"""A generator of our own under audit: its run's game, images and data, from a checkpoint alone."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from jsonargparse import ArgumentError
+from pytorch_lightning.cli import LightningArgumentParser
+from torch import Tensor
+
+from ganstoch.auditing.images import Images, Role
+from ganstoch.auditing.inputs import open_images
+from ganstoch.auditing.latents import LatentGenerator
+from ganstoch.data.datamodule import ImageData
+from ganstoch.errors import UserError
+from ganstoch.randomness import generator, normal
+from ganstoch.training.game import Game
+from ganstoch.types import to_bytes
+
+__all__ = ["Kind", "Subject", "load_subject"]
+
+Kind = Literal["bank", "fresh"]
+"""Latents whose images are audited: the fixed ones of training, or others."""
+
+_STATE = "run.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """What a checkpoint gives an audit.
+
+    Attributes:
+        generator: the averaged generator.
+        generated: its images.
+        real: the run's training images; None where they were not asked for.
+        held_out: real images that the run never saw; None where there are none.
+        notes: for the report, each a sentence.
+    """
+
+    generator: LatentGenerator
+    generated: Images
+    real: Images | None
+    held_out: Images | None
+    notes: tuple[str, ...]
+
+
+class _Subset(Images):
+    """Images of a run, with the names and classes that its source gives them."""
+
+    def __init__(
+        self,
+        pixels: Tensor,
+        *,
+        where: str,
+        role: Role,
+        names: tuple[str, ...],
+        labels: tuple[str, ...] | None,
+    ) -> None:
+        self.where, self.role, self.labels = where, role, labels
+        channels, height, width = pixels.shape[1:]
+        self.shape = (channels, height, width)
+        self._pixels, self._names = pixels.cpu().contiguous(), names
+
+    def __len__(self) -> int:
+        return len(self._pixels)
+
+    def names(self, ids: Tensor) -> tuple[str, ...]:
+        return tuple(self._names[i] for i in ids.tolist())
+
+    def read(self, ids: Tensor) -> Tensor:
+        return self._pixels[ids]
+
+
+def load_subject(checkpoint: Path, *, latents: Kind | None = None, data: bool = True) -> Subject:
+    """Rebuilds the game of a run and lets its averaged generator make as many images as it learnt.
+
+    Args:
+        checkpoint: a checkpoint of `ganstoch fit`, below the run's folder.
+        latents: "bank" for the first n of the run's fixed latents, "fresh" for others; None for
+            the bank where the run has one.
+        data: whether the run's own images are wanted.
+
+    Raises:
+        UserError: if the file is no such checkpoint, the run's settings are not beside it, its data
+            cannot be read, or it plays with points rather than images.
+    """
+    state = _read_state(checkpoint)
+    config = _config_beside(checkpoint)
+    game, images = _rebuild(config, checkpoint=checkpoint)
+    if len(game.shape) != 3:
+        raise UserError(f"{checkpoint} is of a generator of points; an audit is of images")
+    game.on_load_checkpoint(state)
+    game.load_state_dict(state["state_dict"])
+    game.eval()
+    _deal(game, images, data=data)
+    assert game.latents is not None
+    bank = game.latents.fixed is not None
+    if latents == "bank" and not bank:
+        raise UserError(f"the run of {checkpoint} has no bank of latents; use --latents fresh")
+    fixed = latents == "bank" or (latents is None and bank)
+    dim = game.generator.latent_dim
+    rng = generator(game.seed, "evaluation", part="audit/latents")
+    z = game.latents.evaluation() if fixed else normal((images.n, dim), rng)
+    made = game.sample(z)
+    if not made.isfinite().all():
+        raise UserError(f"the generator of {checkpoint} makes images that are not finite")
+    generated = open_images(to_bytes(made).numpy(), role="generated")
+    generated.where = str(checkpoint)
+    what = "the run's bank of fixed latents" if fixed else "latents that training never used"
+    note = f"Generated images are those of the averaged generator from {len(z):,} of {what}."
+    return Subject(
+        generator=LatentGenerator(generate=game.average, latent_dim=dim),
+        generated=generated,
+        real=_real(images) if data else None,
+        held_out=_held_out(images) if data else None,
+        notes=(note,),
+    )
+
+
+def _read_state(checkpoint: Path) -> dict[str, Any]:
+    fix = "--checkpoint takes a step=*.ckpt of ganstoch fit"
+    if not checkpoint.is_file():
+        raise UserError(f"there is no checkpoint {checkpoint}; {fix}")
+    try:
+        with warnings.catch_warnings(action="ignore"):  # on a bad file, the error says enough
+            content = torch.load(checkpoint, map_location="cpu", mmap=True, weights_only=True)
+    except Exception as error:  # a damaged file raises almost anything
+        raise UserError(f"{checkpoint} is damaged, or no checkpoint at all; {fix}") from error
+    if not isinstance(content, dict) or not isinstance(content.get("state_dict"), dict):
+        raise UserError(f"{checkpoint} is no checkpoint of ganstoch fit; {fix}")
+    if "games" in content:
+        raise UserError(
+            f"{checkpoint} is of several seeds played as one; train the seed by itself to audit it"
+        )
+    return content
+
+
+def _config_beside(checkpoint: Path) -> dict[str, Any]:
+    """The run's settings, from run.json beside the folder of checkpoints."""
+    path = checkpoint.resolve().parent.parent / _STATE
+    try:
+        config = json.loads(path.read_bytes())["config"]
+        return {"model": config["model"], "data": config["data"]}
+    except OSError as error:
+        raise UserError(
+            f"{path} cannot be read ({error.strerror}); leave the checkpoint in its run's folder"
+        ) from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path} is damaged; train the run again") from error
+
+
+def _rebuild(config: dict[str, Any], *, checkpoint: Path) -> tuple[Game, ImageData]:
+    parser = LightningArgumentParser(exit_on_error=False)
+    parser.add_lightning_class_args(Game, "model")
+    parser.add_lightning_class_args(ImageData, "data")
+    try:
+        made = parser.instantiate_classes(parser.parse_object(config))
+    except (ArgumentError, ValueError, TypeError) as error:
+        raise UserError(
+            f"the settings of the run of {checkpoint} cannot be read by this version: {error}"
+        ) from error
+    game, images = made.model, made.data
+    assert isinstance(game, Game)
+    assert isinstance(images, ImageData)
+    return game, images
+
+
+def _deal(game: Game, images: ImageData, *, data: bool) -> None:
+    """Draws the bank, which needs the data themselves only if a remedy looks at them."""
+    if data:
+        images.setup("fit")
+        game.deal_from(images)
+    else:
+        game.deal(n=images.n)
+
+
+def _real(images: ImageData) -> Images:
+    subset = images.subset
+    every = torch.arange(len(subset))
+    labels = None
+    if subset.labels is not None and subset.classes:
+        labels = tuple(subset.classes[label] for label in subset.labels.tolist())
+    return _Subset(
+        subset.pixels,
+        where=f"{images.source.name}, {len(subset):,} images",
+        role="real",
+        names=subset.names(every),
+        labels=labels,
+    )
+
+
+def _held_out(images: ImageData) -> Images | None:
+    if images.held_out is None:
+        return None
+    return _Subset(
+        images.held_out,
+        where=f"{images.source.name}, held out",
+        role="held_out",
+        names=tuple(f"#{i}" for i in range(len(images.held_out))),
+        labels=None,
+    )

@@ -1,0 +1,70 @@
+"""An audit for the terminal: the verdict, then the numbers that people look for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ganstoch.reporting.audit_report import AuditReport, Reading
+from ganstoch.reporting.markup import wrapped
+from ganstoch.reporting.page_words import decimals, fixed
+
+__all__ = ["terminal"]
+
+_LEFT_OUT = ("/worst10", "/worst5", "/density", "/z")
+"""Ends of names that only the report files have."""
+
+_HEADINGS = {
+    "copies": "COPIES",
+    "collapsed": "COLLAPSED",
+    "drops_modes": "DROPS MODES",
+    "unlike_the_data": "UNLIKE THE DATA",
+    "nothing_found": "NOTHING FOUND",
+}
+
+
+def terminal(report: AuditReport) -> str:
+    """At most 100 columns; ends without a line break."""
+    lines = wrapped(f"{_HEADINGS[report.verdict]}: {report.sentence}")
+    for sentence in report.findings[1:]:
+        lines += wrapped(sentence, first="  also: ", rest="        ")
+    lines.append("")
+    for role, facts in report.sets.items():
+        shape = "x".join(map(str, facts.shape))
+        text = f"{facts.images:,} images ({shape}), {_printable(facts.where)}"
+        lines += wrapped(text, first=f"  {role.replace('_', ' '):<11}", rest=" " * 13)
+    lines += ["", *_table(report)]
+    missed = {name: share for name, share in report.missed_by_class.items() if share > 0}
+    if missed:
+        worst = sorted(missed.items(), key=lambda item: -item[1])[:5]
+        words = ", ".join(f"{_printable(name)} {100 * share:.1f} %" for name, share in worst)
+        lines += ["", *wrapped(f"missed by class, most first: {words}")]
+    if report.notes:
+        lines.append("")
+        for note in report.notes:
+            lines += wrapped(_printable(note), first="note: ", rest="      ")
+    return "\n".join(lines)
+
+
+def _table(report: AuditReport) -> Iterator[str]:
+    yield f"{'':<36}{'generated':>12}{'unseen real':>14}   {'95 % interval':<22}{'p':>8}".rstrip()
+    for name, reading in report.metrics.items():
+        if not name.endswith(_LEFT_OUT):
+            yield _line(name, reading)
+
+
+def _line(name: str, reading: Reading) -> str:
+    numbers = [n for n in (reading.value, reading.baseline, reading.low, reading.high) if n]
+    places = decimals(numbers)
+
+    def words(number: float | None) -> str:
+        return "" if number is None else fixed(number, places)
+
+    interval = "" if reading.low is None else f"{words(reading.low)} to {words(reading.high)}"
+    p = "" if reading.p_value is None else f"{reading.p_value:.3g}"
+    cells = f"{words(reading.value):>12}{words(reading.baseline):>14}   {interval:<22}{p:>8}"
+    return f"{name:<36}{cells}".rstrip()
+
+
+def _printable(text: str) -> str:
+    """Without characters that would move a terminal's cursor or turn its writing round."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)

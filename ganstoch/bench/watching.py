@@ -1,0 +1,98 @@
+"""What it costs to have a run diagnosed, at the default interval."""
+
+from __future__ import annotations
+
+import logging
+import time
+import warnings
+from collections.abc import Callable
+from typing import Any
+from unittest import mock
+
+from pytorch_lightning import Trainer
+
+from ganstoch.callbacks.diagnosis import Diagnosis, DiagnosisSettings
+from ganstoch.data import Digits, ImageData
+from ganstoch.diagnostics.tripwire import Tripwire
+from ganstoch.training.game import Game
+
+__all__ = ["diagnosis_price"]
+
+
+def diagnosis_price(game: Game, *, m: int, iterations: int) -> float:
+    """Time of the diagnosis at its default interval, as a share of training's without it.
+
+    Timed inside one fit, act by act, because two fits timed apart differ by more than the share:
+    listening to the layers at every iteration, and measuring, which is done more often here than
+    by default and counted as often as by default.
+
+    Args:
+        game: trained on digits; changed.
+        m: batch size.
+        iterations: how many count, at least 2; one more goes before.
+    """
+    spent = {"listening": 0.0, "measuring": 0.0}
+    measured = 0
+
+    def timed(act: Callable[..., Any], kind: str) -> Callable[..., Any]:
+        def run(*args: Any, **kwargs: Any) -> Any:
+            nonlocal measured
+            started = time.perf_counter()
+            result = act(*args, **kwargs)
+            spent[kind] += time.perf_counter() - started
+            measured += kind == "measuring"
+            return result
+
+        return run
+
+    data = ImageData(Digits(), n=256, m=m)
+    diagnosis = Diagnosis(every=2)
+    ends: list[float] = []
+    step = game.training_step
+
+    def marked(*args: Any, **kwargs: Any) -> None:
+        if not ends:
+            spent.update(listening=0.0, measuring=0.0)
+        ends.append(time.perf_counter())
+        step(*args, **kwargs)
+
+    loud = logging.getLogger("pytorch_lightning.utilities.rank_zero")
+    level = loud.level
+    loud.setLevel(logging.ERROR)
+    try:
+        with (
+            warnings.catch_warnings(action="ignore"),
+            mock.patch.object(game, "training_step", marked),
+            mock.patch.object(Tripwire, "_hear", _method(timed(Tripwire._hear, "listening"))),
+            mock.patch.object(
+                Tripwire, "end_iteration", _method(timed(Tripwire.end_iteration, "listening"))
+            ),
+            mock.patch.object(diagnosis, "_look", timed(diagnosis._look, "measuring")),
+        ):
+            Trainer(
+                accelerator="auto",
+                devices=1,
+                max_epochs=-1,
+                max_steps=iterations + 1,
+                logger=False,
+                callbacks=[diagnosis],
+                enable_checkpointing=False,
+                enable_progress_bar=False,
+                enable_model_summary=False,
+            ).fit(game, datamodule=data)
+    finally:
+        loud.setLevel(level)
+    whole = ends[-1] - ends[0]
+    training = (whole - sum(spent.values())) / iterations
+    listening = spent["listening"] / iterations
+    measuring = spent["measuring"] / measured / DiagnosisSettings().every
+    return (listening + measuring) / training
+
+
+def _method(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function that a class takes for a method."""
+
+    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return function(self, *args, **kwargs)
+
+    return method

@@ -1,0 +1,138 @@
+"""Overfitting and mode drop of any generator as it trains, beside the same of held-out images.
+
+[1] Yazici et al. 2020, arXiv:2006.14265, Sec. 4.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from pytorch_lightning import Callback, LightningModule, Trainer
+from torch import Tensor
+
+from ganstoch.callbacks.subjects import iteration_of, real_images, sampler_of, undisturbed
+from ganstoch.errors import UserError
+from ganstoch.metrics import overfitting_mode_drop
+from ganstoch.metrics.features import Extractor, FeatureSpace, make_extractor
+from ganstoch.metrics.functional import TwoWays
+
+__all__ = ["NeighbourMonitor"]
+
+
+class NeighbourMonitor(Callback):
+    """Logs 1-NN distances both ways [1, Sec. 4] of any LightningModule that makes images.
+
+    Keys are those of `OverfittingModeDrop`; the same with ``held_out/`` before them is what as many
+    held-out real images have in the generator's place, without which the numbers mean little.
+    Training goes the same way with it or without, bit for bit.
+
+    Args:
+        every: iterations, that is batches, between measurements; the last one is always measured.
+        images: how many the generator makes for a measurement.
+        queries: whose nearest neighbour is looked up, each way; 200 in [1].
+        features: an `Extractor`, or the name of one.
+        sample: makes n images, shape (n, C, H, W), floats in [-1, 1] or uint8; None for the
+            module's own ``sample(n)``, or its ``generator``.
+        latent_dim: length of z, where neither the module nor its ``generator`` has it as an
+            attribute.
+        real: training images (N, C, H, W), uint8 or floats in [-1, 1]; None for our own data's.
+        held_out: real images that are not trained on, or None.
+
+    Attributes:
+        history: iteration and metrics of every measurement.
+        baseline: the metrics of held-out images; empty without them.
+
+    Raises:
+        UserError: for a number below 1; at the start of training, where there is no way to make
+            images or nothing to compare them with.
+    """
+
+    def __init__(
+        self,
+        *,
+        every: int = 1000,
+        images: int = 1000,
+        queries: int = 200,
+        features: Extractor | FeatureSpace = "pixel",
+        sample: Callable[[int], Tensor] | None = None,
+        latent_dim: int | None = None,
+        real: Tensor | None = None,
+        held_out: Tensor | None = None,
+    ) -> None:
+        for name, number in (("every", every), ("images", images), ("queries", queries)):
+            if number < 1:
+                raise UserError(f"NeighbourMonitor: {name} must be 1 or more, got {number}")
+        self.every = every
+        self.images = images
+        self.queries = queries
+        self.extractor = make_extractor(features) if isinstance(features, str) else features
+        self.sample = sample
+        self.latent_dim = latent_dim
+        self.real = real
+        self.held_out = held_out
+        self.history: list[tuple[int, dict[str, float]]] = []
+        self.baseline: dict[str, float] = {}
+        self._features: Tensor | None = None
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Finds the real images and measures held-out ones in the generator's place."""
+        real, held_out = real_images(trainer, self.real, self.held_out)
+        sampler_of(pl_module, self.sample, self.latent_dim)  # refuses now rather than later
+        self._features = self.extractor(real)
+        if held_out is not None and not self.baseline:
+            ways = self._measure(held_out[: self.images])
+            self.baseline = {f"held_out/{name}": value for name, value in ways.items()}
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Measures where it is due."""
+        if iteration_of(trainer) % self.every == 0:
+            self._look(trainer, pl_module)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Measures the end, unless that has just been done."""
+        if not self.history or self.history[-1][0] != iteration_of(trainer):
+            self._look(trainer, pl_module)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The measurements so far."""
+        return {"history": [[i, dict(m)] for i, m in self.history], "baseline": self.baseline}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Takes up the history of the run that is resumed."""
+        self.history = [(int(i), dict(m)) for i, m in state_dict["history"]]
+        self.baseline = dict(state_dict["baseline"])
+
+    def _look(self, trainer: Trainer, module: LightningModule) -> None:
+        with undisturbed(module):
+            made = sampler_of(module, self.sample, self.latent_dim).draw(self.images)
+        if made.is_floating_point() and not bool(made.isfinite().all()):
+            return  # nothing has a neighbour; `Diagnosis` says where it came from
+        iteration, metrics = iteration_of(trainer), self._measure(made)
+        self.history.append((iteration, metrics))
+        if trainer.is_global_zero:
+            for logger in trainer.loggers:
+                logger.log_metrics(metrics | self.baseline, step=iteration)
+
+    def _measure(self, images: Tensor) -> dict[str, float]:
+        assert self._features is not None
+        clipped = images.clamp(-1, 1) if images.is_floating_point() else images
+        features = self.extractor(clipped).to(self._features.device)
+        ways = overfitting_mode_drop(
+            self._features,
+            features,
+            norm=self.extractor.norm,
+            queries=self.queries,
+            scale=self.extractor.scale(features.shape[1]),
+        )
+        return _named(ways, self.extractor.name)
+
+
+def _named(ways: TwoWays, space: str) -> dict[str, float]:
+    return {
+        f"{way}/{space}/{column}": getattr(getattr(ways, way).tail, column)
+        for way in ("overfitting", "mode_drop")
+        for column in ("mean", "worst10", "worst5")
+    }

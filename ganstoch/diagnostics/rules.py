@@ -1,0 +1,297 @@
+"""When each thing that can go wrong is seen: one rule a failure, of the signals so far.
+
+[1] Yazici et al. 2020, arXiv:2006.14265. [2] Heusel
+et al. 2017, "GANs Trained by a Two Time-Scale Update Rule". [3] Goodfellow et al. 2014, "Generative
+Adversarial Nets", Sec. 3, the saturating loss.
+
+Thresholds are in units of the data's own (see `Signals`), so that they hold for any data. They were
+set by one set of labelled runs and are judged on others: `ganstoch cases`.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from ganstoch.diagnostics.signals import Signals
+
+__all__ = ["RULES", "Rule", "Verdict", "quality"]
+
+Verdict = Literal[
+    "healthy",
+    "partial_collapse",
+    "complete_collapse",
+    "generator_ignores_z",
+    "discriminator_wins",
+    "vanishing_gradient",
+    "generator_wins",
+    "oscillating",
+    "diverged",
+    "numerical",
+    "memorising",
+    "stalled",
+]
+
+History = Sequence[Signals]
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One failure.
+
+    Attributes:
+        verdict: its name.
+        holds: whether the last moment of a history shows it.
+        shown: signals that are its evidence.
+        means: what they say, in words.
+        remedies: packaged remedies and settings that are known to help.
+        at_once: whether one moment is enough.
+    """
+
+    verdict: Verdict
+    holds: Callable[[History], bool]
+    shown: tuple[str, ...]
+    means: str
+    remedies: tuple[str, ...]
+    at_once: bool = False
+
+    def evidence(self, history: History) -> tuple[str, ...]:
+        """What the signals say, then each at the last moment."""
+        found = [self.means]
+        for name in self.shown:
+            value = getattr(history[-1], name)
+            if value not in (None, ""):
+                number = value if isinstance(value, str) else f"{value:.3g}"
+                found.append(f"{name.replace('_', ' ')} {number}")
+        return tuple(found)
+
+
+def quality(signals: Signals) -> float:
+    """How far the generated images are from the data, both ways; 1 is the data's own, inf unknown.
+
+    The geometric mean of closeness and reach: a blur is close and does not reach, noise reaches
+    nothing and is not close.
+    """
+    if signals.closeness is None or signals.reach is None:
+        return math.inf
+    return math.sqrt(max(signals.closeness, 0.0) * max(signals.reach, 0.0))
+
+
+def _at(history: History, name: str, back: int = 0) -> float:
+    """A signal some moments ago; NaN, which every comparison fails, where there is none."""
+    if len(history) <= back:
+        return math.nan
+    value = getattr(history[-1 - back], name)
+    return math.nan if value is None else float(value)
+
+
+def _progress(history: History, back: int = 4) -> bool:
+    """Whether the images are nearer to the data than some moments ago, by 3 %, or more diverse.
+
+    A run that has just begun is given the benefit of the doubt: early on a generator's images all
+    look alike and its discriminator knows them all, which ends when diversity takes off.
+    """
+    if len(history) <= back:
+        return True
+    nearer = quality(history[-1]) < 0.97 * quality(history[-1 - back])
+    rising = _at(history, "diversity") > 1.1 * max(s.diversity or 0.0 for s in history[:-1])
+    return nearer or rising
+
+
+def _bad(history: History) -> bool:
+    """Whether the images are clearly not the data's yet."""
+    return quality(history[-1]) > 1.25
+
+
+def _numerical(history: History) -> bool:
+    return bool(history[-1].broken)
+
+
+def _ignores_z(history: History) -> bool:
+    """Many images, none of which z decides; or one, from a z that is not looked at at all.
+
+    A generator with a few modes also has no gradient within each, but then its images come in a
+    few kinds.
+    """
+    sensitivity, diversity = _at(history, "sensitivity"), _at(history, "diversity")
+    kinds = _at(history, "isolation") < 0.05
+    unheard = sensitivity < 0.02 * diversity and diversity > 0.02 and not kinds
+    never = all((s.sensitivity or 0.0) < 1e-6 for s in history) and sensitivity < 1e-6
+    return len(history) > 1 and (unheard or never)
+
+
+def _generator_wins(history: History) -> bool:
+    fooled = _at(history, "separation") < 0.2 and _at(history, "gap") < 0
+    return fooled and _bad(history)
+
+
+def _diverged(history: History) -> bool:
+    loudest = max(
+        abs(v)
+        for v in (
+            _at(history, "gap"),
+            _at(history, "loss_discriminator"),
+            _at(history, "loss_generator"),
+            0.0,
+        )
+        if not math.isnan(v)
+    )
+    chaotic = _at(history, "sensitivity") > 10
+    first = next((s.closeness for s in history if s.closeness is not None), math.nan)
+    away = _at(history, "closeness") > 1.4 * first and len(history) > 4
+    return loudest > 200 or chaotic or away
+
+
+def _collapsed(signals: Signals) -> bool:
+    if signals.diversity is None or signals.isolation is None:
+        return False
+    few = signals.diversity < 0.1 and signals.isolation < 0.07
+    return signals.diversity < 0.06 or few
+
+
+def _complete_collapse(history: History) -> bool:
+    """One image, of a generator that has made more, or that moves and still makes but one."""
+    was_more = any((s.diversity or 0) > 0.1 for s in history[:-1])
+    stands = _at(history, "drift") <= 0.05  # not known at the first moment
+    return _collapsed(history[-1]) and (was_more or not stands) and not _takes_off(history)
+
+
+def _partial_collapse(history: History) -> bool:
+    few = _at(history, "isolation") < 0.05 and not _collapsed(history[-1])
+    return few and len(history) > 2
+
+
+def _takes_off(history: History) -> bool:
+    """Whether diversity is on its way up, as at every start, by half at least."""
+    before = max((s.diversity or 0.0 for s in history[:-1]), default=math.inf)
+    return _at(history, "diversity") > 1.5 * before
+
+
+def _vanishing(history: History) -> bool:
+    """G's gradient is a thousandth of what it was, where D tells its images apart [3]."""
+    known = [_at(history[: i + 1], "gradient_generator") for i in range(len(history))]
+    known = [value for value in known if not math.isnan(value)]
+    gone = bool(known) and known[-1] < max(1e-6, 1e-3 * statistics.median(known[:3]))
+    return gone and _at(history, "separation") > 0.95
+
+
+def _discriminator_wins(history: History) -> bool:
+    knows = _at(history, "separation") > 0.995
+    stands = _at(history, "drift") < 0.02
+    nowhere = quality(history[-1]) > 0.75 * quality(history[0]) and not _progress(history)
+    return knows and _bad(history) and (stands or nowhere)
+
+
+def _oscillating(history: History) -> bool:
+    """Images change by as much as they differ from each other, and mostly back again."""
+    last = history[-4:]
+    drifts = [s.drift for s in last if s.drift is not None]
+    turns = [s.turn for s in last if s.turn is not None]
+    if len(drifts) < 4 or len(turns) < 4:
+        return False
+    back = statistics.mean(turns) < -0.2
+    return statistics.median(drifts) > 0.92 and back and _bad(history)
+
+
+def _memorising(history: History) -> bool:
+    """Nearer to training images than held-out ones are, and not by blur, which reaches nothing."""
+    return _at(history, "closeness") < 0.75 and _at(history, "reach") < 1
+
+
+def _stalled(history: History) -> bool:
+    """The best is long past, and what is there is worse by a tenth; medians of three moments."""
+    known = [quality(s) for s in history]
+    known = [value for value in known if math.isfinite(value)]
+    smooth = [statistics.median(known[i - 2 : i + 1]) for i in range(2, len(known))]
+    if len(smooth) < 4:
+        return False
+    best = min(range(len(smooth)), key=smooth.__getitem__)
+    return len(smooth) - 1 - best >= 4 and smooth[-1] > 1.1 * smooth[best]
+
+
+_MORE_DIVERSITY = ("packing2", "minibatch_discrimination", "unrolled5", "feature_matching", "r1")
+
+RULES: tuple[Rule, ...] = (
+    Rule(
+        "numerical",
+        _numerical,
+        ("broken",),
+        "a number that is not finite",
+        ("lower model.optimizer.lr", "trainer.precision 32-true", "r1"),
+        at_once=True,
+    ),
+    Rule(
+        "generator_ignores_z",
+        _ignores_z,
+        ("sensitivity", "diversity"),
+        "the gradient with respect to z is next to nothing",
+        ("see that z reaches the generator", *_MORE_DIVERSITY),
+    ),
+    Rule(
+        "generator_wins",
+        _generator_wins,
+        ("separation", "gap", "closeness", "reach"),
+        "the discriminator takes generated images for real ones, which they are not",
+        ("see that the discriminator learns, and from the right labels", "ttur", "ratio_d5"),
+    ),
+    Rule(
+        "diverged",
+        _diverged,
+        ("gap", "sensitivity", "closeness", "loss_discriminator"),
+        "logits, or images, without bound",
+        ("lower model.optimizer.lr", "r1", "wgan_gp", "lower model.optimizer.beta1"),
+    ),
+    Rule(
+        "complete_collapse",
+        _complete_collapse,
+        ("diversity", "collisions", "isolation"),
+        "all images are one",
+        _MORE_DIVERSITY,
+    ),
+    Rule(
+        "partial_collapse",
+        _partial_collapse,
+        ("isolation", "collisions", "reach"),
+        "images come in a few kinds",
+        (*_MORE_DIVERSITY, "mixture3", "a larger data.m"),
+    ),
+    Rule(
+        "vanishing_gradient",
+        _vanishing,
+        ("gradient_generator", "separation", "gap"),
+        "the generator's gradient is gone",
+        ("the non-saturating objective", "relativistic", "wgan_gp", "label_smoothing"),
+    ),
+    Rule(
+        "discriminator_wins",
+        _discriminator_wins,
+        ("separation", "gap", "drift"),
+        "every image is told apart, and they get no better",
+        ("label_smoothing", "label_flipping", "ratio_g2", "r1", "pretraining"),
+    ),
+    Rule(
+        "oscillating",
+        _oscillating,
+        ("drift", "turn"),
+        "images go back and forth",
+        ("lower model.optimizer.lr", "lower model.optimizer.beta1", "r1", "a larger data.m"),
+    ),
+    Rule(
+        "memorising",
+        _memorising,
+        ("closeness", "reach"),
+        "images are nearer to training images than held-out ones are, and reach them all",
+        ("more data", "a smaller data.m", "model.latents.noise 0.5"),
+    ),
+    Rule(
+        "stalled",
+        _stalled,
+        ("closeness", "reach"),
+        "the best is long past",
+        ("--diagnosis.act restore", "lower model.optimizer.lr", "a larger data.m"),
+    ),
+)
+"""The gravest first; of several that hold, the first is the verdict."""

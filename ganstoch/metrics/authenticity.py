@@ -1,0 +1,124 @@
+"""How many generated images are no mere variations of a training image: AuthPct.
+
+[1] Alaa et al. 2022, "How faithful is your synthetic data? Sample-level metrics for evaluating and
+auditing generative models", arXiv:2102.08921, Sec. 5.
+
+With i*(j) the training image nearest to the generated image j,
+
+    j is authentic  <=>  d(j, i*(j)) > d(i*(j), nearest other training image of i*(j)).
+
+A copy is never authentic, but a novel image need not be either: what it is held against is the
+spacing of the training set itself. Which share novel images reach is told by held-out ones.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ganstoch.metrics.collecting import Collecting
+from ganstoch.metrics.features import Extractor, FeatureSpace
+from ganstoch.metrics.k_nearest import within_set_nearest
+from ganstoch.metrics.neighbours import nearest_neighbours
+from ganstoch.types import Neighbours, Norm
+
+__all__ = ["AuthPct", "Authenticity", "authenticity"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Authenticity:
+    """The share of authentic generated images, and which they are.
+
+    Attributes:
+        percent: share of generated images that are authentic, in [0, 100].
+        authentic: bool, shape (M,).
+        nearest: for each generated image its nearest training image and the distance to it.
+        spacing: for each training image the distance to its nearest other, float64, shape (N,).
+    """
+
+    percent: float
+    authentic: Tensor
+    nearest: Neighbours
+    spacing: Tensor
+
+
+def authenticity(train: Tensor, generated: Tensor, *, norm: Norm = "l2") -> Authenticity:
+    """Which generated images are farther from the training set than its members from each other.
+
+    Of several nearest training images the one with the lowest position counts; among duplicates, at
+    spacing 0, it makes no difference.
+
+    Args:
+        train: features of training images, shape (N, F...), uint8, float32 or float64, N > 1.
+        generated: features of generated images, shape (M, F...), idem.
+        norm: "l1" or "l2"; [1] takes l2.
+
+    Raises:
+        ValueError: for features of another kind, or rows of different lengths.
+        UserError: if the installation of FAISS is broken.
+
+    Example:
+        >>> import torch
+        >>> train = torch.tensor([[0.0], [1.0], [5.0]])
+        >>> found = authenticity(train, torch.tensor([[0.2], [3.1], [8.0], [10.0]]))
+        >>> found.percent  # 8 is nearer to 5 than 5 to its own neighbour 1
+        25.0
+        >>> found.authentic.tolist()
+        [False, False, False, True]
+    """
+    nearest = nearest_neighbours(generated, train, norm=norm)
+    spacing = within_set_nearest(train, norm=norm).distances
+    authentic = nearest.distances > spacing[nearest.ids]
+    return Authenticity(
+        percent=100 * authentic.double().mean().item(),
+        authentic=authentic,
+        nearest=nearest,
+        spacing=spacing,
+    )
+
+
+class AuthPct(Collecting):
+    """The share of authentic generated images as a `torchmetrics.Metric`.
+
+    ``update`` takes images (N, C, H, W), uint8 in [0, 255] or floats in [-1, 1], and the side they
+    belong to; real images are those of the training set. ``compute`` returns one float64 scalar in
+    [0, 100], ``authpct/<extractor>``.
+
+    Args:
+        features: an `Extractor`, or the name of one.
+        reset_real_features: whether ``reset`` forgets the training images too.
+
+    Attributes:
+        found: of the last ``compute``, with the images behind it; None before.
+
+    Raises:
+        ValueError: for an unknown name. From ``compute``: if a side is missing, there is a single
+            training image, or the sides' images differ in shape.
+        UserError: if a network's weights are missing or damaged, or FAISS is half installed.
+    """
+
+    higher_is_better = True
+    found: Authenticity | None
+
+    def __init__(
+        self,
+        features: Extractor | FeatureSpace = "inception",
+        *,
+        reset_real_features: bool = True,
+    ) -> None:
+        super().__init__(features, reset_real_features=reset_real_features)
+        self.found = None
+
+    def compute(self) -> dict[str, Tensor]:
+        """The percentage, a float64 scalar on the metric's device; larger is better."""
+        real, generated = self.sides()
+        self.found = authenticity(real, generated, norm=self.extractor.norm)
+        percent = torch.tensor(self.found.percent, dtype=torch.float64)
+        return {f"authpct/{self.extractor.name}": percent.to(self.device)}
+
+    def reset(self) -> None:
+        """Forgets the generated images, and the real ones unless told to keep them."""
+        self.found = None
+        super().reset()

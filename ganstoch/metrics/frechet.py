@@ -1,0 +1,203 @@
+"""Frechet distance between two sets of features: FID where the features are Inception's.
+
+[1] Heusel et al. 2017, "GANs Trained by a Two Time-Scale Update Rule Converge to a Local Nash
+    Equilibrium", arXiv:1706.08500, Eq. 6.
+[2] Dowson, Landau 1982, "The Frechet distance between multivariate normal distributions".
+
+With means m and covariances S, the squared distance of [2], which [1] calls FID, is
+
+    |m1 - m2|^2 + tr S1 + tr S2 - 2 tr (S1 S2)^(1/2).
+
+The last trace is usually taken as the sum of the roots of the eigenvalues of S1 S2, a product that
+is not symmetric. Where there are fewer images than features, many of these are 0 but for rounding,
+around 1e-16 of the largest, and the root makes 1e-8 of that. Here each S is factored, S = A A', and
+the trace is the sum of the singular values of A1' A2: the same number, as their squares are the
+eigenvalues of S1 S2, but no root is taken of rounding. It takes about as long.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from scipy.linalg import lapack
+from torch import Tensor
+
+from ganstoch.metrics.collecting import Collecting
+from ganstoch.metrics.features import Extractor, FeatureSpace
+
+__all__ = ["FID", "Moments", "frechet_distance", "frechet_of"]
+
+_BLOCK_ELEMENTS = 2**22
+"""Numbers in one float64 block of features: 32 MiB."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moments:
+    """Mean and covariance of a set of features, all that the Frechet distance needs of it.
+
+    Attributes:
+        mean: float64, shape (F,).
+        covariance: with ``count - 1`` in the denominator, float64, shape (F, F); 0 for one row.
+        count: number of rows.
+    """
+
+    mean: Tensor
+    covariance: Tensor
+    count: int
+
+    @classmethod
+    def of(cls, features: Tensor) -> Moments:
+        """Of rows held in one tensor, in float64, in two passes of blocks.
+
+        Args:
+            features: shape (N, F), uint8 or floating.
+
+        Raises:
+            ValueError: for another shape or dtype, no row, NaN or infinite values.
+        """
+        rows = _checked(features)
+        total = torch.zeros(rows.shape[1], dtype=torch.float64, device=rows.device)
+        for block in _blocks(rows):
+            total += block.sum(dim=0)
+        mean = total / len(rows)
+        scatter = torch.zeros(len(mean), len(mean), dtype=torch.float64, device=rows.device)
+        for block in _blocks(rows):
+            centred = block - mean
+            scatter.addmm_(centred.T, centred)
+        if not torch.isfinite(scatter).all():
+            raise ValueError("features contain NaN or infinite values")
+        return cls(mean=mean, covariance=scatter / max(1, len(rows) - 1), count=len(rows))
+
+    def updated(self, features: Tensor) -> Moments:
+        """Of these rows and more, for features that come in batches and are not kept.
+
+        Args:
+            features: shape (N, F), as for `of`.
+        """
+        return self.merged(Moments.of(features))
+
+    def merged(self, other: Moments) -> Moments:
+        """Of the rows of both.
+
+        Raises:
+            ValueError: if they have different numbers of features.
+        """
+        if self.mean.shape != other.mean.shape:
+            raise ValueError(f"{len(self.mean)} features a row against {len(other.mean)}")
+        count = self.count + other.count
+        shift = other.mean - self.mean
+        scatter = self.covariance * (self.count - 1) + other.covariance * (other.count - 1)
+        scatter.addr_(shift, shift, alpha=self.count * other.count / count)
+        return Moments(
+            mean=self.mean + shift * (other.count / count),
+            covariance=scatter / (count - 1),
+            count=count,
+        )
+
+
+def frechet_distance(real: Tensor, generated: Tensor) -> float:
+    """Squared Frechet distance [2] between Gaussians with the moments of two sets of features.
+
+    Equal to torch-fidelity's FID up to rounding. It falls as more images are taken, so only
+    distances of equally many images compare.
+
+    Args:
+        real: shape (N, F), uint8 or floating, N at least 2.
+        generated: shape (M, F), idem.
+
+    Returns:
+        From 0 on; 0, up to rounding, between a set and itself.
+
+    Raises:
+        ValueError: for other shapes or dtypes, fewer than two rows, NaN or infinite values.
+    """
+    if real.ndim == generated.ndim == 2 and real.shape[1] != generated.shape[1]:
+        raise ValueError(f"{real.shape[1]} features a row against {generated.shape[1]}")
+    return frechet_of(Moments.of(real), Moments.of(generated))
+
+
+def frechet_of(real: Moments, generated: Moments) -> float:
+    """`frechet_distance`, from moments alone.
+
+    Raises:
+        ValueError: for moments of fewer than two rows, or of different numbers of features.
+    """
+    if real.mean.shape != generated.mean.shape:
+        raise ValueError(f"{len(real.mean)} features a row against {len(generated.mean)}")
+    if min(real.count, generated.count) < 2:
+        raise ValueError(f"needs at least 2 rows a side, got {real.count} and {generated.count}")
+    shift = (real.mean.cpu() - generated.mean.cpu()).square().sum()
+    spread = real.covariance.trace().cpu() + generated.covariance.trace().cpu()
+    overlap = torch.linalg.svdvals(_factor(real.covariance).T @ _factor(generated.covariance)).sum()
+    value = float(shift + spread - 2 * overlap)
+    return max(0.0, value)  # below 0 by rounding only
+
+
+def _factor(covariance: Tensor) -> Tensor:
+    """A with A A' = covariance, shape (F, rank): Cholesky with pivots, which stops at the rank."""
+    packed, pivots, rank, info = lapack.dpstrf(covariance.cpu().numpy(), lower=1)
+    assert info >= 0, info  # above 0 it only says that the rank is not full
+    lower = torch.from_numpy(packed).tril()[:, :rank]
+    factor = torch.empty_like(lower)
+    factor[torch.from_numpy(pivots).long() - 1] = lower
+    return factor
+
+
+def _checked(features: Tensor) -> Tensor:
+    if features.ndim != 2 or features.numel() == 0:
+        raise ValueError(
+            f"features must have shape (N, F), none of them 0; got {tuple(features.shape)}"
+        )
+    if features.dtype != torch.uint8 and not features.is_floating_point():
+        raise ValueError(f"features must be uint8 or floating, got {features.dtype}")
+    return features.detach()
+
+
+def _blocks(rows: Tensor) -> Iterator[Tensor]:
+    for block in torch.split(rows, max(1, _BLOCK_ELEMENTS // rows.shape[1])):
+        yield block.to(torch.float64)
+
+
+class FID(Collecting):
+    """Frechet distance between real and generated images [1], as a `torchmetrics.Metric`.
+
+    ``compute`` returns one float64 scalar, ``fid/<extractor>``. Only ``fid/inception_l2`` compares
+    with published numbers, and only with as many images (usually 50,000 generated ones against all
+    real ones): with fewer it is larger. Other features give a Frechet distance of another scale.
+
+    Args:
+        features: an `Extractor`, or the name of one.
+        reset_real_features: whether ``reset`` forgets the real images too.
+
+    Raises:
+        ValueError: as `Collecting`. From ``compute``: for fewer than two images a side.
+        UserError: if a network's weights are missing or damaged.
+
+    Example:
+        >>> import torch
+        >>> from ganstoch.metrics import FID
+        >>> metric = FID("pixel")
+        >>> data = torch.tensor([0, 100], dtype=torch.uint8).reshape(2, 1, 1, 1)
+        >>> metric.update(data, real=True)
+        >>> metric.update(data + 3, real=False)
+        >>> metric.compute()["fid/pixel_l1"]  # moved by 3, else the same
+        tensor(9., dtype=torch.float64)
+    """
+
+    higher_is_better = False
+
+    def __init__(
+        self,
+        features: Extractor | FeatureSpace = "inception",
+        *,
+        reset_real_features: bool = True,
+    ) -> None:
+        super().__init__(features, reset_real_features=reset_real_features)
+
+    def compute(self) -> dict[str, Tensor]:
+        """The distance, a float64 scalar on the metric's device; smaller is closer."""
+        value = frechet_distance(*self.sides())
+        scalar = torch.tensor(value, dtype=torch.float64).to(self.device)
+        return {f"fid/{self.extractor.name}": scalar}

@@ -1,0 +1,152 @@
+"""Inception score: how sure a classifier is of each image, and how varied its answers are.
+
+[1] Salimans et al. 2016, "Improved Techniques for Training GANs", arXiv:1606.03498, Sec. 4.
+[2] Barratt, Sharma 2018, "A Note on the Inception Score", arXiv:1801.01973.
+
+With p(c|x) the class probabilities of an image and p(c) their mean over the images, the score is
+exp(mean over x of KL(p(.|x) || p)), from 1 (the same answer to every image) to the number of
+classes. It never looks at the data: a generator that copies them, or one that makes one perfect
+image of each class, scores as well as any [2].
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from ganstoch.metrics.collecting import Collecting
+from ganstoch.metrics.features import Extractor, FeatureSpace
+from ganstoch.randomness import generator
+
+__all__ = ["Classifying", "InceptionScore", "SplitScores", "inception_score_of"]
+
+
+@runtime_checkable
+class Classifying(Protocol):
+    """An extractor whose features name a class, such as `Inception`."""
+
+    def logits(self, features: Tensor) -> Tensor:
+        """Class scores (N, C) of features (N, F)."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SplitScores:
+    """Inception scores of the parts that the images were split into.
+
+    Attributes:
+        mean: their mean.
+        sd: their standard deviation, of one part's score and not of the mean.
+    """
+
+    mean: float
+    sd: float
+
+
+def inception_score_of(
+    logits: Tensor, *, splits: int = 10, seed: int = 0, shuffled: bool = True
+) -> SplitScores:
+    """The score [1] of each of several parts of the images, as torch-fidelity reports it.
+
+    A part of few images scores low, as its p(c) is made of few answers: scores compare between
+    equally many images in equally many splits (usually 50,000 in 10). Probabilities that round to 0
+    are no trouble, as everything is computed from logarithms.
+
+    Args:
+        logits: class scores, shape (N, C), floating, N at least ``splits``.
+        splits: number of parts, of equal size up to one image.
+        seed: decides which images go to which part.
+        shuffled: False takes the parts in the order given. Images that come sorted by class must
+            be shuffled: else every part has few classes, and scores low.
+
+    Returns:
+        Mean and standard deviation, in [1, C].
+
+    Raises:
+        ValueError: for another shape or dtype, NaN or infinite values, or fewer images than splits.
+    """
+    if logits.ndim != 2 or logits.numel() == 0 or not logits.is_floating_point():
+        raise ValueError(f"logits must be floats (N, C), got {logits.dtype} {tuple(logits.shape)}")
+    if not 1 <= splits <= len(logits):
+        raise ValueError(f"{len(logits)} images cannot make {splits} splits")
+    if not torch.isfinite(logits).all():
+        raise ValueError("logits contain NaN or infinite values")
+    rows = logits.detach().to("cpu", torch.float64)
+    if shuffled:
+        rng = generator(seed, "evaluation", part="inception score")
+        rows = rows[torch.randperm(len(rows), generator=rng)]
+    borders = [i * len(rows) // splits for i in range(splits + 1)]
+    scores = [_score(rows[start:end]) for start, end in itertools.pairwise(borders)]
+    found = torch.tensor(scores, dtype=torch.float64)
+    return SplitScores(mean=found.mean().item(), sd=found.std(correction=0).item())
+
+
+def _score(logits: Tensor) -> float:
+    log_p = logits.log_softmax(dim=1)
+    log_mean = log_p.logsumexp(dim=0) - math.log(len(log_p))
+    divergence = (log_p.exp() * (log_p - log_mean)).sum(dim=1)
+    return divergence.mean().exp().item()
+
+
+class InceptionScore(Collecting):
+    """The Inception score [1] of generated images, as a `torchmetrics.Metric`.
+
+    ``compute`` returns two float64 scalars, ``inception_score/<extractor>/{mean,sd}``, over the
+    splits. Real images may be given, as to the other metrics, and are not looked at.
+
+    Args:
+        features: an `Extractor` that is `Classifying`, or the name of one: "inception", whose 1,008
+            class scores are taken without their bias, as in the score's first program.
+        splits: number of parts; the score of few images in many parts is low.
+        seed: decides which images go to which part.
+
+    Raises:
+        ValueError: for features that name no class. From ``compute``: if there are fewer generated
+            images than splits.
+        UserError: if a network's weights are missing or damaged.
+    """
+
+    higher_is_better = True
+
+    def __init__(
+        self,
+        features: Extractor | FeatureSpace = "inception",
+        *,
+        splits: int = 10,
+        seed: int = 0,
+    ) -> None:
+        if splits < 1:
+            raise ValueError(f"splits must be at least 1, got {splits}")
+        super().__init__(features)
+        if not isinstance(self.extractor, Classifying):
+            raise ValueError(f"{self.extractor.name} names no classes; the score needs inception")
+        self.splits = splits
+        self.seed = seed
+
+    def update(self, images: Tensor, *, real: bool, held_out: bool = False) -> None:
+        """Adds generated images; real ones are passed over.
+
+        Args:
+            images: shape (N, C, H, W), uint8 in [0, 255] or floats in [-1, 1].
+            real: True for real images.
+            held_out: refused, as by every metric that does not look at them.
+        """
+        if held_out or not real:
+            super().update(images, real=real, held_out=held_out)
+
+    def compute(self) -> dict[str, Tensor]:
+        """Mean and standard deviation, float64 scalars on the metric's device; larger is better."""
+        assert isinstance(self.extractor, Classifying)
+        logits = self.extractor.logits(self.gathered("generated"))
+        score = inception_score_of(logits, splits=self.splits, seed=self.seed)
+        return {
+            f"inception_score/{self.extractor.name}/{column}": torch.tensor(
+                value, dtype=torch.float64
+            ).to(self.device)
+            for column, value in (("mean", score.mean), ("sd", score.sd))
+        }

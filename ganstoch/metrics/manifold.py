@@ -1,0 +1,163 @@
+"""Precision, recall, density and coverage: how two sets lie in each other's manifold.
+
+With NND_k(x) the distance of x to its k-th nearest other member of its own set, a set's manifold is
+the union of the balls of that radius around its members. All four are shares or means over members:
+
+    precision = share of generated images in at least one real ball            generated -> real
+    recall    = share of real images in at least one generated ball            real -> generated
+    density   = mean over generated images of the real balls around each, / k  generated -> real
+    coverage  = share of real balls with at least one generated image          real -> generated
+
+Precision and recall are those of [1, Sec. 3], density and coverage those of [2, Eq. 3-4], with k of
+the real set in both and strict inequalities, as in [2]'s reference program. A copy of a real image
+is in that image's ball unless the ball has radius 0, that is unless k other real images equal it.
+
+[1] Kynkaanniemi et al. 2019, "Improved precision and recall metric for assessing generative
+models", arXiv:1904.06991. [2] Naeem et al. 2020, "Reliable fidelity and diversity metrics for
+generative models", arXiv:2002.09797.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ganstoch.metrics.collecting import Collecting
+from ganstoch.metrics.features import Extractor, FeatureSpace
+from ganstoch.metrics.k_nearest import kth_distances
+from ganstoch.metrics.within_radii import pairs_within
+from ganstoch.types import Norm
+
+__all__ = ["PRDC", "ManifoldScores", "prdc"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ManifoldScores:
+    """Four numbers, and which images they come from.
+
+    Attributes:
+        precision: share of generated images in the real manifold, in [0, 1].
+        recall: share of real images in the generated manifold, in [0, 1].
+        density: real balls around a generated image, in the mean, over k; at least 0, about 1 where
+            both sets are drawn alike.
+        coverage: share of real images whose ball holds a generated one, in [0, 1].
+        covered: which real images these are, bool, shape (N,).
+        nearest_counts: generated images in each real image's ball, int64, shape (N,): where a
+            generator puts its weight, and what it leaves out.
+    """
+
+    precision: float
+    recall: float
+    density: float
+    coverage: float
+    covered: Tensor
+    nearest_counts: Tensor
+
+
+def prdc(real: Tensor, generated: Tensor, *, k: int = 5, norm: Norm = "l2") -> ManifoldScores:
+    """Precision, recall, density and coverage [1, 2].
+
+    Args:
+        real: features of real images, shape (N, F...), uint8, float32 or float64, N > k.
+        generated: features of generated images, shape (M, F...), idem, M > k.
+        k: of the radii, at least 1; [2] takes 5.
+        norm: "l1" or "l2", the latter in [1, 2].
+
+    Raises:
+        ValueError: for features of another kind, rows of different lengths, or k out of range.
+
+    Example:
+        >>> import torch
+        >>> real = torch.tensor([[0.0], [1.0], [10.0], [11.0]])
+        >>> scores = prdc(real, torch.tensor([[0.25], [0.75], [99.0]]), k=1)
+        >>> round(scores.precision, 3), round(scores.density, 3)  # two of three, in two balls each
+        (0.667, 1.333)
+        >>> scores.coverage, scores.covered.tolist()  # nothing near the second pair
+        (0.5, [True, True, False, False])
+    """
+    if real[:1].numel() != generated[:1].numel():
+        raise ValueError(
+            f"real has {real[:1].numel()} features a row, generated has {generated[:1].numel()}"
+        )
+    within = pairs_within(
+        real,
+        generated,
+        first_radii=kth_distances(real, k=k, norm=norm),
+        second_radii=kth_distances(generated, k=k, norm=norm),
+        norm=norm,
+    )
+    covered = within.in_ball_of_first > 0
+    return ManifoldScores(
+        precision=_share(within.balls_of_first_around > 0),
+        recall=_share(within.balls_of_second_around > 0),
+        density=within.balls_of_first_around.double().mean().item() / k,
+        coverage=_share(covered),
+        covered=covered,
+        nearest_counts=within.in_ball_of_first,
+    )
+
+
+def _share(members: Tensor) -> float:
+    return members.double().mean().item()
+
+
+class PRDC(Collecting):
+    """Precision, recall, density and coverage as a `torchmetrics.Metric`.
+
+    ``update`` takes images (N, C, H, W), uint8 in [0, 255] or floats in [-1, 1], and the side they
+    belong to. ``compute`` returns four float64 scalars,
+    ``prdc/<extractor>/{precision,recall,density,coverage}``; see `ManifoldScores`.
+
+    Args:
+        features: an `Extractor`, or the name of one; its norm makes the balls.
+        k: of the radii, at least 1.
+        reset_real_features: whether ``reset`` forgets the real images too.
+
+    Attributes:
+        scores: of the last ``compute``, with the images behind them; None before.
+
+    Raises:
+        ValueError: for an unknown name, or k below 1. From ``compute``: if a side is missing or has
+            no more than k images, or the sides' images differ in shape.
+        UserError: if a network's weights are missing or damaged.
+    """
+
+    higher_is_better = True
+    scores: ManifoldScores | None
+
+    def __init__(
+        self,
+        features: Extractor | FeatureSpace = "inception",
+        *,
+        k: int = 5,
+        reset_real_features: bool = True,
+    ) -> None:
+        if k < 1:
+            raise ValueError(f"k must be at least 1, got {k}")
+        super().__init__(features, reset_real_features=reset_real_features)
+        self.k = k
+        self.scores = None
+
+    def compute(self) -> dict[str, Tensor]:
+        """The four numbers, float64 scalars on the metric's device; larger is better."""
+        real, generated = self.sides()
+        self.scores = prdc(real, generated, k=self.k, norm=self.extractor.norm)
+        values = {
+            "precision": self.scores.precision,
+            "recall": self.scores.recall,
+            "density": self.scores.density,
+            "coverage": self.scores.coverage,
+        }
+        return {
+            f"prdc/{self.extractor.name}/{name}": torch.tensor(value, dtype=torch.float64).to(
+                self.device
+            )
+            for name, value in values.items()
+        }
+
+    def reset(self) -> None:
+        """Forgets the generated images, and the real ones unless told to keep them."""
+        self.scores = None
+        super().reset()

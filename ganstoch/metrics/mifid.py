@@ -1,0 +1,149 @@
+"""MiFID: the Frechet distance, charged for memorised training images.
+
+[1] Bai, Lin, Raffel, Kan 2021, "On training sample memorization: Lessons from benchmarking
+    generative modeling with a large-scale competition", arXiv:2106.03062.
+
+With cosine distances between features, generated images asking and training images answering,
+
+    m = mean_g min_x (1 - |cos(g, x)|),    MiFID = FID / m if m < epsilon, else FID.
+
+The direction matters: a generator that makes one training image again and again has m = 0, while
+most training images are far from whatever it makes. FID is asked of the training images too, so
+a generator that returns all of them has FID = MiFID = 0: read m beside it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ganstoch.metrics.collecting import Collecting
+from ganstoch.metrics.features import Extractor, FeatureSpace
+from ganstoch.metrics.frechet import frechet_distance
+from ganstoch.metrics.neighbours import nearest_neighbours
+
+__all__ = ["MemorizationInformed", "MiFID", "cosine_distance", "mifid"]
+
+_GUARD = 1e-15
+"""Added to m by the authors, so that there is a quotient where m is 0."""
+_BLOCK_ELEMENTS = 2**22
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemorizationInformed:
+    """MiFID and what it is made of.
+
+    Attributes:
+        value: FID / penalty.
+        fid: Frechet distance between the two sets.
+        distance: m, mean cosine distance of generated images to their nearest training image, in
+            [0, 1].
+        penalty: m where it is below epsilon, else 1.
+    """
+
+    value: float
+    fid: float
+    distance: float
+    penalty: float
+
+
+def mifid(train: Tensor, generated: Tensor, *, epsilon: float = 0.1) -> MemorizationInformed:
+    """MiFID [1].
+
+    Args:
+        train: features of the training images, shape (N, F), N at least 2.
+        generated: features of generated images, shape (M, F), M at least 2.
+        epsilon: m from which on nothing counts as memorised; [1] takes 0.1 for Inception. Elsewhere
+            it must be chosen anew: between pixels, for one, most images are within 0.1.
+
+    Raises:
+        ValueError: for an epsilon not above 0, or what `frechet_distance` and `cosine_distance`
+            refuse.
+    """
+    if not epsilon > 0:
+        raise ValueError(f"epsilon must be above 0, got {epsilon}")
+    distance = cosine_distance(generated, train)
+    fid = frechet_distance(train, generated)
+    penalty = distance if distance < epsilon else 1.0
+    return MemorizationInformed(
+        value=fid / (penalty + _GUARD), fid=fid, distance=distance, penalty=penalty
+    )
+
+
+def cosine_distance(generated: Tensor, train: Tensor) -> float:
+    """Mean over generated images of the least 1 - |cos| to a training image, m of [1], in [0, 1].
+
+    The nearest is found among unit vectors, where |u - v|^2 / 2 = 1 - cos: exactly 0 for a copy.
+    Rows of zeros have no direction and are passed over, as the authors do.
+
+    Args:
+        generated: features, shape (M, F...), uint8, float32 or float64.
+        train: idem, shape (N, F...).
+
+    Raises:
+        ValueError: if either holds rows of zeros only, or `nearest_neighbours` refuses them.
+    """
+    asked, bank = _units(generated, name="generated"), _units(train, name="training")
+    nearest = nearest_neighbours(asked, bank, norm="l2").distances
+    if min(asked.min(), bank.min()) < 0:  # else no cosine is below 0
+        opposite = nearest_neighbours(asked.neg_(), bank, norm="l2").distances
+        nearest = torch.minimum(nearest, opposite)
+    return nearest.square().div(2).mean().item()
+
+
+def _units(features: Tensor, *, name: str) -> Tensor:
+    """Rows that are not 0, at length 1; float64 if they were, else float32."""
+    rows = features.detach().flatten(1)
+    kept = torch.nonzero(rows.ne(0).any(1))[:, 0]
+    if len(kept) == 0:
+        raise ValueError(f"{name} features are all 0 or none: shape {tuple(features.shape)}")
+    dtype = torch.float64 if rows.dtype == torch.float64 else torch.float32
+    units = torch.empty(len(kept), rows.shape[1], dtype=dtype, device=rows.device)
+    step = max(1, _BLOCK_ELEMENTS // rows.shape[1])
+    for start in range(0, len(kept), step):
+        block = rows[kept[start : start + step]].double()
+        units[start : start + step] = block / block.norm(dim=1, keepdim=True)
+    return units
+
+
+class MiFID(Collecting):
+    """MiFID as a `torchmetrics.Metric`; see `mifid`.
+
+    ``compute`` returns float64 scalars ``mifid/<extractor>`` and, the distance m of generated to
+    training images by itself, ``mifid/<extractor>/distance``.
+
+    Args:
+        features: an `Extractor`, or the name of one; epsilon belongs to it.
+        epsilon: m from which on nothing counts as memorised; 0.1 is for Inception.
+        reset_real_features: whether ``reset`` forgets the training images too.
+
+    Raises:
+        ValueError: as `Collecting` and `mifid`.
+        UserError: if a network's weights are missing or damaged.
+    """
+
+    higher_is_better = False
+
+    def __init__(
+        self,
+        features: Extractor | FeatureSpace = "inception",
+        *,
+        epsilon: float = 0.1,
+        reset_real_features: bool = True,
+    ) -> None:
+        if not epsilon > 0:
+            raise ValueError(f"epsilon must be above 0, got {epsilon}")
+        super().__init__(features, reset_real_features=reset_real_features)
+        self.epsilon = epsilon
+
+    def compute(self) -> dict[str, Tensor]:
+        """The two numbers, float64 scalars on the metric's device."""
+        train, generated = self.sides()
+        found = mifid(train, generated, epsilon=self.epsilon)
+        key = f"mifid/{self.extractor.name}"
+        return {
+            name: torch.tensor(value, dtype=torch.float64, device=self.device)
+            for name, value in ((key, found.value), (f"{key}/distance", found.distance))
+        }

@@ -1,0 +1,160 @@
+"""L-BFGS for many small problems at once, none of which knows of the others.
+
+[1] Nocedal, Wright 2006, "Numerical Optimization", 2nd ed., Sec. 7.2, Algorithm 7.4.
+
+Every problem has its own history of steps and gradients, and its own step length: one that does not
+lower its value enough (Armijo) is halved, so that no value ever rises. Where no step helps, the
+history is forgotten and the gradient followed; where that does not help either, it is done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+__all__ = ["Minima", "minimise_each"]
+
+_HISTORY = 10
+_HALVINGS = 20
+_ARMIJO = 1e-4
+_FLAT = 1e-12
+"""Curvature below which a step says nothing, relative to the lengths of step and gradient."""
+
+Function = Callable[[Tensor, Tensor], Tensor]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Minima:
+    """Where each problem ended.
+
+    Attributes:
+        points: shape (B, D), in the dtype of the starts.
+        values: of the function there, float64, shape (B,).
+    """
+
+    points: Tensor
+    values: Tensor
+
+
+def minimise_each(function: Function, starts: Tensor, *, iterations: int) -> Minima:
+    """Minimises B functions of D variables each.
+
+    Args:
+        function: given points (S, D) and which problems they belong to, int64 (S,), the S values,
+            float64, differentiable; each a function of its own point.
+        starts: shape (B, D), float32 or float64; not changed.
+        iterations: steps of each problem at most.
+    """
+    at = starts.detach().clone()
+    problems = torch.arange(len(at), device=at.device)
+    value, slope = _slope(function, at, problems)
+    history = _History(at)
+    moving = torch.ones(len(at), dtype=torch.bool, device=at.device)
+    for _ in range(iterations):
+        direction = history.direction(slope)
+        descent = (direction.double() * slope.double()).sum(1)
+        # Nothing is known of the curvature yet: a length of 1 at most.
+        blind = history.blind()
+        short = slope.double().abs().sum(1).clamp(min=1).reciprocal()
+        length = torch.where(blind, short, 1.0)
+        to, lower = _search(
+            function, at, direction, value, descent, length=length, of=problems[moving]
+        )
+        moved = moving & (lower < value)
+        moving &= moved | ~blind
+        if not moving.any():
+            break
+        turned = slope.clone()
+        ids = problems[moved]
+        if len(ids):
+            turned[ids] = _slope(function, to[ids], ids)[1]
+        history.add(to - at, turned - slope)
+        history.forget(moving & ~moved)
+        at, value, slope = to, lower, turned
+    return Minima(points=at, values=value)
+
+
+def _search(
+    function: Function,
+    at: Tensor,
+    direction: Tensor,
+    value: Tensor,
+    descent: Tensor,
+    *,
+    length: Tensor,
+    of: Tensor,
+) -> tuple[Tensor, Tensor]:
+    """The first of the halved steps that lowers each value enough; no step if none does."""
+    to, lower = at.clone(), value.clone()
+    for _ in range(_HALVINGS):
+        if len(of) == 0:
+            break
+        tried = at[of] + length[of, None].to(at) * direction[of]
+        with torch.no_grad():
+            reached = function(tried, of)
+        enough = reached <= value[of] + _ARMIJO * length[of] * descent[of]
+        done = of[enough]
+        to[done], lower[done] = tried[enough], reached[enough]
+        of = of[~enough]
+        length[of] /= 2
+    return to, lower
+
+
+def _slope(function: Function, points: Tensor, problems: Tensor) -> tuple[Tensor, Tensor]:
+    """Values (S,) and their gradients (S, D)."""
+    with torch.enable_grad():
+        asked = points.detach().requires_grad_()
+        values = function(asked, problems)
+        (slope,) = torch.autograd.grad(values.sum(), asked)
+    return values.detach(), slope
+
+
+class _History:
+    """Each problem's last steps and turns of the gradient: an inverse Hessian, as its products."""
+
+    def __init__(self, points: Tensor) -> None:
+        self.steps = points.new_empty((0, *points.shape), dtype=torch.float64)
+        self.turns = self.steps.clone()
+
+    def add(self, step: Tensor, turn: Tensor) -> None:
+        """Remembers a step where it curved upwards; elsewhere a step of nothing."""
+        step, turn = step.double(), turn.double()
+        curved = (step * turn).sum(1) > _FLAT * step.norm(dim=1) * turn.norm(dim=1)
+        known = curved[:, None]
+        self.steps = torch.cat([self.steps, step.where(known, 0.0)[None]])[-_HISTORY:]
+        self.turns = torch.cat([self.turns, turn.where(known, 0.0)[None]])[-_HISTORY:]
+
+    def forget(self, problems: Tensor) -> None:
+        """Forgets all that is known of some problems, bool (B,)."""
+        self.steps[:, problems] = 0.0
+        self.turns[:, problems] = 0.0
+
+    def blind(self) -> Tensor:
+        """Whether nothing is known of a problem, bool (B,)."""
+        return (self.steps == 0).all(2).all(0)
+
+    def direction(self, slope: Tensor) -> Tensor:
+        """Minus the inverse Hessian times the gradient [1], shape (B, D); always downhill."""
+        products = (self.steps * self.turns).sum(2)
+        weights = torch.where(products > 0, 1 / products, 0.0)  # nothing, for a step of nothing
+        pairs = list(zip(self.steps, self.turns, weights, strict=True))
+        rest = slope.double()
+        shares = []
+        for step, turn, weight in reversed(pairs):
+            shares.append(weight * (step * rest).sum(1))
+            rest = rest - shares[-1][:, None] * turn
+        rest = rest * self._scale(products)[:, None]
+        for (step, turn, weight), share in zip(pairs, reversed(shares), strict=True):
+            rest = rest + (share - weight * (turn * rest).sum(1))[:, None] * step
+        uphill = (rest * slope.double()).sum(1) <= 0  # by rounding only
+        return -torch.where(uphill[:, None], slope.double(), rest).to(slope.dtype)
+
+    def _scale(self, products: Tensor) -> Tensor:
+        """Curvature of the latest step that is known, s'y / y'y; 1 without any."""
+        scale = self.steps.new_ones(self.steps.shape[1])
+        for product, turn in zip(products, self.turns, strict=True):
+            scale = torch.where(product > 0, product / turn.square().sum(1), scale)
+        return scale

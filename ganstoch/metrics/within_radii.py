@@ -1,0 +1,152 @@
+"""Which pairs of two sets lie within given radii, counted.
+
+All pairs are bounded, a block at a time; what the bounds leave undecided is computed in float64, so
+the counts are those of float64 arithmetic on the features given. Memory beyond the arguments stays
+under 1 GiB as long as one row has fewer than 2^18 numbers. No argument is changed, and no random
+number is drawn. The work is done on a GPU where the first features are on one, else on the CPU.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ganstoch.metrics.bounds import Loaded, Ruler, as_rows, exact_distances, row_blocks, rulers
+from ganstoch.metrics.progress import shown
+from ganstoch.types import Norm
+
+__all__ = ["WithinRadii", "pairs_within"]
+
+_FIRST_ROWS = 4096
+_SECOND_ROWS = 1024
+_MANY = 2**14
+"""Undecided pairs of a block for which a finer ruler is worth its while."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WithinRadii:
+    """How many pairs (i, j) of a first and a second set are nearer than a radius, strictly.
+
+    Attributes:
+        in_ball_of_first: for each i, #{j : d_ij < radius of i}, int64, shape (N,).
+        balls_of_first_around: for each j, #{i : d_ij < radius of i}, int64, shape (M,).
+        in_ball_of_second: for each j, #{i : d_ij < radius of j}, int64, shape (M,).
+        balls_of_second_around: for each i, #{j : d_ij < radius of j}, int64, shape (N,).
+    """
+
+    in_ball_of_first: Tensor
+    balls_of_first_around: Tensor
+    in_ball_of_second: Tensor
+    balls_of_second_around: Tensor
+
+
+def pairs_within(
+    first: Tensor, second: Tensor, *, first_radii: Tensor, second_radii: Tensor, norm: Norm
+) -> WithinRadii:
+    """Counts the pairs of two sets that are nearer than the one's radius, and than the other's.
+
+    Args:
+        first: shape (N, F...), uint8, float32 or float64; trailing axes are flattened.
+        second: shape (M, F...), idem, as many numbers a row as the first.
+        first_radii: shape (N,), at least 0.
+        second_radii: shape (M,), at least 0.
+        norm: "l1" or "l2".
+
+    Returns:
+        Counts, on the CPU.
+
+    Raises:
+        ValueError: for features of another kind, NaN or Inf among them, or radii that do not fit.
+    """
+    first, second = as_rows(first, name="first"), as_rows(second, name="second")
+    if first.shape[1] != second.shape[1]:
+        raise ValueError(f"first has {first.shape[1]} features a row, second {second.shape[1]}")
+    radii = (
+        _radii(first_radii, len(first), name="first_radii"),
+        _radii(second_radii, len(second), name="second_radii"),
+    )
+    counts = WithinRadii(
+        in_ball_of_first=torch.zeros(len(first), dtype=torch.int64),
+        balls_of_first_around=torch.zeros(len(second), dtype=torch.int64),
+        in_ball_of_second=torch.zeros(len(second), dtype=torch.int64),
+        balls_of_second_around=torch.zeros(len(first), dtype=torch.int64),
+    )
+    tools = rulers(first, second, norm=norm)
+    pairs = [
+        (i, j) for i in row_blocks(first, _FIRST_ROWS) for j in row_blocks(second, _SECOND_ROWS)
+    ]
+    loaded, left = None, None
+    for i, j in shown(pairs, "pairs within radii"):
+        if i is not loaded:
+            loaded, left = i, tools[0].load(first[i])
+        assert left is not None
+        near = _near(tools, first[i], second[j], left, radii[0][i], radii[1][j], norm=norm)
+        one, other = near.within_first, near.within_second
+        counts.in_ball_of_first[i] += near.rows[one].bincount(minlength=i.stop - i.start)
+        counts.balls_of_first_around[j] += near.columns[one].bincount(minlength=j.stop - j.start)
+        counts.in_ball_of_second[j] += near.columns[other].bincount(minlength=j.stop - j.start)
+        counts.balls_of_second_around[i] += near.rows[other].bincount(minlength=i.stop - i.start)
+    return counts
+
+
+def _radii(radii: Tensor, count: int, *, name: str) -> Tensor:
+    if radii.shape != (count,) or not bool((radii >= 0).all()):
+        raise ValueError(f"{name} must be {count} numbers of at least 0")
+    return radii.detach().to("cpu", torch.float64)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Near:
+    """Pairs (P,) of a block that are within a radius, by row and column."""
+
+    rows: Tensor
+    columns: Tensor
+    within_first: Tensor
+    within_second: Tensor
+
+
+def _near(
+    tools: list[Ruler],
+    first: Tensor,
+    second: Tensor,
+    left: Loaded,
+    first_radii: Tensor,
+    second_radii: Tensor,
+    *,
+    norm: Norm,
+) -> _Near:
+    """All pairs of two blocks that are within the one's radius or the other's."""
+    for ruler in tools:
+        left = left if ruler is tools[0] else ruler.load(first)
+        right = ruler.load(second)
+        low = ruler.low(left, right)
+        limits = _limits(ruler, first_radii), _limits(ruler, second_radii)
+        ours, theirs = (_above(limit, low) for limit in limits)
+        row, column = ((low < ours[:, None]) | (low < theirs[None])).nonzero(as_tuple=True)
+        least = low[row, column].cpu().double()
+        row, column = row.cpu(), column.cpu()
+        most = least + left.slack.cpu()[row] + right.slack.cpu()[column]
+        bounds = limits[0][row], limits[1][column]
+        sure = [most < limit for limit in bounds]
+        maybe = [(least < limit) & ~yes for limit, yes in zip(bounds, sure, strict=True)]
+        undecided = (maybe[0] | maybe[1]).nonzero()[:, 0]
+        if len(undecided) <= _MANY:
+            break
+    some, others = row[undecided], column[undecided]
+    exact = exact_distances(first, second, some, others, norm=norm)
+    sure[0][undecided] |= maybe[0][undecided] & (exact < first_radii[some])
+    sure[1][undecided] |= maybe[1][undecided] & (exact < second_radii[others])
+    return _Near(rows=row, columns=column, within_first=sure[0], within_second=sure[1])
+
+
+def _limits(ruler: Ruler, radii: Tensor) -> Tensor:
+    """Radii in the units of the bounds; nothing is strictly within a radius of 0."""
+    return ruler.units(radii).masked_fill_(radii == 0, -torch.inf)
+
+
+def _above(limits: Tensor, low: Tensor) -> Tensor:
+    """The next number up in the precision of the bounds, so that rounding drops no pair."""
+    limits = limits.to(low.dtype)
+    return limits.nextafter(torch.full_like(limits, torch.inf)).to(low.device)

@@ -1,0 +1,152 @@
+"""Handwritten digits of 8 x 8 pixels, and what a generator may make of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image, ImageFilter
+from sklearn.datasets import load_digits
+from torch import Tensor
+
+from ganstoch.auditing.measure import Measured, measure
+from ganstoch.auditing.space import Space
+from ganstoch.metrics.features import Extractor, Pixels
+from ganstoch.randomness import generator
+
+
+@dataclass(frozen=True)
+class Digits:
+    """Three disjoint random sets, uint8 (N, 1, 8, 8), with the classes of two of them."""
+
+    train: Tensor
+    labels: Tensor
+    fresh: Tensor
+    fresh_labels: Tensor
+    held_out: Tensor
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(str(label) for label in self.labels.tolist())
+
+
+@pytest.fixture(scope="session")
+def split() -> Callable[..., Digits]:
+    """Draws the sets anew for each seed."""
+    content = load_digits()
+    pixels = torch.from_numpy(content.images * (255 / 16)).round().byte()[:, None]
+    labels = torch.from_numpy(content.target)
+
+    def split(seed: int = 0, *, train: int = 800, fresh: int = 500, held_out: int = 497) -> Digits:
+        rng = generator(seed, "evaluation", part="test split")
+        order = torch.randperm(len(pixels), generator=rng)
+        a, b, c = order[: train + fresh + held_out].split([train, fresh, held_out])
+        return Digits(pixels[a], labels[a], pixels[b], labels[b], pixels[c])
+
+    return split
+
+
+def blurred(images: Tensor) -> Tensor:
+    """Each by a Gaussian of one pixel, an eighth of the image."""
+    rows = [
+        torch.frombuffer(
+            bytearray(Image.fromarray(i[0].numpy()).filter(ImageFilter.GaussianBlur(1)).tobytes()),
+            dtype=torch.uint8,
+        )
+        for i in images
+    ]
+    return torch.stack(rows).reshape(images.shape)
+
+
+SCENARIOS = {
+    "held out": "nothing_found",
+    "copy all": "copies",
+    "copy one": "copies",
+    "copy a tenth": "copies",
+    "one unseen image": "collapsed",
+    "drop half": "drops_modes",
+    "drop the zeros": "drops_modes",
+    "noise": "unlike_the_data",
+    "blur": "unlike_the_data",
+}
+"""What a generator makes, and the verdict that it deserves."""
+
+
+@pytest.fixture(scope="session")
+def make() -> Callable[[str, Digits], Tensor]:
+    """The images of a scenario, as many as there are fresh ones, or those that are left of them."""
+
+    def make(scenario: str, digits: Digits) -> Tensor:
+        rng = generator(0, "evaluation", part="test scenario")
+        fresh, count = digits.fresh, len(digits.fresh)
+        copies = digits.train[torch.randint(len(digits.train), (count,), generator=rng)]
+        match scenario:
+            case "held out":
+                return fresh
+            case "copy all":
+                return copies
+            case "copy one":
+                return digits.train[:1].expand(count, -1, -1, -1).contiguous()
+            case "copy a tenth":
+                return torch.cat([copies[: count // 10], fresh[count // 10 :]])
+            case "one unseen image":
+                return fresh[:1].expand(count, -1, -1, -1).contiguous()
+            case "drop half":
+                return fresh[digits.fresh_labels < 5]
+            case "drop the zeros":
+                return fresh[digits.fresh_labels != 0]
+            case "noise":
+                return torch.randint(0, 256, fresh.shape, dtype=torch.uint8, generator=rng)
+            case "blur":
+                return blurred(fresh)
+        raise KeyError(scenario)
+
+    return make
+
+
+@pytest.fixture(params=SCENARIOS)
+def scenario(request: pytest.FixtureRequest) -> tuple[str, str]:
+    """Its name, and its verdict."""
+    return request.param, SCENARIOS[request.param]
+
+
+@pytest.fixture(scope="session")
+def measured() -> Callable[..., Measured]:
+    """Measures images in a space, pixels if nothing else is said."""
+
+    def measured(
+        digits: Digits,
+        generated: Tensor,
+        *,
+        held_out: bool = True,
+        extractor: Extractor | None = None,
+    ) -> Measured:
+        extract = extractor or Pixels()
+        space = Space(
+            extractor=extract,
+            real=extract(digits.train),
+            generated=extract(generated),
+            held_out=extract(digits.held_out) if held_out else None,
+            seed=0,
+        )
+        return measure(space, labels=digits.names)
+
+    return measured
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Callable[..., Path]:
+    """Writes images as PNG files, in a folder a class where labels are given."""
+
+    def folder(name: str, images: Tensor, labels: Tensor | None = None) -> Path:
+        root = tmp_path / name
+        for i, image in enumerate(images):
+            place = root if labels is None else root / f"class {labels[i]}"
+            place.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(image[0].numpy()).save(place / f"{i:04}.png")
+        return root
+
+    return folder

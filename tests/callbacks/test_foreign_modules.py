@@ -1,0 +1,237 @@
+"""The callbacks in other people's kinds of modules: a small diffusion model, and a plain DCGAN."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from pytorch_lightning import Callback, LightningModule, Trainer
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, TensorDataset
+
+from ganstoch.callbacks import Diagnosis, NeighbourMonitor
+from ganstoch.errors import UserError
+
+SIDE = 8
+
+
+def pictures(count: int, seed: int) -> Tensor:
+    """Bright bars on a dark ground, in [-1, 1], no two alike."""
+    rng = torch.Generator().manual_seed(seed)
+    images = torch.full((count, 1, SIDE, SIDE), -0.9)
+    for image in images:
+        row, shade = torch.randint(SIDE, (1,), generator=rng).item(), torch.rand(1, generator=rng)
+        image[0, int(row)] = shade
+        image[0, :, int(row)] = 1 - shade
+    return (images + 0.05 * torch.randn(images.shape, generator=rng)).clamp(-1, 1)
+
+
+class Diffusion(LightningModule):
+    """Denoising diffusion, automatic optimisation, one optimiser, `sample(n)`; no GAN at all."""
+
+    STEPS = 10
+
+    def __init__(self) -> None:
+        super().__init__()
+        size = SIDE * SIDE
+        self.network = nn.Sequential(nn.Linear(size + 1, 64), nn.SiLU(), nn.Linear(64, size))
+        self.register_buffer("kept", torch.linspace(0.98, 0.05, self.STEPS))
+
+    def noise_of(self, x: Tensor, t: Tensor) -> Tensor:
+        return self.network(torch.cat([x, t[:, None] / self.STEPS], dim=1))
+
+    def training_step(self, batch: list[Tensor], index: int) -> Tensor:
+        x = batch[0].flatten(1)
+        t = torch.randint(self.STEPS, (len(x),))
+        noise, kept = torch.randn_like(x), self.kept[t][:, None]
+        return (
+            (self.noise_of(kept.sqrt() * x + (1 - kept).sqrt() * noise, t) - noise).square().mean()
+        )
+
+    @torch.no_grad()
+    def sample(self, n: int) -> Tensor:
+        x = torch.randn(n, SIDE * SIDE)
+        for t in reversed(range(self.STEPS)):
+            kept = self.kept[t]
+            noise = self.noise_of(x, torch.full((n,), float(t)))
+            clean = ((x - (1 - kept).sqrt() * noise) / kept.sqrt()).clamp(-1, 1)
+            less = self.kept[t - 1] if t else torch.ones(())
+            x = less.sqrt() * clean + (1 - less).sqrt() * noise
+        return x.view(n, 1, SIDE, SIDE)
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.Adam(self.parameters(), lr=1e-3)
+
+
+class PlainDCGAN(LightningModule):
+    """Two optimisers stepped by hand through Lightning, batch norm, dropout, logits in a tuple."""
+
+    def __init__(self, *, frozen: bool = False, poison_at: int | None = None) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.latent_dim = 4
+        self.frozen, self.poison_at = frozen, poison_at
+        self.generator = nn.Sequential(
+            nn.Linear(4, 8 * 4 * 4),
+            nn.Unflatten(1, (8, 4, 4)),
+            nn.BatchNorm2d(8),
+            nn.ReLU(),
+            nn.ConvTranspose2d(8, 1, 4, stride=2, padding=1),
+            nn.Tanh(),
+        )
+        self.discriminator = nn.Sequential(
+            nn.Conv2d(1, 8, 4, stride=2, padding=1),
+            nn.LeakyReLU(0.2),
+            nn.Dropout(0.2),
+            nn.Flatten(),
+            nn.Linear(8 * 4 * 4, 1),
+        )
+
+    def sample(self, n: int) -> Tensor:
+        return self.generator(torch.randn(n, self.latent_dim))
+
+    def training_step(self, batch: list[Tensor], index: int) -> None:
+        optimizer_g, optimizer_d = self.optimizers()  # the other way round from ours
+        if index + 1 == self.poison_at:
+            with torch.no_grad():
+                self.generator[4].weight[0] = torch.nan
+        real = batch[0]
+        soft = nn.functional.softplus
+        fake = self.sample(len(real))
+        loss = (
+            soft(-self.discriminator(real)).mean() + soft(self.discriminator(fake.detach())).mean()
+        )
+        optimizer_d.zero_grad()
+        self.manual_backward(loss)
+        optimizer_d.step()
+        loss = soft(-self.discriminator(fake)).mean()
+        optimizer_g.zero_grad()
+        self.manual_backward(loss)
+        if not self.frozen:
+            optimizer_g.step()
+
+    def configure_optimizers(self) -> list[torch.optim.Optimizer]:
+        return [
+            torch.optim.Adam(network.parameters(), lr=2e-3, betas=(0.5, 0.9))
+            for network in (self.generator, self.discriminator)
+        ]
+
+
+@pytest.fixture
+def train(tmp_path: Path) -> Any:
+    def train(module: LightningModule, *callbacks: Callback, steps: int, **options: Any) -> Trainer:
+        torch.manual_seed(0)
+        loader = DataLoader(TensorDataset(pictures(96, 0)), batch_size=16, shuffle=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            trainer = Trainer(
+                accelerator="cpu",
+                max_epochs=-1,
+                limit_train_batches=6,
+                max_steps=steps,
+                callbacks=list(callbacks),
+                enable_checkpointing=False,
+                enable_progress_bar=False,
+                enable_model_summary=False,
+                default_root_dir=tmp_path,
+                **{"logger": False} | options,
+            )
+            trainer.fit(module, loader)
+        return trainer
+
+    return train
+
+
+@pytest.fixture
+def data() -> Iterator[dict[str, Tensor]]:
+    return {"real": pictures(96, 0), "held_out": pictures(96, 1)}
+
+
+def test_a_diffusion_model_is_watched(train: Any, data: dict[str, Tensor], journalist: Any) -> None:
+    monitor = NeighbourMonitor(every=60, images=64, queries=64, **data)
+    diagnosis = Diagnosis(every=60, images=32, **data)
+    train(Diffusion(), monitor, diagnosis, steps=300, logger=journalist)
+
+    assert [iteration for iteration, _ in monitor.history] == [60, 120, 180, 240, 300]
+    first, last = monitor.history[0][1], monitor.history[-1][1]
+    assert last["overfitting/pixel_l1/mean"] < first["overfitting/pixel_l1/mean"]
+    assert last["mode_drop/pixel_l1/mean"] < first["mode_drop/pixel_l1/mean"]
+    assert set(monitor.baseline) == {f"held_out/{name}" for name in last}
+
+    signals = diagnosis.history[-1]
+    assert [s.iteration for s in diagnosis.history] == [60, 120, 180, 240, 300]
+    assert signals.diversity is not None
+    assert signals.diversity > 0.2
+    assert signals.closeness is not None
+    assert signals.gap is signals.sensitivity is signals.gradient_generator is None
+    logged = {name for _, metrics in journalist.metrics for name in metrics}
+    assert {"diagnosis/diversity", "held_out/overfitting/pixel_l1/mean"} <= logged
+
+
+def test_a_plain_dcgan_is_watched_to_its_gradients(train: Any, data: dict[str, Tensor]) -> None:
+    diagnosis = Diagnosis(every=10, images=32, **data)
+    train(PlainDCGAN(), diagnosis, steps=120)  # Lightning counts both players' steps
+    assert [s.iteration for s in diagnosis.history] == [10, 20, 30, 40, 50, 60]
+    for signals in diagnosis.history:
+        assert signals.sensitivity is not None  # it has a latent_dim and a generator
+        assert signals.separation is not None
+        assert signals.gradient_generator is not None
+        assert signals.gradient_discriminator is not None
+        assert signals.gradient_generator != signals.gradient_discriminator
+
+
+def test_a_frozen_generator_is_told(train: Any, data: dict[str, Tensor]) -> None:
+    diagnosis = Diagnosis(every=10, images=32, **data)
+    train(PlainDCGAN(frozen=True), diagnosis, steps=120)
+    assert diagnosis.diagnosed is not None
+    assert diagnosis.history[-1].drift is not None
+    assert diagnosis.history[-1].drift < 0.02  # statistics of its batch norm still move
+    assert diagnosis.diagnosed.verdict == "discriminator_wins"
+
+
+def test_a_nan_is_traced_to_its_layer_and_iteration(train: Any, data: dict[str, Tensor]) -> None:
+    diagnosis = Diagnosis(every=10, images=32, act="stop", **data)
+    trainer = train(PlainDCGAN(poison_at=5), diagnosis, steps=400)
+    assert diagnosis.diagnosed is not None
+    assert diagnosis.diagnosed.verdict == "numerical"
+    assert diagnosis.history[-1].broken == "generator.4, iteration 5"
+    assert trainer.should_stop
+    assert len(diagnosis.history) == 1
+
+
+@pytest.mark.parametrize("module", [Diffusion, PlainDCGAN])
+def test_training_goes_the_same_way_watched_or_not(
+    module: type[LightningModule], train: Any, data: dict[str, Tensor]
+) -> None:
+    def weights(*callbacks: Callback) -> dict[str, Tensor]:
+        torch.manual_seed(1)
+        one = module()
+        train(one, *callbacks, steps=24)
+        return one.state_dict()
+
+    alone = weights()
+    watched = weights(
+        Diagnosis(every=3, images=32, **data), NeighbourMonitor(every=4, images=32, **data)
+    )
+    assert all(torch.equal(alone[name], watched[name]) for name in alone)
+
+
+def test_what_cannot_be_watched_is_refused(train: Any, data: dict[str, Tensor]) -> None:
+    class Silent(Diffusion):
+        sample = None  # type: ignore[assignment]
+
+    with pytest.raises(UserError, match=r"has no method sample\(n\)"):
+        train(Silent(), Diagnosis(**data), steps=1)
+    with pytest.raises(UserError, match="give the callback the training images"):
+        train(Diffusion(), NeighbourMonitor(), steps=1)
+
+
+def test_a_function_may_make_the_images(train: Any, data: dict[str, Tensor]) -> None:
+    given = pictures(64, 3)
+    diagnosis = Diagnosis(every=2, images=32, sample=lambda n: given[:n], **data)
+    train(Diffusion(), diagnosis, steps=2)
+    assert diagnosis.history[0].closeness == pytest.approx(1, abs=0.35)

@@ -1,0 +1,418 @@
+"""In games: against every batch that a game could draw, and against training without it."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from pytorch_lightning.callbacks import ModelCheckpoint
+from torch import Tensor
+from torch.func import functional_call, grad, vmap
+from torch.optim import SGD
+
+import ganstoch.callbacks.player_gradients
+from ganstoch.callbacks.gradient_noise import FILE, GradientNoise, GradientNoiseSettings
+from ganstoch.callbacks.player_gradients import measure_players, obstacle
+from ganstoch.data import Digits, ImageData, Ring
+from ganstoch.data.sampling import Sampling, draw_ids
+from ganstoch.errors import UserError
+from ganstoch.latents import LatentSettings
+from ganstoch.metrics.gradient_variance import GradientNoise as Measured
+from ganstoch.models import PaperDiscriminator, PaperGenerator
+from ganstoch.models.base import couples
+from ganstoch.models.mlp import ReLUGenerator, TanhDiscriminator, TanhGenerator
+from ganstoch.objectives import (
+    Hinge,
+    LeastSquares,
+    NonSaturating,
+    Objective,
+    Relativistic,
+    RelativisticAverage,
+)
+from ganstoch.remedies import (
+    R1,
+    DiscriminatorBatchNorm,
+    FeatureMatching,
+    LabelSmoothing,
+    MinibatchDiscrimination,
+    Packing,
+    Ratio,
+    Remedy,
+    Replay,
+    Timescales,
+    Unrolling,
+    WeightClipping,
+)
+from ganstoch.reporting.gradients import read_gradients
+from ganstoch.training.exact_batch import split
+from ganstoch.training.game import Game
+from ganstoch.types import to_signed
+
+Make = Callable[..., Any]
+PLAYERS = ("discriminator", "generator")
+
+
+def points(
+    *remedies: Remedy, objective: Objective | None = None, bank: int | str = "n", noise: float = 0.0
+) -> Game:
+    return Game(
+        partial(TanhGenerator, latent_dim=3, width=4, depth=1),
+        partial(TanhDiscriminator, width=4, depth=1),
+        objective,
+        remedies=remedies,
+        latents=LatentSettings(bank=bank, noise=noise),
+        shape=(2,),
+    ).double()
+
+
+def images(**settings: Any) -> Game:
+    return Game(
+        partial(PaperGenerator, width=8, latent_dim=3),
+        partial(PaperDiscriminator, width=8),
+        init_std=0.2,
+        **settings,
+    ).double()
+
+
+def dealt(game: Game, *, n: int, m: int, sampling: Sampling | None = None) -> ImageData:
+    source = Ring() if len(game.shape) == 1 else Digits()
+    data = ImageData(source, n=n, m=m, sampling=sampling)
+    data.setup("fit")
+    game.deal_from(data)
+    return data
+
+
+def flat(gradients: tuple[Tensor, ...]) -> Tensor:
+    return torch.cat([gradient.flatten() for gradient in gradients])
+
+
+def every_batch(game: Game, data: ImageData, player: str, m: int) -> Iterator[Tensor]:
+    """The gradient of every batch that could come, all equally likely, by the game's own losses."""
+    assert game.latents is not None
+    assert game.latents.fixed is not None
+    pixels, bank = data.subset.pixels, game.latents.fixed.double()
+    real = to_signed(pixels, dtype=torch.float64) if pixels.ndim == 4 else pixels.double()
+    chosen = itertools.product(
+        itertools.product(range(len(real)), repeat=m), itertools.combinations(range(len(bank)), m)
+    )
+    for of_x, of_z in chosen:
+        fakes = game.generator(bank[list(of_z)])
+        if player == "generator":
+            loss = game.objective.generator(game.discriminator(fakes).logits)
+        else:
+            said = game.discriminator(real[list(of_x)]).logits
+            loss = game.objective.discriminator(said, game.discriminator(fakes.detach()).logits)
+        yield flat(torch.autograd.grad(loss, list(getattr(game, player).parameters())))
+
+
+def trace(gradients: Tensor) -> float:
+    return float((gradients - gradients.mean(0)).square().sum(1).mean())
+
+
+@pytest.mark.parametrize("objective", [NonSaturating(), LeastSquares(), Hinge()])
+def test_points_by_every_batch(objective: Objective) -> None:
+    check_by_every_batch(points(objective=objective), n=4, m=2)
+
+
+def test_images_by_every_batch() -> None:
+    check_by_every_batch(images(), n=3, m=2)
+
+
+def check_by_every_batch(game: Game, *, n: int, m: int) -> None:
+    data = dealt(game, n=n, m=m)
+    found = measure_players(game, data, iteration=0, draws=2)
+    game.discriminator.power_iterate()  # as the coming update does first
+    for player in PLAYERS:
+        gradients = torch.stack(list(every_batch(game, data, player, m)))
+        assert found[player].noise == pytest.approx(trace(gradients), rel=1e-9)
+        signal = float(gradients.mean(0).square().sum())
+        assert found[player].signal == pytest.approx(signal, rel=1e-9)
+        alone = torch.stack(list(every_batch(game, data, player, 1)))
+        assert found[player].single == pytest.approx(trace(alone), rel=1e-9)
+        assert found[player].noise > 0
+
+
+def test_the_full_batch_is_the_gradient_that_is_followed() -> None:
+    game = images()
+    data = dealt(game, n=4, m=4)
+    found = measure_players(game, data, iteration=0, draws=2)
+    assert [found[player].noise for player in PLAYERS] == [0.0, 0.0]
+    assert [found[player].ratio for player in PLAYERS] == [None, None]
+    weights = list(game.discriminator.parameters())
+    before = [p.detach().clone() for p in weights]
+    assert game.latents is not None
+    batch = data.batch(0)
+    z = game.latents.draw(0, 4, device=torch.device("cpu"))
+    part = split(batch, z, micro_batch=None, dtype=torch.float64)
+    steps = [SGD(player.parameters(), lr=1.0) for player in (game.discriminator, game.generator)]
+    game.play([part], *steps, iteration=0)
+    moved = flat(tuple(b - p.detach() for b, p in zip(before, weights, strict=True)))
+    assert found["discriminator"].signal == pytest.approx(float(moved.square().sum()), rel=1e-9)
+
+
+@pytest.mark.parametrize(("rule", "n", "m"), [("permutation", 4, 3), ("with_replacement", 4, 3)])
+def test_the_rules_of_sampling(rule: Sampling, n: int, m: int) -> None:
+    values = torch.tensor([0.0, 1.0, 5.0, 7.0], dtype=torch.float64)
+    for iteration in range(4):
+        ids = [draw_ids(rule, count=n, m=m, seed=seed, iteration=iteration) for seed in range(3000)]
+        drawn = float(torch.stack([values[each].mean() for each in ids]).var(correction=0))
+        share = ganstoch.callbacks.player_gradients._share_of_images(
+            rule, n=n, m=m, iteration=iteration
+        )
+        assert share * float(values.var(correction=0)) == pytest.approx(drawn, rel=0.12)
+    share = ganstoch.callbacks.player_gradients._share_of_images
+    assert share("exactly_once", n=4, m=4, iteration=1) == 0.0
+    assert share("permutation", n=4, m=4, iteration=1) == 0.0
+
+
+def test_a_larger_bank_leaves_some_chance_at_the_full_batch() -> None:
+    game = points(bank="2n")
+    found = measure_players(game, dealt(game, n=4, m=4), iteration=0, draws=2)
+    assert found["generator"].noise == pytest.approx(
+        found["generator"].single / 4 * (8 - 4) / (8 - 1), rel=1e-9
+    )
+
+
+def drawn_as_in_training(game: Game, player: str, *, m: int, count: int) -> Tensor:
+    """The gradients of so many of the run's own draws of latents; of D its generated half."""
+    latents, network = game.latents, getattr(game, player)
+    assert latents is not None
+    cpu = torch.device("cpu")
+    z = torch.stack([latents.draw(i, m, device=cpu).double() for i in range(count)])
+
+    def loss(weights: dict[str, Tensor], z: Tensor) -> Tensor:
+        if player == "generator":
+            fakes = functional_call(network, weights, (z,))
+            return game.objective.generator(game.discriminator(fakes).logits)
+        said = functional_call(network, weights, (game.generator(z),))
+        return torch.nn.functional.softplus(said.logits).mean()
+
+    weights = {name: p.detach() for name, p in network.named_parameters()}
+    found = vmap(grad(loss), in_dims=(None, 0))(weights, z)
+    return torch.cat([each.flatten(1) for each in found.values()], dim=1).detach()
+
+
+@pytest.mark.parametrize(("bank", "noise"), [("n", 0.5), ("fresh", 0.0), ("fresh", 0.5)])
+def test_estimates_against_many_batches(bank: str, noise: float) -> None:
+    game = points(bank=bank, noise=noise)
+    data = dealt(game, n=4, m=2)
+    found = measure_players(game, data, iteration=0, draws=1500)
+    drawn = drawn_as_in_training(game, "generator", m=2, count=6000)
+    assert found["generator"].noise == pytest.approx(trace(drawn), rel=0.1)
+    signal = float(drawn.mean(0).square().sum()) - trace(drawn) / 6000
+    assert found["generator"].signal == pytest.approx(signal, rel=0.15)
+    drawn = drawn_as_in_training(game, "discriminator", m=2, count=6000)
+    of_real = noise_of_real(game, data)
+    assert found["discriminator"].noise - of_real == pytest.approx(trace(drawn), rel=0.1)
+
+
+def noise_of_real(game: Game, data: ImageData) -> float:
+    """The noise of the real half of D's gradient: with replacement, 1/2 of one example's."""
+    real = data.subset.pixels.double()
+    rows = []
+    for i in range(len(real)):
+        loss = torch.nn.functional.softplus(-game.discriminator(real[i : i + 1]).logits).sum()
+        rows.append(flat(torch.autograd.grad(loss, list(game.discriminator.parameters()))))
+    return trace(torch.stack(rows)) / 2
+
+
+def test_noise_on_latents_adds_to_the_noise() -> None:
+    plain, noisy = points(), points(noise=0.5)
+    without = measure_players(plain, dealt(plain, n=4, m=2), iteration=0, draws=2)
+    found = measure_players(noisy, dealt(noisy, n=4, m=2), iteration=0, draws=200)
+    assert found["generator"].noise > 1.2 * without["generator"].noise
+
+
+def test_noise_stays_at_the_full_batch() -> None:
+    game = points(noise=0.5)
+    found = measure_players(game, dealt(game, n=4, m=4), iteration=0, draws=8)
+    assert found["generator"].noise > 0
+    assert found["discriminator"].noise > 0
+
+
+@pytest.mark.parametrize("passes", [2, 3, 64])
+@pytest.mark.parametrize("noise", [0.0, 0.5])
+def test_parts_change_nothing(passes: int, noise: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    game = images(latents=LatentSettings(noise=noise))
+    data = dealt(game, n=5, m=2)
+    monkeypatch.setattr(ganstoch.callbacks.player_gradients, "EXAMPLES", 1)
+    one = measure_players(game, data, iteration=0, draws=2)
+    monkeypatch.setattr(ganstoch.callbacks.player_gradients, "EXAMPLES", passes)
+    other = measure_players(game, data, iteration=0, draws=2)
+    for player in PLAYERS:
+        for value in ("signal", "noise", "single"):
+            expected = getattr(one[player], value)
+            assert getattr(other[player], value) == pytest.approx(expected, rel=1e-9)
+
+
+# Who is refused.
+
+
+@pytest.mark.parametrize(
+    "remedy",
+    [
+        Packing(size=2),
+        MinibatchDiscrimination(),
+        DiscriminatorBatchNorm(),
+        FeatureMatching(),
+        R1(),
+        LabelSmoothing(),
+        Replay(),
+        Unrolling(steps=1),
+    ],
+    ids=lambda remedy: type(remedy).__name__,
+)
+def test_remedies_that_change_the_gradient_are_refused(
+    remedy: Remedy, make_game: Make, make_data: Make, fit: Make, tmp_path: Path
+) -> None:
+    game = Game(
+        partial(PaperGenerator, width=8, latent_dim=3),
+        partial(PaperDiscriminator, width=8),
+        remedies=[remedy],
+    )
+    with pytest.raises(UserError, match=rf"{type(remedy).__name__}|BatchNorm|Discriminator"):
+        fit(game, make_data(), noticing(tmp_path, every=1), steps=1)
+    assert not (tmp_path / FILE).exists()
+
+
+def test_objectives_and_networks_that_tie_examples_are_refused() -> None:
+    assert obstacle(points(objective=RelativisticAverage())) == "RelativisticAverage"
+    assert obstacle(points(objective=Relativistic())) == "Relativistic"
+    game = Game(
+        partial(ReLUGenerator, width=4, depth=1),
+        partial(TanhDiscriminator, width=4, depth=1),
+        shape=(2,),
+    )
+    assert couples(game.generator)
+    assert obstacle(game) == "ReLUGenerator"
+
+
+def test_remedies_that_leave_the_gradient_alone_may_stay() -> None:
+    free = [Timescales(discriminator=4.0), Ratio(discriminator=2), WeightClipping()]
+    assert obstacle(points(*free)) is None
+
+
+# Along training.
+
+
+def noticing(folder: Path, *, every: int, draws: int = 2) -> GradientNoise:
+    return GradientNoise(folder, GradientNoiseSettings(every=every, draws=draws))
+
+
+@pytest.mark.parametrize(
+    ("every", "steps", "at"), [(1, 2, [0, 1, 2]), (2, 5, [0, 2, 4, 5]), (9, 2, [0, 2])]
+)
+def test_measures_the_start_the_interval_and_the_end(
+    every: int,
+    steps: int,
+    at: list[int],
+    make_game: Make,
+    make_data: Make,
+    fit: Make,
+    journalist: Any,
+    tmp_path: Path,
+) -> None:
+    callback = noticing(tmp_path, every=every)
+    fit(make_game(), make_data(), callback, steps=steps, loggers=[journalist])
+    assert list(callback.history) == at
+    content = read_gradients(tmp_path / FILE)
+    assert content is not None
+    assert [moment.iteration for moment in content.moments] == at
+    assert (content.every, content.n, content.m, content.draws) == (every, 64, 16, None)
+    written = [(step, keys) for step, keys in journalist.metrics if "gradient" in next(iter(keys))]
+    assert [step for step, _ in written] == at
+    names = ("signal", "noise", "ratio", "critical_batch")
+    assert set(written[-1][1]) == {f"gradient/{p}/{name}" for p in PLAYERS for name in names}
+    last = content.moments[-1].discriminator
+    assert written[-1][1]["gradient/discriminator/signal"] == last.signal
+    assert last.ratio == pytest.approx(last.signal / last.noise)
+
+
+def test_the_file_says_that_the_full_batch_has_no_ratio(
+    make_game: Make, make_data: Make, fit: Make, journalist: Any, tmp_path: Path
+) -> None:
+    fit(
+        make_game(),
+        make_data(m=64),
+        noticing(tmp_path, every=1),
+        steps=1,
+        loggers=[journalist],
+    )
+    content = json.loads((tmp_path / FILE).read_text())
+    assert content["sampling"] == "exactly_once"
+    assert content["history"][0]["generator"]["noise"] == 0.0
+    assert content["history"][0]["generator"]["ratio"] is None
+    (keys,) = [keys for step, keys in journalist.metrics if step == 0]
+    assert "gradient/generator/ratio" not in keys
+    assert keys["gradient/generator/critical_batch"] > 0
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.5])
+def test_measuring_changes_no_bit_of_training(
+    noise: float,
+    make_game: Make,
+    make_data: Make,
+    fit: Make,
+    state_of: Make,
+    assert_same_bits: Make,
+    tmp_path: Path,
+) -> None:
+    torch.manual_seed(1)
+    plain = state_of(fit(make_game(noise=noise), make_data(), steps=4))
+    after = torch.get_rng_state()
+    torch.manual_seed(1)
+    game = make_game(noise=noise)
+    watched = state_of(fit(game, make_data(), noticing(tmp_path, every=1), steps=4))
+    assert_same_bits(plain, watched)
+    assert torch.equal(torch.get_rng_state(), after)
+    assert all(p.grad is None for p in game.parameters() if not p.requires_grad)
+
+
+def test_a_resumed_run_has_the_whole_history(
+    make_game: Make, make_data: Make, fit: Make, tmp_path: Path
+) -> None:
+    whole = noticing(tmp_path / "whole", every=2)
+    fit(make_game(), make_data(), whole, steps=5)
+    keep = ModelCheckpoint(tmp_path / "kept", filename="last", every_n_train_steps=3)
+    first = noticing(tmp_path / "parts", every=2)
+    fit(make_game(), make_data(), first, keep, steps=3)
+    second = noticing(tmp_path / "parts", every=2)
+    fit(make_game(), make_data(), second, steps=5, resume=tmp_path / "kept" / "last.ckpt")
+    assert second.history == whole.history  # and nothing where it was resumed
+    assert isinstance(second.history[4]["generator"], Measured)
+
+
+def test_a_run_resumed_after_its_end_is_measured(
+    make_game: Make, make_data: Make, fit: Make, tmp_path: Path
+) -> None:
+    keep = ModelCheckpoint(tmp_path / "kept", filename="last", every_n_train_steps=3)
+    fit(make_game(), make_data(), keep, steps=3)
+    callback = noticing(tmp_path, every=2)
+    fit(make_game(), make_data(), callback, steps=3, resume=tmp_path / "kept" / "last.ckpt")
+    assert list(callback.history) == [3]
+    assert (tmp_path / FILE).exists()
+
+
+def test_a_run_that_has_diverged_says_so(
+    make_game: Make, make_data: Make, fit: Make, tmp_path: Path
+) -> None:
+    game = make_game()
+    with torch.no_grad():
+        next(game.generator.parameters()).fill_(torch.nan)
+    with pytest.raises(UserError, match="discriminator's gradient is not finite at iteration 0"):
+        fit(game, make_data(), noticing(tmp_path, every=1), steps=1)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [({"every": 0}, "gradient_noise.every"), ({"every": 1, "draws": 1}, "gradient_noise.draws")],
+)
+def test_settings_out_of_range(settings: dict[str, int], message: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=message):
+        GradientNoise(tmp_path, GradientNoiseSettings(**settings))

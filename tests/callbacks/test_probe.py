@@ -1,0 +1,337 @@
+"""The probe of the discriminator in a run: when, on what, and without a trace in training."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.callbacks import ModelCheckpoint
+
+from ganstoch.callbacks.evaluation import Evaluation
+from ganstoch.callbacks.probe import Probe, ProbeSettings, features_of
+from ganstoch.callbacks.probe_track import ProbeMoment, ProbeTrack, read_probe, write_probe
+from ganstoch.data import ArrayImages, Digits, ImageData
+from ganstoch.data.source import Source
+from ganstoch.errors import UserError
+from ganstoch.metrics.linear_probe import linear_probe
+from ganstoch.models import PaperDiscriminator, PaperGenerator
+from ganstoch.remedies import DiscriminatorBatchNorm, MinibatchDiscrimination, Packing
+from ganstoch.training.game import Game
+from ganstoch.types import to_signed
+
+Make = Callable[..., Any]
+
+
+def probe(folder: Path, *, every: int = 2, images: int = 100) -> Probe:
+    return Probe(ProbeSettings(every=every, images=images), folder / "probe.json")
+
+
+def track(folder: Path) -> ProbeTrack:
+    found = read_probe(folder / "probe.json")
+    assert found is not None
+    return found
+
+
+class Few(Source):
+    """The first digits, of which none is left over; with classes or without."""
+
+    name = "few"
+    summary = "a few digits"
+    in_package = True
+
+    def __init__(self, count: int, labels: bool = True) -> None:
+        self.count, self.labelled = count, labels
+
+    def open(self, root: Path, split: Any) -> ArrayImages | None:
+        images = Digits().open(root, split)
+        if images is None or images.labels is None:
+            return None
+        labels = images.labels[: self.count] if self.labelled else None
+        return ArrayImages(images.pixels[: self.count], split=split, labels=labels)
+
+
+@pytest.mark.parametrize(
+    ("every", "steps", "probed"), [(1, 2, [0, 1, 2]), (2, 5, [0, 2, 4, 5]), (9, 2, [0, 2])]
+)
+def test_probes_at_the_interval_and_at_both_ends(
+    make_game: Make,
+    make_data: Make,
+    fit: Make,
+    tmp_path: Path,
+    journalist: Any,
+    every: int,
+    steps: int,
+    probed: list[int],
+) -> None:
+    callback = probe(tmp_path, every=every)
+    fit(make_game(), make_data(), callback, steps=steps, loggers=[journalist])
+    found = track(tmp_path)
+    assert [moment.iteration for moment in found.moments] == probed
+    logged = [
+        (step, said) for step, said in journalist.metrics if any(k[:5] == "probe" for k in said)
+    ]
+    assert logged == [
+        (
+            moment.iteration,
+            {"probe/accuracy": moment.accuracy, "probe/train_accuracy": moment.train_accuracy},
+        )
+        for moment in found.moments
+    ]
+
+
+def test_what_it_finds_by_hand(make_game: Make, make_data: Make, fit: Make, tmp_path: Path) -> None:
+    """All 64 images that D trains on against all 1,733 digits that it does not."""
+    game, data = make_game(), make_data()
+    fit(game, data, probe(tmp_path, images=2000), steps=2)
+    digits = Digits().open(Path(), "train")
+    assert digits is not None
+    assert digits.labels is not None
+    unseen = torch.ones(len(digits), dtype=torch.bool)
+    unseen[data.subset.ids] = False
+    with torch.no_grad():
+        train, test = (
+            game.discriminator(to_signed(pixels)).features
+            for pixels in (data.subset.pixels, digits.pixels[unseen])
+        )
+    assert data.subset.labels is not None
+    score = linear_probe(train, data.subset.labels, test, digits.labels[unseen])
+    found = track(tmp_path)
+    assert (found.fitted_on, found.tested_on, found.test) == (64, 1733, "held_out")
+    # Kernels may add up in another order in batches of another size.
+    assert found.moments[-1].accuracy == pytest.approx(score.accuracy, abs=2e-3)
+    assert found.moments[-1].train_accuracy == pytest.approx(score.train_accuracy, abs=0.02)
+    pixels = linear_probe(
+        data.subset.pixels, data.subset.labels, digits.pixels[unseen], digits.labels[unseen]
+    )
+    assert (found.pixels, found.pixels_train) == (pixels.accuracy, pixels.train_accuracy)
+    assert found.chance == pixels.chance
+    assert found.moments[0].accuracy > 0.5 > found.chance
+
+
+def test_fewer_images_are_the_same_in_every_run(
+    make_game: Make, make_data: Make, fit: Make, tmp_path: Path
+) -> None:
+    for seed in (0, 1):
+        fit(
+            make_game(seed=seed),
+            make_data(seed=seed),
+            probe(tmp_path / str(seed), images=40),
+            steps=1,
+        )
+    first, second = track(tmp_path / "0"), track(tmp_path / "1")
+    assert (first.fitted_on, first.tested_on) == (40, 40)
+    assert (first.pixels, first.chance) == (second.pixels, second.chance)
+    assert first.moments != second.moments
+
+
+def test_no_bit_of_training_changes(
+    make_game: Make,
+    make_data: Make,
+    fit: Make,
+    tmp_path: Path,
+    state_of: Make,
+    assert_same_bits: Make,
+    make_losses: Make,
+) -> None:
+    states, traces, draws = [], [], []
+    for callbacks in ([], [probe(tmp_path, every=1)]):
+        losses = make_losses()
+        torch.manual_seed(0)
+        trainer = fit(make_game(), make_data(), *callbacks, losses, steps=4)
+        states.append(state_of(trainer))
+        traces.append(losses.trace)
+        draws.append(torch.rand(1).item())  # of the generator that everybody shares
+    assert_same_bits(*states)
+    assert traces[0] == traces[1]
+    assert draws[0] == draws[1]
+
+
+def test_every_layer_keeps_its_mode_and_its_gradients(make_game: Make) -> None:
+    game = make_game()
+    discriminator = game.discriminator
+    discriminator.train()
+    discriminator.body[2].eval()
+    discriminator.requires_grad_(False)
+    discriminator.body[0].requires_grad_(True)
+    modes = [layer.training for layer in discriminator.modules()]
+    needs = [parameter.requires_grad for parameter in discriminator.parameters()]
+    buffers = [buffer.clone() for buffer in discriminator.buffers()]
+    seen = []
+    hook = discriminator.body.register_forward_hook(lambda layer, *_: seen.append(layer.training))
+    pixels = torch.arange(5 * 3072).remainder(256).to(torch.uint8).view(5, 3, 32, 32)
+    features = features_of(discriminator, pixels, batch_size=2)
+    hook.remove()
+    assert seen == [False] * 3
+    assert not features.requires_grad
+    assert features.shape == (5, discriminator.head_features)
+    assert torch.allclose(features, discriminator(to_signed(pixels)).features, atol=1e-6)
+    assert [layer.training for layer in discriminator.modules()] == modes
+    assert [parameter.requires_grad for parameter in discriminator.parameters()] == needs
+    assert all(torch.equal(*p) for p in zip(discriminator.buffers(), buffers, strict=True))
+
+
+@pytest.mark.parametrize("killed_after", [1, 2, 4, 5])
+def test_a_resumed_run_leaves_the_same_file(
+    make_game: Make, make_data: Make, fit: Make, tmp_path: Path, killed_after: int
+) -> None:
+    """Even one that was killed after its last iteration, where nothing is left to train."""
+
+    def accompany(name: str) -> tuple[Callback, ...]:
+        keep = ModelCheckpoint(tmp_path, filename="{step}", every_n_train_steps=1, save_top_k=-1)
+        return probe(tmp_path / name), keep
+
+    fit(make_game(), make_data(), *accompany("whole"), steps=5)
+    checkpoint = tmp_path / f"step={killed_after}.ckpt"
+    fit(make_game(), make_data(), *accompany("resumed"), steps=5, resume=checkpoint)
+    assert [moment.iteration for moment in track(tmp_path / "whole").moments] == [0, 2, 4, 5]
+    whole, resumed = (tmp_path / name / "probe.json" for name in ("whole", "resumed"))
+    assert resumed.read_bytes() == whole.read_bytes()
+
+
+def test_without_other_images_a_fifth_is_put_aside(
+    make_game: Make, fit: Make, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    data, callback = ImageData(Few(60), n=60, m=16), probe(tmp_path)
+    with caplog.at_level(logging.INFO, logger="ganstoch"):
+        fit(make_game(), data, callback, steps=1)
+    found = track(tmp_path)
+    assert (found.fitted_on, found.tested_on, found.test) == (48, 12, "train")
+    assert [r.getMessage() for r in caplog.records if "probe is tested on 12" in r.getMessage()]
+    sides = callback._sides
+    assert sides is not None
+    together = torch.cat([sides.train_pixels, sides.test_pixels]).flatten(1)
+    expected = data.subset.pixels.flatten(1)
+    order = [expected.eq(row).all(1).nonzero()[0].item() for row in together]
+    assert len(torch.unique(expected, dim=0)) == 60  # no two alike, so that they can be told apart
+    assert sorted(order) == list(range(60))
+    labels = torch.cat([sides.train_labels, sides.test_labels])
+    assert data.subset.labels is not None
+    assert torch.equal(labels, data.subset.labels[order])
+
+
+def test_data_without_classes_are_refused(make_game: Make, fit: Make, tmp_path: Path) -> None:
+    data = ImageData(Few(60, labels=False), n=40, m=16)
+    with pytest.raises(UserError) as caught:
+        fit(make_game(), data, probe(tmp_path), steps=1)
+    assert str(caught.value) == (
+        "probe.every is 2, but the images of few have no classes to name; set probe to null"
+    )
+
+
+def test_one_class_is_no_classes(make_game: Make, fit: Make, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="have no classes to name"):
+        fit(make_game(), ImageData(Few(1), n=1, m=1), probe(tmp_path), steps=1)
+
+
+def game_with(remedy: Any) -> Game:
+    return Game(
+        partial(PaperGenerator, width=16, latent_dim=8),
+        partial(PaperDiscriminator, width=16),
+        remedies=[remedy],
+    )
+
+
+@pytest.mark.parametrize("remedy", [Packing(size=2), DiscriminatorBatchNorm()])
+def test_features_of_several_images_are_refused(
+    make_data: Make, fit: Make, tmp_path: Path, remedy: Any
+) -> None:
+    with pytest.raises(UserError, match="looks at several at once; set probe to null"):
+        fit(game_with(remedy), make_data(), probe(tmp_path), steps=1)
+
+
+def test_a_head_that_looks_at_a_batch_is_no_matter(
+    make_data: Make, fit: Make, tmp_path: Path
+) -> None:
+    """What it weighs are features of an image by itself."""
+    fit(
+        game_with(MinibatchDiscrimination(kernels=2, dims=2)), make_data(), probe(tmp_path), steps=1
+    )
+    assert len(track(tmp_path).moments) == 2
+
+
+def test_a_world_of_points_has_classes_too(
+    make_point_game: Make, make_ring: Make, fit: Make, tmp_path: Path
+) -> None:
+    measure = Evaluation(every=1, queries=None, semantic=None)
+    fit(make_point_game(), make_ring(), measure, probe(tmp_path, images=100), steps=1)
+    found = track(tmp_path)
+    assert found.chance < 0.4 < found.moments[0].accuracy
+
+
+class Diverge(Callback):
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
+        assert isinstance(pl_module, Game)
+        next(pl_module.discriminator.parameters()).data.fill_(float("nan"))
+
+
+def test_a_diverged_discriminator_is_told_in_one_line(
+    make_game: Make, make_data: Make, fit: Make, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError) as caught:
+        fit(make_game(), make_data(), Diverge(), probe(tmp_path, every=1), steps=3)
+    assert str(caught.value) == (
+        "the discriminator's features are not finite at iteration 1: training has diverged; "
+        "lower model.optimizer.lr"
+    )
+
+
+@pytest.mark.parametrize(("every", "images", "word"), [(0, 9, "every"), (1, 1, "images")])
+def test_settings_out_of_range(tmp_path: Path, every: int, images: int, word: str) -> None:
+    with pytest.raises(UserError, match=rf"probe\.{word} must be"):
+        probe(tmp_path, every=every, images=images)
+
+
+MOMENTS = (
+    ProbeMoment(iteration=0, accuracy=0.5, train_accuracy=1.0),
+    ProbeMoment(iteration=9, accuracy=0.25, train_accuracy=0.75),
+)
+TRACK = ProbeTrack(
+    moments=MOMENTS,
+    pixels=0.4,
+    pixels_train=0.9,
+    chance=0.1,
+    fitted_on=8,
+    tested_on=20,
+    test="held_out",
+)
+
+
+def test_a_file_says_what_was_written(tmp_path: Path) -> None:
+    assert read_probe(tmp_path / "probe.json") is None
+    write_probe(tmp_path / "probe.json", TRACK)
+    assert read_probe(tmp_path / "probe.json") == TRACK
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"schema": 2}, "has schema 2, this version reads 1"),
+        ({"pixels": "much"}, "pixels"),
+        ({"test": "elsewhere"}, "test"),
+        ({"moments": []}, "rising iterations"),
+        ({"moments": [{"iteration": 3, "accuracy": 0.1, "train_accuracy": 0.1}] * 2}, "rising"),
+        ({"more": 1}, "more"),
+    ],
+)
+def test_a_file_of_something_else_is_refused(
+    tmp_path: Path, change: dict[str, Any], complaint: str
+) -> None:
+    path = tmp_path / "probe.json"
+    write_probe(path, TRACK)
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    with pytest.raises(UserError, match=complaint):
+        read_probe(path)
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "3"])
+def test_a_file_that_is_no_track_is_refused(tmp_path: Path, content: str) -> None:
+    (tmp_path / "probe.json").write_text(content)
+    with pytest.raises(UserError, match=r"probe\.json .*remove the run's folder"):
+        read_probe(tmp_path / "probe.json")

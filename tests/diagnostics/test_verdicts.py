@@ -1,0 +1,191 @@
+"""Verdicts from made-up histories: each rule holds where it should, and nowhere near by."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from ganstoch.diagnostics import VERDICTS, Signals, Verdict, diagnose
+from ganstoch.diagnostics.rules import RULES, quality
+from ganstoch.diagnostics.signals import from_columns, to_columns
+from ganstoch.diagnostics.verdicts import FATAL
+
+WELL = Signals(
+    iteration=0,
+    diversity=1.0,
+    collisions=0.05,
+    isolation=1.0,
+    sensitivity=1.0,
+    closeness=1.5,
+    reach=1.3,
+    drift=0.4,
+    turn=0.1,
+    average_gap=0.3,
+    gap=1.0,
+    gap_held_out=0.05,
+    separation=0.85,
+    accuracy_real=0.8,
+    accuracy_held_out=0.8,
+    accuracy_fake=0.8,
+    loss_discriminator=1.1,
+    loss_generator=1.0,
+    gradient_discriminator=5.0,
+    gradient_generator=3.0,
+)
+
+
+def history(count: int, change: Callable[[int], dict[str, Any]]) -> list[Signals]:
+    """Moments 25 iterations apart, each as usual but for what a function of its number says."""
+    return [dataclasses.replace(WELL, iteration=25 * (i + 1), **change(i)) for i in range(count)]
+
+
+BROKEN: dict[Verdict, Callable[[int], dict[str, Any]]] = {
+    "numerical": lambda i: {"broken": "generator.0, iteration 99"} if i >= 7 else {},
+    "generator_ignores_z": lambda i: {"sensitivity": 1e-4},
+    "generator_wins": lambda i: {"separation": 0.02, "gap": -1.0, "closeness": 2.6, "reach": 2.5},
+    "diverged": lambda i: {"gap": 10.0**i},
+    "complete_collapse": lambda i: (
+        {"diversity": 0.03, "sensitivity": 0.03, "isolation": 0.03} if i >= 5 else {}
+    ),
+    "partial_collapse": lambda i: {"isolation": 0.01, "sensitivity": 1e-3},
+    "vanishing_gradient": lambda i: {"gradient_generator": 10.0**-i, "separation": 1.0},
+    "discriminator_wins": lambda i: {"separation": 1.0, "closeness": 2.7, "reach": 2.4},
+    "oscillating": lambda i: {"drift": 1.5, "turn": -0.7},
+    "memorising": lambda i: {"closeness": 0.4, "reach": 0.8},
+    "stalled": lambda i: {"closeness": 1.5 * 1.15 ** min(2, max(0, i - 3))},
+}
+
+
+def test_every_rule_has_its_scenario() -> None:
+    assert set(BROKEN) == {rule.verdict for rule in RULES}
+    assert (*(rule.verdict for rule in RULES), "healthy") == VERDICTS
+    assert set(FATAL) < set(VERDICTS)
+
+
+@pytest.mark.parametrize("verdict", list(BROKEN))
+def test_each_failure_is_named(verdict: Verdict) -> None:
+    said = diagnose(history(10, BROKEN[verdict]))
+    assert said.verdict == verdict
+    finding = said.findings[0]
+    assert finding.remedies
+    assert len(finding.evidence) > 1
+    assert said.words.startswith(f"diagnosis at iteration 250: {verdict} since iteration")
+    assert "\n" not in said.words
+
+
+def test_a_run_that_is_well_is_healthy_from_its_first_moment_on() -> None:
+    well = history(12, lambda i: {"closeness": 2.0 - 0.05 * i})
+    assert {diagnose(well[: i + 1]).verdict for i in range(12)} == {"healthy"}
+    assert diagnose(well).words == "diagnosis at iteration 300: healthy"
+
+
+@pytest.mark.parametrize("verdict", [v for v in BROKEN if v != "numerical"])
+def test_nothing_is_said_before_the_third_moment_in_a_row(verdict: Verdict) -> None:
+    moments = history(12, BROKEN[verdict])
+    counts = [
+        verdict in {finding.verdict for finding in diagnose(moments[: i + 1]).findings}
+        for i in range(12)
+    ]
+    holds = next(rule.holds for rule in RULES if rule.verdict == verdict)
+    first = next(i for i in range(12) if holds(moments[: i + 1]))
+    assert counts.index(True) == first + 2
+    found = diagnose(moments[: first + 3]).findings
+    finding = next(f for f in found if f.verdict == verdict)
+    assert finding.since == moments[first].iteration
+    assert finding.sure == 1 - 2**-3
+
+
+def test_what_is_not_finite_is_said_at_once() -> None:
+    moments = history(8, BROKEN["numerical"])
+    assert diagnose(moments[:7]).verdict == "healthy"
+    said = diagnose(moments)
+    assert said.verdict == "numerical"
+    assert said.findings[0].sure == 1.0
+    assert "generator.0, iteration 99" in said.words
+
+
+def test_a_break_in_a_stretch_begins_it_anew() -> None:
+    moments = history(8, lambda i: {} if i == 5 else BROKEN["oscillating"](i))
+    assert diagnose(moments).verdict == "healthy"
+    moments = history(9, lambda i: {} if i == 5 else BROKEN["oscillating"](i))
+    assert diagnose(moments).findings[0].since == moments[6].iteration
+
+
+def test_a_loss_near_nothing_decides_nothing() -> None:
+    """The published DCGAN: the discriminator's loss is 0.007 at once, and images get better."""
+    moments = history(
+        30,
+        lambda i: {
+            "loss_discriminator": 0.007,
+            "separation": 1.0,
+            "accuracy_real": 1.0,
+            "accuracy_fake": 1.0,
+            "gap": 12.0,
+            "closeness": 3.0 * 0.97**i,
+            "reach": 2.5 * 0.98**i,
+        },
+    )
+    assert {diagnose(moments[: i + 1]).verdict for i in range(30)} == {"healthy"}
+
+
+def test_a_start_is_no_collapse() -> None:
+    """All images grey, then more and more diverse: a start like every other."""
+    moments = history(
+        10,
+        lambda i: {
+            "diversity": min(1.0, 0.004 * 2.2**i),
+            "isolation": min(1.0, 0.004 * 2.2**i),
+            "sensitivity": min(1.0, 0.004 * 2.2**i),
+            "separation": 1.0,
+            "closeness": 2.75 - 0.02 * i,
+            "reach": 2.4 - 0.03 * i,
+        },
+    )
+    assert {diagnose(moments[: i + 1]).verdict for i in range(10)} == {"healthy"}
+
+
+def test_without_a_discriminator_or_latents_what_is_there_is_judged() -> None:
+    none = dict.fromkeys(
+        (
+            "sensitivity",
+            "gap",
+            "gap_held_out",
+            "separation",
+            "accuracy_real",
+            "accuracy_held_out",
+            "accuracy_fake",
+            "loss_discriminator",
+            "loss_generator",
+            "gradient_discriminator",
+            "gradient_generator",
+            "average_gap",
+        )
+    )
+    assert diagnose(history(8, lambda i: none)).verdict == "healthy"
+    copies = history(8, lambda i: none | BROKEN["memorising"](i))
+    assert diagnose(copies).verdict == "memorising"
+
+
+def test_quality_needs_both_ways() -> None:
+    assert quality(WELL) == pytest.approx((1.5 * 1.3) ** 0.5)
+    assert quality(dataclasses.replace(WELL, reach=None)) == float("inf")
+
+
+def test_columns_hold_a_history() -> None:
+    moments = history(4, lambda i: {"closeness": 1 + i / 7, "sensitivity": None, "turn": None})
+    columns = to_columns(moments)
+    assert "sensitivity" not in columns
+    assert "broken" not in columns
+    back = from_columns(columns)
+    assert [s.closeness for s in back] == [1.0, 1.143, 1.286, 1.429]
+    assert [dataclasses.replace(s, closeness=None) for s in back] == [
+        dataclasses.replace(s, closeness=None) for s in moments
+    ]
+    assert to_columns([dataclasses.replace(WELL, gap=float("inf"))]).get("gap") is None
+    with pytest.raises(ValueError, match="no columns"):
+        from_columns({"iteration": [1, 2], "gap": [1.0]})
+    with pytest.raises(ValueError, match="no columns"):
+        from_columns({"iteration": [1], "wrong": [1.0]})

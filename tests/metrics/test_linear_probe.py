@@ -1,0 +1,242 @@
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+import ganstoch.metrics.linear_probe
+from ganstoch.metrics.linear_probe import (
+    STRENGTHS,
+    ProbeScore,
+    _by_features,
+    _by_images,
+    _Scaling,
+    linear_probe,
+)
+from ganstoch.randomness import generator
+
+
+def clouds(
+    count: int, *, features: int, classes: int = 3, apart: float = 1.0, part: str = "train"
+) -> tuple[Tensor, Tensor]:
+    """Normal clouds around as many centres, each feature in units of its own."""
+    rng = generator(0, "evaluation", part="centres")
+    centres = apart * torch.randn(classes, features, generator=rng, dtype=torch.float64)
+    units = torch.rand(features, generator=rng, dtype=torch.float64) * 9 + 1
+    rng = generator(0, "evaluation", part=part)
+    labels = torch.randint(classes, (count,), generator=rng)
+    noise = torch.randn(count, features, generator=rng, dtype=torch.float64)
+    return (centres[labels] + noise) * units + 5, labels
+
+
+def by_hand(x: Tensor, y: Tensor, x_test: Tensor, y_test: Tensor) -> ProbeScore:
+    """The same classifier from its definition: every image is left out by fitting the others."""
+    a, b = x.numpy(), x_test.numpy()
+    scaled, tested = ((each - a.mean(0)) / a.std(0) for each in (a, b))
+    classes = np.unique(y.numpy())
+    coded = (y.numpy()[:, None] == classes).astype(float)
+    rank = min(len(a) - 1, a.shape[1])
+    unit = (scaled**2).sum() / rank
+
+    def fit(rows: Any, targets: Any, penalty: float) -> tuple[Any, Any, Any]:
+        centre, share = rows.mean(0), targets.mean(0)
+        square = (rows - centre).T @ (rows - centre) + penalty * np.eye(rows.shape[1])
+        return centre, share, np.linalg.solve(square, (rows - centre).T @ (targets - share))
+
+    def say(model: tuple[Any, Any, Any], rows: Any) -> Any:
+        return model[1] + (rows - model[0]) @ model[2]
+
+    errors = []
+    for strength in STRENGTHS:
+        error = 0.0
+        for i in range(len(a)):
+            others = np.arange(len(a)) != i
+            model = fit(scaled[others], coded[others], strength * unit)
+            error += ((coded[i] - say(model, scaled[i])) ** 2).sum()
+        errors.append(error)
+    strength = STRENGTHS[int(np.argmin(errors))]
+    model = fit(scaled, coded, strength * unit)
+    commonest = classes[coded.sum(0).argmax()]
+    return ProbeScore(
+        accuracy=float((classes[say(model, tested).argmax(1)] == y_test.numpy()).mean()),
+        chance=float((y_test.numpy() == commonest).mean()),
+        train_accuracy=float((classes[say(model, scaled).argmax(1)] == y.numpy()).mean()),
+        strength=strength,
+    )
+
+
+@pytest.mark.parametrize("features", [2, 7, 60])
+@pytest.mark.parametrize("apart", [0.3, 1.0])
+@pytest.mark.parametrize("form", ["primal", "dual", None])
+def test_as_by_hand(features: int, apart: float, form: Any) -> None:
+    sides = (
+        *clouds(24, features=features, apart=apart),
+        *clouds(400, features=features, apart=apart, part="test"),
+    )
+    expected = by_hand(*sides)
+    found = linear_probe(*sides, form=form)
+    assert found.strength == pytest.approx(expected.strength)
+    assert found.accuracy == pytest.approx(expected.accuracy, abs=1e-12)
+    assert found.train_accuracy == pytest.approx(expected.train_accuracy, abs=1e-12)
+    assert found.chance == pytest.approx(expected.chance, abs=1e-12)
+
+
+@pytest.mark.parametrize("features", [5, 80])
+@pytest.mark.parametrize("strength", [STRENGTHS[0], 1.0, STRENGTHS[-1]])
+def test_both_forms_have_the_weights_of_the_normal_equations(
+    features: int, strength: float
+) -> None:
+    x, labels = clouds(40, features=features)
+    targets = torch.nn.functional.one_hot(labels).double()
+    targets -= targets.mean(0)
+    scaling = _Scaling.of(x)
+    scaled = (x - scaling.mean) * scaling.factor
+    square = scaled.T @ scaled + strength * torch.eye(features, dtype=torch.float64)
+    expected = torch.linalg.solve(square, scaled.T @ targets)
+    for axes in (_by_features(x, scaling), _by_images(x, scaling)):
+        said = (axes.scores.T @ targets) / (axes.variances + strength)[:, None]
+        weights = axes.weights(x, scaling, said)
+        assert torch.allclose(weights, expected, rtol=1e-8, atol=1e-10)
+        assert torch.allclose(axes.scores @ said, scaled @ expected, rtol=1e-8, atol=1e-10)
+
+
+def test_classes_that_a_plane_parts() -> None:
+    x, labels = clouds(60, features=4, apart=30.0)
+    score = linear_probe(x, labels, *clouds(200, features=4, apart=30.0, part="test"))
+    assert score.accuracy == score.train_accuracy == 1.0
+
+
+def test_classes_that_no_plane_parts() -> None:
+    """An exclusive or: by symmetry the best plane says nothing, and the first class is named."""
+    corners = torch.tensor([[-1.0, -1.0], [1.0, 1.0], [-1.0, 1.0], [1.0, -1.0]])
+    labels = torch.tensor([0, 0, 1, 1])
+    score = linear_probe(corners, labels, corners, labels)
+    assert score.accuracy == score.train_accuracy == score.chance == 0.5
+    product = torch.cat([corners, corners.prod(1, keepdim=True)], dim=1)
+    assert linear_probe(product, labels, product, labels).accuracy == 1.0
+
+
+@pytest.mark.parametrize("features", [10, 300])
+def test_permuted_labels_leave_chance(features: int) -> None:
+    x, labels = clouds(100, features=features, classes=4, apart=2.0)
+    tested, truth = clouds(4000, features=features, classes=4, apart=2.0, part="test")
+    assert linear_probe(x, labels, tested, truth).accuracy > 0.9
+    found = []
+    for draw in range(8):
+        rng = generator(0, "evaluation", draw, part="permutation")
+        permuted = labels[torch.randperm(100, generator=rng)]
+        found.append(linear_probe(x, permuted, tested, truth).accuracy)
+    # The classes that are taken for each other go together, so a draw's error is that of a class.
+    assert abs(sum(found) / 8 - 0.25) < 4 * (0.25 * 0.75 / 4 / 8) ** 0.5
+    rng = generator(0, "evaluation", part="all")
+    shuffled = truth[torch.randperm(len(truth), generator=rng)]
+    score = linear_probe(x, labels, tested, shuffled)
+    assert abs(score.accuracy - 0.25) < 4 * (0.25 * 0.75 / 4000) ** 0.5
+
+
+@pytest.mark.parametrize("features", [6, 50])
+def test_units_and_order_of_features_do_not_matter(features: int) -> None:
+    x, labels = clouds(30, features=features, apart=0.7)
+    tested, truth = clouds(300, features=features, apart=0.7, part="test")
+    expected = linear_probe(x, labels, tested, truth)
+    assert 0.4 < expected.accuracy < 1.0
+    factors = 2.0 ** torch.arange(-3, features - 3).remainder(9)
+    order = torch.arange(features).flip(0)
+    constant = torch.full((300, 2), 7.1)
+    for change in (
+        lambda f: f * factors,
+        lambda f: f - 100,
+        lambda f: -f[:, order],
+        lambda f: torch.cat([f, constant[: len(f)]], dim=1),
+    ):
+        assert linear_probe(change(x), labels, change(tested), truth) == expected
+    assert linear_probe(x.flip(0), labels.flip(0), tested, truth) == expected
+
+
+def test_a_feature_constant_up_to_rounding_is_no_feature() -> None:
+    x, labels = clouds(30, features=3, apart=30.0)
+    tested, truth = clouds(90, features=3, apart=30.0, part="test")
+    rng = generator(0, "evaluation", part="rounding")
+    rounding = 1e6 + 1e-2 * torch.randn(120, 5000, generator=rng, dtype=torch.float64)
+    expected = linear_probe(x, labels, tested, truth)
+    noisy = (torch.cat([x, rounding[:30]], 1), torch.cat([tested, rounding[30:]], 1))
+    assert linear_probe(noisy[0], labels, noisy[1], truth) == expected
+
+
+def test_nothing_varies() -> None:
+    same, labels = torch.ones(5, 3), torch.tensor([4, 4, 9, 9, 9])
+    score = linear_probe(same, labels, same, labels)
+    assert score.accuracy == score.train_accuracy == score.chance == pytest.approx(0.6)
+
+
+@pytest.mark.parametrize("features", [8, 90])
+def test_blocks_do_not_matter(features: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    x, labels = clouds(40, features=features, apart=0.5)
+    tested, truth = clouds(300, features=features, apart=0.5, part="test")
+    expected = linear_probe(x, labels, tested, truth)
+    monkeypatch.setattr(ganstoch.metrics.linear_probe, "_BLOCK", 123)
+    assert linear_probe(x, labels, tested, truth) == expected
+
+
+@pytest.mark.parametrize("features", [8, 90])
+def test_features_are_left_as_they_are(features: int) -> None:
+    sides = (*clouds(40, features=features), *clouds(30, features=features, part="test"))
+    before = [each.clone() for each in sides]
+    linear_probe(*sides)
+    assert all(torch.equal(*pair) for pair in zip(sides, before, strict=True))
+
+
+def test_any_type_and_shape() -> None:
+    x, labels = clouds(30, features=12, apart=3.0)
+    tested, truth = clouds(100, features=12, apart=3.0, part="test")
+    expected = linear_probe(x.round(), labels, tested.round(), truth)
+    low = min(x.min(), tested.min()).round()
+    for kind in (torch.uint8, torch.float32, torch.int64):
+        sides = [(each.round() - low).to(kind).reshape(-1, 3, 2, 2) for each in (x, tested)]
+        assert linear_probe(sides[0], labels, sides[1], truth) == expected
+
+
+def test_a_class_nobody_has_seen_is_missed() -> None:
+    points = torch.tensor([[-2.0], [-1.0], [1.0], [2.0], [3.0]])
+    score = linear_probe(
+        points[:4], torch.tensor([3, 3, 5, 5]), points, torch.tensor([3, 3, 5, 5, 8])
+    )
+    assert score.accuracy == 0.8
+    assert score.train_accuracy == 1.0
+    assert score.chance == 0.4  # of equally common classes, the first
+    other = linear_probe(points[:3], torch.tensor([3, 3, 5]), points, torch.tensor([5, 5, 5, 3, 8]))
+    assert other.chance == 0.2
+
+
+GOOD = (torch.randn(4, 2), torch.tensor([0, 1, 0, 1]), torch.randn(3, 2), torch.tensor([0, 1, 0]))
+
+
+@pytest.mark.parametrize(
+    ("place", "instead", "complaint"),
+    [
+        (1, torch.zeros(4, dtype=torch.int64), "two classes"),
+        (1, torch.tensor([0, 1, 0]), "one for each of 4 images"),
+        (1, torch.tensor([0.0, 1.0, 0.0, 1.0]), "whole numbers"),
+        (2, torch.randn(3, 5), "2 features to fit, 5 to test"),
+        (2, torch.tensor([[0.0, 1.0], [2.0, 3.0], [4.0, float("nan")]]), "not finite"),
+        (0, torch.full((4, 2), float("inf")), "not finite"),
+    ],
+)
+def test_refused(place: int, instead: Tensor, complaint: str) -> None:
+    sides = list(GOOD)
+    sides[place] = instead
+    with pytest.raises(ValueError, match=complaint):
+        linear_probe(*sides)
+
+
+def test_no_test_images_are_refused() -> None:
+    with pytest.raises(ValueError, match="images to test"):
+        linear_probe(*GOOD[:2], torch.empty(0, 2), torch.empty(0, dtype=torch.int64))
+
+
+def test_strengths_fall() -> None:
+    assert all(a > b for a, b in itertools.pairwise(STRENGTHS))

@@ -1,0 +1,116 @@
+"""MiFID as its authors compute it, in the direction of their paper."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from torchmetrics.image import mifid as torchmetrics_mifid
+
+from ganstoch.metrics.frechet import frechet_distance
+from ganstoch.metrics.mifid import MiFID, cosine_distance, mifid
+
+
+def features(count: int, *, seed: int, width: int = 20) -> Tensor:
+    """None negative, as after a ReLU, sparse, hence mostly far apart."""
+    rng = torch.Generator().manual_seed(seed)
+    return torch.randn(count, width, generator=rng, dtype=torch.float64).relu()
+
+
+def reference(generated: Tensor, train: Tensor) -> float:
+    """The competition's formula."""
+    a, b = (
+        x.numpy() / np.linalg.norm(x.numpy(), axis=1, keepdims=True) for x in (generated, train)
+    )
+    return float((1 - np.abs(a @ b.T)).min(axis=1).mean())
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.7])
+def test_equal_to_the_reference(shift: float) -> None:
+    generated, train = features(40, seed=1) - shift, features(60, seed=2) - shift
+    expected = reference(generated, train)
+    assert cosine_distance(generated, train) == pytest.approx(expected, rel=1e-10)
+    fid = frechet_distance(train, generated)
+    charged = mifid(train, generated, epsilon=expected * 1.01)
+    assert (charged.fid, charged.penalty) == (fid, charged.distance)
+    assert charged.value == pytest.approx(fid / expected)
+    free = mifid(train, generated, epsilon=expected * 0.99)
+    assert (free.value, free.penalty) == (pytest.approx(fid), 1.0)
+
+
+def test_opposite_directions_are_alike() -> None:
+    train = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+    assert cosine_distance(torch.tensor([[-3.0, 0.0]]), train) == 0.0
+    assert cosine_distance(torch.tensor([[1.0, 1.0]]), train) == pytest.approx(1 - 0.5**0.5)
+
+
+def test_direction() -> None:
+    """A generator that makes one training image again and again is at distance 0 from them all."""
+    train = features(200, seed=1)
+    copies = train[:1].expand(200, -1)
+    assert cosine_distance(copies, train) == 0.0
+    assert mifid(train, copies).value > 1e10
+    # Asked from the training images, as torchmetrics does, hardly any is near.
+    wrong = torchmetrics_mifid._compute_cosine_distance(train, copies, cosine_distance_eps=0.1)
+    assert wrong == 1.0
+    right = torchmetrics_mifid._compute_cosine_distance(copies, train, cosine_distance_eps=0.1)
+    assert right == pytest.approx(0.0, abs=1e-12)
+
+
+def test_scenarios() -> None:
+    train, others = features(300, seed=1), features(300, seed=2)
+    rng = torch.Generator().manual_seed(3)
+    distances = []
+    for share in (0.0, 0.1, 0.5, 1.0):
+        count = round(300 * share)
+        distances.append(cosine_distance(torch.cat([train[:count], others[count:]]), train))
+    assert distances == sorted(distances, reverse=True)
+    assert distances[-1] == 0.0
+    assert distances[1] == pytest.approx(0.9 * distances[0], rel=0.1)
+    noise = torch.rand(300, 20, generator=rng, dtype=torch.float64)
+    assert mifid(train, others + noise, epsilon=1.0).fid > mifid(train, others, epsilon=1.0).fid
+    assert mifid(train, train).value < 1e-6 / 1e-15  # 0 / 0 is no number; rounding is divided
+    assert mifid(train, train).distance == 0.0
+
+
+def test_lengths_do_not_matter_and_zeros_are_passed_over() -> None:
+    train, generated = features(50, seed=1), features(30, seed=2)
+    plain = cosine_distance(generated, train)
+    assert cosine_distance(
+        generated * 7, train * torch.arange(1.0, 51.0)[:, None]
+    ) == pytest.approx(plain)
+    zero = torch.zeros(3, 20, dtype=torch.float64)
+    assert cosine_distance(torch.cat([zero, generated]), torch.cat([train, zero])) == plain
+    with pytest.raises(ValueError, match="training features are all 0"):
+        cosine_distance(generated, zero)
+    with pytest.raises(ValueError, match="generated features are all 0"):
+        cosine_distance(zero, train)
+
+
+def test_arguments_are_not_changed() -> None:
+    train, generated = features(9, seed=1) - 0.5, features(9, seed=2) - 0.5
+    before = train.clone(), generated.clone()
+    mifid(train, generated)
+    assert torch.equal(train, before[0])
+    assert torch.equal(generated, before[1])
+
+
+def test_epsilon() -> None:
+    with pytest.raises(ValueError, match="epsilon"):
+        mifid(features(3, seed=1), features(3, seed=2), epsilon=0)
+    with pytest.raises(ValueError, match="epsilon"):
+        MiFID("pixel", epsilon=-1)
+
+
+def test_metric() -> None:
+    rng = torch.Generator().manual_seed(0)
+    train, others = torch.randint(0, 256, (2, 40, 1, 2, 2), generator=rng, dtype=torch.uint8)
+    metric = MiFID("pixel", epsilon=0.5)
+    metric.update(train, real=True)
+    metric.update(others, real=False)
+    values = metric.compute()
+    found = mifid(train.flatten(1), others.flatten(1), epsilon=0.5)
+    assert list(values) == ["mifid/pixel_l1", "mifid/pixel_l1/distance"]
+    assert values["mifid/pixel_l1"].item() == found.value
+    assert values["mifid/pixel_l1/distance"].item() == found.distance < 0.5

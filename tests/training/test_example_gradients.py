@@ -1,0 +1,163 @@
+"""Every example's gradient against autograd's, one example at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import ganstoch.training.example_gradients
+from ganstoch import randomness
+from ganstoch.errors import UserError
+from ganstoch.models import PaperDiscriminator, PaperGenerator
+from ganstoch.models.base import initialise
+from ganstoch.models.convolution import Forms
+from ganstoch.models.mlp import MaxoutDiscriminator, ReLUGenerator, TanhDiscriminator
+from ganstoch.models.tuning import set_forms
+from ganstoch.training.example_gradients import collect
+
+
+class Whole:
+    """Keeps what it is given, products made."""
+
+    def __init__(self) -> None:
+        self.found: dict[str, list[Tensor]] = {}
+
+    def add(self, name: str, gradients: Tensor) -> None:
+        self.found.setdefault(name, []).append(gradients)
+
+    def add_outer(self, name: str, left: Tensor, right: Tensor) -> None:
+        self.add(name, (left.unsqueeze(2) * right.unsqueeze(1)).flatten(1))
+
+
+def draw(*shape: int) -> Tensor:
+    rng = torch.Generator().manual_seed(0)
+    return torch.randn(shape, generator=rng, dtype=torch.float64)
+
+
+def prepared(network: nn.Module) -> nn.Module:
+    initialise(network, std=0.2, rng=randomness.generator(0, "init"))
+    with torch.no_grad():
+        for parameter in network.parameters():
+            if parameter.ndim == 1:
+                parameter.normal_(std=0.1, generator=torch.Generator().manual_seed(1))
+    return network.double()
+
+
+def check(network: nn.Module, inputs: Tensor, losses: Callable[[Any], Tensor]) -> None:
+    sink = Whole()
+    collect(network, inputs, losses, sink)
+    names = [name for name, _ in network.named_parameters()]
+    assert set(sink.found) == set(names)
+    found = [torch.cat(sink.found[name]) for name in names]
+    for i in range(len(inputs)):
+        loss = losses(network(inputs[i : i + 1])).sum()
+        expected = torch.autograd.grad(loss, list(network.parameters()))
+        for name, ours, theirs in zip(names, found, expected, strict=True):
+            torch.testing.assert_close(ours[i], theirs.flatten(), msg=f"{name} of {i}")
+
+
+def of_critique(critique: Any) -> Tensor:
+    return nn.functional.softplus(-critique.logits)
+
+
+def of_images(images: Tensor) -> Tensor:
+    return (images.flatten(1) * draw(len(images), images[0].numel())[:1]).sum(1).sin()
+
+
+@pytest.mark.parametrize("room", [1, 10**5, 10**9])
+def test_the_papers_networks(room: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    # With little room a layer's gradients come one by one.
+    monkeypatch.setattr(ganstoch.training.example_gradients, "BLOCK_BYTES", room)
+    check(prepared(PaperDiscriminator((3, 32, 32), width=8)), draw(3, 3, 32, 32), of_critique)
+    generator = prepared(PaperGenerator((3, 32, 32), width=8, latent_dim=4))
+    check(generator, draw(3, 4), of_images)
+
+
+def test_other_forms_of_convolution_change_nothing() -> None:
+    network = prepared(PaperDiscriminator((1, 32, 32), width=8))
+    set_forms(network, {"body.6": str(Forms("taps", "taps", "taps"))})
+    check(network, draw(2, 1, 32, 32), of_critique)
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        TanhDiscriminator((2,), width=5),
+        MaxoutDiscriminator((2,), width=4, depth=2, pieces=3),
+    ],
+    ids=lambda network: type(network).__name__,
+)
+def test_networks_of_points(network: nn.Module) -> None:
+    check(prepared(network), draw(4, 2), of_critique)
+
+
+def test_a_generator_of_points_without_batch_norm() -> None:
+    network = ReLUGenerator((2,), latent_dim=3, width=5, depth=2, batch_norm=False)
+    check(prepared(network), draw(4, 3), of_images)
+
+
+def test_layers_without_a_rule_of_their_own() -> None:
+    network = nn.Sequential(
+        nn.Conv2d(2, 3, 3, padding=1, bias=False),
+        nn.LeakyReLU(0.1, inplace=True),
+        nn.ConvTranspose2d(3, 2, 4, stride=2, padding=1),
+        nn.PReLU(),
+        nn.Linear(8, 3),  # along the last axis of maps
+    ).double()
+    check(network, draw(3, 2, 4, 4), of_images)
+
+
+def test_groups_stay_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    network, sink = prepared(PaperDiscriminator((3, 32, 32), width=8)), Whole()
+    monkeypatch.setattr(ganstoch.training.example_gradients, "BLOCK_BYTES", 1)
+    collect(network, draw(6, 3, 32, 32), of_critique, sink, group=3)
+    assert {len(block) for block in sink.found["body.0.weight"]} == {3}
+
+
+def test_nothing_of_the_network_changes() -> None:
+    network = prepared(PaperDiscriminator((3, 32, 32), width=8))
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    rng, inputs = torch.get_rng_state(), draw(2, 3, 32, 32)
+    copy = inputs.clone()
+    with torch.no_grad():  # as a callback may be called
+        collect(network, inputs, of_critique, Whole())
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+    assert all(p.grad is None and p.requires_grad for p in network.parameters())
+    assert torch.equal(torch.get_rng_state(), rng)
+    assert torch.equal(inputs, copy)
+    assert not any(module._forward_hooks for module in network.modules())
+
+
+class Twice(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(2, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        found: Tensor = self.layer(self.layer(x))
+        return found
+
+
+class Aside(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(2, 2)
+        self.shift = nn.Parameter(torch.zeros(2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        found: Tensor = self.layer(x) + self.shift
+        return found
+
+
+@pytest.mark.parametrize(
+    ("network", "why"),
+    [(Twice(), "layer layer is called twice"), (Aside(), "layer itself is not called as a layer")],
+)
+def test_networks_that_cannot_be_taken_apart_are_refused(network: nn.Module, why: str) -> None:
+    with pytest.raises(UserError, match=f"{type(network).__name__}: {why}"):
+        collect(network, torch.zeros(3, 2), of_images, Whole())
+    assert all(p.requires_grad for p in network.parameters())
