@@ -8,6 +8,7 @@ explanations, and its features get worse for a classification late in training.
 from __future__ import annotations
 
 import dataclasses
+import json
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,17 +22,20 @@ from torch import Tensor, nn
 
 from ganstoch import randomness
 from ganstoch.callbacks.journal import write
-from ganstoch.callbacks.probe_track import ProbeMoment, ProbeTrack, write_probe
 from ganstoch.data.datamodule import ImageData
 from ganstoch.errors import UserError
 from ganstoch.metrics.linear_probe import ProbeScore, linear_probe
 from ganstoch.models.base import Discriminator, couples
+from ganstoch.records import write_atomically
 from ganstoch.training.game import Game
 from ganstoch.types import to_signed
 
 __all__ = ["Probe", "ProbeSettings", "features_of"]
 
 _log = logging.getLogger("ganstoch")
+
+SCHEMA = 1
+"""Version of the file's layout."""
 
 _PUT_ASIDE = 5
 """One image in so many tests the probe, where there are no others."""
@@ -48,6 +52,13 @@ class ProbeSettings:
 
     every: int
     images: int = 2000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Moment:
+    iteration: int
+    accuracy: float
+    train_accuracy: float
 
 
 class Probe(Callback):
@@ -73,7 +84,7 @@ class Probe(Callback):
             raise UserError(f"probe.images must be 2 or more, got {settings.images}")
         self.settings = settings
         self.path = path
-        self.moments: list[ProbeMoment] = []
+        self.moments: list[_Moment] = []
         self.pixels: ProbeScore | None = None
         self._sides: _Sides | None = None
 
@@ -131,16 +142,18 @@ class Probe(Callback):
         assert pixels is not None
         if not trainer.is_global_zero:
             return
-        track = ProbeTrack(
-            moments=tuple(self.moments),
-            pixels=pixels.accuracy,
-            pixels_train=pixels.train_accuracy,
-            chance=pixels.chance,
-            fitted_on=len(sides.train_labels),
-            tested_on=len(sides.test_labels),
-            test=sides.test,
-        )
-        write_probe(self.path, track)
+        content = {
+            "schema": SCHEMA,
+            "moments": [dataclasses.asdict(moment) for moment in self.moments],
+            "pixels": pixels.accuracy,
+            "pixels_train": pixels.train_accuracy,
+            "chance": pixels.chance,
+            "fitted_on": len(sides.train_labels),
+            "tested_on": len(sides.test_labels),
+            "test": sides.test,
+        }
+        text = json.dumps(content, indent=1, sort_keys=True, allow_nan=False)
+        write_atomically(self.path, text.encode() + b"\n")
 
     def state_dict(self) -> dict[str, Any]:
         """What has been found so far."""
@@ -151,7 +164,7 @@ class Probe(Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Goes on with what the resumed run had found."""
-        self.moments = [ProbeMoment(**moment) for moment in state_dict["moments"]]
+        self.moments = [_Moment(**moment) for moment in state_dict["moments"]]
         self.pixels = None if state_dict["pixels"] is None else ProbeScore(**state_dict["pixels"])
 
     def _is_done(self, trainer: Trainer) -> bool:
@@ -172,7 +185,7 @@ class Probe(Callback):
                 f"the discriminator's {error} at iteration {iteration}: training has diverged; "
                 "lower model.optimizer.lr"
             ) from error
-        moment = ProbeMoment(
+        moment = _Moment(
             iteration=iteration, accuracy=score.accuracy, train_accuracy=score.train_accuracy
         )
         self.moments.append(moment)

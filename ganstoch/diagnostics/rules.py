@@ -119,7 +119,7 @@ def _ignores_z(history: History) -> bool:
     sensitivity, diversity = _at(history, "sensitivity"), _at(history, "diversity")
     kinds = _at(history, "isolation") < 0.05
     unheard = sensitivity < 0.02 * diversity and diversity > 0.02 and not kinds
-    never = all((s.sensitivity or 0.0) < 1e-6 for s in history) and sensitivity < 1e-6
+    never = all((s.sensitivity or 0.0) < 1e-9 for s in history) and sensitivity < 1e-9
     return len(history) > 1 and (unheard or never)
 
 
@@ -129,20 +129,13 @@ def _generator_wins(history: History) -> bool:
 
 
 def _diverged(history: History) -> bool:
-    loudest = max(
-        abs(v)
-        for v in (
-            _at(history, "gap"),
-            _at(history, "loss_discriminator"),
-            _at(history, "loss_generator"),
-            0.0,
-        )
-        if not math.isnan(v)
-    )
-    chaotic = _at(history, "sensitivity") > 10
+    """Logits or losses in the hundreds, images that z flings about, or ever farther away."""
+    names = ("gap", "loss_discriminator", "loss_generator")
+    loud = any(abs(_at(history, name)) > 200 for name in names)
+    chaotic = _at(history, "sensitivity") > 6
     first = next((s.closeness for s in history if s.closeness is not None), math.nan)
     away = _at(history, "closeness") > 1.4 * first and len(history) > 4
-    return loudest > 200 or chaotic or away
+    return loud or chaotic or away
 
 
 def _collapsed(signals: Signals) -> bool:
@@ -167,33 +160,42 @@ def _partial_collapse(history: History) -> bool:
 def _takes_off(history: History) -> bool:
     """Whether diversity is on its way up, as at every start, by half at least."""
     before = max((s.diversity or 0.0 for s in history[:-1]), default=math.inf)
-    return _at(history, "diversity") > 1.5 * before
+    return _at(history, "diversity") > max(2e-3, 1.5 * before)
 
 
 def _vanishing(history: History) -> bool:
-    """G's gradient is a thousandth of what it was, where D tells its images apart [3]."""
+    """G's gradient is a thousandth of what it was, where D tells its images apart [3].
+
+    Or below 1e-4 outright: with a saturating loss it may be gone by the first look.
+    """
     known = [_at(history[: i + 1], "gradient_generator") for i in range(len(history))]
     known = [value for value in known if not math.isnan(value)]
-    gone = bool(known) and known[-1] < max(1e-6, 1e-3 * statistics.median(known[:3]))
+    gone = bool(known) and known[-1] < max(1e-4, 1e-3 * statistics.median(known[:3]))
     return gone and _at(history, "separation") > 0.95
+
+
+def _nowhere(history: History) -> bool:
+    """Whether the images are hardly better than at the first look, and get no better."""
+    return quality(history[-1]) > 0.75 * quality(history[0]) and not _progress(history)
 
 
 def _discriminator_wins(history: History) -> bool:
     knows = _at(history, "separation") > 0.995
     stands = _at(history, "drift") < 0.02
-    nowhere = quality(history[-1]) > 0.75 * quality(history[0]) and not _progress(history)
-    return knows and _bad(history) and (stands or nowhere)
+    return knows and _bad(history) and (stands or _nowhere(history))
 
 
 def _oscillating(history: History) -> bool:
-    """Images change by as much as they differ from each other, and mostly back again."""
+    """Images change by as much as they differ from each other; or back and forth, to no end."""
     last = history[-4:]
     drifts = [s.drift for s in last if s.drift is not None]
     turns = [s.turn for s in last if s.turn is not None]
     if len(drifts) < 4 or len(turns) < 4:
         return False
-    back = statistics.mean(turns) < -0.2
-    return statistics.median(drifts) > 0.92 and back and _bad(history)
+    drift, turn = statistics.median(drifts), statistics.mean(turns)
+    wild = drift > 0.92 and turn < 0.2
+    to_no_end = drift > 0.4 and turn < -0.3 and _nowhere(history)
+    return _bad(history) and (wild or to_no_end)
 
 
 def _memorising(history: History) -> bool:
@@ -231,6 +233,13 @@ RULES: tuple[Rule, ...] = (
         ("see that z reaches the generator", *_MORE_DIVERSITY),
     ),
     Rule(
+        "complete_collapse",
+        _complete_collapse,
+        ("diversity", "collisions", "isolation"),
+        "all images are one",
+        _MORE_DIVERSITY,
+    ),
+    Rule(
         "generator_wins",
         _generator_wins,
         ("separation", "gap", "closeness", "reach"),
@@ -243,13 +252,6 @@ RULES: tuple[Rule, ...] = (
         ("gap", "sensitivity", "closeness", "loss_discriminator"),
         "logits, or images, without bound",
         ("lower model.optimizer.lr", "r1", "wgan_gp", "lower model.optimizer.beta1"),
-    ),
-    Rule(
-        "complete_collapse",
-        _complete_collapse,
-        ("diversity", "collisions", "isolation"),
-        "all images are one",
-        _MORE_DIVERSITY,
     ),
     Rule(
         "partial_collapse",

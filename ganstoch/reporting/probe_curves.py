@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ganstoch.callbacks.probe_track import ProbeTrack, read_probe
 from ganstoch.records import Measurement, Record
 from ganstoch.reporting.curves import Floats, colours, curve, line_style
 from ganstoch.reporting.paper import title
+from ganstoch.reporting.probe_track import ProbeTrack, read_probe
 from ganstoch.reporting.rows import Block, Row, RunKey, run_key
 from ganstoch.reporting.words import row_words
 

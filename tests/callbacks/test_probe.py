@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
 from collections.abc import Callable
@@ -16,13 +17,13 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 
 from ganstoch.callbacks.evaluation import Evaluation
 from ganstoch.callbacks.probe import Probe, ProbeSettings, features_of
-from ganstoch.callbacks.probe_track import ProbeMoment, ProbeTrack, read_probe, write_probe
 from ganstoch.data import ArrayImages, Digits, ImageData
 from ganstoch.data.source import Source
 from ganstoch.errors import UserError
 from ganstoch.metrics.linear_probe import linear_probe
 from ganstoch.models import PaperDiscriminator, PaperGenerator
 from ganstoch.remedies import DiscriminatorBatchNorm, MinibatchDiscrimination, Packing
+from ganstoch.reporting.probe_track import ProbeMoment, ProbeTrack, read_probe
 from ganstoch.training.game import Game
 from ganstoch.types import to_signed
 
@@ -301,6 +302,10 @@ TRACK = ProbeTrack(
     tested_on=20,
     test="held_out",
 )
+
+
+def write_probe(path: Path, track: ProbeTrack) -> None:
+    path.write_text(json.dumps(dataclasses.asdict(track)))
 
 
 def test_a_file_says_what_was_written(tmp_path: Path) -> None:

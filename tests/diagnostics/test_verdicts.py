@@ -108,9 +108,9 @@ def test_what_is_not_finite_is_said_at_once() -> None:
 
 
 def test_a_break_in_a_stretch_begins_it_anew() -> None:
-    moments = history(8, lambda i: {} if i == 5 else BROKEN["oscillating"](i))
+    moments = history(8, lambda i: {} if i == 5 else BROKEN["memorising"](i))
     assert diagnose(moments).verdict == "healthy"
-    moments = history(9, lambda i: {} if i == 5 else BROKEN["oscillating"](i))
+    moments = history(9, lambda i: {} if i == 5 else BROKEN["memorising"](i))
     assert diagnose(moments).findings[0].since == moments[6].iteration
 
 

@@ -18,11 +18,11 @@ import yaml
 from torch import Tensor
 
 from ganstoch.callbacks.evaluation import Evaluation
-from ganstoch.callbacks.probe_track import read_probe
 from ganstoch.callbacks.recorder import Recorder
 from ganstoch.data import ImageData
 from ganstoch.objectives import NonSaturating
 from ganstoch.records import Record, read_record
+from ganstoch.reporting.probe_track import read_probe
 from ganstoch.training.game import Game
 
 INTERRUPTED = "ganstoch: interrupted; the same command goes on where it stopped\n"

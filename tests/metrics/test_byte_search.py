@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from ganstoch.metrics import neighbours
+from ganstoch.metrics import byte_search, neighbours
 from ganstoch.metrics.byte_search import fits_bytes, load_opencv, search_bytes
 from ganstoch.metrics.neighbours import nearest_neighbours
 from ganstoch.types import Neighbours
@@ -126,3 +129,60 @@ def test_only_grey_levels_by_l1_without_a_gpu(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(neighbours, "load_opencv", lambda: None)
     nearest_neighbours(grey, grey, norm="l1")
     assert taken == ["bytes"]
+
+
+@pytest.mark.parametrize("width", [3 * 8 * 8, 10 * 10, 60, 45])
+@pytest.mark.parametrize("smooth", [True, False])
+@pytest.mark.parametrize("others", [True, False])
+def test_half_sized_images_change_nothing(
+    width: int, smooth: bool, others: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Smooth rows are found in two steps, noise in full; the answers are brute force's."""
+    monkeypatch.setattr(byte_search, "_SHORTLIST", 16)
+    monkeypatch.setattr(byte_search, "_BLOCK", 50)
+    monkeypatch.setattr(byte_search, "_MASK_BYTES", 2000)
+    in_full: list[int] = []
+    plainly = byte_search._in_full
+
+    def counted(asked: np.ndarray, *rest: Any) -> Any:
+        in_full.append(len(asked))
+        return plainly(asked, *rest)
+
+    monkeypatch.setattr(byte_search, "_in_full", counted)
+    bank = draw(300, width, seed=10)
+    query = bank if others else draw(120, width, seed=11)
+    if smooth:  # six greys and straight lines between them, with a little noise
+        bank, query = (
+            0.98 * F.interpolate(rows[:, None, :6], width, mode="linear")[:, 0] + 0.02 * rows
+            for rows in (bank, query)
+        )
+    bank, query = bank.byte(), query.byte()
+    cv2 = load_opencv()
+    assert cv2 is not None
+    found, unsure = search_bytes(query, bank, cv2=cv2, others=others)
+    assert not unsure.any()
+    every = (query.int()[:, None] - bank.int()[None]).abs().sum(2)
+    if others:
+        every.fill_diagonal_(2**30)
+    assert torch.equal(found.distances, every.amin(1).double())
+    # The lowest of the nearest, as argmax takes the first.
+    assert torch.equal(found.ids, (every == every.amin(1, keepdim=True)).int().argmax(1))
+    if smooth and width % 4 == 0:
+        assert sum(in_full) < len(query) / 2
+    else:
+        assert sum(in_full) > len(query) / 2
+
+
+def test_a_crowd_on_the_short_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Thirty members that are one by their bytes are all listed, but sixteen places are kept."""
+    monkeypatch.setattr(byte_search, "_SHORTLIST", 40)
+    centre = draw(1, 64, seed=12, low=20, high=230).round()
+    near = centre + draw(30, 64, seed=13, low=-0.3, high=0.3)
+    bank = torch.cat([near, draw(370, 64, seed=14)])
+    query = centre + draw(20, 64, seed=15, low=-0.3, high=0.3)
+    _, unsure = search(query, bank)
+    assert unsure.all()
+    assert_right(nearest_neighbours(query, bank, norm="l1"), query, bank, unsure)
+    found, unsure = search(query, bank[20:])  # ten of them: all are kept
+    assert not unsure.any()
+    assert_right(found, query, bank[20:], ~unsure)

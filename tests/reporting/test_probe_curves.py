@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
+import json
 import subprocess
 import sys
 
@@ -10,11 +12,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ganstoch.callbacks.probe_track import ProbeMoment, ProbeTrack, write_probe
 from ganstoch.errors import UserError
 from ganstoch.reporting import write_report
 from ganstoch.reporting.probe_curves import draw_probe
+from ganstoch.reporting.probe_track import ProbeMoment, ProbeTrack
 from ganstoch.reporting.rows import blocks, run_key
+
+
+def write_probe(path, track):
+    path.write_text(json.dumps(dataclasses.asdict(track)))
 
 
 def track(points, *, pixels=0.4, chance=0.1, test="held_out"):

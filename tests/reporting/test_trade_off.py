@@ -110,8 +110,8 @@ def test_the_diagonal_parts_memorised_from_not(make):
     """A path above the diagonal inks other pixels than one on it, on the left and on the right."""
     flat = np.asarray(opened([make([(1, 60.0, 60.0), (2, 10.0, 10.0)])]).convert("RGB"), int)
     high = np.asarray(opened([make([(1, 60.0, 60.0), (2, 10.0, 30.0)])]).convert("RGB"), int)
-    half = 5.9 / 15.4
-    for side in (slice(0, int(half * flat.shape[1])), slice(int(half * flat.shape[1]), None)):
+    left, legend = (int(inches / 15.4 * flat.shape[1]) for inches in (5.9, 11.0))
+    for side in (slice(0, left), slice(left, legend)):
         assert np.abs(flat[:, side] - high[:, side]).max() > 100
 
 

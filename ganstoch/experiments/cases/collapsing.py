@@ -6,7 +6,7 @@ from functools import partial
 
 from ganstoch.data import Ring
 from ganstoch.experiments.cases.case import DENSE, POINTS, Case
-from ganstoch.experiments.cases.faults import Blind, FewLatents, InnerNoise, Scale
+from ganstoch.experiments.cases.faults import Blind, FewLatents, InnerNoise, Kill
 
 __all__ = ["collapsing"]
 
@@ -20,14 +20,14 @@ def collapsing() -> list[Case]:
         dead(
             name="first layer dies, conv",
             cause="the first layer of G is set to nothing from iteration 150 on",
-            faults=[partial(Scale, "generator.layers.0", 0.0, at=150, again=True)],
+            faults=[partial(Kill, "generator.layers.0", at=150)],
             onset=150,
         ),
         dead(
             name="first layer dies, dense",
             cause="the first layer of G is set to nothing from iteration 150 on",
             family=DENSE,
-            faults=[partial(Scale, "generator.layers.0", 0.0, at=150, again=True)],
+            faults=[partial(Kill, "generator.layers.0", at=150)],
             onset=150,
         ),
         dead(
@@ -42,13 +42,14 @@ def collapsing() -> list[Case]:
             faults=[partial(FewLatents, 1)],
         ),
         dead(
-            name="one latent, ring",
-            cause="G sees one and the same latent always",
+            name="first layer dies, ring",
+            cause="the first layer of G is set to nothing from iteration 150 on",
             family=POINTS,
             source=Ring,
             n=2000,
             m=64,
-            faults=[partial(FewLatents, 1)],
+            faults=[partial(Kill, "generator.layers.0", at=150)],
+            onset=150,
         ),
         few(name="3 latents, conv", faults=[partial(FewLatents, 3)]),
         few(name="6 latents, conv", faults=[partial(FewLatents, 6)]),

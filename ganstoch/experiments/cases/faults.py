@@ -19,10 +19,12 @@ from ganstoch.objectives import NonSaturating, Objective
 from ganstoch.training.game import Game
 
 __all__ = [
+    "Alternate",
     "Blind",
     "FewLatents",
     "Freeze",
     "InnerNoise",
+    "Kill",
     "Poison",
     "Rates",
     "Scale",
@@ -111,6 +113,45 @@ class Scale(_At):
         """Acts on the game."""
         for parameter in game.get_submodule(self.layer).parameters():
             parameter.mul_(self.factor)
+
+
+class Kill(Callback):
+    """Sets a layer to nothing before and after every iteration, from some iteration on."""
+
+    def __init__(self, layer: str, *, at: int) -> None:
+        self.layer, self.at = layer, at
+
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Acts where it is time."""
+        self._strike(trainer.global_step + 1, pl_module)
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Acts again, on what the iteration has put there."""
+        self._strike(trainer.global_step, pl_module)
+
+    @torch.no_grad()
+    def _strike(self, now: int, game: LightningModule) -> None:
+        if now >= self.at:
+            for parameter in game.get_submodule(self.layer).parameters():
+                parameter.zero_()
+
+
+class Alternate(Callback):
+    """Shows the discriminator negatives of the data in every second stretch of iterations."""
+
+    def __init__(self, *, period: int) -> None:
+        self.period = period
+
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Turns the batch, a copy of the data, into its negative where it is time."""
+        if trainer.global_step // self.period % 2:
+            batch.pixels.copy_(255 - batch.pixels)
 
 
 class Shake(Callback):
@@ -211,7 +252,7 @@ class FewLatents(_Wrapping):
         few = few.to(latents.device, latents.dtype)
         # By the nearest in angle, each latent becomes one of the few; the gradient passes through.
         chosen = few[(latents.detach() @ few.T).argmax(1)]
-        return chosen + 1e-4 * latents
+        return chosen + 1e-6 * latents
 
 
 class SwappedLabels(Objective):

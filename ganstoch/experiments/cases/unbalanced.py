@@ -7,6 +7,7 @@ from functools import partial
 from ganstoch.data import Ring
 from ganstoch.experiments.cases.case import DENSE, POINTS, Case
 from ganstoch.experiments.cases.faults import (
+    Alternate,
     Freeze,
     Poison,
     Rates,
@@ -166,20 +167,15 @@ def failing() -> list[Case]:
             lr=3.0,
         ),
         swinging(
-            name="more momentum, conv",
-            cause="beta1 0.95 and three times the rates",
-            beta1=0.95,
-            lr=3.0,
+            name="data turned over and over, conv",
+            cause="the data are negatives in every second stretch of 25 iterations",
+            faults=[partial(Alternate, period=25)],
         ),
         swinging(
-            name="momentum, ring",
-            cause="beta1 0.9 and ten times the rates",
-            family=POINTS,
-            source=Ring,
-            n=2000,
-            m=64,
-            beta1=0.9,
-            lr=10.0,
+            name="data turned over and over, dense",
+            cause="the data are negatives in every second stretch of 25 iterations",
+            family=DENSE,
+            faults=[partial(Alternate, period=25)],
         ),
         numerical(
             name="NaN in G, conv",
@@ -228,14 +224,14 @@ def failing() -> list[Case]:
         stalled(
             name="G shaken a little, conv",
             cause="noise on G's weights at every iteration from 200 on: what was reached is lost",
-            faults=[partial(Shake, "generator", 0.08, at=200)],
+            faults=[partial(Shake, "generator", 0.1, at=200)],
             onset=200,
             iterations=700,
         ),
         stalled(
             name="D shaken, conv",
             cause="noise on D's weights at every iteration from 200 on: what was reached is lost",
-            faults=[partial(Shake, "discriminator", 0.3, at=200)],
+            faults=[partial(Shake, "discriminator", 0.15, at=200)],
             onset=200,
             iterations=700,
         ),

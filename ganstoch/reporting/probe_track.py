@@ -1,20 +1,16 @@
-"""`probe.json`: what the discriminator's features told of the classes along training.
-
-Beside `record.json`, whose layout stays as it is. Read by figures, so this file needs no torch.
-"""
+"""`probe.json`: what the discriminator's features told of the classes, read back and checked."""
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from ganstoch.errors import UserError
-from ganstoch.records import decode, write_atomically
+from ganstoch.records import decode
 
-__all__ = ["ProbeMoment", "ProbeTrack", "read_probe", "write_probe"]
+__all__ = ["ProbeMoment", "ProbeTrack", "read_probe"]
 
 SCHEMA = 1
 """Version of the layout; a file of another version is refused."""
@@ -62,16 +58,6 @@ class ProbeTrack:
     tested_on: int
     test: Literal["held_out", "train"]
     schema: int = field(default=SCHEMA)
-
-
-def write_probe(path: Path, track: ProbeTrack) -> None:
-    """Writes the file, whole or not at all.
-
-    Raises:
-        UserError: if it cannot be written.
-    """
-    text = json.dumps(dataclasses.asdict(track), indent=1, sort_keys=True, allow_nan=False)
-    write_atomically(path, text.encode() + b"\n")
 
 
 def read_probe(path: Path) -> ProbeTrack | None:
