@@ -82,7 +82,9 @@ def package_of(path: Path) -> str:
 def test_imports_point_left(path: Path) -> None:
     room = room_of(path)
     if room == "__init__":
-        assert [name for _, name in imports(path.read_text(), package="ganstoch")] == []
+        # Whoever imports the package pays for nothing: what it offers is imported when it is used.
+        found = {name for _, name in imports(path.read_text(), package="ganstoch")}
+        assert found <= {"__future__.annotations", "importlib", "typing.Any"}
         return
     assert room in PLACE, f"{room} has no place in the line"
     assert violations(path.read_text(), room=room, package=package_of(path)) == []

@@ -17,6 +17,7 @@ from PIL import Image
 
 from ganstoch.bench.figures import Scale
 from ganstoch.cli import main
+from ganstoch.experiments.cases import CASES
 from ganstoch.experiments.configs import packaged_names, sweep_path
 from ganstoch.experiments.planning import plan
 from ganstoch.experiments.run import fit
@@ -56,12 +57,14 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         pixels = rng.integers(0, 256, (60, 3072), dtype=np.uint8)
         batch = {b"data": pixels, b"labels": [0] * 60}
         (cifar / name).write_bytes(pickle.dumps(batch, protocol=2))
-    photos = tmp_path / "photos"
-    photos.mkdir()
-    for i in range(N):
-        Image.fromarray(rng.integers(0, 256, (32, 32, 3), dtype=np.uint8)).save(
-            photos / f"{i:03}.png"
-        )
+    for name, count in {"photos": N, "made": 100, "unseen": 100}.items():
+        folder = tmp_path / name
+        folder.mkdir()
+        for i in range(count):
+            Image.fromarray(rng.integers(0, 256, (32, 32, 3), dtype=np.uint8)).save(
+                folder / f"{i:03}.png"
+            )
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("WANDB_MODE", "disabled")
     return tmp_path
@@ -92,7 +95,7 @@ def run(words: list[str]) -> int:
 
 def test_there_are_commands() -> None:
     assert commands()[:2] == ["make table1", "make test"]
-    assert len(blocks("python")) == 1
+    assert len(blocks("python")) == 3
 
 
 @pytest.mark.usefixtures("in_process")
@@ -112,6 +115,9 @@ def test_command(
 
         monkeypatch.setattr(torch.hub, "download_url_to_file", download)
         monkeypatch.setenv("TORCH_HOME", str(here / "torch"))
+    if words[0] == "cases":
+        few = tuple(replace(case, iterations=25) for case in CASES[:2])
+        monkeypatch.setattr("ganstoch.experiments.cases.command.CASES", few)
     if words[0] == "bench":
         monkeypatch.setattr("ganstoch.bench.report.QUICK", Scale(16, 4, 8, (4, 8), (16,), 1, 64, 8))
         words = ["mini" if word == "paper" else word for word in words]
@@ -176,12 +182,36 @@ def test_every_command_is_of_a_kind_that_is_tested() -> None:
     assert {command.split()[0] for command in commands()} == {"make", "ganstoch", "wandb"}
 
 
-def test_program() -> None:
+def programs(first_line: str) -> str:
+    """The program of the README that begins with a line."""
+    return next(block for block in blocks("python") if block.startswith(first_line))
+
+
+def test_program_of_the_metric() -> None:
     images = torch.randint(0, 256, (20, 3, 32, 32), dtype=torch.uint8)
     names = {"training_images": images, "generated_images": images.flip(0)}
-    exec(blocks("python")[0], names)
+    exec(programs("from ganstoch.metrics"), names)
     metric = names["metric"]
     assert metric.compute()["overfitting/pixel_l1/mean"] == 0.0  # type: ignore[operator]
+
+
+def test_program_of_the_callbacks() -> None:
+    images = torch.randint(0, 256, (20, 3, 32, 32), dtype=torch.uint8)
+    names: dict[str, object] = {"training_images": images, "test_images": images, "Trainer": dict}
+    exec(programs("from ganstoch.callbacks"), names)
+    trainer = names["trainer"]
+    assert isinstance(trainer, dict)
+    kinds = [type(callback).__name__ for callback in trainer["callbacks"]]
+    assert kinds == ["Diagnosis", "NeighbourMonitor"]
+
+
+def test_program_of_the_audit() -> None:
+    images = torch.randint(0, 256, (200, 3, 32, 32), dtype=torch.uint8)
+    names: dict[str, object] = {"training_images": images, "generated_images": images[:80]}
+    exec(programs("import ganstoch"), names)
+    report = names["report"]
+    assert report.verdict == "copies"  # type: ignore[attr-defined]
+    assert report.copied_share.estimate > 0.9  # type: ignore[attr-defined]
 
 
 def test_links_and_pictures_are_here() -> None:

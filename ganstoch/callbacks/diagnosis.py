@@ -71,7 +71,8 @@ class Diagnosis(Callback):
 
     Args:
         every: iterations between measurements.
-        act: what follows from a verdict of `on`: "log" tells of it, "alert" also raises a W&B
+        act: what follows from a verdict of `on` that is sure enough, which takes six measurements
+            in a row (one for what is not finite): "log" tells of it, "alert" also raises a W&B
             alert, "stop" also ends training, "restore" ends it and puts back the weights of the
             best measurement.
         on: the verdicts that are acted on; None for those after which training goes nowhere.
@@ -272,7 +273,7 @@ class Diagnosis(Callback):
             trainer.should_stop = True
 
     def _acts(self) -> bool:
-        return self.diagnosed is not None and self.diagnosed.verdict in self.on
+        return self.diagnosed is not None and self.diagnosed.calls_for_action(self.on)
 
 
 def _number(loss: Tensor | None) -> float | None:

@@ -13,10 +13,13 @@ from dataclasses import dataclass
 from ganstoch.diagnostics.rules import RULES, Verdict
 from ganstoch.diagnostics.signals import Signals
 
-__all__ = ["FATAL", "VERDICTS", "Diagnosed", "Finding", "Verdict", "diagnose"]
+__all__ = ["FATAL", "SURE", "VERDICTS", "Diagnosed", "Finding", "Verdict", "diagnose"]
 
 PERSIST = 3
 """Moments in a row at which a finding must hold."""
+
+SURE = 0.98
+"""How sure a verdict must be to be acted on: six moments in a row. Some alarms pass."""
 
 VERDICTS: tuple[Verdict, ...] = (*(rule.verdict for rule in RULES), "healthy")
 """All verdicts, the gravest first."""
@@ -68,6 +71,10 @@ class Diagnosed:
     def verdict(self) -> Verdict:
         """The gravest finding's, or "healthy"."""
         return self.findings[0].verdict if self.findings else "healthy"
+
+    def calls_for_action(self, on: Sequence[Verdict] = FATAL) -> bool:
+        """Whether the verdict is one of these, and sure enough to act on."""
+        return self.verdict in on and self.findings[0].sure >= SURE
 
     @property
     def words(self) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ganstoch.reporting.markup import wrapped
+
 __all__ = ["Judged", "confusion_terminal", "false_alarms"]
 
 
@@ -21,6 +23,7 @@ class Judged:
         found_after: moments from the cause to the first that showed the label, 1 for the first
             moment after it; None if it was never seen, and of healthy runs.
         passing: findings that came and went again.
+        ended: whether ``--diagnosis.act stop`` would have ended the run.
         cause: in words.
     """
 
@@ -31,6 +34,7 @@ class Judged:
     others: tuple[str, ...]
     found_after: int | None
     passing: tuple[str, ...]
+    ended: bool
     cause: str
 
     @property
@@ -76,17 +80,16 @@ def confusion_terminal(judged: Sequence[Judged], verdicts: Sequence[str]) -> str
         "",
         f"right: {right} of {len(judged)}; false alarms at the end of healthy runs: {wrong} of "
         f"{healthy}",
-        *_delays(judged),
-        *_passing(judged),
+        *(part for text in (*_delays(judged), *_passing(judged)) for part in wrapped(text)),
     ]
     mistaken = [run for run in judged if not run.right]
     if mistaken:
         lines += ["", "Mistaken"]
         for run in mistaken:
             also = f", also {', '.join(run.others)}" if run.others else ""
-            lines.append(
-                f"  {run.name}, seed {run.seed}: {run.cause}; {run.label} was called "
-                f"{run.verdict}{also}"
+            said = f"{run.label} was called {run.verdict}{also}"
+            lines += wrapped(
+                f"{run.name}, seed {run.seed}: {run.cause}; {said}", first="  ", rest="      "
             )
     return "\n".join(lines) + "\n"
 
@@ -110,4 +113,8 @@ def _passing(judged: Sequence[Judged]) -> list[str]:
         return []
     what = sorted({name for run in alarmed for name in run.passing})
     names = f" ({', '.join(what)})" if what else ""
-    return [f"alarms that passed, in healthy runs: {len(alarmed)} of {len(healthy)}{names}"]
+    ended = sum(run.ended for run in healthy)
+    return [
+        f"alarms that passed, in healthy runs: {len(alarmed)} of {len(healthy)}{names}",
+        f"healthy runs that act = stop would have ended: {ended} of {len(healthy)}",
+    ]

@@ -189,3 +189,14 @@ def test_columns_hold_a_history() -> None:
         from_columns({"iteration": [1, 2], "gap": [1.0]})
     with pytest.raises(ValueError, match="no columns"):
         from_columns({"iteration": [1], "wrong": [1.0]})
+
+
+def test_acting_takes_six_moments_in_a_row_and_a_verdict_that_ends_a_run() -> None:
+    wins = history(9, BROKEN["generator_wins"])
+    asked = [diagnose(wins[: i + 1]).calls_for_action() for i in range(9)]
+    assert asked == [False] * 5 + [True] * 4
+    copies = diagnose(history(9, BROKEN["memorising"]))
+    assert not copies.calls_for_action()
+    assert copies.calls_for_action(["memorising"])
+    assert diagnose(history(8, BROKEN["numerical"])).calls_for_action()
+    assert not diagnose(history(8, lambda i: {})).calls_for_action()
