@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from ganstoch.auditing.table import terminal
 from ganstoch.cli import main
 from ganstoch.experiments.command import resolve_all
 from ganstoch.records import read_record
+from ganstoch.reporting.audit_json import read_report
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -94,3 +96,11 @@ def test_the_effect_is_there() -> None:
             by_m = [runs[seed, m, 0.0][name] for m in (64, 16, 4, 1)]
             assert by_m == sorted(by_m)
             assert runs[seed, 64, 0.5][name] > runs[seed, 64, 0.0][name]
+
+
+def test_the_audit_in_the_readme_is_that_of_the_committed_report() -> None:
+    report = read_report(ROOT / "sweeps" / "results" / "audit" / "report.json")
+    assert terminal(report) in README
+    assert report.copied_share is not None
+    truth = 128 / report.sets["generated"].images  # how the mixture was made
+    assert report.copied_share.low <= truth <= report.copied_share.high

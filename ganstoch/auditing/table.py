@@ -46,13 +46,15 @@ def terminal(report: AuditReport) -> str:
 
 
 def _table(report: AuditReport) -> Iterator[str]:
-    yield f"{'':<36}{'generated':>12}{'unseen real':>14}   {'95 % interval':<22}{'p':>8}".rstrip()
-    for name, reading in report.metrics.items():
-        if not name.endswith(_LEFT_OUT):
-            yield _line(name, reading)
+    shown = {name: r for name, r in report.metrics.items() if not name.endswith(_LEFT_OUT)}
+    width = max((len(name) for name in shown), default=0) + 1
+    head = f"{'generated':>12}{'unseen real':>14}   {'95 % interval':<22}{'p':>8}"
+    yield f"{'':<{width}}{head}".rstrip()
+    for name, reading in shown.items():
+        yield _line(name, reading, width=width)
 
 
-def _line(name: str, reading: Reading) -> str:
+def _line(name: str, reading: Reading, *, width: int) -> str:
     numbers = [n for n in (reading.value, reading.baseline, reading.low, reading.high) if n]
     places = decimals(numbers)
 
@@ -62,7 +64,7 @@ def _line(name: str, reading: Reading) -> str:
     interval = "" if reading.low is None else f"{words(reading.low)} to {words(reading.high)}"
     p = "" if reading.p_value is None else f"{reading.p_value:.3g}"
     cells = f"{words(reading.value):>12}{words(reading.baseline):>14}   {interval:<22}{p:>8}"
-    return f"{name:<36}{cells}".rstrip()
+    return f"{name:<{width}}{cells}".rstrip()
 
 
 def _printable(text: str) -> str:

@@ -182,6 +182,21 @@ def test_noise_on_images_is_no_mode_drop(split: Any) -> None:
     assert missed_images(searches, offset=offset).rate < 0.02
 
 
+def test_twins_lie_nearer_to_each_other_than_to_the_data(split: Any) -> None:
+    digits = split()
+    twins = digits.fresh[torch.arange(500) // 2].clamp(max=254)
+    twins[1::2] += 1
+    space = space_of(digits.train, twins, digits.held_out)
+    found = likeness(space, search(space))
+    assert found.images == 497
+    assert found.cluster > 0.97  # all but those whose twin was not drawn
+    assert 0.4 < found.cluster_baseline < 0.6
+    assert found.offset == pytest.approx(1.0, abs=0.1)
+    assert found.cluster_sure < found.cluster_low < found.cluster <= found.cluster_high
+    copies = space_of(digits.train, digits.train[:500], digits.held_out)
+    assert likeness(copies, search(copies)).cluster < 0.5
+
+
 def test_missed_images_are_those_of_the_classes_left_out(split: Any, make: Any) -> None:
     digits = split()
     searches = search(space_of(digits.train, make("drop half", digits), digits.held_out))
