@@ -27,6 +27,7 @@ def test_there_are_results() -> None:
         "ring",
         "ring_unrolled",
         "table1-mini",
+        "table1-mini-measured",
         "table1-small-cifar10",
         "table1-small-fashion_mnist",
         "table1_matched-mini",
@@ -48,7 +49,8 @@ def test_rebuilt(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str
     command, texts = rebuild(folder)
     assert main([*command, "--report", "--out", str(tmp_path / "out")]) == 0
     table = capsys.readouterr().out.strip()
-    assert table in README
+    if folder.name != "table1-mini-measured":  # of that one the README shows the pictures
+        assert table in README
     for name in texts:
         assert (tmp_path / "out" / name).read_text() == (folder / name).read_text()
     pages = list((tmp_path / "out").rglob("index.html"))

@@ -14,6 +14,7 @@ from ganstoch.auditing.fidelity import fidelity
 from ganstoch.auditing.likeness import likeness
 from ganstoch.auditing.measure import Measured
 from ganstoch.auditing.missed import missed_images
+from ganstoch.auditing.readings import manifold_readings
 from ganstoch.auditing.searches import search
 from ganstoch.auditing.shares import STRICT, median_interval, wilson
 from ganstoch.auditing.space import Space, sample_ids, take
@@ -180,6 +181,16 @@ def test_noise_on_images_is_no_mode_drop(split: Any) -> None:
     assert offset > 1.2
     assert missed_images(searches, offset=1.0).rate > 0.1
     assert missed_images(searches, offset=offset).rate < 0.02
+
+
+def test_the_baseline_of_a_manifold_is_that_of_held_out_images(split: Any, make: Any) -> None:
+    digits = split()
+    for held_out in (digits.held_out, None):
+        found = manifold_readings(space_of(digits.train, make("noise", digits), held_out))
+        for part in ("precision", "recall", "coverage"):
+            reading = found[f"prdc/pixel_l1/{part}"]
+            assert reading.baseline is not None
+            assert reading.value == 0 < 0.85 < reading.baseline
 
 
 def test_twins_lie_nearer_to_each_other_than_to_the_data(split: Any) -> None:
