@@ -15,8 +15,9 @@ from pytorch_lightning.cli import LightningArgumentParser
 from ganstoch.callbacks.diagnosis import Diagnosis, DiagnosisSettings
 from ganstoch.callbacks.gradient_noise import GradientNoise, GradientNoiseSettings
 from ganstoch.callbacks.probe import Probe, ProbeSettings
+from ganstoch.errors import UserError
 
-__all__ = ["add_measuring_arguments", "asked_measures", "measuring_callbacks"]
+__all__ = ["add_measuring_arguments", "asked_measures", "measuring_callbacks", "refuse_together"]
 
 _MEASURES = {
     "diagnosis": (DiagnosisSettings, "when to look for what goes wrong, and what then to do"),
@@ -40,6 +41,17 @@ def asked_measures(config: dict[str, Any]) -> dict[str, Any]:
     cannot be measured any more: it is another run.
     """
     return {key: config[key] for key in _MEASURES if config[key] is not None}
+
+
+def refuse_together(config: Namespace) -> None:
+    """Refuses what listens to one game's layers or gradients where several seeds are played as one.
+
+    Raises:
+        UserError: naming the first such key that is given.
+    """
+    for key in ("diagnosis", "gradient_noise"):
+        if config[key] is not None:
+            raise UserError(f"{key} looks at one seed at a time; leave out --seeds, or {key}")
 
 
 def measuring_callbacks(config: Namespace, folder: Path) -> list[Callback]:

@@ -27,7 +27,7 @@ from ganstoch.data.datamodule import ImageData
 from ganstoch.errors import UserError
 from ganstoch.experiments.command import Command, Resolved, resolve, understand
 from ganstoch.experiments.composing import compose
-from ganstoch.experiments.measuring import measuring_callbacks
+from ganstoch.experiments.measuring import measuring_callbacks, refuse_together
 from ganstoch.experiments.sweep import asked_seeds
 from ganstoch.experiments.together import Member, ensemble_of, without_seeds
 from ganstoch.experiments.tracking import make_logger
@@ -84,6 +84,7 @@ def _fit_together(arguments: Sequence[str], seeds: Sequence[int]) -> Path:
         The parent of the runs' folders.
     """
     commands = [understand([*arguments, f"--seed_everything={seed}"]) for seed in seeds]
+    refuse_together(commands[0].config)
     parent: Path = commands[0].config.out or Path("runs")
     waiting = []
     for command in commands:

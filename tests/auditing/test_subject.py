@@ -107,6 +107,12 @@ def test_the_generator_can_be_asked(checkpoint: Path) -> None:
     made.sum().backward()
     assert z.grad is not None
     assert z.grad.abs().sum() > 0
+    kept = torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"]
+    averaged = {name: value for name, value in kept.items() if name.startswith("average.")}
+    asked = subject.generator.generate
+    assert isinstance(asked, torch.nn.Module)
+    assert averaged.keys() == {f"average.{name}" for name in asked.state_dict()}
+    assert all(torch.equal(v, averaged[f"average.{n}"]) for n, v in asked.state_dict().items())
     # Without the data the bank is the same.
     with_data = load_subject(checkpoint)
     ids = torch.arange(64)

@@ -1,0 +1,28 @@
+"""Measures beside the evaluation, from the command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ganstoch.errors import UserError
+from ganstoch.experiments.run import fit
+
+
+@pytest.mark.parametrize("key", ["diagnosis", "gradient_noise"])
+def test_what_listens_to_one_game_is_refused_for_seeds_as_one(key: str, tmp_path: Path) -> None:
+    words = ["--config=ring", "--seeds=0,1", f"--{key}.every=2", f"--out={tmp_path / 'runs'}"]
+    with pytest.raises(UserError, match=f"{key} looks at one seed at a time; leave out --seeds"):
+        fit(words)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_run_is_diagnosed_and_leaves_its_signals(tmp_path: Path) -> None:
+    words = ["--config=mini", "--data.n=64", "--trainer.max_steps=4", "--diagnosis.every=2"]
+    words += [f"--model.{player}.init_args.width=16" for player in ("generator", "discriminator")]
+    words += ["--evaluation.semantic=null", "--wandb.mode=disabled", "--quiet=true"]
+    out = fit([*words, f"--out={tmp_path / 'run'}"])
+    assert (out / "diagnosis.json").exists()
+    with pytest.raises(UserError, match=r"a run with other settings \(diagnosis"):
+        fit([*words, "--diagnosis.every=1", f"--out={out}"])
