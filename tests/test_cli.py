@@ -16,7 +16,7 @@ from ganstoch import __version__
 from ganstoch.cli import main
 from ganstoch.errors import UserError
 
-COMMANDS = ("fit", "table1", "remedies", "prepare", "bench", "doctor")
+COMMANDS = ("fit", "table1", "remedies", "prepare", "audit", "bench", "cases", "doctor")
 
 
 def leave(*words: str) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import io
 import logging
@@ -54,6 +55,12 @@ class Answer:
         assert self.err.count("\n") == 1, self
         assert self.err.endswith("\n"), self
         return self.err.removeprefix("ganstoch: ").rstrip("\n")
+
+
+PIXEL = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg=="
+)
+"""The smallest PNG file there is."""
 
 
 @pytest.fixture(autouse=True)
@@ -153,7 +160,7 @@ def rows_here(started: list[str]) -> Iterator[None]:
 def started(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """Labels of the rows that were started, all of them in this process; figures stay empty."""
     for name in DRAWN:
-        monkeypatch.setattr(f"ganstoch.reporting.reports.{name}", lambda *_, **__: b"")
+        monkeypatch.setattr(f"ganstoch.reporting.reports.{name}", lambda *_, **__: PIXEL)
     labels: list[str] = []
     with rows_here(labels):
         yield labels

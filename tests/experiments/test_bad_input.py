@@ -31,8 +31,8 @@ FIT: dict[str, tuple[list[str], list[str]]] = {
         ["--data.source=cifar10"],
         [
             "data.source: no class 'cifar10'",
-            "there are Bimodal, CIFAR10, Digits, FFHQ, FashionMNIST, Folder, Grid, "
-            "HighDimensional, Ring, SVHN, StackedFashion, StackedMNIST",
+            "there are Bimodal, CIFAR10, Digits, FFHQ, FashionMNIST, ",
+            ", Ring, SVHN, StackedFashion, StackedMNIST",  # other tests may have made more
         ],
     ),
     "an unknown loss": (

@@ -28,8 +28,8 @@ SMALL = {
     "model.discriminator.init_args.width": "8",
     "wandb.mode": "disabled",
 }
-RING = ["worlds.csv", "worlds.md", "world_curves.png", "modes.png", "modes.gif"]
-IMAGES = ["remedies.csv", "remedies.md", "remedies.png"]
+RING = ["worlds.csv", "worlds.md", "world_curves.png", "modes.png", "modes.gif", "index.html"]
+IMAGES = ["remedies.csv", "remedies.md", "remedies.png", "index.html"]
 
 
 Finished = tuple[Path, int, str, list[str]]

@@ -15,7 +15,15 @@ from ganstoch.experiments.runner import Job
 from ganstoch.records import Record, read_record
 from ganstoch.training.game import Game
 
-REPORT = ["curves.png", "fig1.png", "fig2.png", "table1.csv", "table1.md", "table1.tex"]
+REPORT = [
+    "curves.png",
+    "fig1.png",
+    "fig2.png",
+    "table1.csv",
+    "table1.md",
+    "table1.tex",
+    "index.html",
+]
 ROWS = [(64, 0.0), (16, 0.0), (4, 0.0), (1, 0.0), (64, 0.5)]
 
 
