@@ -44,14 +44,13 @@ def asked_measures(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def refuse_together(config: Namespace) -> None:
-    """Refuses what listens to one game's layers or gradients where several seeds are played as one.
+    """Refuses what listens to one game's layers where several seeds are played as one.
 
     Raises:
-        UserError: naming the first such key that is given.
+        UserError: if that is asked for.
     """
-    for key in ("diagnosis", "gradient_noise"):
-        if config[key] is not None:
-            raise UserError(f"{key} looks at one seed at a time; leave out --seeds, or {key}")
+    if config.diagnosis is not None:
+        raise UserError("diagnosis looks at one seed at a time; leave out --seeds, or diagnosis")
 
 
 def measuring_callbacks(config: Namespace, folder: Path) -> list[Callback]:
