@@ -20,7 +20,6 @@ import numpy as np
 import torch
 from filelock import FileLock, Timeout
 from torch import Tensor
-from tqdm import tqdm
 
 from ganstoch.auditing.feature_files import (
     checksum,
@@ -29,6 +28,7 @@ from ganstoch.auditing.feature_files import (
     write_rows,
 )
 from ganstoch.auditing.images import Images
+from ganstoch.auditing.progress import image_bar
 from ganstoch.errors import UserError
 from ganstoch.metrics.features import Extractor, Pixels
 from ganstoch.records import write_atomically
@@ -150,15 +150,7 @@ def _sound(path: Path, *, rows: int, like: Tensor) -> bool:
 
 def _batches(images: Images, extractor: Extractor) -> Iterator[Tensor]:
     """Features (n, F) of the images, in order, on the CPU."""
-    with tqdm(
-        total=len(images),
-        desc=f"{extractor.name} of {images.where}",
-        unit=" images",
-        file=sys.stderr,
-        disable=None,  # silent where standard error is no terminal
-        delay=2,
-        leave=False,
-    ) as progress:
+    with image_bar(len(images), f"{extractor.name} of {images.where}") as progress:
         for ids in torch.split(torch.arange(len(images)), _BATCH):
             filled = torch.cat([ids, ids[-1:].expand(_BATCH - len(ids))])
             yield extractor(images.read(filled))[: len(ids)].cpu()

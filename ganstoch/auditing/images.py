@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import sys
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,8 @@ from typing import Literal
 import torch
 from PIL import Image
 from torch import Tensor
-from tqdm import tqdm
+
+from ganstoch.auditing.progress import image_bar
 
 __all__ = ["Images", "Role", "central_square", "option"]
 
@@ -98,15 +98,7 @@ class Images(ABC):
             whole, each = hashlib.sha256(), list[bytes]()
             channels, height, width = self.shape
             rows = max(1, min(1024, _BLOCK_BYTES // (channels * height * width)))
-            with tqdm(
-                total=len(self),
-                desc=f"reading {self.where}",
-                unit=" images",
-                file=sys.stderr,
-                disable=None,  # silent where standard error is no terminal
-                delay=2,
-                leave=False,
-            ) as progress:
+            with image_bar(len(self), f"reading {self.where}") as progress:
                 for ids in torch.split(torch.arange(len(self)), rows):
                     for image in self.read(ids).numpy():
                         whole.update(image.data)

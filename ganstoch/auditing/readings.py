@@ -15,6 +15,7 @@ from ganstoch.auditing.likeness import Likeness
 from ganstoch.auditing.missed import BY_NATURE, Missed
 from ganstoch.auditing.searches import Searches
 from ganstoch.auditing.space import Space, sample_ids, take
+from ganstoch.metrics.authenticity import authenticity_of
 from ganstoch.metrics.birthday import Support
 from ganstoch.metrics.copied import CopiedShare, replication_share
 from ganstoch.metrics.data_copying import data_copying
@@ -91,7 +92,6 @@ def copy_readings(name: str, searches: Searches, copied: CopiedShare) -> dict[st
     near, usual = searches.generated.neighbours, searches.unseen_distances
     limit = usual.quantile(_NEAR).item()
     within, held_out = searches.within.distances, searches.held_out
-    authentic = near.distances > within[near.ids]
     return {
         f"copied/{name}": Reading(
             value=copied.estimate,
@@ -109,12 +109,8 @@ def copy_readings(name: str, searches: Searches, copied: CopiedShare) -> dict[st
             "unseen real images are; blur raises it too.",
         ),
         f"authpct/{name}": Reading(
-            value=100 * authentic.double().mean().item(),
-            baseline=(
-                None
-                if held_out is None
-                else 100 * (held_out.distances > within[held_out.ids]).double().mean().item()
-            ),
+            value=authenticity_of(near, within).percent,
+            baseline=None if held_out is None else authenticity_of(held_out, within).percent,
             wanted="baseline",
             meaning="Percentage of generated images that are farther from their nearest training "
             "image than that is from its own nearest; low for copies, high for noise.",

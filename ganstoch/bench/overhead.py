@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 import time
-import warnings
 from collections.abc import Callable
 from typing import Any
 from unittest import mock
 
-from pytorch_lightning import Trainer
-
 from ganstoch.callbacks.journal import Journal
 from ganstoch.data import Digits, ImageData
 from ganstoch.training.game import Game
+from ganstoch.training.silent_fit import silent_fit
 
 __all__ = ["lightning_overhead"]
 
@@ -49,28 +46,9 @@ def lightning_overhead(game: Game, *, m: int, iterations: int) -> float:
         ends.append(time.perf_counter())
         return batch(*args, **kwargs)
 
-    loud = logging.getLogger("pytorch_lightning.utilities.rank_zero")
-    level = loud.level
-    loud.setLevel(logging.ERROR)
-    try:
-        with (
-            warnings.catch_warnings(action="ignore"),
-            mock.patch.object(data, "batch", first),
-            mock.patch.object(game, "training_step", step),
-        ):
-            Trainer(
-                accelerator="auto",
-                devices=1,
-                max_epochs=-1,
-                max_steps=iterations + 2,  # a cycle runs from one draw to the next
-                logger=False,
-                callbacks=[Journal()],
-                enable_checkpointing=False,
-                enable_progress_bar=False,
-                enable_model_summary=False,
-            ).fit(game, datamodule=data)
-    finally:
-        loud.setLevel(level)
+    with mock.patch.object(data, "batch", first), mock.patch.object(game, "training_step", step):
+        # A cycle runs from one draw to the next.
+        silent_fit(game, data, iterations=iterations + 2, callbacks=[Journal()])
     whole = ends[-1] - ends[1]
     bare = sum(inside[1:-1])
     return (whole - bare) / bare

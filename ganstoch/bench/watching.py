@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 import time
-import warnings
 from collections.abc import Callable
 from typing import Any
 from unittest import mock
-
-from pytorch_lightning import Trainer
 
 from ganstoch.callbacks.diagnosis import Diagnosis, DiagnosisSettings
 from ganstoch.data import Digits, ImageData
 from ganstoch.diagnostics.tripwire import Tripwire
 from ganstoch.training.game import Game
+from ganstoch.training.silent_fit import silent_fit
 
 __all__ = ["diagnosis_price"]
 
@@ -56,32 +53,14 @@ def diagnosis_price(game: Game, *, m: int, iterations: int) -> float:
         ends.append(time.perf_counter())
         step(*args, **kwargs)
 
-    loud = logging.getLogger("pytorch_lightning.utilities.rank_zero")
-    level = loud.level
-    loud.setLevel(logging.ERROR)
-    try:
-        with (
-            warnings.catch_warnings(action="ignore"),
-            mock.patch.object(game, "training_step", marked),
-            mock.patch.object(Tripwire, "_hear", _method(timed(Tripwire._hear, "listening"))),
-            mock.patch.object(
-                Tripwire, "end_iteration", _method(timed(Tripwire.end_iteration, "listening"))
-            ),
-            mock.patch.object(diagnosis, "_look", timed(diagnosis._look, "measuring")),
-        ):
-            Trainer(
-                accelerator="auto",
-                devices=1,
-                max_epochs=-1,
-                max_steps=iterations + 1,
-                logger=False,
-                callbacks=[diagnosis],
-                enable_checkpointing=False,
-                enable_progress_bar=False,
-                enable_model_summary=False,
-            ).fit(game, datamodule=data)
-    finally:
-        loud.setLevel(level)
+    end = Tripwire.end_iteration
+    with (
+        mock.patch.object(game, "training_step", marked),
+        mock.patch.object(Tripwire, "_hear", _method(timed(Tripwire._hear, "listening"))),
+        mock.patch.object(Tripwire, "end_iteration", _method(timed(end, "listening"))),
+        mock.patch.object(diagnosis, "_look", timed(diagnosis._look, "measuring")),
+    ):
+        silent_fit(game, data, iterations=iterations + 1, callbacks=[diagnosis])
     whole = ends[-1] - ends[0]
     training = (whole - sum(spent.values())) / iterations
     listening = spent["listening"] / iterations

@@ -21,7 +21,7 @@ from ganstoch.data.datamodule import ImageData
 from ganstoch.errors import UserError
 from ganstoch.metrics import TwoWays, make_extractor, overfitting_mode_drop
 from ganstoch.metrics.features import Extractor, FeatureSpace
-from ganstoch.metrics.functional import OneWay, nearest_of_sample
+from ganstoch.metrics.functional import nearest_of_sample
 from ganstoch.metrics.modes import ModeScores, floor_and_ceiling, make_judge, named
 from ganstoch.records import Measurement
 from ganstoch.training.game import Game
@@ -263,7 +263,7 @@ class Evaluation(Callback):
                 seed=0,
                 scale=scale,
             )
-            of_unseen |= _named_way("held_out_drop", extractor.name, way)
+            of_unseen |= way.tail.named(f"held_out_drop/{extractor.name}")
         return found, of_unseen
 
 
@@ -271,16 +271,8 @@ def _named(pairs: dict[str, TwoWays]) -> dict[str, float]:
     """``overfitting/pixel_l1/mean`` and its like."""
     metrics: dict[str, float] = {}
     for name, ways in pairs.items():
-        for direction in ("overfitting", "mode_drop"):
-            metrics |= _named_way(direction, name, getattr(ways, direction))
+        metrics |= ways.named(name)
     return metrics
-
-
-def _named_way(direction: str, name: str, way: OneWay) -> dict[str, float]:
-    statistics = ("mean", "worst10", "worst5")
-    return {
-        f"{direction}/{name}/{statistic}": getattr(way.tail, statistic) for statistic in statistics
-    }
 
 
 def _data(trainer: Trainer) -> ImageData:

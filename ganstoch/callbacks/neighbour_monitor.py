@@ -15,7 +15,6 @@ from ganstoch.callbacks.subjects import iteration_of, real_images, sampler_of, u
 from ganstoch.errors import UserError
 from ganstoch.metrics import overfitting_mode_drop
 from ganstoch.metrics.features import Extractor, FeatureSpace, make_extractor
-from ganstoch.metrics.functional import TwoWays
 
 __all__ = ["NeighbourMonitor"]
 
@@ -127,12 +126,4 @@ class NeighbourMonitor(Callback):
             queries=self.queries,
             scale=self.extractor.scale(features.shape[1]),
         )
-        return _named(ways, self.extractor.name)
-
-
-def _named(ways: TwoWays, space: str) -> dict[str, float]:
-    return {
-        f"{way}/{space}/{column}": getattr(getattr(ways, way).tail, column)
-        for way in ("overfitting", "mode_drop")
-        for column in ("mean", "worst10", "worst5")
-    }
+        return ways.named(self.extractor.name)

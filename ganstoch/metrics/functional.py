@@ -39,6 +39,18 @@ class Tail:
     worst10: float
     worst5: float
 
+    def named(self, prefix: str) -> dict[str, float]:
+        """The three under the names of metrics, e.g. ``overfitting/pixel_l1/mean``.
+
+        Args:
+            prefix: what comes before the last slash.
+        """
+        return {
+            f"{prefix}/mean": self.mean,
+            f"{prefix}/worst10": self.worst10,
+            f"{prefix}/worst5": self.worst5,
+        }
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OneWay:
@@ -67,6 +79,16 @@ class TwoWays:
 
     overfitting: OneWay
     mode_drop: OneWay
+
+    def named(self, space: str) -> dict[str, float]:
+        """The six numbers under the names of metrics.
+
+        Args:
+            space: name of the feature space, e.g. "pixel_l1".
+        """
+        return self.overfitting.tail.named(f"overfitting/{space}") | self.mode_drop.tail.named(
+            f"mode_drop/{space}"
+        )
 
 
 def tail_means(distances: Tensor) -> Tail:

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ganstoch.metrics.neighbours import _first_of_each, nearest_neighbours
+from ganstoch.metrics.neighbours import first_of_each, nearest_neighbours
 from ganstoch.metrics.progress import shown
 from ganstoch.randomness import generator
 from ganstoch.types import Neighbours, Norm
@@ -122,7 +122,7 @@ def _members(train: Tensor, *, seed: int) -> Tensor:
     """Ids of the different members in random order, int64."""
     if train.ndim < 2 or train.numel() == 0:
         raise ValueError(f"expected features of shape (N, F), got {tuple(train.shape)}")
-    members = _first_of_each(train.detach().flatten(1))
+    members = first_of_each(train.detach().flatten(1))
     if len(members) < 2:
         raise ValueError(f"needs at least 2 different training images, got {len(members)}")
     order = torch.randperm(len(members), generator=generator(seed, "evaluation", part="nearness"))

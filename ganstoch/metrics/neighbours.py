@@ -31,7 +31,7 @@ from ganstoch.metrics.byte_search import fits_bytes, load_opencv, search_bytes
 from ganstoch.metrics.progress import shown
 from ganstoch.types import Neighbours, Norm
 
-__all__ = ["check_faiss", "faiss_flavour", "nearest_neighbours"]
+__all__ = ["check_faiss", "faiss_flavour", "first_of_each", "nearest_neighbours"]
 
 _log = logging.getLogger(__name__)
 
@@ -114,7 +114,7 @@ def _search_floats(
     origin = _mean_row(bank) if norm == "l2" or wide else None
 
     # Identical members would fill all four places, so only the first of each kind is searched.
-    members = _first_of_each(bank)
+    members = first_of_each(bank)
     bank_rows = max(1, min(len(members), _SEARCH_ELEMENTS // width))
     query_rows = max(1, min(_SEARCH_ELEMENTS // width, _SEARCH_ELEMENTS // bank_rows))
     distances = torch.full((count,), torch.inf, dtype=torch.float64)
@@ -218,7 +218,7 @@ def _mean_row(rows: Tensor) -> Tensor:
     return total / len(rows)
 
 
-def _first_of_each(bank: Tensor) -> Tensor:
+def first_of_each(bank: Tensor) -> Tensor:
     """Ids of the rows that equal no earlier row bit for bit, ascending, int64."""
     seen: dict[bytes, int] = {}
     step = max(1, _SEARCH_ELEMENTS // bank.shape[1])

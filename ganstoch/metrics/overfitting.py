@@ -99,18 +99,9 @@ class OverfittingModeDrop(Collecting):
             seed=self.seed,
             scale=self.extractor.scale(real.shape[1]),
         )
-        name = self.extractor.name
         return {
-            f"{metric}/{name}/{column}": torch.tensor(value, dtype=torch.float64).to(self.device)
-            for metric, way in (
-                ("overfitting", self.pairs.overfitting),
-                ("mode_drop", self.pairs.mode_drop),
-            )
-            for column, value in (
-                ("mean", way.tail.mean),
-                ("worst10", way.tail.worst10),
-                ("worst5", way.tail.worst5),
-            )
+            name: torch.tensor(value, dtype=torch.float64).to(self.device)
+            for name, value in self.pairs.named(self.extractor.name).items()
         }
 
     def reset(self) -> None:

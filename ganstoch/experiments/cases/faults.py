@@ -6,6 +6,7 @@ looks at a signal.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
 
@@ -34,7 +35,7 @@ __all__ = [
 ]
 
 
-class _At(Callback):
+class _At(Callback, ABC):
     """Acts once, before a given iteration, counted from 1."""
 
     def __init__(self, at: int) -> None:
@@ -48,9 +49,9 @@ class _At(Callback):
         if trainer.global_step + 1 == self.at:
             self.strike(trainer, pl_module)
 
+    @abstractmethod
     def strike(self, trainer: Trainer, game: Game) -> None:
         """Acts on the game."""
-        raise NotImplementedError
 
 
 class Rates(_At):
@@ -200,7 +201,7 @@ class _Around(Generator):
         return images
 
 
-class _Wrapping(Callback):
+class _Wrapping(Callback, ABC):
     """Wraps the generator and its average before training begins."""
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -212,9 +213,9 @@ class _Wrapping(Callback):
         assert isinstance(averaged, Generator)
         pl_module.average.generator = _Around(averaged, self.change)
 
+    @abstractmethod
     def change(self, latents: Tensor) -> Tensor:
         """What the generator gets in place of its latents (N, latent_dim)."""
-        raise NotImplementedError
 
 
 class Blind(_Wrapping):

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import json
-import logging
-import warnings
 from pathlib import Path
-
-from pytorch_lightning import Trainer
 
 from ganstoch.callbacks.diagnosis import Diagnosis
 from ganstoch.data import ImageData
@@ -18,6 +14,7 @@ from ganstoch.experiments.cases.case import Case
 from ganstoch.latents import LatentSettings
 from ganstoch.records import write_atomically
 from ganstoch.training.game import AdamSettings, Game
+from ganstoch.training.silent_fit import silent_fit
 
 __all__ = ["EVERY", "play", "read_trace", "trace_path", "write_trace"]
 
@@ -51,22 +48,13 @@ def play(case: Case, *, seed: int, iterations: int | None = None) -> list[Signal
         shape=data.shape,
     )
     diagnosis = Diagnosis(every=EVERY)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        quiet = logging.getLogger("pytorch_lightning")
-        level, quiet.level = quiet.level, logging.ERROR
-        Trainer(
-            accelerator="cpu",
-            devices=1,
-            max_epochs=-1,
-            max_steps=case.iterations if iterations is None else iterations,
-            logger=False,
-            callbacks=[*(make() for make in case.faults), diagnosis],
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-        ).fit(game, datamodule=data)
-        quiet.level = level
+    silent_fit(
+        game,
+        data,
+        iterations=case.iterations if iterations is None else iterations,
+        callbacks=[*(make() for make in case.faults), diagnosis],
+        accelerator="cpu",
+    )
     return diagnosis.history
 
 

@@ -1,0 +1,51 @@
+"""A short fit of a game by itself: no record, no checkpoint, no bar, no word of Lightning's."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Sequence
+
+from pytorch_lightning import Callback, Trainer
+
+from ganstoch.data.datamodule import ImageData
+from ganstoch.training.game import Game
+
+__all__ = ["silent_fit"]
+
+
+def silent_fit(
+    game: Game,
+    data: ImageData,
+    *,
+    iterations: int,
+    callbacks: Sequence[Callback] = (),
+    accelerator: str = "auto",
+) -> None:
+    """Trains a game in place.
+
+    Args:
+        game: what is trained.
+        data: on what.
+        iterations: how long.
+        callbacks: what accompanies it, in order.
+        accelerator: as Lightning names it.
+    """
+    loud = logging.getLogger("pytorch_lightning")
+    level = loud.level
+    loud.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            Trainer(
+                accelerator=accelerator,
+                devices=1,
+                max_epochs=-1,
+                max_steps=iterations,
+                logger=False,
+                callbacks=list(callbacks),
+                enable_checkpointing=False,
+                enable_progress_bar=False,
+                enable_model_summary=False,
+            ).fit(game, datamodule=data)
+    finally:
+        loud.setLevel(level)
