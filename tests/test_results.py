@@ -106,3 +106,12 @@ def test_the_audit_in_the_readme_is_that_of_the_committed_report() -> None:
     assert report.copied_share is not None
     truth = 128 / report.sets["generated"].images  # how the mixture was made
     assert report.copied_share.low <= truth <= report.copied_share.high
+
+
+def test_the_page_of_a_run_leads_to_all_that_was_measured_of_it(tmp_path: Path) -> None:
+    shutil.copytree(RESULTS[0].parent / "table1-mini-measured", tmp_path / "out")
+    assert main(["table1", "--report", "--out", str(tmp_path / "out")]) == 0
+    for page in (tmp_path / "out").glob("runs/*/index.html"):
+        files = {path.name for path in page.parent.iterdir()} - {"index.html"}
+        assert len(files) == 5
+        assert all(f'href="./{name}"' in page.read_text() for name in files)

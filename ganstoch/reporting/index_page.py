@@ -22,7 +22,10 @@ __all__ = ["INDEX", "Figure", "pages"]
 
 INDEX = "index.html"
 
-_LEFT_BEHIND = ("record.json", "panels.npz", "samples.npz", "trail.npz")
+_LEFT_BEHIND = (
+    *("record.json", "panels.npz", "samples.npz", "trail.npz"),
+    *("diagnosis.json", "probe.json", "gradient_noise.json"),
+)
 """Files of a run that its page leads to, where they are there."""
 
 
