@@ -13,6 +13,7 @@ QUICK  ?=
 JSON   ?=
 SWEEP  ?= table1
 WORLD  ?= images
+TALLY  ?=
 REMEDIES ?=
 
 BIN := .venv/bin
@@ -21,7 +22,7 @@ FAISS := $(shell [ -e /proc/driver/nvidia/version ] && echo gpu || echo cpu)
 ASKED = --preset $(PRESET) --jobs $(JOBS) $(if $(SEEDS),--seeds $(SEEDS)) \
 	$(if $(DATA),--data $(DATA)) $(if $(ROOT),--root $(ROOT)) $(if $(OUT),--out $(OUT))
 
-.PHONY: help install table1 remedies test test-gpu bench lint type format doctor clean
+.PHONY: help install table1 remedies test test-trust test-gpu bench lint type format doctor clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-zA-Z0-9_-]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,6 +47,9 @@ remedies: .venv/.stamp  ## Every remedy at every chance (WORLD=images|ring|grid|
 
 test: .venv/.stamp-dev  ## Run the tests on the CPU, offline
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
+
+test-trust: .venv/.stamp-dev  ## Try to break every promise of the README's table (TALLY=FILE)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m trust tests/trust $(if $(TALLY),--tally $(TALLY))
 
 test-gpu: .venv/.stamp-dev  ## Run the tests that need a CUDA device
 	$(BIN)/python -m pytest -m gpu tests
