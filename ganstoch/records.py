@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ganstoch.errors import UserError
+from ganstoch.errors import UserError, visible
 
 __all__ = [
     "SCHEMA",
@@ -24,13 +24,18 @@ __all__ = [
     "Record",
     "decode",
     "read_record",
+    "sweep_up",
     "write_atomically",
     "write_record",
 ]
 
-SCHEMA = 1
-"""Version of the record's layout; a record of another version is refused, never guessed at."""
+SCHEMA = 2
+"""Version of the record's layout; 1 had no digests, threads or company."""
+READABLE = (1, 2)
+"""A record of another version is refused, never guessed at."""
 
+_HALF = ".half"
+"""How the name of a file ends that is still being written."""
 _FIX = "remove it to run that row again"
 
 
@@ -42,11 +47,14 @@ class Measurement:
         iteration: D+G iterations done.
         images_seen: real images looked at so far, m an update of the discriminator; more in packs.
         metrics: e.g. ``overfitting/pixel_l1/mean`` in grey levels per pixel and channel.
+        digests: of every number that training had made by then, by part: see
+            `ganstoch.training.fingerprint`.
     """
 
     iteration: int
     images_seen: int
     metrics: dict[str, float]
+    digests: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +83,8 @@ class Record:
         versions: packages that decide numbers, with their versions.
         hardware: what it ran on, in words.
         git_sha: commit of the working tree it ran from, or None outside one.
+        threads: CPU threads of each process; None where the record does not say.
+        company: runs that were played as one with it, itself included.
         schema: version of this layout.
     """
 
@@ -98,10 +108,12 @@ class Record:
     versions: dict[str, str]
     hardware: str
     git_sha: str | None = None
+    threads: int | None = None
+    company: int = 1
     schema: int = field(default=SCHEMA)
 
 
-def write_atomically(path: Path, content: bytes) -> None:
+def write_atomically(path: Path, content: bytes | memoryview) -> None:
     """Writes a file so that a reader sees the old content or the new, never half of either.
 
     Raises:
@@ -110,7 +122,9 @@ def write_atomically(path: Path, content: bytes) -> None:
     temporary: str | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        descriptor, temporary = tempfile.mkstemp(
+            dir=path.parent, prefix=f".{path.name}.", suffix=_HALF
+        )
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
             file.flush()
@@ -126,6 +140,12 @@ def write_atomically(path: Path, content: bytes) -> None:
         raise UserError(
             f"cannot write {path}: {reason}; free space or choose another --out"
         ) from error
+
+
+def sweep_up(folder: Path) -> None:
+    """Removes what killed processes left half-written in a folder that nobody else writes to."""
+    for stale in folder.rglob(f".*{_HALF}"):
+        stale.unlink(missing_ok=True)
 
 
 def write_record(path: Path, record: Record) -> None:
@@ -149,25 +169,51 @@ def read_record(path: Path) -> Record:
         content = json.loads(path.read_bytes())
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path} is no JSON ({error}); {_FIX}") from error
     if not isinstance(content, dict):
         raise UserError(f"{path} is no record; {_FIX}")
-    if content.get("schema") != SCHEMA:
+    if content.get("schema") not in READABLE:
         raise UserError(
             f"{path} has schema {content.get('schema')!r}, this version reads {SCHEMA}; {_FIX}"
         )
     record = decode(Record, content, str(path), fix=_FIX)
     assert isinstance(record, Record)
-    return record
+    _check_ranges(record, where=str(path))
+    return dataclasses.replace(  # anybody's words, which a terminal would obey
+        record,
+        preset=visible(record.preset),
+        dataset=visible(record.dataset),
+        hardware=visible(record.hardware),
+    )
+
+
+_COUNTS = ("n", "m", "bank", "company", "threads")
+_NUMBERS = ("noise", "iterations", "images_seen", "seconds")
+
+
+def _check_ranges(record: Record, *, where: str) -> None:
+    """Makes sure that a report can compute with the numbers: JSON's have no end.
+
+    Raises:
+        UserError: naming the first that no run could have, or that 64 bits cannot hold.
+    """
+    numbers = [("seed", record.seed, -(2**63)), *((k, getattr(record, k), 1) for k in _COUNTS)]
+    numbers += [(name, getattr(record, name), 0) for name in _NUMBERS]
+    for moment in record.history:
+        numbers += [("history", moment.iteration, 0), ("history", moment.images_seen, 0)]
+    for name, value, least in numbers:
+        if value is not None and not least <= value < 2**63:
+            raise UserError(f"{where}: {name}: unexpected value {value!r:.30}; {_FIX}")
 
 
 def decode(expected: Any, value: Any, where: str, *, fix: str) -> Any:
     """A JSON value as the annotated type, every field checked for its presence and type.
 
     Args:
-        expected: a dataclass, ``str``, ``int``, ``bool``, ``float`` (finite), ``Any``, a `Literal`,
-            ``tuple[T, ...]``, ``dict[K, T]`` or ``T | None``.
+        expected: a dataclass (fields with a default may be missing), ``str``, ``int``, ``bool``,
+            ``float`` (finite), ``Any``, a `Literal`, ``tuple[T, ...]``, ``dict[K, T]`` or
+            ``T | None``.
         value: what `json.loads` returned.
         where: file, or field of a file, as the error should name it.
         fix: what the user can do about it, in words.
@@ -183,11 +229,11 @@ def decode(expected: Any, value: Any, where: str, *, fix: str) -> Any:
         if not isinstance(value, dict):
             raise UserError(f"{where}: expected an object; {fix}")
         hints = typing.get_type_hints(expected)
-        wrong = sorted(set(value) ^ set(hints))
-        if wrong:
+        needed = {f.name for f in dataclasses.fields(expected) if _has_no_default(f)}
+        if wrong := sorted((set(value) - set(hints)) | (needed - set(value))):
             word = "unknown" if wrong[0] in value else "missing"
             raise UserError(f"{where}: {word} field {wrong[0]!r}; {fix}")
-        return expected(**{k: inner(h, value[k], f"{where}: {k}") for k, h in hints.items()})
+        return expected(**{k: inner(hints[k], v, f"{where}: {k}") for k, v in value.items()})
     origin, arguments = typing.get_origin(expected), typing.get_args(expected)
     if expected is Any:
         return value
@@ -214,3 +260,7 @@ def decode(expected: Any, value: Any, where: str, *, fix: str) -> Any:
     elif isinstance(expected, type) and type(value) is expected:
         return value
     raise UserError(f"{where}: unexpected value {value!r}; {fix}")
+
+
+def _has_no_default(field: dataclasses.Field[Any]) -> bool:
+    return field.default is field.default_factory is dataclasses.MISSING

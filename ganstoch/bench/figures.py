@@ -14,6 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ganstoch.bench.ensembles import price_of_many, ring_game, tiny_game
 from ganstoch.bench.overhead import lightning_overhead
+from ganstoch.bench.pinning import price_of_determinism
 from ganstoch.bench.players import draw, make_game, make_reference, parts_of
 from ganstoch.bench.race import in_turns, say, seconds
 from ganstoch.bench.reference import Reference
@@ -187,6 +188,12 @@ class _Bench:
         self.game.to(self.device)
         return Figure("diagnosis_price", share, None, 0.02, f"of training, m = {m}")
 
+    def determinism(self) -> Figure:
+        m = self.scale.small
+        say(f"deterministic kernels at m = {m}")
+        price, what = price_of_determinism(self.contest(m).ours, rounds=2 * self.scale.rounds)
+        return Figure("deterministic_price", price, None, 0.10, what)
+
     def cost(self) -> Figure:
         say(f"an iteration up to m = {self.scale.sizes[-1]}")
         curve = {m: times["ours"] for m, times in self.times.items()}
@@ -233,6 +240,7 @@ def measure(scale: Scale) -> list[Figure]:
         b.peak_share(),
         b.overhead(),
         b.diagnosis(),
+        b.determinism(),
         b.cost(),
         b.memory(),
         b.search(),

@@ -9,39 +9,51 @@ from pathlib import Path
 from typing import Any
 
 from pytorch_lightning import LightningModule, Trainer
-from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.callbacks import Checkpoint
+
+from ganstoch.callbacks.sealing import SealedIO, iteration_of
 
 __all__ = ["Checkpoints"]
 
 
-class Checkpoints(ModelCheckpoint):
+class Checkpoints(Checkpoint):
     """One every so many iterations, one at the end, and one where the run is interrupted.
 
     Never one from within an iteration, where the discriminator may have taken a step that the
     counter has not seen, or a measurement may be missing. So Ctrl-C lets the iteration finish
-    first; a second one does not, and the run then goes on from an earlier checkpoint.
+    first; a second one does not, and the run then goes on from an earlier checkpoint. The last two
+    stay: should the last turn out damaged, there is the one before it.
 
     Args:
-        folder: where they go; the last one stays.
+        folder: where they go.
         every: iterations between them.
+        run: `config_hash` of the run, which its checkpoints are sealed with.
     """
 
-    def __init__(self, folder: Path, *, every: int) -> None:
-        super().__init__(
-            folder,
-            filename="{step}",
-            every_n_train_steps=every,
-            save_top_k=1,
-            save_on_exception=True,
-            enable_version_counter=False,
-        )
+    def __init__(self, folder: Path, *, every: int, run: str) -> None:
+        self.folder = folder
+        self.every = every
+        self.run = run
+        self._saved: int | None = None
         self._between_iterations = False
         self._asked_to_stop = False
         self._handler: Any = None
 
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Has the trainer write and read its checkpoints sealed."""
+        trainer.strategy.checkpoint_io = SealedIO(self.run)
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Does what a kill right after a checkpoint has left undone."""
+        resumed = Path(trainer.ckpt_path) if trainer.ckpt_path else None
+        if resumed is not None and resumed.resolve().parent == self.folder.resolve():
+            step = iteration_of(resumed)
+            assert step is not None
+            self._let_go(trainer, step=step)
+
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Takes over Ctrl-C."""
-        super().on_train_start(trainer, pl_module)
+        self._saved = None
         self._between_iterations = self._asked_to_stop = False
         here = threading.current_thread() is threading.main_thread()
         if here and signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # as under nohup
@@ -51,22 +63,21 @@ class Checkpoints(ModelCheckpoint):
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
     ) -> None:
         """From here on a checkpoint would hold half an iteration."""
-        super().on_train_batch_start(trainer, pl_module, batch, batch_idx)
         self._between_iterations = False
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Saves where it is due, and stops where that was asked. Lightning calls this one last."""
-        super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
+        if trainer.global_step % self.every == 0:
+            self._save(trainer)
         self._between_iterations = True
         if self._asked_to_stop:
             raise KeyboardInterrupt
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Saves the end, unless that has just been done."""
-        if self._last_global_step_saved != trainer.global_step:
-            self._save_topk_checkpoint(trainer, self._monitor_candidates(trainer))
+        self._save(trainer)
         self._give_back_ctrl_c()
 
     def on_exception(
@@ -74,8 +85,27 @@ class Checkpoints(ModelCheckpoint):
     ) -> None:
         """Saves what there is, if it is whole."""
         if self._between_iterations:
-            super().on_exception(trainer, pl_module, exception)
+            self._save(trainer)
         self._give_back_ctrl_c()
+
+    def _save(self, trainer: Trainer) -> None:
+        """Saves this iteration, unless that has been done."""
+        step = trainer.global_step
+        if step == self._saved:
+            return
+        self._saved = step  # also if it fails: a full disk is not asked again by `on_exception`
+        trainer.save_checkpoint(self.folder / f"step={step}.ckpt", weights_only=False)
+        self._let_go(trainer, step=step)
+
+    def _let_go(self, trainer: Trainer, *, step: int) -> None:
+        """Removes all checkpoints but one and the one before it."""
+        if not trainer.is_global_zero:
+            return
+        there = {path: iteration_of(path) for path in self.folder.glob("step=*.ckpt")}
+        earlier = max((i for i in there.values() if i is not None and i < step), default=None)
+        for path, iteration in there.items():
+            if iteration is not None and iteration not in (step, earlier):
+                trainer.strategy.remove_checkpoint(path)
 
     def _on_ctrl_c(self, number: int, frame: object) -> None:
         if self._asked_to_stop:

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 
+from ganstoch import __version__
 from ganstoch.callbacks.convergence import StopRule
 from ganstoch.callbacks.evaluation import Evaluation
 from ganstoch.data.datamodule import ImageData
@@ -26,7 +27,6 @@ __all__ = ["Recorder", "git_sha", "hardware", "versions"]
 
 _C = TypeVar("_C", bound=Callback)
 PACKAGES = (
-    "ganstoch",
     "torch",
     "pytorch-lightning",
     "torchmetrics",
@@ -107,6 +107,8 @@ class Recorder(Callback):
             versions=versions(),
             hardware=hardware(),
             git_sha=git_sha(),
+            threads=torch.get_num_threads(),
+            company=self.shared_by,
         )
         write_record(self.folder / "record.json", record)
 
@@ -133,7 +135,7 @@ def _find(trainer: Trainer, kind: type[_C]) -> _C:
 
 def versions() -> dict[str, str]:
     """Versions of the packages that decide numbers, without those that are not here."""
-    found = {"python": platform.python_version()}
+    found = {"python": platform.python_version(), "ganstoch": __version__}
     for package in PACKAGES:
         try:
             found[package] = version(package)

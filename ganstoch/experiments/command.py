@@ -24,8 +24,9 @@ from ganstoch.data.sampling import resolve_batch_size
 from ganstoch.data.source import Source
 from ganstoch.errors import UserError
 from ganstoch.experiments.configs import FALLBACK, config_path, packaged_names, with_paths
-from ganstoch.experiments.explaining import explain
+from ganstoch.experiments.explaining import explain, refuse_endless
 from ganstoch.experiments.measuring import add_measuring_arguments, asked_measures
+from ganstoch.experiments.sharing import refuse_sharing, shared_by_ranks
 from ganstoch.experiments.tracking import Tracking
 from ganstoch.training.game import Game
 
@@ -121,6 +122,13 @@ class Command(LightningCLI):
             default=None,
             help="0,1,2: several seeds of a small game as one; --out is then the folder of theirs",
         )
+        parser.add_argument(
+            "--deterministic",
+            type=bool,
+            default=True,
+            help="the same bits at every start on the same hardware: kernels and order of sums are "
+            "pinned",
+        )
         parser.add_argument("--checkpoint_every", type=int, default=1000, help="iterations")
         parser.add_argument(
             "--out", type=Path | None, default=None, help="folder of the run; runs/<name> if unset"
@@ -139,6 +147,7 @@ class Command(LightningCLI):
         add_measuring_arguments(parser)
         parser.add_lightning_class_args(Evaluation, "evaluation")
         parser.add_lightning_class_args(StopRule, "stop_rule")
+        parser.link_arguments("deterministic", "trainer.deterministic")
         parser.link_arguments("seed_everything", "model.seed")
         parser.link_arguments("seed_everything", "data.seed")
 
@@ -155,15 +164,17 @@ class Command(LightningCLI):
         """Makes the data, the game and the trainer, which gets these callbacks after its own.
 
         Raises:
-            UserError: for a setting that one of them does not take.
+            UserError: for a setting that one of them does not take, or not on several devices.
         """
         self.trainer_defaults["callbacks"] = callbacks
         try:
-            super().instantiate_classes()
+            with shared_by_ranks():
+                super().instantiate_classes()
         except UserError:
             raise
-        except (ValueError, MisconfigurationException) as error:
+        except (ValueError, TypeError, OverflowError, MisconfigurationException) as error:
             raise UserError(f"{error}; see ganstoch fit --help") from error
+        refuse_sharing(self.config, self.trainer, self.model, self.datamodule)
 
 
 def _settle(config: Namespace) -> None:
@@ -181,6 +192,11 @@ def _settle(config: Namespace) -> None:
             "trainer.precision 16-mixed shares one gradient scaler between two players and is not "
             "offered; use 32-true or bf16-mixed"
         )
+    if config.deterministic and config.model.forms == "timed":
+        raise UserError(
+            "model.forms timed lets a stopwatch choose the order of sums; set it to rule, or "
+            "deterministic to false"
+        )
     n = config.data.n
     m = resolve_batch_size(config.data.m, n=n)
     if config.equal == "images":
@@ -192,6 +208,7 @@ def _settle(config: Namespace) -> None:
 def resolve(config: Namespace) -> Resolved:
     """The settings as plain values, their digest and a name."""
     plain = json.loads(json.dumps(config.as_dict(), default=str))
+    refuse_endless(plain)
     for word in ("config", "seeds"):
         plain.pop(word, None)
     deciding = {
@@ -239,7 +256,7 @@ def understand(arguments: Sequence[str]) -> Command:
     _quieten()
     try:
         return Command(arguments)
-    except ArgumentError as error:
+    except (ArgumentError, UnicodeDecodeError) as error:
         raise UserError(f"{explain(error)}; see ganstoch fit --help") from error
 
 
@@ -256,7 +273,7 @@ def resolve_all(lines: Sequence[Sequence[str]]) -> list[Resolved]:
     for line in lines:
         try:
             config = parser.parse_args([f"--config={config_path(FALLBACK)}", *with_paths(line)])
-        except ArgumentError as error:
+        except (ArgumentError, UnicodeDecodeError) as error:
             raise UserError(f"{explain(error)}; in: {' '.join(line)}") from error
         _settle(config)
         resolved.append(resolve(config))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import logging
-import warnings
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,17 +24,19 @@ from ganstoch.callbacks.journal import Journal
 from ganstoch.callbacks.panels import Panels
 from ganstoch.callbacks.progress import Progress
 from ganstoch.callbacks.recorder import Recorder, git_sha, versions
+from ganstoch.callbacks.sealing import check_checkpoint, newest_sound
 from ganstoch.callbacks.trail import Trail
 from ganstoch.data.datamodule import ImageData
 from ganstoch.errors import UserError
 from ganstoch.experiments.command import Command, Resolved, resolve, understand
 from ganstoch.experiments.composing import compose
+from ganstoch.experiments.halving import half, let_go, out_of_memory
 from ganstoch.experiments.measuring import measuring_callbacks, refuse_together
+from ganstoch.experiments.opening import Opening
 from ganstoch.experiments.sweep import asked_seeds
 from ganstoch.experiments.together import Member, ensemble_of, without_seeds
 from ganstoch.experiments.tracking import make_logger
-from ganstoch.records import read_record, write_atomically
-from ganstoch.training.game import Game
+from ganstoch.records import read_record
 
 __all__ = ["fit"]
 
@@ -46,15 +50,32 @@ CONFIG = "cli_config.yaml"
 def fit(arguments: Sequence[str]) -> Path:
     """Runs, or resumes, or recognises as finished, what a command line of `ganstoch fit` asks for.
 
+    Where a GPU's memory turns out too small, it goes on once with half the images at a time.
+
     Returns:
         The run's folder.
 
     Raises:
+        Busy: if another process is at work on the run.
         UserError: for anything the user can mend.
     """
     command = understand(arguments)
     if command.config.seeds is not None:
         return _fit_together(without_seeds(arguments), asked_seeds(command.config.seeds))
+    try:
+        return _fit_alone(command)
+    except torch.OutOfMemoryError:
+        smaller = half(command)
+    let_go(command)  # what the error held on to is free by now
+    return _fit_alone(understand([*arguments, f"--model.micro_batch={smaller}"]), last_try=True)
+
+
+def _fit_alone(command: Command, *, last_try: bool = False) -> Path:
+    """Runs, or resumes, a single run.
+
+    Raises:
+        torch.OutOfMemoryError: unless it is the ``last_try``.
+    """
     resolved = resolve(command.config)
     folder: Path = command.config.out or Path("runs") / resolved.name
     if _is_finished(folder, resolved):
@@ -64,14 +85,33 @@ def fit(arguments: Sequence[str]) -> Path:
         command.config.trainer.max_steps = read_record(twin / RECORD).iterations
         command.config.stop_rule.stop = False
     compose(resolved.config)  # in fewer words than the parser would wrap a refusal in
-    command.build(
-        [
-            *_callbacks(command, resolved, folder),
-            Checkpoints(folder / "checkpoints", every=command.config.checkpoint_every),
-        ]
-    )
-    checkpoint = command.config.ckpt_path or _latest(folder / "checkpoints")
-    _train(command.trainer, command.model, command.datamodule, checkpoint)
+    checkpoints = folder / "checkpoints"
+    before = _names(checkpoints)
+
+    def moved_on() -> bool:
+        return _is_finished(folder, resolved) or _names(checkpoints) != before
+
+    with ExitStack() as held:
+        command.build(
+            [
+                *_callbacks(command, resolved, folder, held=held, moved_on=moved_on),
+                Checkpoints(
+                    checkpoints, every=command.config.checkpoint_every, run=resolved.config_hash
+                ),
+            ]
+        )
+        checkpoint = command.config.ckpt_path
+        sealed = checkpoint is None
+        if sealed:
+            checkpoint = newest_sound(checkpoints, run=resolved.config_hash)
+        if checkpoint:
+            check_checkpoint(checkpoint, sealed=sealed)
+        try:
+            _train(command.trainer, command.model, command.datamodule, checkpoint)
+        except torch.OutOfMemoryError as error:
+            if last_try:
+                raise out_of_memory(command) from error
+            raise
     if command.trainer.is_global_zero and not (folder / RECORD).exists():
         raise UserError(f"{folder} was interrupted; the same command goes on from its checkpoint")
     return folder
@@ -99,11 +139,22 @@ def _fit_together(arguments: Sequence[str], seeds: Sequence[int]) -> Path:
     if len(waiting) > 1 and commands[0].config.wandb.mode != "disabled":
         _log.info("seeds that are played as one go without W&B; their records have everything")
     members: list[Member] = []
-    hashes = [resolved.config_hash for _, resolved in waiting]
+    held = ExitStack()
+    hashes = "".join(resolved.config_hash for _, resolved in waiting)
+    run = hashlib.sha256(hashes.encode()).hexdigest()
     for command, resolved in waiting:
         command.config.quiet = command.config.quiet or bool(members)  # one bar is enough
         folder = parent / resolved.name
-        command.build(_callbacks(command, resolved, folder, shared_by=len(waiting)))
+        command.build(
+            _callbacks(
+                command,
+                resolved,
+                folder,
+                held=held,
+                moved_on=partial(_is_finished, folder, resolved),
+                shared_by=len(waiting),
+            )
+        )
         own: list[Callback] = command.trainer.callbacks  # type: ignore[attr-defined]
         callbacks = [c for c in own if not isinstance(c, Checkpoint)]
         members.append(Member(command.model, command.datamodule, callbacks))
@@ -113,9 +164,16 @@ def _fit_together(arguments: Sequence[str], seeds: Sequence[int]) -> Path:
         first.trainer,
         folder=parent,
         every=first.config.checkpoint_every,
-        hashes=hashes,
+        run=run,
     )
-    _train(first.trainer, ensemble, data, _latest(checkpoints))
+    checkpoint = newest_sound(checkpoints, run=run)
+    try:
+        with held:
+            _train(first.trainer, ensemble, data, checkpoint)
+    except torch.OutOfMemoryError as error:
+        raise UserError(
+            "the GPU's memory is full; give fewer --seeds at once, or narrow the networks"
+        ) from error
     if not all((parent / resolved.name / RECORD).exists() for _, resolved in waiting):
         raise UserError(f"{parent} was interrupted; the same command goes on from its checkpoint")
     return parent
@@ -125,63 +183,22 @@ def _train(
     trainer: Trainer, game: LightningModule, data: LightningDataModule, checkpoint: Path | None
 ) -> None:
     """Trains, from a checkpoint if there is one, and tells what went wrong in one line."""
-    if checkpoint:
-        _check_checkpoint(checkpoint)
     try:
         trainer.fit(game, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     except MisconfigurationException as error:
         raise UserError(str(error)) from error
-    except torch.cuda.OutOfMemoryError as error:
-        by = game.coupled_by if isinstance(game, Game) else "an ensemble"
-        mend = f"lower data.m: {by} takes whole batches" if by else "lower model.micro_batch"
-        raise UserError(f"the GPU's memory is full; {mend}, or narrow the networks") from error
     except SystemExit as error:  # how Lightning ends at Ctrl-C and at SIGTERM
         raise KeyboardInterrupt from error
 
 
-class _Opening(Callback):
-    """Lays claim to the run's folder and opens its log, once nothing can refuse the run any more.
-
-    By now the data are read, the networks are made and a checkpoint, if any, is loaded. What a
-    command that was refused leaves behind must not stand in the way of the corrected one.
-    """
-
-    def __init__(
-        self, files: dict[Path, str], open_logger: Callable[[ImageData], Logger | None]
-    ) -> None:
-        self.files = files
-        self.open_logger = open_logger
-
-    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Refuses data of another shape than the networks are for."""
-        data = trainer.datamodule  # type: ignore[attr-defined]
-        assert isinstance(data, ImageData)
-        assert isinstance(pl_module, Game)
-        if data.shape != tuple(pl_module.shape):
-            raise UserError(
-                f"model.shape is {list(pl_module.shape)}, and the examples of {data.source.name} "
-                f"have shape {list(data.shape)}; give that, and networks to go with it"
-            )
-
-    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Writes the files, makes the logger."""
-        data = trainer.datamodule  # type: ignore[attr-defined]
-        assert isinstance(data, ImageData)
-        assert isinstance(pl_module, Game)
-        assert pl_module.latents is not None
-        pl_module.latents.draw(0, data.batch_size, device=torch.device("cpu"))  # refuses a bank < m
-        if not trainer.is_global_zero:
-            return
-        if trainer.ckpt_path:
-            _log.info("going on from %s", trainer.ckpt_path)
-        for path, text in self.files.items():
-            write_atomically(path, text.encode())
-        logger = self.open_logger(data)
-        trainer.loggers = [logger] if logger else []
-
-
 def _callbacks(
-    command: Command, resolved: Resolved, folder: Path, *, shared_by: int = 1
+    command: Command,
+    resolved: Resolved,
+    folder: Path,
+    *,
+    held: ExitStack,
+    moved_on: Callable[[], bool],
+    shared_by: int = 1,
 ) -> list[Callback]:
     """What accompanies a run, in the order in which it happens after each iteration."""
 
@@ -199,7 +216,13 @@ def _callbacks(
     settings = command.parser.dump(command.asked, skip_none=False)
     state = json.dumps(dataclasses.asdict(resolved), indent=1)
     return [
-        _Opening({folder / CONFIG: settings, folder / STATE: state}, open_logger),
+        Opening(
+            folder,
+            {CONFIG: settings, STATE: state},
+            open_logger,
+            held=held,
+            moved_on=moved_on,
+        ),
         Journal(),
         Panels(folder / "panels.npz"),
         Trail(folder / "trail.npz"),
@@ -216,25 +239,6 @@ def _callbacks(
     ]
 
 
-def _check_checkpoint(path: Path) -> None:
-    """Opens a checkpoint, without reading its numbers, to tell a bad file in one line.
-
-    Raises:
-        UserError: if there is none, or it is none of a run.
-    """
-    fix = "give another --ckpt_path, or remove it to start from the beginning"
-    if not path.is_file():
-        raise UserError(f"there is no checkpoint {path}; give another --ckpt_path")
-    try:
-        with warnings.catch_warnings(action="ignore"):  # on a bad file, the error says enough
-            content = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
-    except Exception as error:  # a damaged file raises almost anything
-        raise UserError(f"{path} is damaged, or no checkpoint at all; {fix}") from error
-    parts = {"state_dict", "optimizer_states", "callbacks", "loops"}
-    if not isinstance(content, dict) or not parts <= set(content):
-        raise UserError(f"{path} is no checkpoint of ganstoch fit; {fix}")
-
-
 def _is_finished(folder: Path, resolved: Resolved) -> bool:
     """Whether the folder holds this very run, finished.
 
@@ -245,7 +249,7 @@ def _is_finished(folder: Path, resolved: Resolved) -> bool:
         try:
             state = json.loads((folder / STATE).read_bytes())
             earlier, earlier_hash = state["config"], state["config_hash"]
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, RecursionError, KeyError, TypeError) as error:
             raise UserError(f"{folder / STATE} is damaged; remove {folder}") from error
         if earlier_hash != resolved.config_hash:
             changed = ", ".join(_differences(earlier, resolved.config)) or "the version"
@@ -270,11 +274,6 @@ def _differences(one: Any, other: Any, where: str = "") -> list[str]:
     return [] if one == other else [where]
 
 
-def _latest(folder: Path) -> Path | None:
-    """The checkpoint of the highest iteration, if there is any."""
-    found = {
-        int(path.stem.removeprefix("step=")): path
-        for path in folder.glob("step=*.ckpt")
-        if path.stem.removeprefix("step=").isdigit()
-    }
-    return found[max(found)] if found else None
+def _names(folder: Path) -> set[str]:
+    """Of the checkpoints there."""
+    return {path.name for path in folder.glob("step=*.ckpt")}

@@ -6,7 +6,6 @@ trainer, whose one iteration plays all of them (see `ganstoch.training.ensemble`
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -148,7 +147,7 @@ def without_seeds(arguments: Sequence[str]) -> list[str]:
 
 
 def ensemble_of(
-    members: Sequence[Member], trainer: Trainer, *, folder: Path, every: int, hashes: Sequence[str]
+    members: Sequence[Member], trainer: Trainer, *, folder: Path, every: int, run: str
 ) -> tuple[Ensemble, LightningDataModule, Path]:
     """What a trainer needs to play several seeds as one.
 
@@ -157,7 +156,7 @@ def ensemble_of(
         trainer: it gets the callbacks it needs, in place of its own.
         folder: parent of the runs' folders.
         every: iterations between checkpoints.
-        hashes: of the runs' configurations.
+        run: digest of all the runs' configurations.
 
     Returns:
         The ensemble, its data, and the folder of its checkpoints.
@@ -177,7 +176,6 @@ def ensemble_of(
         raise UserError(
             "--seeds ends all seeds at once; set stop_rule.stop to false, or leave it out"
         )
-    name = hashlib.sha256("".join(hashes).encode()).hexdigest()[:8]
-    checkpoints = folder / f"together-{name}" / "checkpoints"
-    trainer.callbacks = [_Together(members), Checkpoints(checkpoints, every=every)]  # type: ignore[attr-defined]
+    checkpoints = folder / f"together-{run[:8]}" / "checkpoints"
+    trainer.callbacks = [_Together(members), Checkpoints(checkpoints, every=every, run=run)]  # type: ignore[attr-defined]
     return Ensemble([member.game for member in members]), _Data(members), checkpoints

@@ -30,6 +30,7 @@ KEYS = [
     "fp32_peak_share",
     "lightning_overhead",
     "diagnosis_price",
+    "deterministic_price",
     "cost_exponent",
     "memory_ratio",
     "nn_speedup",

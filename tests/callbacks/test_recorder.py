@@ -71,6 +71,7 @@ def test_a_finished_run_leaves_its_record_and_samples(
         versions=versions(),
         hardware=hardware(),
         git_sha=commit,
+        threads=torch.get_num_threads(),
     )
     assert record == expected
     assert [m.iteration for m in record.history] == [2, 4, 5]

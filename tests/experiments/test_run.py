@@ -19,7 +19,10 @@ from torch import Tensor
 
 from ganstoch.callbacks.evaluation import Evaluation
 from ganstoch.callbacks.recorder import Recorder
+from ganstoch.callbacks.sealing import SealedIO
 from ganstoch.data import ImageData
+from ganstoch.experiments.claim import claim
+from ganstoch.experiments.opening import Opening
 from ganstoch.objectives import NonSaturating
 from ganstoch.records import Record, read_record
 from ganstoch.reporting.probe_track import read_probe
@@ -33,7 +36,11 @@ def record_of(folder: Path) -> Record:
 
 
 def checkpoints(folder: Path) -> list[str]:
-    return sorted(path.name for path in (folder / "checkpoints").iterdir())
+    """Names of the checkpoints, each of which has its seal."""
+    there = {path.name for path in (folder / "checkpoints").iterdir()}
+    found = sorted(name for name in there if name.endswith(".ckpt"))
+    assert there == {*found, *(name.replace(".ckpt", ".json") for name in found)}
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +71,12 @@ def test_what_a_run_leaves(reference: Path) -> None:
     history = record_of(reference).history
     assert [(m.iteration, m.images_seen) for m in history] == [(2, 32), (4, 64)]
     assert history[-1].metrics == content["metrics"]
-    assert checkpoints(reference) == ["step=4.ckpt"]
+    assert checkpoints(reference) == ["step=2.ckpt", "step=4.ckpt"]
+    assert set(history[-1].digests) == {
+        *("generator", "discriminator", "average", "optimizers", "images")
+    }
+    assert all(history[0].digests[part] != history[-1].digests[part] for part in history[0].digests)
+    assert content["threads"] == torch.get_num_threads()
     with np.load(reference / "samples.npz") as samples:
         assert samples["generated"].shape == (64, 3, 32, 32)
         assert samples["generated"].dtype == np.uint8
@@ -173,7 +185,7 @@ def in_a_measurement(patch: pytest.MonkeyPatch) -> list[str]:
 
 def before_the_record(patch: pytest.MonkeyPatch) -> list[str]:
     raise_once(patch, Recorder, "on_fit_end", call=1)
-    return ["step=4.ckpt"]
+    return ["step=2.ckpt", "step=4.ckpt"]
 
 
 def by_hand(patch: pytest.MonkeyPatch) -> list[str]:
@@ -241,6 +253,21 @@ def test_an_interrupted_run_ends_with_the_same_bits(
     assert_same_state(*(f / "checkpoints" / "step=4.ckpt" for f in (here / "run", reference)))
 
 
+@pytest.mark.parametrize("precision", ["64-true", "bf16-mixed", "bf16-true"])
+def test_a_resumed_run_in_another_precision_ends_with_the_same_bits(
+    precision: str, here: Path, fit: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lightning loads a checkpoint before it has converted the networks."""
+    words = (f"--trainer.precision={precision}", "--trainer.max_steps=3")
+    assert fit("--out=straight", *words).status == 0
+    with monkeypatch.context() as patch:
+        raise_once(patch, NonSaturating, "generator", call=3)
+        assert fit(*words).status == 130
+    answer = fit(*words)
+    assert "going on from run/checkpoints/step=2.ckpt" in answer.err
+    assert record_of(here / "run").history == record_of(here / "straight").history
+
+
 def assert_same_state(one: Path, other: Path) -> None:
     """Weights, the average and Adam's moments, bit by bit."""
     ours, theirs = (torch.load(path, weights_only=True) for path in (one, other))
@@ -267,17 +294,148 @@ def test_a_longer_run_goes_on_from_a_shorter_one_s_checkpoint(
     assert_same_state(ours, straight)
 
 
-def test_a_damaged_checkpoint_of_its_own_is_named(
-    here: Path, fit: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+def cut_short(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:5000])
+
+
+def with_a_bit_flipped(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 4
+    path.write_bytes(content)
+
+
+def without_its_seal(path: Path) -> None:
+    path.with_suffix(".json").unlink()
+
+
+def with_half_a_seal(path: Path) -> None:
+    seal = path.with_suffix(".json")
+    seal.write_bytes(seal.read_bytes()[:20])
+
+
+def of_another_run(path: Path) -> None:
+    """With a seal that fits it."""
+    content = torch.load(path, weights_only=True)
+    SealedIO("another").save_checkpoint(content, path)
+
+
+DAMAGES = {
+    cut_short: "is damaged: its checksum is another than its seal's",
+    with_a_bit_flipped: "is damaged: its checksum is another than its seal's",
+    without_its_seal: "has no seal beside it, as if its writing was cut short",
+    with_half_a_seal: "cannot be read together with its seal",
+    of_another_run: "is of another run",
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
+def test_the_checkpoint_before_a_damaged_one_is_used(
+    damage: Callable[[Path], None],
+    here: Path,
+    reference: Path,
+    fit: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with monkeypatch.context() as patch:
-        between_the_players(patch)
+        before_the_record(patch)
         assert fit().status == 130
-    path = here / "run" / "checkpoints" / "step=2.ckpt"
-    path.write_bytes(path.read_bytes()[:5000])
-    assert "run/checkpoints/step=2.ckpt is damaged" in fit().complaint
-    path.unlink()
+    damage(here / "run" / "checkpoints" / "step=4.ckpt")
+    answer = fit()
+    assert answer.status == 0, answer
+    path = "run/checkpoints/step=4.ckpt"
+    lines = answer.err.splitlines()
+    assert f"{path} {DAMAGES[damage]}; going on from the one before it" in lines
+    assert any(line.endswith("going on from run/checkpoints/step=2.ckpt") for line in lines)
+    assert record_of(here / "run").history == record_of(reference).history
+    assert_same_state(*(f / "checkpoints" / "step=4.ckpt" for f in (here / "run", reference)))
+    assert checkpoints(here / "run") == ["step=2.ckpt", "step=4.ckpt"]
+
+
+def test_a_checkpoint_that_was_asked_for_is_no_other(
+    here: Path, reference: Path, fit: Callable[..., Any]
+) -> None:
+    """Where a file is named, a damaged one is refused, and one without a seal is taken."""
+    (here / "given").mkdir()
+    path = here / "given" / "step=2.ckpt"
+    path.write_bytes((reference / "checkpoints" / "step=2.ckpt").read_bytes())
+    assert fit(f"--ckpt_path={path}").status == 0
+    assert record_of(here / "run").metrics == record_of(reference).metrics
+    path.with_suffix(".json").write_bytes((reference / "checkpoints" / "step=4.json").read_bytes())
+    complaint = fit(f"--ckpt_path={path}", "--out=other").complaint
+    assert "step=2.ckpt is damaged: its checksum is another than its seal's; give" in complaint
+    assert not (here / "other").exists()
+
+
+@pytest.mark.parametrize("at_once", [None, 12])
+def test_a_full_gpu_gets_half_as_many_images_at_once_and_the_same_result(
+    at_once: int | None,
+    here: Path,
+    reference: Path,
+    fit: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its memory takes 8 images; iteration 3 is where it is full."""
+    original = Game.play
+
+    def play(self: Game, draws: Any, *steps: Any, iteration: int, **options: Any) -> None:
+        original(self, draws, *steps, iteration=iteration, **options)
+        if iteration == 2 and max(len(part.pixels) for part in draws[0]) > 8:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(Game, "play", play)
+    answer = fit(f"--model.micro_batch={at_once or 'null'}")
+    if at_once == 12:  # half is 6
+        assert "full with 12 images at once; going on with 6, which gives the same" in answer.err
+    else:
+        assert "full with 16 images at once; going on with 8, which gives the same" in answer.err
+    assert answer.status == 0, answer
+    assert "going on from run/checkpoints/step=2.ckpt" in answer.err
+    ours, theirs = record_of(here / "run"), record_of(reference)
+    assert ours.metrics == pytest.approx(theirs.metrics, rel=1e-5)
+    assert ours.config["model"]["micro_batch"] == (at_once or 16) // 2
+
+
+def test_a_gpu_too_small_for_half_of_them_too_is_told_in_one_line(
+    here: Path, fit: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def play(self: Game, *arguments: Any, **options: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(Game, "play", play)
+    answer = fit()
+    assert answer.status == 2
+    assert answer.err.splitlines()[-1] == (
+        "ganstoch: the GPU's memory is full; lower model.micro_batch, or narrow the networks"
+    )
+
+
+def test_a_run_at_work_elsewhere_is_left_alone(here: Path, fit: Callable[..., Any]) -> None:
+    with claim(here / "run"):
+        answer = fit()
+    assert answer.status == 75
+    assert answer.err.splitlines()[-1].startswith(
+        "ganstoch: another process is at work on run; wait for it"
+    )
+    assert [path.name for path in (here / "run").iterdir()] == ["running.lock"]
     assert fit().status == 0
+
+
+def test_what_another_process_did_meanwhile_is_not_undone(
+    here: Path, fit: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It finished the run between our look at the folder and our claim."""
+    original = Opening.setup
+
+    def setup(self: Opening, *arguments: Any, **options: Any) -> None:
+        monkeypatch.setattr(Opening, "setup", original)
+        assert fit().status == 0
+        original(self, *arguments, **options)
+
+    monkeypatch.setattr(Opening, "setup", setup)
+    answer = fit()
+    assert answer.status == 75
+    assert "another process was at work on run; the same command goes on" in answer.err
+    assert fit().err == "run is finished already\n"
 
 
 def test_sigterm_leaves_a_checkpoint_and_says_so(here: Path, tiny: tuple[str, ...]) -> None:
