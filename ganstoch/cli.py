@@ -8,14 +8,12 @@ import logging
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
 from ganstoch import __version__
 from ganstoch.auditing.arguments import audit_arguments
 from ganstoch.errors import UserError
-
-if TYPE_CHECKING:
-    from ganstoch.experiments.campaign import Request
+from ganstoch.experiments.arguments import asked_request, sweep_arguments
 
 __all__ = ["main"]
 
@@ -26,6 +24,7 @@ EPILOG = """examples:
   ganstoch fit --config mini --config m800      one row of Table 1
   ganstoch fit --config cifar10 --config m50    one row at the paper's scale
   ganstoch audit --real A --generated B         does any generator copy, what does it drop
+  ganstoch replay results/.../record.json       the same run once more: is it the same bits
   ganstoch prepare cifar10 --root data          fetch and check a data set
   ganstoch bench --quick                        how fast it is here, and that nothing changes
   ganstoch bench --estimate --preset paper      what Table 1 will cost here
@@ -33,13 +32,21 @@ EPILOG = """examples:
 
 `ganstoch COMMAND --help` says more."""
 
+_FULL_OR_CLOSED = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+_NO_SUCH_NAME = (
+    *(errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP, errno.EIO),
+)
+_FIXES = dict.fromkeys(_FULL_OR_CLOSED, "choose another --out")
+_FIXES |= dict.fromkeys(_NO_SUCH_NAME, "give another path, or another --out")
+"""What mends an error of the file system that lies in the place or the path a user has named."""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command.
 
     Returns:
-        0 on success, 1 if a run of several failed, 2 for a mistake that the user can mend, 130 if
-        interrupted.
+        0 on success, 1 if a run of several failed or a replay differs, 2 for a mistake that the
+        user can mend, 75 if another process is at work on the run, 130 if interrupted.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
@@ -48,12 +55,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _dispatch(words)
     except UserError as error:
         print(f"ganstoch: {error}", file=sys.stderr)
-        return 2
+        return error.status
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EDQUOT):
+        fix = _FIXES.get(error.errno or 0)
+        if fix is None:
             raise
         place = f": {error.filename}" if error.filename else ""
-        print(f"ganstoch: {error.strerror}{place}; choose another --out", file=sys.stderr)
+        print(f"ganstoch: {UserError(f'{error.strerror}{place}; {fix}')}", file=sys.stderr)
+        return 2
+    except (MemoryError, RuntimeError) as error:
+        # What torch's allocator says: on the CPU it has no exception of its own.
+        if not isinstance(error, MemoryError) and "can't allocate memory" not in str(error):
+            raise
+        print("ganstoch: too little memory for what is asked for; ask for less", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("ganstoch: interrupted; the same command goes on where it stopped", file=sys.stderr)
@@ -80,6 +94,7 @@ def _dispatch(words: list[str]) -> int:
     commands.add_parser("fit", add_help=False, help="train one row: data, game, metrics, record")
     _table1_arguments(commands.add_parser("table1", help="train every row of Table 1, print it"))
     _remedies_arguments(commands.add_parser("remedies", help="every remedy, at every chance"))
+    _replay_arguments(commands.add_parser("replay", help="rerun a record; is it the same bits"))
     _prepare_arguments(commands.add_parser("prepare", help="fetch, convert and check a data set"))
     audit_arguments(commands.add_parser("audit", help="does a generator copy, what does it drop"))
     _bench_arguments(commands.add_parser("bench", help="speed against a plain loop; costs"))
@@ -103,59 +118,14 @@ def _table1_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--sweep", default="table1", help="table1, table1_matched, noise, bank, or a sweep file"
     )
-    _sweep_arguments(parser)
+    sweep_arguments(parser)
 
     def run(chosen: argparse.Namespace) -> int:
         from ganstoch.experiments.table1 import table1
 
-        return table1(_request(chosen, sweep=chosen.sweep))
+        return table1(asked_request(chosen, sweep=chosen.sweep))
 
     parser.set_defaults(run=run)
-
-
-def _sweep_arguments(parser: argparse.ArgumentParser) -> None:
-    """What every command that carries out a sweep takes."""
-    parser.add_argument(
-        "--preset",
-        default="auto",
-        choices=["auto", "mini", "small", "paper"],
-        help="auto: paper where a CUDA device is visible, otherwise mini",
-    )
-    parser.add_argument(
-        "--data", help="data sets, comma-separated; the preset's own if unset", metavar="D"
-    )
-    parser.add_argument("--root", type=Path, help="folder of the data set's files")
-    parser.add_argument(
-        "--seeds", default=None, help="comma-separated, e.g. 0,1,2; the sweep's if unset"
-    )
-    parser.add_argument("--jobs", type=int, default=0, help="runs at once; 0 chooses")
-    parser.add_argument("--out", type=Path, default=None, help="results/... if unset")
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="a setting for every row, as for ganstoch fit, e.g. trainer.max_steps=20",
-    )
-    parser.add_argument(
-        "--report", action="store_true", help="train nothing: rebuild table and figures from OUT"
-    )
-
-
-def _request(chosen: argparse.Namespace, *, sweep: str) -> Request:
-    from ganstoch.experiments.campaign import Request
-
-    return Request(
-        preset=chosen.preset,
-        data=chosen.data.split(",") if chosen.data else None,
-        root=chosen.root,
-        seeds=chosen.seeds,
-        jobs=chosen.jobs,
-        out=chosen.out,
-        sweep=sweep,
-        settings=tuple(chosen.set),
-        report_only=chosen.report,
-    )
 
 
 def _remedies_arguments(parser: argparse.ArgumentParser) -> None:
@@ -176,13 +146,37 @@ def _remedies_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="A,B",
         help="comma-separated; A+B stacks two; the world's own list if unset",
     )
-    _sweep_arguments(parser)
+    sweep_arguments(parser)
 
     def run(chosen: argparse.Namespace) -> int:
         from ganstoch.experiments.remedies import remedies
 
         names = None if chosen.remedies is None else [n.strip() for n in chosen.remedies.split(",")]
-        return remedies(_request(chosen, sweep=""), world=chosen.world, names=names)
+        return remedies(asked_request(chosen, sweep=""), world=chosen.world, names=names)
+
+    parser.set_defaults(run=run)
+
+
+def _replay_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Reruns a recorded run from its record alone and says whether the result is bit-identical, "
+        "equal within a tolerance, or different, and where it first differs. The status is 0, or 1 "
+        "if it is different."
+    )
+    parser.add_argument("record", type=Path, metavar="RECORD", help="a record.json, or its folder")
+    parser.add_argument("--out", type=Path, default=None, help="replays/... if unset")
+    parser.add_argument("--root", type=Path, default=None, help="folder of the data set's files")
+    parser.add_argument(
+        "--tolerance",
+        type=float,
+        default=1e-3,
+        help="largest relative gap of a metric that passes for rounding",
+    )
+
+    def run(chosen: argparse.Namespace) -> int:
+        from ganstoch.experiments.replay import replay
+
+        return replay(chosen.record, out=chosen.out, root=chosen.root, tolerance=chosen.tolerance)
 
     parser.set_defaults(run=run)
 

@@ -13,7 +13,7 @@ FILES = sorted(path for path in PACKAGE.rglob("*.py"))
 
 LINE: list[list[str]] = [
     ["errors"],
-    ["types", "randomness", "records"],
+    ["types", "randomness", "records", "plain_yaml", "locks"],
     ["data", "latents"],
     ["models"],
     ["objectives"],

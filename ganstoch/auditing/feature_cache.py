@@ -18,7 +18,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from filelock import FileLock, Timeout
 from torch import Tensor
 
 from ganstoch.auditing.feature_files import (
@@ -29,6 +28,7 @@ from ganstoch.auditing.feature_files import (
 )
 from ganstoch.auditing.images import Images
 from ganstoch.auditing.progress import image_bar
+from ganstoch.data.preparing import alone
 from ganstoch.errors import UserError
 from ganstoch.metrics.features import Extractor, Pixels
 from ganstoch.records import write_atomically
@@ -108,16 +108,8 @@ def _kept(
     key = f"{_SCHEMA}/{images.sha256()}/{len(images)}/{images.shape}/{extractor.name}"
     path = cache / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.npy"
     cache.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(path.with_suffix(".lock"))
-    try:
-        lock.acquire(timeout=1)
-    except Timeout:
-        print(f"waiting for another process to finish {extractor.name}", file=sys.stderr)
-        lock.acquire()
-    try:
+    with alone(path.with_suffix(""), doing=f"finish {extractor.name}"):
         if not _sound(path, rows=len(images), like=like):
-            for stale in cache.glob(f".{path.name}.*"):  # of a process that was killed
-                stale.unlink(missing_ok=True)
             write_rows(path, _batches(images, extractor), rows=len(images), like=like)
             about = {
                 "schema": _SCHEMA,
@@ -128,8 +120,6 @@ def _kept(
             # Last: a process killed before leaves an array that nothing vouches for.
             write_atomically(path.with_suffix(".json"), json.dumps(about, indent=1).encode())
         return open_rows(path, memory=memory)
-    finally:
-        lock.release()
 
 
 def _sound(path: Path, *, rows: int, like: Tensor) -> bool:
@@ -139,7 +129,7 @@ def _sound(path: Path, *, rows: int, like: Tensor) -> bool:
         if not isinstance(about, dict) or about.get("sha256") != checksum(path):
             return False
         kept = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError):
+    except (OSError, ValueError, RecursionError, EOFError):
         return False
     if kept.shape != (rows, like.shape[1]) or kept.dtype != like[:0].numpy().dtype:
         return False

@@ -54,7 +54,7 @@ def load(root: Path, key: str, *, names: tuple[str, ...]) -> tuple[Tensor, tuple
             about, content = json.loads(sidecar.read_bytes()), array.read_bytes()
         except (FileNotFoundError, NotADirectoryError):
             continue
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise UserError(f"cannot read {sidecar} ({error}); remove {folder}") from error
         if not isinstance(about, dict) or about.get("schema") != _SCHEMA:
             raise UserError(f"{sidecar} is of another version; remove {folder} to convert again")

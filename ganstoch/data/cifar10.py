@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from ganstoch.data.download import fetch, has_md5
+from ganstoch.data.preparing import once
 from ganstoch.data.source import SIDE, ArrayImages, Source, require_folder
 from ganstoch.errors import UserError
 from ganstoch.types import Split
@@ -65,25 +66,32 @@ class CIFAR10(Source):
         from torchvision.datasets import CIFAR10 as Published
 
         files = [*Published.train_list, *Published.test_list]
-        if not all(has_md5(root / _FOLDER / name, md5) for name, md5 in files):
-            archive = root / Published.filename
+        folder, archive = root / _FOLDER, root / Published.filename
+
+        def look() -> Path | None:
+            return folder if all(has_md5(folder / name, md5) for name, md5 in files) else None
+
+        if look() is None:
             fetch(archive, url=Published.url, md5=Published.tgz_md5)
-            _unpack(archive, root)
+            doing = f"unpack {archive.name}"
+            once(folder, doing=doing, look=look, make=lambda: _unpack(archive, root))
         for split in _BATCHES:
             self.open(root, split)
 
 
-def _unpack(archive: Path, root: Path) -> None:
+def _unpack(archive: Path, root: Path) -> Path:
     """Moves each file of the archive to its place once all are unpacked; UserError if it cannot."""
     try:
-        with tempfile.TemporaryDirectory(dir=root, prefix=".unpack-") as folder:
+        with tempfile.TemporaryDirectory(dir=root, prefix=f".{_FOLDER}.") as folder:
             with tarfile.open(archive) as tar:
                 tar.extractall(folder, filter="data")
+            files = list((Path(folder) / _FOLDER).iterdir())
             (root / _FOLDER).mkdir(exist_ok=True)
-            for file in (Path(folder) / _FOLDER).iterdir():
+            for file in files:
                 os.replace(file, root / _FOLDER / file.name)
     except (OSError, tarfile.TarError) as error:
         raise UserError(f"cannot unpack {archive} ({error}); free space and try again") from error
+    return root / _FOLDER
 
 
 def _read_batch(path: Path, *, fix: str) -> tuple[torch.Tensor, torch.Tensor]:

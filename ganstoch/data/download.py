@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from http.client import HTTPException
 from pathlib import Path
 
+from ganstoch.data.preparing import once
 from ganstoch.errors import UserError
 
 __all__ = ["fetch", "has_md5", "patience"]
@@ -47,8 +48,16 @@ def fetch(path: Path, *, url: str, md5: str) -> None:
     Raises:
         UserError: if there is no way to it, or what came has another checksum.
     """
-    if has_md5(path, md5):
-        return
+    once(
+        path,
+        doing=f"download {path.name}",
+        look=lambda: path if has_md5(path, md5) else None,
+        make=lambda: _download(path, url=url, md5=md5),
+    )
+
+
+def _download(path: Path, *, url: str, md5: str) -> Path:
+    """Downloads a file under its final name, whole or not at all."""
     from torchvision.datasets.utils import download_url
 
     try:
@@ -56,7 +65,7 @@ def fetch(path: Path, *, url: str, md5: str) -> None:
         # Torchvision writes under the final name; beside it first, so that Ctrl-C leaves nothing.
         with (
             patience(),
-            tempfile.TemporaryDirectory(dir=path.parent, prefix=".download-") as folder,
+            tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder,
         ):
             download_url(url, folder, filename=path.name, md5=md5)
             os.replace(Path(folder) / path.name, path)
@@ -64,3 +73,4 @@ def fetch(path: Path, *, url: str, md5: str) -> None:
         raise UserError(
             f"cannot download {url} ({error}); try again, or download it by hand to {path}"
         ) from error
+    return path

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
+
+from torch import Tensor
 
 from ganstoch.data import cache
 from ganstoch.data.decoding import ScaleFilter, decode_all
 from ganstoch.data.files import list_files
+from ganstoch.data.preparing import once
 from ganstoch.data.source import ArrayImages, Source, require_folder
 from ganstoch.errors import UserError
 from ganstoch.types import Split
@@ -60,20 +64,31 @@ class FFHQ(Source):
         if split == "held_out":
             return None
         for tree in (*_TREES, ""):
-            folder, key = root / tree, f"ffhq32-{self.filter}-{tree or 'root'}"
-            names = list_files(folder, endings={".png"}) if folder.is_dir() else ()
-            kept = cache.load(root, key, names=names)
+            kept = self._kept(root, tree)
             if kept is not None:
                 return ArrayImages(kept[0], split=split, names=kept[1])
-            if names:
-                print(f"scaling {len(names):,} images in {folder} once", file=sys.stderr)
-                pixels = decode_all(
-                    [folder / name for name in names],
-                    filter=self.filter,
-                    side=_TREES.get(tree),
-                    fix="download it again",
-                    label="ffhq",
-                )
-                cache.save(root, key, pixels, names=names)
-                return ArrayImages(pixels, split=split, names=names)
         raise UserError(f"no PNG files under {root}; --data.root must point to {_HOLDS}")
+
+    def _kept(self, root: Path, tree: str) -> tuple[Tensor, tuple[str, ...]] | None:
+        """The images of a published tree, scaled once, and their names; None without the tree."""
+        folder, key = root / tree, f"ffhq32-{self.filter}-{tree or 'root'}"
+        names = list_files(folder, endings={".png"}) if folder.is_dir() else ()
+        look = partial(cache.load, root, key, names=names)
+        if not names:
+            return look()
+
+        def convert() -> tuple[Tensor, tuple[str, ...]]:
+            print(f"scaling {len(names):,} images in {folder} once", file=sys.stderr)
+            pixels = decode_all(
+                [folder / name for name in names],
+                filter=self.filter,
+                side=_TREES.get(tree),
+                fix="download it again",
+                label="ffhq",
+            )
+            cache.save(root, key, pixels, names=names)
+            return pixels, names
+
+        target, *otherwise = (place / key for place in cache.places(root))
+        doing = f"scale the images in {folder}"
+        return once(target, doing=doing, look=look, make=convert, otherwise=tuple(otherwise))

@@ -8,11 +8,15 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ganstoch.errors import UserError
 from ganstoch.experiments.configs import sweep_path
 from ganstoch.experiments.sweep import Scalar, Sweep, asked_seeds, read_sweep
 from ganstoch.records import write_atomically
+
+if TYPE_CHECKING:
+    from ganstoch.experiments.cluster import Kind
 
 __all__ = ["Report", "Request", "asked_sweep", "carry_out", "chosen_preset", "report"]
 
@@ -36,6 +40,8 @@ class Request:
         sweep: short name of a packaged sweep, or a file.
         settings: KEY=VALUE for every row.
         report_only: whether to train nothing.
+        executor: where rows are submitted as jobs, "local" or "slurm"; None to run them here.
+        slurm: KEY=VALUE for each job.
     """
 
     preset: str = "auto"
@@ -47,6 +53,8 @@ class Request:
     sweep: str = "table1"
     settings: tuple[str, ...] = ()
     report_only: bool = False
+    executor: Kind | None = None
+    slurm: tuple[str, ...] = ()
 
 
 def carry_out(sweep: Sweep, request: Request, *, out: Path, write: Report) -> int:
@@ -58,13 +66,24 @@ def carry_out(sweep: Sweep, request: Request, *, out: Path, write: Report) -> in
     Raises:
         UserError: for a request that cannot be carried out.
     """
+    from ganstoch.experiments.launching import is_finished
     from ganstoch.experiments.planning import plan
     from ganstoch.experiments.runner import run_jobs
 
     if request.jobs < 0:
         raise UserError(f"--jobs must be 1 or more, or 0 to choose, got {request.jobs}")
+    run: Callable[..., None] = run_jobs
+    if request.executor is not None:
+        from ganstoch.experiments.cluster import Cluster
+
+        cluster = Cluster(request.executor, out=out, settings=request.slurm, at_once=request.jobs)
+        run = cluster.run
+    elif request.slurm:
+        raise UserError("--slurm is for --executor slurm")
     jobs, finished, failed = plan(sweep, out=out, root=request.root, settings=request.settings)
-    runs = [*finished, *(job.folder for job in jobs)]
+    runs = list(finished)
+    for job in jobs:
+        runs.insert(job.place, job.folder)  # as the sweep has them, whoever finished which
     for line in failed:
         print(f"FAILED {line}")
     if not runs:
@@ -73,10 +92,11 @@ def carry_out(sweep: Sweep, request: Request, *, out: Path, write: Report) -> in
     print(f"{len(finished)} runs finished before, {len(jobs)} to go; everything goes to {out}")
     parallel, threads = _workers(request.jobs, len(jobs))
     if jobs:
-        run_jobs(jobs, parallel=parallel, threads=threads, say=lambda line: print(line, flush=True))
+        run(jobs, parallel=parallel, threads=threads, say=lambda line: print(line, flush=True))
     if any(out.glob("runs/*/wandb/offline-run-*")):
         print(f"W&B is offline; to upload: wandb sync {out}/runs/*/wandb/offline-run-*")
-    missing = failed + [f"{job.label}: {job.failure}" for job in jobs if job.failure]
+    lost = [job for job in jobs if job.failure and not is_finished(job.folder, job.config_hash)]
+    missing = failed + [f"{job.label}: {job.failure}" for job in lost]
     whole = [folder for folder in runs if (folder / "record.json").exists()]
     _write_plan(out, runs=whole, missing=missing)
     if not whole:
@@ -93,7 +113,7 @@ def report(out: Path, *, write: Report) -> int:
         missing = [str(line) for line in content["missing"]]
     except FileNotFoundError as error:
         raise UserError(f"{out} holds no results; run the command without --report") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, RecursionError, KeyError, TypeError) as error:
         raise UserError(f"{out / PLAN} is damaged; run the command without --report") from error
     sys.stdout.write(write(out, runs, missing) + "\n")
     return 0

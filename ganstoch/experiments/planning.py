@@ -65,7 +65,17 @@ def plan(
         else:
             twin = run.config["iterations_of"]
             after = Path(twin) if twin else None
-            jobs.append(Job(label, arguments, folder, work=_work(run.config), after=after))
+            jobs.append(
+                Job(
+                    label,
+                    arguments,
+                    folder,
+                    work=_work(run.config),
+                    config_hash=run.config_hash,
+                    after=after,
+                    place=len(jobs) + len(finished),
+                )
+            )
     return jobs, finished, failed
 
 

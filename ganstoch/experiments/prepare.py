@@ -9,6 +9,7 @@ from ganstoch.data import choose, find_source
 from ganstoch.data.cache import places
 from ganstoch.data.download import patience
 from ganstoch.data.manifest import check_in, describe
+from ganstoch.data.preparing import alone, once
 from ganstoch.data.stacked import Stacked
 from ganstoch.data.writing import write_if_allowed
 from ganstoch.errors import UserError
@@ -41,7 +42,10 @@ def prepare(name: str, *, root: Path, n: int | None, subset_seed: int) -> None:
     assert images is not None, "every source has a training split"
     print(f"{name}: {len(images):,} training images")
     if isinstance(source, Stacked):
-        _train_judge(source, root)
+        target, *otherwise = (place / source.world(root).judge.name for place in places(root))
+        doing = "train the classifier that counts modes"
+        with alone(target, doing=doing, otherwise=tuple(otherwise)):
+            _train_judge(source, root)
     if n is None:
         n = len(images) if source.world(root) else min(PAPER_N, len(images))
     if not 1 <= n <= len(images):
@@ -84,7 +88,8 @@ def _fetch_inception() -> None:
     from ganstoch.metrics.weights import INCEPTION_URL, inception_weights_path
 
     path = inception_weights_path()
-    if not path.exists():
+
+    def download() -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with patience():
@@ -96,4 +101,8 @@ def _fetch_inception() -> None:
                 f"cannot fetch Inception's weights ({error}); fetch {INCEPTION_URL} elsewhere and "
                 f"put it at {path}"
             ) from error
+        return path
+
+    doing = "download Inception's weights"
+    once(path, doing=doing, look=lambda: path if path.exists() else None, make=download)
     print(f"Inception's weights are at {path}")

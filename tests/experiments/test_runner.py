@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
 from ganstoch.experiments import runner
+from ganstoch.experiments.claim import BUSY, Busy, claim, is_claimed, take
 from ganstoch.experiments.runner import Job, run_jobs
 from ganstoch.records import Record, write_record
 
@@ -57,6 +60,7 @@ def programs(monkeypatch: pytest.MonkeyPatch) -> list[str]:
             return subprocess.Popen(command, cwd=job.folder, stdout=log, stderr=log)
 
     monkeypatch.setattr(runner, "_start", start)
+    monkeypatch.setattr(runner, "_LOOK", 0.0)
     return order
 
 
@@ -68,7 +72,7 @@ def job(here: Path) -> Callable[..., Job]:
 
     def job(label: str, program: str = copy, *, work: float = 1, after: str | None = None) -> Job:
         twin = here / after if after else None
-        return Job(label, [program], here / label, work=work, after=twin)
+        return Job(label, [program], here / label, work=work, config_hash="c", after=twin)
 
     return job
 
@@ -186,6 +190,129 @@ def test_a_job_is_a_command_of_its_own(
     assert seen["env"]["OMP_NUM_THREADS"] == "3"  # type: ignore[index]
     assert seen["stdin"] == subprocess.DEVNULL
     assert (a.folder / "log.txt").exists()
+
+
+DONE = "overfitting 1.00, mode drop 1.00, 1,200 iterations, 61 s"
+
+
+def test_a_job_of_another_process_takes_no_place(
+    here: Path, programs: list[str], job: Callable[..., Job]
+) -> None:
+    a, b, c = job("a", work=9), job("b", work=2), job("c", work=1, after="a")
+    held, lines = take(a.folder), list[str]()
+
+    def say(line: str) -> None:
+        lines.append(line)
+        if line.startswith("done   b"):  # only now does the other process finish
+            write_record(a.folder / "record.json", RECORD)
+            os.close(held)
+
+    run_jobs([a, b, c], parallel=1, threads=1, say=say)
+    assert programs == ["b", "c"]
+    assert lines == [
+        f"done   b: {DONE}",
+        f"done   a: {DONE} (by another process)",
+        f"done   c: {DONE}",
+    ]
+    assert not (a.folder / "log.txt").exists()
+
+
+def test_a_job_that_another_process_gave_up_is_started_here(
+    programs: list[str], job: Callable[..., Job]
+) -> None:
+    a, b = job("a", work=9), job("b")
+    held, lines = take(a.folder), list[str]()
+
+    def say(line: str) -> None:
+        lines.append(line)
+        if line.startswith("done   b"):
+            os.close(held)
+
+    run_jobs([a, b], parallel=1, threads=1, say=say)
+    assert programs == ["b", "a"]
+    assert lines == [f"done   b: {DONE}", f"done   a: {DONE}"]
+
+
+def test_a_job_that_came_too_late_is_started_again(
+    here: Path, programs: list[str], job: Callable[..., Job]
+) -> None:
+    """By then whoever was first has gone without a record."""
+    write_record(here / "whole.json", RECORD)
+    program = (
+        "import os, shutil, sys\n"
+        f"if not os.path.exists('seen'): open('seen', 'w'); sys.exit({BUSY})\n"
+        f"shutil.copy({str(here / 'whole.json')!r}, 'record.json')"
+    )
+    lines = run([job("a", program)])
+    assert programs == ["a", "a"]
+    assert lines == [f"done   a: {DONE}"]
+
+
+def test_a_job_finished_since_it_was_planned_is_not_started(
+    programs: list[str], job: Callable[..., Job]
+) -> None:
+    a, b = job("a"), job("b")
+    write_record(a.folder / "record.json", RECORD)
+    write_record(b.folder / "record.json", dataclasses.replace(RECORD, config_hash="other"))
+    assert run([a, b])[0] == f"done   a: {DONE} (by another process)"
+    assert programs == ["b"]
+
+
+def test_a_process_holds_its_claim_from_the_start(
+    here: Path, job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Although whoever started it does not, and may be gone."""
+    program = here / "python"
+    program.write_text(
+        f"#!/bin/sh\nexec {sys.executable} -c 'import time, pathlib\n"
+        "from ganstoch.experiments.claim import claim\n"
+        'with claim(pathlib.Path("a")): print("claimed", flush=True)\n'
+        "time.sleep(600)'\n"
+    )
+    program.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(program))
+    a = job("a")
+    started = runner._start(a, threads=1)
+    assert isinstance(started, subprocess.Popen)
+    assert is_claimed(a.folder)
+    log = a.folder / "log.txt"
+    for _ in range(200):
+        if log.read_text():
+            break
+        time.sleep(0.05)
+    assert log.read_text() == "claimed\n"
+    # Neither a second one nor its words get in.
+    assert runner._start(a, threads=1) is None
+    with (
+        pytest.raises(Busy, match=r"another process is at work on .*a; wait for it"),
+        claim(a.folder),
+    ):
+        pass
+    assert is_claimed(a.folder)
+    started.kill()
+    started.wait()
+    assert not is_claimed(a.folder)
+    assert log.read_text() == "claimed\n"
+    write_record(a.folder / "record.json", RECORD)
+    assert runner._start(a, threads=1) is None
+
+
+def test_a_claim_is_not_handed_to_other_folders(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine, theirs = take(here / "a"), take(here / "b")
+    monkeypatch.setenv("GANSTOCH_CLAIM", str(mine))
+    with claim(here / "a"):
+        pass
+    with pytest.raises(Busy), claim(here / "b"):
+        pass
+    os.close(mine)
+    os.close(theirs)
+    for stale in (str(mine), "9999", "no number"):
+        monkeypatch.setenv("GANSTOCH_CLAIM", stale)
+        with claim(here / "a"):
+            assert is_claimed(here / "a")
+        assert not is_claimed(here / "a")
 
 
 def test_share_of_a_running_job(here: Path, job: Callable[..., Job]) -> None:
