@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlparse
 
-from pytorch_lightning.loggers import WandbLogger
+from ganstoch.experiments.steady_logger import SteadyLogger, let_go, reason
 
 __all__ = ["Tracking", "logged_in", "make_logger"]
 
@@ -54,31 +54,42 @@ def _resolved_mode(mode: str) -> str:
 
 def make_logger(
     tracking: Tracking, *, folder: Path, run_id: str, config: dict[str, Any]
-) -> WandbLogger | None:
+) -> SteadyLogger | None:
     """A logger whose run holds the resolved configuration, or None where W&B is disabled.
 
-    Under a W&B agent the agent's own run id is kept; otherwise the id is the run's own, so that a
-    resumed run goes on in the same place.
+    Where the server is out of reach, or refuses, the run is logged offline, which is said. Under a
+    W&B agent the agent's own run id is kept; otherwise the id is the run's own, so that a resumed
+    run goes on in the same place.
     """
     mode = _resolved_mode(tracking.mode)
     if mode == "disabled":
         return None
     os.environ.setdefault("WANDB_SILENT", "true")
+    # Reports of W&B's own errors, which a process would wait for at its end.
+    os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
     folder.mkdir(parents=True, exist_ok=True)
-    logger = WandbLogger(
-        name=folder.name,
-        save_dir=folder,
-        project=tracking.project,
-        group=tracking.group,
-        entity=tracking.entity,
-        id=os.environ.get("WANDB_RUN_ID", run_id),
-        offline=mode == "offline",
-        resume="allow" if mode == "online" and "WANDB_SWEEP_ID" not in os.environ else None,
-        log_model=False,
-    )
-    getattr(logger, "_wandb_init", {}).pop("anonymous", None)  # Lightning passes it, W&B complains
-    run = logger.experiment
-    run.config.update(config, allow_val_change=True)
+    options: dict[str, Any] = {
+        "name": folder.name,
+        "save_dir": folder,
+        "project": tracking.project,
+        "group": tracking.group,
+        "entity": tracking.entity,
+        "id": os.environ.get("WANDB_RUN_ID", run_id),
+    }
+    modes = ["offline"] if mode in ("offline", "dryrun") else [mode, "offline"]
+    why = ""
+    for mode in modes:
+        resumes = mode != "offline" and "WANDB_SWEEP_ID" not in os.environ
+        try:
+            logger = SteadyLogger(mode=mode, resume="allow" if resumes else None, **options)
+            break
+        except Exception as error:
+            why = why or f" ({reason(error)})"
+            let_go()
+    else:
+        _log.warning("W&B does not start%s; the run goes on without it", why)
+        return None
+    logger.experiment.config.update(config, allow_val_change=True)
     if mode == "offline":
-        _log.info("W&B is offline; to upload this run: wandb sync %s", Path(run.dir).parent)
+        _log.info("W&B is offline%s; to upload this run: wandb sync %s", why, logger.folder)
     return logger

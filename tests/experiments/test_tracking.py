@@ -11,26 +11,30 @@ from ganstoch.experiments.tracking import Tracking, logged_in, make_logger
 
 
 class Spy:
-    """Stands in for Lightning's logger, which would call a server."""
+    """Stands in for the logger, which would start W&B's process."""
 
     made: list[Spy]
+    refused: tuple[str, ...] = ()
 
     def __init__(self, **options: Any) -> None:
+        Spy.made.append(self)
+        if options["mode"] in self.refused:
+            raise OSError("connection refused\nand more")
         self.options = options
         self.config: dict[str, Any] = {}
-        folder = options["save_dir"] / "wandb" / "offline-run-1"
+        self.folder = options["save_dir"] / "wandb" / "offline-run-1"
         self.experiment = SimpleNamespace(
-            config=SimpleNamespace(update=lambda c, allow_val_change: self.config.update(c)),
-            dir=str(folder / "files"),
+            config=SimpleNamespace(update=lambda c, allow_val_change: self.config.update(c))
         )
-        Spy.made.append(self)
 
 
 @pytest.fixture
 def spies(monkeypatch: pytest.MonkeyPatch) -> list[Spy]:
-    Spy.made = []
-    monkeypatch.setattr(tracking, "WandbLogger", Spy)
-    monkeypatch.setenv("WANDB_SILENT", "true")
+    monkeypatch.setattr(Spy, "made", [], raising=False)
+    monkeypatch.setattr(tracking, "SteadyLogger", Spy)
+    monkeypatch.setattr(tracking, "let_go", lambda: None)
+    for name in ("WANDB_SILENT", "WANDB_ERROR_REPORTING"):
+        monkeypatch.setenv(name, "true")
     return Spy.made
 
 
@@ -55,16 +59,17 @@ def test_a_login_is_found_where_wandb_looks(here: Path, monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize(
-    ("asked", "variable", "login", "offline"),
+    ("asked", "variable", "login", "mode"),
     [
-        ("auto", None, False, True),
-        ("auto", None, True, False),
-        ("auto", "offline", True, True),
-        ("auto", "online", False, False),
+        ("auto", None, False, "offline"),
+        ("auto", None, True, "online"),
+        ("auto", "offline", True, "offline"),
+        ("auto", "dryrun", True, "offline"),
+        ("auto", "online", False, "online"),
         ("auto", "disabled", True, None),
-        ("online", "offline", False, False),
-        ("offline", "online", True, True),
-        ("offline", "disabled", True, True),
+        ("online", "offline", False, "online"),
+        ("offline", "online", True, "offline"),
+        ("offline", "disabled", True, "offline"),
         ("disabled", "online", True, None),
     ],
 )
@@ -72,7 +77,7 @@ def test_mode(
     asked: str,
     variable: str | None,
     login: bool,
-    offline: bool | None,
+    mode: str | None,
     here: Path,
     spies: list[Spy],
     monkeypatch: pytest.MonkeyPatch,
@@ -82,12 +87,12 @@ def test_mode(
     if login:
         monkeypatch.setenv("WANDB_API_KEY", "secret")
     logger = make(here, asked)
-    if offline is None:
+    if mode is None:
         assert logger is None
         assert spies == []
         assert list(here.iterdir()) == []
     else:
-        assert logger.options["offline"] is offline
+        assert logger.options["mode"] == mode
         assert logger.config == {"a": 1}
 
 
@@ -95,7 +100,6 @@ def test_a_run_goes_on_in_the_same_place(here: Path, spies: list[Spy]) -> None:
     options = make(here, "online", project="p", group="g", entity="e").options
     assert (options["id"], options["resume"], options["name"]) == ("abc", "allow", "run")
     assert (options["project"], options["group"], options["entity"]) == ("p", "g", "e")
-    assert options["log_model"] is False
     assert make(here, "offline").options["resume"] is None
 
 
@@ -117,3 +121,35 @@ def test_offline_says_how_to_upload(
         make(here, "offline")
     folder = here / "run" / "wandb" / "offline-run-1"
     assert caplog.messages == [f"W&B is offline; to upload this run: wandb sync {folder}"]
+
+
+def test_without_a_server_a_run_goes_on_offline(
+    here: Path,
+    spies: list[Spy],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(Spy, "refused", ("online",))
+    with caplog.at_level("INFO", logger="ganstoch"):
+        logger = make(here, "online")
+    assert (logger.options["mode"], logger.options["resume"]) == ("offline", None)
+    assert logger.config == {"a": 1}
+    assert caplog.messages == [
+        f"W&B is offline (connection refused); to upload this run: wandb sync {logger.folder}"
+    ]
+
+
+@pytest.mark.parametrize("mode", ["online", "offline"])
+def test_where_nothing_helps_a_run_goes_on_without(
+    mode: str,
+    here: Path,
+    spies: list[Spy],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(Spy, "refused", ("online", "offline"))
+    assert make(here, mode) is None
+    assert len(spies) == (2 if mode == "online" else 1)
+    assert caplog.messages == [
+        "W&B does not start (connection refused); the run goes on without it"
+    ]
