@@ -14,6 +14,7 @@ JSON   ?=
 SWEEP  ?= table1
 WORLD  ?= images
 TALLY  ?=
+TESTS  ?=
 REMEDIES ?=
 
 BIN := .venv/bin
@@ -22,10 +23,10 @@ FAISS := $(shell [ -e /proc/driver/nvidia/version ] && echo gpu || echo cpu)
 ASKED = --preset $(PRESET) --jobs $(JOBS) $(if $(SEEDS),--seeds $(SEEDS)) \
 	$(if $(DATA),--data $(DATA)) $(if $(ROOT),--root $(ROOT)) $(if $(OUT),--out $(OUT))
 
-.PHONY: help install table1 remedies test test-trust test-gpu bench lint type format doctor clean
+.PHONY: help install table1 remedies test test-trust test-gpu test-lowest audit-dependencies lock bench lint type format doctor clean
 
 help:  ## List the targets
-	@awk -F ':.*## ' '/^[a-zA-Z0-9_-]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-zA-Z0-9_-]+:.*## /{printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: .venv/.stamp  ## Build .venv once; the other targets do it by themselves
 
@@ -54,6 +55,24 @@ test-trust: .venv/.stamp-dev  ## Try to break every promise of the README's tabl
 test-gpu: .venv/.stamp-dev  ## Run the tests that need a CUDA device
 	$(BIN)/python -m pytest -m gpu tests
 
+# The lowest versions that pyproject.toml allows, where `make install` takes the newest.
+.venv-lowest/.stamp: .venv/.stamp-dev tests/lowest.py
+	$(PYTHON) -m venv .venv-lowest
+	$(BIN)/python tests/lowest.py > .venv-lowest/constraints.txt
+	.venv-lowest/bin/python -m pip install --quiet --disable-pip-version-check --no-compile \
+		--constraint .venv-lowest/constraints.txt --editable '.[cpu,cluster,test]'
+	@touch $@
+
+test-lowest: .venv-lowest/.stamp  ## Run the tests on the lowest versions allowed (TESTS="tests/data tests/metrics")
+	OMP_NUM_THREADS=1 .venv-lowest/bin/python -m pytest -n 2 --dist worksteal $(TESTS)
+
+audit-dependencies: .venv/.stamp-dev  ## Look the locked versions up among known vulnerabilities (asks PyPI)
+	$(BIN)/pip-audit --strict --no-deps --disable-pip --progress-spinner off -r docker/requirements.lock
+
+lock: .venv/.stamp-dev  ## Write docker/requirements.lock from what .venv holds
+	$(BIN)/python tests/lock.py > .venv/requirements.lock
+	mv .venv/requirements.lock docker/requirements.lock
+
 bench: .venv/.stamp  ## Race against a plain loop, print the table (QUICK=1 within a minute, JSON=FILE)
 	@$(BIN)/ganstoch bench $(if $(QUICK),--quick) $(if $(JSON),--json $(JSON))
 
@@ -72,4 +91,4 @@ doctor: .venv/.stamp  ## Say what is here and what is missing
 	@$(BIN)/ganstoch doctor
 
 clean:  ## Remove the environment and caches, keep results
-	rm -rf .venv .pytest_cache .ruff_cache .mypy_cache *.egg-info
+	rm -rf .venv .venv-lowest .pytest_cache .ruff_cache .mypy_cache *.egg-info

