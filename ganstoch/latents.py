@@ -77,11 +77,12 @@ class Latents:
         device: torch.device,
         rank: int = 0,
         world: int = 1,
+        group: int = 1,
         repeat: int = 0,
     ) -> Tensor:
         """This rank's share of the latents of one iteration, shape (about size / world, dim).
 
-        All ranks make the same draw of ``size`` latents and take every ``world``-th of it, so
+        All ranks make the same draw of ``size`` latents and deal it out (`randomness.share`), so
         that together they train on what a single device would.
 
         Args:
@@ -90,21 +91,23 @@ class Latents:
             device: where the latents are wanted.
             rank: which share.
             world: number of shares.
+            group: neighbours that stay together.
             repeat: a further draw of the same iteration, for several updates in it.
 
         Raises:
             UserError: if ``size`` exceeds a fixed bank.
         """
         part = f"repeat{repeat}" if repeat else ""
+        mine = randomness.share(size, rank=rank, world=world, group=group)
         if self.fixed is None:
             rng = randomness.generator(self.seed, "latent", iteration, part=part)
-            z = randomness.normal((size, self.dim), rng)[rank::world].to(device)
+            z = randomness.normal((size, self.dim), rng)[mine].to(device)
         else:
             ids = self.draw_ids(iteration, size, repeat=repeat)
-            z = self._bank(device)[ids[rank::world].to(device)]
+            z = self._bank(device)[ids[mine].to(device)]
         if self.noise:
             rng = randomness.generator(self.seed, "noise", iteration, part=part)
-            noise = randomness.normal((size, self.dim), rng)[rank::world].to(device)
+            noise = randomness.normal((size, self.dim), rng)[mine].to(device)
             z = z.add(noise, alpha=math.sqrt(self.noise))
         return z
 

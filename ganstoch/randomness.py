@@ -15,7 +15,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-__all__ = ["Stream", "generator", "normal", "with_replacement", "without_replacement"]
+__all__ = ["Stream", "generator", "normal", "share", "with_replacement", "without_replacement"]
 
 Stream = Literal["init", "subset", "data", "latent", "latent_bank", "noise", "remedy", "evaluation"]
 """The independent streams of chance; drawing from one never moves another."""
@@ -52,6 +52,23 @@ def without_replacement(count: int, size: int, rng: torch.Generator) -> Tensor:
     if size > count:
         raise ValueError(f"cannot draw {size} different ids from {count}")
     return torch.randperm(count, generator=rng)[:size]
+
+
+def share(size: int, *, rank: int = 0, world: int = 1, group: int = 1) -> Tensor:
+    """Places that one of several ranks takes of a draw that all of them make; int64.
+
+    Groups of neighbours are dealt out like cards, so that none is torn. A draw that is no multiple
+    of the group begins again with its first places until the last group is full.
+
+    Args:
+        size: how many are drawn.
+        rank: which of the ranks.
+        world: how many there are.
+        group: neighbours that stay together.
+    """
+    groups = -(-size // group)
+    places = torch.arange(groups * group) % size
+    return places.view(groups, group)[rank::world].flatten()
 
 
 def normal(shape: tuple[int, ...], rng: torch.Generator) -> Tensor:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
+import socket
+import time
+import traceback
 import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -12,7 +16,7 @@ from typing import Any
 import pytest
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
-from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.loggers import Logger
 from torch import Tensor
 
@@ -93,7 +97,7 @@ def fit(tmp_path: Path) -> Callable[..., Trainer]:
                 logger=list(loggers) or False,
                 log_every_n_steps=1,
                 callbacks=list(callbacks),
-                enable_checkpointing=any(isinstance(c, ModelCheckpoint) for c in callbacks),
+                enable_checkpointing=any(isinstance(c, Checkpoint) for c in callbacks),
                 enable_progress_bar=False,
                 enable_model_summary=False,
                 default_root_dir=tmp_path,
@@ -176,3 +180,53 @@ class Journalist(Logger):
 @pytest.fixture
 def journalist() -> Journalist:
     return Journalist()
+
+
+@pytest.fixture
+def on_ranks(tmp_path: Path) -> Callable[..., list[Any]]:
+    """Does the same work in several processes, which Lightning takes for ranks; what each returns.
+
+    They are forked, so that nothing is imported again; what they return must be tensors and plain
+    values. A rank that fails, or takes more than two minutes, fails the test.
+    """
+
+    def on_ranks(work: Callable[[], Any], world: int = 2) -> list[Any]:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        files = [tmp_path / f"rank{rank}.pt" for rank in range(world)]
+        children = []
+        with warnings.catch_warnings(action="ignore"):  # of forks beside threads
+            for rank, file in enumerate(files):
+                if (child := os.fork()) == 0:
+                    _work_as_rank(work, file, rank=rank, world=world, port=port)
+                children.append(child)
+        deadline = time.monotonic() + 120
+        waiting, failed = set(children), False
+        while waiting and not failed and time.monotonic() < deadline:
+            for child in list(waiting):
+                done, status = os.waitpid(child, os.WNOHANG)
+                if done:
+                    waiting.remove(child)
+                    failed = failed or status != 0
+            time.sleep(0.01)
+        for child in waiting:  # for ever, once another has failed
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+        assert not failed, "a rank failed; see what it printed"
+        assert not waiting, "a rank takes too long"
+        return [torch.load(file, weights_only=True) for file in files]
+
+    return on_ranks
+
+
+def _work_as_rank(work: Callable[[], Any], file: Path, *, rank: int, world: int, port: int) -> None:
+    """Never returns."""
+    place = {"LOCAL_RANK": rank, "NODE_RANK": 0, "WORLD_SIZE": world, "MASTER_PORT": port}
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", **{name: str(n) for name, n in place.items()}}
+    try:
+        torch.save(work(), file)
+    except BaseException:
+        traceback.print_exc()
+        os._exit(1)
+    os._exit(0)

@@ -20,7 +20,7 @@ from ganstoch.auditing.feature_cache import features_of
 from ganstoch.auditing.fidelity import fidelity
 from ganstoch.auditing.findings import find, verdict
 from ganstoch.auditing.images import Images, Role, option
-from ganstoch.auditing.inputs import open_images
+from ganstoch.auditing.inputs import MEMORY, open_images
 from ganstoch.auditing.latents import LatentGenerator, latent_recovery
 from ganstoch.auditing.measure import Measured, measure
 from ganstoch.auditing.output import check_place, write_files
@@ -40,9 +40,6 @@ Source = Path | str | NDArray[Any] | Tensor | Images
 
 LEAST = 20
 """Images of each set: half of one must hold k neighbours, twice over."""
-
-MEMORY = 2 * 2**30
-"""Bytes an audit keeps to unless told otherwise."""
 
 _PROGRAM = 3 * 2**28
 """What Python and its libraries take before any image is read."""
@@ -98,13 +95,15 @@ def audit(
     if not extractors:
         raise UserError("no feature space to measure in; give at least one of --features")
     sets: dict[Role, Images] = {
-        "real": _open(real, role="real", resize=resize),
-        "generated": _open(generated, role="generated", resize=resize),
+        "real": _open(real, role="real", resize=resize, memory=memory),
+        "generated": _open(generated, role="generated", resize=resize, memory=memory),
     }
     if held_out is not None:
-        sets["held_out"] = _open(held_out, role="held_out", resize=resize)
+        sets["held_out"] = _open(held_out, role="held_out", resize=resize, memory=memory)
     room = _check_sizes(sets, memory=memory)
     check_alike(list(sets.values()))
+    for images in sets.values():
+        images.sha256()  # reads every image: one that cannot be read is told before all else
     said = [*notes, *(note for images in sets.values() for note in images.notes)]
     if "held_out" in sets and (note := check_disjoint(sets["real"], sets["held_out"])):
         said.append(note)
@@ -176,10 +175,10 @@ def _extractor(space: FeatureSpace | Extractor) -> Extractor:
         raise UserError(f"{error}; see --features") from error
 
 
-def _open(source: Source, *, role: Role, resize: int | None) -> Images:
+def _open(source: Source, *, role: Role, resize: int | None, memory: int) -> Images:
     if isinstance(source, Images):
         return source
-    return open_images(source, role=role, resize=resize)
+    return open_images(source, role=role, resize=resize, memory=memory)
 
 
 def _check_sizes(sets: dict[Role, Images], *, memory: int) -> int:

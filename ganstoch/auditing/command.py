@@ -147,7 +147,7 @@ def parse_memory(text: str) -> int:
     Raises:
         UserError: if it cannot be read, or is not above 0.
     """
-    match = re.fullmatch(r"\s*(\d+(?:\.\d*)?)\s*([kmgt]?)(?:i?b)?\s*", text, re.IGNORECASE)
+    match = re.fullmatch(r"\s*(\d{1,18}(?:\.\d*)?)\s*([kmgt]?)(?:i?b)?\s*", text, re.IGNORECASE)
     size = int(float(match[1]) * _UNITS[match[2].lower()]) if match else 0
     if size < 1:
         raise UserError(f"--memory must be a size such as 2GiB or 800MiB, got {text!r}")

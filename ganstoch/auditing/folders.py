@@ -16,7 +16,7 @@ from PIL import Image, ImageMode
 from torch import Tensor
 
 from ganstoch.auditing.images import Images, Role, central_square, option
-from ganstoch.data.decoding import extensions, open_rgb
+from ganstoch.data.decoding import extensions, formats, open_rgb
 from ganstoch.data.files import list_files
 from ganstoch.data.parallel import in_threads
 from ganstoch.errors import UserError
@@ -155,7 +155,7 @@ def _listed(root: Path, *, role: Role) -> tuple[str, ...]:
 def _header(path: Path) -> _Header:
     """Size and mode, upright, without decoding the pixels."""
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=formats()) as image:
             limit = Image.MAX_IMAGE_PIXELS
             if limit is not None and image.width * image.height > limit:
                 raise ValueError

@@ -16,11 +16,18 @@ from ganstoch.auditing.images import Images, Role, option
 from ganstoch.data.decoding import extensions
 from ganstoch.errors import UserError
 
-__all__ = ["Images", "Role", "open_images"]
+__all__ = ["MEMORY", "Images", "Role", "open_images"]
+
+MEMORY = 2 * 2**30
+"""Bytes an audit keeps to unless told otherwise."""
 
 
 def open_images(
-    source: Path | str | NDArray[Any] | Tensor, *, role: Role, resize: int | None = None
+    source: Path | str | NDArray[Any] | Tensor,
+    *,
+    role: Role,
+    resize: int | None = None,
+    memory: int = MEMORY,
 ) -> Images:
     """Opens a set of images; no pixel of a folder, and of an array of bytes, is read yet.
 
@@ -30,6 +37,7 @@ def open_images(
         role: what the images are to the audit.
         resize: side of the square that each image's centre is scaled to, in pixels; None where the
             images have one size already.
+        memory: bytes that a compressed array may unpack to.
 
     Returns:
         The images, at least one.
@@ -47,7 +55,7 @@ def open_images(
     if path.is_dir():
         return FolderImages(path, role=role, resize=resize)
     _check_file(path, role=role)
-    array, notes = load_array(path)
+    array, notes = load_array(path, memory=memory)
     return ArrayImages(array, where=str(path), path=path, role=role, resize=resize, notes=notes)
 
 

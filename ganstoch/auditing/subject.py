@@ -16,8 +16,10 @@ from torch import Tensor
 from ganstoch.auditing.images import Images, Role
 from ganstoch.auditing.inputs import open_images
 from ganstoch.auditing.latents import LatentGenerator
+from ganstoch.callbacks.sealing import trouble
 from ganstoch.data.datamodule import ImageData
 from ganstoch.errors import UserError
+from ganstoch.plain_yaml import refuse_pipes
 from ganstoch.randomness import generator, normal
 from ganstoch.training.game import Game
 from ganstoch.types import to_bytes
@@ -131,13 +133,19 @@ def _read_state(checkpoint: Path) -> dict[str, Any]:
             content = torch.load(checkpoint, map_location="cpu", mmap=True, weights_only=True)
     except Exception as error:  # a damaged file raises almost anything
         raise UserError(f"{checkpoint} is damaged, or no checkpoint at all; {fix}") from error
-    if not isinstance(content, dict) or not isinstance(content.get("state_dict"), dict):
+    if not isinstance(content, dict) or not _is_weights(content.get("state_dict")):
         raise UserError(f"{checkpoint} is no checkpoint of ganstoch fit; {fix}")
     if "games" in content:
         raise UserError(
             f"{checkpoint} is of several seeds played as one; train the seed by itself to audit it"
         )
+    if checkpoint.with_suffix(".json").exists() and (wrong := trouble(checkpoint, run=None)):
+        raise UserError(f"{checkpoint} {wrong}; {fix}")
     return content
+
+
+def _is_weights(state: Any) -> bool:
+    return isinstance(state, dict) and all(isinstance(value, Tensor) for value in state.values())
 
 
 def _config_beside(checkpoint: Path) -> dict[str, Any]:
@@ -150,11 +158,12 @@ def _config_beside(checkpoint: Path) -> dict[str, Any]:
         raise UserError(
             f"{path} cannot be read ({error.strerror}); leave the checkpoint in its run's folder"
         ) from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, RecursionError, KeyError, TypeError) as error:
         raise UserError(f"{path} is damaged; train the run again") from error
 
 
 def _rebuild(config: dict[str, Any], *, checkpoint: Path) -> tuple[Game, ImageData]:
+    refuse_pipes(config)
     parser = LightningArgumentParser(exit_on_error=False)
     parser.add_lightning_class_args(Game, "model")
     parser.add_lightning_class_args(ImageData, "data")

@@ -20,9 +20,9 @@ class Checkpoints(Checkpoint):
     """One every so many iterations, one at the end, and one where the run is interrupted.
 
     Never one from within an iteration, where the discriminator may have taken a step that the
-    counter has not seen, or a measurement may be missing. So Ctrl-C lets the iteration finish
-    first; a second one does not, and the run then goes on from an earlier checkpoint. The last two
-    stay: should the last turn out damaged, there is the one before it.
+    counter has not seen, or a measurement may be missing. So Ctrl-C and SIGTERM let the iteration
+    finish first; a second one does not, and the run then goes on from an earlier checkpoint. The
+    last two stay: should the last turn out damaged, there is the one before it.
 
     Args:
         folder: where they go.
@@ -37,7 +37,7 @@ class Checkpoints(Checkpoint):
         self._saved: int | None = None
         self._between_iterations = False
         self._asked_to_stop = False
-        self._handler: Any = None
+        self._handlers: dict[signal.Signals, Any] = {}
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Has the trainer write and read its checkpoints sealed."""
@@ -52,12 +52,18 @@ class Checkpoints(Checkpoint):
             self._let_go(trainer, step=step)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Takes over Ctrl-C."""
+        """Takes over Ctrl-C and SIGTERM.
+
+        Lightning's answer to SIGTERM is a message between ranks from within the signal's handler,
+        which may come in the middle of another.
+        """
         self._saved = None
         self._between_iterations = self._asked_to_stop = False
-        here = threading.current_thread() is threading.main_thread()
-        if here and signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # as under nohup
-            self._handler = signal.signal(signal.SIGINT, self._on_ctrl_c)
+        if threading.current_thread() is not threading.main_thread():
+            return
+        for number in (signal.SIGINT, signal.SIGTERM):
+            if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
+                self._handlers[number] = signal.signal(number, self._on_signal)
 
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
@@ -72,21 +78,23 @@ class Checkpoints(Checkpoint):
         if trainer.global_step % self.every == 0:
             self._save(trainer)
         self._between_iterations = True
-        if self._asked_to_stop:
+        # A signal may reach one rank only, and saving takes all of them.
+        if trainer.strategy.reduce_boolean_decision(self._asked_to_stop, all=False):
+            self._save(trainer)
             raise KeyboardInterrupt
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Saves the end, unless that has just been done."""
         self._save(trainer)
-        self._give_back_ctrl_c()
+        self._give_back_signals()
 
     def on_exception(
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
     ) -> None:
-        """Saves what there is, if it is whole."""
-        if self._between_iterations:
+        """Saves what there is, if it is whole; an error of one rank alone is no time to meet."""
+        if self._between_iterations and trainer.world_size == 1:
             self._save(trainer)
-        self._give_back_ctrl_c()
+        self._give_back_signals()
 
     def _save(self, trainer: Trainer) -> None:
         """Saves this iteration, unless that has been done."""
@@ -107,14 +115,14 @@ class Checkpoints(Checkpoint):
             if iteration is not None and iteration not in (step, earlier):
                 trainer.strategy.remove_checkpoint(path)
 
-    def _on_ctrl_c(self, number: int, frame: object) -> None:
+    def _on_signal(self, number: int, frame: object) -> None:
         if self._asked_to_stop:
             raise KeyboardInterrupt
         self._asked_to_stop = True
         # Not by print: the signal may have come in the middle of one.
-        os.write(2, b"\nstopping after this iteration; Ctrl-C again stops at once\n")
+        os.write(2, b"\nstopping after this iteration; asked again, at once\n")
 
-    def _give_back_ctrl_c(self) -> None:
-        if self._handler is not None:
-            signal.signal(signal.SIGINT, self._handler)
-            self._handler = None
+    def _give_back_signals(self) -> None:
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+        self._handlers.clear()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,14 +17,16 @@ from torch import Tensor
 
 from ganstoch.callbacks.birthday import collision_metrics
 from ganstoch.callbacks.journal import write
+from ganstoch.callbacks.shards import Found, Search, stretch
 from ganstoch.data.datamodule import ImageData
 from ganstoch.errors import UserError
-from ganstoch.metrics import TwoWays, make_extractor, overfitting_mode_drop
-from ganstoch.metrics.features import Extractor, FeatureSpace
-from ganstoch.metrics.functional import nearest_of_sample
+from ganstoch.metrics import TwoWays, make_extractor
+from ganstoch.metrics.features import FeatureSpace
 from ganstoch.metrics.modes import ModeScores, floor_and_ceiling, make_judge, named
 from ganstoch.records import Measurement
+from ganstoch.training.fingerprint import fingerprint
 from ganstoch.training.game import Game
+from ganstoch.training.ranks import gather
 
 __all__ = ["Evaluation", "Outcome"]
 
@@ -110,15 +112,13 @@ class Evaluation(Callback):
         self.history: list[Measurement] = []
         self.baseline: dict[str, float] = {}
         self.latest: Outcome | None = None
-        self._extractors: dict[str, Extractor] = {}
-        self._real: dict[str, Tensor] = {}
-        self._unseen: dict[str, Tensor] = {}
+        self._search = Search({}, queries=self.queries)
         self._judge: Callable[[Tensor], ModeScores] | None = None
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Finds the feature networks and measures held-out real images in the generator's place."""
         data = _data(trainer)
-        self._extractors = {"pixel": make_extractor("pixel")} if self.neighbours else {}
+        extractors = {"pixel": make_extractor("pixel")} if self.neighbours else {}
         if data.world is not None:
             self._judge = make_judge(data.world, device=pl_module.device)
         elif not self.neighbours:
@@ -133,13 +133,12 @@ class Evaluation(Callback):
             )
         if self.neighbours and self.semantic is not None:
             try:
-                extractor = make_extractor(
+                extractors[self.semantic] = make_extractor(
                     self.semantic, weights=self.weights, device=pl_module.device
                 )
-                self._extractors[self.semantic] = extractor
             except UserError as error:
                 _log.warning("%s; measuring pixels only", error)
-        self._real, self._unseen = {}, {}
+        self._search = Search(extractors, queries=self.queries)
         if self.held_out and data.held_out is None:
             raise UserError(
                 f"evaluation.held_out is true, but all images of {data.source.name} are trained "
@@ -151,9 +150,11 @@ class Evaluation(Callback):
             )
         if self.baseline:
             return
-        if data.held_out is not None and self.neighbours:
-            pairs, _ = self._measure(data, data.held_out, list(self._extractors), unseen=False)
-            self.baseline = _named(pairs)
+        if (held_out := data.held_out) is not None and self.neighbours:
+            found = self._find(
+                trainer, lambda own: held_out[own].clone(), len(held_out), names=list(extractors)
+            )
+            self.baseline = found.metrics
         if data.world is not None:
             self.baseline |= named(floor_and_ceiling(data.world, seed=0))
 
@@ -171,7 +172,7 @@ class Evaluation(Callback):
         if not (
             self.latest is not None
             and self.latest.iteration == trainer.global_step
-            and len(self.latest.pairs) == len(self._extractors)
+            and len(self.latest.pairs) == len(self._search.extractors)
             and (
                 self.birthday is None or any(k[:8] == "birthday" for k in self.history[-1].metrics)
             )
@@ -186,10 +187,7 @@ class Evaluation(Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """The measurements so far, so that a resumed run has its whole history."""
-        history = [
-            {"iteration": m.iteration, "images_seen": m.images_seen, "metrics": dict(m.metrics)}
-            for m in self.history
-        ]
+        history = [asdict(measurement) for measurement in self.history]
         return {"history": history, "baseline": dict(self.baseline)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -201,78 +199,68 @@ class Evaluation(Callback):
         assert isinstance(game, Game)
         assert game.latents is not None
         data, iteration = _data(trainer), trainer.global_step
-        names = [name for name in self._extractors if semantic or name == "pixel"]
+        names = [name for name in self._search.extractors if semantic or name == "pixel"]
         count = None if self.neighbours or data.world is None else data.world.samples
-        generated = game.sample(game.latents.evaluation(count))
+        latents = game.latents.evaluation(count)
+        found = self._find(
+            trainer,
+            lambda own: game.sample(latents[own]),
+            len(latents),
+            names=names,
+            unseen=self.held_out,
+        )
+        generated, metrics = found.images, found.metrics
         if not generated.isfinite().all():
             raise UserError(
                 f"the generator's images are not finite at iteration {iteration}: training has "
                 "diverged; lower model.optimizer.lr"
             )
-        pairs, of_unseen = self._measure(data, generated, names, unseen=self.held_out)
-        metrics = _named(pairs) | of_unseen
         if self._judge is not None and data.world is not None:
             metrics |= named(self._judge(generated[: data.world.samples]))
         if self.birthday is not None and semantic:
-            name, extractor = list(self._extractors.items())[-1]
-            metrics |= collision_metrics(game, extractor, self._real[name], size=self.birthday)
+            name, extractor = list(self._search.extractors.items())[-1]
+            real = self._search.real(name, data)
+            metrics |= collision_metrics(game, extractor, real, size=self.birthday)
         measurement = Measurement(
             iteration=iteration,
             images_seen=iteration * game.images_per_iteration,
             metrics=metrics,
+            digests=_digests(trainer, game, generated),
         )
         if self.history and self.history[-1].iteration == iteration:
             self.history.pop()  # measured by pixel a moment ago
         self.history.append(measurement)
-        self.latest = Outcome(iteration=iteration, generated=generated, pairs=pairs)
+        self.latest = Outcome(iteration=iteration, generated=generated, pairs=found.pairs)
         write(trainer, measurement.metrics)
 
-    def _measure(
-        self, data: ImageData, images: Tensor, names: list[str], *, unseen: bool
-    ) -> tuple[dict[str, TwoWays], dict[str, float]]:
-        """Both directions in each named space, keyed by the extractor's name.
-
-        And, where asked for, the distances from images that training never saw, as metrics.
-        """
-        found: dict[str, TwoWays] = {}
-        of_unseen: dict[str, float] = {}
-        for name in names:
-            extractor = self._extractors[name]
-            if name not in self._real:
-                self._real[name] = extractor(data.subset.pixels)
-            features = extractor(images)
-            scale = extractor.scale(features.shape[1])
-            found[extractor.name] = overfitting_mode_drop(
-                self._real[name],
-                features,
-                norm=extractor.norm,
-                queries=self.queries,
-                seed=0,
-                scale=scale,
-            )
-            if not unseen:
-                continue
-            if name not in self._unseen:
-                assert data.held_out is not None
-                self._unseen[name] = extractor(data.held_out)
-            way = nearest_of_sample(
-                self._unseen[name],
-                features,
-                norm=extractor.norm,
-                queries=self.queries,
-                seed=0,
-                scale=scale,
-            )
-            of_unseen |= way.tail.named(f"held_out_drop/{extractor.name}")
-        return found, of_unseen
+    def _find(
+        self,
+        trainer: Trainer,
+        make: Callable[[slice], Tensor],
+        count: int,
+        *,
+        names: list[str],
+        unseen: bool = False,
+    ) -> Found:
+        """Neighbours of that many images, of which every rank makes, and measures, its share."""
+        data, world = _data(trainer), trainer.world_size
+        own = stretch(count, rank=trainer.global_rank, world=world)
+        shard = self._search.look(data, make(own), names, start=own.start, of=count, unseen=unseen)
+        return self._search.merge(data, gather(shard, world=world))
 
 
-def _named(pairs: dict[str, TwoWays]) -> dict[str, float]:
-    """``overfitting/pixel_l1/mean`` and its like."""
-    metrics: dict[str, float] = {}
-    for name, ways in pairs.items():
-        metrics |= ways.named(name)
-    return metrics
+def _digests(trainer: Trainer, game: Game, images: Tensor) -> dict[str, str]:
+    """Of the whole state; an ensemble's optimisers are nobody's own."""
+    alone = trainer.lightning_module is game
+    return fingerprint(
+        networks={
+            "generator": game.generator,
+            "discriminator": game.discriminator,
+            "average": game.average,
+        },
+        optimizers=trainer.optimizers if alone else (),
+        images=images,
+    )
 
 
 def _data(trainer: Trainer) -> ImageData:

@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
+from torch import Tensor
 
 from ganstoch.training.game import Game
 
@@ -35,5 +37,15 @@ class Journal(Callback):
     ) -> None:
         """Writes the losses where it is due."""
         assert isinstance(pl_module, Game)
-        if trainer.loggers and trainer.global_step % trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
-            write(trainer, {name: loss.item() for name, loss in pl_module.losses.items()})
+        shared = trainer.world_size > 1  # then only the first rank knows whether anybody reads
+        if (shared or trainer.loggers) and trainer.global_step % trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
+            losses = pl_module.losses
+            alone = {name: loss.item() for name, loss in losses.items()}
+            write(trainer, _averaged(trainer, losses) if shared else alone)
+
+
+def _averaged(trainer: Trainer, losses: Mapping[str, Tensor]) -> dict[str, float]:
+    """Means over the ranks, which are those of the whole batch."""
+    values = trainer.strategy.reduce(torch.stack([loss.double() for loss in losses.values()]))
+    assert isinstance(values, Tensor)
+    return dict(zip(losses, values.tolist(), strict=True))

@@ -26,6 +26,7 @@ from ganstoch.data.sampling import (
 from ganstoch.data.source import ArrayImages, ImageSet, Source
 from ganstoch.data.subset import Subset, choose, leftover, leftover_ids
 from ganstoch.errors import UserError
+from ganstoch.randomness import share
 from ganstoch.types import Batch, Shape, World
 
 __all__ = ["Clock", "ImageData"]
@@ -72,6 +73,7 @@ class ImageData(LightningDataModule):
     Attributes:
         images_factor: how many times m images a batch holds, for a discriminator that looks at
             several images at once.
+        pack: how many it looks at; no two ranks share them.
     """
 
     subset: Subset
@@ -81,6 +83,7 @@ class ImageData(LightningDataModule):
     manifest: Manifest
     world: World | None
     images_factor: int = 1
+    pack: int = 1
 
     def __init__(
         self,
@@ -227,17 +230,20 @@ class ImageData(LightningDataModule):
         Args:
             iteration: the iteration, from 0.
             device: where to put it. The whole subset moves there at the first call, and stays.
-            rank: which of the ranks asks: it gets every ``world``-th image of the common draw.
+            rank: which of the ranks asks: it gets its share of the common draw, in whole packs
+                (`randomness.share`).
             world: how many ranks share the draw.
             repeat: which of the iteration's draws, from 0: an iteration with several updates takes
                 an independent one for each.
 
         Raises:
-            UserError: if there are more ranks than images in a batch.
+            UserError: if there are more ranks than packs in a batch.
         """
         size = self.batch_size * self.images_factor
-        if size < world:
-            raise UserError(f"data.m is {self.batch_size} on {world} ranks; use at most that many")
+        if -(-size // self.pack) < world:
+            raise UserError(
+                f"data.m is {self.batch_size} on {world} ranks; raise it, or take fewer"
+            )
         if device not in self._pixels:
             self._pixels[device] = self.subset.pixels.to(device)
             if self.subset.labels is not None:
@@ -250,7 +256,7 @@ class ImageData(LightningDataModule):
             iteration=iteration,
             repeat=repeat,
         )
-        ids = ids[rank::world].to(device)
+        ids = ids[share(size, rank=rank, world=world, group=self.pack)].to(device)
         labels = self._labels.get(device)
         return Batch(
             pixels=self._pixels[device][ids],

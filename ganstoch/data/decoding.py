@@ -18,7 +18,7 @@ from ganstoch.data.parallel import in_threads
 from ganstoch.data.source import SIDE
 from ganstoch.errors import UserError
 
-__all__ = ["ScaleFilter", "complaints", "decode_all", "extensions", "fit", "open_rgb"]
+__all__ = ["ScaleFilter", "complaints", "decode_all", "extensions", "fit", "formats", "open_rgb"]
 
 ScaleFilter = Literal["lanczos", "bicubic", "box"]
 """Resampling filter, as Pillow defines it: with its support widened when scaling down."""
@@ -28,18 +28,19 @@ _FILTERS: dict[ScaleFilter, Image.Resampling] = {
     "bicubic": Image.Resampling.BICUBIC,
     "box": Image.Resampling.BOX,
 }
-_NOT_PICTURES = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"}
-"""Formats that Pillow only recognises, or hands to another program to draw."""
+_NOT_PICTURES = {"BUFR", "EPS", "FITS", "GRIB", "HDF5", "MPEG", "WMF"}
+"""Formats that Pillow only recognises, hands to another program to draw, or, FITS, unpacks before
+it looks at the size."""
 
 
 def extensions() -> frozenset[str]:
     """File name endings, lower case with their dot, of the formats that can be decoded."""
     known = Image.registered_extensions()
-    return frozenset(ending for ending, form in known.items() if form in _formats())
+    return frozenset(ending for ending, form in known.items() if form in formats())
 
 
 @cache
-def _formats() -> tuple[str, ...]:
+def formats() -> tuple[str, ...]:
     """Pillow's names of the formats to try on a file, whatever its ending; the usual ones first."""
     Image.init()
     usual = ("JPEG", "PNG")
@@ -121,7 +122,7 @@ def open_rgb(path: Path, *, fix: str) -> Image.Image:
         UserError: if it is damaged, cut short, no image, or larger than ``Image.MAX_IMAGE_PIXELS``.
     """
     try:
-        with Image.open(path, formats=_formats()) as image:
+        with Image.open(path, formats=formats()) as image:
             limit = Image.MAX_IMAGE_PIXELS
             if limit is not None and image.width * image.height > limit:
                 raise ValueError(f"more than {limit} pixels: too large to unpack safely")

@@ -21,6 +21,8 @@ __all__ = ["FASHION", "MNIST", "WIDTH", "GreyFiles"]
 
 WIDTH = 28
 """Height and width of an image, in pixels."""
+_LARGEST = 2**26
+"""Bytes of a file, unpacked: 60,000 images have 47 million."""
 
 _PREFIXES: dict[Split, str] = {"train": "train", "held_out": "t10k"}
 
@@ -121,6 +123,8 @@ def _read(path: Path, *, dims: int, fix: str) -> Tensor:
             if magic != 0x0800 + dims:
                 raise ValueError(f"magic number {magic:#010x}, expected {0x0800 + dims:#010x}")
             size = math.prod(shape)
+            if size > _LARGEST:
+                raise ValueError(f"its header announces {size} values, no such set has as many")
             content = file.read(size + 1)
             if len(content) != size or size == 0:
                 raise ValueError(f"its header announces {size} values, it holds {len(content)}")

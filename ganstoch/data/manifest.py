@@ -88,7 +88,7 @@ def verify(path: Path, manifest: Manifest) -> None:
     """
     try:
         written = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"cannot read {path} ({error}); remove it to write it anew") from error
     if not isinstance(written, dict) or written.get("schema") != SCHEMA:
         raise UserError(f"{path} is no manifest of this version; remove it to write it anew")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,8 @@ from ganstoch.types import Split
 
 __all__ = ["SVHN"]
 
+_LARGEST = 2**28
+"""Values of a file: 73,257 images have 225 million."""
 _FILES: dict[Split, str] = {"train": "train_32x32.mat", "held_out": "test_32x32.mat"}
 
 
@@ -35,12 +38,15 @@ class SVHN(Source):
         """
         fix = f"run: ganstoch prepare svhn --root {root}"
         require_folder(root, holds=f"the folder of {_FILES[split]}, or {fix}")
-        from scipy.io import loadmat
+        from scipy.io import loadmat, whosmat
 
         path = root / _FILES[split]
         if not path.is_file():
             raise UserError(f"no {path}; {fix}")
         try:
+            for name, shape, _ in whosmat(path):  # from the headers, before anything is unpacked
+                if name in ("X", "y") and math.prod(shape) > _LARGEST:
+                    raise ValueError(f"{name} is said to have the shape {shape}")
             content = loadmat(path, variable_names=["X", "y"])
             pixels, labels = np.asarray(content["X"]), np.asarray(content["y"]).astype(np.int64)
             if pixels.dtype != np.uint8 or pixels.shape != (SIDE, SIDE, 3, labels.size):

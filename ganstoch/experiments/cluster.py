@@ -225,7 +225,7 @@ class _Submitted:
                 return None
             how = f"ended without a result ({self.job.state})"
         elif self.job.exception() is None:
-            return self.job.result()
+            return int(self.job.result())
         else:
             how = "failed"
         self.row.failure = f"its job {self.job.job_id} {how}; see {path.stderr}"

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 
-import yaml
-
 from ganstoch.errors import UserError
+from ganstoch.plain_yaml import read_yaml, refuse_pipes
 
 __all__ = ["FALLBACK", "PRESETS", "config_path", "packaged_names", "remedy_names", "sweep_path"]
 __all__ += ["with_paths"]
@@ -44,14 +43,10 @@ def config_path(name: str) -> Path:
         UserError: if there is neither, or the file holds no settings.
     """
     path = _find("configs", "config", name)
-    try:
-        content = yaml.safe_load(path.read_text())
-    except OSError as error:
-        raise UserError(f"cannot read the config {path}: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"the config {path} is no YAML: {error}") from error
+    content = read_yaml(path, kind="config")
     if not isinstance(content, dict):
         raise UserError(f"the config {path} holds no settings, such as 'data: {{n: 256}}'")
+    refuse_pipes(content)
     return path
 
 
@@ -96,7 +91,7 @@ def _remedy_paths(names: str) -> list[Path]:
 
 
 def _objective(path: Path) -> str | None:
-    content = yaml.safe_load(path.read_text())
+    content = read_yaml(path, kind="config")
     objective: str | None = content.get("model", {}).get("objective")
     return objective
 
@@ -109,6 +104,7 @@ def with_paths(arguments: Sequence[str]) -> list[str]:
     Raises:
         UserError: for a name that there is nothing behind, or remedies that cannot be joined.
     """
+    refuse_pipes([word.partition("=")[2] or word for word in arguments])
     result: list[str] = []
     words = iter(arguments)
     remedied = False

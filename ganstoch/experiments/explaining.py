@@ -9,11 +9,12 @@ from typing import Any
 from jsonargparse import ArgumentError
 
 from ganstoch.data.source import Source
+from ganstoch.errors import UserError
 from ganstoch.models.base import Discriminator, Generator
 from ganstoch.objectives import Objective
 from ganstoch.remedies import Remedy
 
-__all__ = ["KINDS", "explain"]
+__all__ = ["KINDS", "explain", "refuse_endless"]
 
 KINDS: dict[str, type[Any]] = {
     "data.source": Source,
@@ -25,8 +26,10 @@ KINDS: dict[str, type[Any]] = {
 """The keys that take the name of a class, and what classes."""
 
 
-def explain(error: ArgumentError) -> str:
+def explain(error: ArgumentError | UnicodeDecodeError) -> str:
     """The parser's message, which for an unknown class speaks of import paths."""
+    if isinstance(error, UnicodeDecodeError):
+        return f"a file of settings is no text: {error}"
     message = " ".join(str(error.message).split())
     unknown = re.search(r'Parser key "([\w.]+)":.* dot import path string: (\S+)', message)
     if unknown is None or unknown[1] not in KINDS:
@@ -42,3 +45,23 @@ def _concrete(kind: type[Any]) -> set[str]:
         chosen = not (inspect.isabstract(child) or child.__name__.startswith("_"))
         found |= _concrete(child) | ({child.__name__} if chosen else set())
     return found
+
+
+def refuse_endless(settings: Any, *, key: str = "") -> None:
+    """Whole numbers have no end in Python, and 64 bits in everything that computes with them.
+
+    Args:
+        settings: plain values, nested.
+        key: dotted name of them all.
+
+    Raises:
+        UserError: naming the first setting beyond.
+    """
+    if isinstance(settings, int) and abs(settings) >= 2**63:
+        raise UserError(f"{key} must lie within 64 bits, got {str(settings)[:20]}...")
+    if isinstance(settings, dict):
+        for name, value in settings.items():
+            refuse_endless(value, key=f"{key}.{name}".lstrip("."))
+    elif isinstance(settings, list):
+        for value in settings:
+            refuse_endless(value, key=key)

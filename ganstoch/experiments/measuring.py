@@ -17,7 +17,13 @@ from ganstoch.callbacks.gradient_noise import GradientNoise, GradientNoiseSettin
 from ganstoch.callbacks.probe import Probe, ProbeSettings
 from ganstoch.errors import UserError
 
-__all__ = ["add_measuring_arguments", "asked_measures", "measuring_callbacks", "refuse_together"]
+__all__ = [
+    "add_measuring_arguments",
+    "asked_measures",
+    "measuring_callbacks",
+    "refuse_shared",
+    "refuse_together",
+]
 
 _MEASURES = {
     "diagnosis": (DiagnosisSettings, "when to look for what goes wrong, and what then to do"),
@@ -51,6 +57,20 @@ def refuse_together(config: Namespace) -> None:
     """
     if config.diagnosis is not None:
         raise UserError("diagnosis looks at one seed at a time; leave out --seeds, or diagnosis")
+
+
+def refuse_shared(config: Namespace, *, devices: int) -> None:
+    """Refuses what sees one device's share of a batch only, where several share it.
+
+    Raises:
+        UserError: if one of them is asked for.
+    """
+    for key in _MEASURES:
+        if devices > 1 and config[key] is not None:
+            raise UserError(
+                f"{key} measures on one device, and there are {devices}; leave it out, or set "
+                "trainer.devices=1 and trainer.num_nodes=1"
+            )
 
 
 def measuring_callbacks(config: Namespace, folder: Path) -> list[Callback]:

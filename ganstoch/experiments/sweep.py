@@ -7,18 +7,22 @@ a `value` or a list of `values`. See sweeps/table1.yaml.
 from __future__ import annotations
 
 import itertools
+import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import yaml
-
 from ganstoch.errors import UserError
 from ganstoch.experiments.configs import packaged_names
+from ganstoch.plain_yaml import read_yaml
 
 __all__ = ["Scalar", "Sweep", "asked_seeds", "read_sweep"]
 
 Scalar = str | int | float | bool | None
+
+MOST = 10_000
+"""Rows of a sweep: each is understood before the first one starts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +66,12 @@ def asked_seeds(text: str) -> list[int]:
         UserError: if they are none, or one comes twice.
     """
     words = [word.strip() for word in text.split(",")]
-    if not all(word.isdigit() for word in words) or len(set(words)) < len(words):
+    if not all(re.fullmatch("[0-9]{1,10}", word) for word in words):
         raise UserError(f"--seeds wants different whole numbers such as 0,1,2, got {text!r}")
-    return [int(word) for word in words]
+    seeds = [int(word) for word in words]
+    if len(set(seeds)) < len(seeds) or max(seeds) >= 2**32:
+        raise UserError(f"--seeds wants different whole numbers below 2**32, got {text!r}")
+    return seeds
 
 
 def read_sweep(path: Path) -> Sweep:
@@ -73,12 +80,7 @@ def read_sweep(path: Path) -> Sweep:
     Raises:
         UserError: if it is missing, no YAML, or not a grid that both readers understand.
     """
-    try:
-        content = yaml.safe_load(path.read_text())
-    except OSError as error:
-        raise UserError(f"cannot read the sweep {path}: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"the sweep {path} is no YAML: {error}") from error
+    content = read_yaml(path, kind="sweep")
     if not isinstance(content, dict) or content.get("method") != "grid":
         raise UserError(f"the sweep {path} must have 'method: grid'")
     command = content.get("command")
@@ -93,11 +95,13 @@ def read_sweep(path: Path) -> Sweep:
     parameters = content.get("parameters")
     if not isinstance(parameters, dict) or not parameters:
         raise UserError(f"the sweep {path} has no parameters")
-    return Sweep(
-        name=str(content.get("name", path.stem)),
-        preset=presets[0],
-        parameters={str(key): _values(path, key, entry) for key, entry in parameters.items()},
-    )
+    values = {str(key): _values(path, key, entry) for key, entry in parameters.items()}
+    if (rows := math.prod(map(len, values.values()))) > MOST:
+        raise UserError(f"the sweep {path} has {rows:,} rows; make it at most {MOST:,}")
+    name = content.get("name", path.stem)
+    if not isinstance(name, str):
+        raise UserError(f"the sweep {path}: its name must be a word")
+    return Sweep(name=name, preset=presets[0], parameters=values)
 
 
 def _values(path: Path, key: object, entry: object) -> list[Scalar]:

@@ -21,6 +21,7 @@ __all__ = [
     "TwoWays",
     "nearest_of_sample",
     "overfitting_mode_drop",
+    "sample_ids",
     "tail_means",
 ]
 
@@ -197,7 +198,7 @@ def nearest_of_sample(
         raise ValueError(f"queries must be at least 1, or None for all, got {queries}")
     if not scale > 0:
         raise ValueError(f"scale must be above 0, got {scale}")
-    ids = _sample(len(asking), queries, seed=seed, draw=draw)
+    ids = sample_ids(len(asking), queries, seed=seed, draw=draw)
     found = nearest_neighbours(asking[ids.to(asking.device)], answering, norm=norm)
     distances = found.distances / scale
     return OneWay(
@@ -207,8 +208,8 @@ def nearest_of_sample(
     )
 
 
-def _sample(count: int, size: int | None, *, seed: int, draw: int) -> Tensor:
-    """Ids of the images that ask, ascending."""
+def sample_ids(count: int, size: int | None, *, seed: int, draw: int) -> Tensor:
+    """Ids of the images that ask, ascending; see `nearest_of_sample`."""
     if size is None or size >= count:
         return torch.arange(count)
     rng = randomness.generator(seed, "evaluation", draw)

@@ -181,7 +181,7 @@ def load_judge(path: Path, *, made_by: str) -> Judge:
         raise UserError(
             f"the classifier that counts modes is missing, no {error.filename}; run: {made_by}"
         ) from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(
             f"cannot read {path} or its card ({error}); remove both and run: {made_by}"
         ) from error

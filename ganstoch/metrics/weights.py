@@ -57,13 +57,13 @@ def load_weights(build: Callable[[], _Network], path: Path) -> _Network:
             f"{path} holds more than tensors, or no weights at all, and was not run; "
             "give a state dict saved by torch.save"
         ) from error
-    except (OSError, RuntimeError, EOFError, ValueError) as error:
+    except Exception as error:  # a damaged file raises almost anything
         raise UserError(f"cannot read weights from {path}: {str(error)[:200]}") from error
     with torch.device("meta"):  # neither memory nor chance is spent on weights that are replaced
         network = build()
     try:
         network.load_state_dict(state, assign=True)
-    except (RuntimeError, TypeError) as error:
+    except (RuntimeError, TypeError, AttributeError) as error:  # of entries that are no tensors
         first = [line.strip() for line in str(error).splitlines()][:2]
         raise UserError(f"{path} holds other weights: {' '.join(first)[:200]}") from error
     return network.float().requires_grad_(False).eval()

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from ganstoch.errors import UserError
 from ganstoch.models.base import Discriminator, DiscriminatorFactory, Generator, GeneratorFactory
 from ganstoch.objectives import Objective
-from ganstoch.remedies.base import DataFacts, Remedy, Round
+from ganstoch.remedies.base import DataFacts, Moment, Remedy, Round
 from ganstoch.remedies.choice import choose
 from ganstoch.types import Shape
 
@@ -53,7 +53,7 @@ class ACGAN(Remedy):
             raise UserError(f"model.remedies: weight of ACGAN must be 0 or more, got {weight}")
         self.classes = classes
         self.weight = weight
-        self._seen = 0.0
+        self._seen: set[Moment] = set()
         self._told: dict[str, Tensor] = {}
 
     @property
@@ -133,12 +133,13 @@ class ACGAN(Remedy):
         for name, critique in said.items():
             right = (critique.others[_KIND].argmax(1) == asked[name]).float().mean()
             self._told[name] = self._told.get(name, 0.0) + round.part.weight * right
-        self._seen += round.part.weight
+        self._seen.add(round.moment)
 
     def measured(self) -> dict[str, Tensor]:
         """Accuracies over the discriminator's updates since the last call."""
-        told = {f"acgan/{name}_accuracy": sum_ / self._seen for name, sum_ in self._told.items()}
-        self._seen, self._told = 0.0, {}
+        updates = len(self._seen)  # in each, the weights of all ranks' parts are 1 on average
+        told = {f"acgan/{name}_accuracy": sum_ / updates for name, sum_ in self._told.items()}
+        self._seen, self._told = set(), {}
         return told
 
 

@@ -9,122 +9,18 @@ before anything is trained.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import ClassVar
 
-import torch
 from pytorch_lightning.core.optimizer import LightningOptimizer
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from ganstoch import randomness
-from ganstoch.latents import Latents
 from ganstoch.models.base import Discriminator, DiscriminatorFactory, Generator, GeneratorFactory
 from ganstoch.objectives import Objective
-from ganstoch.types import Critique, Part, Shape
+from ganstoch.remedies.rounds import Critic, DataFacts, Moment, Players, Round
+from ganstoch.types import Part, Shape
 
 __all__ = ["Critic", "DataFacts", "Moment", "Players", "Remedy", "Round"]
-
-Critic = Callable[[Tensor], Critique]
-"""From examples (N, *shape) to what is thought of them; packing happens inside."""
-
-
-@dataclass(frozen=True, slots=True)
-class Moment:
-    """When a hook is called, and what it may draw then.
-
-    Attributes:
-        seed: the run's seed.
-        iteration: the iteration, from 0.
-        update: which of a player's updates in it, from 0.
-    """
-
-    seed: int
-    iteration: int
-    update: int = 0
-
-    def rng(self, name: str) -> torch.Generator:
-        """A generator of the stream "remedy" that no other name, moment or stream shares."""
-        part = f"{name}/{self.update}"
-        return randomness.generator(self.seed, "remedy", self.iteration, part=part)
-
-    def uniform(self, name: str, part: Part, *, every: int = 1) -> Tensor:
-        """Numbers in [0, 1) for a part's examples, however the batch was cut; shape (M / every,).
-
-        Args:
-            name: what draws.
-            part: the examples.
-            every: examples that share a number, as those of a pack do.
-        """
-        whole = torch.rand(part.size, generator=self.rng(name))
-        drawn = whole[part.positions[::every]]
-        return drawn.to(part.latents.device, part.latents.dtype)
-
-
-@dataclass(frozen=True, slots=True)
-class Round:
-    """One part of one update, when its loss is being made.
-
-    Attributes:
-        moment: when.
-        part: the real examples and the latents.
-        fakes: the generated examples that were judged, shape (M, *shape).
-        critic: what judged them.
-        of_fake: its critique of them, one for each pack.
-        of_real: its critique of the real ones; in the generator's update None, unless the objective
-            or a remedy asks for it.
-        pack: examples to a critique.
-        assigned: what the part's latents choose, by kind; see `Generator.assigned`.
-    """
-
-    moment: Moment
-    part: Part
-    fakes: Tensor
-    critic: Critic
-    of_fake: Critique
-    of_real: Critique | None
-    pack: int = 1
-    assigned: Callable[[str], Tensor | None] = lambda kind: None
-
-
-@dataclass(frozen=True, slots=True)
-class DataFacts:
-    """What is known of data and latents once they are set up.
-
-    Attributes:
-        n: examples in the subset.
-        m: examples in a logical batch, as asked for.
-        classes: number of classes; None where there are no labels.
-        latents: the bank.
-        pixels: the subset, shape (n, *shape), as a `Part` has it; None where nothing is trained.
-        labels: its classes, int64, shape (n,); None where there are none.
-    """
-
-    n: int
-    m: int
-    classes: int | None
-    latents: Latents
-    pixels: Tensor | None = None
-    labels: Tensor | None = None
-
-
-class Players(Protocol):
-    """The game, as far as a remedy may look into it."""
-
-    generator: Generator
-    discriminator: Discriminator
-    objective: Objective
-    latents: Latents | None
-
-    def discriminator_loss(
-        self, critic: Critic, part: Part, fakes: Tensor, *, moment: Moment
-    ) -> Tensor:
-        """The discriminator's loss of one part, remedies included; a scalar."""
-
-    def generator_loss(
-        self, critic: Critic, part: Part, fakes: Tensor, *, moment: Moment
-    ) -> Tensor:
-        """The generator's loss of one part, remedies included; a scalar."""
 
 
 class Remedy(nn.Module):
@@ -235,6 +131,8 @@ class Remedy(nn.Module):
         backward: Callable[[Tensor], None],
     ) -> dict[str, Tensor]:
         """Plays an iteration in the game's place; every gradient is left cleared.
+
+        Gradients are of this rank's share until `Players.average_gradients` has been called.
 
         Returns:
             The losses, ``loss/discriminator`` and ``loss/generator``.

@@ -38,7 +38,7 @@ class MinibatchDiscrimination(Remedy):
 
     The discriminator's own head stays and gets the addend of o: a linear head on [features, o] is
     the sum of the two. Where it is spectrally normalised, the weights on o are not. Real and
-    generated examples each make a batch of their own. Of several ranks, each looks at its share.
+    generated examples each make a batch of their own.
 
     The closeness is a sum, as in the paper, so it grows with m.
 

@@ -85,6 +85,7 @@ class Pretraining(Remedy):
             loss = part.weight * (made - part.real).abs().mean()
             backward(loss)
             total = total + loss.detach()
+        players.average_gradients(players.generator)
         step_g.step()
         step_g.zero_grad()
         return {"loss/discriminator": torch.zeros_like(total), "loss/generator": total}

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import ClassVar
 
 import torch
-from torch import Tensor, distributed
+from torch import Tensor
 
 from ganstoch.errors import UserError
 from ganstoch.models.base import Discriminator, Generator
@@ -85,7 +85,8 @@ class Replay(Remedy):
     def note_fakes(self, fakes: Tensor, part: Part, *, moment: Moment) -> None:
         """Puts by those that enter the buffer."""
         places, most = self._places(part, moment), min(self._count(part), self.capacity)
-        entering = self._entering.setdefault(moment.update, fakes.new_zeros(most, *fakes.shape[1:]))
+        none = fakes.new_full((most, *fakes.shape[1:]), -torch.inf)
+        entering = self._entering.setdefault(moment.update, none)
         rows = (places < most).nonzero().squeeze(1)
         entering[places[rows].to(fakes.device)] = fakes[rows.to(fakes.device)]
 
@@ -102,8 +103,7 @@ class Replay(Remedy):
     def after_iteration(self, players: Players, fakes: Tensor | None, *, moment: Moment) -> None:
         """Those put by enter the buffer, the same on all ranks."""
         for update, entering in sorted(self._entering.items()):
-            if distributed.is_available() and distributed.is_initialized():
-                distributed.all_reduce(entering)  # each rank has its own, and zeros for the others
+            players.keep_largest(entering)  # each rank has its own, and nothing for the others
             rng = replace(moment, update=update).rng("Replay/to")
             count, device = len(entering), self.images.device
             next_free = (self.seen + torch.arange(count, device=device)) % self.capacity

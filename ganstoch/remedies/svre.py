@@ -19,6 +19,7 @@ from torch.optim import Optimizer
 from ganstoch.errors import UserError
 from ganstoch.models.base import Discriminator, Generator, couples, frozen
 from ganstoch.objectives import Objective, Pointwise
+from ganstoch.randomness import share
 from ganstoch.remedies.base import DataFacts, Moment, Players, Remedy
 from ganstoch.remedies.copies import Copy
 from ganstoch.types import Part, Shape
@@ -169,6 +170,8 @@ class SVRE(Remedy):
             losses = _backward(players, parts, now, backward)
             if self.variance_reduction:
                 self._correct(lambda: _backward(players, parts, now, backward), both)
+            for player in both:
+                players.average_gradients(player)
             return losses
 
         def step(generators: Optimizer | LightningOptimizer) -> None:
@@ -195,9 +198,11 @@ class SVRE(Remedy):
         self, players: Players, like: Part, moment: Moment, backward: Callable[[Tensor], None]
     ) -> None:
         """The snapshot becomes the present point, and its gradient that of everything there is."""
-        _backward(players, self._everything(like), moment, backward)
+        rank, world = players.global_rank, players.world_size
+        _backward(players, self._everything(like, rank=rank, world=world), moment, backward)
         both = (players.generator, players.discriminator)
         for player, past, full in zip(both, self.snapshots, self.full_slopes, strict=True):
+            players.average_gradients(player)
             assert isinstance(past, Copy)
             assert isinstance(full, Copy)
             past.take(player.state_dict())
@@ -223,21 +228,22 @@ class SVRE(Remedy):
                 parameter.grad = now[name] + (full_slopes[name] - past_slopes[name])
             player.load_state_dict(there.values())
 
-    def _everything(self, like: Part) -> Iterator[Part]:
-        """All images and all latents, in parts as large as ``like``."""
+    def _everything(self, like: Part, *, rank: int, world: int) -> Iterator[Part]:
+        """This rank's share of all images and all latents, in parts as large as ``like``."""
         facts = self._facts
         assert facts is not None
         assert facts.pixels is not None
         assert facts.latents.fixed is not None
         size = max(facts.n, len(facts.latents.fixed))
         device, dtype = like.latents.device, like.latents.dtype
-        for positions in torch.split(torch.arange(size), len(like.positions)):
+        mine = share(size, rank=rank, world=world)
+        for positions in torch.split(mine, len(like.positions)):
             ids = positions % facts.n
             z = facts.latents.fixed[positions % len(facts.latents.fixed)]
             yield Part(
                 pixels=facts.pixels[ids].to(device),
                 latents=z.to(device, dtype),
-                weight=len(positions) / size,
+                weight=len(positions) * world / size,
                 ids=ids.to(device),
                 labels=None if facts.labels is None else facts.labels[ids].to(device),
                 positions=positions,

@@ -103,7 +103,7 @@ class Unrolling(Remedy):
     update, the further ones and the generator's loss those after it. What changes a discriminator
     after its update, as the clipping of weights does, is not unrolled. The derivative of Adam's
     root of a second moment that is 0 is taken as 0: the first moment is 0 there too, and so the
-    derivative of their quotient is right. Each of several ranks unrolls on its share of the batch.
+    derivative of their quotient is right.
 
     Under `torch.func.vmap` over stacked seeds `unroll` works as it stands, with layers whose
     convolutions are computed "direct/direct/direct".

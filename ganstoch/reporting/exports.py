@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from ganstoch.records import Record
 from ganstoch.reporting.captions import caption
+from ganstoch.reporting.markup import cell
 from ganstoch.reporting.paper import SCORES, Scores, title
 from ganstoch.reporting.rows import Block, Row, blocks
 from ganstoch.reporting.words import bank_words, convergence, share, span
@@ -50,18 +51,18 @@ def comma_separated(records: Sequence[Record]) -> str:
 def _baseline_cells(block: Block) -> list[str]:
     assert block.baseline is not None
     return [
-        *(_text(block.dataset), "held-out", "", str(len(block.baseline.by_seed))),
+        *(cell(block.dataset), "held-out", "", str(len(block.baseline.by_seed))),
         *_numbers(block.baseline.mean),
         *_numbers(None),
         *_numbers(block.baseline.spread),
-        *("", "", "", "", str(block.n), _text(block.preset)),
+        *("", "", "", "", str(block.n), cell(block.preset)),
     ]
 
 
 def _row_cells(row: Row) -> list[str]:
     count = len(row.runs)
     return [
-        *(_text(row.dataset), str(row.m), f"{row.noise:g}", str(count)),
+        *(cell(row.dataset), str(row.m), f"{row.noise:g}", str(count)),
         *_numbers(row.mean),
         *_numbers(row.paper.scores if row.paper else None),
         *_numbers(row.spread),
@@ -70,17 +71,12 @@ def _row_cells(row: Row) -> list[str]:
         f"{row.converged} of {count}",
         f"{sum(run.seconds for run in row.runs) / count:.1f}",
         str(row.n),
-        _text(row.preset),
+        cell(row.preset),
     ]
 
 
 def _numbers(scores: Scores | None) -> list[str]:
     return [""] * len(SCORES) if scores is None else [f"{value:.6g}" for value in scores.values()]
-
-
-def _text(cell: str) -> str:
-    """A cell of the user's making, kept from being run as a formula by a spreadsheet."""
-    return f"'{cell}" if cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell
 
 
 def latex(records: Sequence[Record], *, missing: Sequence[str] = ()) -> str:

@@ -97,7 +97,7 @@ def read_gradients(path: Path) -> GradientHistory | None:
         raise UserError(f"cannot read {path}: {error.strerror}") from error
     except UserError:
         raise
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, RecursionError, KeyError, TypeError) as error:
         raise UserError(f"{path} is damaged ({error}); {fix}") from error
     places = [moment.iteration for moment in history.moments]
     if not places or any(a >= b for a, b in pairwise(places)):

@@ -24,7 +24,7 @@ def line(cells: Sequence[str]) -> str:
 
 def cell(text: str) -> str:
     """A cell of a CSV file, kept from being run as a formula by a spreadsheet."""
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) else text
 
 
 def wrapped(text: str, *, first: str = "", rest: str = "") -> list[str]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import struct
-import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -17,14 +16,13 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-__all__ = ["Tile", "flattened", "png_size", "render_page", "tile", "visible"]
+from ganstoch.errors import visible
+
+__all__ = ["Tile", "flattened", "png_size", "render_page", "tile"]
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
-
-_UNSEEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
-"""Unicode's categories of characters that print nothing, or only change what is around them."""
 
 _WIDE, _NARROW = 96, 64  # pixels of a tile on a wide screen and on a telephone
 
@@ -58,20 +56,6 @@ def render_page(template: str, context: Mapping[str, object]) -> str:
         context: what the template names; every value is escaped.
     """
     return _environment().get_template(template).render(dict(context)) + "\n"
-
-
-def visible(text: str) -> str:
-    """Text with its control characters, direction overrides and the like written as ``⟨U+202E⟩``.
-
-    A name could otherwise end in ``gpj.exe`` reversed, or look like another name. Halves of
-    surrogate pairs, which stand for bytes of file names that are no UTF-8, could not be encoded.
-    """
-    if text.isprintable():
-        return text
-    return "".join(
-        f"⟨U+{ord(character):04X}⟩" if unicodedata.category(character) in _UNSEEN else character
-        for character in text
-    )
 
 
 def png_size(png: bytes) -> tuple[int, int]:

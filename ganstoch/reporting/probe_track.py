@@ -71,7 +71,7 @@ def read_probe(path: Path) -> ProbeTrack | None:
         return None
     try:
         content = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path} cannot be read ({error}); {_FIX}") from error
     schema = content.get("schema") if isinstance(content, dict) else None
     if schema != SCHEMA:

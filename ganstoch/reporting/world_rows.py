@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from ganstoch.errors import UserError
+from ganstoch.errors import UserError, visible
 from ganstoch.records import Record
 from ganstoch.reporting.published import Protocol, PublishedRow, protocol_of
 from ganstoch.reporting.quantities import MODES, Estimate, Quantity
@@ -48,7 +48,7 @@ def setting(run: Record, *path: str) -> Any:
 def remedy_of(run: Record) -> str:
     """The label of a run's remedy; a run without one is plain."""
     label = setting(run, "remedy")
-    return label if isinstance(label, str) and label else "plain"
+    return visible(label) if isinstance(label, str) and label else "plain"
 
 
 def natural(label: str) -> tuple[bool, list[tuple[int, str]]]:

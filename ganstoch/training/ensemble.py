@@ -19,6 +19,7 @@ from torch.optim import Adam, Optimizer
 from ganstoch.errors import UserError
 from ganstoch.models.base import frozen
 from ganstoch.models.blocks import SpectralConv2d, UpsampleConv
+from ganstoch.randomness import share
 from ganstoch.remedies.base import Critic, Moment, Remedy
 from ganstoch.training.arithmetic import settle
 from ganstoch.training.game import Game
@@ -143,7 +144,8 @@ class Ensemble(LightningModule):
         draws = []
         for game, real in zip(self.games, batch, strict=True):
             assert game.latents is not None
-            z = game.latents.draw(self.global_step, real.size, device=self.device)
+            pack = game.remedies.pack
+            z = game.latents.draw(self.global_step, real.size, device=self.device, group=pack)
             draws.append((real, z))
         raw, counted = self.optimizers(use_pl_optimizer=False), self.optimizers()
         assert isinstance(raw, list)
@@ -160,19 +162,18 @@ class Ensemble(LightningModule):
         """The games' examples and latents as one part whose tensors have S rows of M."""
         dtype = self.generators.weights[0].dtype
         labels = [real.labels for real, _ in draws]
-        size, pack = draws[0][0].size, self.games[0].remedies.pack
-        again = torch.arange(-(-size // pack) * pack) % size  # whole packs, as `split` has them
+        size = draws[0][0].size
         return Part(
-            pixels=torch.stack([real.pixels for real, _ in draws])[:, again],
-            latents=torch.stack([z for _, z in draws]).to(dtype)[:, again],
+            pixels=torch.stack([real.pixels for real, _ in draws]),
+            latents=torch.stack([z for _, z in draws]).to(dtype),
             weight=1.0,
-            ids=torch.stack([real.ids for real, _ in draws])[:, again],
+            ids=torch.stack([real.ids for real, _ in draws]),
             labels=(
                 None
                 if labels[0] is None
-                else torch.stack([each for each in labels if each is not None])[:, again]
+                else torch.stack([each for each in labels if each is not None])
             ),
-            positions=again,
+            positions=share(size, group=self.games[0].remedies.pack),
             size=size,
         )
 

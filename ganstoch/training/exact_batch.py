@@ -10,6 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ganstoch.randomness import share
 from ganstoch.types import Batch, Part
 
 __all__ = ["split"]
@@ -31,30 +32,25 @@ def split(
     ranks: so unequal shares come out right too.
 
     Args:
-        batch: this rank's share of the real images.
+        batch: this rank's share of the real images, as `randomness.share` deals it.
         latents: this rank's share of the latents, one for each real image.
         micro_batch: most images at once; None for all of them.
         dtype: precision of the networks.
         rank: which share this is.
         world: number of ranks that share the batch.
-        group: images that must stay together. A batch that is no multiple of it begins again with
-            its first images until the last group is full.
+        group: images that must stay together.
 
     Raises:
-        ValueError: for more or fewer latents than examples.
+        ValueError: for more or fewer examples or latents than the share has.
     """
-    count = len(batch.pixels)
-    if len(latents) != count:
-        raise ValueError(f"{len(latents)} latents for {count} examples")
-    positions = torch.arange(rank, batch.size, world)
-    pixels, ids, labels, size = batch.pixels, batch.ids, batch.labels, batch.size
-    if count % group:
-        again = torch.arange(-(-count // group) * group) % count
-        positions, there = positions[again], again.to(pixels.device)
-        pixels, ids, latents = pixels[there], ids[there], latents[again.to(latents.device)]
-        labels = None if labels is None else labels[there]
-        size = batch.size * len(again) // count
-    step = max(group, (micro_batch or len(pixels)) // group * group)
+    positions = share(batch.size, rank=rank, world=world, group=group)
+    pixels, ids, labels, count = batch.pixels, batch.ids, batch.labels, len(positions)
+    if not count == len(pixels) == len(latents):
+        raise ValueError(
+            f"{len(latents)} latents for {len(pixels)} examples, in a share of {count}"
+        )
+    size = -(-batch.size // group) * group  # with those that come twice
+    step = max(group, (micro_batch or count) // group * group)
     return [
         Part(
             pixels=pixels[i : i + step],
@@ -65,5 +61,5 @@ def split(
             positions=positions[i : i + step],
             size=batch.size,
         )
-        for i in range(0, len(pixels), step)
+        for i in range(0, count, step)
     ]

@@ -25,10 +25,10 @@ from ganstoch.models.tuning import FormSettings
 from ganstoch.objectives import NonSaturating, Objective
 from ganstoch.remedies import Remedies, Remedy
 from ganstoch.remedies.base import DataFacts
-from ganstoch.training.arithmetic import settle
 from ganstoch.training.averaging import Average
 from ganstoch.training.exact_batch import split
 from ganstoch.training.match import Match
+from ganstoch.training.ranks import refuse_differences, refuse_ranks, settle_alike
 from ganstoch.types import Batch, Part, Shape
 
 __all__ = ["AdamSettings", "Game"]
@@ -144,11 +144,13 @@ class Game(Match):
 
     def setup(self, stage: str) -> None:
         """Draws the latent bank, whose size is known once the data are."""
-        self.deal_from(self.trainer.datamodule)  # type: ignore[attr-defined]
+        data = self.trainer.datamodule  # type: ignore[attr-defined]
+        refuse_ranks(self, data, world=self.world_size)
+        self.deal_from(data)
 
     def deal_from(self, data: ImageData) -> None:
         """Draws the latent bank for data that are set up, and tells them how much a batch holds."""
-        data.images_factor = self.remedies.images_factor
+        data.images_factor, data.pack = self.remedies.images_factor, self.remedies.pack
         classes = None if data.subset.labels is None else int(data.subset.labels.max()) + 1
         self.deal(
             n=len(data.subset.ids),
@@ -181,9 +183,12 @@ class Game(Match):
 
     def on_fit_start(self) -> None:
         """Settles how the arithmetic is done, now that batch, device and precision are known."""
-        m = self.m * self.remedies.images_factor
         with self.trainer.precision_plugin.forward_context():
-            settle(self, m=-(-m // self.trainer.world_size))
+            settle_alike(self, m=self.m * self.remedies.images_factor)
+
+    def on_train_start(self) -> None:
+        """Makes sure that all ranks go on from the same point, which nothing later would bring."""
+        refuse_differences(self)
 
     def configure_optimizers(self) -> list[Optimizer]:
         """One Adam a player, the discriminator's first."""
@@ -220,6 +225,9 @@ class Game(Match):
                     f"the checkpoint is of other networks: {name} has shape {there} in it, {here} "
                     "in this run; give the settings it was made with, or another checkpoint"
                 )
+        # Lightning converts the networks to the run's precision after it has loaded them: numbers
+        # of 64 bits would pass through 32.
+        self.to(next(v.dtype for v in saved.values() if v.is_floating_point()))
         chosen = checkpoint.get("arithmetic", {})
         if self.micro_batch == "auto":
             self.micro_batch = chosen.get("micro_batch", "auto")
@@ -234,7 +242,7 @@ class Game(Match):
                 self.global_step,
                 device=self.device,
                 rank=self.global_rank,
-                world=self.trainer.world_size,
+                world=self.world_size,
                 repeat=repeat,
             )
             draws.append(self._parts(more, repeat=repeat))
@@ -251,9 +259,15 @@ class Game(Match):
         """This rank's examples and latents of one update, in parts that fit in memory."""
         assert self.latents is not None
         assert self.micro_batch != "auto"
-        rank, world = self.global_rank, self.trainer.world_size
+        rank, world, group = self.global_rank, self.world_size, self.remedies.pack
         z = self.latents.draw(
-            self.global_step, batch.size, device=self.device, rank=rank, world=world, repeat=repeat
+            self.global_step,
+            batch.size,
+            device=self.device,
+            rank=rank,
+            world=world,
+            group=group,
+            repeat=repeat,
         )
         return split(
             batch,
@@ -262,7 +276,7 @@ class Game(Match):
             dtype=next(self.generator.parameters()).dtype,
             rank=rank,
             world=world,
-            group=self.remedies.pack,
+            group=group,
         )
 
     @torch.no_grad()

@@ -12,7 +12,7 @@ from functools import partial
 import torch
 from pytorch_lightning import LightningModule
 from pytorch_lightning.core.optimizer import LightningOptimizer
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from ganstoch.latents import Latents
@@ -22,6 +22,7 @@ from ganstoch.objectives import Objective
 from ganstoch.remedies import Remedies
 from ganstoch.remedies.base import Critic, Moment, Round
 from ganstoch.training.averaging import Average
+from ganstoch.training.ranks import average_gradients, keep_largest
 from ganstoch.types import Part
 
 __all__ = ["Match"]
@@ -123,6 +124,7 @@ class Match(LightningModule):
             total = total + loss.detach()
             self.remedies.observe(round)
             del round  # would live on beside the next part
+        self.average_gradients(self.discriminator)
         self.remedies.before_discriminator_step(self, step, moment=moment)
         step.step()
         step.zero_grad()
@@ -149,9 +151,25 @@ class Match(LightningModule):
                 loss = part.weight * self.generator_loss(critic, part, fakes, moment=moment)
                 backward(loss)
                 total = total + loss.detach()
+        self.average_gradients(self.generator)
         step.step()
         step.zero_grad()
         return total
+
+    @property
+    def world_size(self) -> int:
+        """Ranks that share every batch; `global_rank` says which of them this is."""
+        return 1 if self._trainer is None else self._trainer.world_size
+
+    def average_gradients(self, player: nn.Module) -> None:
+        """Averages a player's gradients over the ranks, so that they are those of the batch."""
+        if self.world_size > 1:
+            average_gradients(player, world=self.world_size)
+
+    def keep_largest(self, values: Tensor) -> None:
+        """Puts the largest of all ranks' values in each one's place."""
+        if self.world_size > 1:
+            keep_largest(values)
 
     def discriminator_loss(
         self, critic: Critic, part: Part, fakes: Tensor, *, moment: Moment

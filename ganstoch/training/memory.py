@@ -80,12 +80,13 @@ def peak_bytes(game: Game, *, m: int, micro_batch: int | None) -> int:
             bytes_.count(tensor)
         for iteration in range(2):  # the first makes the optimisers' moments, the second is whole
             kind = torch.uint8 if len(meta.shape) == 3 else torch.float32
-            pixels = torch.empty((m, *meta.shape), dtype=kind, device="meta")
-            z = torch.empty((m, meta.generator.latent_dim), device="meta")
-            ids = torch.empty(m, dtype=torch.int64, device="meta")
+            group = meta.remedies.pack
+            count = -(-m // group) * group
+            pixels = torch.empty((count, *meta.shape), dtype=kind, device="meta")
+            z = torch.empty((count, meta.generator.latent_dim), device="meta")
+            ids = torch.empty(count, dtype=torch.int64, device="meta")
             batch = Batch(pixels=pixels, ids=ids, size=m, labels=ids)
             dtype = next(meta.generator.parameters()).dtype
-            group = meta.remedies.pack
             parts = split(batch, z, micro_batch=micro_batch, dtype=dtype, group=group)
             draws = [parts] * (sum(meta.remedies.updates) - 1)
             meta.play(draws, *optimizers, iteration=iteration)

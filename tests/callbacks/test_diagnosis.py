@@ -67,7 +67,7 @@ def test_a_resumed_run_is_diagnosed_as_a_whole(
 ) -> None:
     whole = Diagnosis(every=2, images=16)
     fit(make_game(), make_data(), whole, steps=8)
-    checkpoints = Checkpoints(tmp_path / "checkpoints", every=4)
+    checkpoints = Checkpoints(tmp_path / "checkpoints", every=4, run="this")
     fit(make_game(), make_data(), Diagnosis(every=2, images=16), checkpoints, steps=4)
     resumed = Diagnosis(every=2, images=16)
     latest = next((tmp_path / "checkpoints").glob("*4.ckpt"))

@@ -324,21 +324,28 @@ def test_a_disk_that_is_full_or_read_only_from_the_start(
     complaint = fit().complaint
     assert f"cannot write run/cli_config.yaml: {os.strerror(number)}" in complaint
     assert "choose another --out" in complaint
-    assert [path for path in here.rglob("*") if path.is_file()] == []
+    left = [path for path in here.rglob("*") if path.is_file()]
+    assert [(path.name, path.stat().st_size) for path in left] == [("running.lock", 0)]
 
 
 def test_a_disk_that_fills_up_later(
     here: Path, fit: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def save(*arguments: object) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    original = os.replace
+
+    def replace(source: str, target: Path) -> None:
+        if target.suffix == ".ckpt":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        original(source, target)
 
     with monkeypatch.context() as patch:
-        patch.setattr("lightning_fabric.plugins.io.torch_io._atomic_save", save)
+        patch.setattr(os, "replace", replace)
         answer = fit()
     assert answer.status == 2
-    last = answer.err.splitlines()[-1]
-    assert last == "ganstoch: No space left on device; choose another --out"
+    assert answer.err.splitlines()[-1] == (
+        "ganstoch: cannot write run/checkpoints/step=2.ckpt: No space left on device; free space "
+        "or choose another --out"
+    )
     assert not (here / "run" / "record.json").exists()
     assert fit().status == 0
 

@@ -25,7 +25,7 @@ from ganstoch.models import (
     TanhGenerator,
 )
 from ganstoch.objectives import Objective, Wasserstein
-from ganstoch.randomness import generator, normal, with_replacement
+from ganstoch.randomness import generator, normal, share, with_replacement
 from ganstoch.remedies import Remedy
 from ganstoch.training.exact_batch import split
 from ganstoch.training.game import AdamSettings, Game
@@ -88,11 +88,13 @@ def draw(game: Game, iteration: int, *, m: int = M) -> list[list[Part]]:
     for repeat in range(sum(game.remedies.updates) - 1):
         ids = draw_ids(
             "with_replacement", count=N, m=m, seed=game.seed, iteration=iteration, repeat=repeat
-        )
+        )[share(m, group=game.remedies.pack)]
         draws.append(
             split(
                 Batch(data[ids], ids, size=m, labels=labels[ids]),
-                game.latents.draw(iteration, m, device=CPU, repeat=repeat),
+                game.latents.draw(
+                    iteration, m, device=CPU, repeat=repeat, group=game.remedies.pack
+                ),
                 micro_batch=game.micro_batch,
                 dtype=next(game.generator.parameters()).dtype,
                 group=game.remedies.pack,

@@ -21,7 +21,7 @@ from ganstoch.models import (
     UnrolledDiscriminator,
 )
 from ganstoch.models.base import initialise
-from ganstoch.randomness import generator, normal
+from ganstoch.randomness import generator, normal, share
 from ganstoch.remedies import Packing
 from ganstoch.remedies.base import Moment
 from ganstoch.training.exact_batch import split
@@ -103,9 +103,10 @@ def test_sees_in_packs_what_no_single_example_shows() -> None:
 @pytest.mark.parametrize("m", [1, 4, 7])
 @pytest.mark.parametrize("micro_batch", [None, 4])
 def test_first_examples_complete_the_last_pack(m: int, micro_batch: int | None) -> None:
-    x = torch.arange(float(m))[:, None]
+    ids = share(m, group=3)
+    x = ids.double()[:, None]
     parts = split(
-        Batch(x, torch.arange(m), size=m),
+        Batch(x, ids, size=m),
         x + 100,
         micro_batch=micro_batch,
         dtype=torch.float64,

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import ganstoch.reporting
+from ganstoch.errors import visible
 from ganstoch.reporting.audit_json import read_report, write_report
 from ganstoch.reporting.audit_page import WORDS, render
 from ganstoch.reporting.audit_report import Histogram, Pairing, Reading, SetFacts, Share
@@ -23,7 +24,7 @@ from ganstoch.reporting.page_words import (
     percent,
     percent_range,
 )
-from ganstoch.reporting.pages import flattened, png_size, tile, visible
+from ganstoch.reporting.pages import flattened, png_size, tile
 
 STYLE = (Path(ganstoch.reporting.__file__).parent / "templates" / "style.css").read_text()
 

@@ -11,10 +11,9 @@ from urllib.parse import unquote, urlsplit
 import numpy as np
 import pytest
 
-from ganstoch.errors import UserError
+from ganstoch.errors import UserError, visible
 from ganstoch.records import Measurement, write_record
 from ganstoch.reporting import write_remedies_report, write_report, write_world_report
-from ganstoch.reporting.pages import visible
 from ganstoch.reporting.remedies import remedies_markdown
 from ganstoch.reporting.table1 import markdown
 from ganstoch.reporting.worlds import world_markdown

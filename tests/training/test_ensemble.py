@@ -72,10 +72,11 @@ def data() -> list[ImageData]:
 def batches(games: Sequence[Game], data: Sequence[ImageData], t: int) -> list[tuple[Batch, Tensor]]:
     drawn = []
     for game, each in zip(games, data, strict=True):
-        each.images_factor = game.remedies.images_factor
+        each.images_factor, each.pack = game.remedies.images_factor, game.remedies.pack
         batch = each.batch(t)
         assert game.latents is not None
-        drawn.append((batch, game.latents.draw(t, batch.size, device=CPU)))
+        z = game.latents.draw(t, batch.size, device=CPU, group=each.pack)
+        drawn.append((batch, z))
     return drawn
 
 

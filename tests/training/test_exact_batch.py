@@ -51,6 +51,11 @@ def test_as_many_latents_as_images() -> None:
         split(batch_of(8), torch.zeros(4, 2), micro_batch=4, dtype=torch.float32)
 
 
+def test_a_share_is_one_that_was_dealt() -> None:
+    with pytest.raises(ValueError, match="in a share of 4"):
+        split(batch_of(8), torch.zeros(8, 2), micro_batch=4, dtype=torch.float32, world=2)
+
+
 @pytest.mark.parametrize("world", [1, 2, 3, 7])
 def test_unequal_ranks_average_to_the_whole_batch(world: int) -> None:
     """Gradients are averaged over ranks, so a rank's loss counts world times its share."""
@@ -60,7 +65,9 @@ def test_unequal_ranks_average_to_the_whole_batch(world: int) -> None:
     for rank in range(world):
         mine = torch.arange(10)[rank::world]
         share = Batch(pixels=pixels[mine], ids=mine, size=10)
-        parts = split(share, mine[:, None], micro_batch=2, dtype=torch.float64, world=world)
+        parts = split(
+            share, mine[:, None], micro_batch=2, dtype=torch.float64, rank=rank, world=world
+        )
         losses = []
         for part in parts:
             ids = part.latents[:, 0].long()

@@ -77,5 +77,5 @@ def read_trace(path: Path) -> list[Signals]:
     """
     try:
         return from_columns(json.loads(path.read_bytes()))
-    except (OSError, ValueError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, RecursionError, TypeError, AttributeError) as error:
         raise UserError(f"{path} is damaged; remove it to play the case again") from error

@@ -1,0 +1,70 @@
+"""What can be held of the image without an engine to build it."""
+
+from __future__ import annotations
+
+import re
+from fnmatch import fnmatch
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+LINES = [
+    line.strip()
+    for line in re.sub(r"\\\n", " ", (ROOT / "docker/Dockerfile").read_text()).splitlines()
+    if line.strip() and not line.startswith("#")
+]
+LAST = LINES[max(i for i, line in enumerate(LINES) if line.startswith("FROM ")) :]
+"""The stage that is shipped."""
+IGNORED = (ROOT / ".dockerignore").read_text().split()
+
+
+def words(instruction: str, lines: list[str]) -> list[str]:
+    """What stands behind an instruction, wherever it comes."""
+    return [
+        line.removeprefix(f"{instruction} ") for line in lines if line.startswith(instruction + " ")
+    ]
+
+
+def environment(lines: list[str]) -> dict[str, str]:
+    pairs = [pair.split("=", 1) for text in words("ENV", lines) for pair in text.split()]
+    return {name: value for name, value in pairs}
+
+
+def test_it_does_not_run_as_root() -> None:
+    assert words("USER", LAST) == ["app"]
+    before = LAST.index("USER app")
+    assert any("useradd" in line for line in LAST[:before])
+    assert not any(line.startswith(("RUN", "COPY", "ADD")) for line in LAST[before:])
+
+
+def test_one_volume_holds_everything_that_is_written() -> None:
+    assert words("VOLUME", LAST) == words("WORKDIR", LAST) == ["/ganstoch"]
+    found = environment(LAST)
+    places = {k: v for k, v in found.items() if v.startswith("/") and k != "PATH"}
+    assert {"HOME", "XDG_CACHE_HOME", "TORCH_HOME", "MPLCONFIGDIR"} <= set(places)
+    for name, place in places.items():
+        assert (place + "/").startswith("/ganstoch/"), name
+
+
+def test_nothing_secret_is_asked_for_or_copied() -> None:
+    secret = re.compile(r"key|token|secret|passw|netrc|credential|auth", re.IGNORECASE)
+    for instruction in ("ARG", "ENV", "LABEL"):
+        assert not [text for text in words(instruction, LINES) if secret.search(text)]
+    assert not words("ADD", LINES)
+    copied = [text.split() for text in words("COPY", LINES)]
+    sources = {word for text in copied if not text[0].startswith("--from") for word in text[:-1]}
+    # Each by its name: a secret beside them stays outside.
+    assert "." not in sources
+    assert not [source for source in sources if "*" in source or secret.search(source)]
+    for source in sources:
+        assert (ROOT / source).exists(), source
+
+
+def test_the_engine_is_not_even_sent_what_must_not_be_in_a_layer() -> None:
+    for name in (
+        *(".git", ".venv", "data", "results", "runs", "wandb", "audit", "replays", ".netrc"),
+        *("netrc", ".env", "prod.env", "id_rsa", "cert.pem", "ganstoch/x.env", "docker/netrc"),
+    ):
+        assert any(fnmatch(name, pattern.replace("**/", "")) for pattern in IGNORED) or any(
+            pattern.startswith("**/") and fnmatch(Path(name).name, pattern[3:])
+            for pattern in IGNORED
+        ), name

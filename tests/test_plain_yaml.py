@@ -1,0 +1,77 @@
+"""YAML that would construct, grow or hide something: refused before anything is made of it."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+from jsonargparse import ArgumentParser, get_loader
+
+from ganstoch.errors import UserError
+from ganstoch.plain_yaml import load_yaml, read_yaml, refuse_pipes
+
+REFUSED = {
+    "an object": (
+        "!!python/object/apply:os.system [touch pwned]",
+        "the tag tag:yaml.org,2002:python",
+    ),
+    "another tag": ("a: !!binary x", "the tag"),
+    "a doubling": (
+        "a0: &a0 [x, x, x, x]\n"
+        + "".join(f"a{i + 1}: &a{i + 1} [*a{i}, *a{i}, *a{i}, *a{i}]\n" for i in range(30)),
+        "with its aliases written out it has more than 100,000 values",
+    ),
+    "a circle": ("&a [*a]", r"\*a leads nowhere, or to itself"),
+    "depth": ("[" * 3000 + "]" * 3000, "nested more than 40 deep"),
+    "length": ("# " + "x" * 100_000, "longer than 100,000 characters"),
+    "a key twice": ("data: {n: 1}\ndata: {m: 2}", "the key 'data' comes twice"),
+    "a null byte": ('out: "a\\0b"', "null byte"),
+    "a number without end": ("n: " + "9" * 5000, "4300 digits"),
+}
+
+
+@pytest.mark.parametrize("kind", REFUSED)
+def test_refuses(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    text, complaint = REFUSED[kind]
+    started = time.monotonic()
+    with pytest.raises(yaml.YAMLError, match=complaint):
+        load_yaml(text)
+    assert time.monotonic() - started < 2
+    Path("x.yaml").write_text(text)
+    with pytest.raises(UserError, match=r"the config x\.yaml is no YAML: "):
+        read_yaml(Path("x.yaml"), kind="config")
+    assert list(tmp_path.iterdir()) == [tmp_path / "x.yaml"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: &x {b: [1, 2]}\nc: *x",
+        "a: 1e-4",
+        "{a: null, b: [true, 'x']}",
+        "- 2001-12-14",
+        "a: [a, a]",
+    ],
+)
+def test_leaves_alone_what_is_plain(text: str) -> None:
+    assert load_yaml(text) is not None
+
+
+def test_every_parser_reads_by_it() -> None:
+    assert get_loader("yaml") is load_yaml
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_argument("--x", type=list[int])
+    with pytest.raises(Exception, match="comes twice"):
+        parser.parse_string("{x: [1], x: [2]}")
+
+
+def test_refuses_a_pipe_wherever_it_is_named(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(UserError, match="pipe is a pipe; settings are read from files"):
+        refuse_pipes({"a": ["b", {"c": str(pipe)}]})
+    refuse_pipes({"a": [3, None, str(tmp_path), "x" * 9999, "a\0b"]})

@@ -1,0 +1,162 @@
+"""Configs and sweep files that anybody may have written."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ganstoch.experiments.configs import config_path, sweep_path
+
+HOSTILE = settings(settings.get_profile("hostile"), max_examples=50)
+
+DOUBLING = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"a{i + 1}: &a{i + 1} [{', '.join([f'*a{i}'] * 9)}]\n" for i in range(20)
+)
+"""Nine to the 21st words, if the aliases were written out."""
+
+SCALARS = [
+    *("nan", ".nan", "-.inf", "1e400", "-1", "9" * 40, "9" * 5000, "0x_", "0b_", "1:1:1", "~"),
+    *("2001-99-99", "2001-12-14t21:59:43.10-05:00", "!!timestamp x", "!!binary é", "!!int abc"),
+    *("!!float {}", "!!set {a, b}", "!!omap [a: 1]", "!!null x", "!!str [a]", "! x", "!<!> x"),
+    "!!python/object/apply:os.system [touch pwned]",
+    "!!python/object/new:subprocess.Popen [[touch, pwned]]",
+    *("!!python/name:os.system", "!!python/module:os", "!!js/function x", "!pwned x"),
+    *('"a\\0b"', '"\\e[2J"', '"a\\nb"', '"\\ud800"', '"\\U00110000"', "'\u202egpj.exe'"),
+    *("&a [*a]", "&a {b: *a}", "*nowhere", "[" * 3000 + "]" * 3000, "{a: " * 500 + "}" * 500),
+    *(
+        "{a: 1, a: 2}",
+        "{[1]: 2}",
+        "? {a: 1} : 2",
+        "{null: 1, 1.5: 2, true: 3}",
+        "fifo",
+        "/dev/zero",
+    ),
+    *("os.system", "{class_path: os.system}", "{class_path: os.system, init_args: {command: ls}}"),
+    "{class_path: subprocess.Popen, init_args: {args: [touch, pwned]}}",
+    *("{class_path: Digits, init_args: {x: 1}}", "{class_path: 3}", "{init_args: 3}", "[{}]", "''"),
+]
+SCALAR = st.sampled_from(SCALARS) | st.text(max_size=30)
+
+KEYS = [
+    *("seed_everything", "equal", "checkpoint_every", "quiet", "wandb", "wandb.mode", "config"),
+    *("data", "data.source", "data.n", "data.m", "data.sampling", "data.subset_seed", "data.seed"),
+    *("model", "model.generator", "model.discriminator", "model.objective", "model.remedies"),
+    *("model.latents", "model.latents.bank", "model.optimizer", "model.optimizer.lr"),
+    *("model.ema_decay", "model.micro_batch", "model.shape", "trainer", "trainer.max_steps"),
+    *("trainer.precision", "trainer.callbacks", "trainer.plugins", "trainer.devices", "evaluation"),
+    *(
+        "evaluation.queries",
+        "stop_rule",
+        "stop_rule.threshold",
+        "probe",
+        "nowhere",
+        "",
+        "__class__",
+    ),
+]
+
+
+def nested(key: str, value: str) -> str:
+    """A value under a dotted key, as YAML."""
+    return "".join(f"{'  ' * i}{part}:\n" for i, part in enumerate(key.split("."))) + (
+        "  " * (key.count(".") + 1) + value + "\n"
+    )
+
+
+def damaged(text: str) -> st.SearchStrategy[bytes]:
+    """A file with some of its bytes changed, left out or brought in."""
+    content = text.encode()
+
+    def damage(edits: list[tuple[int, int, bytes]]) -> bytes:
+        found = content
+        for at, length, insert in edits:
+            place = at % (len(found) + 1)
+            found = found[:place] + insert + found[place + length :]
+        return found
+
+    edit = st.tuples(st.integers(0, len(content)), st.integers(0, 40), st.binary(max_size=6))
+    return st.lists(edit, min_size=1, max_size=4).map(damage)
+
+
+WHOLE = [
+    *(b"", b"\0", b"\xff\xfe\0d", b"- 1\n- 2\n", b"a: 1\n---\nb: 2\n", b"%YAML 9.9\n---\na: 1\n"),
+    *(DOUBLING.encode(), b"\t- a", b"a: 'open", b"# " + b"x" * 200_000, b"a: {<<: *a}\n"),
+    *(
+        b"config: hostile.yaml\n",
+        b"model: fifo\n",
+        b"data: {source: fifo}\n",
+        b"data: hostile.yaml",
+    ),
+]
+CONFIG = st.one_of(
+    st.tuples(st.sampled_from(KEYS), SCALAR).map(
+        lambda pair: nested(*pair).encode("utf-8", "replace")
+    ),
+    st.sampled_from(WHOLE),
+    damaged(config_path("mini").read_text()),
+    st.binary(max_size=60),
+)
+
+
+@HOSTILE
+@given(content=CONFIG)
+def test_configs(content: bytes, counted: Any) -> None:
+    file = counted.folder / "hostile.yaml"
+    file.write_bytes(content)
+    counted.refuses("fit", "--config=mini", f"--config={file.name}", "--out=out", "--data.m=1798")
+
+
+@HOSTILE
+@given(content=CONFIG, key=st.sampled_from(["data", "model", "trainer", "data.source"]))
+def test_settings_from_a_file(content: bytes, key: str, counted: Any) -> None:
+    file = counted.folder / "hostile.yaml"
+    file.write_bytes(content)
+    words = ["--config=mini", f"--{key}={file.name}", "--out=out", "--data.m=1798"]
+    counted.refuses("fit", *words)
+
+
+TABLE1 = yaml.safe_load(sweep_path("table1").read_text())
+
+
+def sweep(parameters: str = "", **entries: str) -> bytes:
+    """A sweep whose entries are given as YAML."""
+    command = '["${env}", ganstoch, fit, --config, mini, "${args}"]'
+    parts = {"name": "x", "method": "grid", "command": command, **entries}
+    text = "".join(f"{key}: {value}\n" for key, value in parts.items())
+    return (text + (parameters or "parameters: {data.m: {value: 4}}\n")).encode("utf-8", "replace")
+
+
+SWEEP = st.one_of(
+    st.tuples(st.sampled_from(["name", "method", "command"]), SCALAR).map(
+        lambda pair: sweep(**{pair[0]: pair[1]})
+    ),
+    SCALAR.map(lambda value: sweep(f"parameters: {value}\n")),
+    st.tuples(st.sampled_from(KEYS[:-2]), SCALAR).map(
+        lambda pair: sweep(f"parameters:\n  {pair[0]}: {{value: {pair[1]}}}\n")
+    ),
+    st.tuples(st.sampled_from(["values", "value", "min", "distribution"]), SCALAR).map(
+        lambda pair: sweep(f"parameters:\n  data.m: {{{pair[0]}: {pair[1]}}}\n")
+    ),
+    st.sampled_from(["help", "print_config", "config", "out", "remedy", "--data.m"]).map(
+        lambda key: sweep(f"parameters: {{{key}: {{value: x}}}}\n")
+    ),
+    st.integers(5, 40).map(
+        lambda count: sweep(
+            "parameters:\n" + "".join(f"  k{i}: {{values: {[*range(9)]}}}\n" for i in range(count))
+        )
+    ),
+    st.sampled_from(WHOLE).filter(lambda content: content != b"config: hostile.yaml\n"),
+    damaged(yaml.safe_dump(TABLE1)),
+    st.binary(max_size=60),
+)
+
+
+@settings(HOSTILE, max_examples=100)
+@given(content=SWEEP)
+def test_sweeps(content: bytes, counted: Any) -> None:
+    file = counted.folder / "hostile.yaml"
+    file.write_bytes(content)
+    counted.refuses("table1", "--preset", "mini", "--sweep", file.name, "--set", "data.m=1798")

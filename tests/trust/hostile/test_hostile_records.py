@@ -1,0 +1,157 @@
+"""Records, plans and states of runs that anybody may have written."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+HOSTILE = settings(settings.get_profile("hostile"), max_examples=60)
+TINY = (
+    *("--config=mini", "--trainer.max_steps=4", "--checkpoint_every=2", "--evaluation.every=2"),
+    *("--evaluation.queries=8", "--evaluation.semantic=null", "--wandb.mode=disabled"),
+    *("--model.generator.init_args.width=16", "--model.generator.init_args.latent_dim=8"),
+    *("--model.discriminator.init_args.width=16", "--data.n=64", "--quiet=true"),
+)
+
+WRONG = st.sampled_from(
+    [
+        *("", "x", "\x1b[2J", "\ud800", "<script>alert(1)</script>", "=1+1", "../../etc", "\0"),
+        *(True, [], {}, [[]], {"a": {}}, [None], float("nan"), float("inf"), -float("inf")),
+        *(-1, 10**400, -(10**400), 0.5, -0.5, "9" * 9999, ["x"] * 50, {"": 0}),
+    ]
+)
+"""Values of which at least one is wrong wherever it is put."""
+
+WHOLE = st.sampled_from(
+    [
+        *(b"", b"{", b"[]", b"null", b"3", b"{}", b"\xff\xfe", b"\0" * 99, b'{"schema": 1}'),
+        *(b"[" * 10**5, b'{"a":' * 10**5, b"9" * 10**5, b'{"schema": 2, "schema": 1}', b"NaN"),
+        *(b'{"schema": NaN}', b'{"schema": 1e999}', b'{"schema": "\\ud800"}', b'{"schema": true}'),
+    ]
+)
+
+
+@pytest.fixture
+def report(counted: Any) -> Iterator[Path]:
+    """The folder of a report on one run."""
+    out: Path = counted.folder / "report"
+    shutil.rmtree(out, ignore_errors=True)
+    shutil.copytree(counted.folder / "run", out / "runs/run", dirs_exist_ok=True)
+    (out / "plan.json").write_text(json.dumps({"runs": ["runs/run"], "missing": []}))
+    yield out
+    shutil.rmtree(out)
+
+
+def fields(content: Any, *, above: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """Where in a JSON value each of its parts is; of long lists the first."""
+    found: list[tuple[Any, ...]] = [above] if above else []
+    if isinstance(content, dict):
+        for key, value in content.items():
+            found += fields(value, above=(*above, key))
+    elif isinstance(content, list) and content:
+        found += fields(content[0], above=(*above, 0))
+    return found
+
+
+def changed(content: Any, place: tuple[Any, ...], value: Any) -> Any:
+    """A copy with another value in one place."""
+    found = json.loads(json.dumps(content))
+    inner = found
+    for key in place[:-1]:
+        inner = inner[key]
+    inner[place[-1]] = value
+    return found
+
+
+def typed(place: tuple[Any, ...]) -> bool:
+    """Whether a field's type is known, so that not everything may stand there."""
+    return place[0] not in ("config", "versions")
+
+
+@HOSTILE
+@given(where=st.integers(0, 10**6), value=WRONG, command=st.sampled_from(["table1", "remedies"]))
+def test_a_field_of_a_record(
+    where: int, value: Any, command: str, report: Path, counted: Any
+) -> None:
+    path = report / "runs/run/record.json"
+    whole = path.read_bytes()
+    content = json.loads(whole)
+    places = [place for place in fields(content) if typed(place)]
+    place = places[where % len(places)]
+    text = json.dumps(changed(content, place, value))
+    if not may_stand(place, value):
+        path.write_text(text)
+        counted.refuses(command, "--preset", "mini", "--report", "--out", report)
+        path.write_bytes(whole)
+
+
+def may_stand(place: tuple[Any, ...], value: Any) -> bool:
+    """Whether a value is a right one: any word is a name, any finite number a measurement."""
+    name = place[-1]
+    if place[0] in ("metrics", "baseline") or name == "metrics" or "metrics" in place:
+        return value == {} or (isinstance(value, int | float) and not isinstance(value, bool))
+    if "digests" in place or name in ("digests", "history"):
+        return isinstance(value, str) or value in ({}, [])
+    if name in ("preset", "dataset", "hardware", "git_sha", "config_hash", "subset_sha256"):
+        return isinstance(value, str)
+    right = [("converged", True), ("seed", -1), ("noise", 0.5), ("seconds", 0.5)]
+    return (name, value) in right or (name in ("git_sha", "bank", "threads") and value is None)
+
+
+@settings(HOSTILE, max_examples=30)
+@given(content=WHOLE, name=st.sampled_from(["plan.json", "runs/run/record.json"]))
+def test_a_whole_file(content: bytes, name: str, report: Path, counted: Any) -> None:
+    kept = (report / name).read_bytes()
+    (report / name).write_bytes(content)
+    counted.refuses("table1", "--preset", "mini", "--report", "--out", report)
+    counted.refuses("replay", report / "plan.json" if "plan" in name else report / name)
+    (report / name).write_bytes(kept)
+
+
+@settings(HOSTILE, max_examples=20)
+@given(key=st.sampled_from(["runs", "missing"]), value=WRONG)
+def test_a_plan(key: str, value: Any, report: Path, counted: Any) -> None:
+    content = {"runs": ["nowhere"], "missing": [], key: value}
+    (report / "plan.json").write_text(json.dumps(content))
+    counted.refuses("table1", "--preset", "mini", "--report", "--out", report)
+
+
+@settings(HOSTILE, max_examples=20)
+@given(content=WHOLE | st.binary(max_size=50), name=st.sampled_from(["run.json", "record.json"]))
+def test_a_run_that_is_there(content: bytes, name: str, counted: Any) -> None:
+    path = counted.folder / "run" / name
+    kept = path.read_bytes()
+    path.write_bytes(content)
+    counted.refuses("fit", *TINY, "--out=run")
+    path.write_bytes(kept)
+
+
+@settings(HOSTILE, max_examples=20)
+@given(content=WHOLE | st.binary(max_size=50), name=st.sampled_from(["panels.npz", "trail.npz"]))
+def test_what_a_run_left(content: bytes, name: str, report: Path, counted: Any) -> None:
+    path = report / "runs/run/panels.npz"
+    kept = path.read_bytes()
+    path.write_bytes(content)
+    counted.refuses("table1", "--preset", "mini", "--report", "--out", report)
+    path.write_bytes(kept)
+
+
+@settings(HOSTILE, max_examples=20)
+@given(content=WHOLE | st.binary(max_size=50))
+def test_signals_of_labelled_runs(content: bytes, counted: Any) -> None:
+    folder = counted.folder / "cases"
+    folder.mkdir()
+    from ganstoch.experiments.cases import CASES
+    from ganstoch.experiments.cases.play import trace_path
+
+    for case in CASES:
+        trace_path(folder, case, seed=0).write_bytes(content)
+    counted.refuses("cases", "--report", "--out", folder)
+    shutil.rmtree(folder)
