@@ -16,7 +16,7 @@ from ganstoch import __version__
 from ganstoch.cli import main
 from ganstoch.errors import UserError
 
-COMMANDS = ("fit", "table1", "remedies", "prepare", "audit", "bench", "cases", "doctor")
+COMMANDS = ("fit", "table1", "remedies", "replay", "prepare", "audit", "bench", "cases", "doctor")
 
 
 def leave(*words: str) -> int:
@@ -123,7 +123,7 @@ def test_interruption(fail: Fail, capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().err.startswith("ganstoch: interrupted")
 
 
-@pytest.mark.parametrize("error", [ValueError("a bug"), OSError(errno.EIO, "broken")])
+@pytest.mark.parametrize("error", [ValueError("a bug"), OSError(errno.EBADF, "broken")])
 def test_a_bug_keeps_its_traceback(error: Exception, fail: Fail) -> None:
     fail(error)
     with pytest.raises(type(error)) as raised:

@@ -123,6 +123,11 @@ def test_command(
         words = ["mini" if word == "paper" else word for word in words]
     if "--report" in words:
         assert run(["table1", "--preset", "mini"]) == 0
+    if words[0] == "replay":
+        assert run(["fit", "--config", "mini", "--out", words[1]]) == 0
+        monkeypatch.setattr(
+            "ganstoch.experiments.replay._fit", lambda words, *, threads: main(["fit", *words])
+        )
     if "--print_config" in words:
         with pytest.raises(SystemExit, match="0"):
             run(words)
@@ -226,7 +231,7 @@ def test_map_of_the_code_names_every_room() -> None:
     rooms = {path.name for path in (ROOT / "ganstoch").iterdir() if not path.name.startswith("_")}
     table = README.split("## Map of the code")[1].split("\n## ")[0]
     named = {word.rstrip("/") for word in re.findall(r"`([a-z_]+(?:\.py|/))`", table)}
-    files = {"game.py", "match.py", "exact_batch.py", "ensemble.py", "__init__.py"}
+    files = {"game.py", "match.py", "exact_batch.py", "ensemble.py", "ranks.py", "__init__.py"}
     assert named - files == rooms - {"py.typed"}
 
 

@@ -115,3 +115,16 @@ def test_the_page_of_a_run_leads_to_all_that_was_measured_of_it(tmp_path: Path) 
         files = {path.name for path in page.parent.iterdir()} - {"index.html"}
         assert len(files) == 5
         assert all(f'href="./{name}"' in page.read_text() for name in files)
+
+
+def test_the_promises_are_those_that_were_tried() -> None:
+    """All that `make test-trust` counted stands in the README, with its counts."""
+    counts = json.loads((ROOT / "sweeps" / "results" / "trust" / "trust.json").read_bytes())
+    (section,) = re.findall(r"^## What we promise.*?(?=^## )", README, re.M | re.S)
+    rows = re.findall(r"^\| (.+?) \| .+ \| ([\d,]+) \| ([\d,]+) \|$", section, re.M)
+    shown = {
+        name: {"tried": int(t.replace(",", "")), "kept": int(k.replace(",", ""))}
+        for name, t, k in rows
+    }
+    assert shown == counts
+    assert all(count["tried"] == count["kept"] > 0 for count in counts.values())

@@ -14,7 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ganstoch.bench.ensembles import price_of_many, ring_game, tiny_game
 from ganstoch.bench.overhead import lightning_overhead
-from ganstoch.bench.pinning import price_of_determinism
+from ganstoch.bench.pinning import race_determinism
 from ganstoch.bench.players import draw, make_game, make_reference, parts_of
 from ganstoch.bench.race import in_turns, say, seconds
 from ganstoch.bench.reference import Reference
@@ -191,8 +191,8 @@ class _Bench:
     def determinism(self) -> Figure:
         m = self.scale.small
         say(f"deterministic kernels at m = {m}")
-        price, what = price_of_determinism(self.contest(m).ours, rounds=2 * self.scale.rounds)
-        return Figure("deterministic_price", price, None, 0.10, what)
+        ratio, what = race_determinism(self.contest(m).ours, rounds=2 * self.scale.rounds)
+        return Figure("deterministic_time", ratio, None, 1.10, what)
 
     def cost(self) -> Figure:
         say(f"an iteration up to m = {self.scale.sizes[-1]}")

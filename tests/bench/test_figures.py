@@ -30,7 +30,7 @@ KEYS = [
     "fp32_peak_share",
     "lightning_overhead",
     "diagnosis_price",
-    "deterministic_price",
+    "deterministic_time",
     "cost_exponent",
     "memory_ratio",
     "nn_speedup",

@@ -202,7 +202,7 @@ def test_a_stopped_job_stops_its_child_and_can_be_submitted_again(
     try:
         if moment is None:  # a signal that was there before the child
             signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR2})
-            os.kill(os.getpid(), signal.SIGUSR2)
+            signal.pthread_kill(threading.get_ident(), signal.SIGUSR2)
         else:
             wait = kill_once(here / "ready", then=moment)
         with pytest.raises(Requeued):
