@@ -33,11 +33,9 @@ EPILOG = """examples:
 `ganstoch COMMAND --help` says more."""
 
 _FULL_OR_CLOSED = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
-_NO_SUCH_NAME = (
-    *(errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP, errno.EIO),
-)
+_WRONG_PATH = (errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP)
 _FIXES = dict.fromkeys(_FULL_OR_CLOSED, "choose another --out")
-_FIXES |= dict.fromkeys(_NO_SUCH_NAME, "give another path, or another --out")
+_FIXES |= dict.fromkeys((*_WRONG_PATH, errno.EIO), "give another path, or another --out")
 """What mends an error of the file system that lies in the place or the path a user has named."""
 
 

@@ -144,7 +144,7 @@ def write_atomically(path: Path, content: bytes | memoryview) -> None:
 
 def sweep_up(folder: Path) -> None:
     """Removes what killed processes left half-written in a folder that nobody else writes to."""
-    for stale in folder.rglob(f".*{_HALF}"):
+    for stale in folder.glob(f".*{_HALF}"):
         stale.unlink(missing_ok=True)
 
 
@@ -175,7 +175,8 @@ def read_record(path: Path) -> Record:
         raise UserError(f"{path} is no record; {_FIX}")
     if content.get("schema") not in READABLE:
         raise UserError(
-            f"{path} has schema {content.get('schema')!r}, this version reads {SCHEMA}; {_FIX}"
+            f"{path} has schema {content.get('schema')!r}, this version reads {READABLE[0]} to "
+            f"{READABLE[-1]}; {_FIX}"
         )
     record = decode(Record, content, str(path), fix=_FIX)
     assert isinstance(record, Record)

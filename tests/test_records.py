@@ -86,7 +86,7 @@ def edit(path: Path, change: Callable[[dict[str, Any]], Any]) -> None:
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
-        (lambda c: c.update(schema=3), "has schema 3, this version reads 2"),
+        (lambda c: c.update(schema=3), "has schema 3, this version reads 1 to 2"),
         (lambda c: c.pop("schema"), "has schema None"),
         (lambda c: c.pop("noise"), "missing field 'noise'"),
         (lambda c: c.update(colour="red"), "unknown field 'colour'"),

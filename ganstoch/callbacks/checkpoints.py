@@ -28,12 +28,16 @@ class Checkpoints(Checkpoint):
         folder: where they go.
         every: iterations between them.
         run: `config_hash` of the run, which its checkpoints are sealed with.
+
+    Attributes:
+        begun: whether training has begun, so that a checkpoint, if any, was taken up.
     """
 
     def __init__(self, folder: Path, *, every: int, run: str) -> None:
         self.folder = folder
         self.every = every
         self.run = run
+        self.begun = False
         self._saved: int | None = None
         self._between_iterations = False
         self._asked_to_stop = False
@@ -47,9 +51,9 @@ class Checkpoints(Checkpoint):
         """Does what a kill right after a checkpoint has left undone."""
         resumed = Path(trainer.ckpt_path) if trainer.ckpt_path else None
         if resumed is not None and resumed.resolve().parent == self.folder.resolve():
-            step = iteration_of(resumed)
-            assert step is not None
-            self._let_go(trainer, step=step)
+            step = iteration_of(resumed.resolve())
+            if step is not None:
+                self._let_go(trainer, step=step)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Takes over Ctrl-C and SIGTERM.
@@ -57,11 +61,15 @@ class Checkpoints(Checkpoint):
         Lightning's answer to SIGTERM is a message between ranks from within the signal's handler,
         which may come in the middle of another.
         """
+        self.begun = True
         self._saved = None
         self._between_iterations = self._asked_to_stop = False
         if threading.current_thread() is not threading.main_thread():
             return
-        for number in (signal.SIGINT, signal.SIGTERM):
+        numbers = [signal.SIGINT, signal.SIGTERM]
+        if callable(signal.getsignal(signal.SIGUSR1)):  # under Slurm: would save half an iteration
+            numbers.append(signal.SIGUSR1)
+        for number in numbers:
             if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
                 self._handlers[number] = signal.signal(number, self._on_signal)
 

@@ -91,6 +91,10 @@ class StopRule(Callback):
         """Looks at the last measurement, which may lie off the interval."""
         self._look(trainer)
 
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Looks at a measurement made only now, of a run that was resumed after its end."""
+        self._look(trainer)
+
     def _look(self, trainer: Trainer) -> None:
         evaluation = next(c for c in trainer.callbacks if isinstance(c, Evaluation))  # type: ignore[attr-defined]
         if evaluation.latest is None or evaluation.latest.iteration != trainer.global_step:

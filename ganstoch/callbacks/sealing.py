@@ -36,7 +36,7 @@ _PARTS: dict[str, type] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seal:
-    """What stands beside a checkpoint, in a JSON file of the same name.
+    """What stands beside a checkpoint, as JSON, in ``CHECKPOINT.seal``.
 
     Attributes:
         sha256: checksum of the checkpoint's bytes, hexadecimal.
@@ -84,8 +84,18 @@ class SealedIO(CheckpointIO):
         map_location: Callable[..., Any] | None = None,
         weights_only: bool | None = None,
     ) -> dict[str, Any]:
-        """Reads tensors and plain values; never unpickles anything else, whatever is asked."""
-        content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        """Reads tensors and plain values; never unpickles anything else, whatever is asked.
+
+        Raises:
+            UserError: if it is gone, as it was there a moment ago.
+        """
+        try:
+            content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        except FileNotFoundError as error:
+            raise UserError(
+                f"{path} is gone, as another process is at work on its run; wait for that, or "
+                "choose another --out"
+            ) from error
         return content
 
     def remove_checkpoint(self, path: str | Path) -> None:
@@ -172,4 +182,4 @@ def trouble(path: Path, *, run: str | None) -> str | None:
 
 
 def _seal_of(path: Path) -> Path:
-    return path.with_suffix(".json")
+    return path.with_name(f"{path.name}.seal")

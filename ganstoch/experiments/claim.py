@@ -82,6 +82,7 @@ def _is_handed(folder: Path) -> bool:
     """Whether the parent's claim on this very folder is among this process's open files."""
     try:
         handed = os.fstat(int(os.environ[HANDED]))
+        os.set_inheritable(int(os.environ[HANDED]), False)  # our children are not at work on it
         return os.path.samestat(handed, os.stat(folder / LOCK))
     except (KeyError, ValueError, OSError):
         return False

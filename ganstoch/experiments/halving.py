@@ -23,9 +23,10 @@ def half(command: Command) -> int:
         UserError: if they cannot be fewer, or other processes wait for this one.
     """
     game: Game = command.model
-    assert game.micro_batch != "auto"
+    if game.micro_batch == "auto" or game.coupled_by or command.trainer.world_size > 1:
+        raise out_of_memory(command)  # "auto": it was full before training
     at_once = min(game.micro_batch or game.m, game.m)
-    if game.coupled_by or command.trainer.world_size > 1 or at_once < 2:
+    if at_once < 2:
         raise out_of_memory(command)
     smaller = -(-at_once // 2)
     _log.warning(

@@ -50,13 +50,15 @@ def asked_measures(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def refuse_together(config: Namespace) -> None:
-    """Refuses what listens to one game's layers where several seeds are played as one.
+    """Refuses what is of one game only, where several seeds are played as one.
 
     Raises:
         UserError: if that is asked for.
     """
     if config.diagnosis is not None:
         raise UserError("diagnosis looks at one seed at a time; leave out --seeds, or diagnosis")
+    if config.ckpt_path is not None:
+        raise UserError("--ckpt_path is of one seed; leave it out, or --seeds")
 
 
 def refuse_shared(config: Namespace, *, devices: int) -> None:

@@ -81,6 +81,7 @@ class Opening(Callback):
         if self.moved_on():
             raise Busy(f"another process was at work on {self.folder}; the same command goes on")
         sweep_up(self.folder)
+        sweep_up(self.folder / "checkpoints")
         if trainer.ckpt_path:
             _log.info("going on from %s", trainer.ckpt_path)
         for name, text in self.files.items():

@@ -12,17 +12,16 @@ import math
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
 from ganstoch.data.sampling import resolve_batch_size
-from ganstoch.errors import UserError
+from ganstoch.errors import UserError, visible
 from ganstoch.experiments.comparing import Comparison, circumstances, compare
-from ganstoch.records import Record, read_record, write_atomically
+from ganstoch.records import Record, read_record
 
 __all__ = ["describe", "replay", "settings_of"]
-
-SETTINGS = "replayed.yaml"
 
 
 def replay(path: Path, *, out: Path | None, root: Path | None, tolerance: float) -> int:
@@ -48,12 +47,16 @@ def replay(path: Path, *, out: Path | None, root: Path | None, tolerance: float)
     out = out or Path("replays") / (path.resolve().parent.name or "run")
     if out.resolve() == path.resolve().parent:
         raise UserError(f"{out} holds the record itself; choose another --out")
-    settings = json.dumps(settings_of(earlier), indent=1).encode()  # JSON is YAML
-    write_atomically(out / SETTINGS, settings)
-    words = [f"--config={out / SETTINGS}", f"--out={out}"]
-    words += [] if root is None else [f"--data.root={root}"]
-    if status := _fit(words, threads=earlier.threads):
-        return status  # it has said why
+    if (out / "record.json").exists():
+        raise UserError(f"{out} holds a finished run; remove it, or choose another --out")
+    settings = json.dumps(settings_of(earlier), indent=1)  # JSON is YAML
+    with tempfile.TemporaryDirectory(prefix="ganstoch-") as scratch:
+        config = Path(scratch) / "replayed.yaml"
+        config.write_text(settings)
+        words = [f"--config={config}", f"--out={out}"]
+        words += [] if root is None else [f"--data.root={root}"]
+        if status := _fit(words, threads=earlier.threads):
+            return status  # it has said why
     later = read_record(out / "record.json")
     comparison = compare(earlier, later, tolerance=tolerance)
     print(describe(comparison, earlier, later, tolerance))
@@ -63,6 +66,8 @@ def replay(path: Path, *, out: Path | None, root: Path | None, tolerance: float)
 def settings_of(record: Record) -> dict[str, Any]:
     """The settings, as a config of `ganstoch fit`, that make a recorded run once more."""
     config = json.loads(json.dumps(record.config))
+    if start := config.get("ckpt_path"):
+        raise UserError(f"the run went on from {start}, which its record lacks; replay that one")
     try:
         for section, linked in (("model", "seed"), ("data", "seed"), ("trainer", "deterministic")):
             fixed = config[section].pop(linked, None)
@@ -93,11 +98,12 @@ def describe(comparison: Comparison, earlier: Record, later: Record, tolerance: 
     """The comparison in words, one fact a line."""
     c = comparison
     digests = any(m.digests for m in earlier.history)
-    count = f"{c.compared:,} numbers{' and digests of weights' if digests else ''}"
     lines = [
         {
-            "bit-identical": f"bit-identical: {count}, over {len(earlier.history)} measurements",
-            "equal": f"equal within {tolerance:g}: the largest relative gap is {c.gap:.2g}",
+            "bit-identical": f"bit-identical: {c.compared:,} numbers and digests of weights, over "
+            f"{len(earlier.history)} measurements",
+            "equal": f"equal within {tolerance:g}: the largest relative gap is {c.gap:.2g}, "
+            f"in {c.compared:,} numbers",
             "different": "different",
         }[c.sameness]
     ]
@@ -111,5 +117,8 @@ def describe(comparison: Comparison, earlier: Record, later: Record, tolerance: 
             f"is {now:.6g}"
         )
     if not digests:
-        lines.append("the record is of a version that took no digests: only metrics were compared")
-    return "\n".join([*lines, *(f"not the same: {line}" for line in circumstances(earlier, later))])
+        lines.append(
+            "the record has no digests of the weights: that they are the same bits cannot be said"
+        )
+    lines += [f"not the same: {line}" for line in circumstances(earlier, later)]
+    return "\n".join(visible(line) for line in lines)  # a record may be anybody's

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import logging
 from collections.abc import Callable, Sequence
@@ -13,8 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lightning_fabric.utilities.exceptions import MisconfigurationException
-from pytorch_lightning import Callback, LightningDataModule, LightningModule, Trainer
+from pytorch_lightning import Callback
 from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.loggers import Logger
 
@@ -30,11 +28,12 @@ from ganstoch.data.datamodule import ImageData
 from ganstoch.errors import UserError
 from ganstoch.experiments.command import Command, Resolved, resolve, understand
 from ganstoch.experiments.composing import compose
+from ganstoch.experiments.fitting import train
 from ganstoch.experiments.halving import half, let_go, out_of_memory
 from ganstoch.experiments.measuring import measuring_callbacks, refuse_together
 from ganstoch.experiments.opening import Opening
 from ganstoch.experiments.sweep import asked_seeds
-from ganstoch.experiments.together import Member, ensemble_of, without_seeds
+from ganstoch.experiments.together import Member, ensemble_of, place_of, without_seeds
 from ganstoch.experiments.tracking import make_logger
 from ganstoch.records import read_record
 
@@ -86,6 +85,8 @@ def _fit_alone(command: Command, *, last_try: bool = False) -> Path:
         command.config.stop_rule.stop = False
     compose(resolved.config)  # in fewer words than the parser would wrap a refusal in
     checkpoints = folder / "checkpoints"
+    # Under Slurm Lightning goes on from any file of a certain name there; ours are named otherwise.
+    command.config.trainer.default_root_dir = str(checkpoints)
     before = _names(checkpoints)
 
     def moved_on() -> bool:
@@ -107,7 +108,7 @@ def _fit_alone(command: Command, *, last_try: bool = False) -> Path:
         if checkpoint:
             check_checkpoint(checkpoint, sealed=sealed)
         try:
-            _train(command.trainer, command.model, command.datamodule, checkpoint)
+            train(command.trainer, command.model, command.datamodule, checkpoint)
         except torch.OutOfMemoryError as error:
             if last_try:
                 raise out_of_memory(command) from error
@@ -126,23 +127,27 @@ def _fit_together(arguments: Sequence[str], seeds: Sequence[int]) -> Path:
     commands = [understand([*arguments, f"--seed_everything={seed}"]) for seed in seeds]
     refuse_together(commands[0].config)
     parent: Path = commands[0].config.out or Path("runs")
-    waiting = []
-    for command in commands:
-        resolved = resolve(command.config)
-        if _is_finished(parent / resolved.name, resolved):
+    playing = [
+        (command, resolved, not _is_finished(parent / resolved.name, resolved))
+        for command, resolved in ((command, resolve(command.config)) for command in commands)
+    ]
+    for _, resolved, waits in playing:
+        if not waits:
             _log.info("%s is finished already", parent / resolved.name)
-        else:
-            waiting.append((command, resolved))
-    if not waiting:
+    if not any(waits for *_, waits in playing):
         return parent
-    compose(waiting[0][1].config)
-    if len(waiting) > 1 and commands[0].config.wandb.mode != "disabled":
+    checkpoints, run = place_of([resolved.config_hash for _, resolved, _ in playing], parent)
+    checkpoint = newest_sound(checkpoints, run=run)
+    if checkpoint is None:  # else all were interrupted together, some with their records written
+        playing = [each for each in playing if each[2]]
+        checkpoints, run = place_of([resolved.config_hash for _, resolved, _ in playing], parent)
+        checkpoint = newest_sound(checkpoints, run=run)
+    compose(playing[0][1].config)
+    if commands[0].config.wandb.mode != "disabled":
         _log.info("seeds that are played as one go without W&B; their records have everything")
     members: list[Member] = []
     held = ExitStack()
-    hashes = "".join(resolved.config_hash for _, resolved in waiting)
-    run = hashlib.sha256(hashes.encode()).hexdigest()
-    for command, resolved in waiting:
+    for command, resolved, waits in playing:
         command.config.quiet = command.config.quiet or bool(members)  # one bar is enough
         folder = parent / resolved.name
         command.build(
@@ -151,44 +156,27 @@ def _fit_together(arguments: Sequence[str], seeds: Sequence[int]) -> Path:
                 resolved,
                 folder,
                 held=held,
-                moved_on=partial(_is_finished, folder, resolved),
-                shared_by=len(waiting),
+                moved_on=partial(_is_finished, folder, resolved) if waits else lambda: False,
+                alone=False,
+                shared_by=len(playing),
             )
         )
         own: list[Callback] = command.trainer.callbacks  # type: ignore[attr-defined]
         callbacks = [c for c in own if not isinstance(c, Checkpoint)]
         members.append(Member(command.model, command.datamodule, callbacks))
-    first = waiting[0][0]
-    ensemble, data, checkpoints = ensemble_of(
-        members,
-        first.trainer,
-        folder=parent,
-        every=first.config.checkpoint_every,
-        run=run,
-    )
-    checkpoint = newest_sound(checkpoints, run=run)
+    first = playing[0][0]
+    saving = Checkpoints(checkpoints, every=first.config.checkpoint_every, run=run)
+    ensemble, data = ensemble_of(members, first.trainer, saving)
     try:
         with held:
-            _train(first.trainer, ensemble, data, checkpoint)
+            train(first.trainer, ensemble, data, checkpoint)
     except torch.OutOfMemoryError as error:
         raise UserError(
             "the GPU's memory is full; give fewer --seeds at once, or narrow the networks"
         ) from error
-    if not all((parent / resolved.name / RECORD).exists() for _, resolved in waiting):
+    if not all((parent / resolved.name / RECORD).exists() for _, resolved, _ in playing):
         raise UserError(f"{parent} was interrupted; the same command goes on from its checkpoint")
     return parent
-
-
-def _train(
-    trainer: Trainer, game: LightningModule, data: LightningDataModule, checkpoint: Path | None
-) -> None:
-    """Trains, from a checkpoint if there is one, and tells what went wrong in one line."""
-    try:
-        trainer.fit(game, datamodule=data, ckpt_path=checkpoint, weights_only=True)
-    except MisconfigurationException as error:
-        raise UserError(str(error)) from error
-    except SystemExit as error:  # how Lightning ends at Ctrl-C and at SIGTERM
-        raise KeyboardInterrupt from error
 
 
 def _callbacks(
@@ -198,12 +186,13 @@ def _callbacks(
     *,
     held: ExitStack,
     moved_on: Callable[[], bool],
+    alone: bool = True,
     shared_by: int = 1,
 ) -> list[Callback]:
     """What accompanies a run, in the order in which it happens after each iteration."""
 
     def open_logger(data: ImageData) -> Logger | None:
-        if shared_by > 1:
+        if not alone:
             return None  # a process has one W&B run, and these are several
         described = {**resolved.config, "config_hash": resolved.config_hash, "git_sha": git_sha()}
         return make_logger(
@@ -216,6 +205,10 @@ def _callbacks(
     settings = command.parser.dump(command.asked, skip_none=False)
     state = json.dumps(dataclasses.asdict(resolved), indent=1)
     return [
+        Journal(),
+        Panels(folder / "panels.npz"),
+        Trail(folder / "trail.npz"),
+        *measuring_callbacks(command.config, folder),  # which may refuse their settings
         Opening(
             folder,
             {CONFIG: settings, STATE: state},
@@ -223,10 +216,6 @@ def _callbacks(
             held=held,
             moved_on=moved_on,
         ),
-        Journal(),
-        Panels(folder / "panels.npz"),
-        Trail(folder / "trail.npz"),
-        *measuring_callbacks(command.config, folder),
         Chance(),
         Recorder(
             folder,

@@ -12,7 +12,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -68,7 +68,7 @@ class Started(Protocol):
         """Waits until it has."""
 
 
-Start = Callable[[Sequence[Job]], Sequence[Started | None]]
+Start = Callable[[Sequence[Job]], Iterable[Started | None]]
 """Starts jobs; None for one that another process is at work on, or has finished."""
 
 
@@ -98,7 +98,7 @@ def run_jobs(
     board = _Board(
         jobs,
         parallel=parallel,
-        start=start or (lambda jobs: [_start(job, threads=threads) for job in jobs]),
+        start=start or (lambda jobs: (_start(job, threads=threads) for job in jobs)),
         say=say,
     )
     if threading.current_thread() is threading.main_thread():

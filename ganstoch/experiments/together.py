@@ -6,6 +6,7 @@ trainer, whose one iteration plays all of them (see `ganstoch.training.ensemble`
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ from ganstoch.training.ensemble import Ensemble
 from ganstoch.training.game import Game
 from ganstoch.types import Batch
 
-__all__ = ["Member", "ensemble_of", "without_seeds"]
+__all__ = ["Member", "ensemble_of", "place_of", "without_seeds"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,19 +148,17 @@ def without_seeds(arguments: Sequence[str]) -> list[str]:
 
 
 def ensemble_of(
-    members: Sequence[Member], trainer: Trainer, *, folder: Path, every: int, run: str
-) -> tuple[Ensemble, LightningDataModule, Path]:
+    members: Sequence[Member], trainer: Trainer, checkpoints: Checkpoints
+) -> tuple[Ensemble, LightningDataModule]:
     """What a trainer needs to play several seeds as one.
 
     Args:
         members: the seeds.
         trainer: it gets the callbacks it needs, in place of its own.
-        folder: parent of the runs' folders.
-        every: iterations between checkpoints.
-        run: digest of all the runs' configurations.
+        checkpoints: of all of them together.
 
     Returns:
-        The ensemble, its data, and the folder of its checkpoints.
+        The ensemble and its data.
 
     Raises:
         UserError: for remedies, networks, devices or a precision that need a run of their own.
@@ -176,6 +175,16 @@ def ensemble_of(
         raise UserError(
             "--seeds ends all seeds at once; set stop_rule.stop to false, or leave it out"
         )
-    checkpoints = folder / f"together-{run[:8]}" / "checkpoints"
-    trainer.callbacks = [_Together(members), Checkpoints(checkpoints, every=every, run=run)]  # type: ignore[attr-defined]
-    return Ensemble([member.game for member in members]), _Data(members), checkpoints
+    trainer.callbacks = [_Together(members), checkpoints]  # type: ignore[attr-defined]
+    return Ensemble([member.game for member in members]), _Data(members)
+
+
+def place_of(hashes: Sequence[str], parent: Path) -> tuple[Path, str]:
+    """Folder of the checkpoints of seeds played as one, and the digest that seals them.
+
+    Args:
+        hashes: of the runs' configurations.
+        parent: of the runs' folders.
+    """
+    run = hashlib.sha256("".join(hashes).encode()).hexdigest()
+    return parent / f"together-{run[:8]}" / "checkpoints", run

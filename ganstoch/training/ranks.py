@@ -47,7 +47,10 @@ class Ranks(DDPStrategy):
 
     def on_exception(self, exception: BaseException) -> None:
         """Ends the processes that this one has started, which would wait for it in vain."""
-        for process in getattr(self.launcher, "procs", ()):
+        processes = getattr(self.launcher, "procs", [])
+        mourned = list(processes)
+        processes.clear()  # Lightning would kill this process too, for the death of those
+        for process in mourned:
             process.kill()
 
 

@@ -302,7 +302,7 @@ def test_a_record_of_another_schema(
     path.write_text(json.dumps({**content, "schema": SCHEMA + 1}))
     before = listing(here)
     complaint = fit().complaint
-    assert f"run/record.json has schema {SCHEMA + 1}, this version reads {SCHEMA}" in complaint
+    assert f"run/record.json has schema {SCHEMA + 1}, this version reads 1 to {SCHEMA}" in complaint
     assert "remove it to run that row again" in complaint
     assert listing(here) == before
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -40,7 +41,7 @@ def checkpoints(folder: Path) -> list[str]:
     """Names of the checkpoints, each of which has its seal."""
     there = {path.name for path in (folder / "checkpoints").iterdir()}
     found = sorted(name for name in there if name.endswith(".ckpt"))
-    assert there == {*found, *(name.replace(".ckpt", ".json") for name in found)}
+    assert there == {*found, *(f"{name}.seal" for name in found)}
     return found
 
 
@@ -306,11 +307,11 @@ def with_a_bit_flipped(path: Path) -> None:
 
 
 def without_its_seal(path: Path) -> None:
-    path.with_suffix(".json").unlink()
+    Path(f"{path}.seal").unlink()
 
 
 def with_half_a_seal(path: Path) -> None:
-    seal = path.with_suffix(".json")
+    seal = Path(f"{path}.seal")
     seal.write_bytes(seal.read_bytes()[:20])
 
 
@@ -352,6 +353,46 @@ def test_the_checkpoint_before_a_damaged_one_is_used(
     assert checkpoints(here / "run") == ["step=2.ckpt", "step=4.ckpt"]
 
 
+def test_a_checkpoint_under_another_name_in_the_run_s_own_folder(
+    here: Path, reference: Path, fit: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        between_the_players(patch)
+        assert fit().status == 130
+    kept = here / "run" / "checkpoints" / "keep.ckpt"
+    shutil.copy(kept.with_name("step=2.ckpt"), kept)
+    assert fit(f"--ckpt_path={kept}").status == 0
+    assert kept.exists()
+    assert record_of(here / "run").history == record_of(reference).history
+
+
+def test_a_checkpoint_of_other_contents_is_refused_in_one_line(
+    here: Path, reference: Path, fit: Callable[..., Any]
+) -> None:
+    """As another version might save; without a seal, so that nothing else tells."""
+    content = torch.load(reference / "checkpoints" / "step=2.ckpt", weights_only=True)
+    del content["callbacks"]["Evaluation"]["history"]
+    torch.save(content, here / "other.ckpt")
+    complaint = fit(f"--ckpt_path={here / 'other.ckpt'}").complaint
+    assert "other.ckpt holds something else than this version saves ('history')" in complaint
+    assert not (here / "run").exists()
+
+
+def test_convergence_found_by_a_last_measurement_off_the_interval_is_found_again(
+    here: Path, fit: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["--trainer.max_steps=5", "--checkpoint_every=5", "--stop_rule.window=1"]
+    words += ["--stop_rule.after=5", "--stop_rule.threshold=0.99"]
+    assert fit(*words, "--out=straight").status == 0
+    assert record_of(here / "straight").converged
+    with monkeypatch.context() as patch:
+        raise_once(patch, Evaluation, "on_train_end", call=1)
+        assert fit(*words).status == 130
+    assert fit(*words).status == 0
+    assert record_of(here / "run").history == record_of(here / "straight").history
+    assert record_of(here / "run").converged
+
+
 def test_a_checkpoint_that_was_asked_for_is_no_other(
     here: Path, reference: Path, fit: Callable[..., Any]
 ) -> None:
@@ -361,7 +402,7 @@ def test_a_checkpoint_that_was_asked_for_is_no_other(
     path.write_bytes((reference / "checkpoints" / "step=2.ckpt").read_bytes())
     assert fit(f"--ckpt_path={path}").status == 0
     assert record_of(here / "run").metrics == record_of(reference).metrics
-    path.with_suffix(".json").write_bytes((reference / "checkpoints" / "step=4.json").read_bytes())
+    Path(f"{path}.seal").write_bytes((reference / "checkpoints" / "step=4.ckpt.seal").read_bytes())
     complaint = fit(f"--ckpt_path={path}", "--out=other").complaint
     assert "step=2.ckpt is damaged: its checksum is another than its seal's; give" in complaint
     assert not (here / "other").exists()
@@ -394,6 +435,21 @@ def test_a_full_gpu_gets_half_as_many_images_at_once_and_the_same_result(
     ours, theirs = record_of(here / "run"), record_of(reference)
     assert ours.metrics == pytest.approx(theirs.metrics, rel=1e-5)
     assert ours.config["model"]["micro_batch"] == (at_once or 16) // 2
+
+
+def test_a_gpu_that_is_full_before_training_is_told_in_one_line(
+    here: Path, fit: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The feature network measures before the micro-batch is settled."""
+
+    def start(*arguments: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(Evaluation, "on_fit_start", start)
+    answer = fit("--model.micro_batch=auto")
+    assert answer.status == 2
+    assert "ganstoch: the GPU's memory is full; lower model.micro_batch" in answer.err
+    assert "Traceback" not in answer.err
 
 
 def test_a_gpu_too_small_for_half_of_them_too_is_told_in_one_line(

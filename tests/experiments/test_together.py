@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from ganstoch.callbacks.recorder import Recorder
 from ganstoch.cli import main
 from ganstoch.experiments.sweep import asked_seeds
 from ganstoch.experiments.together import without_seeds
@@ -84,6 +86,30 @@ def test_goes_on_and_ends_the_same(here: Path, monkeypatch: pytest.MonkeyPatch) 
         assert cut[seed][1].history == whole[seed][1].history
         one, other = (found[seed][0] / "samples.npz" for found in (whole, cut))
         assert one.read_bytes() == other.read_bytes()
+
+
+def test_killed_between_two_records_all_go_on(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Alone, the seed whose record is missing would begin anew, and round otherwise."""
+    line = ["fit", *LINE, "--trainer.precision=32-true", "--seeds", "0,3"]
+    assert main([*line, "--out=whole"]) == 0
+    end, ended = Recorder.on_fit_end, []
+
+    def once(self: Recorder, *arguments: Any) -> None:
+        if ended:
+            raise KeyboardInterrupt
+        ended.append(self.folder)
+        end(self, *arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Recorder, "on_fit_end", once)
+        assert main([*line, "--out=cut"]) == 130
+    assert len(records(here / "cut")) == 1
+    assert main([*line, "--out=cut"]) == 0
+    whole, cut = records(here / "whole"), records(here / "cut")
+    assert {seed: r.history for seed, (_, r) in cut.items()} == {
+        seed: r.history for seed, (_, r) in whole.items()
+    }
+    assert len(list((here / "cut").glob("together-*"))) == 1
 
 
 def test_finished_seeds_are_left_alone(here: Path) -> None:

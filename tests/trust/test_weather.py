@@ -76,7 +76,7 @@ def test_a_real_disk_runs_full(
     """Filled up in the middle of a long run, and freed afterwards."""
     words, log = [*fit, "--trainer.max_steps=1000000", "--out=disk/run"], tmp_path / "log"
     running = forge.start(words, cwd=tmp_path, log=log)
-    while not (small_disk / "run" / "checkpoints" / "step=6.json").exists():
+    while not (small_disk / "run" / "checkpoints" / "step=6.ckpt.seal").exists():
         time.sleep(0.01)
     ballast = small_disk / "ballast"
     subprocess.run(["dd", "if=/dev/zero", f"of={ballast}"], capture_output=True, check=False)

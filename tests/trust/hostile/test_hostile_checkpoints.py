@@ -37,7 +37,7 @@ class Pwned:
 def checkpoint(counted: Any) -> Iterator[Path]:
     """The last checkpoint of the run, which is put back as it was."""
     path: Path = counted.folder / "run/checkpoints/step=4.ckpt"
-    seal, state = path.with_suffix(".json"), counted.folder / "run/run.json"
+    seal, state = Path(f"{path}.seal"), counted.folder / "run/run.json"
     kept = {file: file.read_bytes() for file in (path, seal, state)}
     yield path
     for file, content in kept.items():
@@ -129,7 +129,7 @@ def test_other_content(change: str, audited: bool, checkpoint: Path, counted: An
     if audited and "weight" not in change and "state_dict" not in change and "object" not in change:
         return  # an audit reads nothing else
     torch.save(content, checkpoint)
-    checkpoint.with_suffix(".json").unlink()
+    Path(f"{checkpoint}.seal").unlink()
     refuse(checkpoint, counted, audited=audited)
     assert not (counted.folder / "pwned").exists()
 
@@ -160,7 +160,7 @@ FOREIGN = {
 @pytest.mark.parametrize("kind", FOREIGN)
 def test_foreign(kind: str, audited: bool, checkpoint: Path, counted: Any) -> None:
     checkpoint.write_bytes(FOREIGN[kind]())
-    checkpoint.with_suffix(".json").unlink()
+    Path(f"{checkpoint}.seal").unlink()
     refuse(checkpoint, counted, audited=audited)
     assert not (counted.folder / "pwned").exists()
 
@@ -170,7 +170,7 @@ SEALS = [b"", b"{}", b"[]", b"null", b"\xff", b'{"sha256": 3}', b"[" * 10**5, b'
 
 @pytest.mark.parametrize("content", SEALS)
 def test_seals(content: bytes, checkpoint: Path, counted: Any) -> None:
-    checkpoint.with_suffix(".json").write_bytes(content)
+    Path(f"{checkpoint}.seal").write_bytes(content)
     refuse(checkpoint, counted, audited=False)
 
 
