@@ -16,7 +16,7 @@ from torch import Tensor
 from ganstoch.auditing.images import Images, Role
 from ganstoch.auditing.inputs import open_images
 from ganstoch.auditing.latents import LatentGenerator
-from ganstoch.callbacks.sealing import trouble
+from ganstoch.callbacks.sealing import seal_of, trouble
 from ganstoch.data.datamodule import ImageData
 from ganstoch.errors import UserError
 from ganstoch.plain_yaml import refuse_pipes
@@ -139,7 +139,7 @@ def _read_state(checkpoint: Path) -> dict[str, Any]:
         raise UserError(
             f"{checkpoint} is of several seeds played as one; train the seed by itself to audit it"
         )
-    if checkpoint.with_suffix(".json").exists() and (wrong := trouble(checkpoint, run=None)):
+    if seal_of(checkpoint).exists() and (wrong := trouble(checkpoint, run=None)):
         raise UserError(f"{checkpoint} {wrong}; {fix}")
     return content
 

@@ -19,7 +19,15 @@ from lightning_fabric.plugins import CheckpointIO
 from ganstoch.errors import UserError
 from ganstoch.records import decode, write_atomically
 
-__all__ = ["Seal", "SealedIO", "check_checkpoint", "iteration_of", "newest_sound", "trouble"]
+__all__ = [
+    "Seal",
+    "SealedIO",
+    "check_checkpoint",
+    "iteration_of",
+    "newest_sound",
+    "seal_of",
+    "trouble",
+]
 
 _log = logging.getLogger("ganstoch")
 
@@ -76,7 +84,7 @@ class SealedIO(CheckpointIO):
             iteration=int(checkpoint["global_step"]),
         )
         write_atomically(Path(path), content)
-        write_atomically(_seal_of(Path(path)), json.dumps(asdict(seal)).encode() + b"\n")
+        write_atomically(seal_of(Path(path)), json.dumps(asdict(seal)).encode() + b"\n")
 
     def load_checkpoint(
         self,
@@ -100,7 +108,7 @@ class SealedIO(CheckpointIO):
 
     def remove_checkpoint(self, path: str | Path) -> None:
         """Removes the seal, then the checkpoint."""
-        _seal_of(Path(path)).unlink(missing_ok=True)
+        seal_of(Path(path)).unlink(missing_ok=True)
         Path(path).unlink(missing_ok=True)
 
 
@@ -133,7 +141,7 @@ def check_checkpoint(path: Path, *, sealed: bool) -> None:
     fix = "give another --ckpt_path, or remove it to start from the beginning"
     if not path.is_file():
         raise UserError(f"there is no checkpoint {path}; give another --ckpt_path")
-    if not sealed and _seal_of(path).exists() and (wrong := trouble(path, run=None)):
+    if not sealed and seal_of(path).exists() and (wrong := trouble(path, run=None)):
         raise UserError(f"{path} {wrong}; {fix}")
     try:
         with warnings.catch_warnings(action="ignore"):  # on a bad file, the error says enough
@@ -166,8 +174,8 @@ def iteration_of(path: Path) -> int | None:
 def trouble(path: Path, *, run: str | None) -> str | None:
     """Why a checkpoint is not to be trusted, or None."""
     try:
-        content = json.loads(_seal_of(path).read_bytes())
-        seal = decode(Seal, content, str(_seal_of(path)), fix="")
+        content = json.loads(seal_of(path).read_bytes())
+        seal = decode(Seal, content, str(seal_of(path)), fix="")
         with path.open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     except FileNotFoundError:
@@ -181,5 +189,6 @@ def trouble(path: Path, *, run: str | None) -> str | None:
     return None
 
 
-def _seal_of(path: Path) -> Path:
+def seal_of(path: Path) -> Path:
+    """Where a checkpoint's seal is, or would be."""
     return path.with_name(f"{path.name}.seal")

@@ -84,15 +84,17 @@ class Ended:
 
 
 @pytest.fixture(scope="session")
-def apart() -> Callable[..., Ended]:
+def apart(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Ended]:
     """Runs a command in a process of its own, which ends as any does.
 
     `first` is called in it before the command. A negative status is the signal that ended it.
     """
 
+    folder = tmp_path_factory.mktemp("said")
+
     def apart(*words: object, first: Callable[[], object] | None = None, **env: str) -> Ended:
         started = time.monotonic()
-        said = Path("said.txt")
+        said = folder / "said.txt"
         with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
             child = os.fork()  # of other threads there are only the test runner's
         if child == 0:
