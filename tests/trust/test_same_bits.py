@@ -145,7 +145,7 @@ def test_a_replay_in_processes_of_its_own(
     content = json.loads((reference[0] / "record.json").read_bytes())
     content["history"][1]["digests"]["average"] = "0" * 16
     (tmp_path / "record.json").write_text(json.dumps(content))
-    command = [*command[:4], "record.json", "--out=again"]
+    command = [*command[:4], "record.json", "--out=once_more"]
     done = subprocess.run(
         command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
     )
