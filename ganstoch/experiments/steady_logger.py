@@ -97,7 +97,7 @@ class _Steady:
         self._safely = safely
 
     def __getattr__(self, name: str) -> Any:
-        value = self._safely(getattr, self._target, name)
+        value = getattr(self._target, name)
         plain = value is None or isinstance(value, (str, int, float))
         return value if plain else _Steady(value, self._safely)
 

@@ -37,6 +37,7 @@ def test_all_ranks_stop_where_one_was_asked_to(
             stdout=log,
             stderr=log,
             start_new_session=True,
+            preexec_fn=hear_ctrl_c,
         )
     run = tmp_path / "run"
     while not (run / "progress.json").exists():
@@ -60,6 +61,11 @@ def test_all_ranks_stop_where_one_was_asked_to(
     subprocess.run([*command, *more], cwd=tmp_path, env=environment, check=True, timeout=300)
     assert read_record(tmp_path / "more" / "record.json").iterations == reached + 3
     tally("two ranks stopped by a signal to either or both, and gone on")
+
+
+def hear_ctrl_c() -> None:
+    """What a script puts in the background does not, nor what that starts."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def children(pid: int) -> list[int]:
