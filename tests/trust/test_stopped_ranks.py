@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -23,6 +24,7 @@ def test_all_ranks_stop_where_one_was_asked_to(
     number: signal.Signals,
     whom: str,
     fit: list[str],
+    request: pytest.FixtureRequest,
     tmp_path: Path,
     tally: Callable[..., None],
 ) -> None:
@@ -39,6 +41,7 @@ def test_all_ranks_stop_where_one_was_asked_to(
             start_new_session=True,
             preexec_fn=hear_ctrl_c,
         )
+    request.addfinalizer(lambda: end(process))
     run = tmp_path / "run"
     while not (run / "progress.json").exists():
         assert process.poll() is None, (tmp_path / "log").read_text()
@@ -61,6 +64,12 @@ def test_all_ranks_stop_where_one_was_asked_to(
     subprocess.run([*command, *more], cwd=tmp_path, env=environment, check=True, timeout=300)
     assert read_record(tmp_path / "more" / "record.json").iterations == reached + 3
     tally("two ranks stopped by a signal to either or both, and gone on")
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """Kills what is left of a run that did not stop."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def hear_ctrl_c() -> None:

@@ -50,7 +50,7 @@ def test_a_disk_that_takes_no_more_from_some_file_on(
     assert read_record(tmp_path / "run" / "record.json").history == (
         read_record(reference[0] / "record.json").history
     )
-    tally("disk full or read-only: one line, then resumed to the same bits")
+    tally("disk full or read-only: one line, last checkpoint good, gone on")
 
 
 @pytest.fixture
@@ -93,4 +93,4 @@ def test_a_real_disk_runs_full(
         time.sleep(0.05)
     os.kill(running.pid, signal.SIGKILL)
     assert running.wait() == -9
-    tally("disk full or read-only: one line, then resumed to the same bits")
+    tally("disk full or read-only: one line, last checkpoint good, gone on")
