@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -55,7 +56,7 @@ def replay(path: Path, *, out: Path | None, root: Path | None, tolerance: float)
         config.write_text(settings)
         words = [f"--config={config}", f"--out={out}"]
         words += [] if root is None else [f"--data.root={root}"]
-        if status := _fit(words, threads=earlier.threads):
+        if status := _fit(words, threads=earlier.threads or _threads_in(earlier.hardware)):
             return status  # it has said why
     later = read_record(out / "record.json")
     comparison = compare(earlier, later, tolerance=tolerance)
@@ -85,6 +86,12 @@ def settings_of(record: Record) -> dict[str, Any]:
     except (KeyError, TypeError, AttributeError) as error:
         raise UserError(f"the record's settings lack {error}; it cannot be replayed") from error
     return {**config, "wandb": {"mode": "disabled"}}
+
+
+def _threads_in(hardware: str) -> int | None:
+    """What older records say of threads, in words."""
+    found = re.search(r"(\d+) thread\(s\)", hardware)
+    return int(found[1]) if found else None
 
 
 def _fit(words: list[str], *, threads: int | None) -> int:

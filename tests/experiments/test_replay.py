@@ -177,11 +177,11 @@ def test_a_replay_that_differs_says_where(
     assert any(line.startswith("not the same: torch 1.0, now 2.") for line in lines)
 
 
-@pytest.mark.usefixtures("started")
 def test_a_noisy_row_needs_no_twin(
-    here: Path, finished: Path, ganstoch: Callable[..., Any]
+    here: Path, finished: Path, started: list[int | None], ganstoch: Callable[..., Any]
 ) -> None:
     def change(record: Record) -> Record:
+        record = dataclasses.replace(record, threads=None, hardware="4 x X, 3 thread(s)")
         config = record.config | {"iterations_of": "nowhere/twin", "out": "/nowhere/run"}
         config["trainer"]["max_steps"] = 10_000
         return dataclasses.replace(record, config=config)
@@ -189,6 +189,7 @@ def test_a_noisy_row_needs_no_twin(
     answer = ganstoch("replay", altered(finished, here / "old", change), "--out=again")
     assert answer.status == 0, answer
     assert read_record(here / "again" / "record.json").iterations == 4
+    assert started == [3]  # as older records say it
 
 
 def test_what_cannot_be_replayed(here: Path, finished: Path, ganstoch: Callable[..., Any]) -> None:
