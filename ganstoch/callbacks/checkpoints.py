@@ -110,6 +110,7 @@ class Checkpoints(Checkpoint):
         if step == self._saved:
             return
         self._saved = step  # also if it fails: a full disk is not asked again by `on_exception`
+        # Of what is saved, the optimisers too; loading unpickles nothing, see `SealedIO`.
         trainer.save_checkpoint(self.folder / f"step={step}.ckpt", weights_only=False)
         self._let_go(trainer, step=step)
 
