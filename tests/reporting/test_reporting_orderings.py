@@ -52,12 +52,29 @@ def test_a_failing_table_is_told_apart_seed_by_seed(make_record):
         ("mode drop falls from m = 16 to m = 64", False, "2.50 to 3.00; in 0 of 2 seeds"),
         ("noise 0.5 worsens mode drop at m = 64", True, "3.00 to 9.00; one seed"),
         (
-            "memorising: at m = 64 generated images are nearer to the data than held-out real "
-            "images are",
+            "memorising: at m = 64 generated images are nearer to the data, both ways, than held-out "
+            "real images are",
             False,
-            "7.00 against 7.00, a share of 1.00; in 1 of 2 seeds",
+            "overfitting 7.00 against 7.00, mode drop 3.00 against 7.00; in 1 of 2 seeds",
         ),
     ]
+
+
+@pytest.mark.parametrize(
+    ("overfitting", "mode_drop", "holds"),
+    [
+        (33.7, 54.9, False),  # a blur: near to everything, and nothing is near to it
+        (54.9, 33.7, False),  # noise around every image: reaches all of them, and is near to none
+        (33.7, 33.9, True),
+        (43.9, 44.0, False),  # as held-out images are
+    ],
+)
+def test_memorising_takes_both_directions(make_record, overfitting, mode_drop, holds):
+    values = [overfitting] * 3 + [mode_drop] * 3
+    record = make_record(values, m=64, baseline=[43.9] * 3 + [44.0] * 3)
+    found = check_orderings(blocks([record])[0])
+    (memorising,) = (o for o in found if o.statement.startswith("memorising"))
+    assert memorising.holds is holds
 
 
 def test_rows_are_compared_within_a_bank_only(make_record):
