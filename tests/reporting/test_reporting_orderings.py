@@ -52,8 +52,8 @@ def test_a_failing_table_is_told_apart_seed_by_seed(make_record):
         ("mode drop falls from m = 16 to m = 64", False, "2.50 to 3.00; in 0 of 2 seeds"),
         ("noise 0.5 worsens mode drop at m = 64", True, "3.00 to 9.00; one seed"),
         (
-            "memorising: at m = 64 generated images are nearer to the data, both ways, than held-out "
-            "real images are",
+            "memorising: at m = 64 generated images are nearer to the data, both ways, than "
+            "held-out real images are",
             False,
             "overfitting 7.00 against 7.00, mode drop 3.00 against 7.00; in 1 of 2 seeds",
         ),
