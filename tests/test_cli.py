@@ -154,11 +154,41 @@ def test_a_mistake_as_a_user_sees_it(tmp_path: Path) -> None:
     assert done.stderr == expected
 
 
-def test_starting_imports_nothing_heavy() -> None:
+def loaded(*words: str, at: Path, of: set[str]) -> list[str]:
+    """Which of some modules a process of its own has imported by the end of a command."""
     program = (
-        "import sys, ganstoch.cli\n"
-        "heavy = {'torch', 'pytorch_lightning', 'wandb', 'matplotlib', 'numpy', 'sklearn'}\n"
-        "print(sorted(heavy & set(sys.modules)))\n"
+        "import atexit, sys\n"
+        f"atexit.register(lambda: print('loaded:', *sorted({of!r} & set(sys.modules))))\n"
+        "from ganstoch.cli import main\n"
+        f"sys.exit(main({list(words)!r}))\n"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert done.stdout == "[]\n", done.stderr
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, cwd=at, capture_output=True, text=True, check=False)
+    last = done.stdout.splitlines()[-1]
+    assert last.startswith("loaded:"), done.stderr
+    return last.split()[1:]
+
+
+HEAVY = {"torch", "pytorch_lightning", "wandb", "matplotlib", "numpy", "sklearn"}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "--help",
+        "table1 --help",
+        "table1 --nonsense",
+        "audit --real nowhere --generated nowhere",
+        "audit --real . --generated . --held-out nowhere",
+        "audit --checkpoint nowhere",
+    ],
+)
+def test_what_needs_no_computing_imports_nothing_heavy(line: str, tmp_path: Path) -> None:
+    assert loaded(*line.split(), at=tmp_path, of=HEAVY) == []
+
+
+def test_help_of_fit_imports_what_the_parser_needs_alone(tmp_path: Path) -> None:
+    """Others come with Lightning: matplotlib, SciPy, torchvision, torch._dynamo."""
+    needless = {"wandb", "sklearn", "cv2", "faiss", "jinja2", "submitit"}
+    found = loaded("fit", "--help", at=tmp_path, of=needless | {"pytorch_lightning"})
+    assert found == ["pytorch_lightning"]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from ganstoch.errors import UserError
+
 __all__ = ["audit_arguments"]
 
 _EPILOG = """examples:
@@ -30,17 +32,17 @@ def audit_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = _EPILOG
-    parser.add_argument("--real", type=Path, help="the generator's training images", metavar="DIR")
-    parser.add_argument("--generated", type=Path, help="images that it made", metavar="DIR")
+    parser.add_argument("--real", type=_path, help="the generator's training images", metavar="DIR")
+    parser.add_argument("--generated", type=_path, help="images that it made", metavar="DIR")
     parser.add_argument(
         "--held-out",
-        type=Path,
+        type=_path,
         help="real images that it was not trained on; every number then has a baseline of its own",
         metavar="DIR",
     )
     parser.add_argument(
         "--checkpoint",
-        type=Path,
+        type=_path,
         help="of ganstoch fit, in place of --generated; the run's own images unless --real is "
         "given",
         metavar="FILE",
@@ -56,7 +58,7 @@ def audit_arguments(parser: argparse.ArgumentParser) -> None:
         help="comma-separated: pixel, inception, efficientnet_lite0; pixel if unset",
         metavar="A,B",
     )
-    parser.add_argument("--out", type=Path, help="folder of the report; audit if unset")
+    parser.add_argument("--out", type=_path, help="folder of the report; audit if unset")
     parser.add_argument(
         "--json", action="store_true", help="print the report as JSON; no files without --out"
     )
@@ -69,6 +71,7 @@ def audit_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--quiet", action="store_true", help="nothing on standard error")
 
     def run(chosen: argparse.Namespace) -> int:
+        _refuse_missing(chosen)
         from ganstoch.auditing.command import Asked, run_audit
 
         return run_audit(
@@ -90,3 +93,25 @@ def audit_arguments(parser: argparse.ArgumentParser) -> None:
         )
 
     parser.set_defaults(run=run)
+
+
+def _path(word: str) -> Path:
+    """A path; an empty one, as of a variable that is not set, would be the current folder."""
+    if not word:
+        raise argparse.ArgumentTypeError("the path is empty")
+    return Path(word)
+
+
+def _refuse_missing(chosen: argparse.Namespace) -> None:
+    """Tells a mistyped path before torch is imported, which takes seconds; a UserError for one."""
+    for option in ("real", "generated", "held_out"):
+        path: Path | None = getattr(chosen, option)
+        if path is not None and not path.exists():
+            word = option.replace("_", "-")
+            raise UserError(f"{path} does not exist; --{word} must point to images")
+    checkpoint: Path | None = chosen.checkpoint
+    # Beside --generated it is one too many, whether it is there or not.
+    if checkpoint is not None and chosen.generated is None and not checkpoint.is_file():
+        raise UserError(
+            f"there is no checkpoint {checkpoint}; --checkpoint takes a step=*.ckpt of ganstoch fit"
+        )

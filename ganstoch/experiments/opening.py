@@ -15,7 +15,6 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 from ganstoch.data.datamodule import ImageData
 from ganstoch.errors import UserError
 from ganstoch.experiments.claim import Busy, claim
-from ganstoch.experiments.steady_logger import mark_preempting
 from ganstoch.records import sweep_up, write_atomically
 from ganstoch.training.game import Game
 
@@ -93,5 +92,7 @@ class Opening(Callback):
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
     ) -> None:
         """Where somebody stops the run, has its sweep hand it out again."""
-        if isinstance(exception, KeyboardInterrupt | SIGTERMException):
+        if trainer.logger and isinstance(exception, KeyboardInterrupt | SIGTERMException):
+            from ganstoch.experiments.steady_logger import mark_preempting  # brings wandb
+
             mark_preempting(trainer.logger)

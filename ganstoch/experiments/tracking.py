@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlparse
 
-from ganstoch.experiments.steady_logger import SteadyLogger, let_go, reason
+from pytorch_lightning.loggers import Logger
 
 __all__ = ["Tracking", "logged_in", "make_logger"]
 
@@ -54,7 +54,7 @@ def _resolved_mode(mode: str) -> str:
 
 def make_logger(
     tracking: Tracking, *, folder: Path, run_id: str, config: dict[str, Any]
-) -> SteadyLogger | None:
+) -> Logger | None:
     """A logger whose run holds the resolved configuration, or None where W&B is disabled.
 
     Where the server is out of reach, or refuses, the run is logged offline, which is said. Under a
@@ -64,6 +64,8 @@ def make_logger(
     mode = _resolved_mode(tracking.mode)
     if mode == "disabled":
         return None
+    from ganstoch.experiments.steady_logger import SteadyLogger, let_go, reason  # brings wandb
+
     os.environ.setdefault("WANDB_SILENT", "true")
     # Reports of W&B's own errors, which a process would wait for at its end.
     os.environ.setdefault("WANDB_ERROR_REPORTING", "false")

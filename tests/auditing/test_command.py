@@ -155,6 +155,11 @@ BAD: dict[str, tuple[list[str], list[str]]] = {
     ),
     "two subjects": (["--generated", "made", "--checkpoint", "x.ckpt"], ["give one"]),
     "no checkpoint": (["--checkpoint", "x.ckpt"], ["there is no checkpoint x.ckpt"]),
+    "an empty path": (["--real", "", "--generated", "made"], ["--real", "empty"]),
+    "an empty folder for the report": (
+        ["--real", "train", "--generated", "made", "--out="],
+        ["--out"],
+    ),
     "latents": (
         ["--real", "train", "--generated", "made", "--latents", "bank"],
         ["--checkpoint"],

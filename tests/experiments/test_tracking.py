@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ganstoch.experiments import tracking
+from ganstoch.experiments import steady_logger
 from ganstoch.experiments.tracking import Tracking, logged_in, make_logger
 
 
@@ -31,8 +31,8 @@ class Spy:
 @pytest.fixture
 def spies(monkeypatch: pytest.MonkeyPatch) -> list[Spy]:
     monkeypatch.setattr(Spy, "made", [], raising=False)
-    monkeypatch.setattr(tracking, "SteadyLogger", Spy)
-    monkeypatch.setattr(tracking, "let_go", lambda: None)
+    monkeypatch.setattr(steady_logger, "SteadyLogger", Spy)
+    monkeypatch.setattr(steady_logger, "let_go", lambda: None)
     for name in ("WANDB_SILENT", "WANDB_ERROR_REPORTING"):
         monkeypatch.setenv(name, "true")
     return Spy.made
