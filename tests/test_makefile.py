@@ -61,6 +61,33 @@ def test_every_target_can_be_made(targets: list[str]) -> None:
         make("-n", target)
 
 
+def installs(target: str) -> list[str]:
+    """The lines by which make would install what a target needs, were nothing there yet."""
+    lines = make("--always-make", "--dry-run", target).replace("\\\n", " ").splitlines()
+    return [line for line in lines if "pip install" in line]
+
+
+@pytest.mark.parametrize("target", ["install", "test", "lint", "type", "table1", "test-trust"])
+def test_what_is_installed_is_locked(target: str) -> None:
+    assert installs(target)
+    for line in installs(target):
+        before = line.partition("pip install")[0].split()
+        assert {f"PIP{word}_CONSTRAINT=requirements.lock" for word in ("", "_BUILD")} <= {*before}
+
+
+def test_a_new_lock_is_installed() -> None:
+    line = make("--dry-run", "--what-if=requirements.lock", "install")
+    assert "pip install" in line
+
+
+@pytest.mark.parametrize(("target", "place"), [("test-latest", 0), ("lock", 0), ("test-lowest", 2)])
+def test_other_versions_have_an_environment_of_their_own(target: str, place: int) -> None:
+    others = installs(target)[place:]
+    assert len(others) == 1
+    assert ".venv-l" in others[0]
+    assert "requirements.lock" not in others[0]
+
+
 def test_table1_by_itself() -> None:
     assert table1() == shlex.split(
         ".venv/bin/ganstoch table1 --sweep table1 --preset auto --jobs 0"
