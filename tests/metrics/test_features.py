@@ -184,7 +184,7 @@ def test_a_program_among_the_weights_is_not_run(tmp_path: Path, how: str) -> Non
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        pytest.param({"fc.weight": torch.zeros(2)}, r"other weights: .*Missing key", id="keys"),
+        pytest.param({"fc.weight": torch.zeros(2)}, "holds other weights", id="keys"),
         pytest.param([torch.zeros(2)], "holds other weights", id="list"),
     ],
 )

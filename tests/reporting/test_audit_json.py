@@ -81,10 +81,10 @@ def test_any_name_survives(tmp_path, make_report, hostile):
 
 GOOD = Histogram(title="t", unit="u", edges=(0.0, 1.0, 2.0), counts={"generated": (1, 2)})
 
-WRONG: list[tuple[dict[str, Any], str]] = [
+WRONG: list[tuple[dict[str, Any], str | None]] = [  # None where the words are those of json
     ({"verdict": "leaks"}, "verdict: unexpected value 'leaks'"),
-    ({"seconds": float("nan")}, "not JSON compliant"),
-    ({"settings": {"x": float("inf")}}, "not JSON compliant"),
+    ({"seconds": float("nan")}, None),
+    ({"settings": {"x": float("inf")}}, None),
     ({"settings": {"x": np.float32(1)}}, "JSON has no name for"),
     ({"peak_memory": 1.5}, "peak_memory: unexpected value 1.5"),
     ({"peak_memory": -1}, "must not be negative"),
@@ -195,7 +195,7 @@ def test_another_file_is_refused(tmp_path, content, complaint):
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(UserError, match=r"cannot read .*report\.json: No such file"):
+    with pytest.raises(UserError, match=r"cannot read .*report\.json: "):
         read_report(tmp_path / "report.json")
 
 

@@ -86,7 +86,7 @@ def test_leaves_no_gradient_and_every_parameter_trainable(
 
 def test_a_frozen_opponent_thaws_after_an_error() -> None:
     module = nn.Linear(2, 2)
-    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"), frozen(module):
+    with pytest.raises(RuntimeError), frozen(module):
         module(torch.zeros(1, 3))
     assert all(p.requires_grad for p in module.parameters())
 
