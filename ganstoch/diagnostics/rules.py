@@ -14,6 +14,7 @@ import math
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 from ganstoch.diagnostics.signals import Signals
@@ -37,6 +38,9 @@ Verdict = Literal[
 
 History = Sequence[Signals]
 
+_CHAOTIC = 6.0
+"""Sensitivity above which images are flung about rather than made from z."""
+
 
 @dataclass(frozen=True, slots=True)
 class Rule:
@@ -49,6 +53,8 @@ class Rule:
         means: what they say, in words.
         remedies: packaged remedies and settings that are known to help.
         at_once: whether one moment is enough.
+        lasts: whether the last moment of a history is still of a failure that was found before it:
+            wider bounds than those that it takes to find one.
     """
 
     verdict: Verdict
@@ -57,6 +63,7 @@ class Rule:
     means: str
     remedies: tuple[str, ...]
     at_once: bool = False
+    lasts: Callable[[History], bool] = lambda history: False
 
     def evidence(self, history: History) -> tuple[str, ...]:
         """What the signals say, then each at the last moment."""
@@ -110,7 +117,7 @@ def _numerical(history: History) -> bool:
     return bool(history[-1].broken)
 
 
-def _ignores_z(history: History) -> bool:
+def _ignores_z(history: History, *, times: float = 1.0) -> bool:
     """Many images, none of which z decides; or one, from a z that is not looked at at all.
 
     A generator with a few modes also has no gradient within each, but then its images come in a
@@ -118,31 +125,57 @@ def _ignores_z(history: History) -> bool:
     """
     sensitivity, diversity = _at(history, "sensitivity"), _at(history, "diversity")
     kinds = _at(history, "isolation") < 0.05
-    unheard = sensitivity < 0.02 * diversity and diversity > 0.02 and not kinds
+    unheard = sensitivity < 0.02 * times * diversity and diversity > 0.02 and not kinds
+    unheard = unheard and not _flung(history)
     never = all((s.sensitivity or 0.0) < 1e-9 for s in history) and sensitivity < 1e-9
     return len(history) > 1 and (unheard or never)
 
 
-def _generator_wins(history: History) -> bool:
-    fooled = _at(history, "separation") < 0.2 and _at(history, "gap") < 0
+def _generator_wins(history: History, *, times: float = 1.0) -> bool:
+    fooled = _at(history, "separation") < 0.2 * times and _at(history, "gap") < 0
     return fooled and _bad(history)
 
 
 def _diverged(history: History) -> bool:
-    """Logits or losses in the hundreds, images that z flings about, or ever farther away."""
+    """Logits or losses in the hundreds, images that z flings about, or ever farther away.
+
+    A generator whose images were flung about until they saturated has no gradient any more.
+    """
     names = ("gap", "loss_discriminator", "loss_generator")
     loud = any(abs(_at(history, name)) > 200 for name in names)
-    chaotic = _at(history, "sensitivity") > 6
+    sensitivity, diversity = _at(history, "sensitivity"), _at(history, "diversity")
+    chaotic = sensitivity > _CHAOTIC or (_flung(history) and sensitivity < 0.02 * diversity)
     first = next((s.closeness for s in history if s.closeness is not None), math.nan)
-    away = _at(history, "closeness") > 1.4 * first and len(history) > 4
-    return loud or chaotic or away
+    away = _at(history, "closeness") > 1.4 * first or _lost(history)
+    return loud or chaotic or (away and len(history) > 4)
 
 
-def _collapsed(signals: Signals) -> bool:
+def _flung(history: History) -> bool:
+    """Whether z has ever flung the images about."""
+    return any((s.sensitivity or 0.0) > _CHAOTIC for s in history)
+
+
+def _lost(history: History) -> bool:
+    """Whether the images are far worse than soon after the start, and worse than at the start.
+
+    The first look alone is no yardstick: at rates far too high it may see a ruin already.
+    """
+    now, early = quality(history[-1]), [quality(s) for s in history[:4]]
+    return 1.4 * min(early) < now < math.inf and now > 0.95 * early[0]
+
+
+def _still_lost(history: History) -> bool:
+    """Whether the images are far off and hardly better than at first, or still flung about by z."""
+    far = quality(history[-1]) > max(1.5, 0.75 * min(quality(s) for s in history[:4]))
+    return far or _at(history, "sensitivity") > _CHAOTIC / 2
+
+
+def _collapsed(signals: Signals, *, times: float = 1.0) -> bool:
+    """Whether all images are one, within so many times the usual bounds."""
     if signals.diversity is None or signals.isolation is None:
         return False
-    few = signals.diversity < 0.1 and signals.isolation < 0.07
-    return signals.diversity < 0.06 or few
+    few = signals.diversity < 0.12 * times and signals.isolation < 0.08 * times
+    return signals.diversity < 0.08 * times or few
 
 
 def _complete_collapse(history: History) -> bool:
@@ -152,8 +185,12 @@ def _complete_collapse(history: History) -> bool:
     return _collapsed(history[-1]) and (was_more or not stands) and not _takes_off(history)
 
 
-def _partial_collapse(history: History) -> bool:
-    few = _at(history, "isolation") < 0.05 and not _collapsed(history[-1])
+def _still_collapsed(history: History) -> bool:
+    return _collapsed(history[-1], times=2)
+
+
+def _partial_collapse(history: History, *, times: float = 1.0) -> bool:
+    few = _at(history, "isolation") < 0.05 * times and not _collapsed(history[-1])
     return few and len(history) > 2
 
 
@@ -163,14 +200,14 @@ def _takes_off(history: History) -> bool:
     return _at(history, "diversity") > max(2e-3, 1.5 * before)
 
 
-def _vanishing(history: History) -> bool:
+def _vanishing(history: History, *, times: float = 1.0) -> bool:
     """G's gradient is a thousandth of what it was, where D tells its images apart [3].
 
     Or below 1e-4 outright: with a saturating loss it may be gone by the first look.
     """
-    known = [_at(history[: i + 1], "gradient_generator") for i in range(len(history))]
+    known = [s.gradient_generator for s in history if s.gradient_generator is not None]
     known = [value for value in known if not math.isnan(value)]
-    gone = bool(known) and known[-1] < max(1e-4, 1e-3 * statistics.median(known[:3]))
+    gone = bool(known) and known[-1] < times * max(1e-4, 1e-3 * statistics.median(known[:3]))
     return gone and _at(history, "separation") > 0.95
 
 
@@ -231,6 +268,7 @@ RULES: tuple[Rule, ...] = (
         ("sensitivity", "diversity"),
         "the gradient with respect to z is next to nothing",
         ("see that z reaches the generator", *_MORE_DIVERSITY),
+        lasts=partial(_ignores_z, times=2),
     ),
     Rule(
         "complete_collapse",
@@ -238,6 +276,7 @@ RULES: tuple[Rule, ...] = (
         ("diversity", "collisions", "isolation"),
         "all images are one",
         _MORE_DIVERSITY,
+        lasts=_still_collapsed,
     ),
     Rule(
         "generator_wins",
@@ -245,6 +284,7 @@ RULES: tuple[Rule, ...] = (
         ("separation", "gap", "closeness", "reach"),
         "the discriminator takes generated images for real ones, which they are not",
         ("see that the discriminator learns, and from the right labels", "ttur", "ratio_d5"),
+        lasts=partial(_generator_wins, times=2),
     ),
     Rule(
         "diverged",
@@ -252,6 +292,7 @@ RULES: tuple[Rule, ...] = (
         ("gap", "sensitivity", "closeness", "loss_discriminator"),
         "logits, or images, without bound",
         ("lower model.optimizer.lr", "r1", "wgan_gp", "lower model.optimizer.beta1"),
+        lasts=_still_lost,
     ),
     Rule(
         "partial_collapse",
@@ -259,6 +300,7 @@ RULES: tuple[Rule, ...] = (
         ("isolation", "collisions", "reach"),
         "images come in a few kinds",
         (*_MORE_DIVERSITY, "mixture3", "a larger data.m"),
+        lasts=partial(_partial_collapse, times=2),
     ),
     Rule(
         "vanishing_gradient",
@@ -266,6 +308,7 @@ RULES: tuple[Rule, ...] = (
         ("gradient_generator", "separation", "gap"),
         "the generator's gradient is gone",
         ("the non-saturating objective", "relativistic", "wgan_gp", "label_smoothing"),
+        lasts=partial(_vanishing, times=10),
     ),
     Rule(
         "discriminator_wins",

@@ -1,8 +1,9 @@
 """From the history of the signals to a verdict with its evidence, and what may be done.
 
 A verdict needs the same finding at several moments in a row: single measurements of a game that
-swings by nature say little. The discriminator's loss alone decides nothing: it may be near 0 from
-the first iterations of a run whose images go on improving for tens of thousands.
+swings by nature say little. For the same reason it stays until its signals are clearly other ones.
+The discriminator's loss alone decides nothing: it may be near 0 from the first iterations of a run
+whose images go on improving for tens of thousands.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ganstoch.diagnostics.rules import RULES, Verdict
+from ganstoch.diagnostics.rules import RULES, Rule, Verdict
 from ganstoch.diagnostics.signals import Signals
 
 __all__ = ["FATAL", "SURE", "VERDICTS", "Diagnosed", "Finding", "Verdict", "diagnose"]
@@ -19,7 +20,7 @@ PERSIST = 3
 """Moments in a row at which a finding must hold."""
 
 SURE = 0.98
-"""How sure a verdict must be to be acted on: six moments in a row. Some alarms pass."""
+"""How sure a verdict must be to be acted on: six moments that show it. Some alarms pass."""
 
 VERDICTS: tuple[Verdict, ...] = (*(rule.verdict for rule in RULES), "healthy")
 """All verdicts, the gravest first."""
@@ -42,8 +43,8 @@ class Finding:
 
     Attributes:
         verdict: its name.
-        since: iteration of the first moment at which it was seen, without a break since.
-        sure: 1 - 2^-k after k moments in a row, 1 for what needs no repetition.
+        since: iteration of the first moment at which it was seen; it has lasted since.
+        sure: 1 - 2^-k after k moments that showed it, 1 for what needs no repetition.
         evidence: the signals that say so, each as "name value (what is usual)".
         remedies: what is known to help, names of packaged remedies or settings.
     """
@@ -91,6 +92,29 @@ class Diagnosed:
         )
 
 
+def _stretch(rule: Rule, history: Sequence[Signals], *, needed: int) -> list[bool]:
+    """The moments in a row, up to the last, at which there is a failure; empty if there is none.
+
+    It is found by ``needed`` moments in a row that show it. From then on those belong to it too at
+    which it merely lasts: a verdict ends when the signals say that it has, not when one of them
+    wavers about a threshold.
+
+    Returns:
+        For each moment, in the order of time, whether it shows the failure.
+    """
+    shown: list[bool] = []  # the latest moment first
+    for end in range(len(history), 0, -1):
+        holds = rule.holds(history[:end])
+        if not (holds or rule.lasts(history[:end])):
+            break
+        shown.append(holds)
+    shown.reverse()
+    for start in range(len(shown) - needed + 1):
+        if all(shown[start : start + needed]):
+            return shown[start:]
+    return []
+
+
 def diagnose(history: Sequence[Signals]) -> Diagnosed:
     """The verdict at the last moment of a history.
 
@@ -99,18 +123,13 @@ def diagnose(history: Sequence[Signals]) -> Diagnosed:
     """
     findings = []
     for rule in RULES:
-        needed = 1 if rule.at_once else PERSIST
-        stretch = 0
-        for end in range(len(history), 0, -1):
-            if not rule.holds(history[:end]):
-                break
-            stretch += 1
-        if stretch >= needed:
+        stretch = _stretch(rule, history, needed=1 if rule.at_once else PERSIST)
+        if stretch:
             findings.append(
                 Finding(
                     verdict=rule.verdict,
-                    since=history[-stretch].iteration,
-                    sure=1.0 if rule.at_once else 1 - 2.0**-stretch,
+                    since=history[-len(stretch)].iteration,
+                    sure=1.0 if rule.at_once else 1 - 2.0 ** -sum(stretch),
                     evidence=rule.evidence(history),
                     remedies=rule.remedies,
                 )

@@ -174,6 +174,80 @@ def test_quality_needs_both_ways() -> None:
     assert quality(dataclasses.replace(WELL, reach=None)) == float("inf")
 
 
+def good(history: list[Signals]) -> list[Signals]:
+    """The same with moments before it at which all was well, so that there is something to lose."""
+    return [*[dataclasses.replace(WELL, iteration=i) for i in range(6)], *history]
+
+
+WAVERING: dict[Verdict, dict[str, Any]] = {
+    "generator_ignores_z": {"sensitivity": 0.03},
+    "generator_wins": {"separation": 0.3, "gap": -0.2, "closeness": 2.6, "reach": 2.5},
+    "diverged": {"gap": 150.0, "closeness": 1.7, "reach": 1.6, "drift": 1.5, "turn": -0.7},
+    "complete_collapse": {"diversity": 0.13, "sensitivity": 0.13, "isolation": 0.14},
+    "partial_collapse": {"isolation": 0.08, "sensitivity": 0.05},
+    "vanishing_gradient": {"gradient_generator": 1e-2, "separation": 0.99},
+}
+"""Signals that would not have been found to be a failure, of one that was found before."""
+
+
+@pytest.mark.parametrize("verdict", list(WAVERING))
+def test_a_grave_verdict_stays_until_the_signals_say_otherwise(verdict: Verdict) -> None:
+    wavering = history(8, lambda i: WAVERING[verdict])
+    assert verdict not in {finding.verdict for finding in diagnose(good(wavering)).findings}
+    found = good(history(10, BROKEN[verdict]))
+    before = diagnose(found).findings[0]
+    after = diagnose([*found, *wavering])
+    assert after.verdict == before.verdict == verdict
+    assert after.findings[0].since == before.since
+    assert after.findings[0].sure == before.sure  # it lasts, and is no surer
+    well = [*found, *wavering, *history(1, lambda i: {})]
+    assert verdict not in {finding.verdict for finding in diagnose(well).findings}
+
+
+def test_one_pattern_of_garbage_is_no_mere_standstill() -> None:
+    """Rates a hundred times too high: the first look sees a ruin, the last ones a single pattern."""
+    closeness = [
+        4.3,
+        3.0,
+        2.8,
+        2.8,
+        2.9,
+        3.0,
+        3.0,
+        5.0,
+        4.8,
+        4.9,
+        4.3,
+        3.9,
+        3.8,
+        3.9,
+        4.5,
+        4.5,
+        4.1,
+    ]
+    ruin = history(
+        len(closeness),
+        lambda i: {
+            "closeness": closeness[i],
+            "reach": 0.82 * closeness[i],
+            "diversity": 0.4 if i < 14 else 0.07,
+            "isolation": 0.2 if i < 14 else 0.06,
+            "drift": 1.6,
+            "turn": -0.3,
+        },
+    )
+    said = [diagnose(ruin[: i + 1]).verdict for i in range(len(ruin))]
+    assert said[-1] in ("diverged", "complete_collapse")
+    first = next(i for i, verdict in enumerate(said) if verdict == "diverged")
+    assert set(said[first:]) <= {"diverged", "complete_collapse"}
+
+
+def test_a_generator_that_saturated_has_diverged_and_does_not_ignore_z() -> None:
+    wild = {"closeness": 4.7, "reach": 3.5, "diversity": 1.9}
+    moments = history(12, lambda i: wild | {"sensitivity": 900.0 if i < 4 else 0.0})
+    assert diagnose(moments).verdict == "diverged"
+
+
 def test_columns_hold_a_history() -> None:
     moments = history(4, lambda i: {"closeness": 1 + i / 7, "sensitivity": None, "turn": None})
     columns = to_columns(moments)

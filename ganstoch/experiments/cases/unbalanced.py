@@ -147,6 +147,12 @@ def failing() -> list[Case]:
             lr=100.0,
         ),
         diverged(
+            name="both a hundred times too fast, conv",
+            cause="a hundred times the rates",
+            lr=100.0,
+            iterations=500,
+        ),
+        diverged(
             name="weights grow, dense",
             cause="the last layer of G grows by 10 % an iteration from iteration 150 on",
             family=DENSE,
