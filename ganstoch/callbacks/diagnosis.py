@@ -22,6 +22,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.utils.hooks import RemovableHandle
 
+from ganstoch.callbacks.evaluation import Evaluation
 from ganstoch.callbacks.subjects import (
     Sampler,
     iteration_of,
@@ -34,7 +35,7 @@ from ganstoch.diagnostics import Diagnosed, References, Signals, diagnose, measu
 from ganstoch.diagnostics.rules import quality
 from ganstoch.diagnostics.signals import to_columns
 from ganstoch.diagnostics.tripwire import Tripwire
-from ganstoch.diagnostics.verdicts import FATAL, Verdict
+from ganstoch.diagnostics.verdicts import FATAL, VERDICTS, Finding, Verdict
 from ganstoch.errors import UserError
 from ganstoch.records import write_atomically
 
@@ -51,8 +52,8 @@ class DiagnosisSettings:
 
     Attributes:
         every: iterations between measurements.
-        act: what follows from a verdict after which training goes nowhere: "log", "alert", "stop"
-            or "restore".
+        act: what follows from a verdict that is sure: "log", or "alert" of any; "stop" or "restore"
+            of one after which training goes nowhere.
         images: in a batch that is looked at.
     """
 
@@ -71,11 +72,13 @@ class Diagnosis(Callback):
 
     Args:
         every: iterations between measurements.
-        act: what follows from a verdict of `on` that is sure enough, which takes six measurements
-            in a row (one for what is not finite): "log" tells of it, "alert" also raises a W&B
-            alert, "stop" also ends training, "restore" ends it and puts back the weights of the
-            best measurement.
-        on: the verdicts that are acted on; None for those after which training goes nowhere.
+        act: what follows from a verdict of `on` once it is sure, which takes six measurements that
+            show it (one for what is not finite): "log" tells of it, "alert" also raises an alert,
+            in W&B where it is one of the loggers, "stop" also ends training, "restore" ends it and
+            puts back the weights of the best measurement. Each says so when it first becomes due,
+            and once more only if the verdict has passed in between.
+        on: the verdicts that are acted on; None for all in an alert, which ends nothing, and
+            otherwise for those after which training goes nowhere.
         images: in a batch that is looked at, at least 8.
         sample: makes n images, shape (n, *shape), floats in [-1, 1]; None for the module's own way.
         latent_dim: length of z, where neither the module nor its ``generator`` has it as an
@@ -87,6 +90,7 @@ class Diagnosis(Callback):
     Attributes:
         history: the signals so far.
         diagnosed: what follows from them; None before the first measurement.
+        acts: what was done, each with its iteration, act, verdict and words.
 
     Raises:
         UserError: for an interval below 1 or fewer than 8 images; at the start of training, where
@@ -112,7 +116,7 @@ class Diagnosis(Callback):
             raise UserError(f"diagnosis.images must be 8 or more, got {images}")
         self.every = every
         self.act = act
-        self.on = tuple(FATAL if on is None else on)
+        self.on = tuple((VERDICTS if act == "alert" else FATAL) if on is None else on)
         self.images = images
         self.sample = sample
         self.latent_dim = latent_dim
@@ -121,7 +125,9 @@ class Diagnosis(Callback):
         self.path = path
         self.history: list[Signals] = []
         self.diagnosed: Diagnosed | None = None
+        self.acts: list[dict[str, Any]] = []
         self._told = ""
+        self._due_before: list[str] = []
         self._before: list[Tensor] = []
         self._best: dict[str, Tensor] = {}
         self._best_quality = math.inf
@@ -153,6 +159,10 @@ class Diagnosis(Callback):
             names = {owners.get(p) for group in optimizer.param_groups for p in group["params"]}
             if len(names) == 1 and (name := names.pop()) is not None:
                 self._handles.append(optimizer.register_step_pre_hook(self._weigh(name)))
+        if self._before and len(self._before[0]) != self.images:
+            self._before = []  # of a run that looked at another number of images
+        if self.diagnosed is not None and self._ends(self.diagnosed.due(self.on)):
+            trainer.should_stop = True  # it was killed when it had been stopped, before its record
 
     def _weigh(self, name: str) -> Callable[[Optimizer, Any, Any], None]:
         def hook(optimizer: Optimizer, args: Any, kwargs: Any) -> None:
@@ -182,18 +192,19 @@ class Diagnosis(Callback):
             self._look(trainer, pl_module, iteration)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Lets go of the networks; puts the best weights back where that was asked for."""
+        """Lets go of the networks; leaves the signals in a file where that was asked for."""
         if self._tripwire is not None:
             self._tripwire.remove()
         for handle in self._handles:
             handle.remove()
         self._handles.clear()
         if self.path is not None and self.diagnosed is not None and trainer.is_global_zero:
-            kept = {"verdict": self.diagnosed.verdict, "signals": to_columns(self.history)}
+            kept = {
+                "verdict": self.diagnosed.verdict,
+                "acts": self.acts,
+                "signals": to_columns(self.history),
+            }
             write_atomically(self.path, json.dumps(kept, allow_nan=False).encode() + b"\n")
-        if self.act == "restore" and self._acts() and self._best:
-            pl_module.load_state_dict(self._best)
-            _log.info("the weights of the best measurement are back in place")
 
     def state_dict(self) -> dict[str, Any]:
         """The history so far, so that a resumed run is diagnosed as a whole."""
@@ -201,6 +212,8 @@ class Diagnosis(Callback):
             "history": [dataclasses.asdict(signals) for signals in self.history],
             "before": self._before,
             "told": self._told,
+            "acts": self.acts,
+            "due": self._due_before,
             "best": self._best,
             "best_quality": self._best_quality,
         }
@@ -210,6 +223,7 @@ class Diagnosis(Callback):
         self.history = [Signals(**entry) for entry in state_dict["history"]]
         self._before, self._told = state_dict["before"], state_dict["told"]
         self._best, self._best_quality = state_dict["best"], state_dict["best_quality"]
+        self.acts, self._due_before = state_dict.get("acts", []), state_dict.get("due", [])
         self.diagnosed = diagnose(self.history) if self.history else None
 
     def _look(self, trainer: Trainer, module: LightningModule, iteration: int) -> None:
@@ -235,6 +249,7 @@ class Diagnosis(Callback):
         self._keep_best(module, signals)
         self._log(trainer, signals, iteration)
         self._tell(trainer)
+        self._act(trainer, module)
 
     def _broken(self, signals: Signals) -> str:
         """Where the first number that was not finite came from; once known, it stays known."""
@@ -259,21 +274,58 @@ class Diagnosis(Callback):
                 logger.log_metrics(numbers, step=iteration)
 
     def _tell(self, trainer: Trainer) -> None:
-        """Says a new verdict, and does what was asked for."""
+        """Says a new verdict."""
         assert self.diagnosed is not None
-        words = self.diagnosed.words
-        if self.diagnosed.verdict != self._told and trainer.is_global_zero:
+        if self.diagnosed.verdict != self._told:
             self._told = self.diagnosed.verdict
-            _log.log(logging.INFO if self._told == "healthy" else logging.WARNING, "%s", words)
-            if self.act != "log" and self._acts():
-                for logger in trainer.loggers:
-                    if isinstance(logger, WandbLogger):
-                        logger.experiment.alert(title=f"ganstoch: {self._told}", text=words)
-        if self.act in ("stop", "restore") and self._acts():
-            trainer.should_stop = True
+            level = logging.INFO if self._told == "healthy" else logging.WARNING
+            self._say(trainer, self.diagnosed.words, level=level)
 
-    def _acts(self) -> bool:
-        return self.diagnosed is not None and self.diagnosed.calls_for_action(self.on)
+    def _act(self, trainer: Trainer, module: LightningModule) -> None:
+        """Does what was asked for, with its words, where a finding has become due."""
+        assert self.diagnosed is not None
+        due = self.diagnosed.due(self.on)
+        new = [finding for finding in due if finding.verdict not in self._due_before]
+        self._due_before = [finding.verdict for finding in due]
+        if self.act == "log":
+            return
+        for finding in new:
+            words = f"diagnosis.act {self.act} at iteration {self.diagnosed.iteration}: "
+            words += finding.words
+            self._say(trainer, words)
+            self.acts.append(
+                {
+                    "iteration": self.diagnosed.iteration,
+                    "act": self.act,
+                    "verdict": finding.verdict,
+                    "words": words,
+                }
+            )
+            for logger in trainer.loggers if trainer.is_global_zero else ():
+                if isinstance(logger, WandbLogger):
+                    logger.experiment.alert(title=f"ganstoch: {finding.verdict}", text=words)
+        if self._ends(due):
+            trainer.should_stop = True
+            if self.act == "restore":
+                self._restore(trainer, module)
+
+    def _ends(self, due: Sequence[Finding]) -> bool:
+        return self.act in ("stop", "restore") and bool(due)
+
+    def _restore(self, trainer: Trainer, module: LightningModule) -> None:
+        """Puts the best weights back, so that all that is yet to come of the run is of them."""
+        if not self._best:
+            self._say(trainer, "no measurement had finite images: the weights stay as they are")
+            return
+        module.load_state_dict(self._best)
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]
+            if isinstance(callback, Evaluation):
+                callback.latest = None  # of the weights that are gone
+        self._say(trainer, "the weights of the best measurement are back in place")
+
+    def _say(self, trainer: Trainer, words: str, *, level: int = logging.WARNING) -> None:
+        if trainer.is_global_zero:
+            _log.log(level, "%s", words)
 
 
 def _number(loss: Tensor | None) -> float | None:

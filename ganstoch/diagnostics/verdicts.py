@@ -55,6 +55,12 @@ class Finding:
     evidence: tuple[str, ...]
     remedies: tuple[str, ...]
 
+    @property
+    def words(self) -> str:
+        """What it is, since when, how sure, and by which signals."""
+        evidence = "; ".join(self.evidence)
+        return f"{self.verdict} since iteration {self.since} (sure {self.sure:.0%}): {evidence}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Diagnosed:
@@ -73,9 +79,9 @@ class Diagnosed:
         """The gravest finding's, or "healthy"."""
         return self.findings[0].verdict if self.findings else "healthy"
 
-    def calls_for_action(self, on: Sequence[Verdict] = FATAL) -> bool:
-        """Whether the verdict is one of these, and sure enough to act on."""
-        return self.verdict in on and self.findings[0].sure >= SURE
+    def due(self, on: Sequence[Verdict] = FATAL) -> tuple[Finding, ...]:
+        """The findings of these verdicts that are sure enough to act on, the gravest first."""
+        return tuple(f for f in self.findings if f.verdict in on and f.sure >= SURE)
 
     @property
     def words(self) -> str:
@@ -85,8 +91,7 @@ class Diagnosed:
         first = self.findings[0]
         also = ", ".join(finding.verdict for finding in self.findings[1:])
         return (
-            f"diagnosis at iteration {self.iteration}: {first.verdict} since iteration "
-            f"{first.since} (sure {first.sure:.0%}): {'; '.join(first.evidence)}"
+            f"diagnosis at iteration {self.iteration}: {first.words}"
             + (f"; also {also}" if also else "")
             + (f"; try {', '.join(first.remedies)}" if first.remedies else "")
         )

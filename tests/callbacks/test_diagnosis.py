@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,9 @@ from pytorch_lightning import Trainer
 from torch import Tensor
 
 from ganstoch.callbacks.checkpoints import Checkpoints
-from ganstoch.callbacks.diagnosis import Diagnosis
+from ganstoch.callbacks.diagnosis import Action, Diagnosis
 from ganstoch.data import ImageData
-from ganstoch.diagnostics import Diagnosed, Signals
+from ganstoch.diagnostics import VERDICTS, Diagnosed, Finding, Signals, Verdict
 from ganstoch.diagnostics.signals import from_columns
 from ganstoch.errors import UserError
 from ganstoch.experiments.cases.faults import Blind, Freeze, Poison
@@ -135,29 +135,130 @@ def test_restores_the_weights_of_the_best_look(
     assert found[0] <= 6
 
 
-def test_alerts_weights_and_biases(
+@pytest.fixture
+def alerts(journalist: Any, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
+    """What W&B is alerted of, title and text."""
+    found: list[tuple[str, str]] = []
+
+    class Run:
+        def alert(self, title: str, text: str) -> None:
+            found.append((title, text))
+
+    monkeypatch.setattr("ganstoch.callbacks.diagnosis.WandbLogger", type(journalist))
+    monkeypatch.setattr(type(journalist), "experiment", Run(), raising=False)
+    return found
+
+
+def diagnosing(verdict: Verdict, patch: pytest.MonkeyPatch, *, others: Sequence[Verdict]) -> None:
+    """A verdict that is found at the third look, among others, and is surer at every further."""
+
+    def finding(name: Verdict, looks: int) -> Finding:
+        sure = 1.0 if name == "numerical" else 1 - 2.0**-looks
+        return Finding(verdict=name, since=1, sure=sure, evidence=("seen",), remedies=())
+
+    def diagnose(history: Sequence[Signals]) -> Diagnosed:
+        looks = len(history)
+        findings = [finding(verdict, looks), *(finding(other, looks) for other in others)]
+        findings.sort(key=lambda found: VERDICTS.index(found.verdict))
+        return Diagnosed(
+            iteration=history[-1].iteration, findings=tuple(findings) if looks > 2 else ()
+        )
+
+    patch.setattr("ganstoch.callbacks.diagnosis.diagnose", diagnose)
+
+
+@pytest.mark.parametrize("verdict", [v for v in VERDICTS if v != "healthy"])
+@pytest.mark.parametrize("act", ["alert", "stop"])
+def test_acts_with_words_when_a_verdict_first_becomes_due(
+    act: Action,
+    verdict: Verdict,
     make_game: MakeGame,
     make_data: MakeData,
     fit: Fit,
     journalist: Any,
+    alerts: list[tuple[str, str]],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    diagnosing(verdict, monkeypatch, others=())
+    path = tmp_path / "diagnosis.json"
+    diagnosis = Diagnosis(every=1, images=8, act=act, path=path, on=[verdict])
+    with caplog.at_level(logging.INFO, logger="ganstoch"):
+        trainer = fit(make_game(), make_data(), diagnosis, steps=9, loggers=[journalist])
+    due = 3 if verdict == "numerical" else 6
+    assert trainer.global_step == (due if act == "stop" else 9)
+    said = [record.message for record in caplog.records if f"diagnosis.act {act}" in record.message]
+    assert len(said) == 1
+    assert f"iteration {due}:" in said[0]
+    assert verdict in said[0]
+    assert alerts == [(f"ganstoch: {verdict}", said[0])]
+    (kept,) = json.loads(path.read_bytes())["acts"]
+    assert kept == {"iteration": due, "act": act, "verdict": verdict, "words": said[0]}
+
+
+@pytest.mark.parametrize("act", ["alert", "stop"])
+def test_a_graver_verdict_that_is_not_due_holds_up_no_action(
+    act: Action, make_game: MakeGame, make_data: MakeData, fit: Fit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    diagnosing("vanishing_gradient", monkeypatch, others=["generator_ignores_z"])
+    diagnosis = Diagnosis(every=1, images=8, act=act, on=["vanishing_gradient"])
+    fit(make_game(), make_data(), diagnosis, steps=7)
+    assert [(a["verdict"], a["iteration"]) for a in diagnosis.acts] == [("vanishing_gradient", 6)]
+
+
+def test_an_alert_is_of_every_verdict_and_a_stop_of_those_that_lead_nowhere(
+    make_game: MakeGame, make_data: MakeData, fit: Fit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    diagnosing("memorising", monkeypatch, others=["stalled"])
+    alerting = Diagnosis(every=1, images=8, act="alert")
+    fit(make_game(), make_data(), alerting, steps=8)
+    assert [act["verdict"] for act in alerting.acts] == ["memorising", "stalled"]
+    stopping = Diagnosis(every=1, images=8, act="stop")
+    assert fit(make_game(), make_data(), stopping, steps=8).global_step == 8
+    assert stopping.acts == []
+
+
+def test_logging_alone_acts_on_nothing(
+    make_game: MakeGame,
+    make_data: MakeData,
+    fit: Fit,
+    journalist: Any,
+    alerts: list[tuple[str, str]],
+) -> None:
+    diagnosis = Diagnosis(every=2, images=16)
+    poison = Poison("generator.layers.0", at=3)
+    fit(make_game(), make_data(), poison, diagnosis, steps=8, loggers=[journalist])
+    assert alerts == []
+    assert diagnosis.acts == []
+
+
+def test_a_stopped_run_that_was_killed_does_not_train_on(
+    make_game: MakeGame,
+    make_data: MakeData,
+    fit: Fit,
+    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    alerts: list[tuple[str, str]] = []
+    diagnosing("diverged", monkeypatch, others=())
+    checkpoints = Checkpoints(tmp_path / "checkpoints", every=100, run="this")
+    diagnosis = Diagnosis(every=1, images=8, act="stop")
+    fit(make_game(), make_data(), diagnosis, checkpoints, steps=9)
+    (last,) = (tmp_path / "checkpoints").glob("*.ckpt")
+    resumed = Diagnosis(every=1, images=8, act="stop")
+    assert fit(make_game(), make_data(), resumed, steps=9, resume=last).global_step == 6
+    assert resumed.acts == diagnosis.acts
 
-    class Run:
-        def alert(self, title: str, text: str) -> None:
-            alerts.append((title, text))
 
-    monkeypatch.setattr("ganstoch.callbacks.diagnosis.WandbLogger", type(journalist))
-    monkeypatch.setattr(type(journalist), "experiment", Run(), raising=False)
-    for act in ("log", "alert"):
-        poison = Poison("generator.layers.0", at=3)
-        watching = Diagnosis(every=2, images=16, act=act)  # type: ignore[arg-type]
-        fit(make_game(), make_data(), poison, watching, steps=8, loggers=[journalist])
-        assert len(alerts) == (act == "alert")
-    title, text = alerts[0]
-    assert title == "ganstoch: numerical"
-    assert "generator.layers.0, iteration 3" in text
+def test_a_resumed_run_may_look_at_other_numbers_of_images(
+    make_game: MakeGame, make_data: MakeData, fit: Fit, tmp_path: Path
+) -> None:
+    checkpoints = Checkpoints(tmp_path / "checkpoints", every=4, run="this")
+    fit(make_game(), make_data(), Diagnosis(every=2, images=16), checkpoints, steps=4)
+    resumed = Diagnosis(every=2, images=8)
+    latest = next((tmp_path / "checkpoints").glob("*4.ckpt"))
+    fit(make_game(), make_data(), resumed, steps=8, resume=latest)
+    assert [signals.iteration for signals in resumed.history] == [2, 4, 6, 8]
 
 
 @pytest.mark.parametrize(

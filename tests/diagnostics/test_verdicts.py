@@ -205,7 +205,7 @@ def test_a_grave_verdict_stays_until_the_signals_say_otherwise(verdict: Verdict)
 
 
 def test_one_pattern_of_garbage_is_no_mere_standstill() -> None:
-    """Rates a hundred times too high: the first look sees a ruin, the last ones a single pattern."""
+    """Rates a hundred times too high: the first look sees a ruin, the last ones one pattern."""
     closeness = [
         4.3,
         3.0,
@@ -267,10 +267,10 @@ def test_columns_hold_a_history() -> None:
 
 def test_acting_takes_six_moments_in_a_row_and_a_verdict_that_ends_a_run() -> None:
     wins = history(9, BROKEN["generator_wins"])
-    asked = [diagnose(wins[: i + 1]).calls_for_action() for i in range(9)]
+    asked = [bool(diagnose(wins[: i + 1]).due()) for i in range(9)]
     assert asked == [False] * 5 + [True] * 4
     copies = diagnose(history(9, BROKEN["memorising"]))
-    assert not copies.calls_for_action()
-    assert copies.calls_for_action(["memorising"])
-    assert diagnose(history(8, BROKEN["numerical"])).calls_for_action()
-    assert not diagnose(history(8, lambda i: {})).calls_for_action()
+    assert not copies.due()
+    assert copies.due(["memorising"])
+    assert diagnose(history(8, BROKEN["numerical"])).due()
+    assert not diagnose(history(8, lambda i: {})).due()

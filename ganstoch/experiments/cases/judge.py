@@ -33,6 +33,6 @@ def judge(case: Case, history: Sequence[Signals], *, seed: int) -> Judged:
         others=tuple(finding.verdict for finding in final.findings[1:]),
         found_after=seen[0] if seen and case.label != "healthy" else None,
         passing=tuple(sorted(passing)),
-        ended=any(moment.calls_for_action() for moment in moments),
+        ended=any(moment.due() for moment in moments),
         cause=case.cause,
     )
