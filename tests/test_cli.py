@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from ganstoch import __version__
-from ganstoch.cli import main
+from ganstoch.cli import _uncollected, main
 from ganstoch.errors import UserError
 
 COMMANDS = ("fit", "table1", "remedies", "replay", "prepare", "audit", "bench", "cases", "doctor")
@@ -192,3 +193,17 @@ def test_help_of_fit_imports_what_the_parser_needs_alone(tmp_path: Path) -> None
     needless = {"wandb", "sklearn", "cv2", "faiss", "jinja2", "submitit"}
     found = loaded("fit", "--help", at=tmp_path, of=needless | {"pytorch_lightning"})
     assert found == ["pytorch_lightning"]
+
+
+def test_the_collector_rests_while_a_module_is_imported_and_no_longer() -> None:
+    assert gc.isenabled()
+    with _uncollected("sys"):  # is there already, so that nothing is gained
+        assert gc.isenabled()
+    try:
+        with pytest.raises(ImportError), _uncollected("no_such_module"):
+            assert not gc.isenabled()
+            raise ImportError
+        assert gc.isenabled()
+        assert gc.get_freeze_count() > 0
+    finally:
+        gc.unfreeze()
