@@ -78,8 +78,7 @@ class StopRule(Callback):
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Lets a run that had converged, and was killed before its record, end where it did."""
-        if self.converged and self.stop:
-            trainer.should_stop = True
+        self._judge(trainer)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -96,11 +95,14 @@ class StopRule(Callback):
         self._look(trainer)
 
     def _look(self, trainer: Trainer) -> None:
-        evaluation = next(c for c in trainer.callbacks if isinstance(c, Evaluation))  # type: ignore[attr-defined]
-        if evaluation.latest is None or evaluation.latest.iteration != trainer.global_step:
-            return
+        latest = _evaluation(trainer).latest
+        if latest is not None and latest.iteration == trainer.global_step:
+            self._judge(trainer)
+
+    def _judge(self, trainer: Trainer) -> None:
+        """By this rule alone, also on what was measured before the run was resumed."""
         self.converged = has_converged(
-            evaluation.history,
+            _evaluation(trainer).history,
             window=self.window,
             threshold=self.threshold,
             after=self.after,
@@ -108,10 +110,6 @@ class StopRule(Callback):
         if self.converged and self.stop:
             trainer.should_stop = True
 
-    def state_dict(self) -> dict[str, Any]:
-        """Whether convergence had been found."""
-        return {"converged": self.converged}
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Takes up what the resumed run had found."""
-        self.converged = bool(state_dict["converged"])
+def _evaluation(trainer: Trainer) -> Evaluation:
+    return next(c for c in trainer.callbacks if isinstance(c, Evaluation))  # type: ignore[attr-defined]

@@ -113,8 +113,8 @@ class Recorder(Callback):
         write_record(self.folder / "record.json", record)
 
     def state_dict(self) -> dict[str, Any]:
-        """The time spent so far, over all segments."""
-        return {"seconds": self._seconds()}
+        """The time spent so far, over all segments, and the settings that it was spent on."""
+        return {"seconds": self._seconds(), "config": self.config}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Goes on from the time the earlier segments took."""

@@ -128,12 +128,15 @@ def newest_sound(folder: Path, *, run: str) -> Path | None:
     return None
 
 
-def check_checkpoint(path: Path, *, sealed: bool) -> None:
+def check_checkpoint(path: Path, *, sealed: bool) -> dict[str, Any]:
     """Opens a checkpoint, without reading its numbers, to tell a bad file in one line.
 
     Args:
         path: the file.
         sealed: whether its seal has been compared already; if not, it is where there is one.
+
+    Returns:
+        What it holds, its numbers not yet read from the file.
 
     Raises:
         UserError: if there is none, or it is none of a run.
@@ -145,11 +148,13 @@ def check_checkpoint(path: Path, *, sealed: bool) -> None:
         raise UserError(f"{path} {wrong}; {fix}")
     try:
         with warnings.catch_warnings(action="ignore"):  # on a bad file, the error says enough
-            content = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
+            content: Any = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
     except Exception as error:  # a damaged file raises almost anything
         raise UserError(f"{path} is damaged, or no checkpoint at all; {fix}") from error
     if not _is_of_a_run(content):
         raise UserError(f"{path} is no checkpoint of ganstoch fit; {fix}")
+    found: dict[str, Any] = content
+    return found
 
 
 def _is_of_a_run(content: Any) -> bool:

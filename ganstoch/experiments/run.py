@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 from pytorch_lightning import Callback
@@ -29,6 +28,7 @@ from ganstoch.errors import UserError
 from ganstoch.experiments.command import Command, Resolved, resolve, understand
 from ganstoch.experiments.composing import compose
 from ganstoch.experiments.fitting import train
+from ganstoch.experiments.going_on import STATE, differences, refuse_other_settings
 from ganstoch.experiments.halving import half, let_go, out_of_memory
 from ganstoch.experiments.measuring import measuring_callbacks, refuse_together
 from ganstoch.experiments.opening import Opening
@@ -42,7 +42,6 @@ __all__ = ["fit"]
 _log = logging.getLogger("ganstoch")
 
 RECORD = "record.json"
-STATE = "run.json"
 CONFIG = "cli_config.yaml"
 
 
@@ -101,14 +100,21 @@ def _fit_alone(command: Command, *, last_try: bool = False) -> Path:
                 ),
             ]
         )
-        checkpoint = command.config.ckpt_path
-        sealed = checkpoint is None
-        if sealed:
-            checkpoint = newest_sound(checkpoints, run=resolved.config_hash)
-        if checkpoint:
-            check_checkpoint(checkpoint, sealed=sealed)
+        named, own = command.config.ckpt_path, None
+        if named is None or _began_with(named, folder):
+            own = newest_sound(checkpoints, run=resolved.config_hash)
+        if own is not None:
+            check_checkpoint(own, sealed=True)
+        elif named is not None:
+            refuse_other_settings(
+                named,
+                check_checkpoint(named, sealed=False),
+                config=resolved.config,
+                game=command.model,
+                steps=command.config.trainer.max_steps,
+            )
         try:
-            train(command.trainer, command.model, command.datamodule, checkpoint)
+            train(command.trainer, command.model, command.datamodule, own or named)
         except torch.OutOfMemoryError as error:
             if last_try:
                 raise out_of_memory(command) from error
@@ -241,7 +247,8 @@ def _is_finished(folder: Path, resolved: Resolved) -> bool:
         except (ValueError, RecursionError, KeyError, TypeError) as error:
             raise UserError(f"{folder / STATE} is damaged; remove {folder}") from error
         if earlier_hash != resolved.config_hash:
-            changed = ", ".join(_differences(earlier, resolved.config)) or "the version"
+            names = [name for name, *_ in differences(earlier, resolved.config)]
+            changed = ", ".join(names) or "the version"
             raise UserError(
                 f"{folder} holds a run with other settings ({changed}); choose another --out or "
                 "remove it"
@@ -251,16 +258,18 @@ def _is_finished(folder: Path, resolved: Resolved) -> bool:
     return read_record(folder / RECORD).config_hash == resolved.config_hash
 
 
-def _differences(one: Any, other: Any, where: str = "") -> list[str]:
-    """Dotted names of the settings that differ."""
-    if isinstance(one, dict) and isinstance(other, dict):
-        keys = sorted(set(one) | set(other))
-        return [
-            name
-            for key in keys
-            for name in _differences(one.get(key), other.get(key), f"{where}.{key}".lstrip("."))
-        ]
-    return [] if one == other else [where]
+def _began_with(checkpoint: Path, folder: Path) -> bool:
+    """Whether the run in the folder went on from this very checkpoint of another: it has its own.
+
+    So the same command goes on where it was interrupted, and not at the beginning once more.
+    """
+    if checkpoint.resolve().parent == (folder / "checkpoints").resolve():
+        return False
+    try:
+        config = json.loads((folder / STATE).read_bytes())["config"]
+    except FileNotFoundError:
+        return False
+    return bool(config.get("ckpt_path") == str(checkpoint))
 
 
 def _names(folder: Path) -> set[str]:

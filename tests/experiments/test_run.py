@@ -565,3 +565,139 @@ def test_wandb_hears_nothing_of_a_refused_run(here: Path, fit: Callable[..., Any
     assert fit("--wandb.mode=offline", "--model.latents.noise=-1").status == 2
     assert wandb.run is None
     assert list(here.iterdir()) == []
+
+
+@pytest.fixture
+def made(reference: Path) -> Path:
+    """A checkpoint of the reference after 2 iterations."""
+    return reference / "checkpoints" / "step=2.ckpt"
+
+
+GAME = {
+    "model.optimizer.lr": "1e-4",
+    "model.optimizer.beta1": "0.3",
+    "model.optimizer.beta2": "0.8",
+    "model.ema_decay": "0.5",
+    "model.init_std": "0.1",
+    "model.latents.bank": "128",
+    "model.latents.noise": "0.5",
+    "model.objective": "Hinge",
+    "model.remedies": "[{class_path: R1}]",
+    "model.generator.init_args.width": "32",
+    "model.discriminator.init_args.width": "32",
+    "data.m": "8",
+    "data.n": "96",
+    "data.sampling": "without_replacement",
+    "data.subset_seed": "3",
+    "seed_everything": "7",
+    "trainer.precision": "64-true",
+    "trainer.max_steps": "1",
+    "evaluation.queries": "4",
+}
+"""What makes up a game, or what a checkpoint has measured of it, each with another value."""
+
+
+@pytest.mark.parametrize("setting", GAME)
+def test_what_a_checkpoint_would_impose_is_refused_by_name(
+    setting: str, here: Path, made: Path, fit: Callable[..., Any]
+) -> None:
+    complaint = fit(f"--ckpt_path={made}", f"--{setting}={GAME[setting]}").complaint
+    assert setting in complaint
+    assert list(here.iterdir()) == []
+
+
+def test_a_settings_other_words_are_no_other_setting(
+    made: Path, fit: Callable[..., Any], here: Path
+) -> None:
+    assert fit(f"--ckpt_path={made}", "--data.m=16", "--trainer.precision=32").status == 0
+    assert record_of(here / "run").iterations == 4
+
+
+FREE = {
+    "trainer.max_steps": "5",
+    "trainer.log_every_n_steps": "1",
+    "checkpoint_every": "1",
+    "evaluation.every": "1",
+    "evaluation.held_out": "true",
+    "stop_rule.threshold": "0.5",
+    "stop_rule.window": "3",
+    "diagnosis": "{every: 1, images: 8}",
+    "probe": "{every: 2, images: 40}",
+    "model.micro_batch": "8",
+    "preset": "another",
+    "deterministic": "false",
+}
+
+
+def test_what_may_change_when_going_on_holds(
+    here: Path, made: Path, fit: Callable[..., Any]
+) -> None:
+    answer = fit(f"--ckpt_path={made}", *(f"--{key}={value}" for key, value in FREE.items()))
+    assert answer.status == 0, answer
+    record = record_of(here / "run")
+    assert [m.iteration for m in record.history] == [2, 3, 4, 5]
+    assert "held_out_drop/pixel_l1/mean" in record.metrics
+    assert record.preset == "another"
+    assert record.config["model"]["micro_batch"] == 8
+    assert record.config["stop_rule"]["window"] == 3
+    signals = json.loads((here / "run" / "diagnosis.json").read_bytes())["signals"]
+    assert signals["iteration"] == [3, 4, 5]
+    assert checkpoints(here / "run") == ["step=4.ckpt", "step=5.ckpt"]
+
+
+def without_settings(path: Path, to: Path) -> Path:
+    """As an earlier version left it."""
+    content = torch.load(path, weights_only=True)
+    del content["callbacks"]["Recorder"]["config"]
+    to.parent.mkdir(parents=True, exist_ok=True)
+    run = json.loads(Path(f"{path}.seal").read_bytes())["run"]
+    SealedIO(run).save_checkpoint(content, to)
+    return to
+
+
+def test_an_older_checkpoint_is_compared_by_its_run_s_folder(
+    here: Path, reference: Path, made: Path, fit: Callable[..., Any]
+) -> None:
+    old = without_settings(made, here / "old" / "checkpoints" / "step=2.ckpt")
+    shutil.copy(reference / "run.json", here / "old")
+    assert "model.ema_decay" in fit(f"--ckpt_path={old}", "--model.ema_decay=0.5").complaint
+    assert fit(f"--ckpt_path={old}").status == 0
+
+
+@pytest.mark.parametrize("setting", ["model.optimizer.lr", "model.optimizer.beta2", "data.m"])
+def test_an_older_checkpoint_by_itself_is_compared_by_what_it_gives_away(
+    setting: str, here: Path, made: Path, fit: Callable[..., Any]
+) -> None:
+    old = without_settings(made, here / "old.ckpt")
+    complaint = fit(f"--ckpt_path={old}", f"--{setting}={GAME[setting]}").complaint
+    assert setting in complaint
+    assert not (here / "run").exists()
+    assert fit(f"--ckpt_path={old}").status == 0
+
+
+def test_going_on_from_a_checkpoint_is_itself_gone_on_with(
+    here: Path, made: Path, fit: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same command, after an interruption, does not begin at the given checkpoint again."""
+    words = (f"--ckpt_path={made}", "--trainer.max_steps=6")
+    with monkeypatch.context() as patch:
+        raise_once(patch, Recorder, "on_fit_end", call=1)
+        assert fit(*words).status == 130
+    answer = fit(*words)
+    assert answer.status == 0, answer
+    assert "going on from run/checkpoints/step=6.ckpt" in answer.err
+    assert fit("--trainer.max_steps=6", "--out=straight").status == 0
+    assert record_of(here / "run").metrics == record_of(here / "straight").metrics
+
+
+def test_a_stop_rule_judges_what_was_measured_before_by_its_own_settings(
+    here: Path, fit: Callable[..., Any]
+) -> None:
+    lax = ["--stop_rule.window=2", "--stop_rule.threshold=0.99", "--stop_rule.after=2"]
+    assert fit(*lax, "--out=lax").status == 0
+    assert record_of(here / "lax").converged
+    path = here / "lax" / "checkpoints" / "step=4.ckpt"
+    words = ["--trainer.max_steps=6", "--stop_rule.stop=true", "--stop_rule.window=100"]
+    assert fit(f"--ckpt_path={path}", *words).status == 0
+    assert record_of(here / "run").iterations == 6
+    assert not record_of(here / "run").converged
