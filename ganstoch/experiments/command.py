@@ -39,7 +39,7 @@ instance --data.m 16, --model.latents.noise 0.5, --trainer.max_steps 500, --seed
 --print_config prints what all of it comes to. The same command again resumes an interrupted run.
 """
 
-NOT_OFFERED: dict[str, Any] = {
+OTHER_ENDS: dict[str, Any] = {
     "max_epochs": -1,
     "max_time": None,
     "limit_train_batches": None,
@@ -47,6 +47,21 @@ NOT_OFFERED: dict[str, Any] = {
     "overfit_batches": 0.0,
 }
 """Lightning's other ways to end a run, whose record would pass for that of a whole one."""
+
+WITHOUT_EFFECT: dict[str, Any] = {
+    "limit_val_batches": None,
+    "limit_test_batches": None,
+    "limit_predict_batches": None,
+    "val_check_interval": None,
+    "check_val_every_n_epoch": 1,
+    "num_sanity_val_steps": 0,
+    "reload_dataloaders_every_n_epochs": 0,
+    "use_distributed_sampler": False,
+    "inference_mode": True,
+    "enable_autolog_hparams": True,
+    "model_registry": None,
+}
+"""Lightning's settings of what is not done here, such as validation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +105,6 @@ class Command(LightningCLI):
                 "logger": False,
                 "num_sanity_val_steps": 0,
                 "enable_model_summary": False,
-                "enable_progress_bar": False,
                 "use_distributed_sampler": False,
             },
             parser_kwargs={
@@ -167,6 +181,7 @@ class Command(LightningCLI):
             UserError: for a setting that one of them does not take, or not on several devices.
         """
         self.trainer_defaults["callbacks"] = callbacks
+        self.config.trainer.enable_progress_bar = False  # Lightning's own, beside ours
         try:
             with shared_by_ranks():
                 super().instantiate_classes()
@@ -181,9 +196,15 @@ def _settle(config: Namespace) -> None:
     """Fills in what follows from other settings, and refuses those that cannot be right."""
     if not 0 <= config.seed_everything < 2**32:
         raise UserError(f"seed_everything must be 0 .. 2**32 - 1, got {config.seed_everything}")
-    for key, value in NOT_OFFERED.items():
+    for key, value in OTHER_ENDS.items():
         if config.trainer[key] != value:
             raise UserError(f"trainer.{key} is not offered; trainer.max_steps alone ends a run")
+    for key, value in WITHOUT_EFFECT.items():
+        if config.trainer[key] != value:
+            raise UserError(f"trainer.{key} would have no effect and is not offered; leave it out")
+    if config.trainer.default_root_dir is not None:
+        raise UserError("trainer.default_root_dir is not offered; give --out, the run's folder")
+    config.quiet = config.quiet or not config.trainer.enable_progress_bar
     steps = config.trainer.max_steps
     if steps < 1:
         raise UserError(f"trainer.max_steps must be 1 or more, got {steps}")

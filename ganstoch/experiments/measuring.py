@@ -59,6 +59,8 @@ def refuse_together(config: Namespace) -> None:
         raise UserError("diagnosis looks at one seed at a time; leave out --seeds, or diagnosis")
     if config.ckpt_path is not None:
         raise UserError("--ckpt_path is of one seed; leave it out, or --seeds")
+    if config.trainer.logger:
+        raise UserError("trainer.logger is of one seed; leave it out, or --seeds")
 
 
 def refuse_shared(config: Namespace, *, devices: int) -> None:

@@ -15,6 +15,7 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 from ganstoch.data.datamodule import ImageData
 from ganstoch.errors import UserError
 from ganstoch.experiments.claim import Busy, claim
+from ganstoch.experiments.emulation import emulated
 from ganstoch.records import sweep_up, write_atomically
 from ganstoch.training.game import Game
 
@@ -83,10 +84,12 @@ class Opening(Callback):
         sweep_up(self.folder / "checkpoints")
         if trainer.ckpt_path:
             _log.info("going on from %s", trainer.ckpt_path)
+        if slow := emulated(trainer.precision, trainer.strategy.root_device):
+            _log.warning("%s", slow)
         for name, text in self.files.items():
             write_atomically(self.folder / name, text.encode())
         logger = self.open_logger(data)
-        trainer.loggers = [logger] if logger else []
+        trainer.loggers = [*([logger] if logger else []), *trainer.loggers]
 
     def on_exception(
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException

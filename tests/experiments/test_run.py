@@ -19,6 +19,7 @@ import yaml
 from torch import Tensor
 
 from ganstoch.callbacks.evaluation import Evaluation
+from ganstoch.callbacks.progress import Progress
 from ganstoch.callbacks.recorder import Recorder
 from ganstoch.callbacks.sealing import SealedIO
 from ganstoch.data import ImageData
@@ -701,3 +702,55 @@ def test_a_stop_rule_judges_what_was_measured_before_by_its_own_settings(
     assert fit(f"--ckpt_path={path}", *words).status == 0
     assert record_of(here / "run").iterations == 6
     assert not record_of(here / "run").converged
+
+
+def test_a_logger_of_lightning_s_is_written_to(here: Path, fit: Callable[..., Any]) -> None:
+    words = ["--trainer.logger=CSVLogger", "--trainer.logger.save_dir=log"]
+    assert fit(*words, "--trainer.log_every_n_steps=1").status == 0
+    (written,) = (here / "log").rglob("metrics.csv")
+    head, *rows = written.read_text().splitlines()
+    assert {"step", "loss/generator", "overfitting/pixel_l1/mean"} <= set(head.split(","))
+    assert rows
+
+
+@pytest.mark.parametrize("shown", [True, False])
+def test_the_progress_bar_is_lightning_s_to_switch_off(
+    shown: bool, fit: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quiet = []
+    original = Progress.__init__
+
+    def noting(self: Progress, *arguments: Any, **options: Any) -> None:
+        quiet.append(options["quiet"])
+        original(self, *arguments, **options)
+
+    monkeypatch.setattr(Progress, "__init__", noting)
+    assert fit(f"--trainer.enable_progress_bar={shown}", "--quiet=false").status == 0
+    assert quiet == [not shown]
+
+
+@pytest.mark.parametrize("precision", ["bf16-mixed", "bf16-true", "32-true"])
+@pytest.mark.parametrize("flags", ["sse4_2 avx2 avx512f", "avx2 avx512f avx512_bf16", "amx_bf16"])
+def test_an_emulated_precision_is_told_at_the_start(
+    precision: str, flags: str, here: Path, fit: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (here / "cpuinfo").write_text(f"processor\t: 0\nflags\t\t: {flags}\n")
+    monkeypatch.setattr("ganstoch.experiments.emulation._CPUINFO", here / "cpuinfo")
+    answer = fit(f"--trainer.precision={precision}", "--trainer.max_steps=1")
+    assert answer.status == 0, answer
+    told = [line for line in answer.err.splitlines() if "emulated" in line]
+    assert len(told) == (precision != "32-true" and "bf16" not in flags)
+    assert all(precision in line and "32-true" in line for line in told)
+
+
+def test_restored_weights_are_those_of_the_record(here: Path, fit: Callable[..., Any]) -> None:
+    """What was measured last, and left in the last checkpoint, are the weights that came back."""
+    watched = ["--diagnosis={every: 1, act: restore, images: 8}", "--evaluation.every=1"]
+    words = ["--model.optimizer.lr=30", "--trainer.max_steps=40", "--checkpoint_every=1"]
+    assert fit(*watched, *words).status == 0
+    record = record_of(here / "run")
+    acts = json.loads((here / "run" / "diagnosis.json").read_bytes())["acts"]
+    assert acts[-1]["iteration"] == record.iterations < 40
+    *earlier, last = record.history
+    assert last.iteration == record.iterations
+    assert last.digests["average"] in {m.digests["average"] for m in earlier}
