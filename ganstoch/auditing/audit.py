@@ -14,19 +14,21 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ganstoch.auditing.appearance import appearance
 from ganstoch.auditing.checks import check_alike, check_disjoint
 from ganstoch.auditing.compiling import Lists, compile_lists, histograms, notes_of
+from ganstoch.auditing.facts import Facts, gather_facts
 from ganstoch.auditing.feature_cache import features_of
 from ganstoch.auditing.fidelity import fidelity
-from ganstoch.auditing.findings import find, verdict
+from ganstoch.auditing.findings import Evidence, find, verdict
 from ganstoch.auditing.images import Images, Role, option
 from ganstoch.auditing.inputs import MEMORY, open_images
 from ganstoch.auditing.latents import LatentGenerator, latent_recovery
-from ganstoch.auditing.measure import Measured, measure
+from ganstoch.auditing.measure import Measured, measure, readings_of
 from ganstoch.auditing.output import check_place, write_files
 from ganstoch.auditing.pictures import png_pictures
 from ganstoch.auditing.readings import MOST, K
-from ganstoch.auditing.space import Space
+from ganstoch.auditing.space import Space, take
 from ganstoch.errors import UserError
 from ganstoch.metrics.features import Extractor, FeatureSpace, make_extractor
 from ganstoch.reporting.audit_report import AuditReport, Reading, SetFacts
@@ -73,7 +75,8 @@ def audit(
         held_out: real images that the generator was not trained on, idem; without them, training
             images asked of each other stand in for them.
         features: spaces to measure in: "pixel", "inception", "efficientnet_lite0", or extractors.
-        out: folder for report.json, report.html and missed.csv; None writes nothing.
+        out: folder for report.json, report.html, generated.csv and missed.csv; None writes
+            nothing.
         cache: folder to keep features in for the next audit; None keeps none.
         memory: bytes that the whole program may take; features that do not fit are mapped from
             files.
@@ -105,8 +108,21 @@ def audit(
     for images in sets.values():
         images.sha256()  # reads every image: one that cannot be read is told before all else
     said = [*notes, *(note for images in sets.values() for note in images.notes)]
-    if "held_out" in sets and (note := check_disjoint(sets["real"], sets["held_out"])):
-        said.append(note)
+    kept = None
+    if "held_out" in sets:
+        kept, note = check_disjoint(sets["real"], sets["held_out"], seed=seed)
+        said += [note] if note else []
+        if len(kept) < LEAST:
+            raise UserError(
+                f"only {len(kept)} of the held-out images are not among the real ones, and an "
+                f"audit needs at least {LEAST}; give {option('held_out')} more"
+            )
+    facts = gather_facts(sets, seed=seed)
+    looks = appearance(
+        sets["real"].looks(),
+        sets["generated"].looks(),
+        None if kept is None else sets["held_out"].looks().of(kept.numpy()),
+    )
     measured, readings = list[Measured](), dict[str, Reading]()
     for extractor in extractors:
         _log.info("%s: features of %s images", extractor.name, f"{sum(map(len, sets.values())):,}")
@@ -118,30 +134,33 @@ def audit(
             extractor=extractor,
             real=rows["real"],
             generated=rows["generated"],
-            held_out=rows.get("held_out"),
+            held_out=None if kept is None else take(rows["held_out"], kept),
             seed=seed,
         )
         _log.info("%s: neighbours", extractor.name)
         try:
-            measured.append(measure(space, labels=sets["real"].labels))
-            readings |= measured[-1].readings | fidelity(space)
+            measured.append(measure(space, looks, labels=sets["real"].labels))
+            readings |= readings_of(measured[-1]) | fidelity(space)
         except ValueError as error:  # what no image of a data set would be
             raise error if isinstance(error, UserError) else UserError(str(error)) from error
     if generator is not None and "held_out" in sets:
         _log.info("latent recovery")
         readings |= latent_recovery(generator, sets["real"], sets["held_out"], seed=seed)
-    findings = find(measured)
-    lists = compile_lists(sets, measured, findings)
-    kind, sentence = verdict(findings, measured)
+    evidence = Evidence(facts=facts, looks=looks, spaces=tuple(measured))
+    findings = find(evidence)
+    lists = compile_lists(sets, evidence, findings)
+    kind, sentence = verdict(findings, evidence)
     report = AuditReport(
         verdict=kind,
         sentence=sentence,
         findings=tuple(finding.sentence for finding in findings),
-        notes=tuple(said) + notes_of(sets, measured, sought=generator is not None),
-        sets={role: _facts(images) for role, images in sets.items()},
+        notes=tuple(said) + notes_of(sets, evidence, findings, sought=generator is not None),
+        sets={role: _facts(images, facts) for role, images in sets.items()},
         copied_share=lists.copied_share,
         missed_share=lists.missed_share,
         metrics=readings,
+        identical=lists.identical,
+        proportions=lists.proportions,
         most_copied=lists.most_copied,
         most_missed=lists.most_missed,
         missed=tuple(row[0] for row in lists.missed),
@@ -160,7 +179,13 @@ def audit(
         peak_memory=_peak(),
     )
     if out is not None:
-        write_files(out, report, pictures=_pictures(sets, lists), missed=lists.missed)
+        write_files(
+            out,
+            report,
+            pictures=_pictures(sets, lists),
+            missed=lists.missed,
+            generated=lists.generated,
+        )
     return report
 
 
@@ -205,10 +230,13 @@ def _check_sizes(sets: dict[Role, Images], *, memory: int) -> int:
     return (memory - needed) // len(sets)
 
 
-def _facts(images: Images) -> SetFacts:
+def _facts(images: Images, facts: Facts) -> SetFacts:
+    counts = facts.sets[images.role]
     return SetFacts(
         where=images.where,
         images=len(images),
+        different=counts.different,
+        one_colour=counts.one_colour,
         shape=tuple(images.shape),
         sha256=images.sha256(),
     )

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from ganstoch.auditing.facts import IDENTICAL_LEVEL, coincidences
 from ganstoch.auditing.images import Images, option
 from ganstoch.errors import UserError
 
-__all__ = ["check_alike", "check_disjoint", "exact_copies"]
+__all__ = ["check_alike", "check_disjoint"]
 
 
 def check_alike(sets: Sequence[Images]) -> None:
@@ -40,50 +41,48 @@ def check_alike(sets: Sequence[Images]) -> None:
             )
 
 
-def check_disjoint(real: Images, held_out: Images) -> str | None:
+def check_disjoint(real: Images, held_out: Images, *, seed: int) -> tuple[Tensor, str | None]:
     """Makes sure that held-out images are not the training images again.
+
+    Images that repeat by nature, blank pages for one, may be in both sets; those that the data's
+    own repeats do not explain (`coincidences`) were trained on.
 
     Args:
         real: the images that the generator was trained on.
         held_out: real images that it was not trained on.
+        seed: decides the test's permutations.
 
     Returns:
-        A note for the report if some held-out images are among the real ones, else None.
+        Positions of the held-out images that may be kept, int64, ascending; and a note for the
+        report if there is something to say of the others.
 
     Raises:
-        UserError: if both are the same folder, file or images, or more than half of the held-out
-            images are, pixel for pixel, among the real ones.
+        UserError: if both are the same folder, file or images, or more than half of the different
+            held-out images are, pixel for pixel, among the real ones, for no reason of the data's.
     """
     fix = "--held-out must be real images that the generator was not trained on"
     paths = [images.path.resolve() for images in (real, held_out) if images.path is not None]
     if len(paths) == 2 and paths[0] == paths[1]:
         raise UserError(f"{real.where} is given both as --real and as --held-out; {fix}")
+    everyone = torch.arange(len(held_out))
     if real.shape != held_out.shape:
-        return None
+        return everyone, None
     if real.sha256() == held_out.sha256():
         raise UserError(f"{held_out.where} holds the same images as {real.where}; {fix}")
-    copies = len(exact_copies(held_out, among=real))
-    if copies == 0:
-        return None
-    share = f"{copies} of the {len(held_out)} held-out images"
-    if 2 * copies > len(held_out):
+    found = coincidences(real.digests(), held_out.digests(), seed=seed)
+    if not found.identical:
+        return everyone, None
+    digests = held_out.digests()
+    among = {digests[i] for i in (*found.identical, *found.common)}
+    share = f"{len(found.identical)} of the {len(held_out)} held-out images"
+    verb = "is" if len(found.identical) == 1 else "are"
+    if found.identical_p > IDENTICAL_LEVEL:
+        return everyone, f"{share} {verb} pixel for pixel among the real ones, as repeats may be."
+    if 2 * len(among) > len(set(digests)):
         raise UserError(f"{share} in {held_out.where} are among those of {real.where}; {fix}")
-    verb = "is" if copies == 1 else "are"
-    return f"{share} {verb} pixel for pixel among the real ones: baselines are a little too low."
-
-
-def exact_copies(images: Images, *, among: Images) -> Tensor:
-    """Positions of the images that another set holds too, pixel for pixel; int64, ascending.
-
-    Args:
-        images: the set that is asked.
-        among: the set that is searched; of the same shape, or nothing is found.
-    """
-    if images.shape != among.shape:
-        return torch.empty(0, dtype=torch.int64)
-    known = set(among.digests())
-    found = [i for i, digest in enumerate(images.digests()) if digest in known]
-    return torch.tensor(found, dtype=torch.int64)
+    kept = torch.ones(len(held_out), dtype=torch.bool)
+    kept[list(found.identical)] = False
+    return everyone[kept], f"{share} {verb} pixel for pixel among the real ones, and left out."
 
 
 def _size(images: Images) -> str:

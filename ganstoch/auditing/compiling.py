@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ganstoch.auditing.findings import Finding
+from ganstoch.auditing.findings import Evidence, Finding, short_cells, signals
 from ganstoch.auditing.images import Images, Role
 from ganstoch.auditing.measure import Measured
-from ganstoch.auditing.output import MissedRow
-from ganstoch.reporting.audit_report import Histogram, Pairing, Share
+from ganstoch.auditing.output import GeneratedRow, MissedRow
+from ganstoch.reporting.audit_report import CellShares, Histogram, Pairing, Share, Twin
 
 __all__ = ["Lists", "compile_lists", "histograms", "notes_of"]
 
@@ -21,7 +21,6 @@ PAIRS = 12
 """Pairs of images that a report shows of either kind."""
 
 _BINS = 40
-_SMALL = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +34,9 @@ class Lists:
         most_missed: pairs.
         missed: all missed images.
         missed_by_class: shares by class.
+        generated: all generated images, with what each was flagged as.
+        identical: generated images that are training images.
+        proportions: shares by class and cluster.
         shown_real: ids of real images in the pairs.
         shown_generated: of generated ones.
     """
@@ -45,17 +47,21 @@ class Lists:
     most_missed: tuple[Pairing, ...]
     missed: tuple[MissedRow, ...]
     missed_by_class: dict[str, float]
+    generated: tuple[GeneratedRow, ...]
+    identical: tuple[Twin, ...]
+    proportions: tuple[CellShares, ...]
     shown_real: tuple[int, ...]
     shown_generated: tuple[int, ...]
 
 
 def compile_lists(
-    sets: dict[Role, Images], measured: Sequence[Measured], findings: Sequence[Finding]
+    sets: dict[Role, Images], evidence: Evidence, findings: Sequence[Finding]
 ) -> Lists:
     """Makes the lists, each from the space with the strongest evidence."""
-    of = {finding.verdict: finding.measured for finding in findings}
+    measured = evidence.spaces
+    of = {finding.verdict: finding.measured for finding in findings if finding.measured}
     by_copies = of.get("copies") or max(measured, key=lambda m: m.copied.low)
-    by_misses = of.get("drops_modes") or max(measured, key=lambda m: m.missed.sure)
+    by_misses = of.get("drops_modes") or max(measured, key=lambda m: m.missed.share.low)
     real, generated = sets["real"], sets["generated"]
 
     near = by_copies.searches.generated.neighbours
@@ -94,9 +100,67 @@ def compile_lists(
                 strict=True,
             )
         ),
-        missed_by_class={name: c.share for name, c in by_misses.missed.classes.items()},
+        missed_by_class=by_misses.missed.classes,
+        generated=_flagged(generated, real, evidence, by_copies),
+        identical=_twins(generated, real, evidence),
+        proportions=tuple(
+            CellShares(
+                space=m.space.name,
+                name=cell.name,
+                generated=cell.generated,
+                real=cell.real,
+                short=cell in short,
+                example=real.names(torch.tensor([cell.example]))[0],
+            )
+            for m in measured
+            for counts in m.proportions
+            for short in [short_cells(counts, evidence.level)]
+            for cell in counts.cells
+        ),
         shown_real=(*near.ids[suspects].tolist(), *order.tolist()),
         shown_generated=(*suspects.tolist(), *reach.ids[order].tolist()),
+    )
+
+
+def _twins(generated: Images, real: Images, evidence: Evidence) -> tuple[Twin, ...]:
+    found = evidence.facts.generated
+    names = zip(
+        generated.names(torch.tensor(found.identical, dtype=torch.int64)),
+        real.names(torch.tensor(found.twins, dtype=torch.int64)),
+        strict=True,
+    )
+    return tuple(Twin(generated=one, real=other) for one, other in names)
+
+
+def _flagged(
+    generated: Images, real: Images, evidence: Evidence, by: Measured
+) -> tuple[GeneratedRow, ...]:
+    """Every generated image with its nearest training image and its flags."""
+    facts, near = evidence.facts.generated, by.searches.generated.neighbours
+    flags: list[list[str]] = [[] for _ in range(len(generated))]
+    marks = {
+        "identical": facts.identical,
+        "identical to one that repeats": facts.common,
+        "repeats another": facts.repeated,
+        "one colour": generated.looks().one_colour.nonzero()[0].tolist(),
+        "odd looks": evidence.looks.flagged.nonzero()[0].tolist(),
+        "copy": by.copied.suspects[: by.copied.flagged].tolist(),
+        "nearly repeats another": by.repeated.ids.tolist(),
+        "far": by.distance.is_far.nonzero()[:, 0].tolist(),
+    }
+    for word, ids in marks.items():
+        for i in ids:
+            flags[i].append(word)
+    everyone = torch.arange(len(generated))
+    return tuple(
+        (name, neighbour, distance, "; ".join(words))
+        for name, neighbour, distance, words in zip(
+            generated.names(everyone),
+            real.names(near.ids),
+            (near.distances / by.space.scale).tolist(),
+            flags,
+            strict=True,
+        )
     )
 
 
@@ -149,10 +213,34 @@ def _histogram(title: str, unit: str, series: dict[str, Tensor]) -> Histogram:
 
 
 def notes_of(
-    sets: dict[Role, Images], measured: Sequence[Measured], *, sought: bool
+    sets: dict[Role, Images],
+    evidence: Evidence,
+    findings: Sequence[Finding],
+    *,
+    sought: bool,
 ) -> tuple[str, ...]:
     """What could not be measured, and what to keep in mind."""
-    notes = []
+    notes, facts, measured = [], evidence.facts, evidence.spaces
+    for role, counts in facts.sets.items():
+        where = f"{sets[role].where} ({role.replace('_', ' ')})"
+        if counts.different < counts.images:
+            notes.append(f"{where}: {counts.images:,} images, {counts.different:,} different.")
+        if counts.one_colour:
+            notes.append(f"{where}: {counts.one_colour:,} images of one single colour.")
+    if facts.times > 1:
+        notes.append(
+            f"Every real image occurs {facts.times} times or a multiple of it; as often as all do, "
+            "it counts once."
+        )
+    among = len(facts.generated.common) + len(facts.generated.identical)
+    if among:
+        notes.append(
+            f"{among:,} generated images are, pixel for pixel, among the real ones; "
+            f"{len(facts.generated.common):,} of them as images that repeat there, which is no "
+            "evidence of copying by itself."
+        )
+    if findings:
+        notes += [f"Also: {signal}." for signal in signals(evidence)]
     if "held_out" not in sets:
         notes.append(
             "No held-out images were given: training images asked of each other stand in for them, "
@@ -160,26 +248,21 @@ def notes_of(
         )
         if sought:
             notes.append("Latent recovery compares with held-out images, and was not made.")
-    smallest = min(sets.values(), key=len)
-    if len(smallest) < _SMALL:
-        notes.append(
-            f"{smallest.where} holds only {len(smallest):,} images: small shares of copies and "
-            "small modes left out stay below what can be told."
-        )
     if all(m.space.is_pixels for m in measured):
         notes.append(
-            "Measured in pixels alone: they show copies, but in photographs hardly which kinds of "
-            "things are left out; --features efficientnet_lite0 or inception sees these."
+            "Measured in pixels alone: a copy that was mirrored, shifted or cropped is none there, "
+            "and in photographs pixels hardly show which kinds of things are left out; --features "
+            "efficientnet_lite0 or inception sees more."
         )
     for m in measured:
-        if m.likeness.offset_low > 1.0:
+        if m.distance.low > 1.0:
             notes.append(
-                f"By {m.space.name} generated images lie {m.likeness.offset:.2f} times as far from "
+                f"By {m.space.name} generated images lie {m.distance.offset:.2f} times as far from "
                 "the data as unseen real ones; that much is not counted as missing."
             )
         if len(m.searches.asked) < len(m.space.real):
             notes.append(
-                f"By {m.space.name} half of the training images were asked whether they are "
-                "missed; the other half stood in for held-out ones."
+                f"By {m.space.name} {len(m.searches.asked):,} of the training images were asked "
+                "whether they are missed; the others stood in for held-out ones."
             )
     return tuple(notes)

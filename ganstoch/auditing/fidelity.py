@@ -1,8 +1,12 @@
 """Measures that are meant for a network's features: FID, KID, MiFID and the Inception score.
 
-Held-out images stand in the generator's place for a baseline; as these measures fall with the
-number of images, generated and held-out ones are thinned to one number then. All training images
-answer.
+As everywhere in the audit a value is of all images, with a baseline where there are as many
+held-out images as generated ones; where there are fewer, the same once more of as many of either,
+under a name that ends in ``_thinned``. All training images answer.
+
+MiFID charges for memorisation where the mean cosine distance to the nearest training image is below
+an epsilon, and its authors' 0.1 is for Inception. In another space epsilon is half the distance of
+held-out images, and without these MiFID is not reported there.
 """
 
 from __future__ import annotations
@@ -11,6 +15,7 @@ from torch import Tensor
 
 from ganstoch.auditing.readings import MOST
 from ganstoch.auditing.space import Space, sample_ids, take
+from ganstoch.metrics.features import Inception
 from ganstoch.metrics.frechet import Moments, frechet_of
 from ganstoch.metrics.inception_score import Classifying, inception_score_of
 from ganstoch.metrics.kernel import kernel_distance
@@ -21,6 +26,9 @@ __all__ = ["fidelity"]
 
 EPSILON = 0.1
 """Cosine distance below which MiFID charges for memorisation; its authors' choice for Inception."""
+
+_OF_HELD_OUT = 0.5
+"""Elsewhere: this part of held-out images' distance. Half as far is what makes a near-duplicate."""
 
 _SPLITS = 10
 
@@ -33,27 +41,42 @@ def fidelity(space: Space) -> dict[str, Reading]:
     """
     if space.is_pixels:
         return {}
-    held_out = space.held_out
-    size = min(len(space.generated), len(space.generated if held_out is None else held_out))
-
-    def thinned(features: Tensor, most: int, part: str) -> Tensor:
-        ids = sample_ids(len(features), most, seed=space.seed, part=f"fidelity/{part}")
-        return take(features, ids)
-
-    generated = thinned(space.generated, size, "generated")
-    usual = None if held_out is None else thinned(held_out, size, "held out")
+    made, held_out = space.generated, space.held_out
     real = Moments.of(space.real)
-    fid = frechet_of(real, Moments.of(generated))
+    enough = held_out is not None and len(held_out) >= len(made)
+    usual = None if held_out is None else _thinned(space, held_out, len(made), "held out")
+    epsilon: float | None = EPSILON
+    if not isinstance(space.extractor, Inception):
+        epsilon = None if usual is None else _OF_HELD_OUT * cosine_distance(usual, space.real)
+    readings = _measured(space, real, made, usual if enough else None, epsilon=epsilon)
+    if held_out is not None and not enough:
+        some = _thinned(space, made, len(held_out), "generated")
+        thinned = _measured(space, real, some, held_out, epsilon=epsilon)
+        readings |= {
+            name.replace("/", "_thinned/", 1): reading for name, reading in thinned.items()
+        }
+    return readings
+
+
+def _thinned(space: Space, features: Tensor, most: int, part: str) -> Tensor:
+    ids = sample_ids(len(features), most, seed=space.seed, part=f"fidelity/{part}")
+    return take(features, ids)
+
+
+def _measured(
+    space: Space, real: Moments, made: Tensor, usual: Tensor | None, *, epsilon: float | None
+) -> dict[str, Reading]:
+    """Of generated images, and of as many held-out ones if any."""
+    fid = frechet_of(real, Moments.of(made))
     usual_fid = None if usual is None else frechet_of(real, Moments.of(usual))
-    distance = cosine_distance(generated, space.real)
+    distance = cosine_distance(made, space.real)
     usual_distance = None if usual is None else cosine_distance(usual, space.real)
-    fewer = min(size, MOST)
-    some_real, some = (
-        thinned(space.real, MOST, "kid/real"),
-        thinned(space.generated, fewer, "kid/generated"),
+    few_real, few = (
+        _thinned(space, rows, MOST, f"kid/{part}")
+        for rows, part in ((space.real, "real"), (made, "generated"))
     )
-    some_usual = None if held_out is None else thinned(held_out, fewer, "kid/held out")
-    name, count = space.name, f"{size:,} images against {len(space.real):,}"
+    few_usual = None if usual is None else _thinned(space, usual, MOST, "kid/held out")
+    name, count = space.name, f"{len(made):,} images against {len(space.real):,}"
     found = {
         f"fid/{name}": Reading(
             value=fid,
@@ -62,31 +85,34 @@ def fidelity(space: Space) -> dict[str, Reading]:
             meaning=f"Frechet distance of the features, {count}.",
         ),
         f"kid/{name}": Reading(
-            value=kernel_distance(some_real, some),
-            baseline=None if some_usual is None else kernel_distance(some_real, some_usual),
+            value=kernel_distance(few_real, few),
+            baseline=None if few_usual is None else kernel_distance(few_real, few_usual),
             wanted="low",
-            meaning="Kernel distance of the features, unbiased: 0 for draws from the data.",
-        ),
-        f"mifid/{name}": Reading(
-            value=_charged(fid, distance),
-            baseline=(
-                None
-                if usual_fid is None or usual_distance is None
-                else _charged(usual_fid, usual_distance)
-            ),
-            wanted="low",
-            meaning="FID, divided by the mean cosine distance to the nearest training image where "
-            f"that is below {EPSILON:g}: large for copies.",
+            meaning=f"Kernel distance of the features, unbiased: 0 for draws from the data; "
+            f"{len(few):,} images.",
         ),
         f"cosine/{name}": Reading(
             value=distance,
             baseline=usual_distance,
             wanted="baseline",
-            meaning="Mean cosine distance of generated images to the nearest training image.",
+            meaning=f"Mean cosine distance of generated images to the nearest training image, "
+            f"{count}.",
         ),
     }
-    if isinstance(space.extractor, Classifying) and size >= _SPLITS:
-        score = inception_score_of(space.extractor.logits(generated), splits=_SPLITS)
+    if epsilon is not None:
+        found[f"mifid/{name}"] = Reading(
+            value=_charged(fid, distance, epsilon),
+            baseline=(
+                None
+                if usual_fid is None or usual_distance is None
+                else _charged(usual_fid, usual_distance, epsilon)
+            ),
+            wanted="low",
+            meaning="FID, divided by the mean cosine distance to the nearest training image where "
+            f"that is below {epsilon:.3g}: large for copies; {count}.",
+        )
+    if isinstance(space.extractor, Classifying) and len(made) >= _SPLITS:
+        score = inception_score_of(space.extractor.logits(made), splits=_SPLITS)
         found[f"inception_score/{name}"] = Reading(
             value=score.mean,
             baseline=(
@@ -95,12 +121,12 @@ def fidelity(space: Space) -> dict[str, Reading]:
                 else inception_score_of(space.extractor.logits(usual), splits=_SPLITS).mean
             ),
             wanted="high",
-            meaning=f"How sure a classifier is of each image and how varied its answers, {size:,} "
-            "images in 10 parts; it never looks at the data.",
+            meaning=f"How sure a classifier is of each image and how varied its answers, "
+            f"{len(made):,} images in 10 parts; it never looks at the data.",
         )
     return found
 
 
-def _charged(fid: float, distance: float) -> float:
+def _charged(fid: float, distance: float, epsilon: float) -> float:
     """As `ganstoch.metrics.mifid` has it, without searching anew."""
-    return fid / (distance + 1e-15) if distance < EPSILON else fid
+    return fid / (distance + 1e-15) if distance < epsilon else fid

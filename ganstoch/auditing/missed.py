@@ -1,53 +1,44 @@
 """Which training images a generator misses.
 
-An image is missed if it is much farther from every generated image than it would be from as many
-unseen real ones. "Far" is measured by the image's own surroundings,
+As many generated as unseen real images are pooled, and each training image is asked for its eight
+nearest of the pool. It is missed if none of them is generated. Without held-out images half of the
+training images are pooled and the other half asks, each past its own near-duplicates: unseen
+images would not be these. Where generated images as a whole lie farther from the data than real
+ones do, by a factor c (`distance`), their distances are divided by c first, lest noise on the
+images passes for modes left out.
 
-    s(x) = d(x, nearest of a block of generated images) / (d(x, nearest other real image) + median),
+Under the null the pool's labels are exchangeable, so they are permuted: that says how many images
+are missed by nature, one in 256 or so, and how that number varies where a few images are near to
+very many. With r the share that is missed and r_0 its mean over the permutations,
 
-with the median of the latter distances over all images, so that a duplicate does not make a far
-image out of its twin. The threshold is the 99 % quantile of s for real images in the generator's
-place: 1 % is missed by nature. Where generated images as a whole lie farther from the data than
-real ones do, by a factor c (`likeness`), every image is that much farther from them; the threshold
-is raised by c, lest noise on the images passes for modes left out.
-
-With r the share beyond the threshold, averaged over blocks, missed = (r - 1 %) / (1 - 1 %).
+    missed = (r - r_0) / (1 - r_0).
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from ganstoch.auditing.searches import Searches
-from ganstoch.auditing.shares import STRICT, wilson
+from ganstoch.auditing.space import Space, take
+from ganstoch.metrics.excess import clopper_pearson
+from ganstoch.metrics.k_nearest import k_nearest
+from ganstoch.metrics.progress import shown
+from ganstoch.randomness import generator, without_replacement
 from ganstoch.reporting.audit_report import Share
 
-__all__ = ["BY_NATURE", "ClassMissed", "Missed", "missed_images"]
+__all__ = ["Missed", "missed_images"]
 
-BY_NATURE = 0.01
-"""Share of the images that the rule calls missed by unseen real images."""
-
+_NEIGHBOURS = 8
+_POOLED = 4000
+"""Most images of each kind in the pool."""
+_PERMUTATIONS = 1999
 _SHARED = 4
 """One generated image serves all images around it, so that misses come in groups: in random splits
 of real images r varied twice as much as of independent images, as if each of these were four."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClassMissed:
-    """One class.
-
-    Attributes:
-        share: of its images that are missed, r, in [0, 1].
-        baseline: of its images that real images in the generator's place would miss.
-        sure: lower end of the 99.9 % interval of the share.
-    """
-
-    share: float
-    baseline: float
-    sure: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -57,74 +48,105 @@ class Missed:
     Attributes:
         share: beyond what is natural.
         rate: r, before what is natural is taken off.
-        sure: lower end of the 99.9 % interval of r.
-        ids: of the images beyond the threshold in most blocks, most missed first, int64.
+        natural: r_0.
+        p_value: chance of as large a rate where nothing is missed.
+        ids: of the missed images, most missed first, int64.
         order: of all images that asked, most missed first, int64.
-        classes: by name; empty without labels.
+        classes: share of each class's images that are missed, by name; empty without labels.
     """
 
     share: Share
     rate: float
-    sure: float
+    natural: float
+    p_value: float
     ids: Tensor
     order: Tensor
-    classes: dict[str, ClassMissed]
+    classes: dict[str, float]
 
 
 def missed_images(
-    searches: Searches, *, offset: float, labels: tuple[str, ...] | None = None
+    space: Space, searches: Searches, *, offset: float, labels: tuple[str, ...] | None = None
 ) -> Missed:
     """Applies the rule.
 
     Args:
-        searches: of one space.
+        space: the sets' features.
+        searches: of the same space.
         offset: how much farther from the data generated images lie than real ones; 1 or below is
             no farther.
         labels: class of each training image.
     """
-    within = searches.within.distances
-    around = within[searches.asked] + within.quantile(0.5)
-    # Data of which most images have a duplicate: then all are measured alike.
-    around = around if around.min() > 0 else torch.ones_like(around)
-    score = torch.stack([found / around for found in searches.reach_generated])
-    usual = torch.stack([found / around for found in searches.reach_real])
-    limit = max(1.0, offset) * _quantile(usual, 1 - BY_NATURE)
-    beyond, natural = score > limit, usual > limit
-    rate = beyond.double().mean().item()
-    count = beyond.shape[1] / _SHARED
-    low, high = (max(0.0, (end - BY_NATURE) / (1 - BY_NATURE)) for end in wilson(rate, count))
-    order = score.mean(0).argsort(descending=True, stable=True)
-    often = beyond.double().mean(0)[order] > 0.5
+    real, held_out, everyone = space.real, space.held_out, torch.arange(len(space.real))
+    asking, others = everyone, everyone
+    if held_out is None:
+        mixed = torch.randperm(
+            len(real), generator=generator(space.seed, "evaluation", part="audit/missed/half")
+        )
+        asking, others = (half.sort().values for half in mixed.tensor_split(2))
+    bank = take(real, others) if held_out is None else held_out
+    size = min(_POOLED, len(space.generated), len(bank))
+    asked, k = take(real, asking), min(_NEIGHBOURS, size)
+    made = k_nearest(
+        asked,
+        space.generated[_some(space, len(space.generated), size, part="generated")],
+        k=k,
+        norm=space.norm,
+    )
+    pooled = _some(space, len(bank), size, part="stand-in")
+    unseen = k_nearest(asked, bank[pooled], k=min(2 * k, size), norm=space.norm)
+    if held_out is None:
+        of = searches.groups
+        own = of[others[pooled]][unseen.ids] == of[asking][:, None]
+        unseen.distances.masked_fill_(own, torch.inf)
+    rng = generator(space.seed, "evaluation", part="audit/missed")
+    distances = torch.cat([made.distances / max(1.0, offset), unseen.distances], dim=1)
+    ids = torch.cat([made.ids, size + unseen.ids], dim=1)
+    # In random order, so that of equally near images none is preferred.
+    mixed = torch.randperm(distances.shape[1], generator=rng)
+    near = distances[:, mixed].argsort(dim=1, stable=True)[:, :k]
+    nearest = ids[:, mixed].gather(1, near)
+
+    def alone(is_made: Tensor) -> Tensor:
+        return ~is_made[nearest].any(1)
+
+    is_made = torch.arange(2 * size) < size
+    missed = alone(is_made)
+    rate = missed.double().mean().item()
+    natural = torch.empty(_PERMUTATIONS, dtype=torch.float64)
+    for i in shown(range(_PERMUTATIONS), "permutations", total=_PERMUTATIONS):
+        natural[i] = alone(is_made[torch.randperm(2 * size, generator=rng)]).double().mean()
+    mean = natural.mean().item()
+    estimate = max(0.0, (rate - mean) / (1 - mean))
+    worth = len(asked) / _SHARED
+    low, high = clopper_pearson(rate * worth, worth)
+    below = math.hypot(rate - low, natural.quantile(0.975).item() - mean)
+    ratio = made.distances[:, 0] / unseen.distances.amin(1).clamp(min=1e-9)
+    order = ratio.argsort(descending=True, stable=True)
+    order = torch.cat([order[missed[order]], order[~missed[order]]])
     return Missed(
-        share=Share(estimate=max(0.0, (rate - BY_NATURE) / (1 - BY_NATURE)), low=low, high=high),
+        share=Share(
+            estimate=estimate,
+            low=min(estimate, max(0.0, (rate - mean - below) / (1 - mean))),
+            high=high,
+        ),
         rate=rate,
-        sure=wilson(rate, count, z=STRICT)[0],
-        ids=searches.asked[order[often]],
-        order=searches.asked[order],
-        classes={} if labels is None else _by_class(searches.asked, beyond, natural, labels),
+        natural=mean,
+        p_value=(1 + int((natural >= rate - 1e-12).sum())) / (1 + _PERMUTATIONS),
+        ids=asking[order[: int(missed.sum())]],
+        order=asking[order],
+        classes={} if labels is None else _by_class(asking, missed, labels),
     )
 
 
-def _quantile(values: Tensor, q: float) -> float:
-    rising = values.flatten().sort().values  # torch.quantile refuses more than 2^24 values
-    return rising[min(len(rising) - 1, int(q * len(rising)))].item()
+def _some(space: Space, count: int, size: int, *, part: str) -> Tensor:
+    """Ids of so many, in random order: positions must not tell between equally near images."""
+    rng = generator(space.seed, "evaluation", part=f"audit/missed/{part}")
+    return without_replacement(count, size, rng)
 
 
-def _by_class(
-    asked: Tensor, beyond: Tensor, natural: Tensor, labels: tuple[str, ...]
-) -> dict[str, ClassMissed]:
-    names = sorted(set(labels))
-    place = {name: i for i, name in enumerate(names)}
+def _by_class(asked: Tensor, missed: Tensor, labels: tuple[str, ...]) -> dict[str, float]:
+    place = {name: i for i, name in enumerate(sorted(set(labels)))}
     of = torch.tensor([place[labels[i]] for i in asked.tolist()])
-    found = {}
-    for i, name in enumerate(names):
-        members = of == i
-        if not members.any():
-            continue
-        share = beyond[:, members].double().mean().item()
-        found[name] = ClassMissed(
-            share=share,
-            baseline=natural[:, members].double().mean().item(),
-            sure=wilson(share, max(1.0, int(members.sum()) / _SHARED), z=STRICT)[0],
-        )
-    return found
+    lost = torch.bincount(of, weights=missed.double(), minlength=len(place))
+    sizes = torch.bincount(of, minlength=len(place))
+    return {name: (lost[i] / sizes[i]).item() for name, i in place.items() if sizes[i] > 0}

@@ -1,4 +1,4 @@
-"""What an audit leaves in a folder: report.json, report.html and missed.csv, all or none."""
+"""What an audit leaves in a folder: report.json, report.html and two tables, all or none."""
 
 from __future__ import annotations
 
@@ -15,14 +15,19 @@ from ganstoch.reporting.audit_page import render
 from ganstoch.reporting.audit_report import AuditReport
 from ganstoch.reporting.markup import cell
 
-__all__ = ["MissedRow", "check_place", "write_files"]
+__all__ = ["GeneratedRow", "MissedRow", "check_place", "write_files"]
 
 REPORT = "report.json"
 PAGE = "report.html"
 TABLE = "missed.csv"
+IMAGES = "generated.csv"
 
 MissedRow = tuple[str, str, str, float]
 """A missed image, its class ("" without), its nearest generated image, and their distance."""
+
+GeneratedRow = tuple[str, str, float, str]
+"""A generated image, its nearest training image, their distance, and what it was flagged as: words
+such as "identical" or "far", "" for nothing."""
 
 
 def check_place(out: Path) -> None:
@@ -35,7 +40,7 @@ def check_place(out: Path) -> None:
     fix = "choose another --out"
     if out.exists() and not out.is_dir():
         raise UserError(f"{out} is a file and not a folder; {fix}")
-    there = [name for name in (REPORT, PAGE, TABLE) if (out / name).exists()]
+    there = [name for name in (REPORT, PAGE, TABLE, IMAGES) if (out / name).exists()]
     if REPORT in there:
         try:
             read_report(out / REPORT)
@@ -58,6 +63,7 @@ def write_files(
     *,
     pictures: Mapping[str, bytes],
     missed: Sequence[MissedRow],
+    generated: Sequence[GeneratedRow],
 ) -> None:
     """Writes the files, once all of them are made; the report last, which vouches for the others.
 
@@ -65,16 +71,18 @@ def write_files(
         UserError: if one cannot be written.
     """
     text, page = to_json(report), render(report, pictures)
-    table = _table(missed)
-    write_atomically(out / TABLE, table.encode())
+    lost = _table(("image", "class", "nearest_generated", "distance"), missed)
+    made = _table(("image", "nearest_real", "distance", "flags"), generated)
+    write_atomically(out / TABLE, lost.encode())
+    write_atomically(out / IMAGES, made.encode())
     write_atomically(out / PAGE, page.encode())
     write_atomically(out / REPORT, text.encode())
 
 
-def _table(missed: Sequence[MissedRow]) -> str:
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str | float]]) -> str:
     buffer = io.StringIO()
     writer = csv.writer(buffer)
-    writer.writerow(["image", "class", "nearest_generated", "distance"])
-    for image, label, nearest, distance in missed:
-        writer.writerow([cell(image), cell(label), cell(nearest), f"{distance:.6g}"])
+    writer.writerow(heads)
+    for row in rows:
+        writer.writerow([cell(x) if isinstance(x, str) else f"{x:.6g}" for x in row])
     return buffer.getvalue()

@@ -1,24 +1,30 @@
 """The numbers of a space as a report has them: value, baseline, interval, meaning.
 
-Where sizes would decide a number, sets are thinned alike, and how is said at each measure; what is
+One name, one quantity: a value is what the metric of that name computes from all images. Most of
+them depend on how many images there are; so a baseline of real images in the generated ones' place
+stands beside it only where there are as many of these. Where there are fewer, the same is measured
+once more with all sets thinned to one size, under a name that ends in ``_thinned``. What is
 quadratic in the images is asked of a sample.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 
-from ganstoch.auditing.likeness import Likeness
-from ganstoch.auditing.missed import BY_NATURE, Missed
+from ganstoch.auditing.distance import DistanceToData
+from ganstoch.auditing.missed import Missed
+from ganstoch.auditing.proportions import Proportions
+from ganstoch.auditing.repeated import Repeated
 from ganstoch.auditing.searches import Searches
 from ganstoch.auditing.space import Space, sample_ids, take
 from ganstoch.metrics.authenticity import authenticity_of
 from ganstoch.metrics.birthday import Support
 from ganstoch.metrics.copied import CopiedShare, replication_share
-from ganstoch.metrics.data_copying import data_copying
+from ganstoch.metrics.data_copying import DataCopying
+from ganstoch.metrics.excess import Excess
 from ganstoch.metrics.functional import Tail, tail_means
 from ganstoch.metrics.manifold import prdc
 from ganstoch.metrics.nearer import Nearer
@@ -50,11 +56,11 @@ _PARTS = {
 }
 
 
-def _tail(key: str, value: Tail, baseline: Tail, *, meaning: str) -> dict[str, Reading]:
+def _tail(key: str, value: Tail, baseline: Tail | None, *, meaning: str) -> dict[str, Reading]:
     return {
         f"{key}/{part}": Reading(
             value=getattr(value, part),
-            baseline=getattr(baseline, part),
+            baseline=None if baseline is None else getattr(baseline, part),
             wanted="baseline",
             meaning=f"{meaning}, {words}.",
         )
@@ -63,7 +69,7 @@ def _tail(key: str, value: Tail, baseline: Tail, *, meaning: str) -> dict[str, R
 
 
 def distance_readings(space: Space, searches: Searches) -> dict[str, Reading]:
-    """Distances both ways, the second averaged over blocks: the nearest of more is nearer."""
+    """Distances both ways; the second thinned too, averaged over blocks."""
 
     def average(found: tuple[Tensor, ...]) -> Tail:
         tails = [tail_means(distances / space.scale) for distances in found]
@@ -73,31 +79,43 @@ def distance_readings(space: Space, searches: Searches) -> dict[str, Reading]:
             worst5=sum(t.worst5 for t in tails) / len(tails),
         )
 
-    return _tail(
+    back = "Distance of training images to the nearest of"
+    made, usual = average(searches.reach_generated), average(searches.reach_real)
+    everyone = len(searches.asked) == len(space.real)
+    same = everyone and searches.size == len(space.generated)
+    readings = _tail(
         f"overfitting/{space.name}",
         tail_means(searches.generated.neighbours.distances / space.scale),
         tail_means(searches.unseen_distances / space.scale),
         meaning=f"Distance of generated images to their nearest training image in {space.unit}",
     ) | _tail(
         f"mode_drop/{space.name}",
-        average(searches.reach_generated),
-        average(searches.reach_real),
-        meaning=f"Distance of training images to the nearest of {searches.size:,} generated images "
-        f"in {space.unit}",
+        tail_means(searches.to_generated.distances / space.scale),
+        usual if same else None,
+        meaning=f"{back} all {len(space.generated):,} generated images in {space.unit}",
     )
+    if not same:
+        readings |= _tail(
+            f"mode_drop_thinned/{space.name}",
+            made,
+            usual,
+            meaning=f"{back} {searches.size:,} generated images in {space.unit}",
+        )
+    return readings
 
 
 def copy_readings(name: str, searches: Searches, copied: CopiedShare) -> dict[str, Reading]:
     """Copies, and two older measures of them."""
     near, usual = searches.generated.neighbours, searches.unseen_distances
-    limit = usual.quantile(_NEAR).item()
-    within, held_out = searches.within.distances, searches.held_out
+    limit = usual.sort().values[int(_NEAR * (len(usual) - 1))].item()
+    within, held_out = searches.left_out.neighbours.distances, searches.held_out
     return {
         f"copied/{name}": Reading(
             value=copied.estimate,
             low=copied.low,
             high=copied.high,
             wanted="low",
+            p_value=copied.excess.p_value,
             meaning="Share of generated images that are copies of training images, beyond what "
             "unseen real images show.",
         ),
@@ -110,7 +128,9 @@ def copy_readings(name: str, searches: Searches, copied: CopiedShare) -> dict[st
         ),
         f"authpct/{name}": Reading(
             value=authenticity_of(near, within).percent,
-            baseline=None if held_out is None else authenticity_of(held_out, within).percent,
+            baseline=None
+            if held_out is None
+            else authenticity_of(held_out.neighbours, within).percent,
             wanted="baseline",
             meaning="Percentage of generated images that are farther from their nearest training "
             "image than that is from its own nearest; low for copies, high for noise.",
@@ -118,16 +138,13 @@ def copy_readings(name: str, searches: Searches, copied: CopiedShare) -> dict[st
     }
 
 
-def against_held_out(space: Space, nearer: Nearer | None) -> dict[str, Reading]:
+def against_held_out(
+    name: str, nearer: Nearer | None, test: DataCopying | None
+) -> dict[str, Reading]:
     """The tests that need held-out images; nothing without."""
-    if space.held_out is None or nearer is None:
+    if nearer is None or test is None:
         return {}
-    ids = sample_ids(len(space.generated), MOST, seed=space.seed, part="nearer")
-    test = data_copying(
-        take(space.generated, ids), space.real, space.held_out, norm=space.norm, seed=space.seed
-    )
     counted = sum(cell.counted for cell in test.cells)
-    name = space.name
     found = {
         f"nearer_to_train/{name}": Reading(
             value=nearer.share,
@@ -158,35 +175,75 @@ def against_held_out(space: Space, nearer: Nearer | None) -> dict[str, Reading]:
     return found
 
 
-def likeness_readings(name: str, like: Likeness, missed: Missed) -> dict[str, Reading]:
-    """What is missed, and whether generated images are of the data's kind."""
+def likeness_readings(
+    name: str,
+    distance: DistanceToData,
+    repeated: Repeated,
+    missed: Missed,
+    counts: Sequence[Proportions],
+) -> dict[str, Reading]:
+    """Whether generated images are of the data's kind, and what is missed."""
+    cluster = repeated.cluster
     return {
         f"missed/{name}": Reading(
             value=missed.rate,
-            baseline=BY_NATURE,
+            baseline=missed.natural,
             wanted="baseline",
-            meaning="Share of training images that are farther from the generated images than 99 % "
-            "of them are from unseen real images in their place.",
+            p_value=missed.p_value,
+            meaning="Share of training images that have no generated image among the eight nearest "
+            "of as many generated and unseen real ones.",
+        ),
+        **{
+            f"{'classes' if each.by_class else 'clusters'}/{name}": Reading(
+                value=each.distance,
+                baseline=0.0,
+                wanted="low",
+                p_value=each.p_value,
+                meaning=f"Share of generated images that fall on other "
+                f"{'classes' if each.by_class else 'clusters of the data'} than unseen real ones "
+                "do, beyond chance.",
+            )
+            for each in counts
+        },
+        f"far/{name}": _share(
+            distance.far,
+            "Share of generated images that are farther from the data than 99 in 100 unseen real "
+            "images are.",
+        ),
+        f"repeated/{name}": _share(
+            repeated.excess,
+            "Share of generated images that lie half as far from another generated image as from "
+            "the data, or less.",
         ),
         f"offset/{name}": Reading(
-            value=like.offset,
+            value=distance.offset,
             baseline=1.0,
-            low=like.offset_low,
-            high=like.offset_high,
+            low=distance.low if math.isfinite(distance.high) else None,
+            high=distance.high if math.isfinite(distance.high) else None,
             wanted="baseline",
             meaning="Median distance of generated images to the training images, over that of "
             "unseen real images.",
         ),
         f"cluster/{name}": Reading(
-            value=like.cluster,
-            baseline=like.cluster_baseline,
-            low=like.cluster_low,
-            high=like.cluster_high,
+            value=cluster.share,
+            baseline=cluster.baseline,
+            low=cluster.low,
+            high=cluster.high,
             wanted="baseline",
             meaning="Share of generated images nearer to another generated image than to as many "
             "training images.",
         ),
     }
+
+
+def _share(excess: Excess, meaning: str) -> Reading:
+    return Reading(
+        value=excess.rate,
+        baseline=excess.natural,
+        p_value=excess.p_value,
+        wanted="baseline",
+        meaning=meaning,
+    )
 
 
 def variety_readings(name: str, variety: Support, usual: Support) -> dict[str, Reading]:
@@ -205,35 +262,53 @@ def variety_readings(name: str, variety: Support, usual: Support) -> dict[str, R
     }
 
 
-def manifold_readings(space: Space) -> dict[str, Reading]:
-    """Real, generated and held-out images thinned to one number: all four depend on it."""
-    half = torch.ones(len(space.real), dtype=torch.bool)
-    if space.held_out is None:  # half of the training images stand in for them
-        half[sample_ids(len(half), len(half) // 2, seed=space.seed, part="prdc/half")] = False
-        rest, others = half.nonzero()[:, 0], (~half).nonzero()[:, 0]
-        real, stand_in = take(space.real, rest), take(space.real, others)
-    else:
-        real, stand_in = space.real, space.held_out
-    size = min(MOST, len(real), len(stand_in), len(space.generated))
+def manifold_readings(space: Space, searches: Searches) -> dict[str, Reading]:
+    """Precision, recall, density and coverage, by the space's own norm."""
+    real, made = (
+        _thinned(space, features, MOST, part)
+        for features, part in ((space.real, "real"), (space.generated, "generated"))
+    )
+    stand_in = searches.stand_in
+    asked = take(space.real, searches.asked)
+    same = len(asked) == len(space.real) and min(len(stand_in), MOST) >= len(made)
+    usual = _thinned(space, stand_in, len(made), "stand-in") if same else None
+    readings = _manifold(f"prdc/{space.name}", space, real, made, usual)
+    if not same:
+        size = min(MOST, len(asked), len(stand_in), len(space.generated))
+        sets = [
+            _thinned(space, features, size, part)
+            for features, part in (
+                (asked, "asked"),
+                (space.generated, "some generated"),
+                (stand_in, "stand-in"),
+            )
+        ]
+        readings |= _manifold(f"prdc_thinned/{space.name}", space, *sets)
+    return readings
 
-    def thinned(features: Tensor, part: str) -> Tensor:
-        return take(features, sample_ids(len(features), size, seed=space.seed, part=f"prdc/{part}"))
 
-    asked = thinned(real, "real")
-    value = prdc(asked, thinned(space.generated, "generated"), k=K)
-    usual = prdc(asked, thinned(stand_in, "stand-in"), k=K)
+def _thinned(space: Space, features: Tensor, size: int, part: str) -> Tensor:
+    return take(features, sample_ids(len(features), size, seed=space.seed, part=f"prdc/{part}"))
+
+
+def _manifold(
+    key: str, space: Space, real: Tensor, made: Tensor, usual: Tensor | None
+) -> dict[str, Reading]:
+    value = prdc(real, made, k=K, norm=space.norm)
+    baseline = None if usual is None else prdc(real, usual, k=K, norm=space.norm)
     words = {
         "precision": ("high", "Share of generated images within the real images' manifold"),
         "recall": ("high", "Share of real images within the generated images' manifold"),
         "density": ("baseline", "Real balls around a generated image, over their mean number"),
         "coverage": ("high", "Share of real images whose surroundings hold a generated image"),
     }
+    sizes = f"{len(real):,} real and {len(made):,} generated images, k = {K}"
     return {
-        f"prdc/{space.name}/{part}": Reading(
+        f"{key}/{part}": Reading(
             value=getattr(value, part),
-            baseline=getattr(usual, part),
+            baseline=None if baseline is None else getattr(baseline, part),
             wanted="high" if wanted == "high" else "baseline",
-            meaning=f"{meaning}, {size:,} of each, k = {K}.",
+            meaning=f"{meaning}; {sizes}.",
         )
         for part, (wanted, meaning) in words.items()
     }

@@ -1,10 +1,16 @@
 """Who is nearest to whom in an audit: every search that several measures share, made once.
 
-The nearest of more images is nearer. So where generated images are compared with held-out ones in
-their place, the larger of the two sets is cut at random into blocks of the smaller one's size, each
-is searched by itself, and what is measured is averaged over the blocks: nothing is thrown away, and
-the minimum over the blocks is the distance to the whole set. Where no images were held out, half of
-the training images stand in for them, and the others ask.
+What is natural is told by unseen real images: held-out ones, and where there are few or none of
+them, the training images too, each asked of the others. Training images may hold near-duplicates
+of each other that unseen ones would not meet, copies saved again as JPEG for one. So each question
+is asked in the direction that accuses less: for "too near", a training image finds its
+near-duplicates; for "too far", it passes them over.
+
+The nearest of more images is nearer. So where generated images are compared with real ones in
+their place (`stand_in`), the larger of the two sets is cut at random into blocks of the smaller
+one's size, each is searched by itself, and what is measured is averaged over the blocks. Where no
+images were held out, half of the training images stand in, near-duplicates kept together, and the
+others ask.
 """
 
 from __future__ import annotations
@@ -14,10 +20,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ganstoch.auditing.groups import grouped
 from ganstoch.auditing.space import Space, take
-from ganstoch.metrics.k_nearest import within_set_nearest
-from ganstoch.metrics.nearness import Nearness, left_out, nearness
-from ganstoch.metrics.neighbours import nearest_neighbours
+from ganstoch.metrics.nearness import HALF_AS_FAR, Nearness, left_out, nearness
+from ganstoch.metrics.neighbours import first_equal, nearest_neighbours
 from ganstoch.randomness import generator
 from ganstoch.types import Neighbours
 
@@ -26,6 +32,9 @@ __all__ = ["Searches", "search"]
 _BLOCKS = 8
 """Most blocks that are compared; what is left of a set is searched as one."""
 
+_ENOUGH = 200
+"""Held-out images from which on they alone say what is natural."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Searches:
@@ -33,24 +42,32 @@ class Searches:
 
     Attributes:
         generated: generated images asked of all training images.
-        unseen: scores of real images that were not trained on, asked the same, shape (R,).
-        unseen_distances: from such images to their nearest training image, shape (U,): of held-out
-            images, or else of training images to their nearest other.
-        within: for each training image its nearest other.
+        left_out: training images asked of the others.
+        held_out: held-out images asked of all training images; None without.
+        groups: id of the group of near-duplicates that each training image is in, int64, (N,).
+        unseen_scores: of real images that were not trained on, asked the same, shape (R,).
+        unseen_groups: id of the group of each of these, int64, shape (R,).
+        unseen_nearest: from such images to their nearest training image, shape (R,).
+        unseen_distances: the same past near-duplicates, shape (U,).
         to_generated: for each training image the nearest of all generated images.
         asked: ids of the training images that ask for ``reach_*``, int64, shape (A,).
+        stand_in: features of the real images in the generated ones' place, shape (S, F).
         reach_generated: for each block of generated images, shape (A,): distances to its nearest.
-        reach_real: the same for blocks of real images in their place.
+        reach_real: the same for blocks of the stand-ins.
         size: images in a block.
     """
 
     generated: Nearness
-    unseen: Tensor
+    left_out: Nearness
+    held_out: Nearness | None
+    groups: Tensor
+    unseen_scores: Tensor
+    unseen_groups: Tensor
+    unseen_nearest: Tensor
     unseen_distances: Tensor
-    held_out: Neighbours | None
-    within: Neighbours
     to_generated: Neighbours
     asked: Tensor
+    stand_in: Tensor
     reach_generated: tuple[Tensor, ...]
     reach_real: tuple[Tensor, ...]
     size: int
@@ -64,33 +81,61 @@ def search(space: Space) -> Searches:
     """
     real, norm, seed = space.real, space.norm, space.seed
     generated = nearness(space.generated, real, norm=norm, seed=seed)
-    within = within_set_nearest(real, norm=norm)
-    if space.held_out is None:
-        unseen, distances, held_out = left_out(real, norm=norm, seed=seed), within.distances, None
-        half = _order(len(real), seed=seed, part="half")[: len(real) // 2]
-        stand_in = take(real, half.sort().values)
-        asks = torch.ones(len(real), dtype=torch.bool)
-        asks[half] = False
-        asked = asks.nonzero()[:, 0]
-    else:
-        near = nearness(space.held_out, real, norm=norm, seed=seed)
-        unseen, distances, held_out = near.scores, near.neighbours.distances, near.neighbours
+    own = left_out(real, norm=norm, seed=seed)
+    groups = grouped(own.neighbours.ids, own.scores <= HALF_AS_FAR, first=first_equal(real))
+    past = own.beyond_near_duplicates()
+    past = past[~past.isnan()]
+    if len(past) == 0:
+        past = own.neighbours.distances
+    unseen: tuple[Tensor, ...] = (own.scores, groups, own.neighbours.distances, past)
+    held_out = None
+    if space.held_out is not None:
+        held_out = nearness(space.held_out, real, norm=norm, seed=seed)
+        near, count = held_out.neighbours.distances, len(held_out.scores)
+        unlike_any = len(real) + torch.arange(count)
+        ours = (held_out.scores, unlike_any, near, near)
+        few = count < _ENOUGH
+        unseen = tuple(torch.cat([a, b]) if few else a for a, b in zip(ours, unseen, strict=True))
         stand_in, asked = space.held_out, torch.arange(len(real))
+    else:
+        asked, others = _halves(groups, seed=seed)
+        stand_in = take(real, others)
+    scores, unseen_groups, nearest, past = unseen
     size = min(len(space.generated), len(stand_in))
     reach, to_generated = _reach(space, space.generated, size, part="generated")
     reach_real, _ = _reach(space, stand_in, size, part="stand-in", whole=False)
     return Searches(
         generated=generated,
-        unseen=unseen,
-        unseen_distances=distances,
+        left_out=own,
         held_out=held_out,
-        within=within,
+        groups=groups,
+        unseen_scores=scores,
+        unseen_groups=unseen_groups,
+        unseen_nearest=nearest,
+        unseen_distances=past,
         to_generated=to_generated,
         asked=asked,
+        stand_in=stand_in,
         reach_generated=tuple(found[asked] for found in reach),
         reach_real=tuple(found[asked] for found in reach_real),
         size=size,
     )
+
+
+def _halves(groups: Tensor, *, seed: int) -> tuple[Tensor, Tensor]:
+    """Ids of those that ask and of those that stand in, about half each, no group torn."""
+    names, members = torch.unique(groups, return_inverse=True)
+    sizes = torch.bincount(members)
+    order = _order(len(names), seed=seed, part="half")
+    before = sizes[order].cumsum(0) - sizes[order]
+    asks = torch.zeros(len(names), dtype=torch.bool)
+    asks[order[before < len(groups) / 2]] = True
+    if asks.all():  # one group holds the second half and more
+        asks[order[-1]] = False
+    if asks.all() or len(names) == 1:
+        asks = torch.arange(len(groups)) < len(groups) // 2
+        return asks.nonzero()[:, 0], (~asks).nonzero()[:, 0]
+    return asks[members].nonzero()[:, 0], (~asks[members]).nonzero()[:, 0]
 
 
 def _reach(

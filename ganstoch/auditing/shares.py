@@ -1,4 +1,4 @@
-"""Intervals of shares, medians and counts, as wide as an audit's verdict needs them."""
+"""Intervals of medians, as wide as an audit's verdict needs them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 
 from torch import Tensor
 
-__all__ = ["STRICT", "USUAL", "median_interval", "wilson"]
+__all__ = ["STRICT", "STRICT_LEVEL", "USUAL", "median_interval"]
 
 USUAL = 1.96
 """Standard errors of a 95 % interval: what is reported."""
@@ -14,13 +14,7 @@ USUAL = 1.96
 STRICT = 3.29
 """Of a 99.9 % interval: what a verdict rests on, for an audit looks at many things at once."""
 
-
-def wilson(share: float, count: float, *, z: float = USUAL) -> tuple[float, float]:
-    """Interval of a share of ``count`` independent trials, in [0, 1] (Wilson 1927)."""
-    shrink = 1 + z**2 / count
-    centre = (share + z**2 / (2 * count)) / shrink
-    margin = z / shrink * math.sqrt(share * (1 - share) / count + z**2 / (4 * count**2))
-    return max(0.0, min(share, centre - margin)), min(1.0, max(share, centre + margin))
+STRICT_LEVEL = 0.999
 
 
 def median_interval(values: Tensor, *, z: float = USUAL) -> tuple[float, float, float]:

@@ -30,6 +30,10 @@ _Z = 1.96
 """Of the standard normal distribution, 95 % lie within."""
 
 
+_AT_ONCE = 1000
+"""Images of which all distances are kept, 8 MiB."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pair:
     """The two nearest members of a batch.
@@ -76,12 +80,17 @@ def nearest_pair(features: Tensor) -> Pair:
     """
     if features.ndim != 2 or len(features) < 2:
         raise ValueError(f"expected features of shape (S, F), S > 1, got {tuple(features.shape)}")
+    apart = _apart(features)
+    first, second = divmod(int(apart.argmin()), len(apart))
+    return Pair(distance=apart[first, second].item(), first=first, second=second)
+
+
+def _apart(features: Tensor) -> Tensor:
+    """All distances, float64, infinite from an image to itself."""
     rows = features.double()
     # The expanded square would give copies a distance above 0.
     apart = torch.cdist(rows, rows, compute_mode="donot_use_mm_for_euclid_dist")
-    apart.fill_diagonal_(torch.inf)
-    first, second = divmod(int(apart.argmin()), len(rows))
-    return Pair(distance=apart[first, second].item(), first=first, second=second)
+    return apart.fill_diagonal_(torch.inf)
 
 
 def calibrate(
@@ -195,8 +204,11 @@ def _nearest(features: Tensor, *, size: int, repeats: int, seed: int, part: str)
         )
         for i in range(repeats)
     )
-    distances = [nearest_pair(features[ids.to(features.device)]).distance for ids in drawn]
-    return torch.tensor(distances, dtype=torch.float64)
+    if len(features) > _AT_ONCE:
+        distances = [nearest_pair(features[ids.to(features.device)]).distance for ids in drawn]
+        return torch.tensor(distances, dtype=torch.float64)
+    apart = _apart(features).cpu()  # once for all batches
+    return torch.stack([apart[ids][:, ids].min() for ids in drawn])
 
 
 def _support(p: float, *, size: int) -> float:

@@ -19,11 +19,56 @@ from ganstoch.metrics.byte_search import fits_bytes, load_opencv, search_bytes
 from ganstoch.metrics.progress import shown
 from ganstoch.types import Neighbours, Norm
 
-__all__ = ["kth_distances", "within_set_nearest"]
+__all__ = ["k_nearest", "kth_distances", "within_set_nearest"]
 
 _BLOCK_ROWS = 4096
 _EXTRA = 8
 """Candidates beyond the k asked for, by which to see that no other can be nearer."""
+
+
+def k_nearest(query: Tensor, bank: Tensor, *, k: int, norm: Norm) -> Neighbours:
+    """The k nearest members of a bank for each query, the nearest first.
+
+    Distances are those of sums over bytes, or of float32: for votes and ranks, which a rounding
+    error between two members that are as good as equally near may turn.
+
+    Args:
+        query: shape (Q, F...), uint8, float32 or float64.
+        bank: shape (B, F...), idem; B at least k.
+        k: at least 1.
+        norm: "l1" or "l2".
+
+    Returns:
+        Distances (Q, k) float64 and ids (Q, k) int64, on the CPU.
+
+    Raises:
+        ValueError: for features of another kind, NaN or Inf, or k out of range.
+    """
+    asked, members = as_rows(query, name="query"), as_rows(bank, name="bank")
+    if not 1 <= k <= len(members):
+        raise ValueError(f"k must be from 1 to the number of members, {len(members)}, got {k}")
+    opencv = load_opencv() if norm == "l1" and asked.device.type == "cpu" else None
+    in_bytes = opencv is not None and asked.dtype == members.dtype == torch.uint8
+    origin = members.double().mean(0)
+    distances = torch.empty(len(asked), k, dtype=torch.float64)
+    ids = torch.empty(len(asked), k, dtype=torch.int64)
+    others = None if in_bytes else members.sub(origin).float()
+    for rows in shown(row_blocks(asked, _BLOCK_ROWS), "nearest few"):
+        if in_bytes and opencv is not None:
+            sums, found = opencv.batchDistance(
+                asked[rows].contiguous().numpy(),
+                members.contiguous().numpy(),
+                opencv.CV_32S,
+                normType=opencv.NORM_L1,
+                K=k,
+            )
+            distances[rows], ids[rows] = torch.from_numpy(sums), torch.from_numpy(found)
+            continue
+        assert others is not None
+        apart = torch.cdist(asked[rows].sub(origin).float(), others, p=1.0 if norm == "l1" else 2.0)
+        least = apart.topk(k, dim=1, largest=False)
+        distances[rows], ids[rows] = least.values.cpu().double(), least.indices.cpu()
+    return Neighbours(distances=distances, ids=ids)
 
 
 def kth_distances(features: Tensor, *, k: int, norm: Norm) -> Tensor:

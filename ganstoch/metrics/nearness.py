@@ -17,24 +17,26 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from ganstoch.metrics.neighbours import first_of_each, nearest_neighbours
+from ganstoch.metrics.k_nearest import within_set_nearest
+from ganstoch.metrics.neighbours import first_equal, first_of_each, nearest_neighbours
 from ganstoch.metrics.progress import shown
-from ganstoch.randomness import generator
+from ganstoch.randomness import generator, without_replacement
 from ganstoch.types import Neighbours, Norm
 
-__all__ = ["PARTS", "Nearness", "left_out", "nearest_in_parts", "nearness"]
+__all__ = ["HALF_AS_FAR", "PARTS", "Nearness", "left_out", "nearest_in_parts", "nearness"]
 
 PARTS = 8
 """Enough for a median that a few near-duplicates do not move."""
 
-_LEFT_OUT = 2000
-"""Images that stand for unseen ones: they fix a share of 1 % to within 0.2 %."""
+HALF_AS_FAR = 0.5
+"""Score at or below which a member is a near-duplicate."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Nearness:
     """Images asked of a set.
 
@@ -42,10 +44,23 @@ class Nearness:
         scores: in [0, 1], 0 for an exact copy of one member, 1 for an image as far from every part;
             float64, shape (Q,).
         neighbours: the nearest member of the whole set, as `nearest_neighbours` finds it.
+        parts: distance to the nearest member of each part, float64, shape (Q, P).
     """
 
     scores: Tensor
     neighbours: Neighbours
+    parts: Tensor
+
+    def beyond_near_duplicates(self) -> Tensor:
+        """Distance to the nearest member that is no near-duplicate, float64, shape (Q,).
+
+        Parts that hold a near-duplicate are passed over. NaN for an image of which most parts hold
+        an exact copy.
+        """
+        around = _median(self.parts)
+        near = self.parts <= HALF_AS_FAR * around[:, None]
+        nearest = self.parts.masked_fill(near, torch.inf).amin(1)
+        return torch.where(around > 0, nearest, torch.nan)
 
 
 def nearness(images: Tensor, train: Tensor, *, norm: Norm, seed: int = 0) -> Nearness:
@@ -64,20 +79,14 @@ def nearness(images: Tensor, train: Tensor, *, norm: Norm, seed: int = 0) -> Nea
     return nearest_in_parts(images, parts, rows=lambda ids: _take(train, ids), norm=norm)
 
 
-def left_out(train: Tensor, *, norm: Norm, seed: int = 0) -> Tensor:
-    """Scores of some members, asked of the rest of their own set: what unseen images would score.
-
-    A fifth of the members is asked, at most 2,000. That the rest is a little smaller than the set
-    moves all of an image's distances alike, and so not the score. A member with an exact duplicate
-    counts once, and is asked of the others only.
+def left_out(train: Tensor, *, norm: Norm, seed: int = 0, most: int | None = None) -> Nearness:
+    """Members asked of the rest of their own set: what unseen images would find.
 
     Args:
         train: features of the set, shape (N, F...), at least 3 different rows.
         norm: "l1" or "l2".
         seed: decides which are asked, and the parts.
-
-    Returns:
-        Scores in [0, 1], float64.
+        most: members to ask, drawn at random; None asks all, in their order.
 
     Raises:
         ValueError: for fewer than 3 different members, or what `nearest_neighbours` refuses.
@@ -85,12 +94,32 @@ def left_out(train: Tensor, *, norm: Norm, seed: int = 0) -> Tensor:
     members = _members(train, seed=seed)
     if len(members) < 3:
         raise ValueError(f"needs at least 3 different training images, got {len(members)}")
-    count = max(1, min(_LEFT_OUT, len(members) // 5))
-    asked, rest = members[:count], members[count:]
-    found = nearest_in_parts(
-        _take(train, asked), _parts(rest), rows=lambda ids: _take(train, ids), norm=norm
-    )
-    return found.scores
+    ids = torch.arange(len(train))
+    if most is not None and most < len(train):
+        rng = generator(seed, "evaluation", part="nearness/left out")
+        ids = without_replacement(len(train), most, rng).sort().values
+    first = first_equal(train.detach().flatten(1))
+    often = torch.bincount(first, minlength=len(train))
+    times = int(np.gcd.reduce(often[often > 0].numpy()))  # every image so often is every image once
+    repeated = (often // times > 1)[first[ids]]
+    parts = _parts(members)
+    asked = _take(train, ids)
+    distances = torch.empty(len(ids), len(parts), dtype=torch.float64)
+    nearest = torch.empty(len(ids), len(parts), dtype=torch.int64)
+    place = torch.full((len(train),), -1, dtype=torch.int64)
+    for p, part in enumerate(shown(parts, "nearest others")):
+        found = nearest_neighbours(asked, _take(train, part), norm=norm)
+        distances[:, p], nearest[:, p] = found.distances, part[found.ids]
+        place.fill_(-1)
+        place[part] = torch.arange(len(part))
+        own = ((place[first[ids]] >= 0) & ~repeated).nonzero()[:, 0]
+        if len(own) and len(part) > 1:
+            others = within_set_nearest(_take(train, part), norm=norm)
+            whose = place[first[ids[own]]]
+            distances[own, p], nearest[own, p] = others.distances[whose], part[others.ids[whose]]
+        elif len(own):  # alone in its part
+            distances[own, p] = torch.inf
+    return _summed_up(distances, nearest)
 
 
 def nearest_in_parts(
@@ -110,12 +139,25 @@ def nearest_in_parts(
     for p, members in enumerate(shown(parts, "nearest images")):
         found = nearest_neighbours(images, rows(members), norm=norm)
         distances[:, p], ids[:, p] = found.distances, members[found.ids]
+    return _summed_up(distances, ids)
+
+
+def _summed_up(distances: Tensor, ids: Tensor) -> Nearness:
+    """Scores from distances to parts (Q, P) and whose they are."""
     nearest = distances.amin(1)
     lowest = torch.where(distances == nearest[:, None], ids, torch.iinfo(torch.int64).max).amin(1)
-    around = distances.quantile(0.5, dim=1)
+    around = _median(distances)
     # An image that most parts hold belongs to no single member.
     scores = torch.where(around > 0, nearest / around, 1.0)
-    return Nearness(scores=scores, neighbours=Neighbours(distances=nearest, ids=lowest))
+    return Nearness(
+        scores=scores, neighbours=Neighbours(distances=nearest, ids=lowest), parts=distances
+    )
+
+
+def _median(distances: Tensor) -> Tensor:
+    """Of each row; a part that holds nobody else, at infinity, has no say."""
+    known = distances.masked_fill(distances.isinf(), torch.nan)
+    return known.nanquantile(0.5, dim=1)
 
 
 def _members(train: Tensor, *, seed: int) -> Tensor:

@@ -31,7 +31,7 @@ from ganstoch.metrics.byte_search import fits_bytes, load_opencv, search_bytes
 from ganstoch.metrics.progress import shown
 from ganstoch.types import Neighbours, Norm
 
-__all__ = ["check_faiss", "faiss_flavour", "first_of_each", "nearest_neighbours"]
+__all__ = ["check_faiss", "faiss_flavour", "first_equal", "first_of_each", "nearest_neighbours"]
 
 _log = logging.getLogger(__name__)
 
@@ -218,15 +218,21 @@ def _mean_row(rows: Tensor) -> Tensor:
     return total / len(rows)
 
 
-def first_of_each(bank: Tensor) -> Tensor:
-    """Ids of the rows that equal no earlier row bit for bit, ascending, int64."""
+def first_equal(bank: Tensor) -> Tensor:
+    """For each row the id of the first row that equals it bit for bit, int64, shape (N,)."""
     seen: dict[bytes, int] = {}
+    first = []
     step = max(1, _SEARCH_ELEMENTS // bank.shape[1])
     for start in range(0, len(bank), step):
         block = bank[start : start + step].cpu().contiguous().numpy()
         for i, row in enumerate(block, start):
-            seen.setdefault(hashlib.blake2b(row.data, digest_size=16).digest(), i)
-    return torch.tensor(list(seen.values()), dtype=torch.int64)
+            first.append(seen.setdefault(hashlib.blake2b(row.data, digest_size=16).digest(), i))
+    return torch.tensor(first, dtype=torch.int64)
+
+
+def first_of_each(bank: Tensor) -> Tensor:
+    """Ids of the rows that equal no earlier row bit for bit, ascending, int64."""
+    return torch.tensor(sorted(set(first_equal(bank).tolist())), dtype=torch.int64)
 
 
 def _to_float32(rows: Tensor, origin: Tensor | None) -> Tensor:

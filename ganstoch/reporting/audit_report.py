@@ -8,20 +8,25 @@ from typing import Any, Literal
 __all__ = [
     "AUDIT_SCHEMA",
     "AuditReport",
+    "CellShares",
     "Histogram",
     "Pairing",
     "Reading",
     "Role",
     "SetFacts",
     "Share",
+    "Twin",
     "Verdict",
 ]
 
-AUDIT_SCHEMA = 1
+AUDIT_SCHEMA = 2
 """Version of the report's layout."""
 
-Verdict = Literal["copies", "collapsed", "drops_modes", "unlike_the_data", "nothing_found"]
-"""The gravest finding: images leaked; almost one image made; data left out; other images; none."""
+Verdict = Literal[
+    "copies", "collapsed", "drops_modes", "unlike_the_data", "undecided", "nothing_found"
+]
+"""The gravest finding: images leaked; images repeated; data left out; other images; none, but a
+number points to one; none."""
 
 Role = Literal["real", "generated", "held_out"]
 """What a set of images is to the audit."""
@@ -78,6 +83,40 @@ class Pairing:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Twin:
+    """A generated image and the training image that it is.
+
+    Attributes:
+        generated: name of the one.
+        real: of the other.
+    """
+
+    generated: str
+    real: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CellShares:
+    """A class or a cluster of the data, and who falls on it.
+
+    Attributes:
+        space: the feature space, e.g. "pixel_l1".
+        name: the class, or e.g. "cluster 3".
+        generated: share of the generated images, in [0, 1].
+        real: share of unseen real images.
+        short: whether there are too few generated ones for chance.
+        example: name of the training image in its middle, or of one of the class.
+    """
+
+    space: str
+    name: str
+    generated: float
+    real: float
+    short: bool
+    example: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Histogram:
     """Counts of several series over the same bins.
 
@@ -102,11 +141,15 @@ class SetFacts:
         where: the folder or file as given, or "array".
         images: how many.
         shape: (channels, height, width).
+        different: how many of them are different, pixel for pixel.
+        one_colour: how many are of one single colour.
         sha256: of the pixels, in order.
     """
 
     where: str
     images: int
+    different: int
+    one_colour: int
     shape: tuple[int, ...]
     sha256: str
 
@@ -124,6 +167,9 @@ class AuditReport:
         copied_share: share of generated images that are copies; None where it cannot be told.
         missed_share: share of real images that the generator misses; None where it cannot be told.
         metrics: readings by name, e.g. ``overfitting/pixel_l1/mean``.
+        identical: generated images that are, pixel for pixel, training images which do not repeat,
+            with these.
+        proportions: shares of generated and of unseen real images by class and by cluster.
         most_copied: generated images with their nearest real one, the most suspicious first.
         most_missed: real images with their nearest generated one, the most missed first.
         missed: names of all real images that the generator misses, the most missed first.
@@ -145,6 +191,8 @@ class AuditReport:
     copied_share: Share | None
     missed_share: Share | None
     metrics: dict[str, Reading]
+    identical: tuple[Twin, ...]
+    proportions: tuple[CellShares, ...]
     most_copied: tuple[Pairing, ...]
     most_missed: tuple[Pairing, ...]
     missed: tuple[str, ...]

@@ -1,0 +1,102 @@
+"""Whether generated images lie as far from the training images as unseen real ones do.
+
+offset  median distance of generated images to their nearest training image, over that of unseen
+        real images: above 1 for noise, foreign or broken images, below 1 for blur and for
+        copies that were edited
+far     share of generated images that are farther than 99 in 100 unseen real ones are: a part
+        of them may be noise, which no median shows
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ganstoch.auditing.searches import Searches
+from ganstoch.auditing.shares import STRICT, USUAL, median_interval
+from ganstoch.metrics.excess import Excess
+
+__all__ = ["DistanceToData", "distance_to_data"]
+
+_BY_NATURE = 0.01
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class DistanceToData:
+    """How far generated images lie from the training images.
+
+    Attributes:
+        offset: 1 for draws from the data; 0 for copies.
+        low: lower end of its 95 % interval.
+        high: upper end.
+        sure_low: lower end of its 99.9 % interval.
+        sure_high: upper end.
+        far: images that are flagged as too far.
+        is_far: which of the generated images, bool, shape (M,).
+        real_is_far: which of the training images, by their distance to the others, bool, (N,).
+        held_out_is_far: which of the held-out images, bool, shape (L,); empty without.
+    """
+
+    offset: float
+    low: float
+    high: float
+    sure_low: float
+    sure_high: float
+    far: Excess
+    is_far: Tensor
+    real_is_far: Tensor
+    held_out_is_far: Tensor
+
+
+def distance_to_data(searches: Searches) -> DistanceToData:
+    """Measures both."""
+    near, usual = searches.generated.neighbours.distances, searches.unseen_distances
+    low, middle, high = _offset(near, usual, searches.unseen_nearest, z=USUAL)
+    sure_low, _, sure_high = _offset(near, usual, searches.unseen_nearest, z=STRICT)
+    rank = max(1, int(_BY_NATURE * len(usual)))
+    limit = usual.sort(descending=True).values[rank - 1]
+    is_far = near > limit
+    return DistanceToData(
+        offset=middle,
+        low=low,
+        high=high,
+        sure_low=sure_low,
+        sure_high=sure_high,
+        far=Excess(
+            count=int(is_far.sum()),
+            total=len(near),
+            # The one at the limit too: it was chosen among them.
+            usual=int((usual >= limit).sum()),
+            usual_total=len(usual),
+        ),
+        is_far=is_far,
+        real_is_far=searches.left_out.beyond_near_duplicates() > limit,
+        held_out_is_far=(
+            torch.zeros(0, dtype=torch.bool)
+            if searches.held_out is None
+            else searches.held_out.neighbours.distances > limit
+        ),
+    )
+
+
+def _offset(
+    asked: Tensor, past: Tensor, nearest: Tensor, *, z: float
+) -> tuple[float, float, float]:
+    """Lower end, estimate and upper end of the ratio of medians; wide, from both medians' ends.
+
+    Against distances past near-duplicates where it is above 1, against all where it is below.
+    """
+    (middle, low, high), (far, _, far_high), (near, near_low, _) = (
+        median_interval(values, z=z) for values in (asked, past, nearest)
+    )
+    # Data of which most images have a duplicate have a median of 0: then nothing is too near.
+    above = middle / far if far > 0 else 0.0
+    below = middle / near if near > 0 else math.inf
+    return (
+        low / far_high if far_high > 0 else 0.0,
+        above if above > 1 else min(1.0, below),
+        high / near_low if near_low > 0 else math.inf,
+    )

@@ -1,0 +1,184 @@
+"""What is certain before anything is measured: identical images, repeated ones, ones of one colour.
+
+Images are told apart by their pixels. That a generated image is a training image bit for bit is a
+fact; whether it is evidence depends on the data, for blank pages and simple drawings repeat by
+nature. So the question is asked of the data themselves. Under the null, training and generated
+images are draws from one source, repeats and all; then, given all images pooled, every way to call
+as many of them "training" is as likely as the true one. Of each image that occurs n times in the
+pool the number in the training set is hypergeometric, and two numbers are held against their
+permutations:
+
+    identical  generated images that equal a training image which does not repeat itself
+    repeated   generated images beyond the first of each
+
+A training image that repeats within its own set is thus no evidence; where every training image
+occurs equally often, twice say, it counts once.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ganstoch.auditing.images import Images, Role
+from ganstoch.metrics.excess import Excess
+
+__all__ = ["IDENTICAL_LEVEL", "Coincidences", "Facts", "SetCounts", "coincidences", "gather_facts"]
+
+IDENTICAL_LEVEL = 0.02
+"""Chance at which identical images are no longer put down to the data's own repeats. Where no image
+of the data repeats, none is identical by chance; so this level is used up only by data that repeat
+rarely, and few certain copies are enough."""
+
+_PERMUTATIONS = 9999
+_DRAWS = 2**24
+"""Numbers drawn at most; where many images repeat, fewer permutations say as much."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetCounts:
+    """One set of images, counted.
+
+    Attributes:
+        images: how many.
+        different: how many different ones.
+        one_colour: how many of a single colour.
+    """
+
+    images: int
+    different: int
+    one_colour: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Coincidences:
+    """Identical images between a set and the training images, and within the set.
+
+    Attributes:
+        identical: positions of the set's images that equal a training image which occurs once,
+            ascending.
+        twins: position of that training image, for each of them.
+        common: positions of those that equal a training image which repeats, ascending.
+        repeated: positions of those that equal an earlier image of their own set, ascending.
+        identical_p: chance of as many identical ones by the data's own repeats, in (0, 1].
+        repeated_p: idem of repeated ones.
+    """
+
+    identical: tuple[int, ...]
+    twins: tuple[int, ...]
+    common: tuple[int, ...]
+    repeated: tuple[int, ...]
+    identical_p: float
+    repeated_p: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What is certain of the sets of an audit.
+
+    Attributes:
+        sets: the counts of each, by role.
+        generated: its coincidences with the training images.
+        one_colour: images of one colour among the generated, against all real ones.
+        times: how often every training image occurs, 1 but for sets that were doubled.
+    """
+
+    sets: dict[Role, SetCounts]
+    generated: Coincidences
+    one_colour: Excess
+    times: int
+
+
+def gather_facts(sets: dict[Role, Images], *, seed: int) -> Facts:
+    """Counts what the sets hold; reads every image if none has been read yet.
+
+    Raises:
+        UserError: if an image cannot be read.
+    """
+    counts = {
+        role: SetCounts(
+            images=len(images),
+            different=len(set(images.digests())),
+            one_colour=int(images.looks().one_colour.sum()),
+        )
+        for role, images in sets.items()
+    }
+    unseen = [count for role, count in counts.items() if role != "generated"]
+    made = counts["generated"]
+    return Facts(
+        sets=counts,
+        generated=coincidences(sets["real"].digests(), sets["generated"].digests(), seed=seed),
+        one_colour=Excess(
+            count=made.one_colour,
+            total=made.images,
+            usual=sum(count.one_colour for count in unseen),
+            usual_total=sum(count.images for count in unseen),
+        ),
+        times=_times(Counter(sets["real"].digests())),
+    )
+
+
+def coincidences(real: tuple[bytes, ...], others: tuple[bytes, ...], *, seed: int) -> Coincidences:
+    """Who equals whom, and whether the data's own repeats explain it.
+
+    Args:
+        real: digests of the training images.
+        others: digests of the set that is asked.
+        seed: decides the permutations.
+    """
+    in_real, in_others = Counter(real), Counter(others)
+    times = _times(in_real)
+    first = {digest: i for i, digest in reversed(list(enumerate(real)))}
+    identical, common, repeated, seen = list[int](), list[int](), list[int](), set[bytes]()
+    for i, digest in enumerate(others):
+        if digest in in_real:
+            (identical if in_real[digest] == times else common).append(i)
+        if digest in seen:
+            repeated.append(i)
+        seen.add(digest)
+    pool = [
+        (in_real[digest] // times, in_others[digest])
+        for digest in in_real.keys() | in_others.keys()
+    ]
+    identical_p, repeated_p = _p_values(np.array(pool, np.int64), seed=seed)
+    return Coincidences(
+        identical=tuple(identical),
+        twins=tuple(first[others[i]] for i in identical),
+        common=tuple(common),
+        repeated=tuple(repeated),
+        identical_p=identical_p,
+        repeated_p=repeated_p,
+    )
+
+
+def _times(counts: Counter[bytes]) -> int:
+    return int(np.gcd.reduce(np.fromiter(counts.values(), np.int64)))
+
+
+def _p_values(pool: NDArray[np.int64], *, seed: int) -> tuple[float, float]:
+    """Of identical and of repeated images; ``pool`` holds the counts in either set, (V, 2)."""
+    size = pool.sum(1)
+    several = pool[size > 1]
+    if len(several) == 0:
+        return 1.0, 1.0
+    several = several[np.lexsort(several.T)]  # the order of a dictionary must decide nothing
+    often, alone = several.sum(1), int(size.sum() - several.sum())
+    rng = np.random.default_rng(seed)
+    draws = max(199, min(_PERMUTATIONS, _DRAWS // len(often)))
+    colours = np.append(often, alone)
+    called = rng.multivariate_hypergeometric(
+        colours, int(pool[:, 0].sum()), size=draws, method="marginals"
+    )[:, :-1]
+    rest = often - called
+
+    def p_value(of: NDArray[np.int64], true: int) -> float:
+        return float((1 + (of >= true).sum()) / (1 + draws))
+
+    in_real, in_others = several.T
+    return (
+        p_value((rest * (called == 1)).sum(1), int(in_others[in_real == 1].sum())),
+        p_value((rest - 1).clip(min=0).sum(1), int((in_others - 1).clip(min=0).sum())),
+    )

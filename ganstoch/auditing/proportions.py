@@ -1,0 +1,388 @@
+"""Whether generated images fall on classes and clusters as unseen real ones do.
+
+A generator may leave out half of the classes and still have an image near every training image,
+for in pixels a deer is near a ship, and a nearest neighbour asks only for one. So images are told
+apart and counted, and the counts of generated images are held against those of unseen real ones.
+Images that look like no real one (`appearance`, `distance`) are left out on either side: they
+belong to another finding.
+
+Classes, where the training images have them: a ridge regression learns them from four fifths of
+the training images and is asked about the last fifth, about a fifth of the held-out images and of
+the generated ones; five times over, so that every image is asked once, by a classifier that has not
+seen it [1]. Its mean answers on either side are compared by Hotelling's T^2, which sees more than
+counts of the most likely class do [2]; labels are permuted within the fifths.
+
+Clusters, where there are none and also where there are: k-means centres of training images, to the
+nearest of which each image goes. Held-out images are counted against the generated ones; where they
+are few, half of the training images, and the other half makes the centres. Given the margins
+chi-squared is permuted, so that small counts need no rule of thumb [3]; cells of less than five
+images are put together.
+
+Near-duplicates among the training images would be too easy for their classifier, if kept apart, and
+too hard for that of the others, if kept together; both are done, and the larger p is taken. For
+clusters chi-squared is divided by their design effect.
+
+[1] Lipton, Wang, Smola 2018, "Detecting and correcting for label shift with black box predictors".
+[2] Rabanser, Guennemann, Lipton 2019, "Failing loudly", arXiv:1810.11953: soft answers find more.
+[3] Agresti 1992, "A survey of exact inference for contingency tables", Statistical Science 7.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ganstoch.auditing.searches import Searches
+from ganstoch.auditing.space import Space, sample_ids, take
+from ganstoch.metrics.excess import Excess, design_effect
+from ganstoch.metrics.neighbours import first_equal
+from ganstoch.randomness import generator
+
+__all__ = ["Cell", "Proportions", "proportions"]
+
+_FOLDS = 5
+_TRAINED = 3000
+"""Most images that a classifier learns from."""
+_RIDGE = 3.0
+"""Of the mean eigenvalue: few images, many features."""
+_SHARPNESS = 8.0
+"""Answers of a regression on 0 and 1 as logarithms of odds."""
+_ASKED = 20_000
+"""Images of each set that are counted."""
+_BANK = 20_000
+_PER_CLUSTER = 40
+_CLUSTERS = 16
+_LEAST = 5
+_PERMUTATIONS = 9999
+_OF_CLASSES = 3999
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """One class or cluster.
+
+    Attributes:
+        name: the class, or "cluster 3".
+        generated: share of the generated images, in [0, 1].
+        real: share of unseen real images.
+        short: chance of so few generated images by nature (Fisher).
+        example: id of the training image in its middle.
+    """
+
+    name: str
+    generated: float
+    real: float
+    short: float
+    example: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proportions:
+    """Counts of generated and of unseen real images over the cells of one map.
+
+    Attributes:
+        cells: in the order of their names.
+        p_value: of the permutation test, in (0, 1].
+        distance: half the summed differences of the shares, beyond what chance gives, in [0, 1].
+        generated: images counted.
+        real: images counted.
+        by_class: whether the cells are the data's own classes.
+    """
+
+    cells: tuple[Cell, ...]
+    p_value: float
+    distance: float
+    generated: int
+    real: int
+    by_class: bool
+
+    def detectable(self, level: float, *, power: float = 0.95) -> float | None:
+        """Share of the data that, left out as one cell, would be found short; None if none would.
+
+        By Fisher's test at the level, shared among the cells, with that power over which real
+        images are drawn.
+        """
+        level /= len(self.cells)
+        for hundredth in range(1, 100):
+            share = hundredth / 100
+            spread = math.sqrt(share * (1 - share) / self.real)
+            few = int((share - 1.645 * spread) * self.real)
+            test = Excess(
+                count=few, total=self.real, usual=0, usual_total=self.generated
+            )  # as many real ones and no generated one
+            if few > 0 and test.p_value <= level:
+                return share
+        return None
+
+
+def proportions(
+    space: Space,
+    searches: Searches,
+    *,
+    labels: tuple[str, ...] | None,
+    odd_generated: Tensor,
+    odd_real: Tensor,
+    odd_held_out: Tensor,
+) -> tuple[Proportions, ...]:
+    """Counts by clusters and, where there are labels, by classes.
+
+    Args:
+        space: the sets' features.
+        searches: of the same space.
+        labels: class of each training image.
+        odd_generated: generated images to leave out, bool, shape (M,).
+        odd_real: training images that the same rules leave out, bool, shape (N,).
+        odd_held_out: held-out images idem, bool, shape (L,) or empty.
+
+    Returns:
+        Nothing where too few images are left to count.
+    """
+    seed, everyone = space.seed, torch.arange(len(space.real))
+    held_out = space.held_out
+    if held_out is not None and len(held_out) >= max(20, min(len(space.real) // 2, 200)):
+        mapped, counted = everyone, held_out[(~odd_held_out).nonzero()[:, 0].to(held_out.device)]
+    else:
+        half = sample_ids(len(everyone), len(everyone) // 2, seed=seed, part="proportions/half")
+        is_map = torch.zeros(len(everyone), dtype=torch.bool)
+        is_map[half] = True
+        mapped, rest = half, (~is_map & ~odd_real).nonzero()[:, 0]
+        counted = take(space.real, rest)
+    mapped = mapped[sample_ids(len(mapped), _BANK, seed=seed, part="proportions/map")]
+    kept = (~odd_generated).nonzero()[:, 0]
+    made = take(space.generated, kept)
+    made, counted = (
+        take(rows, sample_ids(len(rows), _ASKED, seed=seed, part=f"proportions/{part}"))
+        for rows, part in ((made, "generated"), (counted, "real"))
+    )
+    if min(len(made), len(counted), len(mapped)) < 2 * _LEAST:
+        return ()
+    bank = take(space.real, mapped)
+    design = _design_effect(space, searches)
+    found = [_by_clusters(space, bank, mapped, made, counted, design=design)]
+    if labels is not None and len(set(labels)) > 1:
+        real = (~odd_real).nonzero()[:, 0]
+        real = real[sample_ids(len(real), _ASKED, seed=seed, part="proportions/classes")]
+        unseen = (~odd_held_out).nonzero()[:, 0]
+        found.append(
+            _by_classes(
+                space,
+                [labels[i] for i in real.tolist()],
+                real,
+                made,
+                None if held_out is None else take(held_out, unseen),
+                groups=searches.groups[real],
+                design=design,
+            )
+        )
+    return tuple(each for each in found if each is not None)
+
+
+def _design_effect(space: Space, searches: Searches) -> float:
+    """Of near-duplicates among the real images, and of sets in which all occur several times."""
+    first = first_equal(space.real)
+    often = torch.bincount(first, minlength=len(first))
+    different = (often > 0).nonzero()[:, 0]
+    times = int(np.gcd.reduce(often[different].numpy()))
+    return times * design_effect(searches.groups[different])
+
+
+def _by_classes(
+    space: Space,
+    names: Sequence[str],
+    ids: Tensor,
+    made: Tensor,
+    held_out: Tensor | None,
+    *,
+    groups: Tensor,
+    design: float,
+) -> Proportions | None:
+    """Names, ids and groups are of the training images that are asked."""
+    known = sorted(set(names))
+    of = torch.tensor([known.index(name) for name in names])
+    unseen = made[:0] if held_out is None else held_out
+    rows = torch.cat([take(space.real, ids), unseen, made]).flatten(1).cpu().double()
+    is_made = torch.arange(len(rows)) >= len(ids) + len(unseen)
+    separate = [
+        torch.arange(len(ids)),
+        *([groups] if len(set(groups.tolist())) < len(groups) else []),
+    ]
+    results = []
+    for together in separate:
+        folds = _folds(together, len(rows), seed=space.seed)
+        answers = torch.empty(len(rows), len(known), dtype=torch.float64)
+        for fold in range(_FOLDS):
+            asked, learnt = folds == fold, (folds[: len(ids)] != fold).nonzero()[:, 0]
+            learnt = learnt[
+                sample_ids(len(learnt), _TRAINED, seed=space.seed, part=f"classes/{fold}")
+            ]
+            answers[asked] = _answers(rows[learnt], of[learnt], rows[asked], len(known))
+        results.append((_hotelling(answers, is_made, folds, seed=space.seed), answers.argmax(1)))
+    p_value, voted = max(results, key=lambda result: result[0])
+    compared = _compared(
+        voted[is_made],
+        voted[~is_made],
+        names=known,
+        examples=[int(ids[(of == i).nonzero()[0, 0]]) for i in range(len(known))],
+        design=design,
+        seed=space.seed,
+        by_class=True,
+    )
+    return replace(compared, p_value=p_value)
+
+
+def _folds(together: Tensor, count: int, *, seed: int) -> Tensor:
+    """A fifth for each image, int64, shape (count,); training images come first, by groups."""
+    rng = generator(seed, "evaluation", part="audit/classes/folds")
+    names, members = torch.unique(together, return_inverse=True)
+    first = (torch.randperm(len(names), generator=rng) % _FOLDS)[members]
+    others = torch.randperm(count - len(together), generator=rng) % _FOLDS
+    return torch.cat([first, others])
+
+
+def _answers(learnt: Tensor, classes: Tensor, asked: Tensor, count: int) -> Tensor:
+    """Soft answers (N, C), from features in float64 and classes in range(count)."""
+    mean, spread = learnt.mean(0), learnt.std(0, correction=0).clamp(min=1e-6)
+    known = (learnt - mean) / spread
+    wanted = torch.nn.functional.one_hot(classes, count).double()
+    usual = wanted.mean(0)
+    kernel = known @ known.T
+    kernel.diagonal().add_(_RIDGE * kernel.diagonal().mean().clamp(min=1e-9))
+    weights = known.T @ torch.linalg.solve(kernel, wanted - usual)
+    soft: Tensor = (_SHARPNESS * ((asked - mean) / spread @ weights + usual)).softmax(1)
+    return soft
+
+
+def _hotelling(answers: Tensor, is_made: Tensor, folds: Tensor, *, seed: int) -> float:
+    """The p-value that the mean answers differ, labels permuted within the folds."""
+    rng = np.random.default_rng(seed)
+    centred = torch.empty_like(answers)
+    for fold in range(_FOLDS):
+        own = folds == fold
+        centred[own] = answers[own] - answers[own].mean(0)
+    metric = torch.linalg.pinv(centred.T @ centred / len(centred), rtol=1e-4, hermitian=True)
+    true = centred[is_made].sum(0)
+    sums = torch.zeros(_OF_CLASSES, answers.shape[1], dtype=torch.float64)
+    for fold in range(_FOLDS):
+        own = folds == fold
+        labels = np.broadcast_to(is_made[own].numpy(), (_OF_CLASSES, int(own.sum())))
+        sums += torch.from_numpy(rng.permuted(labels, axis=1)).double() @ centred[own]
+    called = int((((sums @ metric) * sums).sum(1) >= true @ metric @ true - 1e-9).sum())
+    return (1 + called) / (1 + _OF_CLASSES)
+
+
+def _by_clusters(
+    space: Space, bank: Tensor, ids: Tensor, made: Tensor, counted: Tensor, *, design: float
+) -> Proportions | None:
+    from sklearn.cluster import MiniBatchKMeans  # takes a second to import
+    from sklearn.exceptions import ConvergenceWarning
+
+    count = min(_CLUSTERS, len(bank) // _PER_CLUSTER, len(counted) // _PER_CLUSTER)
+    if count < 2:
+        return None
+    rng = generator(space.seed, "evaluation", part="proportions/clusters")
+    draw = int(torch.randint(2**31 - 1, (), generator=rng))
+    kmeans = MiniBatchKMeans(n_clusters=count, n_init=3, random_state=draw)
+    rows = bank.flatten(1).cpu().float().numpy()
+    with warnings.catch_warnings():  # fewer different images than clusters
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        kmeans.fit(rows)
+    centres = torch.from_numpy(np.unique(kmeans.cluster_centers_, axis=0)).float()
+    if len(centres) < 2:
+        return None
+
+    def nearest(some: Tensor) -> Tensor:
+        return torch.cat(
+            [
+                torch.cdist(b.flatten(1).cpu().float(), centres).argmin(1)
+                for b in torch.split(some, 2048)
+            ]
+        )
+
+    apart = torch.cdist(torch.from_numpy(rows), centres)
+    return _compared(
+        nearest(made),
+        nearest(counted),
+        names=[f"cluster {i + 1}" for i in range(len(centres))],
+        examples=[int(ids[i]) for i in apart.argmin(0)],
+        design=design,
+        seed=space.seed,
+        by_class=False,
+    )
+
+
+def _compared(
+    made: Tensor,
+    counted: Tensor,
+    *,
+    names: Sequence[str],
+    examples: Sequence[int],
+    design: float,
+    seed: int,
+    by_class: bool,
+) -> Proportions:
+    table = np.stack(
+        [torch.bincount(of, minlength=len(names)).numpy() for of in (made, counted)]
+    ).astype(np.int64)
+    p_value, distance = _test(table, design=design, seed=seed)
+    generated, real = table.sum(1)
+    return Proportions(
+        cells=tuple(
+            Cell(
+                name=name,
+                generated=float(table[0, i] / generated),
+                real=float(table[1, i] / real),
+                # By whole groups of near-duplicates, as the chi-squared.
+                short=Excess(
+                    count=int(table[1, i] / design),
+                    total=max(1, int(real / design)),
+                    usual=int(table[0, i]),
+                    usual_total=int(generated),
+                ).p_value,
+                example=examples[i],
+            )
+            for i, name in enumerate(names)
+        ),
+        p_value=p_value,
+        distance=distance,
+        generated=int(generated),
+        real=int(real),
+        by_class=by_class,
+    )
+
+
+def _test(table: NDArray[np.int64], *, design: float, seed: int) -> tuple[float, float]:
+    """The p-value of chi-squared, and the distance of the rows beyond chance."""
+    sizes = table.sum(0)
+    small = sizes < _LEAST
+    merged = np.concatenate([table[:, ~small], table[:, small].sum(1, keepdims=True)], axis=1)
+    merged = merged[:, merged.sum(0) > 0]
+    if merged.shape[1] < 2:
+        return 1.0, 0.0
+    rows, columns = merged.sum(1), merged.sum(0)
+    rng = np.random.default_rng(seed)
+    first = rng.multivariate_hypergeometric(
+        columns, int(rows[0]), size=_PERMUTATIONS, method="marginals"
+    )
+    expected = columns * rows[0] / rows.sum()
+
+    def chi_squared(counts: NDArray[np.int64]) -> NDArray[np.float64]:
+        # The second row's deviations are the first's, against its own expectation.
+        both = 1 / expected + 1 / (columns - expected)
+        found: NDArray[np.float64] = ((counts - expected) ** 2 * both).sum(-1)
+        return found
+
+    def apart(counts: NDArray[np.int64]) -> NDArray[np.float64]:
+        gap: NDArray[np.float64] = np.abs(counts / rows[0] - (columns - counts) / rows[1]).sum(-1)
+        return gap / 2
+
+    true = chi_squared(merged[0]) / design
+    p_value = (1 + int((chi_squared(first) >= true - 1e-9).sum())) / (1 + _PERMUTATIONS)
+    beyond = float(apart(merged[0])) ** 2 - float((apart(first) ** 2).mean())
+    return p_value, math.sqrt(max(0.0, beyond))
