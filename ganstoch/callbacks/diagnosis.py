@@ -13,16 +13,15 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
-from pytorch_lightning.loggers import WandbLogger
 from torch import Tensor
 from torch.optim import Optimizer
 from torch.utils.hooks import RemovableHandle
 
-from ganstoch.callbacks.evaluation import Evaluation
+from ganstoch.callbacks.acting import Acting, Action, put_back
 from ganstoch.callbacks.subjects import (
     Sampler,
     iteration_of,
@@ -32,18 +31,16 @@ from ganstoch.callbacks.subjects import (
     undisturbed,
 )
 from ganstoch.diagnostics import Diagnosed, References, Signals, diagnose, measure, references
-from ganstoch.diagnostics.rules import quality
+from ganstoch.diagnostics.failures import quality
 from ganstoch.diagnostics.signals import to_columns
 from ganstoch.diagnostics.tripwire import Tripwire
-from ganstoch.diagnostics.verdicts import FATAL, VERDICTS, Finding, Verdict
+from ganstoch.diagnostics.verdicts import Verdict
 from ganstoch.errors import UserError
 from ganstoch.records import write_atomically
 
-__all__ = ["Action", "Diagnosis", "DiagnosisSettings"]
+__all__ = ["Diagnosis", "DiagnosisSettings"]
 
 _log = logging.getLogger("ganstoch")
-
-Action = Literal["log", "alert", "stop", "restore"]
 
 
 @dataclass(frozen=True)
@@ -90,7 +87,6 @@ class Diagnosis(Callback):
     Attributes:
         history: the signals so far.
         diagnosed: what follows from them; None before the first measurement.
-        acts: what was done, each with its iteration, act, verdict and words.
 
     Raises:
         UserError: for an interval below 1 or fewer than 8 images; at the start of training, where
@@ -116,7 +112,7 @@ class Diagnosis(Callback):
             raise UserError(f"diagnosis.images must be 8 or more, got {images}")
         self.every = every
         self.act = act
-        self.on = tuple((VERDICTS if act == "alert" else FATAL) if on is None else on)
+        self._acting = Acting(act, on)
         self.images = images
         self.sample = sample
         self.latent_dim = latent_dim
@@ -125,9 +121,7 @@ class Diagnosis(Callback):
         self.path = path
         self.history: list[Signals] = []
         self.diagnosed: Diagnosed | None = None
-        self.acts: list[dict[str, Any]] = []
         self._told = ""
-        self._due_before: list[str] = []
         self._before: list[Tensor] = []
         self._best: dict[str, Tensor] = {}
         self._best_quality = math.inf
@@ -137,6 +131,11 @@ class Diagnosis(Callback):
         self._known: References | None = None
         self._tripwire: Tripwire | None = None
         self._due = False
+
+    @property
+    def acts(self) -> list[dict[str, Any]]:
+        """What was done so far, each with its iteration, act, verdict and words."""
+        return self._acting.done
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Draws the real images, and listens to the networks and their optimisers."""
@@ -161,7 +160,7 @@ class Diagnosis(Callback):
                 self._handles.append(optimizer.register_step_pre_hook(self._weigh(name)))
         if self._before and len(self._before[0]) != self.images:
             self._before = []  # of a run that looked at another number of images
-        if self.diagnosed is not None and self._ends(self.diagnosed.due(self.on)):
+        if self.diagnosed is not None and self._acting.ends(self.diagnosed):
             trainer.should_stop = True  # it was killed when it had been stopped, before its record
 
     def _weigh(self, name: str) -> Callable[[Optimizer, Any, Any], None]:
@@ -212,8 +211,7 @@ class Diagnosis(Callback):
             "history": [dataclasses.asdict(signals) for signals in self.history],
             "before": self._before,
             "told": self._told,
-            "acts": self.acts,
-            "due": self._due_before,
+            "acting": self._acting.state_dict(),
             "best": self._best,
             "best_quality": self._best_quality,
         }
@@ -223,7 +221,7 @@ class Diagnosis(Callback):
         self.history = [Signals(**entry) for entry in state_dict["history"]]
         self._before, self._told = state_dict["before"], state_dict["told"]
         self._best, self._best_quality = state_dict["best"], state_dict["best_quality"]
-        self.acts, self._due_before = state_dict.get("acts", []), state_dict.get("due", [])
+        self._acting.load_state_dict(state_dict.get("acting", {}))  # of earlier versions none
         self.diagnosed = diagnose(self.history) if self.history else None
 
     def _look(self, trainer: Trainer, module: LightningModule, iteration: int) -> None:
@@ -276,56 +274,19 @@ class Diagnosis(Callback):
     def _tell(self, trainer: Trainer) -> None:
         """Says a new verdict."""
         assert self.diagnosed is not None
-        if self.diagnosed.verdict != self._told:
+        if self.diagnosed.verdict != self._told and trainer.is_global_zero:
             self._told = self.diagnosed.verdict
             level = logging.INFO if self._told == "healthy" else logging.WARNING
-            self._say(trainer, self.diagnosed.words, level=level)
+            _log.log(level, "%s", self.diagnosed.words)
 
     def _act(self, trainer: Trainer, module: LightningModule) -> None:
-        """Does what was asked for, with its words, where a finding has become due."""
+        """Does what was asked for where a finding has become due."""
         assert self.diagnosed is not None
-        due = self.diagnosed.due(self.on)
-        new = [finding for finding in due if finding.verdict not in self._due_before]
-        self._due_before = [finding.verdict for finding in due]
-        if self.act == "log":
-            return
-        for finding in new:
-            words = f"diagnosis.act {self.act} at iteration {self.diagnosed.iteration}: "
-            words += finding.words
-            self._say(trainer, words)
-            self.acts.append(
-                {
-                    "iteration": self.diagnosed.iteration,
-                    "act": self.act,
-                    "verdict": finding.verdict,
-                    "words": words,
-                }
-            )
-            for logger in trainer.loggers if trainer.is_global_zero else ():
-                if isinstance(logger, WandbLogger):
-                    logger.experiment.alert(title=f"ganstoch: {finding.verdict}", text=words)
-        if self._ends(due):
+        self._acting.follow(trainer, self.diagnosed)
+        if self._acting.ends(self.diagnosed):
             trainer.should_stop = True
             if self.act == "restore":
-                self._restore(trainer, module)
-
-    def _ends(self, due: Sequence[Finding]) -> bool:
-        return self.act in ("stop", "restore") and bool(due)
-
-    def _restore(self, trainer: Trainer, module: LightningModule) -> None:
-        """Puts the best weights back, so that all that is yet to come of the run is of them."""
-        if not self._best:
-            self._say(trainer, "no measurement had finite images: the weights stay as they are")
-            return
-        module.load_state_dict(self._best)
-        for callback in trainer.callbacks:  # type: ignore[attr-defined]
-            if isinstance(callback, Evaluation):
-                callback.latest = None  # of the weights that are gone
-        self._say(trainer, "the weights of the best measurement are back in place")
-
-    def _say(self, trainer: Trainer, words: str, *, level: int = logging.WARNING) -> None:
-        if trainer.is_global_zero:
-            _log.log(level, "%s", words)
+                put_back(trainer, module, self._best)
 
 
 def _number(loss: Tensor | None) -> float | None:

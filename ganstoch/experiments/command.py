@@ -26,6 +26,7 @@ from ganstoch.errors import UserError
 from ganstoch.experiments.configs import FALLBACK, config_path, packaged_names, with_paths
 from ganstoch.experiments.explaining import explain, refuse_endless
 from ganstoch.experiments.measuring import add_measuring_arguments, asked_measures
+from ganstoch.experiments.not_offered import refuse_not_offered
 from ganstoch.experiments.sharing import refuse_sharing, shared_by_ranks
 from ganstoch.experiments.tracking import Tracking
 from ganstoch.training.game import Game
@@ -38,30 +39,6 @@ names are {", ".join(packaged_names())}. Every key can also be set on the line, 
 instance --data.m 16, --model.latents.noise 0.5, --trainer.max_steps 500, --seed_everything 1.
 --print_config prints what all of it comes to. The same command again resumes an interrupted run.
 """
-
-OTHER_ENDS: dict[str, Any] = {
-    "max_epochs": -1,
-    "max_time": None,
-    "limit_train_batches": None,
-    "fast_dev_run": False,
-    "overfit_batches": 0.0,
-}
-"""Lightning's other ways to end a run, whose record would pass for that of a whole one."""
-
-WITHOUT_EFFECT: dict[str, Any] = {
-    "limit_val_batches": None,
-    "limit_test_batches": None,
-    "limit_predict_batches": None,
-    "val_check_interval": None,
-    "check_val_every_n_epoch": 1,
-    "num_sanity_val_steps": 0,
-    "reload_dataloaders_every_n_epochs": 0,
-    "use_distributed_sampler": False,
-    "inference_mode": True,
-    "enable_autolog_hparams": True,
-    "model_registry": None,
-}
-"""Lightning's settings of what is not done here, such as validation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,14 +173,7 @@ def _settle(config: Namespace) -> None:
     """Fills in what follows from other settings, and refuses those that cannot be right."""
     if not 0 <= config.seed_everything < 2**32:
         raise UserError(f"seed_everything must be 0 .. 2**32 - 1, got {config.seed_everything}")
-    for key, value in OTHER_ENDS.items():
-        if config.trainer[key] != value:
-            raise UserError(f"trainer.{key} is not offered; trainer.max_steps alone ends a run")
-    for key, value in WITHOUT_EFFECT.items():
-        if config.trainer[key] != value:
-            raise UserError(f"trainer.{key} would have no effect and is not offered; leave it out")
-    if config.trainer.default_root_dir is not None:
-        raise UserError("trainer.default_root_dir is not offered; give --out, the run's folder")
+    refuse_not_offered(config.trainer)
     config.quiet = config.quiet or not config.trainer.enable_progress_bar
     steps = config.trainer.max_steps
     if steps < 1:

@@ -13,8 +13,9 @@ import torch
 from pytorch_lightning import Trainer
 from torch import Tensor
 
+from ganstoch.callbacks.acting import Action
 from ganstoch.callbacks.checkpoints import Checkpoints
-from ganstoch.callbacks.diagnosis import Action, Diagnosis
+from ganstoch.callbacks.diagnosis import Diagnosis
 from ganstoch.data import ImageData
 from ganstoch.diagnostics import VERDICTS, Diagnosed, Finding, Signals, Verdict
 from ganstoch.diagnostics.signals import from_columns
@@ -144,7 +145,7 @@ def alerts(journalist: Any, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, 
         def alert(self, title: str, text: str) -> None:
             found.append((title, text))
 
-    monkeypatch.setattr("ganstoch.callbacks.diagnosis.WandbLogger", type(journalist))
+    monkeypatch.setattr("ganstoch.callbacks.acting.WandbLogger", type(journalist))
     monkeypatch.setattr(type(journalist), "experiment", Run(), raising=False)
     return found
 

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from ganstoch.diagnostics import VERDICTS, Signals, Verdict, diagnose
-from ganstoch.diagnostics.rules import RULES, quality
+from ganstoch.diagnostics.failures import quality
+from ganstoch.diagnostics.rules import RULES
 from ganstoch.diagnostics.signals import from_columns, to_columns
 from ganstoch.diagnostics.verdicts import FATAL
 
