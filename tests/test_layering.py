@@ -156,9 +156,3 @@ def test_reporting_needs_neither_torch_nor_lightning() -> None:
 
 def test_no_module_is_called_utils() -> None:
     assert [path for path in FILES if path.stem in ("utils", "util", "helpers", "misc")] == []
-
-
-def test_files_are_short() -> None:
-    lengths = {str(p.relative_to(PACKAGE)): len(p.read_text().splitlines()) for p in FILES}
-    assert lengths
-    assert {name: length for name, length in lengths.items() if length >= 300} == {}

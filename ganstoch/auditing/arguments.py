@@ -17,10 +17,11 @@ _EPILOG = """examples:
 
 verdicts, the gravest first:
   copies            generated images are copies of training images
-  collapsed         the generator makes almost one image
-  drops_modes       training images, or whole classes of them, are left out
-  unlike_the_data   generated images are of another kind
-  nothing_found     none of these shows"""
+  collapsed         generated images repeat each other
+  drops_modes       training images, or classes or clusters of them, are left out
+  unlike_the_data   generated images, or a share of them, are of another kind
+  undecided         none of these, but a number points to one: more images would tell
+  nothing_found     none of these shows; the sentence says what would have been found"""
 
 
 def audit_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,7 +29,7 @@ def audit_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Says whether a generator copies its training images, and what it leaves out, from a "
         "folder of each: images of any format, or a file .npz, .npy or .pt that holds an array. "
-        "Writes report.html, report.json and missed.csv."
+        "Writes report.html, report.json, generated.csv and missed.csv."
     )
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = _EPILOG

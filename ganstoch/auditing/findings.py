@@ -11,7 +11,8 @@ copies           generated images equal training images that do not repeat, more
                  (Fisher)
 collapsed        generated images repeat each other more than the data do (permuted labels); or more
                  of them than of real ones lie half as far from each other as from the data
-                 (Fisher); or the birthday test sees a tenth of the images that real ones show
+                 (Fisher); or the birthday test sees about ten images, or one for a hundred
+                 training images, and a tenth of those that real ones show
 drops_modes      generated images fall on other classes or clusters than unseen real ones do
                  (permuted labels), by 2 % of the images at least; or more training images have
                  none of them among their nearest than chance allows (permuted labels)
@@ -62,6 +63,14 @@ SHIFT = 0.02
 """Images that fall on other classes: less is seen in any large set, and harms nobody."""
 
 MISSED = 0.02
+
+MOST_OF_THEM = 0.5
+
+FEW = 10
+"""Different images that are few for any data set."""
+
+PER_REAL = 100
+"""Training images for each different generated one, from which on a generator has collapsed."""
 
 FEWER = 10
 """Times that real images show more different images than a generator that has collapsed."""
@@ -114,12 +123,14 @@ def find(evidence: Evidence) -> tuple[Finding, ...]:
 
     Of one verdict a rule is passed over that speaks of no more images than one before it.
     """
+    # Blurred or otherwise foreign images lie nearer to each other than to the data, and repeat none.
+    alike = [] if evidence.looks.excess.low > MOST_OF_THEM else [_of_few, _nearly_repeated]
     rules: list[Finding | None] = [
         _identical(evidence),
         _in_spaces(evidence, _copies),
         _in_spaces(evidence, _few_different),
         _repeats(evidence),
-        _in_spaces(evidence, _nearly_repeated),
+        *(_in_spaces(evidence, rule) for rule in alike),
         *(_in_spaces(evidence, rule) for rule in (_classes, _clusters, _missed)),
         _one_colour(evidence),
         _odd_looks(evidence),
@@ -145,9 +156,9 @@ def verdict(findings: Sequence[Finding], evidence: Evidence) -> tuple[Verdict, s
     pointing = signals(evidence)
     names = " and ".join(_words(measured) for measured in evidence.spaces)
     if pointing:
-        return "undecided", f"Undecided, by {names}: {'; '.join(pointing)}."
+        return "undecided", f"No finding by {names}, but {'; '.join(pointing)}."
     return "nothing_found", (
-        f"Nothing found, by {names}. Found 95 times in 100 would have been {_power(evidence)}. "
+        f"Nothing found by {names}. Found 95 times in 100 would have been {_power(evidence)}. "
         f"At most {percent(max(m.copied.excess.high_beyond for m in evidence.spaces))} are such "
         "copies."
     )
@@ -241,9 +252,24 @@ def _copies(measured: Measured, level: float) -> Finding | None:
 
 def _few_different(measured: Measured, level: float) -> Finding | None:
     variety, usual = measured.variety, measured.variety_usual
-    few = max(1.5, len(measured.space.generated) / FEWER)
-    if variety.high > few or usual.low < FEWER * variety.high:
+    few = max(FEW, len(measured.space.real) / PER_REAL)
+    if variety.estimate > few or variety.high > 2 * few or usual.low < FEWER * variety.high:
         return None
+    return _variations(measured)
+
+
+def _of_few(measured: Measured, level: float) -> Finding | None:
+    """More than a few, where nearly all repeat each other."""
+    variety, usual = measured.variety, measured.variety_usual
+    many = len(measured.space.generated) / FEWER
+    most = measured.repeated.excess.low > MOST_OF_THEM
+    if not most or variety.high > many or usual.low < FEWER * variety.high:
+        return None
+    return _variations(measured)
+
+
+def _variations(measured: Measured) -> Finding:
+    variety, usual = measured.variety, measured.variety_usual
     about = max(1, round(variety.estimate))
     what = "one and the same image" if about == 1 else f"about {about:,} different images"
     return Finding(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ganstoch.errors import UserError
 from ganstoch.records import write_atomically
-from ganstoch.reporting.audit_json import read_report, to_json
+from ganstoch.reporting.audit_json import is_report, to_json
 from ganstoch.reporting.audit_page import render
 from ganstoch.reporting.audit_report import AuditReport
 from ganstoch.reporting.markup import cell
@@ -41,12 +41,7 @@ def check_place(out: Path) -> None:
     if out.exists() and not out.is_dir():
         raise UserError(f"{out} is a file and not a folder; {fix}")
     there = [name for name in (REPORT, PAGE, TABLE, IMAGES) if (out / name).exists()]
-    if REPORT in there:
-        try:
-            read_report(out / REPORT)
-        except UserError as error:
-            raise UserError(f"{error}; or {fix}") from error
-    elif there:
+    if there and not is_report(out / REPORT):
         raise UserError(f"{out} holds a {there[0]} that no audit has written; {fix}")
     folder = out
     while not folder.exists() and folder.parent != folder:

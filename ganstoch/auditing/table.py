@@ -13,18 +13,21 @@ __all__ = ["terminal"]
 _LEFT_OUT = ("/worst10", "/worst5", "/density", "/z")
 """Ends of names that only the report files have."""
 
+_NAMED = 5
+
 _HEADINGS = {
     "copies": "COPIES",
     "collapsed": "COLLAPSED",
     "drops_modes": "DROPS MODES",
     "unlike_the_data": "UNLIKE THE DATA",
+    "undecided": "UNDECIDED",
     "nothing_found": "NOTHING FOUND",
 }
 
 
 def terminal(report: AuditReport) -> str:
     """At most 100 columns; ends without a line break."""
-    lines = wrapped(f"{_HEADINGS[report.verdict]}: {report.sentence}")
+    lines = wrapped(f"{_HEADINGS[report.verdict]}: {_printable(report.sentence)}")
     for sentence in report.findings[1:]:
         lines += wrapped(sentence, first="  also: ", rest="        ")
     lines.append("")
@@ -32,6 +35,13 @@ def terminal(report: AuditReport) -> str:
         shape = "x".join(map(str, facts.shape))
         text = f"{facts.images:,} images ({shape}), {_printable(facts.where)}"
         lines += wrapped(text, first=f"  {role.replace('_', ' '):<11}", rest=" " * 13)
+    if report.identical:
+        named = ", ".join(
+            f"{_printable(twin.generated)} is {_printable(twin.real)}"
+            for twin in report.identical[:_NAMED]
+        )
+        more = len(report.identical) - _NAMED
+        lines += ["", *wrapped(f"identical: {named}" + (f" and {more:,} more" if more > 0 else ""))]
     lines += ["", *_table(report)]
     missed = {name: share for name, share in report.missed_by_class.items() if share > 0}
     if missed:

@@ -155,7 +155,7 @@ def judge(
 
 
 def trials(kinds: Sequence[str], *, draws: int, most: int, classes: bool) -> Iterator[Trial]:
-    """All draws, the small ones first.
+    """All draws, those of large sets last.
 
     Args:
         kinds: of images.
@@ -163,12 +163,7 @@ def trials(kinds: Sequence[str], *, draws: int, most: int, classes: bool) -> Ite
         most: training images at most.
         classes: whether classes can be left out.
     """
-    for sizes in SIZES:
-        for kind in kinds:
-            if sizes[0] > most or (kind == "digits" and sum(sizes) > 1797):
-                continue
-            for draw in range(draws):
-                yield Trial(kind=kind, fault="", share=0.0, sizes=sizes, draw=draw)
+    yield from _nulls(kinds, draws=draws, sizes=[s for s in SIZES if s[0] <= min(most, 1000)])
     if classes:
         for count, sizes in LEFT_OUT:
             for draw in range(draws):
@@ -186,6 +181,17 @@ def trials(kinds: Sequence[str], *, draws: int, most: int, classes: bool) -> Ite
                     yield Trial(
                         kind=kind, fault=fault, share=share, sizes=(1000, 500, 0), draw=draw
                     )
+    yield from _nulls(kinds, draws=draws, sizes=[s for s in SIZES if 1000 < s[0] <= most])
+
+
+def _nulls(
+    kinds: Sequence[str], *, draws: int, sizes: Sequence[tuple[int, int, int]]
+) -> Iterator[Trial]:
+    for size in sizes:
+        for draw in range(draws):
+            for kind in kinds:
+                if kind != "digits" or sum(size) <= 1797:
+                    yield Trial(kind=kind, fault="", share=0.0, sizes=size, draw=draw)
 
 
 @cache

@@ -13,7 +13,7 @@ from ganstoch.errors import UserError
 from ganstoch.records import decode, write_atomically
 from ganstoch.reporting.audit_report import AUDIT_SCHEMA, AuditReport, Histogram, Reading, Role
 
-__all__ = ["read_report", "to_json", "write_report"]
+__all__ = ["is_report", "read_report", "to_json", "write_report"]
 
 _FIX = "run the audit again to replace it"
 
@@ -64,6 +64,15 @@ def read_report(path: Path) -> AuditReport:
     return _decoded(content, str(path))
 
 
+def is_report(path: Path) -> bool:
+    """Whether a file is a report of an audit, of this version's layout or of another."""
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(content, dict) and {"schema", "verdict", "copied_share"} <= content.keys()
+
+
 def _refuse(constant: str) -> NoReturn:
     """Python reads NaN and Infinity, which JSON does not have and settings could hide."""
     raise ValueError(f"{constant} is no number")
@@ -88,6 +97,8 @@ def _contradictions(report: AuditReport) -> Iterator[str]:
     for role, facts in report.sets.items():
         if role not in roles:
             yield f"sets: {role!r} is none of {', '.join(roles)}"
+        if not 0 <= max(facts.different, facts.one_colour) <= facts.images:
+            yield f"sets: {role} has {facts.images} images, {facts.different} different"
         if facts.images < 0 or any(size < 1 for size in facts.shape):
             yield f"sets: {role} has {facts.images} images of shape {facts.shape}"
     for missing in sorted({"real", "generated"} - set(report.sets)):
@@ -102,6 +113,9 @@ def _contradictions(report: AuditReport) -> Iterator[str]:
     for label, missed in report.missed_by_class.items():
         if not 0 <= missed <= 1:
             yield f"missed_by_class.{label}: {missed} is no share"
+    for each in report.proportions:
+        if not (0 <= each.generated <= 1 and 0 <= each.real <= 1):
+            yield f"proportions.{each.name}: {each.generated}, {each.real} are no shares"
     for histogram in report.histograms:
         yield from _of_histogram(histogram)
     if report.seconds < 0 or report.peak_memory < 0:

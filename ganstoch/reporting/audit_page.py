@@ -9,6 +9,7 @@ from itertools import pairwise
 
 from ganstoch.reporting.audit_report import (
     AuditReport,
+    CellShares,
     Histogram,
     Pairing,
     SetFacts,
@@ -17,7 +18,14 @@ from ganstoch.reporting.audit_report import (
 )
 from ganstoch.reporting.inline_plots import Marker, Plot, histogram
 from ganstoch.reporting.page_measures import measures
-from ganstoch.reporting.page_words import decimals, fixed, memory, percent, percent_range
+from ganstoch.reporting.page_words import (
+    decimals,
+    fixed,
+    memory,
+    metric_words,
+    percent,
+    percent_range,
+)
 from ganstoch.reporting.pages import Tile, flattened, render_page, tile
 from ganstoch.reporting.words import duration
 
@@ -28,6 +36,7 @@ WORDS: dict[Verdict, str] = {
     "collapsed": "Collapsed",
     "drops_modes": "Drops modes",
     "unlike_the_data": "Unlike the data",
+    "undecided": "Undecided",
     "nothing_found": "Nothing found",
 }
 """A verdict as the page's first word."""
@@ -35,6 +44,7 @@ WORDS: dict[Verdict, str] = {
 _ROLES = {"real": "Real", "generated": "Generated", "held_out": "Held out"}
 _PAIRS = 24  # shown of each kind; every image is written into the page
 _CLASSES = 20  # shown at once; the others unfold
+_TWINS = 100  # named; report.json has all
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +69,14 @@ class _Share:
     words: str
     interval: str
     marker: Marker | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Map:
+    """A table of shares: the cell, of the generated, of the real ones, too few, and an example."""
+
+    name: str
+    rows: tuple[tuple[str, str, str, bool, str], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +125,8 @@ def render(report: AuditReport, pictures: Mapping[str, bytes]) -> str:
                 baseline_words="held-out real images in the generated ones' place",
             ),
             "drawings": [_drawing(each) for each in report.histograms],
+            "twins": report.identical[:_TWINS],
+            "maps": _maps(report.proportions),
             "copied": _pairs(copied, pictures, asked="generated", found="real"),
             "missed": _pairs(missed, pictures, asked="real", found="generated"),
             "classes": _classes(report.missed_by_class),
@@ -118,6 +138,23 @@ def render(report: AuditReport, pictures: Mapping[str, bytes]) -> str:
             "memory": memory(report.peak_memory),
         },
     )
+
+
+def _maps(cells: Sequence[CellShares]) -> list[_Map]:
+    """Shares by class or cluster, a table for each space."""
+    tables: dict[str, list[CellShares]] = {}
+    for cell in cells:
+        kind = "clusters" if cell.name.startswith("cluster ") else "classes"
+        tables.setdefault(f"{metric_words(cell.space)}, {kind}", []).append(cell)
+    return [
+        _Map(
+            name=name,
+            rows=tuple(
+                (c.name, percent(c.generated), percent(c.real), c.short, c.example) for c in rows
+            ),
+        )
+        for name, rows in tables.items()
+    ]
 
 
 def _shape(facts: SetFacts) -> str:

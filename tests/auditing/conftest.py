@@ -12,7 +12,12 @@ from PIL import Image, ImageFilter
 from sklearn.datasets import load_digits
 from torch import Tensor
 
-from ganstoch.auditing.measure import Measured, measure
+from ganstoch.auditing.appearance import appearance
+from ganstoch.auditing.facts import gather_facts
+from ganstoch.auditing.findings import Evidence
+from ganstoch.auditing.images import Images, Role
+from ganstoch.auditing.inputs import open_images
+from ganstoch.auditing.measure import measure
 from ganstoch.auditing.space import Space
 from ganstoch.metrics.features import Extractor, Pixels
 from ganstoch.randomness import generator
@@ -114,27 +119,39 @@ def scenario(request: pytest.FixtureRequest) -> tuple[str, str]:
 
 
 @pytest.fixture(scope="session")
-def measured() -> Callable[..., Measured]:
-    """Measures images in a space, pixels if nothing else is said."""
+def evidence() -> Callable[..., Evidence]:
+    """All that the rules look at, of images in a space, pixels if nothing else is said."""
 
-    def measured(
+    def evidence(
         digits: Digits,
         generated: Tensor,
         *,
         held_out: bool = True,
         extractor: Extractor | None = None,
-    ) -> Measured:
+        labels: bool = False,
+        seed: int = 0,
+    ) -> Evidence:
         extract = extractor or Pixels()
+        arrays: dict[Role, Tensor] = {"real": digits.train, "generated": generated}
+        if held_out:
+            arrays["held_out"] = digits.held_out
+        sets: dict[Role, Images] = {role: open_images(a, role=role) for role, a in arrays.items()}
+        looks = appearance(
+            sets["real"].looks(),
+            sets["generated"].looks(),
+            sets["held_out"].looks() if held_out else None,
+        )
         space = Space(
             extractor=extract,
             real=extract(digits.train),
             generated=extract(generated),
             held_out=extract(digits.held_out) if held_out else None,
-            seed=0,
+            seed=seed,
         )
-        return measure(space, labels=digits.names)
+        found = measure(space, looks, labels=digits.names if labels else None)
+        return Evidence(facts=gather_facts(sets, seed=seed), looks=looks, spaces=(found,))
 
-    return measured
+    return evidence
 
 
 @pytest.fixture

@@ -73,7 +73,12 @@ def test_what_a_person_sees(
     first, *_, last = answer.out.splitlines()
     assert first.startswith("NOTHING FOUND: ")
     assert last == str(tmp_path / "out" / "report.html")
-    assert sorted(os.listdir(tmp_path / "out")) == ["missed.csv", "report.html", "report.json"]
+    assert sorted(os.listdir(tmp_path / "out")) == [
+        "generated.csv",
+        "missed.csv",
+        "report.html",
+        "report.json",
+    ]
     assert max(map(len, answer.out.splitlines()[:-1])) <= 100
     report = read_report(tmp_path / "out" / "report.json")
     assert answer.out.startswith(terminal(report))

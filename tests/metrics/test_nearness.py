@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from ganstoch.metrics.k_nearest import within_set_nearest
 from ganstoch.metrics.nearness import PARTS, left_out, nearest_in_parts, nearness
 from ganstoch.metrics.neighbours import nearest_neighbours
 from ganstoch.types import Norm
@@ -63,14 +64,48 @@ def test_duplicates_in_the_set_do_not_hide_a_copy() -> None:
 
 def test_left_out_members_score_as_unseen_images_do() -> None:
     members, unseen = draw(4000, 6, seed=1), draw(800, 6, seed=2)
-    own = left_out(members, norm="l2")
+    own = left_out(members, norm="l2", most=800).scores
     assert own.shape == (800,)
     levels = torch.tensor([0.01, 0.1, 0.5, 0.9], dtype=torch.float64)
     expected = nearness(unseen, members, norm="l2").scores.quantile(levels)
     torch.testing.assert_close(own.quantile(levels), expected, rtol=0, atol=0.06)
+
+
+@pytest.mark.parametrize("norm", ["l1", "l2"])
+def test_left_out_members_find_their_nearest_other(norm: Norm) -> None:
+    members = draw(300, 5, seed=1)
+    found = left_out(members, norm=norm)
+    nearest = within_set_nearest(members, norm=norm)
+    assert torch.equal(found.neighbours.distances, nearest.distances)
+    assert torch.equal(found.neighbours.ids, nearest.ids)
+    some = left_out(members, norm=norm, most=40, seed=3)
+    assert len(some.scores) == 40
+    assert set(some.neighbours.distances.tolist()) <= set(nearest.distances.tolist())
+
+
+def test_members_that_repeat_find_their_duplicates_unless_all_do() -> None:
+    members = draw(400, 6, seed=1)
+    repeated = torch.cat([members, members[:40]])
+    found = left_out(repeated, norm="l2")
+    assert (found.scores == 0).nonzero()[:, 0].tolist() == [*range(40), *range(400, 440)]
+    past = found.beyond_near_duplicates()
+    assert (past[:40] >= left_out(members, norm="l2").neighbours.distances[:40]).all()
     twice = left_out(members.repeat(2, 1), norm="l2")
-    assert twice.min() > 0.05  # no member finds its own duplicate
-    assert len(left_out(draw(12_000, 2, seed=3), norm="l2")) == 2000
+    assert twice.scores.min() > 0.05  # every image twice is every image once
+
+
+def test_what_most_parts_hold_has_nothing_past_it() -> None:
+    blank = torch.cat([torch.zeros(100, 6), draw(50, 6, seed=1).float()])
+    found = left_out(blank, norm="l2").beyond_near_duplicates()
+    assert found[:100].isfinite().all()
+    assert found[:100].min() > 0
+    same = nearest_in_parts(
+        torch.zeros(1, 3),
+        [torch.tensor([i]) for i in range(PARTS)],
+        rows=lambda ids: torch.zeros(len(ids), 3),
+        norm="l2",
+    )
+    assert same.beyond_near_duplicates().isnan().all()
 
 
 def test_seed_decides_the_parts() -> None:

@@ -17,11 +17,13 @@ from PIL import Image
 from ganstoch.records import Measurement, Record, write_record
 from ganstoch.reporting.audit_report import (
     AuditReport,
+    CellShares,
     Histogram,
     Pairing,
     Reading,
     SetFacts,
     Share,
+    Twin,
 )
 
 KEYS = [
@@ -146,6 +148,16 @@ MakeReport = Callable[..., AuditReport]
 def make_report() -> MakeReport:
     """An audit's report with all its parts, and what a test cares about put in."""
 
+    def facts(where: str, images: int, different: int, *, sha256: str) -> SetFacts:
+        return SetFacts(
+            where=where,
+            images=images,
+            different=different,
+            one_colour=images - different,
+            shape=(3, 32, 32),
+            sha256=sha256,
+        )
+
     def make(**changes: Any) -> AuditReport:
         edges = tuple(2.0 * step for step in range(21))
         made = AuditReport(
@@ -154,9 +166,9 @@ def make_report() -> MakeReport:
             findings=("10.2 % are copies.", "8.3 % of the real images are missed."),
             notes=("Pixel distances favour blurred images.",),
             sets={
-                "real": SetFacts(where="data/train", images=1280, shape=(3, 32, 32), sha256="3f"),
-                "generated": SetFacts(where="samples", images=1280, shape=(3, 32, 32), sha256="a1"),
-                "held_out": SetFacts(where="data/test", images=640, shape=(3, 32, 32), sha256="07"),
+                "real": facts("data/train", 1280, 1280, sha256="3f"),
+                "generated": facts("samples", 1280, 1270, sha256="a1"),
+                "held_out": facts("data/test", 640, 640, sha256="07"),
             },
             copied_share=Share(estimate=0.1016, low=0.086, high=0.119),
             missed_share=Share(estimate=0.083, low=0.07, high=0.1),
@@ -175,6 +187,22 @@ def make_report() -> MakeReport:
                 ),
                 "birthday/support": Reading(value=48200.0, wanted="high", meaning="The support."),
             },
+            identical=(Twin(generated="g0.png", real="r0.png"),),
+            proportions=tuple(
+                CellShares(
+                    space="pixel_l1",
+                    name=name,
+                    generated=generated,
+                    real=real,
+                    short=short,
+                    example=f"{name}/7.png",
+                )
+                for name, generated, real, short in (
+                    ("cat", 0.52, 0.35, False),
+                    ("truck", 0.1, 0.31, True),
+                    ("cluster 1", 0.38, 0.34, False),
+                )
+            ),
             most_copied=(
                 Pairing(name="g0.png", neighbour="r0.png", distance=0.0, typical=36.9),
                 Pairing(name="g1.png", neighbour="r1.png", distance=2.5, typical=36.9),

@@ -88,12 +88,12 @@ WRONG: list[tuple[dict[str, Any], str | None]] = [  # None where the words are t
     ({"settings": {"x": np.float32(1)}}, "JSON has no name for"),
     ({"peak_memory": 1.5}, "peak_memory: unexpected value 1.5"),
     ({"peak_memory": -1}, "must not be negative"),
-    ({"schema": 2}, "has schema 2"),
+    ({"schema": 3}, "has schema 3"),
     ({"sets": {}}, "sets: 'generated' is missing"),
     (
         {
             "sets": {
-                name: SetFacts(where="", images=1, shape=(1,), sha256="")
+                name: SetFacts(where="", images=1, different=1, one_colour=0, shape=(1,), sha256="")
                 for name in ("real", "generated", "fake")
             }
         },
@@ -147,7 +147,7 @@ def edited(path, change):
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
-        (lambda c: c.update(schema=2), "has schema 2, this version reads 1"),
+        (lambda c: c.update(schema=1), "has schema 1, this version reads 2"),
         (lambda c: c.update(verdict="fine"), ": verdict: unexpected value 'fine'"),
         (lambda c: c.update(verdict=1), ": verdict: unexpected value 1"),
         (lambda c: c.pop("notes"), "missing field 'notes'"),

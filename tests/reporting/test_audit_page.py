@@ -13,7 +13,15 @@ import ganstoch.reporting
 from ganstoch.errors import visible
 from ganstoch.reporting.audit_json import read_report, write_report
 from ganstoch.reporting.audit_page import WORDS, render
-from ganstoch.reporting.audit_report import Histogram, Pairing, Reading, SetFacts, Share
+from ganstoch.reporting.audit_report import (
+    CellShares,
+    Histogram,
+    Pairing,
+    Reading,
+    SetFacts,
+    Share,
+    Twin,
+)
 from ganstoch.reporting.inline_plots import curves, histogram, marker
 from ganstoch.reporting.page_words import (
     decimals,
@@ -58,7 +66,7 @@ def test_the_verdict_comes_first_in_words_and_not_by_colour_alone(make_report, p
         icon = html.split('<svg class="icon"')[1].split("</svg>")[0]
         drawings.add(icon)
         assert html.index(report.sentence) < html.index("Findings") < html.index("Measures")
-    assert len(drawings) == len(WORDS) == 5
+    assert len(drawings) == len(WORDS) == 6
 
 
 def test_a_page_read_back_from_json_is_the_same(make_report, pictures, tmp_path):
@@ -197,13 +205,21 @@ def test_all_that_decided_the_numbers_is_at_the_end(page):
         "hardware" + "2 CPU cores",
         "time" + "3 min 3 s",
         "memory at most" + "1.5 GiB",
-        "version 1",
+        "version 2",
     ):
         assert words in text
     order = [text for _, text in page.all("h2")]
     assert order == [
         *("Copied", "Missed", "Compared", "Findings", "Measures", "Distances"),
-        *("Most copied", "Most missed", "Missed by class", "Notes", "Settings and versions"),
+        *(
+            "Identical",
+            "Proportions",
+            "Most copied",
+            "Most missed",
+            "Missed by class",
+            "Notes",
+            "Settings and versions",
+        ),
     ]
 
 
@@ -212,6 +228,8 @@ def test_an_empty_report_is_a_page_without_empty_parts(make_report, read_page):
         findings=(),
         notes=(),
         metrics={},
+        identical=(),
+        proportions=(),
         most_copied=(),
         most_missed=(),
         missed_by_class={},
@@ -223,13 +241,21 @@ def test_an_empty_report_is_a_page_without_empty_parts(make_report, read_page):
 
 def test_no_name_can_change_the_page(make_report, pictures, read_page, hostile):
     """Every text that somebody else chose, everywhere at once."""
-    facts = SetFacts(where=hostile, images=1, shape=(1, 2, 3), sha256=hostile)
+    facts = SetFacts(
+        where=hostile, images=1, different=1, one_colour=1, shape=(1, 2, 3), sha256=hostile
+    )
     report = make_report(
         sentence=hostile,
         findings=(hostile,),
         notes=(hostile,),
         sets={"real": facts, "generated": facts},
         metrics={hostile: Reading(value=1.0, wanted="low", meaning=hostile)},
+        identical=(Twin(generated=hostile, real=hostile),),
+        proportions=(
+            CellShares(
+                space=hostile, name=hostile, generated=0.0, real=1.0, short=True, example=hostile
+            ),
+        ),
         most_copied=(Pairing(name=hostile, neighbour=hostile, distance=1.0),),
         most_missed=(Pairing(name=hostile, neighbour=hostile, distance=1.0),),
         missed_by_class={hostile: 0.5},

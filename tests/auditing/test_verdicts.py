@@ -1,0 +1,195 @@
+"""Whole audits of photographs whose verdict is certain from how their images were made."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from ganstoch.auditing.audit import audit
+from ganstoch.bench.null_images import SYNTHETIC, grey_blobs
+from ganstoch.reporting.audit_report import AuditReport
+
+CIFAR = Path(
+    os.environ.get(
+        "GANSTOCH_CIFAR10_JPEG",
+        Path(__file__).parents[3] / "shared" / "data" / "cifar10-jpeg.tar",
+    )
+)
+Pixels = NDArray[np.uint8]
+
+
+@pytest.fixture(scope="module")
+def photographs() -> Pixels:
+    """Photographs where they are at hand, else smooth random images of three colours."""
+    rng = np.random.default_rng(0)
+    if not CIFAR.exists():
+        return np.concatenate([grey_blobs(2500, rng) for _ in range(3)], axis=1)
+    pictures = []
+    with tarfile.open(CIFAR) as tar:
+        for member in sorted((m for m in tar if m.isfile()), key=lambda m: m.name)[::6]:
+            file = tar.extractfile(member)
+            assert file is not None
+            pictures.append(np.asarray(Image.open(io.BytesIO(file.read())).convert("RGB")))
+    found = np.stack(pictures).transpose(0, 3, 1, 2)[rng.permutation(len(pictures))]
+    return np.ascontiguousarray(found)
+
+
+def jpeg(images: Pixels, quality: int = 50) -> Pixels:
+    made = []
+    for image in images:
+        file = io.BytesIO()
+        Image.fromarray(image.transpose(1, 2, 0)).save(file, "JPEG", quality=quality)
+        made.append(np.asarray(Image.open(file)))
+    return np.stack(made).transpose(0, 3, 1, 2)
+
+
+def replaced(images: Pixels, some: Any) -> Pixels:
+    made = images.copy()
+    made[: len(some)] = some
+    return made
+
+
+RNG = np.random.default_rng(5)
+FAULTS: dict[str, tuple[Callable[[Pixels, Pixels], Pixels], set[str]]] = {
+    "half noise": (
+        lambda real, made: replaced(made, RNG.integers(0, 256, made[:250].shape)),
+        {"unlike_the_data"},
+    ),
+    "5 % noise": (
+        lambda real, made: replaced(made, RNG.integers(0, 256, made[:25].shape)),
+        {"unlike_the_data"},
+    ),
+    "5 % black": (
+        lambda real, made: replaced(made, np.zeros_like(made[:25])),
+        {"unlike_the_data", "collapsed"},
+    ),
+    "5 % of some colour": (
+        lambda real, made: replaced(
+            made, np.broadcast_to(RNG.integers(0, 256, (25, 3, 1, 1)), made[:25].shape)
+        ),
+        {"unlike_the_data"},
+    ),
+    "half one image": (
+        lambda real, made: replaced(made, made[:1].repeat(250, 0)),
+        {"collapsed"},
+    ),
+    "5 % one image": (lambda real, made: replaced(made, made[:1].repeat(25, 0)), {"collapsed"}),
+    "7 % nearly one image": (
+        lambda real, made: replaced(
+            made,
+            (made[:1].astype(int) + RNG.integers(-4, 5, made[:35].shape)).clip(0, 255),
+        ),
+        {"collapsed"},
+    ),
+    "ten images": (lambda real, made: made[np.arange(500) % 10], {"collapsed"}),
+    "ten images, jittered": (
+        lambda real, made: (
+            (made[np.arange(500) % 10].astype(int) + RNG.integers(-4, 5, made.shape))
+            .clip(0, 255)
+            .astype(np.uint8)
+        ),
+        {"collapsed"},
+    ),
+    "5 % copies": (lambda real, made: replaced(made, real[:25]), {"copies"}),
+    "2 % copies": (lambda real, made: replaced(made, real[:10]), {"copies"}),
+    "5 % copies as JPEG": (lambda real, made: replaced(made, jpeg(real[:25], 90)), {"copies"}),
+}
+
+
+@pytest.mark.parametrize("held_out", [0, 50, 500])
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_bad_share_is_found(fault: str, held_out: int, photographs: Pixels) -> None:
+    make, right = FAULTS[fault]
+    real, made, unseen = photographs[:1000], photographs[1000:1500], photographs[1500:]
+    report = audit(real, make(real, made), held_out=unseen[:held_out] if held_out else None)
+    assert report.verdict in right, report.sentence
+
+
+def _named(report: AuditReport) -> list[tuple[str, str]]:
+    return [(twin.generated, twin.real) for twin in report.identical]
+
+
+@pytest.mark.parametrize(("real", "made", "copies"), [(140, 100, 20), (30, 30, 12), (60, 25, 10)])
+def test_copies_in_small_sets_are_named(
+    real: int, made: int, copies: int, photographs: Pixels
+) -> None:
+    images = replaced(photographs[1000 : 1000 + made], photographs[:copies])
+    report = audit(photographs[:real], images)
+    assert report.verdict == "copies"
+    assert _named(report) == [(f"#{i}", f"#{i}") for i in range(copies)]
+
+
+def test_a_single_copy_is_undecided_and_named(photographs: Pixels) -> None:
+    images = replaced(photographs[1000:1500], photographs[7:8])
+    report = audit(photographs[:1000], images)
+    assert report.verdict == "undecided"
+    assert _named(report) == [("#0", "#7")]
+
+
+@pytest.mark.parametrize("held_out", [False, True])
+@pytest.mark.parametrize("kind", [*SYNTHETIC, "photographs and black"])
+def test_nothing_is_found_in_draws_alike(kind: str, held_out: bool, photographs: Pixels) -> None:
+    rng = np.random.default_rng(2)
+    if kind in SYNTHETIC:
+        real, made, unseen = np.split(SYNTHETIC[kind](900, rng), [500, 700])
+    else:
+        black = np.zeros((60, *photographs.shape[1:]), np.uint8)
+        real = np.concatenate([photographs[:500], black])
+        made, unseen = (
+            np.concatenate([photographs[i : i + 180], black[:20]]) for i in (1000, 1500)
+        )
+    report = audit(real, made, held_out=unseen if held_out else None)
+    assert report.findings == (), report.sentence
+
+
+@pytest.mark.parametrize("again", ["some as JPEG", "all as JPEG", "all"])
+def test_data_saved_twice_are_no_fault_of_the_generator(again: str, photographs: Pixels) -> None:
+    first = photographs[:600]
+    twice = {"some as JPEG": jpeg(first[:200]), "all as JPEG": jpeg(first), "all": first}[again]
+    report = audit(np.concatenate([first, twice]), photographs[1000:1400])
+    assert report.findings == (), report.sentence
+    offset = report.metrics["offset/pixel_l1"]
+    assert offset.value == pytest.approx(1.0, abs=0.1)
+    assert report.metrics["overfitting/pixel_l1/mean"].baseline == pytest.approx(
+        report.metrics["overfitting/pixel_l1/mean"].value, rel=0.1
+    )
+
+
+def test_copies_with_edits_are_never_nothing(photographs: Pixels) -> None:
+    """Every image is a training image, cut at its borders and scaled up again."""
+    cropped = [
+        Image.fromarray(image.transpose(1, 2, 0)[2:-2, 2:-2]).resize(image.shape[1:][::-1])
+        for image in photographs[:500]
+    ]
+    made = np.stack([np.asarray(image) for image in cropped]).transpose(0, 3, 1, 2).copy()
+    report = audit(photographs[:1000], made, held_out=photographs[1500:2000])
+    assert report.verdict in ("copies", "undecided")
+
+
+def test_the_table_of_generated_images_says_what_each_is(
+    photographs: Pixels, tmp_path: Path
+) -> None:
+    made = replaced(photographs[1000:1300], photographs[:20])
+    made[20:40] = 0
+    audit(photographs[:600], made, out=tmp_path / "out")
+    with (tmp_path / "out" / "generated.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["image"] for row in rows] == [f"#{i}" for i in range(300)]
+    flags = [set(filter(None, row["flags"].split("; "))) for row in rows]
+    assert all({"identical", "copy"} <= each for each in flags[:20])
+    assert all("one colour" in each for each in flags[20:40])
+    assert "repeats another" not in flags[20]
+    assert all("repeats another" in each for each in flags[21:40])
+    assert sum(map(bool, flags[40:])) < 20
+    assert [row["nearest_real"] for row in rows[:20]] == [f"#{i}" for i in range(20)]
+    assert {float(row["distance"]) for row in rows[:20]} == {0.0}
