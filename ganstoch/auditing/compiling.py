@@ -232,14 +232,17 @@ def notes_of(
             f"Every real image occurs {facts.times} times or a multiple of it; as often as all do, "
             "it counts once."
         )
-    among = len(facts.generated.common) + len(facts.generated.identical)
-    if among:
+    if facts.generated.common:
         notes.append(
-            f"{among:,} generated images are, pixel for pixel, among the real ones; "
-            f"{len(facts.generated.common):,} of them as images that repeat there, which is no "
-            "evidence of copying by itself."
+            f"{len(facts.generated.common):,} generated images are, pixel for pixel, real images "
+            "that repeat among the real ones: no evidence of copying by itself."
         )
-    if findings:
+    if facts.generated.identical and not findings:
+        notes.append(
+            f"{len(facts.generated.identical):,} generated images are, pixel for pixel, real "
+            "images that do not repeat; see their list."
+        )
+    if findings and findings[0].verdict != "copies":  # of which copies explain most
         notes += [f"Also: {signal}." for signal in signals(evidence)]
     if "held_out" not in sets:
         notes.append(

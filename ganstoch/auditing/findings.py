@@ -123,7 +123,7 @@ def find(evidence: Evidence) -> tuple[Finding, ...]:
 
     Of one verdict a rule is passed over that speaks of no more images than one before it.
     """
-    # Blurred or otherwise foreign images lie nearer to each other than to the data, and repeat none.
+    # Blurred or foreign images lie nearer to each other than to the data, and repeat none.
     alike = [] if evidence.looks.excess.low > MOST_OF_THEM else [_of_few, _nearly_repeated]
     rules: list[Finding | None] = [
         _identical(evidence),

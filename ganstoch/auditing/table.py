@@ -29,7 +29,7 @@ def terminal(report: AuditReport) -> str:
     """At most 100 columns; ends without a line break."""
     lines = wrapped(f"{_HEADINGS[report.verdict]}: {_printable(report.sentence)}")
     for sentence in report.findings[1:]:
-        lines += wrapped(sentence, first="  also: ", rest="        ")
+        lines += wrapped(_printable(sentence), first="  also: ", rest="        ")
     lines.append("")
     for role, facts in report.sets.items():
         shape = "x".join(map(str, facts.shape))
@@ -79,4 +79,5 @@ def _line(name: str, reading: Reading, *, width: int) -> str:
 
 def _printable(text: str) -> str:
     """Without characters that would move a terminal's cursor or turn its writing round."""
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+    plain = text.replace("\N{NO-BREAK SPACE}", " ")
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in plain)

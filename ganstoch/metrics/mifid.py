@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from ganstoch.metrics.collecting import Collecting
-from ganstoch.metrics.features import Extractor, FeatureSpace
+from ganstoch.metrics.features import Extractor, FeatureSpace, Inception
 from ganstoch.metrics.frechet import frechet_distance
 from ganstoch.metrics.neighbours import nearest_neighbours
 
@@ -116,11 +116,12 @@ class MiFID(Collecting):
 
     Args:
         features: an `Extractor`, or the name of one; epsilon belongs to it.
-        epsilon: m from which on nothing counts as memorised; 0.1 is for Inception.
+        epsilon: m from which on nothing counts as memorised; None for 0.1 in Inception's space.
+            Elsewhere it must be given: half the m of held-out images is a start.
         reset_real_features: whether ``reset`` forgets the training images too.
 
     Raises:
-        ValueError: as `Collecting` and `mifid`.
+        ValueError: as `Collecting` and `mifid`, or for no epsilon in another space.
         UserError: if a network's weights are missing or damaged.
     """
 
@@ -130,13 +131,18 @@ class MiFID(Collecting):
         self,
         features: Extractor | FeatureSpace = "inception",
         *,
-        epsilon: float = 0.1,
+        epsilon: float | None = None,
         reset_real_features: bool = True,
     ) -> None:
-        if not epsilon > 0:
+        if epsilon is not None and not epsilon > 0:
             raise ValueError(f"epsilon must be above 0, got {epsilon}")
         super().__init__(features, reset_real_features=reset_real_features)
-        self.epsilon = epsilon
+        if epsilon is None and not isinstance(self.extractor, Inception):
+            raise ValueError(
+                f"epsilon must be given for {self.extractor.name}: 0.1 is for Inception; "
+                "half the distance of held-out images is a start"
+            )
+        self.epsilon = 0.1 if epsilon is None else epsilon
 
     def compute(self) -> dict[str, Tensor]:
         """The two numbers, float64 scalars on the metric's device."""
