@@ -96,6 +96,11 @@ CASES: dict[str, Callable[[], dict[str, Any]]] = {
 }
 
 
+ADAMS_ROUNDING = 1e-10
+"""Adam divides by |g| + 1e-8: where a gradient is 0 but for a rounding of 1e-16, which differs from
+processor to processor, a step at a rate below 1e-2 moves by up to 1e-10."""
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_every_seed_goes_its_own_way(case: str, data: list[ImageData]) -> None:
     alone = [make(seed, **CASES[case]()) for seed in SEEDS]
@@ -115,7 +120,7 @@ def test_every_seed_goes_its_own_way(case: str, data: list[ImageData]) -> None:
                 torch.testing.assert_close(other.losses[name], loss, rtol=0, atol=1e-12)
     for one, other in zip(alone, together, strict=True):
         for name, value in one.state_dict().items():
-            torch.testing.assert_close(other.state_dict()[name], value, rtol=0, atol=1e-12)
+            torch.testing.assert_close(other.state_dict()[name], value, rtol=0, atol=ADAMS_ROUNDING)
     moved = together[0].generator.state_dict()["layers.0.weight"] - starts[0]
     assert moved.abs().max() > 1e-3
     assert not torch.equal(*(g.sample(torch.ones(2, g.generator.latent_dim)) for g in together[:2]))
