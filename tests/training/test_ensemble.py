@@ -98,7 +98,7 @@ CASES: dict[str, Callable[[], dict[str, Any]]] = {
 
 ADAMS_ROUNDING = 1e-10
 """Adam divides by |g| + 1e-8: where a gradient is 0 but for a rounding of 1e-16, which differs from
-processor to processor, a step at a rate below 1e-2 moves by up to 1e-10."""
+processor to processor, a step at a rate of 1e-2 moves by up to 1e-10."""
 
 
 @pytest.mark.parametrize("case", CASES)
