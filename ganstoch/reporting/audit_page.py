@@ -44,7 +44,7 @@ WORDS: dict[Verdict, str] = {
 _ROLES = {"real": "Real", "generated": "Generated", "held_out": "Held out"}
 _PAIRS = 24  # shown of each kind; every image is written into the page
 _CLASSES = 20  # shown at once; the others unfold
-_TWINS = 100  # named; report.json has all
+_TWINS = 12  # named; report.json has all
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
