@@ -282,7 +282,8 @@ def table(records: Sequence[dict[str, Any]]) -> str:
     sizes = sorted({tuple(record["sizes"]) for record in nulls})
     heads = [f"{n:,} / {m:,} / {k:,}" for n, m, k in sizes]
     lines = [
-        f"| nothing is wrong: draws with a finding, of all; real / generated / held out | {' | '.join(heads)} | all |",
+        "| nothing is wrong: draws with a finding, of all; real / generated / held out | "
+        f"{' | '.join(heads)} | all |",
         "|---|" + "---|" * (len(sizes) + 1),
     ]
     kinds = list(dict.fromkeys(record["kind"] for record in nulls))
