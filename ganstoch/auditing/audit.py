@@ -7,6 +7,7 @@ import resource
 import sys
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,24 +15,23 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ganstoch.auditing.appearance import appearance
-from ganstoch.auditing.checks import check_alike, check_disjoint
 from ganstoch.auditing.compiling import Lists, compile_lists, histograms, notes_of
-from ganstoch.auditing.facts import Facts, gather_facts
+from ganstoch.auditing.evidence import LEAST, gather
+from ganstoch.auditing.facts import Facts
 from ganstoch.auditing.feature_cache import features_of
 from ganstoch.auditing.fidelity import fidelity
-from ganstoch.auditing.findings import Evidence, find, verdict
+from ganstoch.auditing.findings import find
 from ganstoch.auditing.images import Images, Role, option
 from ganstoch.auditing.inputs import MEMORY, open_images
 from ganstoch.auditing.latents import LatentGenerator, latent_recovery
-from ganstoch.auditing.measure import Measured, measure, readings_of
+from ganstoch.auditing.measure import readings_of
 from ganstoch.auditing.output import check_place, write_files
 from ganstoch.auditing.pictures import png_pictures
 from ganstoch.auditing.readings import MOST, K
-from ganstoch.auditing.space import Space, take
+from ganstoch.auditing.verdict import verdict
 from ganstoch.errors import UserError
 from ganstoch.metrics.features import Extractor, FeatureSpace, make_extractor
-from ganstoch.reporting.audit_report import AuditReport, Reading, SetFacts
+from ganstoch.reporting.audit_report import AuditReport, SetFacts
 
 __all__ = ["LEAST", "MEMORY", "Source", "audit"]
 
@@ -39,9 +39,6 @@ _log = logging.getLogger("ganstoch")
 
 Source = Path | str | NDArray[Any] | Tensor | Images
 """Where a set of images comes from; see `open_images`."""
-
-LEAST = 20
-"""Images of each set: half of one must hold k neighbours, twice over."""
 
 _PROGRAM = 3 * 2**28
 """What Python and its libraries take before any image is read."""
@@ -104,49 +101,20 @@ def audit(
     if held_out is not None:
         sets["held_out"] = _open(held_out, role="held_out", resize=resize, memory=memory)
     room = _check_sizes(sets, memory=memory)
-    check_alike(list(sets.values()))
-    for images in sets.values():
-        images.sha256()  # reads every image: one that cannot be read is told before all else
-    said = [*notes, *(note for images in sets.values() for note in images.notes)]
-    kept = None
-    if "held_out" in sets:
-        kept, note = check_disjoint(sets["real"], sets["held_out"], seed=seed)
-        said += [note] if note else []
-        if len(kept) < LEAST:
-            raise UserError(
-                f"only {len(kept)} of the held-out images are not among the real ones, and an "
-                f"audit needs at least {LEAST}; give {option('held_out')} more"
-            )
-    facts = gather_facts(sets, seed=seed)
-    looks = appearance(
-        sets["real"].looks(),
-        sets["generated"].looks(),
-        None if kept is None else sets["held_out"].looks().of(kept.numpy()),
-    )
-    measured, readings = list[Measured](), dict[str, Reading]()
-    for extractor in extractors:
-        _log.info("%s: features of %s images", extractor.name, f"{sum(map(len, sets.values())):,}")
-        rows = {
-            role: features_of(images, extractor, cache=cache, memory=room)
-            for role, images in sets.items()
-        }
-        space = Space(
-            extractor=extractor,
-            real=rows["real"],
-            generated=rows["generated"],
-            held_out=None if kept is None else take(rows["held_out"], kept),
-            seed=seed,
+    try:
+        evidence = gather(
+            sets, extractors, features=partial(features_of, cache=cache, memory=room), seed=seed
         )
-        _log.info("%s: neighbours", extractor.name)
-        try:
-            measured.append(measure(space, looks, labels=sets["real"].labels))
-            readings |= readings_of(measured[-1]) | fidelity(space)
-        except ValueError as error:  # what no image of a data set would be
-            raise error if isinstance(error, UserError) else UserError(str(error)) from error
+        readings = {
+            name: reading
+            for measured in evidence.spaces
+            for name, reading in (readings_of(measured) | fidelity(measured.space)).items()
+        }
+    except ValueError as error:  # what no image of a data set would be
+        raise error if isinstance(error, UserError) else UserError(str(error)) from error
     if generator is not None and "held_out" in sets:
         _log.info("latent recovery")
         readings |= latent_recovery(generator, sets["real"], sets["held_out"], seed=seed)
-    evidence = Evidence(facts=facts, looks=looks, spaces=tuple(measured))
     findings = find(evidence)
     lists = compile_lists(sets, evidence, findings)
     kind, sentence = verdict(findings, evidence)
@@ -154,8 +122,12 @@ def audit(
         verdict=kind,
         sentence=sentence,
         findings=tuple(finding.sentence for finding in findings),
-        notes=tuple(said) + notes_of(sets, evidence, findings, sought=generator is not None),
-        sets={role: _facts(images, facts) for role, images in sets.items()},
+        notes=(
+            *notes,
+            *evidence.notes,
+            *notes_of(sets, evidence, findings, sought=generator is not None),
+        ),
+        sets={role: _facts(images, evidence.facts) for role, images in sets.items()},
         copied_share=lists.copied_share,
         missed_share=lists.missed_share,
         metrics=readings,
@@ -165,7 +137,7 @@ def audit(
         most_missed=lists.most_missed,
         missed=tuple(row[0] for row in lists.missed),
         missed_by_class=lists.missed_by_class,
-        histograms=tuple(each for m in measured for each in histograms(m)),
+        histograms=tuple(each for m in evidence.spaces for each in histograms(m)),
         settings={
             "features": [extractor.name for extractor in extractors],
             "resize": resize,

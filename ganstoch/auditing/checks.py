@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ganstoch.auditing.facts import IDENTICAL_LEVEL, coincidences
+from ganstoch.auditing.facts import IDENTICAL_LEVEL, SURELY, coincidences
 from ganstoch.auditing.images import Images, option
 from ganstoch.errors import UserError
 
@@ -76,7 +76,8 @@ def check_disjoint(real: Images, held_out: Images, *, seed: int) -> tuple[Tensor
     among = {digests[i] for i in (*found.identical, *found.common)}
     share = f"{len(found.identical)} of the {len(held_out)} held-out images"
     verb = "is" if len(found.identical) == 1 else "are"
-    if found.identical_p > IDENTICAL_LEVEL:
+    repeats = len(set(real.digests())) < len(real)
+    if found.identical_p > (SURELY if repeats else IDENTICAL_LEVEL):
         return everyone, f"{share} {verb} pixel for pixel among the real ones, as repeats may be."
     if 2 * len(among) > len(set(digests)):
         raise UserError(f"{share} in {held_out.where} are among those of {real.where}; {fix}")

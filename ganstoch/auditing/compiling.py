@@ -9,10 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ganstoch.auditing.findings import Evidence, Finding, short_cells, signals
+from ganstoch.auditing.evidence import Evidence
+from ganstoch.auditing.findings import Finding, level_of, short_cells
 from ganstoch.auditing.images import Images, Role
 from ganstoch.auditing.measure import Measured
 from ganstoch.auditing.output import GeneratedRow, MissedRow
+from ganstoch.auditing.verdict import signals
 from ganstoch.reporting.audit_report import CellShares, Histogram, Pairing, Share, Twin
 
 __all__ = ["Lists", "compile_lists", "histograms", "notes_of"]
@@ -114,7 +116,7 @@ def compile_lists(
             )
             for m in measured
             for counts in m.proportions
-            for short in [short_cells(counts, evidence.level)]
+            for short in [short_cells(counts, level_of(evidence))]
             for cell in counts.cells
         ),
         shown_real=(*near.ids[suspects].tolist(), *order.tolist()),

@@ -16,10 +16,15 @@ import torch
 from torch import Tensor
 
 from ganstoch.auditing.searches import Searches
-from ganstoch.auditing.shares import STRICT, USUAL, median_interval
 from ganstoch.metrics.excess import Excess
 
-__all__ = ["DistanceToData", "distance_to_data"]
+__all__ = ["STRICT", "DistanceToData", "distance_to_data", "median_interval"]
+
+_USUAL = 1.96
+"""Standard errors of a 95 % interval: what is reported."""
+
+STRICT = 3.29
+"""Of a 99.9 % interval: what a verdict rests on, for an audit looks at many things at once."""
 
 _BY_NATURE = 0.01
 
@@ -54,7 +59,7 @@ class DistanceToData:
 def distance_to_data(searches: Searches) -> DistanceToData:
     """Measures both."""
     near, usual = searches.generated.neighbours.distances, searches.unseen_distances
-    low, middle, high = _offset(near, usual, searches.unseen_nearest, z=USUAL)
+    low, middle, high = _offset(near, usual, searches.unseen_nearest, z=_USUAL)
     sure_low, _, sure_high = _offset(near, usual, searches.unseen_nearest, z=STRICT)
     rank = max(1, int(_BY_NATURE * len(usual)))
     limit = usual.sort(descending=True).values[rank - 1]
@@ -100,3 +105,18 @@ def _offset(
         above if above > 1 else min(1.0, below),
         high / near_low if near_low > 0 else math.inf,
     )
+
+
+def median_interval(values: Tensor, *, z: float = _USUAL) -> tuple[float, float, float]:
+    """The median and its interval, by order statistics, whatever the distribution.
+
+    The number of values below the median is binomial with p = 1/2, so the median lies between the
+    values of rank n/2 -+ z sqrt(n)/2.
+    """
+    rising = values.sort().values
+    n = len(rising)
+    reach = z * math.sqrt(n) / 2
+    low = max(0, math.floor(n / 2 - reach))
+    high = min(n - 1, math.ceil(n / 2 + reach))
+    middle = rising.quantile(0.5).item() if n < 2**24 else rising[n // 2].item()
+    return middle, rising[low].item(), rising[high].item()

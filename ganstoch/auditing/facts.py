@@ -26,12 +26,23 @@ from numpy.typing import NDArray
 from ganstoch.auditing.images import Images, Role
 from ganstoch.metrics.excess import Excess
 
-__all__ = ["IDENTICAL_LEVEL", "Coincidences", "Facts", "SetCounts", "coincidences", "gather_facts"]
+__all__ = [
+    "IDENTICAL_LEVEL",
+    "SURELY",
+    "Coincidences",
+    "Facts",
+    "SetCounts",
+    "coincidences",
+    "gather_facts",
+]
 
 IDENTICAL_LEVEL = 0.02
 """Chance at which identical images are no longer put down to the data's own repeats. Where no image
 of the data repeats, none is identical by chance; so this level is used up only by data that repeat
 rarely, and few certain copies are enough."""
+
+SURELY = 0.002
+"""Idem before held-out images are refused, where training images repeat by nature."""
 
 _PERMUTATIONS = 9999
 _DRAWS = 2**24
@@ -167,7 +178,7 @@ def _p_values(pool: NDArray[np.int64], *, seed: int) -> tuple[float, float]:
     several = several[np.lexsort(several.T)]  # the order of a dictionary must decide nothing
     often, alone = several.sum(1), int(size.sum() - several.sum())
     rng = np.random.default_rng(seed)
-    draws = max(199, min(_PERMUTATIONS, _DRAWS // len(often)))
+    draws = max(999, min(_PERMUTATIONS, _DRAWS // len(often)))
     colours = np.append(often, alone)
     called = rng.multivariate_hypergeometric(
         colours, int(pool[:, 0].sum()), size=draws, method="marginals"

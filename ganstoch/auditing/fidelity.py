@@ -19,16 +19,11 @@ from ganstoch.metrics.features import Inception
 from ganstoch.metrics.frechet import Moments, frechet_of
 from ganstoch.metrics.inception_score import Classifying, inception_score_of
 from ganstoch.metrics.kernel import kernel_distance
-from ganstoch.metrics.mifid import cosine_distance
+from ganstoch.metrics.mifid import EPSILON, charged, cosine_distance
+from ganstoch.metrics.nearness import HALF_AS_FAR
 from ganstoch.reporting.audit_report import Reading
 
 __all__ = ["fidelity"]
-
-EPSILON = 0.1
-"""Cosine distance below which MiFID charges for memorisation; its authors' choice for Inception."""
-
-_OF_HELD_OUT = 0.5
-"""Elsewhere: this part of held-out images' distance. Half as far is what makes a near-duplicate."""
 
 _SPLITS = 10
 
@@ -47,7 +42,7 @@ def fidelity(space: Space) -> dict[str, Reading]:
     usual = None if held_out is None else _thinned(space, held_out, len(made), "held out")
     epsilon: float | None = EPSILON
     if not isinstance(space.extractor, Inception):
-        epsilon = None if usual is None else _OF_HELD_OUT * cosine_distance(usual, space.real)
+        epsilon = None if usual is None else HALF_AS_FAR * cosine_distance(usual, space.real)
     readings = _measured(space, real, made, usual if enough else None, epsilon=epsilon)
     if held_out is not None and not enough:
         some = _thinned(space, made, len(held_out), "generated")
@@ -101,11 +96,11 @@ def _measured(
     }
     if epsilon is not None:
         found[f"mifid/{name}"] = Reading(
-            value=_charged(fid, distance, epsilon),
+            value=charged(fid, distance, epsilon=epsilon),
             baseline=(
                 None
                 if usual_fid is None or usual_distance is None
-                else _charged(usual_fid, usual_distance, epsilon)
+                else charged(usual_fid, usual_distance, epsilon=epsilon)
             ),
             wanted="low",
             meaning="FID, divided by the mean cosine distance to the nearest training image where "
@@ -125,8 +120,3 @@ def _measured(
             f"{len(made):,} images in 10 parts; it never looks at the data.",
         )
     return found
-
-
-def _charged(fid: float, distance: float, epsilon: float) -> float:
-    """As `ganstoch.metrics.mifid` has it, without searching anew."""
-    return fid / (distance + 1e-15) if distance < epsilon else fid

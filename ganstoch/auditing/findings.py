@@ -1,4 +1,4 @@
-"""From facts and measures to a verdict, by stated rules.
+"""From facts and measures to findings, by stated rules, gravest first.
 
 Null of every rule: generated and unseen real images are draws from one source, repeats and
 near-duplicates and all. Each rule is a test at `LEVEL`, shared among the feature spaces; together
@@ -20,37 +20,39 @@ unlike_the_data  more generated than real images are of one colour, or darker, f
                  than nearly all real ones, or farther from the data than nearly all unseen ones
                  (Fisher); or all lie 1.2 times as far, or nearer to each other than to the data by
                  0.1 more than modes left out explain (99.9 % intervals)
-undecided        no rule holds, and a number points the other way: identical images too few to tell
-                 from chance, a 95 % interval of copied or missed images above 0, another test at
-                 `SUSPECT`, generated images nearer to training than to held-out ones
-nothing_found    none of these; the sentence says what would have been found
 
-The verdict is the gravest, in this order, with the evidence of the space where it is strongest.
+What no rule finds is `verdict`'s to say.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import groupby
 
-from ganstoch.auditing.appearance import Appearance
-from ganstoch.auditing.facts import IDENTICAL_LEVEL, Facts
+from ganstoch.auditing.evidence import Evidence
+from ganstoch.auditing.facts import IDENTICAL_LEVEL
 from ganstoch.auditing.measure import Measured
 from ganstoch.auditing.proportions import Cell, Proportions
 from ganstoch.metrics.excess import Excess
 from ganstoch.reporting.audit_report import Verdict
 from ganstoch.reporting.page_words import decimals, fixed, percent, percent_range
 
-__all__ = ["LEVEL", "Evidence", "Finding", "find", "short_cells", "signals", "verdict"]
+__all__ = [
+    "LEVEL",
+    "Finding",
+    "find",
+    "level_of",
+    "missed_modes",
+    "short_cells",
+    "space_words",
+    "times",
+]
 
 ORDER: tuple[Verdict, ...] = ("copies", "collapsed", "drops_modes", "unlike_the_data")
 
 LEVEL = 0.002
 """Of audits in which nothing is wrong, the share in which one rule may say otherwise."""
-
-SUSPECT = 0.01
-"""Chance at which a number that is no finding points to one."""
 
 FARTHER = 1.2
 """Leaving out the easy half of the handwritten digits raises the distance to them by a tenth."""
@@ -75,30 +77,7 @@ PER_REAL = 100
 FEWER = 10
 """Times that real images show more different images than a generator that has collapsed."""
 
-SURELY_COPYING = -3.29
-"""Standard errors of the three-sample test, at 0.1 % two-sided."""
-
 _NAMED = 5
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Evidence:
-    """All that the rules look at.
-
-    Attributes:
-        facts: what is certain.
-        looks: which generated images look like no real one.
-        spaces: what was measured, at least one space.
-    """
-
-    facts: Facts
-    looks: Appearance
-    spaces: tuple[Measured, ...]
-
-    @property
-    def level(self) -> float:
-        """Of one rule in one space."""
-        return LEVEL / len(self.spaces)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,6 +97,11 @@ class Finding:
     measured: Measured | None
 
 
+def level_of(evidence: Evidence) -> float:
+    """Of one rule in one space."""
+    return LEVEL / len(evidence.spaces)
+
+
 def find(evidence: Evidence) -> tuple[Finding, ...]:
     """All rules that hold, gravest verdict first.
 
@@ -131,7 +115,7 @@ def find(evidence: Evidence) -> tuple[Finding, ...]:
         _in_spaces(evidence, _few_different),
         _repeats(evidence),
         *(_in_spaces(evidence, rule) for rule in alike),
-        *(_in_spaces(evidence, rule) for rule in (_classes, _clusters, _missed)),
+        *(_in_spaces(evidence, rule) for rule in (_classes, _clusters, missed_modes)),
         _one_colour(evidence),
         _odd_looks(evidence),
         *(_in_spaces(evidence, rule) for rule in (_far, _offset, _apart)),
@@ -149,76 +133,12 @@ def find(evidence: Evidence) -> tuple[Finding, ...]:
     return tuple(found)
 
 
-def verdict(findings: Sequence[Finding], evidence: Evidence) -> tuple[Verdict, str]:
-    """The gravest finding and its sentence, or that there is none and what that means."""
-    if findings:
-        return findings[0].verdict, findings[0].sentence
-    pointing = signals(evidence)
-    names = " and ".join(_words(measured) for measured in evidence.spaces)
-    if pointing:
-        return "undecided", f"No finding by {names}, but {'; '.join(pointing)}."
-    return "nothing_found", (
-        f"Nothing found by {names}. Found 95 times in 100 would have been {_power(evidence)}. "
-        f"At most {percent(max(m.copied.excess.high_beyond for m in evidence.spaces))} are such "
-        "copies."
-    )
-
-
-def signals(evidence: Evidence) -> list[str]:
-    """What points to a fault that no rule finds, each a clause."""
-    said = []
-    facts, looks = evidence.facts.generated, evidence.looks
-    real = evidence.facts.sets["real"]
-    # Where training images repeat they explain some, and the test says that these are no more.
-    single = real.images == real.different * evidence.facts.times
-    if facts.identical and facts.identical_p > IDENTICAL_LEVEL and single:
-        count, made = len(facts.identical), evidence.facts.sets["generated"].images
-        enough = _enough(evidence.facts)
-        more = "" if enough is None else f"; at this rate {enough:,} generated images would tell"
-        said.append(
-            f"{count:,} of {made:,} generated images {'is' if count == 1 else 'are'}, pixel for "
-            f"pixel, {'a training image' if count == 1 else 'training images'}, too few to rule "
-            f"out repeats in the data{more}"
-        )
-    if LEVEL / 2 < looks.excess.p_value <= SUSPECT:
-        said.append(f"{_interval(looks.excess)} of the generated images look like no real one")
-    for measured in evidence.spaces:
-        by = f"(by {_words(measured)})"
-        level = evidence.level
-        if measured.copied.low > 0 and measured.copied.excess.p_value > level:
-            said.append(f"{_interval(measured.copied.excess)} seem to be copies {by}")
-        for excess, words in (
-            (measured.repeated.excess, "seem to repeat others"),
-            (measured.distance.far, "seem unlike the data"),
-        ):
-            if level < excess.p_value <= SUSPECT:
-                said.append(f"{_interval(excess)} {words} {by}")
-        missed = measured.missed
-        if missed.share.low > 0 and _missed(measured, level) is None:
-            said.append(f"{percent(missed.share.estimate)} of the data seem to be missed {by}")
-        if measured.nearer is not None and measured.nearer.p_value <= level:
-            said.append(
-                f"generated images lie nearer to training than to held-out images than chance "
-                f"allows, p = {measured.nearer.p_value:.2g} {by}: copies with edits may do this"
-            )
-        elif measured.copying is not None and measured.copying.z <= SURELY_COPYING:
-            said.append(
-                "generated images lie nearer to training images than held-out ones do, "
-                f"Z = {measured.copying.z:.1f} {by}: copies with edits, or blur"
-            )
-        elif measured.distance.sure_high < 1:
-            said.append(
-                f"generated images lie {_times(measured.distance.offset)} times as far from "
-                f"training images as unseen real ones {by}: copies with edits, or blur"
-            )
-    return said
-
-
 def _in_spaces(
     evidence: Evidence, rule: Callable[[Measured, float], Finding | None]
 ) -> Finding | None:
     """A rule in the space where it speaks of most images."""
-    held = [f for m in evidence.spaces if (f := rule(m, evidence.level)) is not None]
+    level = level_of(evidence)
+    held = [f for m in evidence.spaces if (f := rule(m, level)) is not None]
     return max(held, key=lambda finding: finding.share, default=None)
 
 
@@ -237,14 +157,81 @@ def _identical(evidence: Evidence) -> Finding | None:
 
 
 def _copies(measured: Measured, level: float) -> Finding | None:
-    excess = measured.copied.excess
+    return _share(
+        "copies",
+        measured.copied.excess,
+        level,
+        "{share} of the generated images are seen to be copies of training images ({interval}); "
+        "copies that were mirrored, shifted or cropped may be more.",
+        measured,
+    )
+
+
+def _nearly_repeated(measured: Measured, level: float) -> Finding | None:
+    return _share(
+        "collapsed",
+        measured.repeated.excess,
+        level,
+        "{share} of the generated images are nearly another generated one ({interval}).",
+        measured,
+    )
+
+
+def _one_colour(evidence: Evidence) -> Finding | None:
+    excess = evidence.facts.one_colour
+    return _share(
+        "unlike_the_data",
+        excess,
+        LEVEL / 2,
+        f"{excess.count:,} generated images are of one single colour, {{share}} of them beyond "
+        f"what real images show ({{interval}}); of these {percent(excess.natural)} are.",
+    )
+
+
+def _odd_looks(evidence: Evidence) -> Finding | None:
+    return _share(
+        "unlike_the_data",
+        evidence.looks.excess,
+        LEVEL / 2,
+        "{share} of the generated images look like no real one ({interval}), most of them "
+        f"{evidence.looks.words} than nearly all real images.",
+    )
+
+
+def _far(measured: Measured, level: float) -> Finding | None:
+    return _share(
+        "unlike_the_data",
+        measured.distance.far,
+        level,
+        "{share} of the generated images are farther from the data than real ones come to be "
+        "({interval}).",
+        measured,
+    )
+
+
+def _share(
+    verdict: Verdict,
+    excess: Excess,
+    level: float,
+    sentence: str,
+    measured: Measured | None = None,
+) -> Finding | None:
+    """The rule of every share: more generated than unseen real images are flagged.
+
+    Args:
+        verdict: that it leads to.
+        excess: the counts.
+        level: of the test.
+        sentence: with places for ``{share}`` and ``{interval}``.
+        measured: the space, if it was counted in one.
+    """
     if excess.low <= 0 or excess.p_value > level:
         return None
+    by = "" if measured is None else f", by {space_words(measured)}"
+    interval = f"95 % interval {percent_range(excess.low, excess.high)}{by}"
     return Finding(
-        verdict="copies",
-        sentence=f"{percent(excess.estimate)} of the generated images are seen to be copies of "
-        f"training images (95 % interval {percent_range(excess.low, excess.high)}, by "
-        f"{_words(measured)}); copies that were mirrored, shifted or cropped may be more.",
+        verdict=verdict,
+        sentence=sentence.format(share=percent(excess.estimate), interval=interval),
         share=excess.low,
         measured=measured,
     )
@@ -275,7 +262,7 @@ def _variations(measured: Measured) -> Finding:
     return Finding(
         verdict="collapsed",
         sentence=f"The generated images are variations of {what}, where real images show at least "
-        f"{usual.low:,.0f} (by {_words(measured)}).",
+        f"{usual.low:,.0f} (by {space_words(measured)}).",
         share=1.0,
         measured=measured,
     )
@@ -293,19 +280,6 @@ def _repeats(evidence: Evidence) -> Finding | None:
         f"training images {real.different:,} are different.",
         share=count / made.images,
         measured=None,
-    )
-
-
-def _nearly_repeated(measured: Measured, level: float) -> Finding | None:
-    excess = measured.repeated.excess
-    if excess.low <= 0 or excess.p_value > level:
-        return None
-    return Finding(
-        verdict="collapsed",
-        sentence=f"{percent(excess.estimate)} of the generated images are nearly another generated "
-        f"one (95 % interval {percent_range(excess.low, excess.high)}, by {_words(measured)}).",
-        share=excess.low,
-        measured=measured,
     )
 
 
@@ -333,7 +307,7 @@ def _shifted(measured: Measured, level: float, *, by_class: bool) -> Finding | N
         return Finding(
             verdict="drops_modes",
             sentence=f"Generated images fall on other {kind} than unseen real images do "
-            f"(p = {counts.p_value:.2g}, by {_words(measured)}); too few are {named}{more}.",
+            f"(p = {counts.p_value:.2g}, by {space_words(measured)}); too few are {named}{more}.",
             share=counts.distance,
             measured=measured,
         )
@@ -354,7 +328,8 @@ def _deficit(cell: Cell) -> float:
     return cell.generated / cell.real if cell.real else 1.0
 
 
-def _missed(measured: Measured, level: float) -> Finding | None:
+def missed_modes(measured: Measured, level: float) -> Finding | None:
+    """Training images that have no generated one among their nearest."""
     missed = measured.missed
     if missed.p_value > level or missed.share.estimate < MISSED:
         return None
@@ -364,50 +339,9 @@ def _missed(measured: Measured, level: float) -> Finding | None:
     return Finding(
         verdict="drops_modes",
         sentence=f"{percent(share.estimate)} of the training images are missed (95 % interval "
-        f"{percent_range(share.low, share.high)}, by {_words(measured)})"
+        f"{percent_range(share.low, share.high)}, by {space_words(measured)})"
         + (f", most of all of {most}." if most else "."),
         share=share.estimate,
-        measured=measured,
-    )
-
-
-def _one_colour(evidence: Evidence) -> Finding | None:
-    excess = evidence.facts.one_colour
-    if excess.low <= 0 or excess.p_value > LEVEL / 2:
-        return None
-    return Finding(
-        verdict="unlike_the_data",
-        sentence=f"{excess.count:,} generated images ({percent(excess.rate)}) are of one single "
-        f"colour; of the real ones {percent(excess.natural)} are.",
-        share=excess.estimate,
-        measured=None,
-    )
-
-
-def _odd_looks(evidence: Evidence) -> Finding | None:
-    excess = evidence.looks.excess
-    if excess.low <= 0 or excess.p_value > LEVEL / 2:
-        return None
-    return Finding(
-        verdict="unlike_the_data",
-        sentence=f"{percent(excess.estimate)} of the generated images look like no real one (95 % "
-        f"interval {percent_range(excess.low, excess.high)}), most of them {evidence.looks.words} "
-        "than nearly all real images.",
-        share=excess.low,
-        measured=None,
-    )
-
-
-def _far(measured: Measured, level: float) -> Finding | None:
-    excess = measured.distance.far
-    if excess.low <= 0 or excess.p_value > level:
-        return None
-    return Finding(
-        verdict="unlike_the_data",
-        sentence=f"{percent(excess.estimate)} of the generated images are farther from the data "
-        f"than real ones come to be (95 % interval {percent_range(excess.low, excess.high)}, by "
-        f"{_words(measured)}).",
-        share=excess.low,
         measured=measured,
     )
 
@@ -418,8 +352,8 @@ def _offset(measured: Measured, level: float) -> Finding | None:
         return None
     return Finding(
         verdict="unlike_the_data",
-        sentence=f"Generated images lie {_times(distance.offset)} times as far from the training "
-        f"images as unseen real images do (by {_words(measured)}).",
+        sentence=f"Generated images lie {times(distance.offset)} times as far from the training "
+        f"images as unseen real images do (by {space_words(measured)}).",
         share=1.0,
         measured=measured,
     )
@@ -436,59 +370,17 @@ def _apart(measured: Measured, level: float) -> Finding | None:
         verdict="unlike_the_data",
         sentence=f"{percent(cluster.share)} of the generated images lie nearer to other generated "
         f"images than to the data, where real images do in {percent(cluster.baseline)}: they can "
-        f"be told apart from the data (by {_words(measured)}).",
+        f"be told apart from the data (by {space_words(measured)}).",
         share=cluster.share,
         measured=measured,
     )
 
 
-def _power(evidence: Evidence) -> str:
-    """What the rules would have found, as a list of shares."""
-
-    def least(shares: Sequence[float | None]) -> float | None:
-        return min((share for share in shares if share is not None), default=None)
-
-    level, spaces = evidence.level, evidence.spaces
-    limits = {
-        "copies without edits": [m.copied.excess.detectable(level) for m in spaces],
-        "repeated images": [m.repeated.excess.detectable(level) for m in spaces],
-        "images unlike the data": [
-            evidence.looks.excess.detectable(LEVEL / 2),
-            *(m.distance.far.detectable(level) for m in spaces),
-        ],
-        "one part of the data left out": [
-            counts.detectable(level / len(m.proportions))
-            for m in spaces
-            for counts in m.proportions
-        ],
-    }
-    known = {name: share for name, found in limits.items() if (share := least(found)) is not None}
-    said = [f"{name} from {percent(share)} on" for name, share in known.items()]
-    unknown = [name for name in limits if name not in known]
-    if unknown:
-        said.append(f"but at no share {', '.join(unknown)}, for which these sets say too little")
-    return ", ".join(said)
-
-
-def _enough(facts: Facts) -> int | None:
-    """Generated images at which as large a share of identical ones would be a finding."""
-    made, real = facts.sets["generated"].images, facts.sets["real"].different
-    rate = len(facts.generated.identical) / made
-    for times in range(1, 101):
-        size = made * times
-        split = 2 * real * size / (real + size) ** 2  # chance that twins fall into both sets
-        if split ** (rate * size) <= IDENTICAL_LEVEL:
-            return size
-    return None
-
-
-def _interval(excess: Excess) -> str:
-    return f"{percent(excess.estimate)} ({percent_range(excess.low, excess.high)})"
-
-
-def _times(ratio: float) -> str:
+def times(ratio: float) -> str:
+    """A ratio for a sentence: ``1.69``, ``140``."""
     return fixed(ratio, decimals([ratio])) if ratio < 10 else f"{ratio:,.0f}"
 
 
-def _words(measured: Measured) -> str:
+def space_words(measured: Measured) -> str:
+    """A feature space for a sentence."""
     return "pixels" if measured.space.is_pixels else measured.space.name.replace("_", " ")

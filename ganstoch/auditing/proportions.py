@@ -6,25 +6,18 @@ apart and counted, and the counts of generated images are held against those of 
 Images that look like no real one (`appearance`, `distance`) are left out on either side: they
 belong to another finding.
 
-Classes, where the training images have them: a ridge regression learns them from four fifths of
-the training images and is asked about the last fifth, about a fifth of the held-out images and of
-the generated ones; five times over, so that every image is asked once, by a classifier that has not
-seen it [1]. Its mean answers on either side are compared by Hotelling's T^2, which sees more than
-counts of the most likely class do [2]; labels are permuted within the fifths.
+Classes, where the training images have them: a classifier that learns them is asked about all
+images (`label_shift`). Near-duplicates among the training images would be too easy for it, if kept
+apart, and too hard for that of the others, if kept together; both are done, and the larger p is
+taken.
 
 Clusters, where there are none and also where there are: k-means centres of training images, to the
 nearest of which each image goes. Held-out images are counted against the generated ones; where they
 are few, half of the training images, and the other half makes the centres. Given the margins
-chi-squared is permuted, so that small counts need no rule of thumb [3]; cells of less than five
-images are put together.
+chi-squared is permuted, so that small counts need no rule of thumb [1]; cells of less than five
+images are put together, and chi-squared is divided by the design effect of near-duplicates.
 
-Near-duplicates among the training images would be too easy for their classifier, if kept apart, and
-too hard for that of the others, if kept together; both are done, and the larger p is taken. For
-clusters chi-squared is divided by their design effect.
-
-[1] Lipton, Wang, Smola 2018, "Detecting and correcting for label shift with black box predictors".
-[2] Rabanser, Guennemann, Lipton 2019, "Failing loudly", arXiv:1810.11953: soft answers find more.
-[3] Agresti 1992, "A survey of exact inference for contingency tables", Statistical Science 7.
+[1] Agresti 1992, "A survey of exact inference for contingency tables", Statistical Science 7.
 """
 
 from __future__ import annotations
@@ -39,21 +32,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ganstoch.auditing.label_shift import label_shift
 from ganstoch.auditing.searches import Searches
 from ganstoch.auditing.space import Space, sample_ids, take
 from ganstoch.metrics.excess import Excess, design_effect
-from ganstoch.metrics.neighbours import first_equal
+from ganstoch.metrics.neighbours import first_equal, times_each
 from ganstoch.randomness import generator
 
 __all__ = ["Cell", "Proportions", "proportions"]
 
-_FOLDS = 5
-_TRAINED = 3000
-"""Most images that a classifier learns from."""
-_RIDGE = 3.0
-"""Of the mean eigenvalue: few images, many features."""
-_SHARPNESS = 8.0
-"""Answers of a regression on 0 and 1 as logarithms of odds."""
 _ASKED = 20_000
 """Images of each set that are counted."""
 _BANK = 20_000
@@ -61,7 +48,6 @@ _PER_CLUSTER = 40
 _CLUSTERS = 16
 _LEAST = 5
 _PERMUTATIONS = 9999
-_OF_CLASSES = 3999
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,10 +173,8 @@ def proportions(
 def _design_effect(space: Space, searches: Searches) -> float:
     """Of near-duplicates among the real images, and of sets in which all occur several times."""
     first = first_equal(space.real)
-    often = torch.bincount(first, minlength=len(first))
-    different = (often > 0).nonzero()[:, 0]
-    times = int(np.gcd.reduce(often[different].numpy()))
-    return times * design_effect(searches.groups[different])
+    different = torch.unique(first)
+    return times_each(first) * design_effect(searches.groups[different])
 
 
 def _by_classes(
@@ -213,18 +197,10 @@ def _by_classes(
         torch.arange(len(ids)),
         *([groups] if len(set(groups.tolist())) < len(groups) else []),
     ]
-    results = []
-    for together in separate:
-        folds = _folds(together, len(rows), seed=space.seed)
-        answers = torch.empty(len(rows), len(known), dtype=torch.float64)
-        for fold in range(_FOLDS):
-            asked, learnt = folds == fold, (folds[: len(ids)] != fold).nonzero()[:, 0]
-            learnt = learnt[
-                sample_ids(len(learnt), _TRAINED, seed=space.seed, part=f"classes/{fold}")
-            ]
-            answers[asked] = _answers(rows[learnt], of[learnt], rows[asked], len(known))
-        results.append((_hotelling(answers, is_made, folds, seed=space.seed), answers.argmax(1)))
-    p_value, voted = max(results, key=lambda result: result[0])
+    p_value, voted = max(
+        (label_shift(rows, of, is_made, together=t, seed=space.seed) for t in separate),
+        key=lambda result: result[0],
+    )
     compared = _compared(
         voted[is_made],
         voted[~is_made],
@@ -235,46 +211,6 @@ def _by_classes(
         by_class=True,
     )
     return replace(compared, p_value=p_value)
-
-
-def _folds(together: Tensor, count: int, *, seed: int) -> Tensor:
-    """A fifth for each image, int64, shape (count,); training images come first, by groups."""
-    rng = generator(seed, "evaluation", part="audit/classes/folds")
-    names, members = torch.unique(together, return_inverse=True)
-    first = (torch.randperm(len(names), generator=rng) % _FOLDS)[members]
-    others = torch.randperm(count - len(together), generator=rng) % _FOLDS
-    return torch.cat([first, others])
-
-
-def _answers(learnt: Tensor, classes: Tensor, asked: Tensor, count: int) -> Tensor:
-    """Soft answers (N, C), from features in float64 and classes in range(count)."""
-    mean, spread = learnt.mean(0), learnt.std(0, correction=0).clamp(min=1e-6)
-    known = (learnt - mean) / spread
-    wanted = torch.nn.functional.one_hot(classes, count).double()
-    usual = wanted.mean(0)
-    kernel = known @ known.T
-    kernel.diagonal().add_(_RIDGE * kernel.diagonal().mean().clamp(min=1e-9))
-    weights = known.T @ torch.linalg.solve(kernel, wanted - usual)
-    soft: Tensor = (_SHARPNESS * ((asked - mean) / spread @ weights + usual)).softmax(1)
-    return soft
-
-
-def _hotelling(answers: Tensor, is_made: Tensor, folds: Tensor, *, seed: int) -> float:
-    """The p-value that the mean answers differ, labels permuted within the folds."""
-    rng = np.random.default_rng(seed)
-    centred = torch.empty_like(answers)
-    for fold in range(_FOLDS):
-        own = folds == fold
-        centred[own] = answers[own] - answers[own].mean(0)
-    metric = torch.linalg.pinv(centred.T @ centred / len(centred), rtol=1e-4, hermitian=True)
-    true = centred[is_made].sum(0)
-    sums = torch.zeros(_OF_CLASSES, answers.shape[1], dtype=torch.float64)
-    for fold in range(_FOLDS):
-        own = folds == fold
-        labels = np.broadcast_to(is_made[own].numpy(), (_OF_CLASSES, int(own.sum())))
-        sums += torch.from_numpy(rng.permuted(labels, axis=1)).double() @ centred[own]
-    called = int((((sums @ metric) * sums).sum(1) >= true @ metric @ true - 1e-9).sum())
-    return (1 + called) / (1 + _OF_CLASSES)
 
 
 def _by_clusters(

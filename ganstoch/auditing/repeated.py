@@ -21,7 +21,6 @@ import torch
 from torch import Tensor
 
 from ganstoch.auditing.groups import grouped
-from ganstoch.auditing.shares import STRICT_LEVEL
 from ganstoch.auditing.space import Space, sample_ids, take
 from ganstoch.metrics.excess import Excess, clopper_pearson, design_effect
 from ganstoch.metrics.k_nearest import within_set_nearest
@@ -114,7 +113,7 @@ def repeated_images(space: Space) -> Repeated:
             share=share,
             low=low,
             high=high,
-            sure=clopper_pearson(share * worth, worth, level=STRICT_LEVEL)[0],
+            sure=clopper_pearson(share * worth, worth, level=0.999)[0],
             baseline=baseline,
             images=size,
         ),

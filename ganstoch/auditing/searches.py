@@ -23,7 +23,7 @@ from torch import Tensor
 from ganstoch.auditing.groups import grouped
 from ganstoch.auditing.space import Space, take
 from ganstoch.metrics.nearness import HALF_AS_FAR, Nearness, left_out, nearness
-from ganstoch.metrics.neighbours import first_equal, nearest_neighbours
+from ganstoch.metrics.neighbours import first_equal, nearest_neighbours, times_each
 from ganstoch.randomness import generator
 from ganstoch.types import Neighbours
 
@@ -82,7 +82,14 @@ def search(space: Space) -> Searches:
     real, norm, seed = space.real, space.norm, space.seed
     generated = nearness(space.generated, real, norm=norm, seed=seed)
     own = left_out(real, norm=norm, seed=seed)
-    groups = grouped(own.neighbours.ids, own.scores <= HALF_AS_FAR, first=first_equal(real))
+    first = first_equal(real)
+    # Where all occur as often, twice say, `left_out` passes over their duplicates. Blank pages, of
+    # which every part holds one, are no group: unseen images are blank as often.
+    groups = grouped(
+        own.neighbours.ids,
+        own.scores <= HALF_AS_FAR,
+        first=first if times_each(first) > 1 else None,
+    )
     past = own.beyond_near_duplicates()
     past = past[~past.isnan()]
     if len(past) == 0:
@@ -125,16 +132,14 @@ def search(space: Space) -> Searches:
 def _halves(groups: Tensor, *, seed: int) -> tuple[Tensor, Tensor]:
     """Ids of those that ask and of those that stand in, about half each, no group torn."""
     names, members = torch.unique(groups, return_inverse=True)
+    if len(names) == 1:  # cannot be helped
+        names, members = groups, torch.arange(len(groups))
     sizes = torch.bincount(members)
     order = _order(len(names), seed=seed, part="half")
     before = sizes[order].cumsum(0) - sizes[order]
     asks = torch.zeros(len(names), dtype=torch.bool)
     asks[order[before < len(groups) / 2]] = True
-    if asks.all():  # one group holds the second half and more
-        asks[order[-1]] = False
-    if asks.all() or len(names) == 1:
-        asks = torch.arange(len(groups)) < len(groups) // 2
-        return asks.nonzero()[:, 0], (~asks).nonzero()[:, 0]
+    asks[order[-1]] = False  # were it not for the last, one group might hold all of a half
     return asks[members].nonzero()[:, 0], (~asks[members]).nonzero()[:, 0]
 
 

@@ -18,7 +18,7 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +26,12 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from ganstoch.auditing.appearance import appearance
-from ganstoch.auditing.facts import gather_facts
-from ganstoch.auditing.findings import Evidence, find, verdict
+from ganstoch.auditing.evidence import gather
+from ganstoch.auditing.feature_cache import features_of
+from ganstoch.auditing.findings import find
 from ganstoch.auditing.images import Images, Role
-from ganstoch.auditing.inputs import open_images
-from ganstoch.auditing.measure import measure
-from ganstoch.auditing.space import Space
+from ganstoch.auditing.inputs import MEMORY, open_images
+from ganstoch.auditing.verdict import verdict
 from ganstoch.bench import null_images
 from ganstoch.metrics.features import EfficientNetLite0, Extractor
 from ganstoch.metrics.features import Pixels as PixelSpace
@@ -96,58 +95,48 @@ class Trial:
     draw: int
 
 
-class _Known(Extractor):
-    """Features that were made before: rows are found by the images' position."""
+class Known(Extractor):
+    """Features that a network has made before, found by the images' pixels.
+
+    Args:
+        images: uint8, shape (N, C, H, W), all different.
+        rows: their features, shape (N, F).
+    """
 
     name = "efficientnet_lite0_64px_l2"
     norm: Norm = "l2"
 
+    def __init__(self, images: null_images.Pixels, rows: torch.Tensor) -> None:
+        self._place = {image.tobytes(): i for i, image in enumerate(images)}
+        self._rows = rows
+
     def __call__(self, images: torch.Tensor) -> torch.Tensor:
-        raise NotImplementedError
+        """Shape (N, F); a KeyError for an image that the network has not seen."""
+        return self._rows[[self._place[image.tobytes()] for image in images.numpy()]]
 
 
 def judge(
-    real: null_images.Pixels,
-    generated: null_images.Pixels,
-    held_out: null_images.Pixels | None,
+    arrays: dict[Role, null_images.Pixels],
     *,
     seed: int,
-    features: Sequence[torch.Tensor] | None = None,
+    extractor: Extractor | None = None,
     labels: tuple[str, ...] | None = None,
 ) -> tuple[list[str], str, str]:
     """All verdicts of an audit, the one it gives, and its sentence.
 
     Args:
-        real: training images.
-        generated: idem, of the generator.
-        held_out: idem, not trained on.
+        arrays: the sets of images.
         seed: of the audit.
-        features: of the sets in this order, in place of the pixels.
+        extractor: of the feature space; pixels if None.
         labels: class of each training image.
     """
-    arrays: dict[Role, null_images.Pixels] = {"real": real, "generated": generated}
-    if held_out is not None and len(held_out):
-        arrays["held_out"] = held_out
     sets: dict[Role, Images] = {
-        role: open_images(array, role=role) for role, array in arrays.items()
+        role: open_images(array, role=role) for role, array in arrays.items() if len(array)
     }
-    looks = appearance(
-        sets["real"].looks(),
-        sets["generated"].looks(),
-        sets["held_out"].looks() if "held_out" in sets else None,
-    )
-    rows = features or [torch.from_numpy(array).flatten(1) for array in arrays.values()]
-    space = Space(
-        extractor=PixelSpace() if features is None else _Known(),
-        real=rows[0],
-        generated=rows[1],
-        held_out=rows[2] if len(rows) > 2 else None,
-        seed=seed,
-    )
-    evidence = Evidence(
-        facts=gather_facts(sets, seed=seed),
-        looks=looks,
-        spaces=(measure(space, looks, labels=labels),),
+    sets["real"].labels = labels
+    space = extractor or PixelSpace()
+    evidence = gather(
+        sets, [space], features=partial(features_of, cache=None, memory=MEMORY), seed=seed
     )
     findings = find(evidence)
     kind, sentence = verdict(findings, evidence)
@@ -238,7 +227,9 @@ def play(trial: Trial, folders: dict[str, str], features: str | None) -> dict[st
             made[:bad] = made[0]
         elif trial.fault == "exact copies":
             made[:bad] = real[:bad]
-        found, kind, sentence = judge(real, made, held_out, seed=trial.draw)
+        found, kind, sentence = judge(
+            {"real": real, "generated": made, "held_out": held_out}, seed=trial.draw
+        )
     return {
         **asdict(trial),
         "findings": found,
@@ -252,23 +243,23 @@ def _without_classes(
     trial: Trial, folders: dict[str, str], features: str, rng: np.random.Generator
 ) -> tuple[list[str], str, str]:
     images, names = _real_images("photographs", folders["photographs"])
-    rows = torch.from_numpy(np.load(features))
     labels = np.array(names)
     gone = rng.permutation(sorted(set(names)))[: round(10 * trial.share)]
     order = rng.permutation(len(images))
     n, m, k = trial.sizes
-    real, held_out = order[:n], order[n : n + k]
-    rest = order[n + k :]
+    real, rest = order[:n], order[n + k :]
     made = rest[~np.isin(labels[rest], gone)][:m]
-    ids = [real, made, *([held_out] if k else [])]
     return judge(
-        images[real],
-        images[made],
-        images[held_out] if k else None,
+        {"real": images[real], "generated": images[made], "held_out": images[order[n : n + k]]},
         seed=trial.draw,
-        features=[rows[torch.from_numpy(i)] for i in ids],
+        extractor=_known(folders["photographs"], features),
         labels=tuple(labels[real].tolist()),
     )
+
+
+@cache
+def _known(folder: str, features: str) -> Known:
+    return Known(_real_images("photographs", folder)[0], torch.from_numpy(np.load(features)))
 
 
 def _key(record: dict[str, Any]) -> str:

@@ -37,33 +37,50 @@ _LEFT_OUT = 5000
 """Training images that stand for unseen ones: they fix a share of 1 % to within 0.2 %."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class CopiedShare:
     """Copies among generated images.
 
     Attributes:
-        estimate: their share c, in [0, 1].
-        low: lower end of its 95 % interval; it grants that the other images come near by nature as
-            often as unseen real ones do.
-        high: upper end; it grants nothing of the kind, for blurred or noisy images do not.
+        excess: how many generated and how many unseen real images count.
         threshold: score t at or below which an image counts.
-        natural: share of unseen real images that count, F_0(t).
-        flagged: number of generated images that count, before what is natural is taken off.
-        excess: the counts that all of this comes from.
         suspects: ids of all generated images, the most suspicious first, int64, shape (M,);
             ``suspects[:flagged]`` count.
         scores: of the generated images in their own order, float64, shape (M,).
     """
 
-    estimate: float
-    low: float
-    high: float
-    threshold: float
-    natural: float
-    flagged: int
     excess: Excess
+    threshold: float
     suspects: Tensor
     scores: Tensor
+
+    @property
+    def estimate(self) -> float:
+        """Their share c, in [0, 1]."""
+        return self.excess.estimate
+
+    @property
+    def low(self) -> float:
+        """Lower end of its 95 % interval.
+
+        It grants that the other images come near by nature as often as unseen real ones do.
+        """
+        return self.excess.low
+
+    @property
+    def high(self) -> float:
+        """Upper end; it grants nothing of the kind, for blurred or noisy images do not."""
+        return self.excess.high
+
+    @property
+    def natural(self) -> float:
+        """Share of unseen real images that count, F_0(t)."""
+        return self.excess.natural
+
+    @property
+    def flagged(self) -> int:
+        """Number of generated images that count, before what is natural is taken off."""
+        return self.excess.count
 
 
 def copied_share(
@@ -130,13 +147,8 @@ def share_of_copies(
         usual_total=len(baseline),
     ).by_groups(1.0 if groups is None else design_effect(groups[counts]))
     return CopiedShare(
-        estimate=excess.estimate,
-        low=excess.low,
-        high=excess.high,
-        threshold=threshold,
-        natural=excess.natural,
-        flagged=excess.count,
         excess=excess,
+        threshold=threshold,
         suspects=scores.argsort(stable=True),
         scores=scores,
     )

@@ -24,7 +24,10 @@ from ganstoch.metrics.features import Extractor, FeatureSpace, Inception
 from ganstoch.metrics.frechet import frechet_distance
 from ganstoch.metrics.neighbours import nearest_neighbours
 
-__all__ = ["MemorizationInformed", "MiFID", "cosine_distance", "mifid"]
+__all__ = ["EPSILON", "MemorizationInformed", "MiFID", "charged", "cosine_distance", "mifid"]
+
+EPSILON = 0.1
+"""m from which on nothing counts as memorised in Inception's space; the choice of [1]."""
 
 _GUARD = 1e-15
 """Added to m by the authors, so that there is a quotient where m is 0."""
@@ -49,7 +52,7 @@ class MemorizationInformed:
     penalty: float
 
 
-def mifid(train: Tensor, generated: Tensor, *, epsilon: float = 0.1) -> MemorizationInformed:
+def mifid(train: Tensor, generated: Tensor, *, epsilon: float = EPSILON) -> MemorizationInformed:
     """MiFID [1].
 
     Args:
@@ -67,9 +70,13 @@ def mifid(train: Tensor, generated: Tensor, *, epsilon: float = 0.1) -> Memoriza
     distance = cosine_distance(generated, train)
     fid = frechet_distance(train, generated)
     penalty = distance if distance < epsilon else 1.0
-    return MemorizationInformed(
-        value=fid / (penalty + _GUARD), fid=fid, distance=distance, penalty=penalty
-    )
+    value = charged(fid, distance, epsilon=epsilon)
+    return MemorizationInformed(value=value, fid=fid, distance=distance, penalty=penalty)
+
+
+def charged(fid: float, distance: float, *, epsilon: float) -> float:
+    """FID / m where m is below epsilon, else FID: for who has both already."""
+    return fid / (distance + _GUARD) if distance < epsilon else fid
 
 
 def cosine_distance(generated: Tensor, train: Tensor) -> float:
@@ -139,10 +146,10 @@ class MiFID(Collecting):
         super().__init__(features, reset_real_features=reset_real_features)
         if epsilon is None and not isinstance(self.extractor, Inception):
             raise ValueError(
-                f"epsilon must be given for {self.extractor.name}: 0.1 is for Inception; "
+                f"epsilon must be given for {self.extractor.name}: {EPSILON:g} is for Inception; "
                 "half the distance of held-out images is a start"
             )
-        self.epsilon = 0.1 if epsilon is None else epsilon
+        self.epsilon = EPSILON if epsilon is None else epsilon
 
     def compute(self) -> dict[str, Tensor]:
         """The two numbers, float64 scalars on the metric's device."""

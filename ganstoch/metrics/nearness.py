@@ -17,12 +17,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from ganstoch.metrics.k_nearest import within_set_nearest
-from ganstoch.metrics.neighbours import first_equal, first_of_each, nearest_neighbours
+from ganstoch.metrics.neighbours import (
+    first_equal,
+    first_of_each,
+    nearest_neighbours,
+    times_each,
+)
 from ganstoch.metrics.progress import shown
 from ganstoch.randomness import generator, without_replacement
 from ganstoch.types import Neighbours, Norm
@@ -100,8 +104,8 @@ def left_out(train: Tensor, *, norm: Norm, seed: int = 0, most: int | None = Non
         ids = without_replacement(len(train), most, rng).sort().values
     first = first_equal(train.detach().flatten(1))
     often = torch.bincount(first, minlength=len(train))
-    times = int(np.gcd.reduce(often[often > 0].numpy()))  # every image so often is every image once
-    repeated = (often // times > 1)[first[ids]]
+    # Every image so often is every image once.
+    repeated = (often > times_each(first))[first[ids]]
     parts = _parts(members)
     asked = _take(train, ids)
     distances = torch.empty(len(ids), len(parts), dtype=torch.float64)

@@ -16,6 +16,7 @@ import hashlib
 import importlib
 import importlib.metadata
 import logging
+import math
 from concurrent.futures import ThreadPoolExecutor
 from types import ModuleType
 from typing import Any
@@ -31,7 +32,14 @@ from ganstoch.metrics.byte_search import fits_bytes, load_opencv, search_bytes
 from ganstoch.metrics.progress import shown
 from ganstoch.types import Neighbours, Norm
 
-__all__ = ["check_faiss", "faiss_flavour", "first_equal", "first_of_each", "nearest_neighbours"]
+__all__ = [
+    "check_faiss",
+    "faiss_flavour",
+    "first_equal",
+    "first_of_each",
+    "nearest_neighbours",
+    "times_each",
+]
 
 _log = logging.getLogger(__name__)
 
@@ -228,6 +236,16 @@ def first_equal(bank: Tensor) -> Tensor:
         for i, row in enumerate(block, start):
             first.append(seen.setdefault(hashlib.blake2b(row.data, digest_size=16).digest(), i))
     return torch.tensor(first, dtype=torch.int64)
+
+
+def times_each(first: Tensor) -> int:
+    """How often every row occurs, or a multiple of it: 2 for a set that was given twice.
+
+    Args:
+        first: for each row the first that equals it (`first_equal`), int64, shape (N,).
+    """
+    often = torch.bincount(first)
+    return math.gcd(*often[often > 0].tolist())
 
 
 def first_of_each(bank: Tensor) -> Tensor:

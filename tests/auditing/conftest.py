@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,13 +13,10 @@ from PIL import Image, ImageFilter
 from sklearn.datasets import load_digits
 from torch import Tensor
 
-from ganstoch.auditing.appearance import appearance
-from ganstoch.auditing.facts import gather_facts
-from ganstoch.auditing.findings import Evidence
+from ganstoch.auditing.evidence import Evidence, gather
+from ganstoch.auditing.feature_cache import features_of
 from ganstoch.auditing.images import Images, Role
-from ganstoch.auditing.inputs import open_images
-from ganstoch.auditing.measure import measure
-from ganstoch.auditing.space import Space
+from ganstoch.auditing.inputs import MEMORY, open_images
 from ganstoch.metrics.features import Extractor, Pixels
 from ganstoch.randomness import generator
 
@@ -131,25 +129,17 @@ def evidence() -> Callable[..., Evidence]:
         labels: bool = False,
         seed: int = 0,
     ) -> Evidence:
-        extract = extractor or Pixels()
         arrays: dict[Role, Tensor] = {"real": digits.train, "generated": generated}
         if held_out:
             arrays["held_out"] = digits.held_out
         sets: dict[Role, Images] = {role: open_images(a, role=role) for role, a in arrays.items()}
-        looks = appearance(
-            sets["real"].looks(),
-            sets["generated"].looks(),
-            sets["held_out"].looks() if held_out else None,
-        )
-        space = Space(
-            extractor=extract,
-            real=extract(digits.train),
-            generated=extract(generated),
-            held_out=extract(digits.held_out) if held_out else None,
+        sets["real"].labels = digits.names if labels else None
+        return gather(
+            sets,
+            [extractor or Pixels()],
+            features=partial(features_of, cache=None, memory=MEMORY),
             seed=seed,
         )
-        found = measure(space, looks, labels=digits.names if labels else None)
-        return Evidence(facts=gather_facts(sets, seed=seed), looks=looks, spaces=(found,))
 
     return evidence
 

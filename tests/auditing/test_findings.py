@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 import torch
 
-from ganstoch.auditing.findings import Evidence, find, signals, verdict
+from ganstoch.auditing.evidence import Evidence
+from ganstoch.auditing.findings import find, level_of
+from ganstoch.auditing.verdict import signals, verdict
 from ganstoch.metrics.features import Pixels
 
 
@@ -62,7 +64,7 @@ def test_nothing_found_says_what_would_have_been(split: Any, evidence: Any) -> N
     harmless = evidence(digits, digits.fresh)
     kind, _ = verdict(find(harmless), harmless)
     assert kind == "nothing_found"
-    share = harmless.spaces[0].copied.excess.detectable(harmless.level)
+    share = harmless.spaces[0].copied.excess.detectable(level_of(harmless))
     assert share is not None
     copies = digits.fresh.clone()
     many = -(-500 * share // 1)
@@ -109,7 +111,7 @@ def test_the_space_with_most_to_say_speaks(split: Any, make: Any, evidence: Any)
     made = make("noise", digits)
     one, other = (evidence(digits, made, extractor=space) for space in (Pixels(), Corner()))
     both = Evidence(facts=one.facts, looks=one.looks, spaces=(*other.spaces, *one.spaces))
-    assert both.level == one.level / 2
+    assert level_of(both) == level_of(one) / 2
     found = {finding.measured.space.name for finding in find(both) if finding.measured}
     assert found <= {"pixel_l1", "corner_l1"}
     assert kinds(both)[0] == "unlike_the_data"

@@ -10,15 +10,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from ganstoch.auditing.distance import distance_to_data
+from ganstoch.auditing.distance import distance_to_data, median_interval
+from ganstoch.auditing.evidence import Evidence
 from ganstoch.auditing.fidelity import fidelity
-from ganstoch.auditing.findings import Evidence
 from ganstoch.auditing.measure import Measured, readings_of
 from ganstoch.auditing.missed import missed_images
 from ganstoch.auditing.readings import manifold_readings
 from ganstoch.auditing.repeated import repeated_images
 from ganstoch.auditing.searches import search
-from ganstoch.auditing.shares import median_interval
 from ganstoch.auditing.space import Space, sample_ids, take
 from ganstoch.auditing.variety import same_below, support
 from ganstoch.metrics.features import Extractor, Pixels

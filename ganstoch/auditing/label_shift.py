@@ -1,0 +1,99 @@
+"""Whether generated images fall on other classes than real ones, by a classifier that learns them.
+
+A ridge regression learns the classes from four fifths of the labelled training images and is asked
+about the last fifth, about a fifth of the held-out images and of the generated ones; five times
+over, so that every image is asked once, by a classifier that has not seen it [1]. Its mean answers
+on either side are compared by Hotelling's T^2, which sees more than counts of the likeliest class
+do [2]; labels are permuted within the fifths.
+
+[1] Lipton, Wang, Smola 2018, "Detecting and correcting for label shift with black box predictors",
+    arXiv:1802.03916.
+[2] Rabanser, Guennemann, Lipton 2019, "Failing loudly: an empirical study of methods for detecting
+    dataset shift", arXiv:1810.11953: soft answers find more.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ganstoch.auditing.space import sample_ids
+from ganstoch.randomness import generator
+
+__all__ = ["label_shift"]
+
+_FOLDS = 5
+_TRAINED = 3000
+"""Most images that a classifier learns from."""
+_RIDGE = 3.0
+"""Of the mean eigenvalue: few images, many features."""
+_SHARPNESS = 8.0
+"""Answers of a regression on 0 and 1 as logarithms of odds."""
+_PERMUTATIONS = 3999
+
+
+def label_shift(
+    features: Tensor, classes: Tensor, is_made: Tensor, *, together: Tensor, seed: int
+) -> tuple[float, Tensor]:
+    """Whether generated images fall on other classes than real ones, and on which all fall.
+
+    Args:
+        features: of the labelled training images first, then of any others, float64, (N, F).
+        classes: of the training images, int64, shape (T,), from 0 on.
+        is_made: which images are generated, bool, shape (N,).
+        together: id of the group of training images that stay in one fold, int64, shape (T,).
+        seed: decides folds, samples and permutations.
+
+    Returns:
+        The p-value, in (0, 1], and for each image its likeliest class, int64, shape (N,).
+    """
+    folds = _folds(together, len(features), seed=seed)
+    answers = torch.empty(len(features), int(classes.max()) + 1, dtype=torch.float64)
+    for fold in range(_FOLDS):
+        asked, learnt = folds == fold, (folds[: len(classes)] != fold).nonzero()[:, 0]
+        learnt = learnt[sample_ids(len(learnt), _TRAINED, seed=seed, part=f"classes/{fold}")]
+        answers[asked] = _answers(
+            features[learnt], classes[learnt], features[asked], answers.shape[1]
+        )
+    return _hotelling(answers, is_made, folds, seed=seed), answers.argmax(1)
+
+
+def _folds(together: Tensor, count: int, *, seed: int) -> Tensor:
+    """A fifth for each image, int64, shape (count,); training images come first, by groups."""
+    rng = generator(seed, "evaluation", part="audit/classes/folds")
+    names, members = torch.unique(together, return_inverse=True)
+    first = (torch.randperm(len(names), generator=rng) % _FOLDS)[members]
+    others = torch.randperm(count - len(together), generator=rng) % _FOLDS
+    return torch.cat([first, others])
+
+
+def _answers(learnt: Tensor, classes: Tensor, asked: Tensor, count: int) -> Tensor:
+    """Soft answers (N, C), from features in float64 and classes in range(count)."""
+    mean, spread = learnt.mean(0), learnt.std(0, correction=0).clamp(min=1e-6)
+    known = (learnt - mean) / spread
+    wanted = torch.nn.functional.one_hot(classes, count).double()
+    usual = wanted.mean(0)
+    kernel = known @ known.T
+    kernel.diagonal().add_(_RIDGE * kernel.diagonal().mean().clamp(min=1e-9))
+    weights = known.T @ torch.linalg.solve(kernel, wanted - usual)
+    soft: Tensor = (_SHARPNESS * ((asked - mean) / spread @ weights + usual)).softmax(1)
+    return soft
+
+
+def _hotelling(answers: Tensor, is_made: Tensor, folds: Tensor, *, seed: int) -> float:
+    """The p-value that the mean answers differ, labels permuted within the folds."""
+    rng = np.random.default_rng(seed)
+    centred = torch.empty_like(answers)
+    for fold in range(_FOLDS):
+        own = folds == fold
+        centred[own] = answers[own] - answers[own].mean(0)
+    metric = torch.linalg.pinv(centred.T @ centred / len(centred), rtol=1e-4, hermitian=True)
+    true = centred[is_made].sum(0)
+    sums = torch.zeros(_PERMUTATIONS, answers.shape[1], dtype=torch.float64)
+    for fold in range(_FOLDS):
+        own = folds == fold
+        labels = np.broadcast_to(is_made[own].numpy(), (_PERMUTATIONS, int(own.sum())))
+        sums += torch.from_numpy(rng.permuted(labels, axis=1)).double() @ centred[own]
+    called = int((((sums @ metric) * sums).sum(1) >= true @ metric @ true - 1e-9).sum())
+    return (1 + called) / (1 + _PERMUTATIONS)
