@@ -12,6 +12,7 @@ import torch
 from ganstoch.auditing.evidence import Evidence
 from ganstoch.auditing.findings import find, level_of
 from ganstoch.auditing.verdict import signals, verdict
+from ganstoch.errors import UserError
 from ganstoch.metrics.features import Pixels
 
 
@@ -149,5 +150,9 @@ def test_data_that_repeat_by_nature_are_not_accused(
         rng = torch.Generator().manual_seed(seed)
         real, made, unseen = NULLS[kind](rng, sum(sizes)).split(list(sizes))
         drawn = dataclasses.replace(split(), train=real, held_out=unseen)
-        accused += bool(kinds(evidence(drawn, made, held_out=sizes[2] > 0, seed=seed)))
+        try:
+            found = kinds(evidence(drawn, made, held_out=sizes[2] > 0, seed=seed))
+        except UserError:  # the held-out images were refused as training images
+            found = ["refused"]
+        accused += bool(found)
     assert accused <= 1  # identical images at a level of 2 %, all other rules at 0.2 %
