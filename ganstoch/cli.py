@@ -15,7 +15,7 @@ from typing import NoReturn
 from ganstoch import __version__
 from ganstoch.auditing.arguments import audit_arguments
 from ganstoch.errors import UserError
-from ganstoch.experiments.arguments import asked_request, sweep_arguments
+from ganstoch.runs.arguments import asked_request, sweep_arguments
 
 __all__ = ["main"]
 
@@ -23,8 +23,8 @@ EPILOG = """examples:
   ganstoch table1 --preset mini                 the paper's Table 1 on handwritten digits
   ganstoch remedies --preset mini               every remedy at every amount of chance
   ganstoch remedies --world ring --seeds 0,1,2  where the modes can be counted
-  ganstoch fit --config mini --config m800      one row of Table 1
-  ganstoch fit --config cifar10 --config m50    one row at the paper's scale
+  ganstoch fit --config mini --config n16      one row of Table 1
+  ganstoch fit --config cifar10 --config n256    one row at the paper's scale
   ganstoch audit --real A --generated B         does any generator copy, what does it drop
   ganstoch replay results/.../record.json       the same run once more: is it the same bits
   ganstoch prepare cifar10 --root data          fetch and check a data set
@@ -101,8 +101,8 @@ def _dispatch(words: list[str]) -> int:
     _cases_arguments(commands.add_parser("cases", help="judge the diagnosis on labelled runs"))
     _doctor_arguments(commands.add_parser("doctor", help="what is here, and what is missing"))
     if words[:1] == ["fit"]:
-        with _uncollected("ganstoch.experiments.run"):
-            from ganstoch.experiments.run import fit
+        with _uncollected("ganstoch.runs.run"):
+            from ganstoch.runs.run import fit
         fit(words[1:])
         return 0
     chosen = parser.parse_args(words)
@@ -139,7 +139,7 @@ def _table1_arguments(parser: argparse.ArgumentParser) -> None:
     sweep_arguments(parser)
 
     def run(chosen: argparse.Namespace) -> int:
-        from ganstoch.experiments.table1 import table1
+        from ganstoch.runs.table1 import table1
 
         return table1(asked_request(chosen, sweep=chosen.sweep))
 
@@ -167,7 +167,7 @@ def _remedies_arguments(parser: argparse.ArgumentParser) -> None:
     sweep_arguments(parser)
 
     def run(chosen: argparse.Namespace) -> int:
-        from ganstoch.experiments.remedies import remedies
+        from ganstoch.runs.remedies import remedies
 
         names = None if chosen.remedies is None else [n.strip() for n in chosen.remedies.split(",")]
         return remedies(asked_request(chosen, sweep=""), world=chosen.world, names=names)
@@ -192,7 +192,7 @@ def _replay_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
     def run(chosen: argparse.Namespace) -> int:
-        from ganstoch.experiments.replay import replay
+        from ganstoch.runs.verify import replay
 
         return replay(chosen.record, out=chosen.out, root=chosen.root, tolerance=chosen.tolerance)
 
@@ -209,7 +209,7 @@ def _prepare_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--subset_seed", type=int, default=0, help="which subset")
 
     def run(chosen: argparse.Namespace) -> int:
-        from ganstoch.experiments.prepare import prepare
+        from ganstoch.runs.prepare import prepare
 
         prepare(chosen.name, root=chosen.root, n=chosen.n, subset_seed=chosen.subset_seed)
         return 0
@@ -254,8 +254,8 @@ def _cases_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--report", action="store_true", help="play nothing, judge what is there")
 
     def run(chosen: argparse.Namespace) -> int:
-        from ganstoch.experiments.cases.command import cases
-        from ganstoch.experiments.sweep import asked_seeds
+        from ganstoch.runs.cases.command import cases
+        from ganstoch.runs.sweep import asked_seeds
 
         seeds = asked_seeds(chosen.seeds)
         return cases(out=chosen.out, seeds=seeds, jobs=chosen.jobs, report_only=chosen.report)
@@ -269,7 +269,7 @@ def _doctor_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--root", type=Path, default=Path("data"), help="folder of the data sets")
 
     def run(chosen: argparse.Namespace) -> int:
-        from ganstoch.experiments.doctor import doctor
+        from ganstoch.runs.doctor import doctor
 
         return doctor(preset=chosen.preset, root=chosen.root)
 

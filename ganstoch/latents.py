@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ganstoch import randomness
 from ganstoch.errors import UserError
+from ganstoch.rng import normal, rng_for, share, without_replacement
 
 __all__ = ["LatentSettings", "Latents"]
 
@@ -62,9 +62,7 @@ class Latents:
         self.seed = seed
         self.count = _bank_size(settings.bank, n)
         self.fixed = (
-            None
-            if self.count is None
-            else randomness.normal((self.count, dim), randomness.generator(seed, "latent_bank"))
+            None if self.count is None else normal((self.count, dim), rng_for(seed, "latent_bank"))
         )
         self._n = n
         self._on_device: Tensor | None = None
@@ -82,7 +80,7 @@ class Latents:
     ) -> Tensor:
         """This rank's share of the latents of one iteration, shape (about size / world, dim).
 
-        All ranks make the same draw of ``size`` latents and deal it out (`randomness.share`), so
+        All ranks make the same draw of ``size`` latents and deal it out (`share`), so
         that together they train on what a single device would.
 
         Args:
@@ -98,16 +96,16 @@ class Latents:
             UserError: if ``size`` exceeds a fixed bank.
         """
         part = f"repeat{repeat}" if repeat else ""
-        mine = randomness.share(size, rank=rank, world=world, group=group)
+        mine = share(size, rank=rank, world=world, group=group)
         if self.fixed is None:
-            rng = randomness.generator(self.seed, "latent", iteration, part=part)
-            z = randomness.normal((size, self.dim), rng)[mine].to(device)
+            rng = rng_for(self.seed, "latent", iteration, part=part)
+            z = normal((size, self.dim), rng)[mine].to(device)
         else:
             ids = self.draw_ids(iteration, size, repeat=repeat)
             z = self._bank(device)[ids[mine].to(device)]
         if self.noise:
-            rng = randomness.generator(self.seed, "noise", iteration, part=part)
-            noise = randomness.normal((size, self.dim), rng)[mine].to(device)
+            rng = rng_for(self.seed, "noise", iteration, part=part)
+            noise = normal((size, self.dim), rng)[mine].to(device)
             z = z.add(noise, alpha=math.sqrt(self.noise))
         return z
 
@@ -122,8 +120,8 @@ class Latents:
         if size == self.count:  # every latent once: an order would be one more source of chance
             return torch.arange(size)
         part = f"repeat{repeat}" if repeat else ""
-        rng = randomness.generator(self.seed, "latent", iteration, part=part)
-        return randomness.without_replacement(self.count, size, rng)
+        rng = rng_for(self.seed, "latent", iteration, part=part)
+        return without_replacement(self.count, size, rng)
 
     def evaluation(self, count: int | None = None) -> Tensor:
         """The latents whose images are measured, never noisy; CPU, shape (n or count, dim).
@@ -134,8 +132,8 @@ class Latents:
         count = self._n if count is None else count
         if self.fixed is not None:
             return self.fixed[:count]
-        rng = randomness.generator(self.seed, "evaluation")
-        return randomness.normal((count, self.dim), rng)
+        rng = rng_for(self.seed, "evaluation")
+        return normal((count, self.dim), rng)
 
     def _bank(self, device: torch.device) -> Tensor:
         assert self.fixed is not None

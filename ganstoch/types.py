@@ -10,7 +10,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-__all__ = ["Batch", "Critique", "Neighbours", "Norm", "Part", "Shape", "Split"]
+__all__ = ["Batch", "DiscriminatorOutput", "MicroBatch", "Neighbours", "Norm", "Shape", "Split"]
 __all__ += ["GaussianModes", "StackedClasses", "World", "to_bytes", "to_signed"]
 
 Shape = tuple[int, ...]
@@ -40,7 +40,7 @@ class Batch:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class MicroBatch:
     """A micro-batch: real examples and latents of one update, or of a part of it.
 
     Attributes:
@@ -72,7 +72,7 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
-class Critique:
+class DiscriminatorOutput:
     """What a discriminator says of a batch.
 
     Attributes:
@@ -85,12 +85,14 @@ class Critique:
     features: Tensor
     others: Mapping[str, Tensor] = field(default_factory=dict)
 
-    def halves(self) -> tuple[Critique, Critique]:
+    def halves(self) -> tuple[DiscriminatorOutput, DiscriminatorOutput]:
         """The first and the second half of the batch."""
         logits, features = self.logits.chunk(2), self.features.chunk(2)
         others = {name: said.chunk(2) for name, said in self.others.items()}
         first, second = (
-            Critique(logits[i], features[i], {name: said[i] for name, said in others.items()})
+            DiscriminatorOutput(
+                logits[i], features[i], {name: said[i] for name, said in others.items()}
+            )
             for i in (0, 1)
         )
         return first, second

@@ -23,7 +23,7 @@ from torch import Tensor
 from ganstoch.data import Digits, ImageData
 from ganstoch.latents import LatentSettings
 from ganstoch.models import PaperDiscriminator, PaperGenerator
-from ganstoch.training.game import AdamSettings, Game
+from ganstoch.training.gan import GAN, AdamSettings
 
 # Networks this small lose more by waiting for a second thread than it gives, above all where
 # several test processes share the processor. The variable is for FAISS and for tests' processes.
@@ -42,7 +42,7 @@ UNRELATED = (
 
 
 @pytest.fixture
-def make_game() -> Callable[..., Game]:
+def make_game() -> Callable[..., GAN]:
     """A game of the paper's networks at a 64th of their width, with the paper's defaults else."""
 
     def make(
@@ -54,8 +54,8 @@ def make_game() -> Callable[..., Game]:
         lr: float = 1e-3,
         ema_decay: float = 0.9,
         micro_batch: int | None = None,
-    ) -> Game:
-        return Game(
+    ) -> GAN:
+        return GAN(
             partial(PaperGenerator, width=width, latent_dim=8),
             partial(PaperDiscriminator, width=width),
             latents=LatentSettings(bank=bank, noise=noise),
@@ -79,7 +79,7 @@ def fit(tmp_path: Path) -> Callable[..., Trainer]:
     """Plays a game as `ganstoch fit` does, for a given number of iterations in all."""
 
     def fit(
-        game: Game,
+        game: GAN,
         data: ImageData,
         *callbacks: Callback,
         steps: int,
@@ -144,7 +144,7 @@ class Losses(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        assert isinstance(pl_module, Game)
+        assert isinstance(pl_module, GAN)
         d, g = pl_module.losses["loss/discriminator"], pl_module.losses["loss/generator"]
         self.trace[trainer.global_step] = (d.item(), g.item())
 

@@ -56,7 +56,7 @@ def test_help_of_fit_names_our_keys(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_print_config(capsys: pytest.CaptureFixture[str]) -> None:
-    assert leave("fit", "--config", "mini", "--config", "m800", "--print_config") == 0
+    assert leave("fit", "--config", "mini", "--config", "n16", "--print_config") == 0
     out = capsys.readouterr().out
     for line in ("preset: mini", "  m: n/16", "  n: 256", "    bank: n", "seed_everything: 0"):
         assert f"\n{line}\n" in f"\n{out}"
@@ -98,7 +98,7 @@ def fail(monkeypatch: pytest.MonkeyPatch) -> Fail:
         def doctor(**options: object) -> int:
             raise error
 
-        monkeypatch.setattr("ganstoch.experiments.doctor.doctor", doctor)
+        monkeypatch.setattr("ganstoch.runs.doctor.doctor", doctor)
 
     return fail
 

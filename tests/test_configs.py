@@ -17,15 +17,15 @@ from ganstoch.data import ImageData, Source, StackedFashion, StackedMNIST
 from ganstoch.data.idx import GreyFiles
 from ganstoch.data.sampling import resolve_batch_size
 from ganstoch.data.stacked import _SAMPLES
-from ganstoch.experiments.command import resolve_all, source_class
-from ganstoch.experiments.configs import PRESETS, config_path, packaged_names, remedy_names
-from ganstoch.experiments.run import fit
-from ganstoch.metrics.stacked_judge import Judge, card_path, pack
+from ganstoch.metrics.digit_classifier import Judge, card_path, pack
 from ganstoch.records import read_record
-from ganstoch.training.game import Game
+from ganstoch.runs.command import resolve_all, source_class
+from ganstoch.runs.configs import PRESETS, config_path, packaged_names, remedy_names
+from ganstoch.runs.run import fit
+from ganstoch.training.gan import GAN
 
 ROWS = {
-    **{"m3200": 4, "m3200-noise": 4, "m800": 16, "m200": 64, "m50": 256},
+    **{"n4": 4, "n4-noise": 4, "n16": 16, "n64": 64, "n256": 256},
     **{"full": 1, "full-noise": 1},
 }
 """What share of n a row's batch is."""
@@ -129,9 +129,9 @@ def test_presets_say_their_name() -> None:
 @pytest.mark.parametrize("row", ROWS)
 def test_rows_are_shares_of_n(row: str, preset: str) -> None:
     expected = {
-        256: {"m3200": 64, "m800": 16, "m200": 4, "m50": 1, "full": 256},
-        1280: {"m3200": 320, "m800": 80, "m200": 20, "m50": 5, "full": 1280},
-        12800: {"m3200": 3200, "m800": 800, "m200": 200, "m50": 50, "full": 12800},
+        256: {"n4": 64, "n16": 16, "n64": 4, "n256": 1, "full": 256},
+        1280: {"n4": 320, "n16": 80, "n64": 20, "n256": 5, "full": 1280},
+        12800: {"n4": 3200, "n16": 800, "n64": 200, "n256": 50, "full": 12800},
     }
     config = resolved(preset, row)
     n = config["data"]["n"]
@@ -141,10 +141,10 @@ def test_rows_are_shares_of_n(row: str, preset: str) -> None:
 
 
 def test_a_later_config_wins_and_the_line_wins_over_all() -> None:
-    one, other = resolved("m3200-noise", "m800"), resolved("m800", "m3200-noise")
+    one, other = resolved("n4-noise", "n16"), resolved("n16", "n4-noise")
     assert (one["data"]["m"], one["model"]["latents"]["noise"]) == ("n/16", 0.0)
     assert (other["data"]["m"], other["model"]["latents"]["noise"]) == ("n/4", 0.5)
-    line = ["--config", "m800", "--data.m=7", "--config", "cifar10"]
+    line = ["--config", "n16", "--data.m=7", "--config", "cifar10"]
     assert resolve_all([line])[0].config["data"]["m"] == 7
 
 
@@ -155,7 +155,7 @@ def test_config_plays_an_iteration(
     monkeypatch.chdir(tmp_path)
     words = [f"--{key}={value}" for key, value in (TINY | DIGITS).items()]
     # n/256 needs 256 images to be one of them.
-    n = 256 if name == "m50" else 64
+    n = 256 if name == "n256" else 64
     folder = fit(["--config", name, *words, f"--data.n={n}", f"--out={tmp_path / 'run'}"])
     record = read_record(folder / "record.json")
     assert record.iterations == 1
@@ -227,7 +227,7 @@ def test_fit_needs_no_more_than_a_preset(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(Trainer, "fit", fit)
     assert main(["fit", "--config", "mini"]) == 130
     (trainer, game, data) = seen[0]
-    assert isinstance(game, Game)
+    assert isinstance(game, GAN)
     assert isinstance(data, ImageData)
     mini = written_in("mini")
     assert trainer.max_steps == mini["trainer.max_steps"]

@@ -13,17 +13,17 @@ FILES = sorted(path for path in PACKAGE.rglob("*.py"))
 
 LINE: list[list[str]] = [
     ["errors"],
-    ["types", "randomness", "records", "plain_yaml", "locks"],
+    ["types", "rng", "records", "plain_yaml", "locks"],
     ["data", "latents"],
     ["models"],
     ["objectives"],
     ["remedies"],
     ["training"],
     ["metrics"],
-    ["diagnostics"],
+    ["diagnosis"],
     ["callbacks"],
-    ["reporting"],
-    ["auditing", "experiments"],
+    ["report"],
+    ["auditing", "runs"],
     ["bench"],
     ["cli"],
 ]
@@ -31,7 +31,7 @@ LINE: list[list[str]] = [
 
 PLACE = {room: place for place, rooms in enumerate(LINE) for room in rooms}
 
-STRANGERS_USE_THESE_ALONE = {"metrics": {"types", "errors", "randomness", "records"}}
+STRANGERS_USE_THESE_ALONE = {"metrics": {"types", "errors", "rng", "records"}}
 """Rooms that promise to need little, with all that they may import."""
 
 
@@ -93,7 +93,7 @@ def test_imports_point_left(path: Path) -> None:
 @pytest.mark.parametrize(
     ("room", "source"),
     [
-        ("metrics", "from ganstoch.training.game import Game"),
+        ("metrics", "from ganstoch.training.gan import Game"),
         ("metrics", "import ganstoch.data"),
         ("metrics", "def late():\n    from ganstoch.callbacks import evaluation"),
         ("metrics", "if TYPE_CHECKING:\n    import ganstoch.cli as c"),
@@ -105,8 +105,8 @@ def test_imports_point_left(path: Path) -> None:
         ("types", "from ganstoch.records import Record"),
         ("records", "from ganstoch.cli import main"),
         ("models", "from ganstoch.objectives import Objective"),
-        ("reporting", "from ganstoch.experiments.run import fit"),
-        ("experiments", "import ganstoch.cli"),
+        ("report", "from ganstoch.runs.run import fit"),
+        ("runs", "import ganstoch.cli"),
         ("training", "from ganstoch.utils import things"),
     ],
 )
@@ -120,7 +120,7 @@ def test_a_wrong_import_is_caught(room: str, source: str) -> None:
         ("metrics", "from ganstoch.types import Norm\nfrom ganstoch.metrics.functional import f"),
         ("metrics", "from .functional import f\nfrom . import functional"),
         ("records", "from ganstoch.errors import UserError"),
-        ("cli", "from ganstoch import __version__\nfrom ganstoch.experiments.run import fit"),
+        ("cli", "from ganstoch import __version__\nfrom ganstoch.runs.run import fit"),
         ("data", "import torch\nimport ganstochastic.cli"),
     ],
 )
@@ -147,11 +147,11 @@ def reached(start: list[Path]) -> dict[str, str]:
 
 def test_reporting_needs_neither_torch_nor_lightning() -> None:
     heavy = ("torch", "torchvision", "torchmetrics", "pytorch_lightning", "lightning_fabric")
-    found = reached([path for path in FILES if room_of(path) == "reporting"])
+    found = reached([path for path in FILES if room_of(path) == "report"])
     assert "ganstoch.records.Record" in found
     assert {n: by for n, by in found.items() if n.split(".")[0] in (*heavy, "wandb")} == {}
     # The same search finds torch where it is used.
-    assert "torch" in reached([PACKAGE / "experiments" / "run.py"])
+    assert "torch" in reached([PACKAGE / "runs" / "run.py"])
 
 
 def test_no_module_is_called_utils() -> None:

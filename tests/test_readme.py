@@ -17,13 +17,13 @@ from PIL import Image
 
 from ganstoch.bench.figures import Scale
 from ganstoch.cli import main
-from ganstoch.experiments.cases import CASES
-from ganstoch.experiments.configs import packaged_names, sweep_path
-from ganstoch.experiments.planning import plan
-from ganstoch.experiments.run import fit
-from ganstoch.experiments.runner import Job
-from ganstoch.experiments.sweep import read_sweep
 from ganstoch.metrics.weights import INCEPTION_URL
+from ganstoch.runs.cases import CASES
+from ganstoch.runs.configs import packaged_names, sweep_path
+from ganstoch.runs.plan import plan
+from ganstoch.runs.run import fit
+from ganstoch.runs.runner import Job
+from ganstoch.runs.sweep import read_sweep
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -80,7 +80,7 @@ def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
         for job in jobs:
             fit([*job.arguments, f"--out={job.folder}", "--quiet=true"])
 
-    monkeypatch.setattr("ganstoch.experiments.runner.run_jobs", run_jobs)
+    monkeypatch.setattr("ganstoch.runs.runner.run_jobs", run_jobs)
 
 
 def run(words: list[str]) -> int:
@@ -117,7 +117,7 @@ def test_command(
         monkeypatch.setenv("TORCH_HOME", str(here / "torch"))
     if words[0] == "cases":
         few = tuple(replace(case, iterations=25) for case in CASES[:2])
-        monkeypatch.setattr("ganstoch.experiments.cases.command.CASES", few)
+        monkeypatch.setattr("ganstoch.runs.cases.command.CASES", few)
     if words[0] == "bench":
         monkeypatch.setattr("ganstoch.bench.report.QUICK", Scale(16, 4, 8, (4, 8), (16,), 1, 64, 8))
         words = ["mini" if word == "paper" else word for word in words]
@@ -126,7 +126,7 @@ def test_command(
     if words[0] == "replay":
         assert run(["fit", "--config", "mini", "--out", words[1]]) == 0
         monkeypatch.setattr(
-            "ganstoch.experiments.replay._fit", lambda words, *, threads: main(["fit", *words])
+            "ganstoch.runs.verify._fit", lambda words, *, threads: main(["fit", *words])
         )
     if "--print_config" in words:
         with pytest.raises(SystemExit, match="0"):
@@ -165,7 +165,7 @@ def test_commands_of_the_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     """Those between backticks, which made the tables: every row of theirs is understood."""
     found = re.findall(r"`ganstoch (table1 [^`]+)`", README.replace("\n", " "))
     asked = []
-    monkeypatch.setattr("ganstoch.experiments.table1.table1", lambda r: asked.append(r) or 0)
+    monkeypatch.setattr("ganstoch.runs.table1.table1", lambda r: asked.append(r) or 0)
     for command in found:
         assert main(shlex.split(command)) == 0
     rows = []

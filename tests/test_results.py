@@ -11,9 +11,9 @@ import pytest
 
 from ganstoch.auditing.table import terminal
 from ganstoch.cli import main
-from ganstoch.experiments.command import resolve_all
 from ganstoch.records import read_record
-from ganstoch.reporting.audit_json import read_report
+from ganstoch.report.audit_json import read_report
+from ganstoch.runs.command import resolve_all
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()

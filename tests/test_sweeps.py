@@ -13,10 +13,10 @@ import yaml
 from wandb.sdk.launch.sweeps.utils import create_sweep_command, create_sweep_command_args
 
 from ganstoch import remedies
-from ganstoch.experiments.command import Resolved, resolve, resolve_all, understand
-from ganstoch.experiments.composing import compose
-from ganstoch.experiments.configs import config_path, sweep_path
-from ganstoch.experiments.sweep import Scalar, read_sweep
+from ganstoch.runs.command import Resolved, resolve, resolve_all, understand
+from ganstoch.runs.configs import config_path, sweep_path
+from ganstoch.runs.sweep import Scalar, read_sweep
+from ganstoch.runs.validate import compose
 
 FILES = sorted(p for p in (Path(__file__).parents[1] / "sweeps").iterdir() if p.is_file())
 COUNTS = {
@@ -163,7 +163,7 @@ def test_remedies_can_be_composed(path: Path) -> None:
 
 def test_every_remedy_of_the_survey_meets_every_chance() -> None:
     sweep = read_sweep(sweep_path("remedies"))
-    assert sweep.parameters["config"] == ["full", "m800", "m50", "full-noise"]
+    assert sweep.parameters["config"] == ["full", "n16", "n256", "full-noise"]
     assert sweep.parameters["remedy"][0] == "plain"
     sweep = sweep.with_values("config", None)
     runs = resolve_all([sweep.arguments(point) for point in sweep.points()])
@@ -191,7 +191,7 @@ def test_table1_lists_the_paper_rows() -> None:
     assert sweep.preset == "paper"
     runs = resolve_all([sweep.arguments(point) for point in sweep.points()])
     rows = [(run.name.split("-n")[0], run.name.split("-")[2:-2]) for run in runs]
-    shares = [["m3200"], ["m800"], ["m200"], ["m50"], ["m3200", "noise0.5"]]
+    shares = [["n4"], ["n16"], ["n64"], ["n256"], ["n4", "noise0.5"]]
     assert rows == [(name, row) for name in ("svhn", "cifar10", "ffhq") for row in shares]
 
 

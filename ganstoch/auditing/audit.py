@@ -31,7 +31,7 @@ from ganstoch.auditing.readings import MOST, K
 from ganstoch.auditing.verdict import verdict
 from ganstoch.errors import UserError
 from ganstoch.metrics.features import Extractor, FeatureSpace, make_extractor
-from ganstoch.reporting.audit_report import AuditReport, SetFacts
+from ganstoch.report.audit_report import AuditReport, SetFacts
 
 __all__ = ["LEAST", "MEMORY", "Source", "audit"]
 
@@ -222,13 +222,13 @@ def _pictures(sets: dict[Role, Images], lists: Lists) -> dict[str, bytes]:
 
 
 def _versions() -> dict[str, str]:
-    from ganstoch.callbacks.recorder import versions  # brings Lightning, which takes seconds
+    from ganstoch.callbacks.record_writer import versions  # brings Lightning, which takes seconds
 
     return versions()
 
 
 def _hardware() -> str:
-    from ganstoch.callbacks.recorder import hardware
+    from ganstoch.callbacks.record_writer import hardware
 
     return hardware()
 

@@ -19,7 +19,7 @@ from ganstoch.auditing.output import PAGE
 from ganstoch.auditing.table import terminal
 from ganstoch.errors import UserError
 from ganstoch.metrics.features import FeatureSpace
-from ganstoch.reporting.audit_json import to_json
+from ganstoch.report.audit_json import to_json
 
 if TYPE_CHECKING:
     from ganstoch.auditing.subject import Kind

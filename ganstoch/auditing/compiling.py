@@ -15,7 +15,7 @@ from ganstoch.auditing.images import Images, Role
 from ganstoch.auditing.measure import Measured
 from ganstoch.auditing.output import GeneratedRow, MissedRow
 from ganstoch.auditing.verdict import signals
-from ganstoch.reporting.audit_report import CellShares, Histogram, Pairing, Share, Twin
+from ganstoch.report.audit_report import CellShares, Histogram, Pairing, Share, Twin
 
 __all__ = ["Lists", "compile_lists", "histograms", "notes_of"]
 

@@ -15,13 +15,13 @@ from torch import Tensor
 
 from ganstoch.auditing.readings import MOST
 from ganstoch.auditing.space import Space, sample_ids, take
+from ganstoch.metrics.copy_score import HALF_AS_FAR
 from ganstoch.metrics.features import Inception
-from ganstoch.metrics.frechet import Moments, frechet_of
+from ganstoch.metrics.fid import Moments, frechet_of
 from ganstoch.metrics.inception_score import Classifying, inception_score_of
-from ganstoch.metrics.kernel import kernel_distance
+from ganstoch.metrics.kid import kernel_distance
 from ganstoch.metrics.mifid import EPSILON, charged, cosine_distance
-from ganstoch.metrics.nearness import HALF_AS_FAR
-from ganstoch.reporting.audit_report import Reading
+from ganstoch.report.audit_report import Reading
 
 __all__ = ["fidelity"]
 

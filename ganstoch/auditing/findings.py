@@ -35,8 +35,8 @@ from ganstoch.auditing.facts import IDENTICAL_LEVEL
 from ganstoch.auditing.measure import Measured
 from ganstoch.auditing.proportions import Cell, Proportions
 from ganstoch.metrics.excess import Excess
-from ganstoch.reporting.audit_report import Verdict
-from ganstoch.reporting.page_words import decimals, fixed, percent, percent_range
+from ganstoch.report.audit_report import Verdict
+from ganstoch.report.page_words import decimals, fixed, percent, percent_range
 
 __all__ = [
     "LEVEL",

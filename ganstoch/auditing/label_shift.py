@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from ganstoch.auditing.space import sample_ids
-from ganstoch.randomness import generator
+from ganstoch.rng import rng_for
 
 __all__ = ["label_shift"]
 
@@ -61,7 +61,7 @@ def label_shift(
 
 def _folds(together: Tensor, count: int, *, seed: int) -> Tensor:
     """A fifth for each image, int64, shape (count,); training images come first, by groups."""
-    rng = generator(seed, "evaluation", part="audit/classes/folds")
+    rng = rng_for(seed, "evaluation", part="audit/classes/folds")
     names, members = torch.unique(together, return_inverse=True)
     first = (torch.randperm(len(names), generator=rng) % _FOLDS)[members]
     others = torch.randperm(count - len(together), generator=rng) % _FOLDS

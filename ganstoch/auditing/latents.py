@@ -10,8 +10,8 @@ from torch import Tensor
 
 from ganstoch.auditing.images import Images
 from ganstoch.auditing.space import sample_ids
-from ganstoch.metrics.recovery import recover, recovery_gap
-from ganstoch.reporting.audit_report import Reading
+from ganstoch.metrics.latent_recovery import recover, recovery_gap
+from ganstoch.report.audit_report import Reading
 
 __all__ = ["LatentGenerator", "latent_recovery"]
 

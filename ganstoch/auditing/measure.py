@@ -27,10 +27,10 @@ from ganstoch.auditing.searches import Searches, search
 from ganstoch.auditing.space import Space, sample_ids, take
 from ganstoch.auditing.variety import same_below, support
 from ganstoch.metrics.birthday import Support
-from ganstoch.metrics.copied import CopiedShare, share_of_copies
-from ganstoch.metrics.data_copying import DataCopying, data_copying
-from ganstoch.metrics.nearer import Nearer, nearer_to_train
-from ganstoch.reporting.audit_report import Reading
+from ganstoch.metrics.copies import CopiedShare, share_of_copies
+from ganstoch.metrics.ct_score import DataCopying, data_copying
+from ganstoch.metrics.train_vs_held_out import Nearer, nearer_to_train
+from ganstoch.report.audit_report import Reading
 
 __all__ = ["Measured", "measure", "readings_of"]
 

@@ -27,8 +27,8 @@ from ganstoch.auditing.space import Space, take
 from ganstoch.metrics.excess import clopper_pearson
 from ganstoch.metrics.k_nearest import k_nearest
 from ganstoch.metrics.progress import shown
-from ganstoch.randomness import generator, without_replacement
-from ganstoch.reporting.audit_report import Share
+from ganstoch.report.audit_report import Share
+from ganstoch.rng import rng_for, without_replacement
 
 __all__ = ["Missed", "missed_images"]
 
@@ -80,7 +80,7 @@ def missed_images(
     asking, others = everyone, everyone
     if held_out is None:
         mixed = torch.randperm(
-            len(real), generator=generator(space.seed, "evaluation", part="audit/missed/half")
+            len(real), generator=rng_for(space.seed, "evaluation", part="audit/missed/half")
         )
         asking, others = (half.sort().values for half in mixed.tensor_split(2))
     bank = take(real, others) if held_out is None else held_out
@@ -98,7 +98,7 @@ def missed_images(
         of = searches.groups
         own = of[others[pooled]][unseen.ids] == of[asking][:, None]
         unseen.distances.masked_fill_(own, torch.inf)
-    rng = generator(space.seed, "evaluation", part="audit/missed")
+    rng = rng_for(space.seed, "evaluation", part="audit/missed")
     distances = torch.cat([made.distances / max(1.0, offset), unseen.distances], dim=1)
     ids = torch.cat([made.ids, size + unseen.ids], dim=1)
     # In random order, so that of equally near images none is preferred.
@@ -140,7 +140,7 @@ def missed_images(
 
 def _some(space: Space, count: int, size: int, *, part: str) -> Tensor:
     """Ids of so many, in random order: positions must not tell between equally near images."""
-    rng = generator(space.seed, "evaluation", part=f"audit/missed/{part}")
+    rng = rng_for(space.seed, "evaluation", part=f"audit/missed/{part}")
     return without_replacement(count, size, rng)
 
 

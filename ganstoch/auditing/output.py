@@ -10,10 +10,10 @@ from pathlib import Path
 
 from ganstoch.errors import UserError
 from ganstoch.records import write_atomically
-from ganstoch.reporting.audit_json import is_report, to_json
-from ganstoch.reporting.audit_page import render
-from ganstoch.reporting.audit_report import AuditReport
-from ganstoch.reporting.markup import cell
+from ganstoch.report.audit_json import is_report, to_json
+from ganstoch.report.audit_page import render
+from ganstoch.report.audit_report import AuditReport
+from ganstoch.report.markup import cell
 
 __all__ = ["GeneratedRow", "MissedRow", "check_place", "write_files"]
 

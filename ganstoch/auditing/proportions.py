@@ -37,7 +37,7 @@ from ganstoch.auditing.searches import Searches
 from ganstoch.auditing.space import Space, sample_ids, take
 from ganstoch.metrics.excess import Excess, design_effect
 from ganstoch.metrics.neighbours import first_equal, times_each
-from ganstoch.randomness import generator
+from ganstoch.rng import rng_for
 
 __all__ = ["Cell", "Proportions", "proportions"]
 
@@ -222,7 +222,7 @@ def _by_clusters(
     count = min(_CLUSTERS, len(bank) // _PER_CLUSTER, len(counted) // _PER_CLUSTER)
     if count < 2:
         return None
-    rng = generator(space.seed, "evaluation", part="proportions/clusters")
+    rng = rng_for(space.seed, "evaluation", part="proportions/clusters")
     draw = int(torch.randint(2**31 - 1, (), generator=rng))
     kmeans = MiniBatchKMeans(n_clusters=count, n_init=3, random_state=draw)
     rows = bank.flatten(1).cpu().float().numpy()

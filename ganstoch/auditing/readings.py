@@ -20,15 +20,15 @@ from ganstoch.auditing.proportions import Proportions
 from ganstoch.auditing.repeated import Repeated
 from ganstoch.auditing.searches import Searches
 from ganstoch.auditing.space import Space, sample_ids, take
-from ganstoch.metrics.authenticity import authenticity_of
+from ganstoch.metrics.authpct import authenticity_of
 from ganstoch.metrics.birthday import Support
-from ganstoch.metrics.copied import CopiedShare, replication_share
-from ganstoch.metrics.data_copying import DataCopying
+from ganstoch.metrics.copies import CopiedShare, replication_share
+from ganstoch.metrics.ct_score import DataCopying
 from ganstoch.metrics.excess import Excess
 from ganstoch.metrics.functional import Tail, tail_means
-from ganstoch.metrics.manifold import prdc
-from ganstoch.metrics.nearer import Nearer
-from ganstoch.reporting.audit_report import Reading
+from ganstoch.metrics.prdc import prdc
+from ganstoch.metrics.train_vs_held_out import Nearer
+from ganstoch.report.audit_report import Reading
 
 __all__ = [
     "MOST",

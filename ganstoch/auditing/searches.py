@@ -22,9 +22,9 @@ from torch import Tensor
 
 from ganstoch.auditing.groups import grouped
 from ganstoch.auditing.space import Space, take
-from ganstoch.metrics.nearness import HALF_AS_FAR, Nearness, left_out, nearness
+from ganstoch.metrics.copy_score import HALF_AS_FAR, Nearness, left_out, nearness
 from ganstoch.metrics.neighbours import first_equal, nearest_neighbours, times_each
-from ganstoch.randomness import generator
+from ganstoch.rng import rng_for
 from ganstoch.types import Neighbours
 
 __all__ = ["Searches", "search"]
@@ -167,5 +167,5 @@ def _reach(
 
 
 def _order(count: int, *, seed: int, part: str) -> Tensor:
-    rng = generator(seed, "evaluation", part=f"audit/{part}")
+    rng = rng_for(seed, "evaluation", part=f"audit/{part}")
     return torch.randperm(count, generator=rng)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ganstoch.metrics.features import Extractor
-from ganstoch.randomness import generator, without_replacement
+from ganstoch.rng import rng_for, without_replacement
 from ganstoch.types import Norm
 
 __all__ = ["Space", "sample_ids", "take"]
@@ -60,7 +60,7 @@ class Space:
 
 def sample_ids(count: int, most: int, *, seed: int, part: str) -> Tensor:
     """Ids of at most ``most`` of ``count`` images, drawn at random, ascending, int64."""
-    rng = generator(seed, "evaluation", part=f"audit/{part}")
+    rng = rng_for(seed, "evaluation", part=f"audit/{part}")
     return without_replacement(count, min(count, most), rng).sort().values
 
 

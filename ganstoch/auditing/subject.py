@@ -20,8 +20,8 @@ from ganstoch.callbacks.sealing import seal_of, trouble
 from ganstoch.data.datamodule import ImageData
 from ganstoch.errors import UserError
 from ganstoch.plain_yaml import refuse_pipes
-from ganstoch.randomness import generator, normal
-from ganstoch.training.game import Game
+from ganstoch.rng import normal, rng_for
+from ganstoch.training.gan import GAN
 from ganstoch.types import to_bytes
 
 __all__ = ["Kind", "Subject", "load_subject"]
@@ -106,7 +106,7 @@ def load_subject(checkpoint: Path, *, latents: Kind | None = None, data: bool = 
         raise UserError(f"the run of {checkpoint} has no bank of latents; use --latents fresh")
     fixed = latents == "bank" or (latents is None and bank)
     dim = game.generator.latent_dim
-    rng = generator(game.seed, "evaluation", part="audit/latents")
+    rng = rng_for(game.seed, "evaluation", part="audit/latents")
     z = game.latents.evaluation() if fixed else normal((images.n, dim), rng)
     made = game.sample(z)
     if not made.isfinite().all():
@@ -162,10 +162,10 @@ def _config_beside(checkpoint: Path) -> dict[str, Any]:
         raise UserError(f"{path} is damaged; train the run again") from error
 
 
-def _rebuild(config: dict[str, Any], *, checkpoint: Path) -> tuple[Game, ImageData]:
+def _rebuild(config: dict[str, Any], *, checkpoint: Path) -> tuple[GAN, ImageData]:
     refuse_pipes(config)
     parser = LightningArgumentParser(exit_on_error=False)
-    parser.add_lightning_class_args(Game, "model")
+    parser.add_lightning_class_args(GAN, "model")
     parser.add_lightning_class_args(ImageData, "data")
     try:
         made = parser.instantiate_classes(parser.parse_object(config))
@@ -174,12 +174,12 @@ def _rebuild(config: dict[str, Any], *, checkpoint: Path) -> tuple[Game, ImageDa
             f"the settings of the run of {checkpoint} cannot be read by this version: {error}"
         ) from error
     game, images = made.model, made.data
-    assert isinstance(game, Game)
+    assert isinstance(game, GAN)
     assert isinstance(images, ImageData)
     return game, images
 
 
-def _deal(game: Game, images: ImageData, *, data: bool) -> None:
+def _deal(game: GAN, images: ImageData, *, data: bool) -> None:
     """Draws the bank, which needs the data themselves only if a remedy looks at them."""
     if data:
         images.setup("fit")

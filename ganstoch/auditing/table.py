@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ganstoch.reporting.audit_report import AuditReport, Reading
-from ganstoch.reporting.markup import wrapped
-from ganstoch.reporting.page_words import decimals, fixed
+from ganstoch.report.audit_report import AuditReport, Reading
+from ganstoch.report.markup import wrapped
+from ganstoch.report.page_words import decimals, fixed
 
 __all__ = ["terminal"]
 

@@ -22,8 +22,8 @@ from ganstoch.auditing.findings import (
     times,
 )
 from ganstoch.metrics.excess import Excess
-from ganstoch.reporting.audit_report import Verdict
-from ganstoch.reporting.page_words import percent, percent_range
+from ganstoch.report.audit_report import Verdict
+from ganstoch.report.page_words import percent, percent_range
 
 __all__ = ["signals", "verdict"]
 

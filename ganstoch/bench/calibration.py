@@ -36,7 +36,7 @@ from ganstoch.bench import null_images
 from ganstoch.metrics.features import EfficientNetLite0, Extractor
 from ganstoch.metrics.features import Pixels as PixelSpace
 from ganstoch.records import write_atomically
-from ganstoch.reporting.page_words import percent
+from ganstoch.report.page_words import percent
 from ganstoch.types import Norm
 
 __all__ = ["SIZES", "Trial", "judge", "main", "table", "trials"]

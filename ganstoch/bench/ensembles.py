@@ -8,7 +8,6 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from ganstoch import randomness
 from ganstoch.bench.race import in_turns
 from ganstoch.latents import LatentSettings
 from ganstoch.models import (
@@ -17,9 +16,10 @@ from ganstoch.models import (
     TanhDiscriminator,
     TanhGenerator,
 )
+from ganstoch.rng import normal, rng_for
 from ganstoch.training.ensemble import Ensemble
-from ganstoch.training.exact_batch import split
-from ganstoch.training.game import Game
+from ganstoch.training.gan import GAN
+from ganstoch.training.micro_batch import split
 from ganstoch.types import Batch
 
 __all__ = ["price_of_many", "ring_game", "tiny_game"]
@@ -27,9 +27,9 @@ __all__ = ["price_of_many", "ring_game", "tiny_game"]
 SEEDS = 10
 
 
-def ring_game(seed: int) -> Game:
+def ring_game(seed: int) -> GAN:
     """PacGAN's networks for the ring."""
-    return Game(
+    return GAN(
         ReLUGenerator,
         MaxoutDiscriminator,
         latents=LatentSettings(bank="fresh"),
@@ -39,9 +39,9 @@ def ring_game(seed: int) -> Game:
     )
 
 
-def tiny_game(seed: int) -> Game:
+def tiny_game(seed: int) -> GAN:
     """The networks of the two modes on a line."""
-    return Game(
+    return GAN(
         partial(TanhGenerator, latent_dim=16, width=32),
         partial(TanhDiscriminator, width=32),
         latents=LatentSettings(bank="fresh"),
@@ -51,7 +51,7 @@ def tiny_game(seed: int) -> Game:
     )
 
 
-def price_of_many(make: Callable[[int], Game], *, m: int, rounds: int) -> tuple[float, str]:
+def price_of_many(make: Callable[[int], GAN], *, m: int, rounds: int) -> tuple[float, str]:
     """Time of an iteration of ten seeds as one, over that of one seed by itself.
 
     Args:
@@ -81,8 +81,8 @@ def price_of_many(make: Callable[[int], Game], *, m: int, rounds: int) -> tuple[
     return all_ / one, f"{SEEDS} seeds {all_:.1f} ms an iteration, one {one:.1f} ms, m = {m}"
 
 
-def _draw(game: Game, *, m: int, device: torch.device) -> tuple[Batch, Tensor]:
-    points = randomness.normal((m, *game.shape), randomness.generator(game.seed, "data"))
-    latents = randomness.generator(game.seed, "latent")
-    z = randomness.normal((m, game.generator.latent_dim), latents)
+def _draw(game: GAN, *, m: int, device: torch.device) -> tuple[Batch, Tensor]:
+    points = normal((m, *game.shape), rng_for(game.seed, "data"))
+    latents = rng_for(game.seed, "latent")
+    z = normal((m, game.generator.latent_dim), latents)
     return Batch(points.to(device), torch.arange(m, device=device), m), z.to(device)

@@ -12,15 +12,15 @@ import torch
 from ganstoch.bench.figures import count_flops
 from ganstoch.bench.players import draw, parts_of
 from ganstoch.bench.race import say, seconds
-from ganstoch.callbacks.recorder import hardware
+from ganstoch.callbacks.record_writer import hardware
 from ganstoch.data.sampling import resolve_batch_size
 from ganstoch.errors import UserError
-from ganstoch.experiments.command import resolve_all, understand
-from ganstoch.experiments.configs import sweep_path
-from ganstoch.experiments.sweep import read_sweep
 from ganstoch.metrics.neighbours import nearest_neighbours
+from ganstoch.runs.command import resolve_all, understand
+from ganstoch.runs.configs import sweep_path
+from ganstoch.runs.sweep import read_sweep
 from ganstoch.training.arithmetic import settle
-from ganstoch.training.game import Game
+from ganstoch.training.gan import GAN
 from ganstoch.training.memory import fitting_micro_batch, peak_bytes, room_bytes
 
 __all__ = ["ACCELERATORS", "estimate"]
@@ -75,7 +75,7 @@ def estimate(preset: str) -> int:
     command = understand(lines[0])
     command.build([])
     game = command.model
-    assert isinstance(game, Game)
+    assert isinstance(game, GAN)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     game.to(device)
     game.micro_batch = None
@@ -128,7 +128,7 @@ def _rows(lines: Sequence[Sequence[str]]) -> tuple[list[_Row], int]:
     return next(iter(rows.values())), len(rows)
 
 
-def _measure(game: Game, *, n: int, device: torch.device) -> _Speed:
+def _measure(game: GAN, *, n: int, device: torch.device) -> _Speed:
     optimizers = game.configure_optimizers()
 
     def iteration(m: int, micro_batch: int | None) -> float:
@@ -159,7 +159,7 @@ def _measure(game: Game, *, n: int, device: torch.device) -> _Speed:
     )
 
 
-def _roofline(game: Game, rows: Sequence[_Row]) -> None:
+def _roofline(game: GAN, rows: Sequence[_Row]) -> None:
     """Least time on devices that are not here: operations over their makers' peak."""
     meta = copy.deepcopy(game).to("meta")
     optimizers = meta.configure_optimizers()

@@ -21,7 +21,7 @@ from ganstoch.bench.reference import Reference
 from ganstoch.bench.search import race_search
 from ganstoch.bench.watching import diagnosis_price
 from ganstoch.training.arithmetic import settle
-from ganstoch.training.game import Game
+from ganstoch.training.gan import GAN
 from ganstoch.training.memory import peak_bytes
 from ganstoch.types import to_signed
 
@@ -99,7 +99,7 @@ def count_flops(act: Callable[[], object]) -> int:
 class _Contest:
     """Our game and the plain one at one batch size, on one device."""
 
-    def __init__(self, game: Game, plain: Reference, m: int, device: torch.device) -> None:
+    def __init__(self, game: GAN, plain: Reference, m: int, device: torch.device) -> None:
         self.game, self.plain = game, plain
         batch, z = draw(m, LATENT_DIM, iteration=0)
         self.z = z.to(device)
@@ -248,7 +248,7 @@ def measure(scale: Scale) -> list[Figure]:
     ]
 
 
-def _flops(game: Game, plain: Reference, m: int) -> tuple[int, int]:
+def _flops(game: GAN, plain: Reference, m: int) -> tuple[int, int]:
     """Of one iteration, ours and theirs, counted without content."""
     meta = torch.device("meta")
     ours, theirs = copy.deepcopy(game).to(meta), copy.deepcopy(plain)

@@ -7,15 +7,15 @@ from collections.abc import Callable
 from typing import Any
 from unittest import mock
 
-from ganstoch.callbacks.journal import Journal
+from ganstoch.callbacks.loss_logger import LossLogger
 from ganstoch.data import Digits, ImageData
-from ganstoch.training.game import Game
+from ganstoch.training.gan import GAN
 from ganstoch.training.silent_fit import silent_fit
 
 __all__ = ["lightning_overhead"]
 
 
-def lightning_overhead(game: Game, *, m: int, iterations: int) -> float:
+def lightning_overhead(game: GAN, *, m: int, iterations: int) -> float:
     """Time of `Trainer.fit` that is not the bare loop's, as a share of the bare loop's.
 
     The bare loop is drawing the batch, drawing the latents and playing. Its time is taken inside
@@ -48,7 +48,7 @@ def lightning_overhead(game: Game, *, m: int, iterations: int) -> float:
 
     with mock.patch.object(data, "batch", first), mock.patch.object(game, "training_step", step):
         # A cycle runs from one draw to the next.
-        silent_fit(game, data, iterations=iterations + 2, callbacks=[Journal()])
+        silent_fit(game, data, iterations=iterations + 2, callbacks=[LossLogger()])
     whole = ends[-1] - ends[1]
     bare = sum(inside[1:-1])
     return (whole - bare) / bare

@@ -9,21 +9,21 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from ganstoch import randomness
 from ganstoch.bench.reference import Reference
 from ganstoch.models import PaperDiscriminator, PaperGenerator
 from ganstoch.models.blocks import LatentConv, SpectralConv2d, UpsampleConv
 from ganstoch.models.convolution import Forms
-from ganstoch.training.exact_batch import split
-from ganstoch.training.game import Game
-from ganstoch.types import Batch, Part, to_signed
+from ganstoch.rng import normal, rng_for, with_replacement
+from ganstoch.training.gan import GAN
+from ganstoch.training.micro_batch import split
+from ganstoch.types import Batch, MicroBatch, to_signed
 
 __all__ = ["differences", "draw", "make_game", "make_reference", "parts_of", "set_everywhere"]
 
 
-def make_game(*, latent_dim: int, width: int, micro_batch: int | None = None) -> Game:
+def make_game(*, latent_dim: int, width: int, micro_batch: int | None = None) -> GAN:
     """The paper's networks in our game, not settled yet."""
-    return Game(
+    return GAN(
         partial(PaperGenerator, latent_dim=latent_dim, width=width),
         partial(PaperDiscriminator, width=width),
         ema_decay=0.5,  # the ramp up to it ends at iteration 10
@@ -31,7 +31,7 @@ def make_game(*, latent_dim: int, width: int, micro_batch: int | None = None) ->
     )
 
 
-def make_reference(game: Game) -> Reference:
+def make_reference(game: GAN) -> Reference:
     """The plain loop with a game's settings, weights and spectral norms."""
     with torch.random.fork_rng(devices=[]):  # its layers draw from the global stream
         plain = Reference(
@@ -59,20 +59,20 @@ def make_reference(game: Game) -> Reference:
 
 def draw(m: int, latent_dim: int, *, iteration: int) -> tuple[Batch, Tensor]:
     """Random images and latents of one iteration."""
-    rng = randomness.generator(0, "data", iteration)
-    pixels = randomness.with_replacement(256, m * 3072, rng).to(torch.uint8).view(m, 3, 32, 32)
+    rng = rng_for(0, "data", iteration)
+    pixels = with_replacement(256, m * 3072, rng).to(torch.uint8).view(m, 3, 32, 32)
     batch = Batch(pixels=pixels, ids=torch.arange(m), size=m)
-    return batch, randomness.normal((m, latent_dim), randomness.generator(0, "latent", iteration))
+    return batch, normal((m, latent_dim), rng_for(0, "latent", iteration))
 
 
-def parts_of(batch: Batch, z: Tensor, *, game: Game) -> list[Part]:
+def parts_of(batch: Batch, z: Tensor, *, game: GAN) -> list[MicroBatch]:
     """A batch as the game takes it."""
     assert game.micro_batch != "auto"
     dtype = next(game.parameters()).dtype
     return split(batch, z, micro_batch=game.micro_batch, dtype=dtype)
 
 
-def differences(game: Game, *, m: int, iterations: int) -> dict[str, float]:
+def differences(game: GAN, *, m: int, iterations: int) -> dict[str, float]:
     """How far a game is from the plain loop after playing for some iterations.
 
     Args:
@@ -107,7 +107,7 @@ def differences(game: Game, *, m: int, iterations: int) -> dict[str, float]:
     return {"weights": weights, "losses": losses, "images": images}
 
 
-def set_everywhere(game: Game, forms: str) -> None:
+def set_everywhere(game: GAN, forms: str) -> None:
     """Gives every layer these forms; one with a stride takes "direct" for "taps"."""
     for module in game.modules():
         if isinstance(module, UpsampleConv | SpectralConv2d):
@@ -124,5 +124,5 @@ def _generator(network: nn.Module) -> list[Tensor]:
     return [_first(network).kernel, *list(network.parameters())[1:]]
 
 
-def _layers(game: Game) -> list[SpectralConv2d]:
+def _layers(game: GAN) -> list[SpectralConv2d]:
     return [m for m in game.discriminator.modules() if isinstance(m, SpectralConv2d)]

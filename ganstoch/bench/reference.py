@@ -1,7 +1,7 @@
 """The paper's loop as one would first write it: stock layers, stock optimisers, no tricks.
 
 [1] Yazici et al. 2020, Tables 2 and 3 and Sec. 4. What `ganstoch bench` races against, and what
-`Game` must equal. Like the game, it takes one power iteration an update and not one a call.
+`GAN` must equal. Like the game, it takes one power iteration an update and not one a call.
 """
 
 from __future__ import annotations

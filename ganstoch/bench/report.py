@@ -13,7 +13,7 @@ import torch
 from ganstoch.bench.figures import FULL, QUICK, Figure, measure
 from ganstoch.bench.players import differences, make_game, set_everywhere
 from ganstoch.bench.race import say
-from ganstoch.callbacks.recorder import hardware, versions
+from ganstoch.callbacks.record_writer import hardware, versions
 from ganstoch.records import write_atomically
 
 __all__ = ["EQUALITIES", "bench"]

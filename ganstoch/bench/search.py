@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ganstoch import randomness
 from ganstoch.bench.race import in_turns
 from ganstoch.errors import UserError
 from ganstoch.metrics.neighbours import nearest_neighbours
+from ganstoch.rng import normal, rng_for
 
 __all__ = ["race_search"]
 
@@ -67,7 +67,7 @@ def _photographs(count: int, *, draw: int) -> Tensor:
     """Smooth random images: shapes of many sizes, as in photographs; (count, 3072) in [0, 255]."""
     image = torch.zeros(count, 3, 32, 32)
     for octave, side in enumerate((2, 4, 8, 16, 32)):
-        rng = randomness.generator(draw, "evaluation", octave)
-        noise = randomness.normal((count, 3, side, side), rng)
+        rng = rng_for(draw, "evaluation", octave)
+        noise = normal((count, 3, side, side), rng)
         image += F.interpolate(noise, size=32, mode="bilinear") * 40 / (octave + 1)
     return image.add_(128).clamp_(0, 255).flatten(1)

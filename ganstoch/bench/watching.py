@@ -9,14 +9,14 @@ from unittest import mock
 
 from ganstoch.callbacks.diagnosis import Diagnosis, DiagnosisSettings
 from ganstoch.data import Digits, ImageData
-from ganstoch.diagnostics.tripwire import Tripwire
-from ganstoch.training.game import Game
+from ganstoch.diagnosis.non_finite import NonFiniteDetector
+from ganstoch.training.gan import GAN
 from ganstoch.training.silent_fit import silent_fit
 
 __all__ = ["diagnosis_price"]
 
 
-def diagnosis_price(game: Game, *, m: int, iterations: int) -> float:
+def diagnosis_price(game: GAN, *, m: int, iterations: int) -> float:
     """Time of the diagnosis at its default interval, as a share of training's without it.
 
     Timed inside one fit, act by act, because two fits timed apart differ by more than the share:
@@ -53,11 +53,13 @@ def diagnosis_price(game: Game, *, m: int, iterations: int) -> float:
         ends.append(time.perf_counter())
         step(*args, **kwargs)
 
-    end = Tripwire.end_iteration
+    end = NonFiniteDetector.end_iteration
     with (
         mock.patch.object(game, "training_step", marked),
-        mock.patch.object(Tripwire, "_hear", _method(timed(Tripwire._hear, "listening"))),
-        mock.patch.object(Tripwire, "end_iteration", _method(timed(end, "listening"))),
+        mock.patch.object(
+            NonFiniteDetector, "_hear", _method(timed(NonFiniteDetector._hear, "listening"))
+        ),
+        mock.patch.object(NonFiniteDetector, "end_iteration", _method(timed(end, "listening"))),
         mock.patch.object(diagnosis, "_look", timed(diagnosis._look, "measuring")),
     ):
         silent_fit(game, data, iterations=iterations + 1, callbacks=[diagnosis])

@@ -11,8 +11,8 @@ from pytorch_lightning.loggers import WandbLogger
 from torch import Tensor
 
 from ganstoch.callbacks.evaluation import Evaluation
-from ganstoch.diagnostics import VERDICTS, Diagnosed, Verdict
-from ganstoch.diagnostics.verdicts import FATAL
+from ganstoch.diagnosis import VERDICTS, Diagnosed, Verdict
+from ganstoch.diagnosis.verdicts import FATAL
 
 __all__ = ["Acting", "Action", "put_back"]
 

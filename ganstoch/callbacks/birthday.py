@@ -10,10 +10,10 @@ import math
 
 from torch import Tensor
 
-from ganstoch import randomness
 from ganstoch.metrics.birthday import calibrate, collisions, estimate_support
 from ganstoch.metrics.features import Extractor
-from ganstoch.training.game import Game
+from ganstoch.rng import normal, rng_for
+from ganstoch.training.gan import GAN
 
 __all__ = ["collision_metrics"]
 
@@ -23,7 +23,7 @@ REPEATS = 100
 
 
 def collision_metrics(
-    game: Game, extractor: Extractor, real: Tensor, *, size: int
+    game: GAN, extractor: Extractor, real: Tensor, *, size: int
 ) -> dict[str, float]:
     """The probability of a collision in a batch, and the support that collisions point to.
 
@@ -39,8 +39,8 @@ def collision_metrics(
     Returns:
         ``birthday/<space>/collision`` in [0, 1] and, where it is finite, ``.../support``.
     """
-    rng = randomness.generator(0, "evaluation", part="birthday")
-    latents = randomness.normal((BATCHES * size, game.generator.latent_dim), rng)
+    rng = rng_for(0, "evaluation", part="birthday")
+    latents = normal((BATCHES * size, game.generator.latent_dim), rng)
     made, real = extractor(game.sample(latents)).float(), real.float().cpu()
     near = calibrate(real, size=size, repeats=REPEATS)
     share = collisions(made, size=size, threshold=near, repeats=REPEATS)

@@ -22,7 +22,7 @@ from torch.optim import Optimizer
 from torch.utils.hooks import RemovableHandle
 
 from ganstoch.callbacks.acting import Acting, Action, put_back
-from ganstoch.callbacks.subjects import (
+from ganstoch.callbacks.generator_adapter import (
     Sampler,
     iteration_of,
     players_of,
@@ -30,11 +30,11 @@ from ganstoch.callbacks.subjects import (
     sampler_of,
     undisturbed,
 )
-from ganstoch.diagnostics import Diagnosed, References, Signals, diagnose, measure, references
-from ganstoch.diagnostics.failures import quality
-from ganstoch.diagnostics.signals import to_columns
-from ganstoch.diagnostics.tripwire import Tripwire
-from ganstoch.diagnostics.verdicts import Verdict
+from ganstoch.diagnosis import Diagnosed, References, Signals, diagnose, measure, references
+from ganstoch.diagnosis.failures import quality
+from ganstoch.diagnosis.non_finite import NonFiniteDetector
+from ganstoch.diagnosis.signals import to_columns
+from ganstoch.diagnosis.verdicts import Verdict
 from ganstoch.errors import UserError
 from ganstoch.records import write_atomically
 
@@ -129,7 +129,7 @@ class Diagnosis(Callback):
         self._handles: list[RemovableHandle] = []
         self._sampler: Sampler | None = None
         self._known: References | None = None
-        self._tripwire: Tripwire | None = None
+        self._tripwire: NonFiniteDetector | None = None
         self._due = False
 
     @property
@@ -152,7 +152,7 @@ class Diagnosis(Callback):
         )
         self._sampler = sampler_of(pl_module, self.sample, self.latent_dim)
         players = players_of(pl_module)
-        self._tripwire = Tripwire(players or {"module": pl_module})
+        self._tripwire = NonFiniteDetector(players or {"module": pl_module})
         owners = {p: name for name, player in players.items() for p in player.parameters()}
         for optimizer in trainer.optimizers:
             names = {owners.get(p) for group in optimizer.param_groups for p in group["params"]}

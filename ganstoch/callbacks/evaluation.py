@@ -16,7 +16,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from ganstoch.callbacks.birthday import collision_metrics
-from ganstoch.callbacks.journal import write
+from ganstoch.callbacks.loss_logger import write
 from ganstoch.callbacks.shards import Found, Search, stretch
 from ganstoch.data.datamodule import ImageData
 from ganstoch.errors import UserError
@@ -24,9 +24,9 @@ from ganstoch.metrics import TwoWays, make_extractor
 from ganstoch.metrics.features import FeatureSpace
 from ganstoch.metrics.modes import ModeScores, floor_and_ceiling, make_judge, named
 from ganstoch.records import Measurement
+from ganstoch.training.distributed import gather
 from ganstoch.training.fingerprint import fingerprint
-from ganstoch.training.game import Game
-from ganstoch.training.ranks import gather
+from ganstoch.training.gan import GAN
 
 __all__ = ["Evaluation", "Outcome"]
 
@@ -196,7 +196,7 @@ class Evaluation(Callback):
         self.baseline = dict(state_dict["baseline"])
 
     def _evaluate(self, trainer: Trainer, game: LightningModule, *, semantic: bool) -> None:
-        assert isinstance(game, Game)
+        assert isinstance(game, GAN)
         assert game.latents is not None
         data, iteration = _data(trainer), trainer.global_step
         names = [name for name in self._search.extractors if semantic or name == "pixel"]
@@ -249,7 +249,7 @@ class Evaluation(Callback):
         return self._search.merge(data, gather(shard, world=world))
 
 
-def _digests(trainer: Trainer, game: Game, images: Tensor) -> dict[str, str]:
+def _digests(trainer: Trainer, game: GAN, images: Tensor) -> dict[str, str]:
     """Of the whole state; an ensemble's optimisers are nobody's own."""
     alone = trainer.lightning_module is game
     return fingerprint(

@@ -14,13 +14,13 @@ from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 
-from ganstoch.callbacks.journal import write
+from ganstoch.callbacks.loss_logger import write
 from ganstoch.callbacks.player_gradients import measure_players, obstacle
 from ganstoch.data.datamodule import ImageData
 from ganstoch.errors import UserError
-from ganstoch.metrics.gradient_variance import GradientNoise as Measured
+from ganstoch.metrics.gradient_noise import GradientNoise as Measured
 from ganstoch.records import write_atomically
-from ganstoch.training.game import Game
+from ganstoch.training.gan import GAN
 
 __all__ = ["FILE", "GradientNoise", "GradientNoiseSettings"]
 
@@ -79,7 +79,7 @@ class GradientNoise(Callback):
         Raises:
             UserError: naming who makes them so.
         """
-        assert isinstance(pl_module, Game)
+        assert isinstance(pl_module, GAN)
         if by := obstacle(pl_module):
             raise UserError(
                 f"gradient_noise is exact only where every example has a gradient of its own, and "
@@ -129,7 +129,7 @@ class GradientNoise(Callback):
         iteration = trainer.global_step
         if iteration in self.history or not trainer.is_global_zero:
             return
-        assert isinstance(game, Game)
+        assert isinstance(game, GAN)
         found = measure_players(
             game,
             _data(trainer),
@@ -152,7 +152,7 @@ class GradientNoise(Callback):
         write(trainer, {name: value for name, value in named.items() if value is not None})
 
     def _text(self, trainer: Trainer, game: LightningModule) -> str:
-        assert isinstance(game, Game)
+        assert isinstance(game, GAN)
         assert game.latents is not None
         data = _data(trainer)
         latents = game.latents

@@ -11,7 +11,7 @@ from typing import Any
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
-from ganstoch.callbacks.subjects import iteration_of, real_images, sampler_of, undisturbed
+from ganstoch.callbacks.generator_adapter import iteration_of, real_images, sampler_of, undisturbed
 from ganstoch.errors import UserError
 from ganstoch.metrics import overfitting_mode_drop
 from ganstoch.metrics.features import Extractor, FeatureSpace, make_extractor

@@ -2,7 +2,7 @@
 
 [1] Yazici et al. 2020, Sec. 3: sampling error and the difference between the distributions.
 
-The mathematics is in `ganstoch.metrics.gradient_variance`. A measurement is of the game as it
+The mathematics is in `ganstoch.metrics.gradient_noise`. A measurement is of the game as it
 stands between two iterations, with the spectral norms refined by the step that opens the next
 update: so the discriminator's is the very gradient it will follow, and the generator's is against
 the discriminator as it stands before that update. It is taken in the precision of the weights,
@@ -20,10 +20,9 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from ganstoch import randomness
 from ganstoch.data.datamodule import ImageData
 from ganstoch.data.sampling import Sampling
-from ganstoch.metrics.gradient_variance import (
+from ganstoch.metrics.gradient_noise import (
     GradientNoise,
     GradientSums,
     Side,
@@ -36,8 +35,9 @@ from ganstoch.metrics.gradient_variance import (
 from ganstoch.models.base import couples, frozen
 from ganstoch.objectives import Pointwise
 from ganstoch.remedies.base import Remedy
+from ganstoch.rng import normal, rng_for
 from ganstoch.training.example_gradients import collect
-from ganstoch.training.game import Game
+from ganstoch.training.gan import GAN
 from ganstoch.types import to_signed
 
 __all__ = ["measure_players", "obstacle"]
@@ -61,7 +61,7 @@ CHANGES_GRADIENTS = (
 """Hooks whose gradients are not sums over single examples of the objective alone."""
 
 
-def obstacle(game: Game) -> str | None:
+def obstacle(game: GAN) -> str | None:
     """Who makes a gradient more than a sum over single examples, if anybody does.
 
     Batch normalisation, packs, minibatch discrimination and the relativistic average make an
@@ -79,7 +79,7 @@ def obstacle(game: Game) -> str | None:
 
 
 def measure_players(
-    game: Game, data: ImageData, *, iteration: int, draws: int, quiet: bool = True
+    game: GAN, data: ImageData, *, iteration: int, draws: int, quiet: bool = True
 ) -> dict[str, GradientNoise]:
     """Both players' signal and noise, under ``discriminator`` and ``generator``.
 
@@ -180,24 +180,24 @@ def _share_of_images(rule: Sampling, *, n: int, m: int, iteration: int) -> float
     return share_of_pieces([m] if m <= left else [left, m - left], count=n)
 
 
-def _latents(game: Game, *, draws: int) -> Tensor:
+def _latents(game: GAN, *, draws: int) -> Tensor:
     """The latents to go through: each of the bank, or each under several noises, or fresh ones."""
     latents = game.latents
     assert latents is not None
-    rng = randomness.generator(game.seed, "evaluation", part="gradient noise")
+    rng = rng_for(game.seed, "evaluation", part="gradient noise")
     if latents.fixed is None:
-        z = randomness.normal((draws * game.n, latents.dim), rng)
+        z = normal((draws * game.n, latents.dim), rng)
         if latents.noise:
-            z = z.add(randomness.normal(tuple(z.shape), rng), alpha=math.sqrt(latents.noise))
+            z = z.add(normal(tuple(z.shape), rng), alpha=math.sqrt(latents.noise))
         return z
     if not latents.noise:
         return latents.fixed
     z = latents.fixed.repeat_interleave(draws, dim=0)
-    return z.add(randomness.normal(tuple(z.shape), rng), alpha=math.sqrt(latents.noise))
+    return z.add(normal(tuple(z.shape), rng), alpha=math.sqrt(latents.noise))
 
 
 @contextmanager
-def _refined(game: Game) -> Iterator[None]:
+def _refined(game: GAN) -> Iterator[None]:
     """The discriminator as the next update will have it, and afterwards as it was."""
     buffers = list(game.discriminator.buffers())
     before = [buffer.clone() for buffer in buffers]

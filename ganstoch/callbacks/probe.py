@@ -20,14 +20,14 @@ import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 
-from ganstoch import randomness
-from ganstoch.callbacks.journal import write
+from ganstoch.callbacks.loss_logger import write
 from ganstoch.data.datamodule import ImageData
 from ganstoch.errors import UserError
 from ganstoch.metrics.linear_probe import ProbeScore, linear_probe
 from ganstoch.models.base import Discriminator, couples
 from ganstoch.records import write_atomically
-from ganstoch.training.game import Game
+from ganstoch.rng import rng_for, without_replacement
+from ganstoch.training.gan import GAN
 from ganstoch.types import to_signed
 
 __all__ = ["Probe", "ProbeSettings", "features_of"]
@@ -55,7 +55,7 @@ class ProbeSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Moment:
+class _ProbePoint:
     iteration: int
     accuracy: float
     train_accuracy: float
@@ -84,14 +84,14 @@ class Probe(Callback):
             raise UserError(f"probe.images must be 2 or more, got {settings.images}")
         self.settings = settings
         self.path = path
-        self.moments: list[_Moment] = []
+        self.moments: list[_ProbePoint] = []
         self.pixels: ProbeScore | None = None
         self._sides: _Sides | None = None
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Refuses data without classes, and networks that do not judge an image by itself."""
         data = _data(trainer)
-        assert isinstance(pl_module, Game)
+        assert isinstance(pl_module, GAN)
         if data.subset.labels is None or len(torch.unique(data.subset.labels)) < 2:
             raise UserError(
                 f"probe.every is {self.settings.every}, but the images of {data.source.name} have "
@@ -164,14 +164,14 @@ class Probe(Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Goes on with what the resumed run had found."""
-        self.moments = [_Moment(**moment) for moment in state_dict["moments"]]
+        self.moments = [_ProbePoint(**moment) for moment in state_dict["moments"]]
         self.pixels = None if state_dict["pixels"] is None else ProbeScore(**state_dict["pixels"])
 
     def _is_done(self, trainer: Trainer) -> bool:
         return bool(self.moments) and self.moments[-1].iteration == trainer.global_step
 
     def _probe(self, trainer: Trainer, game: LightningModule) -> None:
-        assert isinstance(game, Game)
+        assert isinstance(game, GAN)
         sides, iteration = self._sides, trainer.global_step
         assert sides is not None
         fitted, tested = (
@@ -185,7 +185,7 @@ class Probe(Callback):
                 f"the discriminator's {error} at iteration {iteration}: training has diverged; "
                 "lower model.optimizer.lr"
             ) from error
-        moment = _Moment(
+        moment = _ProbePoint(
             iteration=iteration, accuracy=score.accuracy, train_accuracy=score.train_accuracy
         )
         self.moments.append(moment)
@@ -212,8 +212,8 @@ def _choose(data: ImageData, *, limit: int) -> _Sides:
     labels = data.subset.labels
     assert labels is not None
     unseen = data.held_out_with_labels(limit)
-    rng = randomness.generator(data.subset_seed, "evaluation", part="probe")
-    order = randomness.without_replacement(len(labels), len(labels), rng)
+    rng = rng_for(data.subset_seed, "evaluation", part="probe")
+    order = without_replacement(len(labels), len(labels), rng)
     aside = 0 if unseen is not None else min(limit, max(1, len(labels) // _PUT_ASIDE))
     train, rest = order[aside:][:limit].sort().values, order[:aside].sort().values
     if len(torch.unique(labels[train])) < 2:

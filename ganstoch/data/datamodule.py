@@ -26,15 +26,15 @@ from ganstoch.data.sampling import (
 from ganstoch.data.source import ArrayImages, ImageSet, Source
 from ganstoch.data.subset import Subset, choose, leftover, leftover_ids
 from ganstoch.errors import UserError
-from ganstoch.randomness import share
+from ganstoch.rng import share
 from ganstoch.types import Batch, Shape, World
 
-__all__ = ["Clock", "ImageData"]
+__all__ = ["ImageData", "StepCounter"]
 
 _CPU = torch.device("cpu")
 
 
-class Clock:
+class StepCounter:
     """Counts 0, 1, 2, ... for ever: Lightning's loop wants something to iterate over.
 
     No `DataLoader`, so there are no workers, no sampler to be replaced on several ranks, and no
@@ -191,9 +191,9 @@ class ImageData(LightningDataModule):
         """Of one image or point; after `setup`."""
         return tuple(self.subset.pixels.shape[1:])
 
-    def train_dataloader(self) -> Clock:
+    def train_dataloader(self) -> StepCounter:
         """A clock; the images are drawn in `on_after_batch_transfer`."""
-        return Clock()
+        return StepCounter()
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
         """The real half of the trainer's current iteration, on its device.
@@ -231,7 +231,7 @@ class ImageData(LightningDataModule):
             iteration: the iteration, from 0.
             device: where to put it. The whole subset moves there at the first call, and stays.
             rank: which of the ranks asks: it gets its share of the common draw, in whole packs
-                (`randomness.share`).
+                (`share`).
             world: how many ranks share the draw.
             repeat: which of the iteration's draws, from 0: an iteration with several updates takes
                 an independent one for each.

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ganstoch.data.source import ImageSet, Source
 from ganstoch.errors import UserError
-from ganstoch.randomness import generator, normal, with_replacement
+from ganstoch.rng import normal, rng_for, with_replacement
 from ganstoch.types import GaussianModes, Split
 
 __all__ = ["Bimodal", "Grid", "HighDimensional", "Points", "Ring"]
@@ -52,7 +52,7 @@ class Points(ImageSet):
         self._part = f"{name}/{split}"
         self._split = split
         count = len(modes.centres)
-        rng = generator(seed, "subset", part=f"{self._part}/modes")
+        rng = rng_for(seed, "subset", part=f"{self._part}/modes")
         self.labels: Tensor = with_replacement(count, size, rng)
         self.classes = tuple(f"mode {i}" for i in range(count))
 
@@ -65,7 +65,7 @@ class Points(ImageSet):
         blocks, places = ids // _BLOCK, ids % _BLOCK
         for block in sorted(set(blocks.tolist())):
             mine = blocks == block
-            rng = generator(self._seed, "subset", block, part=self._part)
+            rng = rng_for(self._seed, "subset", block, part=self._part)
             noise[mine] = normal((_BLOCK, self._modes.spread), rng)[places[mine]]
         return self._modes.points(self.labels[ids], noise)
 

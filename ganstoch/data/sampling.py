@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ganstoch.errors import UserError
-from ganstoch.randomness import generator, with_replacement, without_replacement
+from ganstoch.rng import rng_for, with_replacement, without_replacement
 
 __all__ = [
     "BatchSize",
@@ -105,14 +105,14 @@ def draw_ids(
     """
     part = f"repeat{repeat}" if repeat else ""
     if rule == "with_replacement":
-        return with_replacement(count, m, generator(seed, "data", iteration, part=part))
+        return with_replacement(count, m, rng_for(seed, "data", iteration, part=part))
     if rule == "exactly_once":
         assert m % count == 0, (m, count)
         return torch.arange(count).repeat(m // count)
     first, last = iteration * m, iteration * m + m  # in the endless sequence of epochs
     epochs = range(first // count, (last - 1) // count + 1)
     drawn = [
-        without_replacement(count, count, generator(seed, "data", epoch, part=part))
+        without_replacement(count, count, rng_for(seed, "data", epoch, part=part))
         for epoch in epochs
     ]
     skipped = first - epochs.start * count

@@ -17,7 +17,7 @@ from ganstoch.data.cache import places
 from ganstoch.data.idx import FASHION, MNIST, GreyFiles
 from ganstoch.data.source import ImageSet, Source
 from ganstoch.errors import UserError
-from ganstoch.randomness import generator, with_replacement
+from ganstoch.rng import rng_for, with_replacement
 from ganstoch.types import Split, StackedClasses
 
 __all__ = ["Protocol", "Stacked", "StackedFashion", "StackedImages", "StackedMNIST"]
@@ -147,7 +147,7 @@ class Stacked:
         else:
             images, labels = self.singles(root, split)
         size = self.size if split == "train" else min(self.size, HELD_OUT)
-        rng = generator(self.seed, "subset", part=f"stacked/{split}")
+        rng = rng_for(self.seed, "subset", part=f"stacked/{split}")
         members = with_replacement(len(images), size * 3, rng).reshape(size, 3)
         return StackedImages(images, labels, members=members, names=self.files.classes, split=split)
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ganstoch.data.source import ImageSet
 from ganstoch.errors import UserError
-from ganstoch.randomness import generator, without_replacement
+from ganstoch.rng import rng_for, without_replacement
 
 __all__ = ["Subset", "checksum", "choose", "leftover", "leftover_ids"]
 
@@ -70,7 +70,7 @@ def choose(images: ImageSet, *, n: int, seed: int) -> Subset:
     """
     if not 1 <= n <= len(images):
         raise UserError(f"data.n is {n}, the source has {len(images)} images; set --data.n within")
-    ids = without_replacement(len(images), n, generator(seed, "subset")).sort().values
+    ids = without_replacement(len(images), n, rng_for(seed, "subset")).sort().values
     pixels = images.read(ids)
     labels = None if images.labels is None else images.labels[ids]
     return Subset(pixels, ids, labels, seed, checksum(pixels), images)
@@ -108,5 +108,5 @@ def leftover_ids(images: ImageSet, *, used: Tensor, limit: int, seed: int) -> Te
     free[used] = False
     ids = free.nonzero().squeeze(1)
     # Iteration 0 of the stream chose the subset.
-    order = without_replacement(len(ids), min(limit, len(ids)), generator(seed, "subset", 1))
+    order = without_replacement(len(ids), min(limit, len(ids)), rng_for(seed, "subset", 1))
     return ids[order].sort().values

@@ -10,16 +10,17 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ganstoch.metrics.authenticity import Authenticity, AuthPct
+    from ganstoch.metrics.authpct import Authenticity, AuthPct
     from ganstoch.metrics.birthday import Pair, Support, calibrate, estimate_support, nearest_pair
-    from ganstoch.metrics.copied import (
+    from ganstoch.metrics.copies import (
         CopiedShare,
         Copies,
         copied_share,
         replication_share,
         share_of_copies,
     )
-    from ganstoch.metrics.data_copying import CT, Cell, DataCopying, rank_z
+    from ganstoch.metrics.copy_score import Nearness, left_out
+    from ganstoch.metrics.ct_score import CT, Cell, DataCopying, rank_z
     from ganstoch.metrics.features import (
         EfficientNetLite0,
         Extractor,
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
         Pixels,
         make_extractor,
     )
-    from ganstoch.metrics.frechet import FID, Moments, frechet_distance, frechet_of
+    from ganstoch.metrics.fid import FID, Moments, frechet_distance, frechet_of
     from ganstoch.metrics.functional import (
         OneWay,
         Tail,
@@ -38,13 +39,13 @@ if TYPE_CHECKING:
     )
     from ganstoch.metrics.inception_score import InceptionScore, SplitScores, inception_score_of
     from ganstoch.metrics.k_nearest import kth_distances, within_set_nearest
-    from ganstoch.metrics.kernel import (
+    from ganstoch.metrics.kid import (
         KID,
         SubsetDistances,
         kernel_distance,
         kernel_distance_of_subsets,
     )
-    from ganstoch.metrics.manifold import PRDC, ManifoldScores, prdc
+    from ganstoch.metrics.latent_recovery import Recovery, RecoveryGap, recover, recovery_gap
     from ganstoch.metrics.mifid import MemorizationInformed, MiFID, cosine_distance
     from ganstoch.metrics.modes import (
         ModeScores,
@@ -53,11 +54,10 @@ if TYPE_CHECKING:
         score_classes,
         score_gaussians,
     )
-    from ganstoch.metrics.nearer import Nearer, NearerToTrain, nearer_to_train
-    from ganstoch.metrics.nearness import Nearness, left_out
     from ganstoch.metrics.neighbours import check_faiss, faiss_flavour, nearest_neighbours
     from ganstoch.metrics.overfitting import OverfittingModeDrop
-    from ganstoch.metrics.recovery import Recovery, RecoveryGap, recover, recovery_gap
+    from ganstoch.metrics.prdc import PRDC, ManifoldScores, prdc
+    from ganstoch.metrics.train_vs_held_out import Nearer, NearerToTrain, nearer_to_train
     from ganstoch.metrics.weights import inception_weights_path, load_inception
     from ganstoch.metrics.within_radii import WithinRadii, pairs_within
 

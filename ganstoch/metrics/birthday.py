@@ -22,7 +22,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ganstoch.randomness import generator, without_replacement
+from ganstoch.rng import rng_for, without_replacement
 
 __all__ = ["Pair", "Support", "calibrate", "collisions", "estimate_support", "nearest_pair"]
 
@@ -200,7 +200,7 @@ def _nearest(features: Tensor, *, size: int, repeats: int, seed: int, part: str)
         raise ValueError(f"size must be 2 .. {len(features)}, got {size}")
     drawn = (
         without_replacement(
-            len(features), size, generator(seed, "evaluation", i, part=f"birthday/{part}/{size}")
+            len(features), size, rng_for(seed, "evaluation", i, part=f"birthday/{part}/{size}")
         )
         for i in range(repeats)
     )

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ganstoch import randomness
 from ganstoch.metrics.neighbours import nearest_neighbours
+from ganstoch.rng import rng_for, without_replacement
 from ganstoch.types import Neighbours, Norm
 
 __all__ = [
@@ -212,5 +212,5 @@ def sample_ids(count: int, size: int | None, *, seed: int, draw: int) -> Tensor:
     """Ids of the images that ask, ascending; see `nearest_of_sample`."""
     if size is None or size >= count:
         return torch.arange(count)
-    rng = randomness.generator(seed, "evaluation", draw)
-    return randomness.without_replacement(count, size, rng).sort().values
+    rng = rng_for(seed, "evaluation", draw)
+    return without_replacement(count, size, rng).sort().values

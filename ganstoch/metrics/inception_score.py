@@ -21,7 +21,7 @@ from torch import Tensor
 
 from ganstoch.metrics.collecting import Collecting
 from ganstoch.metrics.features import Extractor, FeatureSpace
-from ganstoch.randomness import generator
+from ganstoch.rng import rng_for
 
 __all__ = ["Classifying", "InceptionScore", "SplitScores", "inception_score_of"]
 
@@ -78,7 +78,7 @@ def inception_score_of(
         raise ValueError("logits contain NaN or infinite values")
     rows = logits.detach().to("cpu", torch.float64)
     if shuffled:
-        rng = generator(seed, "evaluation", part="inception score")
+        rng = rng_for(seed, "evaluation", part="inception score")
         rows = rows[torch.randperm(len(rows), generator=rng)]
     borders = [i * len(rows) // splits for i in range(splits + 1)]
     scores = [_score(rows[start:end]) for start, end in itertools.pairwise(borders)]

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from ganstoch.metrics.collecting import Collecting
 from ganstoch.metrics.features import Extractor, FeatureSpace, Inception
-from ganstoch.metrics.frechet import frechet_distance
+from ganstoch.metrics.fid import frechet_distance
 from ganstoch.metrics.neighbours import nearest_neighbours
 
 __all__ = ["EPSILON", "MemorizationInformed", "MiFID", "charged", "cosine_distance", "mifid"]

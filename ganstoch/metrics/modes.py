@@ -19,8 +19,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ganstoch.metrics.stacked_judge import load_judge, name_stacks
-from ganstoch.randomness import generator, normal, with_replacement
+from ganstoch.metrics.digit_classifier import load_judge, name_stacks
+from ganstoch.rng import normal, rng_for, with_replacement
 from ganstoch.types import GaussianModes, StackedClasses, World
 
 __all__ = [
@@ -162,7 +162,7 @@ def floor_and_ceiling(world: World, *, seed: int) -> ModeScores:
         world: either kind.
         seed: the run's; the samples are drawn from the stream of evaluation.
     """
-    rng = generator(seed, "evaluation", part="perfect sampler")
+    rng = rng_for(seed, "evaluation", part="perfect sampler")
     if isinstance(world, StackedClasses):
         drawn = with_replacement(world.modes, world.samples, rng)
         return score_classes(drawn, torch.ones(world.samples), world.modes)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ganstoch.models.blocks import SpectralConv2d
 from ganstoch.models.normalisation import BatchNorm
-from ganstoch.types import Critique, Shape
+from ganstoch.types import DiscriminatorOutput, Shape
 
 __all__ = [
     "Discriminator",
@@ -78,12 +78,12 @@ class Discriminator(nn.Module):
         super().__init__()
         self.heads = nn.ModuleDict()
 
-    def forward(self, images: Tensor) -> Critique:
+    def forward(self, images: Tensor) -> DiscriminatorOutput:
         """(N, *shape) to a critique of each: logits (N,), features (N, head_features)."""
         features = self.body(images)
         flat = features.flatten(1)
         others = {name: head(flat) for name, head in self.heads.items()}
-        return Critique(self.head(features).flatten(), flat, others)
+        return DiscriminatorOutput(self.head(features).flatten(), flat, others)
 
     def power_iterate(self) -> None:
         """Refines the estimate of every spectral norm by one step, where layers have one.

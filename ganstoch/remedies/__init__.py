@@ -4,6 +4,7 @@ from ganstoch.remedies.acgan import ACGAN
 from ganstoch.remedies.base import Remedy
 from ganstoch.remedies.batch_norm import DiscriminatorBatchNorm
 from ganstoch.remedies.compose import Remedies
+from ganstoch.remedies.experience_replay import Replay
 from ganstoch.remedies.feature_matching import FeatureMatching
 from ganstoch.remedies.label_flipping import LabelFlipping
 from ganstoch.remedies.label_smoothing import LabelSmoothing
@@ -13,7 +14,6 @@ from ganstoch.remedies.packing import Packing
 from ganstoch.remedies.pretraining import Pretraining
 from ganstoch.remedies.r1 import R1
 from ganstoch.remedies.ratio import Ratio
-from ganstoch.remedies.replay import Replay
 from ganstoch.remedies.snapshots import Snapshots
 from ganstoch.remedies.svre import SVRE
 from ganstoch.remedies.timescales import Timescales

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from ganstoch.errors import UserError
 from ganstoch.models.base import Discriminator, DiscriminatorFactory, Generator, GeneratorFactory
 from ganstoch.objectives import Objective
-from ganstoch.remedies.base import DataFacts, Moment, Remedy, Round
+from ganstoch.remedies.base import DataFacts, DiscriminatorPass, Remedy, StepInfo
 from ganstoch.remedies.choice import choose
 from ganstoch.types import Shape
 
@@ -53,7 +53,7 @@ class ACGAN(Remedy):
             raise UserError(f"model.remedies: weight of ACGAN must be 0 or more, got {weight}")
         self.classes = classes
         self.weight = weight
-        self._seen: set[Moment] = set()
+        self._seen: set[StepInfo] = set()
         self._told: dict[str, Tensor] = {}
 
     @property
@@ -113,19 +113,19 @@ class ACGAN(Remedy):
 
         return made
 
-    def discriminator_loss(self, loss: Tensor, round: Round) -> Tensor:
+    def discriminator_loss(self, loss: Tensor, round: DiscriminatorPass) -> Tensor:
         """Adds both weighted cross-entropies."""
         assert round.of_real is not None
         real = F.cross_entropy(round.of_real.others[_KIND], _labels(round))
         fake = F.cross_entropy(round.of_fake.others[_KIND], _chosen(round))
         return loss + self.weight * (real + fake)
 
-    def generator_loss(self, loss: Tensor, round: Round) -> Tensor:
+    def generator_loss(self, loss: Tensor, round: DiscriminatorPass) -> Tensor:
         """Adds the weighted cross-entropy of the generated examples."""
         fake = F.cross_entropy(round.of_fake.others[_KIND], _chosen(round))
         return loss + self.weight * fake
 
-    def observe(self, round: Round) -> None:
+    def observe(self, round: DiscriminatorPass) -> None:
         """Counts whose class was told."""
         assert round.of_real is not None
         said = {"real": round.of_real, "fake": round.of_fake}
@@ -169,12 +169,12 @@ class _Conditional(Generator):
         return torch.cat([latents[:, 1:], one_hot.to(latents.dtype)], dim=1)
 
 
-def _labels(round: Round) -> Tensor:
+def _labels(round: DiscriminatorPass) -> Tensor:
     assert round.part.labels is not None
     return round.part.labels
 
 
-def _chosen(round: Round) -> Tensor:
+def _chosen(round: DiscriminatorPass) -> Tensor:
     chosen = round.assigned(_KIND)
     assert chosen is not None
     return chosen

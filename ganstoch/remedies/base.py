@@ -17,10 +17,16 @@ from torch.optim import Optimizer
 
 from ganstoch.models.base import Discriminator, DiscriminatorFactory, Generator, GeneratorFactory
 from ganstoch.objectives import Objective
-from ganstoch.remedies.rounds import Critic, DataFacts, Moment, Players, Round
-from ganstoch.types import Part, Shape
+from ganstoch.remedies.rounds import (
+    DataFacts,
+    DiscriminatorFn,
+    DiscriminatorPass,
+    Players,
+    StepInfo,
+)
+from ganstoch.types import MicroBatch, Shape
 
-__all__ = ["Critic", "DataFacts", "Moment", "Players", "Remedy", "Round"]
+__all__ = ["DataFacts", "DiscriminatorFn", "DiscriminatorPass", "Players", "Remedy", "StepInfo"]
 
 
 class Remedy(nn.Module):
@@ -116,18 +122,18 @@ class Remedy(nn.Module):
 
     # In an iteration, in this order.
 
-    def plays(self, moment: Moment) -> bool:
+    def plays(self, moment: StepInfo) -> bool:
         """Whether it plays this iteration in the game's place."""
         return False
 
     def play(
         self,
         players: Players,
-        draws: Sequence[Sequence[Part]],
+        draws: Sequence[Sequence[MicroBatch]],
         step_d: Optimizer,
         step_g: Optimizer | LightningOptimizer,
         *,
-        moment: Moment,
+        moment: StepInfo,
         backward: Callable[[Tensor], None],
     ) -> dict[str, Tensor]:
         """Plays an iteration in the game's place; every gradient is left cleared.
@@ -139,11 +145,11 @@ class Remedy(nn.Module):
         """
         raise AssertionError(f"{type(self).__name__} plays an iteration and does not say how")
 
-    def note_fakes(self, fakes: Tensor, part: Part, *, moment: Moment) -> None:
+    def note_fakes(self, fakes: Tensor, part: MicroBatch, *, moment: StepInfo) -> None:
         """Sees a part's generated examples, without their graph, once in each of D's updates."""
 
     def critic_fakes(
-        self, fakes: Tensor, players: Players, part: Part, *, moment: Moment
+        self, fakes: Tensor, players: Players, part: MicroBatch, *, moment: StepInfo
     ) -> Tensor:
         """The generated examples that the discriminator is trained on."""
         return fakes
@@ -152,19 +158,21 @@ class Remedy(nn.Module):
         """What the discriminator gets for examples (N, *shape)."""
         return examples
 
-    def targets(self, real: Tensor, fake: Tensor, round: Round) -> tuple[Tensor, Tensor]:
+    def targets(
+        self, real: Tensor, fake: Tensor, round: DiscriminatorPass
+    ) -> tuple[Tensor, Tensor]:
         """The discriminator's targets, shape (critiques,) each; 1 and 0 to begin with."""
         return real, fake
 
-    def discriminator_loss(self, loss: Tensor, round: Round) -> Tensor:
+    def discriminator_loss(self, loss: Tensor, round: DiscriminatorPass) -> Tensor:
         """The discriminator's loss, a scalar, given that of objective and earlier remedies."""
         return loss
 
-    def observe(self, round: Round) -> None:
+    def observe(self, round: DiscriminatorPass) -> None:
         """Looks at a part of an update of the discriminator, for `measured`; changes nothing."""
 
     def before_discriminator_step(
-        self, players: Players, step_d: Optimizer, *, moment: Moment
+        self, players: Players, step_d: Optimizer, *, moment: StepInfo
     ) -> None:
         """Called when the gradients are there."""
 
@@ -172,8 +180,14 @@ class Remedy(nn.Module):
         """Called when the discriminator has changed."""
 
     def opponent(
-        self, critic: Critic, players: Players, part: Part, fakes: Tensor, *, moment: Moment
-    ) -> Critic:
+        self,
+        critic: DiscriminatorFn,
+        players: Players,
+        part: MicroBatch,
+        fakes: Tensor,
+        *,
+        moment: StepInfo,
+    ) -> DiscriminatorFn:
         """The critic that the generator is trained against.
 
         Args:
@@ -185,11 +199,11 @@ class Remedy(nn.Module):
         """
         return critic
 
-    def generator_loss(self, loss: Tensor, round: Round) -> Tensor:
+    def generator_loss(self, loss: Tensor, round: DiscriminatorPass) -> Tensor:
         """The generator's loss, a scalar, given that of objective and earlier remedies."""
         return loss
 
-    def after_iteration(self, players: Players, fakes: Tensor | None, *, moment: Moment) -> None:
+    def after_iteration(self, players: Players, fakes: Tensor | None, *, moment: StepInfo) -> None:
         """Called at the end, with (some of) the iteration's generated examples, where known."""
 
     def measured(self) -> dict[str, Tensor]:

@@ -18,8 +18,15 @@ from ganstoch.models.base import (
     GeneratorFactory,
 )
 from ganstoch.objectives import Objective, Pointwise
-from ganstoch.remedies.base import Critic, DataFacts, Moment, Players, Remedy, Round
-from ganstoch.types import Critique, Part, Shape
+from ganstoch.remedies.base import (
+    DataFacts,
+    DiscriminatorFn,
+    DiscriminatorPass,
+    Players,
+    Remedy,
+    StepInfo,
+)
+from ganstoch.types import DiscriminatorOutput, MicroBatch, Shape
 
 __all__ = ["Remedies"]
 
@@ -114,20 +121,20 @@ class Remedies(nn.ModuleList):
             lr_d, lr_g = remedy.learning_rates(lr_d, lr_g, m=m, n=n)
         return lr_d, lr_g
 
-    def player(self, moment: Moment) -> Remedy | None:
+    def player(self, moment: StepInfo) -> Remedy | None:
         """The remedy that plays this iteration in the game's place, if one does."""
         return next((remedy for remedy in self.each() if remedy.plays(moment)), None)
 
     def judge(
-        self, critic: Critic, real: Tensor, fakes: Tensor, *, apart: bool
-    ) -> tuple[Critique, Critique]:
+        self, critic: DiscriminatorFn, real: Tensor, fakes: Tensor, *, apart: bool
+    ) -> tuple[DiscriminatorOutput, DiscriminatorOutput]:
         """Critiques of real and of generated examples, in one pass where nothing is against it."""
         shown = [self.critic_input(examples) for examples in (real, fakes)]
         if apart or any(remedy.apart for remedy in self.each()):
             return critic(shown[0]), critic(shown[1])
         return critic(torch.cat(shown)).halves()
 
-    def packed(self, critic: Critic) -> Critic:
+    def packed(self, critic: DiscriminatorFn) -> DiscriminatorFn:
         """A critic that takes examples, given one that takes what the discriminator gets."""
         return lambda examples: critic(self.critic_input(examples))
 
@@ -137,20 +144,20 @@ class Remedies(nn.ModuleList):
             examples = remedy.critic_input(examples)
         return examples
 
-    def note_fakes(self, fakes: Tensor, part: Part, *, moment: Moment) -> None:
+    def note_fakes(self, fakes: Tensor, part: MicroBatch, *, moment: StepInfo) -> None:
         """Shows a part's generated examples, once in each of D's updates."""
         for remedy in self.each():
             remedy.note_fakes(fakes, part, moment=moment)
 
     def critic_fakes(
-        self, fakes: Tensor, players: Players, part: Part, *, moment: Moment
+        self, fakes: Tensor, players: Players, part: MicroBatch, *, moment: StepInfo
     ) -> Tensor:
         """The generated examples that the discriminator is trained on."""
         for remedy in self.each():
             fakes = remedy.critic_fakes(fakes, players, part, moment=moment)
         return fakes
 
-    def discriminator_loss(self, objective: Objective, round: Round) -> Tensor:
+    def discriminator_loss(self, objective: Objective, round: DiscriminatorPass) -> Tensor:
         """The objective's loss under the remedies' targets, and what they make of it."""
         assert round.of_real is not None
         real, fake = round.of_real.logits, round.of_fake.logits
@@ -166,12 +173,12 @@ class Remedies(nn.ModuleList):
             loss = remedy.discriminator_loss(loss, round)
         return loss
 
-    def observe(self, round: Round) -> None:
+    def observe(self, round: DiscriminatorPass) -> None:
         """Shows a part of an update of the discriminator to whoever measures there."""
         for remedy in self.each():
             remedy.observe(round)
 
-    def generator_loss(self, objective: Objective, round: Round) -> Tensor:
+    def generator_loss(self, objective: Objective, round: DiscriminatorPass) -> Tensor:
         """The objective's loss, and what the remedies make of it."""
         real = None if round.of_real is None else round.of_real.logits
         loss = objective.generator(round.of_fake.logits, real)
@@ -185,7 +192,7 @@ class Remedies(nn.ModuleList):
         return self.objective.paired or any(remedy.needs_real for remedy in self.each())
 
     def before_discriminator_step(
-        self, players: Players, step_d: Optimizer, *, moment: Moment
+        self, players: Players, step_d: Optimizer, *, moment: StepInfo
     ) -> None:
         """Called when the discriminator's gradients are there."""
         for remedy in self.each():
@@ -197,14 +204,20 @@ class Remedies(nn.ModuleList):
             remedy.after_discriminator_step(discriminator)
 
     def opponent(
-        self, critic: Critic, players: Players, part: Part, fakes: Tensor, *, moment: Moment
-    ) -> Critic:
+        self,
+        critic: DiscriminatorFn,
+        players: Players,
+        part: MicroBatch,
+        fakes: Tensor,
+        *,
+        moment: StepInfo,
+    ) -> DiscriminatorFn:
         """The critic that the generator is trained against."""
         for remedy in self.each():
             critic = remedy.opponent(critic, players, part, fakes, moment=moment)
         return critic
 
-    def after_iteration(self, players: Players, fakes: Tensor | None, *, moment: Moment) -> None:
+    def after_iteration(self, players: Players, fakes: Tensor | None, *, moment: StepInfo) -> None:
         """Called at the end of an iteration."""
         for remedy in self.each():
             remedy.after_iteration(players, fakes, moment=moment)

@@ -13,7 +13,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from ganstoch.errors import UserError
-from ganstoch.remedies.base import Remedy, Round
+from ganstoch.remedies.base import DiscriminatorPass, Remedy
 
 __all__ = ["FeatureMatching"]
 
@@ -47,7 +47,7 @@ class FeatureMatching(Remedy):
         """Nothing matched."""
         return self.share == 0.0
 
-    def generator_loss(self, loss: Tensor, round: Round) -> Tensor:
+    def generator_loss(self, loss: Tensor, round: DiscriminatorPass) -> Tensor:
         """The generator's loss with the squared distance of the means, a scalar."""
         assert round.of_real is not None
         gap = round.of_real.features.mean(0) - round.of_fake.features.mean(0)

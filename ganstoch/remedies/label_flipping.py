@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ganstoch.errors import UserError
-from ganstoch.remedies.base import Remedy, Round
+from ganstoch.remedies.base import DiscriminatorPass, Remedy
 
 __all__ = ["LabelFlipping"]
 
@@ -42,10 +42,12 @@ class LabelFlipping(Remedy):
         """Where nothing is ever flipped."""
         return self.probability == 0.0
 
-    def targets(self, real: Tensor, fake: Tensor, round: Round) -> tuple[Tensor, Tensor]:
+    def targets(
+        self, real: Tensor, fake: Tensor, round: DiscriminatorPass
+    ) -> tuple[Tensor, Tensor]:
         """Labels, some of them flipped, shape (critiques,) each."""
         return self._flip(real, round, "real"), self._flip(fake, round, "fake")
 
-    def _flip(self, labels: Tensor, round: Round, of: str) -> Tensor:
+    def _flip(self, labels: Tensor, round: DiscriminatorPass, of: str) -> Tensor:
         drawn = round.moment.uniform(f"label_flipping/{of}", round.part, every=round.pack)
         return torch.where(drawn < self.probability, 1 - labels, labels)

@@ -8,7 +8,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from ganstoch.errors import UserError
-from ganstoch.remedies.base import Remedy, Round
+from ganstoch.remedies.base import DiscriminatorPass, Remedy
 
 __all__ = ["LabelSmoothing"]
 
@@ -53,11 +53,13 @@ class LabelSmoothing(Remedy):
         """With hard labels."""
         return self.real == (1.0, 1.0) and self.fake == (0.0, 0.0)
 
-    def targets(self, real: Tensor, fake: Tensor, round: Round) -> tuple[Tensor, Tensor]:
+    def targets(
+        self, real: Tensor, fake: Tensor, round: DiscriminatorPass
+    ) -> tuple[Tensor, Tensor]:
         """Soft labels, shape (critiques,) each."""
         return self._soften(real, round, "real"), self._soften(fake, round, "fake")
 
-    def _soften(self, labels: Tensor, round: Round, of: str) -> Tensor:
+    def _soften(self, labels: Tensor, round: DiscriminatorPass, of: str) -> Tensor:
         ones, zeros = (
             low + (high - low) * round.moment.uniform(name, round.part, every=round.pack)
             for name, (low, high) in (

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from ganstoch.errors import UserError
 from ganstoch.models.base import Discriminator, DiscriminatorFactory, Generator, GeneratorFactory
 from ganstoch.objectives import Objective
-from ganstoch.remedies.base import Remedy, Round
+from ganstoch.remedies.base import DiscriminatorPass, Remedy
 from ganstoch.remedies.choice import choose
 from ganstoch.types import Shape
 
@@ -104,11 +104,11 @@ class Mixture(Remedy):
 
         return made if self.identity else make
 
-    def discriminator_loss(self, loss: Tensor, round: Round) -> Tensor:
+    def discriminator_loss(self, loss: Tensor, round: DiscriminatorPass) -> Tensor:
         """Adds the weighted cross-entropy of the generated examples."""
         return loss + self.identity * _cross_entropy(round) if self.identity else loss
 
-    def generator_loss(self, loss: Tensor, round: Round) -> Tensor:
+    def generator_loss(self, loss: Tensor, round: DiscriminatorPass) -> Tensor:
         """Adds the same: the generators help to be told apart."""
         return loss + self.identity * _cross_entropy(round) if self.identity else loss
 
@@ -138,7 +138,7 @@ class _Mixed(Generator):
         return cast(Generator, self.members[0]).assigned(latents[:, 1:], kind)
 
 
-def _cross_entropy(round: Round) -> Tensor:
+def _cross_entropy(round: DiscriminatorPass) -> Tensor:
     """Of the generated examples' generators, given what the head says of them; a scalar."""
     chosen = round.assigned(_KIND)
     assert chosen is not None

@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from ganstoch.errors import UserError
-from ganstoch.remedies.base import DataFacts, Moment, Players, Remedy
-from ganstoch.types import Part
+from ganstoch.remedies.base import DataFacts, Players, Remedy, StepInfo
+from ganstoch.types import MicroBatch
 
 __all__ = ["Pretraining"]
 
@@ -61,18 +61,18 @@ class Pretraining(Remedy):
                 f"bank has {facts.latents.count}; set model.latents.bank to n"
             )
 
-    def plays(self, moment: Moment) -> bool:
+    def plays(self, moment: StepInfo) -> bool:
         """Whether this is one of the first iterations."""
         return moment.iteration < self.iterations
 
     def play(
         self,
         players: Players,
-        draws: Sequence[Sequence[Part]],
+        draws: Sequence[Sequence[MicroBatch]],
         step_d: Optimizer,
         step_g: Optimizer | LightningOptimizer,
         *,
-        moment: Moment,
+        moment: StepInfo,
         backward: Callable[[Tensor], None],
     ) -> dict[str, Tensor]:
         """One update of G by regression, on the iteration's first batch."""

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from ganstoch.errors import UserError
 from ganstoch.models.base import Discriminator, Generator
-from ganstoch.remedies.base import Remedy, Round
-from ganstoch.remedies.slopes import refuse_coupling, slopes
+from ganstoch.remedies.base import DiscriminatorPass, Remedy
+from ganstoch.remedies.input_gradients import refuse_coupling, slopes
 from ganstoch.types import Shape
 
 __all__ = ["R1"]
@@ -44,7 +44,7 @@ class R1(Remedy):
         """Refuses a discriminator that couples the examples of a batch."""
         refuse_coupling("R1", discriminator)
 
-    def discriminator_loss(self, loss: Tensor, round: Round) -> Tensor:
+    def discriminator_loss(self, loss: Tensor, round: DiscriminatorPass) -> Tensor:
         """The loss and the penalty, a scalar."""
         squares = slopes(round.critic, round.part.real, pack=round.pack).square().sum(1)
         return loss + self.gamma / 2.0 * squares.mean()

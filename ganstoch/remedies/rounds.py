@@ -9,20 +9,20 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from ganstoch import randomness
 from ganstoch.latents import Latents
 from ganstoch.models.base import Discriminator, Generator
 from ganstoch.objectives import Objective
-from ganstoch.types import Critique, Part
+from ganstoch.rng import rng_for
+from ganstoch.types import DiscriminatorOutput, MicroBatch
 
-__all__ = ["Critic", "DataFacts", "Moment", "Players", "Round"]
+__all__ = ["DataFacts", "DiscriminatorFn", "DiscriminatorPass", "Players", "StepInfo"]
 
-Critic = Callable[[Tensor], Critique]
+DiscriminatorFn = Callable[[Tensor], DiscriminatorOutput]
 """From examples (N, *shape) to what is thought of them; packing happens inside."""
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
+class StepInfo:
     """When a hook is called, and what it may draw then.
 
     Attributes:
@@ -38,9 +38,9 @@ class Moment:
     def rng(self, name: str) -> torch.Generator:
         """A generator of the stream "remedy" that no other name, moment or stream shares."""
         part = f"{name}/{self.update}"
-        return randomness.generator(self.seed, "remedy", self.iteration, part=part)
+        return rng_for(self.seed, "remedy", self.iteration, part=part)
 
-    def uniform(self, name: str, part: Part, *, every: int = 1) -> Tensor:
+    def uniform(self, name: str, part: MicroBatch, *, every: int = 1) -> Tensor:
         """Numbers in [0, 1) for a part's examples, however the batch was cut; shape (M / every,).
 
         Args:
@@ -54,7 +54,7 @@ class Moment:
 
 
 @dataclass(frozen=True, slots=True)
-class Round:
+class DiscriminatorPass:
     """One part of one update, when its loss is being made.
 
     Attributes:
@@ -69,12 +69,12 @@ class Round:
         assigned: what the part's latents choose, by kind; see `Generator.assigned`.
     """
 
-    moment: Moment
-    part: Part
+    moment: StepInfo
+    part: MicroBatch
     fakes: Tensor
-    critic: Critic
-    of_fake: Critique
-    of_real: Critique | None
+    critic: DiscriminatorFn
+    of_fake: DiscriminatorOutput
+    of_real: DiscriminatorOutput | None
     pack: int = 1
     assigned: Callable[[str], Tensor | None] = lambda kind: None
 
@@ -88,7 +88,7 @@ class DataFacts:
         m: examples in a logical batch, as asked for.
         classes: number of classes; None where there are no labels.
         latents: the bank.
-        pixels: the subset, shape (n, *shape), as a `Part` has it; None where nothing is trained.
+        pixels: the subset, shape (n, *shape), as `MicroBatch` has it; None if nothing trains.
         labels: its classes, int64, shape (n,); None where there are none.
     """
 
@@ -123,11 +123,11 @@ class Players(Protocol):
         """Puts the largest of all ranks' values in each one's place."""
 
     def discriminator_loss(
-        self, critic: Critic, part: Part, fakes: Tensor, *, moment: Moment
+        self, critic: DiscriminatorFn, part: MicroBatch, fakes: Tensor, *, moment: StepInfo
     ) -> Tensor:
         """The discriminator's loss of one part, remedies included; a scalar."""
 
     def generator_loss(
-        self, critic: Critic, part: Part, fakes: Tensor, *, moment: Moment
+        self, critic: DiscriminatorFn, part: MicroBatch, fakes: Tensor, *, moment: StepInfo
     ) -> Tensor:
         """The generator's loss of one part, remedies included; a scalar."""

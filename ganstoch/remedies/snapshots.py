@@ -14,9 +14,9 @@ from torch.func import functional_call
 
 from ganstoch.errors import UserError
 from ganstoch.models.base import Discriminator, Generator
-from ganstoch.remedies.base import Critic, Moment, Players, Remedy
+from ganstoch.remedies.base import DiscriminatorFn, Players, Remedy, StepInfo
 from ganstoch.remedies.copies import Copy
-from ganstoch.types import Critique, Part, Shape
+from ganstoch.types import DiscriminatorOutput, MicroBatch, Shape
 
 __all__ = ["Snapshots"]
 
@@ -84,7 +84,7 @@ class Snapshots(Remedy):
         self.copies = nn.ModuleList(Copy(player.state_dict()) for _ in range(self.keep))
 
     def critic_fakes(
-        self, fakes: Tensor, players: Players, part: Part, *, moment: Moment
+        self, fakes: Tensor, players: Players, part: MicroBatch, *, moment: StepInfo
     ) -> Tensor:
         """What an old generator makes of the same latents, or the ``fakes`` themselves."""
         old = self._old(moment) if self.of == "generator" else None
@@ -95,21 +95,27 @@ class Snapshots(Remedy):
         return made
 
     def opponent(
-        self, critic: Critic, players: Players, part: Part, fakes: Tensor, *, moment: Moment
-    ) -> Critic:
+        self,
+        critic: DiscriminatorFn,
+        players: Players,
+        part: MicroBatch,
+        fakes: Tensor,
+        *,
+        moment: StepInfo,
+    ) -> DiscriminatorFn:
         """An old discriminator, or the ``critic`` itself."""
         old = self._old(moment) if self.of == "discriminator" else None
         if old is None:
             return critic
         numbers = old.values()
 
-        def judge(examples: Tensor) -> Critique:
-            said: Critique = functional_call(players.discriminator, numbers, (examples,))
+        def judge(examples: Tensor) -> DiscriminatorOutput:
+            said: DiscriminatorOutput = functional_call(players.discriminator, numbers, (examples,))
             return said
 
         return judge
 
-    def after_iteration(self, players: Players, fakes: Tensor | None, *, moment: Moment) -> None:
+    def after_iteration(self, players: Players, fakes: Tensor | None, *, moment: StepInfo) -> None:
         """Copies the player, where it is time to."""
         taken, since = divmod(moment.iteration + 1, self.every)
         if since == 0:
@@ -121,7 +127,7 @@ class Snapshots(Remedy):
         assert isinstance(kept, Copy)
         return kept
 
-    def _old(self, moment: Moment) -> Copy | None:
+    def _old(self, moment: StepInfo) -> Copy | None:
         """Who plays; the iteration alone tells how many copies there are."""
         taken, since = divmod(moment.iteration, self.every)
         if taken == 0 or since >= self.lasting:

@@ -19,10 +19,10 @@ from torch.optim import Optimizer
 from ganstoch.errors import UserError
 from ganstoch.models.base import Discriminator, Generator, couples, frozen
 from ganstoch.objectives import Objective, Pointwise
-from ganstoch.randomness import share
-from ganstoch.remedies.base import DataFacts, Moment, Players, Remedy
+from ganstoch.remedies.base import DataFacts, Players, Remedy, StepInfo
 from ganstoch.remedies.copies import Copy
-from ganstoch.types import Part, Shape
+from ganstoch.rng import share
+from ganstoch.types import MicroBatch, Shape
 
 __all__ = ["SVRE"]
 
@@ -148,24 +148,24 @@ class SVRE(Remedy):
                 "must be a multiple of the other; set model.latents.bank to n"
             )
 
-    def plays(self, moment: Moment) -> bool:
+    def plays(self, moment: StepInfo) -> bool:
         """Always."""
         return True
 
     def play(
         self,
         players: Players,
-        draws: Sequence[Sequence[Part]],
+        draws: Sequence[Sequence[MicroBatch]],
         step_d: Optimizer,
         step_g: Optimizer | LightningOptimizer,
         *,
-        moment: Moment,
+        moment: StepInfo,
         backward: Callable[[Tensor], None],
     ) -> dict[str, Tensor]:
         """One update of both players."""
         both = (players.generator, players.discriminator)
 
-        def slopes(parts: Sequence[Part], update: int) -> Losses:
+        def slopes(parts: Sequence[MicroBatch], update: int) -> Losses:
             now = replace(moment, update=update)
             losses = _backward(players, parts, now, backward)
             if self.variance_reduction:
@@ -195,7 +195,11 @@ class SVRE(Remedy):
         return {"loss/discriminator": losses[0], "loss/generator": losses[1]}
 
     def _renew(
-        self, players: Players, like: Part, moment: Moment, backward: Callable[[Tensor], None]
+        self,
+        players: Players,
+        like: MicroBatch,
+        moment: StepInfo,
+        backward: Callable[[Tensor], None],
     ) -> None:
         """The snapshot becomes the present point, and its gradient that of everything there is."""
         rank, world = players.global_rank, players.world_size
@@ -228,7 +232,7 @@ class SVRE(Remedy):
                 parameter.grad = now[name] + (full_slopes[name] - past_slopes[name])
             player.load_state_dict(there.values())
 
-    def _everything(self, like: Part, *, rank: int, world: int) -> Iterator[Part]:
+    def _everything(self, like: MicroBatch, *, rank: int, world: int) -> Iterator[MicroBatch]:
         """This rank's share of all images and all latents, in parts as large as ``like``."""
         facts = self._facts
         assert facts is not None
@@ -240,7 +244,7 @@ class SVRE(Remedy):
         for positions in torch.split(mine, len(like.positions)):
             ids = positions % facts.n
             z = facts.latents.fixed[positions % len(facts.latents.fixed)]
-            yield Part(
+            yield MicroBatch(
                 pixels=facts.pixels[ids].to(device),
                 latents=z.to(device, dtype),
                 weight=len(positions) * world / size,
@@ -253,8 +257,8 @@ class SVRE(Remedy):
 
 def _backward(
     players: Players,
-    parts: Iterable[Part],
-    moment: Moment,
+    parts: Iterable[MicroBatch],
+    moment: StepInfo,
     backward: Callable[[Tensor], None],
 ) -> Losses:
     """Adds to the gradients of both players at the point where they are; D's and G's loss."""

@@ -16,8 +16,8 @@ from torch.func import functional_call
 from torch.optim import Optimizer
 
 from ganstoch.errors import UserError
-from ganstoch.remedies.base import Critic, Moment, Players, Remedy
-from ganstoch.types import Critique, Part
+from ganstoch.remedies.base import DiscriminatorFn, Players, Remedy, StepInfo
+from ganstoch.types import DiscriminatorOutput, MicroBatch
 
 __all__ = ["Rule", "Start", "Unrolling", "unroll"]
 
@@ -140,7 +140,7 @@ class Unrolling(Remedy):
         return True
 
     def before_discriminator_step(
-        self, players: Players, step_d: Optimizer, *, moment: Moment
+        self, players: Players, step_d: Optimizer, *, moment: StepInfo
     ) -> None:
         """Keeps the discriminator as it is before its update."""
         discriminator = players.discriminator
@@ -150,17 +150,25 @@ class Unrolling(Remedy):
         self._before = _Before(_start(parameters, step_d), buffers, rule, moment)
 
     def opponent(
-        self, critic: Critic, players: Players, part: Part, fakes: Tensor, *, moment: Moment
-    ) -> Critic:
+        self,
+        critic: DiscriminatorFn,
+        players: Players,
+        part: MicroBatch,
+        fakes: Tensor,
+        *,
+        moment: StepInfo,
+    ) -> DiscriminatorFn:
         """The unrolled discriminator, a function of ``fakes``."""
         before = self._before
         assert before is not None
         discriminator = players.discriminator
         after = {name: buffer.clone() for name, buffer in discriminator.named_buffers()}
 
-        def with_numbers(numbers: Mapping[str, Tensor]) -> Critic:
-            def judge(examples: Tensor) -> Critique:
-                said: Critique = functional_call(discriminator, dict(numbers), (examples,))
+        def with_numbers(numbers: Mapping[str, Tensor]) -> DiscriminatorFn:
+            def judge(examples: Tensor) -> DiscriminatorOutput:
+                said: DiscriminatorOutput = functional_call(
+                    discriminator, dict(numbers), (examples,)
+                )
                 return said
 
             return judge
@@ -187,7 +195,7 @@ class _Before:
     start: Start
     buffers: Numbers
     rule: Rule
-    moment: Moment
+    moment: StepInfo
 
 
 def _rule(kind: Literal["adam", "sgd"], optimizer: Optimizer) -> Rule:

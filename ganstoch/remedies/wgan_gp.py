@@ -13,8 +13,8 @@ from torch import Tensor
 
 from ganstoch.errors import UserError
 from ganstoch.models.base import Discriminator, Generator
-from ganstoch.remedies.base import Remedy, Round
-from ganstoch.remedies.slopes import refuse_coupling, slopes
+from ganstoch.remedies.base import DiscriminatorPass, Remedy
+from ganstoch.remedies.input_gradients import refuse_coupling, slopes
 from ganstoch.types import Shape
 
 __all__ = ["WGANGP"]
@@ -50,7 +50,7 @@ class WGANGP(Remedy):
         """Refuses a discriminator that couples the examples of a batch."""
         refuse_coupling("WGANGP", discriminator)
 
-    def discriminator_loss(self, loss: Tensor, round: Round) -> Tensor:
+    def discriminator_loss(self, loss: Tensor, round: DiscriminatorPass) -> Tensor:
         """The loss and the penalty, a scalar."""
         real, fakes = round.part.real, round.fakes
         drawn = round.moment.uniform("wgan_gp", round.part, every=round.pack)

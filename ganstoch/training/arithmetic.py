@@ -10,12 +10,12 @@ from ganstoch.models.tuning import choose_forms, forms_of, set_forms
 from ganstoch.training.memory import fitting_micro_batch, room_bytes
 
 if TYPE_CHECKING:
-    from ganstoch.training.game import Game
+    from ganstoch.training.gan import GAN
 
 __all__ = ["settle"]
 
 
-def settle(game: Game, *, m: int) -> None:
+def settle(game: GAN, *, m: int) -> None:
     """Resolves the micro-batch and the form of every convolution, and compiles if asked to.
 
     Afterwards ``game.micro_batch`` and ``game.forms`` say what was chosen; given to another run as

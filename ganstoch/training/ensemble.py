@@ -19,11 +19,11 @@ from torch.optim import Adam, Optimizer
 from ganstoch.errors import UserError
 from ganstoch.models.base import frozen
 from ganstoch.models.blocks import SpectralConv2d, UpsampleConv
-from ganstoch.randomness import share
-from ganstoch.remedies.base import Critic, Moment, Remedy
+from ganstoch.remedies.base import DiscriminatorFn, Remedy, StepInfo
+from ganstoch.rng import share
 from ganstoch.training.arithmetic import settle
-from ganstoch.training.game import Game
-from ganstoch.types import Batch, Part
+from ganstoch.training.gan import GAN
+from ganstoch.types import Batch, MicroBatch
 
 __all__ = ["Ensemble", "Stack"]
 
@@ -92,7 +92,7 @@ class Ensemble(LightningModule):
         UserError: for remedies or networks that must play alone.
     """
 
-    def __init__(self, games: Sequence[Game]) -> None:
+    def __init__(self, games: Sequence[GAN]) -> None:
         super().__init__()
         self.automatic_optimization = False
         first = games[0]
@@ -158,12 +158,12 @@ class Ensemble(LightningModule):
             backward=self.manual_backward,
         )
 
-    def stacked(self, draws: Sequence[tuple[Batch, Tensor]]) -> Part:
+    def stacked(self, draws: Sequence[tuple[Batch, Tensor]]) -> MicroBatch:
         """The games' examples and latents as one part whose tensors have S rows of M."""
         dtype = self.generators.weights[0].dtype
         labels = [real.labels for real, _ in draws]
         size = draws[0][0].size
-        return Part(
+        return MicroBatch(
             pixels=torch.stack([real.pixels for real, _ in draws]),
             latents=torch.stack([z for _, z in draws]).to(dtype),
             weight=1.0,
@@ -179,7 +179,7 @@ class Ensemble(LightningModule):
 
     def play(
         self,
-        stacked: Part,
+        stacked: MicroBatch,
         step_d: Optimizer,
         step_g: Optimizer,
         *,
@@ -187,14 +187,14 @@ class Ensemble(LightningModule):
         backward: Callable[[Tensor], None] = Tensor.backward,
     ) -> None:
         """One iteration of all games: see `Match.play`, whose order this is."""
-        moment = Moment(0, iteration)  # its seed is never drawn from: see `draws`
+        moment = StepInfo(0, iteration)  # its seed is never drawn from: see `draws`
         game = self.games[0]
         fakes = vmap(self.generators.call)(self.generators.numbers(), stacked.latents)
 
-        def of_discriminator(critic: Critic, part: Part, fakes: Tensor) -> Tensor:
+        def of_discriminator(critic: DiscriminatorFn, part: MicroBatch, fakes: Tensor) -> Tensor:
             return game.discriminator_loss(critic, part, fakes, moment=moment)
 
-        def of_generator(critic: Critic, part: Part, fakes: Tensor) -> Tensor:
+        def of_generator(critic: DiscriminatorFn, part: MicroBatch, fakes: Tensor) -> Tensor:
             return game.generator_loss(critic, part, fakes, moment=moment)
 
         losses_d = self._losses(of_discriminator, stacked, fakes.detach())
@@ -214,7 +214,10 @@ class Ensemble(LightningModule):
             }
 
     def _losses(
-        self, loss: Callable[[Critic, Part, Tensor], Tensor], stacked: Part, fakes: Tensor
+        self,
+        loss: Callable[[DiscriminatorFn, MicroBatch, Tensor], Tensor],
+        stacked: MicroBatch,
+        fakes: Tensor,
     ) -> Tensor:
         """Every game's loss, shape (S,)."""
 
@@ -226,7 +229,7 @@ class Ensemble(LightningModule):
             labels: Tensor | None,
             fakes: Tensor,
         ) -> Tensor:
-            part = Part(pixels, latents, 1.0, ids, labels, stacked.positions, stacked.size)
+            part = MicroBatch(pixels, latents, 1.0, ids, labels, stacked.positions, stacked.size)
             return loss(lambda x: self.discriminators.call(numbers, x), part, fakes)
 
         rows = (stacked.pixels, stacked.latents, stacked.ids, stacked.labels, fakes)

@@ -20,10 +20,10 @@ from ganstoch.models import Discriminator, Generator
 from ganstoch.models.base import frozen
 from ganstoch.objectives import Objective
 from ganstoch.remedies import Remedies
-from ganstoch.remedies.base import Critic, Moment, Round
-from ganstoch.training.averaging import Average
-from ganstoch.training.ranks import average_gradients, keep_largest
-from ganstoch.types import Part
+from ganstoch.remedies.base import DiscriminatorFn, DiscriminatorPass, StepInfo
+from ganstoch.training.distributed import average_gradients, keep_largest
+from ganstoch.training.ema import EMA
+from ganstoch.types import MicroBatch
 
 __all__ = ["Match"]
 
@@ -45,7 +45,7 @@ class Match(LightningModule):
 
     generator: Generator
     discriminator: Discriminator
-    average: Average
+    average: EMA
     objective: Objective
     remedies: Remedies
     latents: Latents | None
@@ -55,7 +55,7 @@ class Match(LightningModule):
 
     def play(
         self,
-        draws: Sequence[Sequence[Part]],
+        draws: Sequence[Sequence[MicroBatch]],
         step_d: Optimizer,
         step_g: Optimizer | LightningOptimizer,
         *,
@@ -72,7 +72,7 @@ class Match(LightningModule):
             iteration: number of this iteration, from 0.
             backward: how a loss is propagated back; Lightning's way under its trainer.
         """
-        moment = Moment(self.seed, iteration)
+        moment = StepInfo(self.seed, iteration)
         fakes: Tensor | None = None
         if instead := self.remedies.player(moment):
             self.losses = instead.play(
@@ -81,25 +81,25 @@ class Match(LightningModule):
         else:
             last_d = self.remedies.updates[0] - 1
             for update, parts in enumerate(draws[: last_d + 1]):
-                moment = Moment(self.seed, iteration, update)
+                moment = StepInfo(self.seed, iteration, update)
                 shared = update == last_d and len(parts) == 1
                 loss_d, fakes = self.update_discriminator(parts, step_d, moment, backward, shared)
             for update, parts in enumerate(draws[last_d:]):
-                moment = Moment(self.seed, iteration, update)
+                moment = StepInfo(self.seed, iteration, update)
                 ready = fakes if update == 0 and shared else None
                 final = last_d + update == len(draws) - 1
                 step = step_g if final else getattr(step_g, "optimizer", step_g)  # counted once
                 loss_g = self.update_generator(parts, step, moment, backward, ready)
             self.losses = {"loss/discriminator": loss_d, "loss/generator": loss_g}
             self.losses |= self.remedies.measured()
-        self.remedies.after_iteration(self, fakes, moment=Moment(self.seed, iteration))
+        self.remedies.after_iteration(self, fakes, moment=StepInfo(self.seed, iteration))
         self.average.follow(self.generator, iteration=iteration)
 
     def update_discriminator(
         self,
-        parts: Sequence[Part],
+        parts: Sequence[MicroBatch],
         step: Optimizer,
-        moment: Moment,
+        moment: StepInfo,
         backward: Callable[[Tensor], None],
         shared: bool,
     ) -> tuple[Tensor, Tensor]:
@@ -133,9 +133,9 @@ class Match(LightningModule):
 
     def update_generator(
         self,
-        parts: Sequence[Part],
+        parts: Sequence[MicroBatch],
         step: Optimizer | LightningOptimizer,
-        moment: Moment,
+        moment: StepInfo,
         backward: Callable[[Tensor], None],
         ready: Tensor | None,
     ) -> Tensor:
@@ -172,23 +172,25 @@ class Match(LightningModule):
             keep_largest(values)
 
     def discriminator_loss(
-        self, critic: Critic, part: Part, fakes: Tensor, *, moment: Moment
+        self, critic: DiscriminatorFn, part: MicroBatch, fakes: Tensor, *, moment: StepInfo
     ) -> Tensor:
         """D's loss of one part, a scalar; ``fakes`` are G's examples, shape (M, *shape)."""
         round = self.judge(critic, part, fakes, moment=moment)
         return self.remedies.discriminator_loss(self.objective, round)
 
-    def judge(self, critic: Critic, part: Part, fakes: Tensor, *, moment: Moment) -> Round:
+    def judge(
+        self, critic: DiscriminatorFn, part: MicroBatch, fakes: Tensor, *, moment: StepInfo
+    ) -> DiscriminatorPass:
         """What D makes its loss of; ``fakes`` are G's examples, shape (M, *shape)."""
         remedies = self.remedies
         fakes = remedies.critic_fakes(fakes, self, part, moment=moment)
         of_real, of_fake = remedies.judge(critic, part.real, fakes, apart=self.apart)
         said = partial(self.generator.assigned, part.latents)
         critic = remedies.packed(critic)
-        return Round(moment, part, fakes, critic, of_fake, of_real, remedies.pack, said)
+        return DiscriminatorPass(moment, part, fakes, critic, of_fake, of_real, remedies.pack, said)
 
     def generator_loss(
-        self, critic: Critic, part: Part, fakes: Tensor, *, moment: Moment
+        self, critic: DiscriminatorFn, part: MicroBatch, fakes: Tensor, *, moment: StepInfo
     ) -> Tensor:
         """G's loss of one part, a scalar; ``fakes`` are its examples, shape (M, *shape)."""
         remedies = self.remedies
@@ -197,5 +199,7 @@ class Match(LightningModule):
             of_real = critic(remedies.critic_input(part.real))
         said = partial(self.generator.assigned, part.latents)
         critic = remedies.packed(critic)
-        round = Round(moment, part, fakes, critic, of_fake, of_real, remedies.pack, said)
+        round = DiscriminatorPass(
+            moment, part, fakes, critic, of_fake, of_real, remedies.pack, said
+        )
         return remedies.generator_loss(self.objective, round)

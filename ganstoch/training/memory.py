@@ -15,11 +15,11 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map_only
 
-from ganstoch.training.exact_batch import split
+from ganstoch.training.micro_batch import split
 from ganstoch.types import Batch
 
 if TYPE_CHECKING:
-    from ganstoch.training.game import Game
+    from ganstoch.training.gan import GAN
 
 __all__ = ["fitting_micro_batch", "peak_bytes", "room_bytes"]
 
@@ -62,7 +62,7 @@ class _LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.live -= size
 
 
-def peak_bytes(game: Game, *, m: int, micro_batch: int | None) -> int:
+def peak_bytes(game: GAN, *, m: int, micro_batch: int | None) -> int:
     """Most bytes that tensors hold at once in an iteration, weights and optimisers included.
 
     The iteration is played on torch's device "meta", where tensors have sizes and no content.
@@ -116,7 +116,7 @@ def room_bytes(device: torch.device, *, steady: bool) -> int:
     return min(whole, 1024 * int(kibibytes))
 
 
-def fitting_micro_batch(game: Game, *, m: int, room: int) -> int | None:
+def fitting_micro_batch(game: GAN, *, m: int, room: int) -> int | None:
     """Images at once, so that an iteration of m fits: all of them, or the fewest equal parts.
 
     Args:

@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from pytorch_lightning import Callback, Trainer
 
 from ganstoch.data.datamodule import ImageData
-from ganstoch.training.game import Game
+from ganstoch.training.gan import GAN
 
 __all__ = ["silent_fit"]
 
 
 def silent_fit(
-    game: Game,
+    game: GAN,
     data: ImageData,
     *,
     iterations: int,

@@ -18,7 +18,7 @@ from ganstoch.auditing.feature_cache import features_of
 from ganstoch.auditing.images import Images, Role
 from ganstoch.auditing.inputs import MEMORY, open_images
 from ganstoch.metrics.features import Extractor, Pixels
-from ganstoch.randomness import generator
+from ganstoch.rng import rng_for
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def split() -> Callable[..., Digits]:
     labels = torch.from_numpy(content.target)
 
     def split(seed: int = 0, *, train: int = 800, fresh: int = 500, held_out: int = 497) -> Digits:
-        rng = generator(seed, "evaluation", part="test split")
+        rng = rng_for(seed, "evaluation", part="test split")
         order = torch.randperm(len(pixels), generator=rng)
         a, b, c = order[: train + fresh + held_out].split([train, fresh, held_out])
         return Digits(pixels[a], labels[a], pixels[b], labels[b], pixels[c])
@@ -83,7 +83,7 @@ def make() -> Callable[[str, Digits], Tensor]:
     """The images of a scenario, as many as there are fresh ones, or those that are left of them."""
 
     def make(scenario: str, digits: Digits) -> Tensor:
-        rng = generator(0, "evaluation", part="test scenario")
+        rng = rng_for(0, "evaluation", part="test scenario")
         fresh, count = digits.fresh, len(digits.fresh)
         copies = digits.train[torch.randint(len(digits.train), (count,), generator=rng)]
         match scenario:

@@ -20,8 +20,8 @@ from ganstoch.auditing.audit import audit
 from ganstoch.auditing.images import Images
 from ganstoch.auditing.latents import LatentGenerator
 from ganstoch.errors import UserError
-from ganstoch.reporting.audit_json import read_report, to_json
-from ganstoch.reporting.audit_report import AuditReport
+from ganstoch.report.audit_json import read_report, to_json
+from ganstoch.report.audit_report import AuditReport
 
 
 @pytest.fixture(scope="module")

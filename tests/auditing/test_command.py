@@ -18,7 +18,7 @@ from ganstoch.auditing.command import parse_memory
 from ganstoch.auditing.table import terminal
 from ganstoch.cli import main
 from ganstoch.errors import UserError
-from ganstoch.reporting.audit_json import read_report
+from ganstoch.report.audit_json import read_report
 
 
 @dataclass(frozen=True)

@@ -21,11 +21,11 @@ from ganstoch.auditing.searches import search
 from ganstoch.auditing.space import Space, sample_ids, take
 from ganstoch.auditing.variety import same_below, support
 from ganstoch.metrics.features import Extractor, Pixels
-from ganstoch.metrics.frechet import frechet_distance
-from ganstoch.metrics.manifold import PRDC
+from ganstoch.metrics.fid import frechet_distance
 from ganstoch.metrics.mifid import cosine_distance, mifid
 from ganstoch.metrics.neighbours import nearest_neighbours
 from ganstoch.metrics.overfitting import OverfittingModeDrop
+from ganstoch.metrics.prdc import PRDC
 from ganstoch.types import Norm
 
 STATISTICS = ("mean", "worst10", "worst5")

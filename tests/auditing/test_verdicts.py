@@ -17,7 +17,7 @@ from PIL import Image
 
 from ganstoch.auditing.audit import audit
 from ganstoch.bench.null_images import SYNTHETIC, grey_blobs
-from ganstoch.reporting.audit_report import AuditReport
+from ganstoch.report.audit_report import AuditReport
 
 CIFAR = Path(
     os.environ.get(

@@ -19,7 +19,7 @@ from ganstoch.bench.race import in_turns
 from ganstoch.bench.search import race_search
 from ganstoch.cli import main
 from ganstoch.models.tuning import choose_forms
-from ganstoch.training.game import Game
+from ganstoch.training.gan import GAN
 
 KEYS = [
     "flops_ratio",
@@ -91,13 +91,13 @@ def test_the_overhead_is_what_the_loop_adds(monkeypatch: pytest.MonkeyPatch) -> 
     game = make_game(latent_dim=16, width=16)
     share = lightning_overhead(game, m=4, iterations=3)
     assert share > 0.0
-    step = Game.training_step
+    step = GAN.training_step
 
-    def slow(self: Game, *args: object) -> None:
+    def slow(self: GAN, *args: object) -> None:
         time.sleep(0.2)
         step(self, *args)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Game, "training_step", slow)
+    monkeypatch.setattr(GAN, "training_step", slow)
     assert lightning_overhead(make_game(latent_dim=16, width=16), m=4, iterations=3) < share
 
 

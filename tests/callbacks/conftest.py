@@ -11,15 +11,15 @@ from ganstoch.data import ImageData, Ring
 from ganstoch.latents import LatentSettings
 from ganstoch.models import TanhDiscriminator, TanhGenerator
 from ganstoch.remedies import Remedy
-from ganstoch.training.game import AdamSettings, Game
+from ganstoch.training.gan import GAN, AdamSettings
 
 
 @pytest.fixture
-def make_point_game() -> Callable[..., Game]:
+def make_point_game() -> Callable[..., GAN]:
     """Two networks of one hidden layer, and fresh latents."""
 
-    def make(*remedies: Remedy, seed: int = 0, bank: int | str = "fresh") -> Game:
-        return Game(
+    def make(*remedies: Remedy, seed: int = 0, bank: int | str = "fresh") -> GAN:
+        return GAN(
             partial(TanhGenerator, latent_dim=4, width=8, depth=1),
             partial(TanhDiscriminator, width=8, depth=1),
             remedies=remedies,

@@ -17,13 +17,13 @@ from ganstoch.callbacks.acting import Action
 from ganstoch.callbacks.checkpoints import Checkpoints
 from ganstoch.callbacks.diagnosis import Diagnosis
 from ganstoch.data import ImageData
-from ganstoch.diagnostics import VERDICTS, Diagnosed, Finding, Signals, Verdict
-from ganstoch.diagnostics.signals import from_columns
+from ganstoch.diagnosis import VERDICTS, Diagnosed, Finding, Signals, Verdict
+from ganstoch.diagnosis.signals import from_columns
 from ganstoch.errors import UserError
-from ganstoch.experiments.cases.faults import Blind, Freeze, Poison
-from ganstoch.training.game import Game
+from ganstoch.runs.cases.faults import Blind, Freeze, Poison
+from ganstoch.training.gan import GAN
 
-MakeGame = Callable[..., Game]
+MakeGame = Callable[..., GAN]
 MakeData = Callable[..., ImageData]
 Fit = Callable[..., Trainer]
 State = Callable[[Trainer], dict[str, Tensor]]
@@ -97,7 +97,7 @@ def test_a_nan_is_told_once_with_its_layer_and_iteration(
     diagnosis = Diagnosis(every=4, images=16)
     with caplog.at_level(logging.INFO, logger="ganstoch"):
         fit(make_game(), make_data(), Poison("discriminator.body.4", at=6), diagnosis, steps=16)
-    said = [record.message for record in caplog.records if "numerical" in record.message]
+    said = [record.message for record in caplog.records if "non_finite" in record.message]
     assert len(said) == 1
     assert "discriminator.body.4, iteration 6" in said[0]
     assert "since iteration 8 (sure 100%)" in said[0]
@@ -120,7 +120,7 @@ def test_restores_the_weights_of_the_best_look(
     diagnosis = Diagnosis(every=2, images=16, act="restore")
     look = diagnosis._look
 
-    def noting(trainer: Trainer, module: Game, iteration: int) -> None:
+    def noting(trainer: Trainer, module: GAN, iteration: int) -> None:
         look(trainer, module, iteration)
         kept[iteration] = {name: value.clone() for name, value in module.state_dict().items()}
 
@@ -128,7 +128,7 @@ def test_restores_the_weights_of_the_best_look(
     game = make_game()
     fit(game, make_data(), Poison("generator.layers.0", at=7), diagnosis, steps=20)
     assert diagnosis.diagnosed is not None
-    assert diagnosis.diagnosed.verdict == "numerical"
+    assert diagnosis.diagnosed.verdict == "non_finite"
     found = [
         i for i in kept if all(torch.equal(kept[i][k], v) for k, v in game.state_dict().items())
     ]
@@ -154,7 +154,7 @@ def diagnosing(verdict: Verdict, patch: pytest.MonkeyPatch, *, others: Sequence[
     """A verdict that is found at the third look, among others, and is surer at every further."""
 
     def finding(name: Verdict, looks: int) -> Finding:
-        sure = 1.0 if name == "numerical" else 1 - 2.0**-looks
+        sure = 1.0 if name == "non_finite" else 1 - 2.0**-looks
         return Finding(verdict=name, since=1, sure=sure, evidence=("seen",), remedies=())
 
     def diagnose(history: Sequence[Signals]) -> Diagnosed:
@@ -187,7 +187,7 @@ def test_acts_with_words_when_a_verdict_first_becomes_due(
     diagnosis = Diagnosis(every=1, images=8, act=act, path=path, on=[verdict])
     with caplog.at_level(logging.INFO, logger="ganstoch"):
         trainer = fit(make_game(), make_data(), diagnosis, steps=9, loggers=[journalist])
-    due = 3 if verdict == "numerical" else 6
+    due = 3 if verdict == "non_finite" else 6
     assert trainer.global_step == (due if act == "stop" else 9)
     said = [record.message for record in caplog.records if f"diagnosis.act {act}" in record.message]
     assert len(said) == 1
@@ -202,7 +202,7 @@ def test_acts_with_words_when_a_verdict_first_becomes_due(
 def test_a_graver_verdict_that_is_not_due_holds_up_no_action(
     act: Action, make_game: MakeGame, make_data: MakeData, fit: Fit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    diagnosing("vanishing_gradient", monkeypatch, others=["generator_ignores_z"])
+    diagnosing("vanishing_gradient", monkeypatch, others=["ignores_latent"])
     diagnosis = Diagnosis(every=1, images=8, act=act, on=["vanishing_gradient"])
     fit(make_game(), make_data(), diagnosis, steps=7)
     assert [(a["verdict"], a["iteration"]) for a in diagnosis.acts] == [("vanishing_gradient", 6)]
@@ -264,7 +264,7 @@ def test_a_resumed_run_may_look_at_other_numbers_of_images(
 
 @pytest.mark.parametrize(
     ("fault", "verdict"),
-    [(lambda: Blind(), "generator_ignores_z"), (lambda: Freeze("generator"), "discriminator_wins")],
+    [(lambda: Blind(), "ignores_latent"), (lambda: Freeze("generator"), "discriminator_dominates")],
 )
 def test_known_causes_are_named(
     fault: Callable[[], Any], verdict: str, make_game: MakeGame, make_data: MakeData, fit: Fit

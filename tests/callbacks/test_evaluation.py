@@ -14,15 +14,15 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from torch import Tensor
 
 import ganstoch.callbacks.evaluation
-from ganstoch.callbacks.convergence import StopRule
 from ganstoch.callbacks.evaluation import Evaluation
-from ganstoch.callbacks.recorder import Recorder
+from ganstoch.callbacks.record_writer import RecordWriter
+from ganstoch.callbacks.stop_rule import StopRule
 from ganstoch.errors import UserError
 from ganstoch.metrics import make_extractor
 from ganstoch.metrics.features import Extractor
 from ganstoch.records import read_record
 from ganstoch.remedies import FeatureMatching, Packing, Ratio, Remedy
-from ganstoch.training.game import Game
+from ganstoch.training.gan import GAN
 from ganstoch.types import Batch
 
 Make = Callable[..., Any]
@@ -40,13 +40,13 @@ def measure(every: int = 1, **settings: Any) -> Evaluation:
 class Watch(Callback):
     """Calls back after every iteration."""
 
-    def __init__(self, look: Callable[[Trainer, Game], None]) -> None:
+    def __init__(self, look: Callable[[Trainer, GAN], None]) -> None:
         self.look = look
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, *_: Any, **__: Any
     ) -> None:
-        assert isinstance(pl_module, Game)
+        assert isinstance(pl_module, GAN)
         self.look(trainer, pl_module)
 
 
@@ -200,7 +200,7 @@ def test_the_same_images_are_asked_in_every_evaluation(
     asked: list[tuple[list[int], list[int]]] = []
     evaluation = measure()
 
-    def look(trainer: Trainer, game: Game) -> None:
+    def look(trainer: Trainer, game: GAN) -> None:
         assert evaluation.latest is not None
         ways = evaluation.latest.pairs["pixel_l1"]
         asked.append((ways.overfitting.queries.tolist(), ways.mode_drop.queries.tolist()))
@@ -258,7 +258,7 @@ def test_a_resumed_run_has_its_whole_history(
 def test_a_diverged_generator_is_told_in_one_line(
     make_game: Make, make_data: Make, fit: Make
 ) -> None:
-    def diverge(trainer: Trainer, game: Game) -> None:
+    def diverge(trainer: Trainer, game: GAN) -> None:
         if trainer.global_step == 2:
             next(game.generator.parameters()).data.fill_(float("nan"))
 
@@ -450,7 +450,7 @@ def test_a_world_s_record_and_a_stop_rule_that_keeps_quiet(
 ) -> None:
     data, evaluation = make_ring(), measure(queries=None)
     rule = StopRule(window=1, threshold=0.999, after=0, stop=True)
-    recorder = Recorder(tmp_path, config={}, config_hash="abc", preset="ring")
+    recorder = RecordWriter(tmp_path, config={}, config_hash="abc", preset="ring")
     fit(make_point_game(Ratio(generator=2)), data, evaluation, rule, recorder, steps=4)
     record = read_record(tmp_path / "record.json")
     assert (record.iterations, record.images_seen, record.converged) == (4, 4 * 16, False)

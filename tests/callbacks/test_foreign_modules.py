@@ -190,14 +190,14 @@ def test_a_frozen_generator_is_told(train: Any, data: dict[str, Tensor]) -> None
     assert diagnosis.diagnosed is not None
     assert diagnosis.history[-1].drift is not None
     assert diagnosis.history[-1].drift < 0.02  # statistics of its batch norm still move
-    assert diagnosis.diagnosed.verdict == "discriminator_wins"
+    assert diagnosis.diagnosed.verdict == "discriminator_dominates"
 
 
 def test_a_nan_is_traced_to_its_layer_and_iteration(train: Any, data: dict[str, Tensor]) -> None:
     diagnosis = Diagnosis(every=10, images=32, act="stop", **data)
     trainer = train(PlainDCGAN(poison_at=5), diagnosis, steps=400)
     assert diagnosis.diagnosed is not None
-    assert diagnosis.diagnosed.verdict == "numerical"
+    assert diagnosis.diagnosed.verdict == "non_finite"
     assert diagnosis.history[-1].broken == "generator.4, iteration 5"
     assert trainer.should_stop
     assert len(diagnosis.history) == 1

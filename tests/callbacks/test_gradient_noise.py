@@ -23,7 +23,7 @@ from ganstoch.data import Digits, ImageData, Ring
 from ganstoch.data.sampling import Sampling, draw_ids
 from ganstoch.errors import UserError
 from ganstoch.latents import LatentSettings
-from ganstoch.metrics.gradient_variance import GradientNoise as Measured
+from ganstoch.metrics.gradient_noise import GradientNoise as Measured
 from ganstoch.models import PaperDiscriminator, PaperGenerator
 from ganstoch.models.base import couples
 from ganstoch.models.mlp import ReLUGenerator, TanhDiscriminator, TanhGenerator
@@ -49,9 +49,9 @@ from ganstoch.remedies import (
     Unrolling,
     WeightClipping,
 )
-from ganstoch.reporting.gradients import read_gradients
-from ganstoch.training.exact_batch import split
-from ganstoch.training.game import Game
+from ganstoch.report.gradients import read_gradients
+from ganstoch.training.gan import GAN
+from ganstoch.training.micro_batch import split
 from ganstoch.types import to_signed
 
 Make = Callable[..., Any]
@@ -60,8 +60,8 @@ PLAYERS = ("discriminator", "generator")
 
 def points(
     *remedies: Remedy, objective: Objective | None = None, bank: int | str = "n", noise: float = 0.0
-) -> Game:
-    return Game(
+) -> GAN:
+    return GAN(
         partial(TanhGenerator, latent_dim=3, width=4, depth=1),
         partial(TanhDiscriminator, width=4, depth=1),
         objective,
@@ -71,8 +71,8 @@ def points(
     ).double()
 
 
-def images(**settings: Any) -> Game:
-    return Game(
+def images(**settings: Any) -> GAN:
+    return GAN(
         partial(PaperGenerator, width=8, latent_dim=3),
         partial(PaperDiscriminator, width=8),
         init_std=0.2,
@@ -80,7 +80,7 @@ def images(**settings: Any) -> Game:
     ).double()
 
 
-def dealt(game: Game, *, n: int, m: int, sampling: Sampling | None = None) -> ImageData:
+def dealt(game: GAN, *, n: int, m: int, sampling: Sampling | None = None) -> ImageData:
     source = Ring() if len(game.shape) == 1 else Digits()
     data = ImageData(source, n=n, m=m, sampling=sampling)
     data.setup("fit")
@@ -92,7 +92,7 @@ def flat(gradients: tuple[Tensor, ...]) -> Tensor:
     return torch.cat([gradient.flatten() for gradient in gradients])
 
 
-def every_batch(game: Game, data: ImageData, player: str, m: int) -> Iterator[Tensor]:
+def every_batch(game: GAN, data: ImageData, player: str, m: int) -> Iterator[Tensor]:
     """The gradient of every batch that could come, all equally likely, by the game's own losses."""
     assert game.latents is not None
     assert game.latents.fixed is not None
@@ -124,7 +124,7 @@ def test_images_by_every_batch() -> None:
     check_by_every_batch(images(), n=3, m=2)
 
 
-def check_by_every_batch(game: Game, *, n: int, m: int) -> None:
+def check_by_every_batch(game: GAN, *, n: int, m: int) -> None:
     data = dealt(game, n=n, m=m)
     found = measure_players(game, data, iteration=0, draws=2)
     game.discriminator.power_iterate()  # as the coming update does first
@@ -179,7 +179,7 @@ def test_a_larger_bank_leaves_some_chance_at_the_full_batch() -> None:
     )
 
 
-def drawn_as_in_training(game: Game, player: str, *, m: int, count: int) -> Tensor:
+def drawn_as_in_training(game: GAN, player: str, *, m: int, count: int) -> Tensor:
     """The gradients of so many of the run's own draws of latents; of D its generated half."""
     latents, network = game.latents, getattr(game, player)
     assert latents is not None
@@ -212,7 +212,7 @@ def test_estimates_against_many_batches(bank: str, noise: float) -> None:
     assert found["discriminator"].noise - of_real == pytest.approx(trace(drawn), rel=0.1)
 
 
-def noise_of_real(game: Game, data: ImageData) -> float:
+def noise_of_real(game: GAN, data: ImageData) -> float:
     """The noise of the real half of D's gradient: with replacement, 1/2 of one example's."""
     real = data.subset.pixels.double()
     rows = []
@@ -271,7 +271,7 @@ def test_parts_change_nothing(passes: int, noise: float, monkeypatch: pytest.Mon
 def test_remedies_that_change_the_gradient_are_refused(
     remedy: Remedy, make_game: Make, make_data: Make, fit: Make, tmp_path: Path
 ) -> None:
-    game = Game(
+    game = GAN(
         partial(PaperGenerator, width=8, latent_dim=3),
         partial(PaperDiscriminator, width=8),
         remedies=[remedy],
@@ -284,7 +284,7 @@ def test_remedies_that_change_the_gradient_are_refused(
 def test_objectives_and_networks_that_tie_examples_are_refused() -> None:
     assert obstacle(points(objective=RelativisticAverage())) == "RelativisticAverage"
     assert obstacle(points(objective=Relativistic())) == "Relativistic"
-    game = Game(
+    game = GAN(
         partial(ReLUGenerator, width=4, depth=1),
         partial(TanhDiscriminator, width=4, depth=1),
         shape=(2,),

@@ -23,8 +23,8 @@ from ganstoch.errors import UserError
 from ganstoch.metrics.linear_probe import linear_probe
 from ganstoch.models import PaperDiscriminator, PaperGenerator
 from ganstoch.remedies import DiscriminatorBatchNorm, MinibatchDiscrimination, Packing
-from ganstoch.reporting.probe_track import ProbeMoment, ProbeTrack, read_probe
-from ganstoch.training.game import Game
+from ganstoch.report.probe_track import ProbeMoment, ProbeTrack, read_probe
+from ganstoch.training.gan import GAN
 from ganstoch.types import to_signed
 
 Make = Callable[..., Any]
@@ -231,8 +231,8 @@ def test_one_class_is_no_classes(make_game: Make, fit: Make, tmp_path: Path) -> 
         fit(make_game(), ImageData(Few(1), n=1, m=1), probe(tmp_path), steps=1)
 
 
-def game_with(remedy: Any) -> Game:
-    return Game(
+def game_with(remedy: Any) -> GAN:
+    return GAN(
         partial(PaperGenerator, width=16, latent_dim=8),
         partial(PaperDiscriminator, width=16),
         remedies=[remedy],
@@ -268,7 +268,7 @@ def test_a_world_of_points_has_classes_too(
 
 class Diverge(Callback):
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
-        assert isinstance(pl_module, Game)
+        assert isinstance(pl_module, GAN)
         next(pl_module.discriminator.parameters()).data.fill_(float("nan"))
 
 

@@ -13,7 +13,7 @@ from pytorch_lightning import LightningModule, Trainer
 from torch import Tensor
 
 from ganstoch.data import ArrayImages, Folder, ImageData, ImageSet, Sampling, Source
-from ganstoch.data.datamodule import Clock
+from ganstoch.data.datamodule import StepCounter
 from ganstoch.errors import UserError
 from ganstoch.types import Batch, Split
 
@@ -250,7 +250,7 @@ def test_home_folder_is_understood(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
 # --- with a trainer ------------------------------------------------------------------------------
 
 
-class Recorder(LightningModule):
+class RecordWriter(LightningModule):
     """Trains nothing of worth and writes down what it saw."""
 
     def __init__(self) -> None:
@@ -274,7 +274,7 @@ class Recorder(LightningModule):
 def fit(
     data: ImageData, folder: Path, *, steps: int, resume: Path | None = None
 ) -> tuple[Any, Any]:
-    module = Recorder()
+    module = RecordWriter()
     trainer = Trainer(
         accelerator="cpu",
         max_epochs=-1,
@@ -318,7 +318,7 @@ def test_resumed_run_goes_on_with_the_same_draws(tmp_path: Path) -> None:
 
 
 def test_clock_starts_over_and_keeps_nothing() -> None:
-    clock = Clock()
+    clock = StepCounter()
     ticks = iter(clock)
     assert [next(ticks) for _ in range(3)] == [0, 1, 2]
     assert next(iter(clock)) == 0

@@ -14,7 +14,7 @@ from ganstoch.bench.players import draw, make_game, parts_of
 from ganstoch.metrics.neighbours import nearest_neighbours
 from ganstoch.models.convolution import Forms, Geometry, convolve
 from ganstoch.training.arithmetic import settle
-from ganstoch.training.game import Game
+from ganstoch.training.gan import GAN
 from ganstoch.training.memory import fitting_micro_batch, peak_bytes, room_bytes
 from ganstoch.types import Norm
 
@@ -26,7 +26,7 @@ pytestmark = [
 CUDA = torch.device("cuda")
 
 
-def play(game: Game, *, m: int = 16, iterations: int = 3, mixed: bool = False) -> dict[str, Tensor]:
+def play(game: GAN, *, m: int = 16, iterations: int = 3, mixed: bool = False) -> dict[str, Tensor]:
     """The state some iterations leave, and the losses on the way."""
     optimizers = game.configure_optimizers()
     left: dict[str, Tensor] = {}
@@ -130,7 +130,7 @@ def test_faiss_on_the_gpu_finds_what_the_cpu_finds(
     assert torch.equal(here.distances, there.distances)
 
 
-def test_memory_is_what_was_counted(make_game: Callable[..., Game]) -> None:
+def test_memory_is_what_was_counted(make_game: Callable[..., GAN]) -> None:
     game = make_game(width=256).to(CUDA)
     counted = peak_bytes(game, m=64, micro_batch=None)
     torch.cuda.reset_peak_memory_stats()

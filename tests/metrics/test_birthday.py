@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from ganstoch.metrics.birthday import calibrate, collisions, estimate_support, nearest_pair
-from ganstoch.randomness import generator
+from ganstoch.rng import rng_for
 
 
 def uniform(kinds: int, count: int, *, seed: int = 0) -> torch.Tensor:
     """Draws from as many points, far from each other, on a diagonal of 3 dimensions."""
-    rng = generator(seed, "evaluation", part="test")
+    rng = rng_for(seed, "evaluation", part="test")
     return torch.randint(kinds, (count, 1), generator=rng).expand(-1, 3).float()
 
 
@@ -50,7 +50,7 @@ def test_the_threshold_decides_what_is_the_same() -> None:
 
 
 def test_calibration_lets_few_real_batches_collide() -> None:
-    real = torch.randn(500, 4, generator=generator(0, "evaluation", part="real"))
+    real = torch.randn(500, 4, generator=rng_for(0, "evaluation", part="real"))
     threshold = calibrate(real, size=20, quantile=0.05, repeats=400)
     # Other batches of the same images: 5 %, give or take.
     assert 0.01 < collisions(real, size=20, threshold=threshold, repeats=400) < 0.1
@@ -85,7 +85,7 @@ def test_a_generator_that_never_repeats_itself() -> None:
 
 
 def test_against_real_images() -> None:
-    rng = generator(0, "evaluation", part="pictures")
+    rng = rng_for(0, "evaluation", part="pictures")
     real = torch.randn(300, 8, generator=rng)
     few = torch.randn(20, 8, generator=rng)
     copies = few.repeat(15, 1) + 1e-3 * torch.randn(300, 8, generator=rng)

@@ -17,17 +17,17 @@ from ganstoch.metrics.linear_probe import (
     _Scaling,
     linear_probe,
 )
-from ganstoch.randomness import generator
+from ganstoch.rng import rng_for
 
 
 def clouds(
     count: int, *, features: int, classes: int = 3, apart: float = 1.0, part: str = "train"
 ) -> tuple[Tensor, Tensor]:
     """Normal clouds around as many centres, each feature in units of its own."""
-    rng = generator(0, "evaluation", part="centres")
+    rng = rng_for(0, "evaluation", part="centres")
     centres = apart * torch.randn(classes, features, generator=rng, dtype=torch.float64)
     units = torch.rand(features, generator=rng, dtype=torch.float64) * 9 + 1
-    rng = generator(0, "evaluation", part=part)
+    rng = rng_for(0, "evaluation", part=part)
     labels = torch.randint(classes, (count,), generator=rng)
     noise = torch.randn(count, features, generator=rng, dtype=torch.float64)
     return (centres[labels] + noise) * units + 5, labels
@@ -127,12 +127,12 @@ def test_permuted_labels_leave_chance(features: int) -> None:
     assert linear_probe(x, labels, tested, truth).accuracy > 0.9
     found = []
     for draw in range(8):
-        rng = generator(0, "evaluation", draw, part="permutation")
+        rng = rng_for(0, "evaluation", draw, part="permutation")
         permuted = labels[torch.randperm(100, generator=rng)]
         found.append(linear_probe(x, permuted, tested, truth).accuracy)
     # The classes that are taken for each other go together, so a draw's error is that of a class.
     assert abs(sum(found) / 8 - 0.25) < 4 * (0.25 * 0.75 / 4 / 8) ** 0.5
-    rng = generator(0, "evaluation", part="all")
+    rng = rng_for(0, "evaluation", part="all")
     shuffled = truth[torch.randperm(len(truth), generator=rng)]
     score = linear_probe(x, labels, tested, shuffled)
     assert abs(score.accuracy - 0.25) < 4 * (0.25 * 0.75 / 4000) ** 0.5
@@ -160,7 +160,7 @@ def test_units_and_order_of_features_do_not_matter(features: int) -> None:
 def test_a_feature_constant_up_to_rounding_is_no_feature() -> None:
     x, labels = clouds(30, features=3, apart=30.0)
     tested, truth = clouds(90, features=3, apart=30.0, part="test")
-    rng = generator(0, "evaluation", part="rounding")
+    rng = rng_for(0, "evaluation", part="rounding")
     rounding = 1e6 + 1e-2 * torch.randn(120, 5000, generator=rng, dtype=torch.float64)
     expected = linear_probe(x, labels, tested, truth)
     noisy = (torch.cat([x, rounding[:30]], 1), torch.cat([tested, rounding[30:]], 1))

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torchmetrics.image import mifid as torchmetrics_mifid
 
-from ganstoch.metrics.frechet import frechet_distance
+from ganstoch.metrics.fid import frechet_distance
 from ganstoch.metrics.mifid import MiFID, cosine_distance, mifid
 
 

@@ -18,7 +18,7 @@ from ganstoch.metrics.modes import (
     score_classes,
     score_gaussians,
 )
-from ganstoch.randomness import generator
+from ganstoch.rng import rng_for
 from ganstoch.types import GaussianModes, StackedClasses
 
 TURNS = torch.arange(8) * (2 * math.pi / 8)
@@ -50,12 +50,12 @@ def by_hand(points: Tensor, world: GaussianModes) -> tuple[int, float, float]:
 
 
 def perfect(world: GaussianModes, modes: Tensor, *, seed: int = 0) -> Tensor:
-    rng = generator(seed, "evaluation", part="test")
+    rng = rng_for(seed, "evaluation", part="test")
     return world.points(modes, torch.randn(len(modes), world.spread, generator=rng))
 
 
 def test_as_the_authors_compute_it() -> None:
-    rng = generator(0, "evaluation", part="cloud")
+    rng = rng_for(0, "evaluation", part="cloud")
     spread = GaussianModes(RING.centres, sigma=0.2, samples=300)  # some good, some not, all near
     points = torch.randn(300, 2, generator=rng)
     modes, share, kl = by_hand(points, spread)
@@ -141,8 +141,8 @@ def test_coordinates_without_spread_count_too() -> None:
 
 
 def test_order_does_not_matter() -> None:
-    points = perfect(GRID, torch.randint(25, (500,), generator=generator(0, "evaluation")))
-    order = torch.randperm(500, generator=generator(1, "evaluation"))
+    points = perfect(GRID, torch.randint(25, (500,), generator=rng_for(0, "evaluation")))
+    order = torch.randperm(500, generator=rng_for(1, "evaluation"))
     assert score_gaussians(points, GRID) == score_gaussians(points[order], GRID)
 
 

@@ -11,11 +11,11 @@ from torch.nn import functional as F
 from torch.nn.utils import parametrizations
 
 from ganstoch.models.blocks import LatentConv, SpectralConv2d, UpsampleConv
-from ganstoch.randomness import generator, normal
+from ganstoch.rng import normal, rng_for
 
 
 def numbers(*shape: int, draw: int = 0) -> Tensor:
-    return normal(shape, generator(0, "init", draw)).double()
+    return normal(shape, rng_for(0, "init", draw)).double()
 
 
 def fill(*modules: nn.Module) -> None:
@@ -158,13 +158,13 @@ def test_scale_of_the_weight_cancels(layer: SpectralConv2d, scale: float) -> Non
 
 def test_restart_draws_from_its_generator_alone(layer: SpectralConv2d) -> None:
     torch.manual_seed(0)
-    layer.restart(generator(0, "init"))
+    layer.restart(rng_for(0, "init"))
     first = layer.u.clone()
     torch.manual_seed(1)
-    layer.restart(generator(0, "init"))
+    layer.restart(rng_for(0, "init"))
     assert torch.equal(layer.u, first)
     matrix = layer.weight.detach().flatten(1)
-    start = F.normalize(torch.randn(4, generator=generator(0, "init")), dim=0).double()
+    start = F.normalize(torch.randn(4, generator=rng_for(0, "init")), dim=0).double()
     for _ in range(15):
         start = F.normalize(matrix @ matrix.T @ start, dim=0)
     assert (layer.u - start).abs().max() < 1e-6

@@ -11,11 +11,11 @@ from torch.nn import functional as F
 
 from ganstoch.errors import UserError
 from ganstoch.models.convolution import Forms, Geometry, convolve
-from ganstoch.randomness import generator, normal
+from ganstoch.rng import normal, rng_for
 
 
 def numbers(*shape: int, draw: int = 0) -> Tensor:
-    return normal(shape, generator(0, "init", draw)).double().requires_grad_()
+    return normal(shape, rng_for(0, "init", draw)).double().requires_grad_()
 
 
 GEOMETRIES = [  # map's height and width, kernel, geometry

@@ -17,7 +17,7 @@ from ganstoch.models import (
 )
 from ganstoch.models.base import initialise
 from ganstoch.models.normalisation import BatchNorm
-from ganstoch.randomness import generator, normal
+from ganstoch.rng import normal, rng_for
 
 GENERATORS = [DCGANGenerator, UnrolledGenerator]
 DISCRIMINATORS = [DCGANDiscriminator, UnrolledDiscriminator]
@@ -44,11 +44,11 @@ NORMALISED = {
 
 
 def numbers(*shape: int) -> Tensor:
-    return normal(shape, generator(0, "data"))
+    return normal(shape, rng_for(0, "data"))
 
 
 def start(network: nn.Module) -> nn.Module:
-    initialise(network, std=0.1, rng=generator(0, "init"))
+    initialise(network, std=0.1, rng=rng_for(0, "init"))
     return network
 
 

@@ -18,14 +18,14 @@ from ganstoch.models import (
 from ganstoch.models.base import initialise
 from ganstoch.models.blocks import SpectralConv2d
 from ganstoch.models.normalisation import BatchNorm
-from ganstoch.randomness import generator, normal
-from ganstoch.training.game import Game
+from ganstoch.rng import normal, rng_for
+from ganstoch.training.gan import GAN
 
 
 @pytest.fixture
 def critic() -> PaperDiscriminator:
     critic = PaperDiscriminator((3, 32, 32), width=16)
-    initialise(critic, std=0.02, rng=generator(0, "init"))
+    initialise(critic, std=0.02, rng=rng_for(0, "init"))
     return critic
 
 
@@ -33,7 +33,7 @@ def critic() -> PaperDiscriminator:
 def test_weights_are_normal_and_biases_zero(std: float) -> None:
     for network in (PaperGenerator, PaperDiscriminator):
         made = network((3, 32, 32), width=64)
-        initialise(made, std=std, rng=generator(0, "init"))
+        initialise(made, std=std, rng=rng_for(0, "init"))
         for name, parameter in made.named_parameters():
             if name.endswith("bias"):
                 assert not parameter.any()
@@ -43,7 +43,7 @@ def test_weights_are_normal_and_biases_zero(std: float) -> None:
             assert abs(values.mean().item()) < 4 / count**0.5, name
 
 
-def test_depends_on_the_seed_alone(make_game: Callable[..., Game]) -> None:
+def test_depends_on_the_seed_alone(make_game: Callable[..., GAN]) -> None:
     torch.manual_seed(0)
     first = make_game().state_dict()
     torch.manual_seed(1)
@@ -55,16 +55,16 @@ def test_depends_on_the_seed_alone(make_game: Callable[..., Game]) -> None:
     )
 
 
-def test_does_not_depend_on_what_was_made_before(make_game: Callable[..., Game]) -> None:
+def test_does_not_depend_on_what_was_made_before(make_game: Callable[..., GAN]) -> None:
     alone = PaperDiscriminator((3, 32, 32), width=16)
-    initialise(alone, std=0.02, rng=generator(0, "init", 1))
+    initialise(alone, std=0.02, rng=rng_for(0, "init", 1))
     played = make_game().discriminator.state_dict()
     assert all(torch.equal(value, played[name]) for name, value in alone.state_dict().items())
 
 
 def test_leaves_the_global_generator_alone(critic: PaperDiscriminator) -> None:
     before = torch.get_rng_state()
-    initialise(critic, std=0.02, rng=generator(0, "init"))
+    initialise(critic, std=0.02, rng=rng_for(0, "init"))
     assert torch.equal(torch.get_rng_state(), before)
 
 
@@ -84,7 +84,7 @@ def test_every_layer_iterates_once_a_call(critic: PaperDiscriminator) -> None:
 
 
 def test_forward_passes_change_nothing(critic: PaperDiscriminator) -> None:
-    images = normal((4, 3, 32, 32), generator(0, "data"))
+    images = normal((4, 3, 32, 32), rng_for(0, "data"))
     before = {name: value.clone() for name, value in critic.state_dict().items()}
     with mock.patch.object(SpectralConv2d, "power_iterate", autospec=True) as step:
         first: Any = critic(images)
@@ -103,8 +103,8 @@ def test_forward_passes_change_nothing(critic: PaperDiscriminator) -> None:
 def test_the_draws_are_those_of_the_records() -> None:
     """Runs are compared with older ones by their seeds: the first draws, written down."""
     made = PaperGenerator((3, 32, 32), width=8, latent_dim=2)
-    initialise(made, std=0.02, rng=generator(0, "init"))
-    rng = generator(0, "init")
+    initialise(made, std=0.02, rng=rng_for(0, "init"))
+    rng = rng_for(0, "init")
     for name, parameter in made.named_parameters():
         if not name.endswith("bias"):
             expected = torch.randn(parameter.shape, generator=rng) * 0.02
@@ -117,7 +117,7 @@ def test_batch_norm_starts_as_the_identity_and_takes_no_draw() -> None:
     for made in (normed, bare):
         for parameter in made.parameters():
             parameter.data.fill_(3.0)
-        initialise(made, std=0.02, rng=generator(0, "init"))
+        initialise(made, std=0.02, rng=rng_for(0, "init"))
     norms = [layer for layer in normed.modules() if isinstance(layer, BatchNorm)]
     assert len(norms) == 4
     for norm in norms:
@@ -136,7 +136,7 @@ def test_an_inner_network_keeps_its_own_start() -> None:
             self.head = nn.Linear(6, 1)
 
     made = Around()
-    initialise(made, std=1e-3, rng=generator(0, "init"))
+    initialise(made, std=1e-3, rng=rng_for(0, "init"))
     assert made.body[1].weight.abs().max() < 0.01
     values = torch.linalg.svdvals(made.inner.body[1].weight.detach())
     assert torch.allclose(values, torch.full((2,), 1.4), atol=1e-5)
@@ -146,7 +146,7 @@ def test_an_orthogonal_start_depends_on_the_seed_alone() -> None:
     first, again, other = (TanhDiscriminator((2,), width=6) for _ in range(3))
     before = torch.get_rng_state()
     for made, seed in ((first, 0), (again, 0), (other, 1)):
-        initialise(made, std=0.02, rng=generator(seed, "init"))
+        initialise(made, std=0.02, rng=rng_for(seed, "init"))
     assert torch.equal(torch.get_rng_state(), before)
     assert torch.equal(first.body[1].weight, again.body[1].weight)
     assert not torch.equal(first.body[1].weight, other.body[1].weight)

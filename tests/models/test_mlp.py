@@ -17,7 +17,7 @@ from ganstoch.models import (
 )
 from ganstoch.models.base import initialise
 from ganstoch.models.mlp import LinearMaxout
-from ganstoch.randomness import generator, normal
+from ganstoch.rng import normal, rng_for
 
 SHAPES = [(2,), (1200,), (6, 28, 28)]
 GENERATORS = [ReLUGenerator, TanhGenerator]
@@ -25,11 +25,11 @@ DISCRIMINATORS = [MaxoutDiscriminator, TanhDiscriminator]
 
 
 def numbers(*shape: int, draw: int = 0) -> Tensor:
-    return normal(shape, generator(0, "data", draw)).double()
+    return normal(shape, rng_for(0, "data", draw)).double()
 
 
 def start(network: nn.Module) -> nn.Module:
-    initialise(network, std=0.3, rng=generator(0, "init"))
+    initialise(network, std=0.3, rng=rng_for(0, "init"))
     return network.double()
 
 
@@ -142,7 +142,7 @@ def test_pieces_that_tie_share_the_gradient() -> None:
 
 def test_default_start_of_the_unrolled_gans_networks_is_orthogonal() -> None:
     for network in (TanhGenerator((2,)), TanhDiscriminator((2,))):
-        initialise(network, std=0.02, rng=generator(0, "init"))
+        initialise(network, std=0.02, rng=rng_for(0, "init"))
         matrices = [p for p in network.parameters() if p.dim() == 2]
         assert len(matrices) == 3
         for matrix in matrices:

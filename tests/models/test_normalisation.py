@@ -10,11 +10,11 @@ from ganstoch.errors import UserError
 from ganstoch.models import DCGANDiscriminator, DCGANGenerator, PaperDiscriminator, ReLUGenerator
 from ganstoch.models.base import couples
 from ganstoch.models.normalisation import BatchNorm
-from ganstoch.randomness import generator, normal
+from ganstoch.rng import normal, rng_for
 
 
 def numbers(*shape: int, draw: int = 0) -> Tensor:
-    return normal(shape, generator(0, "data", draw)).double()
+    return normal(shape, rng_for(0, "data", draw)).double()
 
 
 @pytest.mark.parametrize("size", [(), (3, 4)])

@@ -13,8 +13,8 @@ from ganstoch.errors import UserError
 from ganstoch.models import PaperDiscriminator, PaperGenerator
 from ganstoch.models.base import initialise
 from ganstoch.models.blocks import LatentConv, SpectralConv2d, UpsampleConv
-from ganstoch.randomness import generator as make_rng
-from ganstoch.randomness import normal
+from ganstoch.rng import normal
+from ganstoch.rng import rng_for as make_rng
 
 # Columns: what the row is, its activation, its output's shape, its parameters as in x out x taps.
 TABLE_2 = [

@@ -25,7 +25,7 @@ from ganstoch.models import (
     UnrolledGenerator,
 )
 from ganstoch.models.base import initialise
-from ganstoch.randomness import generator, normal
+from ganstoch.rng import normal, rng_for
 
 POINTS, IMAGES = (2,), (3, 28, 28)
 DISCRIMINATORS: list[Callable[[], Discriminator]] = [
@@ -44,7 +44,7 @@ GENERATORS: list[Callable[[], Generator]] = [
 
 def start(make: Callable[[], nn.Module], seed: int = 0) -> nn.Module:
     network = make()
-    initialise(network, std=0.3, rng=generator(seed, "init"))
+    initialise(network, std=0.3, rng=rng_for(seed, "init"))
     return network.double()
 
 
@@ -54,7 +54,7 @@ def examples(network: nn.Module, draw: int = 0) -> Tensor:
         shape: tuple[int, ...] = (network.latent_dim,)
     else:
         shape = POINTS if isinstance(network, MaxoutDiscriminator | TanhDiscriminator) else IMAGES
-    return normal((5, *shape), generator(0, "data", draw)).double()
+    return normal((5, *shape), rng_for(0, "data", draw)).double()
 
 
 def answer(network: nn.Module, state: dict[str, Tensor], x: Tensor) -> Tensor:
@@ -126,7 +126,7 @@ def test_several_seeds_at_once(make: Callable[[], nn.Module]) -> None:
 
 def test_the_papers_discriminator_can_be_unrolled_too() -> None:
     network = start(partial(PaperDiscriminator, (3, 32, 32), width=8))
-    x = normal((2, 3, 32, 32), generator(0, "data")).double().requires_grad_()
+    x = normal((2, 3, 32, 32), rng_for(0, "data")).double().requires_grad_()
     parameters = {name: p.detach() for name, p in network.named_parameters()}
 
     def after_a_step(images: Tensor) -> Tensor:

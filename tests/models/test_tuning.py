@@ -10,7 +10,7 @@ from ganstoch.errors import UserError
 from ganstoch.models import PaperDiscriminator, PaperGenerator, tuning
 from ganstoch.models.convolution import Forms
 from ganstoch.models.tuning import choose_forms, forms_of, set_forms
-from ganstoch.randomness import generator
+from ganstoch.rng import rng_for
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 
@@ -19,7 +19,7 @@ def network(width: int = 16) -> PaperDiscriminator:
     from ganstoch.models.base import initialise
 
     made = PaperDiscriminator((3, 32, 32), width=width)
-    initialise(made, std=0.1, rng=generator(0, "init"))
+    initialise(made, std=0.1, rng=rng_for(0, "init"))
     return made
 
 

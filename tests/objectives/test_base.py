@@ -19,7 +19,7 @@ from ganstoch.objectives import (
     RelativisticAverage,
     Saturating,
 )
-from ganstoch.randomness import generator, normal
+from ganstoch.rng import normal, rng_for
 
 CLASSES: list[type[Objective]] = [
     kind
@@ -35,7 +35,7 @@ each_pointwise = pytest.mark.parametrize("loss", POINTWISE, ids=lambda loss: typ
 
 
 def logits(count: int, draw: int, dtype: torch.dtype = torch.double) -> Tensor:
-    return normal((count,), generator(0, "data", draw)).to(dtype).mul_(3.0).requires_grad_()
+    return normal((count,), rng_for(0, "data", draw)).to(dtype).mul_(3.0).requires_grad_()
 
 
 def close(result: Tensor, expected: Tensor, *, rel: float = 1e-12, abs: float = 0.0) -> bool:
@@ -164,7 +164,7 @@ def test_soft_wants_a_target_for_each_logit(loss: Pointwise) -> None:
 
 def uniform_targets(count: int) -> tuple[Tensor, Tensor]:
     """Labels as in the practitioners' advice: 0.7 .. 1.2 for real, 0 .. 0.3 for generated."""
-    rng = generator(0, "remedy")
+    rng = rng_for(0, "remedy")
     draws = torch.rand(2, count, generator=rng, dtype=torch.double)
     return 0.7 + 0.5 * draws[0], 0.3 * draws[1]
 

@@ -6,13 +6,13 @@ import pytest
 import torch
 
 from ganstoch.objectives import NonSaturating, Objective
-from ganstoch.randomness import generator, normal
+from ganstoch.rng import normal, rng_for
 
 LOSS = NonSaturating()
 
 
 def logits(count: int, draw: int) -> torch.Tensor:
-    return normal((count,), generator(0, "data", draw)).double().mul_(3.0)
+    return normal((count,), rng_for(0, "data", draw)).double().mul_(3.0)
 
 
 def test_is_minus_the_log_of_the_logistic_function() -> None:

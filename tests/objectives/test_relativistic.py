@@ -6,13 +6,13 @@ import pytest
 import torch
 
 from ganstoch.objectives import Relativistic
-from ganstoch.randomness import generator, normal
+from ganstoch.rng import normal, rng_for
 
 LOSS = Relativistic()
 
 
 def logits(draw: int) -> torch.Tensor:
-    return normal((20,), generator(0, "data", draw)).double().mul_(3.0).requires_grad_()
+    return normal((20,), rng_for(0, "data", draw)).double().mul_(3.0).requires_grad_()
 
 
 def s(t: float) -> float:

@@ -10,14 +10,14 @@ from torch.nn.functional import binary_cross_entropy_with_logits as cross_entrop
 
 from ganstoch.errors import UserError
 from ganstoch.objectives import RelativisticAverage
-from ganstoch.randomness import generator, normal
+from ganstoch.rng import normal, rng_for
 
 Variant = Literal["logistic", "hinge", "least_squares"]
 each = pytest.mark.parametrize("variant", get_args(Variant))
 
 
 def logits(count: int, draw: int) -> Tensor:
-    return normal((count,), generator(0, "data", draw)).double().mul_(3.0).requires_grad_()
+    return normal((count,), rng_for(0, "data", draw)).double().mul_(3.0).requires_grad_()
 
 
 def both(variant: Variant, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:

@@ -6,13 +6,13 @@ import pytest
 import torch
 
 from ganstoch.objectives import NonSaturating, Saturating
-from ganstoch.randomness import generator, normal
+from ganstoch.rng import normal, rng_for
 
 LOSS = Saturating()
 
 
 def logits(draw: int) -> torch.Tensor:
-    return normal((50,), generator(0, "data", draw)).double().mul_(3.0)
+    return normal((50,), rng_for(0, "data", draw)).double().mul_(3.0)
 
 
 def test_is_the_logarithm_of_the_logistic_function() -> None:

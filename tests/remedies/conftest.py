@@ -25,11 +25,11 @@ from ganstoch.models import (
     TanhGenerator,
 )
 from ganstoch.objectives import Objective, Wasserstein
-from ganstoch.randomness import generator, normal, share, with_replacement
 from ganstoch.remedies import Remedy
-from ganstoch.training.exact_batch import split
-from ganstoch.training.game import AdamSettings, Game
-from ganstoch.types import Batch, Part, Shape
+from ganstoch.rng import normal, rng_for, share, with_replacement
+from ganstoch.training.gan import GAN, AdamSettings
+from ganstoch.training.micro_batch import split
+from ganstoch.types import Batch, MicroBatch, Shape
 
 N, M, CLASSES = 24, 8, 3
 CPU = torch.device("cpu")
@@ -45,9 +45,9 @@ def make(
     lr: float = 1e-3,
     seed: int = 0,
     classes: int | None = CLASSES,
-) -> Game:
+) -> GAN:
     """A game of points in the plane, or of images, whose data are known: 24 in 3 classes."""
-    game = Game(
+    game = GAN(
         partial(TanhGenerator, latent_dim=3, width=6)
         if points
         else partial(PaperGenerator, width=8, latent_dim=8),
@@ -67,10 +67,10 @@ def make(
     return game
 
 
-def world(game: Game) -> tuple[Tensor, Tensor]:
+def world(game: GAN) -> tuple[Tensor, Tensor]:
     """All data, points or bytes, and their classes."""
     labels = torch.arange(N) % CLASSES
-    rng = generator(0, "subset")
+    rng = rng_for(0, "subset")
     if len(game.shape) == 1:
         return labels[:, None] + 0.1 * normal((N, 2), rng), labels
     pixels = (
@@ -79,8 +79,8 @@ def world(game: Game) -> tuple[Tensor, Tensor]:
     return pixels.to(torch.uint8), labels
 
 
-def draw(game: Game, iteration: int, *, m: int = M) -> list[list[Part]]:
-    """Everything that an iteration is played on, as `Game.training_step` has it."""
+def draw(game: GAN, iteration: int, *, m: int = M) -> list[list[MicroBatch]]:
+    """Everything that an iteration is played on, as `GAN.training_step` has it."""
     assert game.latents is not None
     assert game.micro_batch != "auto"
     data, labels = world(game)
@@ -104,7 +104,7 @@ def draw(game: Game, iteration: int, *, m: int = M) -> list[list[Part]]:
 
 
 def play(
-    game: Game, *, iterations: int, m: int = M, optimizers: Sequence[torch.optim.Optimizer] = ()
+    game: GAN, *, iterations: int, m: int = M, optimizers: Sequence[torch.optim.Optimizer] = ()
 ) -> list[dict[str, float]]:
     """Plays some iterations from the first on; their losses."""
     step_d, step_g = optimizers or game.configure_optimizers()
@@ -169,7 +169,7 @@ def dirac() -> Callable[..., list[tuple[float, float]]]:
     """
 
     def play(*remedies: Remedy, lr: float, iterations: int) -> list[tuple[float, float]]:
-        game = Game(_Point, _Slope, Wasserstein(), remedies=remedies, shape=(1,)).double()
+        game = GAN(_Point, _Slope, Wasserstein(), remedies=remedies, shape=(1,)).double()
         game.deal(n=2, m=2, pixels=torch.zeros(2, 1))
         assert game.latents is not None
         players = (game.discriminator, game.generator)
@@ -202,8 +202,8 @@ def same_after_resume(
     """That a run under Lightning, resumed after its 4th iteration, is the uninterrupted one."""
 
     def check(remedy: Callable[[], Remedy]) -> None:
-        def game() -> Game:
-            return Game(
+        def game() -> GAN:
+            return GAN(
                 partial(PaperGenerator, width=8, latent_dim=8),
                 partial(PaperDiscriminator, width=8),
                 remedies=[remedy()],

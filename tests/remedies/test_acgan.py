@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 from ganstoch.errors import UserError
 from ganstoch.models import Generator, PaperDiscriminator, PaperGenerator
-from ganstoch.randomness import generator, normal
 from ganstoch.remedies import ACGAN, Ratio, Remedy
-from ganstoch.remedies.base import Moment, Round
-from ganstoch.training.game import AdamSettings, Game
+from ganstoch.remedies.base import DiscriminatorPass, StepInfo
+from ganstoch.rng import normal, rng_for
+from ganstoch.training.gan import GAN, AdamSettings
 from ganstoch.training.memory import peak_bytes
 
 
@@ -42,10 +42,10 @@ def phi(z: float) -> float:
     return 0.5 * (1 + math.erf(z / math.sqrt(2)))
 
 
-def judged(game: Game, tiny: SimpleNamespace) -> Round:
+def judged(game: GAN, tiny: SimpleNamespace) -> DiscriminatorPass:
     part = tiny.draw(game, 0)[0][0]
     fakes = game.generator(part.latents).detach()
-    return game.judge(game.discriminator, part, fakes, moment=Moment(0, 0))
+    return game.judge(game.discriminator, part, fakes, moment=StepInfo(0, 0))
 
 
 def cross_entropy(head: nn.Linear, features: Tensor, answers: list[int]) -> float:
@@ -82,7 +82,7 @@ def test_the_generator_gets_the_latent_and_the_class(tiny: SimpleNamespace, poin
     game = tiny.make(ACGAN(classes=3), points=points).double()
     plain = tiny.make(points=points)
     assert game.generator.latent_dim == plain.generator.latent_dim + 1
-    z = normal((30, game.generator.latent_dim), generator(0, "latent")).double()
+    z = normal((30, game.generator.latent_dim), rng_for(0, "latent")).double()
     said = game.generator.assigned(z, "class")
     assert said is not None
     assert said.tolist() == [int(3 * phi(x)) for x in z[:, 0].tolist()]
@@ -102,7 +102,7 @@ def test_classes_are_learnt_and_obeyed(tiny: SimpleNamespace) -> None:
     assert losses[0]["acgan/real_accuracy"] < 0.8
     for name in ("acgan/real_accuracy", "acgan/fake_accuracy"):
         assert sum(x[name] for x in losses[-20:]) / 20 > 0.9
-    z = normal((60, game.generator.latent_dim), generator(0, "evaluation"))
+    z = normal((60, game.generator.latent_dim), rng_for(0, "evaluation"))
     said = game.generator.assigned(z, "class")
     assert said is not None
     told = game.discriminator(game.generator(z)).others["class"].argmax(1)
@@ -146,7 +146,7 @@ def test_memory_is_counted_without_data(tiny: SimpleNamespace) -> None:
 def test_trains_on_the_labels_of_a_source(
     make_data: Callable[..., Any], fit: Callable[..., Any]
 ) -> None:
-    game = Game(
+    game = GAN(
         partial(PaperGenerator, width=16, latent_dim=8),
         partial(PaperDiscriminator, width=16),
         remedies=[ACGAN(classes=10)],
@@ -176,7 +176,7 @@ def test_refuses_packs(tiny: SimpleNamespace) -> None:
 
 def test_refuses_a_generator_whose_latents_have_one_length() -> None:
     with pytest.raises(UserError, match="needs a generator with an argument latent_dim"):
-        Game(Rigid, remedies=[ACGAN(classes=3)])
+        GAN(Rigid, remedies=[ACGAN(classes=3)])
 
 
 @pytest.mark.parametrize(

@@ -20,8 +20,8 @@ from ganstoch.models import (
 )
 from ganstoch.models.normalisation import BatchNorm
 from ganstoch.remedies import DiscriminatorBatchNorm, MinibatchDiscrimination, Packing
-from ganstoch.remedies.base import Moment
-from ganstoch.training.game import Game
+from ganstoch.remedies.base import StepInfo
+from ganstoch.training.gan import GAN
 from ganstoch.types import Shape
 
 
@@ -93,9 +93,9 @@ def test_statistics_of_whom(tiny: SimpleNamespace, apart: bool) -> None:
     else:
         real, fake = logits(torch.cat([part.real, fakes])).chunk(2)
     expected = F.softplus(-real).mean() + F.softplus(fake).mean()
-    loss = game.discriminator_loss(critic, part, fakes, moment=Moment(0, 0))
+    loss = game.discriminator_loss(critic, part, fakes, moment=StepInfo(0, 0))
     assert loss.item() == pytest.approx(expected.item(), abs=1e-12)
-    of_g = game.generator_loss(critic, part, fakes, moment=Moment(0, 0))
+    of_g = game.generator_loss(critic, part, fakes, moment=StepInfo(0, 0))
     assert of_g.item() == pytest.approx(F.softplus(-logits(fakes)).mean().item(), abs=1e-12)
 
 
@@ -132,7 +132,7 @@ def test_refusals(tiny: SimpleNamespace) -> None:
 
     for kind, reason in ((Unusual, "the body of Unusual is none"), (Strange, "of a LayerNorm")):
         with pytest.raises(UserError, match=reason):
-            Game(TanhGenerator, kind, remedies=[DiscriminatorBatchNorm()], shape=(2,))
+            GAN(TanhGenerator, kind, remedies=[DiscriminatorBatchNorm()], shape=(2,))
     with pytest.raises(UserError, match=r"MinibatchDiscrimination needs .* apart .* to true"):
         tiny.make(DiscriminatorBatchNorm(apart=False), MinibatchDiscrimination(kernels=2, dims=2))
     with pytest.raises(UserError, match="DiscriminatorBatchNorm looks at a whole batch"):

@@ -13,7 +13,7 @@ from ganstoch import objectives, remedies
 from ganstoch.errors import UserError
 from ganstoch.objectives import Objective, RelativisticAverage
 from ganstoch.remedies import Remedy
-from ganstoch.training.game import Game
+from ganstoch.training.gan import GAN
 
 ACTIVE: dict[str, tuple[str, dict[str, Any]]] = {
     "acgan": ("ACGAN", {"classes": 3}),
@@ -83,13 +83,13 @@ def made(name: str) -> Remedy:
     return remedy
 
 
-def composed(tiny: SimpleNamespace, *names: str, objective: Objective | None = None) -> Game | str:
+def composed(tiny: SimpleNamespace, *names: str, objective: Objective | None = None) -> GAN | str:
     """A game, or why there is none."""
     try:
         game = tiny.make(*map(made, names), objective=objective)
     except UserError as error:
         return str(error)
-    assert isinstance(game, Game)
+    assert isinstance(game, GAN)
     return game
 
 

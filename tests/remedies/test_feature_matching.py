@@ -8,22 +8,24 @@ from torch import Tensor
 
 from ganstoch.errors import UserError
 from ganstoch.objectives import NonSaturating
-from ganstoch.randomness import generator, normal
 from ganstoch.remedies import FeatureMatching, Remedies, Remedy
-from ganstoch.remedies.base import Moment, Round
-from ganstoch.types import Critique, Part
+from ganstoch.remedies.base import DiscriminatorPass, StepInfo
+from ganstoch.rng import normal, rng_for
+from ganstoch.types import DiscriminatorOutput, MicroBatch
 
 
 def features(part: str, n: int = 6) -> Tensor:
-    return normal((n, 4), generator(0, "data", part=part)).double()
+    return normal((n, 4), rng_for(0, "data", part=part)).double()
 
 
-def round_of(real: Tensor, fake: Tensor) -> Round:
+def round_of(real: Tensor, fake: Tensor) -> DiscriminatorPass:
     """A generator's round in which only the critiques matter."""
     none = torch.empty(0)
-    part = Part(none, none, 1.0, none, None, none, 0)
-    critiques = [Critique(f[:, 0], f) for f in (fake, real)]
-    return Round(Moment(0, 0), part, none, lambda x: critiques[0], critiques[0], critiques[1])
+    part = MicroBatch(none, none, 1.0, none, None, none, 0)
+    critiques = [DiscriminatorOutput(f[:, 0], f) for f in (fake, real)]
+    return DiscriminatorPass(
+        StepInfo(0, 0), part, none, lambda x: critiques[0], critiques[0], critiques[1]
+    )
 
 
 def by_hand(real: Tensor, fake: Tensor) -> float:
@@ -69,7 +71,7 @@ def test_what_others_add_stays_in_either_order() -> None:
     real, fake = features("real"), features("fake")
 
     class Adding(Remedy):
-        def generator_loss(self, loss: Tensor, round: Round) -> Tensor:
+        def generator_loss(self, loss: Tensor, round: DiscriminatorPass) -> Tensor:
             return loss + 7.0
 
     for given in ([FeatureMatching(), Adding()], [Adding(), FeatureMatching()]):

@@ -12,18 +12,20 @@ from torch import Tensor
 from ganstoch.errors import UserError
 from ganstoch.objectives import RelativisticAverage
 from ganstoch.remedies import LabelFlipping
-from ganstoch.remedies.base import Moment, Round
-from ganstoch.training.game import Game
+from ganstoch.remedies.base import DiscriminatorPass, StepInfo
+from ganstoch.training.gan import GAN
 
 
-def flips(game: Game, tiny: SimpleNamespace, iteration: int) -> tuple[Tensor, Tensor, Round]:
+def flips(
+    game: GAN, tiny: SimpleNamespace, iteration: int
+) -> tuple[Tensor, Tensor, DiscriminatorPass]:
     """Which labels of real and of generated examples are flipped, in the whole batch."""
     (parts,) = tiny.draw(game, iteration)
     (remedy,) = game.remedies.each()
     both = []
     for part in parts:
         fakes = game.generator(part.latents)
-        round = game.judge(game.discriminator, part, fakes, moment=Moment(0, iteration))
+        round = game.judge(game.discriminator, part, fakes, moment=StepInfo(0, iteration))
         ones = torch.ones(len(part.ids) // round.pack)
         real, fake = remedy.targets(ones, 0 * ones, round)
         both.append((real == 0, fake == 1))

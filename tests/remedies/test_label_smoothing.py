@@ -12,23 +12,27 @@ from torch import Tensor
 from ganstoch.errors import UserError
 from ganstoch.objectives import Hinge, LeastSquares, NonSaturating, Relativistic
 from ganstoch.remedies import LabelFlipping, LabelSmoothing, Remedy
-from ganstoch.remedies.base import Moment, Round
-from ganstoch.training.game import Game
-from ganstoch.types import Critique
+from ganstoch.remedies.base import DiscriminatorPass, StepInfo
+from ganstoch.training.gan import GAN
+from ganstoch.types import DiscriminatorOutput
 
 RANGES = {"real": (0.7, 1.2), "fake": (0.0, 0.3)}
 
 
-def round_of(game: Game, tiny: SimpleNamespace, *, iteration: int = 0, pack: int = 1) -> Round:
+def round_of(
+    game: GAN, tiny: SimpleNamespace, *, iteration: int = 0, pack: int = 1
+) -> DiscriminatorPass:
     """A round of random critiques, one for each pack of the first part."""
     part = tiny.draw(game, iteration)[0][0]
     logits = torch.linspace(-3, 3, len(part.ids) // pack, dtype=part.latents.dtype)
-    of_real, of_fake = (Critique(x, x[:, None]) for x in (logits, logits.flip(0) / 2))
+    of_real, of_fake = (DiscriminatorOutput(x, x[:, None]) for x in (logits, logits.flip(0) / 2))
     fakes = part.real
-    return Round(Moment(0, iteration), part, fakes, lambda x: of_fake, of_fake, of_real, pack)
+    return DiscriminatorPass(
+        StepInfo(0, iteration), part, fakes, lambda x: of_fake, of_fake, of_real, pack
+    )
 
 
-def labels(remedy: Remedy, round: Round) -> tuple[Tensor, Tensor]:
+def labels(remedy: Remedy, round: DiscriminatorPass) -> tuple[Tensor, Tensor]:
     ones = torch.ones_like(round.of_fake.logits)
     return remedy.targets(ones, 0 * ones, round)
 

@@ -11,17 +11,17 @@ from torch.nn import functional as F
 
 from ganstoch.errors import UserError
 from ganstoch.models import PaperDiscriminator, PaperGenerator
-from ganstoch.randomness import generator, normal
 from ganstoch.remedies import MinibatchDiscrimination
 from ganstoch.remedies import minibatch_discrimination as module
 from ganstoch.remedies.minibatch_discrimination import MinibatchHead, closeness
-from ganstoch.training.game import Game
+from ganstoch.rng import normal, rng_for
+from ganstoch.training.gan import GAN
 from ganstoch.training.memory import peak_bytes
 
 
 def matrices(*shape: int, part: str = "") -> Tensor:
     """M, float64, shape (B, C, N)."""
-    return 0.3 * normal(shape, generator(0, "data", part=part)).double()
+    return 0.3 * normal(shape, rng_for(0, "data", part=part)).double()
 
 
 def by_hand(rows: Tensor) -> Tensor:
@@ -164,15 +164,15 @@ def test_memory_is_that_of_a_few_blocks(
         partial(PaperDiscriminator, width=8),
     )
     remedy = MinibatchDiscrimination(kernels=kernels, dims=dims)
-    more = peak_bytes(Game(*networks, remedies=[remedy]), m=m, micro_batch=None)
-    more -= peak_bytes(Game(*networks), m=m, micro_batch=None)
+    more = peak_bytes(GAN(*networks, remedies=[remedy]), m=m, micro_batch=None)
+    more -= peak_bytes(GAN(*networks), m=m, micro_batch=None)
     matrix, distances = 4 * m * kernels * dims, 4 * m * m * kernels
     assert more < 5 * 4 * block + 12 * matrix < distances
 
 
 def test_refuses_parts() -> None:
     with pytest.raises(UserError, match="MinibatchDiscrimination looks at a whole batch"):
-        Game(remedies=[MinibatchDiscrimination()], micro_batch=4)
+        GAN(remedies=[MinibatchDiscrimination()], micro_batch=4)
 
 
 def test_settings() -> None:

@@ -12,11 +12,11 @@ from torch import Tensor, nn
 
 from ganstoch.errors import UserError
 from ganstoch.models import Generator
-from ganstoch.randomness import generator, normal
 from ganstoch.remedies import ACGAN, Mixture, Remedy
-from ganstoch.remedies.base import Moment, Round
+from ganstoch.remedies.base import DiscriminatorPass, StepInfo
 from ganstoch.remedies.choice import choose
-from ganstoch.training.game import Game
+from ganstoch.rng import normal, rng_for
+from ganstoch.training.gan import GAN
 from ganstoch.training.memory import peak_bytes
 
 
@@ -31,23 +31,23 @@ class Packs(Remedy):
         return examples.reshape(len(examples) // 2, -1, *examples.shape[2:])
 
 
-def members(game: Game) -> list[Generator]:
+def members(game: GAN) -> list[Generator]:
     found = game.generator.members
     assert isinstance(found, nn.ModuleList)
     return [m for m in found if isinstance(m, Generator)]
 
 
-def latents_of(game: Game, choices: list[int]) -> Tensor:
+def latents_of(game: GAN, choices: list[int]) -> Tensor:
     """Latents whose first coordinate lies in the middle of each choice's share."""
     share = (torch.tensor(choices, dtype=torch.float64) + 0.5) / len(members(game))
-    rest = normal((len(choices), game.generator.latent_dim - 1), generator(0, "latent")).double()
+    rest = normal((len(choices), game.generator.latent_dim - 1), rng_for(0, "latent")).double()
     return torch.cat([torch.special.ndtri(share)[:, None], rest], dim=1)
 
 
-def judged(game: Game, tiny: SimpleNamespace) -> Round:
+def judged(game: GAN, tiny: SimpleNamespace) -> DiscriminatorPass:
     part = tiny.draw(game, 0)[0][0]
     fakes = game.generator(part.latents).detach()
-    return game.judge(game.discriminator, part, fakes, moment=Moment(0, 0))
+    return game.judge(game.discriminator, part, fakes, moment=StepInfo(0, 0))
 
 
 def test_choices_are_quantiles_of_the_normal() -> None:
@@ -60,7 +60,7 @@ def test_choices_are_quantiles_of_the_normal() -> None:
 
 @pytest.mark.parametrize("count", [2, 3, 10])
 def test_every_choice_is_as_likely(count: int) -> None:
-    drawn = choose(normal((9000,), generator(0, "latent_bank")), count)
+    drawn = choose(normal((9000,), rng_for(0, "latent_bank")), count)
     sigma = math.sqrt(9000 / count * (1 - 1 / count))
     assert ((drawn.bincount(minlength=count) - 9000 / count).abs() < 4 * sigma).all()
 
@@ -186,7 +186,7 @@ def test_stacks_with_classes(tiny: SimpleNamespace, acgan_first: bool) -> None:
     both: list[Remedy] = [ACGAN(classes=3), Mixture(generators=2, identity=0.5)]
     game = tiny.make(*(both if acgan_first else both[::-1])).double()
     assert game.generator.latent_dim == 3 + 2
-    z = normal((40, 5), generator(0, "latent")).double()
+    z = normal((40, 5), rng_for(0, "latent")).double()
     outer, inner = ("mixture", "class") if acgan_first else ("class", "mixture")
     counts = {"mixture": 2, "class": 3}
     for column, kind in enumerate((outer, inner)):
@@ -202,7 +202,7 @@ def test_stacks_with_classes(tiny: SimpleNamespace, acgan_first: bool) -> None:
 def test_goes_with_packs_only_where_nobody_asks_who(tiny: SimpleNamespace) -> None:
     with pytest.raises(UserError, match="a pack has examples of several generators; set its"):
         tiny.make(Mixture(identity=0.1), Packs())
-    Game(remedies=[Mixture(), Packs()], generator=partial(Tiny, latent_dim=2))
+    GAN(remedies=[Mixture(), Packs()], generator=partial(Tiny, latent_dim=2))
 
 
 class Tiny(Generator):

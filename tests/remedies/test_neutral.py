@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ganstoch import remedies
 from ganstoch.remedies import Remedy
-from ganstoch.training.game import Game
+from ganstoch.training.gan import GAN
 
 NEUTRAL: dict[str, dict[str, Any]] = {
     "ACGAN": {"classes": 3, "weight": 0.0},
@@ -62,7 +62,7 @@ def registry() -> dict[str, type[Remedy]]:
     return {kind.__name__: kind for kind in sorted(ours, key=lambda kind: kind.__name__)}
 
 
-def trace(game: Game, tiny: SimpleNamespace) -> tuple[list[dict[str, float]], dict[str, Tensor]]:
+def trace(game: GAN, tiny: SimpleNamespace) -> tuple[list[dict[str, float]], dict[str, Tensor]]:
     """Losses of three iterations, and every number afterwards; Adam's too."""
     optimizers = game.configure_optimizers()
     losses = tiny.play(game, iterations=3, optimizers=optimizers)
@@ -119,7 +119,7 @@ def test_active_is_not(tiny: SimpleNamespace, name: str) -> None:
 
 @pytest.mark.parametrize("name", ACTIVE)
 def test_the_same_seed_gives_the_same_bits(tiny: SimpleNamespace, name: str) -> None:
-    make: Callable[[], Game] = lambda: tiny.make(registry()[name](**ACTIVE[name]))  # noqa: E731
+    make: Callable[[], GAN] = lambda: tiny.make(registry()[name](**ACTIVE[name]))  # noqa: E731
     (losses, state), (again, other) = trace(make(), tiny), trace(make(), tiny)
     assert losses == again
     assert differences(state, other) == []

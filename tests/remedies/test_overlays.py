@@ -14,10 +14,10 @@ import yaml
 
 from ganstoch import objectives, remedies
 from ganstoch.errors import UserError
-from ganstoch.experiments.command import resolve_all, understand
 from ganstoch.objectives import Objective
 from ganstoch.remedies import Remedies, Remedy
-from ganstoch.training.game import Game
+from ganstoch.runs.command import resolve_all, understand
+from ganstoch.training.gan import GAN
 
 FOLDER = Path(str(files("ganstoch"))) / "configs" / "remedies"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.yaml"))
@@ -127,7 +127,7 @@ def test_the_networks_are_built_from_the_line() -> None:
     command = understand([*line("acgan", "mixture3", "minibatch_discrimination"), *words])
     command.build([])
     game = command.model
-    assert isinstance(game, Game)
+    assert isinstance(game, GAN)
     assert [type(r).__name__ for r in game.remedies.each()] == [
         *("ACGAN", "Mixture", "MinibatchDiscrimination"),
     ]

@@ -21,12 +21,12 @@ from ganstoch.models import (
     UnrolledDiscriminator,
 )
 from ganstoch.models.base import initialise
-from ganstoch.randomness import generator, normal, share
 from ganstoch.remedies import Packing
-from ganstoch.remedies.base import Moment
-from ganstoch.training.exact_batch import split
-from ganstoch.training.game import Game
-from ganstoch.types import Batch, Critique, Shape
+from ganstoch.remedies.base import StepInfo
+from ganstoch.rng import normal, rng_for, share
+from ganstoch.training.gan import GAN
+from ganstoch.training.micro_batch import split
+from ganstoch.types import Batch, DiscriminatorOutput, Shape
 
 CPU = torch.device("cpu")
 
@@ -40,7 +40,7 @@ NETWORKS: dict[str, tuple[Shape, Callable[[Shape], Discriminator]]] = {
 
 
 def examples(n: int, shape: Shape) -> Tensor:
-    return normal((n, *shape), generator(0, "data")).double()
+    return normal((n, *shape), rng_for(0, "data")).double()
 
 
 @pytest.mark.parametrize("shape", [(3, 8, 8), (2,)], ids=str)
@@ -60,7 +60,7 @@ def test_every_network_judges_packs(name: str) -> None:
     shape, make = NETWORKS[name]
     packing = Packing(size=3)
     network = packing.wrap_discriminator(make)(shape).double()
-    initialise(network, std=0.5, rng=generator(0, "init"))
+    initialise(network, std=0.5, rng=rng_for(0, "init"))
     packs = packing.critic_input(examples(12, shape))
     order = torch.tensor([2, 0, 3, 1])
     logits = network(packs).logits
@@ -85,7 +85,7 @@ def test_sees_in_packs_what_no_single_example_shows() -> None:
     def least_loss(size: int) -> float:
         packing = Packing(size=size)
         critic = packing.wrap_discriminator(partial(TanhDiscriminator, width=8))((1,))
-        initialise(critic, std=0.02, rng=generator(0, "init"))
+        initialise(critic, std=0.02, rng=rng_for(0, "init"))
         adam = torch.optim.Adam(critic.parameters(), lr=0.02)
         for _ in range(100):
             of_real = critic(packing.critic_input(real)).logits
@@ -132,7 +132,7 @@ def test_the_loss_is_that_of_the_packs(tiny: SimpleNamespace) -> None:
     game = tiny.make(Packing(size=2)).double()
     ((part,),) = tiny.draw(game, 0)
     fakes = game.generator(part.latents)
-    loss = game.discriminator_loss(game.discriminator, part, fakes, moment=Moment(0, 0))
+    loss = game.discriminator_loss(game.discriminator, part, fakes, moment=StepInfo(0, 0))
     by_hand = torch.zeros((), dtype=torch.float64)
     for i in range(0, 8, 2):
         for x, sign in ((part.real, -1), (fakes, 1)):
@@ -148,7 +148,7 @@ def test_images_or_packs_match_the_plain_game(
     game = tiny.make(Packing(size=2, matched=matched))
     sizes: list[int] = []
 
-    def count(module: Discriminator, given: Any, critique: Critique) -> None:
+    def count(module: Discriminator, given: Any, critique: DiscriminatorOutput) -> None:
         sizes.append(len(critique.logits))
 
     game.discriminator.register_forward_hook(count)
@@ -172,7 +172,7 @@ def test_bank_must_hold_as_many_packs(tiny: SimpleNamespace, size: int) -> None:
 
 @pytest.mark.parametrize("forms", ["rule", "timed"])
 def test_plays_under_lightning(make_data: Any, fit: Any, forms: Any) -> None:
-    game = Game(
+    game = GAN(
         partial(PaperGenerator, width=8, latent_dim=8),
         partial(PaperDiscriminator, width=8),
         remedies=[Packing(size=3)],  # 16 images to a batch

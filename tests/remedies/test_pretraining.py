@@ -12,8 +12,8 @@ from torch.optim import Adam
 from ganstoch.errors import UserError
 from ganstoch.models import TanhDiscriminator, TanhGenerator
 from ganstoch.remedies import Pretraining, Ratio
-from ganstoch.remedies.base import Moment
-from ganstoch.training.game import AdamSettings, Game
+from ganstoch.remedies.base import StepInfo
+from ganstoch.training.gan import GAN, AdamSettings
 
 
 @pytest.mark.parametrize("noise", [0.0, 0.5])
@@ -43,7 +43,7 @@ def test_is_regression_on_pairs(tiny: SimpleNamespace, noise: float) -> None:
 
 
 def test_learns_its_pairs(tiny: SimpleNamespace) -> None:
-    game = Game(
+    game = GAN(
         partial(TanhGenerator, latent_dim=8, width=64),
         partial(TanhDiscriminator, width=6),
         remedies=[Pretraining(iterations=150)],
@@ -57,7 +57,7 @@ def test_learns_its_pairs(tiny: SimpleNamespace) -> None:
 
 def test_then_the_game_is_played(tiny: SimpleNamespace) -> None:
     game, twin = tiny.make(Pretraining(iterations=2)), tiny.make()
-    assert [game.remedies.player(Moment(0, t)) is not None for t in range(4)] == [
+    assert [game.remedies.player(StepInfo(0, t)) is not None for t in range(4)] == [
         True,
         True,
         False,

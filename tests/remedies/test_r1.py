@@ -8,27 +8,27 @@ import torch
 from torch import Tensor
 
 from ganstoch.errors import UserError
-from ganstoch.randomness import generator, normal
 from ganstoch.remedies import R1
-from ganstoch.remedies.base import Critic, Moment, Round
-from ganstoch.types import Critique, Part
+from ganstoch.remedies.base import DiscriminatorFn, DiscriminatorPass, StepInfo
+from ganstoch.rng import normal, rng_for
+from ganstoch.types import DiscriminatorOutput, MicroBatch
 
 
-def round_of(critic: Critic, real: Tensor, *, pack: int = 1) -> Round:
+def round_of(critic: DiscriminatorFn, real: Tensor, *, pack: int = 1) -> DiscriminatorPass:
     """A discriminator's round; the generated points are where no penalty may look."""
     n = len(real)
-    part = Part(real, real, 1.0, torch.arange(n), None, torch.arange(n), n)
+    part = MicroBatch(real, real, 1.0, torch.arange(n), None, torch.arange(n), n)
     fakes = torch.full_like(real, math.nan)
-    return Round(Moment(0, 0), part, fakes, critic, critic(fakes), critic(real), pack)
+    return DiscriminatorPass(StepInfo(0, 0), part, fakes, critic, critic(fakes), critic(real), pack)
 
 
 def points(n: int) -> Tensor:
-    return normal((n, 2), generator(0, "data")).double()
+    return normal((n, 2), rng_for(0, "data")).double()
 
 
 def test_is_half_gamma_times_the_mean_square_at_real_examples() -> None:
-    def critic(x: Tensor) -> Critique:
-        return Critique(torch.sin(3 * x[:, 0]) * x[:, 1].exp(), x)
+    def critic(x: Tensor) -> DiscriminatorOutput:
+        return DiscriminatorOutput(torch.sin(3 * x[:, 0]) * x[:, 1].exp(), x)
 
     real, total = points(5), 0.0
     for x, y in real.tolist():
@@ -45,7 +45,7 @@ def test_of_a_linear_critic_and_of_packs(n: int) -> None:
     for pack, square in ((1, 5.0), (2, 25.0)):
         part = slope[: 2 * pack]
         round = round_of(
-            lambda x, part=part, pack=pack: Critique(x.reshape(-1, 2 * pack) @ part, x),
+            lambda x, part=part, pack=pack: DiscriminatorOutput(x.reshape(-1, 2 * pack) @ part, x),
             points(n),
             pack=pack,
         )

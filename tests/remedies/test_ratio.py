@@ -16,13 +16,13 @@ from torch.optim import Adam
 from ganstoch.errors import UserError
 from ganstoch.models import PaperDiscriminator, PaperGenerator
 from ganstoch.remedies import Ratio
-from ganstoch.training.game import AdamSettings, Game
+from ganstoch.training.gan import GAN, AdamSettings
 
 Make = Callable[..., Any]
 
 
-def digits_game(*, n_dis: int, n_gen: int, micro_batch: int | None = None) -> Game:
-    return Game(
+def digits_game(*, n_dis: int, n_gen: int, micro_batch: int | None = None) -> GAN:
+    return GAN(
         partial(PaperGenerator, width=16, latent_dim=8),
         partial(PaperDiscriminator, width=16),
         remedies=[Ratio(discriminator=n_dis, generator=n_gen)],

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from ganstoch.errors import UserError
 from ganstoch.remedies import Snapshots
-from ganstoch.remedies.base import Moment
-from ganstoch.training.game import Game
+from ganstoch.remedies.base import StepInfo
+from ganstoch.training.gan import GAN
 
 
 def bits(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -27,7 +27,7 @@ def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
 
 def met(remedy: Snapshots, *, iterations: int) -> list[int | None]:
     """Which copy each iteration meets, by its place."""
-    found = [remedy._old(Moment(0, t)) for t in range(iterations)]
+    found = [remedy._old(StepInfo(0, t)) for t in range(iterations)]
     return [None if old is None else list(remedy.copies).index(old) for old in found]
 
 
@@ -53,7 +53,7 @@ def test_every_copy_is_drawn_alike(tiny: SimpleNamespace) -> None:
 @pytest.mark.parametrize("of", ["generator", "discriminator"])
 def test_keeps_the_last_few(tiny: SimpleNamespace, of: Any) -> None:
     remedy = Snapshots(of=of, every=2, keep=2, lasting=1)
-    game: Game = tiny.make(remedy, points=False)
+    game: GAN = tiny.make(remedy, points=False)
     player = game.generator if of == "generator" else game.discriminator
     steps, past = game.configure_optimizers(), []
     for iteration in range(7):
@@ -70,7 +70,7 @@ def test_the_discriminator_learns_from_an_old_generator(
     tiny: SimpleNamespace, points: bool
 ) -> None:
     """D's update is the plain one on the images of G as it was; G's is the plain one."""
-    game: Game = tiny.make(Snapshots(every=2, keep=1, lasting=1), points=points).double()
+    game: GAN = tiny.make(Snapshots(every=2, keep=1, lasting=1), points=points).double()
     steps = game.configure_optimizers()
     for iteration in range(2):
         game.play(tiny.draw(game, iteration), *steps, iteration=iteration)
@@ -98,7 +98,7 @@ def test_the_discriminator_learns_from_an_old_generator(
 
 
 def test_the_generator_meets_an_old_discriminator(tiny: SimpleNamespace) -> None:
-    game: Game = tiny.make(
+    game: GAN = tiny.make(
         Snapshots(of="discriminator", every=2, keep=1, lasting=1), points=False
     ).double()
     steps = game.configure_optimizers()
@@ -112,7 +112,7 @@ def test_the_generator_meets_an_old_discriminator(tiny: SimpleNamespace) -> None
     logits = old(fakes).logits
     expected = torch.nn.functional.softplus(-logits).mean().item()
     assert game.losses["loss/generator"].item() == pytest.approx(expected, abs=1e-12)
-    critic = game.remedies.opponent(game.discriminator, game, part, fakes, moment=Moment(0, 3))
+    critic = game.remedies.opponent(game.discriminator, game, part, fakes, moment=StepInfo(0, 3))
     assert critic is game.discriminator
 
 
@@ -130,7 +130,7 @@ def test_a_resumed_run_is_the_same(same_after_resume: Callable[..., None], of: A
 
 @pytest.mark.parametrize("of", ["generator", "discriminator"])
 def test_trains_no_copy(tiny: SimpleNamespace, of: Any) -> None:
-    game: Game = tiny.make(Snapshots(of=of, every=5, keep=2, lasting=5))
+    game: GAN = tiny.make(Snapshots(of=of, every=5, keep=2, lasting=5))
     assert [name for name, _ in game.remedies.named_parameters()] == []
     tiny.play(game, iterations=6)
     for player in (game.generator, game.discriminator):

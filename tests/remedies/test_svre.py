@@ -21,10 +21,10 @@ from ganstoch.remedies import (
     SVRE,
     WeightClipping,
 )
-from ganstoch.remedies.base import Moment
-from ganstoch.training.exact_batch import split
-from ganstoch.training.game import Game
-from ganstoch.types import Batch, Part
+from ganstoch.remedies.base import StepInfo
+from ganstoch.training.gan import GAN
+from ganstoch.training.micro_batch import split
+from ganstoch.types import Batch, MicroBatch
 
 H = 0.3
 
@@ -81,8 +81,8 @@ class Adam:
 @pytest.mark.parametrize("variance_reduction", [True, False])
 def test_equals_the_algorithm_written_down(tiny: SimpleNamespace, variance_reduction: bool) -> None:
     """Chavdarova et al. 2019, Alg. 1, with the extrapolation of Gidel et al. 2019, Alg. 4."""
-    game: Game = tiny.make(SVRE(variance_reduction=variance_reduction, every=3)).double()
-    twin: Game = tiny.make().double()
+    game: GAN = tiny.make(SVRE(variance_reduction=variance_reduction, every=3)).double()
+    twin: GAN = tiny.make().double()
     d, g = twin.discriminator, twin.generator
     parameters = [*d.parameters(), *g.parameters()]
     cut = len(list(d.parameters()))
@@ -104,7 +104,7 @@ def test_equals_the_algorithm_written_down(tiny: SimpleNamespace, variance_reduc
         of_d = torch.autograd.grad(loss_d, parameters[:cut], retain_graph=True)
         return [*of_d, *torch.autograd.grad(loss_g, parameters[cut:])]
 
-    def corrected(at: Sequence[Tensor], part: Part) -> list[Tensor]:
+    def corrected(at: Sequence[Tensor], part: MicroBatch) -> list[Tensor]:
         here = gradient(at, part.real, part.latents)
         if not variance_reduction:
             return here
@@ -135,7 +135,7 @@ def test_equals_the_algorithm_written_down(tiny: SimpleNamespace, variance_reduc
         assert all(p.grad is None and p.requires_grad for p in player.parameters())
 
 
-def whole(game: Game, iteration: int) -> list[list[Part]]:
+def whole(game: GAN, iteration: int) -> list[list[MicroBatch]]:
     """All images and all latents, for each of the iteration's updates."""
     assert game.latents is not None
     z = game.latents.draw(iteration, 24, device=torch.device("cpu"))
@@ -151,8 +151,8 @@ def test_a_full_batch_has_no_variance_to_reduce(
     tiny: SimpleNamespace, points: bool, micro_batch: int | None
 ) -> None:
     """At m = n the correction cancels to the bit, and what is left is extragradient."""
-    reduced: Game = tiny.make(SVRE(every=2), points=points, micro_batch=micro_batch)
-    plain: Game = tiny.make(SVRE(variance_reduction=False), points=points, micro_batch=micro_batch)
+    reduced: GAN = tiny.make(SVRE(every=2), points=points, micro_batch=micro_batch)
+    plain: GAN = tiny.make(SVRE(variance_reduction=False), points=points, micro_batch=micro_batch)
     for game in (reduced, plain):
         steps = game.configure_optimizers()
         for iteration in range(3):
@@ -166,7 +166,7 @@ def test_a_full_batch_has_no_variance_to_reduce(
 def test_the_corrected_gradient_is_the_full_one_on_average(bank: int) -> None:
     """Over all batches of two of three images and of the latents, and it varies less."""
     pixels = torch.tensor([[0.0, 1.0], [2.0, -1.0], [0.5, 0.5]], dtype=torch.float64)
-    game = Game(
+    game = GAN(
         partial(TanhGenerator, latent_dim=2, width=3),
         partial(TanhDiscriminator, width=3),
         remedies=[SVRE(extrapolate=False, every=100)],
@@ -179,12 +179,12 @@ def test_the_corrected_gradient_is_the_full_one_on_average(bank: int) -> None:
     fixed = game.latents.fixed.double()
     players = (game.discriminator, game.generator)
 
-    def part_of(ids: tuple[int, ...], z: tuple[int, ...]) -> Part:
+    def part_of(ids: tuple[int, ...], z: tuple[int, ...]) -> MicroBatch:
         batch = Batch(pixels[list(ids)], torch.tensor(ids), size=len(ids))
         (part,) = split(batch, fixed[list(z)], micro_batch=None, dtype=torch.float64)
         return part
 
-    def move(part: Part, iteration: int, lr: float = 1.0) -> Tensor:
+    def move(part: MicroBatch, iteration: int, lr: float = 1.0) -> Tensor:
         """What the gradient that is applied does to both players."""
         steps = [torch.optim.SGD(player.parameters(), lr=lr) for player in players]
         before = torch.cat([p.detach().flatten() for q in players for p in q.parameters()])
@@ -193,10 +193,10 @@ def test_the_corrected_gradient_is_the_full_one_on_average(bank: int) -> None:
         return after - before
 
     move(part_of((0, 2), (1, 0)), 0, lr=0.05)  # away from the snapshot, and not far
-    now = Moment(0, 1)
+    now = StepInfo(0, 1)
     here = {name: value.clone() for name, value in game.state_dict().items()}
 
-    def gradient(part: Part) -> tuple[Tensor, Tensor]:
+    def gradient(part: MicroBatch) -> tuple[Tensor, Tensor]:
         """The corrected one, and the batch's own."""
         game.load_state_dict(here)
         fakes = game.generator(part.latents)
@@ -225,7 +225,7 @@ def test_the_corrected_gradient_is_the_full_one_on_average(bank: int) -> None:
 
 def test_the_snapshot_is_renewed_once_an_epoch(tiny: SimpleNamespace) -> None:
     for remedy, expected in ((SVRE(), [0, 3, 6]), (SVRE(every=2), [0, 2, 4, 6])):
-        game: Game = tiny.make(remedy)  # 24 images, batches of 8
+        game: GAN = tiny.make(remedy)  # 24 images, batches of 8
         steps, renewed = game.configure_optimizers(), []
         for iteration in range(7):
             before = {k: v.clone() for k, v in game.generator.state_dict().items()}
@@ -237,7 +237,7 @@ def test_the_snapshot_is_renewed_once_an_epoch(tiny: SimpleNamespace) -> None:
 
 
 def test_the_snapshot_is_state(tiny: SimpleNamespace) -> None:
-    game: Game = tiny.make(SVRE())
+    game: GAN = tiny.make(SVRE())
     assert [name for name, _ in game.remedies.named_parameters()] == []
     kept = [name for name in game.state_dict() if name.startswith("remedies.")]
     count = sum(len(list(p.parameters())) for p in (game.generator, game.discriminator))
@@ -264,14 +264,14 @@ def test_parts_of_a_batch_change_nothing(
 def test_one_power_iteration_a_gradient(
     tiny: SimpleNamespace, extrapolate: bool, count: int
 ) -> None:
-    game: Game = tiny.make(SVRE(extrapolate=extrapolate, every=2), points=False, micro_batch=3)
+    game: GAN = tiny.make(SVRE(extrapolate=extrapolate, every=2), points=False, micro_batch=3)
     with mock.patch.object(Discriminator, "power_iterate") as iterate:
         tiny.play(game, iterations=3)
     assert iterate.call_count == 3 * count
 
 
 def test_clips_and_penalises_as_told(tiny: SimpleNamespace) -> None:
-    game: Game = tiny.make(
+    game: GAN = tiny.make(
         SVRE(variance_reduction=False), WeightClipping(limit=0.01), objective=Wasserstein()
     )
     tiny.play(game, iterations=2)

@@ -24,7 +24,7 @@ from ganstoch.remedies import (
     Snapshots,
     Unrolling,
 )
-from ganstoch.training.game import Game
+from ganstoch.training.gan import GAN
 
 REFUSED: list[tuple[Callable[[], Sequence[Remedy]], str]] = [
     (lambda: (SVRE(), Unrolling()), "Unrolling changes the order of updates or the opponents"),
@@ -66,8 +66,8 @@ def test_refuses_latents_without_end(tiny: SimpleNamespace) -> None:
 
 
 def test_refuses_batch_normalisation() -> None:
-    def make(**settings: bool) -> Game:
-        return Game(
+    def make(**settings: bool) -> GAN:
+        return GAN(
             partial(ReLUGenerator, width=3),
             TanhDiscriminator,
             remedies=[SVRE(**settings)],

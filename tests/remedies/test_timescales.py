@@ -9,10 +9,10 @@ import pytest
 
 from ganstoch.errors import UserError
 from ganstoch.remedies import Timescales
-from ganstoch.training.game import Game
+from ganstoch.training.gan import GAN
 
 
-def rates(game: Game) -> tuple[float, float]:
+def rates(game: GAN) -> tuple[float, float]:
     """Of the discriminator's and of the generator's optimiser."""
     step_d, step_g = game.configure_optimizers()
     assert {id(p) for p in step_d.param_groups[0]["params"]} == {

@@ -15,7 +15,6 @@ from torch.nn.functional import softplus
 from torch.optim import Adam
 
 from ganstoch.errors import UserError
-from ganstoch.randomness import generator, normal
 from ganstoch.remedies import (
     ACGAN,
     R1,
@@ -34,9 +33,10 @@ from ganstoch.remedies import (
     Unrolling,
     unrolling,
 )
-from ganstoch.remedies.base import Moment
+from ganstoch.remedies.base import StepInfo
 from ganstoch.remedies.unrolling import Rule, Start, unroll
-from ganstoch.training.game import Game
+from ganstoch.rng import normal, rng_for
+from ganstoch.training.gan import GAN
 
 SEVERAL: dict[str, Callable[[], Sequence[Remedy]]] = {
     "alone": lambda: (),
@@ -144,7 +144,7 @@ def test_gradient_agrees_with_finite_differences(
     step_d = Adam(game.discriminator.parameters(), lr=0.01, betas=(0.5, 0.9))
     tiny.play(game, iterations=3, optimizers=(step_d, game.configure_optimizers()[1]))
     ((part,),) = tiny.draw(game, 3)
-    moment = Moment(0, 3)
+    moment = StepInfo(0, 3)
     game.update_discriminator([part], step_d, moment, Tensor.backward, True)
     start = theta_of(game.generator)
     game.discriminator.requires_grad_(False)
@@ -157,7 +157,7 @@ def test_gradient_agrees_with_finite_differences(
     loss().backward()
     slopes = {name: p.grad.clone() for name, p in game.generator.named_parameters()}
     for direction in range(3):
-        rng = generator(direction, "evaluation")
+        rng = rng_for(direction, "evaluation")
         along = {name: normal(tuple(p.shape), rng).double() for name, p in start.items()}
         values, h = [], 1e-6 if points else 1e-7  # small enough that no activation has its kink
         for sign in (1, -1):
@@ -253,7 +253,7 @@ def test_many_seeds_at_once() -> None:
 
 
 def test_keeps_nothing_in_a_checkpoint(tiny: SimpleNamespace) -> None:
-    game: Game = tiny.make(Unrolling(steps=2))
+    game: GAN = tiny.make(Unrolling(steps=2))
     tiny.play(game, iterations=2)
     assert game.state_dict().keys() == tiny.make().state_dict().keys()
 

@@ -12,7 +12,6 @@ from torch.func import functional_call
 
 from ganstoch.errors import UserError
 from ganstoch.models import DCGANDiscriminator, DCGANGenerator
-from ganstoch.randomness import generator, normal
 from ganstoch.remedies import (
     R1,
     WGANGP,
@@ -20,28 +19,33 @@ from ganstoch.remedies import (
     MinibatchDiscrimination,
     Packing,
 )
-from ganstoch.remedies.base import Critic, Moment, Round
-from ganstoch.training.game import Game
-from ganstoch.types import Critique, Part
+from ganstoch.remedies.base import DiscriminatorFn, DiscriminatorPass, StepInfo
+from ganstoch.rng import normal, rng_for
+from ganstoch.training.gan import GAN
+from ganstoch.types import DiscriminatorOutput, MicroBatch
 
 ZERO = torch.zeros((), dtype=torch.float64)
 
 
-def round_of(critic: Critic, *, n: int, pack: int = 1, iteration: int = 0) -> Round:
+def round_of(
+    critic: DiscriminatorFn, *, n: int, pack: int = 1, iteration: int = 0
+) -> DiscriminatorPass:
     """A discriminator's round of points (n, 2), float64."""
     real, fake = (
-        normal((n, 2), generator(0, "data", part=part)).double() for part in ("real", "fake")
+        normal((n, 2), rng_for(0, "data", part=part)).double() for part in ("real", "fake")
     )
-    part = Part(real, real, 1.0, torch.arange(n), None, torch.arange(n), n)
-    return Round(Moment(0, iteration), part, fake, critic, critic(fake), critic(real), pack)
+    part = MicroBatch(real, real, 1.0, torch.arange(n), None, torch.arange(n), n)
+    return DiscriminatorPass(
+        StepInfo(0, iteration), part, fake, critic, critic(fake), critic(real), pack
+    )
 
 
-def linear(slope: Tensor) -> Critic:
-    return lambda x: Critique(x @ slope, x)
+def linear(slope: Tensor) -> DiscriminatorFn:
+    return lambda x: DiscriminatorOutput(x @ slope, x)
 
 
-def curved(x: Tensor) -> Critique:
-    return Critique(torch.sin(3 * x[:, 0]) * x[:, 1].exp(), x)
+def curved(x: Tensor) -> DiscriminatorOutput:
+    return DiscriminatorOutput(torch.sin(3 * x[:, 0]) * x[:, 1].exp(), x)
 
 
 @pytest.mark.parametrize("n", [1, 2, 5, 64])
@@ -71,9 +75,11 @@ def test_is_the_mean_over_points_between_real_and_generated() -> None:
 
 
 def test_a_pack_has_one_norm_and_one_line() -> None:
-    def of_pair(x: Tensor) -> Critique:
+    def of_pair(x: Tensor) -> DiscriminatorOutput:
         pairs = x.reshape(-1, 4)
-        return Critique(torch.sin(pairs[:, 0]) * pairs[:, 3] + pairs[:, 1].square(), pairs)
+        return DiscriminatorOutput(
+            torch.sin(pairs[:, 0]) * pairs[:, 3] + pairs[:, 1].square(), pairs
+        )
 
     round = round_of(of_pair, n=6, pack=2)
     eps = round.moment.uniform("wgan_gp", round.part, every=2)
@@ -116,14 +122,14 @@ def test_works_inside_functional_transforms(tiny: SimpleNamespace, penalty: WGAN
     weights = {name: p.detach() for name, p in game.discriminator.named_parameters()}
 
     def loss(weights: dict[str, Tensor]) -> Tensor:
-        def critic(x: Tensor) -> Critique:
+        def critic(x: Tensor) -> DiscriminatorOutput:
             said = functional_call(game.discriminator, weights, x)
-            assert isinstance(said, Critique)
+            assert isinstance(said, DiscriminatorOutput)
             return said
 
-        return game.discriminator_loss(critic, part, fakes, moment=Moment(0, 0))
+        return game.discriminator_loss(critic, part, fakes, moment=StepInfo(0, 0))
 
-    game.discriminator_loss(game.discriminator, part, fakes, moment=Moment(0, 0)).backward()
+    game.discriminator_loss(game.discriminator, part, fakes, moment=StepInfo(0, 0)).backward()
     functional = torch.func.grad(loss)(weights)
     for name, parameter in game.discriminator.named_parameters():
         if parameter.grad is not None:  # the last bias moves no slope
@@ -158,7 +164,7 @@ def test_refuses_a_discriminator_that_couples(
             with pytest.raises(UserError, match=f"^{name} .*(BatchNorm|MinibatchHead) makes"):
                 tiny.make(*pair)
     with pytest.raises(UserError, match=f"^{name} is about .* BatchNorm makes"):
-        Game(
+        GAN(
             partial(DCGANGenerator, width=4),
             partial(DCGANDiscriminator, width=4),
             remedies=[penalty()],

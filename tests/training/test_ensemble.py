@@ -33,8 +33,8 @@ from ganstoch.remedies import (
     Unrolling,
 )
 from ganstoch.training.ensemble import Ensemble
-from ganstoch.training.exact_batch import split
-from ganstoch.training.game import AdamSettings, Game
+from ganstoch.training.gan import GAN, AdamSettings
+from ganstoch.training.micro_batch import split
 from ganstoch.types import Batch
 
 CPU = torch.device("cpu")
@@ -44,8 +44,8 @@ M = 10
 
 def make(
     seed: int, remedies: Sequence[Remedy] = (), objective: Objective | None = None, **others: Any
-) -> Game:
-    game = Game(
+) -> GAN:
+    game = GAN(
         others.get("generator", partial(ReLUGenerator, width=16, depth=2)),
         others.get("discriminator", partial(MaxoutDiscriminator, width=8, depth=2)),
         objective,
@@ -69,7 +69,7 @@ def data() -> list[ImageData]:
     return made
 
 
-def batches(games: Sequence[Game], data: Sequence[ImageData], t: int) -> list[tuple[Batch, Tensor]]:
+def batches(games: Sequence[GAN], data: Sequence[ImageData], t: int) -> list[tuple[Batch, Tensor]]:
     drawn = []
     for game, each in zip(games, data, strict=True):
         each.images_factor, each.pack = game.remedies.images_factor, game.remedies.pack
@@ -133,7 +133,7 @@ def test_what_needs_a_game_of_its_own_is_refused(remedy: Remedy) -> None:
 
 
 def test_large_networks_are_refused() -> None:
-    game = Game(partial(PaperGenerator, width=8), partial(PaperDiscriminator, width=8))
+    game = GAN(partial(PaperGenerator, width=8), partial(PaperDiscriminator, width=8))
     with pytest.raises(UserError, match="small networks"):
         Ensemble([game])
 

@@ -10,13 +10,13 @@ import torch
 from torch import Tensor, nn
 
 import ganstoch.training.example_gradients
-from ganstoch import randomness
 from ganstoch.errors import UserError
 from ganstoch.models import PaperDiscriminator, PaperGenerator
 from ganstoch.models.base import initialise
 from ganstoch.models.convolution import Forms
 from ganstoch.models.mlp import MaxoutDiscriminator, ReLUGenerator, TanhDiscriminator
 from ganstoch.models.tuning import set_forms
+from ganstoch.rng import rng_for
 from ganstoch.training.example_gradients import collect
 
 
@@ -39,7 +39,7 @@ def draw(*shape: int) -> Tensor:
 
 
 def prepared(network: nn.Module) -> nn.Module:
-    initialise(network, std=0.2, rng=randomness.generator(0, "init"))
+    initialise(network, std=0.2, rng=rng_for(0, "init"))
     with torch.no_grad():
         for parameter in network.parameters():
             if parameter.ndim == 1:

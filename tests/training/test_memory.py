@@ -10,7 +10,7 @@ import torch
 from ganstoch.models.tuning import set_forms
 from ganstoch.training import arithmetic
 from ganstoch.training.arithmetic import settle
-from ganstoch.training.game import Game
+from ganstoch.training.gan import GAN
 from ganstoch.training.memory import _LiveBytes, fitting_micro_batch, peak_bytes, room_bytes
 
 
@@ -31,7 +31,7 @@ def test_live_bytes_are_those_of_living_tensors() -> None:
         assert bytes_.live == 0
 
 
-def test_never_less_than_the_weights_gradients_and_moments(make_game: Callable[..., Game]) -> None:
+def test_never_less_than_the_weights_gradients_and_moments(make_game: Callable[..., GAN]) -> None:
     game = make_game()
     weights = sum(p.nbytes for p in game.parameters())
     peak = peak_bytes(game, m=1, micro_batch=None)
@@ -42,7 +42,7 @@ def test_never_less_than_the_weights_gradients_and_moments(make_game: Callable[.
 
 
 @pytest.mark.parametrize("micro_batch", [8, 16])
-def test_micro_batches_bound_the_memory(make_game: Callable[..., Game], micro_batch: int) -> None:
+def test_micro_batches_bound_the_memory(make_game: Callable[..., GAN], micro_batch: int) -> None:
     game = make_game(width=32)
     own = peak_bytes(game, m=micro_batch, micro_batch=None)
     many = peak_bytes(game, m=8 * micro_batch, micro_batch=micro_batch)
@@ -51,7 +51,7 @@ def test_micro_batches_bound_the_memory(make_game: Callable[..., Game], micro_ba
     assert whole > 2 * own
 
 
-def test_the_micro_batch_is_as_large_as_fits(make_game: Callable[..., Game]) -> None:
+def test_the_micro_batch_is_as_large_as_fits(make_game: Callable[..., GAN]) -> None:
     game = make_game(width=32)
     need = peak_bytes(game, m=64, micro_batch=None)
     assert fitting_micro_batch(game, m=64, room=3 * need) is None
@@ -71,7 +71,7 @@ def test_there_is_memory() -> None:
 
 @pytest.mark.parametrize("steady", [False, True])
 def test_what_is_free_decides_only_where_bits_may_differ(
-    make_game: Callable[..., Game], monkeypatch: pytest.MonkeyPatch, steady: bool
+    make_game: Callable[..., GAN], monkeypatch: pytest.MonkeyPatch, steady: bool
 ) -> None:
     asked: list[bool] = []
 
@@ -89,7 +89,7 @@ def test_what_is_free_decides_only_where_bits_may_differ(
 
 
 def test_settling_writes_down_what_was_chosen(
-    make_game: Callable[..., Game], monkeypatch: pytest.MonkeyPatch
+    make_game: Callable[..., GAN], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     game = make_game(width=32)
     game.micro_batch = "auto"
@@ -107,14 +107,14 @@ def test_settling_writes_down_what_was_chosen(
     assert other.forms["d.body.6"] == "taps/taps/taps"  # type: ignore[index]
 
 
-def test_the_average_computes_like_the_generator(make_game: Callable[..., Game]) -> None:
+def test_the_average_computes_like_the_generator(make_game: Callable[..., GAN]) -> None:
     game = make_game()
     game.forms = {"g.layers.2": "direct/direct/convolved"}
     settle(game, m=4)
     assert str(game.average.generator.layers[2].forms) == "direct/direct/convolved"  # type: ignore[union-attr, index]
 
 
-def test_a_resumed_run_takes_its_sums_in_the_same_order(make_game: Callable[..., Game]) -> None:
+def test_a_resumed_run_takes_its_sums_in_the_same_order(make_game: Callable[..., GAN]) -> None:
     first = make_game()
     first.forms, first.micro_batch = "timed", "auto"
     settle(first, m=8)
@@ -140,7 +140,7 @@ def test_a_resumed_run_takes_its_sums_in_the_same_order(make_game: Callable[...,
     assert told.forms["d.body.6"] == "direct/direct/direct"
 
 
-def test_compiled_networks_compute_the_same(make_game: Callable[..., Game]) -> None:
+def test_compiled_networks_compute_the_same(make_game: Callable[..., GAN]) -> None:
     """Through the tracer and autograd, without the compiler behind them."""
     game, plain = make_game(), make_game()
     z = torch.linspace(-1, 1, 4 * 8).view(4, 8)

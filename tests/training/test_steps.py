@@ -13,13 +13,13 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from torch import Tensor
 
 from ganstoch.callbacks.evaluation import Evaluation
-from ganstoch.callbacks.journal import Journal
-from ganstoch.training.game import Game
+from ganstoch.callbacks.loss_logger import LossLogger
+from ganstoch.training.gan import GAN
 
 Make = Callable[..., Any]
 
 
-def note_calls(game: Game) -> list[tuple[int, int]]:
+def note_calls(game: GAN) -> list[tuple[int, int]]:
     """The iteration and the number of images of each call of `play`."""
     calls: list[tuple[int, int]] = []
     play = game.play
@@ -60,7 +60,7 @@ def test_checkpoints_and_curves_are_on_the_same_axis(
         tmp_path, filename="{step}", every_n_train_steps=2, save_top_k=-1, monitor=None
     )
     game = make_game()
-    callbacks = (evaluation, losses, Journal(), checkpoints)
+    callbacks = (evaluation, losses, LossLogger(), checkpoints)
     fit(game, make_data(), *callbacks, steps=5, loggers=[journalist])
 
     assert sorted(path.name for path in tmp_path.glob("*.ckpt")) == ["step=2.ckpt", "step=4.ckpt"]

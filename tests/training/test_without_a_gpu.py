@@ -17,8 +17,8 @@ from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 
 from ganstoch.bench.players import set_everywhere
 from ganstoch.training.arithmetic import settle
-from ganstoch.training.exact_batch import split
-from ganstoch.training.game import Game
+from ganstoch.training.gan import GAN
+from ganstoch.training.micro_batch import split
 from ganstoch.types import Batch
 
 ALL_FORMS = [
@@ -45,7 +45,7 @@ def to_fake_cuda(module: nn.Module) -> None:
 
 
 @pytest.fixture
-def fake_game(make_game: Callable[..., Game]) -> Iterator[Game]:
+def fake_game(make_game: Callable[..., GAN]) -> Iterator[GAN]:
     """A game on a CUDA device that is not there."""
     game = make_game(width=64, noise=0.5)
     with FakeTensorMode():
@@ -74,7 +74,7 @@ def on_cuda(*tensors: Tensor) -> bool:
 
 @pytest.mark.parametrize("mixed", [False, True])
 @pytest.mark.parametrize("forms", ALL_FORMS)
-def test_forward_halves_of_the_game(fake_game: Game, mixed: bool, forms: str) -> None:
+def test_forward_halves_of_the_game(fake_game: GAN, mixed: bool, forms: str) -> None:
     game = fake_game
     set_everywhere(game, forms)
     pixels = torch.zeros(16, 3, 32, 32, dtype=torch.uint8, device="cuda")
@@ -96,7 +96,7 @@ def test_forward_halves_of_the_game(fake_game: Game, mixed: bool, forms: str) ->
 
 
 @pytest.mark.parametrize("mixed", [False, True])
-def test_forward_half_of_the_evaluation(fake_game: Game, mixed: bool) -> None:
+def test_forward_half_of_the_evaluation(fake_game: GAN, mixed: bool) -> None:
     game = fake_game
     assert game.latents is not None
     with autocast_on_cuda(mixed):
@@ -106,13 +106,13 @@ def test_forward_half_of_the_evaluation(fake_game: Game, mixed: bool) -> None:
     game.average.follow(game.generator, iteration=3)
 
 
-def test_fake_tensors_find_what_was_left_on_the_cpu(fake_game: Game) -> None:
+def test_fake_tensors_find_what_was_left_on_the_cpu(fake_game: GAN) -> None:
     fake_game.discriminator.head.u = torch.zeros(1)  # type: ignore[union-attr]
     with pytest.raises(RuntimeError):
         fake_game.discriminator(torch.zeros(2, 3, 32, 32, device="cuda"))
 
 
-def play_on_meta(game: Game, *, micro_batch: int | None, forms: str) -> Game:
+def play_on_meta(game: GAN, *, micro_batch: int | None, forms: str) -> GAN:
     """One whole iteration where no tensor has a value."""
     meta = copy.deepcopy(game).to("meta")
     set_everywhere(meta, forms)
@@ -127,7 +127,7 @@ def play_on_meta(game: Game, *, micro_batch: int | None, forms: str) -> Game:
 @pytest.mark.parametrize("micro_batch", [None, 5])
 @pytest.mark.parametrize("forms", ALL_FORMS)
 def test_an_iteration_looks_at_no_value(
-    make_game: Callable[..., Game], micro_batch: int | None, forms: str
+    make_game: Callable[..., GAN], micro_batch: int | None, forms: str
 ) -> None:
     """Looking at one would make the CPU wait for the GPU, every time."""
     meta = play_on_meta(make_game(), micro_batch=micro_batch, forms=forms)
@@ -135,7 +135,7 @@ def test_an_iteration_looks_at_no_value(
 
 
 def test_meta_finds_a_look_at_a_value(
-    make_game: Callable[..., Game], monkeypatch: pytest.MonkeyPatch
+    make_game: Callable[..., GAN], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     game = make_game()
     follow = type(game.average).follow

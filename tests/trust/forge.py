@@ -35,13 +35,13 @@ import pytorch_lightning.cli
 import torch
 
 import ganstoch.cli
-import ganstoch.experiments.campaign
-import ganstoch.experiments.launching
-import ganstoch.experiments.planning
-import ganstoch.experiments.run
-import ganstoch.experiments.table1
 import ganstoch.records
-import ganstoch.reporting.reports
+import ganstoch.report.reports
+import ganstoch.runs.campaign
+import ganstoch.runs.launching
+import ganstoch.runs.plan
+import ganstoch.runs.run
+import ganstoch.runs.table1
 from ganstoch.callbacks.evaluation import Evaluation
 from ganstoch.data import Digits
 
@@ -225,7 +225,7 @@ def begin(request: dict[str, Any]) -> None:
     log = os.open(request["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(log, 1)
     os.dup2(log, 2)
-    ganstoch.experiments.launching.subprocess = Shim(subprocess, Popen=Forked)
+    ganstoch.runs.launching.subprocess = Shim(subprocess, Popen=Forked)
     brew(request["weather"])
     if request["kill"]:
         arm(*request["kill"])
@@ -235,7 +235,7 @@ def begin(request: dict[str, Any]) -> None:
 def main() -> None:
     read_once = Digits().open(Path(), "train")  # enlarging them takes as long as training on them
     Digits.open = lambda self, root, split: read_once if split == "train" else None  # type: ignore
-    ganstoch.experiments.run.understand([])  # makes a parser, which imports what parsing needs
+    ganstoch.runs.run.understand([])  # makes a parser, which imports what parsing needs
     print("ready", flush=True)
     for line in sys.stdin:
         request = json.loads(line)

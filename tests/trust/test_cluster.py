@@ -1,6 +1,6 @@
 """Rows as jobs, through submitit's local executor: real processes, as a cluster would start them.
 
-What Slurm itself does cannot be tried without one: tests/experiments/test_cluster.py looks at the
+What Slurm itself does cannot be tried without one: tests/runs/test_cluster.py looks at the
 script that it would get.
 """
 
@@ -20,9 +20,9 @@ import pytest
 import torch
 
 from ganstoch.cli import main
-from ganstoch.experiments import runner
-from ganstoch.experiments.runner import Job
 from ganstoch.records import Record, read_record
+from ganstoch.runs import runner
+from ganstoch.runs.runner import Job
 
 # submitit forgets the processes that it has started, and so may go on without us.
 pytestmark = pytest.mark.filterwarnings(
@@ -42,7 +42,7 @@ TINY = {
 }
 SWEEP = (
     'method: grid\ncommand: ["${env}", ganstoch, fit, --config, mini, "${args}"]\n'
-    "parameters: {config: {values: [m3200, m800]}}\n"
+    "parameters: {config: {values: [n4, n16]}}\n"
 )
 WORDS = ["table1", "--preset=mini", "--sweep=two.yaml", "--jobs=2"]
 WORDS += [f"--set={key}={value}" for key, value in TINY.items()]

@@ -24,7 +24,7 @@ def resident(pid: int) -> int:
 
 def test_a_long_run_stays_as_it_is(tmp_path: Path, tally: Callable[..., None]) -> None:
     """The mini game at m = 1, measured and saved all along, with W&B offline beside it."""
-    words = ["fit", "--config=mini", "--config=m50", f"--trainer.max_steps={ITERATIONS}"]
+    words = ["fit", "--config=mini", "--config=n256", f"--trainer.max_steps={ITERATIONS}"]
     words += ["--out=run", "--quiet=true", "--wandb.mode=offline", "--diagnosis.every=500"]
     words += ["--evaluation.every=200", "--evaluation.semantic=null"]
     process = subprocess.Popen(

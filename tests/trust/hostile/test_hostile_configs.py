@@ -8,7 +8,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ganstoch.experiments.configs import config_path, sweep_path
+from ganstoch.runs.configs import config_path, sweep_path
 
 HOSTILE = settings(settings.get_profile("hostile"), max_examples=50)
 

@@ -13,8 +13,8 @@ import yaml
 from wandb.sdk.launch.sweeps.utils import create_sweep_command, create_sweep_command_args
 from wandb.sdk.lib.config_util import save_config_file_from_dict
 
-from ganstoch.experiments.steady_logger import mark_preempting
 from ganstoch.records import read_record
+from ganstoch.runs.steady_logger import mark_preempting
 
 SWEEP = Path(__file__).parents[3] / "sweeps" / "table1.yaml"
 ID = "sweep1"
@@ -68,7 +68,7 @@ def test_a_sweep(
     """
     settings = yaml.safe_load(SWEEP.read_text())
     settings["parameters"]["data.source"] = {"values": ["Digits"]}
-    settings["parameters"]["config"] = {"values": ["m3200", "m800", "m3200-noise"]}
+    settings["parameters"]["config"] = {"values": ["n4", "n16", "n4-noise"]}
     command = ["${env}", "ganstoch", "fit", *tiny, "${args}"]
     assert settings["command"] == ["${env}", "ganstoch", "fit", "--config", "paper", "${args}"]
     settings["command"] = command

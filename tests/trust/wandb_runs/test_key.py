@@ -103,7 +103,7 @@ def test_the_other_commands(here: Path, apart: Make, tiny: tuple[str, ...], tall
         "program: ganstoch\nmethod: grid\n"
         "metric: {name: overfitting/pixel_l1/mean, goal: minimize}\n"
         'command: ["${env}", ganstoch, fit, --config, mini, "${args}"]\n'
-        "parameters:\n  config: {values: [m3200]}\n  seed_everything: {values: [0]}\n"
+        "parameters:\n  config: {values: [n4]}\n  seed_everything: {values: [0]}\n"
     )
     settings = [f"--set={word.removeprefix('--')}" for word in tiny[1:-1]]
     words = ("table1", "--sweep=one.yaml", "--preset=mini", "--out=table", "--jobs=1", *settings)

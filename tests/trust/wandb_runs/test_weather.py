@@ -18,8 +18,8 @@ import pytest
 import yaml
 from wandb.sdk.lib.service import service_process
 
-from ganstoch.experiments.steady_logger import mark_preempting
 from ganstoch.records import read_record
+from ganstoch.runs.steady_logger import mark_preempting
 
 PROMISE = "W&B out of reach, dropping, killed: same bits, an end, one line"
 KEY = "0123456789abcdef" * 2 + "deadbeef"

@@ -1,0 +1,142 @@
+"""From the history of the signals to a verdict with its evidence, and what may be done.
+
+A verdict needs the same finding at several moments in a row: single measurements of a game that
+swings by nature say little. For the same reason it stays until its signals are clearly other ones.
+The discriminator's loss alone decides nothing: it may be near 0 from the first iterations of a run
+whose images go on improving for tens of thousands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ganstoch.diagnosis.rules import RULES, Rule, Verdict
+from ganstoch.diagnosis.signals import Signals
+
+__all__ = ["FATAL", "SURE", "VERDICTS", "Diagnosed", "Finding", "Verdict", "diagnose"]
+
+PERSIST = 3
+"""Moments in a row at which a finding must hold."""
+
+SURE = 0.98
+"""How sure a verdict must be to be acted on: six moments that show it. Some alarms pass."""
+
+VERDICTS: tuple[Verdict, ...] = (*(rule.verdict for rule in RULES), "healthy")
+"""All verdicts, the gravest first."""
+
+FATAL: tuple[Verdict, ...] = (
+    "non_finite",
+    "diverged",
+    "complete_collapse",
+    "ignores_latent",
+    "vanishing_gradient",
+    "discriminator_dominates",
+    "generator_dominates",
+)
+"""Those after which training goes nowhere; the others leave a generator that may be of use."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One thing that is wrong.
+
+    Attributes:
+        verdict: its name.
+        since: iteration of the first moment at which it was seen; it has lasted since.
+        sure: 1 - 2^-k after k moments that showed it, 1 for what needs no repetition.
+        evidence: the signals that say so, each as "name value (what is usual)".
+        remedies: what is known to help, names of packaged remedies or settings.
+    """
+
+    verdict: Verdict
+    since: int
+    sure: float
+    evidence: tuple[str, ...]
+    remedies: tuple[str, ...]
+
+    @property
+    def words(self) -> str:
+        """What it is, since when, how sure, and by which signals."""
+        evidence = "; ".join(self.evidence)
+        return f"{self.verdict} since iteration {self.since} (sure {self.sure:.0%}): {evidence}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Diagnosed:
+    """What the signals say at one moment.
+
+    Attributes:
+        iteration: of the moment.
+        findings: all of them, the gravest first; none if all is well.
+    """
+
+    iteration: int
+    findings: tuple[Finding, ...]
+
+    @property
+    def verdict(self) -> Verdict:
+        """The gravest finding's, or "healthy"."""
+        return self.findings[0].verdict if self.findings else "healthy"
+
+    def due(self, on: Sequence[Verdict] = FATAL) -> tuple[Finding, ...]:
+        """The findings of these verdicts that are sure enough to act on, the gravest first."""
+        return tuple(f for f in self.findings if f.verdict in on and f.sure >= SURE)
+
+    @property
+    def words(self) -> str:
+        """All of it in one line."""
+        if not self.findings:
+            return f"diagnosis at iteration {self.iteration}: healthy"
+        first = self.findings[0]
+        also = ", ".join(finding.verdict for finding in self.findings[1:])
+        return (
+            f"diagnosis at iteration {self.iteration}: {first.words}"
+            + (f"; also {also}" if also else "")
+            + (f"; try {', '.join(first.remedies)}" if first.remedies else "")
+        )
+
+
+def _stretch(rule: Rule, history: Sequence[Signals], *, needed: int) -> list[bool]:
+    """The moments in a row, up to the last, at which there is a failure; empty if there is none.
+
+    It is found by ``needed`` moments in a row that show it. From then on those belong to it too at
+    which it merely lasts: a verdict ends when the signals say that it has, not when one of them
+    wavers about a threshold.
+
+    Returns:
+        For each moment, in the order of time, whether it shows the failure.
+    """
+    shown: list[bool] = []  # the latest moment first
+    for end in range(len(history), 0, -1):
+        holds = rule.holds(history[:end])
+        if not (holds or rule.lasts(history[:end])):
+            break
+        shown.append(holds)
+    shown.reverse()
+    for start in range(len(shown) - needed + 1):
+        if all(shown[start : start + needed]):
+            return shown[start:]
+    return []
+
+
+def diagnose(history: Sequence[Signals]) -> Diagnosed:
+    """The verdict at the last moment of a history.
+
+    Args:
+        history: signals in order of iteration, at least one, all from one run.
+    """
+    findings = []
+    for rule in RULES:
+        stretch = _stretch(rule, history, needed=1 if rule.at_once else PERSIST)
+        if stretch:
+            findings.append(
+                Finding(
+                    verdict=rule.verdict,
+                    since=history[-len(stretch)].iteration,
+                    sure=1.0 if rule.at_once else 1 - 2.0 ** -sum(stretch),
+                    evidence=rule.evidence(history),
+                    remedies=rule.remedies,
+                )
+            )
+    return Diagnosed(iteration=history[-1].iteration, findings=tuple(findings))

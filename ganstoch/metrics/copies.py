@@ -1,0 +1,244 @@
+"""Which generated images are copies of training images, and what share of all they are.
+
+[1] Feng, Guo, Benitez-Quiroz, Martinez 2021, "When do GANs replicate? On the choice of dataset
+    size", ICCV 2021: the share of generated images below a stated distance (`replication_share`).
+
+Ours (`copied_share`) states no distance. Every generated image is scored by how unusually near it
+is to one training image (`nearness`), and so are real images that were not trained on. These fall
+below a threshold t too, for data hold near-duplicates: in shares F_g(t) and F_0(t). If a share c of
+the generated images are copies and the others behave like unseen real ones,
+
+    F_g(t) = c + (1 - c) F_0(t),    so    c = (F_g(t) - F_0(t)) / (1 - F_0(t)).
+
+The threshold looks at real images only, so that it cannot be drawn to what the generator did: t is
+1/2, half as far as usual, or less where more than 1 % of unseen images would come as near by
+nature. Those that are exact copies of training images are not counted for this rule, for they would
+draw t to 0; they are counted in F_0(t). Intervals and test: see `excess`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ganstoch.metrics.collecting import Collecting
+from ganstoch.metrics.copy_score import HALF_AS_FAR, left_out, nearness
+from ganstoch.metrics.excess import Excess, design_effect
+from ganstoch.metrics.features import Extractor, FeatureSpace
+from ganstoch.types import Norm
+
+__all__ = ["CopiedShare", "Copies", "copied_share", "replication_share", "share_of_copies"]
+
+_BY_NATURE = 0.01
+
+_LEFT_OUT = 5000
+"""Training images that stand for unseen ones: they fix a share of 1 % to within 0.2 %."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class CopiedShare:
+    """Copies among generated images.
+
+    Attributes:
+        excess: how many generated and how many unseen real images count.
+        threshold: score t at or below which an image counts.
+        suspects: ids of all generated images, the most suspicious first, int64, shape (M,);
+            ``suspects[:flagged]`` count.
+        scores: of the generated images in their own order, float64, shape (M,).
+    """
+
+    excess: Excess
+    threshold: float
+    suspects: Tensor
+    scores: Tensor
+
+    @property
+    def estimate(self) -> float:
+        """Their share c, in [0, 1]."""
+        return self.excess.estimate
+
+    @property
+    def low(self) -> float:
+        """Lower end of its 95 % interval.
+
+        It grants that the other images come near by nature as often as unseen real ones do.
+        """
+        return self.excess.low
+
+    @property
+    def high(self) -> float:
+        """Upper end; it grants nothing of the kind, for blurred or noisy images do not."""
+        return self.excess.high
+
+    @property
+    def natural(self) -> float:
+        """Share of unseen real images that count, F_0(t)."""
+        return self.excess.natural
+
+    @property
+    def flagged(self) -> int:
+        """Number of generated images that count, before what is natural is taken off."""
+        return self.excess.count
+
+
+def copied_share(
+    generated: Tensor,
+    train: Tensor,
+    held_out: Tensor | None = None,
+    *,
+    norm: Norm,
+    seed: int = 0,
+) -> CopiedShare:
+    """Share of generated images that are copies of training images.
+
+    Noise, re-encoding or a slight change of brightness leave a copy a copy, as long as it stays
+    half as far from its original as from the other training images around it. A mirrored or
+    shifted image is no copy in pixels; it may be one between features of a network.
+
+    The held-out images may be fewer or more than the training images: they are asked the same
+    question as the generated ones, of the same set, and only how many there are limits how well
+    F_0 is known. Who has asked `nearness` already, for the neighbours, gives its scores to
+    `share_of_copies` instead.
+
+    Args:
+        generated: features, shape (M, F...), uint8, float32 or float64.
+        train: idem of all training images, shape (N, F...).
+        held_out: idem of real images that were not trained on; None lets training images, at most
+            5,000, stand for them, each asked of the others.
+        norm: "l1" or "l2".
+        seed: decides the parts and who is asked.
+
+    Raises:
+        ValueError: for fewer than 2 different training images, 3 without held-out ones, or what
+            `nearest_neighbours` refuses.
+    """
+    found = nearness(generated, train, norm=norm, seed=seed)
+    baseline = (
+        left_out(train, norm=norm, seed=seed, most=_LEFT_OUT).scores
+        if held_out is None
+        else nearness(held_out, train, norm=norm, seed=seed).scores
+    )
+    return share_of_copies(found.scores, baseline)
+
+
+def share_of_copies(
+    scores: Tensor, baseline: Tensor, *, groups: Tensor | None = None
+) -> CopiedShare:
+    """Share of copies, from the scores of generated and of unseen real images alone.
+
+    Args:
+        scores: of generated images, in [0, 1], shape (M,).
+        baseline: of unseen real images, shape (R,).
+        groups: id of the near-duplicates that each unseen image is one of, int64, shape (R,): these
+            count together or not at all, and so say less. None where all are independent.
+
+    Raises:
+        ValueError: for no score, another shape, or scores outside [0, 1].
+    """
+    scores, baseline = _checked(scores), _checked(baseline)
+    threshold = _threshold(baseline)
+    counts = baseline <= threshold
+    excess = Excess(
+        count=int((scores <= threshold).sum()),
+        total=len(scores),
+        usual=int(counts.sum()),
+        usual_total=len(baseline),
+    ).by_groups(1.0 if groups is None else design_effect(groups[counts]))
+    return CopiedShare(
+        excess=excess,
+        threshold=threshold,
+        suspects=scores.argsort(stable=True),
+        scores=scores,
+    )
+
+
+def replication_share(distances: Tensor, *, threshold: float) -> float:
+    """Share of distances at or below a stated threshold [1], in [0, 1].
+
+    Args:
+        distances: of generated images to their nearest training image, shape (M,).
+        threshold: in the units of the distances, at least 0.
+
+    Raises:
+        ValueError: for no distance, another shape, or a threshold below 0.
+    """
+    if distances.ndim != 1 or len(distances) == 0:
+        raise ValueError(f"expected distances of shape (M,), got {tuple(distances.shape)}")
+    if not threshold >= 0:
+        raise ValueError(f"threshold must be at least 0, got {threshold}")
+    return (distances <= threshold).double().mean().item()
+
+
+def _checked(scores: Tensor) -> Tensor:
+    if scores.ndim != 1 or len(scores) == 0:
+        raise ValueError(f"expected scores of shape (N,), got {tuple(scores.shape)}")
+    if not ((scores >= 0) & (scores <= 1)).all():
+        raise ValueError("scores must lie in [0, 1]")
+    return scores.double()
+
+
+def _threshold(baseline: Tensor) -> float:
+    inexact = baseline[baseline > 0]
+    if len(inexact) == 0:
+        return HALF_AS_FAR
+    by_nature = inexact.quantile(_BY_NATURE, interpolation="lower").item()
+    return min(HALF_AS_FAR, by_nature)
+
+
+class Copies(Collecting):
+    """Share of generated images that are copies, as a `torchmetrics.Metric`; see `copied_share`.
+
+    ``compute`` returns float64 scalars ``copied/<extractor>/{estimate,low,high}``, in [0, 1].
+
+    Args:
+        features: an `Extractor`, or the name of one.
+        seed: decides the parts.
+        reset_real_features: whether ``reset`` forgets training and held-out images too.
+
+    Attributes:
+        share: what was found at the last ``compute``; None before.
+
+    Raises:
+        ValueError: as `Collecting` and `copied_share`.
+        UserError: if a network's weights are missing or damaged.
+    """
+
+    takes_held_out = True
+    higher_is_better = False
+    share: CopiedShare | None
+
+    def __init__(
+        self,
+        features: Extractor | FeatureSpace = "pixel",
+        *,
+        seed: int = 0,
+        reset_real_features: bool = True,
+    ) -> None:
+        super().__init__(features, reset_real_features=reset_real_features)
+        self.seed = seed
+        self.share = None
+
+    def compute(self) -> dict[str, Tensor]:
+        """The three numbers, float64 scalars on the metric's device."""
+        train, generated = self.sides()
+        self.share = copied_share(
+            generated,
+            train,
+            self.gathered("held_out"),
+            norm=self.extractor.norm,
+            seed=self.seed,
+        )
+        numbers = {"estimate": self.share.estimate, "low": self.share.low, "high": self.share.high}
+        return {
+            f"copied/{self.extractor.name}/{name}": torch.tensor(
+                value, dtype=torch.float64, device=self.device
+            )
+            for name, value in numbers.items()
+        }
+
+    def reset(self) -> None:
+        """Forgets the generated images, and the real ones unless told to keep them."""
+        self.share = None
+        super().reset()

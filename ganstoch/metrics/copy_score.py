@@ -1,0 +1,185 @@
+"""How unusually near an image is to one single image of a set.
+
+A small distance alone says little: a blurred image is near everything. So the distance to the
+nearest member is measured against the image's own surroundings. The set is cut at random into parts
+of equal size, and with d_1 .. d_P an image's distances to the nearest member of each part,
+
+    score = min_p d_p / median_p d_p.
+
+An image that comes from nowhere in particular is about as far from every part, and its score is not
+far below 1. A copy of one member is near that member's part and no other. The score has no unit,
+and hardly depends on how large the set is; up to three near-duplicates of the member in other parts
+change little, and exact duplicates nothing, since each member counts once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ganstoch.metrics.k_nearest import within_set_nearest
+from ganstoch.metrics.neighbours import (
+    first_equal,
+    first_of_each,
+    nearest_neighbours,
+    times_each,
+)
+from ganstoch.metrics.progress import shown
+from ganstoch.rng import rng_for, without_replacement
+from ganstoch.types import Neighbours, Norm
+
+__all__ = ["HALF_AS_FAR", "PARTS", "Nearness", "left_out", "nearest_in_parts", "nearness"]
+
+PARTS = 8
+"""Enough for a median that a few near-duplicates do not move."""
+
+HALF_AS_FAR = 0.5
+"""Score at or below which a member is a near-duplicate."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Nearness:
+    """Images asked of a set.
+
+    Attributes:
+        scores: in [0, 1], 0 for an exact copy of one member, 1 for an image as far from every part;
+            float64, shape (Q,).
+        neighbours: the nearest member of the whole set, as `nearest_neighbours` finds it.
+        parts: distance to the nearest member of each part, float64, shape (Q, P).
+    """
+
+    scores: Tensor
+    neighbours: Neighbours
+    parts: Tensor
+
+    def beyond_near_duplicates(self) -> Tensor:
+        """Distance to the nearest member that is no near-duplicate, float64, shape (Q,).
+
+        Parts that hold a near-duplicate are passed over. NaN for an image of which most parts hold
+        an exact copy.
+        """
+        around = _median(self.parts)
+        near = self.parts <= HALF_AS_FAR * around[:, None]
+        nearest = self.parts.masked_fill(near, torch.inf).amin(1)
+        return torch.where(around > 0, nearest, torch.nan)
+
+
+def nearness(images: Tensor, train: Tensor, *, norm: Norm, seed: int = 0) -> Nearness:
+    """How unusually near each image is to one single member of a set.
+
+    Args:
+        images: features, shape (Q, F...), uint8, float32 or float64.
+        train: features of the set, shape (N, F...), at least 2 different rows.
+        norm: "l1" or "l2".
+        seed: decides the parts.
+
+    Raises:
+        ValueError: for fewer than 2 different members, or what `nearest_neighbours` refuses.
+    """
+    parts = _parts(_members(train, seed=seed))
+    return nearest_in_parts(images, parts, rows=lambda ids: _take(train, ids), norm=norm)
+
+
+def left_out(train: Tensor, *, norm: Norm, seed: int = 0, most: int | None = None) -> Nearness:
+    """Members asked of the rest of their own set: what unseen images would find.
+
+    Args:
+        train: features of the set, shape (N, F...), at least 3 different rows.
+        norm: "l1" or "l2".
+        seed: decides which are asked, and the parts.
+        most: members to ask, drawn at random; None asks all, in their order.
+
+    Raises:
+        ValueError: for fewer than 3 different members, or what `nearest_neighbours` refuses.
+    """
+    members = _members(train, seed=seed)
+    if len(members) < 3:
+        raise ValueError(f"needs at least 3 different training images, got {len(members)}")
+    ids = torch.arange(len(train))
+    if most is not None and most < len(train):
+        rng = rng_for(seed, "evaluation", part="nearness/left out")
+        ids = without_replacement(len(train), most, rng).sort().values
+    first = first_equal(train.detach().flatten(1))
+    often = torch.bincount(first, minlength=len(train))
+    # Every image so often is every image once.
+    repeated = (often > times_each(first))[first[ids]]
+    parts = _parts(members)
+    asked = _take(train, ids)
+    distances = torch.empty(len(ids), len(parts), dtype=torch.float64)
+    nearest = torch.empty(len(ids), len(parts), dtype=torch.int64)
+    place = torch.full((len(train),), -1, dtype=torch.int64)
+    for p, part in enumerate(shown(parts, "nearest others")):
+        found = nearest_neighbours(asked, _take(train, part), norm=norm)
+        distances[:, p], nearest[:, p] = found.distances, part[found.ids]
+        place.fill_(-1)
+        place[part] = torch.arange(len(part))
+        own = ((place[first[ids]] >= 0) & ~repeated).nonzero()[:, 0]
+        if len(own) and len(part) > 1:
+            others = within_set_nearest(_take(train, part), norm=norm)
+            whose = place[first[ids[own]]]
+            distances[own, p], nearest[own, p] = others.distances[whose], part[others.ids[whose]]
+        elif len(own):  # alone in its part
+            distances[own, p] = torch.inf
+    return _summed_up(distances, nearest)
+
+
+def nearest_in_parts(
+    images: Tensor, parts: Iterable[Tensor], *, rows: Callable[[Tensor], Tensor], norm: Norm
+) -> Nearness:
+    """Scores by given parts, of which one at a time is held.
+
+    Args:
+        images: features, shape (Q, F...).
+        parts: ids of the members of each part, int64, ascending; at least 2 parts.
+        rows: the features of members, given their ids.
+        norm: "l1" or "l2".
+    """
+    parts = tuple(parts)
+    distances = torch.empty(len(images), len(parts), dtype=torch.float64)
+    ids = torch.empty(len(images), len(parts), dtype=torch.int64)
+    for p, members in enumerate(shown(parts, "nearest images")):
+        found = nearest_neighbours(images, rows(members), norm=norm)
+        distances[:, p], ids[:, p] = found.distances, members[found.ids]
+    return _summed_up(distances, ids)
+
+
+def _summed_up(distances: Tensor, ids: Tensor) -> Nearness:
+    """Scores from distances to parts (Q, P) and whose they are."""
+    nearest = distances.amin(1)
+    lowest = torch.where(distances == nearest[:, None], ids, torch.iinfo(torch.int64).max).amin(1)
+    around = _median(distances)
+    # An image that most parts hold belongs to no single member.
+    scores = torch.where(around > 0, nearest / around, 1.0)
+    return Nearness(
+        scores=scores, neighbours=Neighbours(distances=nearest, ids=lowest), parts=distances
+    )
+
+
+def _median(distances: Tensor) -> Tensor:
+    """Of each row; a part that holds nobody else, at infinity, has no say."""
+    known = distances.masked_fill(distances.isinf(), torch.nan)
+    return known.nanquantile(0.5, dim=1)
+
+
+def _members(train: Tensor, *, seed: int) -> Tensor:
+    """Ids of the different members in random order, int64."""
+    if train.ndim < 2 or train.numel() == 0:
+        raise ValueError(f"expected features of shape (N, F), got {tuple(train.shape)}")
+    members = first_of_each(train.detach().flatten(1))
+    if len(members) < 2:
+        raise ValueError(f"needs at least 2 different training images, got {len(members)}")
+    order = torch.randperm(len(members), generator=rng_for(seed, "evaluation", part="nearness"))
+    return members[order]
+
+
+def _parts(members: Tensor) -> list[Tensor]:
+    """Members shared out evenly, each part ascending so that ties go to the lowest id."""
+    shares = torch.tensor_split(members, min(PARTS, len(members)))
+    return [share.sort().values for share in shares]
+
+
+def _take(features: Tensor, ids: Tensor) -> Tensor:
+    return features[ids.to(features.device)]

@@ -1,0 +1,154 @@
+"""Latent recovery: how well a generator can be made to show a given image.
+
+[1] Webster, Rabin, Simon, Jurie 2019, "Detecting Overfitting of Deep Generative Networks via Latent
+    Recovery", arXiv:1901.03396, Sec. 3.
+
+For an image x, the recovery error is min_z ||G(z) - x||^2, here as a mean over pixels. A generator
+that has memorised its training images recovers them better than held-out ones; [1] compares the
+medians (MRE, median recovery error) and the whole distributions (Kolmogorov-Smirnov).
+
+As in [1] the minimum is looked for by L-BFGS, but for a batch of images at once (`minimise_each`):
+no image's result depends on its batch mates, other than by how a network rounds in batches of
+another size. Every image starts from the same latents, so that neither does it depend on its place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from scipy.stats import ks_2samp
+from torch import Tensor
+
+from ganstoch.metrics.minimise import minimise_each
+from ganstoch.metrics.progress import shown
+from ganstoch.rng import normal
+from ganstoch.rng import rng_for as draws
+from ganstoch.types import to_signed
+
+__all__ = ["Recovery", "RecoveryGap", "recover", "recovery_gap"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recovery:
+    """The nearest that a generator came to each image.
+
+    Attributes:
+        errors: mean squared difference over pixels, in [-1, 1] units, so from 0 to 4; float64,
+            shape (N,), on the CPU.
+        latents: that give them, shape (N, D), on the CPU.
+    """
+
+    errors: Tensor
+    latents: Tensor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecoveryGap:
+    """Whether training images are recovered better than held-out ones.
+
+    Attributes:
+        gap: (median held-out error - median training error) / median held-out error, MRE-gap of
+            [1] with its sign: above 0 where training images are recovered better; 0 if both
+            medians are 0.
+        train_median: median recovery error of training images.
+        held_out_median: idem of held-out images.
+        statistic: of the two-sided Kolmogorov-Smirnov test, in [0, 1].
+        p_value: of that test; [1] calls a generator overfitted below 0.01.
+    """
+
+    gap: float
+    train_median: float
+    held_out_median: float
+    statistic: float
+    p_value: float
+
+
+def recover(
+    generate: Callable[[Tensor], Tensor],
+    images: Tensor,
+    *,
+    latent_dim: int,
+    iterations: int = 50,
+    restarts: int = 2,
+    batch_size: int = 64,
+    seed: int = 0,
+) -> Recovery:
+    """Looks for the latents that bring a generator nearest to given images.
+
+    Args:
+        generate: from latents, float32, shape (B, latent_dim), on the device of the images, to
+            images of the given ones' shape in [-1, 1], differentiable, each image a function of its
+            own latent: a network in evaluation mode.
+        images: shape (N, C, H, W), uint8 in [0, 255] or floats in [-1, 1]; floats set the precision
+            of the latents.
+        latent_dim: length of a latent.
+        iterations: steps of L-BFGS from each start; [1] takes 50.
+        restarts: starts, each a standard normal latent, of which the best end is kept.
+        batch_size: images at once.
+        seed: decides the starts.
+
+    Raises:
+        ValueError: for counts below 1, no images, or a generator whose images have another shape or
+            are not finite.
+    """
+    if min(latent_dim, iterations, restarts, batch_size) < 1:
+        raise ValueError("latent_dim, iterations, restarts and batch_size must be at least 1")
+    if images.ndim < 2 or len(images) == 0:
+        raise ValueError(f"expected images of shape (N, C, H, W), got {tuple(images.shape)}")
+    starts = normal((restarts, latent_dim), draws(seed, "evaluation", part="recovery"))
+    errors, latents = [], []
+    for some in shown(torch.split(images, batch_size), "latent recovery"):
+        target = to_signed(some) if some.dtype == torch.uint8 else some.detach()
+        error_of = partial(_errors, generate, target)
+        best = torch.full((len(some),), torch.inf, dtype=torch.float64)
+        kept = torch.zeros(len(some), latent_dim, dtype=target.dtype)
+        for start in starts.to(target):
+            found = minimise_each(error_of, start.expand(len(some), -1), iterations=iterations)
+            better = found.values.cpu() < best
+            best = torch.where(better, found.values.cpu(), best)
+            kept = torch.where(better[:, None], found.points.cpu(), kept)
+        if not torch.isfinite(best).all():
+            raise ValueError("the generator makes NaN or infinite values")
+        errors.append(best)
+        latents.append(kept)
+    return Recovery(errors=torch.cat(errors), latents=torch.cat(latents))
+
+
+def recovery_gap(train_errors: Tensor, held_out_errors: Tensor) -> RecoveryGap:
+    """Compares recovery errors [1, Sec. 3].
+
+    Args:
+        train_errors: of images that the generator was trained on, shape (N,).
+        held_out_errors: of images that it was not trained on, shape (K,).
+
+    Raises:
+        ValueError: if there are none of either, or the shapes are others.
+    """
+    sides = [errors.double().cpu() for errors in (train_errors, held_out_errors)]
+    if any(side.ndim != 1 or len(side) == 0 for side in sides):
+        raise ValueError("expected errors of shapes (N,) and (K,), at least one of each")
+    train, held_out = (side.quantile(0.5).item() for side in sides)
+    test = ks_2samp(*(side.numpy() for side in sides))
+    return RecoveryGap(
+        gap=(held_out - train) / held_out if held_out > 0 else (-torch.inf if train > 0 else 0.0),
+        train_median=train,
+        held_out_median=held_out,
+        statistic=float(test.statistic),
+        p_value=float(test.pvalue),
+    )
+
+
+def _errors(
+    generate: Callable[[Tensor], Tensor], target: Tensor, latents: Tensor, ids: Tensor
+) -> Tensor:
+    """Mean squared differences from the targets of the given ids, float64 (B,)."""
+    made, wanted = generate(latents), target[ids]
+    if made.shape != wanted.shape:
+        raise ValueError(
+            f"the generator makes images of shape {tuple(made.shape[1:])}, "
+            f"not {tuple(wanted.shape[1:])}"
+        )
+    return (made.double() - wanted.double()).square().flatten(1).mean(1)

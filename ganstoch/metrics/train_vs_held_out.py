@@ -1,0 +1,233 @@
+"""Whether generated images are nearer to the training images than to unseen ones.
+
+The share. Training and held-out images are thinned to equal numbers, because the nearest of more
+images is nearer; then a generator that has learnt the distribution and not the images is nearer to
+either half of the time. The larger set is thinned into random parts of the smaller one's size that
+use all of it between them, and the share is averaged over these.
+
+The test. If the generator owes nothing to the training images in particular, then given all real
+images, pooled, and the generated ones, every way to call as many of the pool "training" is as
+likely as the true one. So these labels are permuted, and nothing else: who is nearest to whom stays
+as it was, and is searched for once. A share does not see a few copies: one in a hundred is lost
+among the coin flips of the others. Therefore each generated image g votes for the label of its
+nearest real image with a weight that knows no labels,
+
+    T = sum_g w_g [nearest of g is a training image],    w_g = log(max(score_g, 0.001))^2,
+
+with the score of `nearness` in the pool: 0 for a copy of one image, near 1 for an image with no
+relation to any. The square lets 1 % of slightly altered copies outweigh the rest; it costs some
+power against generators that are a little nearer to all training images, which the share shows.
+p is the share of permutations, the true labels among them, that reach T [1]. No thinning is needed
+here, whatever the numbers. They limit what can be shown: where most of the pool is training images,
+ten copied images are all of these by chance often.
+
+[1] Phipson, Smyth 2010, "Permutation p-values should never be zero", arXiv:1603.05766, Sec. 2.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ganstoch.metrics.collecting import Collecting
+from ganstoch.metrics.copy_score import PARTS, nearest_in_parts
+from ganstoch.metrics.features import Extractor, FeatureSpace
+from ganstoch.metrics.neighbours import nearest_neighbours
+from ganstoch.metrics.progress import shown
+from ganstoch.rng import rng_for
+from ganstoch.types import Norm
+
+__all__ = ["Nearer", "NearerToTrain", "nearer_to_train"]
+
+_RESAMPLES = 1000
+_BLOCK = 2**22
+"""Random numbers drawn at once, 32 MiB."""
+_COPY = 1e-3
+"""Score of a copy for its weight: nearer ones would outweigh all others, for rounding's sake."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Nearer:
+    """Which real images the generated ones are nearer to.
+
+    Attributes:
+        share: of generated images nearer to a training than to a held-out image, in [0, 1], both
+            sets thinned to equal size; ties count half.
+        low: lower end of its 95 % interval over other draws of generated images, against the same
+            real ones.
+        high: upper end.
+        p_value: of the permutation test, in (0, 1]; uniform where the generator owes nothing to
+            the training images, small where it is nearer to them.
+        expected: the share of such a generator, 0.5.
+    """
+
+    share: float
+    low: float
+    high: float
+    p_value: float
+    expected: float = 0.5
+
+
+def nearer_to_train(
+    generated: Tensor,
+    train: Tensor,
+    held_out: Tensor,
+    *,
+    norm: Norm,
+    permutations: int = 999,
+    seed: int = 0,
+) -> Nearer:
+    """Share of generated images nearer to training images, and whether chance explains more.
+
+    Both real sets must be draws from one distribution, chosen at random: images that differ by
+    source, year or treatment are told apart by this test as surely as by training.
+
+    Args:
+        generated: features, shape (M, F...), uint8, float32 or float64.
+        train: idem, shape (N, F...).
+        held_out: idem of real images that were not trained on, shape (K, F...), of one dtype with
+            the training images.
+        norm: "l1" or "l2".
+        permutations: how many, at least 1; the smallest p is 1 / (permutations + 1).
+        seed: decides thinnings, resamples and permutations.
+
+    Raises:
+        ValueError: for two kinds of dtype, no permutation, or what `nearest_neighbours` refuses.
+    """
+    if permutations < 1:
+        raise ValueError(f"permutations must be at least 1, got {permutations}")
+    if train.dtype != held_out.dtype:
+        raise ValueError(f"training images are {train.dtype}, held-out ones {held_out.dtype}")
+    nearer = _nearer(generated, train, held_out, norm=norm, seed=seed)
+    low, high = _interval(nearer, seed=seed)
+    p_value = _p_value(generated, train, held_out, norm=norm, permutations=permutations, seed=seed)
+    return Nearer(share=nearer.mean().item(), low=low, high=high, p_value=p_value)
+
+
+def _nearer(generated: Tensor, train: Tensor, held_out: Tensor, *, norm: Norm, seed: int) -> Tensor:
+    """Share of thinnings in which each image is nearer to training ones, float64 (M,)."""
+    small, large = sorted((train, held_out), key=len)
+    to_small = nearest_neighbours(generated, small, norm=norm).distances
+    rng = rng_for(seed, "evaluation", part="nearer/thinnings")
+    order = torch.randperm(len(large), generator=rng)
+    thinnings = -(-len(large) // len(small))
+    # The last part is filled up with members of the first.
+    ids = torch.cat([order, order])[: thinnings * len(small)].reshape(thinnings, -1)
+    won = torch.zeros(len(generated), dtype=torch.float64)
+    for some in shown(ids, "thinnings"):
+        thinned = large[some.sort().values.to(large.device)]
+        to_large = nearest_neighbours(generated, thinned, norm=norm).distances
+        won += (to_large < to_small).double() + 0.5 * (to_large == to_small)
+    won /= thinnings
+    return won if large is train else 1 - won
+
+
+def _interval(values: Tensor, *, seed: int) -> tuple[float, float]:
+    """The 95 % interval of a mean, by resampling."""
+    rng = rng_for(seed, "evaluation", part="nearer/resamples")
+    step = max(1, _BLOCK // len(values))
+    means = [
+        values[
+            torch.randint(len(values), (min(step, _RESAMPLES - i), len(values)), generator=rng)
+        ].mean(1)
+        for i in range(0, _RESAMPLES, step)
+    ]
+    low, high = torch.cat(means).quantile(torch.tensor([0.025, 0.975], dtype=torch.float64))
+    return low.item(), high.item()
+
+
+def _p_value(
+    generated: Tensor,
+    train: Tensor,
+    held_out: Tensor,
+    *,
+    norm: Norm,
+    permutations: int,
+    seed: int,
+) -> float:
+    """Of the permutation test."""
+    count, pool = len(train), len(train) + len(held_out)
+    # Positions in the pool must not tell the labels: they decide parts, and between equally near.
+    rng = rng_for(seed, "evaluation", part="nearer/pool")
+    order = torch.randperm(pool, generator=rng)
+    parts = torch.tensor_split(torch.arange(pool), min(PARTS, pool))
+
+    def rows(positions: Tensor) -> Tensor:
+        ids = order[positions]
+        found = train.new_empty((len(ids), *train.shape[1:]))
+        known = ids < count
+        found[known.to(found.device)] = train[ids[known].to(train.device)]
+        unseen = held_out[(ids[~known] - count).to(held_out.device)]
+        found[~known.to(found.device)] = unseen.to(found.device)
+        return found
+
+    found = nearest_in_parts(generated, parts, rows=rows, norm=norm)
+    weights = found.scores.clamp(min=_COPY).log().square()
+    votes = torch.zeros(pool, dtype=torch.float64).index_add_(0, found.neighbours.ids, weights)
+    voted = votes.nonzero()[:, 0]
+    votes = votes[voted]
+    true = votes[order[voted] < count].sum()
+
+    rng = rng_for(seed, "evaluation", part="nearer/permutations")
+    slack = 1e-12 * votes.sum()  # of sums in another order
+    reached = 0
+    step = max(1, _BLOCK // pool)
+    for start in shown(range(0, permutations, step), "permutations"):
+        size = (min(step, permutations - start), pool)
+        keys = torch.rand(size, dtype=torch.float64, generator=rng)
+        called = keys[:, voted] <= keys.kthvalue(count, dim=1, keepdim=True).values
+        reached += int((called.double() @ votes >= true - slack).sum())
+    return (1 + reached) / (1 + permutations)
+
+
+class NearerToTrain(Collecting):
+    """`nearer_to_train` as a `torchmetrics.Metric`.
+
+    ``compute`` returns float64 scalars ``nearer_to_train/<extractor>/{share,low,high,p_value}``.
+
+    Args:
+        features: an `Extractor`, or the name of one.
+        seed: decides thinnings, resamples and permutations.
+        reset_real_features: whether ``reset`` forgets training and held-out images too.
+
+    Raises:
+        ValueError: as `Collecting` and `nearer_to_train`.
+        UserError: if a network's weights are missing or damaged.
+    """
+
+    takes_held_out = True
+
+    def __init__(
+        self,
+        features: Extractor | FeatureSpace = "pixel",
+        *,
+        seed: int = 0,
+        reset_real_features: bool = True,
+    ) -> None:
+        super().__init__(features, reset_real_features=reset_real_features)
+        self.seed = seed
+
+    def compute(self) -> dict[str, Tensor]:
+        """The four numbers, float64 scalars on the metric's device."""
+        train, generated = self.sides()
+        found = nearer_to_train(
+            generated,
+            train,
+            self.gathered("held_out"),
+            norm=self.extractor.norm,
+            seed=self.seed,
+        )
+        numbers = {
+            "share": found.share,
+            "low": found.low,
+            "high": found.high,
+            "p_value": found.p_value,
+        }
+        return {
+            f"nearer_to_train/{self.extractor.name}/{name}": torch.tensor(
+                value, dtype=torch.float64, device=self.device
+            )
+            for name, value in numbers.items()
+        }

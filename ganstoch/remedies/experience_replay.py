@@ -1,0 +1,123 @@
+"""Experience replay: the discriminator is shown old generated examples among the new ones.
+
+[1] Shrivastava et al. 2017, "Learning from Simulated and Unsupervised Images through Adversarial
+Training", Sec. 2.3: half of a batch comes from a buffer, and as many new examples then take the
+places of random ones in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from ganstoch.errors import UserError
+from ganstoch.models.base import Discriminator, Generator
+from ganstoch.objectives import Objective
+from ganstoch.remedies.base import Players, Remedy, StepInfo
+from ganstoch.types import MicroBatch, Shape
+
+__all__ = ["Replay"]
+
+
+class Replay(Remedy):
+    """Keeps generated examples of earlier iterations and shows them to the discriminator again.
+
+    In each of its updates an exact share of the batch's generated examples, chosen by draw, is put
+    by, and an old one, drawn from the buffer with replacement, shown in each one's place. At the
+    end of the iteration those put by enter the buffer: one after the other until it is full, then
+    in places drawn at random, each a different one. While the buffer is empty nothing is replaced.
+    The generator's update sees none of this.
+
+    Differs from [1], where the examples that enter are not said to be those left out.
+
+    Args:
+        share: of the generated examples that are replaced, in [0, 1], rounded to whole examples,
+            one at least; 0 changes nothing.
+        capacity: examples in the buffer, 1 or more. Where the share of a batch is more than that,
+            only as many enter.
+
+    Attributes:
+        images: the buffer, shape (capacity, *shape), in the examples' range.
+        seen: how many examples have entered, int64, a scalar.
+
+    Raises:
+        UserError: for a setting out of its range.
+    """
+
+    draws: ClassVar[bool] = True
+    images: Tensor
+    seen: Tensor
+
+    def __init__(self, *, share: float = 0.5, capacity: int = 1024) -> None:
+        super().__init__()
+        if not 0.0 <= share <= 1.0:
+            raise UserError(f"model.remedies: share of Replay must be in [0, 1], got {share}")
+        if capacity < 1:
+            raise UserError(f"model.remedies: capacity of Replay must be 1 or more, got {capacity}")
+        self.share = share
+        self.capacity = capacity
+        self._entering: dict[int, Tensor] = {}
+
+    @property
+    def neutral(self) -> bool:
+        """Whether nothing is replaced."""
+        return self.share == 0.0
+
+    def check(self, objective: Objective, others: Sequence[Remedy]) -> None:
+        """Refuses a loss that asks which latents an example is of; an old one's are gone."""
+        for other in others:
+            if other.tied:
+                raise UserError(
+                    f"{type(other).__name__} needs to know which latents a generated example is "
+                    "of, and Replay keeps none; take one of them"
+                )
+
+    def attach(self, generator: Generator, discriminator: Discriminator, *, shape: Shape) -> None:
+        """Makes room for the examples."""
+        like = next(generator.parameters())
+        self.register_buffer("images", like.new_zeros(self.capacity, *shape))
+        self.register_buffer("seen", torch.zeros((), dtype=torch.int64, device=like.device))
+
+    def note_fakes(self, fakes: Tensor, part: MicroBatch, *, moment: StepInfo) -> None:
+        """Puts by those that enter the buffer."""
+        places, most = self._places(part, moment), min(self._count(part), self.capacity)
+        none = fakes.new_full((most, *fakes.shape[1:]), -torch.inf)
+        entering = self._entering.setdefault(moment.update, none)
+        rows = (places < most).nonzero().squeeze(1)
+        entering[places[rows].to(fakes.device)] = fakes[rows.to(fakes.device)]
+
+    def critic_fakes(
+        self, fakes: Tensor, players: Players, part: MicroBatch, *, moment: StepInfo
+    ) -> Tensor:
+        """The examples, some of them replaced by old ones."""
+        there = self.seen.clamp(max=self.capacity)
+        drawn = (moment.uniform("Replay/from", part) * there).long()
+        old = self.images[torch.minimum(drawn, there - 1).clamp(min=0)].to(fakes.dtype)
+        replaced = (self._places(part, moment) < self._count(part)).to(fakes.device) & (there > 0)
+        return torch.where(replaced.view(-1, *[1] * (fakes.ndim - 1)), old, fakes)
+
+    def after_iteration(self, players: Players, fakes: Tensor | None, *, moment: StepInfo) -> None:
+        """Those put by enter the buffer, the same on all ranks."""
+        for update, entering in sorted(self._entering.items()):
+            players.keep_largest(entering)  # each rank has its own, and nothing for the others
+            rng = replace(moment, update=update).rng("Replay/to")
+            count, device = len(entering), self.images.device
+            next_free = (self.seen + torch.arange(count, device=device)) % self.capacity
+            anywhere = torch.randperm(self.capacity, generator=rng)[:count].to(device)
+            places = torch.where(self.seen < self.capacity, next_free, anywhere)
+            self.images[places] = entering.to(self.images.dtype)
+            self.seen += count
+        self._entering.clear()
+
+    def _count(self, part: MicroBatch) -> int:
+        """How many of the whole batch are replaced."""
+        return max(1, round(self.share * part.size))
+
+    def _places(self, part: MicroBatch, moment: StepInfo) -> Tensor:
+        """Places of the part's examples in a random order of the whole batch; int64, CPU."""
+        order = torch.randperm(part.size, generator=moment.rng("Replay/order"))
+        return order[part.positions]

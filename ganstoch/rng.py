@@ -1,0 +1,81 @@
+"""Every draw of chance in one place, each a function of (seed, stream, iteration).
+
+A generator is made anew for each draw, so there is no generator state to save, to lose at a
+checkpoint or to disturb from elsewhere: iteration 1,000 draws the same numbers whether the run came
+there straight, was resumed, or is one of several ranks. Draws are made on the CPU and moved, so a
+GPU run sees the same numbers as a CPU run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+__all__ = ["Stream", "normal", "rng_for", "share", "with_replacement", "without_replacement"]
+
+Stream = Literal["init", "subset", "data", "latent", "latent_bank", "noise", "remedy", "evaluation"]
+"""The independent streams of chance; drawing from one never moves another."""
+
+
+def rng_for(seed: int, stream: Stream, step: int = 0, *, part: str = "") -> torch.Generator:
+    """A CPU generator that depends on its arguments only.
+
+    Args:
+        seed: the run's seed, any integer.
+        stream: which source of chance draws.
+        step: the iteration that draws; 0 for what is drawn once.
+        part: tells apart several draws of one stream in one iteration, such as two remedies'.
+
+    The arguments are hashed rather than added up, so that no two of them can collide by arithmetic.
+    """
+    name = f"{seed}/{stream}/{step}" + (f"/{part}" if part else "")
+    digest = hashlib.blake2b(name.encode(), digest_size=8).digest()
+    # torch takes seeds up to 2**64 - 1, but keeps all 64 bits only below 2**63.
+    return torch.Generator().manual_seed(int.from_bytes(digest, "big") >> 1)
+
+
+def with_replacement(count: int, size: int, rng: torch.Generator) -> Tensor:
+    """``size`` ids drawn uniformly from ``range(count)``, repeats allowed; int64, shape (size,)."""
+    return torch.randint(count, (size,), generator=rng)
+
+
+def without_replacement(count: int, size: int, rng: torch.Generator) -> Tensor:
+    """``size`` different ids from ``range(count)``, in random order; int64, shape (size,).
+
+    Raises:
+        ValueError: if ``size`` exceeds ``count``.
+    """
+    if size > count:
+        raise ValueError(f"cannot draw {size} different ids from {count}")
+    return torch.randperm(count, generator=rng)[:size]
+
+
+def share(size: int, *, rank: int = 0, world: int = 1, group: int = 1) -> Tensor:
+    """Places that one of several ranks takes of a draw that all of them make; int64.
+
+    Groups of neighbours are dealt out like cards, so that none is torn. A draw that is no multiple
+    of the group begins again with its first places until the last group is full.
+
+    Args:
+        size: how many are drawn.
+        rank: which of the ranks.
+        world: how many there are.
+        group: neighbours that stay together.
+    """
+    groups = -(-size // group)
+    places = torch.arange(groups * group) % size
+    return places.view(groups, group)[rank::world].flatten()
+
+
+def normal(shape: tuple[int, ...], rng: torch.Generator) -> Tensor:
+    """Standard normal float32 numbers of the given shape.
+
+    Drawn in whole blocks of 16, because torch's vectorised sampler treats a ragged end differently:
+    so the first rows of a larger matrix equal those of a smaller one with rows of the same length.
+    """
+    count = math.prod(shape)
+    return torch.randn(-(-count // 16) * 16, generator=rng)[:count].reshape(shape)

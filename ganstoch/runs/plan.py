@@ -1,0 +1,166 @@
+"""From a sweep to the runs it still needs: every row understood before the first one starts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ganstoch.data.sampling import resolve_batch_size
+from ganstoch.errors import UserError
+from ganstoch.metrics.modes import make_judge
+from ganstoch.records import read_record
+from ganstoch.runs.command import Resolved, resolve_all, source_class
+from ganstoch.runs.runner import Job
+from ganstoch.runs.sweep import Sweep
+from ganstoch.runs.validate import compose
+
+__all__ = ["plan"]
+
+
+def plan(
+    sweep: Sweep, *, out: Path, root: Path | None = None, settings: Sequence[str] = ()
+) -> tuple[list[Job], list[Path], list[str]]:
+    """Sorts a sweep's runs into those to be made, those finished and those that cannot be made.
+
+    Args:
+        sweep: the rows.
+        out: folder of the whole sweep.
+        root: folder of the data set's files, or None for the configs' own.
+        settings: KEY=VALUE for every row.
+
+    Returns:
+        The jobs, the folders of finished runs, and a line for each run whose data are missing.
+
+    Raises:
+        UserError: for a setting that no run would accept, or remedies that cannot go together.
+    """
+    extra = [f"--{setting}" for setting in settings]
+    if root is not None:
+        extra.append(f"--data.root={root}")
+    if any("=" not in setting for setting in settings):
+        raise UserError("--set wants KEY=VALUE, for instance --set trainer.max_steps=20")
+    lines = [
+        [*sweep.arguments(point), f"--wandb.group={sweep.name}-{sweep.preset}", *extra]
+        for point in sweep.points()
+    ]
+    resolved = resolve_all(lines)
+    _refuse_doubles(lines, resolved)
+    _refuse_contradictions(resolved)
+    lines, resolved = _with_twins(lines, resolved, out=out)
+    usable: dict[str, str | None] = {}
+    jobs: list[Job] = []
+    finished: list[Path] = []
+    failed: list[str] = []
+    for arguments, run in zip(lines, resolved, strict=True):
+        folder = out / "runs" / run.name
+        label = _label(run)
+        source = _source(run)
+        if source not in usable:
+            usable[source] = _trouble(run)
+        if _is_finished(folder, run):
+            finished.append(folder)
+        elif (trouble := usable[source]) is not None:
+            failed.append(f"{label}: {trouble}")
+        else:
+            twin = run.config["iterations_of"]
+            after = Path(twin) if twin else None
+            jobs.append(
+                Job(
+                    label,
+                    arguments,
+                    folder,
+                    work=_work(run.config),
+                    config_hash=run.config_hash,
+                    after=after,
+                    place=len(jobs) + len(finished),
+                )
+            )
+    return jobs, finished, failed
+
+
+def _refuse_doubles(lines: Sequence[Sequence[str]], resolved: Sequence[Resolved]) -> None:
+    """A table has one run for each data set, m, noise, bank and seed: better told before training.
+
+    Raises:
+        UserError: naming two rows that come to the same.
+    """
+    seen: dict[str, Sequence[str]] = {}
+    for line, run in zip(lines, resolved, strict=True):
+        first = seen.setdefault(_label(run), line)
+        if first is not line:
+            pairs = zip(first, line, strict=True)
+            differ = [f"{one} and {other}" for one, other in pairs if one != other]
+            raise UserError(
+                f"two rows come to the same, {_label(run)}: {', '.join(differ) or 'a repeated row'}"
+                "; raise data.n, or leave one out"
+            )
+
+
+def _refuse_contradictions(resolved: Sequence[Resolved]) -> None:
+    """Remedies that cannot go together: better told before training.
+
+    Raises:
+        UserError: naming the first row that has such, and the reason.
+    """
+    for run in resolved:
+        try:
+            compose(run.config)
+        except UserError as error:
+            raise UserError(f"{_label(run)}: {error}") from error
+
+
+def _source(run: Resolved) -> str:
+    return str(run.config["data"]["source"]["class_path"])
+
+
+def _trouble(run: Resolved) -> str | None:
+    """Why a run's data cannot be used, or None."""
+    data = run.config["data"]
+    kind, root = source_class(run.config), Path(data["root"])
+    try:
+        source = kind(**data["source"].get("init_args", {}))
+        images, world = source.open(root, "train"), source.world(root)
+        if world is not None:
+            make_judge(world)
+    except UserError as error:
+        return str(error)
+    if images is not None and len(images) < data["n"]:
+        return f"{kind.name} has {len(images):,} images, n is {data['n']:,}; lower data.n"
+    return None
+
+
+def _is_finished(folder: Path, run: Resolved) -> bool:
+    record = folder / "record.json"
+    return record.exists() and read_record(record).config_hash == run.config_hash
+
+
+def _work(config: dict[str, Any]) -> float:
+    """Rough cost: an iteration costs its images, and about as much again as 8 images."""
+    m = resolve_batch_size(config["data"]["m"], n=config["data"]["n"])
+    return float(config["trainer"]["max_steps"] * (m + 8))
+
+
+def _with_twins(
+    lines: list[list[str]], resolved: list[Resolved], *, out: Path
+) -> tuple[list[list[str]], list[Resolved]]:
+    """Lets a noisy row take over the iterations of its noise-free twin, where that may stop early.
+
+    The paper trains both for the same number of iterations.
+    """
+    by_label = {_label(run): run for run in resolved}
+    lines, resolved = list(lines), list(resolved)
+    noisy = []
+    for position, run in enumerate(resolved):
+        noise = run.config["model"]["latents"]["noise"]
+        twin = by_label.get(_label(run).replace(f"-noise{noise:g}", ""))
+        if noise and twin and run.config["stop_rule"]["stop"]:
+            lines[position] = [*lines[position], f"--iterations_of={out / 'runs' / twin.name}"]
+            noisy.append(position)
+    for position, run in zip(noisy, resolve_all([lines[p] for p in noisy]), strict=True):
+        resolved[position] = run
+    return lines, resolved
+
+
+def _label(run: Resolved) -> str:
+    return run.name.rpartition("-")[0]

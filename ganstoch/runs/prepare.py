@@ -1,0 +1,108 @@
+"""`ganstoch prepare`: fetch or convert a data set once, check it, write its manifest."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from ganstoch.data import choose, find_source
+from ganstoch.data.cache import places
+from ganstoch.data.download import patience
+from ganstoch.data.manifest import check_in, describe
+from ganstoch.data.preparing import alone, once
+from ganstoch.data.stacked import Stacked
+from ganstoch.data.writing import write_if_allowed
+from ganstoch.errors import UserError
+
+__all__ = ["prepare"]
+
+
+PAPER_N = 12_800
+
+
+def prepare(name: str, *, root: Path, n: int | None, subset_seed: int) -> None:
+    """Makes a data set ready for every later run.
+
+    Args:
+        name: of the data set, or "inception" for the weights of the feature network.
+        root: folder of the data set's files; not used for the weights.
+        n: size of the subset whose manifest is written; None for the paper's, or all there are if
+            they are fewer or a world whose modes are known, which is used whole.
+        subset_seed: which subset.
+
+    Raises:
+        UserError: if it cannot be fetched, is damaged, or has fewer than ``n`` images.
+    """
+    if name == "inception":
+        _fetch_inception()
+        return
+    source = find_source(name)()
+    source.prepare(root)
+    images = source.open(root, "train")
+    assert images is not None, "every source has a training split"
+    print(f"{name}: {len(images):,} training images")
+    if isinstance(source, Stacked):
+        target, *otherwise = (place / source.world(root).judge.name for place in places(root))
+        doing = "train the classifier that counts modes"
+        with alone(target, doing=doing, otherwise=tuple(otherwise)):
+            _train_judge(source, root)
+    if n is None:
+        n = len(images) if source.world(root) else min(PAPER_N, len(images))
+    if not 1 <= n <= len(images):
+        raise UserError(f"--n must be 1 .. {len(images)}, the images of {name}, got {n}")
+    subset = choose(images, n=n, seed=subset_seed)
+    if not source.in_package:
+        check_in(root, describe(subset, source=source.label))
+    print(f"subset of {n:,}, seed {subset_seed}: sha256 {subset.sha256}")
+
+
+def _train_judge(source: Stacked, root: Path) -> None:
+    """Trains the classifier that counts modes, and keeps it; unless a sound one is there.
+
+    Raises:
+        UserError: if there is no place to keep it.
+    """
+    from ganstoch.metrics.digit_classifier import accuracy, card_path, load_judge, pack, train_judge
+
+    world = source.world(root)
+    if world.judge.exists():
+        load_judge(world.judge, made_by=world.made_by)
+        print(f"the classifier that counts modes is at {world.judge}")
+        return
+    judge = train_judge(*source.singles(root, "train"))
+    right = accuracy(judge, *source.singles(root, "held_out"))
+    weights, card = pack(judge, accuracy=right)
+    for folder in places(root):
+        path = folder / world.judge.name
+        # The card last: it vouches for weights that are there.
+        if write_if_allowed(path, weights) and write_if_allowed(card_path(path), card):
+            print(f"the classifier that counts modes, right on {right:.2%} of test images: {path}")
+            return
+    raise UserError(f"may not write below {root}, nor in the user's cache; copy the data elsewhere")
+
+
+def _fetch_inception() -> None:
+    """Downloads the FID weights to where they are looked for, checking their published hash."""
+    import torch
+
+    from ganstoch.metrics.weights import INCEPTION_URL, inception_weights_path
+
+    path = inception_weights_path()
+
+    def download() -> Path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with patience():
+                torch.hub.download_url_to_file(
+                    INCEPTION_URL, str(path), hash_prefix="6726825d", progress=sys.stderr.isatty()
+                )
+        except (OSError, RuntimeError) as error:  # unreachable, or another file than published
+            raise UserError(
+                f"cannot fetch Inception's weights ({error}); fetch {INCEPTION_URL} elsewhere and "
+                f"put it at {path}"
+            ) from error
+        return path
+
+    doing = "download Inception's weights"
+    once(path, doing=doing, look=lambda: path if path.exists() else None, make=download)
+    print(f"Inception's weights are at {path}")

@@ -1,0 +1,74 @@
+"""The exponential moving average of the generator, which is what gets evaluated.
+
+[1] Yazici et al. 2020, Sec. 4, citing Yazici et al. 2019, "The Unusual Effectiveness of Averaging
+in GAN Training". Written here rather than taken from `torch.optim.swa_utils`, whose step counter
+lives on the device and stalls it at every update; ours is the game's own iteration.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from typing import Self
+
+import torch
+from torch import Tensor, nn
+
+from ganstoch.errors import UserError
+from ganstoch.models import Generator
+
+__all__ = ["EMA"]
+
+
+class EMA(nn.Module):
+    """A generator whose weights follow another's; part of the game, and so of its checkpoints.
+
+    After iteration t the weight of the past is min(decay, t / (t + 10)): the average starts as a
+    copy, forgets the random start quickly, and settles at the full horizon. Running statistics
+    follow with the same weight; counters are copied. The average is never in training mode, so
+    that making images with it uses those statistics and does not move them.
+
+    Args:
+        generator: the network to follow; copied.
+        decay: weight of the past in the long run, in [0, 1); 0 follows without delay.
+
+    Raises:
+        UserError: for a decay outside [0, 1).
+    """
+
+    def __init__(self, generator: Generator, *, decay: float) -> None:
+        if not 0.0 <= decay < 1.0:
+            raise UserError(f"model.ema_decay must be in [0, 1), got {decay}")
+        super().__init__()
+        self.decay = decay
+        self.generator = copy.deepcopy(generator).requires_grad_(False).eval()
+
+    def train(self, mode: bool = True) -> Self:
+        """Sets this module's own mode; the averaged generator stays out of training mode."""
+        super().train(mode)
+        self.generator.eval()
+        return self
+
+    def forward(self, latents: Tensor) -> Tensor:
+        """Latents (N, latent_dim) to (N, *shape), by the averaged weights."""
+        images: Tensor = self.generator(latents)
+        return images
+
+    @torch.no_grad()
+    def follow(self, generator: Generator, *, iteration: int) -> None:
+        """One step towards the live weights, after iteration ``iteration`` (counted from 0)."""
+        past = min(self.decay, iteration / (iteration + 10))
+        pairs = list(zip(_state(self.generator), _state(generator), strict=True))
+        moving = [(ours, live) for ours, live in pairs if ours.is_floating_point()]
+        torch._foreach_lerp_(
+            [ours for ours, _ in moving], [live for _, live in moving], weight=1.0 - past
+        )
+        for ours, live in pairs:
+            if not ours.is_floating_point():
+                ours.copy_(live)
+
+
+def _state(network: nn.Module) -> Iterator[Tensor]:
+    """Parameters, then buffers."""
+    yield from network.parameters()
+    yield from network.buffers()

@@ -1,0 +1,65 @@
+"""Any logical batch in the memory of a smaller one, with the same gradient.
+
+No layer of the paper's networks couples the images of a batch, and every objective is a mean, so
+the gradient of a batch is the weighted sum of the gradients of its parts. Remedies that couple
+images say so: in groups, which then stay together, or all of them, which then allow one part only.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ganstoch.rng import share
+from ganstoch.types import Batch, MicroBatch
+
+__all__ = ["split"]
+
+
+def split(
+    batch: Batch,
+    latents: Tensor,
+    *,
+    micro_batch: int | None,
+    dtype: torch.dtype,
+    rank: int = 0,
+    world: int = 1,
+    group: int = 1,
+) -> list[MicroBatch]:
+    """The batch in micro-batches, the last one possibly smaller.
+
+    The weights of all parts of all ranks add up to ``world``, because gradients are averaged over
+    ranks: so unequal shares come out right too.
+
+    Args:
+        batch: this rank's share of the real images, as `share` deals it.
+        latents: this rank's share of the latents, one for each real image.
+        micro_batch: most images at once; None for all of them.
+        dtype: precision of the networks.
+        rank: which share this is.
+        world: number of ranks that share the batch.
+        group: images that must stay together.
+
+    Raises:
+        ValueError: for more or fewer examples or latents than the share has.
+    """
+    positions = share(batch.size, rank=rank, world=world, group=group)
+    pixels, ids, labels, count = batch.pixels, batch.ids, batch.labels, len(positions)
+    if not count == len(pixels) == len(latents):
+        raise ValueError(
+            f"{len(latents)} latents for {len(pixels)} examples, in a share of {count}"
+        )
+    size = -(-batch.size // group) * group  # with those that come twice
+    step = max(group, (micro_batch or count) // group * group)
+    return [
+        MicroBatch(
+            pixels=pixels[i : i + step],
+            latents=latents[i : i + step].to(dtype),
+            weight=len(ids[i : i + step]) * world / size,
+            ids=ids[i : i + step],
+            labels=None if labels is None else labels[i : i + step],
+            positions=positions[i : i + step],
+            size=batch.size,
+        )
+        for i in range(0, count, step)
+    ]

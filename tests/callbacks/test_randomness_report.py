@@ -1,0 +1,233 @@
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import pytest
+import torch
+from pytorch_lightning import Trainer
+
+from ganstoch.callbacks.randomness_report import RandomnessReport, SourceOfChance, sources_of_chance
+from ganstoch.latents import LatentSettings
+from ganstoch.models import PaperDiscriminator, PaperGenerator
+from ganstoch.remedies import WGANGP, DiscriminatorBatchNorm, Packing, Remedy
+from ganstoch.training.gan import GAN
+
+Make = Callable[..., Any]
+
+# Every source that this package knows of, and what names it.
+KNOWN = {
+    "initialisation": "initial weights",
+    "choice of subset": "choice of subset",
+    "order or sampling of X": "sampling of images",
+    "order of Z": "sampling of latents",
+    "number of latents": "latents",
+    "latent noise": "noise on latents",
+    "images that share a batch": "company in the batch",
+    "what remedies draw": "remedies' draws",
+    "spectral norm's start vector": "spectral norm's start",
+    "augmentation and dequantisation": "augmentation, dequantisation",
+    "data-loader workers": "data-loader workers",
+    "floating point": "floating point",
+    "rounding to fewer bits": "reduced precision",
+    "reduction order": "order of sums",
+    "evaluation": "evaluation",
+}
+
+
+@pytest.fixture
+def sources(make_game: Make, make_data: Make) -> Make:
+    """The sources of a run with some settings, by name."""
+
+    def sources(
+        *, bank: int | str = "n", noise: float = 0.0, seed: int = 0, **data_settings: Any
+    ) -> dict[str, SourceOfChance]:
+        game, data = make_game(bank=bank, noise=noise, seed=seed), make_data(**data_settings)
+        data.setup("fit")
+        game.deal(n=64)
+        trainer = Trainer(
+            accelerator="cpu",
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            max_epochs=1,
+        )
+        listed = sources_of_chance(trainer, game, data)
+        assert len({source.name for source in listed}) == len(listed)
+        return {source.name: source for source in listed}
+
+    return sources
+
+
+def test_every_known_source_has_an_entry(sources: Make) -> None:
+    found = sources()
+    assert set(found) == set(KNOWN.values())
+    for source in found.values():
+        assert source.state in ("off", "pinned", "on")
+        assert source.what
+        assert source.switch
+
+
+def states(found: dict[str, SourceOfChance], state: str) -> set[str]:
+    return {name for name, source in found.items() if source.state == state}
+
+
+PINNED = {"initial weights", "spectral norm's start", "choice of subset", "latents"}
+
+
+@pytest.fixture
+def deterministic(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "are_deterministic_algorithms_enabled", lambda: True)
+
+
+@pytest.mark.usefixtures("deterministic")
+def test_the_full_batch_leaves_nothing_on(sources: Make) -> None:
+    found = sources(m="n")
+    assert states(found, "on") == set()
+    assert states(found, "pinned") == PINNED | {"floating point", "order of sums"}
+    assert found["sampling of images"].what == "every image once"
+    assert found["sampling of latents"].what == "every latent once"
+    assert found["latents"].what == "k = 64 fixed"
+
+
+@pytest.mark.usefixtures("deterministic")
+def test_the_papers_mini_batch_turns_on_both_draws(sources: Make) -> None:
+    found = sources(m="n/4")
+    assert states(found, "on") == {"sampling of images", "sampling of latents"}
+    assert found["sampling of images"].what == "16 of 64, with replacement"
+    assert found["sampling of latents"].what == "16 of 64, without replacement"
+
+
+@pytest.mark.usefixtures("deterministic")
+@pytest.mark.parametrize(
+    ("settings", "on"),
+    [
+        ({"bank": "fresh"}, ["latents", "sampling of latents"]),
+        ({"bank": "2n"}, ["sampling of latents"]),
+        ({"noise": 0.5}, ["noise on latents"]),
+        ({"sampling": "permutation"}, ["sampling of images"]),
+        ({"sampling": "with_replacement"}, ["sampling of images"]),
+    ],
+    ids=str,
+)
+def test_each_setting_turns_on_its_source(
+    sources: Make, settings: dict[str, Any], on: list[str]
+) -> None:
+    assert states(sources(m="n", **settings), "on") == set(on)
+
+
+def test_says_what_each_source_is(sources: Make) -> None:
+    found = sources(noise=0.5, seed=7, subset_seed=5)
+    assert found["noise on latents"].what == "variance 0.5"
+    assert found["initial weights"].what == "seed 7"
+    assert found["choice of subset"].what == "64 images, seed 5"
+    assert sources(bank="fresh")["latents"].what == "fresh every iteration"
+    assert sources(bank="2n")["latents"].what == "k = 128 fixed"
+
+
+@pytest.mark.parametrize(("enabled", "state"), [(True, "pinned"), (False, "on")])
+def test_kernels(sources: Make, monkeypatch: pytest.MonkeyPatch, enabled: bool, state: str) -> None:
+    monkeypatch.setattr(torch, "are_deterministic_algorithms_enabled", lambda: enabled)
+    source = sources()["floating point"]
+    assert source.state == state
+    assert ("deterministic kernels" in source.what) is enabled
+    assert "32-true" in source.what
+
+
+@pytest.mark.parametrize(
+    ("remedy", "company", "draws"),
+    [
+        (DiscriminatorBatchNorm(), "DiscriminatorBatchNorm looks at a whole batch", "none"),
+        (Packing(), "packs of 2", "none"),
+        (WGANGP(), "every image is judged by itself", "WGANGP"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Remedy) else "",
+)
+def test_remedies_are_named(
+    make_game: Make, make_data: Make, remedy: Remedy, company: str, draws: str
+) -> None:
+    kept = make_game()
+    game = GAN(
+        partial(PaperGenerator, width=8, latent_dim=8),
+        partial(PaperDiscriminator, width=8),
+        remedies=[remedy],
+    )
+    trainer = Trainer(accelerator="cpu", logger=False, max_epochs=1)
+    for m, drawn in (("n/4", True), ("n", False)):
+        data = make_data(m=m)
+        data.setup("fit")
+        game.deal(n=64, m=data.batch_size)
+        kept.deal(n=64, m=data.batch_size)
+        plain = {s.name: s for s in sources_of_chance(trainer, kept, data)}
+        found = {s.name: s for s in sources_of_chance(trainer, game, data)}
+        together, own = found["company in the batch"], found["remedies' draws"]
+        assert together.what == company
+        # Whoever is always in the same company leaves nothing to chance.
+        assert together.state == ("on" if drawn and "itself" not in company else "off")
+        assert (own.state, own.what) == ("off" if draws == "none" else "on", draws)
+        assert plain["company in the batch"].state == plain["remedies' draws"].state == "off"
+
+
+def test_packs_beside_packs_are_counted(make_data: Make) -> None:
+    game = GAN(
+        partial(PaperGenerator, width=8, latent_dim=8),
+        partial(PaperDiscriminator, width=8),
+        remedies=[Packing(size=2, matched="packs")],
+        latents=LatentSettings(bank="2n"),
+    )
+    data = make_data(m="n")
+    data.setup("fit")
+    game.deal(n=64, m=64)
+    trainer = Trainer(accelerator="cpu", logger=False, max_epochs=1)
+    found = {s.name: s for s in sources_of_chance(trainer, game, data)}
+    assert found["sampling of images"].what == "every image 2 times"
+    assert found["sampling of latents"].what == "every latent once"
+    assert found["company in the batch"].state == "off"
+
+
+def test_what_is_left_to_a_stopwatch_is_left_to_chance(
+    make_game: Make, make_data: Make, sources: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Other tests of the same process may have turned them on.
+    monkeypatch.setattr(torch, "are_deterministic_algorithms_enabled", lambda: False)
+    assert sources()["order of sums"].what == "forms by rule, micro-batch none"
+    game, data = make_game(micro_batch=8), make_data()
+    data.setup("fit")
+    game.deal(n=64)
+    for forms, state, words in (("timed", "on", "timed"), ({}, "pinned", "a record")):
+        game.forms = forms
+        for precision, reduced in (("bf16-mixed", "on"), ("32-true", "off")):
+            trainer = Trainer(accelerator="cpu", precision=precision, logger=False, max_epochs=1)
+            found = {s.name: s for s in sources_of_chance(trainer, game, data)}
+            assert found["order of sums"].state == state
+            assert found["order of sums"].what == f"forms by {words}, micro-batch 8"
+            assert found["reduced precision"].state == reduced
+            assert found["reduced precision"].what == precision
+    game.forms, game.micro_batch = "rule", "auto"
+    for kernels, state in ((False, "on"), (True, "pinned")):
+        monkeypatch.setattr(torch, "are_deterministic_algorithms_enabled", lambda k=kernels: k)
+        found = {s.name: s for s in sources_of_chance(trainer, game, data)}
+        assert found["order of sums"].state == state
+
+
+def test_is_printed_and_logged_at_start_up(
+    make_game: Make,
+    make_data: Make,
+    fit: Make,
+    journalist: Any,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with caplog.at_level(logging.INFO, logger="ganstoch"):
+        fit(make_game(), make_data(), RandomnessReport(), steps=1, loggers=[journalist])
+    (message,) = [r.getMessage() for r in caplog.records if r.name == "ganstoch"]
+    title, *lines = message.split("\n")
+    assert title == "sources of chance"
+    assert len(lines) == len(KNOWN)
+    for line, name in zip(sorted(lines), sorted(KNOWN.values()), strict=True):
+        assert line.strip().startswith(name)
+    (settings,) = [s["chance"] for s in journalist.settings if "chance" in s]
+    assert set(settings) == set(KNOWN.values())
+    assert settings["sampling of images"] == "on: 16 of 64, with replacement"

@@ -1,0 +1,188 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pytorch_lightning import Trainer
+from pytorch_lightning.callbacks import ModelCheckpoint
+
+from ganstoch.callbacks.evaluation import Evaluation
+from ganstoch.callbacks.stop_rule import StopRule, has_converged
+from ganstoch.errors import UserError
+from ganstoch.records import Measurement
+
+Make = Callable[..., Any]
+
+
+def history(
+    overfitting: Sequence[float], mode_drop: Sequence[float] | None = None, *, every: int = 10
+) -> list[Measurement]:
+    """Measurements after every, 2 every, 3 every, ... iterations."""
+    pairs = zip(overfitting, mode_drop or overfitting, strict=True)
+    return [
+        Measurement(
+            iteration=i * every,
+            images_seen=i * every * 4,
+            metrics={"overfitting/pixel_l1/mean": one, "mode_drop/pixel_l1/mean": other},
+        )
+        for i, (one, other) in enumerate(pairs, 1)
+    ]
+
+
+def converged(values: Sequence[float], **others: Any) -> bool:
+    settings = {"window": 20, "threshold": 0.25, "after": 0} | others
+    return has_converged(history(values), **settings)
+
+
+def test_nothing_measured_is_not_converged() -> None:
+    assert not converged([])
+
+
+def test_needs_a_measurement_a_window_ago() -> None:
+    assert not converged([8.0])
+    assert not converged([8.0, 8.0])
+    assert converged([8.0, 8.0, 8.0])
+    assert not converged([8.0, 8.0, 8.0], window=21)
+
+
+def test_falling_is_not_converged() -> None:
+    assert not converged([64.0, 32.0, 16.0, 8.0])
+
+
+def test_a_fall_then_a_plateau_is() -> None:
+    values = [64.0, 32.0, 16.0, 8.0, 8.0, 8.0]
+    assert [converged(values[: i + 1]) for i in range(6)] == [False] * 5 + [True]
+
+
+def test_a_plateau_before_the_fall_needs_after() -> None:
+    values = [64.0, 64.0, 64.0, 64.0, 32.0, 16.0]
+    assert converged(values[:4])
+    assert not converged(values[:4], after=50)
+    assert not converged(values, after=50)
+    assert converged([*values, 16.0, 16.0], after=50)
+
+
+@pytest.mark.parametrize(("after", "expected"), [(30, True), (31, False)])
+def test_after_is_counted_in_iterations(after: int, expected: bool) -> None:
+    assert converged([8.0, 8.0, 8.0], after=after) is expected
+
+
+def test_oscillation_about_a_level_is_converged() -> None:
+    assert converged([8.0, 12.0, 8.0, 12.0, 8.0, 12.0])
+    assert converged([12.0, 8.0, 12.0, 8.0, 12.0, 8.0])
+
+
+def test_oscillation_whose_lows_fall_is_not() -> None:
+    assert not converged([32.0, 64.0, 16.0, 64.0])
+    assert not converged([32.0, 64.0, 16.0, 64.0, 8.0])
+
+
+def test_worsening_is_converged() -> None:
+    assert converged([8.0, 16.0, 32.0, 64.0])
+
+
+def test_a_late_low_starts_the_window_anew() -> None:
+    values = [8.0, 16.0, 32.0, 4.0]
+    assert not converged(values)
+    assert not converged([*values, 16.0])
+    assert converged([*values, 16.0, 16.0])
+
+
+@pytest.mark.parametrize(
+    ("last", "expected"),
+    [(6.0, False), (6.000001, True), (5.999999, False)],  # 6 = (1 - 0.25) * 8
+)
+def test_a_fall_by_just_the_threshold_is_progress(last: float, expected: bool) -> None:
+    assert converged([8.0, 8.0, last]) is expected
+
+
+@pytest.mark.parametrize("falling", ["overfitting", "mode_drop"])
+def test_both_means_must_have_stopped(falling: str) -> None:
+    still, fall = [8.0] * 4, [64.0, 32.0, 16.0, 8.0]
+    both = (fall, still) if falling == "overfitting" else (still, fall)
+    assert not has_converged(history(*both), window=20, threshold=0.25, after=0)
+    assert has_converged(history(still, still), window=20, threshold=0.25, after=0)
+
+
+def test_window_counts_iterations_not_measurements() -> None:
+    values = [8.0, 8.0, 8.0, 8.0]
+    assert has_converged(history(values, every=10), window=30, threshold=0.25, after=0)
+    assert not has_converged(history(values, every=9), window=30, threshold=0.25, after=0)
+
+
+@pytest.mark.parametrize(
+    ("settings", "complaint"),
+    [
+        ({"window": 0}, "stop_rule.window must be 1 iteration or more, got 0"),
+        ({"threshold": 0.0}, "stop_rule.threshold must be between 0 and 1, got 0.0"),
+        ({"threshold": 1.0}, "stop_rule.threshold must be between 0 and 1, got 1.0"),
+        ({"threshold": float("nan")}, "stop_rule.threshold must be between 0 and 1, got nan"),
+    ],
+)
+def test_settings_out_of_range(settings: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(UserError, match=complaint):
+        StopRule(**settings)
+
+
+def rule(**settings: Any) -> StopRule:
+    """Finds convergence wherever it may: no mean ever falls by 99.9 %."""
+    return StopRule(**({"window": 2, "threshold": 0.999} | settings))
+
+
+def measure(every: int = 1) -> Evaluation:
+    return Evaluation(every=every, queries=4, semantic=None)
+
+
+@pytest.fixture
+def run(make_game: Make, make_data: Make, fit: Make) -> Make:
+    def run(*callbacks: Any, **others: Any) -> Trainer:
+        trainer: Trainer = fit(make_game(), make_data(), *callbacks, **others)
+        return trainer
+
+    return run
+
+
+def test_ends_the_run_at_convergence(run: Make) -> None:
+    stop = rule(after=5)
+    assert run(measure(), stop, steps=9).global_step == 5
+    assert stop.converged
+
+
+def test_only_notes_it_where_asked(run: Make) -> None:
+    stop = rule(stop=False)
+    assert run(measure(), stop, steps=5).global_step == 5
+    assert stop.converged
+
+
+def test_a_run_that_reaches_its_cap_has_not_converged(run: Make) -> None:
+    stop = rule(window=100)
+    assert run(measure(), stop, steps=4).global_step == 4
+    assert not stop.converged
+
+
+def test_looks_at_the_last_measurement_too(run: Make) -> None:
+    stop = rule(after=5)
+    run(measure(every=2), stop, steps=5)  # measured after 2, 4 and, as it is the end, 5
+    assert stop.converged
+
+
+def test_a_converged_run_that_was_killed_does_not_train_on(run: Make, tmp_path: Path) -> None:
+    def keep() -> ModelCheckpoint:
+        return ModelCheckpoint(tmp_path, filename="{step}", every_n_train_steps=1, save_top_k=-1)
+
+    first = measure()
+    assert run(first, rule(after=4), keep(), steps=9).global_step == 4
+    again, stop = measure(), rule(after=4)
+    trainer = run(again, stop, keep(), steps=9, resume=tmp_path / "step=4.ckpt")
+    assert trainer.global_step == 4
+    assert stop.converged
+    assert again.history == first.history
+    later, stop = measure(), rule(after=6)  # another rule judges by itself
+    trainer = run(later, stop, keep(), steps=9, resume=tmp_path / "step=4.ckpt")
+    assert trainer.global_step == 6
+    earlier, stop = measure(), rule(after=4)
+    trainer = run(earlier, stop, keep(), steps=9, resume=tmp_path / "step=3.ckpt")
+    assert trainer.global_step == 4
+    assert earlier.history == first.history

@@ -1,0 +1,282 @@
+"""Verdicts from made-up histories: each rule holds where it should, and nowhere near by."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from ganstoch.diagnosis import VERDICTS, Signals, Verdict, diagnose
+from ganstoch.diagnosis.failures import quality
+from ganstoch.diagnosis.rules import RULES
+from ganstoch.diagnosis.signals import from_columns, to_columns
+from ganstoch.diagnosis.verdicts import FATAL
+
+WELL = Signals(
+    iteration=0,
+    diversity=1.0,
+    collisions=0.05,
+    isolation=1.0,
+    sensitivity=1.0,
+    closeness=1.5,
+    reach=1.3,
+    drift=0.4,
+    turn=0.1,
+    average_gap=0.3,
+    gap=1.0,
+    gap_held_out=0.05,
+    separation=0.85,
+    accuracy_real=0.8,
+    accuracy_held_out=0.8,
+    accuracy_fake=0.8,
+    loss_discriminator=1.1,
+    loss_generator=1.0,
+    gradient_discriminator=5.0,
+    gradient_generator=3.0,
+)
+
+
+def history(count: int, change: Callable[[int], dict[str, Any]]) -> list[Signals]:
+    """Moments 25 iterations apart, each as usual but for what a function of its number says."""
+    return [dataclasses.replace(WELL, iteration=25 * (i + 1), **change(i)) for i in range(count)]
+
+
+BROKEN: dict[Verdict, Callable[[int], dict[str, Any]]] = {
+    "non_finite": lambda i: {"broken": "generator.0, iteration 99"} if i >= 7 else {},
+    "ignores_latent": lambda i: {"sensitivity": 1e-4},
+    "generator_dominates": lambda i: {
+        "separation": 0.02,
+        "gap": -1.0,
+        "closeness": 2.6,
+        "reach": 2.5,
+    },
+    "diverged": lambda i: {"gap": 10.0**i},
+    "complete_collapse": lambda i: (
+        {"diversity": 0.03, "sensitivity": 0.03, "isolation": 0.03} if i >= 5 else {}
+    ),
+    "partial_collapse": lambda i: {"isolation": 0.01, "sensitivity": 1e-3},
+    "vanishing_gradient": lambda i: {"gradient_generator": 10.0**-i, "separation": 1.0},
+    "discriminator_dominates": lambda i: {"separation": 1.0, "closeness": 2.7, "reach": 2.4},
+    "oscillating": lambda i: {"drift": 1.5, "turn": -0.7},
+    "memorising": lambda i: {"closeness": 0.4, "reach": 0.8},
+    "stalled": lambda i: {"closeness": 1.5 * 1.15 ** min(2, max(0, i - 3))},
+}
+
+
+def test_every_rule_has_its_scenario() -> None:
+    assert set(BROKEN) == {rule.verdict for rule in RULES}
+    assert (*(rule.verdict for rule in RULES), "healthy") == VERDICTS
+    assert set(FATAL) < set(VERDICTS)
+
+
+@pytest.mark.parametrize("verdict", list(BROKEN))
+def test_each_failure_is_named(verdict: Verdict) -> None:
+    said = diagnose(history(10, BROKEN[verdict]))
+    assert said.verdict == verdict
+    finding = said.findings[0]
+    assert finding.remedies
+    assert len(finding.evidence) > 1
+    assert said.words.startswith(f"diagnosis at iteration 250: {verdict} since iteration")
+    assert "\n" not in said.words
+
+
+def test_a_run_that_is_well_is_healthy_from_its_first_moment_on() -> None:
+    well = history(12, lambda i: {"closeness": 2.0 - 0.05 * i})
+    assert {diagnose(well[: i + 1]).verdict for i in range(12)} == {"healthy"}
+    assert diagnose(well).words == "diagnosis at iteration 300: healthy"
+
+
+@pytest.mark.parametrize("verdict", [v for v in BROKEN if v != "non_finite"])
+def test_nothing_is_said_before_the_third_moment_in_a_row(verdict: Verdict) -> None:
+    moments = history(12, BROKEN[verdict])
+    counts = [
+        verdict in {finding.verdict for finding in diagnose(moments[: i + 1]).findings}
+        for i in range(12)
+    ]
+    holds = next(rule.holds for rule in RULES if rule.verdict == verdict)
+    first = next(i for i in range(12) if holds(moments[: i + 1]))
+    assert counts.index(True) == first + 2
+    found = diagnose(moments[: first + 3]).findings
+    finding = next(f for f in found if f.verdict == verdict)
+    assert finding.since == moments[first].iteration
+    assert finding.sure == 1 - 2**-3
+
+
+def test_what_is_not_finite_is_said_at_once() -> None:
+    moments = history(8, BROKEN["non_finite"])
+    assert diagnose(moments[:7]).verdict == "healthy"
+    said = diagnose(moments)
+    assert said.verdict == "non_finite"
+    assert said.findings[0].sure == 1.0
+    assert "generator.0, iteration 99" in said.words
+
+
+def test_a_break_in_a_stretch_begins_it_anew() -> None:
+    moments = history(8, lambda i: {} if i == 5 else BROKEN["memorising"](i))
+    assert diagnose(moments).verdict == "healthy"
+    moments = history(9, lambda i: {} if i == 5 else BROKEN["memorising"](i))
+    assert diagnose(moments).findings[0].since == moments[6].iteration
+
+
+def test_a_loss_near_nothing_decides_nothing() -> None:
+    """The published DCGAN: the discriminator's loss is 0.007 at once, and images get better."""
+    moments = history(
+        30,
+        lambda i: {
+            "loss_discriminator": 0.007,
+            "separation": 1.0,
+            "accuracy_real": 1.0,
+            "accuracy_fake": 1.0,
+            "gap": 12.0,
+            "closeness": 3.0 * 0.97**i,
+            "reach": 2.5 * 0.98**i,
+        },
+    )
+    assert {diagnose(moments[: i + 1]).verdict for i in range(30)} == {"healthy"}
+
+
+def test_a_start_is_no_collapse() -> None:
+    """All images grey, then more and more diverse: a start like every other."""
+    moments = history(
+        10,
+        lambda i: {
+            "diversity": min(1.0, 0.004 * 2.2**i),
+            "isolation": min(1.0, 0.004 * 2.2**i),
+            "sensitivity": min(1.0, 0.004 * 2.2**i),
+            "separation": 1.0,
+            "closeness": 2.75 - 0.02 * i,
+            "reach": 2.4 - 0.03 * i,
+        },
+    )
+    assert {diagnose(moments[: i + 1]).verdict for i in range(10)} == {"healthy"}
+
+
+def test_without_a_discriminator_or_latents_what_is_there_is_judged() -> None:
+    none = dict.fromkeys(
+        (
+            "sensitivity",
+            "gap",
+            "gap_held_out",
+            "separation",
+            "accuracy_real",
+            "accuracy_held_out",
+            "accuracy_fake",
+            "loss_discriminator",
+            "loss_generator",
+            "gradient_discriminator",
+            "gradient_generator",
+            "average_gap",
+        )
+    )
+    assert diagnose(history(8, lambda i: none)).verdict == "healthy"
+    copies = history(8, lambda i: none | BROKEN["memorising"](i))
+    assert diagnose(copies).verdict == "memorising"
+
+
+def test_quality_needs_both_ways() -> None:
+    assert quality(WELL) == pytest.approx((1.5 * 1.3) ** 0.5)
+    assert quality(dataclasses.replace(WELL, reach=None)) == float("inf")
+
+
+def good(history: list[Signals]) -> list[Signals]:
+    """The same with moments before it at which all was well, so that there is something to lose."""
+    return [*[dataclasses.replace(WELL, iteration=i) for i in range(6)], *history]
+
+
+WAVERING: dict[Verdict, dict[str, Any]] = {
+    "ignores_latent": {"sensitivity": 0.03},
+    "generator_dominates": {"separation": 0.3, "gap": -0.2, "closeness": 2.6, "reach": 2.5},
+    "diverged": {"gap": 150.0, "closeness": 1.7, "reach": 1.6, "drift": 1.5, "turn": -0.7},
+    "complete_collapse": {"diversity": 0.13, "sensitivity": 0.13, "isolation": 0.14},
+    "partial_collapse": {"isolation": 0.08, "sensitivity": 0.05},
+    "vanishing_gradient": {"gradient_generator": 1e-2, "separation": 0.99},
+}
+"""Signals that would not have been found to be a failure, of one that was found before."""
+
+
+@pytest.mark.parametrize("verdict", list(WAVERING))
+def test_a_grave_verdict_stays_until_the_signals_say_otherwise(verdict: Verdict) -> None:
+    wavering = history(8, lambda i: WAVERING[verdict])
+    assert verdict not in {finding.verdict for finding in diagnose(good(wavering)).findings}
+    found = good(history(10, BROKEN[verdict]))
+    before = diagnose(found).findings[0]
+    after = diagnose([*found, *wavering])
+    assert after.verdict == before.verdict == verdict
+    assert after.findings[0].since == before.since
+    assert after.findings[0].sure == before.sure  # it lasts, and is no surer
+    well = [*found, *wavering, *history(1, lambda i: {})]
+    assert verdict not in {finding.verdict for finding in diagnose(well).findings}
+
+
+def test_one_pattern_of_garbage_is_no_mere_standstill() -> None:
+    """Rates a hundred times too high: the first look sees a ruin, the last ones one pattern."""
+    closeness = [
+        4.3,
+        3.0,
+        2.8,
+        2.8,
+        2.9,
+        3.0,
+        3.0,
+        5.0,
+        4.8,
+        4.9,
+        4.3,
+        3.9,
+        3.8,
+        3.9,
+        4.5,
+        4.5,
+        4.1,
+    ]
+    ruin = history(
+        len(closeness),
+        lambda i: {
+            "closeness": closeness[i],
+            "reach": 0.82 * closeness[i],
+            "diversity": 0.4 if i < 14 else 0.07,
+            "isolation": 0.2 if i < 14 else 0.06,
+            "drift": 1.6,
+            "turn": -0.3,
+        },
+    )
+    said = [diagnose(ruin[: i + 1]).verdict for i in range(len(ruin))]
+    assert said[-1] in ("diverged", "complete_collapse")
+    first = next(i for i, verdict in enumerate(said) if verdict == "diverged")
+    assert set(said[first:]) <= {"diverged", "complete_collapse"}
+
+
+def test_a_generator_that_saturated_has_diverged_and_does_not_ignore_z() -> None:
+    wild = {"closeness": 4.7, "reach": 3.5, "diversity": 1.9}
+    moments = history(12, lambda i: wild | {"sensitivity": 900.0 if i < 4 else 0.0})
+    assert diagnose(moments).verdict == "diverged"
+
+
+def test_columns_hold_a_history() -> None:
+    moments = history(4, lambda i: {"closeness": 1 + i / 7, "sensitivity": None, "turn": None})
+    columns = to_columns(moments)
+    assert "sensitivity" not in columns
+    assert "broken" not in columns
+    back = from_columns(columns)
+    assert [s.closeness for s in back] == [1.0, 1.143, 1.286, 1.429]
+    assert [dataclasses.replace(s, closeness=None) for s in back] == [
+        dataclasses.replace(s, closeness=None) for s in moments
+    ]
+    assert to_columns([dataclasses.replace(WELL, gap=float("inf"))]).get("gap") is None
+    with pytest.raises(ValueError, match="no columns"):
+        from_columns({"iteration": [1, 2], "gap": [1.0]})
+    with pytest.raises(ValueError, match="no columns"):
+        from_columns({"iteration": [1], "wrong": [1.0]})
+
+
+def test_acting_takes_six_moments_in_a_row_and_a_verdict_that_ends_a_run() -> None:
+    wins = history(9, BROKEN["generator_dominates"])
+    asked = [bool(diagnose(wins[: i + 1]).due()) for i in range(9)]
+    assert asked == [False] * 5 + [True] * 4
+    copies = diagnose(history(9, BROKEN["memorising"]))
+    assert not copies.due()
+    assert copies.due(["memorising"])
+    assert diagnose(history(8, BROKEN["non_finite"])).due()
+    assert not diagnose(history(8, lambda i: {})).due()

@@ -1,0 +1,120 @@
+"""AuthPct: the published programs' number, and 0 for whoever copies."""
+
+from __future__ import annotations
+
+import doctest
+
+import pytest
+import torch
+from torch import Tensor
+
+from ganstoch.metrics import authpct as module
+from ganstoch.metrics.authpct import AuthPct, authenticity
+from ganstoch.types import Norm
+
+
+def draw(*shape: int, seed: int = 0, scale: float = 1.0) -> Tensor:
+    return scale * torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def reference(train: Tensor, made: Tensor, power: float) -> float:
+    """From two whole matrices: spacing of the nearest training image < distance to it."""
+    exact = "donot_use_mm_for_euclid_dist"
+    among = torch.cdist(train, train, p=power, compute_mode=exact)
+    among.fill_diagonal_(torch.inf)
+    to_made = torch.cdist(train, made, p=power, compute_mode=exact).min(0)
+    return 100 * (among.min(0).values[to_made.indices] < to_made.values).double().mean().item()
+
+
+@pytest.mark.parametrize(("norm", "power"), [("l1", 1.0), ("l2", 2.0)])
+@pytest.mark.parametrize("shift", [0.0, 0.3])
+@pytest.mark.parametrize("as_bytes", [False, True])
+def test_the_reference_on_random_data(
+    norm: Norm, power: float, shift: float, as_bytes: bool
+) -> None:
+    train, made = draw(150, 16, seed=1).double(), draw(110, 16, seed=2).double() + shift
+    if as_bytes:
+        train, made = (x.mul(40).add(128).clamp(0, 255).byte() for x in (train, made))
+    found = authenticity(train, made, norm=norm)
+    assert found.percent == pytest.approx(reference(train.double(), made.double(), power), abs=1e-9)
+    assert 0 < found.percent < 100
+    assert found.percent == pytest.approx(100 * found.authentic.double().mean().item())
+
+
+@pytest.mark.parametrize("norm", ["l1", "l2"])
+@pytest.mark.parametrize("noise", [0.0, 1e-4])
+def test_copies_are_never_authentic(norm: Norm, noise: float) -> None:
+    train = draw(60, 16, seed=3)
+    copies = train.flip(0) + noise * draw(60, 16, seed=4)
+    assert authenticity(train, copies, norm=norm).percent == 0
+    one = authenticity(train, train[:1].expand(30, -1), norm=norm)
+    assert one.percent == 0
+    assert set(one.nearest.ids.tolist()) == {0}
+
+
+@pytest.mark.parametrize("share", [0.01, 0.1, 0.5])
+def test_a_share_of_copies_costs_its_share(share: float) -> None:
+    train, made = draw(500, 16, seed=5), draw(500, 16, seed=6)
+    clean = authenticity(train, made)
+    copied = int(share * 500)
+    mixed = made.clone()
+    mixed[:copied] = train[:copied]
+    found = authenticity(train, mixed)
+    assert torch.equal(found.authentic[copied:], clean.authentic[copied:])
+    assert not found.authentic[:copied].any()
+    assert found.percent < clean.percent
+
+
+def test_held_out_noise_and_dropped_modes() -> None:
+    train, held_out = draw(400, 16, seed=7), draw(400, 16, seed=8)
+    novel = authenticity(train, held_out).percent
+    assert 35 < novel < 80  # novel by construction, and still not 100
+    assert authenticity(train, held_out + 30).percent == 100  # junk is nobody's copy
+    # Blind to dropped modes: half the space left out, the rest as novel as before.
+    half = held_out[held_out[:, 0] > 0]
+    assert authenticity(train, half).percent == pytest.approx(novel, abs=8)
+
+
+def test_equal_distances_are_not_authentic() -> None:
+    train = torch.tensor([[0.0], [2.0], [9.0]])
+    found = authenticity(train, torch.tensor([[-2.0], [-2.1], [1.0]]))
+    assert found.authentic.tolist() == [False, True, False]
+    assert found.spacing.tolist() == [2, 2, 7]
+
+
+def test_duplicates_in_training_have_no_spacing() -> None:
+    train = torch.tensor([[0.0], [0.0], [9.0]])
+    found = authenticity(train, torch.tensor([[0.0], [1e-6], [8.0]]))
+    assert found.authentic.tolist() == [False, True, False]
+
+
+def test_metric() -> None:
+    rng = torch.Generator().manual_seed(1)
+    real = torch.randint(0, 256, (40, 3, 4, 4), generator=rng).byte()
+    made = torch.randint(0, 256, (30, 3, 4, 4), generator=rng).byte()
+    metric = AuthPct("pixel", reset_real_features=False)
+    for some in real.split(16):
+        metric.update(some, real=True)
+    metric.update(made, real=False)
+    values = metric.compute()
+    assert list(values) == ["authpct/pixel_l1"]
+    assert values["authpct/pixel_l1"].dtype == torch.float64
+    assert values["authpct/pixel_l1"].item() == authenticity(real, made, norm="l1").percent
+    assert metric.found is not None
+    assert metric.found.authentic.shape == (30,)
+    metric.reset()
+    assert metric.found is None
+    metric.update(real, real=False)
+    assert metric.compute()["authpct/pixel_l1"] == 0
+
+
+def test_refusals() -> None:
+    with pytest.raises(ValueError, match="features a row"):
+        authenticity(draw(5, 3), draw(5, 4))
+    with pytest.raises(ValueError, match="other rows, 0"):
+        authenticity(draw(1, 3), draw(5, 3))
+
+
+def test_docstrings() -> None:
+    assert doctest.testmod(module).failed == 0
+    assert doctest.testmod(module).attempted > 0

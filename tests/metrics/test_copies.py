@@ -1,0 +1,247 @@
+"""Mixtures whose share of copies is known."""
+
+from __future__ import annotations
+
+import io
+import os
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageFilter
+from torch import Tensor
+
+from ganstoch.data import Digits
+from ganstoch.metrics.copies import Copies, copied_share, replication_share, share_of_copies
+from ganstoch.metrics.copy_score import left_out, nearness
+from ganstoch.metrics.excess import clopper_pearson
+
+CIFAR = Path(
+    os.environ.get(
+        "GANSTOCH_CIFAR10_JPEG",
+        Path(__file__).parents[3] / "shared" / "data" / "cifar10-jpeg.tar",
+    )
+)
+SHARES = (0.0, 0.01, 0.1, 0.5, 1.0)
+RESTS = ("exact", "blurred", "static", "grey")
+
+
+def draw(*shape: int, seed: int) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def uniform(*shape: int, seed: int) -> Tensor:
+    rng = torch.Generator().manual_seed(seed)
+    return torch.rand(shape, generator=rng, dtype=torch.float64)
+
+
+def altered(images: Tensor, how: str) -> Tensor:
+    """Images as bytes again after what may befall a copy, or what other images may look like."""
+    if how == "exact":
+        return images
+    if how in ("noise", "brighter"):
+        change = 4 * draw(*images.shape, seed=9) if how == "noise" else 6.0
+        return (images + change).round().clamp(0, 255).to(torch.uint8)
+    if how == "static":
+        rng = torch.Generator().manual_seed(9)
+        return torch.randint(0, 256, images.shape, generator=rng, dtype=torch.uint8)
+    if how == "grey":
+        return images.float().mean((1, 2, 3), keepdim=True).expand(images.shape).to(torch.uint8)
+    made = []
+    for image in images:
+        picture = Image.fromarray(image.permute(1, 2, 0).numpy())
+        if how == "jpeg":
+            file = io.BytesIO()
+            picture.save(file, "JPEG", quality=75)
+            picture = Image.open(file)
+        else:
+            picture = picture.filter(ImageFilter.GaussianBlur(3))
+        made.append(torch.from_numpy(np.array(picture)).permute(2, 0, 1))
+    return torch.stack(made)
+
+
+@pytest.fixture(scope="module")
+def digits() -> tuple[Tensor, Tensor, Tensor]:
+    """Training, held-out and other digits, of different numbers."""
+    images = Digits().open(Path(), "train")
+    assert images is not None
+    rng = torch.Generator().manual_seed(0)
+    pixels = images.read(torch.randperm(len(images), generator=rng))
+    return pixels[:900], pixels[900:1300], pixels[1300:]
+
+
+@pytest.fixture(scope="module")
+def digit_scores(digits: tuple[Tensor, Tensor, Tensor]) -> dict[str, Tensor]:
+    """Of altered training digits, of altered others, and of those that stand for unseen ones."""
+    train, unseen, others = digits
+    sets = {how: altered(train[:300], how) for how in ("exact", "noise", "brighter", "jpeg")}
+    sets |= {f"no copy, {how}": altered(others[:300], how) for how in RESTS}
+    one = train[:, :1]  # of three equal channels
+    found = nearness(torch.cat([*sets.values(), unseen])[:, :1], one, norm="l2").scores
+    scores = dict(zip([*sets, "held out"], found.split([300] * 8 + [400]), strict=True))
+    return scores | {"left out": left_out(one, norm="l2").scores}
+
+
+@pytest.mark.parametrize("rest", RESTS)
+@pytest.mark.parametrize("how", ["exact", "noise", "brighter", "jpeg"])
+@pytest.mark.parametrize("baseline", ["held out", "left out"])
+def test_digits(digit_scores: dict[str, Tensor], how: str, rest: str, baseline: str) -> None:
+    for share in SHARES:
+        count = round(share * 300)
+        mixture = [digit_scores[how][:count], digit_scores[f"no copy, {rest}"][count:]]
+        found = share_of_copies(torch.cat(mixture), digit_scores[baseline])
+        assert found.low <= share <= found.high, (share, found)
+        assert found.estimate == pytest.approx(share, abs=0.02)
+        # No wider than an interval of 300 must be, but for what unseen images add.
+        low, high = clopper_pearson(count, 300)
+        assert found.high - found.low < high - low + 0.02
+
+
+def test_what_is_only_near_everything_is_no_copy(digits: tuple[Tensor, Tensor, Tensor]) -> None:
+    """Grey pictures are nearer to the data than unseen digits are to each other, on dark ones."""
+    train, unseen, others = digits
+    dim = (train.float() * 0.3).to(torch.uint8)
+    blurred = altered((others.float() * 0.3).to(torch.uint8), "blurred")
+    found = copied_share(blurred, dim, (unseen.float() * 0.3).to(torch.uint8), norm="l1")
+    assert (found.estimate, found.low, found.flagged) == (0.0, 0.0, 0)
+
+
+def test_copy_all_and_copy_one(digits: tuple[Tensor, Tensor, Tensor]) -> None:
+    train, unseen, _ = digits
+    for generated in (train[:200], train[:1].expand(200, -1, -1, -1)):
+        found = copied_share(generated, train, unseen, norm="l1")
+        assert (found.estimate, found.high, found.flagged) == (1.0, 1.0, 200)
+        # As sure as 200 of 200 are, less what 400 unseen images leave open.
+        assert found.low > clopper_pearson(200, 200)[0] - 0.02
+
+
+def test_suspects_come_first(digits: tuple[Tensor, Tensor, Tensor]) -> None:
+    train, unseen, others = digits
+    generated = torch.cat([others[:50], altered(train[:3], "noise"), train[3:5], others[50:90]])
+    found = copied_share(generated, train, unseen, norm="l1")
+    assert found.suspects[:2].tolist() == [53, 54]  # of equals the first
+    assert set(found.suspects[2:5].tolist()) == {50, 51, 52}
+    assert found.suspects.sort().values.tolist() == list(range(95))
+    assert torch.equal(found.scores[found.suspects], found.scores.sort().values)
+    assert (found.scores <= found.threshold).sum() == found.flagged
+
+
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.1, 0.5, 1.0])
+@pytest.mark.parametrize(
+    ("size", "unseen"), [(1000, 2560), (1000, 200), (100, 2560), (12_800, 500)]
+)
+def test_interval_covers_the_truth(share: float, size: int, unseen: int) -> None:
+    """Scores whose law is known: of copies near 0, of others uniform to the power of 1/4."""
+    covered = 0
+    for seed in range(50):
+        scores = uniform(size, seed=seed).pow(0.25)
+        copied = uniform(size, seed=1000 + seed) < share
+        scores[copied] *= 0.1
+        found = share_of_copies(scores, uniform(unseen, seed=2000 + seed).pow(0.25))
+        assert 0 <= found.low <= found.estimate <= found.high <= 1
+        covered += found.low <= share <= found.high
+    assert covered >= 44
+
+
+def test_no_bias_whatever_the_numbers() -> None:
+    """Training images far more than held-out ones, of few dimensions, where that shows most."""
+    for unseen in (100, 400, 3000):
+        train, held_out, others = (
+            uniform(n, 3, seed=s) for n, s in ((3000, 1), (unseen, 2), (800, 3))
+        )
+        found = copied_share(torch.cat([others, train[:200]]), train, held_out, norm="l2")
+        assert found.low <= 0.2 <= found.high
+        assert found.estimate == pytest.approx(0.2, abs=0.02)
+        assert copied_share(others, train, held_out, norm="l2").low == 0.0
+
+
+def test_threshold() -> None:
+    wide = torch.linspace(0, 1, 1001, dtype=torch.float64)[1:]
+    assert share_of_copies(wide, wide).threshold == pytest.approx(0.01, abs=2e-3)
+    far = torch.linspace(0.8, 1, 1000, dtype=torch.float64)
+    assert share_of_copies(far, far).threshold == 0.5
+    # A tenth of the held-out images have leaked: others' threshold, and taken off the share.
+    leaked = torch.cat([torch.zeros(100, dtype=torch.float64), far[:900]])
+    found = share_of_copies(leaked, leaked)
+    assert (found.threshold, found.natural, found.estimate, found.low) == (0.5, 0.1, 0.0, 0.0)
+    assert share_of_copies(far, torch.zeros(9)).estimate == 0.0
+    assert share_of_copies(leaked, far).estimate == pytest.approx(0.1)
+    assert share_of_copies(torch.cat([leaked, far[:0]]), leaked[50:]).estimate == pytest.approx(
+        (0.1 - 50 / 950) / (1 - 50 / 950)
+    )
+
+
+def test_none_of_few_is_not_none() -> None:
+    far = torch.full((20,), 0.9)
+    few = share_of_copies(far, far)
+    assert (few.estimate, few.low) == (0.0, 0.0)
+    assert 0.05 <= few.high <= 0.2
+    assert share_of_copies(far.repeat(100), far).high < 0.003
+
+
+def test_refuses() -> None:
+    good = torch.full((3,), 0.5)
+    for bad in (torch.zeros(0), torch.zeros(2, 2), torch.tensor([1.5]), torch.tensor([torch.nan])):
+        with pytest.raises(ValueError, match="scores"):
+            share_of_copies(bad, good)
+        with pytest.raises(ValueError, match="scores"):
+            share_of_copies(good, bad)
+
+
+def test_replication_share() -> None:
+    distances = torch.tensor([0.0, 1.0, 2.0, 3.0])
+    assert [replication_share(distances, threshold=t) for t in (0, 1.5, 3)] == [0.25, 0.5, 1.0]
+    with pytest.raises(ValueError, match="threshold"):
+        replication_share(distances, threshold=-1)
+    with pytest.raises(ValueError, match="distances"):
+        replication_share(distances[:0], threshold=1)
+
+
+def test_metric(digits: tuple[Tensor, Tensor, Tensor]) -> None:
+    train, unseen, others = digits
+    metric = Copies(reset_real_features=False)
+    metric.update(train, real=True)
+    metric.update(unseen, real=True, held_out=True)
+    metric.update(torch.cat([train[:50], others[:50]]), real=False)
+    values = metric.compute()
+    assert list(values) == [f"copied/pixel_l1/{end}" for end in ("estimate", "low", "high")]
+    assert all(v.dtype == torch.float64 and v.shape == () for v in values.values())
+    assert values["copied/pixel_l1/low"] <= 0.5 <= values["copied/pixel_l1/high"]
+    assert metric.share is not None
+    assert metric.share.suspects[:50].tolist() == list(range(50))
+    metric.reset()
+    assert metric.share is None
+    metric.update(others[:50], real=False)
+    assert metric.compute()["copied/pixel_l1/low"] == 0.0
+
+
+@pytest.mark.skipif(not CIFAR.exists(), reason="no CIFAR-10 images at hand")
+def test_photographs() -> None:
+    """6,400 training and 600 held-out photographs of CIFAR-10, which hold near-duplicates."""
+    pixels: dict[str, list[Tensor]] = {"train": [], "test": []}
+    with tarfile.open(CIFAR) as tar:
+        for member in sorted((m for m in tar if m.isfile()), key=lambda m: m.name)[::2]:
+            file = tar.extractfile(member)
+            assert file is not None
+            picture = Image.open(io.BytesIO(file.read())).convert("RGB")
+            pixels[member.name.split("/")[1]].append(
+                torch.from_numpy(np.array(picture)).permute(2, 0, 1)
+            )
+    train, test = torch.stack(pixels["train"]), torch.stack(pixels["test"])
+    order = torch.randperm(len(test), generator=torch.Generator().manual_seed(0))
+    unseen, others = test[order[:600]], test[order[600:800]]
+    some = train[torch.randperm(len(train), generator=torch.Generator().manual_seed(1))[:200]]
+    sets = {how: altered(some, how) for how in ("noise", "jpeg")}
+    sets |= {rest: altered(others, rest) for rest in ("exact", "blurred", "static")}
+    found = nearness(torch.cat([*sets.values(), unseen]), train, norm="l1").scores
+    scores = dict(zip([*sets, "unseen"], found.split([200] * 5 + [600]), strict=True))
+    for how in ("noise", "jpeg"):
+        for rest in ("exact", "blurred", "static"):
+            for share in SHARES:
+                count = round(share * 200)
+                mixture = torch.cat([scores[how][:count], scores[rest][count:]])
+                result = share_of_copies(mixture, scores["unseen"])
+                assert result.low <= share <= result.high, (how, rest, share, result)
+                assert result.estimate == pytest.approx(share, abs=0.015)

@@ -1,0 +1,135 @@
+"""The score that tells copies from images that are merely near everything."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from ganstoch.metrics.copy_score import PARTS, left_out, nearest_in_parts, nearness
+from ganstoch.metrics.k_nearest import within_set_nearest
+from ganstoch.metrics.neighbours import nearest_neighbours
+from ganstoch.types import Norm
+
+
+def draw(*shape: int, seed: int) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+@pytest.mark.parametrize("norm", ["l1", "l2"])
+def test_least_over_median_of_the_parts(norm: Norm) -> None:
+    images, members = draw(20, 5, seed=1), draw(90, 5, seed=2)
+    parts = torch.tensor_split(torch.arange(90), 6)
+    found = nearest_in_parts(images, parts, rows=lambda ids: members[ids], norm=norm)
+    apart = torch.cdist(images, members, p=1.0 if norm == "l1" else 2.0)
+    each = torch.stack([apart[:, ids].amin(1) for ids in parts], dim=1).sort(1).values
+    torch.testing.assert_close(found.scores, each[:, 0] / each[:, 2:4].mean(1))
+
+
+def test_neighbours_are_those_of_the_whole_set() -> None:
+    images = draw(50, 4, seed=1).mul(3).round()  # with ties
+    members = draw(200, 4, seed=2).mul(3).round()
+    found, whole = (
+        nearness(images, members, norm="l1"),
+        nearest_neighbours(images, members, norm="l1"),
+    )
+    assert torch.equal(found.neighbours.distances, whole.distances)
+    assert torch.equal(found.neighbours.ids, whole.ids)
+
+
+def test_copies_score_0_and_scale_does_not_matter() -> None:
+    members, images = draw(300, 8, seed=1), draw(100, 8, seed=2)
+    assert nearness(members[:10], members, norm="l2").scores.tolist() == [0.0] * 10
+    scores = nearness(images, members, norm="l2").scores
+    assert ((scores > 0) & (scores <= 1)).all()
+    torch.testing.assert_close(nearness(images * 4, members * 4, norm="l2").scores, scores)
+
+
+def test_size_of_the_set_hardly_matters() -> None:
+    images = draw(500, 6, seed=1)
+    means = [
+        nearness(images, draw(n, 6, seed=2), norm="l2").scores.mean().item() for n in (200, 3200)
+    ]
+    assert means[0] == pytest.approx(means[1], abs=0.02)
+
+
+def test_duplicates_in_the_set_do_not_hide_a_copy() -> None:
+    members = draw(200, 8, seed=1)
+    often = torch.cat([members, members[:1].expand(400, -1)])
+    assert nearness(members[:1], often, norm="l2").scores.item() == 0.0
+    alike = torch.cat([members, members[:1] + 1e-3 * draw(3, 8, seed=2)])
+    scores = [nearness(members[:1], alike, norm="l2", seed=seed).scores.item() for seed in range(9)]
+    assert scores == [0.0] * 9
+
+
+def test_left_out_members_score_as_unseen_images_do() -> None:
+    members, unseen = draw(4000, 6, seed=1), draw(800, 6, seed=2)
+    own = left_out(members, norm="l2", most=800).scores
+    assert own.shape == (800,)
+    levels = torch.tensor([0.01, 0.1, 0.5, 0.9], dtype=torch.float64)
+    expected = nearness(unseen, members, norm="l2").scores.quantile(levels)
+    torch.testing.assert_close(own.quantile(levels), expected, rtol=0, atol=0.06)
+
+
+@pytest.mark.parametrize("norm", ["l1", "l2"])
+def test_left_out_members_find_their_nearest_other(norm: Norm) -> None:
+    members = draw(300, 5, seed=1)
+    found = left_out(members, norm=norm)
+    nearest = within_set_nearest(members, norm=norm)
+    assert torch.equal(found.neighbours.distances, nearest.distances)
+    assert torch.equal(found.neighbours.ids, nearest.ids)
+    some = left_out(members, norm=norm, most=40, seed=3)
+    assert len(some.scores) == 40
+    assert set(some.neighbours.distances.tolist()) <= set(nearest.distances.tolist())
+
+
+def test_members_that_repeat_find_their_duplicates_unless_all_do() -> None:
+    members = draw(400, 6, seed=1)
+    repeated = torch.cat([members, members[:40]])
+    found = left_out(repeated, norm="l2")
+    assert (found.scores == 0).nonzero()[:, 0].tolist() == [*range(40), *range(400, 440)]
+    past = found.beyond_near_duplicates()
+    assert (past[:40] >= left_out(members, norm="l2").neighbours.distances[:40]).all()
+    twice = left_out(members.repeat(2, 1), norm="l2")
+    assert twice.scores.min() > 0.05  # every image twice is every image once
+
+
+def test_what_most_parts_hold_has_nothing_past_it() -> None:
+    blank = torch.cat([torch.zeros(100, 6), draw(50, 6, seed=1).float()])
+    found = left_out(blank, norm="l2").beyond_near_duplicates()
+    assert found[:100].isfinite().all()
+    assert found[:100].min() > 0
+    same = nearest_in_parts(
+        torch.zeros(1, 3),
+        [torch.tensor([i]) for i in range(PARTS)],
+        rows=lambda ids: torch.zeros(len(ids), 3),
+        norm="l2",
+    )
+    assert same.beyond_near_duplicates().isnan().all()
+
+
+def test_seed_decides_the_parts() -> None:
+    members, images = draw(100, 4, seed=1), draw(20, 4, seed=2)
+    one, same, other = (nearness(images, members, norm="l2", seed=s).scores for s in (1, 1, 2))
+    assert torch.equal(one, same)
+    assert not torch.equal(one, other)
+
+
+def test_an_image_that_half_the_parts_hold_scores_1() -> None:
+    members = torch.zeros(PARTS, 3)
+    parts = [torch.tensor([i]) for i in range(PARTS)]
+    found = nearest_in_parts(members[:1], parts, rows=lambda ids: members[ids], norm="l2")
+    assert found.scores.tolist() == [1.0]
+
+
+@pytest.mark.parametrize("members", [torch.zeros(5, 3), torch.zeros(0, 3), torch.zeros(5)])
+def test_needs_two_different_members(members: Tensor) -> None:
+    with pytest.raises(ValueError, match=r"2 different training images|shape \(N, F\)"):
+        nearness(torch.zeros(1, 3), members, norm="l2")
+    with pytest.raises(ValueError, match=r"different training images|shape \(N, F\)"):
+        left_out(members, norm="l2")
+
+
+def test_left_out_needs_three() -> None:
+    with pytest.raises(ValueError, match="3 different"):
+        left_out(torch.eye(2), norm="l2")

@@ -1,0 +1,163 @@
+from __future__ import annotations
+
+import hashlib
+import json
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from ganstoch.errors import UserError
+from ganstoch.metrics.digit_classifier import (
+    Judge,
+    accuracy,
+    card_path,
+    load_judge,
+    name_stacks,
+    pack,
+    train_judge,
+)
+from ganstoch.metrics.modes import make_judge
+from ganstoch.rng import rng_for
+from ganstoch.types import StackedClasses
+
+MADE_BY = "ganstoch prepare toys --root here"
+
+
+def toys(count: int, *, seed: int) -> tuple[Tensor, Tensor]:
+    """Images of ten classes that a bright bar, at a height of its own, tells apart."""
+    rng = rng_for(seed, "evaluation", part="toys")
+    labels = torch.randint(10, (count,), generator=rng)
+    images = torch.randint(60, (count, 28, 28), generator=rng)
+    for row in range(2):
+        images[torch.arange(count), 4 + 2 * labels + row] += 190
+    return images.to(torch.uint8), labels
+
+
+@pytest.fixture(scope="module")
+def judge() -> Judge:
+    return train_judge(*toys(2000, seed=0), epochs=2)
+
+
+@pytest.fixture
+def file(tmp_path: Path, judge: Judge) -> Path:
+    path = tmp_path / "judge.pt"
+    weights, card = pack(judge, accuracy=0.5)
+    path.write_bytes(weights)
+    card_path(path).write_bytes(card)
+    return path
+
+
+def test_learns(judge: Judge) -> None:
+    images, labels = toys(500, seed=1)
+    assert accuracy(judge, images, labels) > 0.98
+    assert accuracy(judge, images, (labels + 1) % 10) < 0.02
+    assert not any(parameter.requires_grad for parameter in judge.parameters())
+
+
+def test_a_function_of_its_arguments() -> None:
+    torch.manual_seed(5)
+    state = torch.get_rng_state()
+    few = toys(256, seed=0)
+    one, again, other = (train_judge(*few, seed=seed, epochs=1) for seed in (1, 1, 2))
+    same = [torch.equal(a, b) for a, b in zip(one.parameters(), again.parameters(), strict=True)]
+    assert all(same)
+    assert not torch.equal(one.last.weight, other.last.weight)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_names_stacks(judge: Judge) -> None:
+    images, labels = toys(300, seed=2)
+    stacks, classes = images.reshape(100, 3, 28, 28), labels.reshape(100, 3)
+    ids, sure = name_stacks(judge, stacks)
+    expected = 100 * classes[:, 0] + 10 * classes[:, 1] + classes[:, 2]
+    assert (ids == expected).float().mean() > 0.95
+    with torch.no_grad():
+        floats = stacks.float() / 127.5 - 1
+        shares = judge(floats.reshape(300, 1, 28, 28)).softmax(1).amax(1).reshape(100, 3)
+    assert torch.allclose(sure, shares[:, 0] * shares[:, 1] * shares[:, 2], atol=1e-5)
+
+
+def test_floats_are_judged_as_the_bytes_they_round_to(judge: Judge) -> None:
+    stacks = toys(30, seed=3)[0].reshape(10, 3, 28, 28)
+    floats = stacks.double() / 127.5 - 1 + 1e-4
+    one, other = name_stacks(judge, stacks), name_stacks(judge, floats)
+    assert torch.equal(one[0], other[0])
+    assert torch.equal(one[1], other[1])
+
+
+def test_what_is_no_number_is_black(judge: Judge) -> None:
+    broken = name_stacks(judge, torch.full((2, 3, 28, 28), torch.nan))
+    black = name_stacks(judge, torch.zeros(2, 3, 28, 28, dtype=torch.uint8))
+    assert torch.equal(broken[0], black[0])
+
+
+@pytest.mark.parametrize("shape", [(0, 3, 28, 28), (2, 1, 28, 28), (2, 3, 32, 32), (3, 28, 28)])
+def test_stacks_of_another_shape(judge: Judge, shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match=r"expected stacks of shape \(S, 3, 28, 28\)"):
+        name_stacks(judge, torch.zeros(shape))
+
+
+def test_comes_back_from_its_files(file: Path, judge: Judge) -> None:
+    loaded = load_judge(file, made_by=MADE_BY)
+    images = toys(50, seed=4)[0].reshape(-1, 1, 28, 28).float()
+    assert torch.equal(loaded(images), judge(images))
+    assert json.loads(card_path(file).read_bytes())["accuracy"] == 0.5
+
+
+def test_counts_modes(file: Path) -> None:
+    world = StackedClasses(samples=100, judge=file, made_by=MADE_BY)
+    images, labels = toys(60, seed=5)
+    scores = make_judge(world)(images.reshape(20, 3, 28, 28).float() / 127.5 - 1)
+    triples = labels.reshape(20, 3) @ torch.tensor([100, 10, 1])
+    assert scores.of == 1000
+    assert abs(scores.modes - len(set(triples.tolist()))) <= 1
+    assert scores.confidence is not None
+    assert 0 < scores.confidence <= 1
+
+
+def test_missing(tmp_path: Path) -> None:
+    world = StackedClasses(samples=100, judge=tmp_path / "judge.pt", made_by=MADE_BY)
+    with pytest.raises(UserError, match=rf"missing, no {tmp_path}/judge.json; run: {MADE_BY}"):
+        make_judge(world)
+
+
+def test_weights_without_a_card(file: Path) -> None:
+    card_path(file).unlink()
+    with pytest.raises(UserError, match=r"judge.json; run: ganstoch prepare toys"):
+        load_judge(file, made_by=MADE_BY)
+
+
+def test_damaged(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(UserError, match=rf"{file} is damaged; remove it and run: {MADE_BY}"):
+        load_judge(file, made_by=MADE_BY)
+
+
+@pytest.mark.parametrize(
+    ("card", "message"),
+    [(b"", "cannot read"), (b"[]", "another version"), (b'{"schema": 2}', "another version")],
+)
+def test_a_card_that_is_none(file: Path, card: bytes, message: str) -> None:
+    card_path(file).write_bytes(card)
+    with pytest.raises(UserError, match=message):
+        load_judge(file, made_by=MADE_BY)
+
+
+class Bomb:
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return Path.touch, (Path("exploded"),)
+
+
+def test_a_program_is_not_run(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    file.write_bytes(pickle.dumps(Bomb()))
+    card = {"schema": 1, "sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
+    card_path(file).write_text(json.dumps(card))
+    with pytest.raises(UserError, match="holds more than tensors"):
+        load_judge(file, made_by=MADE_BY)
+    assert not (tmp_path / "exploded").exists()

@@ -1,0 +1,215 @@
+"""Distances known in closed form, torch-fidelity's own numbers, and how pictures are ranked."""
+
+from __future__ import annotations
+
+import doctest
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
+
+from ganstoch.data import Digits
+from ganstoch.metrics import fid as fid_module
+from ganstoch.metrics.fid import FID, Moments, frechet_distance, frechet_of
+
+
+def draw(*shape: int, seed: int) -> Tensor:
+    rng = torch.Generator().manual_seed(seed)
+    return torch.randn(shape, generator=rng, dtype=torch.float64)
+
+
+def features(count: int, width: int, *, seed: int) -> Tensor:
+    """Correlated, skewed, of variances three decades apart, none negative: as after a ReLU."""
+    scales = torch.logspace(0, -3, width, dtype=torch.float64)
+    mixing = draw(width, width, seed=99) / math.sqrt(width)
+    return (draw(count, width, seed=seed) * scales @ mixing).relu()
+
+
+def published(real: Tensor, generated: Tensor) -> float:
+    moments = [fid_features_to_statistics(side) for side in (real, generated)]
+    return float(fid_statistics_to_metric(*moments, False)["frechet_inception_distance"])
+
+
+def moments(mean: Tensor, covariance: Tensor) -> Moments:
+    return Moments(mean=mean.double(), covariance=covariance.double(), count=10)
+
+
+@pytest.mark.parametrize(
+    ("n", "m", "width"),
+    [
+        pytest.param(300, 400, 40, id="full rank"),
+        pytest.param(30, 300, 100, id="few real"),
+        pytest.param(300, 25, 100, id="few generated"),
+        pytest.param(30, 40, 100, id="few of both"),
+    ],
+)
+def test_equal_to_torch_fidelity(n: int, m: int, width: int) -> None:
+    real, generated = features(n, width, seed=1), features(m, width, seed=2) * 1.1
+    assert frechet_distance(real, generated) == pytest.approx(published(real, generated), rel=1e-6)
+
+
+def test_few_images_are_measured_more_closely_than_roots_of_eigenvalues_can() -> None:
+    """Against singular values of the centred features themselves, no covariance ever made."""
+    real, generated = features(40, 200, seed=3), features(50, 200, seed=4)
+    a, b = ((side - side.mean(0)).T / math.sqrt(len(side) - 1) for side in (real, generated))
+    shift = (real.mean(0) - generated.mean(0)).square().sum()
+    expected = shift + a.square().sum() + b.square().sum()
+    expected -= 2 * torch.linalg.svdvals(a.T @ b).sum()
+    assert frechet_distance(real, generated) == pytest.approx(expected.item(), rel=1e-12)
+
+
+@pytest.mark.parametrize("n", [20, 500])
+def test_a_set_is_at_no_distance_from_itself(n: int) -> None:
+    real = features(n, 60, seed=5)
+    assert 0 <= frechet_distance(real, real) < 1e-12
+    assert 0 <= frechet_distance(real, real.flip(0)) < 1e-12
+
+
+def test_a_shift_counts_its_square() -> None:
+    real = features(100, 30, seed=6)
+    step = torch.zeros(30, dtype=torch.float64)
+    step[7] = 0.25
+    assert frechet_distance(real, real + step) == pytest.approx(0.25**2, rel=1e-10)
+    assert frechet_distance(real, real + 1e-3) == pytest.approx(30 * 1e-6, rel=1e-7)
+
+
+def test_gaussians_with_known_moments() -> None:
+    zero = torch.zeros(2)
+    # Diagonal: (s1 - s2)^2 along each axis.
+    found = frechet_of(
+        moments(zero, torch.diag(torch.tensor([4.0, 9.0]))),
+        moments(torch.tensor([3.0, 4.0]), torch.diag(torch.tensor([1.0, 25.0]))),
+    )
+    assert found == pytest.approx(25 + 1 + 4)
+    # Turned by 90 degrees, so that the product of the two is the same along both axes.
+    flat, tall = (torch.diag(torch.tensor(axes)) for axes in ([16.0, 1.0], [1.0, 16.0]))
+    assert frechet_of(moments(zero, flat), moments(zero, tall)) == pytest.approx(34 - 2 * 8)
+    # Not commuting: tr (S1 S2)^(1/2) = sqrt(tr S1 S2 + 2 sqrt(det S1 S2)) in two dimensions.
+    one, other = torch.tensor([[2.0, 1.0], [1.0, 3.0]]), torch.tensor([[5.0, -2.0], [-2.0, 1.0]])
+    product = one @ other
+    root = torch.sqrt(product.trace() + 2 * torch.linalg.det(product).sqrt())
+    found = frechet_of(moments(zero, one), moments(zero, other))
+    assert found == pytest.approx((one.trace() + other.trace() - 2 * root).item())
+
+
+def test_all_points_in_one_place() -> None:
+    """Copies of one image have no covariance: the distance is to a point."""
+    real = features(200, 10, seed=7)
+    point = real.mean(0, keepdim=True).expand(50, -1)
+    assert frechet_distance(real, point) == pytest.approx(torch.cov(real.T).trace().item())
+    assert frechet_distance(point, point + 1) == pytest.approx(10)
+
+
+def test_symmetric_and_blind_to_order_and_rotation() -> None:
+    real, generated = features(90, 12, seed=8), features(70, 12, seed=9) + 0.01
+    value = frechet_distance(real, generated)
+    turn = torch.linalg.qr(draw(12, 12, seed=10)).Q
+    assert frechet_distance(generated, real) == pytest.approx(value, rel=1e-10)
+    assert frechet_distance(real.flip(0), generated) == pytest.approx(value, rel=1e-10)
+    assert frechet_distance(real @ turn, generated @ turn) == pytest.approx(value, rel=1e-9)
+    assert frechet_distance(3 * real, 3 * generated) == pytest.approx(9 * value, rel=1e-10)
+
+
+def test_moments_in_blocks_and_in_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = features(101, 8, seed=11) + 1000  # a mean that squares would drown
+    whole = Moments.of(rows)
+    assert whole.mean.numpy() == pytest.approx(np.mean(rows.numpy(), axis=0), rel=1e-14)
+    expected = np.cov(rows.numpy(), rowvar=False)
+    assert whole.covariance.numpy() == pytest.approx(expected, rel=1e-10, abs=1e-16)
+    monkeypatch.setattr(fid_module, "_BLOCK_ELEMENTS", 8 * 7)
+    blocks = Moments.of(rows)
+    batches = Moments.of(rows[:1])  # of which nobody knows the spread
+    for start in range(1, 101, 9):
+        batches = batches.updated(rows[start : start + 9])
+    for other in (blocks, batches):
+        assert other.count == 101
+        assert torch.allclose(other.mean, whole.mean, rtol=1e-13, atol=0)
+        assert torch.allclose(other.covariance, whole.covariance, rtol=1e-9, atol=1e-13)
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float16, torch.float32])
+def test_features_of_any_precision(dtype: torch.dtype) -> None:
+    real, generated = (draw(30, 5, seed=s).mul(20).add(100).to(dtype) for s in (12, 13))
+    found = frechet_distance(real, generated)
+    assert found == pytest.approx(published(real.double(), generated.double()), rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("real", "generated", "message"),
+    [
+        (torch.zeros(3, 2), torch.zeros(3, 4), "2 features a row against 4"),
+        (torch.zeros(1, 2), torch.zeros(3, 2), "at least 2 rows a side, got 1 and 3"),
+        (torch.zeros(3, 2, 2), torch.zeros(3, 2), r"shape \(N, F\)"),
+        (torch.zeros(0, 2), torch.zeros(3, 2), "none of them 0"),
+        (torch.zeros(3, 2).long(), torch.zeros(3, 2), "uint8 or floating, got torch.int64"),
+        (torch.full((3, 2), torch.nan), torch.zeros(3, 2), "NaN or infinite"),
+        (torch.full((3, 2), torch.inf), torch.zeros(3, 2), "NaN or infinite"),
+    ],
+)
+def test_refused_features(real: Tensor, generated: Tensor, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        frechet_distance(real, generated)
+
+
+def test_merging_different_widths() -> None:
+    with pytest.raises(ValueError, match="2 features a row against 3"):
+        Moments.of(torch.zeros(2, 2)).updated(torch.zeros(2, 3))
+    with pytest.raises(ValueError, match="2 features a row against 3"):
+        frechet_of(Moments.of(torch.zeros(2, 2)), Moments.of(torch.zeros(2, 3)))
+
+
+def digits() -> tuple[Tensor, Tensor]:
+    """400 digits as grey 8 x 8 floats, and their classes."""
+    images = Digits().open(None, "train")  # type: ignore[arg-type]
+    assert images is not None
+    assert images.labels is not None
+    chosen = torch.arange(400)
+    small = images.read(chosen)[:, :1].float().unfold(2, 4, 4).unfold(3, 4, 4).mean((-1, -2))
+    return small.div(127.5).sub(1), images.labels[chosen]
+
+
+def measured(real: Tensor, generated: Tensor) -> float:
+    metric = FID("pixel")
+    for some in real.split(150):
+        metric.update(some, real=True)
+    metric.update(generated, real=False)
+    values = metric.compute()
+    assert list(values) == ["fid/pixel_l1"]
+    assert values["fid/pixel_l1"].dtype == torch.float64
+    return values["fid/pixel_l1"].item()
+
+
+def test_scenarios() -> None:
+    images, labels = digits()
+    real, held_out, classes = images[::2], images[1::2], labels[1::2]
+    baseline = measured(real, held_out)
+    assert measured(real, real.flip(0)) < 1e-8 < baseline  # copies of all: nothing to see
+    noise = draw(*held_out.shape, seed=14).float()
+    noisy = [
+        measured(real, (held_out + level * noise).clamp(-1, 1)) for level in (0.1, 0.2, 0.4, 0.8)
+    ]
+    assert baseline < noisy[0] < noisy[1] < noisy[2] < noisy[3]
+    blurred, seen = held_out, []
+    for _ in range(3):
+        blurred = torch.nn.functional.avg_pool2d(blurred, 3, 1, 1, count_include_pad=False)
+        seen.append(measured(real, blurred))
+    assert baseline < seen[0] < seen[1] < seen[2]
+    half = held_out[classes < 5]
+    assert measured(real, half.repeat(2, 1, 1, 1)[: len(half)]) > 1.5 * baseline
+    assert measured(real, real[:1].expand(200, -1, -1, -1)) > 2 * baseline
+
+
+def test_no_side_effect() -> None:
+    state = torch.get_rng_state()
+    real = features(30, 5, seed=15).float()
+    kept = real.clone()
+    frechet_distance(real, real[:10])
+    assert torch.equal(torch.get_rng_state(), state)
+    assert torch.equal(real, kept)
+
+
+def test_docstring_example() -> None:
+    assert doctest.testmod(fid_module).failed == 0

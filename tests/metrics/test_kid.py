@@ -1,0 +1,194 @@
+"""The estimate is unbiased, exactly so; torch-fidelity's own numbers; how pictures are ranked."""
+
+from __future__ import annotations
+
+import doctest
+import itertools
+import math
+
+import pytest
+import torch
+from torch import Tensor
+from torch_fidelity.metric_kid import kernel_mmd, kid_features_to_metric
+
+from ganstoch.data import Digits
+from ganstoch.metrics import kid as kid_module
+from ganstoch.metrics.kid import KID, kernel_distance, kernel_distance_of_subsets
+
+
+def draw(*shape: int, seed: int) -> Tensor:
+    rng = torch.Generator().manual_seed(seed)
+    return torch.randn(shape, generator=rng, dtype=torch.float64)
+
+
+def published(real: Tensor, generated: Tensor) -> float:
+    return float(kernel_mmd(real.numpy(), generated.numpy()))
+
+
+@pytest.mark.parametrize("block", [2**22, 36, 64])
+def test_equal_to_torch_fidelity(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kid_module, "_BLOCK_ELEMENTS", block)
+    real, generated = draw(23, 9, seed=1), draw(23, 9, seed=2) + 0.3
+    expected = published(real, generated)
+    assert kernel_distance(real, generated) == pytest.approx(expected, rel=1e-10)
+    assert kernel_distance(generated, real) == pytest.approx(expected, rel=1e-10)
+
+
+def test_mean_over_all_subsets_is_the_estimate_of_all() -> None:
+    """Which is what unbiased means, where the world has 5 and 4 images: no draw is missing."""
+    real, generated = draw(5, 3, seed=3), draw(4, 3, seed=4) * 1.5
+    values = [
+        kernel_distance(real[list(ours)], generated[list(theirs)])
+        for ours in itertools.combinations(range(5), 3)
+        for theirs in itertools.combinations(range(4), 2)
+    ]
+    assert len(values) == 60
+    assert math.fsum(values) / 60 == pytest.approx(kernel_distance(real, generated), rel=1e-12)
+
+
+def test_known_populations() -> None:
+    """In one dimension the distance is 3 (d1)^2 + 3 (d2)^2 + (d3)^2 of the first three moments."""
+    real, generated = draw(3000, 1, seed=5), draw(3000, 1, seed=6) * 1.2 + 0.5
+    gaps = [float((generated**k).mean() - (real**k).mean()) for k in (1, 2, 3)]
+    biased = 3 * gaps[0] ** 2 + 3 * gaps[1] ** 2 + gaps[2] ** 2
+    # The mean over all pairs, a row with itself included, is that of the moments.
+    ours, theirs = ((side @ side.T + 1) ** 3 for side in (real, generated))
+    own = [float(k.sum() / 3000**2 - (k.sum() - k.trace()) / (3000 * 2999)) for k in (ours, theirs)]
+    assert kernel_distance(real, generated) == pytest.approx(biased - sum(own), rel=1e-9)
+    # Of N(0, 1) and N(0.5, 1.2^2) themselves: moments 0, 1, 0 and 0.5, 1.69, 2.285.
+    population = 3 * 0.5**2 + 3 * 0.69**2 + 2.285**2
+    assert kernel_distance(real, generated) == pytest.approx(population, rel=0.3)
+
+
+def test_no_distance_between_halves_of_one_world_on_average() -> None:
+    found = torch.tensor(
+        [kernel_distance(draw(40, 6, seed=s), draw(40, 6, seed=1000 + s)) for s in range(200)]
+    )
+    standard_error = found.std() / 200**0.5
+    assert abs(found.mean()) < 4 * standard_error
+    assert found.min() < 0 < found.max()
+    # The same test sees a difference of a tenth of a standard deviation.
+    moved = torch.tensor(
+        [kernel_distance(draw(40, 6, seed=s), draw(40, 6, seed=1000 + s) + 0.1) for s in range(200)]
+    )
+    assert moved.mean() > 4 * standard_error
+
+
+def test_subsets_of_everything_are_the_whole() -> None:
+    real, generated = draw(12, 4, seed=7), draw(12, 4, seed=8)
+    found = kernel_distance_of_subsets(real, generated, subsets=3, size=12)
+    assert found.mean == pytest.approx(kernel_distance(real, generated), rel=1e-12)
+    assert found.sd < 1e-12
+
+
+def test_subsets_agree_with_torch_fidelity_up_to_the_draw() -> None:
+    real, generated = draw(400, 8, seed=9), draw(300, 8, seed=10) * 1.3
+    ours = kernel_distance_of_subsets(real, generated, subsets=200, size=60, seed=1)
+    theirs = kid_features_to_metric(
+        real, generated, kid_subsets=200, kid_subset_size=60, rng_seed=1, verbose=False
+    )
+    sd = theirs["kernel_inception_distance_std"]
+    assert ours.sd == pytest.approx(sd, rel=0.25)
+    error = 4 * sd * (2 / 200) ** 0.5
+    assert ours.mean == pytest.approx(theirs["kernel_inception_distance_mean"], abs=error)
+    assert ours.mean == pytest.approx(kernel_distance(real, generated), abs=error)
+    again = kernel_distance_of_subsets(real, generated, subsets=200, size=60, seed=1)
+    other = kernel_distance_of_subsets(real, generated, subsets=200, size=60, seed=2)
+    assert again == ours != other
+
+
+def test_spread_is_that_of_one_subset(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = iter([1.0, 3.0, 1.0, 3.0])
+    monkeypatch.setattr(kid_module, "kernel_distance", lambda *_: next(values))
+    found = kernel_distance_of_subsets(torch.ones(3, 2), torch.ones(3, 2), subsets=4, size=2)
+    assert (found.mean, found.sd) == (2.0, 1.0)
+
+
+def test_bytes_do_not_overflow() -> None:
+    rng = torch.Generator().manual_seed(11)
+    real, generated = (
+        torch.randint(256, (20, 6), generator=rng, dtype=torch.uint8) for _ in range(2)
+    )
+    expected = published(real.double(), generated.double())
+    assert kernel_distance(real, generated) == pytest.approx(expected, rel=1e-9)
+    assert abs(expected) > 1e6
+
+
+@pytest.mark.parametrize(
+    ("real", "generated", "message"),
+    [
+        (torch.zeros(3, 2), torch.zeros(3, 4), "2 features a row against 4"),
+        (torch.zeros(1, 2), torch.zeros(3, 2), r"real .* N at least 2; got \(1, 2\)"),
+        (torch.zeros(3, 2), torch.zeros(3, 2, 1), r"generated .* got \(3, 2, 1\)"),
+        (torch.zeros(3, 2), torch.zeros(3, 2).int(), "uint8 or floating, got torch.int32"),
+        (torch.full((3, 2), torch.nan), torch.zeros(3, 2), "NaN or infinite"),
+        (torch.full((3, 2), 1e200, dtype=torch.float64), torch.zeros(3, 2), "NaN or infinite"),
+    ],
+)
+def test_refused_features(real: Tensor, generated: Tensor, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        kernel_distance(real, generated)
+
+
+@pytest.mark.parametrize(("subsets", "size"), [(0, 2), (1, 1), (1, 4)])
+def test_refused_subsets(subsets: int, size: int) -> None:
+    with pytest.raises(ValueError, match=r"subsets (must be at least 1|of \d rows cannot)"):
+        kernel_distance_of_subsets(torch.ones(3, 2), torch.ones(5, 2), subsets=subsets, size=size)
+
+
+def test_refused_settings_of_the_metric() -> None:
+    for settings in ({"subsets": 0}, {"subset_size": 1}):
+        with pytest.raises(ValueError, match="at least 1 subset of at least 2 images"):
+            KID("pixel", **settings)
+    metric = KID("pixel")  # 1,000 images in each subset
+    metric.update(torch.zeros(3, 1, 1, 2), real=True)
+    metric.update(torch.zeros(5, 1, 1, 2), real=False)
+    with pytest.raises(ValueError, match="subsets of 1000 rows cannot be drawn from 3 and 5"):
+        metric.compute()
+
+
+def measured(real: Tensor, generated: Tensor) -> float:
+    metric = KID("pixel", subsets=5, subset_size=50)
+    metric.update(real, real=True)
+    for some in generated.split(70):
+        metric.update(some, real=False)
+    values = metric.compute()
+    key = "kid/pixel_l1"
+    assert list(values) == [key, f"{key}/subset_mean", f"{key}/subset_sd"]
+    assert all(value.dtype == torch.float64 for value in values.values())
+    spread = values[f"{key}/subset_sd"]
+    assert abs(values[f"{key}/subset_mean"] - values[key]) < 4 * spread
+    return values[key].item()
+
+
+def test_scenarios() -> None:
+    images = Digits().open(None, "train")  # type: ignore[arg-type]
+    assert images is not None
+    assert images.labels is not None
+    digits = images.read(torch.arange(400))[:, :1, ::4, ::4].float().div(127.5).sub(1)
+    real, held_out, classes = digits[::2], digits[1::2], images.labels[1:400:2]
+    baseline = measured(real, held_out)
+    assert measured(real, real.flip(0)) < 0  # less than unbiased: these are no independent draws
+    noise = draw(*held_out.shape, seed=14).float()
+    noisy = [measured(real, (held_out + level * noise).clamp(-1, 1)) for level in (0.2, 0.4, 0.8)]
+    assert baseline < noisy[0] < noisy[1] < noisy[2]
+    blurred, seen = held_out, []
+    for _ in range(3):
+        blurred = torch.nn.functional.avg_pool2d(blurred, 3, 1, 1, count_include_pad=False)
+        seen.append(measured(real, blurred))
+    assert baseline < seen[0] < seen[1] < seen[2]
+    assert measured(real, held_out[classes < 5]) > 1.5 * abs(baseline)
+    assert measured(real, real[:1].expand(200, -1, -1, -1)) > 10 * abs(baseline)
+
+
+def test_no_side_effect() -> None:
+    state = torch.get_rng_state()
+    real = draw(30, 5, seed=15)
+    kept = real.clone()
+    kernel_distance_of_subsets(real, real.flip(0), subsets=2, size=3)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert torch.equal(real, kept)
+
+
+def test_docstring_example() -> None:
+    assert doctest.testmod(kid_module).failed == 0

@@ -1,0 +1,213 @@
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import SimpleNamespace
+from unittest import mock
+
+import pytest
+import torch
+from torch import Tensor
+
+from ganstoch.errors import UserError
+from ganstoch.remedies import ACGAN, Mixture, Ratio, Replay
+from ganstoch.remedies.base import StepInfo
+from ganstoch.training.gan import GAN
+from ganstoch.training.micro_batch import split
+from ganstoch.types import Batch
+
+
+@contextmanager
+def watched(game: GAN) -> Iterator[list[tuple[Tensor, Tensor]]]:
+    """What G makes for each part of D's updates, and what D is shown."""
+    (remedy,) = (r for r in game.remedies if isinstance(r, Replay))
+    made: list[Tensor] = []
+    seen: list[tuple[Tensor, Tensor]] = []
+    note, show = remedy.note_fakes, remedy.critic_fakes
+
+    def noted(fakes: Tensor, *args: object, **settings: object) -> None:
+        made.append(fakes.clone())
+        note(fakes, *args, **settings)  # type: ignore[arg-type]
+
+    def shown(fakes: Tensor, *args: object, **settings: object) -> Tensor:
+        result = show(fakes, *args, **settings)  # type: ignore[arg-type]
+        seen.append((made[-1], result.clone()))
+        return result
+
+    with (
+        mock.patch.object(remedy, "note_fakes", noted),
+        mock.patch.object(remedy, "critic_fakes", shown),
+    ):
+        yield seen
+
+
+def rows_in(rows: Tensor, pool: Tensor) -> list[bool]:
+    return [any(torch.equal(row, old) for old in pool) for row in rows]
+
+
+@pytest.mark.parametrize("points", [True, False])
+@pytest.mark.parametrize(("share", "count"), [(0.5, 4), (0.25, 2), (0.01, 1), (1.0, 8)])
+def test_shows_an_exact_share_of_what_was_put_by(
+    tiny: SimpleNamespace, share: float, count: int, points: bool
+) -> None:
+    game: GAN = tiny.make(Replay(share=share, capacity=4 * count), points=points)
+    (remedy,) = game.remedies
+    put_by: list[Tensor] = []
+    steps = game.configure_optimizers()
+    with watched(game) as seen:
+        for iteration in range(6):
+            game.play(tiny.draw(game, iteration), *steps, iteration=iteration)
+            fresh, shown = seen[-1]
+            old = torch.tensor([not torch.equal(a, b) for a, b in zip(fresh, shown, strict=True)])
+            if iteration == 0:
+                assert not old.any()
+                entered = remedy.images[:count]  # what was put by is in the first free places
+                assert all(rows_in(entered, fresh))
+                put_by.append(entered.clone())
+                continue
+            assert old.sum() == count
+            assert all(rows_in(shown[old], torch.cat(put_by)))
+            held = remedy.images[: min(len(put_by) + 1, 4) * count]
+            assert sum(rows_in(fresh[old], held)) == count  # the replaced ones are put by
+            put_by.append(fresh[old])
+    assert remedy.seen.item() == 6 * count
+    assert all(rows_in(remedy.images, torch.cat(put_by)))
+    assert len({tuple(row.flatten().tolist()) for row in remedy.images}) == 4 * count
+
+
+def test_fills_in_order_and_then_anywhere(tiny: SimpleNamespace) -> None:
+    remedy = Replay(share=0.5, capacity=6)
+    game: GAN = tiny.make(remedy)
+    steps, before = game.configure_optimizers(), torch.zeros(6, 2)
+    changes = []
+    for iteration in range(30):
+        game.play(tiny.draw(game, iteration), *steps, iteration=iteration)
+        changed = (remedy.images != before).any(1).nonzero().flatten().tolist()
+        changes.append(changed)
+        before = remedy.images.clone()
+    assert changes[0] == [0, 1, 2, 3]
+    assert changes[1] == [0, 1, 4, 5]  # round the end
+    assert all(len(changed) == 4 for changed in changes)
+    assert len({tuple(changed) for changed in changes[2:]}) > 5
+
+
+def test_a_buffer_smaller_than_the_share_takes_what_it_can(tiny: SimpleNamespace) -> None:
+    remedy = Replay(share=1.0, capacity=3)
+    game: GAN = tiny.make(remedy)
+    with watched(game) as seen:
+        tiny.play(game, iterations=2)
+    assert remedy.seen.item() == 6
+    assert all(rows_in(seen[1][1], seen[0][0]))  # all eight from three
+    assert len({tuple(row.tolist()) for row in seen[1][1]}) <= 3
+
+
+def test_every_example_of_the_buffer_is_drawn_alike(tiny: SimpleNamespace) -> None:
+    remedy = Replay(share=1.0, capacity=4)
+    game: GAN = tiny.make(remedy)
+    remedy.images.copy_(torch.arange(4.0)[:, None].expand(4, 2))
+    remedy.seen.fill_(3)  # one place is empty yet
+    ((part,),) = tiny.draw(game, 0)
+    fakes = torch.full((8, 2), -1.0)
+    drawn = torch.cat(
+        [remedy.critic_fakes(fakes, game, part, moment=StepInfo(0, t))[:, 0] for t in range(400)]
+    )
+    counts = drawn.long().bincount(minlength=4)
+    assert counts[3] == 0
+    assert counts.sum() == 3200
+    assert (counts[:3] - 3200 / 3).abs().max() < 5 * (3200 * 2 / 9) ** 0.5
+
+
+def test_is_the_discriminators_alone(tiny: SimpleNamespace) -> None:
+    """With D held fast, G moves as in the plain game, to the bit; let go, D does not."""
+    games: list[GAN] = [tiny.make(Replay(capacity=8)), tiny.make()]
+    for game in games:
+        step_d, step_g = game.configure_optimizers()
+        with mock.patch.object(step_d, "step"):
+            tiny.play(game, iterations=4, optimizers=(step_d, step_g))
+    ours, plain = (game.generator.state_dict() for game in games)
+    assert all(torch.equal(ours[name], plain[name]) for name in plain)
+    for game in games:
+        tiny.play(game, iterations=2)
+    ours, plain = (game.discriminator.state_dict() for game in games)
+    assert any(not torch.equal(ours[name], plain[name]) for name in plain)
+
+
+def test_several_updates_put_by_apart(tiny: SimpleNamespace) -> None:
+    remedy = Replay(share=0.5, capacity=64)
+    game: GAN = tiny.make(remedy, Ratio(discriminator=3, generator=1))
+    with watched(game) as seen:
+        tiny.play(game, iterations=2)
+    assert remedy.seen.item() == 2 * 3 * 4
+    fresh = torch.cat([made for made, _ in seen])
+    assert all(rows_in(remedy.images[:24], fresh))
+    assert [torch.equal(made, shown) for made, shown in seen] == [True] * 3 + [False] * 3
+
+
+def test_the_shares_of_ranks_add_up(tiny: SimpleNamespace) -> None:
+    alone = Replay(share=0.5, capacity=16)
+    game: GAN = tiny.make(alone)
+    fakes, moment = torch.randn(8, 2, generator=torch.Generator().manual_seed(0)), StepInfo(0, 0)
+    ranks = [copy.deepcopy(alone) for _ in range(2)]
+    for rank, remedy in enumerate(ranks):
+        batch = Batch(torch.zeros(4, 2), torch.arange(4), size=8)
+        (part,) = split(
+            batch, torch.zeros(4, 3), micro_batch=None, dtype=torch.float32, rank=rank, world=2
+        )
+        remedy.note_fakes(fakes[rank::2], part, moment=moment)
+    ((whole,),) = tiny.draw(game, 0)
+    alone.note_fakes(fakes, whole, moment=moment)
+    alone.after_iteration(game, None, moment=moment)
+    theirs = ranks[1]._entering[0]
+
+    def largest(mine: Tensor) -> None:
+        torch.maximum(mine, theirs, out=mine)
+
+    with mock.patch.object(game, "keep_largest", largest):
+        ranks[0].after_iteration(game, None, moment=moment)
+    assert alone.images[:4].abs().min() > 0
+    assert torch.equal(ranks[0].images, alone.images)
+
+
+def test_parts_of_a_batch_change_nothing(same_under_micro_batches: Callable[..., None]) -> None:
+    same_under_micro_batches(lambda: Replay(share=0.5, capacity=5))
+
+
+def test_a_resumed_run_is_the_same(same_after_resume: Callable[..., None]) -> None:
+    same_after_resume(lambda: Replay(share=0.5, capacity=20))
+
+
+def test_looks_at_no_value(tiny: SimpleNamespace) -> None:
+    meta = copy.deepcopy(tiny.make(Replay(capacity=8), points=False)).to("meta")
+    z = torch.zeros(8, 8, device="meta")
+    pixels = torch.zeros(8, 1, 32, 32, dtype=torch.uint8, device="meta")
+    batch = Batch(pixels, torch.arange(8, device="meta"), size=8)
+    parts = split(batch, z, micro_batch=3, dtype=torch.float32)
+    meta.play([parts], *meta.configure_optimizers(), iteration=3)
+    assert all(loss.device.type == "meta" for loss in meta.losses.values())
+
+
+@pytest.mark.parametrize("other", [ACGAN(classes=3), Mixture(generators=2, identity=1.0)])
+def test_refuses_whoever_asks_for_the_latents(tiny: SimpleNamespace, other: ACGAN) -> None:
+    with pytest.raises(UserError, match=f"{type(other).__name__} needs to know which latents"):
+        tiny.make(other, Replay())
+    tiny.play(tiny.make(Mixture(generators=2), Replay()), iterations=2)
+
+
+@pytest.mark.parametrize(
+    ("settings", "complaint"),
+    [
+        ({"share": -0.1}, r"share of Replay must be in \[0, 1\], got -0.1"),
+        ({"share": 1.5}, r"share of Replay must be in \[0, 1\], got 1.5"),
+        ({"share": float("nan")}, r"share of Replay must be in \[0, 1\], got nan"),
+        ({"capacity": 0}, "capacity of Replay must be 1 or more, got 0"),
+    ],
+)
+def test_settings_out_of_range(settings: dict[str, float], complaint: str) -> None:
+    with pytest.raises(UserError, match=complaint):
+        Replay(**settings)  # type: ignore[arg-type]
+
+
+def test_neutral() -> None:
+    assert Replay(share=0.0).neutral
+    assert not Replay().neutral

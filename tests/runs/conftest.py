@@ -1,0 +1,205 @@
+"""Runs small enough for a test, and the command line as a user sees it."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import io
+import logging
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ganstoch.cli import main
+from ganstoch.data import Digits
+from ganstoch.runs.runner import Job
+
+TINY = {
+    "trainer.max_steps": "4",
+    "checkpoint_every": "2",
+    "evaluation.every": "2",
+    "evaluation.queries": "8",
+    "evaluation.semantic": "null",
+    "model.generator.init_args.width": "16",
+    "model.generator.init_args.latent_dim": "8",
+    "model.discriminator.init_args.width": "16",
+    "wandb.mode": "disabled",
+}
+
+DRAWN = (
+    *("draw_figure", "draw_curves", "draw_heatmap"),
+    *("draw_world_curves", "draw_modes", "animate_modes"),
+)
+"""What takes a report its time."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a command said."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def complaint(self) -> str:
+        """The one line that a user sees of a mistake; fails if there is anything else."""
+        assert self.status == 2, self
+        assert self.err.startswith("ganstoch: "), self
+        assert self.err.count("\n") == 1, self
+        assert self.err.endswith("\n"), self
+        return self.err.removeprefix("ganstoch: ").rstrip("\n")
+
+
+PIXEL = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg=="
+)
+"""The smallest PNG file there is."""
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A working directory and a home of the test's own, and Ctrl-C as it was."""
+    for name in ("WANDB_MODE", "WANDB_API_KEY", "WANDB_BASE_URL", "WANDB_RUN_ID", "WANDB_SWEEP_ID"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    # A process that a script has put in the background ignores Ctrl-C, and so would its tests.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield tmp_path
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def digits_once() -> Iterator[None]:
+    """Reads the digits once a module: enlarging them takes as long as training on them."""
+    images = Digits().open(Path(), "train")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Digits, "open", lambda _, root, split: images if split == "train" else None)
+        yield
+
+
+@pytest.fixture
+def ganstoch(capsys: pytest.CaptureFixture[str]) -> Callable[..., Answer]:
+    """Runs a command in this process."""
+
+    def ganstoch(*words: object) -> Answer:
+        capsys.readouterr()
+        handler = logging.StreamHandler(sys.stderr)  # as outside pytest, which has its own
+        logging.getLogger("ganstoch").addHandler(handler)
+        try:
+            status: object = main([str(word) for word in words])
+        except SystemExit as error:
+            status = error.code
+        finally:
+            logging.getLogger("ganstoch").removeHandler(handler)
+        assert isinstance(status, int)
+        return Answer(status, *capsys.readouterr())
+
+    return ganstoch
+
+
+@pytest.fixture(scope="session")
+def tiny() -> tuple[str, ...]:
+    """Words of `ganstoch fit` for a run of four iterations on 64 digits."""
+    return ("--config", "mini", *(f"--{k}={v}" for k, v in TINY.items()), "--data.n=64")
+
+
+@pytest.fixture
+def fit(ganstoch: Callable[..., Answer], tiny: tuple[str, ...]) -> Callable[..., Answer]:
+    """A tiny `ganstoch fit` with further words, quiet and into a folder `run`."""
+
+    def fit(*words: object) -> Answer:
+        return ganstoch("fit", *tiny, "--quiet=true", "--out=run", *words)
+
+    return fit
+
+
+@pytest.fixture(scope="session")
+def tiny_rows() -> tuple[str, ...]:
+    """The same settings for `ganstoch table1`; 256 images, so that n/256 is one."""
+    return tuple(word for k, v in TINY.items() for word in ("--set", f"{k}={v}"))
+
+
+class Ended:
+    """A process that has ended."""
+
+    def __init__(self, status: int) -> None:
+        self.returncode = status
+
+    def poll(self) -> int:
+        return self.returncode
+
+
+@contextlib.contextmanager
+def rows_here(started: list[str]) -> Iterator[None]:
+    """Runs a table's rows in this process, one after the other, which saves their start-up."""
+
+    def start(job: Job, *, threads: int) -> Ended:
+        started.append(job.label)
+        job.folder.mkdir(parents=True, exist_ok=True)
+        with (
+            (job.folder / "log.txt").open("a") as log,
+            contextlib.redirect_stdout(log),
+            contextlib.redirect_stderr(log),
+        ):
+            return Ended(main(["fit", *job.arguments, f"--out={job.folder}", "--quiet=true"]))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ganstoch.runs.runner._start", start)
+        yield
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """Labels of the rows that were started, all of them in this process; figures stay empty."""
+    for name in DRAWN:
+        monkeypatch.setattr(f"ganstoch.report.reports.{name}", lambda *_, **__: PIXEL)
+    labels: list[str] = []
+    with rows_here(labels):
+        yield labels
+
+
+@pytest.fixture(scope="session")
+def first_time() -> Callable[..., tuple[int, str, list[str]]]:
+    """Carries out a whole sweep: the status, what was said, the rows that were started."""
+
+    def first_time(*words: str) -> tuple[int, str, list[str]]:
+        labels: list[str] = []
+        said = io.StringIO()
+        with rows_here(labels), contextlib.redirect_stdout(said):
+            status = main(list(words))
+        return status, said.getvalue(), labels
+
+    return first_time
+
+
+@pytest.fixture(scope="session")
+def finished_table(
+    tmp_path_factory: pytest.TempPathFactory,
+    tiny_rows: tuple[str, ...],
+    first_time: Callable[..., tuple[int, str, list[str]]],
+) -> tuple[Path, list[str]]:
+    """A folder with the whole table on 256 digits, and the rows that were started; do not touch."""
+    out = tmp_path_factory.mktemp("table1") / "out"
+    status, _, labels = first_time("table1", "--preset", "mini", *tiny_rows, "--out", str(out))
+    assert status == 0
+    return out, labels
+
+
+@pytest.fixture
+def photos(here: Path) -> Path:
+    """A folder of 70 images."""
+    folder = here / "photos"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for i in range(70):
+        pixels = rng.integers(0, 256, (32, 32, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f"{i:02}.png")
+    return folder

@@ -1,0 +1,187 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from ganstoch.data import StackedFashion
+from ganstoch.errors import UserError
+from ganstoch.records import Record, read_record, write_record
+from ganstoch.runs.plan import plan
+from ganstoch.runs.runner import Job
+from ganstoch.runs.sweep import Scalar, Sweep
+
+SWEEP = Sweep(
+    name="s",
+    preset="mini",
+    parameters={"config": ["n4", "n256", "n4-noise"], "seed_everything": [0]},
+)
+
+
+def with_values(**values: Sequence[Scalar]) -> Sweep:
+    sweep = SWEEP
+    for key, entries in values.items():
+        sweep = sweep.with_values(key.replace("__", "."), entries)
+    return sweep
+
+
+def labels(jobs: Sequence[Job]) -> list[str]:
+    return [job.label for job in jobs]
+
+
+def test_every_row_is_a_job(here: Path) -> None:
+    jobs, finished, failed = plan(SWEEP, out=here, settings=["trainer.max_steps=10"])
+    assert labels(jobs) == [
+        *("digits-n256-m64-seed0", "digits-n256-m1-seed0", "digits-n256-m64-noise0.5-seed0"),
+    ]
+    assert (finished, failed) == ([], [])
+    assert all(job.folder.parent == here / "runs" for job in jobs)
+    assert all(job.folder.name.startswith(job.label) for job in jobs)
+    assert len({job.folder for job in jobs}) == 3
+    words = jobs[0].arguments
+    assert words[:2] == ["--config", "mini"]
+    assert words[-2:] == ["--wandb.group=s-mini", "--trainer.max_steps=10"]
+    assert list(here.iterdir()) == []
+
+
+def test_work_grows_with_iterations_and_images(here: Path) -> None:
+    def work(steps: int) -> list[float]:
+        return [
+            job.work for job in plan(SWEEP, out=here, settings=[f"trainer.max_steps={steps}"])[0]
+        ]
+
+    big, small, noisy = work(10)
+    assert big == noisy > small
+    assert work(100) == [10 * big, 10 * small, 10 * noisy]
+
+
+def test_seeds_and_data_sets_multiply(here: Path) -> None:
+    sweep = with_values(data__source=["Digits", "CIFAR10"], seed_everything=[0, 7])
+    jobs, finished, failed = plan(sweep, out=here, root=here / "nowhere")
+    assert len(jobs) == len(failed) == 6
+    assert finished == []
+    assert {job.label.rpartition("-")[2] for job in jobs} == {"seed0", "seed7"}
+    assert all(line.startswith("cifar10-n256-m") for line in failed)
+    assert all("nowhere/cifar-10-batches-py does not exist" in line for line in failed)
+
+
+def test_the_root_is_handed_on(here: Path) -> None:
+    jobs, _, _ = plan(SWEEP, out=here, root=here / "d")
+    assert f"--data.root={here / 'd'}" in jobs[0].arguments
+
+
+def test_a_noisy_row_takes_its_twin_s_iterations_where_that_may_stop(here: Path) -> None:
+    clean, other, noisy = plan(SWEEP, out=here, settings=["stop_rule.stop=true"])[0]
+    assert noisy.after == clean.folder
+    assert noisy.arguments[-1] == f"--iterations_of={clean.folder}"
+    assert clean.after is other.after is None
+    assert not any("iterations_of" in word for word in (*clean.arguments, *other.arguments))
+
+
+def test_a_noisy_row_needs_no_twin_at_equal_iterations(here: Path) -> None:
+    jobs = plan(SWEEP, out=here, settings=["stop_rule.stop=false"])[0]
+    assert [job.after for job in jobs] == [None] * 3
+    assert not any("iterations_of" in word for job in jobs for word in job.arguments)
+
+
+def test_twins_share_seed_and_data_set(here: Path) -> None:
+    sweep = with_values(seed_everything=[0, 1])
+    jobs = plan(sweep, out=here, settings=["stop_rule.stop=true"])[0]
+    noisy = [job for job in jobs if "noise" in job.label]
+    assert len(noisy) == 2
+    for job in noisy:
+        assert job.after is not None
+        assert job.after.name.startswith(job.label.replace("-noise0.5", "") + "-")
+
+
+def test_a_noisy_row_without_a_twin_stops_by_itself(here: Path) -> None:
+    (job,) = plan(with_values(config=["n4-noise"]), out=here, settings=["stop_rule.stop=true"])[0]
+    assert job.after is None
+
+
+def finish(job: Job, record: Record) -> None:
+    """Puts a record where a job would."""
+    write_record(job.folder / "record.json", record)
+
+
+@pytest.fixture
+def record(finished_table: tuple[Path, list[str]]) -> Record:
+    return read_record(next(finished_table[0].glob("runs/*/record.json")))
+
+
+def test_finished_rows_are_skipped_by_their_hash(here: Path, record: Record) -> None:
+    first, second, _ = plan(SWEEP, out=here)[0]
+    # A folder is named after its first eight digits; another hash is another run.
+    finish(first, record)
+    assert len(plan(SWEEP, out=here)[0]) == 3
+    from ganstoch.runs.command import resolve_all
+
+    run = resolve_all([first.arguments])[0]
+    finish(first, dataclasses.replace(record, config_hash=run.config_hash))
+    jobs, finished, _ = plan(SWEEP, out=here)
+    assert finished == [first.folder]
+    assert labels(jobs)[0] == second.label
+    assert len(plan(SWEEP, out=here, settings=["model.optimizer.lr=0.1"])[0]) == 3
+
+
+def test_a_finished_row_needs_no_data(here: Path, record: Record) -> None:
+    from ganstoch.runs.command import resolve_all
+
+    sweep = with_values(data__source=["CIFAR10"], config=["n256"])
+    assert len(plan(sweep, out=here)[2]) == 1
+    run = resolve_all([sweep.arguments(sweep.points()[0])])[0]
+    folder = here / "runs" / run.name
+    write_record(folder / "record.json", dataclasses.replace(record, config_hash=run.config_hash))
+    assert plan(sweep, out=here) == ([], [folder], [])
+
+
+def test_a_record_of_another_schema_is_named(here: Path, record: Record) -> None:
+    (job, *_) = plan(SWEEP, out=here)[0]
+    finish(job, record)
+    path = job.folder / "record.json"
+    path.write_text(json.dumps({**json.loads(path.read_bytes()), "schema": 99}))
+    with pytest.raises(UserError, match=r"record\.json has schema 99.*remove it to run that row"):
+        plan(SWEEP, out=here)
+
+
+def test_rows_that_come_to_the_same_are_refused(here: Path) -> None:
+    with pytest.raises(UserError, match=r"digits-n64-m1-seed0: --config=n64 and --config=n256"):
+        plan(with_values(config=["n64", "n256"]), out=here, settings=["data.n=64"])
+    with pytest.raises(UserError, match="a repeated row"):
+        plan(with_values(config=["n256", "n256"]), out=here)
+    with pytest.raises(UserError, match="two rows come to the same"):
+        plan(SWEEP, out=here, settings=["data.m=4", "model.latents.noise=0"])
+
+
+def test_remedies_are_rows_of_their_own(here: Path) -> None:
+    sweep = with_values(config=["n4"], remedy=["plain", "hinge", "packing2+r1"])
+    jobs, _, _ = plan(sweep, out=here)
+    assert labels(jobs) == [
+        *("digits-n256-m64-seed0", "digits-n256-m64-hinge-seed0"),
+        "digits-n256-m64-packing2+r1-seed0",
+    ]
+    assert [word for word in jobs[2].arguments if "remedy" in word] == ["--remedy=packing2+r1"]
+
+
+def test_contradictory_remedies_are_refused_with_their_row(here: Path) -> None:
+    sweep = with_values(config=["n4", "n16"], remedy=["hinge", "ratio_d5+ratio_g2"])
+    with pytest.raises(UserError, match=r"^digits-n256-m64-ratio_d5\+.*-seed0: .* Ratio twice"):
+        plan(sweep, out=here)
+
+
+def test_a_world_needs_its_judge(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What counts modes is missed before training, not at its first measurement."""
+    monkeypatch.setattr(StackedFashion, "open", lambda *_: range(5))  # the images are there
+    sweep = Sweep(name="s", preset="stacked_fashion", parameters={"seed_everything": [0]})
+    jobs, _, (line,) = plan(sweep, out=here / "out", root=here, settings=["data.n=5", "data.m=1"])
+    assert jobs == []
+    assert "the classifier that counts modes is missing" in line
+    assert f"ganstoch prepare stacked_fashion --root {here}" in line
+
+
+def test_a_setting_needs_a_value(here: Path) -> None:
+    with pytest.raises(UserError, match="--set wants KEY=VALUE"):
+        plan(SWEEP, out=here, settings=["data.n"])

@@ -1,0 +1,247 @@
+"""`ganstoch remedies` from the command line to the report, on worlds and networks of toy size."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ganstoch.records import Record, read_record
+from ganstoch.runs import remedies
+from ganstoch.runs.configs import packaged_names
+from ganstoch.runs.remedies import WORLDS
+from ganstoch.runs.sweep import Sweep
+
+SMALL = {
+    "trainer.max_steps": "3",
+    "evaluation.every": "2",
+    "data.n": "64",
+    "data.m": "16",
+    "model.generator.init_args.width": "8",
+    "model.generator.init_args.depth": "1",
+    "model.discriminator.init_args.width": "8",
+    "wandb.mode": "disabled",
+}
+RING = ["worlds.csv", "worlds.md", "world_curves.png", "modes.png", "modes.gif", "index.html"]
+IMAGES = ["remedies.csv", "remedies.md", "remedies.png", "index.html"]
+
+
+Finished = tuple[Path, int, str, list[str]]
+"""A folder, the command's status, what it said, and the rows that it started."""
+
+
+def ring(names: str, *words: str) -> list[str]:
+    """The words behind `ganstoch` for remedies on a small ring."""
+    settings = [word for key, value in SMALL.items() for word in ("--set", f"{key}={value}")]
+    return ["remedies", "--world", "ring", "--remedies", names, *settings, *words]
+
+
+RING_LINE = ring("plain,packing2+hinge", "--seeds", "0,3")
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory, first_time: Callable[..., Any]) -> Finished:
+    """Two remedies and two seeds on the ring; do not touch."""
+    out = tmp_path_factory.mktemp("ring") / "out"
+    return out, *first_time(*RING_LINE, "--out", str(out))
+
+
+@pytest.fixture(scope="session")
+def images_line(tiny_rows: tuple[str, ...]) -> list[str]:
+    """The same for two remedies on 64 digits, one of which takes no noise."""
+    words = ["remedies", "--preset", "mini", "--remedies", "plain,svre", "--set", "data.n=64"]
+    return [*words, *tiny_rows]
+
+
+@pytest.fixture(scope="module")
+def partial(
+    tmp_path_factory: pytest.TempPathFactory,
+    images_line: list[str],
+    first_time: Callable[..., Any],
+) -> Finished:
+    """Those, as far as they can be carried out; do not touch."""
+    out = tmp_path_factory.mktemp("images") / "out"
+    return out, *first_time(*images_line, "--out", str(out))
+
+
+def copied(finished: Finished, here: Path) -> Path:
+    shutil.copytree(finished[0], here / "out")
+    return here / "out"
+
+
+def records(out: Path) -> list[Record]:
+    return [read_record(path) for path in sorted(out.glob("runs/*/record.json"))]
+
+
+def contents(out: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()}
+
+
+def test_ring(whole: Finished) -> None:
+    out, status, said, started = whole
+    assert status == 0
+    assert sorted(started) == [
+        f"ring-n64-m16-bank-fresh{remedy}-seed{seed}"
+        for remedy in ("-packing2+hinge", "")
+        for seed in (0, 3)
+    ]
+    lines = said.splitlines()
+    assert lines[0] == f"0 runs finished before, 4 to go; everything goes to {out}"
+    assert sum("of 8 modes, 0.0% good, 3 iterations" in each for each in lines) == 4
+    found = {(record.config["remedy"], record.seed): record for record in records(out)}
+    assert set(found) == {(name, seed) for name in ("plain", "packing2+hinge") for seed in (0, 3)}
+    for record in found.values():
+        assert [m.iteration for m in record.history] == [2, 3]
+        assert record.metrics["modes/of"] == 8
+        assert record.images_seen == 3 * 16
+    assert sorted(contents(out)) == sorted([*RING, "plan.json"])
+    for name in ("plain", "packing2+hinge"):
+        assert name in said
+        assert name in (out / "worlds.md").read_text()
+    assert all((run / "trail.npz").exists() for run in (out / "runs").iterdir())
+
+
+def test_images(partial: Finished) -> None:
+    """Every remedy meets every amount of chance; what cannot be is named and stops nothing."""
+    out, status, said, started = partial
+    assert status == 1
+    assert said.startswith("preset mini: as asked\n0 runs finished before, 8 to go")
+    chance = ["m64", "m4", "m1", "m64-noise0.5"]
+    assert sorted(started) == sorted(
+        f"digits-n64-{each}{remedy}-seed0" for each in chance for remedy in ("", "-svre")
+    )
+    (failed,) = [each for each in said.splitlines() if each.startswith("FAILED")]
+    assert failed.startswith("FAILED digits-n64-m64-noise0.5-svre-seed0: SVRE needs the gradient")
+    assert {(r.config["remedy"], r.m, r.noise) for r in records(out)} == {
+        *(("plain", m, 0.0) for m in (64, 4, 1)),
+        *(("svre", m, 0.0) for m in (64, 4, 1)),
+        ("plain", 64, 0.5),
+    }
+    assert sorted(contents(out)) == sorted([*IMAGES, "plan.json"])
+    assert "digits-n64-m64-noise0.5-svre-seed0" in (out / "remedies.md").read_text()
+
+
+def test_a_finished_world_starts_nothing(
+    whole: Finished,
+    here: Path,
+    ganstoch: Callable[..., Any],
+    started: list[str],
+) -> None:
+    out = copied(whole, here)
+    before = (out / "worlds.md").read_bytes()
+    answer = ganstoch(*RING_LINE, "--out", "out")
+    assert (answer.status, answer.err, started) == (0, "", [])
+    assert answer.out.startswith("4 runs finished before, 0 to go; everything goes to out\n")
+    assert (out / "worlds.md").read_bytes() == before
+
+
+def test_only_what_failed_is_tried_again(
+    partial: Finished,
+    images_line: list[str],
+    here: Path,
+    ganstoch: Callable[..., Any],
+    started: list[str],
+) -> None:
+    copied(partial, here)
+    answer = ganstoch(*images_line, "--out", "out")
+    assert answer.status == 1
+    assert started == ["digits-n64-m64-noise0.5-svre-seed0"]
+    assert "7 runs finished before, 1 to go" in answer.out
+
+
+def test_a_further_remedy_is_added_to_the_others(
+    whole: Finished,
+    here: Path,
+    ganstoch: Callable[..., Any],
+    started: list[str],
+) -> None:
+    out = copied(whole, here)
+    answer = ganstoch(*ring("plain,r1", "--seeds", "3", "--out", "out"))
+    assert answer.status == 0
+    assert started == ["ring-n64-m16-bank-fresh-r1-seed3"]
+    assert len(records(out)) == 5
+    assert len(json.loads((out / "plan.json").read_bytes())["runs"]) == 2
+
+
+def test_reports_need_records_alone(
+    whole: Finished,
+    partial: Finished,
+    here: Path,
+) -> None:
+    """In a process of its own: no torch, no Lightning, the same bytes."""
+    before = {}
+    for name, (folder, *_) in (("ring", whole), ("images", partial)):
+        shutil.copytree(folder, here / name, ignore=shutil.ignore_patterns("*.ckpt"))
+        before[name] = contents(here / name)
+        for file in before[name]:
+            if file != "plan.json":
+                (here / name / file).unlink()
+    program = (
+        "import sys\n"
+        "from ganstoch.cli import main\n"
+        "status = [main(['remedies', '--world', name, '--report', '--out', name])\n"
+        "          for name in ('ring', 'images')]\n"
+        "heavy = {'torch', 'torchvision', 'pytorch_lightning', 'lightning_fabric', 'wandb'}\n"
+        "print(sorted(heavy & set(sys.modules)), status)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stderr == ""
+    assert done.stdout.splitlines()[-1] == "[] [0, 0]"
+    assert {name: contents(here / name) for name in before} == before
+
+
+@pytest.mark.parametrize("world", WORLDS)
+def test_each_world_has_a_sweep_and_a_folder(
+    world: str, ganstoch: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[Sweep, Path]] = []
+
+    def carry_out(sweep: Sweep, request: Any, *, out: Path, write: Any) -> int:
+        asked.append((sweep, out))
+        return 0
+
+    monkeypatch.setattr(remedies, "carry_out", carry_out)
+    words = ["--preset", "small"] if world == "images" else []
+    assert ganstoch("remedies", "--world", world, *words).status == 0
+    assert ganstoch("remedies", "--world", world, *words, "--out", "x").status == 0
+    (sweep, out), (again, elsewhere) = asked
+    assert sweep == again
+    assert elsewhere == Path("x")
+    assert out == Path("results") / ("remedies-small" if world == "images" else world)
+    assert sweep.parameters["remedy"][0] == "plain"  # what the others are held against
+    assert "seed_everything" in sweep.parameters
+    if world == "images":
+        assert sweep.preset == "small"
+        assert "data.source" not in sweep.parameters
+    else:
+        assert sweep.preset in packaged_names()
+        assert sweep.preset == {"1200d": "gaussians1200"}.get(world, world)
+
+
+def test_stacks_of_clothes_stand_in_for_digits(
+    ganstoch: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+    monkeypatch.setattr(remedies, "carry_out", lambda sweep, *_, **__: asked.append(sweep) or 0)
+    assert ganstoch("remedies", "--world", "stacked", "--data", "stacked_fashion").status == 0
+    assert asked[0].parameters["data.source"] == ["StackedFashion"]
+    assert asked[0].preset == "stacked"
+
+
+def test_report_by_default_is_where_the_runs_are(
+    whole: Finished, here: Path, ganstoch: Callable[..., Any]
+) -> None:
+    answer = ganstoch("remedies", "--world", "ring", "--report")
+    assert answer.complaint.startswith("results/ring holds no results")
+    shutil.copytree(whole[0], here / "results" / "ring")
+    answer = ganstoch("remedies", "--world", "ring", "--report")
+    assert (answer.status, answer.err) == (0, "")
+    assert "packing2+hinge" in answer.out

@@ -1,0 +1,756 @@
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import wandb
+import yaml
+from torch import Tensor
+
+from ganstoch.callbacks.evaluation import Evaluation
+from ganstoch.callbacks.progress import Progress
+from ganstoch.callbacks.record_writer import RecordWriter
+from ganstoch.callbacks.sealing import SealedIO
+from ganstoch.data import ImageData
+from ganstoch.objectives import NonSaturating
+from ganstoch.records import Record, read_record
+from ganstoch.report.probe_track import read_probe
+from ganstoch.runs.claim import claim
+from ganstoch.runs.run_folder import RunFolder
+from ganstoch.runs.steady_logger import SteadyLogger
+from ganstoch.training.gan import GAN
+
+INTERRUPTED = "ganstoch: interrupted; the same command goes on where it stopped\n"
+
+
+def record_of(folder: Path) -> Record:
+    return read_record(folder / "record.json")
+
+
+def checkpoints(folder: Path) -> list[str]:
+    """Names of the checkpoints, each of which has its seal."""
+    there = {path.name for path in (folder / "checkpoints").iterdir()}
+    found = sorted(name for name in there if name.endswith(".ckpt"))
+    assert there == {*found, *(f"{name}.seal" for name in found)}
+    return found
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory: pytest.TempPathFactory, tiny: tuple[str, ...]) -> Path:
+    """The folder of a run that nothing interrupted; do not touch."""
+    from ganstoch.runs.run import fit
+
+    return fit([*tiny, "--quiet=true", f"--out={tmp_path_factory.mktemp('reference') / 'run'}"])
+
+
+def test_what_a_run_leaves(reference: Path) -> None:
+    content = json.loads((reference / "record.json").read_bytes())
+    assert set(content) >= {
+        *("config_hash", "seed", "preset", "dataset", "m", "noise", "iterations", "images_seen"),
+        *("converged", "seconds", "subset_sha256", "metrics", "versions", "git_sha"),
+    }
+    assert {key: content[key] for key in ("seed", "preset", "dataset", "n", "m", "bank")} == {
+        **{"seed": 0, "preset": "mini", "dataset": "digits"},
+        **{"n": 64, "m": 16, "bank": 64},
+    }
+    assert (content["iterations"], content["images_seen"], content["noise"]) == (4, 64, 0.0)
+    assert content["converged"] is False
+    assert content["seconds"] > 0
+    data = ImageData(n=64, m="n/4")
+    data.setup("fit")
+    assert content["subset_sha256"] == data.subset.sha256
+    assert content["config"]["trainer"]["max_steps"] == 4
+    history = record_of(reference).history
+    assert [(m.iteration, m.images_seen) for m in history] == [(2, 32), (4, 64)]
+    assert history[-1].metrics == content["metrics"]
+    assert checkpoints(reference) == ["step=2.ckpt", "step=4.ckpt"]
+    assert set(history[-1].digests) == {
+        *("generator", "discriminator", "average", "optimizers", "images")
+    }
+    assert all(history[0].digests[part] != history[-1].digests[part] for part in history[0].digests)
+    assert content["threads"] == torch.get_num_threads()
+    with np.load(reference / "samples.npz") as samples:
+        assert samples["generated"].shape == (64, 3, 32, 32)
+        assert samples["generated"].dtype == np.uint8
+    for name in ("panels.npz", "progress.json", "run.json", "cli_config.yaml"):
+        assert (reference / name).stat().st_size > 0
+    assert len(list(reference.rglob("cli_config.yaml"))) == 1
+    assert not (reference / "wandb").exists()
+
+
+def test_a_finished_run_is_recognised(here: Path, fit: Callable[..., Any]) -> None:
+    assert fit().status == 0
+    before = {path: path.stat().st_mtime_ns for path in here.rglob("*")}
+    assert fit("--model.micro_batch=8", "--data.root=elsewhere").err == "run is finished already\n"
+    assert {path: path.stat().st_mtime_ns for path in here.rglob("*")} == before
+
+
+def test_its_own_config_asks_for_the_same_run(here: Path, fit: Callable[..., Any]) -> None:
+    words = ("--config=n16", "--equal=images", "--trainer.max_steps=1")
+    assert fit(*words).status == 0
+    record = record_of(here / "run")
+    assert (record.m, record.iterations) == (4, 4)
+    written = yaml.safe_load((here / "run" / "cli_config.yaml").read_text())
+    assert written["trainer"]["max_steps"] == 1
+    assert fit("--config=run/cli_config.yaml").err == "run is finished already\n"
+
+
+def test_a_folder_with_another_run_is_refused(here: Path, fit: Callable[..., Any]) -> None:
+    assert fit().status == 0
+    before = {path: path.read_bytes() for path in here.rglob("*") if path.is_file()}
+    complaint = fit("--model.optimizer.lr=0.1", "--data.m=8", "--quiet=false").complaint
+    assert "run holds a run with other settings (data.m, model.optimizer.lr" in complaint
+    assert "choose another --out or remove it" in complaint
+    assert {path: path.read_bytes() for path in here.rglob("*") if path.is_file()} == before
+
+
+def test_default_folder_is_named_after_the_run(
+    here: Path, tiny: tuple[str, ...], ganstoch: Callable[..., Any]
+) -> None:
+    assert ganstoch("fit", *tiny, "--trainer.max_steps=1", "--quiet=true").status == 0
+    (folder,) = (here / "runs").iterdir()
+    assert checkpoints(folder) == ["step=1.ckpt"]  # off the interval, and yet there
+    assert folder.name == f"digits-n64-m16-seed0-{record_of(folder).config_hash[:8]}"
+
+
+def test_a_probed_run_is_another_one_with_the_same_numbers(
+    here: Path, reference: Path, fit: Callable[..., Any]
+) -> None:
+    assert fit("--probe.every=3", "--probe.images=40").status == 0
+    ours, theirs = record_of(here / "run"), record_of(reference)
+    assert ours.metrics == theirs.metrics
+    assert ours.history == theirs.history
+    found = read_probe(here / "run" / "probe.json")
+    assert found is not None
+    assert [moment.iteration for moment in found.moments] == [0, 3, 4]
+    assert fit("--probe.every=3", "--probe.images=40").err == "run is finished already\n"
+    assert "other settings (probe" in fit().complaint
+    assert not (reference / "probe.json").exists()
+
+
+def test_a_probe_that_cannot_be_is_told_before_anything_is_left(
+    here: Path, fit: Callable[..., Any]
+) -> None:
+    assert "probe.every must be 1 or more" in fit("--probe.every=0").complaint
+    assert "looks at several at once" in fit("--probe.every=1", "--remedy=packing2").complaint
+    assert "probe" in fit("--probe.images=9").complaint  # every is missing
+    assert not (here / "run").exists()
+
+
+def test_micro_batches_change_no_result(
+    here: Path, reference: Path, fit: Callable[..., Any]
+) -> None:
+    assert fit("--model.micro_batch=5").status == 0
+    ours, theirs = record_of(here / "run"), record_of(reference)
+    assert ours.config_hash == theirs.config_hash
+    assert ours.metrics == pytest.approx(theirs.metrics, rel=1e-5)
+
+
+def raise_once(patch: pytest.MonkeyPatch, owner: type, name: str, *, call: int) -> None:
+    """Ctrl-C in the ``call``-th call of a method, counted from 1, before it does anything."""
+    original, calls = getattr(owner, name), []
+
+    def method(*arguments: Any, **options: Any) -> Any:
+        calls.append(1)
+        if len(calls) == call:
+            raise KeyboardInterrupt
+        return original(*arguments, **options)
+
+    patch.setattr(owner, name, method)
+
+
+def between_the_players(patch: pytest.MonkeyPatch) -> list[str]:
+    """In iteration 4, after the discriminator's step: its checkpoint would be of no iteration."""
+    raise_once(patch, NonSaturating, "generator", call=4)
+    return ["step=2.ckpt"]
+
+
+def before_any_checkpoint(patch: pytest.MonkeyPatch) -> list[str]:
+    raise_once(patch, NonSaturating, "generator", call=2)
+    return []
+
+
+def in_a_measurement(patch: pytest.MonkeyPatch) -> list[str]:
+    raise_once(patch, Evaluation, "_evaluate", call=2)
+    return ["step=2.ckpt"]
+
+
+def before_the_record(patch: pytest.MonkeyPatch) -> list[str]:
+    raise_once(patch, RecordWriter, "on_fit_end", call=1)
+    return ["step=2.ckpt", "step=4.ckpt"]
+
+
+def by_hand(patch: pytest.MonkeyPatch) -> list[str]:
+    """By a signal in iteration 3, which is then finished first."""
+    original = GAN.play
+
+    def play(self: GAN, *arguments: Any, iteration: int, **options: Any) -> None:
+        if iteration == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+        original(self, *arguments, iteration=iteration, **options)
+
+    patch.setattr(GAN, "play", play)
+    return ["step=2.ckpt", "step=3.ckpt"]
+
+
+def by_hand_twice(patch: pytest.MonkeyPatch) -> list[str]:
+    """By two signals in iteration 4, the second of which does not wait."""
+    original = NonSaturating.generator
+    calls = []
+
+    def generator(self: NonSaturating, fake: Tensor, real: Tensor | None = None) -> Tensor:
+        calls.append(1)
+        if len(calls) == 4:
+            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGINT)
+        return original(self, fake, real)
+
+    patch.setattr(NonSaturating, "generator", generator)
+    return ["step=2.ckpt"]
+
+
+@pytest.mark.parametrize(
+    "interrupt",
+    [
+        *(between_the_players, before_any_checkpoint, in_a_measurement, before_the_record),
+        *(by_hand, by_hand_twice),
+    ],
+)
+def test_an_interrupted_run_ends_with_the_same_bits(
+    interrupt: Callable[[pytest.MonkeyPatch], list[str]],
+    here: Path,
+    reference: Path,
+    fit: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with monkeypatch.context() as patch:
+        expected = interrupt(patch)
+        answer = fit()
+    assert answer.status == 130
+    assert answer.err.endswith(INTERRUPTED)
+    assert not (here / "run" / "record.json").exists()
+    left = here / "run" / "checkpoints"
+    assert (checkpoints(here / "run") if left.exists() else []) == expected
+    answer = fit()
+    assert answer.status == 0, answer
+    assert ("going on from run/checkpoints/" in answer.err) == bool(expected)
+    ours, theirs = record_of(here / "run"), record_of(reference)
+    assert ours.metrics == theirs.metrics
+    assert ours.history == theirs.history
+    assert ours.iterations == theirs.iterations
+    assert ours.baseline == theirs.baseline
+    for name in ("samples.npz", "panels.npz"):
+        with np.load(here / "run" / name) as one, np.load(reference / name) as other:
+            assert all(np.array_equal(one[key], other[key]) for key in other)
+    assert_same_state(*(f / "checkpoints" / "step=4.ckpt" for f in (here / "run", reference)))
+
+
+@pytest.mark.parametrize("precision", ["64-true", "bf16-mixed", "bf16-true"])
+def test_a_resumed_run_in_another_precision_ends_with_the_same_bits(
+    precision: str, here: Path, fit: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lightning loads a checkpoint before it has converted the networks."""
+    words = (f"--trainer.precision={precision}", "--trainer.max_steps=3")
+    assert fit("--out=straight", *words).status == 0
+    with monkeypatch.context() as patch:
+        raise_once(patch, NonSaturating, "generator", call=3)
+        assert fit(*words).status == 130
+    answer = fit(*words)
+    assert "going on from run/checkpoints/step=2.ckpt" in answer.err
+    assert record_of(here / "run").history == record_of(here / "straight").history
+
+
+def assert_same_state(one: Path, other: Path) -> None:
+    """Weights, the average and Adam's moments, bit by bit."""
+    ours, theirs = (torch.load(path, weights_only=True) for path in (one, other))
+    assert ours["global_step"] == theirs["global_step"]
+    assert ours["state_dict"].keys() == theirs["state_dict"].keys()
+    for name, value in theirs["state_dict"].items():
+        assert torch.equal(ours["state_dict"][name], value), name
+    for mine, yours in zip(ours["optimizer_states"], theirs["optimizer_states"], strict=True):
+        for i, moments in yours["state"].items():
+            for name, value in moments.items():
+                assert torch.equal(mine["state"][i][name], value), (i, name)
+
+
+def test_a_longer_run_goes_on_from_a_shorter_one_s_checkpoint(
+    here: Path, reference: Path, fit: Callable[..., Any]
+) -> None:
+    checkpoint = f"--ckpt_path={reference / 'checkpoints' / 'step=4.ckpt'}"
+    assert fit(checkpoint, "--trainer.max_steps=6").status == 0
+    assert fit("--trainer.max_steps=6", "--out=straight").status == 0
+    for name in ("run", "straight"):
+        assert [m.iteration for m in record_of(here / name).history] == [2, 4, 6]
+    assert record_of(here / "run").metrics == record_of(here / "straight").metrics
+    ours, straight = (here / name / "checkpoints" / "step=6.ckpt" for name in ("run", "straight"))
+    assert_same_state(ours, straight)
+
+
+def cut_short(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:5000])
+
+
+def with_a_bit_flipped(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 4
+    path.write_bytes(content)
+
+
+def without_its_seal(path: Path) -> None:
+    Path(f"{path}.seal").unlink()
+
+
+def with_half_a_seal(path: Path) -> None:
+    seal = Path(f"{path}.seal")
+    seal.write_bytes(seal.read_bytes()[:20])
+
+
+def of_another_run(path: Path) -> None:
+    """With a seal that fits it."""
+    content = torch.load(path, weights_only=True)
+    SealedIO("another").save_checkpoint(content, path)
+
+
+DAMAGES = {
+    cut_short: "is damaged: its checksum is another than its seal's",
+    with_a_bit_flipped: "is damaged: its checksum is another than its seal's",
+    without_its_seal: "has no seal beside it, as if its writing was cut short",
+    with_half_a_seal: "cannot be read together with its seal",
+    of_another_run: "is of another run",
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
+def test_the_checkpoint_before_a_damaged_one_is_used(
+    damage: Callable[[Path], None],
+    here: Path,
+    reference: Path,
+    fit: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with monkeypatch.context() as patch:
+        before_the_record(patch)
+        assert fit().status == 130
+    damage(here / "run" / "checkpoints" / "step=4.ckpt")
+    answer = fit()
+    assert answer.status == 0, answer
+    path = "run/checkpoints/step=4.ckpt"
+    lines = answer.err.splitlines()
+    assert f"{path} {DAMAGES[damage]}; going on from the one before it" in lines
+    assert any(line.endswith("going on from run/checkpoints/step=2.ckpt") for line in lines)
+    assert record_of(here / "run").history == record_of(reference).history
+    assert_same_state(*(f / "checkpoints" / "step=4.ckpt" for f in (here / "run", reference)))
+    assert checkpoints(here / "run") == ["step=2.ckpt", "step=4.ckpt"]
+
+
+def test_a_checkpoint_under_another_name_in_the_run_s_own_folder(
+    here: Path, reference: Path, fit: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        between_the_players(patch)
+        assert fit().status == 130
+    kept = here / "run" / "checkpoints" / "keep.ckpt"
+    shutil.copy(kept.with_name("step=2.ckpt"), kept)
+    assert fit(f"--ckpt_path={kept}").status == 0
+    assert kept.exists()
+    assert record_of(here / "run").history == record_of(reference).history
+
+
+def test_a_checkpoint_of_other_contents_is_refused_in_one_line(
+    here: Path, reference: Path, fit: Callable[..., Any]
+) -> None:
+    """As another version might save; without a seal, so that nothing else tells."""
+    content = torch.load(reference / "checkpoints" / "step=2.ckpt", weights_only=True)
+    del content["callbacks"]["Evaluation"]["history"]
+    torch.save(content, here / "other.ckpt")
+    complaint = fit(f"--ckpt_path={here / 'other.ckpt'}").complaint
+    assert "other.ckpt holds something else than this version saves ('history')" in complaint
+    assert not (here / "run").exists()
+
+
+def test_convergence_found_by_a_last_measurement_off_the_interval_is_found_again(
+    here: Path, fit: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["--trainer.max_steps=5", "--checkpoint_every=5", "--stop_rule.window=1"]
+    words += ["--stop_rule.after=5", "--stop_rule.threshold=0.99"]
+    assert fit(*words, "--out=straight").status == 0
+    assert record_of(here / "straight").converged
+    with monkeypatch.context() as patch:
+        raise_once(patch, Evaluation, "on_train_end", call=1)
+        assert fit(*words).status == 130
+    assert fit(*words).status == 0
+    assert record_of(here / "run").history == record_of(here / "straight").history
+    assert record_of(here / "run").converged
+
+
+def test_a_checkpoint_that_was_asked_for_is_no_other(
+    here: Path, reference: Path, fit: Callable[..., Any]
+) -> None:
+    """Where a file is named, a damaged one is refused, and one without a seal is taken."""
+    (here / "given").mkdir()
+    path = here / "given" / "step=2.ckpt"
+    path.write_bytes((reference / "checkpoints" / "step=2.ckpt").read_bytes())
+    assert fit(f"--ckpt_path={path}").status == 0
+    assert record_of(here / "run").metrics == record_of(reference).metrics
+    Path(f"{path}.seal").write_bytes((reference / "checkpoints" / "step=4.ckpt.seal").read_bytes())
+    complaint = fit(f"--ckpt_path={path}", "--out=other").complaint
+    assert "step=2.ckpt is damaged: its checksum is another than its seal's; give" in complaint
+    assert not (here / "other").exists()
+
+
+@pytest.mark.parametrize("at_once", [None, 12])
+def test_a_full_gpu_gets_half_as_many_images_at_once_and_the_same_result(
+    at_once: int | None,
+    here: Path,
+    reference: Path,
+    fit: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its memory takes 8 images; iteration 3 is where it is full."""
+    original = GAN.play
+
+    def play(self: GAN, draws: Any, *steps: Any, iteration: int, **options: Any) -> None:
+        original(self, draws, *steps, iteration=iteration, **options)
+        if iteration == 2 and max(len(part.pixels) for part in draws[0]) > 8:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(GAN, "play", play)
+    answer = fit(f"--model.micro_batch={at_once or 'null'}")
+    if at_once == 12:  # half is 6
+        assert "full with 12 images at once; going on with 6, which gives the same" in answer.err
+    else:
+        assert "full with 16 images at once; going on with 8, which gives the same" in answer.err
+    assert answer.status == 0, answer
+    assert "going on from run/checkpoints/step=2.ckpt" in answer.err
+    ours, theirs = record_of(here / "run"), record_of(reference)
+    assert ours.metrics == pytest.approx(theirs.metrics, rel=1e-5)
+    assert ours.config["model"]["micro_batch"] == (at_once or 16) // 2
+
+
+def test_a_gpu_that_is_full_before_training_is_told_in_one_line(
+    here: Path, fit: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The feature network measures before the micro-batch is settled."""
+
+    def start(*arguments: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(Evaluation, "on_fit_start", start)
+    answer = fit("--model.micro_batch=auto")
+    assert answer.status == 2
+    assert "ganstoch: the GPU's memory is full; lower model.micro_batch" in answer.err
+    assert "Traceback" not in answer.err
+
+
+def test_a_gpu_too_small_for_half_of_them_too_is_told_in_one_line(
+    here: Path, fit: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def play(self: GAN, *arguments: Any, **options: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(GAN, "play", play)
+    answer = fit()
+    assert answer.status == 2
+    assert answer.err.splitlines()[-1] == (
+        "ganstoch: the GPU's memory is full; lower model.micro_batch, or narrow the networks"
+    )
+
+
+def test_a_run_at_work_elsewhere_is_left_alone(here: Path, fit: Callable[..., Any]) -> None:
+    with claim(here / "run"):
+        answer = fit()
+    assert answer.status == 75
+    assert answer.err.splitlines()[-1].startswith(
+        "ganstoch: another process is at work on run; wait for it"
+    )
+    assert [path.name for path in (here / "run").iterdir()] == ["running.lock"]
+    assert fit().status == 0
+
+
+def test_what_another_process_did_meanwhile_is_not_undone(
+    here: Path, fit: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It finished the run between our look at the folder and our claim."""
+    original = RunFolder.setup
+
+    def setup(self: RunFolder, *arguments: Any, **options: Any) -> None:
+        monkeypatch.setattr(RunFolder, "setup", original)
+        assert fit().status == 0
+        original(self, *arguments, **options)
+
+    monkeypatch.setattr(RunFolder, "setup", setup)
+    answer = fit()
+    assert answer.status == 75
+    assert "another process was at work on run; the same command goes on" in answer.err
+    assert fit().err == "run is finished already\n"
+
+
+def test_sigterm_leaves_a_checkpoint_and_says_so(here: Path, tiny: tuple[str, ...]) -> None:
+    """As a container's stop or a scheduler's time limit does; in a process of its own."""
+    command = [sys.executable, "-m", "ganstoch.cli", "fit", *tiny, "--out=run", "--quiet=true"]
+    process = subprocess.Popen(
+        [*command, "--trainer.max_steps=1000000", "--checkpoint_every=1000000"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while process.poll() is None and not (here / "run" / "progress.json").exists():
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    out, err = process.communicate()
+    assert process.returncode == 130, err
+    assert out == ""
+    assert err.endswith(INTERRUPTED)
+    assert "Traceback" not in err
+    (checkpoint,) = checkpoints(here / "run")
+    assert int(checkpoint.removeprefix("step=").removesuffix(".ckpt")) > 0
+    assert not (here / "run" / "record.json").exists()
+
+
+@pytest.fixture
+def no_wandb_left() -> Any:
+    yield
+    wandb.finish()
+
+
+@pytest.mark.usefixtures("no_wandb_left")
+def test_wandb_offline(
+    here: Path, fit: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a login, and nothing asked, runs stay here."""
+    monkeypatch.setattr(SteadyLogger, "finalize", lambda *_: None)  # left open, to be looked into
+    answer = fit("--wandb.mode=auto")
+    assert answer.status == 0, answer
+    (folder,) = (here / "run" / "wandb").glob("offline-run-*")
+    lines = [line for line in answer.err.splitlines() if "W&B" in line or "wandb" in line]
+    assert lines == [
+        f"W&B is offline; to upload this run: wandb sync run/wandb/{folder.name}",
+    ]
+    record = record_of(here / "run")
+    assert wandb.run is not None
+    assert wandb.run.id == record.config_hash[:16]
+    config = dict(wandb.run.config)
+    config["model"] |= config["arithmetic"]  # what the machine chose
+    for key in ("data", "model", "trainer", "evaluation", "stop_rule", "seed_everything"):
+        assert config[key] == record.config[key]
+    assert config["config_hash"] == record.config_hash
+    assert config["subset_sha256"] == record.subset_sha256
+    assert config["git_sha"] == record.git_sha
+    assert config["versions"] == record.versions
+    assert config["versions"]["torch"] == torch.__version__.partition("+")[0]
+    assert config["chance"]["sampling of images"] == "on: 16 of 64, with replacement"
+    summary = dict(wandb.run.summary)
+    for name, value in record.metrics.items():
+        assert summary[name] == pytest.approx(value)
+    assert len(list(here.rglob("cli_config.yaml"))) == 1
+
+
+def test_wandb_disabled_leaves_nothing(here: Path, fit: Callable[..., Any]) -> None:
+    assert fit("--wandb.mode=disabled").status == 0
+    assert list(here.rglob("*wandb*")) == []
+    assert wandb.run is None
+
+
+def test_wandb_hears_nothing_of_a_refused_run(here: Path, fit: Callable[..., Any]) -> None:
+    assert fit("--wandb.mode=offline", "--model.latents.noise=-1").status == 2
+    assert wandb.run is None
+    assert list(here.iterdir()) == []
+
+
+@pytest.fixture
+def made(reference: Path) -> Path:
+    """A checkpoint of the reference after 2 iterations."""
+    return reference / "checkpoints" / "step=2.ckpt"
+
+
+GAME = {
+    "model.optimizer.lr": "1e-4",
+    "model.optimizer.beta1": "0.3",
+    "model.optimizer.beta2": "0.8",
+    "model.ema_decay": "0.5",
+    "model.init_std": "0.1",
+    "model.latents.bank": "128",
+    "model.latents.noise": "0.5",
+    "model.objective": "Hinge",
+    "model.remedies": "[{class_path: R1}]",
+    "model.generator.init_args.width": "32",
+    "model.discriminator.init_args.width": "32",
+    "data.m": "8",
+    "data.n": "96",
+    "data.sampling": "without_replacement",
+    "data.subset_seed": "3",
+    "seed_everything": "7",
+    "trainer.precision": "64-true",
+    "trainer.max_steps": "1",
+    "evaluation.queries": "4",
+}
+"""What makes up a game, or what a checkpoint has measured of it, each with another value."""
+
+
+@pytest.mark.parametrize("setting", GAME)
+def test_what_a_checkpoint_would_impose_is_refused_by_name(
+    setting: str, here: Path, made: Path, fit: Callable[..., Any]
+) -> None:
+    complaint = fit(f"--ckpt_path={made}", f"--{setting}={GAME[setting]}").complaint
+    assert setting in complaint
+    assert list(here.iterdir()) == []
+
+
+def test_a_settings_other_words_are_no_other_setting(
+    made: Path, fit: Callable[..., Any], here: Path
+) -> None:
+    assert fit(f"--ckpt_path={made}", "--data.m=16", "--trainer.precision=32").status == 0
+    assert record_of(here / "run").iterations == 4
+
+
+FREE = {
+    "trainer.max_steps": "5",
+    "trainer.log_every_n_steps": "1",
+    "checkpoint_every": "1",
+    "evaluation.every": "1",
+    "evaluation.held_out": "true",
+    "stop_rule.threshold": "0.5",
+    "stop_rule.window": "3",
+    "diagnosis": "{every: 1, images: 8}",
+    "probe": "{every: 2, images: 40}",
+    "model.micro_batch": "8",
+    "preset": "another",
+    "deterministic": "false",
+}
+
+
+def test_what_may_change_when_going_on_holds(
+    here: Path, made: Path, fit: Callable[..., Any]
+) -> None:
+    answer = fit(f"--ckpt_path={made}", *(f"--{key}={value}" for key, value in FREE.items()))
+    assert answer.status == 0, answer
+    record = record_of(here / "run")
+    assert [m.iteration for m in record.history] == [2, 3, 4, 5]
+    assert "held_out_drop/pixel_l1/mean" in record.metrics
+    assert record.preset == "another"
+    assert record.config["model"]["micro_batch"] == 8
+    assert record.config["stop_rule"]["window"] == 3
+    signals = json.loads((here / "run" / "diagnosis.json").read_bytes())["signals"]
+    assert signals["iteration"] == [3, 4, 5]
+    assert checkpoints(here / "run") == ["step=4.ckpt", "step=5.ckpt"]
+
+
+def without_settings(path: Path, to: Path) -> Path:
+    """As an earlier version left it."""
+    content = torch.load(path, weights_only=True)
+    del content["callbacks"]["Recorder"]["config"]
+    to.parent.mkdir(parents=True, exist_ok=True)
+    run = json.loads(Path(f"{path}.seal").read_bytes())["run"]
+    SealedIO(run).save_checkpoint(content, to)
+    return to
+
+
+def test_an_older_checkpoint_is_compared_by_its_run_s_folder(
+    here: Path, reference: Path, made: Path, fit: Callable[..., Any]
+) -> None:
+    old = without_settings(made, here / "old" / "checkpoints" / "step=2.ckpt")
+    shutil.copy(reference / "run.json", here / "old")
+    assert "model.ema_decay" in fit(f"--ckpt_path={old}", "--model.ema_decay=0.5").complaint
+    assert fit(f"--ckpt_path={old}").status == 0
+
+
+@pytest.mark.parametrize("setting", ["model.optimizer.lr", "model.optimizer.beta2", "data.m"])
+def test_an_older_checkpoint_by_itself_is_compared_by_what_it_gives_away(
+    setting: str, here: Path, made: Path, fit: Callable[..., Any]
+) -> None:
+    old = without_settings(made, here / "old.ckpt")
+    complaint = fit(f"--ckpt_path={old}", f"--{setting}={GAME[setting]}").complaint
+    assert setting in complaint
+    assert not (here / "run").exists()
+    assert fit(f"--ckpt_path={old}").status == 0
+
+
+def test_going_on_from_a_checkpoint_is_itself_gone_on_with(
+    here: Path, made: Path, fit: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same command, after an interruption, does not begin at the given checkpoint again."""
+    words = (f"--ckpt_path={made}", "--trainer.max_steps=6")
+    with monkeypatch.context() as patch:
+        raise_once(patch, RecordWriter, "on_fit_end", call=1)
+        assert fit(*words).status == 130
+    answer = fit(*words)
+    assert answer.status == 0, answer
+    assert "going on from run/checkpoints/step=6.ckpt" in answer.err
+    assert fit("--trainer.max_steps=6", "--out=straight").status == 0
+    assert record_of(here / "run").metrics == record_of(here / "straight").metrics
+
+
+def test_a_stop_rule_judges_what_was_measured_before_by_its_own_settings(
+    here: Path, fit: Callable[..., Any]
+) -> None:
+    lax = ["--stop_rule.window=2", "--stop_rule.threshold=0.99", "--stop_rule.after=2"]
+    assert fit(*lax, "--out=lax").status == 0
+    assert record_of(here / "lax").converged
+    path = here / "lax" / "checkpoints" / "step=4.ckpt"
+    words = ["--trainer.max_steps=6", "--stop_rule.stop=true", "--stop_rule.window=100"]
+    assert fit(f"--ckpt_path={path}", *words).status == 0
+    assert record_of(here / "run").iterations == 6
+    assert not record_of(here / "run").converged
+
+
+def test_a_logger_of_lightning_s_is_written_to(here: Path, fit: Callable[..., Any]) -> None:
+    words = ["--trainer.logger=CSVLogger", "--trainer.logger.save_dir=log"]
+    assert fit(*words, "--trainer.log_every_n_steps=1").status == 0
+    (written,) = (here / "log").rglob("metrics.csv")
+    head, *rows = written.read_text().splitlines()
+    assert {"step", "loss/generator", "overfitting/pixel_l1/mean"} <= set(head.split(","))
+    assert rows
+
+
+@pytest.mark.parametrize("shown", [True, False])
+def test_the_progress_bar_is_lightning_s_to_switch_off(
+    shown: bool, fit: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quiet = []
+    original = Progress.__init__
+
+    def noting(self: Progress, *arguments: Any, **options: Any) -> None:
+        quiet.append(options["quiet"])
+        original(self, *arguments, **options)
+
+    monkeypatch.setattr(Progress, "__init__", noting)
+    assert fit(f"--trainer.enable_progress_bar={shown}", "--quiet=false").status == 0
+    assert quiet == [not shown]
+
+
+@pytest.mark.parametrize("precision", ["bf16-mixed", "bf16-true", "32-true"])
+@pytest.mark.parametrize("flags", ["sse4_2 avx2 avx512f", "avx2 avx512f avx512_bf16", "amx_bf16"])
+def test_an_emulated_precision_is_told_at_the_start(
+    precision: str, flags: str, here: Path, fit: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (here / "cpuinfo").write_text(f"processor\t: 0\nflags\t\t: {flags}\n")
+    monkeypatch.setattr("ganstoch.runs.emulation._CPUINFO", here / "cpuinfo")
+    answer = fit(f"--trainer.precision={precision}", "--trainer.max_steps=1")
+    assert answer.status == 0, answer
+    told = [line for line in answer.err.splitlines() if "emulated" in line]
+    assert len(told) == (precision != "32-true" and "bf16" not in flags)
+    assert all(precision in line and "32-true" in line for line in told)
+
+
+def test_restored_weights_are_those_of_the_record(here: Path, fit: Callable[..., Any]) -> None:
+    """What was measured last, and left in the last checkpoint, are the weights that came back."""
+    watched = ["--diagnosis={every: 1, act: restore, images: 8}", "--evaluation.every=1"]
+    words = ["--model.optimizer.lr=30", "--trainer.max_steps=40", "--checkpoint_every=1"]
+    assert fit(*watched, *words).status == 0
+    record = record_of(here / "run")
+    acts = json.loads((here / "run" / "diagnosis.json").read_bytes())["acts"]
+    assert acts[-1]["iteration"] == record.iterations < 40
+    *earlier, last = record.history
+    assert last.iteration == record.iterations
+    assert last.digests["average"] in {m.digests["average"] for m in earlier}

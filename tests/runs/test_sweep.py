@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ganstoch.errors import UserError
+from ganstoch.runs.sweep import Sweep, read_sweep
+
+HEAD = 'method: grid\ncommand: ["${env}", ganstoch, fit, --config, small, "${args}"]\n'
+
+
+@pytest.fixture
+def sweep() -> Sweep:
+    return Sweep(name="s", preset="mini", parameters={"data.m": [1, 2], "config": ["n256"]})
+
+
+def test_reads_a_grid(here: Path) -> None:
+    path = here / "own.yaml"
+    path.write_text(HEAD + "parameters: {data.m: {values: [n/4, 3]}, equal: {value: images}}\n")
+    sweep = read_sweep(path)
+    assert sweep == Sweep(
+        name="own", preset="small", parameters={"data.m": ["n/4", 3], "equal": ["images"]}
+    )
+    path.write_text("name: mine\n" + path.read_text())
+    assert read_sweep(path).name == "mine"
+
+
+def test_points_are_all_combinations(sweep: Sweep) -> None:
+    assert sweep.points() == [{"data.m": 1, "config": "n256"}, {"data.m": 2, "config": "n256"}]
+
+
+def test_other_values_for_a_key(sweep: Sweep) -> None:
+    assert sweep.with_values("data.m", [7]).parameters == {"config": ["n256"], "data.m": [7]}
+    assert sweep.with_values("data.m", None).parameters == {"config": ["n256"]}
+    assert sweep.with_values("data.source", ["A"]).parameters["data.source"] == ["A"]
+    assert sweep.parameters["data.m"] == [1, 2]
+
+
+def test_arguments_are_an_agent_s_words(sweep: Sweep) -> None:
+    words = sweep.arguments({"data.m": "n/4", "model.latents.noise": 0.5, "config": "n256"})
+    assert words == [
+        *("--config", "mini"),
+        *("--data.m=n/4", "--model.latents.noise=0.5", "--config=n256"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        ("", "must have 'method: grid'"),
+        ("- 3", "must have 'method: grid'"),
+        ("a: [", "is no YAML"),
+        ("method: random", "must have 'method: grid'"),
+        (HEAD.replace("grid", "bayes"), "must have 'method: grid'"),
+        ("method: grid", r"must have a command \[\$\{env\}, ganstoch, fit"),
+        ("method: grid\ncommand: ganstoch fit", "must have a command"),
+        ("method: grid\ncommand: [python, train.py]", "must have a command"),
+        (HEAD.replace("ganstoch", "othergan"), "must have a command"),
+        (HEAD.replace("small", "other"), "must have the command .*PRESET"),
+        (HEAD.replace("--config, small, ", ""), "must have the command .*PRESET"),
+        (HEAD.replace(', "${args}"', ""), "must have the command"),
+        (HEAD.replace("--config", "--confg"), "must have the command"),
+        (HEAD, "has no parameters"),
+        (HEAD + "parameters: {}", "has no parameters"),
+        (HEAD + "parameters: [a]", "has no parameters"),
+        (HEAD + "parameters: {data.m: 3}", r"data\.m must have 'value' or a list 'values'"),
+        (HEAD + "parameters: {data.m: {values: 3}}", "data.m must have"),
+        (HEAD + "parameters: {data.m: {vals: [3]}}", "data.m must have"),
+        (HEAD + "parameters: {data.m: {min: 1, max: 2}}", "data.m must have"),
+        (HEAD + "parameters: {data: {parameters: {m: {values: [1]}}}}", "data must have"),
+        (HEAD + "parameters: {data.m: {values: []}}", "values of data.m must be plain"),
+        (HEAD + "parameters: {data.m: {values: [[1]]}}", "values of data.m must be plain"),
+        (HEAD + "parameters: {data.m: {value: {a: 1}}}", "values of data.m must be plain"),
+    ],
+)
+def test_a_bad_file_is_named(here: Path, content: str, complaint: str) -> None:
+    (here / "own.yaml").write_text(content)
+    with pytest.raises(UserError, match=rf"^the sweep own\.yaml.*{complaint}"):
+        read_sweep(Path("own.yaml"))
+
+
+def test_a_missing_or_binary_file_is_named(here: Path) -> None:
+    with pytest.raises(UserError, match=r"cannot read the sweep nowhere\.yaml: "):
+        read_sweep(Path("nowhere.yaml"))
+    (here / "own.yaml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(UserError, match=r"the sweep own\.yaml is no YAML"):
+        read_sweep(Path("own.yaml"))

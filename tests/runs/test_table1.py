@@ -1,0 +1,339 @@
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from ganstoch.records import Record, read_record
+from ganstoch.runs.runner import Job
+from ganstoch.training.gan import GAN
+
+REPORT = [
+    "curves.png",
+    "fig1.png",
+    "fig2.png",
+    "table1.csv",
+    "table1.md",
+    "table1.tex",
+    "index.html",
+]
+ROWS = [(64, 0.0), (16, 0.0), (4, 0.0), (1, 0.0), (64, 0.5)]
+
+
+@pytest.fixture
+def table1(
+    ganstoch: Callable[..., Any], tiny_rows: tuple[str, ...], started: list[str]
+) -> Callable[..., Any]:
+    """The whole table on 256 digits in the folder `out`, its rows in this process."""
+
+    def table1(*words: object) -> Any:
+        return ganstoch("table1", "--preset", "mini", *tiny_rows, "--out", "out", *words)
+
+    return table1
+
+
+@pytest.fixture
+def out(here: Path, finished_table: tuple[Path, list[str]]) -> Path:
+    """A copy of the finished table."""
+    shutil.copytree(finished_table[0], here / "out")
+    return here / "out"
+
+
+def records(out: Path) -> list[Record]:
+    return [read_record(path) for path in sorted(out.glob("runs/*/record.json"))]
+
+
+def contents(out: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()}
+
+
+def test_every_row_is_run_and_reported(finished_table: tuple[Path, list[str]]) -> None:
+    out, labels = finished_table
+    # Costliest first.
+    assert [label.split("-", 2)[2] for label in labels[:2]] == ["m64-seed0", "m64-noise0.5-seed0"]
+    assert len(labels) == 5
+    assert {(record.m, record.noise) for record in records(out)} == set(ROWS)
+    for record in records(out):
+        assert (record.preset, record.dataset, record.n, record.seed) == ("mini", "digits", 256, 0)
+        assert record.iterations == 4
+        assert len(record.history) == 2
+    for run in (out / "runs").iterdir():
+        assert {path.name for path in run.iterdir()} >= {
+            *("record.json", "samples.npz", "panels.npz", "cli_config.yaml", "log.txt"),
+            "checkpoints",
+        }
+        assert sorted(path.name for path in (run / "checkpoints").glob("*.ckpt")) == [
+            *("step=2.ckpt", "step=4.ckpt"),
+        ]
+    assert sorted(contents(out)) == sorted(["plan.json", *REPORT])
+    plan = json.loads((out / "plan.json").read_bytes())
+    assert sorted(plan["runs"]) == sorted(f"runs/{p.name}" for p in (out / "runs").iterdir())
+    assert plan["missing"] == []
+
+
+def test_a_finished_table_starts_nothing(
+    out: Path, table1: Callable[..., Any], started: list[str]
+) -> None:
+    before = contents(out)
+    answer = table1()
+    assert (answer.status, answer.err) == (0, "")
+    assert started == []
+    lines = answer.out.splitlines()
+    assert lines[0] == "preset mini: as asked"
+    assert lines[1] == "5 runs finished before, 0 to go; everything goes to out"
+    assert contents(out)["table1.md"] == before["table1.md"]
+
+
+def test_only_what_is_missing_is_run(
+    out: Path, table1: Callable[..., Any], started: list[str]
+) -> None:
+    (gone,) = out.glob("runs/digits-n256-m4-*")
+    before = read_record(gone / "record.json")
+    shutil.rmtree(gone)
+    answer = table1()
+    assert answer.status == 0
+    assert started == ["digits-n256-m4-seed0"]
+    assert "4 runs finished before, 1 to go" in answer.out
+    assert read_record(gone / "record.json").metrics == before.metrics
+
+
+def test_other_settings_are_other_rows_beside_the_old(
+    out: Path, table1: Callable[..., Any], started: list[str], here: Path
+) -> None:
+    (here / "one.yaml").write_text(
+        'method: grid\ncommand: ["${env}", ganstoch, fit, --config, mini, "${args}"]\n'
+        "parameters: {config: {values: [n256]}}\n"
+    )
+    answer = table1("--sweep", "one.yaml", "--set", "model.optimizer.lr=0.1")
+    assert answer.status == 0
+    assert started == ["digits-n256-m1-seed0"]
+    assert len(records(out)) == 6
+    assert len(json.loads((out / "plan.json").read_bytes())["runs"]) == 1
+
+
+def test_report_needs_records_alone(out: Path) -> None:
+    """In a process of its own: no torch, no Lightning, the same bytes."""
+    before = contents(out)
+    for name in REPORT:
+        (out / name).unlink()
+    for path in out.rglob("*.ckpt"):
+        path.unlink()
+    program = (
+        "import sys\n"
+        "from ganstoch.cli import main\n"
+        "status = main(['table1', '--report', '--out', 'out'])\n"
+        "heavy = {'torch', 'torchvision', 'pytorch_lightning', 'lightning_fabric', 'wandb'}\n"
+        "print(sorted(heavy & set(sys.modules)), status)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stderr == ""
+    lines = done.stdout.splitlines()
+    assert lines[-1] == "[] 0"
+    assert any("digits" in line for line in lines)
+    assert contents(out) == before
+
+
+def test_report_trains_nothing(out: Path, table1: Callable[..., Any], started: list[str]) -> None:
+    shutil.rmtree(next(out.glob("runs/digits-n256-m4-*")))
+    answer = table1("--report")
+    assert answer.status == 0
+    assert started == []
+    assert "digits-n256-m4-seed0" in (out / "table1.md").read_text()
+
+
+def test_a_failing_row_stops_no_other(
+    here: Path,
+    table1: Callable[..., Any],
+    started: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One row diverges; the others are trained, and it is named in the output and the table."""
+    original = GAN.sample
+
+    def sample(self: GAN, latents: torch.Tensor, **options: Any) -> torch.Tensor:
+        bad = self.trainer.datamodule.batch_size == 4  # type: ignore[attr-defined]
+        return original(self, latents, **options) * (float("nan") if bad else 1.0)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(GAN, "sample", sample)
+        answer = table1()
+    assert answer.status == 1
+    assert len(started) == 5
+    (line,) = [line for line in answer.out.splitlines() if line.startswith("FAILED")]
+    assert line.startswith("FAILED digits-n256-m4-seed0: the generator's images are not finite")
+    assert "(status 2; see out/runs/digits-n256-m4-seed0-" in line
+    assert sum(line.startswith("done") for line in answer.out.splitlines()) == 4
+    assert {record.m for record in records(here / "out")} == {64, 16, 1}
+    assert "digits-n256-m4-seed0" in (here / "out" / "table1.md").read_text()
+    # Mended, it is the only one that runs again.
+    del started[:]
+    assert table1().status == 0
+    assert started == ["digits-n256-m4-seed0"]
+
+
+def test_an_interrupted_table_goes_on(
+    here: Path,
+    finished_table: tuple[Path, list[str]],
+    table1: Callable[..., Any],
+    started: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Ctrl-C in the third row's third iteration; that row goes on from its second."""
+    original, calls = GAN.play, []
+
+    def play(self: GAN, *arguments: Any, **options: Any) -> None:
+        calls.append(1)
+        if len(calls) == 11:
+            raise KeyboardInterrupt
+        original(self, *arguments, **options)
+
+    from ganstoch.runs import runner
+
+    start = runner._start
+
+    def interrupted(job: Job, *, threads: int) -> Any:
+        ended = start(job, threads=threads)
+        if ended.returncode == 130:  # Ctrl-C reaches runs and runner alike
+            raise KeyboardInterrupt
+        return ended
+
+    with monkeypatch.context() as patch:
+        patch.setattr(GAN, "play", play)
+        patch.setattr(runner, "_start", interrupted)
+        answer = table1()
+    assert answer.status == 130
+    assert answer.err.endswith("ganstoch: interrupted; the same command goes on where it stopped\n")
+    assert len(started) == 3
+    assert len(records(here / "out")) == 2
+    assert table1().status == 0
+    assert len(started) == 3 + 3
+    assert started[2] == started[3]
+    (resumed,) = [message for message in caplog.messages if message.startswith("going on from")]
+    assert f"{started[2]}-" in resumed
+    assert resumed.endswith("step=2.ckpt")
+    ours, theirs = records(here / "out"), records(finished_table[0])
+    assert [r.config_hash for r in ours] == [r.config_hash for r in theirs]
+    assert [r.history for r in ours] == [r.history for r in theirs]
+
+
+def test_the_noisy_row_takes_its_twin_s_iterations(
+    here: Path, table1: Callable[..., Any], started: list[str]
+) -> None:
+    (here / "two.yaml").write_text(
+        'method: grid\ncommand: ["${env}", ganstoch, fit, --config, mini, "${args}"]\n'
+        "parameters: {config: {values: [n4-noise, n4]}}\n"
+    )
+    rule = ("stop=true", "window=2", "threshold=0.9", "after=4")
+    words = [word for setting in rule for word in ("--set", f"stop_rule.{setting}")]
+    answer = table1("--sweep", "two.yaml", "--set", "trainer.max_steps=50", *words)
+    assert answer.status == 0, answer
+    assert started == ["digits-n256-m64-seed0", "digits-n256-m64-noise0.5-seed0"]
+    found = {record.noise: record for record in records(here / "out")}
+    assert found[0.0].converged
+    assert found[0.0].iterations == found[0.5].iterations == 4
+    assert table1("--sweep", "two.yaml", "--set", "trainer.max_steps=50", *words).status == 0
+    assert len(started) == 2
+
+
+def test_auto_is_mini_without_a_gpu(
+    out: Path,
+    ganstoch: Callable[..., Any],
+    tiny_rows: tuple[str, ...],
+    started: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    answer = ganstoch("table1", *tiny_rows, "--out", "out")
+    first = answer.out.splitlines()[0]
+    assert first == "preset mini: no CUDA device is visible (--preset small or paper for more)"
+    assert (answer.status, started) == (0, [])
+
+
+def test_auto_is_paper_with_a_gpu(
+    here: Path,
+    ganstoch: Callable[..., Any],
+    started: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "Some GPU")
+    answer = ganstoch("table1", "--root", "nowhere")
+    lines = answer.out.splitlines()
+    assert lines[0] == "preset paper: a CUDA device is visible (Some GPU)"
+    # Its data are not here: fifteen rows are named, and nothing is begun.
+    assert [line.split("-")[0] for line in lines[1:]] == [
+        *["FAILED svhn"] * 5,
+        *["FAILED cifar10"] * 5,
+        *["FAILED ffhq"] * 5,
+    ]
+    assert "n12800-n4-" in lines[1]
+    assert "no row can be trained" in answer.complaint
+    assert started == []
+    assert list(here.iterdir()) == []
+
+
+def test_rows_whose_data_are_missing_are_named_and_the_others_run(
+    here: Path, out: Path, table1: Callable[..., Any], started: list[str]
+) -> None:
+    answer = table1("--data", "digits,svhn", "--root", "nowhere")
+    assert answer.status == 1
+    failed = [line for line in answer.out.splitlines() if line.startswith("FAILED svhn-n256-m")]
+    assert len(failed) == 5
+    assert "5 runs finished before, 0 to go" in answer.out
+    assert (out / "table1.md").read_text().count("svhn-n256-m") == 5
+
+
+def test_defaults_of_the_folder(
+    here: Path,
+    finished_table: tuple[Path, list[str]],
+    ganstoch: Callable[..., Any],
+    tiny_rows: tuple[str, ...],
+    started: list[str],
+) -> None:
+    shutil.copytree(finished_table[0], here / "results" / "table1-mini")
+    answer = ganstoch("table1", "--preset", "mini", *tiny_rows)
+    assert "5 runs finished before, 0 to go; everything goes to results/table1-mini" in answer.out
+    assert started == []
+    assert ganstoch("table1", "--preset", "mini", "--report").status == 0
+
+
+def test_what_is_offline_can_be_uploaded_at_once(out: Path, table1: Callable[..., Any]) -> None:
+    assert "wandb sync" not in table1().out
+    (next(out.glob("runs/*")) / "wandb" / "offline-run-1").mkdir(parents=True)
+    assert "wandb sync out/runs/*/wandb/offline-run-*" in table1().out
+
+
+@pytest.fixture
+def two_rows(here: Path) -> Iterator[str]:
+    """A sweep of one row that can be trained and one that cannot."""
+    (here / "two.yaml").write_text(
+        'method: grid\ncommand: ["${env}", ganstoch, fit, --config, mini, "${args}"]\n'
+        "parameters: {config: {value: n4}, model.latents.noise: {values: [0.0, -1.0]}}\n"
+    )
+    return "two.yaml"
+
+
+def test_rows_are_processes_of_their_own(
+    here: Path, two_rows: str, tiny_rows: tuple[str, ...], ganstoch: Callable[..., Any]
+) -> None:
+    """The real thing, without a stand-in for the rows' processes."""
+    words = ["--preset", "mini", "--sweep", two_rows, *tiny_rows, "--out", "out", "--jobs", "2"]
+    answer = ganstoch("table1", *words)
+    assert answer.status == 1
+    (record,) = records(here / "out")
+    assert (record.m, record.noise, record.iterations) == (64, 0.0, 4)
+    (failed,) = [line for line in answer.out.splitlines() if line.startswith("FAILED")]
+    assert "model.latents.noise is a variance, 0 or more, got -1.0" in failed
+    (log,) = here.glob("out/runs/*noise-1*/log.txt")
+    assert log.read_text().count("\n") == 1
+    assert {path.name for path in log.parent.iterdir()} == {"log.txt", "running.lock"}

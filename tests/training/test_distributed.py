@@ -1,0 +1,256 @@
+"""A batch that several ranks share trains as it does on one; what cannot be shared is refused."""
+
+from __future__ import annotations
+
+import math
+import os
+import warnings
+from collections.abc import Callable
+from functools import partial
+from itertools import chain
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from pytorch_lightning import Trainer
+from torch import Tensor
+
+from ganstoch.callbacks.evaluation import Evaluation
+from ganstoch.callbacks.loss_logger import LossLogger
+from ganstoch.data import Digits, ImageData
+from ganstoch.errors import UserError
+from ganstoch.latents import LatentSettings
+from ganstoch.models import (
+    DCGANDiscriminator,
+    DCGANGenerator,
+    PaperDiscriminator,
+    PaperGenerator,
+)
+from ganstoch.objectives import Objective, Relativistic, RelativisticAverage
+from ganstoch.remedies import (
+    R1,
+    DiscriminatorBatchNorm,
+    FeatureMatching,
+    MinibatchDiscrimination,
+    Packing,
+    Remedy,
+    Unrolling,
+)
+from ganstoch.rng import share
+from ganstoch.training import arithmetic
+from ganstoch.training.distributed import Ranks, differing, refuse_ranks
+from ganstoch.training.gan import GAN
+from ganstoch.training.micro_batch import split
+from ganstoch.types import Batch
+
+
+@pytest.mark.parametrize("group", [1, 2, 3])
+@pytest.mark.parametrize("world", [1, 2, 3, 4])
+@pytest.mark.parametrize("size", [12, 10, 13])
+def test_whole_groups_are_dealt_out(size: int, world: int, group: int) -> None:
+    whole = share(size, group=group).view(-1, group).tolist()
+    assert list(chain(*whole)) == [i % size for i in range(math.ceil(size / group) * group)]
+    hands = [share(size, rank=rank, world=world, group=group) for rank in range(world)]
+    dealt = [hand.view(-1, group).tolist() for hand in hands]
+    assert sorted(chain(*dealt)) == sorted(whole)
+    assert max(map(len, dealt)) - min(map(len, dealt)) <= 1
+    if group == 1:
+        assert [hand.tolist() for hand in hands] == [
+            list(range(rank, size, world)) for rank in range(world)
+        ]
+
+
+@pytest.mark.parametrize("world", [1, 2, 3])
+def test_parts_of_all_ranks_are_the_packs_of_one(world: int) -> None:
+    """13 images in packs of 3, at most 4 at once: 5 packs, of which the last begins again."""
+    packs, weight = [], 0.0
+    for rank in range(world):
+        mine = share(13, rank=rank, world=world, group=3)
+        batch = Batch(100.0 + mine[:, None], mine, size=13)
+        parts = split(
+            batch,
+            mine[:, None].double(),
+            micro_batch=4,
+            dtype=torch.float64,
+            rank=rank,
+            world=world,
+            group=3,
+        )
+        for part in parts:
+            assert torch.equal(part.real[:, 0] - 100, part.latents[:, 0])
+            assert torch.equal(part.positions, part.ids)
+            assert part.size == 13
+            packs += part.positions.view(-1, 3).tolist()
+            weight += part.weight
+    assert sorted(packs) == [[0, 1, 2], [3, 4, 5], [6, 7, 8], [9, 10, 11], [12, 0, 1]]
+    assert weight == pytest.approx(world)
+
+
+def paper_game(*remedies: Remedy, objective: Objective | None = None, **settings: Any) -> GAN:
+    return GAN(
+        partial(PaperGenerator, width=16, latent_dim=8),
+        partial(PaperDiscriminator, width=16),
+        objective,
+        remedies=remedies,
+        **settings,
+    )
+
+
+@pytest.mark.parametrize(
+    ("game", "by"),
+    [
+        (lambda: paper_game(objective=RelativisticAverage()), "RelativisticAverage"),
+        (lambda: paper_game(DiscriminatorBatchNorm()), "DiscriminatorBatchNorm"),
+        (lambda: paper_game(FeatureMatching()), "FeatureMatching"),
+        (lambda: paper_game(MinibatchDiscrimination()), "MinibatchDiscrimination"),
+        (lambda: paper_game(Unrolling(steps=1)), "Unrolling"),
+        (
+            lambda: GAN(
+                partial(DCGANGenerator, width=8, latent_dim=8),
+                partial(DCGANDiscriminator, width=8),
+                shape=(3, 28, 28),
+            ),
+            "DCGANGenerator",
+        ),
+    ],
+)
+def test_who_looks_at_whole_batches_is_refused(game: Callable[[], GAN], by: str) -> None:
+    data = ImageData(Digits(), n=64, m=16)
+    refuse_ranks(game(), data, world=1)
+    with pytest.raises(UserError, match=rf"{by} looks at a whole batch.*trainer\.devices=1"):
+        refuse_ranks(game(), data, world=2)
+
+
+def test_more_devices_than_packs_are_refused() -> None:
+    data = ImageData(Digits(), n=64, m="n/16")
+    refuse_ranks(paper_game(objective=Relativistic()), data, world=4)
+    with pytest.raises(UserError, match=r"data\.m is 4, too few for 5 devices"):
+        refuse_ranks(paper_game(), data, world=5)
+    refuse_ranks(paper_game(Packing(size=3)), data, world=2)
+    with pytest.raises(UserError, match=r"data\.m is 4, too few for 3 devices"):
+        refuse_ranks(paper_game(Packing(size=3)), data, world=3)
+    refuse_ranks(paper_game(Packing(size=3, matched="packs")), data, world=4)
+
+
+def test_differences_are_named() -> None:
+    one = {"weights": "a", "torch": "2", "iteration": "5"}
+    assert differing([one, dict(one), dict(one)]) == []
+    assert differing([one, one | {"torch": "3"}, one | {"iteration": "4"}]) == [
+        "torch",
+        "iteration",
+    ]
+
+
+def play(devices: int, game: GAN, *, steps: int, logger: Any) -> dict[str, Any]:
+    """Everything that a game in double precision leaves: numbers, metrics, what was logged."""
+    evaluation = Evaluation(every=steps // 2, queries=40, semantic=None, held_out=True)
+    trainer = Trainer(
+        accelerator="cpu",
+        devices=devices,
+        strategy=Ranks() if devices > 1 else "auto",
+        precision="64-true",
+        max_epochs=-1,
+        max_steps=steps,
+        logger=logger,
+        log_every_n_steps=3,
+        callbacks=[evaluation, LossLogger()],
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    with warnings.catch_warnings(action="ignore"):  # Lightning's about itself
+        trainer.fit(game, datamodule=ImageData(Digits(), n=48, m=13))
+    numbers = dict(game.state_dict())
+    for player, optimizer in zip("dg", trainer.optimizers, strict=True):
+        for i, moments in optimizer.state_dict()["state"].items():
+            numbers |= {f"adam.{player}.{i}.{name}": value for name, value in moments.items()}
+    assert evaluation.latest is not None
+    pairs = evaluation.latest.pairs["pixel_l1"]
+    return {
+        "numbers": numbers,
+        "generated": evaluation.latest.generated,
+        "ids": [pairs.overfitting.neighbours.ids, pairs.mode_drop.neighbours.ids],
+        "metrics": [dict(m.metrics) for m in evaluation.history],
+        "baseline": evaluation.baseline,
+        "seen": [m.images_seen for m in evaluation.history],
+        "logged": logger.metrics,
+    }
+
+
+def farthest(one: dict[str, Tensor], other: dict[str, Tensor]) -> float:
+    assert one.keys() == other.keys()
+    return max((one[name] - other[name]).abs().max().item() for name in one)
+
+
+def test_two_ranks_are_one(on_ranks: Callable[..., list[Any]], journalist: Any) -> None:
+    """13 images, so 7 and 6, at most 3 at once: 3 parts and 2; noise on the latents; a penalty."""
+
+    def game() -> GAN:
+        latents = LatentSettings(noise=0.5)
+        return paper_game(R1(gamma=1.0), latents=latents, micro_batch=3, ema_decay=0.9)
+
+    one, other = on_ranks(lambda: play(2, game(), steps=20, logger=journalist))
+    assert all(torch.equal(one["numbers"][k], other["numbers"][k]) for k in one["numbers"])
+    assert torch.equal(one["generated"], other["generated"])
+    assert one["metrics"] == other["metrics"]
+    assert other["logged"] == []
+
+    alone = play(1, game(), steps=20, logger=journalist)
+    assert farthest(one["numbers"], alone["numbers"]) < 1e-10
+    assert (one["generated"] - alone["generated"]).abs().max() < 1e-10
+    assert all(map(torch.equal, one["ids"], alone["ids"]))
+    assert one["seen"] == alone["seen"]
+    for ours, theirs in (
+        (one["baseline"], alone["baseline"]),
+        *zip(one["metrics"], alone["metrics"], strict=True),
+        *(
+            (ours[1], theirs[1])
+            for ours, theirs in zip(one["logged"], alone["logged"], strict=True)
+        ),
+    ):
+        assert ours == pytest.approx(theirs, rel=1e-10)
+    assert [step for step, _ in one["logged"]] == [3, 6, 9, 10, 12, 15, 18, 20]
+    assert len(one["metrics"]) == 2
+    assert len(one["metrics"][0]) == 9
+
+
+def test_the_first_rank_chooses_for_all(
+    on_ranks: Callable[..., list[Any]], journalist: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ranks find different room in memory; the same numbers follow all the same."""
+
+    def work() -> list[Any]:
+        rank = int(os.environ["LOCAL_RANK"])
+        monkeypatch.setattr(arithmetic, "fitting_micro_batch", lambda *_, **__: 3 + rank)
+        game = paper_game(micro_batch="auto")
+        left = play(2, game, steps=2, logger=journalist)
+        return [game.micro_batch, left["numbers"]]
+
+    (one, left), (other, also) = on_ranks(work)
+    assert (one, other) == (3, 3)
+    assert all(torch.equal(left[name], also[name]) for name in left)
+
+
+def test_ranks_that_differ_are_refused(on_ranks: Callable[..., list[Any]], journalist: Any) -> None:
+    def work() -> str:
+        game = paper_game(seed=int(os.environ["LOCAL_RANK"]))
+        with pytest.raises(UserError) as caught:
+            play(2, game, steps=2, logger=journalist)
+        return str(caught.value)
+
+    one, other = on_ranks(work)
+    assert one == other
+    assert one.startswith("the 2 devices differ in weights, latents, settings; start them by one")
+
+
+def test_a_rank_that_fails_takes_its_children_along() -> None:
+    killed: list[int] = []
+    strategy = Ranks()
+    strategy._launcher = SimpleNamespace(  # type: ignore[assignment]
+        procs=[SimpleNamespace(kill=lambda i=i: killed.append(i)) for i in (1, 2)]
+    )
+    strategy.on_exception(UserError("the disk is full"))
+    assert killed == [1, 2]
+    strategy._launcher = None
+    strategy.on_exception(UserError("under srun there are none"))

@@ -1,0 +1,172 @@
+from __future__ import annotations
+
+import copy
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from ganstoch.errors import UserError
+from ganstoch.models import PaperGenerator, ReLUGenerator
+from ganstoch.training.ema import EMA
+
+
+@pytest.fixture
+def live() -> PaperGenerator:
+    """A generator all of whose parameters are 1."""
+    network = PaperGenerator((3, 32, 32), width=8, latent_dim=2).double()
+    return fill(network, 1.0)
+
+
+def fill(network: PaperGenerator, value: float) -> PaperGenerator:
+    for parameter in network.parameters():
+        parameter.data.fill_(value)
+    return network
+
+
+def value(average: EMA) -> float:
+    """The one number that all averaged parameters are."""
+    everything = torch.cat([p.flatten() for p in average.parameters()])
+    assert everything.max() == everything.min()
+    return everything[0].item()
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.5, 0.9999])
+def test_the_first_step_copies(live: PaperGenerator, decay: float) -> None:
+    average = EMA(live, decay=decay)
+    fill(live, -0.1)
+    assert value(average) == 1.0  # a copy, not the network itself
+    average.follow(live, iteration=0)
+    assert value(average) == -0.1
+
+
+def test_a_constant_is_its_own_average(live: PaperGenerator) -> None:
+    average = EMA(live, decay=0.9999)
+    for iteration in range(50):
+        average.follow(live, iteration=iteration)
+    assert value(average) == pytest.approx(1.0, rel=1e-14)
+
+
+@pytest.mark.parametrize("steps", [1, 5, 30])
+def test_ramp_in_closed_form(live: PaperGenerator, steps: int) -> None:
+    """From a step at iteration 1, what is left of the start is the product of all t / (t + 10)."""
+    average = EMA(live, decay=0.9999)
+    average.follow(live, iteration=0)
+    fill(live, 3.0)
+    for iteration in range(1, steps + 1):
+        average.follow(live, iteration=iteration)
+    left = 1 / math.comb(steps + 10, 10)
+    assert value(average) == pytest.approx(3.0 - 2.0 * left, rel=1e-13)
+
+
+def test_full_horizon_in_closed_form(live: PaperGenerator) -> None:
+    """Once t / (t + 10) exceeds the decay, the past counts decay to the power of the steps."""
+    average = EMA(live, decay=0.75)  # reached at t = 30
+    fill(live, 3.0)
+    for iteration in range(30, 37):
+        average.follow(live, iteration=iteration)
+    assert value(average) == pytest.approx(3.0 - 2.0 * 0.75**7, rel=1e-14)
+
+
+def test_without_decay_it_is_the_live_network(live: PaperGenerator) -> None:
+    average = EMA(live, decay=0.0)
+    fill(live, 0.3)
+    average.follow(live, iteration=500)
+    assert value(average) == 0.3
+
+
+def test_is_not_trained_and_leaves_the_live_network_alone(live: PaperGenerator) -> None:
+    average = EMA(live, decay=0.9)
+    assert not any(p.requires_grad for p in average.parameters())
+    assert all(p.requires_grad for p in live.parameters())
+    fill(live, 2.0)
+    average.follow(live, iteration=3)
+    assert all(torch.equal(p, torch.full_like(p, 2.0)) for p in live.parameters())
+    assert all(p.requires_grad for p in live.parameters())
+
+
+def test_makes_images_by_the_averaged_weights() -> None:
+    live = PaperGenerator((3, 32, 32), width=8, latent_dim=2)
+    for parameter in live.parameters():
+        parameter.data.fill_(0.01)
+    average = EMA(live, decay=0.9)
+    z = torch.tensor([[1.0, 2.0]])
+    expected = live(z)
+    fill(live, 0.0)
+    assert torch.equal(average(z), expected)
+    assert not average(z).requires_grad
+
+
+@pytest.mark.parametrize("decay", [-0.1, 1.0, 2.0, math.nan])
+def test_decay_must_be_a_share(live: PaperGenerator, decay: float) -> None:
+    with pytest.raises(UserError, match=r"model.ema_decay must be in \[0, 1\)"):
+        EMA(live, decay=decay)
+
+
+class Counting(nn.Module):
+    """A layer with a counter, and a constant that no checkpoint holds."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("seen", torch.tensor(0))
+        self.register_buffer("constant", torch.tensor(0.5), persistent=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x
+
+
+@pytest.fixture
+def normed() -> ReLUGenerator:
+    """A generator with running statistics and a counter."""
+    network = ReLUGenerator((2,), latent_dim=3, width=4, depth=1).double()
+    network.layers.append(Counting())
+    return network
+
+
+def test_statistics_follow_with_the_weight_of_the_parameters(normed: ReLUGenerator) -> None:
+    average = EMA(normed, decay=0.75)
+    with torch.no_grad():
+        for tensor in (*normed.parameters(), *list(normed.buffers())[:-1]):
+            tensor.fill_(3)
+    for iteration in range(30, 37):
+        average.follow(normed, iteration=iteration)
+    left = 0.75**7
+    layers = average.generator.layers
+    assert torch.allclose(layers[1].running_mean, torch.full((4,), 3 - 3 * left).double())
+    assert torch.allclose(layers[1].running_var, torch.full((4,), 3 - 2 * left).double())
+    assert torch.allclose(layers[1].weight, torch.full((4,), 3 - 2 * left).double())
+    assert layers[-1].seen == 3
+    assert layers[-1].constant == 0.5
+
+
+def test_without_decay_the_statistics_are_the_live_ones(normed: ReLUGenerator) -> None:
+    average = EMA(normed, decay=0.0)
+    z = torch.linspace(-1, 2, 15, dtype=torch.double).view(5, 3)
+    for iteration in (0, 1, 500):
+        normed((iteration + 1) * z)
+        average.follow(normed, iteration=iteration)
+        for ours, live in zip(average.buffers(), normed.buffers(), strict=True):
+            assert torch.equal(ours, live)
+    assert torch.equal(average(z), normed.eval()(z))
+
+
+def test_measuring_uses_the_statistics_and_never_moves_them(normed: ReLUGenerator) -> None:
+    average = EMA(normed, decay=0.5)
+    z = torch.linspace(-1, 2, 15, dtype=torch.double).view(5, 3)
+    before = {name: value.clone() for name, value in average.state_dict().items()}
+    expected = copy.deepcopy(normed).eval()(z)
+    for mode in (True, False, True):
+        average.train(mode)
+        assert average.training == mode
+        assert torch.equal(average(z), expected)
+        assert torch.equal(average(z[:1]), expected[:1])  # one alone as among others
+    assert all(torch.equal(before[name], value) for name, value in average.state_dict().items())
+    assert normed.training
+
+
+def test_a_parent_in_training_leaves_the_average_out_of_it(normed: ReLUGenerator) -> None:
+    parent = nn.ModuleList([normed, EMA(normed, decay=0.5)])
+    parent.eval().train()
+    assert normed.layers[1].training
+    assert not any(module.training for module in parent[1].generator.modules())

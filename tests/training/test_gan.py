@@ -1,0 +1,173 @@
+"""The game against the same algorithm written down plainly, and its settings."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import partial
+from unittest import mock
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from ganstoch.bench.players import differences
+from ganstoch.errors import UserError
+from ganstoch.models import Discriminator, PaperDiscriminator, PaperGenerator
+from ganstoch.models.base import frozen
+from ganstoch.rng import normal, rng_for, with_replacement
+from ganstoch.training.gan import GAN, AdamSettings
+from ganstoch.training.micro_batch import split
+from ganstoch.types import Batch, MicroBatch
+
+CPU = torch.device("cpu")
+
+
+def real_images(draw: int) -> Tensor:
+    rng = rng_for(0, "data", draw)
+    return with_replacement(256, 16 * 3072, rng).to(torch.uint8).view(16, 3, 32, 32)
+
+
+def parts_of(game: GAN, iteration: int, *, micro_batch: int | None = None) -> list[MicroBatch]:
+    assert game.latents is not None
+    z = game.latents.draw(iteration, 16, device=CPU)
+    batch = Batch(pixels=real_images(iteration), ids=torch.arange(16), size=16)
+    dtype = next(game.parameters()).dtype
+    return split(batch, z, micro_batch=micro_batch, dtype=dtype)
+
+
+@pytest.mark.parametrize("micro_batch", [None, 5])
+def test_equals_the_plain_algorithm(make_game: Callable[..., GAN], micro_batch: int | None) -> None:
+    # The ramp passes 0.2 at t = 2.5.
+    game = make_game(ema_decay=0.2, micro_batch=micro_batch).double()
+    start = [p.detach().clone() for p in game.parameters()]
+    assert max(differences(game, m=16, iterations=5).values()) < 1e-9
+    moved = [(p - s).abs().max() for p, s in zip(game.parameters(), start, strict=True)]
+    assert min(moved) > 1e-6
+    live, average = game.generator.parameters(), game.average.parameters()
+    # The average does lag behind.
+    assert max((a - b).abs().max() for a, b in zip(live, average, strict=True)) > 1e-6
+
+
+@pytest.mark.parametrize("micro_batch", [None, 3])
+def test_one_power_iteration_an_update_whatever_the_parts(
+    make_game: Callable[..., GAN], micro_batch: int | None
+) -> None:
+    game = make_game()
+    game.deal(n=40)
+    with mock.patch.object(Discriminator, "power_iterate") as step:
+        for t in range(3):
+            parts = parts_of(game, t, micro_batch=micro_batch)
+            game.play([parts], *game.configure_optimizers(), iteration=t)
+    assert step.call_count == 2 * 3
+
+
+@pytest.mark.parametrize("micro_batch", [None, 3])
+def test_leaves_no_gradient_and_every_parameter_trainable(
+    make_game: Callable[..., GAN], micro_batch: int | None
+) -> None:
+    game = make_game()
+    game.deal(n=40)
+    optimizers = game.configure_optimizers()
+    seen: list[bool] = []
+    game.discriminator.register_forward_pre_hook(
+        lambda module, _: seen.append(all(p.requires_grad for p in module.parameters()))
+    )
+    parts = parts_of(game, 0, micro_batch=micro_batch)
+    game.play([parts], *optimizers, iteration=0)
+    assert seen == [True] * len(parts) + [False] * len(parts)  # spared in the generator's update
+    for player in (game.generator, game.discriminator):
+        assert all(p.requires_grad for p in player.parameters())
+        assert all(p.grad is None for p in player.parameters())
+    assert not any(p.requires_grad for p in game.average.parameters())
+
+
+def test_a_frozen_opponent_thaws_after_an_error() -> None:
+    module = nn.Linear(2, 2)
+    with pytest.raises(RuntimeError), frozen(module):
+        module(torch.zeros(1, 3))
+    assert all(p.requires_grad for p in module.parameters())
+
+
+def test_each_update_moves_its_own_player(make_game: Callable[..., GAN]) -> None:
+    game = make_game()
+    game.deal(n=40)
+    step_d, step_g = game.configure_optimizers()
+
+    def weights(player: nn.Module) -> Tensor:
+        return torch.cat([p.detach().flatten() for p in player.parameters()])
+
+    before = weights(game.generator), weights(game.discriminator)
+    with mock.patch.object(step_g, "step"):
+        game.play([parts_of(game, 0)], step_d, step_g, iteration=0)
+    assert torch.equal(weights(game.generator), before[0])
+    assert not torch.equal(weights(game.discriminator), before[1])
+    middle = weights(game.discriminator)
+    with mock.patch.object(step_d, "step"):
+        game.play([parts_of(game, 1)], step_d, step_g, iteration=1)
+    assert not torch.equal(weights(game.generator), before[0])
+    assert torch.equal(weights(game.discriminator), middle)
+
+
+def test_optimizers_are_the_papers_by_default() -> None:
+    game = GAN(partial(PaperGenerator, width=8), partial(PaperDiscriminator, width=8))
+    for optimizer, player in zip(
+        game.configure_optimizers(), (game.discriminator, game.generator), strict=True
+    ):
+        assert isinstance(optimizer, torch.optim.Adam)
+        (group,) = optimizer.param_groups
+        assert (group["lr"], group["betas"], group["weight_decay"]) == (1e-4, (0.0, 0.9), 0)
+        assert {id(p) for p in group["params"]} == {id(p) for p in player.parameters()}
+    assert game.average.decay == 0.9999
+
+
+def test_samples_are_the_averages_in_parts_of_any_size(make_game: Callable[..., GAN]) -> None:
+    game = make_game().double()
+    z = normal((10, 8), rng_for(0, "evaluation"))
+    with torch.no_grad():
+        for parameter in game.generator.parameters():
+            parameter.add_(1.0)  # the live network is not asked
+    expected = game.average(z.double())
+    for batch_size in (3, 10, 256):
+        images = game.sample(z, batch_size=batch_size)
+        assert not images.requires_grad
+        assert (images - expected).abs().max() < 1e-12
+    assert images.abs().max() <= 1.0
+
+
+@pytest.mark.parametrize(
+    ("settings", "complaint"),
+    [
+        ({"micro_batch": 0}, "model.micro_batch must be 1 or more, or auto, got 0"),
+        ({"init_std": 0.0}, "model.init_std must be above 0, got 0.0"),
+        ({"init_std": math.nan}, "model.init_std must be above 0, got nan"),
+        ({"ema_decay": 1.0}, r"model.ema_decay must be in \[0, 1\), got 1.0"),
+    ],
+)
+def test_settings_out_of_range(settings: dict[str, float], complaint: str) -> None:
+    with pytest.raises(UserError, match=complaint):
+        GAN(
+            partial(PaperGenerator, width=8, latent_dim=2),
+            partial(PaperDiscriminator, width=8),
+            **settings,
+        )
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "complaint"),
+    [
+        (AdamSettings(lr=0.0), "model.optimizer.lr must be above 0, got 0.0"),
+        (AdamSettings(lr=math.inf), "model.optimizer.lr must be above 0, got inf"),
+        (AdamSettings(lr=math.nan), "model.optimizer.lr must be above 0, got nan"),
+        (AdamSettings(beta1=1.0), r"model.optimizer.beta1 must be in \[0, 1\), got 1.0"),
+        (AdamSettings(beta2=-0.5), r"model.optimizer.beta2 must be in \[0, 1\), got -0.5"),
+    ],
+)
+def test_optimizer_settings_out_of_range(optimizer: AdamSettings, complaint: str) -> None:
+    game = GAN(
+        partial(PaperGenerator, width=8, latent_dim=2),
+        partial(PaperDiscriminator, width=8),
+        optimizer=optimizer,
+    )
+    with pytest.raises(UserError, match=complaint):
+        game.configure_optimizers()

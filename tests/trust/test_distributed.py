@@ -1,0 +1,276 @@
+"""Two ranks train as one device does, under every remedy; only the first of them writes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sysconfig
+import warnings
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+from pytorch_lightning import Trainer
+from pytorch_lightning.callbacks import ModelCheckpoint
+from torch import Tensor
+
+from ganstoch import remedies
+from ganstoch.cli import main
+from ganstoch.data import Digits, ImageData
+from ganstoch.latents import LatentSettings
+from ganstoch.models import PaperDiscriminator, PaperGenerator
+from ganstoch.objectives import Hinge, LeastSquares, Objective, Relativistic, Wasserstein
+from ganstoch.remedies import (
+    ACGAN,
+    R1,
+    SVRE,
+    WGANGP,
+    LabelFlipping,
+    LabelSmoothing,
+    Mixture,
+    Packing,
+    Pretraining,
+    Ratio,
+    Remedy,
+    Replay,
+    Snapshots,
+    Timescales,
+    WeightClipping,
+)
+from ganstoch.rng import rng_for, with_replacement
+from ganstoch.training.distributed import Ranks
+from ganstoch.training.gan import GAN
+
+STEPS = 20
+REFUSED = {"DiscriminatorBatchNorm", "FeatureMatching", "MinibatchDiscrimination", "Unrolling"}
+"""Those that look at whole batches; tests/training/test_ranks.py shows that they are."""
+
+SHARED: dict[str, Callable[[], list[Remedy]]] = {
+    "none": list,
+    "ACGAN": lambda: [ACGAN(classes=10)],
+    "LabelFlipping": lambda: [LabelFlipping(probability=0.3)],
+    "LabelSmoothing": lambda: [LabelSmoothing()],
+    "Mixture": lambda: [Mixture(generators=3, identity=1.0)],
+    "Packing": lambda: [Packing(size=3)],
+    "Packing, packs": lambda: [Packing(size=2, matched="packs")],
+    "Pretraining": lambda: [Pretraining(iterations=STEPS // 2)],
+    "R1": lambda: [R1()],
+    "Ratio": lambda: [Ratio(discriminator=2, generator=2)],
+    "Replay": lambda: [Replay(share=0.5, capacity=20)],
+    "SVRE": lambda: [SVRE(every=6)],
+    "SVRE, extragradient": lambda: [SVRE(variance_reduction=False)],
+    "SVRE, less variance": lambda: [SVRE(extrapolate=False)],
+    "Snapshots, G": lambda: [Snapshots(every=4, keep=2, lasting=2)],
+    "Snapshots, D": lambda: [Snapshots(of="discriminator", every=4, keep=2, lasting=2)],
+    "Timescales": lambda: [Timescales(discriminator=2.0)],
+    "WGANGP": lambda: [WGANGP()],
+    "WeightClipping": lambda: [WeightClipping(limit=0.05)],
+    "several": lambda: [
+        Packing(size=3),
+        Replay(share=0.3, capacity=9),
+        LabelSmoothing(),
+        LabelFlipping(probability=0.2),
+        R1(gamma=1.0),
+        Ratio(discriminator=2),
+    ],
+}
+OBJECTIVES: dict[str, Objective] = {
+    "hinge": Hinge(),
+    "least squares": LeastSquares(),
+    "relativistic": Relativistic(),
+    "wasserstein": Wasserstein(),
+}
+
+
+def make(*given: Remedy, objective: Objective | None = None, noise: float = 0.0) -> GAN:
+    return GAN(
+        partial(PaperGenerator, width=8, latent_dim=8),
+        partial(PaperDiscriminator, width=8),
+        objective,
+        remedies=given,
+        latents=LatentSettings(noise=noise),
+        ema_decay=0.9,
+        micro_batch=4,
+    )
+
+
+def play(
+    devices: int,
+    game: GAN,
+    *,
+    steps: int = STEPS,
+    resume: Path | None = None,
+    keep: Path | None = None,
+) -> dict[str, Tensor]:
+    """Every number that training leaves, in double precision; losses are means over the ranks."""
+    kept = keep and ModelCheckpoint(keep, filename="{step}", every_n_train_steps=7, save_top_k=-1)
+    with warnings.catch_warnings(action="ignore"):  # Lightning's about itself
+        trainer = Trainer(
+            accelerator="cpu",
+            devices=devices,
+            strategy=Ranks() if devices > 1 else "auto",
+            precision="64-true",
+            max_epochs=-1,
+            max_steps=steps,
+            logger=False,
+            callbacks=[kept] if kept else [],
+            enable_checkpointing=kept is not None,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+        )
+        data = ImageData(Digits(), n=48, m=13)
+        trainer.fit(game, datamodule=data, ckpt_path=resume, weights_only=True)
+    numbers = dict(game.state_dict())
+    for player, optimizer in zip("dg", trainer.optimizers, strict=True):
+        for i, moments in optimizer.state_dict()["state"].items():
+            numbers |= {f"adam.{player}.{i}.{name}": value for name, value in moments.items()}
+    for name, loss in game.losses.items():
+        mean = loss.clone()
+        if devices > 1:
+            torch.distributed.all_reduce(mean)
+        numbers[name] = mean / devices
+    return {name: value.clone() for name, value in numbers.items()}
+
+
+def farthest(one: dict[str, Tensor], other: dict[str, Tensor]) -> tuple[float, str]:
+    assert one.keys() == other.keys()
+    return max(((one[k] - other[k]).abs().max().item(), k) for k in one)
+
+
+def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[k], other[k]) for k in one)
+
+
+def test_every_remedy_is_shared_or_refused() -> None:
+    named = {name.partition(",")[0] for name in SHARED} - {"none", "several"}
+    assert named | REFUSED | {"Remedies", "Remedy"} == set(remedies.__all__)
+    assert not named & REFUSED
+
+
+@pytest.mark.parametrize("name", [*SHARED, *OBJECTIVES, "noise"])
+def test_two_ranks_are_one(
+    name: str, on_ranks: Callable[..., list[Any]], tally: Callable[..., None]
+) -> None:
+    """13 images: 7 and 6, or 9 and 6 (three and two packs of 3), at most 4 at once."""
+
+    def game() -> GAN:
+        given = SHARED[name]() if name in SHARED else []
+        return make(*given, objective=OBJECTIVES.get(name), noise=0.5 * (name == "noise"))
+
+    one, other = on_ranks(lambda: play(2, game()))
+    assert same(one, other)
+    alone, start = play(1, game()), game().double().state_dict()
+    far, where = farthest(one, alone)
+    assert far < 1e-10, where
+    moved = max((start[k] - alone[k]).abs().max().item() for k in start)
+    assert moved > 1e-4
+    tally("DDP equals one process", len(one))
+
+
+def test_three_ranks_are_one(
+    on_ranks: Callable[..., list[Any]], tally: Callable[..., None]
+) -> None:
+    found = on_ranks(lambda: play(3, make(*SHARED["several"]())), world=3)
+    assert all(same(found[0], other) for other in found)
+    far, where = farthest(found[0], play(1, make(*SHARED["several"]())))
+    assert far < 1e-10, where
+    tally("DDP equals one process", len(found[0]))
+
+
+def test_a_resumed_run_is_the_uninterrupted_one(
+    on_ranks: Callable[..., list[Any]], tmp_path: Path, tally: Callable[..., None]
+) -> None:
+    """To the bit on two ranks; gone on with on one, within rounding."""
+
+    def game() -> GAN:
+        return make(*SHARED["several"]())
+
+    whole, _ = on_ranks(lambda: play(2, game(), keep=tmp_path))
+    checkpoint = tmp_path / "step=7.ckpt"
+    one, other = on_ranks(lambda: play(2, game(), resume=checkpoint))
+    assert same(one, whole)
+    assert same(other, whole)
+    far, where = farthest(play(1, game(), resume=checkpoint), whole)
+    assert far < 1e-10, where
+    tally("resumed on two ranks, the same bits", len(whole))
+
+
+AUDIT = """
+import os, sys
+rank = os.environ.get("LOCAL_RANK", "none")
+log = os.open(os.environ["AUDIT_LOG"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+changes = ("os.rename", "os.mkdir", "os.link", "os.symlink", "os.truncate", "os.remove")
+def hook(event, arguments):
+    if event == "open":
+        path, mode, flags = arguments
+        write = isinstance(flags, int) and flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
+        if not write or str(path) == os.devnull:
+            return
+    elif event not in changes:
+        return
+    os.write(log, f"{rank} {event} {arguments[0]}\\n".encode())
+sys.addaudithook(hook)
+"""
+
+
+def test_the_command_on_two_devices(tmp_path: Path, tally: Callable[..., None]) -> None:
+    """The same record; every file is the first rank's, the data's manifest too.
+
+    What packages leave in home and temporary folders when they are imported is not counted.
+    """
+    root, scratch = tmp_path / "images", tmp_path / "scratch"
+    root.mkdir()
+    scratch.mkdir()
+    for i, pixels in enumerate(with_replacement(256, 80 * 3072, rng_for(0, "data")).split(3072)):
+        image = pixels.to(torch.uint8).view(32, 32, 3).numpy()
+        Image.fromarray(image).save(root / f"{i}.png")
+    line = ["--config=mini", "--data.source=Folder", f"--data.root={root}"]
+    line += ["--data.n=70", "--data.m=13", "--model.micro_batch=4"]
+    line += [f"--model.{p}.init_args.width=16" for p in ("generator", "discriminator")]
+    line += ["--model.generator.init_args.latent_dim=8", "--trainer.max_steps=20"]
+    line += ["--evaluation.every=5", "--evaluation.semantic=null", "--evaluation.held_out=true"]
+    line += ["--wandb.mode=offline", "--quiet=true", "--checkpoint_every=8"]
+    line += ["--trainer.accelerator=cpu", "--trainer.precision=64-true"]
+    (tmp_path / "sitecustomize.py").write_text(AUDIT)
+    audit = tmp_path / "audit.txt"
+    environment = os.environ | {
+        "PYTHONPATH": str(tmp_path),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "AUDIT_LOG": str(audit),
+        "TMPDIR": str(scratch),
+        "HOME": str(scratch),
+        "TORCHINDUCTOR_CACHE_DIR": str(scratch / "inductor"),
+    }
+    command = [str(Path(sysconfig.get_path("scripts")) / "ganstoch"), "fit", *line]
+    subprocess.run(
+        [*command, "--trainer.devices=2", f"--out={tmp_path / 'two'}"],
+        env=environment,
+        check=True,
+        timeout=400,
+    )
+    assert main(["fit", *line, f"--out={tmp_path / 'one'}"]) == 0
+
+    one, two = (json.loads((tmp_path / n / "record.json").read_bytes()) for n in ("one", "two"))
+    tried = 0
+    for ours, theirs in zip(two["history"], one["history"], strict=True):
+        assert ours["iteration"] == theirs["iteration"]
+        assert ours["images_seen"] == theirs["images_seen"]
+        assert ours["metrics"] == pytest.approx(theirs["metrics"], rel=1e-10)
+        tried += len(ours["metrics"])
+    assert two["metrics"] == pytest.approx(one["metrics"], rel=1e-10)
+    assert two["baseline"] == pytest.approx(one["baseline"], rel=1e-10)
+    assert tried == 4 * 9
+    tally("record on two devices equals one's", tried)
+
+    written = [line.split(" ", 2) for line in audit.read_text().splitlines()]
+    by_first = [path for rank, _, path in written if rank != "1"]
+    for name in ("record.json", "ganstoch-folder", "samples.npz", "ckpt"):
+        assert any(name in path for path in by_first), f"the hook does not hear of {name}"
+    others = [path for rank, _, path in written if rank == "1"]
+    assert [path for path in others if not path.startswith(str(scratch))] == []
+    tally("files that only the first rank touched", len(by_first))
