@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 __all__ = ["Batch", "DiscriminatorOutput", "MicroBatch", "Neighbours", "Norm", "Shape", "Split"]
-__all__ += ["GaussianModes", "StackedClasses", "World", "to_bytes", "to_signed"]
+__all__ += ["GaussianModes", "KnownModes", "StackedClasses", "to_bytes", "to_signed"]
 
 Shape = tuple[int, ...]
 """Of one example: (channels, height, width) of an image, (coordinates,) of a point."""
@@ -165,7 +165,7 @@ class StackedClasses:
         return 1000
 
 
-World = GaussianModes | StackedClasses
+KnownModes = GaussianModes | StackedClasses
 """Data whose modes are known, so that what a generator reaches can be counted."""
 
 

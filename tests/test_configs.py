@@ -104,7 +104,7 @@ def test_what_is_packaged() -> None:
     assert {source_class(resolved(name)).name for name in WORLDS} == {
         kind.name
         for kind in Source.__subclasses__()
-        if kind.world is not Source.world and kind.__module__.startswith("ganstoch.")
+        if kind.known_modes is not Source.known_modes and kind.__module__.startswith("ganstoch.")
     }
 
 
@@ -176,7 +176,7 @@ def grey(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(GreyFiles, "read", lambda *_, name: (images, torch.arange(20) % 10))
     monkeypatch.setitem(_SAMPLES, "veegan", 40)
     for source in (StackedMNIST(), StackedFashion()):
-        path = source.world(folder).judge
+        path = source.known_modes(folder).judge
         for file, content in zip((path, card_path(path)), pack(Judge(), accuracy=0.1), strict=True):
             file.write_bytes(content)
     return folder

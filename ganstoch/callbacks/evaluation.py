@@ -119,8 +119,8 @@ class Evaluation(Callback):
         """Finds the feature networks and measures held-out real images in the generator's place."""
         data = _data(trainer)
         extractors = {"pixel": make_extractor("pixel")} if self.neighbours else {}
-        if data.world is not None:
-            self._judge = make_judge(data.world, device=pl_module.device)
+        if data.known_modes is not None:
+            self._judge = make_judge(data.known_modes, device=pl_module.device)
         elif not self.neighbours:
             raise UserError(
                 f"evaluation.queries is null, but the modes of {data.source.name} are not known; "
@@ -155,8 +155,8 @@ class Evaluation(Callback):
                 trainer, lambda own: held_out[own].clone(), len(held_out), names=list(extractors)
             )
             self.baseline = found.metrics
-        if data.world is not None:
-            self.baseline |= named(floor_and_ceiling(data.world, seed=0))
+        if data.known_modes is not None:
+            self.baseline |= named(floor_and_ceiling(data.known_modes, seed=0))
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -200,7 +200,7 @@ class Evaluation(Callback):
         assert game.latents is not None
         data, iteration = _data(trainer), trainer.global_step
         names = [name for name in self._search.extractors if semantic or name == "pixel"]
-        count = None if self.neighbours or data.world is None else data.world.samples
+        count = None if self.neighbours or data.known_modes is None else data.known_modes.samples
         latents = game.latents.evaluation(count)
         found = self._find(
             trainer,
@@ -215,8 +215,8 @@ class Evaluation(Callback):
                 f"the generator's images are not finite at iteration {iteration}: training has "
                 "diverged; lower model.optimizer.lr"
             )
-        if self._judge is not None and data.world is not None:
-            metrics |= named(self._judge(generated[: data.world.samples]))
+        if self._judge is not None and data.known_modes is not None:
+            metrics |= named(self._judge(generated[: data.known_modes.samples]))
         if self.birthday is not None and semantic:
             name, extractor = list(self._search.extractors.items())[-1]
             real = self._search.real(name, data)

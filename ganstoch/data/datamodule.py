@@ -27,7 +27,7 @@ from ganstoch.data.source import ArrayImages, ImageSet, Source
 from ganstoch.data.subset import Subset, choose, leftover, leftover_ids
 from ganstoch.errors import UserError
 from ganstoch.rng import share
-from ganstoch.types import Batch, Shape, World
+from ganstoch.types import Batch, KnownModes, Shape
 
 __all__ = ["ImageData", "StepCounter"]
 
@@ -66,7 +66,7 @@ class ImageData(LightningDataModule):
         batch_size: m in images, over all ranks.
         sampling: the rule that batches are drawn by.
         manifest: what identifies the subset.
-        world: what is known of the modes; None where nothing is.
+        known_modes: what is known of the modes; None where nothing is.
 
     Set by whoever plays, before training:
 
@@ -81,7 +81,7 @@ class ImageData(LightningDataModule):
     batch_size: int
     sampling: Sampling
     manifest: Manifest
-    world: World | None
+    known_modes: KnownModes | None
     images_factor: int = 1
     pack: int = 1
 
@@ -148,7 +148,7 @@ class ImageData(LightningDataModule):
         if not self.source.in_package:
             check_in(self.root, self.manifest)
         self.held_out = self._read_held_out()
-        self.world = self.source.world(self.root)
+        self.known_modes = self.source.known_modes(self.root)
         if is_rounded(self.m, n=self.n):
             _say(f"data.m = {self.m} of n = {self.n} is rounded to {self.batch_size}")
         self._ready = True

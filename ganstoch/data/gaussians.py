@@ -108,10 +108,12 @@ class _Mixture:
             split: ``train`` or ``held_out``.
         """
         size = self.size if split == "train" else min(self.size, HELD_OUT)
-        return Points(self.world(root), size=size, seed=self.seed, name=self.name, split=split)
+        return Points(
+            self.known_modes(root), size=size, seed=self.seed, name=self.name, split=split
+        )
 
     @abstractmethod
-    def world(self, root: Path) -> GaussianModes:
+    def known_modes(self, root: Path) -> GaussianModes:
         """The mixture; ``root`` is ignored."""
 
 
@@ -126,7 +128,7 @@ class Ring(_Mixture, Source):
     summary = "8 Gaussians on a circle, 100,000 points in 2 dimensions: no download"
     in_package = True
 
-    def world(self, root: Path) -> GaussianModes:
+    def known_modes(self, root: Path) -> GaussianModes:
         """Centres at the angles 0, 1/8, .., 7/8 of a turn."""
         angles = torch.arange(8) * (2 * math.pi / 8)
         centres = torch.stack([angles.cos(), angles.sin()], dim=1)
@@ -140,7 +142,7 @@ class Grid(_Mixture, Source):
     summary = "25 Gaussians on a 5x5 grid, 100,000 points in 2 dimensions: no download"
     in_package = True
 
-    def world(self, root: Path) -> GaussianModes:
+    def known_modes(self, root: Path) -> GaussianModes:
         """Centres row by row."""
         steps = torch.arange(-4.0, 5.0, 2.0)
         return GaussianModes(torch.cartesian_prod(steps, steps), sigma=0.05, samples=SAMPLES)
@@ -163,7 +165,7 @@ class HighDimensional(_Mixture, Source):
     summary = "10 Gaussians of 700 dimensions, 100,000 points in 1,200 (480 MB): no download"
     in_package = True
 
-    def world(self, root: Path) -> GaussianModes:
+    def known_modes(self, root: Path) -> GaussianModes:
         """Centres on the diagonal, in the order of the code of [2]."""
         levels = torch.tensor([-1, -0.5, 0, 0.5, -2, -2.5, 10, 0.25, -13, -5.5])
         centres = levels[:, None].expand(-1, 1200).contiguous()
@@ -183,7 +185,7 @@ class Bimodal(_Mixture, Source):
     summary = "summer temperatures in Alice Springs or at the South Pole, 100,000 numbers"
     in_package = True
 
-    def world(self, root: Path) -> GaussianModes:
+    def known_modes(self, root: Path) -> GaussianModes:
         """Hot, then cold."""
         return GaussianModes(torch.tensor([[1.0], [-1.0]]), sigma=0.1, samples=SAMPLES)
 

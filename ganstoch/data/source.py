@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from ganstoch.errors import UserError
-from ganstoch.types import Split, World
+from ganstoch.types import KnownModes, Split
 
 __all__ = ["SIDE", "ArrayImages", "ImageSet", "Source", "require_folder"]
 
@@ -137,7 +137,7 @@ class Source(ABC):
             UserError: if the data are missing or damaged; the message says what mends it.
         """
 
-    def world(self, root: Path) -> World | None:
+    def known_modes(self, root: Path) -> KnownModes | None:
         """What is known of the modes; None where nothing is.
 
         Args:

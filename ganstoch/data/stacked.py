@@ -151,7 +151,7 @@ class Stacked:
         members = with_replacement(len(images), size * 3, rng).reshape(size, 3)
         return StackedImages(images, labels, members=members, names=self.files.classes, split=split)
 
-    def world(self, root: Path) -> StackedClasses:
+    def known_modes(self, root: Path) -> StackedClasses:
         """1,000 modes, and where the classifier that tells them apart lies."""
         found = [folder / f"judge-{self.name}.pt" for folder in places(root)]
         return StackedClasses(

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from ganstoch.metrics.digit_classifier import load_judge, name_stacks
 from ganstoch.rng import normal, rng_for, with_replacement
-from ganstoch.types import GaussianModes, StackedClasses, World
+from ganstoch.types import GaussianModes, KnownModes, StackedClasses
 
 __all__ = [
     "CONFIDENT",
@@ -133,7 +133,7 @@ def score_classes(predicted: Tensor, confidence: Tensor, classes: int) -> ModeSc
 
 
 def make_judge(
-    world: World, *, device: torch.device | str = "cpu"
+    world: KnownModes, *, device: torch.device | str = "cpu"
 ) -> Callable[[Tensor], ModeScores]:
     """What scores generated samples of a world.
 
@@ -153,7 +153,7 @@ def make_judge(
     return lambda images: score_classes(*name_stacks(judge, images), classes=world.modes)
 
 
-def floor_and_ceiling(world: World, *, seed: int) -> ModeScores:
+def floor_and_ceiling(world: KnownModes, *, seed: int) -> ModeScores:
     """What a perfect sampler scores with as many samples: no generator does better but by luck.
 
     Images are taken to be judged without error or doubt.

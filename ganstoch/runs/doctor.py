@@ -125,7 +125,7 @@ def _datasets(root: Path) -> Iterator[Finding]:
         if kind.name == "folder" or not kind.__module__.startswith("ganstoch."):
             continue
         try:
-            images, world = kind().open(root, "train"), kind().world(root)
+            images, world = kind().open(root, "train"), kind().known_modes(root)
             if world is not None:
                 make_judge(world)
         except UserError as error:

@@ -120,7 +120,7 @@ def _trouble(run: Resolved) -> str | None:
     kind, root = source_class(run.config), Path(data["root"])
     try:
         source = kind(**data["source"].get("init_args", {}))
-        images, world = source.open(root, "train"), source.world(root)
+        images, world = source.open(root, "train"), source.known_modes(root)
         if world is not None:
             make_judge(world)
     except UserError as error:

@@ -42,12 +42,12 @@ def prepare(name: str, *, root: Path, n: int | None, subset_seed: int) -> None:
     assert images is not None, "every source has a training split"
     print(f"{name}: {len(images):,} training images")
     if isinstance(source, Stacked):
-        target, *otherwise = (place / source.world(root).judge.name for place in places(root))
+        target, *otherwise = (place / source.known_modes(root).judge.name for place in places(root))
         doing = "train the classifier that counts modes"
         with alone(target, doing=doing, otherwise=tuple(otherwise)):
             _train_judge(source, root)
     if n is None:
-        n = len(images) if source.world(root) else min(PAPER_N, len(images))
+        n = len(images) if source.known_modes(root) else min(PAPER_N, len(images))
     if not 1 <= n <= len(images):
         raise UserError(f"--n must be 1 .. {len(images)}, the images of {name}, got {n}")
     subset = choose(images, n=n, seed=subset_seed)
@@ -64,7 +64,7 @@ def _train_judge(source: Stacked, root: Path) -> None:
     """
     from ganstoch.metrics.digit_classifier import accuracy, card_path, load_judge, pack, train_judge
 
-    world = source.world(root)
+    world = source.known_modes(root)
     if world.judge.exists():
         load_judge(world.judge, made_by=world.made_by)
         print(f"the classifier that counts modes is at {world.judge}")

@@ -114,7 +114,7 @@ def test_labels_travel_with_the_images(data: ImageData) -> None:
     assert batch.labels is not None
     assert batch.labels.dtype == torch.int64
     assert torch.equal(batch.labels, digits.subset.labels[batch.ids])
-    assert (digits.world, digits.shape) == (None, (3, 32, 32))
+    assert (digits.known_modes, digits.shape) == (None, (3, 32, 32))
 
 
 def test_more_ranks_than_images(data: ImageData) -> None:

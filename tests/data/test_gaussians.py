@@ -21,7 +21,7 @@ def points_of(images: Points) -> torch.Tensor:
 
 
 def test_ring_has_eight_different_angles() -> None:
-    centres = Ring().world(ROOT).centres
+    centres = Ring().known_modes(ROOT).centres
     assert centres.shape == (8, 2)
     assert torch.allclose(centres.norm(dim=1), torch.ones(8))
     turns = (torch.atan2(centres[:, 1], centres[:, 0]) * 8 / (2 * math.pi)).round() % 8
@@ -31,14 +31,14 @@ def test_ring_has_eight_different_angles() -> None:
 
 
 def test_grid() -> None:
-    world = Grid().world(ROOT)
+    world = Grid().known_modes(ROOT)
     expected = {(x, y) for x in (-4, -2, 0, 2, 4) for y in (-4, -2, 0, 2, 4)}
     assert {tuple(centre) for centre in world.centres.tolist()} == expected
-    assert (len(world.centres), world.sigma, Ring().world(ROOT).sigma) == (25, 0.05, 0.01)
+    assert (len(world.centres), world.sigma, Ring().known_modes(ROOT).sigma) == (25, 0.05, 0.01)
 
 
 def test_high_dimensional() -> None:
-    world = HighDimensional().world(ROOT)
+    world = HighDimensional().known_modes(ROOT)
     assert world.centres.shape == (10, 1200)
     assert (world.centres == world.centres[:, :1]).all()
     assert len(set(world.centres[:, 0].tolist())) == 10
@@ -60,7 +60,7 @@ def test_bimodal() -> None:
 @pytest.mark.parametrize("kind", [Ring, Grid, Bimodal])
 def test_points_follow_the_mixture(kind: type[Ring]) -> None:
     images = kind().open(ROOT, "train")
-    world = kind().world(ROOT)
+    world = kind().known_modes(ROOT)
     points, count = points_of(images), len(world.centres)
     assert points.dtype == torch.float32
     assert len(images) == 100_000
@@ -130,7 +130,7 @@ def test_a_run_on_points(tmp_path: Path) -> None:
     assert batch.labels is not None
     assert data.subset.labels is not None
     assert torch.equal(batch.labels, data.subset.labels[batch.ids])
-    assert isinstance(data.world, GaussianModes)
+    assert isinstance(data.known_modes, GaussianModes)
     assert data.held_out is not None
     assert data.held_out.shape == (2000, 2)
     assert list(tmp_path.iterdir()) == []

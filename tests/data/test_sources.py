@@ -34,7 +34,7 @@ def test_no_shipped_source_is_forgotten() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_modes_are_known_of_the_worlds_alone(name: str, tmp_path: Path) -> None:
-    world = find_source(name)().world(tmp_path)
+    world = find_source(name)().known_modes(tmp_path)
     assert (world is not None) == (name in WORLDS)
 
 

@@ -104,18 +104,18 @@ def test_labels_name_what_changes_the_images() -> None:
 
 def test_world(root: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    world = StackedMNIST().world(root)
+    world = StackedMNIST().known_modes(root)
     judge = root / "ganstoch-cache" / "judge-stacked_mnist.pt"
     assert world == StackedClasses(26_000, judge, f"ganstoch prepare stacked_mnist --root {root}")
-    assert StackedMNIST(protocol="unrolled").world(root).samples == 25_600
+    assert StackedMNIST(protocol="unrolled").known_modes(root).samples == 25_600
     # Of a root that may not be written to, the judge lies in the user's cache.
     mine = tmp_path / "cache" / "ganstoch" / hashlib.sha256(bytes(root.resolve())).hexdigest()[:16]
     mine.mkdir(parents=True)
     (mine / judge.name).touch()
-    assert StackedMNIST().world(root).judge == mine / judge.name
+    assert StackedMNIST().known_modes(root).judge == mine / judge.name
     judge.parent.mkdir()
     judge.touch()
-    assert StackedMNIST().world(root).judge == judge
+    assert StackedMNIST().known_modes(root).judge == judge
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -160,7 +160,7 @@ def test_a_run_on_stacks(root: Path) -> None:
     assert batch.pixels.shape == (16, 3, 28, 28)
     assert batch.labels is not None
     assert int(batch.labels.max()) < 1000
-    assert isinstance(data.world, StackedClasses)
+    assert isinstance(data.known_modes, StackedClasses)
     assert (root / "ganstoch-stacked_mnist-size400-n400-seed0.json").exists()
 
 

@@ -77,7 +77,7 @@ def test_a_world_of_stacks(clothes: Path, ganstoch: Callable[..., Any]) -> None:
     assert (clothes / "ganstoch-stacked_fashion-n50-seed0.json").exists()
     card = json.loads(path.with_suffix(".json").read_bytes())
     assert 0 <= card["accuracy"] <= 1
-    world = StackedFashion().world(clothes)
+    world = StackedFashion().known_modes(clothes)
     images = StackedFashion(size=20).open(clothes, "train").read(torch.arange(20))
     assert make_judge(world)(images).of == 1000
     before = path.stat().st_mtime_ns
@@ -98,7 +98,7 @@ def test_a_read_only_root(
     monkeypatch.setattr("ganstoch.runs.prepare.write_if_allowed", write)
     words = ("prepare", "stacked_fashion", "--root", clothes, "--n", 50)
     assert ganstoch(*words).status == 0
-    assert StackedFashion().world(clothes).judge.is_relative_to(allowed)
+    assert StackedFashion().known_modes(clothes).judge.is_relative_to(allowed)
     allowed = here / "elsewhere"
     monkeypatch.setenv("XDG_CACHE_HOME", str(here / "closed"))
     assert f"may not write below {clothes}" in ganstoch(*words).complaint
