@@ -12,7 +12,6 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from ganstoch.bench.ensembles import price_of_many, ring_game, tiny_game
 from ganstoch.bench.overhead import lightning_overhead
 from ganstoch.bench.pinning import race_determinism
 from ganstoch.bench.players import draw, make_game, make_reference, parts_of
@@ -218,16 +217,6 @@ class _Bench:
         ratio, what = race_search(n=s.images, queries=s.queries, rounds=s.rounds)
         return Figure("nn_speedup", ratio, 8.0, None, what)
 
-    def ensembles(self) -> list[Figure]:
-        say("ten seeds of a small game as one")
-        rounds = 2 * self.scale.rounds
-        ring, of_ring = price_of_many(ring_game, m=100, rounds=rounds)
-        tiny, of_tiny = price_of_many(tiny_game, m=128, rounds=rounds)
-        return [
-            Figure("ensemble_price_ring", ring, None, 2.0, of_ring),
-            Figure("ensemble_price_tiny", tiny, None, 2.0, of_tiny),
-        ]
-
 
 def measure(scale: Scale) -> list[Figure]:
     """All figures, in the table's order. Progress goes to stderr."""
@@ -244,7 +233,6 @@ def measure(scale: Scale) -> list[Figure]:
         b.cost(),
         b.memory(),
         b.search(),
-        *b.ensembles(),
     ]
 
 

@@ -250,15 +250,14 @@ class Evaluation(Callback):
 
 
 def _digests(trainer: Trainer, game: GAN, images: Tensor) -> dict[str, str]:
-    """Of the whole state; an ensemble's optimisers are nobody's own."""
-    alone = trainer.lightning_module is game
+    """Of the whole state."""
     return fingerprint(
         networks={
             "generator": game.generator,
             "discriminator": game.discriminator,
             "average": game.average,
         },
-        optimizers=trainer.optimizers if alone else (),
+        optimizers=trainer.optimizers,
         images=images,
     )
 

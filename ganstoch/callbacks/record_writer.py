@@ -44,7 +44,6 @@ class RecordWriter(Callback):
         config: the resolved configuration.
         config_hash: digest of what in it decides the run's numbers.
         preset: name of the preset.
-        shared_by: how many runs go on at once, which share the time.
     """
 
     def __init__(
@@ -54,13 +53,11 @@ class RecordWriter(Callback):
         config: dict[str, Any],
         config_hash: str,
         preset: str,
-        shared_by: int = 1,
     ) -> None:
         self.folder = folder
         self.config = config
         self.config_hash = config_hash
         self.preset = preset
-        self.shared_by = shared_by
         self._before = 0.0
         self._started = time.monotonic()
 
@@ -108,7 +105,6 @@ class RecordWriter(Callback):
             hardware=hardware(),
             git_sha=git_sha(),
             threads=torch.get_num_threads(),
-            company=self.shared_by,
         )
         write_record(self.folder / "record.json", record)
 
@@ -126,7 +122,7 @@ class RecordWriter(Callback):
         return {**self.config, "model": {**self.config.get("model", {}), **chosen}}
 
     def _seconds(self) -> float:
-        return self._before + (time.monotonic() - self._started) / self.shared_by
+        return self._before + time.monotonic() - self._started
 
 
 def _find(trainer: Trainer, kind: type[_C]) -> _C:

@@ -108,12 +108,6 @@ class Command(LightningCLI):
             help="images: max_steps is the m = n/4 row's, and this row sees as many images",
         )
         parser.add_argument(
-            "--seeds",
-            type=str | None,
-            default=None,
-            help="0,1,2: several seeds of a small game as one; --out is then the folder of theirs",
-        )
-        parser.add_argument(
             "--deterministic",
             type=bool,
             default=True,
@@ -200,8 +194,7 @@ def resolve(config: Namespace) -> Resolved:
     """The settings as plain values, their digest and a name."""
     plain = json.loads(json.dumps(config.as_dict(), default=str))
     refuse_endless(plain)
-    for word in ("config", "seeds"):
-        plain.pop(word, None)
+    plain.pop("config", None)
     deciding = {
         key: value
         for key, value in plain.items()
@@ -245,6 +238,11 @@ def understand(arguments: Sequence[str]) -> Command:
         UserError: for an unknown key, a wrong type or a value out of its range.
     """
     _quieten()
+    if any(word.split("=")[0] == "--seeds" for word in arguments):
+        raise UserError(
+            "ganstoch fit has no --seeds any more: give --seed_everything, one run a seed, or "
+            "ganstoch remedies --seeds"
+        )
     try:
         return Command(arguments)
     except (ArgumentError, UnicodeDecodeError) as error:

@@ -22,7 +22,6 @@ __all__ = [
     "asked_measures",
     "measuring_callbacks",
     "refuse_shared",
-    "refuse_together",
 ]
 
 _MEASURES = {
@@ -47,20 +46,6 @@ def asked_measures(config: dict[str, Any]) -> dict[str, Any]:
     cannot be measured any more: it is another run.
     """
     return {key: config[key] for key in _MEASURES if config[key] is not None}
-
-
-def refuse_together(config: Namespace) -> None:
-    """Refuses what is of one game only, where several seeds are played as one.
-
-    Raises:
-        UserError: if that is asked for.
-    """
-    if config.diagnosis is not None:
-        raise UserError("diagnosis looks at one seed at a time; leave out --seeds, or diagnosis")
-    if config.ckpt_path is not None:
-        raise UserError("--ckpt_path is of one seed; leave it out, or --seeds")
-    if config.trainer.logger:
-        raise UserError("trainer.logger is of one seed; leave it out, or --seeds")
 
 
 def refuse_shared(config: Namespace, *, devices: int) -> None:

@@ -7,12 +7,10 @@ import json
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from functools import partial
 from pathlib import Path
 
 import torch
 from pytorch_lightning import Callback
-from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.loggers import Logger
 
 from ganstoch.callbacks.checkpoints import Checkpoints
@@ -28,11 +26,9 @@ from ganstoch.errors import UserError
 from ganstoch.records import read_record
 from ganstoch.runs.command import Command, Resolved, resolve, understand
 from ganstoch.runs.going_on import STATE, differences, refuse_other_settings
-from ganstoch.runs.measuring import measuring_callbacks, refuse_together
+from ganstoch.runs.measuring import measuring_callbacks
 from ganstoch.runs.oom import half, let_go, out_of_memory
 from ganstoch.runs.run_folder import RunFolder
-from ganstoch.runs.sweep import asked_seeds
-from ganstoch.runs.together import Member, ensemble_of, place_of, without_seeds
 from ganstoch.runs.tracking import make_logger
 from ganstoch.runs.train import train
 from ganstoch.runs.validate import compose
@@ -58,8 +54,6 @@ def fit(arguments: Sequence[str]) -> Path:
         UserError: for anything the user can mend.
     """
     command = understand(arguments)
-    if command.config.seeds is not None:
-        return _fit_together(without_seeds(arguments), asked_seeds(command.config.seeds))
     try:
         return _fit_alone(command)
     except torch.OutOfMemoryError:
@@ -124,67 +118,6 @@ def _fit_alone(command: Command, *, last_try: bool = False) -> Path:
     return folder
 
 
-def _fit_together(arguments: Sequence[str], seeds: Sequence[int]) -> Path:
-    """Runs, or resumes, those of several seeds that are not finished, as one.
-
-    Returns:
-        The parent of the runs' folders.
-    """
-    commands = [understand([*arguments, f"--seed_everything={seed}"]) for seed in seeds]
-    refuse_together(commands[0].config)
-    parent: Path = commands[0].config.out or Path("runs")
-    playing = [
-        (command, resolved, not _is_finished(parent / resolved.name, resolved))
-        for command, resolved in ((command, resolve(command.config)) for command in commands)
-    ]
-    for _, resolved, waits in playing:
-        if not waits:
-            _log.info("%s is finished already", parent / resolved.name)
-    if not any(waits for *_, waits in playing):
-        return parent
-    checkpoints, run = place_of([resolved.config_hash for _, resolved, _ in playing], parent)
-    checkpoint = newest_sound(checkpoints, run=run)
-    if checkpoint is None:  # else all were interrupted together, some with their records written
-        playing = [each for each in playing if each[2]]
-        checkpoints, run = place_of([resolved.config_hash for _, resolved, _ in playing], parent)
-        checkpoint = newest_sound(checkpoints, run=run)
-    compose(playing[0][1].config)
-    if commands[0].config.wandb.mode != "disabled":
-        _log.info("seeds that are played as one go without W&B; their records have everything")
-    members: list[Member] = []
-    held = ExitStack()
-    for command, resolved, waits in playing:
-        command.config.quiet = command.config.quiet or bool(members)  # one bar is enough
-        folder = parent / resolved.name
-        command.build(
-            _callbacks(
-                command,
-                resolved,
-                folder,
-                held=held,
-                moved_on=partial(_is_finished, folder, resolved) if waits else lambda: False,
-                alone=False,
-                shared_by=len(playing),
-            )
-        )
-        own: list[Callback] = command.trainer.callbacks  # type: ignore[attr-defined]
-        callbacks = [c for c in own if not isinstance(c, Checkpoint)]
-        members.append(Member(command.model, command.datamodule, callbacks))
-    first = playing[0][0]
-    saving = Checkpoints(checkpoints, every=first.config.checkpoint_every, run=run)
-    ensemble, data = ensemble_of(members, first.trainer, saving)
-    try:
-        with held:
-            train(first.trainer, ensemble, data, checkpoint)
-    except torch.OutOfMemoryError as error:
-        raise UserError(
-            "the GPU's memory is full; give fewer --seeds at once, or narrow the networks"
-        ) from error
-    if not all((parent / resolved.name / RECORD).exists() for _, resolved, _ in playing):
-        raise UserError(f"{parent} was interrupted; the same command goes on from its checkpoint")
-    return parent
-
-
 def _callbacks(
     command: Command,
     resolved: Resolved,
@@ -192,14 +125,10 @@ def _callbacks(
     *,
     held: ExitStack,
     moved_on: Callable[[], bool],
-    alone: bool = True,
-    shared_by: int = 1,
 ) -> list[Callback]:
     """What accompanies a run, in the order in which it happens after each iteration."""
 
     def open_logger(data: ImageData) -> Logger | None:
-        if not alone:
-            return None  # a process has one W&B run, and these are several
         described = {**resolved.config, "config_hash": resolved.config_hash, "git_sha": git_sha()}
         return make_logger(
             command.config_init.wandb,
@@ -228,7 +157,6 @@ def _callbacks(
             config=resolved.config,
             config_hash=resolved.config_hash,
             preset=command.config.preset,
-            shared_by=shared_by,
         ),
         Progress(folder / "progress.json", quiet=command.config.quiet),
     ]

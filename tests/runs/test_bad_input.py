@@ -148,7 +148,7 @@ FIT: dict[str, tuple[list[str], list[str]]] = {
     "a check of validation": (["--trainer.val_check_interval=5"], ["trainer.val_check_interval"]),
     "a share of the tests": (["--trainer.limit_test_batches=2"], ["trainer.limit_test_batches"]),
     "another folder": (["--trainer.default_root_dir=logs"], ["trainer.default_root_dir", "--out"]),
-    "a log of several seeds": (["--seeds=0,1", "--trainer.logger=true"], ["trainer.logger"]),
+    "seeds of one run": (["--seeds=0,1"], ["--seeds", "--seed_everything"]),
     "clipping": (["--trainer.gradient_clip_val=1"], ["gradient_clip_val"]),
     "no such device": (["--trainer.accelerator=abacus"], ["abacus"]),
     "no checkpoint there": (["--ckpt_path=nowhere.ckpt"], ["no checkpoint nowhere.ckpt"]),

@@ -31,7 +31,6 @@ LINE = ["--config=mini", "--wandb.mode=disabled", "--trainer.accelerator=cpu"]
         (["--probe.every=5"], "probe measures on one device, and there are 2"),
         (["--gradient_noise.every=5"], "gradient_noise measures on one device, and there are 2"),
         (["--trainer.strategy=ddp_spawn"], "trainer.strategy ddp_spawn is not offered"),
-        (["--seeds=0,1"], "--seeds plays on one device"),
     ],
 )
 def test_refused_in_one_line(

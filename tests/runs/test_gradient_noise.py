@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -51,24 +50,6 @@ def test_a_finished_run_is_not_taken_for_a_measured_one(here: Path, capfd: Any) 
     assert "holds a run with other settings (gradient_noise)" in capfd.readouterr().err
     assert main(["fit", *LINE, EVERY]) == 0  # in a folder of its own name
     assert len(list((here / "runs").glob(f"*/{FILE}"))) == 1
-
-
-def test_several_seeds_at_once_are_measured_each(here: Path) -> None:
-    exact = [*LINE, "--trainer.precision=64-true", EVERY]
-    assert main(["fit", *exact, "--seeds=0,3", "--out=together"]) == 0
-    assert main(["fit", *exact, "--seed_everything=3", "--out=alone"]) == 0
-    (folder,) = (here / "together").glob("*seed3*")
-    together, alone = read_gradients(folder / FILE), read_gradients(here / "alone" / FILE)
-    assert together is not None
-    assert alone is not None
-    for ours, theirs in zip(together.moments, alone.moments, strict=True):
-        assert ours.iteration == theirs.iteration
-        for player in ("discriminator", "generator"):
-            one, other = getattr(ours, player), getattr(theirs, player)
-            np.testing.assert_allclose(
-                [one.signal, one.noise], [other.signal, other.noise], rtol=1e-9
-            )
-    shutil.rmtree(here / "together")
 
 
 def test_a_remedy_that_adds_to_the_gradient_is_refused_in_one_line(here: Path, capfd: Any) -> None:

@@ -10,13 +10,6 @@ from ganstoch.errors import UserError
 from ganstoch.runs.run import fit
 
 
-def test_a_diagnosis_of_seeds_played_as_one_is_refused(tmp_path: Path) -> None:
-    words = ["--config=ring", "--seeds=0,1", "--diagnosis.every=2", f"--out={tmp_path / 'runs'}"]
-    with pytest.raises(UserError, match="diagnosis looks at one seed at a time; leave out --seeds"):
-        fit(words)
-    assert not (tmp_path / "runs").exists()
-
-
 def test_a_run_is_diagnosed_and_leaves_its_signals(tmp_path: Path) -> None:
     words = ["--config=mini", "--data.n=64", "--trainer.max_steps=4", "--diagnosis.every=2"]
     words += [f"--model.{player}.init_args.width=16" for player in ("generator", "discriminator")]

@@ -1,0 +1,281 @@
+"""Whether this version trains to the same weights as a release: a script, not a test.
+
+``python tests/compare_with_release.py CHECKOUT`` trains the same 50 iterations from the same seed
+in a checkout of 0.5.0 and in this version, in double precision, and compares every weight of the
+generator, the discriminator and the average. Both run in this Python's environment. It prints a
+table, and exits with status 1 if a weight differs by more than 1e-6.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fnmatch
+import importlib.util
+import logging
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import warnings
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+TOLERANCE = 1e-6
+HERE = Path(__file__).resolve().parents[1]
+Weights = dict[str, list[Any]]
+
+
+def games() -> dict[str, Callable[[], tuple[Any, Any]]]:
+    """What is trained, by name: each makes a game and its data, in either version."""
+    from ganstoch import models, objectives, remedies
+    from ganstoch.data import Digits, ImageData, Ring
+    from ganstoch.latents import LatentSettings
+
+    old = importlib.util.find_spec("ganstoch.training.game") is not None
+    module = importlib.import_module(f"ganstoch.training.{'game' if old else 'gan'}")
+    gan, adam = (module.Game if old else module.GAN), module.AdamSettings
+    replay = remedies.Replay if old else getattr(remedies, "ExperienceReplay", None)
+    replay = replay or remedies.Replay
+
+    def images(
+        *given: Any,
+        m: int | str = 16,
+        noise: float = 0.0,
+        bank: str = "n",
+        nets: str = "Paper",
+        objective: Any = None,
+        **settings: Any,
+    ) -> tuple[Any, Any]:
+        sizes = {"width": 16, "latent_dim": 8} if nets == "Paper" else {}
+        networks = [getattr(models, f"{nets}{player}") for player in ("Generator", "Discriminator")]
+        game = gan(
+            partial(networks[0], **sizes),
+            partial(networks[1], **({"width": 16} if nets == "Paper" else {})),
+            objective,
+            remedies=given,
+            latents=LatentSettings(bank=bank, noise=noise),
+            optimizer=adam(lr=1e-3),
+            ema_decay=0.9,
+            **settings,
+        )
+        return game, ImageData(Digits(), n=64, m=m)
+
+    def points(*given: Any, **settings: Any) -> tuple[Any, Any]:
+        game = gan(
+            partial(models.ReLUGenerator, latent_dim=2, width=32, depth=4, batch_norm=True),
+            partial(models.MaxoutDiscriminator, width=20, depth=3, pieces=5),
+            remedies=given,
+            latents=LatentSettings(bank="fresh"),
+            optimizer=adam(lr=1e-3, beta1=0.8, beta2=0.999),
+            ema_decay=0.0,
+            shape=(2,),
+            **settings,
+        )
+        return game, ImageData(Ring(size=1000), n=1000, m=100)
+
+    acgan = partial(remedies.ACGAN, classes=10)
+    each: dict[str, Callable[[], Any]] = {
+        "acgan": acgan,
+        "batch_norm": remedies.DiscriminatorBatchNorm,
+        "batch_norm, one batch": partial(remedies.DiscriminatorBatchNorm, apart=False),
+        "experience_replay": partial(replay, share=0.5, capacity=20),
+        "feature_matching": partial(remedies.FeatureMatching, share=0.5),
+        "label_flipping": partial(remedies.LabelFlipping, probability=0.2),
+        "label_smoothing": remedies.LabelSmoothing,
+        "minibatch_discrimination": partial(
+            remedies.MinibatchDiscrimination, kernels=5, dims=3
+        ),
+        "mixture": partial(remedies.Mixture, generators=2, identity=0.3),
+        "packing": remedies.Packing,
+        "packing, packs": partial(remedies.Packing, matched="packs"),
+        "pretraining": partial(remedies.Pretraining, iterations=20),
+        "r1": remedies.R1,
+        "ratio": partial(remedies.Ratio, discriminator=2, generator=2),
+        "snapshots, generator": partial(remedies.Snapshots, every=8, keep=2, lasting=5),
+        "snapshots, discriminator": partial(
+            remedies.Snapshots, of="discriminator", every=8, keep=2, lasting=5
+        ),
+        "svre": remedies.SVRE,
+        "svre, extrapolation": partial(remedies.SVRE, variance_reduction=False),
+        "svre, variance": partial(remedies.SVRE, extrapolate=False, every=3),
+        "timescales": partial(remedies.Timescales, discriminator=2.0, scale="sqrt"),
+        "unrolling": partial(remedies.Unrolling, steps=2),
+        "weight_clipping": partial(remedies.WeightClipping, limit=0.05),
+        "wgan_gp": remedies.WGANGP,
+    }
+    pairs = {
+        "r1 + label_smoothing + timescales": ("r1", "label_smoothing", "timescales"),
+        "acgan + mixture + ratio": ("acgan", "mixture", "ratio"),
+        "packing + wgan_gp + label_flipping": ("packing", "wgan_gp", "label_flipping"),
+        "svre, extrapolation + weight_clipping": ("svre, extrapolation", "weight_clipping"),
+        "experience_replay + ratio": ("experience_replay", "ratio"),
+        "pretraining + feature_matching": ("pretraining", "feature_matching"),
+        "unrolling + r1": ("unrolling", "r1"),
+        "unrolling + ratio": ("unrolling", "ratio"),
+    }
+    coupled = {"batch_norm", "feature_matching", "minibatch_discrimination", "unrolling"}
+    cases: dict[str, Callable[[], tuple[Any, Any]]] = {
+        "plain": images,
+        "plain, dcgan": partial(images, nets="DCGAN", m=8),
+        "plain, m = n": partial(images, m="n"),
+        "plain, noise": partial(images, noise=0.5),
+        "plain, fresh latents": partial(images, bank="fresh"),
+        "plain, micro-batches of 5": partial(images, micro_batch=5),
+        "ring": points,
+        "ring, packing": lambda: points(remedies.Packing()),
+        "ring, unrolling": lambda: points(remedies.Unrolling(steps=3)),
+        "two ranks": images,
+        "two ranks, micro-batches of 3": partial(images, micro_batch=3),
+    }
+    for name, make in each.items():
+        cases[f"remedy {name}"] = lambda make=make: images(make())  # type: ignore[misc]
+        if name.split(",")[0] not in coupled:
+            cases[f"remedy {name}, micro-batches of 6"] = lambda make=make: images(  # type: ignore[misc]
+                make(), micro_batch=6
+            )
+            cases[f"two ranks, remedy {name}"] = lambda make=make: images(make())  # type: ignore[misc]
+    for name, parts in pairs.items():
+        cases[f"remedies {name}"] = lambda parts=parts: images(*(each[p]() for p in parts))  # type: ignore[misc]
+    for name in objectives.__all__:
+        if name not in ("Objective", "Pointwise"):
+            kind = getattr(objectives, name)
+            cases[f"objective {name}"] = lambda kind=kind: images(objective=kind())  # type: ignore[misc]
+    return cases
+
+
+def train(make: Callable[[], tuple[Any, Any]], *, iterations: int, devices: int) -> Weights:
+    """The weights of both networks and of the average after some iterations."""
+    from pytorch_lightning import Trainer
+
+    from ganstoch.training.distributed import Ranks
+
+    game, data = make()
+    Trainer(
+        accelerator="cpu",
+        devices=devices,
+        strategy=Ranks() if devices > 1 else "auto",
+        precision="64-true",
+        max_epochs=-1,
+        max_steps=iterations,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    ).fit(game, datamodule=data)
+    ema = next(getattr(game, name) for name in ("ema", "average") if hasattr(game, name))
+    players = {"G": game.generator, "D": game.discriminator, "average": ema.generator}
+    return {
+        name: [value.detach().clone() for value in network.state_dict().values()]
+        for name, network in players.items()
+    }
+
+
+def train_all(names: Sequence[str], file: Path, *, iterations: int) -> None:
+    """Trains the cases of these names in the version that is first on the path."""
+    import torch
+
+    if importlib.util.find_spec("ganstoch.training.game") is not None:
+        sys.modules["ganstoch.training.distributed"] = importlib.import_module(
+            "ganstoch.training.ranks"
+        )
+    torch.set_num_threads(1)
+    warnings.simplefilter("ignore")
+    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
+    cases, trained = games(), {}
+    alone = [name for name in names if not name.startswith("two ranks")]
+    for name in alone:
+        trained[name] = train(cases[name], iterations=iterations, devices=1)
+    if len(alone) < len(names):
+        rank = int(os.environ.get("LOCAL_RANK", 0))
+        for name in names:
+            if name not in alone:
+                trained[name] = train(cases[name], iterations=iterations, devices=2)
+        if rank > 0:
+            return
+    torch.save(trained, file)
+
+
+def in_version(
+    path: Path, names: Sequence[str], folder: Path, *, iterations: int
+) -> dict[str, Weights]:
+    """The weights that a version trains to, in processes of its own."""
+    import torch
+
+    def start(part: Sequence[str], file: Path, rank: int | None, port: int) -> Any:
+        environment = os.environ | {"PYTHONPATH": str(path), "OMP_NUM_THREADS": "1"}
+        if rank is not None:
+            place = {"LOCAL_RANK": rank, "NODE_RANK": 0, "WORLD_SIZE": 2, "MASTER_PORT": port}
+            environment |= {"MASTER_ADDR": "127.0.0.1"} | {k: str(v) for k, v in place.items()}
+        line = [sys.executable, __file__, "--train", str(file), f"--iterations={iterations}"]
+        return subprocess.Popen([*line, *part], env=environment, cwd=folder)
+
+    shared = [name for name in names if name.startswith("two ranks")]
+    alone = [name for name in names if name not in shared]
+    trained: dict[str, Weights] = {}
+    for part, ranks in ((alone, (None,)), (shared, (0, 1))):
+        if part:
+            with socket.socket() as free:
+                free.bind(("127.0.0.1", 0))
+                port = free.getsockname()[1]
+            file = folder / f"{path.name}-{len(ranks)}.pt"
+            processes = [start(part, file, rank, port) for rank in ranks]
+            if any([process.wait() for process in processes]):
+                sys.exit(f"{path} could not train these")
+            trained |= torch.load(file, weights_only=True)
+    return trained
+
+
+def farthest(one: Weights, other: Weights) -> tuple[float, bool]:
+    """The largest difference of two sets of weights, and whether they are the same bits."""
+    import torch
+
+    pairs = [
+        (a, b) for name in one for a, b in zip(one[name], other[name], strict=True)
+    ]
+    identical = all(torch.equal(a, b) for a, b in pairs)
+    gap = max(float((a.double() - b.double()).abs().max()) for a, b in pairs if a.numel())
+    return gap, identical
+
+
+def main() -> int:
+    """Compares, and says how."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("checkout", nargs="+", help="of 0.5.0")
+    parser.add_argument("--only", default="*", help="cases whose names match, e.g. '*svre*'")
+    parser.add_argument("--iterations", type=int, default=50)
+    parser.add_argument("--keep", type=Path, help="file for the release's weights, to use again")
+    parser.add_argument("--train", type=Path, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.train:  # in a process of its own, and then these are the cases
+        train_all(arguments.checkout, arguments.train, iterations=arguments.iterations)
+        return 0
+    release = Path(arguments.checkout[0]).resolve()
+    import torch
+
+    sys.path.insert(0, str(HERE))
+    names = [name for name in games() if fnmatch.fnmatch(name, arguments.only)]
+    with tempfile.TemporaryDirectory() as scratch:
+        options = {"iterations": arguments.iterations}
+        kept: dict[str, Weights] = {}
+        if arguments.keep and arguments.keep.exists():
+            kept = torch.load(arguments.keep, weights_only=True)
+        missing = [name for name in names if name not in kept]
+        if missing:
+            kept |= in_version(release, missing, Path(scratch), **options)
+            if arguments.keep:
+                torch.save(kept, arguments.keep)
+        ours = in_version(HERE, names, Path(scratch), **options)
+    worst = 0.0
+    print(f"{'case':48} {'max abs difference':>18}  identical")
+    for name in names:
+        gap, identical = farthest(kept[name], ours[name])
+        worst = max(worst, gap) if gap == gap else float("inf")
+        print(f"{name:48} {gap:18.3g}  {'yes' if identical else 'no'}")
+    return int(worst > TOLERANCE)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
