@@ -9,6 +9,7 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import astuple
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,8 @@ from torch import Tensor
 
 from ganstoch.data import Digits, ImageData
 from ganstoch.latents import LatentSettings
-from ganstoch.models import PaperDiscriminator, PaperGenerator
+from ganstoch.models import PaperDiscriminator, PaperGenerator, convolution
+from ganstoch.models.convolution import Forms, Geometry
 from ganstoch.training.gan import GAN, AdamSettings
 
 # Networks this small lose more by waiting for a second thread than it gives, above all where
@@ -66,6 +68,19 @@ def make_game() -> Callable[..., GAN]:
         )
 
     return make
+
+
+@pytest.fixture
+def use_forms(monkeypatch: pytest.MonkeyPatch) -> Callable[[Forms], None]:
+    """Has every convolution computed like this, taps only where there is no stride."""
+
+    def use(forms: Forms) -> None:
+        def chosen(geometry: Geometry, weight: Tensor, device: torch.device) -> Forms:
+            return forms if geometry.has_taps or "taps" not in astuple(forms) else Forms()
+
+        monkeypatch.setattr(convolution, "conv_forms", chosen)
+
+    return use
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from ganstoch.metrics.neighbours import nearest_neighbours
 from ganstoch.runs.command import resolve_all, understand
 from ganstoch.runs.configs import sweep_path
 from ganstoch.runs.sweep import read_sweep
-from ganstoch.training.arithmetic import settle
+from ganstoch.training.arithmetic import configure_kernels
 from ganstoch.training.gan import GAN
 from ganstoch.training.memory import fitting_micro_batch, peak_bytes, room_bytes
 
@@ -80,7 +80,7 @@ def estimate(preset: str) -> int:
     game.to(device)
     game.micro_batch = None
     say(f"the networks of preset {preset}, about a minute")
-    settle(game, m=MANY)
+    configure_kernels(game, m=MANY)
     speed = _measure(game, n=rows[0].n, device=device)
     room = room_bytes(device, steady=False)
     total = 0.0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -19,7 +18,7 @@ from ganstoch.bench.race import in_turns, say, seconds
 from ganstoch.bench.reference import Reference
 from ganstoch.bench.search import race_search
 from ganstoch.bench.watching import diagnosis_price
-from ganstoch.training.arithmetic import settle
+from ganstoch.training.arithmetic import configure_kernels
 from ganstoch.training.gan import GAN
 from ganstoch.training.memory import peak_bytes
 from ganstoch.types import to_signed
@@ -129,7 +128,7 @@ class _Bench:
         self.plain = make_reference(self.game)
         for network in (self.game, self.plain.g, self.plain.d, self.plain.average):
             network.to(self.device)
-        settle(self.game, m=scale.large)
+        configure_kernels(self.game, m=scale.large)
         self.flops = 0
         self.times: dict[int, dict[str, float]] = {}
 
@@ -139,7 +138,8 @@ class _Bench:
     def arithmetic(self) -> Figure:
         say("operations of an iteration")
         m = self.scale.large
-        self.flops, plain = _flops(self.game, self.plain, m)
+        contest = self.contest(m)
+        self.flops, plain = count_flops(contest.ours), count_flops(contest.theirs)
         what = f"{self.flops / m / 1e9:.2f} of {plain / m / 1e9:.2f} GFLOP an image and iteration"
         return Figure("flops_ratio", self.flops / plain, None, 0.50, what)
 
@@ -234,19 +234,6 @@ def measure(scale: Scale) -> list[Figure]:
         b.memory(),
         b.search(),
     ]
-
-
-def _flops(game: GAN, plain: Reference, m: int) -> tuple[int, int]:
-    """Of one iteration, ours and theirs, counted without content."""
-    meta = torch.device("meta")
-    ours, theirs = copy.deepcopy(game).to(meta), copy.deepcopy(plain)
-    for network in (theirs.g, theirs.d, theirs.average):
-        network.to(meta)
-    ours.micro_batch = None
-    contest = _Contest(ours, theirs, m, meta)
-    # Its optimisers hold the weights it was copied from; they multiply no matrices.
-    theirs.step_d = theirs.step_g = torch.optim.Adam([torch.zeros(1, requires_grad=True)])
-    return count_flops(contest.ours), count_flops(contest.theirs)
 
 
 def _peak(device: torch.device) -> float:

@@ -11,14 +11,13 @@ from torch.nn.utils import parametrize
 
 from ganstoch.bench.reference import Reference
 from ganstoch.models import PaperDiscriminator, PaperGenerator
-from ganstoch.models.blocks import LatentConv, SpectralConv2d, UpsampleConv
-from ganstoch.models.convolution import Forms
+from ganstoch.models.layers import LatentConv, SpectralConv2d
 from ganstoch.rng import normal, rng_for, with_replacement
 from ganstoch.training.gan import GAN
 from ganstoch.training.micro_batch import split
 from ganstoch.types import Batch, MicroBatch, to_signed
 
-__all__ = ["differences", "draw", "make_game", "make_reference", "parts_of", "set_everywhere"]
+__all__ = ["differences", "draw", "make_game", "make_reference", "parts_of"]
 
 
 def make_game(*, latent_dim: int, width: int, micro_batch: int | None = None) -> GAN:
@@ -105,14 +104,6 @@ def differences(game: GAN, *, m: int, iterations: int) -> dict[str, float]:
         pairs = ((game.average(z), plain.average(z)), (game.generator(z), plain.g(z)))
     images = max((a - b).abs().max().item() for a, b in pairs)
     return {"weights": weights, "losses": losses, "images": images}
-
-
-def set_everywhere(game: GAN, forms: str) -> None:
-    """Gives every layer these forms; one with a stride takes "direct" for "taps"."""
-    for module in game.modules():
-        if isinstance(module, UpsampleConv | SpectralConv2d):
-            text = forms if module.geometry.has_taps else forms.replace("taps", "direct")
-            module.forms = Forms.read(text)
 
 
 def _first(network: nn.Module) -> LatentConv:

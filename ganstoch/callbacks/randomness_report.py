@@ -109,12 +109,9 @@ def sources_of_chance(trainer: Trainer, game: GAN, data: ImageData) -> list[Sour
         ),
         SourceOfChance(
             "order of sums",
-            "on"
-            if game.forms == "timed" or (game.micro_batch == "auto" and not kernels)
-            else "pinned",
-            f"forms by {game.forms if isinstance(game.forms, str) else 'a record'}, "
+            "on" if game.micro_batch == "auto" and not kernels else "pinned",
             f"micro-batch {game.micro_batch or 'none'}",
-            "model.forms, model.micro_batch",
+            "model.micro_batch",
         ),
         SourceOfChance("evaluation", "off", "a stream of its own, no part in training", "none"),
     ]
@@ -139,6 +136,6 @@ class RandomnessReport(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Hands the loggers how the arithmetic is done, which is settled by now."""
         assert isinstance(pl_module, GAN)
-        chosen = {"forms": pl_module.forms, "micro_batch": pl_module.micro_batch}
+        chosen = {"micro_batch": pl_module.micro_batch}
         for logger in trainer.loggers:
             logger.log_hyperparams({"arithmetic": chosen})

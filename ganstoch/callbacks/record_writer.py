@@ -118,7 +118,7 @@ class RecordWriter(Callback):
 
     def _as_computed(self, game: GAN) -> dict[str, Any]:
         """The configuration with what was left to the machine filled in, so that it repeats."""
-        chosen = {"forms": game.forms, "micro_batch": game.micro_batch}
+        chosen = {"micro_batch": game.micro_batch}
         return {**self.config, "model": {**self.config.get("model", {}), **chosen}}
 
     def _seconds(self) -> float:

@@ -10,8 +10,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from ganstoch.models.blocks import SpectralConv2d
-from ganstoch.models.normalisation import BatchNorm
+from ganstoch.models.layers import BatchNorm, SpectralConv2d
 from ganstoch.types import DiscriminatorOutput, Shape
 
 __all__ = [

@@ -1,9 +1,9 @@
-"""One convolution, several ways to compute it: the sums are the same, their order is not.
+"""One convolution computed in several ways, the fastest of them chosen by a fixed rule.
 
 Libraries pick their kernels for large images. On maps of 4 x 4 to 16 x 16 two of their choices are
 poor: most taps of a 5 x 5 kernel on a 4 x 4 map meet nothing but padding, and the gradient of the
-weight is computed several times slower than the layer itself, although it is a convolution too.
-Which form is fastest depends on processor, precision and batch; `ganstoch.models.tuning` chooses.
+weight takes several times as long as the layer itself, although it is a convolution too. All ways
+add up the same numbers, in another order.
 """
 
 from __future__ import annotations
@@ -18,50 +18,24 @@ from torch import Tensor
 from torch.amp import is_autocast_available
 from torch.nn import functional as F
 
-from ganstoch.errors import UserError
-
-__all__ = ["Forms", "Geometry", "convolve", "in_full_precision"]
+__all__ = ["Forms", "Geometry", "conv_forms", "convolve", "in_full_precision"]
 
 Form = Literal["direct", "convolved", "taps"]
 
 
 @dataclass(frozen=True, slots=True)
 class Forms:
-    """How a layer's three passes are computed.
+    """How the three passes of a convolution are computed.
 
     "direct" is the library's own way. "convolved" takes the gradient of the weight as a forward
     convolution of the input by the output's gradient, images and channels in each other's place.
     "taps" adds up matrix products, one for each tap and row, of what meets the image and not its
     padding; stride 1 only.
-
-    Attributes:
-        forward: "direct" or "taps".
-        grad_input: "direct" or "taps".
-        grad_weight: "direct", "convolved" or "taps".
     """
 
-    forward: Form = "direct"
-    grad_input: Form = "direct"
+    forward: Literal["direct", "taps"] = "direct"
+    grad_input: Literal["direct", "taps"] = "direct"
     grad_weight: Form = "direct"
-
-    def __str__(self) -> str:
-        return f"{self.forward}/{self.grad_input}/{self.grad_weight}"
-
-    @classmethod
-    def read(cls, text: str) -> Forms:
-        """The inverse of ``str``.
-
-        Raises:
-            UserError: if it is none.
-        """
-        kinds = ({"direct", "taps"}, {"direct", "taps"}, {"direct", "convolved", "taps"})
-        words = text.split("/")
-        if len(words) != 3 or any(w not in k for w, k in zip(words, kinds, strict=True)):
-            raise UserError(
-                f"model.forms: {text!r} is not forward/grad_input/grad_weight, each direct or "
-                "taps, the last also convolved"
-            )
-        return cls(*words)  # type: ignore[arg-type]
 
 
 class Geometry(NamedTuple):
@@ -77,8 +51,28 @@ class Geometry(NamedTuple):
         return self.stride == 1 and not self.transposed
 
 
+def conv_forms(geometry: Geometry, weight: Tensor, device: torch.device) -> Forms:
+    """The fastest forms nearly always, by stopwatch, on the CPUs they were timed on.
+
+    GPUs, whose libraries choose well, take the direct form. The choice depends on nothing else
+    than the arguments, so a run repeats bit by bit.
+    """
+    if device.type != "cpu":
+        return Forms()
+    narrow = min(weight.shape[:2])
+    if geometry.has_taps and narrow >= 512:
+        return Forms("taps", "taps", "taps")
+    if narrow >= (64 if geometry.has_taps else 256):
+        return Forms(grad_weight="convolved")
+    return Forms()
+
+
 def convolve(
-    x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry, forms: Forms
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    geometry: Geometry,
+    forms: Forms | None = None,
 ) -> Tensor:
     """Convolution of a batch; under autocast in its precision, as torch's own.
 
@@ -87,7 +81,7 @@ def convolve(
         weight: shape (out, in, k, k), or (in, out, k, k) if transposed.
         bias: shape (out,), or None.
         geometry: stride and padding.
-        forms: how to compute it and its gradients.
+        forms: how to compute it and its gradients; by `conv_forms` if None.
 
     Returns:
         Shape (N, out, H', W').
@@ -97,6 +91,7 @@ def convolve(
     if mixed and x.dtype != torch.float64:  # which autocast leaves alone
         dtype = torch.get_autocast_dtype(kind)
         x, weight, bias = x.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype)
+    forms = conv_forms(geometry, weight, x.device) if forms is None else forms
     if forms == Forms():
         return _direct(x, weight, bias, geometry)
     if forms.forward == "taps":
@@ -148,11 +143,11 @@ class _Convolution(torch.autograd.Function):
         ]
         if any(mask):
             stride, padding, transposed = ctx.geometry
-            found = torch.ops.aten.convolution_backward(
+            direct = torch.ops.aten.convolution_backward(
                 gradient, x, weight, None, [stride] * 2, [padding] * 2, [1, 1], transposed,
                 [0, 0], 1, [*mask, False],
             )[:2]  # fmt: skip
-            gradients = list(found)
+            gradients = list(direct)
         if wants_x and forms.grad_input == "taps":
             gradients[0] = _taps_grad_input(gradient, weight, ctx.geometry.padding)
         if wants_weight and forms.grad_weight == "convolved":

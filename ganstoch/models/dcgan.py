@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from ganstoch.errors import UserError
 from ganstoch.models.base import Discriminator, Generator
-from ganstoch.models.normalisation import BatchNorm
+from ganstoch.models.layers import BatchNorm
 from ganstoch.types import Shape
 
 __all__ = [

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ganstoch.errors import UserError
 from ganstoch.models.base import Discriminator, Generator
-from ganstoch.models.blocks import LatentConv, SpectralConv2d, UpsampleConv
+from ganstoch.models.layers import LatentConv, SpectralConv2d, UpsampleConv
 from ganstoch.types import Shape
 
 __all__ = ["PaperDiscriminator", "PaperGenerator"]

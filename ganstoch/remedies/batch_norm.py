@@ -17,7 +17,7 @@ from torch import nn
 
 from ganstoch.errors import UserError
 from ganstoch.models.base import Discriminator, DiscriminatorFactory
-from ganstoch.models.normalisation import BatchNorm
+from ganstoch.models.layers import BatchNorm
 from ganstoch.objectives import Objective
 from ganstoch.remedies.base import Remedy
 from ganstoch.types import Shape

@@ -177,11 +177,6 @@ def _settle(config: Namespace) -> None:
             "trainer.precision 16-mixed shares one gradient scaler between two players and is not "
             "offered; use 32-true or bf16-mixed"
         )
-    if config.deterministic and config.model.forms == "timed":
-        raise UserError(
-            "model.forms timed lets a stopwatch choose the order of sums; set it to rule, or "
-            "deterministic to false"
-        )
     n = config.data.n
     m = resolve_batch_size(config.data.m, n=n)
     if config.equal == "images":
@@ -202,7 +197,7 @@ def resolve(config: Namespace) -> Resolved:
     }
     # Where files lie, and in how many parts and by which kernels sums are taken, changes no result.
     deciding["data"] = {k: v for k, v in plain["data"].items() if k != "root"}
-    how = ("micro_batch", "forms", "compile")
+    how = ("micro_batch", "compile")
     deciding["model"] = {k: v for k, v in plain["model"].items() if k not in how}
     if not deciding["model"]["remedies"]:
         del deciding["model"]["remedies"]

@@ -16,7 +16,7 @@ from torch import Tensor, distributed, nn
 from ganstoch.data.datamodule import ImageData
 from ganstoch.data.sampling import resolve_batch_size
 from ganstoch.errors import UserError
-from ganstoch.training.arithmetic import settle
+from ganstoch.training.arithmetic import configure_kernels
 from ganstoch.training.fingerprint import digest
 
 if TYPE_CHECKING:
@@ -119,11 +119,10 @@ def settle_alike(game: GAN, *, m: int) -> None:
     """
     share = -(-m // game.world_size)
     if game.global_rank == 0:
-        settle(game, m=share)
-    chosen = (game.micro_batch, game.forms)
-    game.micro_batch, game.forms = game.trainer.strategy.broadcast(chosen)
+        configure_kernels(game, m=share)
+    game.micro_batch = game.trainer.strategy.broadcast(game.micro_batch)
     if game.global_rank > 0:
-        settle(game, m=share)
+        configure_kernels(game, m=share)
 
 
 def refuse_differences(game: GAN) -> None:

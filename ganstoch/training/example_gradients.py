@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from ganstoch.errors import UserError
 from ganstoch.models.base import frozen
-from ganstoch.models.blocks import LatentConv, SpectralConv2d, UpsampleConv
+from ganstoch.models.layers import LatentConv, SpectralConv2d, UpsampleConv
 
 __all__ = ["Sink", "collect"]
 

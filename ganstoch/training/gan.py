@@ -20,7 +20,6 @@ from ganstoch.errors import UserError
 from ganstoch.latents import Latents, LatentSettings
 from ganstoch.models import PaperDiscriminator, PaperGenerator
 from ganstoch.models.base import DiscriminatorFactory, GeneratorFactory, couples, initialise
-from ganstoch.models.tuning import FormSettings
 from ganstoch.objectives import NonSaturating, Objective
 from ganstoch.remedies import Remedies, Remedy
 from ganstoch.remedies.base import DataFacts
@@ -63,8 +62,6 @@ class GAN(Match):
         init_std: standard deviation of the initial weights.
         micro_batch: most images in memory at once, or "auto" for as many as there is room for;
             null for the whole batch. The result is that of the whole batch.
-        forms: how convolutions are computed: "rule", "timed" for what a stopwatch prefers at
-            start-up, or the forms of each layer, as a record has them.
         compile: mode of `torch.compile` for both networks; "reduce-overhead" uses CUDA graphs.
         seed: decides every draw of this run.
         shape: (channels, height, width) of the images, or (coordinates,) of points.
@@ -85,7 +82,6 @@ class GAN(Match):
         ema_decay: float = 0.9999,
         init_std: float = 0.02,
         micro_batch: int | Literal["auto"] | None = None,
-        forms: FormSettings = "rule",
         compile: Literal["default", "reduce-overhead", "max-autotune"] | None = None,
         seed: int = 0,
         shape: Shape = (3, 32, 32),
@@ -101,7 +97,6 @@ class GAN(Match):
         self.settings = optimizer
         self.latent_settings = latents
         self.micro_batch = micro_batch
-        self.forms = forms
         self.compile_mode = compile
         self.seed = seed
         self.shape = shape
@@ -207,7 +202,7 @@ class GAN(Match):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keeps how the arithmetic is done, so that a resumed run goes on with the same sums."""
-        checkpoint["arithmetic"] = {"micro_batch": self.micro_batch, "forms": self.forms}
+        checkpoint["arithmetic"] = {"micro_batch": self.micro_batch}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuses a checkpoint of other networks in one line, where torch takes one a parameter.
@@ -231,8 +226,6 @@ class GAN(Match):
         chosen = checkpoint.get("arithmetic", {})
         if self.micro_batch == "auto":
             self.micro_batch = chosen.get("micro_batch", "auto")
-        if self.forms == "timed":
-            self.forms = chosen.get("forms", "timed")
 
     def training_step(self, batch: Batch, batch_index: int = 0) -> None:
         """One iteration on this rank's share of the batch."""

@@ -188,29 +188,25 @@ def test_packs_beside_packs_are_counted(make_data: Make) -> None:
     assert found["company in the batch"].state == "off"
 
 
-def test_what_is_left_to_a_stopwatch_is_left_to_chance(
-    make_game: Make, make_data: Make, sources: Make, monkeypatch: pytest.MonkeyPatch
+def test_what_is_left_to_the_machine_is_left_to_chance(
+    make_game: Make, make_data: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Other tests of the same process may have turned them on.
-    monkeypatch.setattr(torch, "are_deterministic_algorithms_enabled", lambda: False)
-    assert sources()["order of sums"].what == "forms by rule, micro-batch none"
     game, data = make_game(micro_batch=8), make_data()
     data.setup("fit")
     game.deal(n=64)
-    for forms, state, words in (("timed", "on", "timed"), ({}, "pinned", "a record")):
-        game.forms = forms
-        for precision, reduced in (("bf16-mixed", "on"), ("32-true", "off")):
+    for micro_batch, kernels, state in (
+        (8, False, "pinned"),
+        ("auto", False, "on"),
+        ("auto", True, "pinned"),
+    ):
+        game.micro_batch = micro_batch
+        monkeypatch.setattr(torch, "are_deterministic_algorithms_enabled", lambda k=kernels: k)
+        for precision in ("bf16-mixed", "32-true"):
             trainer = Trainer(accelerator="cpu", precision=precision, logger=False, max_epochs=1)
             found = {s.name: s for s in sources_of_chance(trainer, game, data)}
             assert found["order of sums"].state == state
-            assert found["order of sums"].what == f"forms by {words}, micro-batch 8"
-            assert found["reduced precision"].state == reduced
-            assert found["reduced precision"].what == precision
-    game.forms, game.micro_batch = "rule", "auto"
-    for kernels, state in ((False, "on"), (True, "pinned")):
-        monkeypatch.setattr(torch, "are_deterministic_algorithms_enabled", lambda k=kernels: k)
-        found = {s.name: s for s in sources_of_chance(trainer, game, data)}
-        assert found["order of sums"].state == state
+            rounding = "off" if precision == "32-true" else "pinned" if kernels else "on"
+            assert found["reduced precision"].state == rounding
 
 
 def test_is_printed_and_logged_at_start_up(

@@ -13,7 +13,7 @@ from torch import Tensor
 from ganstoch.bench.players import draw, make_game, parts_of
 from ganstoch.metrics.neighbours import nearest_neighbours
 from ganstoch.models.convolution import Forms, Geometry, convolve
-from ganstoch.training.arithmetic import settle
+from ganstoch.training.arithmetic import configure_kernels
 from ganstoch.training.gan import GAN
 from ganstoch.training.memory import fitting_micro_batch, peak_bytes, room_bytes
 from ganstoch.types import Norm
@@ -48,11 +48,8 @@ def deterministic(monkeypatch: pytest.MonkeyPatch) -> object:
 
 
 @pytest.mark.usefixtures("deterministic")
-@pytest.mark.parametrize("forms", ["rule", "timed"])
-def test_deterministic_kernels_give_the_same_bits(forms: str) -> None:
+def test_deterministic_kernels_give_the_same_bits() -> None:
     game = make_game(latent_dim=64, width=128).to(CUDA)
-    game.forms = forms  # type: ignore[assignment]
-    settle(game, m=16)
     twin = copy.deepcopy(game)
     one, other = play(game), play(twin)
     assert [name for name in one if not torch.equal(one[name], other[name])] == []
@@ -71,8 +68,8 @@ def test_the_gpu_computes_what_the_cpu_does() -> None:
         assert (value - found[name].cpu()).abs().max() < 1e-9, name
 
 
-@pytest.mark.parametrize("forms", ["taps/taps/taps", "direct/direct/convolved"])
-def test_forms_agree(forms: str) -> None:
+@pytest.mark.parametrize("forms", [Forms("taps", "taps", "taps"), Forms(grad_weight="convolved")])
+def test_forms_agree(forms: Forms) -> None:
     x = torch.linspace(-1, 1, 8 * 64 * 16, device=CUDA).view(8, 64, 4, 4).double().requires_grad_()
     w = (
         torch.linspace(-1, 1, 32 * 64 * 25, device=CUDA)
@@ -81,7 +78,7 @@ def test_forms_agree(forms: str) -> None:
         .requires_grad_()
     )
     geometry = Geometry(1, 2)
-    one, other = (convolve(x, w, None, geometry, f) for f in (Forms.read(forms), Forms()))
+    one, other = (convolve(x, w, None, geometry, f) for f in (forms, Forms()))
     assert torch.allclose(one, other, rtol=1e-10)
     slopes = [torch.autograd.grad(out.square().sum(), (x, w)) for out in (one, other)]
     for a, b in zip(*slopes, strict=True):
@@ -94,7 +91,7 @@ def test_compiled_networks_and_cuda_graphs_against_eager(mode: str) -> None:
     twin = copy.deepcopy(game)
     twin.compile_mode = mode  # type: ignore[assignment]
     for one in (game, twin):
-        settle(one, m=16)
+        configure_kernels(one, m=16)
     eager, compiled = play(game, iterations=5), play(twin, iterations=5)
     for name, value in eager.items():
         assert torch.allclose(value, compiled[name], rtol=1e-3, atol=1e-4), name
@@ -104,7 +101,7 @@ def test_drift_of_bf16_is_small_and_named() -> None:
     game = make_game(latent_dim=64, width=128).to(CUDA)
     twin = copy.deepcopy(game)
     for one in (game, twin):
-        settle(one, m=64)
+        configure_kernels(one, m=64)
     single, mixed = play(game, m=64, iterations=5), play(twin, m=64, iterations=5, mixed=True)
     for name, value in mixed.items():
         assert value.dtype == torch.float32, name
@@ -145,7 +142,7 @@ def test_memory_is_what_was_counted(make_game: Callable[..., GAN]) -> None:
 
 def test_an_iteration_never_waits_for_the_device() -> None:
     game = make_game(latent_dim=64, width=64).to(CUDA)
-    settle(game, m=16)
+    configure_kernels(game, m=16)
     optimizers = game.configure_optimizers()
     batch, z = draw(16, 64, iteration=0)
     batch = replace(batch, pixels=batch.pixels.to(CUDA))

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils import parametrizations
 
-from ganstoch.models.blocks import LatentConv, SpectralConv2d, UpsampleConv
+from ganstoch.models.layers import LatentConv, SpectralConv2d, UpsampleConv
 from ganstoch.rng import normal, rng_for
 
 

@@ -6,11 +6,12 @@ import itertools
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ganstoch.errors import UserError
-from ganstoch.models.convolution import Forms, Geometry, convolve
+from ganstoch.models import PaperDiscriminator, PaperGenerator
+from ganstoch.models.convolution import Forms, Geometry, conv_forms, convolve
+from ganstoch.models.layers import SpectralConv2d, UpsampleConv
 from ganstoch.rng import normal, rng_for
 
 
@@ -96,12 +97,28 @@ def test_mixed_precision(forms: Forms) -> None:
         assert (here - there).norm() < 0.01 * there.norm()
 
 
-@pytest.mark.parametrize("forms", ALL, ids=str)
-def test_words_and_back(forms: Forms) -> None:
-    assert Forms.read(str(forms)) == forms
+def test_the_rule_at_the_papers_width() -> None:
+    with torch.device("meta"):
+        d, g = PaperDiscriminator((3, 32, 32)), PaperGenerator((3, 32, 32))
+
+    def chosen(network: nn.Module, device: str) -> list[Forms]:
+        layers = [m for m in network.modules() if isinstance(m, SpectralConv2d | UpsampleConv)]
+        return [conv_forms(m.geometry, m.weight, torch.device(device)) for m in layers]
+
+    plain, convolved, taps = Forms(), Forms(grad_weight="convolved"), Forms("taps", "taps", "taps")
+    assert chosen(d, "cpu") == [plain, plain, convolved, taps, plain]
+    assert chosen(g, "cpu") == [convolved, convolved, plain]
+    assert set(chosen(d, "cuda") + chosen(g, "cuda")) == {plain}
 
 
-@pytest.mark.parametrize("text", ["", "direct", "direct/convolved/direct", "a/b/c", "taps/taps"])
-def test_no_forms(text: str) -> None:
-    with pytest.raises(UserError, match=r"model\.forms"):
-        Forms.read(text)
+def test_layers_compute_by_the_rule() -> None:
+    """The same bits as the forms that the rule names, forward and backward."""
+    x, weight = numbers(2, 64, 4, 4), numbers(64, 64, 5, 5, draw=1)
+    geometry = Geometry(1, 2)
+    forms = conv_forms(geometry, weight, x.device)
+    assert forms != Forms()
+    pair = []
+    for given in (None, forms):
+        out = convolve(x, weight, None, geometry, given)
+        pair.append((out, *torch.autograd.grad(out.square().sum(), (x, weight))))
+    assert all(map(torch.equal, *pair))

@@ -16,7 +16,7 @@ from ganstoch.models import (
     UnrolledGenerator,
 )
 from ganstoch.models.base import initialise
-from ganstoch.models.normalisation import BatchNorm
+from ganstoch.models.layers import BatchNorm
 from ganstoch.rng import normal, rng_for
 
 GENERATORS = [DCGANGenerator, UnrolledGenerator]

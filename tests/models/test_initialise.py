@@ -16,8 +16,7 @@ from ganstoch.models import (
     TanhDiscriminator,
 )
 from ganstoch.models.base import initialise
-from ganstoch.models.blocks import SpectralConv2d
-from ganstoch.models.normalisation import BatchNorm
+from ganstoch.models.layers import BatchNorm, SpectralConv2d
 from ganstoch.rng import normal, rng_for
 from ganstoch.training.gan import GAN
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from ganstoch.errors import UserError
 from ganstoch.models import DCGANDiscriminator, DCGANGenerator, PaperDiscriminator, ReLUGenerator
 from ganstoch.models.base import couples
-from ganstoch.models.normalisation import BatchNorm
+from ganstoch.models.layers import BatchNorm
 from ganstoch.rng import normal, rng_for
 
 

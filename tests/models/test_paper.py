@@ -12,7 +12,7 @@ from torch.utils.hooks import RemovableHandle
 from ganstoch.errors import UserError
 from ganstoch.models import PaperDiscriminator, PaperGenerator
 from ganstoch.models.base import initialise
-from ganstoch.models.blocks import LatentConv, SpectralConv2d, UpsampleConv
+from ganstoch.models.layers import LatentConv, SpectralConv2d, UpsampleConv
 from ganstoch.rng import normal
 from ganstoch.rng import rng_for as make_rng
 

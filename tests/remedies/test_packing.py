@@ -170,13 +170,11 @@ def test_bank_must_hold_as_many_packs(tiny: SimpleNamespace, size: int) -> None:
     tiny.make(packing, bank=f"{size}n").deal(n=24, m=24)
 
 
-@pytest.mark.parametrize("forms", ["rule", "timed"])
-def test_plays_under_lightning(make_data: Any, fit: Any, forms: Any) -> None:
+def test_plays_under_lightning(make_data: Any, fit: Any) -> None:
     game = GAN(
         partial(PaperGenerator, width=8, latent_dim=8),
         partial(PaperDiscriminator, width=8),
         remedies=[Packing(size=3)],  # 16 images to a batch
-        forms=forms,
     )
     assert fit(game, make_data(), steps=2).global_step == 2
 

@@ -15,7 +15,6 @@ from ganstoch.models import PaperDiscriminator, PaperGenerator
 from ganstoch.models.base import initialise
 from ganstoch.models.convolution import Forms
 from ganstoch.models.mlp import MaxoutDiscriminator, ReLUGenerator, TanhDiscriminator
-from ganstoch.models.tuning import set_forms
 from ganstoch.rng import rng_for
 from ganstoch.training.example_gradients import collect
 
@@ -77,9 +76,9 @@ def test_the_papers_networks(room: int, monkeypatch: pytest.MonkeyPatch) -> None
     check(generator, draw(3, 4), of_images)
 
 
-def test_other_forms_of_convolution_change_nothing() -> None:
+def test_other_forms_of_convolution_change_nothing(use_forms: Callable[[Forms], None]) -> None:
+    use_forms(Forms("taps", "taps", "taps"))
     network = prepared(PaperDiscriminator((1, 32, 32), width=8))
-    set_forms(network, {"body.6": str(Forms("taps", "taps", "taps"))})
     check(network, draw(2, 1, 32, 32), of_critique)
 
 

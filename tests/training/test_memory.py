@@ -7,9 +7,9 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from ganstoch.models.tuning import set_forms
+from ganstoch.models.convolution import Forms
 from ganstoch.training import arithmetic
-from ganstoch.training.arithmetic import settle
+from ganstoch.training.arithmetic import configure_kernels
 from ganstoch.training.gan import GAN
 from ganstoch.training.memory import _LiveBytes, fitting_micro_batch, peak_bytes, room_bytes
 
@@ -83,64 +83,33 @@ def test_what_is_free_decides_only_where_bits_may_differ(
     monkeypatch.setattr(torch, "are_deterministic_algorithms_enabled", lambda: steady)
     game = make_game()
     game.micro_batch = "auto"
-    settle(game, m=16)
+    configure_kernels(game, m=16)
     assert asked == [steady]
     assert game.micro_batch is None
 
 
-def test_settling_writes_down_what_was_chosen(
+def test_the_choice_is_written_down_and_taken_over_by_a_resumed_run(
     make_game: Callable[..., GAN], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     game = make_game(width=32)
     game.micro_batch = "auto"
     need = peak_bytes(game, m=64, micro_batch=None)
     monkeypatch.setattr(arithmetic, "room_bytes", lambda device, *, steady: int(1.2 * need))
-    settle(game, m=64)
+    configure_kernels(game, m=64)
     assert isinstance(game.micro_batch, int)
-    assert isinstance(game.forms, dict)
-    assert set(game.forms) >= {"g.layers.2", "d.body.6", "d.head"}
-
-    other = make_game(width=32, micro_batch=game.micro_batch)
-    other.forms = game.forms | {"d.body.6": "taps/taps/taps"}
-    settle(other, m=64)
-    assert str(other.discriminator.body[6].forms) == "taps/taps/taps"  # type: ignore[union-attr, index]
-    assert other.forms["d.body.6"] == "taps/taps/taps"  # type: ignore[index]
-
-
-def test_the_average_computes_like_the_generator(make_game: Callable[..., GAN]) -> None:
-    game = make_game()
-    game.forms = {"g.layers.2": "direct/direct/convolved"}
-    settle(game, m=4)
-    assert str(game.average.generator.layers[2].forms) == "direct/direct/convolved"  # type: ignore[union-attr, index]
+    checkpoint = {"state_dict": game.state_dict()}
+    game.on_save_checkpoint(checkpoint)
+    resumed, told = make_game(width=32), make_game(width=32, micro_batch=2)
+    resumed.micro_batch = "auto"
+    for other in (resumed, told):
+        other.on_load_checkpoint(checkpoint)
+    assert resumed.micro_batch == game.micro_batch
+    assert told.micro_batch == 2  # what a user sets is not overruled
 
 
-def test_a_resumed_run_takes_its_sums_in_the_same_order(make_game: Callable[..., GAN]) -> None:
-    first = make_game()
-    first.forms, first.micro_batch = "timed", "auto"
-    settle(first, m=8)
-    checkpoint = {"state_dict": first.state_dict()}
-    first.on_save_checkpoint(checkpoint)
-    pinned = {**checkpoint["arithmetic"]["forms"], "d.body.6": "direct/taps/direct"}
-    checkpoint["arithmetic"] = {"forms": pinned, "micro_batch": 5}
-
-    left = make_game()
-    left.forms, left.micro_batch = "timed", "auto"
-    left.on_load_checkpoint(checkpoint)
-    settle(left, m=8)
-    assert left.forms == pinned
-    assert left.micro_batch == 5
-
-    told = make_game(micro_batch=2)  # what a user sets is not overruled
-    told.forms = {"d.head": "taps/taps/taps"}
-    told.on_load_checkpoint(checkpoint)
-    settle(told, m=8)
-    assert told.micro_batch == 2
-    assert isinstance(told.forms, dict)
-    assert told.forms["d.head"] == "taps/taps/taps"
-    assert told.forms["d.body.6"] == "direct/direct/direct"
-
-
-def test_compiled_networks_compute_the_same(make_game: Callable[..., GAN]) -> None:
+def test_compiled_networks_compute_the_same(
+    make_game: Callable[..., GAN], use_forms: Callable[[Forms], None]
+) -> None:
     """Through the tracer and autograd, without the compiler behind them."""
     game, plain = make_game(), make_game()
     z = torch.linspace(-1, 1, 4 * 8).view(4, 8)
@@ -148,8 +117,8 @@ def test_compiled_networks_compute_the_same(make_game: Callable[..., GAN]) -> No
         network.compile(backend="aot_eager")
     assert torch.allclose(game.generator(z), plain.generator(z), atol=1e-6)
     images = torch.linspace(-1, 1, 4 * 3072).view(4, 3, 32, 32).requires_grad_()
-    for forms in ("direct/direct/direct", "direct/direct/convolved"):
-        set_forms(game.discriminator, {"body.4": forms})
+    for forms in (Forms(), Forms(grad_weight="convolved")):
+        use_forms(forms)
         one, other = (
             torch.autograd.grad(one.discriminator(images).logits.sum(), images)[0]
             for one in (game, plain)

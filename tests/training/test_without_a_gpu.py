@@ -15,17 +15,13 @@ import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 
-from ganstoch.bench.players import set_everywhere
-from ganstoch.training.arithmetic import settle
+from ganstoch.models.convolution import Forms
+from ganstoch.training.arithmetic import configure_kernels
 from ganstoch.training.gan import GAN
 from ganstoch.training.micro_batch import split
 from ganstoch.types import Batch
 
-ALL_FORMS = [
-    "direct/direct/direct",
-    "direct/direct/convolved",
-    "taps/taps/taps",
-]
+ALL_FORMS = [Forms(), Forms(grad_weight="convolved"), Forms("taps", "taps", "taps")]
 
 
 def to_fake_cuda(module: nn.Module) -> None:
@@ -51,7 +47,7 @@ def fake_game(make_game: Callable[..., GAN]) -> Iterator[GAN]:
     with FakeTensorMode():
         to_fake_cuda(game)
         game.deal(n=64)
-        settle(game, m=16)
+        configure_kernels(game, m=16)
         yield game
 
 
@@ -73,10 +69,12 @@ def on_cuda(*tensors: Tensor) -> bool:
 
 
 @pytest.mark.parametrize("mixed", [False, True])
-@pytest.mark.parametrize("forms", ALL_FORMS)
-def test_forward_halves_of_the_game(fake_game: GAN, mixed: bool, forms: str) -> None:
+@pytest.mark.parametrize("forms", ALL_FORMS, ids=str)
+def test_forward_halves_of_the_game(
+    fake_game: GAN, mixed: bool, forms: Forms, use_forms: Callable[[Forms], None]
+) -> None:
     game = fake_game
-    set_everywhere(game, forms)
+    use_forms(forms)
     pixels = torch.zeros(16, 3, 32, 32, dtype=torch.uint8, device="cuda")
     batch = Batch(pixels=pixels, ids=torch.arange(16, device="cuda"), size=16)
     assert game.latents is not None
@@ -112,10 +110,9 @@ def test_fake_tensors_find_what_was_left_on_the_cpu(fake_game: GAN) -> None:
         fake_game.discriminator(torch.zeros(2, 3, 32, 32, device="cuda"))
 
 
-def play_on_meta(game: GAN, *, micro_batch: int | None, forms: str) -> GAN:
+def play_on_meta(game: GAN, *, micro_batch: int | None) -> GAN:
     """One whole iteration where no tensor has a value."""
     meta = copy.deepcopy(game).to("meta")
-    set_everywhere(meta, forms)
     pixels = torch.zeros(16, 3, 32, 32, dtype=torch.uint8, device="meta")
     batch = Batch(pixels=pixels, ids=torch.arange(16, device="meta"), size=16)
     z = torch.zeros(16, meta.generator.latent_dim, device="meta")
@@ -125,12 +122,16 @@ def play_on_meta(game: GAN, *, micro_batch: int | None, forms: str) -> GAN:
 
 
 @pytest.mark.parametrize("micro_batch", [None, 5])
-@pytest.mark.parametrize("forms", ALL_FORMS)
+@pytest.mark.parametrize("forms", ALL_FORMS, ids=str)
 def test_an_iteration_looks_at_no_value(
-    make_game: Callable[..., GAN], micro_batch: int | None, forms: str
+    make_game: Callable[..., GAN],
+    micro_batch: int | None,
+    forms: Forms,
+    use_forms: Callable[[Forms], None],
 ) -> None:
     """Looking at one would make the CPU wait for the GPU, every time."""
-    meta = play_on_meta(make_game(), micro_batch=micro_batch, forms=forms)
+    use_forms(forms)
+    meta = play_on_meta(make_game(), micro_batch=micro_batch)
     assert all(loss.device.type == "meta" for loss in meta.losses.values())
 
 
@@ -146,4 +147,4 @@ def test_meta_finds_a_look_at_a_value(
 
     monkeypatch.setattr(type(game.average), "follow", peep)
     with pytest.raises(RuntimeError):
-        play_on_meta(game, micro_batch=None, forms=ALL_FORMS[0])
+        play_on_meta(game, micro_batch=None)

@@ -59,7 +59,7 @@ FIT_KEYS = st.sampled_from(
         *("model", "model.generator", "model.generator.init_args.width", "model.discriminator"),
         *("model.objective", "model.remedies", "model.latents.bank", "model.latents.noise"),
         *("model.optimizer.lr", "model.optimizer.beta1", "model.ema_decay", "model.micro_batch"),
-        *("model.shape", "model.forms", "trainer", "trainer.max_steps", "trainer.precision"),
+        *("model.shape", "trainer", "trainer.max_steps", "trainer.precision"),
         *("trainer.accelerator", "trainer.devices", "trainer.callbacks", "trainer.plugins"),
         *("trainer.strategy", "trainer.max_time", "trainer.profiler", "trainer.logger"),
         *("evaluation.every", "evaluation.queries", "evaluation.semantic", "evaluation.weights"),

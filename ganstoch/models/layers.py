@@ -1,14 +1,17 @@
-"""Layers of the paper's networks, each equal to its stock counterpart and written for less work."""
+"""Layers of the networks, each equal to its stock counterpart: faster, or safe to measure with."""
 
 from __future__ import annotations
+
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ganstoch.models.convolution import Forms, Geometry, convolve, in_full_precision
+from ganstoch.errors import UserError
+from ganstoch.models.convolution import Geometry, convolve, in_full_precision
 
-__all__ = ["LatentConv", "SpectralConv2d", "UpsampleConv"]
+__all__ = ["BatchNorm", "LatentConv", "SpectralConv2d", "UpsampleConv"]
 
 
 class LatentConv(nn.Module):
@@ -56,7 +59,6 @@ class UpsampleConv(nn.Module):
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
-        self.forms = Forms()
         self.weight = nn.Parameter(torch.empty(out_channels, in_channels, 3, 3))
         self.bias = nn.Parameter(torch.empty(out_channels))
         taps = torch.zeros(3, 3, 4, 4)
@@ -71,7 +73,7 @@ class UpsampleConv(nn.Module):
         out_channels, in_channels = self.weight.shape[:2]
         with in_full_precision(x.device):
             kernel = (self.weight.view(-1, 9) @ self._kernel).view(out_channels, in_channels, 4, 4)
-        return convolve(x, kernel.transpose(0, 1), self.bias, self.geometry, self.forms)
+        return convolve(x, kernel.transpose(0, 1), self.bias, self.geometry)
 
 
 class SpectralConv2d(nn.Conv2d):
@@ -92,7 +94,6 @@ class SpectralConv2d(nn.Conv2d):
     ) -> None:
         super().__init__(in_channels, out_channels, kernel_size, stride=stride, padding=padding)
         self.geometry = Geometry(stride=stride, padding=padding)
-        self.forms = Forms()
         self.register_buffer("u", torch.empty(out_channels))
         self.register_buffer("v", torch.empty(in_channels * kernel_size**2))
 
@@ -128,6 +129,70 @@ class SpectralConv2d(nn.Conv2d):
         side = input.shape[-1] + 2 * self.geometry.padding - self.weight.shape[-1]
         side = side // self.geometry.stride + 1
         if self.weight.numel() <= len(input) * len(self.weight) * side**2:
-            return convolve(input, self.weight / norm, self.bias, self.geometry, self.forms)
-        maps = convolve(input, self.weight, None, self.geometry, self.forms)
+            return convolve(input, self.weight / norm, self.bias, self.geometry)
+        maps = convolve(input, self.weight, None, self.geometry)
         return maps / norm + self.bias.to(maps.dtype).view(-1, 1, 1)
+
+
+class BatchNorm(nn.Module):
+    """Centres and scales every channel over the batch and all positions [1].
+
+    Unlike torch's own layers it serves vectors and maps alike and counts no batches, so that its
+    buffers are floats only and may be stacked over seeds by `torch.func.stack_module_state`. The
+    running statistics move in the forward pass of training mode, once a pass.
+
+    [1] Ioffe & Szegedy 2015, "Batch Normalization", Alg. 1.
+
+    Args:
+        channels: length of dimension 1.
+        tracked: whether running statistics are kept, for use outside training. Without them, as
+            in a discriminator, which is never used alone, every pass takes its own batch's.
+        momentum: weight of the newest batch in the running statistics.
+        epsilon: added to the variance.
+
+    Attributes:
+        couples: it makes an image's result depend on the others of its batch.
+    """
+
+    couples: ClassVar[bool] = True
+    running_mean: Tensor | None
+    running_var: Tensor | None
+
+    def __init__(
+        self,
+        channels: int,
+        *,
+        tracked: bool = True,
+        momentum: float = 0.1,
+        epsilon: float = 1e-5,
+    ) -> None:
+        super().__init__()
+        self.momentum = momentum
+        self.epsilon = epsilon
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+        self.register_buffer("running_mean", torch.zeros(channels) if tracked else None)
+        self.register_buffer("running_var", torch.ones(channels) if tracked else None)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, channels, ...) to the same shape.
+
+        Raises:
+            UserError: if a channel has one value only, whose variance is 0.
+        """
+        of_batch = self.training or self.running_mean is None
+        if of_batch and x.numel() == x.shape[1]:
+            raise UserError(
+                "batch normalisation needs two images or more: raise data.m, or take "
+                "networks without it"
+            )
+        return F.batch_norm(
+            x,
+            self.running_mean,
+            self.running_var,
+            self.weight,
+            self.bias,
+            training=of_batch,
+            momentum=self.momentum,
+            eps=self.epsilon,
+        )
