@@ -254,7 +254,7 @@ def _cases_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--report", action="store_true", help="play nothing, judge what is there")
 
     def run(chosen: argparse.Namespace) -> int:
-        from ganstoch.runs.cases.command import cases
+        from ganstoch.runs.cases import cases
         from ganstoch.runs.sweep import asked_seeds
 
         seeds = asked_seeds(chosen.seeds)

@@ -117,7 +117,7 @@ def test_command(
         monkeypatch.setenv("TORCH_HOME", str(here / "torch"))
     if words[0] == "cases":
         few = tuple(replace(case, iterations=25) for case in CASES[:2])
-        monkeypatch.setattr("ganstoch.runs.cases.command.CASES", few)
+        monkeypatch.setattr("ganstoch.runs.cases.CASES", few)
     if words[0] == "bench":
         monkeypatch.setattr("ganstoch.bench.report.QUICK", Scale(16, 4, 8, (4, 8), (16,), 1, 64, 8))
         words = ["mini" if word == "paper" else word for word in words]

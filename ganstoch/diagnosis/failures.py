@@ -24,7 +24,7 @@ __all__ = [
     "diverged",
     "generator_dominates",
     "ignores_z",
-    "memorising",
+    "memorization",
     "non_finite",
     "oscillating",
     "partial_collapse",
@@ -205,7 +205,7 @@ def oscillating(history: History) -> bool:
     return _bad(history) and (wild or to_no_end)
 
 
-def memorising(history: History) -> bool:
+def memorization(history: History) -> bool:
     """Nearer to training images than held-out ones are, and not by blur, which reaches nothing."""
     return _at(history, "closeness") < 0.75 and _at(history, "reach") < 1
 

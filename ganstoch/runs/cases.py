@@ -1,0 +1,274 @@
+"""`ganstoch cases`: labelled runs, most of them broken on purpose, on which verdicts are scored.
+
+The table of runs is cases.yaml. A run's signals are kept in a file, so that verdicts can be drawn
+from them again at no cost.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import multiprocessing
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from tqdm import tqdm
+
+from ganstoch import objectives, remedies
+from ganstoch.callbacks.diagnosis import Diagnosis
+from ganstoch.data import Digits, ImageData, Ring, Source
+from ganstoch.diagnosis import VERDICTS, Signals, Verdict, diagnose
+from ganstoch.diagnosis.signals import from_columns, to_columns
+from ganstoch.errors import UserError
+from ganstoch.latents import LatentSettings
+from ganstoch.models import PaperDiscriminator, PaperGenerator
+from ganstoch.models.base import DiscriminatorFactory, GeneratorFactory
+from ganstoch.models.dcgan import DCGANDiscriminator, DCGANGenerator
+from ganstoch.models.mlp import MaxoutDiscriminator, ReLUGenerator
+from ganstoch.records import write_atomically
+from ganstoch.report.confusion import Judged, confusion_terminal
+from ganstoch.runs import faults
+from ganstoch.training.gan import GAN, AdamSettings
+from ganstoch.training.silent_fit import silent_fit
+
+__all__ = ["CASES", "EVERY", "Case", "cases", "run_case", "score_case", "trace_path"]
+
+EVERY = 25
+"""Iterations between measurements."""
+REPORT = "confusion.txt"
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """Two networks that suit each other, and the data and rates at which they train well."""
+
+    generator: GeneratorFactory
+    discriminator: DiscriminatorFactory
+    lr: float
+    beta1: float = 0.5
+    source: type[Source] = Digits
+    n: int = 256
+    m: int = 16
+
+
+FAMILIES = {
+    "conv": Family(
+        partial(PaperGenerator, width=32, latent_dim=32),
+        partial(PaperDiscriminator, width=32),
+        lr=1e-3,
+        beta1=0.0,
+    ),
+    "dense": Family(
+        partial(ReLUGenerator, width=256, depth=3, latent_dim=32),
+        partial(MaxoutDiscriminator, width=64),
+        lr=3e-4,
+    ),
+    "dcgan": Family(
+        partial(DCGANGenerator, width=8, latent_dim=32),
+        partial(DCGANDiscriminator, width=8),
+        lr=1e-3,
+    ),
+    "ring": Family(
+        partial(ReLUGenerator, width=128, depth=3),
+        partial(MaxoutDiscriminator, width=64),
+        lr=1e-3,
+        source=Ring,
+        n=2000,
+        m=64,
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """One run whose cause of trouble is known.
+
+    Classes are named as in `ganstoch.objectives`, `ganstoch.remedies` and `ganstoch.runs.faults`:
+    by a string, or by a mapping of the name to its arguments.
+
+    Attributes:
+        name: of the case.
+        label: the verdict that its cause must lead to.
+        cause: in words.
+        family: networks and data, a key of `FAMILIES`.
+        faults: done to the networks; none for a healthy run.
+        lr: learning rate as a multiple of the family's.
+        beta1: Adam's; None for the family's.
+        m: images in a batch; None for the family's.
+        n: images in the subset; None for the family's.
+        noise: variance of the noise on the latents.
+        objective: the losses.
+        remedies: the remedies.
+        iterations: length of the run.
+        onset: iteration at which the fault acts; 1 if from the beginning.
+    """
+
+    name: str
+    label: Verdict
+    cause: str
+    family: str = "conv"
+    faults: Sequence[Any] = ()
+    lr: float = 1.0
+    beta1: float | None = None
+    m: int | None = None
+    n: int | None = None
+    noise: float = 0.0
+    objective: str = "NonSaturating"
+    remedies: Sequence[Any] = ()
+    iterations: int = 250
+    onset: int = 1
+
+
+def _read_table() -> tuple[Case, ...]:
+    table = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text())
+    return tuple(
+        Case(name=name, label=label, **settings)
+        for label, named in table.items()
+        for name, settings in named.items()
+    )
+
+
+CASES: tuple[Case, ...] = _read_table()
+"""Every labelled run of cases.yaml."""
+
+
+def _make(room: Any, spec: str | Mapping[str, Mapping[str, Any]]) -> Any:
+    """An object of the class that a case names."""
+    ((name, arguments),) = [(spec, {})] if isinstance(spec, str) else spec.items()
+    return getattr(room, name)(**arguments)
+
+
+def run_case(case: Case, *, seed: int, iterations: int | None = None) -> list[Signals]:
+    """Trains a case and returns its signals.
+
+    Args:
+        case: a line of the table.
+        seed: of the run.
+        iterations: how many; None for the case's own number.
+    """
+    family = FAMILIES[case.family]
+    images = ImageData(family.source(), n=case.n or family.n, m=case.m or family.m, seed=seed)
+    images.prepare_data()
+    images.setup("fit")
+    gan = GAN(
+        family.generator,
+        family.discriminator,
+        _make(faults if case.objective in faults.__all__ else objectives, case.objective),
+        remedies=[_make(remedies, spec) for spec in case.remedies],
+        latents=LatentSettings(noise=case.noise),
+        optimizer=AdamSettings(
+            lr=family.lr * case.lr, beta1=family.beta1 if case.beta1 is None else case.beta1
+        ),
+        ema_decay=0.98,
+        seed=seed,
+        shape=images.shape,
+    )
+    diagnosis = Diagnosis(every=EVERY)
+    silent_fit(
+        gan,
+        images,
+        iterations=case.iterations if iterations is None else iterations,
+        callbacks=[*(_make(faults, spec) for spec in case.faults), diagnosis],
+        accelerator="cpu",
+    )
+    return diagnosis.history
+
+
+def score_case(case: Case, history: Sequence[Signals], *, seed: int) -> Judged:
+    """What the diagnosis says along a run.
+
+    Args:
+        case: what was run.
+        history: its signals, at least one.
+        seed: of the run.
+    """
+    steps = [diagnose(history[: end + 1]) for end in range(len(history))]
+    verdicts = [{finding.verdict for finding in step.findings} for step in steps]
+    after = [
+        named for step, named in zip(steps, verdicts, strict=True) if step.iteration >= case.onset
+    ]
+    seen = [number for number, named in enumerate(after, start=1) if case.label in named]
+    final = steps[-1]
+    return Judged(
+        name=case.name,
+        seed=seed,
+        label=case.label,
+        verdict=final.verdict,
+        others=tuple(finding.verdict for finding in final.findings[1:]),
+        found_after=seen[0] if seen and case.label != "healthy" else None,
+        passing=tuple(sorted(set().union(*verdicts) - verdicts[-1])),
+        ended=any(step.due() for step in steps),
+        cause=case.cause,
+    )
+
+
+def trace_path(folder: Path, case: Case, *, seed: int) -> Path:
+    """The file of a run's signals."""
+    plain = "".join(c if c.isalnum() else "_" for c in case.name)
+    return folder / f"{plain}-{seed}.json"
+
+
+def write_trace(path: Path, history: list[Signals]) -> None:
+    """Writes the signals of a run."""
+    write_atomically(path, json.dumps(to_columns(history), allow_nan=False).encode() + b"\n")
+
+
+def read_trace(path: Path) -> list[Signals]:
+    """Reads the signals of a run.
+
+    Raises:
+        UserError: if the file is damaged.
+    """
+    try:
+        return from_columns(json.loads(path.read_bytes()))
+    except (OSError, ValueError, RecursionError, TypeError, AttributeError) as error:
+        raise UserError(f"{path} is damaged; remove it to run the case again") from error
+
+
+def cases(*, out: Path, seeds: Sequence[int], jobs: int, report_only: bool) -> int:
+    """Runs what is missing, writes ``confusion.txt`` and prints it.
+
+    Args:
+        out: folder of the signals, one file a run, and of the report.
+        seeds: of the runs.
+        jobs: runs at once; 0 for one a core.
+        report_only: whether to train nothing.
+
+    Returns:
+        0.
+
+    Raises:
+        UserError: where there is nothing to report on.
+    """
+    if jobs < 0:
+        raise UserError(f"--jobs must be 1 or more, or 0 to choose, got {jobs}")
+    runs = [(case, seed, trace_path(out, case, seed=seed)) for seed in seeds for case in CASES]
+    missing = [run for run in runs if not run[2].exists()]
+    if missing and report_only:
+        raise UserError(f"{out} lacks {len(missing)} of {len(runs)} runs; run without --report")
+    if missing:
+        out.mkdir(parents=True, exist_ok=True)
+        workers = jobs or len(os.sched_getaffinity(0))
+        with multiprocessing.get_context("spawn").Pool(min(workers, len(missing))) as pool:
+            done = pool.imap_unordered(_run_and_write, missing)
+            for _ in tqdm(done, total=len(missing), desc="labelled runs", disable=None):
+                pass
+    scores = [score_case(case, read_trace(path), seed=seed) for case, seed, path in runs]
+    text = confusion_terminal(scores, VERDICTS)
+    write_atomically(out / REPORT, text.encode())
+    sys.stdout.write(text)
+    return 0
+
+
+def _run_and_write(run: tuple[Case, int, Path]) -> None:
+    torch.set_num_threads(1)
+    logging.getLogger("ganstoch").setLevel(logging.ERROR)
+    case, seed, path = run
+    write_trace(path, run_case(case, seed=seed))
