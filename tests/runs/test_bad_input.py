@@ -17,6 +17,7 @@ from ganstoch.records import SCHEMA
 FIT: dict[str, tuple[list[str], list[str]]] = {
     "an option misspelt": (["--confg", "mini"], ["--confg"]),
     "an unknown key": (["--data.nn=3"], ["--data.nn=3"]),
+    "a setting of an earlier version": (["--model.forms=rule"], ["model.forms"]),
     "an unknown argument of a class": (
         ["--model.generator.init_args.widht=16"],
         ["model.generator", "widht"],
