@@ -181,6 +181,8 @@ def read_record(path: Path) -> Record:
     record = decode(Record, content, str(path), fix=_FIX)
     assert isinstance(record, Record)
     _check_ranges(record, where=str(path))
+    if isinstance(model := record.config.get("model"), dict):
+        model.pop("forms", None)  # a choice that versions up to 0.5.0 recorded
     return dataclasses.replace(  # anybody's words, which a terminal would obey
         record,
         preset=visible(record.preset),

@@ -74,7 +74,6 @@ def settings_of(record: Record) -> dict[str, Any]:
             fixed = config[section].pop(linked, None)
             if linked == "deterministic":
                 config.setdefault("deterministic", bool(fixed))
-        config["model"].pop("forms", None)  # a choice that versions up to 0.5.0 recorded
         if config.pop("iterations_of"):  # a noisy row's, from its twin, which may not be here
             config["trainer"]["max_steps"] = record.iterations
             config["stop_rule"]["stop"] = False
