@@ -117,8 +117,8 @@ def test_a_wrong_import_is_caught(room: str, source: str) -> None:
 @pytest.mark.parametrize(
     ("room", "source"),
     [
-        ("metrics", "from ganstoch.types import Norm\nfrom ganstoch.metrics.functional import f"),
-        ("metrics", "from .functional import f\nfrom . import functional"),
+        ("metrics", "from ganstoch.types import Norm\nfrom ganstoch.metrics.overfitting import f"),
+        ("metrics", "from .overfitting import f\nfrom . import overfitting"),
         ("records", "from ganstoch.errors import UserError"),
         ("cli", "from ganstoch import __version__\nfrom ganstoch.runs.run import fit"),
         ("data", "import torch\nimport ganstochastic.cli"),

@@ -17,10 +17,10 @@ from ganstoch.auditing.readings import MOST
 from ganstoch.auditing.space import Space, sample_ids, take
 from ganstoch.metrics.copy_score import HALF_AS_FAR
 from ganstoch.metrics.features import Inception
-from ganstoch.metrics.fid import Moments, frechet_of
-from ganstoch.metrics.inception_score import Classifying, inception_score_of
+from ganstoch.metrics.fid import GaussianStats, frechet_from_stats
+from ganstoch.metrics.inception_score import Classifying, inception_score
 from ganstoch.metrics.kid import kernel_distance
-from ganstoch.metrics.mifid import EPSILON, charged, cosine_distance
+from ganstoch.metrics.mifid import EPSILON, cosine_distance, penalized
 from ganstoch.report.audit_report import Reading
 
 __all__ = ["fidelity"]
@@ -37,7 +37,7 @@ def fidelity(space: Space) -> dict[str, Reading]:
     if space.is_pixels:
         return {}
     made, held_out = space.generated, space.held_out
-    real = Moments.of(space.real)
+    real = GaussianStats.of(space.real)
     enough = held_out is not None and len(held_out) >= len(made)
     usual = None if held_out is None else _thinned(space, held_out, len(made), "held out")
     epsilon: float | None = EPSILON
@@ -59,11 +59,11 @@ def _thinned(space: Space, features: Tensor, most: int, part: str) -> Tensor:
 
 
 def _measured(
-    space: Space, real: Moments, made: Tensor, usual: Tensor | None, *, epsilon: float | None
+    space: Space, real: GaussianStats, made: Tensor, usual: Tensor | None, *, epsilon: float | None
 ) -> dict[str, Reading]:
     """Of generated images, and of as many held-out ones if any."""
-    fid = frechet_of(real, Moments.of(made))
-    usual_fid = None if usual is None else frechet_of(real, Moments.of(usual))
+    fid = frechet_from_stats(real, GaussianStats.of(made))
+    usual_fid = None if usual is None else frechet_from_stats(real, GaussianStats.of(usual))
     distance = cosine_distance(made, space.real)
     usual_distance = None if usual is None else cosine_distance(usual, space.real)
     few_real, few = (
@@ -96,24 +96,24 @@ def _measured(
     }
     if epsilon is not None:
         found[f"mifid/{name}"] = Reading(
-            value=charged(fid, distance, epsilon=epsilon),
+            value=penalized(fid, distance, epsilon=epsilon),
             baseline=(
                 None
                 if usual_fid is None or usual_distance is None
-                else charged(usual_fid, usual_distance, epsilon=epsilon)
+                else penalized(usual_fid, usual_distance, epsilon=epsilon)
             ),
             wanted="low",
             meaning="FID, divided by the mean cosine distance to the nearest training image where "
             f"that is below {epsilon:.3g}: large for copies; {count}.",
         )
     if isinstance(space.extractor, Classifying) and len(made) >= _SPLITS:
-        score = inception_score_of(space.extractor.logits(made), splits=_SPLITS)
+        score = inception_score(space.extractor.logits(made), splits=_SPLITS)
         found[f"inception_score/{name}"] = Reading(
             value=score.mean,
             baseline=(
                 None
                 if usual is None
-                else inception_score_of(space.extractor.logits(usual), splits=_SPLITS).mean
+                else inception_score(space.extractor.logits(usual), splits=_SPLITS).mean
             ),
             wanted="high",
             meaning=f"How sure a classifier is of each image and how varied its answers, "

@@ -28,8 +28,8 @@ from ganstoch.auditing.space import Space, sample_ids, take
 from ganstoch.auditing.variety import same_below, support
 from ganstoch.metrics.birthday import Support
 from ganstoch.metrics.copies import CopiedShare, share_of_copies
-from ganstoch.metrics.ct_score import DataCopying, data_copying
-from ganstoch.metrics.train_vs_held_out import Nearer, nearer_to_train
+from ganstoch.metrics.ct_score import CTScore, ct_score
+from ganstoch.metrics.train_vs_held_out import TrainVsHeldOutScore, train_vs_held_out
 from ganstoch.report.audit_report import Reading
 
 __all__ = ["Measured", "measure", "readings_of"]
@@ -62,8 +62,8 @@ class Measured:
     proportions: tuple[Proportions, ...]
     variety: Support
     variety_usual: Support
-    nearer: Nearer | None
-    copying: DataCopying | None
+    nearer: TrainVsHeldOutScore | None
+    copying: CTScore | None
 
 
 def measure(
@@ -96,8 +96,8 @@ def measure(
     if space.held_out is not None:
         ids = sample_ids(len(space.generated), MOST, seed=space.seed, part="nearer")
         sets = (take(space.generated, ids), space.real, space.held_out)
-        nearer = nearer_to_train(*sets, norm=space.norm, seed=space.seed)
-        copying = data_copying(*sets, norm=space.norm, seed=space.seed)
+        nearer = train_vs_held_out(*sets, norm=space.norm, seed=space.seed)
+        copying = ct_score(*sets, norm=space.norm, seed=space.seed)
     return Measured(
         space=space,
         searches=searches,

@@ -26,7 +26,7 @@ from ganstoch.auditing.searches import Searches
 from ganstoch.auditing.space import Space, take
 from ganstoch.metrics.excess import clopper_pearson
 from ganstoch.metrics.k_nearest import k_nearest
-from ganstoch.metrics.progress import shown
+from ganstoch.metrics.progress import progress_bar
 from ganstoch.report.audit_report import Share
 from ganstoch.rng import rng_for, without_replacement
 
@@ -113,7 +113,7 @@ def missed_images(
     missed = alone(is_made)
     rate = missed.double().mean().item()
     natural = torch.empty(_PERMUTATIONS, dtype=torch.float64)
-    for i in shown(range(_PERMUTATIONS), "permutations", total=_PERMUTATIONS):
+    for i in progress_bar(range(_PERMUTATIONS), "permutations", total=_PERMUTATIONS):
         natural[i] = alone(is_made[torch.randperm(2 * size, generator=rng)]).double().mean()
     mean = natural.mean().item()
     estimate = max(0.0, (rate - mean) / (1 - mean))

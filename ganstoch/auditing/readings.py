@@ -20,14 +20,14 @@ from ganstoch.auditing.proportions import Proportions
 from ganstoch.auditing.repeated import Repeated
 from ganstoch.auditing.searches import Searches
 from ganstoch.auditing.space import Space, sample_ids, take
-from ganstoch.metrics.authpct import authenticity_of
+from ganstoch.metrics.authpct import authpct_from
 from ganstoch.metrics.birthday import Support
 from ganstoch.metrics.copies import CopiedShare, replication_share
-from ganstoch.metrics.ct_score import DataCopying
+from ganstoch.metrics.ct_score import CTScore
 from ganstoch.metrics.excess import Excess
-from ganstoch.metrics.functional import Tail, tail_means
+from ganstoch.metrics.overfitting import TailMeans, tail_means
 from ganstoch.metrics.prdc import prdc
-from ganstoch.metrics.train_vs_held_out import Nearer
+from ganstoch.metrics.train_vs_held_out import TrainVsHeldOutScore
 from ganstoch.report.audit_report import Reading
 
 __all__ = [
@@ -56,7 +56,9 @@ _PARTS = {
 }
 
 
-def _tail(key: str, value: Tail, baseline: Tail | None, *, meaning: str) -> dict[str, Reading]:
+def _tail(
+    key: str, value: TailMeans, baseline: TailMeans | None, *, meaning: str
+) -> dict[str, Reading]:
     return {
         f"{key}/{part}": Reading(
             value=getattr(value, part),
@@ -71,9 +73,9 @@ def _tail(key: str, value: Tail, baseline: Tail | None, *, meaning: str) -> dict
 def distance_readings(space: Space, searches: Searches) -> dict[str, Reading]:
     """Distances both ways; the second thinned too, averaged over blocks."""
 
-    def average(found: tuple[Tensor, ...]) -> Tail:
+    def average(found: tuple[Tensor, ...]) -> TailMeans:
         tails = [tail_means(distances / space.scale) for distances in found]
-        return Tail(
+        return TailMeans(
             mean=sum(t.mean for t in tails) / len(tails),
             worst10=sum(t.worst10 for t in tails) / len(tails),
             worst5=sum(t.worst5 for t in tails) / len(tails),
@@ -127,10 +129,10 @@ def copy_readings(name: str, searches: Searches, copied: CopiedShare) -> dict[st
             "unseen real images are; blur raises it too.",
         ),
         f"authpct/{name}": Reading(
-            value=authenticity_of(near, within).percent,
+            value=authpct_from(near, within).percent,
             baseline=None
             if held_out is None
-            else authenticity_of(held_out.neighbours, within).percent,
+            else authpct_from(held_out.neighbours, within).percent,
             wanted="baseline",
             meaning="Percentage of generated images that are farther from their nearest training "
             "image than that is from its own nearest; low for copies, high for noise.",
@@ -139,7 +141,7 @@ def copy_readings(name: str, searches: Searches, copied: CopiedShare) -> dict[st
 
 
 def against_held_out(
-    name: str, nearer: Nearer | None, test: DataCopying | None
+    name: str, nearer: TrainVsHeldOutScore | None, test: CTScore | None
 ) -> dict[str, Reading]:
     """The tests that need held-out images; nothing without."""
     if nearer is None or test is None:

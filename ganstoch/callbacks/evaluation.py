@@ -1,29 +1,34 @@
 """Measures overfitting, mode drop and known modes of the averaged generator as it trains.
 
-It draws from its own stream of chance and touches no weight: training goes the same way with
-evaluation at any interval, or with none.
+It draws from its own RNG stream and touches no weight: training goes the same way with evaluation
+at any interval, or with none.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
-from ganstoch.callbacks.birthday import collision_metrics
 from ganstoch.callbacks.loss_logger import write
-from ganstoch.callbacks.shards import Found, Search, stretch
 from ganstoch.data.datamodule import ImageData
 from ganstoch.errors import UserError
-from ganstoch.metrics import TwoWays, make_extractor
-from ganstoch.metrics.features import FeatureSpace
-from ganstoch.metrics.modes import ModeScores, floor_and_ceiling, make_judge, named
+from ganstoch.metrics.birthday import collision_metrics
+from ganstoch.metrics.features import Extractor, FeatureSpace, make_extractor
+from ganstoch.metrics.modes import ModeScores, make_mode_scorer, perfect_sampler
+from ganstoch.metrics.overfitting import (
+    OverfittingScores,
+    nearest_of_sample,
+    overfitting_mode_drop,
+)
 from ganstoch.records import Measurement
+from ganstoch.rng import normal, rng_for
 from ganstoch.training.distributed import gather
 from ganstoch.training.fingerprint import fingerprint
 from ganstoch.training.gan import GAN
@@ -31,6 +36,11 @@ from ganstoch.training.gan import GAN
 __all__ = ["Evaluation", "Outcome"]
 
 _log = logging.getLogger("ganstoch")
+
+_SEED = 0
+"""Decides the queries, the same in every evaluation of every run."""
+_BIRTHDAY_BATCHES = 4
+"""Images made for the birthday test, in units of its batch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +50,12 @@ class Outcome:
     Attributes:
         iteration: D+G iterations done when it was taken.
         generated: images or points of all evaluation latents, float32, shape (S, *shape), CPU.
-        pairs: for each feature's name the queries and their neighbours, both ways.
+        pairs: for each feature space's name the queries and their neighbours, both ways.
     """
 
     iteration: int
     generated: Tensor
-    pairs: dict[str, TwoWays]
+    pairs: dict[str, OverfittingScores]
 
 
 class Evaluation(Callback):
@@ -69,6 +79,12 @@ class Evaluation(Callback):
         held_out: whether held-out images look for their neighbours too.
         weights: file of the feature network's weights; None looks where they are usually kept.
             Where there are none, one line says so and the pixels go on.
+
+    Attributes:
+        history: all measurements so far.
+        baseline: the same numbers of held-out images in the generator's place, and the mode scores
+            of a perfect sampler.
+        latest: the last measurement's images and pairs; None before.
 
     Raises:
         UserError: for an interval below 1 or no multiple, or fewer than 1 query.
@@ -112,56 +128,39 @@ class Evaluation(Callback):
         self.history: list[Measurement] = []
         self.baseline: dict[str, float] = {}
         self.latest: Outcome | None = None
-        self._search = Search({}, queries=self.queries)
-        self._judge: Callable[[Tensor], ModeScores] | None = None
+        self._extractors: dict[str, Extractor] = {}
+        self._cache: dict[tuple[str, str], Tensor] = {}
+        self._score_modes: Callable[[Tensor], ModeScores] | None = None
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Finds the feature networks and measures held-out real images in the generator's place."""
+        """Loads the feature network and measures the baseline."""
         data = _data(trainer)
-        extractors = {"pixel": make_extractor("pixel")} if self.neighbours else {}
-        if data.known_modes is not None:
-            self._judge = make_judge(data.known_modes, device=pl_module.device)
-        elif not self.neighbours:
-            raise UserError(
-                f"evaluation.queries is null, but the modes of {data.source.name} are not known; "
-                "give a number"
-            )
-        if self.neighbours and len(data.shape) != 3:
-            raise UserError(
-                f"evaluation.queries is for images, and {data.source.name} has points; set it to "
-                "null"
-            )
+        self._check(data)
+        self._cache = {}
+        self._extractors = {"pixel": make_extractor("pixel")} if self.neighbours else {}
         if self.neighbours and self.semantic is not None:
             try:
-                extractors[self.semantic] = make_extractor(
+                self._extractors[self.semantic] = make_extractor(
                     self.semantic, weights=self.weights, device=pl_module.device
                 )
             except UserError as error:
                 _log.warning("%s; measuring pixels only", error)
-        self._search = Search(extractors, queries=self.queries)
-        if self.held_out and data.held_out is None:
-            raise UserError(
-                f"evaluation.held_out is true, but all images of {data.source.name} are trained "
-                "on; lower data.n, or set it to false"
-            )
-        if self.birthday is not None and self.birthday > data.n // 5:
-            raise UserError(
-                f"evaluation.birthday is {self.birthday}; give at most a fifth of data.n = {data.n}"
-            )
+        if data.known_modes is not None:
+            self._score_modes = make_mode_scorer(data.known_modes, device=pl_module.device)
         if self.baseline:
             return
         if (held_out := data.held_out) is not None and self.neighbours:
-            found = self._find(
-                trainer, lambda own: held_out[own].clone(), len(held_out), names=list(extractors)
+            _, features = self._share_features(
+                trainer, lambda own: held_out[own].clone(), len(held_out), list(self._extractors)
             )
-            self.baseline = found.metrics
+            self.baseline = _named(self._distances(data, features))
         if data.known_modes is not None:
-            self.baseline |= named(floor_and_ceiling(data.known_modes, seed=0))
+            self.baseline |= perfect_sampler(data.known_modes, seed=0).named()
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Measures where it is due."""
+        """Measures at the interval."""
         iteration = trainer.global_step
         if iteration % self.every == 0:
             semantic = self.semantic_every is not None and iteration % self.semantic_every == 0
@@ -172,9 +171,10 @@ class Evaluation(Callback):
         if not (
             self.latest is not None
             and self.latest.iteration == trainer.global_step
-            and len(self.latest.pairs) == len(self._search.extractors)
+            and len(self.latest.pairs) == len(self._extractors)
             and (
-                self.birthday is None or any(k[:8] == "birthday" for k in self.history[-1].metrics)
+                self.birthday is None
+                or any(name.startswith("birthday") for name in self.history[-1].metrics)
             )
         ):
             self._evaluate(trainer, pl_module, semantic=True)
@@ -195,32 +195,52 @@ class Evaluation(Callback):
         self.history = [Measurement(**entry) for entry in state_dict["history"]]
         self.baseline = dict(state_dict["baseline"])
 
+    def _check(self, data: ImageData) -> None:
+        """Refuses settings that the data do not allow."""
+        name = data.source.name
+        if not self.neighbours and data.known_modes is None:
+            raise UserError(
+                f"evaluation.queries is null, but the modes of {name} are not known; give a number"
+            )
+        if self.neighbours and len(data.shape) != 3:
+            raise UserError(
+                f"evaluation.queries is for images, and {name} has points; set it to null"
+            )
+        if self.held_out and data.held_out is None:
+            raise UserError(
+                f"evaluation.held_out is true, but all images of {name} are trained "
+                "on; lower data.n, or set it to false"
+            )
+        if self.birthday is not None and self.birthday > data.n // 5:
+            raise UserError(
+                f"evaluation.birthday is {self.birthday}; give at most a fifth of data.n = {data.n}"
+            )
+
     def _evaluate(self, trainer: Trainer, game: LightningModule, *, semantic: bool) -> None:
+        """Takes one measurement: distances, held-out drop, mode scores, collisions, digests."""
         assert isinstance(game, GAN)
         assert game.latents is not None
         data, iteration = _data(trainer), trainer.global_step
-        names = [name for name in self._search.extractors if semantic or name == "pixel"]
-        count = None if self.neighbours or data.known_modes is None else data.known_modes.samples
+        known_modes = data.known_modes
+        spaces = [name for name in self._extractors if semantic or name == "pixel"]
+        count = None if self.neighbours or known_modes is None else known_modes.samples
         latents = game.latents.evaluation(count)
-        found = self._find(
-            trainer,
-            lambda own: game.sample(latents[own]),
-            len(latents),
-            names=names,
-            unseen=self.held_out,
+        generated, features = self._share_features(
+            trainer, lambda own: game.sample(latents[own]), len(latents), spaces
         )
-        generated, metrics = found.images, found.metrics
         if not generated.isfinite().all():
             raise UserError(
                 f"the generator's images are not finite at iteration {iteration}: training has "
                 "diverged; lower model.optimizer.lr"
             )
-        if self._judge is not None and data.known_modes is not None:
-            metrics |= named(self._judge(generated[: data.known_modes.samples]))
+        pairs = self._distances(data, features)
+        metrics = _named(pairs)
+        if self.held_out:
+            metrics |= self._held_out_drop(data, features)
+        if self._score_modes is not None and known_modes is not None:
+            metrics |= self._score_modes(generated[: known_modes.samples]).named()
         if self.birthday is not None and semantic:
-            name, extractor = list(self._search.extractors.items())[-1]
-            real = self._search.real(name, data)
-            metrics |= collision_metrics(game, extractor, real, size=self.birthday)
+            metrics |= self._collisions(game, data, spaces[-1], size=self.birthday)
         measurement = Measurement(
             iteration=iteration,
             images_seen=iteration * game.images_per_iteration,
@@ -230,23 +250,99 @@ class Evaluation(Callback):
         if self.history and self.history[-1].iteration == iteration:
             self.history.pop()  # measured by pixel a moment ago
         self.history.append(measurement)
-        self.latest = Outcome(iteration=iteration, generated=generated, pairs=found.pairs)
+        self.latest = Outcome(iteration=iteration, generated=generated, pairs=pairs)
         write(trainer, measurement.metrics)
 
-    def _find(
+    def _share_features(
         self,
         trainer: Trainer,
         make: Callable[[slice], Tensor],
         count: int,
-        *,
-        names: list[str],
-        unseen: bool = False,
-    ) -> Found:
-        """Neighbours of that many images, of which every rank makes, and measures, its share."""
-        data, world = _data(trainer), trainer.world_size
-        own = stretch(count, rank=trainer.global_rank, world=world)
-        shard = self._search.look(data, make(own), names, start=own.start, of=count, unseen=unseen)
-        return self._search.merge(data, gather(shard, world=world))
+        spaces: list[str],
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """So many images and their features by space, of which every rank makes its share.
+
+        Raises:
+            UserError: if some ranks have feature networks that others have not.
+        """
+        world, rank = trainer.world_size, trainer.global_rank
+        images = make(slice(rank * count // world, (rank + 1) * count // world))
+        features = {}
+        if len(images) and images.isfinite().all():
+            features = {name: self._extractors[name](images) for name in spaces}
+        shares = [share for share in gather((images, features), world=world) if len(share[0])]
+        images = _cat(images for images, _ in shares)
+        if not images.isfinite().all():
+            return images, {}
+        if any(features.keys() != shares[0][1].keys() for _, features in shares):
+            raise UserError(
+                "evaluation.semantic: not every device finds the feature network's weights; put "
+                "them on all of them, or set it to null"
+            )
+        return images, {name: _cat(features[name] for _, features in shares) for name in spaces}
+
+    def _features_of(
+        self, split: Literal["train", "held_out"], space: str, data: ImageData
+    ) -> Tensor:
+        """Features of the data or of held-out images, made once."""
+        if (split, space) not in self._cache:
+            images = data.subset.pixels if split == "train" else data.held_out
+            assert images is not None
+            self._cache[split, space] = self._extractors[space](images)
+        return self._cache[split, space]
+
+    def _distances(
+        self, data: ImageData, features: dict[str, Tensor]
+    ) -> dict[str, OverfittingScores]:
+        """Overfitting and mode drop by the extractors' names."""
+        scores = {}
+        for space, generated in features.items():
+            extractor = self._extractors[space]
+            real = self._features_of("train", space, data)
+            scores[extractor.name] = overfitting_mode_drop(
+                real,
+                generated,
+                norm=extractor.norm,
+                queries=self.queries,
+                seed=_SEED,
+                scale=extractor.scale(real.shape[1]),
+            )
+        return scores
+
+    def _held_out_drop(self, data: ImageData, features: dict[str, Tensor]) -> dict[str, float]:
+        """The mode drop of held-out images, which share the seed's first sample with baselines."""
+        metrics: dict[str, float] = {}
+        for space, generated in features.items():
+            extractor = self._extractors[space]
+            pairs = nearest_of_sample(
+                self._features_of("held_out", space, data),
+                generated,
+                norm=extractor.norm,
+                queries=self.queries,
+                seed=_SEED,
+                scale=extractor.scale(generated.shape[1]),
+            )
+            metrics |= pairs.tail.named(f"held_out_drop/{extractor.name}")
+        return metrics
+
+    def _collisions(self, game: GAN, data: ImageData, space: str, *, size: int) -> dict[str, float]:
+        """The birthday test, of fresh latents: of what the generator can make, not of the bank."""
+        extractor = self._extractors[space]
+        rng = rng_for(0, "evaluation", part="birthday")
+        latents = normal((_BIRTHDAY_BATCHES * size, game.generator.latent_dim), rng)
+        metrics = collision_metrics(
+            extractor(game.sample(latents)), self._features_of("train", space, data), size=size
+        )
+        return {f"birthday/{extractor.name}/{name}": value for name, value in metrics.items()}
+
+
+def _named(pairs: dict[str, OverfittingScores]) -> dict[str, float]:
+    return {name: v for space, scores in pairs.items() for name, v in scores.named(space).items()}
+
+
+def _cat(parts: Iterable[Tensor]) -> Tensor:
+    several = list(parts)
+    return several[0] if len(several) == 1 else torch.cat(several)
 
 
 def _digests(trainer: Trainer, game: GAN, images: Tensor) -> dict[str, str]:

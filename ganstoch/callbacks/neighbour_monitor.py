@@ -13,8 +13,8 @@ from torch import Tensor
 
 from ganstoch.callbacks.generator_adapter import iteration_of, real_images, sampler_of, undisturbed
 from ganstoch.errors import UserError
-from ganstoch.metrics import overfitting_mode_drop
 from ganstoch.metrics.features import Extractor, FeatureSpace, make_extractor
+from ganstoch.metrics.overfitting import overfitting_mode_drop
 
 __all__ = ["NeighbourMonitor"]
 

@@ -15,20 +15,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
-from ganstoch.metrics.collecting import Collecting
+from ganstoch.metrics.base import FeatureMetric
 from ganstoch.metrics.features import Extractor, FeatureSpace
 from ganstoch.metrics.k_nearest import within_set_nearest
 from ganstoch.metrics.neighbours import nearest_neighbours
 from ganstoch.types import Neighbours, Norm
 
-__all__ = ["AuthPct", "Authenticity", "authenticity", "authenticity_of"]
+__all__ = ["AuthPct", "AuthPctScore", "authpct", "authpct_from"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Authenticity:
+class AuthPctScore:
     """The share of authentic generated images, and which they are.
 
     Attributes:
@@ -44,7 +43,7 @@ class Authenticity:
     spacing: Tensor
 
 
-def authenticity(train: Tensor, generated: Tensor, *, norm: Norm = "l2") -> Authenticity:
+def authpct(train: Tensor, generated: Tensor, *, norm: Norm = "l2") -> AuthPctScore:
     """Which generated images are farther from the training set than its members from each other.
 
     Of several nearest training images the one with the lowest position counts; among duplicates, at
@@ -62,20 +61,20 @@ def authenticity(train: Tensor, generated: Tensor, *, norm: Norm = "l2") -> Auth
     Example:
         >>> import torch
         >>> train = torch.tensor([[0.0], [1.0], [5.0]])
-        >>> found = authenticity(train, torch.tensor([[0.2], [3.1], [8.0], [10.0]]))
+        >>> found = authpct(train, torch.tensor([[0.2], [3.1], [8.0], [10.0]]))
         >>> found.percent  # 8 is nearer to 5 than 5 to its own neighbour 1
         25.0
         >>> found.authentic.tolist()
         [False, False, False, True]
     """
     nearest = nearest_neighbours(generated, train, norm=norm)
-    return authenticity_of(nearest, within_set_nearest(train, norm=norm).distances)
+    return authpct_from(nearest, within_set_nearest(train, norm=norm).distances)
 
 
-def authenticity_of(nearest: Neighbours, spacing: Tensor) -> Authenticity:
-    """The same, from neighbours that are known already; see `Authenticity`."""
+def authpct_from(nearest: Neighbours, spacing: Tensor) -> AuthPctScore:
+    """`authpct`, from neighbours that are known already."""
     authentic = nearest.distances > spacing[nearest.ids]
-    return Authenticity(
+    return AuthPctScore(
         percent=100 * authentic.double().mean().item(),
         authentic=authentic,
         nearest=nearest,
@@ -83,28 +82,22 @@ def authenticity_of(nearest: Neighbours, spacing: Tensor) -> Authenticity:
     )
 
 
-class AuthPct(Collecting):
+class AuthPct(FeatureMetric):
     """The share of authentic generated images as a `torchmetrics.Metric`.
 
-    ``update`` takes images (N, C, H, W), uint8 in [0, 255] or floats in [-1, 1], and the side they
-    belong to; real images are those of the training set. ``compute`` returns one float64 scalar in
-    [0, 100], ``authpct/<extractor>``.
+    Real images are those of the training set. ``compute`` returns one float64 scalar in [0, 100],
+    ``authpct/<extractor>``; larger is better.
 
     Args:
         features: an `Extractor`, or the name of one.
         reset_real_features: whether ``reset`` forgets the training images too.
 
-    Attributes:
-        found: of the last ``compute``, with the images behind it; None before.
-
     Raises:
-        ValueError: for an unknown name. From ``compute``: if a side is missing, there is a single
-            training image, or the sides' images differ in shape.
+        ValueError: as `FeatureMetric`. From ``compute``: if there is a single training image.
         UserError: if a network's weights are missing or damaged, or FAISS is half installed.
     """
 
     higher_is_better = True
-    found: Authenticity | None
 
     def __init__(
         self,
@@ -113,16 +106,8 @@ class AuthPct(Collecting):
         reset_real_features: bool = True,
     ) -> None:
         super().__init__(features, reset_real_features=reset_real_features)
-        self.found = None
 
-    def compute(self) -> dict[str, Tensor]:
-        """The percentage, a float64 scalar on the metric's device; larger is better."""
-        real, generated = self.sides()
-        self.found = authenticity(real, generated, norm=self.extractor.norm)
-        percent = torch.tensor(self.found.percent, dtype=torch.float64)
-        return {f"authpct/{self.extractor.name}": percent.to(self.device)}
-
-    def reset(self) -> None:
-        """Forgets the generated images, and the real ones unless told to keep them."""
-        self.found = None
-        super().reset()
+    def measure(self, real: Tensor, generated: Tensor) -> dict[str, float]:
+        """The percentage."""
+        self.result = authpct(real, generated, norm=self.extractor.norm)
+        return {f"authpct/{self.extractor.name}": self.result.percent}

@@ -24,7 +24,15 @@ from torch import Tensor
 
 from ganstoch.rng import rng_for, without_replacement
 
-__all__ = ["Pair", "Support", "calibrate", "collisions", "estimate_support", "nearest_pair"]
+__all__ = [
+    "Pair",
+    "Support",
+    "calibrate",
+    "collision_metrics",
+    "collisions",
+    "estimate_support",
+    "nearest_pair",
+]
 
 _Z = 1.96
 """Of the standard normal distribution, 95 % lie within."""
@@ -192,6 +200,31 @@ def estimate_support(
         low=_support(highest, size=high),
         high=_support(lowest, size=high),
     )
+
+
+def collision_metrics(
+    features: Tensor, real: Tensor, *, size: int, repeats: int = 100
+) -> dict[str, float]:
+    """Collisions in a batch of generated images, and the support that they point to.
+
+    Two images are the same if they are nearer than the nearest pair of all but 5 % of batches of
+    real images.
+
+    Args:
+        features: of generated images, shape (M, F).
+        real: features of the real images, shape (R, F).
+        size: images in a batch, at most M and R / 5.
+        repeats: batches.
+
+    Returns:
+        ``collision``, their probability in [0, 1], and, where it is finite, ``support``.
+    """
+    generated, real = features.float(), real.float().cpu()
+    threshold = calibrate(real, size=size, repeats=repeats)
+    probability = collisions(generated, size=size, threshold=threshold, repeats=repeats)
+    support = estimate_support(generated, real=real, repeats=repeats).estimate
+    metrics = {"collision": probability}
+    return metrics | ({"support": support} if math.isfinite(support) else {})
 
 
 def _nearest(features: Tensor, *, size: int, repeats: int, seed: int, part: str) -> Tensor:

@@ -24,7 +24,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ganstoch.metrics.progress import shown
+from ganstoch.metrics.progress import progress_bar
 from ganstoch.types import Neighbours
 
 __all__ = ["fits_bytes", "load_opencv", "rounded", "search_bytes"]
@@ -130,7 +130,7 @@ def _propose(
     )
     small = _halved(members) if len(members) >= 8 * _SHORTLIST else None
     blocks = np.array_split(np.arange(len(asked)), -(-len(asked) // _BLOCK))
-    for ids in shown(blocks, "nearest neighbours"):
+    for ids in progress_bar(blocks, "nearest neighbours"):
         rows = slice(int(ids[0]), int(ids[-1]) + 1)
         own = torch.from_numpy(ids) if others else None
         hard = np.ones(len(ids), bool)

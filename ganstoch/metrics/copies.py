@@ -20,10 +20,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
-from ganstoch.metrics.collecting import Collecting
+from ganstoch.metrics.base import FeatureMetric
 from ganstoch.metrics.copy_score import HALF_AS_FAR, left_out, nearness
 from ganstoch.metrics.excess import Excess, design_effect
 from ganstoch.metrics.features import Extractor, FeatureSpace
@@ -187,7 +186,7 @@ def _threshold(baseline: Tensor) -> float:
     return min(HALF_AS_FAR, by_nature)
 
 
-class Copies(Collecting):
+class Copies(FeatureMetric):
     """Share of generated images that are copies, as a `torchmetrics.Metric`; see `copied_share`.
 
     ``compute`` returns float64 scalars ``copied/<extractor>/{estimate,low,high}``, in [0, 1].
@@ -197,17 +196,13 @@ class Copies(Collecting):
         seed: decides the parts.
         reset_real_features: whether ``reset`` forgets training and held-out images too.
 
-    Attributes:
-        share: what was found at the last ``compute``; None before.
-
     Raises:
-        ValueError: as `Collecting` and `copied_share`.
+        ValueError: as `FeatureMetric` and `copied_share`.
         UserError: if a network's weights are missing or damaged.
     """
 
-    takes_held_out = True
+    sides = ("real", "generated", "held_out")
     higher_is_better = False
-    share: CopiedShare | None
 
     def __init__(
         self,
@@ -218,27 +213,11 @@ class Copies(Collecting):
     ) -> None:
         super().__init__(features, reset_real_features=reset_real_features)
         self.seed = seed
-        self.share = None
 
-    def compute(self) -> dict[str, Tensor]:
-        """The three numbers, float64 scalars on the metric's device."""
-        train, generated = self.sides()
-        self.share = copied_share(
-            generated,
-            train,
-            self.gathered("held_out"),
-            norm=self.extractor.norm,
-            seed=self.seed,
+    def measure(self, real: Tensor, generated: Tensor, held_out: Tensor) -> dict[str, float]:
+        """The share and the ends of its interval."""
+        self.result = copied_share(
+            generated, real, held_out, norm=self.extractor.norm, seed=self.seed
         )
-        numbers = {"estimate": self.share.estimate, "low": self.share.low, "high": self.share.high}
-        return {
-            f"copied/{self.extractor.name}/{name}": torch.tensor(
-                value, dtype=torch.float64, device=self.device
-            )
-            for name, value in numbers.items()
-        }
-
-    def reset(self) -> None:
-        """Forgets the generated images, and the real ones unless told to keep them."""
-        self.share = None
-        super().reset()
+        key = f"copied/{self.extractor.name}"
+        return {f"{key}/{part}": getattr(self.result, part) for part in ("estimate", "low", "high")}

@@ -27,7 +27,7 @@ from ganstoch.metrics.neighbours import (
     nearest_neighbours,
     times_each,
 )
-from ganstoch.metrics.progress import shown
+from ganstoch.metrics.progress import progress_bar
 from ganstoch.rng import rng_for, without_replacement
 from ganstoch.types import Neighbours, Norm
 
@@ -111,7 +111,7 @@ def left_out(train: Tensor, *, norm: Norm, seed: int = 0, most: int | None = Non
     distances = torch.empty(len(ids), len(parts), dtype=torch.float64)
     nearest = torch.empty(len(ids), len(parts), dtype=torch.int64)
     place = torch.full((len(train),), -1, dtype=torch.int64)
-    for p, part in enumerate(shown(parts, "nearest others")):
+    for p, part in enumerate(progress_bar(parts, "nearest others")):
         found = nearest_neighbours(asked, _take(train, part), norm=norm)
         distances[:, p], nearest[:, p] = found.distances, part[found.ids]
         place.fill_(-1)
@@ -140,7 +140,7 @@ def nearest_in_parts(
     parts = tuple(parts)
     distances = torch.empty(len(images), len(parts), dtype=torch.float64)
     ids = torch.empty(len(images), len(parts), dtype=torch.int64)
-    for p, members in enumerate(shown(parts, "nearest images")):
+    for p, members in enumerate(progress_bar(parts, "nearest images")):
         found = nearest_neighbours(images, rows(members), norm=norm)
         distances[:, p], ids[:, p] = found.distances, members[found.ids]
     return _summed_up(distances, ids)

@@ -34,14 +34,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ganstoch.metrics.collecting import Collecting
+from ganstoch.metrics.base import FeatureMetric
 from ganstoch.metrics.features import Extractor, FeatureSpace
 from ganstoch.metrics.neighbours import nearest_neighbours
-from ganstoch.metrics.progress import shown
+from ganstoch.metrics.progress import progress_bar
 from ganstoch.rng import rng_for, without_replacement
 from ganstoch.types import Norm
 
-__all__ = ["CT", "Cell", "DataCopying", "data_copying", "rank_z"]
+__all__ = ["CT", "CTScore", "Cell", "ct_score", "rank_z"]
 
 _LEAST = 20
 _CLUSTERED = 10_000
@@ -70,7 +70,7 @@ class Cell:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DataCopying:
+class CTScore:
     """Result of the test.
 
     Attributes:
@@ -84,7 +84,7 @@ class DataCopying:
     cells: tuple[Cell, ...]
 
 
-def data_copying(
+def ct_score(
     generated: Tensor,
     train: Tensor,
     held_out: Tensor,
@@ -93,13 +93,13 @@ def data_copying(
     cells: int = 10,
     tau: float | None = None,
     seed: int = 0,
-) -> DataCopying:
+) -> CTScore:
     """C_T of [1] and all that it is made of.
 
     Args:
         generated: features, shape (M, F...), uint8, float32 or float64.
-        train: idem, shape (N, F...).
-        held_out: idem of real images that were not trained on, shape (K, F...).
+        train: features of training images, shape (N, F...).
+        held_out: features of real images that were not trained on, shape (K, F...).
         norm: of the distances, "l1" or "l2"; cells are always made by l2.
         cells: how many, at least 1; fewer if there are not as many different training images. Their
             centres come from a random 10,000 of the training images, if there are more.
@@ -118,8 +118,8 @@ def data_copying(
     of_train, of_held_out, of_generated = (
         _assign(x, centres) for x in (train, held_out, generated)
     )
-    found = []
-    for c in shown(range(len(centres)), "cells"):
+    result = []
+    for c in progress_bar(range(len(centres)), "cells"):
         members = [torch.nonzero(of == c)[:, 0] for of in (of_train, of_held_out, of_generated)]
         counts = [len(ids) for ids in members]
         z = torch.nan
@@ -130,7 +130,7 @@ def data_copying(
                 for x, ids in ((generated, members[2]), (held_out, members[1]))
             ]
             z = rank_z(*near)
-        found.append(
+        result.append(
             Cell(
                 z=z,
                 train=counts[0],
@@ -139,7 +139,7 @@ def data_copying(
                 counted=min(counts) > 0 and counts[2] / len(generated) > share,
             )
         )
-    return DataCopying(value=_weighted(found), z=rank_z(*to_train), cells=tuple(found))
+    return CTScore(value=_weighted(result), z=rank_z(*to_train), cells=tuple(result))
 
 
 def rank_z(generated: Tensor, held_out: Tensor) -> float:
@@ -147,7 +147,7 @@ def rank_z(generated: Tensor, held_out: Tensor) -> float:
 
     Args:
         generated: distances of generated images to their nearest training image, shape (M,).
-        held_out: idem of held-out images, shape (K,).
+        held_out: distances of held-out images, shape (K,).
 
     Raises:
         ValueError: if there is none of either, or a shape is another.
@@ -197,8 +197,8 @@ def _assign(features: Tensor, centres: NDArray[np.float32]) -> Tensor:
     )
 
 
-class CT(Collecting):
-    """C_T as a `torchmetrics.Metric`; see `data_copying`. Far below 0 is copying.
+class CT(FeatureMetric):
+    """C_T as a `torchmetrics.Metric`; see `ct_score`. Far below 0 is copying.
 
     ``compute`` returns float64 scalars ``ct/<extractor>/{value,z}``.
 
@@ -208,16 +208,12 @@ class CT(Collecting):
         seed: decides the clustering.
         reset_real_features: whether ``reset`` forgets training and held-out images too.
 
-    Attributes:
-        result: of the last ``compute``, with its cells; None before.
-
     Raises:
-        ValueError: as `Collecting` and `data_copying`.
+        ValueError: as `FeatureMetric` and `ct_score`.
         UserError: if a network's weights are missing or damaged.
     """
 
-    takes_held_out = True
-    result: DataCopying | None
+    sides = ("real", "generated", "held_out")
 
     def __init__(
         self,
@@ -232,27 +228,16 @@ class CT(Collecting):
         super().__init__(features, reset_real_features=reset_real_features)
         self.cells = cells
         self.seed = seed
-        self.result = None
 
-    def compute(self) -> dict[str, Tensor]:
-        """C_T, and Z_U without cells, float64 scalars on the metric's device."""
-        train, generated = self.sides()
-        self.result = data_copying(
+    def measure(self, real: Tensor, generated: Tensor, held_out: Tensor) -> dict[str, float]:
+        """C_T, and Z_U without cells."""
+        self.result = ct_score(
             generated,
-            train,
-            self.gathered("held_out"),
+            real,
+            held_out,
             norm=self.extractor.norm,
             cells=self.cells,
             seed=self.seed,
         )
-        return {
-            f"ct/{self.extractor.name}/{name}": torch.tensor(
-                value, dtype=torch.float64, device=self.device
-            )
-            for name, value in (("value", self.result.value), ("z", self.result.z))
-        }
-
-    def reset(self) -> None:
-        """Forgets the generated images, and the real ones unless told to keep them."""
-        self.result = None
-        super().reset()
+        key = f"ct/{self.extractor.name}"
+        return {f"{key}/value": self.result.value, f"{key}/z": self.result.z}

@@ -9,10 +9,10 @@ With means m and covariances S, the squared distance of [2], which [1] calls FID
     |m1 - m2|^2 + tr S1 + tr S2 - 2 tr (S1 S2)^(1/2).
 
 The last trace is usually taken as the sum of the roots of the eigenvalues of S1 S2, a product that
-is not symmetric. Where there are fewer images than features, many of these are 0 but for rounding,
-around 1e-16 of the largest, and the root makes 1e-8 of that. Here each S is factored, S = A A', and
-the trace is the sum of the singular values of A1' A2: the same number, as their squares are the
-eigenvalues of S1 S2, but no root is taken of rounding. It takes about as long.
+is not symmetric. With fewer images than features, many of these are 0 but for rounding, around
+1e-16 of the largest, and the root makes 1e-8 of that. Here each S is factored, S = A A', and the
+trace is the sum of the singular values of A1' A2: the same number, but no root is taken of
+rounding.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ import torch
 from scipy.linalg import lapack
 from torch import Tensor
 
-from ganstoch.metrics.collecting import Collecting
+from ganstoch.metrics.base import FeatureMetric
 from ganstoch.metrics.features import Extractor, FeatureSpace
 
-__all__ = ["FID", "Moments", "frechet_distance", "frechet_of"]
+__all__ = ["FID", "GaussianStats", "frechet_distance", "frechet_from_stats"]
 
 _BLOCK_ELEMENTS = 2**22
 """Numbers in one float64 block of features: 32 MiB."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Moments:
-    """Mean and covariance of a set of features, all that the Frechet distance needs of it.
+class GaussianStats:
+    """Mean and covariance of a set of features.
 
     Attributes:
         mean: float64, shape (F,).
@@ -48,16 +48,19 @@ class Moments:
     count: int
 
     @classmethod
-    def of(cls, features: Tensor) -> Moments:
-        """Of rows held in one tensor, in float64, in two passes of blocks.
-
-        Args:
-            features: shape (N, F), uint8 or floating.
+    def of(cls, features: Tensor) -> GaussianStats:
+        """Of rows (N, F), uint8 or floating, in float64, in two passes of blocks.
 
         Raises:
             ValueError: for another shape or dtype, no row, NaN or infinite values.
         """
-        rows = _checked(features)
+        if features.ndim != 2 or features.numel() == 0:
+            raise ValueError(
+                f"features must have shape (N, F), none of them 0; got {tuple(features.shape)}"
+            )
+        if features.dtype != torch.uint8 and not features.is_floating_point():
+            raise ValueError(f"features must be uint8 or floating, got {features.dtype}")
+        rows = features.detach()
         total = torch.zeros(rows.shape[1], dtype=torch.float64, device=rows.device)
         for block in _blocks(rows):
             total += block.sum(dim=0)
@@ -70,16 +73,8 @@ class Moments:
             raise ValueError("features contain NaN or infinite values")
         return cls(mean=mean, covariance=scatter / max(1, len(rows) - 1), count=len(rows))
 
-    def updated(self, features: Tensor) -> Moments:
-        """Of these rows and more, for features that come in batches and are not kept.
-
-        Args:
-            features: shape (N, F), as for `of`.
-        """
-        return self.merged(Moments.of(features))
-
-    def merged(self, other: Moments) -> Moments:
-        """Of the rows of both.
+    def merged(self, other: GaussianStats) -> GaussianStats:
+        """Of the rows of both, for features that come in batches and are not kept.
 
         Raises:
             ValueError: if they have different numbers of features.
@@ -90,7 +85,7 @@ class Moments:
         shift = other.mean - self.mean
         scatter = self.covariance * (self.count - 1) + other.covariance * (other.count - 1)
         scatter.addr_(shift, shift, alpha=self.count * other.count / count)
-        return Moments(
+        return GaussianStats(
             mean=self.mean + shift * (other.count / count),
             covariance=scatter / (count - 1),
             count=count,
@@ -105,7 +100,7 @@ def frechet_distance(real: Tensor, generated: Tensor) -> float:
 
     Args:
         real: shape (N, F), uint8 or floating, N at least 2.
-        generated: shape (M, F), idem.
+        generated: shape (M, F), the same.
 
     Returns:
         From 0 on; 0, up to rounding, between a set and itself.
@@ -113,12 +108,10 @@ def frechet_distance(real: Tensor, generated: Tensor) -> float:
     Raises:
         ValueError: for other shapes or dtypes, fewer than two rows, NaN or infinite values.
     """
-    if real.ndim == generated.ndim == 2 and real.shape[1] != generated.shape[1]:
-        raise ValueError(f"{real.shape[1]} features a row against {generated.shape[1]}")
-    return frechet_of(Moments.of(real), Moments.of(generated))
+    return frechet_from_stats(GaussianStats.of(real), GaussianStats.of(generated))
 
 
-def frechet_of(real: Moments, generated: Moments) -> float:
+def frechet_from_stats(real: GaussianStats, generated: GaussianStats) -> float:
     """`frechet_distance`, from moments alone.
 
     Raises:
@@ -145,34 +138,24 @@ def _factor(covariance: Tensor) -> Tensor:
     return factor
 
 
-def _checked(features: Tensor) -> Tensor:
-    if features.ndim != 2 or features.numel() == 0:
-        raise ValueError(
-            f"features must have shape (N, F), none of them 0; got {tuple(features.shape)}"
-        )
-    if features.dtype != torch.uint8 and not features.is_floating_point():
-        raise ValueError(f"features must be uint8 or floating, got {features.dtype}")
-    return features.detach()
-
-
 def _blocks(rows: Tensor) -> Iterator[Tensor]:
     for block in torch.split(rows, max(1, _BLOCK_ELEMENTS // rows.shape[1])):
         yield block.to(torch.float64)
 
 
-class FID(Collecting):
+class FID(FeatureMetric):
     """Frechet distance between real and generated images [1], as a `torchmetrics.Metric`.
 
-    ``compute`` returns one float64 scalar, ``fid/<extractor>``. Only ``fid/inception_l2`` compares
-    with published numbers, and only with as many images (usually 50,000 generated ones against all
-    real ones): with fewer it is larger. Other features give a Frechet distance of another scale.
+    ``compute`` returns one float64 scalar, ``fid/<extractor>``; smaller is closer. Only
+    ``fid/inception_l2`` compares with published numbers, and only with as many images (usually
+    50,000 generated ones against all real ones): with fewer it is larger.
 
     Args:
         features: an `Extractor`, or the name of one.
         reset_real_features: whether ``reset`` forgets the real images too.
 
     Raises:
-        ValueError: as `Collecting`. From ``compute``: for fewer than two images a side.
+        ValueError: as `FeatureMetric`. From ``compute``: for fewer than two images a side.
         UserError: if a network's weights are missing or damaged.
 
     Example:
@@ -196,8 +179,7 @@ class FID(Collecting):
     ) -> None:
         super().__init__(features, reset_real_features=reset_real_features)
 
-    def compute(self) -> dict[str, Tensor]:
-        """The distance, a float64 scalar on the metric's device; smaller is closer."""
-        value = frechet_distance(*self.sides())
-        scalar = torch.tensor(value, dtype=torch.float64).to(self.device)
-        return {f"fid/{self.extractor.name}": scalar}
+    def measure(self, real: Tensor, generated: Tensor) -> dict[str, float]:
+        """The distance."""
+        self.result = frechet_distance(real, generated)
+        return {f"fid/{self.extractor.name}": self.result}

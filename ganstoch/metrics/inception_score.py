@@ -19,11 +19,11 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from ganstoch.metrics.collecting import Collecting
+from ganstoch.metrics.base import FeatureMetric
 from ganstoch.metrics.features import Extractor, FeatureSpace
 from ganstoch.rng import rng_for
 
-__all__ = ["Classifying", "InceptionScore", "SplitScores", "inception_score_of"]
+__all__ = ["Classifying", "InceptionScore", "SplitScores", "inception_score"]
 
 
 @runtime_checkable
@@ -48,7 +48,7 @@ class SplitScores:
     sd: float
 
 
-def inception_score_of(
+def inception_score(
     logits: Tensor, *, splits: int = 10, seed: int = 0, shuffled: bool = True
 ) -> SplitScores:
     """The score [1] of each of several parts of the images, as torch-fidelity reports it.
@@ -82,8 +82,8 @@ def inception_score_of(
         rows = rows[torch.randperm(len(rows), generator=rng)]
     borders = [i * len(rows) // splits for i in range(splits + 1)]
     scores = [_score(rows[start:end]) for start, end in itertools.pairwise(borders)]
-    found = torch.tensor(scores, dtype=torch.float64)
-    return SplitScores(mean=found.mean().item(), sd=found.std(correction=0).item())
+    values = torch.tensor(scores, dtype=torch.float64)
+    return SplitScores(mean=values.mean().item(), sd=values.std(correction=0).item())
 
 
 def _score(logits: Tensor) -> float:
@@ -93,7 +93,7 @@ def _score(logits: Tensor) -> float:
     return divergence.mean().exp().item()
 
 
-class InceptionScore(Collecting):
+class InceptionScore(FeatureMetric):
     """The Inception score [1] of generated images, as a `torchmetrics.Metric`.
 
     ``compute`` returns two float64 scalars, ``inception_score/<extractor>/{mean,sd}``, over the
@@ -112,6 +112,7 @@ class InceptionScore(Collecting):
     """
 
     higher_is_better = True
+    sides = ("generated",)
 
     def __init__(
         self,
@@ -129,24 +130,14 @@ class InceptionScore(Collecting):
         self.seed = seed
 
     def update(self, images: Tensor, *, real: bool, held_out: bool = False) -> None:
-        """Adds generated images; real ones are passed over.
-
-        Args:
-            images: shape (N, C, H, W), uint8 in [0, 255] or floats in [-1, 1].
-            real: True for real images.
-            held_out: refused, as by every metric that does not look at them.
-        """
+        """Adds generated images; real ones are passed over."""
         if held_out or not real:
             super().update(images, real=real, held_out=held_out)
 
-    def compute(self) -> dict[str, Tensor]:
-        """Mean and standard deviation, float64 scalars on the metric's device; larger is better."""
+    def measure(self, generated: Tensor) -> dict[str, float]:
+        """Mean and standard deviation over the splits."""
         assert isinstance(self.extractor, Classifying)
-        logits = self.extractor.logits(self.gathered("generated"))
-        score = inception_score_of(logits, splits=self.splits, seed=self.seed)
-        return {
-            f"inception_score/{self.extractor.name}/{column}": torch.tensor(
-                value, dtype=torch.float64
-            ).to(self.device)
-            for column, value in (("mean", score.mean), ("sd", score.sd))
-        }
+        logits = self.extractor.logits(generated)
+        self.result = inception_score(logits, splits=self.splits, seed=self.seed)
+        key = f"inception_score/{self.extractor.name}"
+        return {f"{key}/mean": self.result.mean, f"{key}/sd": self.result.sd}

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ganstoch.metrics.bounds import Ruler, as_rows, exact_distances, row_blocks, rulers
 from ganstoch.metrics.byte_search import fits_bytes, load_opencv, search_bytes
-from ganstoch.metrics.progress import shown
+from ganstoch.metrics.progress import progress_bar
 from ganstoch.types import Neighbours, Norm
 
 __all__ = ["k_nearest", "kth_distances", "within_set_nearest"]
@@ -53,7 +53,7 @@ def k_nearest(query: Tensor, bank: Tensor, *, k: int, norm: Norm) -> Neighbours:
     distances = torch.empty(len(asked), k, dtype=torch.float64)
     ids = torch.empty(len(asked), k, dtype=torch.int64)
     others = None if in_bytes else members.sub(origin).float()
-    for rows in shown(row_blocks(asked, _BLOCK_ROWS), "nearest few"):
+    for rows in progress_bar(row_blocks(asked, _BLOCK_ROWS), "nearest few"):
         if in_bytes and opencv is not None:
             sums, found = opencv.batchDistance(
                 asked[rows].contiguous().numpy(),
@@ -169,7 +169,7 @@ def _nearest_others(rows: Tensor, asking: Tensor, *, k: int, norm: Norm) -> Neig
             break
     # A crowd nearer to each other than float64 products can tell, or than one grey level.
     everyone = torch.arange(len(rows))
-    for i in shown(todo.tolist(), "neighbours in crowds"):
+    for i in progress_bar(todo.tolist(), "neighbours in crowds"):
         row = asking[i]
         exact = exact_distances(rows, rows, row.expand(len(rows)), everyone, norm=norm)
         exact[row] = torch.inf
@@ -191,7 +191,7 @@ def _candidates(rows: Tensor, asking: Tensor, ruler: Ruler, *, size: int) -> _Ca
     ids = torch.zeros(len(asking), size, dtype=torch.int64)
     slack = torch.empty(len(rows), dtype=torch.float64)
     loaded, left = None, None
-    for i, j in shown(pairs, "nearest others"):
+    for i, j in progress_bar(pairs, "nearest others"):
         if i is not loaded:
             own = asking[i]
             loaded, left = i, ruler.load(rows[own.to(rows.device)] if not everyone else rows[i])

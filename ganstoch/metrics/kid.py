@@ -17,17 +17,15 @@ pairs of rows varies less, and needs no draw.
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
-from ganstoch.metrics.collecting import Collecting
+from ganstoch.metrics.base import FeatureMetric
 from ganstoch.metrics.features import Extractor, FeatureSpace
+from ganstoch.metrics.progress import progress_bar
 from ganstoch.rng import rng_for, without_replacement
 
 __all__ = ["KID", "SubsetDistances", "kernel_distance", "kernel_distance_of_subsets"]
@@ -57,7 +55,7 @@ def kernel_distance(real: Tensor, generated: Tensor) -> float:
 
     Args:
         real: shape (N, F), uint8 or floating, N at least 2.
-        generated: shape (M, F), idem.
+        generated: shape (M, F), the same.
 
     Returns:
         Around 0 for sets from one distribution, where it is as often below as above.
@@ -68,22 +66,12 @@ def kernel_distance(real: Tensor, generated: Tensor) -> float:
     _check(real, generated)
     rows = max(1, min(_BLOCK_ELEMENTS // real.shape[1], int(_BLOCK_ELEMENTS**0.5)))
     x, y = torch.split(real.detach(), rows), torch.split(generated.detach(), rows)
-    total = len(x) * (len(x) + 1) // 2 + len(y) * (len(y) + 1) // 2 + len(x) * len(y)
-    progress: tqdm[Any] = tqdm(
-        total=total,
-        desc="kernel distance",
-        file=sys.stderr,
-        disable=None,  # silent where standard error is no terminal
-        delay=2,
-        leave=False,
+    within = [_sum_within(side) for side in (x, y)]
+    value = (
+        within[0] / (len(real) * (len(real) - 1))
+        + within[1] / (len(generated) * (len(generated) - 1))
+        - 2 * (_sum_between(x, y) / (len(real) * len(generated)))
     )
-    with progress:
-        within = [
-            sum(_sum_within(blocks, progress), 0.0) / (len(side) * (len(side) - 1))
-            for blocks, side in ((x, real), (y, generated))
-        ]
-        between = sum(_sum_between(x, y, progress), 0.0) / (len(real) * len(generated))
-    value = within[0] + within[1] - 2 * between
     if not abs(value) < float("inf"):
         raise ValueError("features contain NaN or infinite values, or overflow when cubed")
     return value
@@ -96,7 +84,7 @@ def kernel_distance_of_subsets(
 
     Args:
         real: shape (N, F), uint8 or floating.
-        generated: shape (M, F), idem.
+        generated: shape (M, F), the same.
         subsets: number of pairs of subsets.
         size: rows in each, drawn without replacement, from 2 to the smaller of N and M.
         seed: decides which rows are drawn.
@@ -114,21 +102,21 @@ def kernel_distance_of_subsets(
         )
     rng = rng_for(seed, "evaluation", part="kernel distance")
     values = []
-    for _ in tqdm(range(subsets), "subsets", file=sys.stderr, disable=None, delay=2, leave=False):
+    for _ in progress_bar(range(subsets), "KID subsets"):
         ours = without_replacement(len(real), size, rng).to(real.device)
         theirs = without_replacement(len(generated), size, rng).to(generated.device)
         values.append(kernel_distance(real[ours], generated[theirs]))
-    found = torch.tensor(values, dtype=torch.float64)
-    return SubsetDistances(mean=found.mean().item(), sd=found.std(correction=0).item())
+    distances = torch.tensor(values, dtype=torch.float64)
+    return SubsetDistances(mean=distances.mean().item(), sd=distances.std(correction=0).item())
 
 
-class KID(Collecting):
+class KID(FeatureMetric):
     """Kernel distance between real and generated images [1], as a `torchmetrics.Metric`.
 
     ``compute`` returns three float64 scalars: ``kid/<extractor>`` from all pairs of images, and
-    ``kid/<extractor>/{subset_mean,subset_sd}`` over random subsets. Only those of ``inception_l2``
-    compare with published numbers, which are at times multiplied by 100 or 1,000; here they are
-    not.
+    ``kid/<extractor>/{subset_mean,subset_sd}`` over random subsets; smaller is closer. Only those
+    of ``inception_l2`` compare with published numbers, which are at times multiplied by 100 or
+    1,000; here they are not.
 
     Args:
         features: an `Extractor`, or the name of one.
@@ -138,7 +126,7 @@ class KID(Collecting):
         reset_real_features: whether ``reset`` forgets the real images too.
 
     Raises:
-        ValueError: as `Collecting`. From ``compute``: for fewer images a side than ``subset_size``.
+        ValueError: as `FeatureMetric`. From ``compute``: for fewer images than ``subset_size``.
         UserError: if a network's weights are missing or damaged.
 
     Example:
@@ -172,21 +160,16 @@ class KID(Collecting):
         self.subset_size = subset_size
         self.seed = seed
 
-    def compute(self) -> dict[str, Tensor]:
-        """The three numbers, float64 scalars on the metric's device; smaller is closer."""
-        real, generated = self.sides()
-        parts = kernel_distance_of_subsets(
+    def measure(self, real: Tensor, generated: Tensor) -> dict[str, float]:
+        """The distance from all pairs, and mean and deviation of the subsets' distances."""
+        self.result = kernel_distance_of_subsets(
             real, generated, subsets=self.subsets, size=self.subset_size, seed=self.seed
         )
         key = f"kid/{self.extractor.name}"
-        values = {
-            key: kernel_distance(real, generated),
-            f"{key}/subset_mean": parts.mean,
-            f"{key}/subset_sd": parts.sd,
-        }
         return {
-            name: torch.tensor(value, dtype=torch.float64).to(self.device)
-            for name, value in values.items()
+            key: kernel_distance(real, generated),
+            f"{key}/subset_mean": self.result.mean,
+            f"{key}/subset_sd": self.result.sd,
         }
 
 
@@ -207,23 +190,22 @@ def _kernel(x: Tensor, y: Tensor) -> Tensor:
     return (x @ y.T).div_(x.shape[1]).add_(1.0).pow_(3)
 
 
-def _sum_within(blocks: tuple[Tensor, ...], progress: tqdm[Any]) -> Iterator[float]:
-    """Sums over pairs of different rows, each pair in both orders."""
-    for i, some in enumerate(blocks):
-        x = some.to(torch.float64)
-        alone = x.square().sum(dim=1).div_(x.shape[1]).add_(1.0).pow_(3).sum()
-        yield (_kernel(x, x).sum() - alone).item()
-        progress.update()
-        for others in blocks[i + 1 :]:
-            yield 2 * _kernel(x, others.to(torch.float64)).sum().item()
-            progress.update()
+def _sum_within(blocks: Sequence[Tensor]) -> float:
+    """Sum over pairs of different rows, each pair in both orders."""
+    total = 0.0
+    for i, block in enumerate(progress_bar(blocks, "kernel within a set", total=len(blocks))):
+        x = block.to(torch.float64)
+        diagonal = x.square().sum(dim=1).div_(x.shape[1]).add_(1.0).pow_(3).sum()
+        total += (_kernel(x, x).sum() - diagonal).item()
+        for other in blocks[i + 1 :]:
+            total += 2 * _kernel(x, other.to(torch.float64)).sum().item()
+    return total
 
 
-def _sum_between(
-    blocks: tuple[Tensor, ...], others: tuple[Tensor, ...], progress: tqdm[Any]
-) -> Iterator[float]:
-    for some in blocks:
-        x = some.to(torch.float64)
+def _sum_between(blocks: Sequence[Tensor], others: Sequence[Tensor]) -> float:
+    total = 0.0
+    for block in progress_bar(blocks, "kernel between sets", total=len(blocks)):
+        x = block.to(torch.float64)
         for other in others:
-            yield _kernel(x, other.to(x.device, torch.float64)).sum().item()
-            progress.update()
+            total += _kernel(x, other.to(x.device, torch.float64)).sum().item()
+    return total

@@ -23,7 +23,7 @@ from scipy.stats import ks_2samp
 from torch import Tensor
 
 from ganstoch.metrics.minimise import minimise_each
-from ganstoch.metrics.progress import shown
+from ganstoch.metrics.progress import progress_bar
 from ganstoch.rng import normal
 from ganstoch.rng import rng_for as draws
 from ganstoch.types import to_signed
@@ -100,7 +100,7 @@ def recover(
         raise ValueError(f"expected images of shape (N, C, H, W), got {tuple(images.shape)}")
     starts = normal((restarts, latent_dim), draws(seed, "evaluation", part="recovery"))
     errors, latents = [], []
-    for some in shown(torch.split(images, batch_size), "latent recovery"):
+    for some in progress_bar(torch.split(images, batch_size), "latent recovery"):
         target = to_signed(some) if some.dtype == torch.uint8 else some.detach()
         error_of = partial(_errors, generate, target)
         best = torch.full((len(some),), torch.inf, dtype=torch.float64)

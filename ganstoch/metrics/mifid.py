@@ -1,4 +1,4 @@
-"""MiFID: the Frechet distance, charged for memorised training images.
+"""MiFID: the Frechet distance, penalized for memorized training images.
 
 [1] Bai, Lin, Raffel, Kan 2021, "On training sample memorization: Lessons from benchmarking
     generative modeling with a large-scale competition", arXiv:2106.03062.
@@ -19,15 +19,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ganstoch.metrics.collecting import Collecting
+from ganstoch.metrics.base import FeatureMetric
 from ganstoch.metrics.features import Extractor, FeatureSpace, Inception
 from ganstoch.metrics.fid import frechet_distance
 from ganstoch.metrics.neighbours import nearest_neighbours
 
-__all__ = ["EPSILON", "MemorizationInformed", "MiFID", "charged", "cosine_distance", "mifid"]
+__all__ = ["EPSILON", "MiFID", "MiFIDScore", "cosine_distance", "mifid", "penalized"]
 
 EPSILON = 0.1
-"""m from which on nothing counts as memorised in Inception's space; the choice of [1]."""
+"""m from which on nothing counts as memorized in Inception's space; the choice of [1]."""
 
 _GUARD = 1e-15
 """Added to m by the authors, so that there is a quotient where m is 0."""
@@ -35,7 +35,7 @@ _BLOCK_ELEMENTS = 2**22
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MemorizationInformed:
+class MiFIDScore:
     """MiFID and what it is made of.
 
     Attributes:
@@ -52,13 +52,13 @@ class MemorizationInformed:
     penalty: float
 
 
-def mifid(train: Tensor, generated: Tensor, *, epsilon: float = EPSILON) -> MemorizationInformed:
+def mifid(train: Tensor, generated: Tensor, *, epsilon: float = EPSILON) -> MiFIDScore:
     """MiFID [1].
 
     Args:
         train: features of the training images, shape (N, F), N at least 2.
         generated: features of generated images, shape (M, F), M at least 2.
-        epsilon: m from which on nothing counts as memorised; [1] takes 0.1 for Inception. Elsewhere
+        epsilon: m from which on nothing counts as memorized; [1] takes 0.1 for Inception. Elsewhere
             it must be chosen anew: between pixels, for one, most images are within 0.1.
 
     Raises:
@@ -70,12 +70,12 @@ def mifid(train: Tensor, generated: Tensor, *, epsilon: float = EPSILON) -> Memo
     distance = cosine_distance(generated, train)
     fid = frechet_distance(train, generated)
     penalty = distance if distance < epsilon else 1.0
-    value = charged(fid, distance, epsilon=epsilon)
-    return MemorizationInformed(value=value, fid=fid, distance=distance, penalty=penalty)
+    value = penalized(fid, distance, epsilon=epsilon)
+    return MiFIDScore(value=value, fid=fid, distance=distance, penalty=penalty)
 
 
-def charged(fid: float, distance: float, *, epsilon: float) -> float:
-    """FID / m where m is below epsilon, else FID: for who has both already."""
+def penalized(fid: float, distance: float, *, epsilon: float) -> float:
+    """FID / m where m is below epsilon, else FID."""
     return fid / (distance + _GUARD) if distance < epsilon else fid
 
 
@@ -115,7 +115,7 @@ def _units(features: Tensor, *, name: str) -> Tensor:
     return units
 
 
-class MiFID(Collecting):
+class MiFID(FeatureMetric):
     """MiFID as a `torchmetrics.Metric`; see `mifid`.
 
     ``compute`` returns float64 scalars ``mifid/<extractor>`` and, the distance m of generated to
@@ -123,12 +123,12 @@ class MiFID(Collecting):
 
     Args:
         features: an `Extractor`, or the name of one; epsilon belongs to it.
-        epsilon: m from which on nothing counts as memorised; None for 0.1 in Inception's space.
+        epsilon: m from which on nothing counts as memorized; None for 0.1 in Inception's space.
             Elsewhere it must be given: half the m of held-out images is a start.
         reset_real_features: whether ``reset`` forgets the training images too.
 
     Raises:
-        ValueError: as `Collecting` and `mifid`, or for no epsilon in another space.
+        ValueError: as `FeatureMetric` and `mifid`, or for no epsilon in another space.
         UserError: if a network's weights are missing or damaged.
     """
 
@@ -151,12 +151,8 @@ class MiFID(Collecting):
             )
         self.epsilon = EPSILON if epsilon is None else epsilon
 
-    def compute(self) -> dict[str, Tensor]:
-        """The two numbers, float64 scalars on the metric's device."""
-        train, generated = self.sides()
-        found = mifid(train, generated, epsilon=self.epsilon)
+    def measure(self, real: Tensor, generated: Tensor) -> dict[str, float]:
+        """MiFID and the distance m."""
+        self.result = mifid(real, generated, epsilon=self.epsilon)
         key = f"mifid/{self.extractor.name}"
-        return {
-            name: torch.tensor(value, dtype=torch.float64, device=self.device)
-            for name, value in ((key, found.value), (f"{key}/distance", found.distance))
-        }
+        return {key: self.result.value, f"{key}/distance": self.result.distance}

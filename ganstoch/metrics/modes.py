@@ -11,7 +11,6 @@ points only, where classes are counted of all images, however unsure their class
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,11 +25,8 @@ from ganstoch.types import GaussianModes, KnownModes, StackedClasses
 __all__ = [
     "CONFIDENT",
     "ModeScores",
-    "expected_floor",
-    "expected_good_share",
-    "floor_and_ceiling",
-    "make_judge",
-    "named",
+    "make_mode_scorer",
+    "perfect_sampler",
     "score_classes",
     "score_gaussians",
 ]
@@ -62,9 +58,17 @@ class ModeScores:
     confident_modes: int | None = None
     confidence: float | None = None
 
-    def in_log10(self) -> float:
-        """The reverse KL in decimal digits, in [0, log10 K], as some reports have it."""
-        return self.reverse_kl / math.log(10)
+    def named(self) -> dict[str, float]:
+        """The scores by the names that records and logs know them by."""
+        values: dict[str, float | None] = {
+            "count": self.modes,
+            "of": self.of,
+            "good_share": self.good_share,
+            "reverse_kl": self.reverse_kl,
+            "confident_count": self.confident_modes,
+            "confidence": self.confidence,
+        }
+        return {f"modes/{name}": float(v) for name, v in values.items() if v is not None}
 
 
 def score_gaussians(points: Tensor, world: GaussianModes) -> ModeScores:
@@ -132,7 +136,7 @@ def score_classes(predicted: Tensor, confidence: Tensor, classes: int) -> ModeSc
     )
 
 
-def make_judge(
+def make_mode_scorer(
     world: KnownModes, *, device: torch.device | str = "cpu"
 ) -> Callable[[Tensor], ModeScores]:
     """What scores generated samples of a world.
@@ -153,7 +157,7 @@ def make_judge(
     return lambda images: score_classes(*name_stacks(judge, images), classes=world.modes)
 
 
-def floor_and_ceiling(world: KnownModes, *, seed: int) -> ModeScores:
+def perfect_sampler(world: KnownModes, *, seed: int) -> ModeScores:
     """What a perfect sampler scores with as many samples: no generator does better but by luck.
 
     Images are taken to be judged without error or doubt.
@@ -168,47 +172,6 @@ def floor_and_ceiling(world: KnownModes, *, seed: int) -> ModeScores:
         return score_classes(drawn, torch.ones(world.samples), world.modes)
     drawn = with_replacement(len(world.centres), world.samples, rng)
     return score_gaussians(world.points(drawn, normal((world.samples, world.spread), rng)), world)
-
-
-def expected_good_share(world: GaussianModes) -> float:
-    """The share of a perfect sampler's points that are good: the distribution function of chi^2.
-
-    With r the radius in sigmas and d the dimensions of a mode, P(chi^2_d < r^2), the regularised
-    incomplete gamma function at (d / 2, r^2 / 2); in the plane 1 - exp(-r^2 / 2).
-    """
-    at = torch.tensor([world.spread / 2, world.radius**2 / 2], dtype=torch.float64)
-    return float(torch.special.gammainc(at[0], at[1]))
-
-
-def expected_floor(modes: int, *, samples: int) -> float:
-    """A perfect sampler's mean reverse KL in nats, to first order: (K - 1) / (2 S).
-
-    Twice the samples times the divergence of shares from what they were drawn by is about chi^2
-    with K - 1 degrees of freedom.
-
-    Args:
-        modes: K.
-        samples: S, those that count.
-    """
-    return (modes - 1) / (2 * samples)
-
-
-def named(scores: ModeScores) -> dict[str, float]:
-    """The scores by the names that records and logs know them by; the reverse KL in nats."""
-    names = {
-        "modes": "count",
-        "of": "of",
-        "good_share": "good_share",
-        "reverse_kl": "reverse_kl",
-        "confident_modes": "confident_count",
-        "confidence": "confidence",
-    }
-    values = dataclasses.asdict(scores)
-    return {
-        f"modes/{name}": float(values[field])
-        for field, name in names.items()
-        if values[field] is not None
-    }
 
 
 def _reverse_kl(counts: Tensor) -> float:

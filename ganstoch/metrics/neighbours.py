@@ -29,7 +29,7 @@ from torch import Tensor
 from ganstoch.errors import UserError
 from ganstoch.metrics.bounds import as_rows
 from ganstoch.metrics.byte_search import fits_bytes, load_opencv, search_bytes
-from ganstoch.metrics.progress import shown
+from ganstoch.metrics.progress import progress_bar
 from ganstoch.types import Neighbours, Norm
 
 __all__ = [
@@ -133,7 +133,7 @@ def _search_floats(
         for start in range(0, count, query_rows)
     ]
     loaded, block = None, None
-    for some, rows in shown(blocks, "nearest neighbours"):
+    for some, rows in progress_bar(blocks, "nearest neighbours"):
         if some is not loaded:
             loaded, block = some, _to_float32(bank[some.to(bank.device)], origin)
         assert block is not None

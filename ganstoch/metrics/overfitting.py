@@ -1,59 +1,230 @@
-"""Overfitting and mode drop [1] as a `torchmetrics.Metric`, for any training loop.
+"""Overfitting and mode drop of [1]: the headline metric, for training, audit and other loops.
 
-[1] Yazici et al. 2020, arXiv:2006.14265, Sec. 4.
+[1] Yazici et al. 2020, "Empirical analysis of overfitting and mode drop in GAN training",
+arXiv:2006.14265, Sec. 4.
+
+With N(q, S) = min_{s in S} ||q - s|| / scale, the distance from q to the nearest member of S:
+
+    overfitting = {N(g, real) : g in a sample of generated}       generated -> data
+    mode drop   = {N(x, generated) : x in a sample of real}       data -> generated
+
+each as its mean and the means of its worst, that is largest, 10 % and 5 %. Overfitting near 0 says
+that the generator copies; a large mode drop says that it leaves data out.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from torch import Tensor
 
-from ganstoch.metrics.collecting import Collecting
+from ganstoch.metrics.base import FeatureMetric
 from ganstoch.metrics.features import Extractor, FeatureSpace
-from ganstoch.metrics.functional import TwoWays, overfitting_mode_drop
+from ganstoch.metrics.neighbours import nearest_neighbours
+from ganstoch.rng import rng_for, without_replacement
+from ganstoch.types import Neighbours, Norm
 
-__all__ = ["OverfittingModeDrop"]
+__all__ = [
+    "NearestPairs",
+    "OverfittingModeDrop",
+    "OverfittingScores",
+    "TailMeans",
+    "nearest_of_sample",
+    "overfitting_mode_drop",
+    "tail_means",
+]
 
 
-class OverfittingModeDrop(Collecting):
-    """How close generated images are to the data, and data to the generated images [1, Sec. 4].
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TailMeans:
+    """A set of distances in three numbers, in the units of the distances.
 
-    With N(q, S) the distance from q to the nearest member of S:
+    Attributes:
+        mean: over all of them.
+        worst10: mean of the largest 10 %.
+        worst5: mean of the largest 5 %.
+    """
 
-        overfitting = N(g, all data) over a sample of generated images g     generated -> data
-        mode drop   = N(x, all generated) over a sample of data images x     data -> generated
+    mean: float
+    worst10: float
+    worst5: float
 
-    both reported as mean, mean of the worst (largest) 10 % and of the worst 5 %. In pixels, the
-    distance is the mean absolute difference in grey levels per pixel and channel, range [0, 255];
-    between activations of a network it is l2, from 0 on.
+    def named(self, prefix: str) -> dict[str, float]:
+        """The three under the names of metrics, e.g. ``overfitting/pixel_l1/mean``."""
+        parts = {"mean": self.mean, "worst10": self.worst10, "worst5": self.worst5}
+        return {f"{prefix}/{part}": value for part, value in parts.items()}
 
-    ``update`` takes images (N, C, H, W), uint8 in [0, 255] or floats in [-1, 1], and the side they
-    belong to. ``compute`` returns six float64 scalars,
-    ``{overfitting,mode_drop}/<extractor>/{mean,worst10,worst5}``.
 
-    Both sides are kept as features: memory is images times F (3,072 bytes an image for 32 x 32 RGB
-    as bytes, four times that as floats). Every rank keeps its own, and they are gathered in rank
-    order when computing, so the sample depends on the seed and on the number of ranks. No random
-    number is drawn from torch's global generator. As with FID, ``forward`` is not for this metric:
-    one side alone has no value.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NearestPairs:
+    """Nearest neighbours in one direction, with what a figure needs to show the pairs.
+
+    Attributes:
+        queries: which members of the one side were looked up, int64, shape (Q,), ascending.
+        neighbours: for each of them the nearest member of the other side, distances divided by the
+            scale.
+        tail: of those distances.
+    """
+
+    queries: Tensor
+    neighbours: Neighbours
+    tail: TailMeans
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OverfittingScores:
+    """Both metrics, with the pairs behind them.
+
+    Attributes:
+        overfitting: from generated images to all data; near 0 where the generator copies.
+        mode_drop: from data to all generated images; large where the generator left some out.
+    """
+
+    overfitting: NearestPairs
+    mode_drop: NearestPairs
+
+    def named(self, space: str) -> dict[str, float]:
+        """The six numbers under the names of metrics, in a feature space, e.g. "pixel_l1"."""
+        return self.overfitting.tail.named(f"overfitting/{space}") | self.mode_drop.tail.named(
+            f"mode_drop/{space}"
+        )
+
+
+def tail_means(distances: Tensor) -> TailMeans:
+    """Mean of the distances, and means of their worst, that is largest, 10 % and 5 %.
+
+    The worst p % of Q distances are the ceil(p Q / 100) largest, so at least one.
+
+    Args:
+        distances: shape (Q,), any dtype; summed in float64.
+
+    Raises:
+        ValueError: if there is none, or the shape is another.
+
+    Example:
+        >>> import torch
+        >>> tail_means(torch.arange(1.0, 21.0))  # the worst: 19 and 20; 20
+        TailMeans(mean=10.5, worst10=19.5, worst5=20.0)
+    """
+    if distances.ndim != 1 or len(distances) == 0:
+        raise ValueError(f"expected distances of shape (Q,), got {tuple(distances.shape)}")
+    falling = distances.double().sort(descending=True).values
+
+    def worst(percent: int) -> float:
+        # Whole numbers: 0.1 * 30 is a little more than 3, and its ceiling 4.
+        return falling[: -(-percent * len(falling) // 100)].mean().item()
+
+    return TailMeans(mean=worst(100), worst10=worst(10), worst5=worst(5))
+
+
+def overfitting_mode_drop(
+    real: Tensor,
+    generated: Tensor,
+    *,
+    norm: Norm,
+    queries: int | None = 200,
+    seed: int = 0,
+    scale: float = 1.0,
+) -> OverfittingScores:
+    """Overfitting and mode drop [1, Sec. 4] of two sets of features.
+
+    The samples are a function of the seed and the numbers of images, so they are the same in every
+    evaluation of a run; the other side is always searched whole.
+
+    Args:
+        real: features of all data, shape (N, F...), uint8, float32 or float64.
+        generated: features of all generated images, shape (M, F...).
+        norm: "l1" or "l2".
+        queries: size of each sample, at least 1; None, or as many as there are, takes every image.
+        seed: any integer; decides the samples only.
+        scale: what distances are divided by, above 0: the number of pixels and channels makes an
+            l1 distance a mean difference.
+
+    Raises:
+        ValueError: for ``queries`` below 1, a scale not above 0, or features that
+            `nearest_neighbours` refuses.
+
+    Example:
+        >>> import torch
+        >>> real = torch.tensor([[0.0, 0.0], [4.0, 0.0]])
+        >>> generated = torch.tensor([[0.0, 1.0], [0.0, 1.0]])
+        >>> both = overfitting_mode_drop(real, generated, norm="l1", queries=None)
+        >>> both.overfitting.tail.mean, both.mode_drop.tail.mean
+        (1.0, 3.0)
+    """
+    return OverfittingScores(
+        overfitting=nearest_of_sample(
+            generated, real, norm=norm, queries=queries, seed=seed, draw=0, scale=scale
+        ),
+        mode_drop=nearest_of_sample(
+            real, generated, norm=norm, queries=queries, seed=seed, draw=1, scale=scale
+        ),
+    )
+
+
+def nearest_of_sample(
+    images: Tensor,
+    bank: Tensor,
+    *,
+    norm: Norm,
+    queries: int | None = 200,
+    seed: int = 0,
+    draw: int = 0,
+    scale: float = 1.0,
+) -> NearestPairs:
+    """From a sample of images to the nearest of a whole bank: one of the two directions.
+
+    Args:
+        images: features, shape (Q, F...), of which a sample is looked up.
+        bank: features, shape (M, F...).
+        norm: as for `overfitting_mode_drop`, and so are the others.
+        queries: size of the sample.
+        seed: decides it.
+        draw: which of the seed's samples; 0 is that of overfitting, 1 that of mode drop.
+        scale: what distances are divided by.
+
+    Raises:
+        ValueError: as `overfitting_mode_drop` does.
+    """
+    if queries is not None and queries < 1:
+        raise ValueError(f"queries must be at least 1, or None for all, got {queries}")
+    if not scale > 0:
+        raise ValueError(f"scale must be above 0, got {scale}")
+    count = len(images)
+    ids = torch.arange(count)
+    if queries is not None and queries < count:
+        ids = without_replacement(count, queries, rng_for(seed, "evaluation", draw)).sort().values
+    nearest = nearest_neighbours(images[ids.to(images.device)], bank, norm=norm)
+    distances = nearest.distances / scale
+    return NearestPairs(
+        queries=ids,
+        neighbours=Neighbours(distances=distances, ids=nearest.ids),
+        tail=tail_means(distances),
+    )
+
+
+class OverfittingModeDrop(FeatureMetric):
+    """Overfitting and mode drop [1, Sec. 4] as a `torchmetrics.Metric`.
+
+    In pixels, the distance is the mean absolute difference in grey levels per pixel and channel,
+    range [0, 255]; between activations of a network it is l2, from 0 on. ``compute`` returns six
+    float64 scalars, ``{overfitting,mode_drop}/<extractor>/{mean,worst10,worst5}``; smaller is
+    closer. The samples depend on the seed and on the order in which images come, so also on the
+    number of ranks.
 
     Args:
         features: an `Extractor`, or the name of one: "pixel", "inception", "efficientnet_lite0".
         queries: images in each sample, at least 1, or "all"; [1] takes 200.
-        seed: decides which images are in the samples: the same ones at every evaluation, as long as
-            as many images come in the same order.
-        reset_real_features: whether ``reset`` forgets the data too; False keeps them, so that they
-            are given once and serve every evaluation.
+        seed: decides which images are in the samples.
+        reset_real_features: whether ``reset`` forgets the data too.
 
     Attributes:
-        pairs: who was asked and who answered at the last ``compute``, for a figure; None before.
+        result: `OverfittingScores` of the last ``compute``; None before.
 
     Raises:
-        ValueError: for another name, or ``queries`` below 1. From ``update``: for images that the
-            extractor refuses. From ``compute``: if a side is missing, or the sides' images differ
-            in shape.
+        ValueError: as `FeatureMetric`, and for ``queries`` below 1.
         UserError: if a network's weights are missing or damaged, or FAISS is half installed.
 
     Example:
@@ -71,7 +242,6 @@ class OverfittingModeDrop(Collecting):
     """
 
     higher_is_better = False
-    pairs: TwoWays | None
 
     def __init__(
         self,
@@ -86,12 +256,10 @@ class OverfittingModeDrop(Collecting):
         super().__init__(features, reset_real_features=reset_real_features)
         self.queries = queries
         self.seed = seed
-        self.pairs = None
 
-    def compute(self) -> dict[str, Tensor]:
-        """The six numbers, float64 scalars on the metric's device; smaller is closer."""
-        real, generated = self.sides()
-        self.pairs = overfitting_mode_drop(
+    def measure(self, real: Tensor, generated: Tensor) -> dict[str, float]:
+        """The six numbers."""
+        scores = overfitting_mode_drop(
             real,
             generated,
             norm=self.extractor.norm,
@@ -99,12 +267,5 @@ class OverfittingModeDrop(Collecting):
             seed=self.seed,
             scale=self.extractor.scale(real.shape[1]),
         )
-        return {
-            name: torch.tensor(value, dtype=torch.float64).to(self.device)
-            for name, value in self.pairs.named(self.extractor.name).items()
-        }
-
-    def reset(self) -> None:
-        """Forgets the generated images, and the real ones unless told to keep them."""
-        self.pairs = None
-        super().reset()
+        self.result = scores
+        return scores.named(self.extractor.name)

@@ -21,20 +21,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
-from ganstoch.metrics.collecting import Collecting
+from ganstoch.metrics.base import FeatureMetric
 from ganstoch.metrics.features import Extractor, FeatureSpace
 from ganstoch.metrics.k_nearest import kth_distances
 from ganstoch.metrics.within_radii import pairs_within
 from ganstoch.types import Norm
 
-__all__ = ["PRDC", "ManifoldScores", "prdc"]
+__all__ = ["PRDC", "PRDCScores", "prdc"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ManifoldScores:
+class PRDCScores:
     """Four numbers, and which images they come from.
 
     Attributes:
@@ -56,7 +55,7 @@ class ManifoldScores:
     nearest_counts: Tensor
 
 
-def prdc(real: Tensor, generated: Tensor, *, k: int = 5, norm: Norm = "l2") -> ManifoldScores:
+def prdc(real: Tensor, generated: Tensor, *, k: int = 5, norm: Norm = "l2") -> PRDCScores:
     """Precision, recall, density and coverage [1, 2].
 
     Args:
@@ -89,7 +88,7 @@ def prdc(real: Tensor, generated: Tensor, *, k: int = 5, norm: Norm = "l2") -> M
         norm=norm,
     )
     covered = within.in_ball_of_first > 0
-    return ManifoldScores(
+    return PRDCScores(
         precision=_share(within.balls_of_first_around > 0),
         recall=_share(within.balls_of_second_around > 0),
         density=within.balls_of_first_around.double().mean().item() / k,
@@ -103,29 +102,24 @@ def _share(members: Tensor) -> float:
     return members.double().mean().item()
 
 
-class PRDC(Collecting):
+class PRDC(FeatureMetric):
     """Precision, recall, density and coverage as a `torchmetrics.Metric`.
 
-    ``update`` takes images (N, C, H, W), uint8 in [0, 255] or floats in [-1, 1], and the side they
-    belong to. ``compute`` returns four float64 scalars,
-    ``prdc/<extractor>/{precision,recall,density,coverage}``; see `ManifoldScores`.
+    ``compute`` returns four float64 scalars, larger is better:
+    ``prdc/<extractor>/{precision,recall,density,coverage}``; see `PRDCScores`.
 
     Args:
         features: an `Extractor`, or the name of one; its norm makes the balls.
         k: of the radii, at least 1.
         reset_real_features: whether ``reset`` forgets the real images too.
 
-    Attributes:
-        scores: of the last ``compute``, with the images behind them; None before.
-
     Raises:
-        ValueError: for an unknown name, or k below 1. From ``compute``: if a side is missing or has
-            no more than k images, or the sides' images differ in shape.
+        ValueError: as `FeatureMetric`, and for k below 1. From ``compute``: if a side has no more
+            than k images.
         UserError: if a network's weights are missing or damaged.
     """
 
     higher_is_better = True
-    scores: ManifoldScores | None
 
     def __init__(
         self,
@@ -138,26 +132,9 @@ class PRDC(Collecting):
             raise ValueError(f"k must be at least 1, got {k}")
         super().__init__(features, reset_real_features=reset_real_features)
         self.k = k
-        self.scores = None
 
-    def compute(self) -> dict[str, Tensor]:
-        """The four numbers, float64 scalars on the metric's device; larger is better."""
-        real, generated = self.sides()
-        self.scores = prdc(real, generated, k=self.k, norm=self.extractor.norm)
-        values = {
-            "precision": self.scores.precision,
-            "recall": self.scores.recall,
-            "density": self.scores.density,
-            "coverage": self.scores.coverage,
-        }
-        return {
-            f"prdc/{self.extractor.name}/{name}": torch.tensor(value, dtype=torch.float64).to(
-                self.device
-            )
-            for name, value in values.items()
-        }
-
-    def reset(self) -> None:
-        """Forgets the generated images, and the real ones unless told to keep them."""
-        self.scores = None
-        super().reset()
+    def measure(self, real: Tensor, generated: Tensor) -> dict[str, float]:
+        """The four numbers."""
+        self.result = prdc(real, generated, k=self.k, norm=self.extractor.norm)
+        parts = ("precision", "recall", "density", "coverage")
+        return {f"prdc/{self.extractor.name}/{part}": getattr(self.result, part) for part in parts}

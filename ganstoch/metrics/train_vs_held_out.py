@@ -31,15 +31,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ganstoch.metrics.collecting import Collecting
+from ganstoch.metrics.base import FeatureMetric
 from ganstoch.metrics.copy_score import PARTS, nearest_in_parts
 from ganstoch.metrics.features import Extractor, FeatureSpace
 from ganstoch.metrics.neighbours import nearest_neighbours
-from ganstoch.metrics.progress import shown
+from ganstoch.metrics.progress import progress_bar
 from ganstoch.rng import rng_for
 from ganstoch.types import Norm
 
-__all__ = ["Nearer", "NearerToTrain", "nearer_to_train"]
+__all__ = ["TrainVsHeldOut", "TrainVsHeldOutScore", "train_vs_held_out"]
 
 _RESAMPLES = 1000
 _BLOCK = 2**22
@@ -49,7 +49,7 @@ _COPY = 1e-3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Nearer:
+class TrainVsHeldOutScore:
     """Which real images the generated ones are nearer to.
 
     Attributes:
@@ -70,7 +70,7 @@ class Nearer:
     expected: float = 0.5
 
 
-def nearer_to_train(
+def train_vs_held_out(
     generated: Tensor,
     train: Tensor,
     held_out: Tensor,
@@ -78,7 +78,7 @@ def nearer_to_train(
     norm: Norm,
     permutations: int = 999,
     seed: int = 0,
-) -> Nearer:
+) -> TrainVsHeldOutScore:
     """Share of generated images nearer to training images, and whether chance explains more.
 
     Both real sets must be draws from one distribution, chosen at random: images that differ by
@@ -103,7 +103,7 @@ def nearer_to_train(
     nearer = _nearer(generated, train, held_out, norm=norm, seed=seed)
     low, high = _interval(nearer, seed=seed)
     p_value = _p_value(generated, train, held_out, norm=norm, permutations=permutations, seed=seed)
-    return Nearer(share=nearer.mean().item(), low=low, high=high, p_value=p_value)
+    return TrainVsHeldOutScore(share=nearer.mean().item(), low=low, high=high, p_value=p_value)
 
 
 def _nearer(generated: Tensor, train: Tensor, held_out: Tensor, *, norm: Norm, seed: int) -> Tensor:
@@ -116,7 +116,7 @@ def _nearer(generated: Tensor, train: Tensor, held_out: Tensor, *, norm: Norm, s
     # The last part is filled up with members of the first.
     ids = torch.cat([order, order])[: thinnings * len(small)].reshape(thinnings, -1)
     won = torch.zeros(len(generated), dtype=torch.float64)
-    for some in shown(ids, "thinnings"):
+    for some in progress_bar(ids, "thinnings"):
         thinned = large[some.sort().values.to(large.device)]
         to_large = nearest_neighbours(generated, thinned, norm=norm).distances
         won += (to_large < to_small).double() + 0.5 * (to_large == to_small)
@@ -174,7 +174,7 @@ def _p_value(
     slack = 1e-12 * votes.sum()  # of sums in another order
     reached = 0
     step = max(1, _BLOCK // pool)
-    for start in shown(range(0, permutations, step), "permutations"):
+    for start in progress_bar(range(0, permutations, step), "permutations"):
         size = (min(step, permutations - start), pool)
         keys = torch.rand(size, dtype=torch.float64, generator=rng)
         called = keys[:, voted] <= keys.kthvalue(count, dim=1, keepdim=True).values
@@ -182,10 +182,10 @@ def _p_value(
     return (1 + reached) / (1 + permutations)
 
 
-class NearerToTrain(Collecting):
-    """`nearer_to_train` as a `torchmetrics.Metric`.
+class TrainVsHeldOut(FeatureMetric):
+    """`train_vs_held_out` as a `torchmetrics.Metric`.
 
-    ``compute`` returns float64 scalars ``nearer_to_train/<extractor>/{share,low,high,p_value}``.
+    ``compute`` returns float64 scalars ``train_vs_held_out/<extractor>/{share,low,high,p_value}``.
 
     Args:
         features: an `Extractor`, or the name of one.
@@ -193,11 +193,11 @@ class NearerToTrain(Collecting):
         reset_real_features: whether ``reset`` forgets training and held-out images too.
 
     Raises:
-        ValueError: as `Collecting` and `nearer_to_train`.
+        ValueError: as `FeatureMetric` and `train_vs_held_out`.
         UserError: if a network's weights are missing or damaged.
     """
 
-    takes_held_out = True
+    sides = ("real", "generated", "held_out")
 
     def __init__(
         self,
@@ -209,25 +209,11 @@ class NearerToTrain(Collecting):
         super().__init__(features, reset_real_features=reset_real_features)
         self.seed = seed
 
-    def compute(self) -> dict[str, Tensor]:
-        """The four numbers, float64 scalars on the metric's device."""
-        train, generated = self.sides()
-        found = nearer_to_train(
-            generated,
-            train,
-            self.gathered("held_out"),
-            norm=self.extractor.norm,
-            seed=self.seed,
+    def measure(self, real: Tensor, generated: Tensor, held_out: Tensor) -> dict[str, float]:
+        """The share, the ends of its interval, and the p-value."""
+        self.result = train_vs_held_out(
+            generated, real, held_out, norm=self.extractor.norm, seed=self.seed
         )
-        numbers = {
-            "share": found.share,
-            "low": found.low,
-            "high": found.high,
-            "p_value": found.p_value,
-        }
-        return {
-            f"nearer_to_train/{self.extractor.name}/{name}": torch.tensor(
-                value, dtype=torch.float64, device=self.device
-            )
-            for name, value in numbers.items()
-        }
+        key = f"train_vs_held_out/{self.extractor.name}"
+        parts = ("share", "low", "high", "p_value")
+        return {f"{key}/{part}": getattr(self.result, part) for part in parts}

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ganstoch.metrics.bounds import Loaded, Ruler, as_rows, exact_distances, row_blocks, rulers
-from ganstoch.metrics.progress import shown
+from ganstoch.metrics.progress import progress_bar
 from ganstoch.types import Norm
 
 __all__ = ["WithinRadii", "pairs_within"]
@@ -78,7 +78,7 @@ def pairs_within(
         (i, j) for i in row_blocks(first, _FIRST_ROWS) for j in row_blocks(second, _SECOND_ROWS)
     ]
     loaded, left = None, None
-    for i, j in shown(pairs, "pairs within radii"):
+    for i, j in progress_bar(pairs, "pairs within radii"):
         if i is not loaded:
             loaded, left = i, tools[0].load(first[i])
         assert left is not None

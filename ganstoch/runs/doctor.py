@@ -119,7 +119,7 @@ def _inception() -> Finding:
 def _datasets(root: Path) -> Iterator[Finding]:
     """Every packaged source but `folder`, which is no data set of its own."""
     from ganstoch.data import Source
-    from ganstoch.metrics.modes import make_judge
+    from ganstoch.metrics.modes import make_mode_scorer
 
     for kind in sorted(Source.__subclasses__(), key=lambda kind: kind.name):
         if kind.name == "folder" or not kind.__module__.startswith("ganstoch."):
@@ -127,7 +127,7 @@ def _datasets(root: Path) -> Iterator[Finding]:
         try:
             images, world = kind().open(root, "train"), kind().known_modes(root)
             if world is not None:
-                make_judge(world)
+                make_mode_scorer(world)
         except UserError as error:
             yield Finding(kind.name, False, str(error))
         else:

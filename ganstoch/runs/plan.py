@@ -8,7 +8,7 @@ from typing import Any
 
 from ganstoch.data.sampling import resolve_batch_size
 from ganstoch.errors import UserError
-from ganstoch.metrics.modes import make_judge
+from ganstoch.metrics.modes import make_mode_scorer
 from ganstoch.records import read_record
 from ganstoch.runs.command import Resolved, resolve_all, source_class
 from ganstoch.runs.runner import Job
@@ -122,7 +122,7 @@ def _trouble(run: Resolved) -> str | None:
         source = kind(**data["source"].get("init_args", {}))
         images, world = source.open(root, "train"), source.known_modes(root)
         if world is not None:
-            make_judge(world)
+            make_mode_scorer(world)
     except UserError as error:
         return str(error)
     if images is not None and len(images) < data["n"]:

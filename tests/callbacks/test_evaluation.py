@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,8 +20,7 @@ from ganstoch.callbacks.evaluation import Evaluation
 from ganstoch.callbacks.record_writer import RecordWriter
 from ganstoch.callbacks.stop_rule import StopRule
 from ganstoch.errors import UserError
-from ganstoch.metrics import make_extractor
-from ganstoch.metrics.features import Extractor
+from ganstoch.metrics.features import Extractor, make_extractor
 from ganstoch.records import read_record
 from ganstoch.remedies import FeatureMatching, Packing, Ratio, Remedy
 from ganstoch.training.gan import GAN
@@ -490,3 +491,42 @@ def test_neighbours_of_points_are_refused(
 ) -> None:
     with pytest.raises(UserError, match=r"evaluation\.queries .* ring .* null"):
         fit(make_point_game(), make_ring(), measure(queries=8), steps=1)
+
+
+@pytest.mark.usefixtures("mean_colour")
+@pytest.mark.parametrize("world", [2, 3, 7])
+def test_ranks_share_features(make_data: Make, monkeypatch: pytest.MonkeyPatch, world: int) -> None:
+    """Ranks played one after the other: together they have what one rank has, in its order."""
+    data = make_data()
+    data.setup("fit")
+    evaluation = measure(semantic="inception")
+    evaluation._extractors = {"pixel": make_extractor("pixel"), "inception": MeanColour()}
+    images = torch.rand(5, 3, 32, 32, generator=torch.Generator().manual_seed(0)).mul(2).sub(1)
+    shares: list[Any] = []
+
+    def play(world: int, spaces: Sequence[list[str]]) -> Any:
+        """What the last rank gets; the ones before it only send."""
+        shares.clear()
+        for rank in range(world):
+            trainer = SimpleNamespace(world_size=world, global_rank=rank)
+            with suppress(TimeoutError):
+                result = evaluation._share_features(
+                    trainer, lambda own: images[own], len(images), spaces[rank]
+                )
+        return result
+
+    def gather(own: Any, *, world: int) -> list[Any]:
+        shares.append(own)
+        if len(shares) < world:
+            raise TimeoutError
+        return shares
+
+    monkeypatch.setattr(ganstoch.callbacks.evaluation, "gather", gather)
+    spaces = ["pixel", "inception"]
+    alone, together = play(1, [spaces]), play(world, [spaces] * world)
+    assert torch.equal(together[0], alone[0])
+    assert all(torch.equal(together[1][name], alone[1][name]) for name in spaces)
+    with pytest.raises(UserError, match=r"evaluation\.semantic"):
+        play(2, [["pixel"], spaces])  # one machine lacks the feature network's weights
+    images[4, 0, 3, 3] = torch.nan
+    assert play(2, [spaces] * 2)[1] == {}

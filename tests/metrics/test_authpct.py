@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ganstoch.metrics import authpct as module
-from ganstoch.metrics.authpct import AuthPct, authenticity
+from ganstoch.metrics.authpct import AuthPct, authpct
 from ganstoch.types import Norm
 
 
@@ -35,7 +35,7 @@ def test_the_reference_on_random_data(
     train, made = draw(150, 16, seed=1).double(), draw(110, 16, seed=2).double() + shift
     if as_bytes:
         train, made = (x.mul(40).add(128).clamp(0, 255).byte() for x in (train, made))
-    found = authenticity(train, made, norm=norm)
+    found = authpct(train, made, norm=norm)
     assert found.percent == pytest.approx(reference(train.double(), made.double(), power), abs=1e-9)
     assert 0 < found.percent < 100
     assert found.percent == pytest.approx(100 * found.authentic.double().mean().item())
@@ -46,8 +46,8 @@ def test_the_reference_on_random_data(
 def test_copies_are_never_authentic(norm: Norm, noise: float) -> None:
     train = draw(60, 16, seed=3)
     copies = train.flip(0) + noise * draw(60, 16, seed=4)
-    assert authenticity(train, copies, norm=norm).percent == 0
-    one = authenticity(train, train[:1].expand(30, -1), norm=norm)
+    assert authpct(train, copies, norm=norm).percent == 0
+    one = authpct(train, train[:1].expand(30, -1), norm=norm)
     assert one.percent == 0
     assert set(one.nearest.ids.tolist()) == {0}
 
@@ -55,11 +55,11 @@ def test_copies_are_never_authentic(norm: Norm, noise: float) -> None:
 @pytest.mark.parametrize("share", [0.01, 0.1, 0.5])
 def test_a_share_of_copies_costs_its_share(share: float) -> None:
     train, made = draw(500, 16, seed=5), draw(500, 16, seed=6)
-    clean = authenticity(train, made)
+    clean = authpct(train, made)
     copied = int(share * 500)
     mixed = made.clone()
     mixed[:copied] = train[:copied]
-    found = authenticity(train, mixed)
+    found = authpct(train, mixed)
     assert torch.equal(found.authentic[copied:], clean.authentic[copied:])
     assert not found.authentic[:copied].any()
     assert found.percent < clean.percent
@@ -67,24 +67,24 @@ def test_a_share_of_copies_costs_its_share(share: float) -> None:
 
 def test_held_out_noise_and_dropped_modes() -> None:
     train, held_out = draw(400, 16, seed=7), draw(400, 16, seed=8)
-    novel = authenticity(train, held_out).percent
+    novel = authpct(train, held_out).percent
     assert 35 < novel < 80  # novel by construction, and still not 100
-    assert authenticity(train, held_out + 30).percent == 100  # junk is nobody's copy
+    assert authpct(train, held_out + 30).percent == 100  # junk is nobody's copy
     # Blind to dropped modes: half the space left out, the rest as novel as before.
     half = held_out[held_out[:, 0] > 0]
-    assert authenticity(train, half).percent == pytest.approx(novel, abs=8)
+    assert authpct(train, half).percent == pytest.approx(novel, abs=8)
 
 
 def test_equal_distances_are_not_authentic() -> None:
     train = torch.tensor([[0.0], [2.0], [9.0]])
-    found = authenticity(train, torch.tensor([[-2.0], [-2.1], [1.0]]))
+    found = authpct(train, torch.tensor([[-2.0], [-2.1], [1.0]]))
     assert found.authentic.tolist() == [False, True, False]
     assert found.spacing.tolist() == [2, 2, 7]
 
 
 def test_duplicates_in_training_have_no_spacing() -> None:
     train = torch.tensor([[0.0], [0.0], [9.0]])
-    found = authenticity(train, torch.tensor([[0.0], [1e-6], [8.0]]))
+    found = authpct(train, torch.tensor([[0.0], [1e-6], [8.0]]))
     assert found.authentic.tolist() == [False, True, False]
 
 
@@ -99,20 +99,20 @@ def test_metric() -> None:
     values = metric.compute()
     assert list(values) == ["authpct/pixel_l1"]
     assert values["authpct/pixel_l1"].dtype == torch.float64
-    assert values["authpct/pixel_l1"].item() == authenticity(real, made, norm="l1").percent
-    assert metric.found is not None
-    assert metric.found.authentic.shape == (30,)
+    assert values["authpct/pixel_l1"].item() == authpct(real, made, norm="l1").percent
+    assert metric.result is not None
+    assert metric.result.authentic.shape == (30,)
     metric.reset()
-    assert metric.found is None
+    assert metric.result is None
     metric.update(real, real=False)
     assert metric.compute()["authpct/pixel_l1"] == 0
 
 
 def test_refusals() -> None:
     with pytest.raises(ValueError, match="features a row"):
-        authenticity(draw(5, 3), draw(5, 4))
+        authpct(draw(5, 3), draw(5, 4))
     with pytest.raises(ValueError, match="other rows, 0"):
-        authenticity(draw(1, 3), draw(5, 3))
+        authpct(draw(1, 3), draw(5, 3))
 
 
 def test_docstrings() -> None:

@@ -209,10 +209,10 @@ def test_metric(digits: tuple[Tensor, Tensor, Tensor]) -> None:
     assert list(values) == [f"copied/pixel_l1/{end}" for end in ("estimate", "low", "high")]
     assert all(v.dtype == torch.float64 and v.shape == () for v in values.values())
     assert values["copied/pixel_l1/low"] <= 0.5 <= values["copied/pixel_l1/high"]
-    assert metric.share is not None
-    assert metric.share.suspects[:50].tolist() == list(range(50))
+    assert metric.result is not None
+    assert metric.result.suspects[:50].tolist() == list(range(50))
     metric.reset()
-    assert metric.share is None
+    assert metric.result is None
     metric.update(others[:50], real=False)
     assert metric.compute()["copied/pixel_l1/low"] == 0.0
 

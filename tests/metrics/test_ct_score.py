@@ -12,7 +12,7 @@ from sklearn.neighbors import NearestNeighbors
 from torch import Tensor
 
 from ganstoch.metrics import ct_score as module
-from ganstoch.metrics.ct_score import CT, data_copying, rank_z
+from ganstoch.metrics.ct_score import CT, ct_score, rank_z
 
 
 def draw(*shape: int, seed: int) -> Tensor:
@@ -40,7 +40,7 @@ def test_equal_to_the_authors_program() -> None:
     train, held_out = clusters(600, seed=1), clusters(300, seed=2)
     generated = clusters(400, seed=3, weights=(0.7, 0.28, 0.02))  # about 8 in the third cell
     generated[:50] = train[:50]
-    found = data_copying(generated, train, held_out, norm="l2", cells=3)
+    found = ct_score(generated, train, held_out, norm="l2", cells=3)
     assert found.z == pytest.approx(reference_z(train, held_out, generated))
     places = [x.argmax(1) for x in (train, held_out, generated)]
     values, weights = [], []
@@ -57,7 +57,7 @@ def test_equal_to_the_authors_program() -> None:
 
 def test_cells_that_touch_answer_for_their_own_images_only() -> None:
     sets = [draw(200, 2, seed=s) for s in (1, 2, 3)]
-    found = data_copying(sets[2], sets[0], sets[1], norm="l2", cells=8, tau=0.0)
+    found = ct_score(sets[2], sets[0], sets[1], norm="l2", cells=8, tau=0.0)
     of = [module._assign(x, module._centres(sets[0], cells=8, seed=0)) for x in sets]
     expected = [reference_z(*(x[o == c] for x, o in zip(sets, of, strict=True))) for c in range(8)]
     assert [cell.z for cell in found.cells] == pytest.approx(expected)
@@ -74,7 +74,7 @@ def test_rank_z_by_counting_pairs() -> None:
 def test_standard_normal_where_nothing_is_copied() -> None:
     values = torch.tensor(
         [
-            data_copying(
+            ct_score(
                 draw(150, 4, seed=2 * s), draw(300, 4, seed=999), draw(150, 4, seed=2 * s + 1),
                 norm="l2", cells=1,
             ).value
@@ -90,7 +90,7 @@ def test_scenarios() -> None:
     noise = draw(500, 3, seed=4)
 
     def value(generated: Tensor) -> float:
-        return data_copying(generated, train, held_out, norm="l2", cells=3).value
+        return ct_score(generated, train, held_out, norm="l2", cells=3).value
 
     neutral = value(others)
     assert abs(neutral) < 3
@@ -112,7 +112,7 @@ def test_copying_in_one_cell_is_not_hidden_by_underfitting_in_another() -> None:
     source = train[train[:, 0] > 50]
     generated[first] = source[: int(first.sum())].repeat(2, 1)[: int(first.sum())]
     generated[~first] += 2 * draw(int((~first).sum()), 3, seed=4)
-    found = data_copying(generated, train, held_out, norm="l2", cells=2)
+    found = ct_score(generated, train, held_out, norm="l2", cells=2)
     low, high = sorted(cell.z for cell in found.cells)
     assert low < -10
     assert high > 5
@@ -121,21 +121,21 @@ def test_copying_in_one_cell_is_not_hidden_by_underfitting_in_another() -> None:
 def test_cells_without_images_do_not_count() -> None:
     train, held_out = clusters(300, seed=1), clusters(200, seed=2, weights=(1.0, 0.0, 0.0))
     generated = clusters(100, seed=3, weights=(0.0, 0.0, 1.0))
-    found = data_copying(generated, train, held_out, norm="l2", cells=3)
+    found = ct_score(generated, train, held_out, norm="l2", cells=3)
     assert math.isnan(found.value)
     assert [cell.counted for cell in found.cells] == [False] * 3
     assert sorted(cell.generated for cell in found.cells) == [0, 0, 100]
-    few = data_copying(held_out[:20], train, held_out, norm="l2", cells=3)
+    few = ct_score(held_out[:20], train, held_out, norm="l2", cells=3)
     assert math.isnan(few.value)  # more than 20 are asked for
-    assert not math.isnan(data_copying(held_out[:21], train, held_out, norm="l2", cells=3).value)
+    assert not math.isnan(ct_score(held_out[:21], train, held_out, norm="l2", cells=3).value)
     assert not math.isnan(
-        data_copying(held_out[:20], train, held_out, norm="l2", cells=3, tau=0.5).value
+        ct_score(held_out[:20], train, held_out, norm="l2", cells=3, tau=0.5).value
     )
 
 
 def test_fewer_images_than_cells() -> None:
     train = draw(4, 2, seed=1).repeat(5, 1)
-    found = data_copying(train, train, train, norm="l1", cells=9, tau=0.0)
+    found = ct_score(train, train, train, norm="l1", cells=9, tau=0.0)
     assert len(found.cells) == 4
     assert found.value == 0.0
 
@@ -144,8 +144,8 @@ def test_seed_and_large_sets(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_CLUSTERED", 50)
     monkeypatch.setattr(module, "_BLOCK_ELEMENTS", 64)
     sets = [clusters(200, seed=s) for s in (1, 2, 3)]
-    one, same = (data_copying(*sets, norm="l2", cells=6, seed=5) for _ in range(2))
-    other = data_copying(*sets, norm="l2", cells=6, seed=6)
+    one, same = (ct_score(*sets, norm="l2", cells=6, seed=5) for _ in range(2))
+    other = ct_score(*sets, norm="l2", cells=6, seed=6)
     assert one == same
     assert [cell.train for cell in one.cells] != [cell.train for cell in other.cells]
     assert sum(cell.train for cell in one.cells) == 200
@@ -153,7 +153,7 @@ def test_seed_and_large_sets(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_refuses() -> None:
     with pytest.raises(ValueError, match="cells"):
-        data_copying(draw(3, 2, seed=1), draw(3, 2, seed=1), draw(3, 2, seed=1), norm="l2", cells=0)
+        ct_score(draw(3, 2, seed=1), draw(3, 2, seed=1), draw(3, 2, seed=1), norm="l2", cells=0)
     with pytest.raises(ValueError, match="cells"):
         CT(cells=0)
     with pytest.raises(ValueError, match="distances of shapes"):

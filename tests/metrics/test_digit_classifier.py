@@ -19,7 +19,7 @@ from ganstoch.metrics.digit_classifier import (
     pack,
     train_judge,
 )
-from ganstoch.metrics.modes import make_judge
+from ganstoch.metrics.modes import make_mode_scorer
 from ganstoch.rng import rng_for
 from ganstoch.types import StackedClasses
 
@@ -110,7 +110,7 @@ def test_comes_back_from_its_files(file: Path, judge: Judge) -> None:
 def test_counts_modes(file: Path) -> None:
     world = StackedClasses(samples=100, judge=file, made_by=MADE_BY)
     images, labels = toys(60, seed=5)
-    scores = make_judge(world)(images.reshape(20, 3, 28, 28).float() / 127.5 - 1)
+    scores = make_mode_scorer(world)(images.reshape(20, 3, 28, 28).float() / 127.5 - 1)
     triples = labels.reshape(20, 3) @ torch.tensor([100, 10, 1])
     assert scores.of == 1000
     assert abs(scores.modes - len(set(triples.tolist()))) <= 1
@@ -121,7 +121,7 @@ def test_counts_modes(file: Path) -> None:
 def test_missing(tmp_path: Path) -> None:
     world = StackedClasses(samples=100, judge=tmp_path / "judge.pt", made_by=MADE_BY)
     with pytest.raises(UserError, match=rf"missing, no {tmp_path}/judge.json; run: {MADE_BY}"):
-        make_judge(world)
+        make_mode_scorer(world)
 
 
 def test_weights_without_a_card(file: Path) -> None:

@@ -13,7 +13,7 @@ from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics
 
 from ganstoch.data import Digits
 from ganstoch.metrics import fid as fid_module
-from ganstoch.metrics.fid import FID, Moments, frechet_distance, frechet_of
+from ganstoch.metrics.fid import FID, GaussianStats, frechet_distance, frechet_from_stats
 
 
 def draw(*shape: int, seed: int) -> Tensor:
@@ -33,8 +33,8 @@ def published(real: Tensor, generated: Tensor) -> float:
     return float(fid_statistics_to_metric(*moments, False)["frechet_inception_distance"])
 
 
-def moments(mean: Tensor, covariance: Tensor) -> Moments:
-    return Moments(mean=mean.double(), covariance=covariance.double(), count=10)
+def moments(mean: Tensor, covariance: Tensor) -> GaussianStats:
+    return GaussianStats(mean=mean.double(), covariance=covariance.double(), count=10)
 
 
 @pytest.mark.parametrize(
@@ -79,19 +79,19 @@ def test_a_shift_counts_its_square() -> None:
 def test_gaussians_with_known_moments() -> None:
     zero = torch.zeros(2)
     # Diagonal: (s1 - s2)^2 along each axis.
-    found = frechet_of(
+    found = frechet_from_stats(
         moments(zero, torch.diag(torch.tensor([4.0, 9.0]))),
         moments(torch.tensor([3.0, 4.0]), torch.diag(torch.tensor([1.0, 25.0]))),
     )
     assert found == pytest.approx(25 + 1 + 4)
     # Turned by 90 degrees, so that the product of the two is the same along both axes.
     flat, tall = (torch.diag(torch.tensor(axes)) for axes in ([16.0, 1.0], [1.0, 16.0]))
-    assert frechet_of(moments(zero, flat), moments(zero, tall)) == pytest.approx(34 - 2 * 8)
+    assert frechet_from_stats(moments(zero, flat), moments(zero, tall)) == pytest.approx(34 - 2 * 8)
     # Not commuting: tr (S1 S2)^(1/2) = sqrt(tr S1 S2 + 2 sqrt(det S1 S2)) in two dimensions.
     one, other = torch.tensor([[2.0, 1.0], [1.0, 3.0]]), torch.tensor([[5.0, -2.0], [-2.0, 1.0]])
     product = one @ other
     root = torch.sqrt(product.trace() + 2 * torch.linalg.det(product).sqrt())
-    found = frechet_of(moments(zero, one), moments(zero, other))
+    found = frechet_from_stats(moments(zero, one), moments(zero, other))
     assert found == pytest.approx((one.trace() + other.trace() - 2 * root).item())
 
 
@@ -115,15 +115,15 @@ def test_symmetric_and_blind_to_order_and_rotation() -> None:
 
 def test_moments_in_blocks_and_in_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = features(101, 8, seed=11) + 1000  # a mean that squares would drown
-    whole = Moments.of(rows)
+    whole = GaussianStats.of(rows)
     assert whole.mean.numpy() == pytest.approx(np.mean(rows.numpy(), axis=0), rel=1e-14)
     expected = np.cov(rows.numpy(), rowvar=False)
     assert whole.covariance.numpy() == pytest.approx(expected, rel=1e-10, abs=1e-16)
     monkeypatch.setattr(fid_module, "_BLOCK_ELEMENTS", 8 * 7)
-    blocks = Moments.of(rows)
-    batches = Moments.of(rows[:1])  # of which nobody knows the spread
+    blocks = GaussianStats.of(rows)
+    batches = GaussianStats.of(rows[:1])  # of which nobody knows the spread
     for start in range(1, 101, 9):
-        batches = batches.updated(rows[start : start + 9])
+        batches = batches.merged(GaussianStats.of(rows[start : start + 9]))
     for other in (blocks, batches):
         assert other.count == 101
         assert torch.allclose(other.mean, whole.mean, rtol=1e-13, atol=0)
@@ -156,9 +156,9 @@ def test_refused_features(real: Tensor, generated: Tensor, message: str) -> None
 
 def test_merging_different_widths() -> None:
     with pytest.raises(ValueError, match="2 features a row against 3"):
-        Moments.of(torch.zeros(2, 2)).updated(torch.zeros(2, 3))
+        GaussianStats.of(torch.zeros(2, 2)).merged(GaussianStats.of(torch.zeros(2, 3)))
     with pytest.raises(ValueError, match="2 features a row against 3"):
-        frechet_of(Moments.of(torch.zeros(2, 2)), Moments.of(torch.zeros(2, 3)))
+        frechet_from_stats(GaussianStats.of(torch.zeros(2, 2)), GaussianStats.of(torch.zeros(2, 3)))
 
 
 def digits() -> tuple[Tensor, Tensor]:

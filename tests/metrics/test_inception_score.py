@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch_fidelity.metric_isc import isc_features_to_metric
 
 from ganstoch.metrics.features import Inception, Pixels
-from ganstoch.metrics.inception_score import Classifying, InceptionScore, inception_score_of
+from ganstoch.metrics.inception_score import Classifying, InceptionScore, inception_score
 
 
 def draw(*shape: int, seed: int) -> Tensor:
@@ -28,14 +28,14 @@ def sure_of(classes: Tensor, *, count: int, logit: float = 1e4) -> Tensor:
 def test_equal_to_torch_fidelity(n: int, splits: int) -> None:
     logits = 3 * draw(n, 12, seed=n)
     expected = isc_features_to_metric(logits, splits=splits, shuffle=False)
-    found = inception_score_of(logits, splits=splits, shuffled=False)
+    found = inception_score(logits, splits=splits, shuffled=False)
     assert found.mean == pytest.approx(expected["inception_score_mean"], rel=1e-12)
     assert found.sd == pytest.approx(expected["inception_score_std"], rel=1e-9, abs=1e-12)
 
 
 def test_the_same_answer_to_every_image_scores_one() -> None:
     for answer in (torch.zeros(1, 7), draw(1, 7, seed=1), sure_of(torch.tensor([3]), count=7)):
-        found = inception_score_of(answer.expand(40, -1).float(), splits=4)
+        found = inception_score(answer.expand(40, -1).float(), splits=4)
         assert found.mean == pytest.approx(1.0, abs=1e-12)
         assert found.sd < 1e-12
 
@@ -43,12 +43,12 @@ def test_the_same_answer_to_every_image_scores_one() -> None:
 def test_sure_and_even_answers_score_the_number_of_classes() -> None:
     logits = sure_of(torch.arange(60) % 5, count=9)
     # The order given spreads classes evenly over the parts; four classes are in no answer.
-    found = inception_score_of(logits, splits=4, shuffled=False)
+    found = inception_score(logits, splits=4, shuffled=False)
     assert found.mean == pytest.approx(5.0, rel=1e-12)
     assert found.sd < 1e-12
     uneven = sure_of(torch.tensor([0, 0, 0, 1]).repeat(10), count=2)
     entropy = -(0.75 * math.log(0.75) + 0.25 * math.log(0.25))
-    assert inception_score_of(uneven, splits=1).mean == pytest.approx(math.exp(entropy))
+    assert inception_score(uneven, splits=1).mean == pytest.approx(math.exp(entropy))
 
 
 def test_probabilities_in_between() -> None:
@@ -57,23 +57,23 @@ def test_probabilities_in_between() -> None:
     logits = torch.tensor([[logit, 0.0], [0.0, logit]], dtype=torch.float64).repeat(10, 1)
     entropy = -(0.9 * math.log(0.9) + 0.1 * math.log(0.1))
     expected = math.exp(math.log(2) - entropy)
-    assert inception_score_of(logits, splits=1).mean == pytest.approx(expected, rel=1e-12)
+    assert inception_score(logits, splits=1).mean == pytest.approx(expected, rel=1e-12)
 
 
 def test_images_sorted_by_class_need_shuffling() -> None:
     logits = sure_of(torch.arange(10).repeat_interleave(40), count=10, logit=20)
-    assert inception_score_of(logits, shuffled=False).mean == pytest.approx(1.0, abs=1e-5)
-    assert inception_score_of(logits).mean > 8
-    assert inception_score_of(logits, seed=1) == inception_score_of(logits, seed=1)
-    assert inception_score_of(logits, seed=1) != inception_score_of(logits, seed=2)
+    assert inception_score(logits, shuffled=False).mean == pytest.approx(1.0, abs=1e-5)
+    assert inception_score(logits).mean > 8
+    assert inception_score(logits, seed=1) == inception_score(logits, seed=1)
+    assert inception_score(logits, seed=1) != inception_score(logits, seed=2)
 
 
 def test_blind_to_a_constant_and_to_the_order_of_classes() -> None:
     logits = 2 * draw(50, 6, seed=2)
-    score = inception_score_of(logits, splits=5)
-    moved = inception_score_of(logits + draw(50, 1, seed=3) * 10, splits=5)
+    score = inception_score(logits, splits=5)
+    moved = inception_score(logits + draw(50, 1, seed=3) * 10, splits=5)
     assert moved.mean == pytest.approx(score.mean, rel=1e-5)
-    assert inception_score_of(logits.flip(1), splits=5).mean == pytest.approx(score.mean)
+    assert inception_score(logits.flip(1), splits=5).mean == pytest.approx(score.mean)
     assert 1 < score.mean < 6
 
 
@@ -90,7 +90,7 @@ def test_blind_to_a_constant_and_to_the_order_of_classes() -> None:
 )
 def test_refused_logits(logits: Tensor, splits: int, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        inception_score_of(logits, splits=splits)
+        inception_score(logits, splits=splits)
 
 
 class Brightness(Pixels):
@@ -111,7 +111,7 @@ def test_metric_looks_at_generated_images_only() -> None:
     assert metric.real_features == []
     values = metric.compute()
     assert list(values) == ["inception_score/brightness/mean", "inception_score/brightness/sd"]
-    expected = inception_score_of(generated.flatten(1).float() / 10, splits=2)
+    expected = inception_score(generated.flatten(1).float() / 10, splits=2)
     assert values["inception_score/brightness/mean"].item() == expected.mean > 2.5
     assert values["inception_score/brightness/sd"].item() == expected.sd
     # What the score cannot see: one image a class, repeated, is as good as any.
@@ -176,5 +176,5 @@ def test_inceptions_logits_are_torch_fidelitys_and_need_no_second_pass(
     assert torch.equal(logits, expected)
     assert logits.std() > 1e-3  # not equal because vanished
     theirs = isc_features_to_metric(expected, splits=2, shuffle=False)
-    ours = inception_score_of(logits, splits=2, shuffled=False)
+    ours = inception_score(logits, splits=2, shuffled=False)
     assert ours.mean == pytest.approx(theirs["inception_score_mean"], rel=1e-9)

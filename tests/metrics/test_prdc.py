@@ -163,7 +163,7 @@ def test_metric() -> None:
     real = torch.randint(0, 256, (40, 3, 4, 4), generator=torch.Generator().manual_seed(1))
     made = torch.randint(0, 256, (30, 3, 4, 4), generator=torch.Generator().manual_seed(2))
     metric = PRDC("pixel", k=3, reset_real_features=False)
-    assert metric.scores is None
+    assert metric.result is None
     for some in real.byte().split(16):
         metric.update(some, real=True)
     metric.update(made.byte(), real=False)
@@ -174,10 +174,10 @@ def test_metric() -> None:
         value = values[f"prdc/pixel_l1/{name}"]
         assert value.dtype == torch.float64
         assert value.item() == getattr(expected, name)
-    assert metric.scores is not None
-    assert torch.equal(metric.scores.covered, expected.covered)
+    assert metric.result is not None
+    assert torch.equal(metric.result.covered, expected.covered)
     metric.reset()
-    assert metric.scores is None
+    assert metric.result is None
     metric.update(real.byte(), real=False)
     assert metric.compute()["prdc/pixel_l1/coverage"] == 1
 

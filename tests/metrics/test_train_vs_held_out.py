@@ -7,8 +7,9 @@ import torch
 from scipy import stats
 from torch import Tensor
 
-from ganstoch.metrics import copy_score, train_vs_held_out
-from ganstoch.metrics.train_vs_held_out import NearerToTrain, nearer_to_train
+from ganstoch.metrics import copy_score
+from ganstoch.metrics import train_vs_held_out as module
+from ganstoch.metrics.train_vs_held_out import TrainVsHeldOut, train_vs_held_out
 from ganstoch.types import Neighbours
 
 
@@ -24,7 +25,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
         found = torch.cdist(query.double(), bank.double(), p=float(norm[1])).min(1)
         return Neighbours(distances=found.values, ids=found.indices)
 
-    monkeypatch.setattr(train_vs_held_out, "nearest_neighbours", search)
+    monkeypatch.setattr(module, "nearest_neighbours", search)
     monkeypatch.setattr(copy_score, "nearest_neighbours", search)
 
 
@@ -33,7 +34,7 @@ def line(*values: float) -> Tensor:
 
 
 def test_share_of_equal_sets() -> None:
-    found = nearer_to_train(line(0.1, 0.9, 0.5, 0.2), line(0, 9), line(1, -9), norm="l1")
+    found = train_vs_held_out(line(0.1, 0.9, 0.5, 0.2), line(0, 9), line(1, -9), norm="l1")
     assert found.share == (1 + 0 + 0.5 + 1) / 4
     assert found.expected == 0.5
     assert found.low <= found.share <= found.high
@@ -42,9 +43,9 @@ def test_share_of_equal_sets() -> None:
 def test_share_is_averaged_over_thinnings_that_use_every_image() -> None:
     """Thinned to one of four: 10, 20 and 30 are nearer to 20 than 5 is, and 0 is not."""
     train, held_out = line(0, 10, 20, 30), line(5)
-    found = nearer_to_train(line(20, 20), train, held_out, norm="l2")
+    found = train_vs_held_out(line(20, 20), train, held_out, norm="l2")
     assert found.share == 0.75
-    swapped = nearer_to_train(line(20, 20), held_out, train, norm="l2")
+    swapped = train_vs_held_out(line(20, 20), held_out, train, norm="l2")
     assert swapped.share == 0.25
 
 
@@ -56,7 +57,9 @@ def test_more_training_than_held_out_images_are_no_advantage(count: int) -> None
         train, held_out, generated = (
             draw(n, 4, seed=3 * seed + i) for i, n in enumerate((count, 100, 200))
         )
-        shares.append(nearer_to_train(generated, train, held_out, norm="l2", permutations=1).share)
+        shares.append(
+            train_vs_held_out(generated, train, held_out, norm="l2", permutations=1).share
+        )
     assert sum(shares) / len(shares) == pytest.approx(0.5, abs=0.025)
 
 
@@ -79,7 +82,7 @@ def test_p_is_uniform_where_nothing_was_learnt_by_heart(
         train, held_out, generated = sets
         # Images that the world repeats, in one set or both, are no sign either.
         train[:5], held_out[:3] = draw(5, width, seed=seed), draw(3, width, seed=seed)
-        found = nearer_to_train(
+        found = train_vs_held_out(
             spread * generated, train, held_out, norm="l2", permutations=99, seed=seed
         )
         p_values.append(found.p_value)
@@ -95,7 +98,9 @@ def test_one_copy_in_a_hundred_is_seen(noise: float) -> None:
     for seed in range(8):
         train, held_out, generated = (draw(1000, 20, seed=10 * seed + i) for i in range(3))
         generated[:10] = train[:10] + noise * generated[:10]
-        found = nearer_to_train(generated, train, held_out, norm="l2", permutations=199, seed=seed)
+        found = train_vs_held_out(
+            generated, train, held_out, norm="l2", permutations=199, seed=seed
+        )
         seen += found.p_value <= 0.05
         shares.append(found.share)
     assert seen >= 7
@@ -106,11 +111,11 @@ def test_direction() -> None:
     """A generator that learnt the held-out images by heart is not near the training images."""
     train, held_out = draw(200, 8, seed=1), draw(200, 8, seed=2)
     near = train + 0.3 * draw(200, 8, seed=3)
-    copied = nearer_to_train(near, train, held_out, norm="l2")
+    copied = train_vs_held_out(near, train, held_out, norm="l2")
     assert copied.share > 0.95
     assert copied.low > 0.9
     assert copied.p_value == 0.001
-    other = nearer_to_train(near, held_out, train, norm="l2")
+    other = train_vs_held_out(near, held_out, train, norm="l2")
     assert other.share == pytest.approx(1 - copied.share)
     assert other.p_value == 1.0
 
@@ -118,7 +123,7 @@ def test_direction() -> None:
 def test_copy_one_may_be_chance() -> None:
     """All generated images show one real one: an even bet which set it is of."""
     train, held_out = draw(100, 4, seed=1), draw(100, 4, seed=2)
-    found = nearer_to_train(train[:1].expand(50, -1), train, held_out, norm="l2")
+    found = train_vs_held_out(train[:1].expand(50, -1), train, held_out, norm="l2")
     assert found.share == 1.0
     assert found.p_value == pytest.approx(0.5, abs=0.08)
 
@@ -126,7 +131,7 @@ def test_copy_one_may_be_chance() -> None:
 def test_the_order_of_the_sets_does_not_break_ties() -> None:
     """Held-out images that are training images: whoever copies these owes them to neither."""
     train = draw(100, 4, seed=1)
-    found = nearer_to_train(train[:50], train, train.clone(), norm="l2")
+    found = train_vs_held_out(train[:50], train, train.clone(), norm="l2")
     assert found.share == 0.5
     assert found.p_value > 0.02
 
@@ -134,7 +139,7 @@ def test_the_order_of_the_sets_does_not_break_ties() -> None:
 def test_seed_decides() -> None:
     train, held_out, generated = draw(90, 4, seed=1), draw(40, 4, seed=2), draw(60, 4, seed=3)
     one, same, other = (
-        nearer_to_train(generated, train, held_out, norm="l2", seed=s) for s in (1, 1, 2)
+        train_vs_held_out(generated, train, held_out, norm="l2", seed=s) for s in (1, 1, 2)
     )
     assert one == same
     assert one != other
@@ -143,23 +148,23 @@ def test_seed_decides() -> None:
 def test_refuses() -> None:
     rows = draw(5, 3, seed=1)
     with pytest.raises(ValueError, match="permutations"):
-        nearer_to_train(rows, rows, rows, norm="l2", permutations=0)
+        train_vs_held_out(rows, rows, rows, norm="l2", permutations=0)
     with pytest.raises(ValueError, match=r"held-out ones torch\.float64"):
-        nearer_to_train(rows, rows, rows.double(), norm="l2")
+        train_vs_held_out(rows, rows, rows.double(), norm="l2")
     with pytest.raises(ValueError, match="features a row"):
-        nearer_to_train(rows, rows, rows[:, :2], norm="l2")
+        train_vs_held_out(rows, rows, rows[:, :2], norm="l2")
 
 
 def test_metric() -> None:
     rng = torch.Generator().manual_seed(0)
     train, held_out = torch.randint(0, 256, (2, 40, 1, 3, 3), generator=rng, dtype=torch.uint8)
-    metric = NearerToTrain()
+    metric = TrainVsHeldOut()
     metric.update(train, real=True)
     metric.update(held_out, real=True, held_out=True)
     metric.update(train[:30], real=False)
     values = {key: value.item() for key, value in metric.compute().items()}
     assert list(values) == [
-        f"nearer_to_train/pixel_l1/{name}" for name in ("share", "low", "high", "p_value")
+        f"train_vs_held_out/pixel_l1/{name}" for name in ("share", "low", "high", "p_value")
     ]
-    assert values["nearer_to_train/pixel_l1/share"] == 1.0
-    assert values["nearer_to_train/pixel_l1/p_value"] == 0.001
+    assert values["train_vs_held_out/pixel_l1/share"] == 1.0
+    assert values["train_vs_held_out/pixel_l1/p_value"] == 0.001

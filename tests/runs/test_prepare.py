@@ -17,7 +17,7 @@ import torchvision.datasets
 
 from ganstoch.data import ImageData, StackedFashion, download
 from ganstoch.data.writing import write_if_allowed
-from ganstoch.metrics.modes import make_judge
+from ganstoch.metrics.modes import make_mode_scorer
 from ganstoch.metrics.weights import INCEPTION_FILE, INCEPTION_URL
 
 
@@ -79,7 +79,7 @@ def test_a_world_of_stacks(clothes: Path, ganstoch: Callable[..., Any]) -> None:
     assert 0 <= card["accuracy"] <= 1
     world = StackedFashion().known_modes(clothes)
     images = StackedFashion(size=20).open(clothes, "train").read(torch.arange(20))
-    assert make_judge(world)(images).of == 1000
+    assert make_mode_scorer(world)(images).of == 1000
     before = path.stat().st_mtime_ns
     assert f"counts modes is at {path}" in ganstoch(*words).out
     assert path.stat().st_mtime_ns == before

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import doctest
-
 import pytest
 import torch
 from torch import Tensor
 
-from ganstoch.metrics import functional
-from ganstoch.metrics.functional import Tail, overfitting_mode_drop, tail_means
+from ganstoch.metrics.overfitting import TailMeans, overfitting_mode_drop, tail_means
 
 
 def draw(*shape: int, seed: int) -> Tensor:
@@ -26,7 +23,7 @@ def test_worst_are_the_largest(count: int, worst10: int, worst5: int) -> None:
     def top(k: int) -> float:
         return sum(range(count - k + 1, count + 1)) / k
 
-    assert tail_means(shuffled.float()) == Tail(
+    assert tail_means(shuffled.float()) == TailMeans(
         mean=(count + 1) / 2, worst10=top(worst10), worst5=top(worst5)
     )
 
@@ -41,7 +38,9 @@ def test_tail_of_nothing() -> None:
 def test_copy_all() -> None:
     real = draw(60, 32, seed=1)
     both = overfitting_mode_drop(real, real[torch.randperm(60)], norm="l2", queries=None)
-    assert both.overfitting.tail == both.mode_drop.tail == Tail(mean=0.0, worst10=0.0, worst5=0.0)
+    assert (
+        both.overfitting.tail == both.mode_drop.tail == TailMeans(mean=0.0, worst10=0.0, worst5=0.0)
+    )
 
 
 def test_copy_one() -> None:
@@ -139,7 +138,3 @@ def test_refusals_and_global_generator() -> None:
     state = torch.get_rng_state()
     overfitting_mode_drop(real, real, norm="l1", queries=2)
     assert torch.equal(torch.get_rng_state(), state)
-
-
-def test_docstring_examples() -> None:
-    assert doctest.testmod(functional).failed == 0

@@ -1,0 +1,119 @@
+"""`FeatureMetric`: the torchmetrics shell of every metric on sets of images."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+from torchmetrics.utilities.data import dim_zero_cat
+
+from ganstoch.metrics.features import Extractor, FeatureSpace, make_extractor
+
+__all__ = ["FeatureMetric", "Side"]
+
+Side = Literal["real", "generated", "held_out"]
+
+
+class FeatureMetric(Metric):
+    """A function of the features of real, generated and perhaps held-out images.
+
+    A subclass says which `sides` it takes and implements `measure`. Every rank keeps its own
+    features; torchmetrics gathers them in rank order before `compute`. Memory is images times
+    features. No random number is drawn from torch's global generator. ``forward`` is not for such a
+    metric: one side alone has no value.
+
+    Args:
+        features: an `Extractor`, or the name of one: "pixel", "inception", "efficientnet_lite0".
+        reset_real_features: whether ``reset`` forgets the real and held-out images too; False keeps
+            them, so that they are given once and serve every evaluation.
+
+    Attributes:
+        result: what the metric's function returned at the last ``compute``; None before.
+
+    Raises:
+        ValueError: for an unknown name. From ``update``: for images that the extractor refuses.
+            From ``compute``: if a side is missing, or the sides' images differ in shape.
+        UserError: if a network's weights are missing or damaged.
+    """
+
+    is_differentiable = False
+    full_state_update = False
+    sides: ClassVar[tuple[Side, ...]] = ("real", "generated")
+
+    extractor: Extractor
+    real_features: list[Tensor]
+    generated_features: list[Tensor]
+    held_out_features: list[Tensor]
+
+    def __init__(
+        self, features: Extractor | FeatureSpace = "pixel", *, reset_real_features: bool = True
+    ) -> None:
+        super().__init__()
+        extractor = make_extractor(features) if isinstance(features, str) else features
+        # Past nn.Module's own setter: a user's extractor may be a module, and would then join
+        # every checkpoint and every optimizer of the metric's owner.
+        object.__setattr__(self, "extractor", extractor)
+        self.reset_real_features = reset_real_features
+        self.result: Any = None
+        # Ranks cannot gather a state that stays empty, so there are those of the sides only.
+        for side in dict.fromkeys(("real", "generated", *self.sides)):
+            self.add_state(f"{side}_features", default=[], dist_reduce_fx="cat")
+
+    def measure(self, *features: Any, **_: Any) -> dict[str, float]:
+        """The metric's values by name, from the features of its sides in their order."""
+        raise NotImplementedError
+
+    def update(self, images: Tensor, *, real: bool, held_out: bool = False) -> None:
+        """Adds images to one side.
+
+        Args:
+            images: shape (N, C, H, W), uint8 in [0, 255] or floats in [-1, 1].
+            real: True for real images, False for generated ones.
+            held_out: True for real images that the generator was not trained on.
+        """
+        takes_held_out = "held_out" in self.sides
+        if held_out and not (real and takes_held_out):
+            raise ValueError(
+                "held-out images are real ones: update(images, real=True, held_out=True)"
+                if takes_held_out
+                else f"{type(self).__name__} does not look at held-out images"
+            )
+        features = self.extractor(images).to(self.device)
+        side: Side = "held_out" if held_out else "real" if real else "generated"
+        getattr(self, f"{side}_features").append(features)
+
+    def compute(self) -> dict[str, Tensor]:
+        """The metric's values by name, float64 scalars on the metric's device."""
+        features = {side: self._gathered(side) for side in self.sides}
+        widths = {side: rows.shape[1] for side, rows in features.items()}
+        if len(set(widths.values())) > 1:
+            raise ValueError(f"images differ in shape; numbers of features: {widths}")
+        return {
+            name: torch.tensor(value, dtype=torch.float64, device=self.device)
+            for name, value in self.measure(*features.values()).items()
+        }
+
+    def _gathered(self, side: Side) -> Tensor:
+        """All features of a side, shape (N, F), in the order in which they came."""
+        features = getattr(self, f"{side}_features")
+        if len(features) == 0:  # a list, or one tensor once ranks are gathered
+            how = {"real": "real=True", "generated": "real=False"}.get(
+                side, "real=True, held_out=True"
+            )
+            raise ValueError(
+                f"no {side.replace('_', '-')} images yet: call update(images, {how}) before "
+                "compute()"
+            )
+        return dim_zero_cat(features)
+
+    def reset(self) -> None:
+        """Forgets the generated images, and the real ones unless told to keep them."""
+        self.result = None
+        real_sides = [side for side in ("real", "held_out") if hasattr(self, f"{side}_features")]
+        features = {side: list(getattr(self, f"{side}_features")) for side in real_sides}
+        super().reset()  # empties the lists in place
+        if not self.reset_real_features:
+            for side, rows in features.items():
+                setattr(self, f"{side}_features", rows)
