@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -16,7 +15,7 @@ from torch import Tensor
 from ganstoch.auditing.images import Images, Role
 from ganstoch.auditing.inputs import open_images
 from ganstoch.auditing.latents import LatentGenerator
-from ganstoch.callbacks.sealing import seal_of, trouble
+from ganstoch.callbacks.checkpoints import read_checkpoint
 from ganstoch.data.datamodule import ImageData
 from ganstoch.errors import UserError
 from ganstoch.plain_yaml import refuse_pipes
@@ -91,7 +90,7 @@ def load_subject(checkpoint: Path, *, latents: Kind | None = None, data: bool = 
         UserError: if the file is no such checkpoint, the run's settings are not beside it, its data
             cannot be read, or it plays with points rather than images.
     """
-    state = _read_state(checkpoint)
+    state = read_checkpoint(checkpoint)
     config = _config_beside(checkpoint)
     game, images = _rebuild(config, checkpoint=checkpoint)
     if len(game.shape) != 3:
@@ -122,30 +121,6 @@ def load_subject(checkpoint: Path, *, latents: Kind | None = None, data: bool = 
         held_out=_held_out(images) if data else None,
         notes=(note,),
     )
-
-
-def _read_state(checkpoint: Path) -> dict[str, Any]:
-    fix = "--checkpoint takes a step=*.ckpt of ganstoch fit"
-    if not checkpoint.is_file():
-        raise UserError(f"there is no checkpoint {checkpoint}; {fix}")
-    try:
-        with warnings.catch_warnings(action="ignore"):  # on a bad file, the error says enough
-            content = torch.load(checkpoint, map_location="cpu", mmap=True, weights_only=True)
-    except Exception as error:  # a damaged file raises almost anything
-        raise UserError(f"{checkpoint} is damaged, or no checkpoint at all; {fix}") from error
-    if not isinstance(content, dict) or not _is_weights(content.get("state_dict")):
-        raise UserError(f"{checkpoint} is no checkpoint of ganstoch fit; {fix}")
-    if "games" in content:
-        raise UserError(
-            f"{checkpoint} is of several seeds played as one; train the seed by itself to audit it"
-        )
-    if seal_of(checkpoint).exists() and (wrong := trouble(checkpoint, run=None)):
-        raise UserError(f"{checkpoint} {wrong}; {fix}")
-    return content
-
-
-def _is_weights(state: Any) -> bool:
-    return isinstance(state, dict) and all(isinstance(value, Tensor) for value in state.values())
 
 
 def _config_beside(checkpoint: Path) -> dict[str, Any]:

@@ -1,36 +1,104 @@
-"""Checkpoints that a run can be resumed from bit by bit."""
+"""Checkpoints that a run can be resumed from bit by bit.
+
+Their integrity rests on the checksum (CRC-32) that a torch file carries for each of its entries.
+"""
 
 from __future__ import annotations
 
+import io
+import logging
 import os
+import re
 import signal
 import threading
+import warnings
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import torch
+from lightning_fabric.plugins import CheckpointIO
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import Checkpoint
 
-from ganstoch.callbacks.sealing import SealedIO, iteration_of
+from ganstoch.errors import UserError
+from ganstoch.records import write_atomically
 
-__all__ = ["Checkpoints"]
+__all__ = ["AtomicCheckpointIO", "Checkpoints", "newest_checkpoint", "read_checkpoint"]
+
+_log = logging.getLogger("ganstoch")
+
+RUN = "ganstoch_run"
+"""Key of the run's `config_hash` in a checkpoint."""
+_PARTS: dict[str, type] = {
+    "state_dict": dict,
+    "optimizer_states": list,
+    "callbacks": dict,
+    "loops": dict,
+    "global_step": int,
+    "pytorch-lightning_version": str,
+}
+"""What a checkpoint of a run holds, among other things, and of what type."""
+_RENAMED = {"Recorder": "RecordWriter", "Trail": "SampleHistory"}
+"""Callbacks of 0.5.0 with a state, and what they are called now."""
+
+
+class AtomicCheckpointIO(CheckpointIO):
+    """Writes a checkpoint whole or not at all, and reads it without unpickling anything else."""
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None
+    ) -> None:
+        """Writes the file.
+
+        Raises:
+            UserError: if the disk is full or the place cannot be written to.
+        """
+        buffer = io.BytesIO()
+        torch.save(checkpoint, buffer)
+        write_atomically(Path(path), buffer.getbuffer())
+
+    def load_checkpoint(
+        self,
+        path: str | Path,
+        map_location: Callable[..., Any] | None = None,
+        weights_only: bool | None = None,
+    ) -> dict[str, Any]:
+        """Reads tensors and plain values.
+
+        Raises:
+            UserError: if it is gone, as it was there a moment ago.
+        """
+        try:
+            content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        except FileNotFoundError as error:
+            raise UserError(
+                f"{path} is gone, as another process is at work on its run; wait for that, or "
+                "choose another --out"
+            ) from error
+        return _converted(content)
+
+    def remove_checkpoint(self, path: str | Path) -> None:
+        """Removes the file."""
+        Path(path).unlink(missing_ok=True)
 
 
 class Checkpoints(Checkpoint):
-    """One every so many iterations, one at the end, and one where the run is interrupted.
+    """Saves every so many iterations, at the end, and where the run is interrupted.
 
-    Never one from within an iteration, where the discriminator may have taken a step that the
-    counter has not seen, or a measurement may be missing. So Ctrl-C and SIGTERM let the iteration
-    finish first; a second one does not, and the run then goes on from an earlier checkpoint. The
-    last two stay: should the last turn out damaged, there is the one before it.
+    A checkpoint is never of the middle of an iteration, where the discriminator may have taken a
+    step that the counter has not seen, or a measurement may be missing. So Ctrl-C and SIGTERM let
+    the iteration finish first; a second one does not, and the run then goes on from an earlier
+    checkpoint. The last two stay: should the last be damaged, there is the one before it.
 
     Args:
-        folder: where they go.
+        folder: of the files.
         every: iterations between them.
-        run: `config_hash` of the run, which its checkpoints are sealed with.
+        run: `config_hash` of the run, which is kept in its checkpoints.
 
     Attributes:
-        begun: whether training has begun, so that a checkpoint, if any, was taken up.
+        begun: whether training has begun, so that a checkpoint, if any, has been loaded.
     """
 
     def __init__(self, folder: Path, *, every: int, run: str) -> None:
@@ -40,20 +108,26 @@ class Checkpoints(Checkpoint):
         self.begun = False
         self._saved: int | None = None
         self._between_iterations = False
-        self._asked_to_stop = False
+        self._stop_requested = False
         self._handlers: dict[signal.Signals, Any] = {}
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Has the trainer write and read its checkpoints sealed."""
-        trainer.strategy.checkpoint_io = SealedIO(self.run)
+        """Has the trainer write and read its checkpoints this way."""
+        trainer.strategy.checkpoint_io = AtomicCheckpointIO()
+
+    def on_save_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Says in the checkpoint whose it is."""
+        checkpoint[RUN] = self.run
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Does what a kill right after a checkpoint has left undone."""
+        """Removes the older checkpoints that a kill right after the last one has left."""
         resumed = Path(trainer.ckpt_path) if trainer.ckpt_path else None
         if resumed is not None and resumed.resolve().parent == self.folder.resolve():
-            step = iteration_of(resumed.resolve())
+            step = _iteration_of(resumed.resolve())
             if step is not None:
-                self._let_go(trainer, step=step)
+                self._remove_older(trainer, step=step)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Takes over Ctrl-C and SIGTERM.
@@ -63,7 +137,7 @@ class Checkpoints(Checkpoint):
         """
         self.begun = True
         self._saved = None
-        self._between_iterations = self._asked_to_stop = False
+        self._between_iterations = self._stop_requested = False
         if threading.current_thread() is not threading.main_thread():
             return
         numbers = [signal.SIGINT, signal.SIGTERM]
@@ -76,62 +150,140 @@ class Checkpoints(Checkpoint):
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """From here on a checkpoint would hold half an iteration."""
+        """Notes that a checkpoint would hold half an iteration from here on."""
         self._between_iterations = False
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Saves where it is due, and stops where that was asked. Lightning calls this one last."""
+        """Saves where it is due, and stops where that was requested. Lightning calls it last."""
         if trainer.global_step % self.every == 0:
             self._save(trainer)
         self._between_iterations = True
         # A signal may reach one rank only, and saving takes all of them.
-        if trainer.strategy.reduce_boolean_decision(self._asked_to_stop, all=False):
+        if trainer.strategy.reduce_boolean_decision(self._stop_requested, all=False):
             self._save(trainer)
             raise KeyboardInterrupt
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Saves the end, unless that has just been done."""
         self._save(trainer)
-        self._give_back_signals()
+        self._restore_handlers()
 
     def on_exception(
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
     ) -> None:
-        """Saves what there is, if it is whole; an error of one rank alone is no time to meet."""
+        """Saves between iterations; not on several ranks, of which only one may have failed."""
         if self._between_iterations and trainer.world_size == 1:
             self._save(trainer)
-        self._give_back_signals()
+        self._restore_handlers()
 
     def _save(self, trainer: Trainer) -> None:
-        """Saves this iteration, unless that has been done."""
         step = trainer.global_step
         if step == self._saved:
             return
-        self._saved = step  # also if it fails: a full disk is not asked again by `on_exception`
-        # Of what is saved, the optimisers too; loading unpickles nothing, see `SealedIO`.
+        self._saved = step  # also if it fails: `on_exception` does not try a full disk again
+        # Of what is saved, the optimisers too; loading unpickles nothing else.
         trainer.save_checkpoint(self.folder / f"step={step}.ckpt", weights_only=False)
-        self._let_go(trainer, step=step)
+        self._remove_older(trainer, step=step)
 
-    def _let_go(self, trainer: Trainer, *, step: int) -> None:
+    def _remove_older(self, trainer: Trainer, *, step: int) -> None:
         """Removes all checkpoints but one and the one before it."""
         if not trainer.is_global_zero:
             return
-        there = {path: iteration_of(path) for path in self.folder.glob("step=*.ckpt")}
-        earlier = max((i for i in there.values() if i is not None and i < step), default=None)
-        for path, iteration in there.items():
-            if iteration is not None and iteration not in (step, earlier):
+        files = _checkpoints_in(self.folder)
+        earlier = max((iteration for iteration in files if iteration < step), default=None)
+        for iteration, path in files.items():
+            if iteration not in (step, earlier):
                 trainer.strategy.remove_checkpoint(path)
 
     def _on_signal(self, number: int, frame: object) -> None:
-        if self._asked_to_stop:
+        if self._stop_requested:
             raise KeyboardInterrupt
-        self._asked_to_stop = True
+        self._stop_requested = True
         # Not by print: the signal may have come in the middle of one.
         os.write(2, b"\nstopping after this iteration; asked again, at once\n")
 
-    def _give_back_signals(self) -> None:
+    def _restore_handlers(self) -> None:
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
         self._handlers.clear()
+
+
+def newest_checkpoint(folder: Path, *, run: str) -> Path | None:
+    """The run's last checkpoint that is undamaged, with a line on each later one that is skipped.
+
+    Args:
+        folder: the run's checkpoints, ``step=ITERATION.ckpt``.
+        run: `config_hash` of the run.
+    """
+    for _, path in sorted(_checkpoints_in(folder).items(), reverse=True):
+        try:
+            if _read(path).get(RUN, run) == run:
+                return path
+            problem = "is of another run"
+        except ValueError as error:
+            problem = str(error)
+        _log.warning("%s %s; going on from the one before it", path, problem)
+    return None
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Opens a checkpoint of `ganstoch fit`; its numbers are read from the file when used.
+
+    Raises:
+        UserError: if there is none, it is damaged, or it is not of a run.
+    """
+    if not path.is_file():
+        raise UserError(f"there is no checkpoint {path}; give another file")
+    try:
+        return _read(path)
+    except ValueError as error:
+        raise UserError(f"{path} {error}; give another file, or remove it") from error
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        with warnings.catch_warnings(action="ignore"):  # on a bad file, the error says enough
+            with zipfile.ZipFile(path) as archive:
+                damaged = archive.testzip()
+            content: Any = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
+    except Exception as error:  # a damaged file raises almost anything
+        raise ValueError("is damaged, or no checkpoint at all") from error
+    if damaged is not None:
+        raise ValueError(f"is damaged: the checksum of its part {damaged} is wrong")
+    if not _is_of_a_run(content):
+        raise ValueError("is no checkpoint of ganstoch fit")
+    return _converted(content)
+
+
+def _is_of_a_run(content: Any) -> bool:
+    """Whether Lightning would find what it looks for where it looks for it."""
+    return (
+        isinstance(content, dict)
+        and all(isinstance(content.get(part), kind) for part, kind in _PARTS.items())
+        and all(isinstance(value, torch.Tensor) for value in content["state_dict"].values())
+        and len(content["optimizer_states"]) > 0
+        and all(isinstance(s, dict) and "param_groups" in s for s in content["optimizer_states"])
+        and isinstance(content["loops"].get("fit_loop"), dict)
+        and re.match(r"\d+\.\d", content["pytorch-lightning_version"]) is not None
+    )
+
+
+def _converted(content: dict[str, Any]) -> dict[str, Any]:
+    """With the states of callbacks under the names that they have now."""
+    states = content["callbacks"]
+    content["callbacks"] = {_RENAMED.get(name, name): state for name, state in states.items()}
+    return content
+
+
+def _checkpoints_in(folder: Path) -> dict[int, Path]:
+    """The files ``step=ITERATION.ckpt`` by iteration."""
+    files = {_iteration_of(path): path for path in folder.glob("step=*.ckpt")}
+    return {iteration: path for iteration, path in files.items() if iteration is not None}
+
+
+def _iteration_of(path: Path) -> int | None:
+    """4 of ``step=4.ckpt``; None for another name."""
+    digits = path.stem.removeprefix("step=")
+    return int(digits) if digits.isdecimal() and path.stem.startswith("step=") else None

@@ -7,21 +7,13 @@ that names other settings than those it was trained with would be of no run.
 
 from __future__ import annotations
 
-import json
-import logging
 from pathlib import Path
 from typing import Any
 
-from torch.optim import Adam
-
-from ganstoch.callbacks.sealing import seal_of
 from ganstoch.data.sampling import resolve_batch_size, resolve_sampling
 from ganstoch.errors import UserError
-from ganstoch.training.gan import GAN
 
 __all__ = ["STATE", "differences", "refuse_other_settings"]
-
-_log = logging.getLogger("ganstoch")
 
 STATE = "run.json"
 """A run's settings, in its folder."""
@@ -33,18 +25,14 @@ _SHOWN = 6
 
 
 def refuse_other_settings(
-    path: Path, content: dict[str, Any], *, config: dict[str, Any], game: GAN, steps: int
+    path: Path, content: dict[str, Any], *, config: dict[str, Any], steps: int
 ) -> None:
     """Refuses a command whose game is another than the checkpoint's, or shorter.
-
-    A checkpoint without settings, as earlier versions left them, is compared by those of the folder
-    that it lies in; where that is not its run's, by its optimisers and the size of its batches.
 
     Args:
         path: the checkpoint.
         content: what it holds.
         config: the command's settings, nested, as plain values.
-        game: made from them.
         steps: iterations at which the run is to end.
 
     Raises:
@@ -56,23 +44,12 @@ def refuse_other_settings(
             "leave out --ckpt_path"
         )
     try:
-        earlier = _settings_of(path, content)
-        changed = (
-            _read_off(content, config=config, game=game)
-            if earlier is None
-            else _changed(_game(earlier), _game(config))
-        )
+        changed = _changed(_game(content["callbacks"]["RecordWriter"]["config"]), _game(config))
     except (LookupError, TypeError, ValueError, AttributeError) as error:
-        raise UserError(f"{path} has settings that cannot be read ({error}); {_FIX}") from error
+        raise UserError(f"{path} has no settings that can be read ({error}); {_FIX}") from error
     if changed:
         more = f" and {len(changed) - _SHOWN} more" if len(changed) > _SHOWN else ""
         raise UserError(f"{path} was made with {', '.join(changed[:_SHOWN])}{more}; {_FIX}")
-    if earlier is None:
-        _log.warning(
-            "%s does not hold its settings: of them only the networks, the optimisers and data.m "
-            "could be compared",
-            path,
-        )
 
 
 def differences(one: Any, other: Any, where: str = "") -> list[tuple[str, Any, Any]]:
@@ -84,20 +61,6 @@ def differences(one: Any, other: Any, where: str = "") -> list[tuple[str, Any, A
             for found in differences(one.get(key), other.get(key), f"{where}.{key}".lstrip("."))
         ]
     return [] if one == other else [(where, one, other)]
-
-
-def _settings_of(path: Path, content: dict[str, Any]) -> dict[str, Any] | None:
-    """The settings that a checkpoint was made with; None where nothing says so."""
-    kept = content["callbacks"].get("Recorder", {}).get("config")
-    if kept is not None:
-        return dict(kept)
-    try:
-        state = json.loads((path.resolve().parent.parent / STATE).read_bytes())
-        if state["config_hash"] == json.loads(seal_of(path).read_bytes())["run"]:
-            return dict(state["config"])
-    except (OSError, ValueError, RecursionError, KeyError, TypeError):
-        pass  # moved from its folder, or made by other means
-    return None
 
 
 def _game(config: dict[str, Any]) -> dict[str, Any]:
@@ -142,29 +105,3 @@ def _shared(one: Any, other: Any) -> tuple[Any, Any]:
 def _words(name: str, before: Any, after: Any) -> str:
     plain = not any(isinstance(value, (dict, list)) for value in (before, after))
     return f"{name} {before}, not {after}" if plain else f"another {name}"
-
-
-def _read_off(content: dict[str, Any], *, config: dict[str, Any], game: GAN) -> list[str]:
-    """What a checkpoint without settings gives away of them."""
-    n = config["data"]["n"]
-    game.m = m = resolve_batch_size(config["data"]["m"], n=n)
-    game.n = n
-    found = []
-    for optimizer, state in zip(
-        game.configure_optimizers(), content["optimizer_states"], strict=True
-    ):
-        assert isinstance(optimizer, Adam)
-        ours, theirs = optimizer.param_groups[0], state["param_groups"][0]
-        pairs = {"lr": (theirs["lr"], ours["lr"])}
-        pairs |= {f"beta{i + 1}": (theirs["betas"][i], ours["betas"][i]) for i in (0, 1)}
-        found += [
-            _words(f"model.optimizer.{name}", before, after)
-            for name, (before, after) in pairs.items()
-            if before != after
-        ]
-    history = content["callbacks"].get("Evaluation", {}).get("history", [])
-    if history and history[-1]["iteration"]:
-        seen = history[-1]["images_seen"] // history[-1]["iteration"]
-        if seen != game.images_per_iteration:
-            found.append(f"data.m {m * seen / game.images_per_iteration:g}, not {m}")
-    return list(dict.fromkeys(found))

@@ -13,14 +13,13 @@ import torch
 from pytorch_lightning import Callback
 from pytorch_lightning.loggers import Logger
 
-from ganstoch.callbacks.checkpoints import Checkpoints
+from ganstoch.callbacks.checkpoints import Checkpoints, newest_checkpoint, read_checkpoint
 from ganstoch.callbacks.loss_logger import LossLogger
 from ganstoch.callbacks.neighbour_grid import NeighbourGrid
 from ganstoch.callbacks.progress import Progress
 from ganstoch.callbacks.randomness_report import RandomnessReport
 from ganstoch.callbacks.record_writer import RecordWriter, git_sha, versions
 from ganstoch.callbacks.sample_history import SampleHistory
-from ganstoch.callbacks.sealing import check_checkpoint, newest_sound
 from ganstoch.data.datamodule import ImageData
 from ganstoch.errors import UserError
 from ganstoch.records import read_record
@@ -96,15 +95,12 @@ def _fit_alone(command: Command, *, last_try: bool = False) -> Path:
         )
         named, own = command.config.ckpt_path, None
         if named is None or _began_with(named, folder):
-            own = newest_sound(checkpoints, run=resolved.config_hash)
-        if own is not None:
-            check_checkpoint(own, sealed=True)
-        elif named is not None:
+            own = newest_checkpoint(checkpoints, run=resolved.config_hash)
+        if own is None and named is not None:
             refuse_other_settings(
                 named,
-                check_checkpoint(named, sealed=False),
+                read_checkpoint(named),
                 config=resolved.config,
-                game=command.model,
                 steps=command.config.trainer.max_steps,
             )
         try:

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import torch
 
-from ganstoch.callbacks.sealing import newest_sound
+from ganstoch.callbacks.checkpoints import newest_checkpoint
 from ganstoch.records import Record, read_record
 
 PASSING = {"seconds", "hardware", "git_sha"}
@@ -34,7 +34,7 @@ def essence(record: Record) -> dict[str, Any]:
 def state(path: Path) -> dict[str, Any]:
     """Every number of a checkpoint, but for the time it took."""
     content = torch.load(path, weights_only=True)
-    content["callbacks"].pop("Recorder")
+    content["callbacks"].pop("RecordWriter")
     return {key: content[key] for key in ("state_dict", "optimizer_states", "callbacks", "loops")}
 
 
@@ -72,20 +72,20 @@ def assert_nothing_half_read(folder: Path, run: str) -> None:
     for path in folder.rglob("*.npz"):
         with np.load(path) as arrays:
             assert all(arrays[name].size for name in arrays)
-    sound = newest_sound(folder / "checkpoints", run=run)
+    sound = newest_checkpoint(folder / "checkpoints", run=run)
     if sound is not None:
         torch.load(sound, weights_only=True)
 
 
 def moments() -> Iterator[tuple[str, int]]:
-    """A run has 24 steps, 3 measurements and writes 13 files: every kind of moment, often."""
+    """A run has 24 steps, 3 measurements and writes 9 files: every kind of moment, often."""
     rng = random.Random(0)
     for kind, of, times in (
         ("step", 24, 8),
         ("evaluation", 3, 3),
-        ("half", 13, 13),
-        ("written", 13, 13),
-        ("named", 13, 12),
+        ("half", 9, 9),
+        ("written", 9, 9),
+        ("named", 9, 8),
     ):
         for number in rng.sample(range(1, of + 1), times):
             yield kind, number

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from ganstoch.callbacks.sealing import newest_sound
+from ganstoch.callbacks.checkpoints import newest_checkpoint
 from ganstoch.records import read_record
 
 
@@ -38,12 +38,12 @@ def test_a_disk_that_takes_no_more_from_some_file_on(
     tmp_path: Path,
     tally: Callable[..., None],
 ) -> None:
-    """As `fsync` tells; the files before are two of settings and one checkpoint with its seal."""
+    """As `fsync` tells; the files before are two of settings and one checkpoint."""
     log = tmp_path / "log"
     assert forge.start(fit, cwd=tmp_path, log=log, weather=weather).wait() == 2, log.read_text()
     assert_one_line(log, f"cannot write run/checkpoints/step=6.ckpt: {why}")
     run = read_record(reference[0] / "record.json").config_hash
-    sound = newest_sound(tmp_path / "run" / "checkpoints", run=run)
+    sound = newest_checkpoint(tmp_path / "run" / "checkpoints", run=run)
     assert sound is not None
     assert sound.name == "step=3.ckpt"
     assert not list(tmp_path.rglob("*.half"))
@@ -77,7 +77,7 @@ def test_a_real_disk_runs_full(
     """Filled up in the middle of a long run, and freed afterwards."""
     words, log = [*fit, "--trainer.max_steps=1000000", "--out=disk/run"], tmp_path / "log"
     running = forge.start(words, cwd=tmp_path, log=log)
-    while not (small_disk / "run" / "checkpoints" / "step=6.ckpt.seal").exists():
+    while not (small_disk / "run" / "checkpoints" / "step=6.ckpt").exists():
         time.sleep(0.01)
     ballast = small_disk / "ballast"
     subprocess.run(["dd", "if=/dev/zero", f"of={ballast}"], capture_output=True, check=False)

@@ -7,6 +7,7 @@ import io
 import os
 import pickle
 import shutil
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -37,8 +38,7 @@ class Pwned:
 def checkpoint(counted: Any) -> Iterator[Path]:
     """The last checkpoint of the run, which is put back as it was."""
     path: Path = counted.folder / "run/checkpoints/step=4.ckpt"
-    seal, state = Path(f"{path}.seal"), counted.folder / "run/run.json"
-    kept = {file: file.read_bytes() for file in (path, seal, state)}
+    kept = {file: file.read_bytes() for file in (path, counted.folder / "run/run.json")}
     yield path
     for file, content in kept.items():
         file.write_bytes(content)
@@ -72,10 +72,22 @@ def test_other_bytes(
 ) -> None:
     content = checkpoint.read_bytes()
     changed = damage(content, kind, place, noise)
-    if changed != content:
-        checkpoint.write_bytes(changed)
+    checkpoint.write_bytes(changed)
+    if not holds_the_same(changed, content):
         refuse(checkpoint, counted, audited=audited)
-        checkpoint.write_bytes(content)
+    checkpoint.write_bytes(content)
+
+
+def holds_the_same(changed: bytes, content: bytes) -> bool:
+    """Whether only bytes that carry nothing, such as padding, have changed."""
+    entries = []
+    for version in (changed, content):
+        try:
+            with zipfile.ZipFile(io.BytesIO(version)) as archive:
+                entries.append([(name, archive.read(name)) for name in archive.namelist()])
+        except Exception:
+            return False
+    return entries[0] == entries[1]
 
 
 def refuse(checkpoint: Path, counted: Any, *, audited: bool) -> None:
@@ -126,10 +138,7 @@ OTHERWISE: dict[str, Callable[[dict[str, Any]], Any]] = {
 def test_other_content(change: str, audited: bool, checkpoint: Path, counted: Any) -> None:
     content = copy.deepcopy(torch.load(checkpoint, weights_only=True))
     OTHERWISE[change](content)
-    if audited and "weight" not in change and "state_dict" not in change and "object" not in change:
-        return  # an audit reads nothing else
     torch.save(content, checkpoint)
-    Path(f"{checkpoint}.seal").unlink()
     refuse(checkpoint, counted, audited=audited)
     assert not (counted.folder / "pwned").exists()
 
@@ -160,18 +169,8 @@ FOREIGN = {
 @pytest.mark.parametrize("kind", FOREIGN)
 def test_foreign(kind: str, audited: bool, checkpoint: Path, counted: Any) -> None:
     checkpoint.write_bytes(FOREIGN[kind]())
-    Path(f"{checkpoint}.seal").unlink()
     refuse(checkpoint, counted, audited=audited)
     assert not (counted.folder / "pwned").exists()
-
-
-SEALS = [b"", b"{}", b"[]", b"null", b"\xff", b'{"sha256": 3}', b"[" * 10**5, b'{"a": 1e999}']
-
-
-@pytest.mark.parametrize("content", SEALS)
-def test_seals(content: bytes, checkpoint: Path, counted: Any) -> None:
-    Path(f"{checkpoint}.seal").write_bytes(content)
-    refuse(checkpoint, counted, audited=False)
 
 
 STATES = [
