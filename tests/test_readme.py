@@ -15,7 +15,7 @@ import pytest
 import torch
 from PIL import Image
 
-from ganstoch.bench.figures import Scale
+from ganstoch.bench.goals import Scale
 from ganstoch.cli import main
 from ganstoch.metrics.weights import INCEPTION_URL
 from ganstoch.runs.cases import CASES

@@ -9,9 +9,9 @@ from statistics import median
 
 import torch
 
-from ganstoch.bench.figures import count_flops
-from ganstoch.bench.players import draw, parts_of
-from ganstoch.bench.race import say, seconds
+from ganstoch.bench.equality import draw, parts_of
+from ganstoch.bench.goals import count_flops
+from ganstoch.bench.timing import say, seconds
 from ganstoch.callbacks.record_writer import hardware
 from ganstoch.data.sampling import resolve_batch_size
 from ganstoch.errors import UserError

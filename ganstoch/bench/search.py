@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ganstoch.bench.race import in_turns
+from ganstoch.bench.timing import in_turns
 from ganstoch.errors import UserError
 from ganstoch.metrics.neighbours import nearest_neighbours
 from ganstoch.rng import normal, rng_for

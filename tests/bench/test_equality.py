@@ -7,8 +7,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from ganstoch.bench.players import differences, make_game, make_reference
-from ganstoch.bench.report import EQUALITIES, TOLERANCE
+from ganstoch.bench.equality import MICRO_BATCHES, TOLERANCE, differences, make_game, make_reference
 from ganstoch.models.convolution import Forms
 
 FORMS = [
@@ -21,7 +20,7 @@ FORMS = [
 ]
 
 
-@pytest.mark.parametrize("micro_batch", EQUALITIES.values())
+@pytest.mark.parametrize("micro_batch", MICRO_BATCHES.values())
 @pytest.mark.parametrize("forms", FORMS, ids=str)
 def test_equals_the_plain_loop(
     forms: Forms, micro_batch: int | None, use_forms: Callable[[Forms], None]

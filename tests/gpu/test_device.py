@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from ganstoch.bench.players import draw, make_game, parts_of
+from ganstoch.bench.equality import draw, make_game, parts_of
 from ganstoch.metrics.neighbours import nearest_neighbours
 from ganstoch.models.convolution import Forms, Geometry, convolve
 from ganstoch.training.arithmetic import configure_kernels

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ganstoch.bench.players import differences
+from ganstoch.bench.equality import differences
 from ganstoch.errors import UserError
 from ganstoch.models import Discriminator, PaperDiscriminator, PaperGenerator
 from ganstoch.models.base import frozen

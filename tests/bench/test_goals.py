@@ -1,39 +1,26 @@
-"""The figures of the bench: what is counted is counted right; times are not tested."""
+"""What the bench counts is counted right; times are not tested."""
 
 from __future__ import annotations
 
 import json
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch.nn import functional as F
 
-from ganstoch.bench import estimate as estimating
-from ganstoch.bench import figures, report
-from ganstoch.bench.figures import FULL, Figure, Scale, _Contest, _slope, count_flops
-from ganstoch.bench.overhead import lightning_overhead
-from ganstoch.bench.players import make_game, make_reference
-from ganstoch.bench.race import in_turns
+from ganstoch.bench import estimate, goals, report
+from ganstoch.bench.costs import diagnosis_price, lightning_overhead
+from ganstoch.bench.equality import make_game, make_reference
+from ganstoch.bench.goals import Goal, Scale, _Contest, _slope, count_flops, has_bf16
 from ganstoch.bench.search import race_search
+from ganstoch.bench.timing import in_turns
+from ganstoch.callbacks.diagnosis import Diagnosis
 from ganstoch.cli import main
 from ganstoch.training.gan import GAN
 
-KEYS = [
-    "flops_ratio",
-    "fp32_speedup_m50",
-    "fp32_speedup_m200",
-    "bf16_speedup",
-    "bf16_vs_bf16_speedup",
-    "fp32_peak_share",
-    "lightning_overhead",
-    "diagnosis_price",
-    "deterministic_time",
-    "cost_exponent",
-    "memory_ratio",
-    "nn_speedup",
-]
 TINY = Scale(16, 4, 8, (4, 8, 16), (16,), 1, 64, 8)
 
 
@@ -64,17 +51,20 @@ def test_turns_alternate_and_the_first_does_not_count() -> None:
     assert set(times) == {"a", "b"}
 
 
-@pytest.mark.parametrize(
-    ("figure", "met"),
-    [
-        (Figure("k", 2.0, 2.0, None, ""), True),
-        (Figure("k", 1.9, 2.0, None, ""), False),
-        (Figure("k", 1.0, None, 1.0, ""), True),
-        (Figure("k", 1.1, None, 1.0, ""), False),
-    ],
-)
-def test_goals(figure: Figure, met: bool) -> None:
-    assert figure.met is met
+def test_a_goal_is_a_bound_on_either_side() -> None:
+    assert Goal("k", 2.0, 2.0, None, "").met
+    assert not Goal("k", 1.9, 2.0, None, "").met
+    assert Goal("k", 1.0, None, 1.0, "").met
+    assert not Goal("k", 1.1, None, 1.0, "").met
+
+
+def test_bf16_goals_apply_where_the_processor_multiplies_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for flags, expected in (({"avx512_bf16": True}, True), ({"amx_bf16": True}, True), ({}, False)):
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda flags=flags: flags)
+        assert has_bf16(torch.device("cpu")) is expected
+        assert has_bf16(torch.device("cuda"))
 
 
 def test_the_search_finds_what_faiss_finds() -> None:
@@ -97,30 +87,39 @@ def test_the_overhead_is_what_the_loop_adds(monkeypatch: pytest.MonkeyPatch) -> 
     assert lightning_overhead(make_game(latent_dim=16, width=16), m=4, iterations=3) < share
 
 
-def test_every_figure_in_order_and_as_json(
+def test_the_diagnosis_costs_more_where_measuring_takes_longer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    price = diagnosis_price(make_game(latent_dim=16, width=16), m=4, iterations=4)
+    assert price > 0.0
+    look = Diagnosis._look
+
+    def slow(self: Diagnosis, *args: Any) -> None:
+        time.sleep(0.5)
+        look(self, *args)
+
+    monkeypatch.setattr(Diagnosis, "_look", slow)
+    assert diagnosis_price(make_game(latent_dim=16, width=16), m=4, iterations=4) > price
+
+
+def test_every_goal_in_the_table_and_as_json(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(report, "QUICK", TINY)
-    monkeypatch.setattr(report, "equality", lambda: {"taps": 1e-15, "broken": 1e-3})
+    monkeypatch.setattr(report, "equality", lambda: {"whole": 1e-15, "broken": 1e-3})
+    monkeypatch.setattr(goals, "has_bf16", lambda device: False)
     assert main(["bench", "--quick", "--json", str(tmp_path / "bench.json")]) == 0
     content = json.loads((tmp_path / "bench.json").read_text())
-    assert list(content)[: len(KEYS)] == KEYS
-    assert all(content[key] > 0 for key in KEYS)
+    keys = list(content["what"])
+    assert {"flops_ratio", "fp32_speedup_m200", "nn_speedup", "memory_ratio"} < set(keys)
+    assert all(content[key] > 0 for key in keys)
     assert content["quick"] is True
-    assert content["equality"] == {"taps": 1e-15, "broken": 1e-3}
-    out = capsys.readouterr().out
-    assert [line.split()[0] for line in out.splitlines()[1 : len(KEYS) + 1]] == KEYS
-    assert "more than 1e-09: a defect" in out
-    assert "--quick: networks of width 16 instead of the paper's 1024" in out
-
-
-def test_the_full_scale_is_the_papers() -> None:
-    assert (FULL.width, FULL.small, FULL.large) == (1024, 50, 200)
-    assert FULL.sizes == (50, 200, 800, 3200)
-    assert FULL.memory == (3200, 12_800)
-    assert FULL.rounds >= 5
-    assert FULL.images == 12_800
-    assert figures.LATENT_DIM == 512
+    assert content["not_applicable"] == ["bf16_speedup", "bf16_vs_bf16_speedup"]
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines[1 : len(keys) + 1]] == keys
+    assert [
+        name for name in ("whole", "broken") for line in lines if name in line and "defect" in line
+    ] == ["broken"]
 
 
 def test_estimate_prices_every_row(
@@ -141,11 +140,11 @@ def test_estimate_prices_every_row(
     assert per_iteration[0] > per_iteration[1] > per_iteration[3] > 0
     assert lines[7].startswith("all rows: ")
     assert lines[8].startswith("roofline, not a measurement: ")
-    assert len(lines) == 9 + len(estimating.ACCELERATORS)
+    assert len(lines) == 9 + len(estimate.ACCELERATORS)
 
 
 @pytest.mark.parametrize(
     ("spent", "words"), [(1.0, "1.0 s"), (300, "5.0 min"), (8000, "2.2 h"), (3e5, "3.5 days")]
 )
 def test_durations(spent: float, words: str) -> None:
-    assert estimating._duration(spent) == words
+    assert estimate._duration(spent) == words

@@ -1,4 +1,4 @@
-"""Times things against one another: in turns, in one process, by the median."""
+"""Wall times of calls that take turns in one process."""
 
 from __future__ import annotations
 
