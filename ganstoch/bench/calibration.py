@@ -19,10 +19,12 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from functools import cache, partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from tqdm import tqdm
 
@@ -36,10 +38,9 @@ from ganstoch.bench import null_images
 from ganstoch.metrics.features import EfficientNetLite0, Extractor
 from ganstoch.metrics.features import Pixels as PixelSpace
 from ganstoch.records import write_atomically
-from ganstoch.report.page_words import percent
 from ganstoch.types import Norm
 
-__all__ = ["SIZES", "Trial", "judge", "main", "table", "trials"]
+__all__ = ["Trial", "audit_arrays", "main", "run_trial", "table", "trials"]
 
 SIZES: tuple[tuple[int, int, int], ...] = (
     (20, 20, 0),
@@ -63,6 +64,9 @@ FAULTS: dict[str, tuple[str, ...]] = {
 }
 """What a share of the generated images is, and the verdicts that are right."""
 
+LEFT_OUT_VERDICTS = ("drops_modes",)
+"""Those that are right where classes are left out."""
+
 SHARES = (0.02, 0.05)
 FAULTY = ("photographs", "clothes", "text scans", "grey blobs")
 """Kinds of which a share is made faulty."""
@@ -78,30 +82,17 @@ LEFT_OUT: tuple[tuple[int, tuple[int, int, int]], ...] = tuple(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
-    """One draw.
-
-    Attributes:
-        kind: of images.
-        fault: "" for a null.
-        share: of the generated images that is faulty, or of the classes.
-        sizes: training, generated and held-out images.
-        draw: number of the draw.
-    """
+    """One draw; `fault` is "" for a null, `share` is of the generated images or of the classes."""
 
     kind: str
-    fault: str
-    share: float
+    fault: str = ""
+    share: float = 0.0
     sizes: tuple[int, int, int]
     draw: int
 
 
 class Known(Extractor):
-    """Features that a network has made before, found by the images' pixels.
-
-    Args:
-        images: uint8, shape (N, C, H, W), all different.
-        rows: their features, shape (N, F).
-    """
+    """Features (N, F) that a network has made before of these images, found by their pixels."""
 
     name = "efficientnet_lite0_64px_l2"
     norm: Norm = "l2"
@@ -115,21 +106,14 @@ class Known(Extractor):
         return self._rows[[self._place[image.tobytes()] for image in images.numpy()]]
 
 
-def judge(
+def audit_arrays(
     arrays: dict[Role, null_images.Pixels],
     *,
     seed: int,
     extractor: Extractor | None = None,
     labels: tuple[str, ...] | None = None,
 ) -> tuple[list[str], str, str]:
-    """All verdicts of an audit, the one it gives, and its sentence.
-
-    Args:
-        arrays: the sets of images.
-        seed: of the audit.
-        extractor: of the feature space; pixels if None.
-        labels: class of each training image.
-    """
+    """All verdicts of an audit, the one it gives, and its sentence; features are pixels if None."""
     sets: dict[Role, Images] = {
         role: open_images(array, role=role) for role, array in arrays.items() if len(array)
     }
@@ -144,43 +128,29 @@ def judge(
 
 
 def trials(kinds: Sequence[str], *, draws: int, most: int, classes: bool) -> Iterator[Trial]:
-    """All draws, those of large sets last.
+    """All draws of these kinds, those of large sets last.
 
     Args:
         kinds: of images.
-        draws: of each.
+        draws: of each kind, fault and size.
         most: training images at most.
         classes: whether classes can be left out.
     """
-    yield from _nulls(kinds, draws=draws, sizes=[s for s in SIZES if s[0] <= min(most, 1000)])
-    if classes:
-        for count, sizes in LEFT_OUT:
-            for draw in range(draws):
-                yield Trial(
-                    kind=CLASSES,
-                    fault="classes left out" if count else "",
-                    share=count / 10,
-                    sizes=sizes,
-                    draw=draw,
-                )
-    for share in sorted(SHARES, reverse=True):
-        for kind in (kind for kind in kinds if kind in FAULTY):
-            for fault in FAULTS:
-                for draw in range(draws):
-                    yield Trial(
-                        kind=kind, fault=fault, share=share, sizes=(1000, 500, 0), draw=draw
-                    )
-    yield from _nulls(kinds, draws=draws, sizes=[s for s in SIZES if 1000 < s[0] <= most])
 
-
-def _nulls(
-    kinds: Sequence[str], *, draws: int, sizes: Sequence[tuple[int, int, int]]
-) -> Iterator[Trial]:
-    for size in sizes:
-        for draw in range(draws):
+    def nulls(low: int, high: int) -> Iterator[Trial]:
+        for sizes, draw in product((s for s in SIZES if low < s[0] <= high), range(draws)):
             for kind in kinds:
-                if kind != "digits" or sum(size) <= 1797:
-                    yield Trial(kind=kind, fault="", share=0.0, sizes=size, draw=draw)
+                if kind != "digits" or sum(sizes) <= 1797:
+                    yield Trial(kind=kind, sizes=sizes, draw=draw)
+
+    yield from nulls(0, min(most, 1000))
+    for (count, sizes), draw in product(LEFT_OUT if classes else (), range(draws)):
+        fault = "classes left out" if count else ""
+        yield Trial(kind=CLASSES, fault=fault, share=count / 10, sizes=sizes, draw=draw)
+    faulty = [kind for kind in kinds if kind in FAULTY]
+    for share, kind, fault, draw in product(SHARES[::-1], faulty, FAULTS, range(draws)):
+        yield Trial(kind=kind, fault=fault, share=share, sizes=(1000, 500, 0), draw=draw)
+    yield from nulls(1000, most)
 
 
 @cache
@@ -191,25 +161,20 @@ def _real_images(kind: str, folder: str) -> Any:
 
 
 def _draw_of(kind: str, folders: dict[str, str]) -> null_images.Draw:
+    if kind in null_images.SYNTHETIC:
+        return null_images.SYNTHETIC[kind]
     if kind == "digits":
         return null_images.array_kind(null_images.digits())
-    if kind == "photographs":
-        return null_images.array_kind(_real_images(kind, folders[kind])[0])
-    if kind == "clothes":
-        return null_images.array_kind(_real_images(kind, folders[kind]))
-    return null_images.SYNTHETIC[kind]
+    images = _real_images(kind, folders[kind])
+    return null_images.array_kind(images[0] if kind == "photographs" else images)
 
 
-def _seeded(trial: Trial) -> np.random.Generator:
-    name = f"{trial.kind}/{trial.fault}/{trial.share}/{trial.sizes}/{trial.draw}"
-    return np.random.default_rng(list(name.encode()))
-
-
-def play(trial: Trial, folders: dict[str, str], features: str | None) -> dict[str, Any]:
-    """Makes one draw, audits it."""
+def run_trial(trial: Trial, folders: dict[str, str], features: str | None) -> dict[str, Any]:
+    """Makes one draw and audits it."""
     torch.set_num_threads(1)
     started = time.monotonic()
-    rng = _seeded(trial)
+    name = f"{trial.kind}/{trial.fault}/{trial.share}/{trial.sizes}/{trial.draw}"
+    rng = np.random.default_rng(list(name.encode()))
     if trial.kind == CLASSES:
         assert features is not None
         found, kind, sentence = _without_classes(trial, folders, features, rng)
@@ -227,7 +192,7 @@ def play(trial: Trial, folders: dict[str, str], features: str | None) -> dict[st
             made[:bad] = made[0]
         elif trial.fault == "exact copies":
             made[:bad] = real[:bad]
-        found, kind, sentence = judge(
+        found, kind, sentence = audit_arrays(
             {"real": real, "generated": made, "held_out": held_out}, seed=trial.draw
         )
     return {
@@ -249,7 +214,7 @@ def _without_classes(
     n, m, k = trial.sizes
     real, rest = order[:n], order[n + k :]
     made = rest[~np.isin(labels[rest], gone)][:m]
-    return judge(
+    return audit_arrays(
         {"real": images[real], "generated": images[made], "held_out": images[order[n : n + k]]},
         seed=trial.draw,
         extractor=_known(folders["photographs"], features),
@@ -268,59 +233,37 @@ def _key(record: dict[str, Any]) -> str:
 
 
 def table(records: Sequence[dict[str, Any]]) -> str:
-    """Both tables as Markdown: false alarms by kind and size, right verdicts by fault and share."""
-    nulls = [record for record in records if not record["fault"]]
-    sizes = sorted({tuple(record["sizes"]) for record in nulls})
-    heads = [f"{n:,} / {m:,} / {k:,}" for n, m, k in sizes]
-    lines = [
-        "| nothing is wrong: draws with a finding, of all; real / generated / held out | "
-        f"{' | '.join(heads)} | all |",
-        "|---|" + "---|" * (len(sizes) + 1),
+    """Two tables as Markdown: false alarms by kind and size, right verdicts by fault and kind."""
+    frame = pd.DataFrame(records)
+    frame["images"] = [" / ".join(f"{size:,}" for size in sizes) for sizes in frame["sizes"]]
+    frame["order"] = [sum(sizes) for sizes in frame["sizes"]]
+    frame["alarm"] = frame["findings"].map(bool)
+    frame["right"] = [
+        any(verdict in FAULTS.get(fault, LEFT_OUT_VERDICTS) for verdict in findings)
+        for fault, findings in zip(frame["fault"], frame["findings"], strict=True)
     ]
-    kinds = list(dict.fromkeys(record["kind"] for record in nulls))
-    for kind in [*kinds, "all"]:
-        own = [r for r in nulls if kind in (r["kind"], "all")]
-        cells = [_alarms([r for r in own if tuple(r["sizes"]) == size]) for size in sizes]
-        lines.append(f"| {kind} | {' | '.join(cells)} | {_alarms(own)} |")
-    faulty = [record for record in records if record["fault"]]
-    columns = sorted({(r["fault"], r["share"], tuple(r["sizes"])) for r in faulty})
-    if columns:
-        lines += [
-            "",
-            "| fault | share | real / generated / held out | found | by kind, where fewer |",
-        ]
-        lines.append("|---|---|---|---|---|")
-    for fault, share, (n, m, k) in columns:
-        own = [
-            r
-            for r in faulty
-            if (r["fault"], r["share"], tuple(r["sizes"])) == (fault, share, (n, m, k))
-        ]
-        less = []
-        for kind in dict.fromkeys(r["kind"] for r in own):
-            of_kind = [r for r in own if r["kind"] == kind]
-            right = sum(_right(r) for r in of_kind)
-            if right < 0.95 * len(of_kind):
-                less.append(f"{kind} {right}/{len(of_kind)}")
-        right = sum(_right(r) for r in own)
-        lines.append(
-            f"| {fault} | {percent(share)} | {n:,} / {m:,} / {k:,} | {right}/{len(own)} "
-            f"| {', '.join(less)} |"
-        )
-    return "\n".join(lines)
+    nulls, faulty = frame[frame["fault"] == ""].sort_values("order"), frame[frame["fault"] != ""]
+    alarms = _counts(nulls, "alarm", ["kind"], ["images"])
+    text = "Draws with a finding where nothing is wrong, by real / generated / held-out images:\n\n"
+    text += alarms.to_markdown()
+    if len(faulty):
+        found = _counts(faulty, "right", ["fault", "share", "images"], ["kind"])
+        text += "\n\nDraws whose fault is found:\n\n" + found.reset_index().to_markdown(index=False)
+    unsure = (nulls["verdict"] == "undecided").sum()
+    return f"{text}\n\n{unsure} of {len(nulls)} draws with no fault are undecided.\n"
 
 
-def _alarms(records: Sequence[dict[str, Any]]) -> str:
-    if not records:
-        return ""
-    found = sum(bool(record["findings"]) for record in records)
-    unsure = sum(record["verdict"] == "undecided" for record in records)
-    return f"{found}/{len(records)}" + (f" ({unsure} undecided)" if unsure else "")
-
-
-def _right(record: dict[str, Any]) -> bool:
-    wanted = FAULTS.get(record["fault"], ("drops_modes",))
-    return any(kind in wanted for kind in record["findings"])
+def _counts(frame: pd.DataFrame, what: str, rows: list[str], columns: list[str]) -> pd.DataFrame:
+    return frame.pivot_table(
+        index=rows,
+        columns=columns,
+        values=what,
+        aggfunc=lambda hits: f"{hits.sum()}/{len(hits)}",
+        margins=True,
+        margins_name="all",
+        sort=False,
+        fill_value="",
+    )
 
 
 def _features(images: null_images.Pixels, file: Path) -> None:
@@ -334,7 +277,7 @@ def _features(images: null_images.Pixels, file: Path) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Plays what is missing, prints the table."""
+    """Runs the trials that are missing and prints the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--photographs", type=Path, help="folder with a folder of images a class")
     parser.add_argument("--clothes", type=Path, help="folder of Fashion-MNIST's files")
@@ -343,44 +286,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--most", type=int, default=5000, help="training images at most")
     parser.add_argument("--jobs", type=int, default=1, help="processes")
     parser.add_argument("--out", type=Path, default=Path("results/calibration"))
-    chosen = parser.parse_args(arguments)
+    given = parser.parse_args(arguments)
     folders = {
-        name: str(folder)
-        for name in ("photographs", "clothes")
-        if (folder := getattr(chosen, name)) is not None
+        name: str(vars(given)[name]) for name in ("photographs", "clothes") if vars(given)[name]
     }
     kinds = [*folders, "digits", *null_images.SYNTHETIC]
-    if chosen.kinds:
-        kinds = [kind.strip() for kind in chosen.kinds.split(",")]
-    chosen.out.mkdir(parents=True, exist_ok=True)
+    if given.kinds:
+        kinds = [kind.strip() for kind in given.kinds.split(",")]
+    given.out.mkdir(parents=True, exist_ok=True)
     features = None
     if "photographs" in kinds:
-        features = chosen.out / "features.npy"
-        if not features.exists():
-            _features(_real_images("photographs", folders["photographs"])[0], features)
-    file = chosen.out / "draws.jsonl"
-    lines = file.read_text().splitlines() if file.exists() else []
-    records = [json.loads(line) for line in lines]
-    known = {_key(record) for record in records}
-    todo = [
-        trial
-        for trial in trials(
-            kinds, draws=chosen.draws, most=chosen.most, classes=features is not None
-        )
-        if _key(json.loads(json.dumps(asdict(trial)))) not in known
-    ]
-    with ProcessPoolExecutor(chosen.jobs) as pool, file.open("a") as sink:
-        waiting = [
-            pool.submit(play, trial, folders, None if features is None else str(features))
-            for trial in todo
-        ]
-        for done in tqdm(as_completed(waiting), "draws", len(waiting), file=sys.stderr):
-            records.append(done.result())
+        features = str(given.out / "features.npy")
+        if not Path(features).exists():
+            _features(_real_images("photographs", folders["photographs"])[0], Path(features))
+    file = given.out / "draws.jsonl"
+    records = list(map(json.loads, file.read_text().splitlines())) if file.exists() else []
+    done = {_key(record) for record in records}
+    all_trials = trials(kinds, draws=given.draws, most=given.most, classes=features is not None)
+    missing = [trial for trial in all_trials if _key(asdict(trial)) not in done]
+    with ProcessPoolExecutor(given.jobs) as pool, file.open("a") as sink:
+        futures = [pool.submit(run_trial, trial, folders, features) for trial in missing]
+        for future in tqdm(as_completed(futures), "draws", len(futures), file=sys.stderr):
+            records.append(future.result())
             sink.write(json.dumps(records[-1]) + "\n")
             sink.flush()
     text = table(records)
     print(text)
-    write_atomically(chosen.out / "calibration.md", (text + "\n").encode())
+    write_atomically(given.out / "calibration.md", text.encode())
     return 0
 
 
