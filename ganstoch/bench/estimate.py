@@ -1,9 +1,8 @@
-"""What Table 1 will cost here, from a minute's measurement; elsewhere, from arithmetic."""
+"""What Table 1 will cost here, from a minute's measurement; on other devices, a lower bound."""
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
 
@@ -32,7 +31,7 @@ ACCELERATORS = {  # dense float32 and bfloat16 TFLOP/s, from the makers' data sh
     "RTX 4090": (82.6, 165.0),
 }
 FEW, MANY = 4, 64
-ROUNDS = 3
+"""Batch sizes that are timed; between them an iteration's time is a line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,17 +46,10 @@ class _Row:
 
 
 @dataclass(frozen=True, slots=True)
-class _Speed:
-    """What was measured, in seconds.
+class _Seconds:
+    """What was measured: an iteration, an image of it (alone, or where G runs twice), a metric."""
 
-    Attributes:
-        fixed: an iteration's cost that no batch size changes.
-        image: an image's, where the batch is one part.
-        image_in_parts: an image's, where it is several and G's images are made twice.
-        evaluation: one measurement by pixel.
-    """
-
-    fixed: float
+    iteration: float
     image: float
     image_in_parts: float
     evaluation: float
@@ -77,22 +69,19 @@ def estimate(preset: str) -> int:
     game = command.model
     assert isinstance(game, GAN)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    game.to(device)
-    game.micro_batch = None
+    game.to(device).micro_batch = None
     say(f"the networks of preset {preset}, about a minute")
     configure_kernels(game, m=MANY)
-    speed = _measure(game, n=rows[0].n, device=device)
+    cost = _measure(game, n=rows[0].n, device=device)
     room = room_bytes(device, steady=False)
     total = 0.0
     print(f"preset {preset}, per data set and seed, on {hardware()}")
-    print(
-        f"{'m':>6} {'noise':>5} {'s/iteration':>12} {'iterations':>11} {'time':>10} {'memory':>9}"
-    )
+    print("     m noise  s/iteration  iterations       time    memory")
     for row in rows:
         micro = fitting_micro_batch(game, m=row.m, room=room)
-        image = speed.image if micro is None else speed.image_in_parts
-        iteration = speed.fixed + row.m * image
-        spent = row.iterations * iteration + row.evaluations * speed.evaluation
+        image = cost.image if micro is None else cost.image_in_parts
+        iteration = cost.iteration + row.m * image
+        spent = row.iterations * iteration + row.evaluations * cost.evaluation
         total += spent
         memory = peak_bytes(game, m=micro or row.m, micro_batch=None)
         parts = "" if micro is None else f", micro-batches of {micro}"
@@ -104,15 +93,14 @@ def estimate(preset: str) -> int:
         f"all rows: {_duration(total)} for each of {sources} data set(s) and each seed; iterations "
         "are caps, and a stop rule may end a row before; semantic features come on top"
     )
-    _roofline(game, rows)
+    _roofline(game, rows, device)
     return 0
 
 
 def _rows(lines: Sequence[Sequence[str]]) -> tuple[list[_Row], int]:
     """The rows of the first data set, and how many data sets there are."""
     rows: dict[str, list[_Row]] = {}
-    for resolved in resolve_all(lines):
-        config = resolved.config
+    for config in (resolved.config for resolved in resolve_all(lines)):
         steps, n = config["trainer"]["max_steps"], config["data"]["n"]
         row = _Row(
             m=resolve_batch_size(config["data"]["m"], n=n),
@@ -121,27 +109,17 @@ def _rows(lines: Sequence[Sequence[str]]) -> tuple[list[_Row], int]:
             evaluations=steps // config["evaluation"]["every"],
             n=n,
         )
-        source = config["data"]["source"]["class_path"]
-        rows.setdefault(source, []).append(row)
+        rows.setdefault(config["data"]["source"]["class_path"], []).append(row)
     if not rows:
         raise UserError("the sweep has no rows")
     return next(iter(rows.values())), len(rows)
 
 
-def _measure(game: GAN, *, n: int, device: torch.device) -> _Speed:
-    optimizers = game.configure_optimizers()
-
+def _measure(game: GAN, *, n: int, device: torch.device) -> _Seconds:
     def iteration(m: int, micro_batch: int | None) -> float:
-        game.micro_batch = micro_batch
-        batch, z = draw(m, game.generator.latent_dim, iteration=0)
-        batch = replace(batch, pixels=batch.pixels.to(device))
-        parts = parts_of(batch, z.to(device), game=game)
-
-        def act() -> None:
-            game.play([parts], *optimizers, iteration=9)
-
-        act()
-        return median(seconds(act) for _ in range(ROUNDS))
+        step = _step(game, m, micro_batch, device)
+        step()
+        return median(seconds(step) for _ in range(3))
 
     few, many, halves = iteration(FEW, None), iteration(MANY, None), iteration(MANY, MANY // 2)
     game.micro_batch = None
@@ -149,23 +127,27 @@ def _measure(game: GAN, *, n: int, device: torch.device) -> _Speed:
     z = torch.zeros(256, game.generator.latent_dim)
     images = seconds(lambda: game.sample(z)) / len(z) * n
     pixels = draw(n, 1, iteration=1)[0].pixels
-    asking = pixels[:200].float()
-    search = seconds(lambda: nearest_neighbours(asking, pixels, norm="l1"))
-    return _Speed(
-        fixed=max(0.0, few - FEW * image),
+    queries = pixels[:200].float()
+    search = seconds(lambda: nearest_neighbours(queries, pixels, norm="l1"))
+    return _Seconds(
+        iteration=max(0.0, few - FEW * image),
         image=image,
         image_in_parts=max(image, halves / MANY),
         evaluation=images + 2 * search,
     )
 
 
-def _roofline(game: GAN, rows: Sequence[_Row]) -> None:
+def _step(game: GAN, m: int, micro_batch: int | None, device: torch.device) -> Callable[[], object]:
+    game.micro_batch = micro_batch
+    batch, z = draw(m, game.generator.latent_dim, iteration=0)
+    batch = replace(batch, pixels=batch.pixels.to(device))
+    parts, optimizers = parts_of(batch, z.to(device), game=game), game.configure_optimizers()
+    return lambda: game.play([parts], *optimizers, iteration=9)
+
+
+def _roofline(game: GAN, rows: Sequence[_Row], device: torch.device) -> None:
     """Least time on devices that are not here: operations over their makers' peak."""
-    meta = copy.deepcopy(game).to("meta")
-    optimizers = meta.configure_optimizers()
-    batch, z = draw(MANY, meta.generator.latent_dim, iteration=0)
-    parts = parts_of(replace(batch, pixels=batch.pixels.to("meta")), z.to("meta"), game=meta)
-    image = count_flops(lambda: meta.play([parts], *optimizers, iteration=9)) / MANY
+    image = count_flops(_step(game, MANY, None, device)) / MANY
     images = sum(row.iterations * row.m for row in rows)
     print(
         f"roofline, not a measurement: {image / 1e9:.2f} GFLOP an image and iteration, "
