@@ -1,20 +1,18 @@
-"""`record.json`: what a finished run leaves, typed, versioned, written atomically, read back whole.
+"""`record.json`: what a finished run leaves, one pydantic model, read, checked and written.
 
 Tables and figures are made from records alone, so this module imports neither torch nor Lightning.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
-import sys
 import tempfile
-import types
-import typing
-from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from ganstoch.errors import UserError, visible
 
@@ -23,25 +21,34 @@ __all__ = [
     "Measurement",
     "Record",
     "decode",
+    "read_json",
     "read_record",
     "sweep_up",
     "write_atomically",
     "write_record",
 ]
 
-SCHEMA = 2
-"""Version of the record's layout; 1 had no digests, threads or company."""
-READABLE = (1, 2)
-"""A record of another version is refused, never guessed at."""
+SCHEMA = 3
+"""Version of the record's layout; ganstoch 0.5.0 wrote 1 and 2, which `read_record` converts."""
 
 _HALF = ".half"
 """How the name of a file ends that is still being written."""
 _FIX = "remove it to run that row again"
+_END = 2**63
+
+_Count = Annotated[int, Field(ge=1, lt=_END)]
+_Whole = Annotated[int, Field(ge=0, lt=_END)]
+_Amount = Annotated[float, Field(ge=0, lt=_END)]
+_Words = Annotated[str, AfterValidator(visible)]
+"""Text of somebody else's, without the characters that a terminal would obey."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Measurement:
-    """The metrics at one moment of a run.
+class _Model(BaseModel):
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Measurement(_Model):
+    """The metrics at one point of a run.
 
     Attributes:
         iteration: D+G iterations done.
@@ -51,15 +58,14 @@ class Measurement:
             `ganstoch.training.fingerprint`.
     """
 
-    iteration: int
-    images_seen: int
+    iteration: _Whole
+    images_seen: _Whole
     metrics: dict[str, float]
-    digests: dict[str, str] = field(default_factory=dict)
+    digests: dict[str, str] = {}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Record:
-    """One finished run.
+class Record(_Model):
+    """One finished run. ``Record.model_json_schema()`` is its JSON schema.
 
     Attributes:
         config_hash: sha256 of everything that decides the run's numbers, hexadecimal.
@@ -84,33 +90,31 @@ class Record:
         hardware: what it ran on, in words.
         git_sha: commit of the working tree it ran from, or None outside one.
         threads: CPU threads of each process; None where the record does not say.
-        company: runs that were played as one with it, itself included.
-        schema: version of this layout.
+        schema_version: version of this layout, ``schema`` in the file.
     """
 
     config_hash: str
-    seed: int
-    preset: str
-    dataset: str
-    n: int
-    m: int
-    bank: int | None
-    noise: float
-    iterations: int
-    images_seen: int
+    seed: Annotated[int, Field(ge=-_END, lt=_END)]
+    preset: _Words
+    dataset: _Words
+    n: _Count
+    m: _Count
+    bank: _Count | None
+    noise: _Amount
+    iterations: _Whole
+    images_seen: _Whole
     converged: bool
-    seconds: float
+    seconds: _Amount
     subset_sha256: str
     metrics: dict[str, float]
     baseline: dict[str, float]
     history: tuple[Measurement, ...]
     config: dict[str, Any]
     versions: dict[str, str]
-    hardware: str
+    hardware: _Words
     git_sha: str | None = None
-    threads: int | None = None
-    company: int = 1
-    schema: int = field(default=SCHEMA)
+    threads: _Count | None = None
+    schema_version: Literal[3] = Field(default=SCHEMA, alias="schema")
 
 
 def write_atomically(path: Path, content: bytes | memoryview) -> None:
@@ -155,115 +159,80 @@ def write_record(path: Path, record: Record) -> None:
         UserError: if it cannot be written.
         ValueError: if a metric is not a finite number: JSON has no name for it.
     """
-    text = json.dumps(dataclasses.asdict(record), indent=1, sort_keys=True, allow_nan=False)
+    content = record.model_dump(by_alias=True)
+    text = json.dumps(content, indent=1, sort_keys=True, allow_nan=False)
     write_atomically(path, text.encode() + b"\n")
 
 
 def read_record(path: Path) -> Record:
-    """Reads a record back, checking every field's presence and type.
+    """Reads a record back, those of ganstoch 0.5.0 too, checking every field.
 
     Raises:
         UserError: if the file is missing, no JSON, of another schema, or has a wrong field.
     """
+    content = read_json(path, fix=_FIX)
+    if not isinstance(content, dict):
+        raise UserError(f"{path} is no record; {_FIX}")
+    content = _converted(content)
+    if content.get("schema") != SCHEMA:
+        raise UserError(
+            f"{path} has schema {content.get('schema')!r}, this version reads 1 to {SCHEMA}; {_FIX}"
+        )
+    record: Record = decode(Record, content, str(path), fix=_FIX)
+    return record
+
+
+def _converted(content: dict[str, Any]) -> dict[str, Any]:
+    """A record of ganstoch 0.5.0 in today's layout.
+
+    Without ``company``, a count of seeds trained as one, and ``forms``, chosen per convolution.
+    """
+    if content.get("schema") not in (1, 2):
+        return content
+    new = {k: v for k, v in content.items() if k != "company"} | {"schema": SCHEMA}
+    config = new.get("config")
+    if isinstance(config, dict) and isinstance(model := config.get("model"), dict):
+        model = {k: v for k, v in model.items() if k != "forms"}
+        new["config"] = config | {"model": model}
+    return new
+
+
+def read_json(path: Path, *, fix: str) -> Any:
+    """What a JSON file holds.
+
+    Raises:
+        UserError: if it is missing or no JSON, with ``fix``, which says what the user can do.
+    """
     try:
-        content = json.loads(path.read_bytes())
+        return json.loads(path.read_bytes())
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
-        raise UserError(f"{path} is no JSON ({error}); {_FIX}") from error
-    if not isinstance(content, dict):
-        raise UserError(f"{path} is no record; {_FIX}")
-    if content.get("schema") not in READABLE:
-        raise UserError(
-            f"{path} has schema {content.get('schema')!r}, this version reads {READABLE[0]} to "
-            f"{READABLE[-1]}; {_FIX}"
-        )
-    record = decode(Record, content, str(path), fix=_FIX)
-    assert isinstance(record, Record)
-    _check_ranges(record, where=str(path))
-    if isinstance(model := record.config.get("model"), dict):
-        model.pop("forms", None)  # a choice that versions up to 0.5.0 recorded
-    return dataclasses.replace(  # anybody's words, which a terminal would obey
-        record,
-        preset=visible(record.preset),
-        dataset=visible(record.dataset),
-        hardware=visible(record.hardware),
-    )
-
-
-_COUNTS = ("n", "m", "bank", "company", "threads")
-_NUMBERS = ("noise", "iterations", "images_seen", "seconds")
-
-
-def _check_ranges(record: Record, *, where: str) -> None:
-    """Makes sure that a report can compute with the numbers: JSON's have no end.
-
-    Raises:
-        UserError: naming the first that no run could have, or that 64 bits cannot hold.
-    """
-    numbers = [("seed", record.seed, -(2**63)), *((k, getattr(record, k), 1) for k in _COUNTS)]
-    numbers += [(name, getattr(record, name), 0) for name in _NUMBERS]
-    for moment in record.history:
-        numbers += [("history", moment.iteration, 0), ("history", moment.images_seen, 0)]
-    for name, value, least in numbers:
-        if value is not None and not least <= value < 2**63:
-            raise UserError(f"{where}: {name}: unexpected value {value!r:.30}; {_FIX}")
+        raise UserError(f"{path} is no JSON ({error}); {fix}") from error
 
 
 def decode(expected: Any, value: Any, where: str, *, fix: str) -> Any:
-    """A JSON value as the annotated type, every field checked for its presence and type.
+    """A JSON value as a pydantic model or dataclass, every field checked.
 
     Args:
-        expected: a dataclass (fields with a default may be missing), ``str``, ``int``, ``bool``,
-            ``float`` (finite), ``Any``, a `Literal`, ``tuple[T, ...]``, ``dict[K, T]`` or
-            ``T | None``.
+        expected: the type.
         value: what `json.loads` returned.
-        where: file, or field of a file, as the error should name it.
+        where: the file, as the error should name it.
         fix: what the user can do about it, in words.
 
     Raises:
-        UserError: that names the first field that is missing, unknown or of another type.
+        UserError: that names the first field that is missing, unknown, or of a wrong value.
     """
-
-    def inner(expected: Any, value: Any, where: str) -> Any:
-        return decode(expected, value, where, fix=fix)
-
-    if dataclasses.is_dataclass(expected) and isinstance(expected, type):
-        if not isinstance(value, dict):
-            raise UserError(f"{where}: expected an object; {fix}")
-        hints = typing.get_type_hints(expected)
-        needed = {f.name for f in dataclasses.fields(expected) if _has_no_default(f)}
-        if wrong := sorted((set(value) - set(hints)) | (needed - set(value))):
-            word = "unknown" if wrong[0] in value else "missing"
-            raise UserError(f"{where}: {word} field {wrong[0]!r}; {fix}")
-        return expected(**{k: inner(hints[k], v, f"{where}: {k}") for k, v in value.items()})
-    origin, arguments = typing.get_origin(expected), typing.get_args(expected)
-    if expected is Any:
-        return value
-    if origin is types.UnionType:
-        if value is None and type(None) in arguments:
-            return None
-        return inner(next(a for a in arguments if a is not type(None)), value, where)
-    if origin is tuple and isinstance(value, list):
-        return tuple(inner(arguments[0], item, where) for item in value)
-    if origin is dict and isinstance(value, dict):
-        of_key, of_item = arguments
-        return {
-            inner(of_key, key, where): inner(of_item, item, f"{where}.{key}")
-            for key, item in value.items()
-        }
-    if origin is typing.Literal:
-        # By type too: 1 == True, and JSON tells them apart.
-        if any(type(value) is type(choice) and value == choice for choice in arguments):
-            return value
-    elif expected is float and isinstance(value, int | float) and not isinstance(value, bool):
-        # A whole number of JSON has no end, and one beyond the largest float is no number either.
-        if abs(value) <= sys.float_info.max:
-            return float(value)
-    elif isinstance(expected, type) and type(value) is expected:
-        return value
-    raise UserError(f"{where}: unexpected value {value!r}; {fix}")
+    try:
+        return _adapter(expected).validate_json(json.dumps(value), strict=True)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        key = ".".join(map(str, first["loc"]))
+        raise UserError(f"{where}: {key}: {first['msg']}, got {first['input']!r:.40}; {fix}") from (
+            error
+        )
 
 
-def _has_no_default(field: dataclasses.Field[Any]) -> bool:
-    return field.default is field.default_factory is dataclasses.MISSING
+@cache
+def _adapter(expected: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(expected)

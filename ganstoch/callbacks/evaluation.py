@@ -7,8 +7,13 @@ at any interval, or with none.
 from __future__ import annotations
 
 import logging
+<<<<<<< HEAD
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
+=======
+from collections.abc import Callable
+from dataclasses import dataclass
+>>>>>>> 5ed9cfd (The record is one pydantic model; records of 0.5.0 are converted when read)
 from pathlib import Path
 from typing import Any, Literal
 
@@ -187,7 +192,7 @@ class Evaluation(Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """The measurements so far, so that a resumed run has its whole history."""
-        history = [asdict(measurement) for measurement in self.history]
+        history = [measurement.model_dump() for measurement in self.history]
         return {"history": history, "baseline": dict(self.baseline)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
