@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -157,7 +156,7 @@ def _as_history(run: Record, track: ProbeTrack) -> Record:
         )
         for moment in track.moments
     )
-    return dataclasses.replace(run, history=history)
+    return run.model_copy(update={"history": history})
 
 
 def _compare(

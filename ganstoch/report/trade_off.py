@@ -9,7 +9,6 @@ memorised. The height above the diagonal, the generalisation gap, is drawn once 
 
 from __future__ import annotations
 
-import dataclasses
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -78,7 +77,7 @@ def path_of(row: Row) -> Path | None:
 def _both(run: Record) -> Record:
     """A run with those measurements that have both distances."""
     kept = [m for m in run.history if TRAINING in m.metrics and HELD_OUT in m.metrics]
-    return dataclasses.replace(run, history=tuple(kept))
+    return run.model_copy(update={"history": tuple(kept)})
 
 
 def draw_trade_off(blocks: Sequence[Block]) -> bytes | None:

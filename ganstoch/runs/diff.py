@@ -80,7 +80,7 @@ def compare(earlier: Record, later: Record, *, tolerance: float) -> Comparison:
 def circumstances(earlier: Record, later: Record) -> list[str]:
     """What two runs did not have in common, which may explain why their numbers differ."""
     then, now = dict(earlier.versions), dict(later.versions)
-    for name in ("hardware", "threads", "company", "git_sha", "subset_sha256"):
+    for name in ("hardware", "threads", "git_sha", "subset_sha256"):
         then[name], now[name] = (str(getattr(record, name)) for record in (earlier, later))
     return [
         f"{name} {then.get(name, 'none')}, now {now.get(name, 'none')}"

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import dataclasses
 import platform
 import re
 import subprocess
@@ -123,7 +122,7 @@ def test_a_resumed_run_leaves_the_same_record(
         resume=tmp_path / f"step={killed_after}.ckpt",
     )
     whole, resumed = (read_record(tmp_path / n / "record.json") for n in ("whole", "resumed"))
-    assert dataclasses.replace(resumed, seconds=whole.seconds) == whole
+    assert resumed.model_copy(update={"seconds": whole.seconds}) == whole
     samples = [(tmp_path / name / "samples.npz").read_bytes() for name in ("whole", "resumed")]
     assert samples[0] == samples[1]
 

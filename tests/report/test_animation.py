@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import io
 import subprocess
 import sys
@@ -55,7 +54,7 @@ def run(make_record, tmp_path):
             Measurement(iteration=i, images_seen=i, metrics={**metrics, "modes/count": i / 40})
             for i in AT
         )
-        record = dataclasses.replace(record, metrics=metrics, baseline=metrics, history=history)
+        record = record.model_copy(update={"metrics": metrics, "baseline": metrics, "history": history})
         folder = tmp_path / "runs" / f"{dataset}-{remedy}-{seed}"
         write_record(folder / "record.json", record)
         if trail:

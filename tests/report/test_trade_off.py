@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import io
 
 import numpy as np
@@ -28,7 +27,7 @@ def make(make_record):
             )
             for iteration, training, held in points
         )
-        return dataclasses.replace(make_record(**settings), history=history)
+        return make_record(**settings).model_copy(update={"history": history})
 
     return make
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import dataclasses
 import io
 import math
 
@@ -48,7 +47,7 @@ def make(make_record):
         record = make_record(
             dataset=dataset, config={"remedy": remedy, **(config or {})}, **settings
         )
-        return dataclasses.replace(record, metrics=metrics, baseline=PERFECT)
+        return record.model_copy(update={"metrics": metrics, "baseline": PERFECT})
 
     return made
 
@@ -190,7 +189,7 @@ def test_the_widths_choose_the_column_of_table_3(make):
 
 
 def test_the_ring_by_another_protocol_is_not_pacgans(make):
-    record = dataclasses.replace(make(), preset="ring_unrolled")
+    record = make().model_copy(update={"preset": "ring_unrolled"})
     (world,) = worlds([record])
     assert (world.protocol.name, world.protocol.iterations) == ("unrolled GAN's notebook", 25_000)
     assert world.rows[0].published is None
