@@ -18,6 +18,7 @@ from ganstoch.errors import UserError, visible
 
 __all__ = [
     "SCHEMA",
+    "STRICT",
     "Measurement",
     "Record",
     "decode",
@@ -43,8 +44,13 @@ _Words = Annotated[str, AfterValidator(visible)]
 """Text of somebody else's, without the characters that a terminal would obey."""
 
 
+STRICT = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
+"""What every model of a file forbids: other types, unknown fields, NaN. A plain dataclass takes it
+as its ``__pydantic_config__``."""
+
+
 class _Model(BaseModel):
-    model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, **STRICT)
 
 
 class Measurement(_Model):

@@ -7,13 +7,8 @@ at any interval, or with none.
 from __future__ import annotations
 
 import logging
-<<<<<<< HEAD
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
-=======
-from collections.abc import Callable
 from dataclasses import dataclass
->>>>>>> 5ed9cfd (The record is one pydantic model; records of 0.5.0 are converted when read)
 from pathlib import Path
 from typing import Any, Literal
 

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
+
+from pydantic import ConfigDict
+
+from ganstoch.records import STRICT
 
 __all__ = [
     "AUDIT_SCHEMA",
@@ -182,6 +186,8 @@ class AuditReport:
         peak_memory: most bytes resident while it ran.
         schema: version of this layout.
     """
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
 
     verdict: Verdict
     sentence: str

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import shutil
 from collections.abc import Callable
@@ -46,12 +45,12 @@ def record(*values: float, digests: str = "", **changes: Any) -> Record:
         baseline={"a": 3.0},
         history=history,
     )
-    return dataclasses.replace(whole, **changes)
+    return whole.model_copy(update=changes)
 
 
 def test_a_record_is_bit_identical_to_itself_whatever_time_it_took() -> None:
     one = record(1.0, 2.0, digests="ab")
-    found = compare(one, dataclasses.replace(one, seconds=9.0), tolerance=0.0)
+    found = compare(one, one.model_copy(update={"seconds": 9.0}), tolerance=0.0)
     assert (found.sameness, found.gap, found.first, found.beyond) == (
         "bit-identical",
         0,
@@ -164,8 +163,10 @@ def test_a_replay_that_differs_says_where(
     def change(record: Record) -> Record:
         last = record.history[-1]
         metrics = last.metrics | {"overfitting/pixel_l1/mean": 1.0}
-        history = (*record.history[:-1], dataclasses.replace(last, metrics=metrics))
-        return dataclasses.replace(record, history=history, versions={"torch": "1.0"}, threads=None)
+        history = (*record.history[:-1], last.model_copy(update={"metrics": metrics}))
+        return record.model_copy(
+            update={"history": history, "versions": {"torch": "1.0"}, "threads": None}
+        )
 
     answer = ganstoch("replay", altered(finished, here / "old", change), "--out=again")
     assert answer.status == 1
@@ -181,10 +182,12 @@ def test_a_noisy_row_needs_no_twin(
     here: Path, finished: Path, started: list[int | None], ganstoch: Callable[..., Any]
 ) -> None:
     def change(record: Record) -> Record:
-        record = dataclasses.replace(record, threads=None, hardware="4 x X, 3 thread(s)")
+        record = record.model_copy(
+            update={"threads": None, "hardware": "4 x X, 3 thread(s)"}
+        )
         config = record.config | {"iterations_of": "nowhere/twin", "out": "/nowhere/run"}
         config["trainer"]["max_steps"] = 10_000
-        return dataclasses.replace(record, config=config)
+        return record.model_copy(update={"config": config})
 
     answer = ganstoch("replay", altered(finished, here / "old", change), "--out=again")
     assert answer.status == 0, answer
@@ -202,9 +205,11 @@ def test_what_cannot_be_replayed(here: Path, finished: Path, ganstoch: Callable[
     later = altered(
         finished,
         here / "later",
-        lambda r: dataclasses.replace(r, config=r.config | {"ckpt_path": "a/step=2.ckpt"}),
+        lambda r: r.model_copy(update={"config": r.config | {"ckpt_path": "a/step=2.ckpt"}}),
     )
     assert "went on from a/step=2.ckpt" in ganstoch("replay", later).complaint
-    bare = altered(finished, here / "bare", lambda r: dataclasses.replace(r, config={"data": {}}))
+    bare = altered(
+        finished, here / "bare", lambda r: r.model_copy(update={"config": {"data": {}}})
+    )
     assert "settings lack 'model'; it cannot be replayed" in ganstoch("replay", bare).complaint
     assert not (here / "replays").exists()
