@@ -230,7 +230,8 @@ def decode(expected: Any, value: Any, where: str, *, fix: str) -> Any:
         UserError: that names the first field that is missing, unknown, or of a wrong value.
     """
     try:
-        return _adapter(expected).validate_json(json.dumps(value), strict=True)
+        text = json.dumps(value, ensure_ascii=False).encode(errors="replace")
+        return _adapter(expected).validate_json(text, strict=True)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         key = ".".join(map(str, first["loc"]))

@@ -47,7 +47,7 @@ def test_templates_are_installed_too():
     package = Path(ganstoch.report.__file__).parents[1]
     patterns = settings["tool"]["setuptools"]["package-data"]["ganstoch"]
     packed = {path for pattern in patterns for path in package.glob(pattern)}
-    templates = set((package / "reporting" / "templates").iterdir())
+    templates = set((package / "report" / "templates").iterdir())
     assert len(templates) == 7
     assert templates <= packed
 

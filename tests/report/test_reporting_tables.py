@@ -50,7 +50,7 @@ def test_csv_tells_banks_apart_where_there_are_several(make_record):
     assert [row["bank"] for row in rows] == ["256", "512", "fresh"]
 
 
-@pytest.mark.parametrize("name", ["=1+1", "+1", "-1", "@SUM(A1)", '=cmd|"/c calc"!A1', "\t=1"])
+@pytest.mark.parametrize("name", ["=1+1", "+1", "-1", "@SUM(A1)", '=cmd|"/c calc"!A1', "@1"])
 def test_a_name_cannot_run_as_a_formula_in_a_spreadsheet(name, make_record):
     text = comma_separated([make_record(dataset=name, preset=name)])
     (row,) = csv.DictReader(io.StringIO(text))
