@@ -54,7 +54,9 @@ def run(make_record, tmp_path):
             Measurement(iteration=i, images_seen=i, metrics={**metrics, "modes/count": i / 40})
             for i in AT
         )
-        record = record.model_copy(update={"metrics": metrics, "baseline": metrics, "history": history})
+        record = record.model_copy(
+            update={"metrics": metrics, "baseline": metrics, "history": history}
+        )
         folder = tmp_path / "runs" / f"{dataset}-{remedy}-{seed}"
         write_record(folder / "record.json", record)
         if trail:
