@@ -1,4 +1,4 @@
-"""The networks; size is an argument, never a file name."""
+"""Generators and discriminators of any size."""
 
 from ganstoch.models.base import Discriminator, Generator
 from ganstoch.models.dcgan import (

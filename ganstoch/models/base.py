@@ -1,4 +1,4 @@
-"""What the game asks of its two networks, and nothing about which networks they are."""
+"""Base classes of generators and discriminators, and how their weights start."""
 
 from __future__ import annotations
 
@@ -40,22 +40,15 @@ class Generator(nn.Module, ABC):
         """Latents (N, latent_dim) to (N, *shape): images in [-1, 1], or points, unbounded."""
 
     def assigned(self, latents: Tensor, kind: str) -> Tensor | None:
-        """What latents (N, latent_dim) choose, such as a class; int64, shape (N,).
+        """What latents (N, latent_dim) choose of a kind, such as "class": int64, shape (N,).
 
-        Args:
-            latents: as for `forward`.
-            kind: what is asked for; a generator around others passes on what it does not know.
-
-        Returns:
-            None where latents choose nothing of that kind.
+        None where they choose nothing of that kind. A generator around others asks those.
         """
         return None
 
 
 class Discriminator(nn.Module):
-    """Scores images or points: a body that makes features, and a head that weighs them.
-
-    The head may be replaced by any module that maps what the body makes to (N, 1).
+    """Scores images or points: a body makes features, a head maps them to (N, 1).
 
     Attributes:
         body: (N, *shape) to features, (N, head_features) or maps of as many numbers.
@@ -78,7 +71,7 @@ class Discriminator(nn.Module):
         self.heads = nn.ModuleDict()
 
     def forward(self, images: Tensor) -> DiscriminatorOutput:
-        """(N, *shape) to a critique of each: logits (N,), features (N, head_features)."""
+        """(N, *shape) to logits (N,), features (N, head_features), and what further heads make."""
         features = self.body(images)
         flat = features.flatten(1)
         others = {name: head(flat) for name, head in self.heads.items()}
@@ -87,8 +80,8 @@ class Discriminator(nn.Module):
     def power_iterate(self) -> None:
         """Refines the estimate of every spectral norm by one step, where layers have one.
 
-        Called once per optimiser update by the game, and not by the forward pass, so that the
-        number of forward passes (micro-batches, real and fake apart or together) changes nothing.
+        The training step calls it once an update. The forward pass does not, so the number of
+        forward passes (micro-batches, real and fake apart or together) changes nothing.
         """
         for module in self.modules():
             if isinstance(module, SpectralConv2d):
@@ -110,7 +103,7 @@ def couples(network: nn.Module) -> bool:
 
 @contextmanager
 def frozen(module: nn.Module) -> Iterator[None]:
-    """Spares the gradients of a module's parameters, which its opponent's update has no use for."""
+    """Computes no gradients of a module's parameters, which the other network's update discards."""
     module.requires_grad_(False)
     try:
         yield
@@ -122,10 +115,10 @@ def frozen(module: nn.Module) -> Iterator[None]:
 def initialise(module: nn.Module, *, std: float, rng: torch.Generator) -> None:
     """Draws every weight from N(0, std^2) and sets every bias to 0.
 
-    The paper does not name its initialisation; this is the one of the same first author's earlier
-    code. Drawn in the order of registration from one generator, so that it depends on the
-    seed alone, whatever was constructed before. Batch normalisation starts as the identity, and a
-    network with a ``gain`` has orthogonal matrices times that gain [1] instead.
+    The paper names no initialization; this one is from the same first author's earlier code. The
+    draws follow the order of registration, so the weights depend on the seed alone. Batch
+    normalization starts as the identity, and a network with a ``gain`` has orthogonal matrices
+    times that gain [1].
 
     [1] Saxe et al. 2014, "Exact solutions to the nonlinear dynamics of learning in deep linear
     neural networks".

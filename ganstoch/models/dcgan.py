@@ -1,4 +1,4 @@
-"""Convolutional networks with batch normalisation, for stacked digits of 28 x 28.
+"""DCGANs with batch normalization, for stacked digits of 28 x 28.
 
 [1] Lin et al. 2018, "PacGAN", and its published code: the DCGAN [2] of the experiment in
 VEEGAN's protocol, and the small networks of the experiment in the unrolled GAN's protocol.

@@ -80,7 +80,7 @@ class SpectralConv2d(nn.Conv2d):
     """A convolution whose weight is divided by an estimate of its largest singular value.
 
     As in [1], with the weight seen as a matrix (out, in * k * k) and its singular vectors u, v
-    tracked by power iteration. Unlike torch's parametrisation the iteration is a call of its own,
+    tracked by power iteration. Unlike torch's parametrization the iteration is a call of its own,
     because the number of forward passes in an update must not change what they compute.
 
     [1] Miyato et al. 2018, "Spectral Normalization for Generative Adversarial Networks", Alg. 1.
@@ -135,13 +135,10 @@ class SpectralConv2d(nn.Conv2d):
 
 
 class BatchNorm(nn.Module):
-    """Centres and scales every channel over the batch and all positions [1].
+    """Batch normalization of vectors and maps alike [Ioffe & Szegedy 2015, Alg. 1].
 
-    Unlike torch's own layers it serves vectors and maps alike and counts no batches, so that its
-    buffers are floats only and may be stacked over seeds by `torch.func.stack_module_state`. The
-    running statistics move in the forward pass of training mode, once a pass.
-
-    [1] Ioffe & Szegedy 2015, "Batch Normalization", Alg. 1.
+    Unlike torch's layers it counts no batches. The running statistics move in the forward pass of
+    training mode, once a pass.
 
     Args:
         channels: length of dimension 1.
@@ -151,7 +148,7 @@ class BatchNorm(nn.Module):
         epsilon: added to the variance.
 
     Attributes:
-        couples: it makes an image's result depend on the others of its batch.
+        couples: an image's result depends on the others of its batch.
     """
 
     couples: ClassVar[bool] = True
@@ -180,10 +177,10 @@ class BatchNorm(nn.Module):
         Raises:
             UserError: if a channel has one value only, whose variance is 0.
         """
-        of_batch = self.training or self.running_mean is None
-        if of_batch and x.numel() == x.shape[1]:
+        by_batch = self.training or self.running_mean is None
+        if by_batch and x.numel() == x.shape[1]:
             raise UserError(
-                "batch normalisation needs two images or more: raise data.m, or take "
+                "batch normalization needs two images or more: raise data.m, or take "
                 "networks without it"
             )
         return F.batch_norm(
@@ -192,7 +189,7 @@ class BatchNorm(nn.Module):
             self.running_var,
             self.weight,
             self.bias,
-            training=of_batch,
+            training=by_batch,
             momentum=self.momentum,
             eps=self.epsilon,
         )

@@ -1,7 +1,7 @@
-"""Fully connected networks, for worlds of points whose modes are known; images are flattened.
+"""Fully connected networks for synthetic data; images are flattened.
 
 [1] Lin et al. 2018, "PacGAN", and its published code: the ring, the grid and the
-1200-dimensional world.
+1200-dimensional modes.
 [2] Metz et al. 2017, "Unrolled GANs", and the notebook published with it: the ring.
 """
 

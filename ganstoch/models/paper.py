@@ -1,7 +1,7 @@
 """The paper's two networks [1, Tables 2 and 3], of any width.
 
-[1] Yazici et al. 2020, arXiv:2006.14265. LeakyReLU has slope 0.2; there is no batch norm anywhere,
-because it would be a source of chance.
+[1] Yazici et al. 2020, arXiv:2006.14265. LeakyReLU has slope 0.2. No layer normalizes over the
+batch: that would be a source of randomness.
 """
 
 from __future__ import annotations

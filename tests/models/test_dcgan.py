@@ -6,7 +6,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ganstoch.errors import UserError
 from ganstoch.models import (
     DCGANDiscriminator,
     DCGANGenerator,
@@ -59,6 +58,8 @@ def test_layer_by_layer(make: type[Generator | Discriminator]) -> None:
     layers = network.layers if isinstance(network, Generator) else network.body
     maps: list[tuple[int, ...]] = []
     kernels: list[tuple[int, int]] = []
+    if is_generator:
+        assert network.latent_dim == {DCGANGenerator: 100, UnrolledGenerator: 256}[make]
     x = torch.zeros(2, network.latent_dim) if is_generator else torch.zeros(2, 3, 28, 28)
     for layer in layers:
         x = layer(x)
@@ -98,14 +99,6 @@ def test_generators_make_images_of_the_size(make: type[Generator], shape: tuple[
     assert images.std() > 0.01
 
 
-def test_defaults_are_the_papers() -> None:
-    assert DCGANGenerator().latent_dim == 100
-    assert UnrolledGenerator().latent_dim == 256
-    assert DCGANDiscriminator().head_features == 2 * 2 * 512
-    assert UnrolledDiscriminator().head_features == 4 * 4 * 8  # a quarter of G
-    assert UnrolledDiscriminator(width=16).body[0].out_channels == 4  # half of G
-
-
 def test_a_discriminators_result_depends_on_its_batch_alone() -> None:
     network = start(DCGANDiscriminator(width=4))
     x = numbers(8, 3, 28, 28)
@@ -113,26 +106,3 @@ def test_a_discriminators_result_depends_on_its_batch_alone() -> None:
     network(5 * x + 1)
     network.eval()
     assert torch.equal(network(x).logits, first)
-
-
-@pytest.mark.parametrize("make", [*GENERATORS, *DISCRIMINATORS])
-def test_points_are_refused(make: type[Generator | Discriminator]) -> None:
-    with pytest.raises(UserError, match=r"make images, not points: take those of ganstoch\.models"):
-        make((2,))
-
-
-@pytest.mark.parametrize(
-    ("make", "setting", "complaint"),
-    [
-        (DCGANGenerator, {"width": 0}, "width .* must be 1 or more, got 0"),
-        (DCGANGenerator, {"latent_dim": 0}, "latent_dim .* must be 1 or more, got 0"),
-        (DCGANDiscriminator, {"width": -1}, "must be 1 or more, got -1"),
-        (UnrolledGenerator, {"width": 12}, "must be a multiple of 8, got 12"),
-        (UnrolledDiscriminator, {"width": 6}, "must be a multiple of 4, got 6"),
-    ],
-)
-def test_sizes_must_fit(
-    make: type[Generator | Discriminator], setting: dict[str, int], complaint: str
-) -> None:
-    with pytest.raises(UserError, match=complaint):
-        make((3, 28, 28), **setting)

@@ -6,7 +6,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ganstoch.errors import UserError
 from ganstoch.models import (
     Discriminator,
     Generator,
@@ -149,20 +148,3 @@ def test_default_start_of_the_unrolled_gans_networks_is_orthogonal() -> None:
             values = torch.linalg.svdvals(matrix.detach().double())
             assert torch.allclose(values, torch.full_like(values, 1.4), atol=1e-5)
         assert not any(p.any() for p in network.parameters() if p.dim() == 1)
-
-
-@pytest.mark.parametrize(
-    ("make", "setting"),
-    [
-        (ReLUGenerator, {"latent_dim": 0}),
-        (MaxoutDiscriminator, {"pieces": 0}),
-        (TanhGenerator, {"depth": 0}),
-        (TanhDiscriminator, {"width": -1}),
-    ],
-)
-def test_sizes_must_be_positive(
-    make: type[Generator | Discriminator], setting: dict[str, int]
-) -> None:
-    (name,) = setting
-    with pytest.raises(UserError, match=f"{name} of a fully connected network must be 1 or more"):
-        make((2,), **setting)

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from ganstoch.errors import UserError
 from ganstoch.models import PaperDiscriminator, PaperGenerator
 from ganstoch.models.base import initialise
 from ganstoch.models.layers import LatentConv, SpectralConv2d, UpsampleConv
@@ -160,26 +159,6 @@ def test_discriminator_equals_stock_layers() -> None:
     critique = ours(x)
     assert (critique.logits - logits).abs().max() < 1e-12
     assert (critique.features - maps.flatten(1)).abs().max() < 1e-12
-
-
-@pytest.mark.parametrize("network", [PaperGenerator, PaperDiscriminator])
-@pytest.mark.parametrize(
-    ("shape", "width", "complaint"),
-    [
-        ((3, 64, 64), 16, "the paper's networks make 32 x 32 images, not 64 x 64"),
-        ((3, 32, 16), 16, "not 32 x 16"),
-        ((3, 32, 32), 12, "must be a multiple of 8, got 12"),
-        ((3, 32, 32), 0, "must be a multiple of 8, got 0"),
-    ],
-)
-def test_sizes_must_fit(
-    network: type[PaperGenerator | PaperDiscriminator],
-    shape: tuple[int, int, int],
-    width: int,
-    complaint: str,
-) -> None:
-    with pytest.raises(UserError, match=complaint):
-        network(shape, width=width)
 
 
 def test_other_numbers_of_channels() -> None:

@@ -1,15 +1,14 @@
-"""What remedies do to networks: functional calls, gradients of gradients, many seeds at once."""
+"""What remedies do to networks: functional calls, gradients of gradients."""
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from functools import partial
 
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, grad, stack_module_state, vmap
+from torch.func import functional_call, grad
 
 from ganstoch.models import (
     DCGANDiscriminator,
@@ -107,21 +106,6 @@ def test_gradient_penalty_has_a_gradient(make: Callable[[], Discriminator]) -> N
         for p, s in known:
             p.data.add_(s / size, alpha=-sign * step)
     assert (values[0] - values[1]) / (2 * step) == pytest.approx(size.item(), rel=1e-4)
-
-
-@pytest.mark.parametrize("make", [*GENERATORS, *DISCRIMINATORS])
-def test_several_seeds_at_once(make: Callable[[], nn.Module]) -> None:
-    alone = [start(make, seed) for seed in range(3)]
-    parameters, buffers = stack_module_state(alone)
-    shell = copy.deepcopy(alone[0]).to("meta")
-    inputs = [examples(network, draw) for draw, network in enumerate(alone)]
-    out = vmap(lambda p, b, x: answer(shell, p | b, x))(parameters, buffers, torch.stack(inputs))
-    for seed, (network, x) in enumerate(zip(alone, inputs, strict=True)):
-        expected = answer(network, {}, x)
-        assert torch.allclose(out[seed], expected, atol=1e-12)
-        for name, value in network.named_buffers():  # each seed's own statistics have moved
-            assert torch.allclose(buffers[name][seed], value, atol=1e-12), name
-            assert value.abs().sum() > 0
 
 
 def test_the_papers_discriminator_can_be_unrolled_too() -> None:
