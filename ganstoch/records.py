@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -123,8 +124,14 @@ class Record(_Model):
     schema_version: Literal[3] = Field(default=SCHEMA, alias="schema")
 
 
-def write_atomically(path: Path, content: bytes | memoryview) -> None:
+def write_atomically(
+    path: Path, content: bytes | memoryview | Iterator[bytes | memoryview]
+) -> None:
     """Writes a file so that a reader sees the old content or the new, never half of either.
+
+    Args:
+        path: the file; its folder is made.
+        content: the whole, or parts that are written as they come.
 
     Raises:
         UserError: if the disk is full or the place cannot be written to; nothing is left behind.
@@ -136,7 +143,8 @@ def write_atomically(path: Path, content: bytes | memoryview) -> None:
             dir=path.parent, prefix=f".{path.name}.", suffix=_HALF
         )
         with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
+            for part in [content] if isinstance(content, bytes | memoryview) else content:
+                file.write(part)
             file.flush()
             os.fsync(file.fileno())
         umask = os.umask(0)
@@ -144,12 +152,13 @@ def write_atomically(path: Path, content: bytes | memoryview) -> None:
         os.chmod(temporary, 0o666 & ~umask)  # mkstemp's 0600 would lock out the rest of a team
         os.replace(temporary, path)
     except OSError as error:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
         reason = error.strerror or str(error)
         raise UserError(
             f"cannot write {path}: {reason}; free space or choose another --out"
         ) from error
+    finally:
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
 
 
 def sweep_up(folder: Path) -> None:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ganstoch.auditing.images import Looks
+from ganstoch.auditing.inputs import Looks
 from ganstoch.metrics.excess import Excess
 
 __all__ = ["Appearance", "appearance"]

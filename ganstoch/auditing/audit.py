@@ -21,8 +21,7 @@ from ganstoch.auditing.facts import Facts
 from ganstoch.auditing.feature_cache import features_of
 from ganstoch.auditing.fidelity import fidelity
 from ganstoch.auditing.findings import find
-from ganstoch.auditing.images import Images, Role, option
-from ganstoch.auditing.inputs import MEMORY, open_images
+from ganstoch.auditing.inputs import MEMORY, Images, Role, open_images, option
 from ganstoch.auditing.latents import LatentGenerator, latent_recovery
 from ganstoch.auditing.measure import readings_of
 from ganstoch.auditing.output import check_place, write_files

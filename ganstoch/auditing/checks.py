@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ganstoch.auditing.facts import IDENTICAL_LEVEL, SURELY, coincidences
-from ganstoch.auditing.images import Images, option
+from ganstoch.auditing.inputs import Images, option
 from ganstoch.errors import UserError
 
 __all__ = ["check_alike", "check_disjoint"]

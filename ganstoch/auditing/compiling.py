@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ganstoch.auditing.evidence import Evidence
 from ganstoch.auditing.findings import Finding, level_of, short_cells
-from ganstoch.auditing.images import Images, Role
+from ganstoch.auditing.inputs import Images, Role
 from ganstoch.auditing.measure import Measured
 from ganstoch.auditing.output import GeneratedRow, MissedRow
 from ganstoch.auditing.verdict import signals

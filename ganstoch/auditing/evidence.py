@@ -11,7 +11,7 @@ from torch import Tensor
 from ganstoch.auditing.appearance import Appearance, appearance
 from ganstoch.auditing.checks import check_alike, check_disjoint
 from ganstoch.auditing.facts import Facts, gather_facts
-from ganstoch.auditing.images import Images, Role, option
+from ganstoch.auditing.inputs import Images, Role, option
 from ganstoch.auditing.measure import Measured, measure
 from ganstoch.auditing.space import Space, take
 from ganstoch.errors import UserError

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ganstoch.auditing.images import Images, Role
+from ganstoch.auditing.inputs import Images, Role
 from ganstoch.metrics.excess import Excess
 
 __all__ = [

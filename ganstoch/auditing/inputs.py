@@ -1,25 +1,139 @@
-"""Any set of images a user may have, opened: a folder of files, an array in a file or in memory."""
+"""Sets of images under audit: their role, and facts of every image from one pass over them."""
 
 from __future__ import annotations
 
+import hashlib
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ganstoch.auditing.array_files import load_array, to_numpy
-from ganstoch.auditing.arrays import ArrayImages
-from ganstoch.auditing.folders import ARRAY_ENDINGS, FolderImages
-from ganstoch.auditing.images import Images, Role, option
-from ganstoch.data.decoding import extensions
-from ganstoch.errors import UserError
+from ganstoch.data.arrays import MEMORY
+from ganstoch.data.images import open_images as open_set
+from ganstoch.data.source import ImageSet
+from ganstoch.metrics.progress import shown
 
-__all__ = ["MEMORY", "Images", "Role", "open_images"]
+__all__ = ["MEMORY", "Images", "Looks", "Role", "open_images", "option"]
 
-MEMORY = 2 * 2**30
-"""Bytes an audit keeps to unless told otherwise."""
+Role = Literal["real", "generated", "held_out"]
+"""What a set of images is to the audit."""
+
+_BLOCK_BYTES = 2**25
+"""Of pixels read at once: 32 MiB."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Looks:
+    """What each image looks like in three numbers, float64, shape (N,).
+
+    Attributes:
+        brightness: mean grey level, in [0, 255].
+        contrast: standard deviation of the grey levels.
+        sharpness: mean absolute difference of neighbouring pixels, along rows and columns.
+        one_colour: whether all pixels are the same, bool.
+    """
+
+    brightness: NDArray[np.float64]
+    contrast: NDArray[np.float64]
+    sharpness: NDArray[np.float64]
+    one_colour: NDArray[np.bool_]
+
+    def of(self, ids: NDArray[np.int64]) -> Looks:
+        """Those of some images."""
+        return Looks(
+            brightness=self.brightness[ids],
+            contrast=self.contrast[ids],
+            sharpness=self.sharpness[ids],
+            one_colour=self.one_colour[ids],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Content:
+    sha256: str
+    digests: tuple[bytes, ...]
+    looks: Looks
+
+
+class Images:
+    """Images of one shape in a fixed order, in a role.
+
+    Attributes:
+        images: the images themselves; `len`, `names` and `read` are theirs.
+        role: what the images are to the audit.
+        where: the folder or file as given, or e.g. "generated array".
+        path: the same as a path; None for what was in memory.
+        shape: (channels, height, width); 1 channel is grey, 3 are red, green and blue.
+        labels: class of each image; None where there are none.
+        notes: what was decided for the user on opening, each a sentence.
+    """
+
+    def __init__(self, images: ImageSet, *, role: Role) -> None:
+        self.images, self.role = images, role
+        self.where, self.path, self.notes = images.where, images.path, images.notes
+        channels, height, width = images.shape
+        self.shape = (channels, height, width)
+        self.labels: tuple[str, ...] | None = None
+        if images.labels is not None and images.classes:
+            self.labels = tuple(images.classes[label] for label in images.labels.tolist())
+        self.names, self.read = images.names, images.read
+        self._content: _Content | None = None
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def sha256(self) -> str:
+        """Of the pixels, image after image, each channel by channel and row by row.
+
+        The first call reads all images, and shows its progress on a terminal when that takes long.
+
+        Raises:
+            UserError: if an image cannot be read.
+        """
+        return self._scanned().sha256
+
+    def digests(self) -> tuple[bytes, ...]:
+        """16 bytes for each image, the same for images of the same pixels and for no others.
+
+        Raises:
+            UserError: if an image cannot be read.
+        """
+        return self._scanned().digests
+
+    def looks(self) -> Looks:
+        """What each image looks like.
+
+        Raises:
+            UserError: if an image cannot be read.
+        """
+        return self._scanned().looks
+
+    def _scanned(self) -> _Content:
+        if self._content is None:
+            whole, each, looks = hashlib.sha256(), list[bytes](), list[NDArray[np.float64]]()
+            rows = max(1, min(1024, _BLOCK_BYTES // int(np.prod(self.shape))))
+            for ids in shown(torch.split(torch.arange(len(self)), rows), f"reading {self.where}"):
+                block = self.read(ids)
+                for image in block.numpy():
+                    whole.update(image.data)
+                    each.append(hashlib.blake2b(image.data, digest_size=16).digest())
+                looks.append(_looks(block))
+            brightness, contrast, sharpness, one_colour = np.concatenate(looks, axis=1)
+            self._content = _Content(
+                whole.hexdigest(),
+                tuple(each),
+                Looks(
+                    brightness=brightness,
+                    contrast=contrast,
+                    sharpness=sharpness,
+                    one_colour=one_colour > 0,
+                ),
+            )
+        return self._content
 
 
 def open_images(
@@ -29,48 +143,25 @@ def open_images(
     resize: int | None = None,
     memory: int = MEMORY,
 ) -> Images:
-    """Opens a set of images; no pixel of a folder, and of an array of bytes, is read yet.
-
-    Args:
-        source: a folder of image files (see `FolderImages`); a file .npz, .npy, .pt or .pth that
-            holds an array of images; or such an array or tensor (see `ArrayImages`).
-        role: what the images are to the audit.
-        resize: side of the square that each image's centre is scaled to, in pixels; None where the
-            images have one size already.
-        memory: bytes that a compressed array may unpack to.
-
-    Returns:
-        The images, at least one.
+    """Opens a set of images as `ganstoch.data.images.open_images` does, for a role.
 
     Raises:
         UserError: if there is none, or they cannot be read as images of one shape.
     """
-    if resize is not None and resize < 1:
-        raise UserError(f"--resize must be at least 1 pixel, got {resize}")
-    if isinstance(source, np.ndarray | Tensor):
-        array = to_numpy(source) if isinstance(source, Tensor) else source
-        where = f"{role.replace('_', '-')} array"
-        return ArrayImages(array, where=where, role=role, resize=resize)
-    path = Path(source)
-    if path.is_dir():
-        return FolderImages(path, role=role, resize=resize)
-    _check_file(path, role=role)
-    array, notes = load_array(path, memory=memory)
-    return ArrayImages(array, where=str(path), path=path, role=role, resize=resize, notes=notes)
+    images = open_set(source, option=option(role), resize=resize, memory=memory)
+    return Images(images, role=role)
 
 
-def _check_file(path: Path, *, role: Role) -> None:
-    """A UserError for what is no file of arrays."""
-    if not path.exists():
-        raise UserError(f"{path} does not exist; {option(role)} must point to images")
-    if not path.is_file():
-        raise UserError(f"{path} is neither a file nor a folder; {option(role)} must be one")
-    ending = path.suffix.lower()
-    if ending in ARRAY_ENDINGS:
-        return
-    if ending in extensions():
-        raise UserError(f"{path} is one image; {option(role)} must point to a folder of them")
-    raise UserError(
-        f"{path} has an unknown ending; {option(role)} takes a folder of images, "
-        f"or a file {', '.join(ARRAY_ENDINGS[:-1])} or {ARRAY_ENDINGS[-1]}"
-    )
+def option(role: Role) -> str:
+    """The command line's option for a set of images, e.g. ``--held-out``."""
+    return f"--{role.replace('_', '-')}"
+
+
+def _looks(block: Tensor) -> NDArray[np.float64]:
+    """The numbers of `Looks` for images (N, C, H, W), uint8; float64 (4, N)."""
+    grey = block.float().mean(1)
+    down, right = grey.diff(dim=1).abs().flatten(1), grey.diff(dim=2).abs().flatten(1)
+    steps = torch.cat([down, right, torch.zeros(len(grey), 1)], dim=1)
+    same = (block == block[:, :, :1, :1]).flatten(1).all(1)
+    rows = [grey.mean((1, 2)), grey.flatten(1).std(1, correction=0), steps.mean(1), same.float()]
+    return torch.stack(rows).double().numpy()

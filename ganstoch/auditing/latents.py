@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ganstoch.auditing.images import Images
+from ganstoch.auditing.inputs import Images
 from ganstoch.auditing.space import sample_ids
 from ganstoch.metrics.latent_recovery import recover, recovery_gap
 from ganstoch.report.audit_report import Reading

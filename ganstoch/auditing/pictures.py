@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ganstoch.auditing.images import Images
+from ganstoch.auditing.inputs import Images
 
 __all__ = ["png_pictures"]
 

@@ -10,13 +10,12 @@ from typing import Any, Literal
 import torch
 from jsonargparse import ArgumentError
 from pytorch_lightning.cli import LightningArgumentParser
-from torch import Tensor
 
-from ganstoch.auditing.images import Images, Role
-from ganstoch.auditing.inputs import open_images
+from ganstoch.auditing.inputs import Images, open_images
 from ganstoch.auditing.latents import LatentGenerator
 from ganstoch.callbacks.checkpoints import read_checkpoint
 from ganstoch.data.datamodule import ImageData
+from ganstoch.data.source import ArrayImages
 from ganstoch.errors import UserError
 from ganstoch.plain_yaml import refuse_pipes
 from ganstoch.rng import normal, rng_for
@@ -48,33 +47,6 @@ class Subject:
     real: Images | None
     held_out: Images | None
     notes: tuple[str, ...]
-
-
-class _Subset(Images):
-    """Images of a run, with the names and classes that its source gives them."""
-
-    def __init__(
-        self,
-        pixels: Tensor,
-        *,
-        where: str,
-        role: Role,
-        names: tuple[str, ...],
-        labels: tuple[str, ...] | None,
-    ) -> None:
-        self.where, self.role, self.labels = where, role, labels
-        channels, height, width = pixels.shape[1:]
-        self.shape = (channels, height, width)
-        self._pixels, self._names = pixels.cpu().contiguous(), names
-
-    def __len__(self) -> int:
-        return len(self._pixels)
-
-    def names(self, ids: Tensor) -> tuple[str, ...]:
-        return tuple(self._names[i] for i in ids.tolist())
-
-    def read(self, ids: Tensor) -> Tensor:
-        return self._pixels[ids]
 
 
 def load_subject(checkpoint: Path, *, latents: Kind | None = None, data: bool = True) -> Subject:
@@ -165,26 +137,18 @@ def _deal(game: GAN, images: ImageData, *, data: bool) -> None:
 
 def _real(images: ImageData) -> Images:
     subset = images.subset
-    every = torch.arange(len(subset))
-    labels = None
-    if subset.labels is not None and subset.classes:
-        labels = tuple(subset.classes[label] for label in subset.labels.tolist())
-    return _Subset(
+    pixels = ArrayImages(
         subset.pixels,
+        labels=subset.labels,
+        classes=subset.classes,
+        names=subset.names(torch.arange(len(subset))),
         where=f"{images.source.name}, {len(subset):,} images",
-        role="real",
-        names=subset.names(every),
-        labels=labels,
     )
+    return Images(pixels, role="real")
 
 
 def _held_out(images: ImageData) -> Images | None:
     if images.held_out is None:
         return None
-    return _Subset(
-        images.held_out,
-        where=f"{images.source.name}, held out",
-        role="held_out",
-        names=tuple(f"#{i}" for i in range(len(images.held_out))),
-        labels=None,
-    )
+    pixels = ArrayImages(images.held_out, where=f"{images.source.name}, held out")
+    return Images(pixels, role="held_out")

@@ -31,8 +31,7 @@ from tqdm import tqdm
 from ganstoch.auditing.evidence import gather
 from ganstoch.auditing.feature_cache import features_of
 from ganstoch.auditing.findings import find
-from ganstoch.auditing.images import Images, Role
-from ganstoch.auditing.inputs import MEMORY, open_images
+from ganstoch.auditing.inputs import MEMORY, Images, Role, open_images
 from ganstoch.auditing.verdict import verdict
 from ganstoch.bench import null_images
 from ganstoch.metrics.features import EfficientNetLite0, Extractor

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from ganstoch.data.fashion_mnist import FashionMNIST
+from ganstoch.data.torchvision_sets import FashionMNIST
 
 __all__ = ["SYNTHETIC", "Draw", "Pixels", "array_kind", "clothes", "digits", "photographs"]
 

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ganstoch.data.cifar10 import CIFAR10
 from ganstoch.data.digits import Digits
-from ganstoch.data.fashion_mnist import FashionMNIST
 from ganstoch.data.ffhq import FFHQ
-from ganstoch.data.folder import Folder
 from ganstoch.data.gaussians import Bimodal, Grid, HighDimensional, Ring
+from ganstoch.data.images import Folder
 from ganstoch.data.manifest import Manifest, verify
 from ganstoch.data.sampling import Sampling, draw_ids
 from ganstoch.data.source import ArrayImages, ImageSet, Source
 from ganstoch.data.stacked import StackedFashion, StackedMNIST
 from ganstoch.data.subset import Subset, choose, leftover
-from ganstoch.data.svhn import SVHN
+from ganstoch.data.torchvision_sets import CIFAR10, SVHN, FashionMNIST
 from ganstoch.errors import UserError
 
 if TYPE_CHECKING:

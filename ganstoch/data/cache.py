@@ -1,104 +1,214 @@
-"""Converted images kept for the next run: an array and a checksum, verified at every load."""
+"""Cache on disk: arrays that are made once, verified at every load, by one process at a time.
+
+An entry is an array (.npy) and what vouches for it (.json): its checksum, and facts by which its
+owner knows whether it is still the right one.
+"""
 
 from __future__ import annotations
 
+import errno
+import glob
 import hashlib
 import io
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
+from filelock import FileLock, Timeout
 from torch import Tensor
 
-from ganstoch.data.source import SIDE
-from ganstoch.data.writing import write_if_allowed
 from ganstoch.errors import UserError
+from ganstoch.records import write_atomically
 
-__all__ = ["load", "places", "save"]
+__all__ = ["is_read_only", "load_array", "locked", "make_once", "places", "save_array"]
+__all__ += ["user_cache", "write_if_allowed"]
+
+_T = TypeVar("_T")
 
 _SCHEMA = 1
+_PATIENCE = 1.0
+"""Seconds to wait for another process before saying so."""
+_READ_ONLY = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST}
+"""Errors of a place that this user may not write to, or that is no folder."""
+
+
+def user_cache() -> Path | None:
+    """``$XDG_CACHE_HOME/ganstoch`` or ``~/.cache/ganstoch``; None for a user without a home."""
+    try:
+        home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    except RuntimeError:  # a container's nameless user
+        return None
+    return Path(home) / "ganstoch"
 
 
 def places(root: Path) -> tuple[Path, ...]:
     """Where a cache for a root may lie: below it, or in the user's own cache if it is read-only."""
-    try:
-        home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    except RuntimeError:  # a container's nameless user has no home
-        return (root / "ganstoch-cache",)
+    home = user_cache()
     digest = hashlib.sha256(os.fsencode(root.resolve())).hexdigest()[:16]
-    return root / "ganstoch-cache", Path(home) / "ganstoch" / digest
+    return (root / "ganstoch-cache", *([] if home is None else [home / digest]))
 
 
-def load(root: Path, key: str, *, names: tuple[str, ...]) -> tuple[Tensor, tuple[str, ...]] | None:
-    """Reads images back.
+def load_array(path: Path, *, memory: int | None = None) -> tuple[Tensor, dict[str, Any]] | None:
+    """An array of the cache, with the facts that it was saved with.
 
     Args:
-        root: the folder that they were made from.
-        key: what they were saved under.
-        names: what the images there are called now; a cache of others is out of date. Empty if the
-            images are gone, and a cache is all there is.
+        path: its .npy file.
+        memory: bytes that it may take; a larger one is mapped, and writing to the tensor does not
+            change the file. None for any number.
 
     Returns:
-        The images, uint8 (N, 3, 32, 32), and their names, N of them; None if there is no cache.
-
-    Raises:
-        UserError: if what is there is not what was saved.
+        None if there is no such entry, or it is damaged.
     """
-    for folder in places(root):
-        array, sidecar = folder / f"{key}.npy", folder / f"{key}.json"
-        try:
-            about, content = json.loads(sidecar.read_bytes()), array.read_bytes()
-        except (FileNotFoundError, NotADirectoryError):
-            continue
-        except (OSError, ValueError, RecursionError) as error:
-            raise UserError(f"cannot read {sidecar} ({error}); remove {folder}") from error
-        if not isinstance(about, dict) or about.get("schema") != _SCHEMA:
-            raise UserError(f"{sidecar} is of another version; remove {folder} to convert again")
-        kept = tuple(about.get("names", ()))
-        if names and names != kept:
-            continue
-        found = hashlib.sha256(content).hexdigest()
-        if about.get("sha256") != found:
-            raise UserError(
-                f"{array} is damaged: sha256 {found}, saved as {about.get('sha256')}; remove it to "
-                "convert again"
-            )
-        pixels = np.load(io.BytesIO(content), allow_pickle=False)
-        assert pixels.dtype == np.uint8, array
-        assert pixels.shape == (len(kept), 3, SIDE, SIDE), array
-        return torch.from_numpy(pixels), kept
-    return None
+    try:
+        facts = json.loads(path.with_suffix(".json").read_bytes())
+        if not isinstance(facts, dict) or facts.get("schema") != _SCHEMA:
+            return None
+        with path.open("rb") as file:
+            if facts.get("sha256") != hashlib.file_digest(file, "sha256").hexdigest():
+                return None
+        mapped = np.load(path, mmap_mode="c", allow_pickle=False)  # changes stay in memory
+    except (OSError, ValueError, RecursionError, EOFError):
+        return None
+    is_large = memory is not None and mapped.nbytes > memory
+    return torch.from_numpy(mapped if is_large else np.array(mapped)), facts
 
 
-def save(root: Path, key: str, pixels: Tensor, *, names: Sequence[str]) -> None:
-    """Keeps images for the next run; says so on standard error if there is no place to.
+def save_array(
+    path: Path,
+    batches: Iterable[Tensor],
+    *,
+    rows: int,
+    like: Tensor,
+    facts: Mapping[str, Any] | None = None,
+) -> None:
+    """Writes rows to an array of the cache, batch by batch, whole or not at all.
+
+    Plain writes and no mapping: on a full disk a mapped page kills the process.
 
     Args:
-        root: the folder that they were made from.
-        key: what to save them under.
-        pixels: uint8, shape (N, 3, 32, 32).
-        names: what the images are called, N of them.
+        path: the .npy file; its folder is made.
+        batches: shape (n, ...) each, ``rows`` rows in all.
+        rows: how many there will be.
+        like: of the shape of a batch but for its length, and of its dtype.
+        facts: for the owner to recognise the entry by; anything that JSON can say.
 
     Raises:
-        UserError: if the disk is full.
+        UserError: if it cannot be written, its cause an `OSError`.
     """
-    buffer = io.BytesIO()
-    np.save(buffer, pixels.numpy(), allow_pickle=False)
-    content = buffer.getvalue()
-    about = {
-        "schema": _SCHEMA,
-        "sha256": hashlib.sha256(content).hexdigest(),
-        "names": list(names),
+    header = {
+        "descr": np.lib.format.dtype_to_descr(like[:0].numpy().dtype),
+        "fortran_order": False,
+        "shape": (rows, *like.shape[1:]),
     }
-    text = json.dumps(about, indent=0).encode()
-    for folder in places(root):
-        # The checksum last: a run killed between the two leaves an array that nothing vouches for.
-        sidecar = folder / f"{key}.json"
-        if write_if_allowed(folder / f"{key}.npy", content) and write_if_allowed(sidecar, text):
-            return
-    tried = " nor ".join(map(str, places(root)))
-    print(f"{key} is not cached: may not write to {tried}", file=sys.stderr)
+    digest = hashlib.sha256()
+
+    def chunks() -> Iterator[bytes | memoryview]:
+        head = io.BytesIO()
+        np.lib.format.write_array_header_1_0(head, header)
+        digest.update(head.getvalue())
+        yield head.getvalue()
+        written = 0
+        for batch in batches:
+            written += len(batch)
+            content = batch.contiguous().numpy().data
+            digest.update(content)
+            yield content
+        assert written == rows, (written, rows)
+
+    write_atomically(path, chunks())
+    about = {"schema": _SCHEMA, "sha256": digest.hexdigest(), **(facts or {})}
+    # Last: a process killed before leaves an array that nothing vouches for.
+    write_atomically(path.with_suffix(".json"), json.dumps(about).encode())
+
+
+def write_if_allowed(path: Path, content: bytes) -> bool:
+    """Writes a file that is welcome, but that a read-only folder does without.
+
+    Returns:
+        Whether it was written; False if the place is read-only to this user.
+
+    Raises:
+        UserError: if it could be written but for the disk being full or failing.
+    """
+    try:
+        write_atomically(path, content)
+    except UserError as error:
+        if not is_read_only(error):
+            raise
+        return False
+    return True
+
+
+def is_read_only(error: UserError) -> bool:
+    """Whether a file could not be written because this user may not write to its folder."""
+    cause = error.__cause__
+    return isinstance(cause, OSError) and cause.errno in _READ_ONLY
+
+
+def make_once(
+    target: Path,
+    *,
+    doing: str,
+    look: Callable[[], _T | None],
+    make: Callable[[], _T],
+    otherwise: tuple[Path, ...] = (),
+) -> _T:
+    """What is there, or else is made, by one process at a time.
+
+    Args:
+        target: as for `locked`.
+        doing: as for `locked`.
+        look: returns what is there, or None; asked again once it is this process's turn.
+        make: makes it, so that `look` finds it; killed half-way, it must leave nothing that `look`
+            would take for whole.
+        otherwise: as for `locked`.
+    """
+    if (result := look()) is not None:
+        return result
+    with locked(target, doing=doing, otherwise=otherwise):
+        return make() if (result := look()) is None else result
+
+
+@contextmanager
+def locked(target: Path, *, doing: str, otherwise: tuple[Path, ...] = ()) -> Iterator[None]:
+    """One process at a time in the block; says on standard error that it waits, if it does.
+
+    The lock is a hidden file beside the target, and dies with its holder. What a holder that was
+    killed has left half-written beside the target is removed. Where nothing may be written there is
+    no lock, nor is there anything to make.
+
+    Args:
+        target: what is made; its folder is made if it is missing.
+        doing: what the other process is at, in words: "convert the images in data".
+        otherwise: where the target may lie instead, if its folder may not be written to.
+    """
+    for place in (target, *otherwise):
+        lock = FileLock(place.with_name(f".{place.name}.lock"))
+        try:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                lock.acquire(timeout=_PATIENCE)
+            except Timeout:
+                print(f"waiting for another process to {doing}", file=sys.stderr)
+                lock.acquire()
+            break
+        except OSError as error:
+            if error.errno not in _READ_ONLY:
+                raise
+    else:
+        yield
+        return
+    try:
+        for leaving in place.parent.glob(f".{glob.escape(place.name)}.?*"):
+            if leaving.suffix != ".lock":
+                leaving.unlink(missing_ok=True)
+        yield
+    finally:
+        Path(lock.lock_file).unlink(missing_ok=True)  # whoever waits notices, and locks a new file
+        lock.release()

@@ -1,113 +1,127 @@
-"""An image file of any kind as 32x32 RGB bytes."""
+"""Image files as RGB bytes: formats, the limit on size, the central crop, decoding in threads."""
 
 from __future__ import annotations
 
+import os
+import sys
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import cache
+from itertools import chain
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageMode, ImageOps, UnidentifiedImageError
 from torch import Tensor
+from tqdm import tqdm
 
-from ganstoch.data.parallel import in_threads
-from ganstoch.data.source import SIDE
 from ganstoch.errors import UserError
+from ganstoch.types import Shape
 
-__all__ = ["ScaleFilter", "complaints", "decode_all", "extensions", "fit", "formats", "open_rgb"]
+__all__ = ["Header", "ScaleFilter", "central_square", "decode", "decode_all", "extensions"]
+__all__ += ["in_threads", "read_header"]
 
 ScaleFilter = Literal["lanczos", "bicubic", "box"]
 """Resampling filter, as Pillow defines it: with its support widened when scaling down."""
 
-_FILTERS: dict[ScaleFilter, Image.Resampling] = {
-    "lanczos": Image.Resampling.LANCZOS,
-    "bicubic": Image.Resampling.BICUBIC,
-    "box": Image.Resampling.BOX,
-}
 _NOT_PICTURES = {"BUFR", "EPS", "FITS", "GRIB", "HDF5", "MPEG", "WMF"}
 """Formats that Pillow only recognises, hands to another program to draw, or, FITS, unpacks before
 it looks at the size."""
+_ORIENTATION = 0x0112
+_TURNED = {5, 6, 7, 8}
+"""Marks of cameras that were held on their side."""
+_CHUNK = 16
+"""Items handed to a thread at once: for tiny files the hand-over costs as much as the work."""
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
-def extensions() -> frozenset[str]:
-    """File name endings, lower case with their dot, of the formats that can be decoded."""
-    known = Image.registered_extensions()
-    return frozenset(ending for ending, form in known.items() if form in formats())
+@dataclass(frozen=True, slots=True)
+class Header:
+    """Width and height of an image file, upright, and whether it is grey."""
+
+    size: tuple[int, int]
+    grey: bool
 
 
 @cache
-def formats() -> tuple[str, ...]:
+def _formats() -> tuple[str, ...]:
     """Pillow's names of the formats to try on a file, whatever its ending; the usual ones first."""
     Image.init()
     usual = ("JPEG", "PNG")
     return (*usual, *sorted(set(Image.OPEN) - _NOT_PICTURES - set(usual)))
 
 
+def extensions() -> frozenset[str]:
+    """File name endings, lower case with their dot, of the formats that can be decoded."""
+    known = Image.registered_extensions()
+    return frozenset(ending for ending, form in known.items() if form in _formats())
+
+
 def decode_all(
-    paths: Sequence[Path], *, filter: ScaleFilter, fix: str, label: str, side: int | None = None
+    paths: Sequence[Path],
+    *,
+    shape: Shape,
+    filter: ScaleFilter | None,
+    fix: str,
+    label: str | None = None,
 ) -> Tensor:
     """Several images, decoded in threads.
 
     Args:
         paths: the files.
-        filter: for those that are not 32 pixels wide or high.
+        shape: of each image, (channels, height, width); 1 channel of grey files, or 3.
+        filter: for the central square, scaled where that is not the size; None for images that must
+            have the size.
         fix: what a user can do about a file that cannot be read.
-        label: what the progress display calls the work.
-        side: width and height that each file must have; None for any.
+        label: what a progress display calls the work; None for no display.
 
     Returns:
-        uint8, shape (len(paths), 3, 32, 32).
+        uint8, shape (len(paths), *shape), contiguous.
 
     Raises:
         UserError: if one of them cannot be read or has another size; names the first.
     """
-    pixels = np.empty((len(paths), SIDE, SIDE, 3), np.uint8)
+    channels, height, width = shape
+    pixels = np.empty((len(paths), height, width, channels), np.uint8)
 
-    def decode(position: int) -> None:
-        image = open_rgb(paths[position], fix=fix)
-        if side is not None and image.size != (side, side):
-            size = f"{image.width}x{image.height} pixels, not {side}x{side}"
-            raise UserError(f"{paths[position]} has {size}; {fix}")
-        pixels[position] = np.asarray(fit(image, filter=filter))
+    def fill(position: int) -> None:
+        image = decode(paths[position], fix=fix)
+        if filter is not None:
+            image = central_square(image, width, filter=filter)
+        elif image.size != (width, height):
+            size = f"{image.width}x{image.height} pixels, not {width}x{height} as others"
+            raise UserError(f"{paths[position]} has {size}; add --resize {min(width, height)}")
+        pixels[position] = np.asarray(image)[..., :channels]
 
-    with _no_size_warning():
-        in_threads(decode, range(len(paths)), label=label)
+    in_threads(fill, range(len(paths)), label=label)
     return torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous()
 
 
-def complaints(paths: Sequence[Path], *, fix: str, label: str) -> list[UserError | None]:
-    """What `decode_all` would say of each file, or None of one that it can read.
+def central_square(image: Image.Image, side: int, *, filter: ScaleFilter) -> Image.Image:
+    """The central square, scaled to ``side`` pixels; an image of that size is returned as it is.
 
     Args:
-        paths: the files; each is decoded, as a broken one may look sound from its beginning.
-        fix: how the complaints end.
-        label: what the progress display calls the work.
+        image: any size, grey or RGB.
+        side: width and height of the result, in pixels.
+        filter: the resampling filter.
     """
-
-    def complaint(path: Path) -> UserError | None:
-        try:
-            open_rgb(path, fix=fix)
-        except UserError as error:
-            return error
-        return None
-
-    with _no_size_warning():
-        return in_threads(complaint, paths, label=label)
+    if image.size == (side, side):
+        return image
+    short = min(image.size)
+    left, top = (image.width - short) // 2, (image.height - short) // 2
+    square = image.crop((left, top, left + short, top + short))
+    return (
+        square if short == side else square.resize((side, side), Image.Resampling[filter.upper()])
+    )
 
 
-@contextmanager
-def _no_size_warning() -> Iterator[None]:
-    """Silences Pillow's warning of a large image, which `open_rgb` refuses in its own words."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        yield
-
-
-def open_rgb(path: Path, *, fix: str) -> Image.Image:
+def decode(path: Path, *, fix: str) -> Image.Image:
     """Opens an image of any mode as 8-bit RGB, upright.
 
     The camera's rotation mark is obeyed. Transparent pixels are laid on white, whichever way the
@@ -121,17 +135,35 @@ def open_rgb(path: Path, *, fix: str) -> Image.Image:
     Raises:
         UserError: if it is damaged, cut short, no image, or larger than ``Image.MAX_IMAGE_PIXELS``.
     """
+    return _opened(path, lambda image: _to_rgb(ImageOps.exif_transpose(image)), fix=fix)
+
+
+def read_header(path: Path, *, fix: str) -> Header:
+    """Size and mode of an image file, without decoding its pixels; arguments as for `decode`."""
+
+    def header(image: Image.Image) -> Header:
+        # A PNG's mark may stand behind its pixels, and looking for it would decode them.
+        marks = image.getexif() if image.format != "PNG" or "exif" in image.info else {}
+        turned = marks.get(_ORIENTATION) in _TURNED
+        size = (image.height, image.width) if turned else (image.width, image.height)
+        return Header(size=size, grey=ImageMode.getmode(image.mode).basemode == "L")
+
+    return _opened(path, header, fix=fix)
+
+
+def _opened(path: Path, use: Callable[[Image.Image], Result], *, fix: str) -> Result:
+    """Result of a function of an image file that is small enough to unpack; or a UserError."""
+    limit = Image.MAX_IMAGE_PIXELS
+    too_large = f"cannot read {path} (more than {limit} pixels: too large to unpack safely); {fix}"
     try:
-        with Image.open(path, formats=formats()) as image:
-            limit = Image.MAX_IMAGE_PIXELS
+        with Image.open(path, formats=_formats()) as image:
             if limit is not None and image.width * image.height > limit:
-                raise ValueError(f"more than {limit} pixels: too large to unpack safely")
-            return _to_rgb(ImageOps.exif_transpose(image))
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        reason = f"more than {Image.MAX_IMAGE_PIXELS} pixels: too large to unpack safely"
-        raise UserError(f"cannot read {path} ({reason}); {fix}") from error
-    except MemoryError:
+                raise UserError(too_large)
+            return use(image)
+    except (UserError, MemoryError):
         raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise UserError(too_large) from error
     except UnidentifiedImageError as error:
         raise UserError(f"cannot read {path} (no image, or empty); {fix}") from error
     except Exception as error:  # a damaged file makes Pillow's decoders raise almost anything
@@ -153,16 +185,34 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def fit(image: Image.Image, *, filter: ScaleFilter) -> Image.Image:
-    """The central square, scaled to 32x32; a 32x32 image is returned as it is.
+def in_threads(
+    function: Callable[[Item], Result], items: Sequence[Item], *, label: str | None = None
+) -> list[Result]:
+    """``[function(item) for item in items]``, several at a time (decoders let go of the GIL).
+
+    Pillow's warnings of large or odd files are silenced: `decode` refuses in its own words. The
+    first exception, in the order of the items, is raised; work not yet begun is then dropped.
 
     Args:
-        image: RGB, any size.
-        filter: the resampling filter.
+        function: called once for each item, from any thread.
+        items: what to call it with.
+        label: what a progress display on standard error calls the work; None for no display.
     """
-    if image.size == (SIDE, SIDE):
-        return image
-    side = min(image.size)
-    left, top = (image.width - side) // 2, (image.height - side) // 2
-    square = image.crop((left, top, left + side, top + side))
-    return square if side == SIDE else square.resize((SIDE, SIDE), _FILTERS[filter])
+    pool = ThreadPoolExecutor(min(8, os.cpu_count() or 1))
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            chunks = [items[start : start + _CHUNK] for start in range(0, len(items), _CHUNK)]
+            results = pool.map(lambda chunk: [function(item) for item in chunk], chunks)
+            progress = tqdm(
+                chain.from_iterable(results),
+                label,
+                len(items),
+                file=sys.stderr,
+                unit=" images",
+                disable=label is None,
+                delay=2,  # silent for what takes less
+                mininterval=0.2 if sys.stderr.isatty() else 30,  # a log file needs no animation
+            )
+            return list(progress)
+    finally:
+        pool.shutdown(cancel_futures=True)

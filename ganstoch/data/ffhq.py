@@ -6,20 +6,17 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from torch import Tensor
-
-from ganstoch.data import cache
+from ganstoch.data.cache import is_read_only, load_array, make_once, places, save_array
 from ganstoch.data.decoding import ScaleFilter, decode_all
-from ganstoch.data.files import list_files
-from ganstoch.data.preparing import once
-from ganstoch.data.source import ArrayImages, Source, require_folder
+from ganstoch.data.images import list_files
+from ganstoch.data.source import SIDE, ArrayImages, Source, require_folder
 from ganstoch.errors import UserError
 from ganstoch.types import Split
 
 __all__ = ["FFHQ"]
 
-_TREES = {"thumbnails128x128": 128, "images1024x1024": 1024}
-"""The published folders and the side of their images, in pixels; the smaller, if both are there."""
+_TREES = ("thumbnails128x128", "images1024x1024", "")
+"""The published folders, the smaller first, and the root itself."""
 
 _HOLDS = "the folder above thumbnails128x128 or images1024x1024 (github.com/NVlabs/ffhq-dataset)"
 
@@ -57,38 +54,58 @@ class FFHQ(Source):
             split: ``train`` or ``held_out``.
 
         Raises:
-            UserError: if there are no images, one is damaged or of another size, or the cache is
-                damaged.
+            UserError: if there are no images, or one is damaged.
         """
         require_folder(root, holds=_HOLDS)
         if split == "held_out":
             return None
-        for tree in (*_TREES, ""):
-            kept = self._kept(root, tree)
-            if kept is not None:
-                return ArrayImages(kept[0], split=split, names=kept[1])
+        for tree in _TREES:
+            folder, key = root / tree, f"ffhq32-{self.filter}-{tree or 'root'}"
+            names = list_files(folder, endings={".png"}).names if folder.is_dir() else ()
+            look = partial(_load, root, key, names=names)
+            if names:
+                target, *otherwise = (place / key for place in places(root))
+                return make_once(
+                    target,
+                    doing=f"scale the images in {folder}",
+                    look=look,
+                    make=partial(self._convert, root, folder, key, names=names),
+                    otherwise=tuple(otherwise),
+                )
+            if (images := look()) is not None:
+                return images
         raise UserError(f"no PNG files under {root}; --data.root must point to {_HOLDS}")
 
-    def _kept(self, root: Path, tree: str) -> tuple[Tensor, tuple[str, ...]] | None:
-        """The images of a published tree, scaled once, and their names; None without the tree."""
-        folder, key = root / tree, f"ffhq32-{self.filter}-{tree or 'root'}"
-        names = list_files(folder, endings={".png"}) if folder.is_dir() else ()
-        look = partial(cache.load, root, key, names=names)
-        if not names:
-            return look()
+    def _convert(
+        self, root: Path, folder: Path, key: str, *, names: tuple[str, ...]
+    ) -> ArrayImages:
+        """Scales the images, and keeps them where that is allowed."""
+        print(f"scaling {len(names):,} images in {folder} once", file=sys.stderr)
+        pixels = decode_all(
+            [folder / name for name in names],
+            shape=(3, SIDE, SIDE),
+            filter=self.filter,
+            fix="download it again",
+            label="ffhq",
+        )
+        for place in places(root):
+            path, facts = place / f"{key}.npy", {"names": names}
+            try:
+                save_array(path, [pixels], rows=len(pixels), like=pixels, facts=facts)
+                break
+            except UserError as error:
+                if not is_read_only(error):
+                    raise
+        else:
+            print(f"{key} is not cached: may not write to {root}, nor at home", file=sys.stderr)
+        return ArrayImages(pixels, split="train", names=names)
 
-        def convert() -> tuple[Tensor, tuple[str, ...]]:
-            print(f"scaling {len(names):,} images in {folder} once", file=sys.stderr)
-            pixels = decode_all(
-                [folder / name for name in names],
-                filter=self.filter,
-                side=_TREES.get(tree),
-                fix="download it again",
-                label="ffhq",
-            )
-            cache.save(root, key, pixels, names=names)
-            return pixels, names
 
-        target, *otherwise = (place / key for place in cache.places(root))
-        doing = f"scale the images in {folder}"
-        return once(target, doing=doing, look=look, make=convert, otherwise=tuple(otherwise))
+def _load(root: Path, key: str, *, names: tuple[str, ...]) -> ArrayImages | None:
+    """The images converted before, of the names that are there now, if any are."""
+    for place in places(root):
+        if (entry := load_array(place / f"{key}.npy")) is not None:
+            pixels, cached = entry[0], tuple(entry[1].get("names", ()))
+            if names in ((), cached):
+                return ArrayImages(pixels, split="train", names=cached)
+    return None

@@ -48,6 +48,7 @@ class Points(ImageSet):
             split: splits of the same seed draw apart.
         """
         self._modes = modes
+        self.shape = (modes.centres.shape[1],)
         self._seed = seed
         self._part = f"{name}/{split}"
         self._split = split

@@ -7,8 +7,8 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from ganstoch.data.cache import write_if_allowed
 from ganstoch.data.subset import Subset
-from ganstoch.data.writing import write_if_allowed
 from ganstoch.errors import UserError
 
 __all__ = ["SCHEMA", "Manifest", "check_in", "describe", "manifest_path", "verify"]

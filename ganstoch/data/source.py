@@ -1,4 +1,4 @@
-"""What a source of images is: a name, a place on disk, and images that are decoded when asked for.
+"""Base classes of the data sets: a `Source` opens a split as an `ImageSet`.
 
 A source may hold points instead: what is said of images then holds for them, but for their shape.
 
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from ganstoch.errors import UserError
-from ganstoch.types import KnownModes, Split
+from ganstoch.types import KnownModes, Shape, Split
 
 __all__ = ["SIDE", "ArrayImages", "ImageSet", "Source", "require_folder"]
 
@@ -28,12 +28,20 @@ class ImageSet(ABC):
     """A sequence of images in a fixed order, all of one shape; or of points.
 
     Attributes:
+        shape: of one image, (channels, height, width); of one point, (coordinates,).
         labels: class of each image, int64, shape (len(self),); None where there are none.
         classes: names of the classes, in the order of the labels.
+        where: the folder or file that the images lie in, as messages call it.
+        path: the same as a path; None for what was in memory.
+        notes: what was decided for the user on opening, each a sentence.
     """
 
+    shape: Shape
     labels: Tensor | None = None
     classes: tuple[str, ...] = ()
+    where: str = "array"
+    path: Path | None = None
+    notes: tuple[str, ...] = ()
 
     @abstractmethod
     def __len__(self) -> int:
@@ -47,8 +55,8 @@ class ImageSet(ABC):
             ids: int64, shape (N,), each in ``range(len(self))``; repeats allowed.
 
         Returns:
-            uint8, shape (N, C, H, W), range [0, 255], of most sources (N, 3, 32, 32); or, of
-            points, float32, shape (N, D), unbounded.
+            uint8, shape (N, C, H, W), range [0, 255], a contiguous copy on the CPU; or, of points,
+            float32, shape (N, D), unbounded.
 
         Raises:
             UserError: if an image among them cannot be read.
@@ -56,55 +64,56 @@ class ImageSet(ABC):
 
     @abstractmethod
     def names(self, ids: Tensor) -> tuple[str, ...]:
-        """What a person calls the images: a file's path below the root, or e.g. ``train/123``."""
+        """Names for people: a file's path below the root, or e.g. ``train/123`` or ``#123``."""
 
 
 class ArrayImages(ImageSet):
-    """Images that are in memory already."""
+    """Images in memory.
+
+    Args:
+        pixels: uint8, shape (N, C, H, W), range [0, 255]; or points, float32, shape (N, D).
+        split: prefix of the images' names where they have none of their own.
+        labels: int64, shape (N,).
+        classes: names of the classes.
+        names: the images' own names, N of them.
+        where: as for `ImageSet`.
+    """
 
     def __init__(
         self,
         pixels: Tensor,
         *,
-        split: Split,
+        split: Split | None = None,
         labels: Tensor | None = None,
         classes: tuple[str, ...] = (),
         names: Sequence[str] | None = None,
+        where: str = "array",
     ) -> None:
-        """Wraps a tensor, without copying it.
-
-        Args:
-            pixels: uint8, shape (N, C, H, W), range [0, 255]; or points, float32, shape (N, D).
-            split: prefix of the images' names where they have none of their own.
-            labels: int64, shape (N,).
-            classes: names of the classes.
-            names: the images' own names, N of them.
-        """
         assert (pixels.dtype, pixels.ndim) in ((torch.uint8, 4), (torch.float32, 2)), pixels.shape
         assert labels is None or labels.shape == (len(pixels),), labels.shape
         assert names is None or len(names) == len(pixels), len(names)
         self.pixels = pixels
-        self.split = split
-        self.labels = labels
-        self.classes = classes
+        self.shape = tuple(pixels.shape[1:])
+        self.labels, self.classes, self.where = labels, classes, where
         self._names = names
+        self._prefix = "#" if split is None else f"{split}/"
 
     def __len__(self) -> int:
         return len(self.pixels)
 
     def read(self, ids: Tensor) -> Tensor:
-        """The images at the given positions, as a contiguous copy; see `ImageSet.read`."""
+        """See `ImageSet.read`."""
         return self.pixels[ids].contiguous()
 
     def names(self, ids: Tensor) -> tuple[str, ...]:
         """The images' own names, or e.g. ``train/123``."""
         if self._names is not None:
             return tuple(self._names[i] for i in ids.tolist())
-        return tuple(f"{self.split}/{i}" for i in ids.tolist())
+        return tuple(f"{self._prefix}{i}" for i in ids.tolist())
 
 
 class Source(ABC):
-    """Where images come from. Its class name selects it on the command line.
+    """Data set. Its class name selects it on the command line.
 
     Attributes:
         name: short name in records, file names and ``ganstoch prepare NAME``.
@@ -134,11 +143,11 @@ class Source(ABC):
             left over stand in for them.
 
         Raises:
-            UserError: if the data are missing or damaged; the message says what mends it.
+            UserError: if the data are missing or damaged.
         """
 
     def known_modes(self, root: Path) -> KnownModes | None:
-        """What is known of the modes; None where nothing is.
+        """The modes of a synthetic data set; None where they are not known.
 
         Args:
             root: the folder that the data lie in.
@@ -152,13 +161,13 @@ class Source(ABC):
             root: the folder to put it in, or where the user has put it.
 
         Raises:
-            UserError: if that cannot be done; the message says what mends it.
+            UserError: if that cannot be done.
         """
         self.open(root, "train")
 
 
 def require_folder(root: Path, *, holds: str) -> None:
-    """Checks that the root is there.
+    """Checks that the data's root is a folder.
 
     Args:
         root: the folder.
@@ -168,5 +177,5 @@ def require_folder(root: Path, *, holds: str) -> None:
         UserError: if it is missing or no folder.
     """
     if not root.is_dir():
-        found = "is a file, not a folder" if root.exists() else "does not exist"
-        raise UserError(f"{root} {found}; --data.root must point to {holds}")
+        state = "is a file, not a folder" if root.exists() else "does not exist"
+        raise UserError(f"{root} {state}; --data.root must point to {holds}")

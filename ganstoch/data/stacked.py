@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from ganstoch.data.cache import places
-from ganstoch.data.idx import FASHION, MNIST, GreyFiles
 from ganstoch.data.source import ImageSet, Source
+from ganstoch.data.torchvision_sets import FASHION, MNIST, GreyFiles
 from ganstoch.errors import UserError
 from ganstoch.rng import rng_for, with_replacement
 from ganstoch.types import Split, StackedClasses
@@ -60,6 +60,7 @@ class StackedImages(ImageSet):
         self._singles = singles
         self._members = members
         self._split = split
+        self.shape = (3, *singles.shape[1:])
         self.labels: Tensor = labels[members] @ torch.tensor([100, 10, 1])
         mark = "" if all(len(name) == 1 for name in names) else "+"
         self.classes = tuple(mark.join((a, b, c)) for a in names for b in names for c in names)

@@ -16,7 +16,7 @@ from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from ganstoch.data.preparing import alone
+from ganstoch.data.cache import locked
 from ganstoch.errors import UserError
 from ganstoch.records import write_atomically
 from ganstoch.runs.row_job import RowJob
@@ -158,7 +158,7 @@ class Cluster:
         import submitit
 
         # One process at a time, so that no two submit the same row.
-        with alone(self.folder / "submitting", doing="submit its jobs"):
+        with locked(self.folder / "submitting", doing="submit its jobs"):
             known = {job: found for job in jobs if (found := self._queued(job)) is not None}
             fresh = [job for job in jobs if job not in known]
             rows = [self._row(job, threads=threads) for job in fresh]

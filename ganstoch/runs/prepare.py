@@ -6,12 +6,10 @@ import sys
 from pathlib import Path
 
 from ganstoch.data import choose, find_source
-from ganstoch.data.cache import places
-from ganstoch.data.download import patience
+from ganstoch.data.cache import locked, make_once, places, write_if_allowed
 from ganstoch.data.manifest import check_in, describe
-from ganstoch.data.preparing import alone, once
 from ganstoch.data.stacked import Stacked
-from ganstoch.data.writing import write_if_allowed
+from ganstoch.data.torchvision_sets import patience
 from ganstoch.errors import UserError
 
 __all__ = ["prepare"]
@@ -44,7 +42,7 @@ def prepare(name: str, *, root: Path, n: int | None, subset_seed: int) -> None:
     if isinstance(source, Stacked):
         target, *otherwise = (place / source.known_modes(root).judge.name for place in places(root))
         doing = "train the classifier that counts modes"
-        with alone(target, doing=doing, otherwise=tuple(otherwise)):
+        with locked(target, doing=doing, otherwise=tuple(otherwise)):
             _train_judge(source, root)
     if n is None:
         n = len(images) if source.known_modes(root) else min(PAPER_N, len(images))
@@ -104,5 +102,5 @@ def _fetch_inception() -> None:
         return path
 
     doing = "download Inception's weights"
-    once(path, doing=doing, look=lambda: path if path.exists() else None, make=download)
+    make_once(path, doing=doing, look=lambda: path if path.exists() else None, make=download)
     print(f"Inception's weights are at {path}")

@@ -15,8 +15,7 @@ from torch import Tensor
 
 from ganstoch.auditing.evidence import Evidence, gather
 from ganstoch.auditing.feature_cache import features_of
-from ganstoch.auditing.images import Images, Role
-from ganstoch.auditing.inputs import MEMORY, open_images
+from ganstoch.auditing.inputs import MEMORY, Images, Role, open_images
 from ganstoch.metrics.features import Extractor, Pixels
 from ganstoch.rng import rng_for
 

@@ -137,7 +137,7 @@ def test_npy_is_mapped_and_read_block_by_block(tmp_path: Path) -> None:
     path = tmp_path / "samples.npy"
     np.save(path, signed(BYTES))
     images = open_images(path, role="generated")
-    assert isinstance(images._array, np.memmap)  # type: ignore[attr-defined]
+    assert isinstance(images.images._array, np.memmap)  # type: ignore[attr-defined]
     assert np.array_equal(images.read(ALL), BYTES)
     assert (images.where, images.path) == (str(path), path)
 

@@ -17,8 +17,9 @@ import torch
 
 import ganstoch
 from ganstoch.auditing.audit import audit
-from ganstoch.auditing.images import Images
+from ganstoch.auditing.inputs import Images
 from ganstoch.auditing.latents import LatentGenerator
+from ganstoch.data import ArrayImages
 from ganstoch.errors import UserError
 from ganstoch.report.audit_json import read_report, to_json
 from ganstoch.report.audit_report import AuditReport
@@ -227,19 +228,14 @@ def test_stated_memory_is_enough(split: Any) -> None:
 def test_a_set_already_open(split: Any) -> None:
     digits = split(train=100, fresh=50, held_out=50)
 
-    class Given(Images):
-        where, role, shape, labels = "a shelf", "real", (1, 8, 8), digits.names
-
-        def __len__(self) -> int:
-            return 100
-
-        def names(self, ids: torch.Tensor) -> tuple[str, ...]:
-            return tuple(f"book {i}" for i in ids.tolist())
-
-        def read(self, ids: torch.Tensor) -> torch.Tensor:
-            return digits.train[ids]
-
-    report = audit(Given(), digits.fresh)
+    books = ArrayImages(
+        digits.train,
+        labels=digits.labels,
+        classes=tuple("0123456789"),
+        names=[f"book {i}" for i in range(100)],
+        where="a shelf",
+    )
+    report = audit(Images(books, role="real"), digits.fresh)
     assert report.sets["real"].where == "a shelf"
     assert report.most_missed[0].name.startswith("book ")
     assert len(report.missed_by_class) == 10

@@ -12,9 +12,9 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from ganstoch.auditing import folders
-from ganstoch.auditing.folders import FolderImages
 from ganstoch.auditing.inputs import open_images
+from ganstoch.data import decoding
+from ganstoch.data import images as images_module
 from ganstoch.errors import UserError
 
 RNG = np.random.default_rng(0)
@@ -76,18 +76,18 @@ def test_no_classes_without_two_folders_that_hold_everything(
 def test_decoded_once_where_it_fits(
     kept: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(folders, "_KEPT_BYTES", kept)
+    monkeypatch.setattr(images_module, "_CACHED_BYTES", kept)
     for i in range(40):
         save(tmp_path / f"{i:02}.png", noise(4, 4, 3))
     opened = []
-    open_rgb = folders.open_rgb
+    decode = decoding.decode
 
     def counting(path: Path, *, fix: str) -> Image.Image:
         opened.append(path.name)
-        return open_rgb(path, fix=fix)
+        return decode(path, fix=fix)
 
-    monkeypatch.setattr(folders, "open_rgb", counting)
-    images = FolderImages(tmp_path, role="real")
+    monkeypatch.setattr(decoding, "decode", counting)
+    images = open_images(tmp_path, role="real")
     ids = torch.tensor([7, 3, 7])
     first = images.read(ids)
     everything = images.read(torch.arange(40))

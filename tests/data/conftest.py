@@ -14,7 +14,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-import ganstoch.data.writing
+import ganstoch.data.cache
 from ganstoch.data import ArrayImages
 from ganstoch.errors import UserError
 from ganstoch.records import write_atomically
@@ -45,7 +45,7 @@ def make_read_only(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
                 raise UserError("read-only") from OSError(errno.EROFS, "Read-only file system")
             write_atomically(path, content)
 
-        monkeypatch.setattr(ganstoch.data.writing, "write_atomically", write)
+        monkeypatch.setattr(ganstoch.data.cache, "write_atomically", write)
 
     return refuse
 

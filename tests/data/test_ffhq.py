@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -105,23 +104,18 @@ def test_converts_again_when_there_are_more_images(
     assert len(pixels(root)) == 4
 
 
-def test_refuses_a_damaged_cache(root: Path) -> None:
-    pixels(root)
-    array, sidecar = root / f"{KEY}.npy", root / f"{KEY}.json"
-    content = bytearray(array.read_bytes())
-    content[-1] ^= 1
-    array.write_bytes(content)
-    found = hashlib.sha256(content).hexdigest()
-    saved = json.loads(sidecar.read_bytes())["sha256"]
-    with pytest.raises(UserError, match=rf"{array} is damaged: sha256 {found}, saved as {saved}"):
-        pixels(root)
-    array.unlink()
-    assert len(pixels(root)) == 3
-    sidecar.write_bytes(b"{")
-    with pytest.raises(UserError, match=r"cannot read .*json"):
-        pixels(root)
-    sidecar.write_bytes(b"[]")
-    with pytest.raises(UserError, match="another version"):
+@pytest.mark.parametrize(("part", "at"), [("npy", -10), ("json", 0)])
+def test_a_damaged_cache_is_made_again(root: Path, part: str, at: int) -> None:
+    first = pixels(root)
+    file = root / f"{KEY}.{part}"
+    content = bytearray(file.read_bytes())
+    content[at] ^= 1
+    file.write_bytes(content)
+    assert torch.equal(pixels(root), first)
+    file.write_bytes(content)
+    for path in root.glob("thumbnails128x128/*/*.png"):
+        path.unlink()
+    with pytest.raises(UserError, match="no PNG files"):
         pixels(root)
 
 
@@ -154,16 +148,13 @@ def test_no_place_for_a_cache_is_no_error(
 ) -> None:
     make_read_only(tmp_path)
     assert len(pixels(root)) == 3
-    assert "ffhq32-box-thumbnails128x128 is not cached: may not write to" in capsys.readouterr().err
+    assert "ffhq32-box-thumbnails128x128 is not cached" in capsys.readouterr().err
 
 
 def test_names_what_is_missing_or_damaged(root: Path) -> None:
     path = root / "thumbnails128x128" / "01000" / "00002.png"
     path.write_bytes(path.read_bytes()[:-500])
     with pytest.raises(UserError, match=rf"cannot read {path} \(.*\); download it again"):
-        pixels(root)
-    Image.new("RGB", (128, 127)).save(path)
-    with pytest.raises(UserError, match=rf"{path} has 128x127 pixels, not 128x128"):
         pixels(root)
     assert list((root / "ganstoch-cache").iterdir()) == []
     (root / "empty").mkdir()

@@ -26,12 +26,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import torchvision
 from PIL import Image
 
 from ganstoch.auditing.feature_cache import features_of
 from ganstoch.auditing.inputs import open_images
 from ganstoch.cli import main
-from ganstoch.data import CIFAR10, FFHQ, Digits, cifar10, ffhq
+from ganstoch.data import CIFAR10, FFHQ, Digits, ffhq
 from ganstoch.data.decoding import decode_all
 from ganstoch.metrics.features import Pixels
 from ganstoch.records import Record, write_record
@@ -318,9 +319,9 @@ def test_an_archive_is_unpacked_once(
     md5s = {}
     archive = here / Published.filename
     with tarfile.open(archive, "w:gz") as tar:
-        for name in (*(f"data_batch_{i}" for i in range(1, 6)), "test_batch"):
+        for name in (*(f"data_batch_{i}" for i in range(1, 6)), "test_batch", "batches.meta"):
             pixels = rng.integers(0, 256, (2, 3072), dtype=np.uint8)
-            content = pickle.dumps({b"data": pixels, b"labels": [0, 1]}, protocol=2)
+            content = pickle.dumps({"data": pixels, "labels": [0, 1], "label_names": ["a"]})
             md5s[name] = hashlib.md5(content).hexdigest()
             member = tarfile.TarInfo(f"cifar-10-batches-py/{name}")
             member.size = len(content)
@@ -328,13 +329,14 @@ def test_an_archive_is_unpacked_once(
     monkeypatch.setattr(Published, "tgz_md5", hashlib.md5(archive.read_bytes()).hexdigest())
     monkeypatch.setattr(Published, "train_list", [[n, md5s[n]] for n in md5s if n[0] == "d"])
     monkeypatch.setattr(Published, "test_list", [["test_batch", md5s["test_batch"]]])
+    monkeypatch.setitem(Published.meta, "md5", md5s["batches.meta"])
 
-    def download(url: str, folder: str, *, filename: str, md5: str) -> None:
-        shutil.copy(archive, Path(folder) / filename)
+    def download(url: str, path: str) -> None:
+        shutil.copy(archive, path)
 
-    slow = slowly(here / "downloaded", download)
-    monkeypatch.setattr("torchvision.datasets.utils.download_url", slow)
-    monkeypatch.setattr(cifar10, "_unpack", slowly(here / "made", cifar10._unpack))
+    utils = torchvision.datasets.utils
+    monkeypatch.setattr(utils, "_urlretrieve", slowly(here / "downloaded", download))
+    monkeypatch.setattr(utils, "extract_archive", slowly(here / "made", utils.extract_archive))
 
     def work() -> bytes:
         CIFAR10().prepare(here / "data")
@@ -358,8 +360,8 @@ def test_features_are_made_once(
     for i in range(70):
         image = Image.fromarray(rng.integers(0, 256, (32, 32, 3), dtype=np.uint8))
         image.save(here / "photos" / f"{i:02}.png")
-    made = slowly(here / "made", feature_cache.write_rows)
-    monkeypatch.setattr(feature_cache, "write_rows", made)
+    made = slowly(here / "made", feature_cache.save_array)
+    monkeypatch.setattr(feature_cache, "save_array", made)
 
     def work() -> bytes:
         images = open_images(here / "photos", role="real")

@@ -1,0 +1,302 @@
+"""Small archives in the published formats, that torchvision is made to believe in."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import os
+import pickle
+import struct
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from scipy.io import savemat
+from torchvision import datasets
+
+from ganstoch.data import CIFAR10, SVHN, FashionMNIST, Source
+from ganstoch.errors import UserError
+
+BATCHES = [*(f"data_batch_{i}" for i in range(1, 6)), "test_batch"]
+NOWHERE = "http://127.0.0.1:1/"
+
+
+def md5(path: Path) -> str:
+    return hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
+
+
+def names(what: str, root: Path) -> str:
+    """A pattern: the fix names the data set and the root."""
+    return rf"ganstoch prepare {what} --root {root}$"
+
+
+class Python2Pickler(pickle._Pickler):  # type: ignore[name-defined]
+    """Writes bytes and strings as Python 2, which made the published files, wrote its ``str``."""
+
+    def save_str(self, text: str | bytes) -> None:
+        raw = text.encode("latin1") if isinstance(text, str) else text
+        self.write(pickle.BINSTRING + struct.pack("<i", len(raw)) + raw)
+
+    dispatch: ClassVar[dict[type, Any]] = {
+        **pickle._Pickler.dispatch,  # type: ignore[attr-defined]
+        str: save_str,
+        bytes: save_str,
+    }
+
+
+def python2(content: dict[str, Any]) -> bytes:
+    file = io.BytesIO()
+    Python2Pickler(file, protocol=2).dump(content)
+    return file.getvalue()
+
+
+# --- CIFAR-10 ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def cifar(
+    tmp_path: Path,
+    web: tuple[Path, str],
+    noise: Callable[[int], NDArray[np.uint8]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> tuple[Path, NDArray[np.uint8]]:
+    """A root of six batches of two images, with their archive on the web; and their pixels."""
+    folder = tmp_path / "cifar-10-batches-py"
+    folder.mkdir()
+    pixels = noise(12)
+    for i, name in enumerate(BATCHES):
+        batch = {"labels": [i, 9], "data": pixels[2 * i : 2 * i + 2].reshape(2, 3072)}
+        (folder / name).write_bytes(python2(batch))
+    classes = ["airplane", "automobile", *"abcdefgh"]
+    (folder / "batches.meta").write_bytes(python2({"label_names": classes}))
+    site, url = web
+    published = datasets.CIFAR10
+    with tarfile.open(site / published.filename, "w:gz") as tar:
+        tar.add(folder, folder.name)
+    sums = [[name, md5(folder / name)] for name in BATCHES]
+    monkeypatch.setattr(published, "url", url + published.filename)
+    monkeypatch.setattr(published, "tgz_md5", md5(site / published.filename))
+    monkeypatch.setattr(published, "train_list", sums[:5])
+    monkeypatch.setattr(published, "test_list", sums[5:])
+    monkeypatch.setitem(published.meta, "md5", md5(folder / "batches.meta"))
+    return tmp_path, pixels
+
+
+def test_cifar10_keeps_the_order_of_the_batches(cifar: tuple[Path, NDArray[np.uint8]]) -> None:
+    root, pixels = cifar
+    images = CIFAR10().open(root, "train")
+    assert torch.equal(images.read(torch.arange(10)), torch.from_numpy(pixels[:10]))
+    assert images.labels is not None
+    assert images.labels.tolist() == [0, 9, 1, 9, 2, 9, 3, 9, 4, 9]
+    assert images.labels.dtype == torch.int64
+    assert (images.shape, len(images.classes), images.classes[1]) == ((3, 32, 32), 10, "automobile")
+    held_out = CIFAR10().open(root, "held_out")
+    assert torch.equal(held_out.read(torch.arange(2)), torch.from_numpy(pixels[10:]))
+    assert held_out.names(torch.tensor([1])) == ("held_out/1",)
+
+
+def test_cifar10_is_downloaded_and_mended(
+    cifar: tuple[Path, NDArray[np.uint8]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "new"
+    CIFAR10().prepare(target)
+    assert len(CIFAR10().open(target, "train")) == 10
+    batch = target / "cifar-10-batches-py" / "data_batch_1"
+    content = bytearray(batch.read_bytes())
+    content[-100] ^= 1  # one bit of one pixel, which only the checksum can notice
+    batch.write_bytes(content)
+    with pytest.raises(UserError, match=names("cifar10", target)):
+        CIFAR10().open(target, "train")
+    CIFAR10().prepare(target)
+    assert len(CIFAR10().open(target, "train")) == 10
+    monkeypatch.setattr(datasets.CIFAR10, "url", NOWHERE)
+    CIFAR10().prepare(target)  # nothing to do
+
+
+def test_cifar10_runs_nothing_that_a_file_asks_for(
+    cifar: tuple[Path, NDArray[np.uint8]], tmp_path: Path
+) -> None:
+    class Trap:
+        def __reduce__(self) -> tuple[Any, ...]:
+            return os.mkdir, (str(tmp_path / "sprung"),)
+
+    batch = cifar[0] / "cifar-10-batches-py" / "test_batch"
+    batch.write_bytes(pickle.dumps(Trap(), protocol=2))
+    with pytest.raises(UserError, match=names("cifar10", cifar[0])):
+        CIFAR10().open(cifar[0], "held_out")
+    assert not (tmp_path / "sprung").exists()
+
+
+def test_a_wrong_download_is_never_read(
+    cifar: tuple[Path, NDArray[np.uint8]], tmp_path: Path
+) -> None:
+    (tmp_path / "web" / datasets.CIFAR10.filename).write_bytes(b"a log-in page")
+    for _ in range(2):
+        with pytest.raises(UserError, match=r"cannot download http://"):
+            CIFAR10().prepare(tmp_path / "new")
+
+
+# --- SVHN ----------------------------------------------------------------------------------------
+
+
+def write_svhn(path: Path, pixels: NDArray[Any], labels: list[int]) -> None:
+    """As published: X is (height, width, channel, image), y a column, the digit 0 is called 10."""
+    content = {"X": pixels.transpose(2, 3, 1, 0), "y": np.array(labels, np.uint8)[:, None]}
+    savemat(path, content, do_compression=True)
+
+
+def test_svhn(
+    tmp_path: Path,
+    web: tuple[Path, str],
+    noise: Callable[[int], NDArray[np.uint8]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    site, url = web
+    pixels = noise(6)
+    write_svhn(site / "train_32x32.mat", pixels[:4], [10, 1, 9, 10])
+    write_svhn(site / "test_32x32.mat", pixels[4:], [5, 6])
+    files = {split: f"{split}_32x32.mat" for split in ("train", "test")}
+    lists = {split: [url + file, file, md5(site / file)] for split, file in files.items()}
+    monkeypatch.setattr(datasets.SVHN, "split_list", lists)
+    root = tmp_path / "new"
+    SVHN().prepare(root)
+    images = SVHN().open(root, "train")
+    read = images.read(torch.tensor([2, 0]))
+    assert read.is_contiguous()
+    assert torch.equal(read, torch.from_numpy(pixels[[2, 0]]))
+    assert images.labels is not None
+    assert (images.labels.tolist(), images.labels.dtype) == ([0, 1, 9, 0], torch.int64)
+    assert images.classes == tuple("0123456789")
+    held_out = SVHN().open(root, "held_out")
+    assert held_out.labels is not None
+    assert held_out.labels.tolist() == [5, 6]
+    (root / "train_32x32.mat").write_bytes(b"x" * 300)
+    with pytest.raises(UserError, match=names("svhn", root)):
+        SVHN().open(root, "train")
+
+
+# --- grey images ---------------------------------------------------------------------------------
+
+IMAGES, LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
+
+
+def idx(values: NDArray[np.uint8]) -> bytes:
+    return struct.pack(f">HBB{values.ndim}I", 0, 8, values.ndim, *values.shape) + values.tobytes()
+
+
+@pytest.fixture
+def grey(rng: np.random.Generator) -> NDArray[np.uint8]:
+    return rng.integers(0, 256, (3, 28, 28), dtype=np.uint8)
+
+
+def write(folder: Path, grey: NDArray[np.uint8], *, zipped: bool) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for prefix in ("train", "t10k"):
+        files = {
+            f"{prefix}-images-idx3-ubyte": idx(grey),
+            f"{prefix}-labels-idx1-ubyte": idx(np.array([9, 0, 5], np.uint8)),
+        }
+        for name, content in files.items():
+            if zipped:
+                (folder / f"{name}.gz").write_bytes(gzip.compress(content))
+            else:
+                (folder / name).write_bytes(content)
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+@pytest.mark.parametrize("folder", [".", "FashionMNIST/raw", "fashion-mnist"])
+def test_grey_files_wherever_they_lie(
+    tmp_path: Path, grey: NDArray[np.uint8], folder: str, zipped: bool
+) -> None:
+    write(tmp_path / folder, grey, zipped=zipped)
+    images = FashionMNIST().open(tmp_path, "train")
+    pixels = images.read(torch.arange(3))
+    assert pixels.shape == (3, 3, 32, 32)
+    for channel in range(3):
+        assert torch.equal(pixels[:, channel, 2:30, 2:30], torch.from_numpy(grey))
+    assert int(pixels.sum()) == 3 * int(grey.sum())  # so the frame is black
+    assert images.labels is not None
+    assert images.labels.tolist() == [9, 0, 5]
+    assert images.classes[9] == "ankle-boot"
+    assert len(FashionMNIST().open(tmp_path, "held_out")) == 3
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda whole: b"",
+        lambda whole: whole[:10],
+        lambda whole: whole[:-1],
+        lambda whole: whole + b"x",
+        lambda whole: b"\0\0\x0d\x03" + whole[4:],  # floats
+        lambda whole: b"\0\0\x08\x01" + whole[4:],
+        lambda whole: struct.pack(">4I", 0x803, 0, 28, 28),
+        lambda whole: struct.pack(">4I", 0x803, 10**6, 28, 28) + bytes(10**6),
+        lambda whole: whole[:12] + struct.pack(">I", 27) + whole[16:],
+        lambda whole: struct.pack(">4I", 0x803, 2, 28, 28) + whole[16 : 16 + 2 * 28 * 28],
+    ],
+    ids=["empty", "header", "short", "long", "float", "flat", "none", "huge", "narrow", "fewer"],
+)
+@pytest.mark.parametrize("zipped", [True, False])
+def test_a_damaged_grey_file(
+    tmp_path: Path, grey: NDArray[np.uint8], change: Callable[[bytes], bytes], zipped: bool
+) -> None:
+    write(tmp_path, grey, zipped=zipped)
+    content = change(idx(grey))
+    path = tmp_path / (IMAGES + ".gz" * zipped)
+    path.write_bytes(gzip.compress(content) if zipped else content)
+    with pytest.raises(UserError, match=names("fashion_mnist", tmp_path)):
+        FashionMNIST().open(tmp_path, "train")
+
+
+def test_a_damaged_gzip_file(tmp_path: Path, grey: NDArray[np.uint8]) -> None:
+    write(tmp_path, grey, zipped=True)
+    path = tmp_path / f"{IMAGES}.gz"
+    whole = path.read_bytes()
+    flipped = bytearray(whole)
+    flipped[len(whole) // 2] ^= 0xFF
+    for content in (whole[: len(whole) // 2], b"plain text", bytes(flipped)):
+        path.write_bytes(content)
+        with pytest.raises(UserError, match=names("fashion_mnist", tmp_path)):
+            FashionMNIST().open(tmp_path, "train")
+
+
+def test_labels_beyond_the_classes(tmp_path: Path, grey: NDArray[np.uint8]) -> None:
+    write(tmp_path, grey, zipped=False)
+    (tmp_path / LABELS).write_bytes(idx(np.array([1, 2, 10], np.uint8)))
+    with pytest.raises(UserError, match=names("fashion_mnist", tmp_path)):
+        FashionMNIST().open(tmp_path, "train")
+
+
+def test_grey_files_are_downloaded_where_missing(
+    tmp_path: Path,
+    grey: NDArray[np.uint8],
+    web: tuple[Path, str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    site, url = web
+    write(site, grey, zipped=True)
+    sums = [(path.name, md5(path)) for path in sorted(site.iterdir())]
+    monkeypatch.setattr(datasets.FashionMNIST, "mirrors", [url])
+    monkeypatch.setattr(datasets.FashionMNIST, "resources", sums)
+    target = tmp_path / "new"
+    FashionMNIST().prepare(target)
+    assert len(FashionMNIST().open(target, "train")) == 3
+    (target / "FashionMNIST" / "raw" / f"{IMAGES}.gz").write_bytes(b"")
+    FashionMNIST().prepare(target)
+    monkeypatch.setattr(datasets.FashionMNIST, "mirrors", [NOWHERE])
+    FashionMNIST().prepare(target)  # nothing to do
+    FashionMNIST().prepare(site)
+
+
+@pytest.mark.parametrize("kind", [CIFAR10, SVHN, FashionMNIST])
+def test_what_is_missing(kind: type[Source], tmp_path: Path) -> None:
+    for root in (tmp_path, tmp_path / "gone"):
+        with pytest.raises(UserError, match=names(kind.name, root)):
+            kind().open(root, "train")
