@@ -22,7 +22,7 @@ from ganstoch.auditing.inputs import Images
 from ganstoch.data.cache import is_read_only, load_array, locked, save_array, user_cache
 from ganstoch.errors import UserError
 from ganstoch.metrics.features import Extractor, Pixels
-from ganstoch.metrics.progress import shown
+from ganstoch.metrics.progress import progress_bar
 
 __all__ = ["default_cache", "features_of"]
 
@@ -119,7 +119,7 @@ def _witness_ids(count: int) -> Tensor:
 def _batches(images: Images, extractor: Extractor) -> Iterator[Tensor]:
     """Features (n, F) of the images, in order, on the CPU."""
     label = f"{extractor.name} of {images.where}"
-    for ids in shown(torch.split(torch.arange(len(images)), _BATCH), label):
+    for ids in progress_bar(torch.split(torch.arange(len(images)), _BATCH), label):
         filled = torch.cat([ids, ids[-1:].expand(_BATCH - len(ids))])
         yield extractor(images.read(filled))[: len(ids)].cpu()
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from ganstoch.data.arrays import MEMORY
 from ganstoch.data.images import open_images as open_set
 from ganstoch.data.source import ImageSet
-from ganstoch.metrics.progress import shown
+from ganstoch.metrics.progress import progress_bar
 
 __all__ = ["MEMORY", "Images", "Looks", "Role", "open_images", "option"]
 
@@ -116,7 +116,9 @@ class Images:
         if self._content is None:
             whole, each, looks = hashlib.sha256(), list[bytes](), list[NDArray[np.float64]]()
             rows = max(1, min(1024, _BLOCK_BYTES // int(np.prod(self.shape))))
-            for ids in shown(torch.split(torch.arange(len(self)), rows), f"reading {self.where}"):
+            for ids in progress_bar(
+                torch.split(torch.arange(len(self)), rows), f"reading {self.where}"
+            ):
                 block = self.read(ids)
                 for image in block.numpy():
                     whole.update(image.data)
