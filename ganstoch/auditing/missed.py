@@ -25,7 +25,7 @@ from torch import Tensor
 from ganstoch.auditing.searches import Searches
 from ganstoch.auditing.space import Space, take
 from ganstoch.metrics.excess import clopper_pearson
-from ganstoch.metrics.k_nearest import k_nearest
+from ganstoch.metrics.neighbours import k_nearest
 from ganstoch.metrics.progress import progress_bar
 from ganstoch.report.audit_report import Share
 from ganstoch.rng import rng_for, without_replacement

@@ -24,8 +24,7 @@ from ganstoch.auditing.groups import grouped
 from ganstoch.auditing.space import Space, sample_ids, take
 from ganstoch.metrics.copy_score import HALF_AS_FAR
 from ganstoch.metrics.excess import Excess, clopper_pearson, design_effect
-from ganstoch.metrics.k_nearest import within_set_nearest
-from ganstoch.metrics.neighbours import nearest_neighbours
+from ganstoch.metrics.neighbours import nearest_neighbours, within_set_nearest
 
 __all__ = ["Cluster", "Repeated", "repeated_images"]
 

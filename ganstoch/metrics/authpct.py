@@ -19,8 +19,7 @@ from torch import Tensor
 
 from ganstoch.metrics.base import FeatureMetric
 from ganstoch.metrics.features import Extractor, FeatureSpace
-from ganstoch.metrics.k_nearest import within_set_nearest
-from ganstoch.metrics.neighbours import nearest_neighbours
+from ganstoch.metrics.neighbours import nearest_neighbours, within_set_nearest
 from ganstoch.types import Neighbours, Norm
 
 __all__ = ["AuthPct", "AuthPctScore", "authpct", "authpct_from"]

@@ -20,12 +20,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ganstoch.metrics.k_nearest import within_set_nearest
 from ganstoch.metrics.neighbours import (
     first_equal,
     first_of_each,
     nearest_neighbours,
     times_each,
+    within_set_nearest,
 )
 from ganstoch.metrics.progress import progress_bar
 from ganstoch.rng import rng_for, without_replacement

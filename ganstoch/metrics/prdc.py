@@ -25,8 +25,7 @@ from torch import Tensor
 
 from ganstoch.metrics.base import FeatureMetric
 from ganstoch.metrics.features import Extractor, FeatureSpace
-from ganstoch.metrics.k_nearest import kth_distances
-from ganstoch.metrics.within_radii import pairs_within
+from ganstoch.metrics.neighbours import kth_distances, pairs_within
 from ganstoch.types import Norm
 
 __all__ = ["PRDC", "PRDCScores", "prdc"]

@@ -10,9 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ganstoch.metrics import byte_search, neighbours
-from ganstoch.metrics.byte_search import fits_bytes, load_opencv, search_bytes
-from ganstoch.metrics.neighbours import nearest_neighbours
+from ganstoch.metrics.neighbours import byte_search, nearest, nearest_neighbours
+from ganstoch.metrics.neighbours.byte_search import fits_bytes, load_opencv, search_bytes
 from ganstoch.types import Neighbours
 
 
@@ -42,7 +41,7 @@ def assert_right(found: Neighbours, query: Tensor, bank: Tensor, sure: Tensor) -
 def test_brute_force(
     query_type: torch.dtype, bank_type: torch.dtype, tile: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ganstoch.metrics.byte_search._TILE_BYTES", tile)
+    monkeypatch.setattr("ganstoch.metrics.neighbours.byte_search._TILE_BYTES", tile)
     query, bank = draw(40, 48, seed=1).to(query_type), draw(93, 48, seed=2).to(bank_type)
     before = query.clone(), bank.clone()
     found, unsure = search(query, bank)
@@ -118,7 +117,7 @@ def test_only_grey_levels_by_l1_without_a_gpu(monkeypatch: pytest.MonkeyPatch) -
         nothing = torch.zeros(len(query))
         return Neighbours(distances=nothing, ids=nothing.long()), nothing.bool()
 
-    monkeypatch.setattr(neighbours, "search_bytes", by_bytes)
+    monkeypatch.setattr(nearest, "search_bytes", by_bytes)
     grey = draw(4, 6, seed=9)
     nearest_neighbours(grey, grey, norm="l2")
     nearest_neighbours(grey - 300, grey, norm="l1")
@@ -126,7 +125,7 @@ def test_only_grey_levels_by_l1_without_a_gpu(monkeypatch: pytest.MonkeyPatch) -
     assert taken == []
     nearest_neighbours(grey, grey, norm="l1")
     assert taken == ["bytes"]
-    monkeypatch.setattr(neighbours, "load_opencv", lambda: None)
+    monkeypatch.setattr(nearest, "load_opencv", lambda: None)
     nearest_neighbours(grey, grey, norm="l1")
     assert taken == ["bytes"]
 

@@ -7,8 +7,7 @@ import torch
 from torch import Tensor
 
 from ganstoch.metrics.copy_score import PARTS, left_out, nearest_in_parts, nearness
-from ganstoch.metrics.k_nearest import within_set_nearest
-from ganstoch.metrics.neighbours import nearest_neighbours
+from ganstoch.metrics.neighbours import nearest_neighbours, within_set_nearest
 from ganstoch.types import Norm
 
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from ganstoch.metrics import bounds, within_radii
-from ganstoch.metrics.bounds import exact_distances
-from ganstoch.metrics.within_radii import WithinRadii, pairs_within
+from ganstoch.metrics.neighbours import WithinRadii, bounds, pairs_within, within_radii
+from ganstoch.metrics.neighbours import rows as row_module
+from ganstoch.metrics.neighbours.rows import exact_distances
 from ganstoch.types import Norm
 
 NORMS: tuple[Norm, ...] = ("l1", "l2")
@@ -76,6 +76,7 @@ def test_radii_that_are_distances(
         monkeypatch.setattr(within_radii, "_SECOND_ROWS", 11)
         monkeypatch.setattr(within_radii, "_MANY", 1)
         monkeypatch.setattr(bounds, "_EXACT_ELEMENTS", 24 * 5)
+        monkeypatch.setattr(row_module, "_EXACT_ELEMENTS", 24 * 5)
         monkeypatch.setattr(bounds, "_BYTE_TILE", 4)
     apart = every(first, second, norm)
     rank = torch.arange(60) % 45
@@ -131,7 +132,7 @@ def test_balls_of_radius_0_cost_nothing(monkeypatch: pytest.MonkeyPatch) -> None
 @pytest.mark.parametrize(
     ("second", "radii", "message"),
     [
-        (torch.zeros(3, 5), torch.ones(3), "2 features a row, second 5"),
+        (torch.zeros(3, 5), torch.ones(3), "2 features a row, second has 5"),
         (torch.zeros(3, 2), torch.ones(4), "second_radii must be 3"),
         (torch.zeros(3, 2), -torch.ones(3), "at least 0"),
         (torch.zeros(3, 2), torch.full((3,), torch.nan), "at least 0"),

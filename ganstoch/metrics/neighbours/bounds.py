@@ -2,8 +2,8 @@
 
 What processors are fast at is not exact: float32 products lose the digits of small distances, bytes
 forget fractions. But how much is lost has a bound, so a `Ruler` gives for every pair a number that
-the distance is surely not below and, a known slack higher, one that it is surely not above. Who
-asks which pairs lie within a radius needs the exact distance of the few in between only.
+the distance is surely not below and, a known slack higher, one that it is surely not above. Only
+the few pairs that the bounds leave undecided need the exact distance.
 
 Squared l2 by its expanded form: with u the unit roundoff, F numbers a row and any order of
 summation, |fl(x.y) - x.y| <= F u ||x|| ||y|| up to terms in u^2 [1, Sec. 3.1]; storing the rows,
@@ -26,15 +26,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ganstoch.metrics.byte_search import fits_bytes, load_opencv, rounded
+from ganstoch.metrics.neighbours.byte_search import fits_bytes, load_opencv, rounded
 from ganstoch.types import Norm
 
-__all__ = ["Loaded", "Ruler", "as_rows", "exact_distances", "row_blocks", "rulers"]
+__all__ = ["Loaded", "Ruler", "rulers"]
 
 _EXACT_ELEMENTS = 2**22
 """Numbers in one float64 block: 32 MiB."""
-_BLOCK_ELEMENTS = 2**24
-"""Numbers in one block of rows: 64 MiB of float32."""
 _TINY = 1e-30
 """More than float32 loses by underflow among rows of norm at most 1."""
 _BYTE_TILE = 64
@@ -42,7 +40,7 @@ _BYTE_TILE = 64
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loaded:
-    """A block of one set, as its ruler wants it.
+    """A block of one set, as its ruler needs it.
 
     Attributes:
         values: rows (n, F), a tensor or, for bytes, an array.
@@ -80,6 +78,25 @@ class _Frame:
     scale: float
     device: torch.device
 
+    @classmethod
+    def of(cls, first: Tensor, second: Tensor) -> _Frame:
+        device = first.device if first.device.type == "cuda" else torch.device("cpu")
+        step = max(1, _EXACT_ELEMENTS // first.shape[1])
+        origin = torch.zeros(first.shape[1], dtype=torch.float64, device=device)
+        for some in torch.split(first, step):
+            origin += some.to(device, torch.float64).sum(0)
+        origin /= len(first)
+        longest = 0.0
+        for rows in (first,) if first is second else (first, second):
+            for some in torch.split(rows, step):
+                norms = (some.to(device, torch.float64) - origin).abs_().sum(1)
+                longest = max(longest, norms.max().item())
+        if not math.isfinite(longest) or longest > 1e150:
+            raise ValueError("values too large: distances overflow; rescale them")
+        # A power of two, so that scaling rounds nothing; subnormal lengths need none.
+        scale = 2.0 ** -math.frexp(longest)[1] if longest > 1e-150 else 1.0
+        return cls(origin=origin, scale=scale, device=device)
+
     def moved(self, rows: Tensor, dtype: torch.dtype) -> Tensor:
         values = torch.empty(rows.shape, dtype=dtype, device=self.device)
         step = max(1, _EXACT_ELEMENTS // rows.shape[1])
@@ -87,25 +104,6 @@ class _Frame:
             part = rows[start : start + step].to(self.device, torch.float64)
             values[start : start + step] = (part - self.origin).mul_(self.scale)
         return values
-
-
-def _frame(first: Tensor, second: Tensor) -> _Frame:
-    device = first.device if first.device.type == "cuda" else torch.device("cpu")
-    step = max(1, _EXACT_ELEMENTS // first.shape[1])
-    origin = torch.zeros(first.shape[1], dtype=torch.float64, device=device)
-    for some in torch.split(first, step):
-        origin += some.to(device, torch.float64).sum(0)
-    origin /= len(first)
-    longest = 0.0
-    for rows in (first,) if first is second else (first, second):
-        for some in torch.split(rows, step):
-            norms = (some.to(device, torch.float64) - origin).abs_().sum(1)
-            longest = max(longest, norms.max().item())
-    if not math.isfinite(longest) or longest > 1e150:
-        raise ValueError("values too large: distances overflow; rescale them")
-    # A power of two, so that scaling rounds nothing; subnormal lengths need none.
-    scale = 2.0 ** -math.frexp(longest)[1] if longest > 1e-150 else 1.0
-    return _Frame(origin=origin, scale=scale, device=device)
 
 
 class _Squares(Ruler):
@@ -172,10 +170,10 @@ class _Bytes(Ruler):
         # OpenCV hands out the k nearest only; of tiles of k members, these are all.
         for start in range(0, sums.shape[1], _BYTE_TILE):
             tile = right.values[start : start + _BYTE_TILE]
-            found, ids = self._cv2.batchDistance(
+            values, ids = self._cv2.batchDistance(
                 left.values, tile, self._cv2.CV_32S, normType=self._cv2.NORM_L1, K=len(tile)
             )
-            np.put_along_axis(sums[:, start : start + _BYTE_TILE], ids, found, 1)
+            np.put_along_axis(sums[:, start : start + _BYTE_TILE], ids, values, 1)
         low = torch.from_numpy(sums).to(self._dtype)
         return low.add_(left.base[:, None]).add_(right.base[None])
 
@@ -187,16 +185,16 @@ def rulers(first: Tensor, second: Tensor, *, norm: Norm) -> list[Ruler]:
     """Rulers for two sets of rows (N, F) and (M, F), from the fastest to the finest.
 
     Raises:
-        ValueError: if values are too large.
+        ValueError: for an unknown norm, or if values are too large.
     """
-    if norm not in ("l1", "l2"):
-        raise ValueError(f"norm must be 'l1' or 'l2', got {norm!r}")
     if norm == "l1":
         opencv = load_opencv() if first.device.type == "cpu" else None
         if opencv is not None and all(map(fits_bytes, (first, second))):
             return [_Bytes(first.shape[1], opencv)]
-        return [_Sums(_frame(first, second))]
-    frame = _frame(first, second)
+        return [_Sums(_Frame.of(first, second))]
+    if norm != "l2":
+        raise ValueError(f"norm must be 'l1' or 'l2', got {norm!r}")
+    frame = _Frame.of(first, second)
     fine = _Squares(frame, torch.float64)
     if first.shape[1] > 2**17 or not _products_are_whole(frame.device):
         return [fine]
@@ -208,53 +206,3 @@ def _products_are_whole(device: torch.device) -> bool:
     rows = torch.full((64, 64), 1 + 2.0**-20, device=device)
     with torch.autocast(device.type, enabled=False):
         return torch.equal(rows @ torch.eye(64, device=device), rows)
-
-
-def as_rows(values: Tensor, *, name: str) -> Tensor:
-    """The values as (N, F), or a ValueError that says what is wrong with them."""
-    if values.dtype not in (torch.uint8, torch.float32, torch.float64):
-        raise ValueError(f"{name} must be uint8, float32 or float64, got {values.dtype}")
-    if values.ndim < 2:
-        raise ValueError(f"{name} must have shape (N, F...), got {tuple(values.shape)}")
-    if values.numel() == 0:
-        raise ValueError(f"{name} is empty: shape {tuple(values.shape)}")
-    rows = values.detach().flatten(1)
-    if rows.is_floating_point():
-        low, high = torch.aminmax(rows)  # NaN passes through both, and no mask is allocated
-        if not (torch.isfinite(low) and torch.isfinite(high)):
-            raise ValueError(f"{name} contains NaN or infinite values")
-    return rows
-
-
-def row_blocks(rows: Tensor, most: int) -> list[slice]:
-    """Consecutive blocks of at most so many rows (N, F), fewer where rows are very long."""
-    step = max(1, min(most, _BLOCK_ELEMENTS // rows.shape[1]))
-    return [slice(i, min(i + step, len(rows))) for i in range(0, len(rows), step)]
-
-
-def exact_distances(
-    query: Tensor, bank: Tensor, asking: Tensor, answering: Tensor, *, norm: Norm
-) -> Tensor:
-    """Distances of pairs of rows in float64, the same number whenever the same two rows are met.
-
-    Args:
-        query: rows (Q, F).
-        bank: rows (B, F).
-        asking: ids of rows of the query, int64, shape (P,).
-        answering: ids of rows of the bank, int64, shape (P,).
-        norm: "l1" or "l2".
-
-    Returns:
-        Shape (P,), float64, on the CPU.
-    """
-    distances = torch.empty(len(asking), dtype=torch.float64)
-    step = max(2, _EXACT_ELEMENTS // query.shape[1])
-    for start in range(0, len(asking), step):
-        rows, members = asking[start : start + step], answering[start : start + step]
-        if len(rows) == 1:  # torch sums a single long row in another order than one of several
-            rows, members = rows.expand(2), members.expand(2)
-        gap = query[rows.to(query.device)].to("cpu", torch.float64)
-        gap.sub_(bank[members.to(bank.device)].to("cpu", torch.float64))
-        sums = gap.abs_().sum(1) if norm == "l1" else gap.square_().sum(1).sqrt_()
-        distances[start : start + step] = sums[: len(distances) - start]
-    return distances

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ganstoch.metrics.bounds import Loaded, Ruler, as_rows, exact_distances, row_blocks, rulers
+from ganstoch.metrics.neighbours.bounds import Loaded, Ruler, rulers
+from ganstoch.metrics.neighbours.rows import as_rows, exact_distances, row_blocks, same_width
 from ganstoch.metrics.progress import progress_bar
 from ganstoch.types import Norm
 
@@ -49,7 +50,7 @@ def pairs_within(
 
     Args:
         first: shape (N, F...), uint8, float32 or float64; trailing axes are flattened.
-        second: shape (M, F...), idem, as many numbers a row as the first.
+        second: shape (M, F...), of the same kinds, as many numbers a row as the first.
         first_radii: shape (N,), at least 0.
         second_radii: shape (M,), at least 0.
         norm: "l1" or "l2".
@@ -61,8 +62,7 @@ def pairs_within(
         ValueError: for features of another kind, NaN or Inf among them, or radii that do not fit.
     """
     first, second = as_rows(first, name="first"), as_rows(second, name="second")
-    if first.shape[1] != second.shape[1]:
-        raise ValueError(f"first has {first.shape[1]} features a row, second {second.shape[1]}")
+    same_width(norm, first=first, second=second)
     radii = (
         _radii(first_radii, len(first), name="first_radii"),
         _radii(second_radii, len(second), name="second_radii"),
@@ -74,20 +74,16 @@ def pairs_within(
         balls_of_second_around=torch.zeros(len(first), dtype=torch.int64),
     )
     tools = rulers(first, second, norm=norm)
-    pairs = [
-        (i, j) for i in row_blocks(first, _FIRST_ROWS) for j in row_blocks(second, _SECOND_ROWS)
-    ]
-    loaded, left = None, None
-    for i, j in progress_bar(pairs, "pairs within radii"):
-        if i is not loaded:
-            loaded, left = i, tools[0].load(first[i])
-        assert left is not None
-        near = _near(tools, first[i], second[j], left, radii[0][i], radii[1][j], norm=norm)
-        one, other = near.within_first, near.within_second
-        counts.in_ball_of_first[i] += near.rows[one].bincount(minlength=i.stop - i.start)
-        counts.balls_of_first_around[j] += near.columns[one].bincount(minlength=j.stop - j.start)
-        counts.in_ball_of_second[j] += near.columns[other].bincount(minlength=j.stop - j.start)
-        counts.balls_of_second_around[i] += near.rows[other].bincount(minlength=i.stop - i.start)
+    for i in progress_bar(row_blocks(first, _FIRST_ROWS), "pairs within radii"):
+        left = tools[0].load(first[i])
+        for j in row_blocks(second, _SECOND_ROWS):
+            near = _near(tools, first[i], second[j], left, radii[0][i], radii[1][j], norm=norm)
+            one, other = near.within_first, near.within_second
+            m, n = i.stop - i.start, j.stop - j.start
+            counts.in_ball_of_first[i] += near.rows[one].bincount(minlength=m)
+            counts.balls_of_first_around[j] += near.columns[one].bincount(minlength=n)
+            counts.in_ball_of_second[j] += near.columns[other].bincount(minlength=n)
+            counts.balls_of_second_around[i] += near.rows[other].bincount(minlength=m)
     return counts
 
 

@@ -9,8 +9,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from ganstoch.metrics import bounds, byte_search, k_nearest
-from ganstoch.metrics.k_nearest import kth_distances, within_set_nearest
+from ganstoch.metrics.neighbours import bounds, byte_search, knn
+from ganstoch.metrics.neighbours import rows as row_module
+from ganstoch.metrics.neighbours.knn import k_nearest, kth_distances, within_set_nearest
 from ganstoch.types import Norm
 
 NORMS: tuple[Norm, ...] = ("l1", "l2")
@@ -87,13 +88,13 @@ def test_crowds(norm: Norm, spread: float) -> None:
 def test_duplicates_cost_nothing(norm: Norm, monkeypatch: pytest.MonkeyPatch) -> None:
     """Thousands of copies are far more than the candidates, but no other can be nearer than 0."""
     asked: list[int] = []
-    exact = k_nearest.exact_distances
+    exact = knn.exact_distances
 
     def counted(*args: Tensor, norm: Norm) -> Tensor:
         asked.append(len(args[2]))
         return exact(*args, norm=norm)
 
-    monkeypatch.setattr(k_nearest, "exact_distances", counted)
+    monkeypatch.setattr(knn, "exact_distances", counted)
     rows = draw(2, 1, 9, seed=15).expand(2, 40, 9).flatten(0, 1)
     assert kth_distances(rows, k=3, norm=norm).count_nonzero() == 0
     assert sum(asked) <= 80 * 11  # candidates alone, once: not all 80 times 80
@@ -125,8 +126,9 @@ def test_block_sizes_do_not_matter(
     rows = rows.clamp(0, 255).to(torch.uint8) if bytes_ else rows
     rows[90] = rows[3]
     kth, near = kth_distances(rows, k=4, norm=norm), within_set_nearest(rows, norm=norm)
-    monkeypatch.setattr(k_nearest, "_BLOCK_ROWS", 7)
+    monkeypatch.setattr(knn, "_BLOCK_ROWS", 7)
     monkeypatch.setattr(bounds, "_EXACT_ELEMENTS", 12 * 5)
+    monkeypatch.setattr(row_module, "_EXACT_ELEMENTS", 12 * 5)
     monkeypatch.setattr(bounds, "_BYTE_TILE", 5)
     monkeypatch.setattr(byte_search, "_BLOCK", 9)
     monkeypatch.setattr(byte_search, "_SHORTLIST", 12)
@@ -139,13 +141,34 @@ def test_block_sizes_do_not_matter(
 
 
 @pytest.mark.parametrize("norm", NORMS)
-def test_only_a_part_asks(norm: Norm, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(k_nearest, "_BLOCK_ROWS", 8)
+def test_some_rows_of_a_set(norm: Norm, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(knn, "_BLOCK_ROWS", 8)
     rows = draw(50, 6, seed=8)
-    asking = torch.tensor([41, 3, 3, 17, 8, 9, 30, 31, 32])
-    found = k_nearest._nearest_others(rows, asking, k=2, norm=norm)
-    nearest = np.sort(everything(rows, norm), 1)[asking.numpy(), :2]
+    own = torch.tensor([41, 3, 3, 17, 8, 9, 30, 31, 32])
+    found = knn._nearest(rows[own], rows, k=2, norm=norm, own=own)
+    nearest = np.sort(everything(rows, norm), 1)[own.numpy(), :2]
     np.testing.assert_allclose(found.distances.numpy(), nearest, rtol=1e-13)
+
+
+@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("kind", ["bytes", "grey", "any", "crowd"])
+def test_of_another_set(norm: Norm, kind: str) -> None:
+    query, bank = (draw(n, 24, seed=n, scale=40).add(128).clamp(0, 255) for n in (31, 90))
+    bank[70:] = query[:20]
+    if kind == "crowd":
+        bank[20:] = 1e-4 * bank[20:] + 100
+    query, bank = (
+        x.byte() if kind == "bytes" else x - 500 * (kind == "any") for x in (query, bank)
+    )
+    found = k_nearest(query, bank, k=6, norm=norm)
+    gap = query.double()[:, None] - bank.double()[None]
+    apart = torch.linalg.vector_norm(gap, ord=int(norm[1]), dim=2)
+    expected = apart.sort(dim=1).values[:, :6]
+    torch.testing.assert_close(found.distances, expected, rtol=1e-13, atol=0)
+    torch.testing.assert_close(apart.gather(1, found.ids), expected, rtol=1e-13, atol=0)
+    assert all(len(set(row)) == 6 for row in found.ids.tolist())
+    with pytest.raises(ValueError, match="from 1 to"):
+        k_nearest(query, bank, k=91, norm=norm)
 
 
 def test_bounds_hold_and_are_tight() -> None:
@@ -186,9 +209,9 @@ def test_autocast_changes_nothing() -> None:
 def test_an_exact_distance_is_one_number() -> None:
     rows = draw(2, 2**16, seed=12)
     one, other = torch.tensor([0]), torch.tensor([1])
-    many = bounds.exact_distances(rows, rows, one.expand(7), other.expand(7), norm="l2")
-    alone = bounds.exact_distances(rows, rows, one, other, norm="l2")
-    back = bounds.exact_distances(rows, rows, other, one, norm="l2")
+    many = row_module.exact_distances(rows, rows, one.expand(7), other.expand(7), norm="l2")
+    alone = row_module.exact_distances(rows, rows, one, other, norm="l2")
+    back = row_module.exact_distances(rows, rows, other, one, norm="l2")
     assert {*many.tolist(), alone.item(), back.item()} == {alone.item()}
 
 

@@ -1,4 +1,4 @@
-"""Nearest neighbours by l1 among images, found on their bytes and certain on their floats.
+"""Nearest neighbours by l1 among images: searched on bytes, decided exactly on the floats.
 
 A sum of absolute differences of bytes is what processors have an instruction for, many at a time.
 Generated images are no integers, but rounding moves a distance by no more than the rounding errors
@@ -24,6 +24,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ganstoch.metrics.neighbours.rows import exact_distances
 from ganstoch.metrics.progress import progress_bar
 from ganstoch.types import Neighbours
 
@@ -37,7 +38,7 @@ _TILE_BYTES = 3 * 2**19
 _MASK_BYTES = 2**24
 """Which members each query is compared with in full, a block of queries at a time."""
 _BLOCK = 4096
-"""Queries at a time, between two looks at the clock."""
+"""Queries at a time."""
 _EXACT_ELEMENTS = 2**22
 """Numbers in one float64 block of pairs: 32 MiB."""
 
@@ -69,7 +70,7 @@ def search_bytes(
 
     Args:
         query: shape (Q, F), grey levels in [0, 255], uint8 or floats.
-        bank: shape (B, F), idem.
+        bank: shape (B, F), of the same kinds.
         cv2: OpenCV.
         others: whether both are the same rows, and none may answer itself.
 
@@ -79,27 +80,24 @@ def search_bytes(
         entries mean nothing.
     """
     members, member_error = rounded(bank)
-    asked, asked_error = (members, member_error) if others else rounded(query)
-    proposed = _propose(asked, members, 2 * (asked_error + member_error.max()), cv2, others=others)
-    near, found = proposed.sums, proposed.ids
+    queries, query_error = (members, member_error) if others else rounded(query)
+    proposed = _propose(
+        queries, members, 2 * (query_error + member_error.max()), cv2, others=others
+    )
+    near, ids = proposed.sums, proposed.ids
     # The true distance of a pair is within both rounding errors of the sum over its bytes.
-    slack = member_error[found]
-    best = (near + slack).amin(1) + asked_error
-    open_ = near - slack - asked_error[:, None] <= best[:, None]
-    unlisted = proposed.floor - member_error.max() - asked_error  # the least any other can have
+    slack = member_error[ids]
+    best = (near + slack).amin(1) + query_error
+    undecided = near - slack - query_error[:, None] <= best[:, None]
+    unlisted = proposed.floor - member_error.max() - query_error  # the least any other can have
     unsure = unlisted <= best
-    open_[unsure] = False
+    undecided[unsure] = False
 
     distances = torch.full_like(near, torch.inf)
-    rows, places = open_.nonzero(as_tuple=True)
-    step = max(1, _EXACT_ELEMENTS // query.shape[1])
-    for i in range(0, len(rows), step):
-        row, place = rows[i : i + step], places[i : i + step]
-        left = query[row.to(query.device)].to("cpu", torch.float64)
-        right = bank[found[row, place].to(bank.device)].to("cpu", torch.float64)
-        distances[row, place] = left.sub_(right).abs_().sum(1)
+    rows, places = undecided.nonzero(as_tuple=True)
+    distances[rows, places] = exact_distances(query, bank, rows, ids[rows, places], norm="l1")
     least = distances.amin(1)
-    tied = torch.where(distances == least[:, None], found, len(bank))
+    tied = torch.where(distances == least[:, None], ids, len(bank))
     return Neighbours(distances=least, ids=tied.amin(1)), unsure
 
 
@@ -119,30 +117,30 @@ class _Proposed:
 
 
 def _propose(
-    asked: np.ndarray, members: np.ndarray, margin: Tensor, cv2: ModuleType, *, others: bool
+    queries: np.ndarray, members: np.ndarray, margin: Tensor, cv2: ModuleType, *, others: bool
 ) -> _Proposed:
     """By half-sized images first; in full where these leave a member within the margin (Q,)."""
     k = min(_CANDIDATES + others, len(members))
     whole = _Proposed(
-        sums=torch.empty(len(asked), k, dtype=torch.float64),
-        ids=torch.empty(len(asked), k, dtype=torch.int64),
-        floor=torch.empty(len(asked), dtype=torch.float64),
+        sums=torch.empty(len(queries), k, dtype=torch.float64),
+        ids=torch.empty(len(queries), k, dtype=torch.int64),
+        floor=torch.empty(len(queries), dtype=torch.float64),
     )
     small = _halved(members) if len(members) >= 8 * _SHORTLIST else None
-    blocks = np.array_split(np.arange(len(asked)), -(-len(asked) // _BLOCK))
+    blocks = np.array_split(np.arange(len(queries)), -(-len(queries) // _BLOCK))
     for ids in progress_bar(blocks, "nearest neighbours"):
         rows = slice(int(ids[0]), int(ids[-1]) + 1)
         own = torch.from_numpy(ids) if others else None
         hard = np.ones(len(ids), bool)
         if small is not None:
-            part = _in_two_steps(asked[rows], members, small, k, cv2, own)
+            part = _in_two_steps(queries[rows], members, small, k, cv2, own)
             _put(whole, torch.from_numpy(ids), part)
             hard = (part.floor <= part.sums.amin(1) + margin[rows]).numpy()
             if hard.mean() > 0.75:  # as among noise: do not try again
                 small = None
         if hard.any():
             again = torch.from_numpy(ids[hard])
-            part = _in_full(asked[ids[hard]], members, k, cv2, again if others else None)
+            part = _in_full(queries[ids[hard]], members, k, cv2, again if others else None)
             _put(whole, again, part)
     return whole
 
@@ -152,30 +150,30 @@ def _put(whole: _Proposed, rows: Tensor, part: _Proposed) -> None:
 
 
 def _in_full(
-    asked: np.ndarray, members: np.ndarray, k: int, cv2: ModuleType, own: Tensor | None
+    queries: np.ndarray, members: np.ndarray, k: int, cv2: ModuleType, own: Tensor | None
 ) -> _Proposed:
-    sums, found = _nearest_sums(asked, members, k, cv2)
+    sums, ids = _nearest_sums(queries, members, k, cv2)
     floor = sums[:, -1].clone() if k < len(members) else torch.full((len(sums),), torch.inf)
-    return _without(sums, found, floor.double(), own)
+    return _without(sums, ids, floor.double(), own)
 
 
 def _nearest_sums(
-    asked: np.ndarray, members: np.ndarray, k: int, cv2: ModuleType
+    queries: np.ndarray, members: np.ndarray, k: int, cv2: ModuleType
 ) -> tuple[Tensor, Tensor]:
     """The k least sums, ascending, float64, and whose they are, int64; both (Q, k)."""
-    sums = np.empty((len(asked), k), np.int32)
-    ids = np.empty((len(asked), k), np.int32)
+    sums = np.empty((len(queries), k), np.int32)
+    ids = np.empty((len(queries), k), np.int32)
     tiles = max(1, len(members) // max(k, _TILE_BYTES // members.shape[1]))
     edges = [i * len(members) // tiles for i in range(tiles + 1)]  # no tile is smaller than k
-    for start, stop in pairwise(edges):  # a start above 0 goes on with what was found
+    for start, stop in pairwise(edges):  # a start above 0 merges with what the tiles before had
         sums, ids = cv2.batchDistance(
-            asked, members[start:stop], cv2.CV_32S, sums, ids, cv2.NORM_L1, k, None, start
+            queries, members[start:stop], cv2.CV_32S, sums, ids, cv2.NORM_L1, k, None, start
         )
     return torch.from_numpy(sums).double(), torch.from_numpy(ids).long()
 
 
 def _in_two_steps(
-    asked: np.ndarray,
+    queries: np.ndarray,
     members: np.ndarray,
     small: tuple[np.ndarray, Tensor],
     k: int,
@@ -183,23 +181,23 @@ def _in_two_steps(
     own: Tensor | None,
 ) -> _Proposed:
     halves, half_error = small
-    halved = _halved(asked)
+    halved = _halved(queries)
     assert halved is not None
-    listed, ids = _nearest_sums(halved[0], halves, _SHORTLIST, cv2)
+    listed, shortlist = _nearest_sums(halved[0], halves, _SHORTLIST, cv2)
     # Four pixels to a sum; the rest of the gap is what rounding the means has moved them.
     floor = 4 * listed[:, -1] - halved[1] - half_error.max()
-    sums = torch.empty(len(asked), k, dtype=torch.float64)
-    found = torch.empty(len(asked), k, dtype=torch.int64)
+    sums = torch.empty(len(queries), k, dtype=torch.float64)
+    ids = torch.empty(len(queries), k, dtype=torch.int64)
     step = max(1, _MASK_BYTES // len(members))
-    for start in range(0, len(asked), step):
+    for start in range(0, len(queries), step):
         some = slice(start, start + step)
-        mask = np.zeros((len(asked[some]), len(members)), np.uint8)
-        np.put_along_axis(mask, ids[some].numpy(), 1, 1)
+        mask = np.zeros((len(queries[some]), len(members)), np.uint8)
+        np.put_along_axis(mask, shortlist[some].numpy(), 1, 1)
         near, whose = cv2.batchDistance(
-            asked[some], members, cv2.CV_32S, None, None, cv2.NORM_L1, k, mask
+            queries[some], members, cv2.CV_32S, None, None, cv2.NORM_L1, k, mask
         )
-        sums[some], found[some] = torch.from_numpy(near).double(), torch.from_numpy(whose).long()
-    return _without(sums, found, torch.minimum(floor, sums[:, -1]), own)
+        sums[some], ids[some] = torch.from_numpy(near).double(), torch.from_numpy(whose).long()
+    return _without(sums, ids, torch.minimum(floor, sums[:, -1]), own)
 
 
 def _without(sums: Tensor, ids: Tensor, floor: Tensor, own: Tensor | None) -> _Proposed:

@@ -1,0 +1,189 @@
+"""Exact k nearest neighbours, in another set or in one's own.
+
+All pairs are bounded, a block at a time (`bounds`); the few candidates that the bounds leave are
+computed in float64. A duplicate counts as a neighbour, a row itself does not. Memory beyond the
+arguments stays under 1 GiB as long as one row has fewer than 2^18 numbers. No argument is changed,
+and no random number is drawn. The work is done on a GPU where the rows are on one.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ganstoch.metrics.neighbours.bounds import Ruler, rulers
+from ganstoch.metrics.neighbours.byte_search import fits_bytes, load_opencv, search_bytes
+from ganstoch.metrics.neighbours.rows import as_rows, exact_distances, row_blocks, same_width
+from ganstoch.metrics.progress import progress_bar
+from ganstoch.types import Neighbours, Norm
+
+__all__ = ["k_nearest", "kth_distances", "within_set_nearest"]
+
+_BLOCK_ROWS = 4096
+_EXTRA = 8
+"""Candidates beyond k, by which to see that no other can be nearer."""
+
+
+def k_nearest(query: Tensor, bank: Tensor, *, k: int, norm: Norm) -> Neighbours:
+    """The k nearest members of a bank for each query, the nearest first.
+
+    Args:
+        query: shape (Q, F...), uint8, float32 or float64; trailing axes are flattened.
+        bank: shape (B, F...), of the same kinds; B at least k.
+        k: at least 1.
+        norm: "l1" or "l2".
+
+    Returns:
+        Distances (Q, k) float64 and ids (Q, k) int64, on the CPU.
+
+    Raises:
+        ValueError: for features of another kind, NaN or Inf, or k out of range.
+    """
+    rows, members = as_rows(query, name="query"), as_rows(bank, name="bank")
+    same_width(norm, query=rows, bank=members)
+    if not 1 <= k <= len(members):
+        raise ValueError(f"k must be from 1 to the number of members, {len(members)}, got {k}")
+    return _nearest(rows, members, k=k, norm=norm)
+
+
+def kth_distances(features: Tensor, *, k: int, norm: Norm) -> Tensor:
+    """Distance of each row to the k-th nearest other row.
+
+    Args:
+        features: shape (N, F...), uint8, float32 or float64, N > k; trailing axes are flattened.
+        k: at least 1.
+        norm: "l1" or "l2".
+
+    Returns:
+        Shape (N,), float64, on the CPU.
+
+    Raises:
+        ValueError: for features of another kind, NaN or Inf, or k out of range.
+    """
+    rows = _several(features, k=k)
+    nearest = _nearest(rows, rows, k=k, norm=norm, own=torch.arange(len(rows)))
+    return nearest.distances[:, -1].clone()
+
+
+def within_set_nearest(features: Tensor, *, norm: Norm) -> Neighbours:
+    """For each row the nearest other row of the same set.
+
+    Distances are exact. Of equally near ones the lowest id answers, as long as there are fewer than
+    nine of them, else one of them.
+
+    Args:
+        features: shape (N, F...), uint8, float32 or float64, N > 1; trailing axes are flattened.
+        norm: "l1" or "l2".
+
+    Returns:
+        Distances (N,) float64 and ids (N,) int64, on the CPU.
+
+    Raises:
+        ValueError: for features of another kind, NaN or Inf, or a single row.
+    """
+    rows = _several(features, k=1)
+    every = torch.arange(len(rows))
+    opencv = load_opencv() if norm == "l1" and rows.device.type == "cpu" else None
+    if opencv is None or not fits_bytes(rows):
+        nearest = _nearest(rows, rows, k=1, norm=norm, own=every)
+        return Neighbours(distances=nearest.distances[:, 0], ids=nearest.ids[:, 0])
+    nearest, unsure = search_bytes(rows, rows, cv2=opencv, others=True)
+    if unsure.any():
+        some = every[unsure]
+        rest = _nearest(rows[some], rows, k=1, norm=norm, own=some)
+        nearest.distances[some], nearest.ids[some] = rest.distances[:, 0], rest.ids[:, 0]
+    return nearest
+
+
+def _several(features: Tensor, *, k: int) -> Tensor:
+    rows = as_rows(features, name="features")
+    if not 1 <= k < len(rows):
+        raise ValueError(f"k must be from 1 to the number of other rows, {len(rows) - 1}, got {k}")
+    return rows
+
+
+def _nearest(
+    query: Tensor, bank: Tensor, *, k: int, norm: Norm, own: Tensor | None = None
+) -> Neighbours:
+    """The k nearest, ascending: distances and ids (Q, k).
+
+    Args:
+        query: rows (Q, F).
+        bank: rows (B, F).
+        k: how many.
+        norm: "l1" or "l2".
+        own: ids (Q,) that the queries have in the bank and that are no answer; None for none.
+    """
+    distances = torch.empty(len(query), k, dtype=torch.float64)
+    ids = torch.empty(len(query), k, dtype=torch.int64)
+    members = len(bank) - (own is not None)
+    size = min(k + _EXTRA, members)
+    todo = torch.arange(len(query))
+    for ruler in rulers(query, bank, norm=norm):
+        low, high, listed = _candidates(query, bank, todo, own, ruler, size=size)
+        reach = high.kthvalue(k, dim=1, keepdim=True).values
+        row, place = (low <= reach).nonzero(as_tuple=True)
+        exact = torch.full(low.shape, torch.inf, dtype=torch.float64)
+        exact[row, place] = exact_distances(query, bank, todo[row], listed[row, place], norm=norm)
+        by_id = listed.argsort(dim=1)  # then stably by distance, so that ties go to the lowest
+        near = exact.gather(1, by_id).sort(dim=1, stable=True)
+        distances[todo] = near.values[:, :k]
+        ids[todo] = listed.gather(1, by_id.gather(1, near.indices[:, :k]))
+        kth = distances[todo, -1]
+        # No member that is not listed can be nearer than the last that is.
+        sure = (ruler.units(kth) <= low[:, -1]) | (kth == 0) | (size == members)
+        todo = todo[~sure]
+        if len(todo) == 0:
+            break
+    # A crowd nearer to each other than float64 products can tell, or than one grey level.
+    every = torch.arange(len(bank))
+    for i in progress_bar(todo.tolist(), "neighbours in crowds"):
+        row = torch.tensor(i).expand(len(bank))
+        exact = exact_distances(query, bank, row, every, norm=norm)
+        if own is not None:
+            exact[own[i]] = torch.inf
+        near = exact.sort(stable=True)
+        distances[i], ids[i] = near.values[:k], near.indices[:k]
+    return Neighbours(distances=distances, ids=ids)
+
+
+def _candidates(
+    query: Tensor, bank: Tensor, todo: Tensor, own: Tensor | None, ruler: Ruler, *, size: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The members with the least lower bounds: lower bounds, upper bounds and ids, (T, size)."""
+    symmetric = query is bank and len(todo) == len(bank)  # then each pair of blocks serves both
+    blocks = row_blocks(bank, _BLOCK_ROWS)
+    step = blocks[0].stop
+    low = torch.full((len(todo), size), torch.inf, dtype=torch.float64)
+    ids = torch.zeros(len(todo), size, dtype=torch.int64)
+    slack, own_slack = torch.empty(len(bank)).double(), torch.empty(len(todo)).double()
+    for a, start in enumerate(progress_bar(range(0, len(todo), step), "nearest others")):
+        i = slice(start, start + step)
+        rows = todo[i]
+        left = ruler.load(query[rows.to(query.device)])
+        own_slack[i] = left.slack.cpu()
+        for b, j in enumerate(blocks):
+            if symmetric and b < a:
+                continue
+            right = left if symmetric and a == b else ruler.load(bank[j])
+            slack[j] = right.slack.cpu()
+            bounds = ruler.low(left, right)
+            if own is not None:
+                place = own[rows] - j.start
+                inside = ((place >= 0) & (place < j.stop - j.start)).nonzero()[:, 0]
+                bounds[inside.to(bounds.device), place[inside].to(bounds.device)] = torch.inf
+            _keep_least(low[i], ids[i], bounds, j.start)
+            if symmetric and a != b:
+                _keep_least(low[j], ids[j], bounds.T, start)
+    return low, low + own_slack[:, None] + slack[ids], ids
+
+
+def _keep_least(low: Tensor, ids: Tensor, bounds: Tensor, first_id: int) -> None:
+    """Merges a block's bounds into the least lower bounds so far, in place."""
+    size = low.shape[1]
+    new = bounds.topk(min(size, bounds.shape[1]), dim=1, largest=False)
+    both = torch.cat([low, new.values.cpu().double()], dim=1)
+    all_ids = torch.cat([ids, new.indices.cpu() + first_id], dim=1)
+    least = both.topk(size, dim=1, largest=False)
+    low.copy_(least.values)
+    ids.copy_(all_ids.gather(1, least.indices))
