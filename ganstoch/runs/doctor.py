@@ -93,7 +93,9 @@ def _faiss() -> Finding:
         return Finding("FAISS", False, str(error))
     if flavour.startswith("none"):
         return Finding(
-            "FAISS", False, "torch searches as exactly, slower on large sets; pip install 'ganstoch[cpu]'"
+            "FAISS",
+            False,
+            "torch searches, as exactly but more slowly; pip install 'ganstoch[cpu]'",
         )
     return Finding("FAISS", True, flavour)
 
