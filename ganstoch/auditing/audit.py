@@ -221,13 +221,13 @@ def _pictures(sets: dict[Role, Images], lists: Lists) -> dict[str, bytes]:
 
 
 def _versions() -> dict[str, str]:
-    from ganstoch.callbacks.record_writer import versions  # brings Lightning, which takes seconds
+    from ganstoch.callbacks.run_folder import versions  # brings Lightning, which takes seconds
 
     return versions()
 
 
 def _hardware() -> str:
-    from ganstoch.callbacks.record_writer import hardware
+    from ganstoch.callbacks.run_folder import hardware
 
     return hardware()
 

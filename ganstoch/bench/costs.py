@@ -13,7 +13,7 @@ from typing import Any
 from unittest import mock
 
 from ganstoch.callbacks.diagnosis import Diagnosis, DiagnosisSettings
-from ganstoch.callbacks.loss_logger import LossLogger
+from ganstoch.callbacks.progress import LossLogger
 from ganstoch.data import Digits, ImageData
 from ganstoch.diagnosis.non_finite import NonFiniteDetector
 from ganstoch.training.gan import GAN

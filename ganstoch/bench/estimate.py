@@ -11,7 +11,7 @@ import torch
 from ganstoch.bench.equality import draw, parts_of
 from ganstoch.bench.goals import count_flops
 from ganstoch.bench.timing import say, seconds
-from ganstoch.callbacks.record_writer import hardware
+from ganstoch.callbacks.run_folder import hardware
 from ganstoch.data.sampling import resolve_batch_size
 from ganstoch.errors import UserError
 from ganstoch.metrics.neighbours import nearest_neighbours

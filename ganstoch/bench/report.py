@@ -13,7 +13,7 @@ import torch
 from ganstoch.bench.equality import TOLERANCE, equality
 from ganstoch.bench.goals import FULL, QUICK, Goal, measure
 from ganstoch.bench.timing import say
-from ganstoch.callbacks.record_writer import hardware, versions
+from ganstoch.callbacks.run_folder import hardware, versions
 from ganstoch.records import write_atomically
 
 __all__ = ["bench"]

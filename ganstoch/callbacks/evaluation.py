@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning import LightningModule, Trainer
 from torch import Tensor
 
-from ganstoch.callbacks.loss_logger import write
+from ganstoch.callbacks.progress import Periodic, data_of, log_metrics
 from ganstoch.data.datamodule import ImageData
 from ganstoch.errors import UserError
 from ganstoch.metrics.birthday import collision_metrics
@@ -58,7 +58,7 @@ class Outcome:
     pairs: dict[str, OverfittingScores]
 
 
-class Evaluation(Callback):
+class Evaluation(Periodic):
     """1-NN distances both ways, pixel by pixel and in a feature space [1, Sec. 4]; known modes.
 
     Data whose modes are known are also measured by how many of them the generator reaches.
@@ -101,8 +101,7 @@ class Evaluation(Callback):
         held_out: bool = False,
         weights: Path | None = None,
     ) -> None:
-        if every < 1:
-            raise UserError(f"evaluation.every must be 1 or more, got {every}")
+        super().__init__(every, name="evaluation")
         if semantic_every is not None and (semantic_every < 1 or semantic_every % every):
             raise UserError(
                 f"evaluation.semantic_every must be a multiple of evaluation.every ({every}), "
@@ -117,7 +116,6 @@ class Evaluation(Callback):
             )
         if held_out and queries is None:
             raise UserError("evaluation.held_out needs neighbours; give evaluation.queries")
-        self.every = every
         self.birthday = birthday
         self.held_out = held_out
         self.neighbours = queries is not None
@@ -134,7 +132,7 @@ class Evaluation(Callback):
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Loads the feature network and measures the baseline."""
-        data = _data(trainer)
+        data = data_of(trainer)
         self._check(data)
         self._cache = {}
         self._extractors = {"pixel": make_extractor("pixel")} if self.neighbours else {}
@@ -157,33 +155,17 @@ class Evaluation(Callback):
         if data.known_modes is not None:
             self.baseline |= perfect_sampler(data.known_modes, seed=0).named()
 
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        """Measures at the interval."""
-        iteration = trainer.global_step
-        if iteration % self.every == 0:
-            semantic = self.semantic_every is not None and iteration % self.semantic_every == 0
-            self._evaluate(trainer, pl_module, semantic=semantic)
-
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Measures the end in every feature space, unless that has just been done."""
-        if not (
+    def is_measured(self, iteration: int) -> bool:
+        """Whether every feature space has been measured at this iteration."""
+        return (
             self.latest is not None
-            and self.latest.iteration == trainer.global_step
+            and self.latest.iteration == iteration
             and len(self.latest.pairs) == len(self._extractors)
             and (
                 self.birthday is None
                 or any(name.startswith("birthday") for name in self.history[-1].metrics)
             )
-        ):
-            self._evaluate(trainer, pl_module, semantic=True)
-
-    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Measures a run that was resumed after its very last iteration: there, nothing trains."""
-        if self.latest is None:
-            pl_module.to(trainer.strategy.root_device)  # Lightning has moved it away by now
-            self._evaluate(trainer, pl_module, semantic=True)
+        )
 
     def state_dict(self) -> dict[str, Any]:
         """The measurements so far, so that a resumed run has its whole history."""
@@ -216,11 +198,15 @@ class Evaluation(Callback):
                 f"evaluation.birthday is {self.birthday}; give at most a fifth of data.n = {data.n}"
             )
 
-    def _evaluate(self, trainer: Trainer, game: LightningModule, *, semantic: bool) -> None:
+    def measure(
+        self, trainer: Trainer, module: LightningModule, iteration: int, *, last: bool
+    ) -> None:
         """Takes one measurement: distances, held-out drop, mode scores, collisions, digests."""
-        assert isinstance(game, GAN)
+        assert isinstance(module, GAN)
+        game = module
         assert game.latents is not None
-        data, iteration = _data(trainer), trainer.global_step
+        semantic = last or bool(self.semantic_every and iteration % self.semantic_every == 0)
+        data = data_of(trainer)
         known_modes = data.known_modes
         spaces = [name for name in self._extractors if semantic or name == "pixel"]
         count = None if self.neighbours or known_modes is None else known_modes.samples
@@ -251,7 +237,7 @@ class Evaluation(Callback):
             self.history.pop()  # measured by pixel a moment ago
         self.history.append(measurement)
         self.latest = Outcome(iteration=iteration, generated=generated, pairs=pairs)
-        write(trainer, measurement.metrics)
+        log_metrics(trainer, measurement.metrics)
 
     def _share_features(
         self,
@@ -356,9 +342,3 @@ def _digests(trainer: Trainer, game: GAN, images: Tensor) -> dict[str, str]:
         optimizers=trainer.optimizers,
         images=images,
     )
-
-
-def _data(trainer: Trainer) -> ImageData:
-    data = trainer.datamodule  # type: ignore[attr-defined]
-    assert isinstance(data, ImageData)
-    return data

@@ -6,20 +6,17 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning import LightningModule, Trainer
 
-from ganstoch.callbacks.loss_logger import write
 from ganstoch.callbacks.player_gradients import measure_players, obstacle
-from ganstoch.data.datamodule import ImageData
+from ganstoch.callbacks.progress import Periodic, data_of, log_metrics
 from ganstoch.errors import UserError
 from ganstoch.metrics.gradient_noise import GradientNoise as Measured
-from ganstoch.records import write_atomically
 from ganstoch.training.gan import GAN
 
 __all__ = ["FILE", "GradientNoise", "GradientNoiseSettings"]
@@ -43,15 +40,15 @@ class GradientNoiseSettings:
     draws: int = 4
 
 
-class GradientNoise(Callback):
+class GradientNoise(Periodic):
     """Measures |g|^2 and the variance of the mini-batch's gradient along training.
 
     It draws from a stream of its own and touches no weight: training goes the same way with it or
     without. Leaves `gradient_noise.json` in the run's folder, before the record.
 
     Args:
-        folder: the run's.
         settings: when to measure, and on how many draws.
+        path: the file that it leaves, `gradient_noise.json` in the run's folder.
         quiet: whether to leave the terminal alone.
 
     Attributes:
@@ -61,14 +58,12 @@ class GradientNoise(Callback):
         UserError: for a setting out of its range.
     """
 
-    def __init__(
-        self, folder: Path, settings: GradientNoiseSettings, *, quiet: bool = False
-    ) -> None:
-        if settings.every < 1:
-            raise UserError(f"gradient_noise.every must be 1 or more, got {settings.every}")
+    at_start = True
+
+    def __init__(self, settings: GradientNoiseSettings, path: Path, *, quiet: bool = False) -> None:
+        super().__init__(settings.every, name="gradient_noise", path=path)
         if settings.draws < 2:
             raise UserError(f"gradient_noise.draws must be 2 or more, got {settings.draws}")
-        self.folder = folder
         self.settings = settings
         self.quiet = quiet
         self.history: dict[int, dict[str, Measured]] = {}
@@ -86,29 +81,9 @@ class GradientNoise(Callback):
                 f"{by} adds to it or ties examples together; set gradient_noise to null"
             )
 
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Measures the beginning."""
-        if trainer.global_step == 0:
-            self._measure(trainer, pl_module)
-
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        """Measures where it is due."""
-        if trainer.global_step % self.settings.every == 0:
-            self._measure(trainer, pl_module)
-
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Measures the end."""
-        self._measure(trainer, pl_module)
-
-    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Measures a run that was resumed after its end, where nothing trains; leaves the file."""
-        if trainer.global_step not in self.history:
-            pl_module.to(trainer.strategy.root_device)  # Lightning has moved it away by now
-            self._measure(trainer, pl_module)
-        if trainer.is_global_zero:
-            write_atomically(self.folder / FILE, self._text(trainer, pl_module).encode())
+    def is_measured(self, iteration: int) -> bool:
+        """Whether this iteration has been measured."""
+        return iteration in self.history
 
     def state_dict(self) -> dict[str, Any]:
         """What has been measured so far, so that a resumed run has all of it."""
@@ -125,38 +100,40 @@ class GradientNoise(Callback):
             for iteration, players in state_dict["history"].items()
         }
 
-    def _measure(self, trainer: Trainer, game: LightningModule) -> None:
-        iteration = trainer.global_step
-        if iteration in self.history or not trainer.is_global_zero:
+    def measure(
+        self, trainer: Trainer, module: LightningModule, iteration: int, *, last: bool
+    ) -> None:
+        """Measures both players' gradients."""
+        if not trainer.is_global_zero:
             return
-        assert isinstance(game, GAN)
-        found = measure_players(
-            game,
-            _data(trainer),
+        assert isinstance(module, GAN)
+        players = measure_players(
+            module,
+            data_of(trainer),
             iteration=iteration,
             draws=self.settings.draws,
             quiet=self.quiet,
         )
-        for player, measured in found.items():
-            if not math.isfinite(measured.signal + measured.noise):
+        for player, noise in players.items():
+            if not math.isfinite(noise.signal + noise.noise):
                 raise UserError(
                     f"the {player}'s gradient is not finite at iteration {iteration}: training has "
                     "diverged; lower model.optimizer.lr"
                 )
-        self.history[iteration] = found
-        named = {
+        self.history[iteration] = players
+        values = {
             f"gradient/{player}/{name}": value
-            for player, measured in found.items()
-            for name, value in _values(measured).items()
+            for player, noise in players.items()
+            for name, value in _values(noise).items()
         }
-        write(trainer, {name: value for name, value in named.items() if value is not None})
+        log_metrics(trainer, {name: value for name, value in values.items() if value is not None})
 
-    def _text(self, trainer: Trainer, game: LightningModule) -> str:
-        assert isinstance(game, GAN)
-        assert game.latents is not None
-        data = _data(trainer)
-        latents = game.latents
-        content = {
+    def content(self, trainer: Trainer, module: LightningModule) -> dict[str, Any]:
+        """What `gradient_noise.json` holds."""
+        assert isinstance(module, GAN)
+        assert module.latents is not None
+        data, latents = data_of(trainer), module.latents
+        return {
             "schema": SCHEMA,
             "every": self.settings.every,
             "n": len(data.subset.ids),
@@ -167,11 +144,10 @@ class GradientNoise(Callback):
             "draws": self.settings.draws if latents.noise or latents.count is None else None,
             "history": [
                 {"iteration": iteration}
-                | {player: _values(measured) for player, measured in players.items()}
+                | {player: _values(noise) for player, noise in players.items()}
                 for iteration, players in sorted(self.history.items())
             ],
         }
-        return json.dumps(content, indent=1, allow_nan=False) + "\n"
 
 
 def _values(measured: Measured) -> dict[str, float | None]:
@@ -181,9 +157,3 @@ def _values(measured: Measured) -> dict[str, float | None]:
         "ratio": measured.ratio,
         "critical_batch": measured.critical_batch,
     }
-
-
-def _data(trainer: Trainer) -> ImageData:
-    data = trainer.datamodule  # type: ignore[attr-defined]
-    assert isinstance(data, ImageData)
-    return data

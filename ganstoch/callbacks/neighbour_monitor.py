@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning import LightningModule, Trainer
 from torch import Tensor
 
-from ganstoch.callbacks.generator_adapter import iteration_of, real_images, sampler_of, undisturbed
+from ganstoch.callbacks.progress import Periodic, log_metrics
+from ganstoch.diagnosis.adapters import adapter_for, real_images, undisturbed
 from ganstoch.errors import UserError
 from ganstoch.metrics.features import Extractor, FeatureSpace, make_extractor
 from ganstoch.metrics.overfitting import overfitting_mode_drop
@@ -19,7 +20,7 @@ from ganstoch.metrics.overfitting import overfitting_mode_drop
 __all__ = ["NeighbourMonitor"]
 
 
-class NeighbourMonitor(Callback):
+class NeighbourMonitor(Periodic):
     """Logs 1-NN distances both ways [1, Sec. 4] of any LightningModule that makes images.
 
     Keys are those of `OverfittingModeDrop`; the same with ``held_out/`` before them is what as many
@@ -59,10 +60,10 @@ class NeighbourMonitor(Callback):
         real: Tensor | None = None,
         held_out: Tensor | None = None,
     ) -> None:
-        for name, number in (("every", every), ("images", images), ("queries", queries)):
+        super().__init__(every, name="NeighbourMonitor")
+        for name, number in (("images", images), ("queries", queries)):
             if number < 1:
                 raise UserError(f"NeighbourMonitor: {name} must be 1 or more, got {number}")
-        self.every = every
         self.images = images
         self.queries = queries
         self.extractor = make_extractor(features) if isinstance(features, str) else features
@@ -74,26 +75,18 @@ class NeighbourMonitor(Callback):
         self.baseline: dict[str, float] = {}
         self._features: Tensor | None = None
 
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Finds the real images and measures held-out ones in the generator's place."""
         real, held_out = real_images(trainer, self.real, self.held_out)
-        sampler_of(pl_module, self.sample, self.latent_dim)  # refuses now rather than later
+        adapter_for(pl_module, self.sample, self.latent_dim)  # refuses now rather than later
         self._features = self.extractor(real)
         if held_out is not None and not self.baseline:
             ways = self._measure(held_out[: self.images])
             self.baseline = {f"held_out/{name}": value for name, value in ways.items()}
 
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        """Measures where it is due."""
-        if iteration_of(trainer) % self.every == 0:
-            self._look(trainer, pl_module)
-
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Measures the end, unless that has just been done."""
-        if not self.history or self.history[-1][0] != iteration_of(trainer):
-            self._look(trainer, pl_module)
+    def is_measured(self, iteration: int) -> bool:
+        """Whether the last measurement is of this iteration."""
+        return bool(self.history) and self.history[-1][0] == iteration
 
     def state_dict(self) -> dict[str, Any]:
         """The measurements so far."""
@@ -104,16 +97,17 @@ class NeighbourMonitor(Callback):
         self.history = [(int(i), dict(m)) for i, m in state_dict["history"]]
         self.baseline = dict(state_dict["baseline"])
 
-    def _look(self, trainer: Trainer, module: LightningModule) -> None:
+    def measure(
+        self, trainer: Trainer, module: LightningModule, iteration: int, *, last: bool
+    ) -> None:
+        """Measures images of the generator, unless they are not finite."""
         with undisturbed(module):
-            made = sampler_of(module, self.sample, self.latent_dim).draw(self.images)
+            made = adapter_for(module, self.sample, self.latent_dim).draw(self.images)
         if made.is_floating_point() and not bool(made.isfinite().all()):
             return  # nothing has a neighbour; `Diagnosis` says where it came from
-        iteration, metrics = iteration_of(trainer), self._measure(made)
+        metrics = self._measure(made)
         self.history.append((iteration, metrics))
-        if trainer.is_global_zero:
-            for logger in trainer.loggers:
-                logger.log_metrics(metrics | self.baseline, step=iteration)
+        log_metrics(trainer, metrics | self.baseline, step=iteration)
 
     def _measure(self, images: Tensor) -> dict[str, float]:
         assert self._features is not None

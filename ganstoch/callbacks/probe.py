@@ -8,7 +8,6 @@ explanations, and its features get worse for a classification late in training.
 from __future__ import annotations
 
 import dataclasses
-import json
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,15 +16,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning import LightningModule, Trainer
 from torch import Tensor, nn
 
-from ganstoch.callbacks.loss_logger import write
+from ganstoch.callbacks.progress import Periodic, data_of, log_metrics
 from ganstoch.data.datamodule import ImageData
 from ganstoch.errors import UserError
 from ganstoch.metrics.linear_probe import ProbeScore, linear_probe
 from ganstoch.models.base import Discriminator, couples
-from ganstoch.records import write_atomically
 from ganstoch.rng import rng_for, without_replacement
 from ganstoch.training.gan import GAN
 from ganstoch.types import to_signed
@@ -61,7 +59,7 @@ class _ProbePoint:
     train_accuracy: float
 
 
-class Probe(Callback):
+class Probe(Periodic):
     """Fits a linear classifier to D's features now and then, and tests it on other images.
 
     The features are those that D's last layer weighs, of D as it stands, in evaluation mode and
@@ -77,20 +75,20 @@ class Probe(Callback):
         UserError: for a setting out of its range.
     """
 
+    at_start = True
+
     def __init__(self, settings: ProbeSettings, path: Path) -> None:
-        if settings.every < 1:
-            raise UserError(f"probe.every must be 1 or more, got {settings.every}")
+        super().__init__(settings.every, name="probe", path=path)
         if settings.images < 2:
             raise UserError(f"probe.images must be 2 or more, got {settings.images}")
         self.settings = settings
-        self.path = path
-        self.moments: list[_ProbePoint] = []
+        self.points: list[_ProbePoint] = []
         self.pixels: ProbeScore | None = None
-        self._sides: _Sides | None = None
+        self._split: _Split | None = None
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Refuses data without classes, and networks that do not judge an image by itself."""
-        data = _data(trainer)
+        data = data_of(trainer)
         assert isinstance(pl_module, GAN)
         if data.subset.labels is None or len(torch.unique(data.subset.labels)) < 2:
             raise UserError(
@@ -105,96 +103,76 @@ class Probe(Callback):
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Chooses the images, and probes their pixels."""
-        sides = self._sides = _choose(_data(trainer), limit=self.settings.images)
-        if sides.test == "train":
+        split = self._split = _choose(data_of(trainer), limit=self.settings.images)
+        if split.test == "train":
             _log.info(
                 "no held-out images with classes: the probe is tested on %d of the images that the "
                 "discriminator trains on, put aside from the probe",
-                len(sides.test_labels),
+                len(split.test_labels),
             )
         if self.pixels is None:
-            self.pixels = sides.score(sides.train_pixels, sides.test_pixels)
+            self.pixels = split.score(split.train_pixels, split.test_pixels)
 
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Probes the discriminator before its first update."""
-        if trainer.global_step == 0:
-            self._probe(trainer, pl_module)
+    def is_measured(self, iteration: int) -> bool:
+        """Whether the last probe is of this iteration."""
+        return bool(self.points) and self.points[-1].iteration == iteration
 
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        """Probes where it is due."""
-        if trainer.global_step % self.settings.every == 0:
-            self._probe(trainer, pl_module)
-
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Probes the end, unless that has just been done."""
-        if not self._is_done(trainer):
-            self._probe(trainer, pl_module)
-
-    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Leaves the file, also of a run that was resumed after its very last iteration."""
-        if not self._is_done(trainer):
-            pl_module.to(trainer.strategy.root_device)  # Lightning has moved it away by now
-            self._probe(trainer, pl_module)
-        sides, pixels = self._sides, self.pixels
-        assert sides is not None
+    def content(self, trainer: Trainer, module: LightningModule) -> dict[str, Any]:
+        """What `probe.json` holds."""
+        split, pixels = self._split, self.pixels
+        assert split is not None
         assert pixels is not None
-        if not trainer.is_global_zero:
-            return
-        content = {
+        return {
             "schema": SCHEMA,
-            "moments": [dataclasses.asdict(moment) for moment in self.moments],
+            "moments": [dataclasses.asdict(point) for point in self.points],
             "pixels": pixels.accuracy,
             "pixels_train": pixels.train_accuracy,
             "chance": pixels.chance,
-            "fitted_on": len(sides.train_labels),
-            "tested_on": len(sides.test_labels),
-            "test": sides.test,
+            "fitted_on": len(split.train_labels),
+            "tested_on": len(split.test_labels),
+            "test": split.test,
         }
-        text = json.dumps(content, indent=1, sort_keys=True, allow_nan=False)
-        write_atomically(self.path, text.encode() + b"\n")
 
     def state_dict(self) -> dict[str, Any]:
         """What has been found so far."""
         return {
-            "moments": [dataclasses.asdict(moment) for moment in self.moments],
+            "moments": [dataclasses.asdict(point) for point in self.points],
             "pixels": None if self.pixels is None else dataclasses.asdict(self.pixels),
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Goes on with what the resumed run had found."""
-        self.moments = [_ProbePoint(**moment) for moment in state_dict["moments"]]
+        self.points = [_ProbePoint(**point) for point in state_dict["moments"]]
         self.pixels = None if state_dict["pixels"] is None else ProbeScore(**state_dict["pixels"])
 
-    def _is_done(self, trainer: Trainer) -> bool:
-        return bool(self.moments) and self.moments[-1].iteration == trainer.global_step
-
-    def _probe(self, trainer: Trainer, game: LightningModule) -> None:
-        assert isinstance(game, GAN)
-        sides, iteration = self._sides, trainer.global_step
-        assert sides is not None
+    def measure(
+        self, trainer: Trainer, module: LightningModule, iteration: int, *, last: bool
+    ) -> None:
+        """Fits and tests one probe."""
+        assert isinstance(module, GAN)
+        game, split = module, self._split
+        assert split is not None
         fitted, tested = (
             features_of(game.discriminator, pixels)
-            for pixels in (sides.train_pixels, sides.test_pixels)
+            for pixels in (split.train_pixels, split.test_pixels)
         )
         try:
-            score = sides.score(fitted, tested)
+            score = split.score(fitted, tested)
         except ValueError as error:
             raise UserError(
                 f"the discriminator's {error} at iteration {iteration}: training has diverged; "
                 "lower model.optimizer.lr"
             ) from error
-        moment = _ProbePoint(
+        point = _ProbePoint(
             iteration=iteration, accuracy=score.accuracy, train_accuracy=score.train_accuracy
         )
-        self.moments.append(moment)
-        found = {"accuracy": moment.accuracy, "train_accuracy": moment.train_accuracy}
-        write(trainer, {f"probe/{name}": value for name, value in found.items()})
+        self.points.append(point)
+        metrics = {"probe/accuracy": score.accuracy, "probe/train_accuracy": score.train_accuracy}
+        log_metrics(trainer, metrics, step=iteration)
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
-class _Sides:
+class _Split:
     """The images that a probe is fitted to, and those that it is tested on."""
 
     train_pixels: Tensor
@@ -207,7 +185,7 @@ class _Sides:
         return linear_probe(fitted, self.train_labels, tested, self.test_labels)
 
 
-def _choose(data: ImageData, *, limit: int) -> _Sides:
+def _choose(data: ImageData, *, limit: int) -> _Split:
     """The same for the same subset, whatever the run's seed."""
     labels = data.subset.labels
     assert labels is not None
@@ -223,7 +201,7 @@ def _choose(data: ImageData, *, limit: int) -> _Sides:
     else:
         assert unseen.labels is not None
         test_pixels, test_labels = unseen.pixels, unseen.labels
-    return _Sides(
+    return _Split(
         train_pixels=data.subset.pixels[train],
         train_labels=labels[train],
         test_pixels=test_pixels,
@@ -262,9 +240,3 @@ def _evaluating(network: nn.Module) -> Iterator[None]:
     finally:
         for layer, training in modes.items():
             layer.training = training
-
-
-def _data(trainer: Trainer) -> ImageData:
-    data = trainer.datamodule  # type: ignore[attr-defined]
-    assert isinstance(data, ImageData)
-    return data

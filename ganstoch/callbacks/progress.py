@@ -1,29 +1,192 @@
-"""How far a run has come: a bar on a terminal, lines elsewhere, a file for whoever waits."""
+"""What a run tells as it trains: metrics for the loggers, a bar, its sources of randomness.
+
+`Periodic` is the base of all callbacks that measure every so many iterations.
+"""
 
 from __future__ import annotations
 
 import json
+import logging
 import sys
 import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
+from torch import Tensor
 from tqdm import tqdm
 
-from ganstoch.callbacks.evaluation import Evaluation
+from ganstoch.data.datamodule import ImageData
+from ganstoch.errors import UserError
+from ganstoch.records import write_atomically
+from ganstoch.training.gan import GAN
 
-__all__ = ["Progress"]
+__all__ = [
+    "LossLogger",
+    "Periodic",
+    "Progress",
+    "RandomnessReport",
+    "RandomnessSource",
+    "data_of",
+    "log_metrics",
+    "sources_of_randomness",
+]
+
+_log = logging.getLogger("ganstoch")
 
 SHOWN = {"overfitting/pixel_l1/mean": "overfitting", "mode_drop/pixel_l1/mean": "mode drop"}
+"""Metrics beside the bar."""
+
+
+def data_of(trainer: Trainer) -> ImageData:
+    """The data of a run."""
+    data = trainer.datamodule  # type: ignore[attr-defined]
+    assert isinstance(data, ImageData)
+    return data
+
+
+def log_metrics(trainer: Trainer, metrics: Mapping[str, float], step: int | None = None) -> None:
+    """Writes metrics to every logger, on the first rank only.
+
+    Lightning's own `self.log` counts batches from 0. Here the axis is `trainer.global_step`, so
+    that curves, checkpoints and `max_steps` agree.
+
+    Args:
+        trainer: of the run.
+        metrics: by name.
+        step: the iteration; None for `trainer.global_step`.
+    """
+    if trainer.is_global_zero:
+        for logger in trainer.loggers:
+            logger.log_metrics(dict(metrics), step=trainer.global_step if step is None else step)
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]
+            if isinstance(callback, Progress):
+                callback.show(metrics)
+
+
+class Periodic(Callback, ABC):
+    """Measures every so many iterations, and at the end; leaves what it has found in a file.
+
+    A run that is resumed after its end trains no more, and is measured all the same.
+
+    Args:
+        every: iterations between measurements.
+        name: of the setting, for errors.
+        path: the file, or None.
+
+    Raises:
+        UserError: for an interval below 1.
+    """
+
+    at_start = False
+    """Whether to measure before the first iteration too."""
+    at_end = True
+    """Whether to measure the last iteration if it is off the interval."""
+
+    def __init__(self, every: int, *, name: str, path: Path | None = None) -> None:
+        if every < 1:
+            raise UserError(f"{name}.every must be 1 or more, got {every}")
+        self.every = every
+        self.path = path
+
+    @abstractmethod
+    def measure(
+        self, trainer: Trainer, module: LightningModule, iteration: int, *, last: bool
+    ) -> None:
+        """Takes one measurement.
+
+        Args:
+            trainer: of the run.
+            module: what is trained.
+            iteration: iterations done.
+            last: whether it is the measurement of the end.
+        """
+
+    @abstractmethod
+    def is_measured(self, iteration: int) -> bool:
+        """Whether the measurement of the end has been taken at this iteration."""
+
+    def content(self, trainer: Trainer, module: LightningModule) -> dict[str, Any] | None:
+        """What goes to the file, as JSON; None for no file."""
+        return None
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Measures the beginning, of callbacks that do."""
+        if self.at_start and iteration_of(trainer) == 0:
+            self.measure(trainer, pl_module, 0, last=False)
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Measures at the interval."""
+        iteration = iteration_of(trainer)
+        if iteration % self.every == 0:
+            self.measure(trainer, pl_module, iteration, last=False)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Measures the end."""
+        self._measure_end(trainer, pl_module)
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Measures the end of a run that was resumed after it; leaves the file."""
+        self._measure_end(trainer, pl_module)
+        if self.path is not None and trainer.is_global_zero:
+            content = self.content(trainer, pl_module)
+            if content is not None:
+                write_atomically(self.path, json.dumps(content, allow_nan=False).encode() + b"\n")
+
+    def _measure_end(self, trainer: Trainer, module: LightningModule) -> None:
+        iteration = iteration_of(trainer)
+        if self.at_end and not self.is_measured(iteration):
+            module.to(trainer.strategy.root_device)  # Lightning moves it away after training
+            self.measure(trainer, module, iteration, last=True)
+
+
+def iteration_of(trainer: Trainer) -> int:
+    """The number of the iteration that is going on or has just ended, from 1.
+
+    Batches are counted: Lightning's `global_step` counts every step of every optimizer, which in
+    other modules than ours is twice as many.
+    """
+    return trainer.fit_loop.epoch_loop.total_batch_idx + 1
+
+
+class LossLogger(Callback):
+    """Writes the losses every `trainer.log_every_n_steps` iterations.
+
+    They stay on the device until then: reading one every iteration would stall it.
+    """
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Writes the losses at the interval, as means over the ranks."""
+        assert isinstance(pl_module, GAN)
+        several = trainer.world_size > 1  # then only the first rank knows whether anybody reads
+        if not (several or trainer.loggers) or trainer.global_step % trainer.log_every_n_steps:  # type: ignore[attr-defined]
+            return
+        losses = pl_module.losses
+        if several:
+            stacked = torch.stack([loss.double() for loss in losses.values()])
+            means = trainer.strategy.reduce(stacked)
+            assert isinstance(means, Tensor)
+            log_metrics(trainer, dict(zip(losses, means.tolist(), strict=True)))
+        else:
+            log_metrics(trainer, {name: loss.item() for name, loss in losses.items()})
 
 
 class Progress(Callback):
     """Iterations per second, time left and the latest metrics.
 
+    On a terminal it is a bar, elsewhere a line now and then, and always a file for whoever waits.
+
     Args:
-        path: file that holds the current iteration, for whoever waits for this run.
-        quiet: whether to leave the terminal alone and only keep the file.
+        path: the file, which holds the current iteration.
+        quiet: whether to leave the terminal alone and only write the file.
         line_every: seconds between lines where the output is no terminal.
         file_every: seconds between updates of the file.
     """
@@ -36,11 +199,17 @@ class Progress(Callback):
         self.line_every = line_every
         self.file_every = file_every
         self._bar: tqdm[Any] | None = None
-        self._told = 0.0
+        self._written = 0.0
+        self._shown: dict[str, float] = {}
+
+    def show(self, metrics: Mapping[str, float]) -> None:
+        """Takes up the latest metrics."""
+        latest = {word: round(metrics[name], 2) for name, word in SHOWN.items() if name in metrics}
+        self._shown |= latest
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Opens the bar where the run, or what is left of it, starts."""
-        self._told = 0.0
+        self._written = 0.0
         terminal = sys.stderr.isatty()
         self._bar = tqdm(
             total=trainer.max_steps,
@@ -60,13 +229,13 @@ class Progress(Callback):
         assert self._bar is not None
         self._bar.update(1)
         now = time.monotonic()
-        if now - self._told >= self.file_every:
-            self._told = now
-            self._tell(trainer)
+        if now - self._written >= self.file_every:
+            self._written = now
+            self._write(trainer)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Closes the bar."""
-        self._tell(trainer)
+        self._write(trainer)
         if self._bar is not None:
             self._bar.close()
 
@@ -77,15 +246,130 @@ class Progress(Callback):
         if self._bar is not None:
             self._bar.close()
 
-    def _tell(self, trainer: Trainer) -> None:
-        evaluation = next(c for c in trainer.callbacks if isinstance(c, Evaluation))  # type: ignore[attr-defined]
-        metrics = evaluation.history[-1].metrics if evaluation.history else {}
-        shown = {word: round(metrics[name], 2) for name, word in SHOWN.items() if name in metrics}
+    def _write(self, trainer: Trainer) -> None:
         if self._bar is not None:
-            self._bar.set_postfix(shown, refresh=False)
+            self._bar.set_postfix(self._shown, refresh=False)
         if trainer.is_global_zero:
-            state = {"iteration": trainer.global_step, "of": trainer.max_steps, **shown}
+            state = {"iteration": trainer.global_step, "of": trainer.max_steps, **self._shown}
             # Not worth an fsync, and its loss costs nothing; still never seen half-written.
             temporary = self.path.with_suffix(".tmp")
             temporary.write_text(json.dumps(state))
             temporary.replace(self.path)
+
+
+@dataclass(frozen=True, slots=True)
+class RandomnessSource:
+    """One way in which randomness may enter a run.
+
+    Attributes:
+        name: what is random.
+        state: "off", "fixed" (drawn once, the same for the same seed) or "on" (drawn anew at every
+            iteration, from the seed).
+        what: what it is in this run.
+        switch: the setting that changes it.
+    """
+
+    name: str
+    state: Literal["off", "fixed", "on"]
+    what: str
+    switch: str
+
+
+def sources_of_randomness(trainer: Trainer, gan: GAN, data: ImageData) -> list[RandomnessSource]:
+    """All of them, for a run whose data and latents are set up."""
+    return [*_drawn_once(gan, data), *_drawn_in_batches(gan, data), *_numerical(trainer, gan)]
+
+
+def _source(name: str, state: bool | str, what: str, switch: str = "none") -> RandomnessSource:
+    if isinstance(state, bool):
+        state = "on" if state else "off"
+    return RandomnessSource(name, state, what, switch)  # type: ignore[arg-type]
+
+
+def _drawn_once(gan: GAN, data: ImageData) -> Iterator[RandomnessSource]:
+    seed, n = f"seed {gan.seed}", len(data.subset.ids)
+    yield _source("initial weights", "fixed", seed, "seed_everything")
+    yield _source("spectral norm's start", "fixed", seed, "seed_everything")
+    subset = f"{n} images, seed {data.subset_seed}"
+    yield _source("choice of subset", "fixed", subset, "data.subset_seed")
+    yield _source("augmentation, dequantization", "off", "there is none")
+    yield _source("data-loader workers", "off", "the subset lies on the device")
+    yield _source("evaluation", "off", "a stream of its own, no part in training")
+
+
+def _drawn_in_batches(gan: GAN, data: ImageData) -> Iterator[RandomnessSource]:
+    assert gan.latents is not None
+    times, pack = gan.remedies.images_factor, gan.remedies.pack
+    n, m, bank = len(data.subset.ids), data.batch_size * times, gan.latents.count
+    whole, noise = data.sampling == "exactly_once", gan.latents.noise
+    images = f"{m} of {n}, {data.sampling.replace('_', ' ')}"
+    if whole:
+        images = "every image once" if times == 1 else f"every image {times} times"
+    yield _source("sampling of images", not whole, images, "data.m, data.sampling")
+    if bank is None:
+        yield _source("latents", "on", "fresh every iteration", "model.latents.bank")
+        yield _source("sampling of latents", "on", "see latents", "data.m")
+    else:
+        latents = "every latent once" if bank == m else f"{m} of {bank}, without replacement"
+        yield _source("latents", "fixed", f"k = {bank} fixed", "model.latents.bank")
+        yield _source("sampling of latents", bank != m, latents, "data.m")
+    variance = f"variance {noise:g}" if noise else "none"
+    yield _source("noise on latents", bool(noise), variance, "model.latents.noise")
+    coupled = f"packs of {pack}" if pack > 1 else ""
+    coupled = f"{gan.coupled_by} looks at a whole batch" if gan.coupled_by else coupled
+    always_the_same = whole and bank == m and not noise
+    yield _source(
+        "batch-coupled layers",
+        bool(coupled) and not always_the_same,
+        coupled or "every image is judged by itself",
+        "model.remedies, model.objective, networks",
+    )
+    drawing = [type(remedy).__name__ for remedy in gan.remedies.each() if remedy.draws]
+    what = ", ".join(drawing) or "none"
+    yield _source("remedies' draws", bool(drawing), what, "model.remedies")
+
+
+def _numerical(trainer: Trainer, gan: GAN) -> Iterator[RandomnessSource]:
+    deterministic = torch.are_deterministic_algorithms_enabled()
+    kernels = "deterministic kernels" if deterministic else "any kernels"
+    tf32 = "on" if torch.backends.cuda.matmul.allow_tf32 else "off"
+    state = "fixed" if deterministic else "on"
+    yield _source(
+        "floating point",
+        state,
+        f"{trainer.precision}, {kernels}, tf32 {tf32}, {trainer.world_size} device(s), "
+        f"{torch.get_num_threads()} thread(s)",
+        "trainer.precision, trainer.deterministic",
+    )
+    full = trainer.precision in ("32-true", "64-true")
+    yield _source(
+        "reduced precision", "off" if full else state, trainer.precision, "trainer.precision"
+    )
+    yield _source(
+        "order of sums",
+        state if gan.micro_batch == "auto" else "fixed",
+        f"micro-batch {gan.micro_batch or 'none'}",
+        "model.micro_batch",
+    )
+
+
+class RandomnessReport(Callback):
+    """Prints the sources of randomness at start-up and hands them to the loggers."""
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Names every source once, on the first rank."""
+        assert isinstance(pl_module, GAN)
+        if not trainer.is_global_zero:
+            return
+        sources = sources_of_randomness(trainer, pl_module, data_of(trainer))
+        lines = [f"  {s.name:<30}{s.state:<7}{s.what}  [{s.switch}]" for s in sources]
+        _log.info("sources of randomness\n%s", "\n".join(lines))
+        states = {source.name: f"{source.state}: {source.what}" for source in sources}
+        for logger in trainer.loggers:
+            logger.log_hyperparams({"randomness": states})
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Hands the loggers the size of the micro-batch, which is settled by now."""
+        assert isinstance(pl_module, GAN)
+        for logger in trainer.loggers:
+            logger.log_hyperparams({"arithmetic": {"micro_batch": pl_module.micro_batch}})

@@ -1,19 +1,20 @@
-"""Signals of a generator in training, and the verdicts that follow from them; no input or output.
+"""Signals of a generator in training, and the verdicts that follow from them.
 
-Needs nothing of our trainer: `measure` takes callables and tensors, `diagnose` takes its results.
+Nothing here needs our trainer: `measure` takes callables and tensors, `Monitor` its results.
 """
 
-from ganstoch.diagnosis.instruments import References, Subject, measure, references
-from ganstoch.diagnosis.signals import Signals
+from ganstoch.diagnosis.monitor import Monitor
+from ganstoch.diagnosis.signals import Networks, References, Signals, measure, references
 from ganstoch.diagnosis.verdicts import VERDICTS, Diagnosed, Finding, Verdict, diagnose
 
 __all__ = [
     "VERDICTS",
     "Diagnosed",
     "Finding",
+    "Monitor",
+    "Networks",
     "References",
     "Signals",
-    "Subject",
     "Verdict",
     "diagnose",
     "measure",

@@ -1,17 +1,28 @@
-"""When each thing that can go wrong is seen: one rule a failure, of the signals so far."""
+"""What each failure looks like in the signals so far: one rule a failure.
+
+[1] Yazici et al. 2020, arXiv:2006.14265. [2] Heusel et al. 2017, "GANs Trained by a Two Time-Scale
+Update Rule". [3] Goodfellow et al. 2014, "Generative Adversarial Nets", Sec. 3, the saturating
+loss.
+
+Thresholds are in units of the data's own (see `Signals`), so that they hold for any data. They were
+set by one set of labelled runs and are judged on others: `ganstoch cases`. Where a failure that was
+found lasts within wider bounds, ``times`` says how much wider.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+import statistics
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
-from ganstoch.diagnosis import failures
-from ganstoch.diagnosis.failures import History
+from ganstoch.diagnosis.signals import Signals
 
-__all__ = ["RULES", "Rule", "Verdict"]
+__all__ = ["RULES", "History", "Rule", "Verdict", "quality"]
 
+History = Sequence[Signals]
 Verdict = Literal[
     "healthy",
     "partial_collapse",
@@ -62,12 +73,196 @@ class Rule:
         return tuple(found)
 
 
+_CHAOTIC = 6.0
+"""Sensitivity above which images are flung about rather than made from z."""
+
+
+def quality(signals: Signals) -> float:
+    """How far the generated images are from the data, both ways; 1 is the data's own, inf unknown.
+
+    The geometric mean of closeness and reach: a blur is close and does not reach, noise reaches
+    nothing and is not close.
+    """
+    if signals.closeness is None or signals.reach is None:
+        return math.inf
+    return math.sqrt(max(signals.closeness, 0.0) * max(signals.reach, 0.0))
+
+
+def _at(history: History, name: str, back: int = 0) -> float:
+    """A signal some moments ago; NaN, which every comparison fails, where there is none."""
+    if len(history) <= back:
+        return math.nan
+    value = getattr(history[-1 - back], name)
+    return math.nan if value is None else float(value)
+
+
+def _progress(history: History, back: int = 4) -> bool:
+    """Whether the images are nearer to the data than some moments ago, by 3 %, or more diverse.
+
+    A run that has just begun is given the benefit of the doubt: early on a generator's images all
+    look alike and its discriminator knows them all, which ends when diversity takes off.
+    """
+    if len(history) <= back:
+        return True
+    nearer = quality(history[-1]) < 0.97 * quality(history[-1 - back])
+    rising = _at(history, "diversity") > 1.1 * max(s.diversity or 0.0 for s in history[:-1])
+    return nearer or rising
+
+
+def _bad(history: History) -> bool:
+    """Whether the images are clearly not the data's yet."""
+    return quality(history[-1]) > 1.25
+
+
+def _non_finite(history: History) -> bool:
+    """A number that is not finite, at any time."""
+    return bool(history[-1].broken)
+
+
+def _ignores_latent(history: History, *, times: float = 1.0) -> bool:
+    """Many images, none of which z decides; or one, from a z that is not looked at at all.
+
+    A generator with a few modes also has no gradient within each, but then its images come in a
+    few kinds.
+    """
+    sensitivity, diversity = _at(history, "sensitivity"), _at(history, "diversity")
+    kinds = _at(history, "isolation") < 0.05
+    unheard = sensitivity < 0.02 * times * diversity and diversity > 0.02 and not kinds
+    unheard = unheard and not _flung(history)
+    never = all((s.sensitivity or 0.0) < 1e-9 for s in history) and sensitivity < 1e-9
+    return len(history) > 1 and (unheard or never)
+
+
+def _generator_dominates(history: History, *, times: float = 1.0) -> bool:
+    """Generated images pass for more real than real ones, which they are not."""
+    fooled = _at(history, "separation") < 0.2 * times and _at(history, "gap") < 0
+    return fooled and _bad(history)
+
+
+def _diverged(history: History) -> bool:
+    """Logits or losses in the hundreds, images that z flings about, or ever farther away.
+
+    A generator whose images were flung about until they saturated has no gradient any more.
+    """
+    names = ("gap", "loss_discriminator", "loss_generator")
+    loud = any(abs(_at(history, name)) > 200 for name in names)
+    sensitivity, diversity = _at(history, "sensitivity"), _at(history, "diversity")
+    chaotic = sensitivity > _CHAOTIC or (_flung(history) and sensitivity < 0.02 * diversity)
+    first = next((s.closeness for s in history if s.closeness is not None), math.nan)
+    away = _at(history, "closeness") > 1.4 * first or _lost(history)
+    return loud or chaotic or (away and len(history) > 4)
+
+
+def _flung(history: History) -> bool:
+    """Whether z has ever flung the images about."""
+    return any((s.sensitivity or 0.0) > _CHAOTIC for s in history)
+
+
+def _lost(history: History) -> bool:
+    """Whether the images are far worse than soon after the start, and worse than at the start.
+
+    The first look alone is no yardstick: at rates far too high it may see a ruin already.
+    """
+    now, early = quality(history[-1]), [quality(s) for s in history[:4]]
+    return 1.4 * min(early) < now < math.inf and now > 0.95 * early[0]
+
+
+def _still_lost(history: History) -> bool:
+    """Whether the images are far off and hardly better than at first, or still flung about by z."""
+    far = quality(history[-1]) > max(1.5, 0.75 * min(quality(s) for s in history[:4]))
+    return far or _at(history, "sensitivity") > _CHAOTIC / 2
+
+
+def _collapsed(signals: Signals, *, times: float = 1.0) -> bool:
+    """Whether all images are one, within so many times the usual bounds."""
+    if signals.diversity is None or signals.isolation is None:
+        return False
+    few = signals.diversity < 0.12 * times and signals.isolation < 0.08 * times
+    return signals.diversity < 0.08 * times or few
+
+
+def _complete_collapse(history: History) -> bool:
+    """One image, of a generator that has made more, or that moves and still makes but one."""
+    was_more = any((s.diversity or 0) > 0.1 for s in history[:-1])
+    stands = _at(history, "drift") <= 0.05  # not known at the first moment
+    return _collapsed(history[-1]) and (was_more or not stands) and not _takes_off(history)
+
+
+def _still_collapsed(history: History) -> bool:
+    """All images are still one, or nearly so."""
+    return _collapsed(history[-1], times=2)
+
+
+def _partial_collapse(history: History, *, times: float = 1.0) -> bool:
+    """Images come in a few kinds."""
+    few = _at(history, "isolation") < 0.05 * times and not _collapsed(history[-1])
+    return few and len(history) > 2
+
+
+def _takes_off(history: History) -> bool:
+    """Whether diversity is on its way up, as at every start, by half at least."""
+    before = max((s.diversity or 0.0 for s in history[:-1]), default=math.inf)
+    return _at(history, "diversity") > max(2e-3, 1.5 * before)
+
+
+def _vanishing_gradient(history: History, *, times: float = 1.0) -> bool:
+    """G's gradient is a thousandth of what it was, where D tells its images apart [3].
+
+    Or below 1e-4 outright: with a saturating loss it may be gone by the first look.
+    """
+    known = [s.gradient_generator for s in history if s.gradient_generator is not None]
+    known = [value for value in known if not math.isnan(value)]
+    gone = bool(known) and known[-1] < times * max(1e-4, 1e-3 * statistics.median(known[:3]))
+    return gone and _at(history, "separation") > 0.95
+
+
+def _nowhere(history: History) -> bool:
+    """Whether the images are hardly better than at the first look, and get no better."""
+    return quality(history[-1]) > 0.75 * quality(history[0]) and not _progress(history)
+
+
+def _discriminator_dominates(history: History) -> bool:
+    """D knows all images, which stand still or get no better."""
+    knows = _at(history, "separation") > 0.995
+    stands = _at(history, "drift") < 0.02
+    return knows and _bad(history) and (stands or _nowhere(history))
+
+
+def _oscillating(history: History) -> bool:
+    """Images change by as much as they differ from each other; or back and forth, to no end."""
+    last = history[-4:]
+    drifts = [s.drift for s in last if s.drift is not None]
+    turns = [s.turn for s in last if s.turn is not None]
+    if len(drifts) < 4 or len(turns) < 4:
+        return False
+    drift, turn = statistics.median(drifts), statistics.mean(turns)
+    wild = drift > 0.92 and turn < 0.2
+    to_no_end = drift > 0.4 and turn < -0.3 and _nowhere(history)
+    return _bad(history) and (wild or to_no_end)
+
+
+def _memorization(history: History) -> bool:
+    """Nearer to training images than held-out ones are, and not by blur, which reaches nothing."""
+    return _at(history, "closeness") < 0.75 and _at(history, "reach") < 1
+
+
+def _stalled(history: History) -> bool:
+    """The best is long past, and what is there is worse by a tenth; medians of three moments."""
+    known = [quality(s) for s in history]
+    known = [value for value in known if math.isfinite(value)]
+    smooth = [statistics.median(known[i - 2 : i + 1]) for i in range(2, len(known))]
+    if len(smooth) < 4:
+        return False
+    best = min(range(len(smooth)), key=smooth.__getitem__)
+    return len(smooth) - 1 - best >= 4 and smooth[-1] > 1.1 * smooth[best]
+
+
 _MORE_DIVERSITY = ("packing2", "minibatch_discrimination", "unrolled5", "feature_matching", "r1")
 
 RULES: tuple[Rule, ...] = (
     Rule(
         "non_finite",
-        failures.non_finite,
+        _non_finite,
         ("broken",),
         "a number that is not finite",
         ("lower model.optimizer.lr", "trainer.precision 32-true", "r1"),
@@ -75,76 +270,76 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "ignores_latent",
-        failures.ignores_z,
+        _ignores_latent,
         ("sensitivity", "diversity"),
         "the gradient with respect to z is next to nothing",
         ("see that z reaches the generator", *_MORE_DIVERSITY),
-        lasts=partial(failures.ignores_z, times=2),
+        lasts=partial(_ignores_latent, times=2),
     ),
     Rule(
         "complete_collapse",
-        failures.complete_collapse,
+        _complete_collapse,
         ("diversity", "collisions", "isolation"),
         "all images are one",
         _MORE_DIVERSITY,
-        lasts=failures.still_collapsed,
+        lasts=_still_collapsed,
     ),
     Rule(
         "generator_dominates",
-        failures.generator_dominates,
+        _generator_dominates,
         ("separation", "gap", "closeness", "reach"),
         "the discriminator takes generated images for real ones, which they are not",
         ("see that the discriminator learns, and from the right labels", "ttur", "ratio_d5"),
-        lasts=partial(failures.generator_dominates, times=2),
+        lasts=partial(_generator_dominates, times=2),
     ),
     Rule(
         "diverged",
-        failures.diverged,
+        _diverged,
         ("gap", "sensitivity", "closeness", "loss_discriminator"),
         "logits, or images, without bound",
         ("lower model.optimizer.lr", "r1", "wgan_gp", "lower model.optimizer.beta1"),
-        lasts=failures.still_lost,
+        lasts=_still_lost,
     ),
     Rule(
         "partial_collapse",
-        failures.partial_collapse,
+        _partial_collapse,
         ("isolation", "collisions", "reach"),
         "images come in a few kinds",
         (*_MORE_DIVERSITY, "mixture3", "a larger data.m"),
-        lasts=partial(failures.partial_collapse, times=2),
+        lasts=partial(_partial_collapse, times=2),
     ),
     Rule(
         "vanishing_gradient",
-        failures.vanishing,
+        _vanishing_gradient,
         ("gradient_generator", "separation", "gap"),
         "the generator's gradient is gone",
         ("the non-saturating objective", "relativistic", "wgan_gp", "label_smoothing"),
-        lasts=partial(failures.vanishing, times=10),
+        lasts=partial(_vanishing_gradient, times=10),
     ),
     Rule(
         "discriminator_dominates",
-        failures.discriminator_dominates,
+        _discriminator_dominates,
         ("separation", "gap", "drift"),
         "every image is told apart, and they get no better",
         ("label_smoothing", "label_flipping", "ratio_g2", "r1", "pretraining"),
     ),
     Rule(
         "oscillating",
-        failures.oscillating,
+        _oscillating,
         ("drift", "turn"),
         "images go back and forth",
         ("lower model.optimizer.lr", "lower model.optimizer.beta1", "r1", "a larger data.m"),
     ),
     Rule(
         "memorization",
-        failures.memorization,
+        _memorization,
         ("closeness", "reach"),
         "images are nearer to training images than held-out ones are, and reach them all",
         ("more data", "a smaller data.m", "model.latents.noise 0.5"),
     ),
     Rule(
         "stalled",
-        failures.stalled,
+        _stalled,
         ("closeness", "reach"),
         "the best is long past",
         ("--diagnosis.act restore", "lower model.optimizer.lr", "a larger data.m"),

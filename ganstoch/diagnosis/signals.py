@@ -1,19 +1,43 @@
-"""What is looked at, every so many iterations, to tell how training is going."""
+"""The signals that tell how training is going, and how they are measured.
+
+A measurement takes small batches and few passes and changes nothing of the training. It uses the
+same latents and the same real images each time, so that a change of a signal is a change of the
+generator.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Signals", "from_columns", "series", "to_columns"]
+import torch
+from torch import Tensor
+
+from ganstoch.rng import normal, rng_for, without_replacement
+from ganstoch.types import to_signed
+
+__all__ = [
+    "Networks",
+    "References",
+    "Signals",
+    "from_columns",
+    "measure",
+    "references",
+    "to_columns",
+]
+
+_COLLISION = 0.05
+"""Quantile of real images' distances to their nearest other, below which two are the same."""
+BANK = 1024
+"""Most training images among which the nearest is looked for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signals:
-    """The signals at one moment; None where there is nothing to measure them on.
+    """The signals of one measurement; None where there is nothing to measure them on.
 
     Distances between images are l2, in units of the root mean square distance between two real
     images, so that they mean the same for every data set. Closeness and reach are of the averaged
@@ -77,12 +101,228 @@ class Signals:
     broken: str = ""
 
 
-def series(history: Sequence[Signals], name: str) -> list[float]:
-    """One signal over time, NaN where it was not measured or not finite."""
-    values = (getattr(signals, name) for signals in history)
-    return [
-        math.nan if value is None or not math.isfinite(value) else float(value) for value in values
-    ]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Networks:
+    """What is diagnosed: a generator, and its discriminator if there is one.
+
+    Attributes:
+        sample: makes images or points of the raw generator from latents (S, latent_dim); without
+            latents, from whatever chance it uses, given None. Shape (S, *shape).
+        latents: the same at every moment, or None where the generator takes none.
+        average: idem for the averaged generator, or None.
+        discriminator: logits (N,) of images, or None.
+    """
+
+    sample: Callable[[Tensor | None], Tensor]
+    latents: Tensor | None = None
+    average: Callable[[Tensor | None], Tensor] | None = None
+    discriminator: Callable[[Tensor], Tensor] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class References:
+    """Real images, and what is known of them beforehand.
+
+    Attributes:
+        batch: training images, shape (S, *shape), signed floats.
+        bank: training images, flattened, float32, shape (B, F); B at most `BANK`.
+        held_out: real images that are no training images, shape (S, *shape), or None.
+        scale: root mean square distance between two training images.
+        same: below this distance two images of a batch of S count as the same.
+        alone: median distance of a training image to its nearest other in a batch of S.
+        near: mean distance of a held-out image (or, without them, of a training image) to the
+            nearest other member of the bank.
+        apart: mean distance of a training image to its nearest in another batch of S real ones.
+    """
+
+    batch: Tensor
+    bank: Tensor
+    held_out: Tensor | None
+    scale: float
+    same: float
+    alone: float
+    near: float
+    apart: float
+
+    def to(self, device: torch.device) -> References:
+        """The same with its images on a device."""
+        held_out = None if self.held_out is None else self.held_out.to(device)
+        batch, bank = self.batch.to(device), self.bank.to(device)
+        return dataclasses.replace(self, batch=batch, bank=bank, held_out=held_out)
+
+
+def references(real: Tensor, held_out: Tensor | None, *, size: int, seed: int = 0) -> References:
+    """Draws the real images that a run is compared with, once.
+
+    Args:
+        real: training images (N, C, H, W), uint8 or floats in [-1, 1], or points (N, D); N at least
+            4.
+        held_out: real images that are not trained on, or None.
+        size: S, images in a batch; at most N / 2 are taken.
+        seed: decides which.
+
+    Raises:
+        ValueError: for fewer than 4 images, or images that are all the same.
+    """
+    if len(real) < 4:
+        raise ValueError(f"expected at least 4 real images, got {len(real)}")
+    size = min(size, len(real) // 2)
+    rng = rng_for(seed, "evaluation", part="diagnosis")
+    drawn = real[without_replacement(len(real), len(real), rng).to(real.device)]
+    batch, other = _floats(drawn[:size]), _floats(drawn[size : 2 * size])
+    bank = _floats(drawn[:BANK]).flatten(1)
+    held = None
+    if held_out is not None and len(held_out):
+        ids = without_replacement(len(held_out), min(size, len(held_out)), rng)
+        held = _floats(held_out[ids.to(held_out.device)])
+    scale, others = _spread(batch.flatten(1)), _nearest_other(batch.flatten(1))
+    if not scale > 0:
+        raise ValueError("the real images are all the same")
+    asked = bank if held is None else held.flatten(1)
+    return References(
+        batch=batch,
+        bank=bank,
+        held_out=held,
+        scale=scale,
+        same=others.quantile(_COLLISION).item(),
+        alone=others.median().item(),
+        near=(_nearest_other(bank) if held is None else _nearest(asked, bank)).mean().item(),
+        apart=_nearest(batch.flatten(1), other.flatten(1)).mean().item(),
+    )
+
+
+def measure(
+    networks: Networks,
+    known: References,
+    *,
+    iteration: int,
+    before: Sequence[Tensor] = (),
+    seed: int = 0,
+) -> tuple[Signals, Tensor]:
+    """The signals of a moment, but for those that only the trainer knows.
+
+    Args:
+        networks: what is diagnosed; its networks' gradients and statistics are left as they were by
+            callables that see to it.
+        known: the real images.
+        iteration: iterations done.
+        before: the images that the last two calls returned, the latest first, as far as there are.
+        seed: decides the directions in which the gradient with respect to z is taken.
+
+    Returns:
+        The signals, and the generated images, float32, shape (S, *shape).
+    """
+    made, sensitivity = _sampled(networks, seed=seed)
+    flat = made.flatten(1)
+    if not bool(flat.isfinite().all()):
+        return Signals(iteration=iteration, broken="the generated images"), made
+    scale, final, average = known.scale, flat, None
+    if networks.average is not None:
+        with torch.no_grad():
+            final = networks.average(networks.latents).flatten(1).float()
+        average = _rms(final - flat) / scale
+    logits: dict[str, Tensor] = {}
+    if networks.discriminator is not None:
+        sides = {"real": known.batch, "fake": made}
+        if known.held_out is not None:
+            sides["held_out"] = known.held_out
+        with torch.no_grad():
+            logits = {k: networks.discriminator(v).float().flatten() for k, v in sides.items()}
+
+    def mean(side: str) -> float:
+        return logits[side].mean().item()
+
+    def above(side: str) -> float:
+        return (logits[side] > 0).float().mean().item()
+
+    held = "held_out" in logits
+    others = _nearest_other(flat)
+    signals = Signals(
+        iteration=iteration,
+        diversity=_spread(flat) / scale,
+        collisions=(others < known.same).float().mean().item(),
+        isolation=others.median().item() / known.alone if known.alone > 0 else None,
+        sensitivity=None if sensitivity is None else sensitivity / scale,
+        closeness=_nearest(final, known.bank).mean().item() / known.near,
+        reach=_nearest(known.batch.flatten(1), final).mean().item() / known.apart,
+        drift=_rms(flat - before[0].flatten(1)) / scale if before else None,
+        turn=_turn(flat, *(images.flatten(1) for images in before)) if len(before) == 2 else None,
+        average_gap=average,
+        gap=mean("real") - mean("fake") if logits else None,
+        gap_held_out=mean("real") - mean("held_out") if held else None,
+        separation=_separation(logits["real"], logits["fake"]) if logits else None,
+        accuracy_real=above("real") if logits else None,
+        accuracy_held_out=above("held_out") if held else None,
+        accuracy_fake=(logits["fake"] < 0).float().mean().item() if logits else None,
+    )
+    return signals, made
+
+
+def _sampled(networks: Networks, *, seed: int) -> tuple[Tensor, float | None]:
+    """Images, and sqrt(2) ||dG/dz||_F, the root mean square distance that it would make.
+
+    For v standard normal, E ||v^T J||^2 = ||J||_F^2, so one backward pass estimates it; and images
+    J z of standard normal z lie sqrt(2) ||J||_F from one another.
+    """
+    if networks.latents is None:
+        with torch.no_grad():
+            return networks.sample(None).float(), None
+    latents = networks.latents.detach().clone().requires_grad_()
+    with torch.enable_grad():
+        made = networks.sample(latents)
+        if not made.requires_grad:  # it does not look at z at all
+            return made.float(), 0.0
+        rng = rng_for(seed, "evaluation", part="diagnosis/directions")
+        directions = normal(tuple(made.shape), rng).to(made.device, made.dtype)
+        (gradient,) = torch.autograd.grad(
+            (made * directions).sum(), latents, allow_unused=True, materialize_grads=True
+        )
+    squared = gradient.flatten(1).double().square().sum(1).mean().item()
+    return made.detach().float(), math.sqrt(2 * squared)
+
+
+def _floats(images: Tensor) -> Tensor:
+    """Bytes as signed floats; floats as float32."""
+    return to_signed(images) if images.dtype == torch.uint8 else images.float()
+
+
+def _rms(difference: Tensor) -> float:
+    """Root mean square length of rows (S, F)."""
+    return difference.double().square().sum(1).mean().sqrt().item()
+
+
+def _turn(now: Tensor, before: Tensor, earlier: Tensor) -> float | None:
+    """Cosine between two successive changes of rows (S, F), taken as one; None if nothing moved."""
+    last, first = (now - before).double().flatten(), (before - earlier).double().flatten()
+    lengths = last.norm() * first.norm()
+    return (last @ first / lengths).item() if lengths > 0 else None
+
+
+def _separation(real: Tensor, fake: Tensor) -> float:
+    """Share of pairs in the right order, a half of ties (Mann-Whitney)."""
+    apart = real[:, None] - fake
+    return ((apart > 0).double() + 0.5 * (apart == 0).double()).mean().item()
+
+
+def _spread(rows: Tensor) -> float:
+    """Root mean square distance between two rows of (S, F): sqrt(2) times the deviation."""
+    centred = rows.double() - rows.double().mean(0)
+    return math.sqrt(2 * centred.square().sum().item() / max(1, len(rows) - 1))
+
+
+def _nearest(asked: Tensor, bank: Tensor) -> Tensor:
+    """Distance of each row (Q, F) to the nearest of (B, F), shape (Q,).
+
+    By the expanded square, in float32: what is read off are means of many, not whether two are
+    equal to the last digit.
+    """
+    return torch.cdist(asked, bank.to(asked.device)).amin(1)
+
+
+def _nearest_other(rows: Tensor) -> Tensor:
+    """Distance of each row (S, F) to its nearest other, shape (S,)."""
+    apart = torch.cdist(rows, rows)
+    return apart.fill_diagonal_(torch.inf).amin(1)
 
 
 def to_columns(history: Sequence[Signals]) -> dict[str, list[Any]]:

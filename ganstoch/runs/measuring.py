@@ -13,7 +13,7 @@ from pytorch_lightning import Callback
 from pytorch_lightning.cli import LightningArgumentParser
 
 from ganstoch.callbacks.diagnosis import Diagnosis, DiagnosisSettings
-from ganstoch.callbacks.gradient_noise import GradientNoise, GradientNoiseSettings
+from ganstoch.callbacks.gradient_noise import FILE, GradientNoise, GradientNoiseSettings
 from ganstoch.callbacks.probe import Probe, ProbeSettings
 from ganstoch.errors import UserError
 
@@ -75,5 +75,5 @@ def measuring_callbacks(config: Namespace, folder: Path) -> list[Callback]:
         callbacks.append(Probe(ProbeSettings(**settings), folder / "probe.json"))
     if (settings := asked("gradient_noise")) is not None:
         noise = GradientNoiseSettings(**settings)
-        callbacks.append(GradientNoise(folder, noise, quiet=config.quiet))
+        callbacks.append(GradientNoise(noise, folder / FILE, quiet=config.quiet))
     return callbacks

@@ -14,12 +14,14 @@ from pytorch_lightning import Callback
 from pytorch_lightning.loggers import Logger
 
 from ganstoch.callbacks.checkpoints import Checkpoints, newest_checkpoint, read_checkpoint
-from ganstoch.callbacks.loss_logger import LossLogger
-from ganstoch.callbacks.neighbour_grid import NeighbourGrid
-from ganstoch.callbacks.progress import Progress
-from ganstoch.callbacks.randomness_report import RandomnessReport
-from ganstoch.callbacks.record_writer import RecordWriter, git_sha, versions
-from ganstoch.callbacks.sample_history import SampleHistory
+from ganstoch.callbacks.progress import LossLogger, Progress, RandomnessReport
+from ganstoch.callbacks.run_folder import (
+    NeighbourGrid,
+    RecordWriter,
+    SampleHistory,
+    git_sha,
+    versions,
+)
 from ganstoch.data.datamodule import ImageData
 from ganstoch.errors import UserError
 from ganstoch.records import read_record

@@ -13,9 +13,8 @@ import torch
 from pytorch_lightning import Trainer
 from torch import Tensor
 
-from ganstoch.callbacks.acting import Action
 from ganstoch.callbacks.checkpoints import Checkpoints
-from ganstoch.callbacks.diagnosis import Diagnosis
+from ganstoch.callbacks.diagnosis import Action, Diagnosis
 from ganstoch.data import ImageData
 from ganstoch.diagnosis import VERDICTS, Diagnosed, Finding, Signals, Verdict
 from ganstoch.diagnosis.signals import from_columns
@@ -118,13 +117,13 @@ def test_restores_the_weights_of_the_best_look(
 ) -> None:
     kept: dict[int, dict[str, Tensor]] = {}
     diagnosis = Diagnosis(every=2, images=16, act="restore")
-    look = diagnosis._look
+    look = diagnosis.measure
 
-    def noting(trainer: Trainer, module: GAN, iteration: int) -> None:
-        look(trainer, module, iteration)
+    def noting(trainer: Trainer, module: GAN, iteration: int, *, last: bool) -> None:
+        look(trainer, module, iteration, last=last)
         kept[iteration] = {name: value.clone() for name, value in module.state_dict().items()}
 
-    monkeypatch.setattr(diagnosis, "_look", noting)
+    monkeypatch.setattr(diagnosis, "measure", noting)
     game = make_game()
     fit(game, make_data(), Poison("generator.layers.0", at=7), diagnosis, steps=20)
     assert diagnosis.diagnosed is not None
@@ -145,7 +144,7 @@ def alerts(journalist: Any, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, 
         def alert(self, title: str, text: str) -> None:
             found.append((title, text))
 
-    monkeypatch.setattr("ganstoch.callbacks.acting.WandbLogger", type(journalist))
+    monkeypatch.setattr("ganstoch.callbacks.diagnosis.WandbLogger", type(journalist))
     monkeypatch.setattr(type(journalist), "experiment", Run(), raising=False)
     return found
 
@@ -165,7 +164,7 @@ def diagnosing(verdict: Verdict, patch: pytest.MonkeyPatch, *, others: Sequence[
             iteration=history[-1].iteration, findings=tuple(findings) if looks > 2 else ()
         )
 
-    patch.setattr("ganstoch.callbacks.diagnosis.diagnose", diagnose)
+    patch.setattr("ganstoch.diagnosis.monitor.diagnose", diagnose)
 
 
 @pytest.mark.parametrize("verdict", [v for v in VERDICTS if v != "healthy"])

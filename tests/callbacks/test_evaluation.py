@@ -17,7 +17,7 @@ from torch import Tensor
 
 import ganstoch.callbacks.evaluation
 from ganstoch.callbacks.evaluation import Evaluation
-from ganstoch.callbacks.record_writer import RecordWriter
+from ganstoch.callbacks.run_folder import RecordWriter
 from ganstoch.callbacks.stop_rule import StopRule
 from ganstoch.errors import UserError
 from ganstoch.metrics.features import Extractor, make_extractor

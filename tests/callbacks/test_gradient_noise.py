@@ -302,7 +302,7 @@ def test_remedies_that_leave_the_gradient_alone_may_stay() -> None:
 
 
 def noticing(folder: Path, *, every: int, draws: int = 2) -> GradientNoise:
-    return GradientNoise(folder, GradientNoiseSettings(every=every, draws=draws))
+    return GradientNoise(GradientNoiseSettings(every=every, draws=draws), folder / FILE)
 
 
 @pytest.mark.parametrize(
@@ -415,4 +415,4 @@ def test_a_run_that_has_diverged_says_so(
 )
 def test_settings_out_of_range(settings: dict[str, int], message: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=message):
-        GradientNoise(tmp_path, GradientNoiseSettings(**settings))
+        GradientNoise(GradientNoiseSettings(**settings), tmp_path / FILE)

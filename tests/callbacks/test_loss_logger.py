@@ -5,7 +5,7 @@ from typing import Any
 
 from pytorch_lightning import Callback, Trainer
 
-from ganstoch.callbacks.loss_logger import LossLogger, write
+from ganstoch.callbacks.progress import LossLogger, log_metrics
 
 Make = Callable[..., Any]
 
@@ -35,8 +35,8 @@ def test_one_rank_writes(
     make_game: Make, make_data: Make, fit: Make, journalist: Any, monkeypatch: Any
 ) -> None:
     trainer = fit(make_game(), make_data(), steps=1, loggers=[journalist])
-    write(trainer, {"a": 1.0})
+    log_metrics(trainer, {"a": 1.0})
     assert journalist.metrics == [(1, {"a": 1.0})]
     monkeypatch.setattr(type(trainer), "is_global_zero", False)
-    write(trainer, {"a": 2.0})
+    log_metrics(trainer, {"a": 2.0})
     assert journalist.metrics == [(1, {"a": 1.0})]

@@ -11,7 +11,7 @@ from pytorch_lightning.loggers import WandbLogger
 from torch import Tensor
 
 from ganstoch.callbacks.evaluation import Evaluation, Outcome
-from ganstoch.callbacks.neighbour_grid import NeighbourGrid, panels
+from ganstoch.callbacks.run_folder import NeighbourGrid, panels
 from ganstoch.metrics import overfitting_mode_drop
 from ganstoch.rng import rng_for, with_replacement
 from ganstoch.types import to_bytes, to_signed

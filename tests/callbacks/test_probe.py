@@ -205,7 +205,7 @@ def test_without_other_images_a_fifth_is_put_aside(
     found = track(tmp_path)
     assert (found.fitted_on, found.tested_on, found.test) == (48, 12, "train")
     assert [r.getMessage() for r in caplog.records if "probe is tested on 12" in r.getMessage()]
-    sides = callback._sides
+    sides = callback._split
     assert sides is not None
     together = torch.cat([sides.train_pixels, sides.test_pixels]).flatten(1)
     expected = data.subset.pixels.flatten(1)

@@ -9,32 +9,13 @@ import pytest
 import torch
 from pytorch_lightning import Trainer
 
-from ganstoch.callbacks.randomness_report import RandomnessReport, SourceOfChance, sources_of_chance
+from ganstoch.callbacks.progress import RandomnessReport, RandomnessSource, sources_of_randomness
 from ganstoch.latents import LatentSettings
 from ganstoch.models import PaperDiscriminator, PaperGenerator
 from ganstoch.remedies import WGANGP, DiscriminatorBatchNorm, Packing, Remedy
 from ganstoch.training.gan import GAN
 
 Make = Callable[..., Any]
-
-# Every source that this package knows of, and what names it.
-KNOWN = {
-    "initialisation": "initial weights",
-    "choice of subset": "choice of subset",
-    "order or sampling of X": "sampling of images",
-    "order of Z": "sampling of latents",
-    "number of latents": "latents",
-    "latent noise": "noise on latents",
-    "images that share a batch": "company in the batch",
-    "what remedies draw": "remedies' draws",
-    "spectral norm's start vector": "spectral norm's start",
-    "augmentation and dequantisation": "augmentation, dequantisation",
-    "data-loader workers": "data-loader workers",
-    "floating point": "floating point",
-    "rounding to fewer bits": "reduced precision",
-    "reduction order": "order of sums",
-    "evaluation": "evaluation",
-}
 
 
 @pytest.fixture
@@ -43,7 +24,7 @@ def sources(make_game: Make, make_data: Make) -> Make:
 
     def sources(
         *, bank: int | str = "n", noise: float = 0.0, seed: int = 0, **data_settings: Any
-    ) -> dict[str, SourceOfChance]:
+    ) -> dict[str, RandomnessSource]:
         game, data = make_game(bank=bank, noise=noise, seed=seed), make_data(**data_settings)
         data.setup("fit")
         game.deal(n=64)
@@ -55,27 +36,18 @@ def sources(make_game: Make, make_data: Make) -> Make:
             enable_model_summary=False,
             max_epochs=1,
         )
-        listed = sources_of_chance(trainer, game, data)
+        listed = sources_of_randomness(trainer, game, data)
         assert len({source.name for source in listed}) == len(listed)
         return {source.name: source for source in listed}
 
     return sources
 
 
-def test_every_known_source_has_an_entry(sources: Make) -> None:
-    found = sources()
-    assert set(found) == set(KNOWN.values())
-    for source in found.values():
-        assert source.state in ("off", "pinned", "on")
-        assert source.what
-        assert source.switch
-
-
-def states(found: dict[str, SourceOfChance], state: str) -> set[str]:
+def states(found: dict[str, RandomnessSource], state: str) -> set[str]:
     return {name for name, source in found.items() if source.state == state}
 
 
-PINNED = {"initial weights", "spectral norm's start", "choice of subset", "latents"}
+FIXED = {"initial weights", "spectral norm's start", "choice of subset", "latents"}
 
 
 @pytest.fixture
@@ -87,7 +59,7 @@ def deterministic(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_full_batch_leaves_nothing_on(sources: Make) -> None:
     found = sources(m="n")
     assert states(found, "on") == set()
-    assert states(found, "pinned") == PINNED | {"floating point", "order of sums"}
+    assert states(found, "fixed") == FIXED | {"floating point", "order of sums"}
     assert found["sampling of images"].what == "every image once"
     assert found["sampling of latents"].what == "every latent once"
     assert found["latents"].what == "k = 64 fixed"
@@ -128,7 +100,7 @@ def test_says_what_each_source_is(sources: Make) -> None:
     assert sources(bank="2n")["latents"].what == "k = 128 fixed"
 
 
-@pytest.mark.parametrize(("enabled", "state"), [(True, "pinned"), (False, "on")])
+@pytest.mark.parametrize(("enabled", "state"), [(True, "fixed"), (False, "on")])
 def test_kernels(sources: Make, monkeypatch: pytest.MonkeyPatch, enabled: bool, state: str) -> None:
     monkeypatch.setattr(torch, "are_deterministic_algorithms_enabled", lambda: enabled)
     source = sources()["floating point"]
@@ -161,14 +133,14 @@ def test_remedies_are_named(
         data.setup("fit")
         game.deal(n=64, m=data.batch_size)
         kept.deal(n=64, m=data.batch_size)
-        plain = {s.name: s for s in sources_of_chance(trainer, kept, data)}
-        found = {s.name: s for s in sources_of_chance(trainer, game, data)}
-        together, own = found["company in the batch"], found["remedies' draws"]
+        plain = {s.name: s for s in sources_of_randomness(trainer, kept, data)}
+        found = {s.name: s for s in sources_of_randomness(trainer, game, data)}
+        together, own = found["batch-coupled layers"], found["remedies' draws"]
         assert together.what == company
         # Whoever is always in the same company leaves nothing to chance.
         assert together.state == ("on" if drawn and "itself" not in company else "off")
         assert (own.state, own.what) == ("off" if draws == "none" else "on", draws)
-        assert plain["company in the batch"].state == plain["remedies' draws"].state == "off"
+        assert plain["batch-coupled layers"].state == plain["remedies' draws"].state == "off"
 
 
 def test_packs_beside_packs_are_counted(make_data: Make) -> None:
@@ -182,10 +154,10 @@ def test_packs_beside_packs_are_counted(make_data: Make) -> None:
     data.setup("fit")
     game.deal(n=64, m=64)
     trainer = Trainer(accelerator="cpu", logger=False, max_epochs=1)
-    found = {s.name: s for s in sources_of_chance(trainer, game, data)}
+    found = {s.name: s for s in sources_of_randomness(trainer, game, data)}
     assert found["sampling of images"].what == "every image 2 times"
     assert found["sampling of latents"].what == "every latent once"
-    assert found["company in the batch"].state == "off"
+    assert found["batch-coupled layers"].state == "off"
 
 
 def test_what_is_left_to_the_machine_is_left_to_chance(
@@ -195,17 +167,17 @@ def test_what_is_left_to_the_machine_is_left_to_chance(
     data.setup("fit")
     game.deal(n=64)
     for micro_batch, kernels, state in (
-        (8, False, "pinned"),
+        (8, False, "fixed"),
         ("auto", False, "on"),
-        ("auto", True, "pinned"),
+        ("auto", True, "fixed"),
     ):
         game.micro_batch = micro_batch
         monkeypatch.setattr(torch, "are_deterministic_algorithms_enabled", lambda k=kernels: k)
         for precision in ("bf16-mixed", "32-true"):
             trainer = Trainer(accelerator="cpu", precision=precision, logger=False, max_epochs=1)
-            found = {s.name: s for s in sources_of_chance(trainer, game, data)}
+            found = {s.name: s for s in sources_of_randomness(trainer, game, data)}
             assert found["order of sums"].state == state
-            rounding = "off" if precision == "32-true" else "pinned" if kernels else "on"
+            rounding = "off" if precision == "32-true" else "fixed" if kernels else "on"
             assert found["reduced precision"].state == rounding
 
 
@@ -219,11 +191,9 @@ def test_is_printed_and_logged_at_start_up(
     with caplog.at_level(logging.INFO, logger="ganstoch"):
         fit(make_game(), make_data(), RandomnessReport(), steps=1, loggers=[journalist])
     (message,) = [r.getMessage() for r in caplog.records if r.name == "ganstoch"]
-    title, *lines = message.split("\n")
-    assert title == "sources of chance"
-    assert len(lines) == len(KNOWN)
-    for line, name in zip(sorted(lines), sorted(KNOWN.values()), strict=True):
+    _, *lines = message.split("\n")
+    (settings,) = [s["randomness"] for s in journalist.settings if "randomness" in s]
+    assert len(settings) == len(lines)
+    for line, name in zip(lines, settings, strict=True):
         assert line.strip().startswith(name)
-    (settings,) = [s["chance"] for s in journalist.settings if "chance" in s]
-    assert set(settings) == set(KNOWN.values())
     assert settings["sampling of images"] == "on: 16 of 64, with replacement"

@@ -14,9 +14,9 @@ import torch
 from pytorch_lightning import Callback
 from pytorch_lightning.callbacks import ModelCheckpoint
 
-import ganstoch.callbacks.record_writer
+import ganstoch.callbacks.run_folder
 from ganstoch.callbacks.evaluation import Evaluation
-from ganstoch.callbacks.record_writer import RecordWriter, git_sha, hardware, versions
+from ganstoch.callbacks.run_folder import RecordWriter, git_sha, hardware, versions
 from ganstoch.callbacks.stop_rule import StopRule
 from ganstoch.records import Record, read_record
 from ganstoch.types import to_bytes
@@ -28,7 +28,7 @@ CONFIG: dict[str, Any] = {"data": {"m": "n/4"}, "model": {"width": 16}}
 @pytest.fixture(autouse=True)
 def commit(monkeypatch: pytest.MonkeyPatch) -> str:
     """The working tree may be edited while tests run."""
-    monkeypatch.setattr(ganstoch.callbacks.record_writer, "git_sha", lambda: "0123abcd+")
+    monkeypatch.setattr(ganstoch.callbacks.run_folder, "git_sha", lambda: "0123abcd+")
     return "0123abcd+"
 
 

@@ -11,9 +11,9 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint
 from torch import Tensor
 
-import ganstoch.callbacks.sample_history
+import ganstoch.callbacks.run_folder
 from ganstoch.callbacks.evaluation import Evaluation
-from ganstoch.callbacks.sample_history import POINTS, SampleHistory
+from ganstoch.callbacks.run_folder import POINTS, SampleHistory
 from ganstoch.training.gan import GAN
 
 Make = Callable[..., Any]
@@ -91,7 +91,7 @@ def test_every_second_is_let_go_where_they_are_too_many(
     kept: list[int],
 ) -> None:
     """The first and the last always stay, and those between are evenly spread."""
-    monkeypatch.setattr(ganstoch.callbacks.sample_history, "MOMENTS", 4)
+    monkeypatch.setattr(ganstoch.callbacks.run_folder, "MOMENTS", 4)
     made = Made()
     fit(
         make_point_game(),
@@ -107,15 +107,10 @@ def test_every_second_is_let_go_where_they_are_too_many(
         assert np.allclose(points, made.points[iteration].numpy(), atol=1e-6)
 
 
-def test_no_more_are_kept_than_a_film_needs() -> None:
-    assert ganstoch.callbacks.sample_history.MOMENTS == 64
-    assert ganstoch.callbacks.sample_history.MOMENTS % 2 == 0  # so that thinning keeps the last
-
-
 def test_nothing_of_images(make_game: Make, make_data: Make, fit: Make, tmp_path: Path) -> None:
     trail = SampleHistory(tmp_path / "trail.npz")
     fit(make_game(), make_data(), Evaluation(every=1, queries=4, semantic=None), trail, steps=2)
-    assert trail.kept == {}
+    assert trail.samples == {}
     assert list(tmp_path.glob("*.npz")) == []
 
 
@@ -145,15 +140,15 @@ def test_thinning_goes_on_after_resuming(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(ganstoch.callbacks.sample_history, "MOMENTS", 4)
+    monkeypatch.setattr(ganstoch.callbacks.run_folder, "MOMENTS", 4)
     trail = SampleHistory(tmp_path / "trail.npz")
     fit(make_point_game(), make_ring(), measure(1), trail, steps=6)
     again = SampleHistory(tmp_path / "trail.npz")
     again.load_state_dict(torch.load(as_saved(trail, tmp_path), weights_only=True))
     assert again.state_dict().keys() == trail.state_dict().keys()
-    assert list(again.kept) == list(trail.kept) == [1, 3, 5, 6]
-    again.kept.clear()
-    assert len(trail.kept) == 4
+    assert list(again.samples) == list(trail.samples) == [1, 3, 5, 6]
+    again.samples.clear()
+    assert len(trail.samples) == 4
 
 
 def as_saved(trail: SampleHistory, folder: Path) -> Path:

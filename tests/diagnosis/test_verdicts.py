@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from ganstoch.diagnosis import VERDICTS, Signals, Verdict, diagnose
-from ganstoch.diagnosis.failures import quality
-from ganstoch.diagnosis.rules import RULES
+from ganstoch.diagnosis.rules import RULES, quality
 from ganstoch.diagnosis.signals import from_columns, to_columns
 from ganstoch.diagnosis.verdicts import FATAL
 

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from ganstoch.callbacks.evaluation import Evaluation
 from ganstoch.callbacks.progress import Progress
-from ganstoch.callbacks.record_writer import RecordWriter
+from ganstoch.callbacks.run_folder import RecordWriter
 from ganstoch.data import ImageData
 from ganstoch.objectives import NonSaturating
 from ganstoch.records import Record, read_record
@@ -179,7 +179,7 @@ def before_any_checkpoint(patch: pytest.MonkeyPatch) -> list[str]:
 
 
 def in_a_measurement(patch: pytest.MonkeyPatch) -> list[str]:
-    raise_once(patch, Evaluation, "_evaluate", call=2)
+    raise_once(patch, Evaluation, "measure", call=2)
     return ["step=2.ckpt"]
 
 
@@ -548,7 +548,7 @@ def test_wandb_offline(
     assert config["git_sha"] == record.git_sha
     assert config["versions"] == record.versions
     assert config["versions"]["torch"] == torch.__version__.partition("+")[0]
-    assert config["chance"]["sampling of images"] == "on: 16 of 64, with replacement"
+    assert config["randomness"]["sampling of images"] == "on: 16 of 64, with replacement"
     summary = dict(wandb.run.summary)
     for name, value in record.metrics.items():
         assert summary[name] == pytest.approx(value)

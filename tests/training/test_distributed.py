@@ -17,7 +17,7 @@ from pytorch_lightning import Trainer
 from torch import Tensor
 
 from ganstoch.callbacks.evaluation import Evaluation
-from ganstoch.callbacks.loss_logger import LossLogger
+from ganstoch.callbacks.progress import LossLogger
 from ganstoch.data import Digits, ImageData
 from ganstoch.errors import UserError
 from ganstoch.latents import LatentSettings

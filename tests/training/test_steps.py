@@ -13,7 +13,7 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from torch import Tensor
 
 from ganstoch.callbacks.evaluation import Evaluation
-from ganstoch.callbacks.loss_logger import LossLogger
+from ganstoch.callbacks.progress import LossLogger
 from ganstoch.training.gan import GAN
 
 Make = Callable[..., Any]

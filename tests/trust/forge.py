@@ -81,7 +81,7 @@ def arm(moment: str, number: int) -> None:
     if moment == "step":
         before(torch.optim.Adam, "step")
     elif moment == "evaluation":
-        before(Evaluation, "_evaluate")
+        before(Evaluation, "measure")
     elif moment == "written":
         ganstoch.records.os = Shim(os, replace=lambda *a: (due(), os.replace(*a)))
     elif moment == "named":

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from ganstoch.diagnosis import References, Subject, measure, references
+from ganstoch.diagnosis import Networks, References, measure, references
 from ganstoch.rng import normal, rng_for
 
 DIM, SHAPE = 6, (3, 4, 4)
@@ -35,7 +35,7 @@ def linear(matrix: Tensor, z: Tensor | None) -> Tensor:
 
 def test_real_images_in_the_generators_place_score_one(known: References) -> None:
     other = images(64, seed=5)
-    signals, _ = measure(Subject(sample=lambda _: other), known, iteration=3)
+    signals, _ = measure(Networks(sample=lambda _: other), known, iteration=3)
     assert signals.iteration == 3
     assert signals.diversity == pytest.approx(1, abs=0.05)
     assert signals.isolation == pytest.approx(1, abs=0.05)
@@ -50,7 +50,7 @@ def test_sensitivity_is_the_diversity_of_a_linear_generator(known: References) -
     matrix = normal((DIM, FEATURES), rng_for(2, "evaluation"))
     z = latents(4000)
     signals, made = measure(
-        Subject(sample=lambda z: linear(matrix, z), latents=z), known, iteration=1
+        Networks(sample=lambda z: linear(matrix, z), latents=z), known, iteration=1
     )
     exact = math.sqrt(2) * matrix.double().norm().item() / known.scale
     assert signals.sensitivity == pytest.approx(exact, rel=0.03)
@@ -61,19 +61,19 @@ def test_sensitivity_is_the_diversity_of_a_linear_generator(known: References) -
 def test_a_generator_deaf_to_z_has_no_sensitivity_however_diverse(known: References) -> None:
     own = images(64, seed=9)
     signals, _ = measure(
-        Subject(sample=lambda z: own + 0 * z.sum(), latents=latents(64)),  # type: ignore[union-attr]
+        Networks(sample=lambda z: own + 0 * z.sum(), latents=latents(64)),  # type: ignore[union-attr]
         known,
         iteration=1,
     )
     assert signals.sensitivity == 0.0
     assert signals.diversity == pytest.approx(1, abs=0.05)
-    ignoring, _ = measure(Subject(sample=lambda _: own, latents=latents(64)), known, iteration=1)
+    ignoring, _ = measure(Networks(sample=lambda _: own, latents=latents(64)), known, iteration=1)
     assert ignoring.sensitivity == 0.0
 
 
 def test_one_image_has_no_diversity_and_collides(known: References) -> None:
     one = images(1).expand(64, *SHAPE)
-    signals, _ = measure(Subject(sample=lambda _: one), known, iteration=1)
+    signals, _ = measure(Networks(sample=lambda _: one), known, iteration=1)
     assert signals.diversity == pytest.approx(0, abs=1e-6)
     assert signals.isolation == pytest.approx(0, abs=1e-3)
     assert signals.collisions == 1.0
@@ -82,7 +82,7 @@ def test_one_image_has_no_diversity_and_collides(known: References) -> None:
 
 
 def test_copies_are_close_and_reach_as_far_as_the_data(known: References) -> None:
-    signals, _ = measure(Subject(sample=lambda _: images(200)[100:164]), known, iteration=1)
+    signals, _ = measure(Networks(sample=lambda _: images(200)[100:164]), known, iteration=1)
     assert signals.closeness == pytest.approx(0, abs=2e-3)
     assert signals.reach is not None
     assert signals.reach < 1.05
@@ -90,7 +90,7 @@ def test_copies_are_close_and_reach_as_far_as_the_data(known: References) -> Non
 
 def test_a_few_kinds_are_told_by_their_isolation(known: References) -> None:
     few = images(4, seed=3).repeat(16, 1, 1, 1) + images(64, seed=4, spread=1e-3)
-    signals, _ = measure(Subject(sample=lambda _: few), known, iteration=1)
+    signals, _ = measure(Networks(sample=lambda _: few), known, iteration=1)
     assert signals.diversity == pytest.approx(1, abs=0.15)
     assert signals.isolation is not None
     assert signals.isolation < 0.01
@@ -101,7 +101,7 @@ def test_drift_and_turn_follow_known_steps(known: References) -> None:
     length = step.flatten(1).double().square().sum(1).mean().sqrt().item() / known.scale
 
     def at(now: Tensor, *before: Tensor) -> tuple[float | None, float | None]:
-        signals, _ = measure(Subject(sample=lambda _: now), known, iteration=1, before=before)
+        signals, _ = measure(Networks(sample=lambda _: now), known, iteration=1, before=before)
         return signals.drift, signals.turn
 
     on, turn_on = at(start + 2 * step, start + step, start)
@@ -123,7 +123,7 @@ def test_logits_are_compared_by_rank_and_by_side(known: References) -> None:
         return torch.tensor([-2.0, 2.0, -2.0, -2.0])
 
     signals, _ = measure(
-        Subject(sample=lambda _: images(64, seed=8), discriminator=judge), known, iteration=1
+        Networks(sample=lambda _: images(64, seed=8), discriminator=judge), known, iteration=1
     )
     assert signals.gap == pytest.approx(1.5 + 1.0)
     assert signals.gap_held_out == pytest.approx(1.5)
@@ -137,7 +137,7 @@ def test_logits_are_compared_by_rank_and_by_side(known: References) -> None:
 def test_average_gap_is_the_distance_between_both_generators(known: References) -> None:
     raw = images(64, seed=10)
     signals, _ = measure(
-        Subject(sample=lambda _: raw, average=lambda _: raw + 0.1), known, iteration=1
+        Networks(sample=lambda _: raw, average=lambda _: raw + 0.1), known, iteration=1
     )
     assert signals.average_gap == pytest.approx(0.1 * math.sqrt(FEATURES) / known.scale, rel=1e-4)
 
@@ -145,7 +145,7 @@ def test_average_gap_is_the_distance_between_both_generators(known: References) 
 def test_images_that_are_not_finite_are_all_that_is_said(known: References) -> None:
     bad = images(64)
     bad[3, 0, 0, 0] = torch.nan
-    signals, _ = measure(Subject(sample=lambda _: bad), known, iteration=7)
+    signals, _ = measure(Networks(sample=lambda _: bad), known, iteration=7)
     assert signals.broken == "the generated images"
     assert signals.diversity is None
 
@@ -154,7 +154,7 @@ def test_measuring_uses_up_no_chance(known: References) -> None:
     state = torch.get_rng_state()
     references(images(200), None, size=64)
     measure(
-        Subject(sample=lambda z: linear(torch.eye(DIM, FEATURES), z), latents=latents(64)),
+        Networks(sample=lambda z: linear(torch.eye(DIM, FEATURES), z), latents=latents(64)),
         known,
         iteration=1,
     )

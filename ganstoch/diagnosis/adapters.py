@@ -1,7 +1,7 @@
-"""Takes hold of a generator in training, of our game or of a stranger's module, without a trace.
+"""Adapters to a generator in training, of a `GAN` or of any other LightningModule.
 
 What is run to be measured runs as at inference: no layer in training mode, no gradient left behind,
-no number of the global generator of chance used up.
+no number of the global RNG used up.
 """
 
 from __future__ import annotations
@@ -16,43 +16,34 @@ from pytorch_lightning import LightningModule, Trainer
 from torch import Tensor, nn
 
 from ganstoch.data.datamodule import ImageData
-from ganstoch.diagnosis import Subject
+from ganstoch.diagnosis.signals import Networks
 from ganstoch.errors import UserError
 from ganstoch.rng import normal, rng_for
 from ganstoch.training.gan import GAN
 
-__all__ = ["Sampler", "iteration_of", "players_of", "real_images", "sampler_of", "undisturbed"]
+__all__ = ["GeneratorAdapter", "adapter_for", "players_of", "real_images", "undisturbed"]
 
 _SEED = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sampler:
+class GeneratorAdapter:
     """Makes images of a generator in training.
 
     Attributes:
         draw: makes that many, shape (N, *shape), on the module's device; the same ones at every
             call as long as the generator is the same.
-        subject: what can be diagnosed, given how many latents it is to be shown.
+        networks: what can be diagnosed, given how many latents it is to be shown.
     """
 
     draw: Callable[[int], Tensor]
-    subject: Callable[[int], Subject]
-
-
-def iteration_of(trainer: Trainer) -> int:
-    """The number of the iteration that is going on or has just ended, from 1.
-
-    Batches are counted: Lightning's `global_step` counts every step of every optimiser, which in a
-    module with two of them is twice as many.
-    """
-    return trainer.fit_loop.epoch_loop.total_batch_idx + 1
+    networks: Callable[[int], Networks]
 
 
 def players_of(module: LightningModule) -> dict[str, nn.Module]:
     """The networks called ``generator`` and ``discriminator``, as far as the module has them."""
-    found = {name: getattr(module, name, None) for name in ("generator", "discriminator")}
-    return {name: player for name, player in found.items() if isinstance(player, nn.Module)}
+    networks = {name: getattr(module, name, None) for name in ("generator", "discriminator")}
+    return {name: player for name, player in networks.items() if isinstance(player, nn.Module)}
 
 
 def real_images(
@@ -72,10 +63,10 @@ def real_images(
     return real, held_out
 
 
-def sampler_of(
+def adapter_for(
     module: LightningModule, sample: Callable[[int], Tensor] | None, latent_dim: int | None
-) -> Sampler:
-    """How images are made: by our game, by a callable given, or by the module's own `sample(n)`.
+) -> GeneratorAdapter:
+    """How images are made: by a `GAN`, by a callable given, or by the module's own `sample(n)`.
 
     Args:
         module: what trains.
@@ -87,7 +78,7 @@ def sampler_of(
         UserError: where there is no way to make any.
     """
     if isinstance(module, GAN) and sample is None:
-        return _of_game(module)
+        return _of_gan(module)
     generator = players_of(module).get("generator")
     make = sample or getattr(module, "sample", None)
     if latent_dim is None:
@@ -109,45 +100,45 @@ def sampler_of(
             assert generator is not None
             images: Tensor = generator(latents(count))
             return images
-        with _own_chance(module.device):
+        with _same_rng(module.device):
             return make(count)
 
-    def subject(count: int) -> Subject:
+    def networks(count: int) -> Networks:
         critic = players_of(module).get("discriminator")
-        judge = None if critic is None else partial(_judge, critic, dtype=_dtype(module))
+        logits = None if critic is None else partial(_discriminate, critic, dtype=_dtype(module))
         if takes_z and sample is None:
-            return Subject(sample=generator, latents=latents(count), discriminator=judge)  # type: ignore[arg-type]
-        return Subject(sample=lambda _: draw(count), discriminator=judge)
+            return Networks(sample=generator, latents=latents(count), discriminator=logits)  # type: ignore[arg-type]
+        return Networks(sample=lambda _: draw(count), discriminator=logits)
 
-    return Sampler(draw=draw, subject=subject)
+    return GeneratorAdapter(draw=draw, networks=networks)
 
 
-def _of_game(game: GAN) -> Sampler:
+def _of_gan(gan: GAN) -> GeneratorAdapter:
     """Of the averaged generator; diagnosed are the raw one and both against each other."""
 
-    def judge(images: Tensor) -> Tensor:
-        pack = game.remedies.pack
-        whole = images[: len(images) // pack * pack].to(_dtype(game))
-        logits: Tensor = game.discriminator(game.remedies.critic_input(whole)).logits
+    def discriminate(images: Tensor) -> Tensor:
+        pack = gan.remedies.pack
+        whole = images[: len(images) // pack * pack].to(_dtype(gan))
+        logits: Tensor = gan.discriminator(gan.remedies.critic_input(whole)).logits
         return logits
 
-    def subject(count: int) -> Subject:
-        assert game.latents is not None
-        return Subject(
-            sample=game.generator,
-            latents=game.latents.evaluation(count).to(game.device, _dtype(game)),
-            average=game.average,
-            discriminator=judge,
+    def networks(count: int) -> Networks:
+        assert gan.latents is not None
+        return Networks(
+            sample=gan.generator,
+            latents=gan.latents.evaluation(count).to(gan.device, _dtype(gan)),
+            average=gan.average,
+            discriminator=discriminate,
         )
 
     def draw(count: int) -> Tensor:
-        assert game.latents is not None
-        return game.sample(game.latents.evaluation(count))
+        assert gan.latents is not None
+        return gan.sample(gan.latents.evaluation(count))
 
-    return Sampler(draw=draw, subject=subject)
+    return GeneratorAdapter(draw=draw, networks=networks)
 
 
-def _judge(critic: nn.Module, images: Tensor, *, dtype: torch.dtype) -> Tensor:
+def _discriminate(critic: nn.Module, images: Tensor, *, dtype: torch.dtype) -> Tensor:
     return _logits(critic(images.to(dtype)))
 
 
@@ -156,13 +147,13 @@ def _dtype(module: nn.Module) -> torch.dtype:
     return next(module.parameters()).dtype
 
 
-def _logits(said: object) -> Tensor:
-    """The logits, of a stranger's discriminator too, which may return them among other things."""
-    said = getattr(said, "logits", said)
-    if isinstance(said, tuple):
-        said = said[0]
-    assert isinstance(said, Tensor)
-    return said.flatten()
+def _logits(output: object) -> Tensor:
+    """The logits, which a discriminator may return among other things."""
+    output = getattr(output, "logits", output)
+    if isinstance(output, tuple):
+        output = output[0]
+    assert isinstance(output, Tensor)
+    return output.flatten()
 
 
 @contextmanager
@@ -180,8 +171,8 @@ def undisturbed(module: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
-def _own_chance(device: torch.device) -> Iterator[None]:
-    """The same chance at every call for code that draws from the global generators."""
+def _same_rng(device: torch.device) -> Iterator[None]:
+    """The same numbers at every call for code that draws from the global RNGs."""
     devices = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices):
         torch.manual_seed(_SEED)

@@ -1,0 +1,310 @@
+"""What a finished run leaves in its folder: pictures, samples, the record."""
+
+from __future__ import annotations
+
+import io
+import os
+import platform
+import subprocess
+import time
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.loggers import WandbLogger
+from torch import Tensor
+
+from ganstoch import __version__
+from ganstoch.callbacks.evaluation import Evaluation, Outcome
+from ganstoch.callbacks.progress import data_of
+from ganstoch.callbacks.stop_rule import StopRule
+from ganstoch.records import Record, write_atomically, write_record
+from ganstoch.training.gan import GAN
+from ganstoch.types import to_bytes
+
+__all__ = [
+    "NeighbourGrid",
+    "RecordWriter",
+    "SampleHistory",
+    "git_sha",
+    "hardware",
+    "panels",
+    "versions",
+]
+
+_C = TypeVar("_C", bound=Callback)
+PACKAGES = ("torch", "pytorch-lightning", "torchmetrics", "numpy", "faiss-cpu", "faiss-gpu")
+"""Packages that decide numbers."""
+COLUMNS = 10
+"""Queries in a picture, as in [1]."""
+POINTS = 512
+"""Points kept of a measurement."""
+MOMENTS = 64
+"""Most measurements kept; of more, every second one is dropped."""
+
+
+def panels(outcome: Outcome, data: Tensor) -> dict[str, Tensor]:
+    """The rows of both figures of the 1-NN search [1, Figs. 1 and 2].
+
+    Args:
+        outcome: a measurement.
+        data: all data images, uint8, shape (n, C, H, W).
+
+    Returns:
+        uint8 images of shape (10, C, H, W), or fewer where fewer were asked: under
+        ``overfitting_queries`` generated images, under ``overfitting_<space>`` the data image
+        nearest to each; under ``mode_drop_queries`` data images, under ``mode_drop_<space>`` the
+        generated image nearest to each.
+    """
+    generated = to_bytes(outcome.generated)
+    rows: dict[str, Tensor] = {}
+    for space, ways in outcome.pairs.items():
+        for name, way, asking, answering in (
+            ("overfitting", ways.overfitting, generated, data),
+            ("mode_drop", ways.mode_drop, data, generated),
+        ):
+            # Spread over the queries rather than the first ten, which may be of one class.
+            count = len(way.queries)
+            chosen = torch.linspace(0, count - 1, min(COLUMNS, count)).round().long()
+            rows[f"{name}_queries"] = asking[way.queries[chosen]]
+            rows[f"{name}_{space}"] = answering[way.neighbours.ids[chosen]]
+    return rows
+
+
+class NeighbourGrid(Callback):
+    """Shows the panels in W&B at every measurement and leaves the last ones in a file.
+
+    Args:
+        path: the file, `panels.npz` in the run's folder.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._shown: Outcome | None = None
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Shows a measurement just made."""
+        self._show(trainer)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Shows the last measurement, which alone may have every feature space."""
+        self._show(trainer)
+
+    def _show(self, trainer: Trainer) -> None:
+        outcome = _find(trainer, Evaluation).latest
+        if outcome is None or not outcome.pairs or outcome is self._shown:
+            return
+        self._shown = outcome
+        for logger in trainer.loggers:
+            if isinstance(logger, WandbLogger) and trainer.is_global_zero:
+                rows = panels(outcome, data_of(trainer).subset.pixels.cpu())
+                for name in ("overfitting", "mode_drop"):
+                    grid = _grid([row for key, row in rows.items() if key.startswith(name)])
+                    logger.log_image(f"panels/{name}", [grid], step=trainer.global_step)
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Leaves the last panels in the run's folder."""
+        outcome = _find(trainer, Evaluation).latest
+        if outcome is not None and outcome.pairs and trainer.is_global_zero:
+            rows = panels(outcome, data_of(trainer).subset.pixels.cpu())
+            _save_arrays(self.path, compressed=False, **{k: row.numpy() for k, row in rows.items()})
+
+
+def _grid(rows: list[Tensor]) -> np.ndarray[Any, Any]:
+    """Rows of images as one picture, twice as large; uint8, shape (H, W, C)."""
+    picture = torch.cat([torch.cat(list(row), dim=2) for row in rows], dim=1)
+    return picture.repeat_interleave(2, 1).repeat_interleave(2, 2).permute(1, 2, 0).numpy()
+
+
+class SampleHistory(Callback):
+    """Keeps some of the points that a generator makes along training; nothing for images.
+
+    They are left in a file: ``iterations`` int64 (T,), ``samples`` float32 (T, S, D), the same
+    latents at every measurement, and ``real`` float32 (R, D).
+
+    Args:
+        path: the file, `trail.npz` in the run's folder.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.samples: dict[int, Tensor] = {}
+        self._stride = 1
+        self._count = 0
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Keeps a measurement just made."""
+        self._keep(trainer, last=False)
+
+    def _keep(self, trainer: Trainer, *, last: bool) -> None:
+        outcome = _find(trainer, Evaluation).latest
+        if outcome is None or outcome.generated.ndim != 2 or outcome.iteration in self.samples:
+            return
+        if outcome.iteration != trainer.global_step:
+            return
+        if last or self._count % self._stride == 0:
+            self.samples[outcome.iteration] = outcome.generated[:POINTS].clone()
+        self._count += 1
+        if len(self.samples) > MOMENTS:
+            self._stride *= 2
+            self.samples = dict(list(self.samples.items())[::2])
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Keeps the last measurement, also of a run resumed after its end, and leaves the file."""
+        self._keep(trainer, last=True)
+        if self.samples and trainer.is_global_zero:
+            _save_arrays(
+                self.path,
+                iterations=np.array(list(self.samples), dtype=np.int64),
+                samples=torch.stack(list(self.samples.values())).numpy(),
+                real=data_of(trainer).subset.pixels[:POINTS].cpu().numpy(),
+            )
+
+    def state_dict(self) -> dict[str, Any]:
+        """What has been kept so far."""
+        return {"kept": self.samples, "stride": self._stride, "seen": self._count}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Goes on with the history of the run that is resumed."""
+        self.samples = dict(state_dict["kept"])
+        self._stride, self._count = state_dict["stride"], state_dict["seen"]
+
+
+def _save_arrays(path: Path, *, compressed: bool = True, **arrays: np.ndarray[Any, Any]) -> None:
+    buffer = io.BytesIO()
+    (np.savez_compressed if compressed else np.savez)(buffer, **arrays)  # type: ignore[arg-type]
+    write_atomically(path, buffer.getvalue())
+
+
+class RecordWriter(Callback):
+    """Writes `record.json` and `samples.npz` when a run has finished, and not before.
+
+    Args:
+        folder: the run's folder.
+        config: the resolved configuration.
+        config_hash: digest of what in it decides the run's numbers.
+        preset: name of the preset.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        config: dict[str, Any],
+        config_hash: str,
+        preset: str,
+    ) -> None:
+        self.folder = folder
+        self.config = config
+        self.config_hash = config_hash
+        self.preset = preset
+        self._before = 0.0
+        self._started = time.monotonic()
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Starts the clock."""
+        self._started = time.monotonic()
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Leaves the samples, then the record, whose presence says that the run is whole."""
+        if not trainer.is_global_zero:
+            return
+        data = data_of(trainer)
+        assert isinstance(pl_module, GAN)
+        assert pl_module.latents is not None
+        evaluation = _find(trainer, Evaluation)
+        assert evaluation.latest is not None
+        generated = evaluation.latest.generated
+        images = to_bytes(generated) if generated.ndim == 4 else generated
+        _save_arrays(self.folder / "samples.npz", generated=images.numpy())
+        last = evaluation.history[-1]
+        record = Record(
+            config_hash=self.config_hash,
+            seed=pl_module.seed,
+            preset=self.preset,
+            dataset=data.source.name,
+            n=len(data.subset.ids),
+            m=data.batch_size,
+            bank=pl_module.latents.count,
+            noise=pl_module.latents.noise,
+            iterations=trainer.global_step,
+            images_seen=trainer.global_step * pl_module.images_per_iteration,
+            converged=_find(trainer, StopRule).converged,
+            seconds=self._seconds(),
+            subset_sha256=data.subset.sha256,
+            metrics=last.metrics,
+            baseline=evaluation.baseline,
+            history=tuple(evaluation.history),
+            config=self._as_computed(pl_module),
+            versions=versions(),
+            hardware=hardware(),
+            git_sha=git_sha(),
+            threads=torch.get_num_threads(),
+        )
+        write_record(self.folder / "record.json", record)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The time spent so far, over all segments, and the settings that it was spent on."""
+        return {"seconds": self._seconds(), "config": self.config}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Goes on from the time the earlier segments took."""
+        self._before = float(state_dict["seconds"])
+
+    def _as_computed(self, game: GAN) -> dict[str, Any]:
+        """The configuration with what was left to the machine filled in, so that it repeats."""
+        chosen = {"micro_batch": game.micro_batch}
+        return {**self.config, "model": {**self.config.get("model", {}), **chosen}}
+
+    def _seconds(self) -> float:
+        return self._before + time.monotonic() - self._started
+
+
+def _find(trainer: Trainer, kind: type[_C]) -> _C:
+    return next(c for c in trainer.callbacks if isinstance(c, kind))  # type: ignore[attr-defined]
+
+
+def versions() -> dict[str, str]:
+    """Versions of the packages that decide numbers, without those that are not here."""
+    found = {"python": platform.python_version(), "ganstoch": __version__}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def hardware() -> str:
+    """The processor and the GPUs, in words."""
+    model = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        names = [line for line in cpuinfo.read_text().splitlines() if line.startswith("model name")]
+        model = names[0].partition(":")[2].strip() if names else model
+    words = [f"{os.cpu_count()} x {model}", f"{torch.get_num_threads()} thread(s)"]
+    words += [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    return ", ".join(words)
+
+
+def git_sha() -> str | None:
+    """The commit this package was run from, with `+` where its files differ; None outside git."""
+    here = Path(__file__)
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(here.parent), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        git("ls-files", "--error-unmatch", here.name)  # an installed copy is in nobody's history
+        differs = git("status", "--porcelain", "--untracked-files=no", str(here.parents[1]))
+        return git("rev-parse", "HEAD") + ("+" if differs else "")
+    except (OSError, subprocess.CalledProcessError):
+        return None

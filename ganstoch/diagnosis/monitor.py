@@ -1,0 +1,80 @@
+"""The core of the diagnosis, without a training loop: signals go in, verdicts come out."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from ganstoch.diagnosis.rules import quality
+from ganstoch.diagnosis.signals import Signals
+from ganstoch.diagnosis.verdicts import FATAL, Diagnosed, Finding, Verdict, diagnose
+
+__all__ = ["Monitor"]
+
+
+class Monitor:
+    """Collects the signals of a run and draws the verdict after each measurement.
+
+    Args:
+        on: the verdicts that are to be acted on.
+
+    Attributes:
+        history: the signals so far.
+        diagnosed: what follows from them; None before the first.
+        is_new: whether the last signals have changed the verdict.
+        is_best: whether the last signals are of the best images so far.
+        newly_due: findings to act on that were not due at the measurement before.
+    """
+
+    def __init__(self, on: Sequence[Verdict] = FATAL) -> None:
+        self.on = tuple(on)
+        self.history: list[Signals] = []
+        self.diagnosed: Diagnosed | None = None
+        self.is_new = self.is_best = False
+        self.newly_due: tuple[Finding, ...] = ()
+        self._verdict = ""
+        self._due: list[str] = []
+        self._best = math.inf
+
+    @property
+    def is_due(self) -> bool:
+        """Whether there is a finding to act on."""
+        return self.diagnosed is not None and bool(self.diagnosed.due(self.on))
+
+    def add(self, signals: Signals) -> Diagnosed:
+        """Takes up one measurement.
+
+        Where the first number that was not finite came from stays known once it is known.
+
+        Returns:
+            The diagnosis at it.
+        """
+        if self.history and (broken := self.history[-1].broken):
+            signals = dataclasses.replace(signals, broken=broken)
+        self.history.append(signals)
+        diagnosed = self.diagnosed = diagnose(self.history)
+        self.is_new, self._verdict = diagnosed.verdict != self._verdict, diagnosed.verdict
+        due = diagnosed.due(self.on)
+        self.newly_due = tuple(finding for finding in due if finding.verdict not in self._due)
+        self._due = [finding.verdict for finding in due]
+        self.is_best = quality(signals) < self._best
+        self._best = min(self._best, quality(signals))
+        return diagnosed
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that a resumed run needs."""
+        return {
+            "history": [dataclasses.asdict(signals) for signals in self.history],
+            "told": self._verdict,
+            "due": self._due,
+            "best_quality": self._best,
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Goes on with the history of another monitor."""
+        self.history = [Signals(**entry) for entry in state_dict["history"]]
+        self.diagnosed = diagnose(self.history) if self.history else None
+        self._verdict, self._due = state_dict["told"], state_dict["due"]
+        self._best = state_dict["best_quality"]
