@@ -243,7 +243,9 @@ class Diagnosis(Periodic):
             )
         self._earlier = [images, *self._earlier[:1]]
         losses: dict[str, Tensor] = getattr(module, "losses", {})
-        values = {name.replace("/", "_"): loss.item() for name, loss in losses.items()}
+        values: dict[str, Any] = {
+            name.replace("/", "_"): loss.item() for name, loss in losses.items()
+        }
         values |= {f"gradient_{name}": norm.item() for name, norm in self._gradients.items()}
         known = {name: value for name, value in values.items() if hasattr(signals, name)}
         signals = dataclasses.replace(
