@@ -151,12 +151,12 @@ class StackedClasses:
 
     Attributes:
         samples: how many generated images a score is measured on.
-        judge: file of the classifier that names a channel's class.
+        classifier: file of the classifier that names a channel's class.
         made_by: the command that makes the file.
     """
 
     samples: int
-    judge: Path
+    classifier: Path
     made_by: str
 
     @property

@@ -157,7 +157,7 @@ class Stacked:
         found = [folder / f"judge-{self.name}.pt" for folder in places(root)]
         return StackedClasses(
             samples=_SAMPLES[self.protocol],
-            judge=next((path for path in found if path.is_file()), found[0]),
+            classifier=next((path for path in found if path.is_file()), found[0]),
             made_by=f"ganstoch prepare {self.name} --root {root}",
         )
 

@@ -10,20 +10,27 @@ import hashlib
 import io
 import json
 import math
-import sys
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from ganstoch.errors import UserError
+from ganstoch.metrics.progress import progress_bar
 from ganstoch.metrics.weights import load_weights
 from ganstoch.rng import normal, rng_for, without_replacement
 from ganstoch.types import to_bytes, to_signed
 
-__all__ = ["Judge", "accuracy", "card_path", "load_judge", "name_stacks", "pack", "train_judge"]
+__all__ = [
+    "DigitClassifier",
+    "accuracy",
+    "card_path",
+    "classify_stacks",
+    "load_classifier",
+    "serialize",
+    "train_classifier",
+]
 
 SCHEMA = 1
 """Version of the files."""
@@ -32,11 +39,11 @@ _AT_ONCE = 1000
 """Images in memory at once where nothing is learnt."""
 
 
-class Judge(nn.Module):
+class DigitClassifier(nn.Module):
     """Two convolutions and two full layers, 215,370 weights, for grey 28x28 images."""
 
     def __init__(self) -> None:
-        """Starts anywhere; `train_judge` draws the start."""
+        """Starts anywhere; `train_classifier` draws the start."""
         super().__init__()
         self.first = nn.Conv2d(1, 16, 5, stride=2, padding=2)
         self.second = nn.Conv2d(16, 32, 5, stride=2, padding=2)
@@ -52,7 +59,9 @@ class Judge(nn.Module):
         return logits
 
 
-def train_judge(images: Tensor, labels: Tensor, *, seed: int = 0, epochs: int = 6) -> Judge:
+def train_classifier(
+    images: Tensor, labels: Tensor, *, seed: int = 0, epochs: int = 6
+) -> DigitClassifier:
     """A trained classifier, on the CPU, a function of its arguments; shows the time left.
 
     Adam, its learning rate falling from 0.002 to 0 along a straight line; every weight starts
@@ -65,11 +74,11 @@ def train_judge(images: Tensor, labels: Tensor, *, seed: int = 0, epochs: int = 
         epochs: times that every image is shown.
     """
     with torch.device("meta"):  # the constructor would draw from the global generator
-        judge = Judge()
-    judge.to_empty(device="cpu")
+        classifier = DigitClassifier()
+    classifier.to_empty(device="cpu")
     rng = rng_for(seed, "init", part="judge")
     with torch.no_grad():
-        for parameter in judge.parameters():
+        for parameter in classifier.parameters():
             if parameter.ndim == 1:
                 parameter.zero_()
             else:
@@ -80,35 +89,28 @@ def train_judge(images: Tensor, labels: Tensor, *, seed: int = 0, epochs: int = 
         for epoch in range(epochs)
     ]
     batches = [ids for order in orders for ids in torch.split(order, _BATCH)]
-    optimizer = torch.optim.Adam(judge.parameters(), lr=0.002)
-    shown = tqdm(
-        batches,
-        "training the judge",
-        file=sys.stderr,
-        unit=" batches",
-        delay=2,  # silent for what takes less
-        mininterval=0.2 if sys.stderr.isatty() else 30,  # a log file needs no animation
-    )
-    for done, ids in enumerate(shown):
+    optimizer = torch.optim.Adam(classifier.parameters(), lr=0.002)
+    bar = progress_bar(batches, "training the digit classifier", unit=" batches")
+    for done, ids in enumerate(bar):
         optimizer.param_groups[0]["lr"] = 0.002 * (1 - done / len(batches))
-        loss = F.cross_entropy(judge(to_signed(images[ids]).unsqueeze(1)), labels[ids])
+        loss = F.cross_entropy(classifier(to_signed(images[ids]).unsqueeze(1)), labels[ids])
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
-    return judge.requires_grad_(False).eval()
+    return classifier.requires_grad_(False).eval()
 
 
-def accuracy(judge: Judge, images: Tensor, labels: Tensor) -> float:
-    """Share of images (N, 28, 28), uint8, whose class (N,) the judge names, in [0, 1]."""
-    named, _ = _name(judge, images)
+def accuracy(classifier: DigitClassifier, images: Tensor, labels: Tensor) -> float:
+    """Share of images (N, 28, 28), uint8, whose class (N,) the classifier names, in [0, 1]."""
+    named, _ = _name(classifier, images)
     return (named == labels).double().mean().item()
 
 
-def name_stacks(judge: Judge, stacks: Tensor) -> tuple[Tensor, Tensor]:
-    """Which mode each stacked image belongs to, and how sure the judge is.
+def classify_stacks(classifier: DigitClassifier, stacks: Tensor) -> tuple[Tensor, Tensor]:
+    """Which mode each stacked image belongs to, and how sure the classifier is.
 
     Args:
-        judge: on any device.
+        classifier: on any device.
         stacks: shape (S, 3, 28, 28), uint8, or floats in [-1, 1], which are rounded to bytes.
 
     Returns:
@@ -120,37 +122,37 @@ def name_stacks(judge: Judge, stacks: Tensor) -> tuple[Tensor, Tensor]:
     """
     if stacks.shape[1:] != (3, 28, 28) or not len(stacks):
         raise ValueError(f"expected stacks of shape (S, 3, 28, 28), got {tuple(stacks.shape)}")
-    named, sure = _name(judge, stacks.flatten(0, 1))
+    named, sure = _name(classifier, stacks.flatten(0, 1))
     ids = named.reshape(-1, 3) @ torch.tensor([100, 10, 1])
     return ids, sure.reshape(-1, 3).prod(dim=1)
 
 
 @torch.no_grad()
-def _name(judge: Judge, images: Tensor) -> tuple[Tensor, Tensor]:
+def _name(classifier: DigitClassifier, images: Tensor) -> tuple[Tensor, Tensor]:
     """Class and probability, (N,) each, of images (N, 28, 28), bytes or floats in [-1, 1]."""
-    device = judge.last.weight.device
+    device = classifier.last.weight.device
     named, sure = [], []
     # Under a trainer's autocast, half precision would change the numbers.
     with torch.autocast(device_type=device.type, enabled=False):
         for part in torch.split(images, _AT_ONCE):
             # A generator that has diverged makes no numbers; black is what they are judged as.
             pixels = to_bytes(part.nan_to_num(-1.0)) if part.is_floating_point() else part
-            shares = judge(to_signed(pixels.to(device)).unsqueeze(1)).softmax(dim=1).cpu()
+            shares = classifier(to_signed(pixels.to(device)).unsqueeze(1)).softmax(dim=1).cpu()
             best, ids = shares.max(dim=1)
             named.append(ids)
             sure.append(best)
     return torch.cat(named), torch.cat(sure)
 
 
-def pack(judge: Judge, *, accuracy: float) -> tuple[bytes, bytes]:
-    """The judge as two files' contents: its weights, and a card that vouches for them.
+def serialize(classifier: DigitClassifier, *, accuracy: float) -> tuple[bytes, bytes]:
+    """The classifier as two files' contents: its weights, and a card that vouches for them.
 
     Args:
-        judge: the judge.
+        classifier: the classifier.
         accuracy: on images that it was not trained on, in [0, 1].
     """
     buffer = io.BytesIO()
-    torch.save({name: value.cpu() for name, value in judge.state_dict().items()}, buffer)
+    torch.save({name: value.cpu() for name, value in classifier.state_dict().items()}, buffer)
     weights = buffer.getvalue()
     card = {
         "schema": SCHEMA,
@@ -165,8 +167,8 @@ def card_path(path: Path) -> Path:
     return path.with_suffix(".json")
 
 
-def load_judge(path: Path, *, made_by: str) -> Judge:
-    """The judge in a file, on the CPU; read as tensors only, and only if its card vouches for it.
+def load_classifier(path: Path, *, made_by: str) -> DigitClassifier:
+    """The classifier in a file, on the CPU; its card must vouch for it.
 
     Args:
         path: the file of weights.
@@ -189,4 +191,4 @@ def load_judge(path: Path, *, made_by: str) -> Judge:
         raise UserError(f"{path} is of another version; remove it and run: {made_by}")
     if card.get("sha256") != hashlib.sha256(content).hexdigest():
         raise UserError(f"{path} is damaged; remove it and run: {made_by}")
-    return load_weights(Judge, path)
+    return load_weights(DigitClassifier, path)

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ganstoch.metrics.digit_classifier import load_judge, name_stacks
+from ganstoch.metrics.digit_classifier import classify_stacks, load_classifier
 from ganstoch.rng import normal, rng_for, with_replacement
 from ganstoch.types import GaussianModes, KnownModes, StackedClasses
 
@@ -153,8 +153,8 @@ def make_mode_scorer(
     """
     if isinstance(world, GaussianModes):
         return lambda points: score_gaussians(points, world)
-    judge = load_judge(world.judge, made_by=world.made_by).to(device)
-    return lambda images: score_classes(*name_stacks(judge, images), classes=world.modes)
+    classifier = load_classifier(world.classifier, made_by=world.made_by).to(device)
+    return lambda images: score_classes(*classify_stacks(classifier, images), classes=world.modes)
 
 
 def perfect_sampler(world: KnownModes, *, seed: int) -> ModeScores:

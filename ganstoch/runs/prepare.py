@@ -39,10 +39,12 @@ def prepare(name: str, *, root: Path, n: int | None, subset_seed: int) -> None:
     assert images is not None, "every source has a training split"
     print(f"{name}: {len(images):,} training images")
     if isinstance(source, Stacked):
-        target, *otherwise = (place / source.known_modes(root).judge.name for place in places(root))
+        target, *otherwise = (
+            place / source.known_modes(root).classifier.name for place in places(root)
+        )
         doing = "train the classifier that counts modes"
         with locked(target, doing=doing, otherwise=tuple(otherwise)):
-            _train_judge(source, root)
+            _train_classifier(source, root)
     if n is None:
         n = len(images) if source.known_modes(root) else min(PAPER_N, len(images))
     if not 1 <= n <= len(images):
@@ -53,24 +55,30 @@ def prepare(name: str, *, root: Path, n: int | None, subset_seed: int) -> None:
     print(f"subset of {n:,}, seed {subset_seed}: sha256 {subset.sha256}")
 
 
-def _train_judge(source: Stacked, root: Path) -> None:
+def _train_classifier(source: Stacked, root: Path) -> None:
     """Trains the classifier that counts modes, and keeps it; unless a sound one is there.
 
     Raises:
         UserError: if there is no place to keep it.
     """
-    from ganstoch.metrics.digit_classifier import accuracy, card_path, load_judge, pack, train_judge
+    from ganstoch.metrics.digit_classifier import (
+        accuracy,
+        card_path,
+        load_classifier,
+        serialize,
+        train_classifier,
+    )
 
     world = source.known_modes(root)
-    if world.judge.exists():
-        load_judge(world.judge, made_by=world.made_by)
-        print(f"the classifier that counts modes is at {world.judge}")
+    if world.classifier.exists():
+        load_classifier(world.classifier, made_by=world.made_by)
+        print(f"the classifier that counts modes is at {world.classifier}")
         return
-    judge = train_judge(*source.singles(root, "train"))
-    right = accuracy(judge, *source.singles(root, "held_out"))
-    weights, card = pack(judge, accuracy=right)
+    classifier = train_classifier(*source.singles(root, "train"))
+    right = accuracy(classifier, *source.singles(root, "held_out"))
+    weights, card = serialize(classifier, accuracy=right)
     for folder in places(root):
-        path = folder / world.judge.name
+        path = folder / world.classifier.name
         # The card last: it vouches for weights that are there.
         if write_if_allowed(path, weights) and write_if_allowed(card_path(path), card):
             print(f"the classifier that counts modes, right on {right:.2%} of test images: {path}")

@@ -112,10 +112,10 @@ def test_world(root: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
     mine = tmp_path / "cache" / "ganstoch" / hashlib.sha256(bytes(root.resolve())).hexdigest()[:16]
     mine.mkdir(parents=True)
     (mine / judge.name).touch()
-    assert StackedMNIST().known_modes(root).judge == mine / judge.name
+    assert StackedMNIST().known_modes(root).classifier == mine / judge.name
     judge.parent.mkdir()
     judge.touch()
-    assert StackedMNIST().known_modes(root).judge == judge
+    assert StackedMNIST().known_modes(root).classifier == judge
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -11,13 +11,13 @@ from torch import Tensor
 
 from ganstoch.errors import UserError
 from ganstoch.metrics.digit_classifier import (
-    Judge,
+    DigitClassifier,
     accuracy,
     card_path,
-    load_judge,
-    name_stacks,
-    pack,
-    train_judge,
+    classify_stacks,
+    load_classifier,
+    serialize,
+    train_classifier,
 )
 from ganstoch.metrics.modes import make_mode_scorer
 from ganstoch.rng import rng_for
@@ -37,78 +37,78 @@ def toys(count: int, *, seed: int) -> tuple[Tensor, Tensor]:
 
 
 @pytest.fixture(scope="module")
-def judge() -> Judge:
-    return train_judge(*toys(2000, seed=0), epochs=2)
+def classifier() -> DigitClassifier:
+    return train_classifier(*toys(2000, seed=0), epochs=2)
 
 
 @pytest.fixture
-def file(tmp_path: Path, judge: Judge) -> Path:
+def file(tmp_path: Path, classifier: DigitClassifier) -> Path:
     path = tmp_path / "judge.pt"
-    weights, card = pack(judge, accuracy=0.5)
+    weights, card = serialize(classifier, accuracy=0.5)
     path.write_bytes(weights)
     card_path(path).write_bytes(card)
     return path
 
 
-def test_learns(judge: Judge) -> None:
+def test_learns(classifier: DigitClassifier) -> None:
     images, labels = toys(500, seed=1)
-    assert accuracy(judge, images, labels) > 0.98
-    assert accuracy(judge, images, (labels + 1) % 10) < 0.02
-    assert not any(parameter.requires_grad for parameter in judge.parameters())
+    assert accuracy(classifier, images, labels) > 0.98
+    assert accuracy(classifier, images, (labels + 1) % 10) < 0.02
+    assert not any(parameter.requires_grad for parameter in classifier.parameters())
 
 
 def test_a_function_of_its_arguments() -> None:
     torch.manual_seed(5)
     state = torch.get_rng_state()
     few = toys(256, seed=0)
-    one, again, other = (train_judge(*few, seed=seed, epochs=1) for seed in (1, 1, 2))
+    one, again, other = (train_classifier(*few, seed=seed, epochs=1) for seed in (1, 1, 2))
     same = [torch.equal(a, b) for a, b in zip(one.parameters(), again.parameters(), strict=True)]
     assert all(same)
     assert not torch.equal(one.last.weight, other.last.weight)
     assert torch.equal(torch.get_rng_state(), state)
 
 
-def test_names_stacks(judge: Judge) -> None:
+def test_names_stacks(classifier: DigitClassifier) -> None:
     images, labels = toys(300, seed=2)
     stacks, classes = images.reshape(100, 3, 28, 28), labels.reshape(100, 3)
-    ids, sure = name_stacks(judge, stacks)
+    ids, sure = classify_stacks(classifier, stacks)
     expected = 100 * classes[:, 0] + 10 * classes[:, 1] + classes[:, 2]
     assert (ids == expected).float().mean() > 0.95
     with torch.no_grad():
         floats = stacks.float() / 127.5 - 1
-        shares = judge(floats.reshape(300, 1, 28, 28)).softmax(1).amax(1).reshape(100, 3)
+        shares = classifier(floats.reshape(300, 1, 28, 28)).softmax(1).amax(1).reshape(100, 3)
     assert torch.allclose(sure, shares[:, 0] * shares[:, 1] * shares[:, 2], atol=1e-5)
 
 
-def test_floats_are_judged_as_the_bytes_they_round_to(judge: Judge) -> None:
+def test_floats_are_judged_as_the_bytes_they_round_to(classifier: DigitClassifier) -> None:
     stacks = toys(30, seed=3)[0].reshape(10, 3, 28, 28)
     floats = stacks.double() / 127.5 - 1 + 1e-4
-    one, other = name_stacks(judge, stacks), name_stacks(judge, floats)
+    one, other = classify_stacks(classifier, stacks), classify_stacks(classifier, floats)
     assert torch.equal(one[0], other[0])
     assert torch.equal(one[1], other[1])
 
 
-def test_what_is_no_number_is_black(judge: Judge) -> None:
-    broken = name_stacks(judge, torch.full((2, 3, 28, 28), torch.nan))
-    black = name_stacks(judge, torch.zeros(2, 3, 28, 28, dtype=torch.uint8))
+def test_what_is_no_number_is_black(classifier: DigitClassifier) -> None:
+    broken = classify_stacks(classifier, torch.full((2, 3, 28, 28), torch.nan))
+    black = classify_stacks(classifier, torch.zeros(2, 3, 28, 28, dtype=torch.uint8))
     assert torch.equal(broken[0], black[0])
 
 
 @pytest.mark.parametrize("shape", [(0, 3, 28, 28), (2, 1, 28, 28), (2, 3, 32, 32), (3, 28, 28)])
-def test_stacks_of_another_shape(judge: Judge, shape: tuple[int, ...]) -> None:
+def test_stacks_of_another_shape(classifier: DigitClassifier, shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match=r"expected stacks of shape \(S, 3, 28, 28\)"):
-        name_stacks(judge, torch.zeros(shape))
+        classify_stacks(classifier, torch.zeros(shape))
 
 
-def test_comes_back_from_its_files(file: Path, judge: Judge) -> None:
-    loaded = load_judge(file, made_by=MADE_BY)
+def test_comes_back_from_its_files(file: Path, classifier: DigitClassifier) -> None:
+    loaded = load_classifier(file, made_by=MADE_BY)
     images = toys(50, seed=4)[0].reshape(-1, 1, 28, 28).float()
-    assert torch.equal(loaded(images), judge(images))
+    assert torch.equal(loaded(images), classifier(images))
     assert json.loads(card_path(file).read_bytes())["accuracy"] == 0.5
 
 
 def test_counts_modes(file: Path) -> None:
-    world = StackedClasses(samples=100, judge=file, made_by=MADE_BY)
+    world = StackedClasses(samples=100, classifier=file, made_by=MADE_BY)
     images, labels = toys(60, seed=5)
     scores = make_mode_scorer(world)(images.reshape(20, 3, 28, 28).float() / 127.5 - 1)
     triples = labels.reshape(20, 3) @ torch.tensor([100, 10, 1])
@@ -119,7 +119,7 @@ def test_counts_modes(file: Path) -> None:
 
 
 def test_missing(tmp_path: Path) -> None:
-    world = StackedClasses(samples=100, judge=tmp_path / "judge.pt", made_by=MADE_BY)
+    world = StackedClasses(samples=100, classifier=tmp_path / "judge.pt", made_by=MADE_BY)
     with pytest.raises(UserError, match=rf"missing, no {tmp_path}/judge.json; run: {MADE_BY}"):
         make_mode_scorer(world)
 
@@ -127,7 +127,7 @@ def test_missing(tmp_path: Path) -> None:
 def test_weights_without_a_card(file: Path) -> None:
     card_path(file).unlink()
     with pytest.raises(UserError, match=r"judge.json; run: ganstoch prepare toys"):
-        load_judge(file, made_by=MADE_BY)
+        load_classifier(file, made_by=MADE_BY)
 
 
 def test_damaged(file: Path) -> None:
@@ -135,7 +135,7 @@ def test_damaged(file: Path) -> None:
     content[len(content) // 2] ^= 1
     file.write_bytes(content)
     with pytest.raises(UserError, match=rf"{file} is damaged; remove it and run: {MADE_BY}"):
-        load_judge(file, made_by=MADE_BY)
+        load_classifier(file, made_by=MADE_BY)
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ def test_damaged(file: Path) -> None:
 def test_a_card_that_is_none(file: Path, card: bytes, message: str) -> None:
     card_path(file).write_bytes(card)
     with pytest.raises(UserError, match=message):
-        load_judge(file, made_by=MADE_BY)
+        load_classifier(file, made_by=MADE_BY)
 
 
 class Bomb:
@@ -159,5 +159,5 @@ def test_a_program_is_not_run(file: Path, tmp_path: Path, monkeypatch: pytest.Mo
     card = {"schema": 1, "sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
     card_path(file).write_text(json.dumps(card))
     with pytest.raises(UserError, match="holds more than tensors"):
-        load_judge(file, made_by=MADE_BY)
+        load_classifier(file, made_by=MADE_BY)
     assert not (tmp_path / "exploded").exists()

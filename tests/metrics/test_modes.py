@@ -27,7 +27,7 @@ EMBEDDED = GaussianModes(
     torch.tensor([[0.0] * 60, [9.0] * 60]), sigma=1.0, samples=2500, rank=50, radius=8.6
 )
 WORLDS = [RING, GRID, LINE, EMBEDDED]
-STACKED = StackedClasses(samples=26_000, judge=Path("gone"), made_by="ganstoch prepare x")
+STACKED = StackedClasses(samples=26_000, classifier=Path("gone"), made_by="ganstoch prepare x")
 
 
 def by_hand(points: Tensor, world: GaussianModes) -> tuple[int, float, float]:

@@ -98,7 +98,7 @@ def test_a_read_only_root(
     monkeypatch.setattr("ganstoch.runs.prepare.write_if_allowed", write)
     words = ("prepare", "stacked_fashion", "--root", clothes, "--n", 50)
     assert ganstoch(*words).status == 0
-    assert StackedFashion().known_modes(clothes).judge.is_relative_to(allowed)
+    assert StackedFashion().known_modes(clothes).classifier.is_relative_to(allowed)
     allowed = here / "elsewhere"
     monkeypatch.setenv("XDG_CACHE_HOME", str(here / "closed"))
     assert f"may not write below {clothes}" in ganstoch(*words).complaint
