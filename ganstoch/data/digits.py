@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from PIL import Image
 
 from ganstoch.data.source import SIDE, ArrayImages, Source
@@ -23,28 +22,19 @@ class Digits(Source):
     in_package = True
 
     def open(self, root: Path, split: Split) -> ArrayImages | None:
-        """The digits as RGB, 8x8 scaled to 32x32; no held-out split of their own.
-
-        Args:
-            root: ignored.
-            split: ``train`` or ``held_out``.
-        """
+        """The digits as RGB, 8x8 scaled to 32x32; none are held out. See `Source.open`."""
         if split == "held_out":
             return None
         from sklearn.datasets import load_digits
 
         digits = load_digits()
         grey = np.rint(digits.images * (255 / 16)).astype(np.uint8)  # published in 17 levels
-        scaled = np.stack([_enlarge(image) for image in grey])
+        large = [
+            Image.fromarray(image).resize((SIDE, SIDE), Image.Resampling.BILINEAR) for image in grey
+        ]
         return ArrayImages(
-            torch.from_numpy(scaled).unsqueeze(1).expand(-1, 3, -1, -1),
+            torch.from_numpy(np.stack(large)).unsqueeze(1).expand(-1, 3, -1, -1),
             split=split,
             labels=torch.from_numpy(digits.target).long(),
             classes=tuple(str(digit) for digit in range(10)),
         )
-
-
-def _enlarge(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """An 8x8 image as 32x32."""
-    image = Image.fromarray(grey).resize((SIDE, SIDE), Image.Resampling.BILINEAR)
-    return np.asarray(image)

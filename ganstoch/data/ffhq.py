@@ -26,7 +26,9 @@ class FFHQ(Source):
 
     The first run scales every image to 32x32, which takes a few minutes from the thumbnails, and
     keeps the result in ``ganstoch-cache`` below the root, or in ``$XDG_CACHE_HOME/ganstoch`` or
-    ``~/.cache/ganstoch`` where the root is read-only. Once converted, the PNG files may go.
+    ``~/.cache/ganstoch`` where the root is read-only. Once converted, the PNG files may go. The
+    root is the folder above ``thumbnails128x128`` or ``images1024x1024``, or the one that holds
+    ``00000/00000.png`` and so on itself.
     """
 
     name = "ffhq"
@@ -46,16 +48,7 @@ class FFHQ(Source):
         return self.name if self.filter == "lanczos" else f"{self.name}-{self.filter}"
 
     def open(self, root: Path, split: Split) -> ArrayImages | None:
-        """Loads the converted images, after converting them if need be.
-
-        Args:
-            root: the folder above ``thumbnails128x128`` or ``images1024x1024``, or the one that
-                holds ``00000/00000.png`` and so on itself.
-            split: ``train`` or ``held_out``.
-
-        Raises:
-            UserError: if there are no images, or one is damaged.
-        """
+        """Loads the converted images, after converting them if need be; see `Source.open`."""
         require_folder(root, holds=_HOLDS)
         if split == "held_out":
             return None

@@ -1,4 +1,4 @@
-"""Points from mixtures of Gaussians: worlds small enough that every mode can be counted.
+"""Points from mixtures of Gaussians: data small enough that every mode can be counted.
 
 [1] Srivastava et al. 2017, "VEEGAN", arXiv:1705.07761, Sec. 5.1.
 [2] Lin et al. 2018, "PacGAN", arXiv:1712.04086, Sec. 4.1, and its published code.
@@ -33,26 +33,17 @@ _BLOCK = 1024
 
 
 class Points(ImageSet):
-    """Points drawn from a mixture, each a function of the seed, the split and its position."""
+    """Points of a mixture, each a function of seed, source, split and position; drawn when read."""
 
     def __init__(
         self, modes: GaussianModes, *, size: int, seed: int, name: str, split: Split
     ) -> None:
-        """Draws which mode each point belongs to; the points themselves when they are read.
-
-        Args:
-            modes: the mixture.
-            size: number of points.
-            seed: any integer.
-            name: of the source; sources of the same seed draw apart.
-            split: splits of the same seed draw apart.
-        """
         self._modes = modes
-        self.shape = (modes.centres.shape[1],)
         self._seed = seed
         self._part = f"{name}/{split}"
         self._split = split
-        count = len(modes.centres)
+        count, dimensions = modes.centres.shape
+        self.shape = (dimensions,)
         rng = rng_for(seed, "subset", part=f"{self._part}/modes")
         self.labels: Tensor = with_replacement(count, size, rng)
         self.classes = tuple(f"mode {i}" for i in range(count))
@@ -102,16 +93,10 @@ class _Mixture:
         return f"{self.name}{size}" + (f"-seed{self.seed}" if self.seed else "")
 
     def open(self, root: Path, split: Split) -> Points:
-        """Draws the points of a split.
-
-        Args:
-            root: ignored.
-            split: ``train`` or ``held_out``.
-        """
+        """The points of a split; ``root`` is ignored. See `Source.open`."""
         size = self.size if split == "train" else min(self.size, HELD_OUT)
-        return Points(
-            self.known_modes(root), size=size, seed=self.seed, name=self.name, split=split
-        )
+        modes = self.known_modes(root)
+        return Points(modes, size=size, seed=self.seed, name=self.name, split=split)
 
     @abstractmethod
     def known_modes(self, root: Path) -> GaussianModes:
@@ -152,9 +137,8 @@ class Grid(_Mixture, Source):
 class HighDimensional(_Mixture, Source):
     """10 Gaussians of 700 dimensions embedded in 1,200 [1], with the numbers of the code of [2].
 
-    All coordinates of a centre are equal, to one of -13, -5.5, -2.5, -2, -1, -0.5, 0, 0.25, 0.5 and
-    10; the first 700 coordinates of a point have standard deviation 1 around them, the other 500
-    none. Modes are told apart almost surely (the nearest two centres are 8.7 apart).
+    All coordinates of a centre are equal; the first 700 coordinates of a point have standard
+    deviation 1 around them, the other 500 none. The nearest two centres are 8.7 apart.
 
     Ours: which points are good. [1] asks for a distance below 10 standard deviations, which no
     point of the data reaches: from their own centre they are sqrt(700) = 26.5 away, give or take
@@ -192,10 +176,7 @@ class Bimodal(_Mixture, Source):
 
 
 def _radius(dimensions: int, *, share: float) -> float:
-    """The distance from its centre, in sigmas, that a Gaussian keeps within with a probability.
-
-    That is the root of the quantile of chi^2, found by bisection on its distribution function.
-    """
+    """Root of the chi^2 quantile: the distance, in sigmas, that a share of a Gaussian is within."""
     half = torch.tensor(dimensions / 2, dtype=torch.float64)
     low, high = 0.0, 10.0 * math.sqrt(dimensions)
     for _ in range(100):

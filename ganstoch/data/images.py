@@ -132,15 +132,7 @@ class Folder(Source):
         return self.name if self.filter == "lanczos" else f"{self.name}-{self.filter}"
 
     def open(self, root: Path, split: Split) -> FolderImages | None:
-        """Lists the images of a split.
-
-        Args:
-            root: the folder.
-            split: ``train`` or ``held_out``.
-
-        Raises:
-            UserError: if the folder is missing, holds no image or an unfinished file.
-        """
+        """Lists the images of a split; see `Source.open`."""
         require_folder(root, holds="a folder of images")
         train, held_out = _splits(root)
         folder = train if split == "train" else held_out

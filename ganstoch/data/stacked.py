@@ -37,7 +37,15 @@ _SAMPLES: dict[Protocol, int] = {"veegan": 26_000, "unrolled": 25_600}
 
 
 class StackedImages(ImageSet):
-    """Stacks made when they are read, of images in memory."""
+    """Stacks made when they are read, of images in memory.
+
+    Args:
+        singles: uint8, shape (S, 28, 28).
+        labels: their classes, int64 in [0, 9], shape (S,).
+        members: the images of each stack, first to third channel, int64, shape (N, 3).
+        names: of the ten classes.
+        split: prefix of the stacks' names.
+    """
 
     def __init__(
         self,
@@ -48,15 +56,6 @@ class StackedImages(ImageSet):
         names: tuple[str, ...],
         split: Split,
     ) -> None:
-        """Keeps which images a stack is made of.
-
-        Args:
-            singles: uint8, shape (S, 28, 28).
-            labels: their classes, int64 in [0, 9], shape (S,).
-            members: the images of each stack, first to third channel, int64, shape (N, 3).
-            names: of the ten classes.
-            split: prefix of the stacks' names.
-        """
         self._singles = singles
         self._members = members
         self._split = split
@@ -122,26 +121,12 @@ class Stacked:
     def singles(self, root: Path, split: Split) -> tuple[Tensor, Tensor]:
         """The images that are stacked, uint8 (S, 28, 28), and their labels, int64 (S,).
 
-        Args:
-            root: the folder that holds the four ``*-ubyte`` or ``*-ubyte.gz`` files, or a folder
-                above.
-            split: as published.
-
-        Raises:
-            UserError: if a file is missing or damaged.
+        Arguments and errors as for `GreyFiles.read`.
         """
         return self.files.read(root, split, name=self.name)
 
     def open(self, root: Path, split: Split) -> StackedImages:
-        """Draws the stacks of a split.
-
-        Args:
-            root: as for `singles`.
-            split: ``train`` or ``held_out``.
-
-        Raises:
-            UserError: if a file is missing or damaged.
-        """
+        """Draws the stacks of a split; see `Source.open`."""
         if self.protocol == "veegan":
             parts = [self.singles(root, "train"), self.singles(root, "held_out")]
             images, labels = (torch.cat(both) for both in zip(*parts, strict=True))
@@ -162,14 +147,7 @@ class Stacked:
         )
 
     def prepare(self, root: Path) -> None:
-        """Downloads the four files unless a sound copy is there.
-
-        Args:
-            root: the folder to put them in, or where they are already.
-
-        Raises:
-            UserError: if the download fails.
-        """
+        """Downloads the four files unless an undamaged copy is there; see `Source.prepare`."""
         self.files.fetch(root, name=self.name)
 
 

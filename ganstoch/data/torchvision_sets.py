@@ -6,12 +6,11 @@ import gzip
 import math
 import socket
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -33,21 +32,17 @@ _LARGEST = 2**26
 
 
 class CIFAR10(Source):
-    """50,000 training images of ten classes; its 10,000 test images are the held-out ones."""
+    """50,000 training images of ten classes; its 10,000 test images are the held-out ones.
+
+    The root is the folder that holds ``cifar-10-batches-py``. Torchvision checks the published MD5
+    of every file before it reads one.
+    """
 
     name = "cifar10"
     summary = "CIFAR-10, 50,000 + 10,000 photographs, 32x32 (170 MB)"
 
     def open(self, root: Path, split: Split) -> ArrayImages:
-        """Reads the batches of a split, once their published MD5 holds.
-
-        Args:
-            root: the folder that holds ``cifar-10-batches-py``.
-            split: ``train`` or ``held_out``.
-
-        Raises:
-            UserError: if a batch is missing or damaged.
-        """
+        """Reads the batches of a split; see `Source.open`."""
         from torchvision import datasets
 
         with _explained(self.name, root):
@@ -60,38 +55,25 @@ class CIFAR10(Source):
         )
 
     def prepare(self, root: Path) -> None:
-        """Downloads and unpacks the archive unless every batch is there, undamaged.
-
-        Args:
-            root: the folder to put ``cifar-10-batches-py`` in.
-
-        Raises:
-            UserError: if the download fails.
-        """
+        """Downloads and unpacks the archive unless all is there, undamaged."""
         from torchvision import datasets
 
-        def download() -> None:
+        with _downloading(self.name, root, url=datasets.CIFAR10.url):
             datasets.CIFAR10(str(root), download=True)
-
-        _download(download, name=self.name, root=root, url=datasets.CIFAR10.url)
 
 
 class SVHN(Source):
-    """73,257 training digits; its 26,032 test digits are the held-out ones."""
+    """73,257 training digits; its 26,032 test digits are the held-out ones.
+
+    The root is the folder that holds ``train_32x32.mat`` and ``test_32x32.mat``. Torchvision checks
+    the published MD5 of a file before it reads it.
+    """
 
     name = "svhn"
     summary = "SVHN cropped, 73,257 + 26,032 house-number digits, 32x32 (250 MB)"
 
     def open(self, root: Path, split: Split) -> ArrayImages:
-        """Reads the file of a split, once its published MD5 holds.
-
-        Args:
-            root: the folder that holds ``train_32x32.mat`` and ``test_32x32.mat``.
-            split: ``train`` or ``held_out``.
-
-        Raises:
-            UserError: if the file is missing or damaged.
-        """
+        """Reads the file of a split; see `Source.open`."""
         from torchvision import datasets
 
         with _explained(self.name, root):
@@ -104,44 +86,26 @@ class SVHN(Source):
         )
 
     def prepare(self, root: Path) -> None:
-        """Downloads both files unless they are there, undamaged.
-
-        Args:
-            root: the folder to put them in.
-
-        Raises:
-            UserError: if the download fails.
-        """
+        """Downloads both files unless they are there, undamaged."""
         from torchvision import datasets
 
         for split in ("train", "test"):
-
-            def download(split: str = split) -> None:
+            with _downloading(self.name, root, url=datasets.SVHN.split_list[split][0]):
                 datasets.SVHN(str(root), split=split, download=True)
-
-            url = datasets.SVHN.split_list[split][0]
-            _download(download, name=self.name, root=root, url=url)
 
 
 class FashionMNIST(Source):
     """60,000 grey images of clothes; its 10,000 test images are the held-out ones.
 
-    Debian's package ``dataset-fashion-mnist`` puts them in ``/usr/share/datasets``.
+    A frame of 2 black pixels makes 28x28 into 32x32. Debian's package ``dataset-fashion-mnist``
+    puts the files in ``/usr/share/datasets``.
     """
 
     name = "fashion_mnist"
     summary = "Fashion-MNIST, 60,000 + 10,000 grey images of clothes, 28x28 padded (31 MB)"
 
     def open(self, root: Path, split: Split) -> ArrayImages:
-        """Reads the files of a split; a frame of 2 black pixels makes 28x28 into 32x32.
-
-        Args:
-            root: as for `GreyFiles.read`.
-            split: ``train`` or ``held_out``.
-
-        Raises:
-            UserError: if a file is missing or damaged.
-        """
+        """Reads the files of a split; see `Source.open` and `GreyFiles.read`."""
         pixels, labels = FASHION.read(root, split, name=self.name)
         padded = torch.nn.functional.pad(pixels, ((SIDE - _WIDTH) // 2,) * 4)
         return ArrayImages(
@@ -152,14 +116,7 @@ class FashionMNIST(Source):
         )
 
     def prepare(self, root: Path) -> None:
-        """Downloads the four files unless an undamaged copy is there.
-
-        Args:
-            root: the folder to make ``FashionMNIST/raw`` in, or where they are already.
-
-        Raises:
-            UserError: if the download fails.
-        """
+        """Downloads the four files unless an undamaged copy is there."""
         FASHION.fetch(root, name=self.name)
 
 
@@ -167,12 +124,12 @@ class FashionMNIST(Source):
 class GreyFiles:
     """The four files of MNIST or Fashion-MNIST: grey 28x28 images of ten classes, format IDX.
 
-    Torchvision's reader takes unpacked files alone, and neither checks them nor leaves them packed,
-    as published and as Debian has them; so only its addresses and checksums are used.
+    Of torchvision only the addresses and checksums are used: its reader takes no packed files, as
+    published and as Debian has them, and does not check those that it takes.
 
     Attributes:
         folders: where below the root they may lie; a download goes to the first.
-        published: torchvision's class, which knows addresses and checksums.
+        published: torchvision's class.
         classes: names of the ten classes, in the order of the labels.
     """
 
@@ -216,17 +173,14 @@ class GreyFiles:
         from torchvision import datasets
 
         published = getattr(datasets, self.published)
-
-        def download() -> None:
-            for file, md5 in published.resources:
-                folder = str(root / self.folders[0])
-                datasets.utils.download_url(published.mirrors[0] + file, folder, file, md5)
-
         try:
             self.read(root, "train", name=name)
             self.read(root, "held_out", name=name)
         except UserError:
-            _download(download, name=name, root=root, url=published.mirrors[0])
+            with _downloading(name, root, url=published.mirrors[0]):
+                for file, md5 in published.resources:
+                    folder = str(root / self.folders[0])
+                    datasets.utils.download_url(published.mirrors[0] + file, folder, file, md5)
             self.read(root, "train", name=name)
             self.read(root, "held_out", name=name)
 
@@ -261,7 +215,7 @@ def _read_idx(path: Path) -> Tensor:
     """
     with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
         magic = file.read(4)
-        if len(magic) < 4 or magic[:3] != b"\0\0\x08" or magic[3] not in (1, 3):
+        if magic not in (b"\0\0\x08\x01", b"\0\0\x08\x03"):
             raise ValueError(f"{path} is no file of bytes: it begins with {magic!r}")
         shape = struct.unpack(f">{magic[3]}I", file.read(4 * magic[3]))
         size = math.prod(shape)
@@ -273,7 +227,7 @@ def _read_idx(path: Path) -> Tensor:
 
 @contextmanager
 def _explained(name: str, root: Path) -> Iterator[None]:
-    """Says what mends missing or damaged files, which make readers raise almost anything."""
+    """Turns a reader's errors, of which there are many kinds, into a UserError with the fix."""
     fix = f"run: ganstoch prepare {name} --root {root}"
     require_folder(root, holds=f"the data set's folder, or {fix}")
     try:
@@ -285,11 +239,12 @@ def _explained(name: str, root: Path) -> Iterator[None]:
         raise UserError(f"{name} in {root} is missing or damaged ({reason}); {fix}") from error
 
 
-def _download(download: Callable[[], Any], *, name: str, root: Path, url: str) -> None:
-    """Lets one process at a time download what is not there with its published checksum."""
+@contextmanager
+def _downloading(name: str, root: Path, *, url: str) -> Iterator[None]:
+    """Lets one process at a time download, and turns errors into a UserError."""
     with locked(root / name, doing=f"download {name}"), patience():
         try:
-            download()
+            yield
         except (OSError, HTTPException, RuntimeError) as error:  # RuntimeError: another checksum
             raise UserError(
                 f"cannot download {url} ({error}); try again, or download it by hand to {root}"
