@@ -1,26 +1,25 @@
-"""What the discriminator's features tell of the classes, along training.
+"""Linear probes of the discriminator's features along training.
 
 [1] Yazici et al. 2020, Sec. 3: where chance dominates, the discriminator is left with superficial
-explanations, and its features get worse for a classification late in training.
-[2] Chen et al. 2018, arXiv:1811.11212, Fig. 1, whom [1] cites for that.
+explanations, and its features get worse for a classification late in training, as in
+[2] Chen et al. 2018, arXiv:1811.11212, Fig. 1.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from pytorch_lightning import LightningModule, Trainer
-from torch import Tensor, nn
+from torch import Tensor
 
 from ganstoch.callbacks.progress import Periodic, data_of, log_metrics
 from ganstoch.data.datamodule import ImageData
+from ganstoch.diagnosis.adapters import undisturbed
 from ganstoch.errors import UserError
 from ganstoch.metrics.linear_probe import ProbeScore, linear_probe
 from ganstoch.models.base import Discriminator, couples
@@ -52,13 +51,6 @@ class ProbeSettings:
     images: int = 2000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _ProbePoint:
-    iteration: int
-    accuracy: float
-    train_accuracy: float
-
-
 class Probe(Periodic):
     """Fits a linear classifier to D's features now and then, and tests it on other images.
 
@@ -82,7 +74,7 @@ class Probe(Periodic):
         if settings.images < 2:
             raise UserError(f"probe.images must be 2 or more, got {settings.images}")
         self.settings = settings
-        self.points: list[_ProbePoint] = []
+        self.points: list[dict[str, Any]] = []
         self.pixels: ProbeScore | None = None
         self._split: _Split | None = None
 
@@ -115,7 +107,7 @@ class Probe(Periodic):
 
     def is_measured(self, iteration: int) -> bool:
         """Whether the last probe is of this iteration."""
-        return bool(self.points) and self.points[-1].iteration == iteration
+        return bool(self.points) and self.points[-1]["iteration"] == iteration
 
     def content(self, trainer: Trainer, module: LightningModule) -> dict[str, Any]:
         """What `probe.json` holds."""
@@ -124,7 +116,7 @@ class Probe(Periodic):
         assert pixels is not None
         return {
             "schema": SCHEMA,
-            "moments": [dataclasses.asdict(point) for point in self.points],
+            "moments": self.points,
             "pixels": pixels.accuracy,
             "pixels_train": pixels.train_accuracy,
             "chance": pixels.chance,
@@ -134,15 +126,13 @@ class Probe(Periodic):
         }
 
     def state_dict(self) -> dict[str, Any]:
-        """What has been found so far."""
-        return {
-            "moments": [dataclasses.asdict(point) for point in self.points],
-            "pixels": None if self.pixels is None else dataclasses.asdict(self.pixels),
-        }
+        """What has been measured so far."""
+        pixels = None if self.pixels is None else dataclasses.asdict(self.pixels)
+        return {"moments": self.points, "pixels": pixels}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Goes on with what the resumed run had found."""
-        self.points = [_ProbePoint(**point) for point in state_dict["moments"]]
+        """Goes on with what the resumed run had measured."""
+        self.points = list(state_dict["moments"])
         self.pixels = None if state_dict["pixels"] is None else ProbeScore(**state_dict["pixels"])
 
     def measure(
@@ -150,28 +140,23 @@ class Probe(Periodic):
     ) -> None:
         """Fits and tests one probe."""
         assert isinstance(module, GAN)
-        game, split = module, self._split
+        split = self._split
         assert split is not None
-        fitted, tested = (
-            features_of(game.discriminator, pixels)
-            for pixels in (split.train_pixels, split.test_pixels)
-        )
+        train = features_of(module.discriminator, split.train_pixels)
+        test = features_of(module.discriminator, split.test_pixels)
         try:
-            score = split.score(fitted, tested)
+            score = split.score(train, test)
         except ValueError as error:
             raise UserError(
                 f"the discriminator's {error} at iteration {iteration}: training has diverged; "
                 "lower model.optimizer.lr"
             ) from error
-        point = _ProbePoint(
-            iteration=iteration, accuracy=score.accuracy, train_accuracy=score.train_accuracy
-        )
-        self.points.append(point)
-        metrics = {"probe/accuracy": score.accuracy, "probe/train_accuracy": score.train_accuracy}
-        log_metrics(trainer, metrics, step=iteration)
+        values = {"accuracy": score.accuracy, "train_accuracy": score.train_accuracy}
+        self.points.append({"iteration": iteration, **values})
+        log_metrics(trainer, {f"probe/{name}": value for name, value in values.items()})
 
 
-@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class _Split:
     """The images that a probe is fitted to, and those that it is tested on."""
 
@@ -181,8 +166,8 @@ class _Split:
     test_labels: Tensor
     test: Literal["held_out", "train"]
 
-    def score(self, fitted: Tensor, tested: Tensor) -> ProbeScore:
-        return linear_probe(fitted, self.train_labels, tested, self.test_labels)
+    def score(self, train: Tensor, test: Tensor) -> ProbeScore:
+        return linear_probe(train, self.train_labels, test, self.test_labels)
 
 
 def _choose(data: ImageData, *, limit: int) -> _Split:
@@ -196,21 +181,13 @@ def _choose(data: ImageData, *, limit: int) -> _Split:
     train, rest = order[aside:][:limit].sort().values, order[:aside].sort().values
     if len(torch.unique(labels[train])) < 2:
         raise UserError("the probe's images are all of one class; raise data.n or probe.images")
+    fitted = (data.subset.pixels[train], labels[train])
     if unseen is None:
-        test_pixels, test_labels = data.subset.pixels[rest], labels[rest]
-    else:
-        assert unseen.labels is not None
-        test_pixels, test_labels = unseen.pixels, unseen.labels
-    return _Split(
-        train_pixels=data.subset.pixels[train],
-        train_labels=labels[train],
-        test_pixels=test_pixels,
-        test_labels=test_labels,
-        test="train" if unseen is None else "held_out",
-    )
+        return _Split(*fitted, data.subset.pixels[rest], labels[rest], "train")
+    assert unseen.labels is not None
+    return _Split(*fitted, unseen.pixels, unseen.labels, "held_out")
 
 
-@torch.no_grad()
 def features_of(discriminator: Discriminator, examples: Tensor, *, batch_size: int = 256) -> Tensor:
     """What D's last layer weighs, shape (N, F), on the CPU, in the precision of its weights.
 
@@ -220,23 +197,11 @@ def features_of(discriminator: Discriminator, examples: Tensor, *, batch_size: i
         batch_size: most examples at once.
     """
     like = next(discriminator.parameters())
-    found = []
-    with _evaluating(discriminator):
+    features = []
+    with undisturbed(discriminator):
         for part in torch.split(examples, batch_size):
             here = part.to(like.device)
             signed = here.dtype == torch.uint8
             inputs = to_signed(here, dtype=like.dtype) if signed else here.to(like.dtype)
-            found.append(discriminator.body(inputs).flatten(1).cpu())
-    return torch.cat(found)
-
-
-@contextmanager
-def _evaluating(network: nn.Module) -> Iterator[None]:
-    """Evaluation mode; afterwards every layer is in the mode it was in."""
-    modes = {layer: layer.training for layer in network.modules()}
-    network.eval()
-    try:
-        yield
-    finally:
-        for layer, training in modes.items():
-            layer.training = training
+            features.append(discriminator.body(inputs).flatten(1).cpu())
+    return torch.cat(features)

@@ -78,34 +78,32 @@ class StopRule(Callback):
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Lets a run that had converged, and was killed before its record, end where it did."""
-        self._judge(trainer)
+        self._check(trainer)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Looks at the history where it has grown."""
-        self._look(trainer)
+        """Checks a measurement just made."""
+        self._check_latest(trainer)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Looks at the last measurement, which may lie off the interval."""
-        self._look(trainer)
+        """Checks the last measurement, which may lie off the interval."""
+        self._check_latest(trainer)
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Looks at a measurement made only now, of a run that was resumed after its end."""
-        self._look(trainer)
+        """Checks a measurement made only now, of a run that was resumed after its end."""
+        self._check_latest(trainer)
 
-    def _look(self, trainer: Trainer) -> None:
+    def _check_latest(self, trainer: Trainer) -> None:
         latest = _evaluation(trainer).latest
         if latest is not None and latest.iteration == trainer.global_step:
-            self._judge(trainer)
+            self._check(trainer)
 
-    def _judge(self, trainer: Trainer) -> None:
-        """By this rule alone, also on what was measured before the run was resumed."""
+    def _check(self, trainer: Trainer) -> None:
+        """Applies this rule alone, also to what was measured before the run was resumed."""
+        history = _evaluation(trainer).history
         self.converged = has_converged(
-            _evaluation(trainer).history,
-            window=self.window,
-            threshold=self.threshold,
-            after=self.after,
+            history, window=self.window, threshold=self.threshold, after=self.after
         )
         if self.converged and self.stop:
             trainer.should_stop = True

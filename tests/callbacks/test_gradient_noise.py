@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 import torch
-from pytorch_lightning.callbacks import ModelCheckpoint
 from torch import Tensor
 from torch.func import functional_call, grad, vmap
 from torch.optim import SGD
@@ -23,7 +22,6 @@ from ganstoch.data import Digits, ImageData, Ring
 from ganstoch.data.sampling import Sampling, draw_ids
 from ganstoch.errors import UserError
 from ganstoch.latents import LatentSettings
-from ganstoch.metrics.gradient_noise import GradientNoise as Measured
 from ganstoch.models import PaperDiscriminator, PaperGenerator
 from ganstoch.models.base import couples
 from ganstoch.models.mlp import ReLUGenerator, TanhDiscriminator, TanhGenerator
@@ -305,28 +303,16 @@ def noticing(folder: Path, *, every: int, draws: int = 2) -> GradientNoise:
     return GradientNoise(GradientNoiseSettings(every=every, draws=draws), folder / FILE)
 
 
-@pytest.mark.parametrize(
-    ("every", "steps", "at"), [(1, 2, [0, 1, 2]), (2, 5, [0, 2, 4, 5]), (9, 2, [0, 2])]
-)
-def test_measures_the_start_the_interval_and_the_end(
-    every: int,
-    steps: int,
-    at: list[int],
-    make_game: Make,
-    make_data: Make,
-    fit: Make,
-    journalist: Any,
-    tmp_path: Path,
+def test_a_run_leaves_its_values(
+    make_game: Make, make_data: Make, fit: Make, journalist: Any, tmp_path: Path
 ) -> None:
-    callback = noticing(tmp_path, every=every)
-    fit(make_game(), make_data(), callback, steps=steps, loggers=[journalist])
-    assert list(callback.history) == at
+    fit(make_game(), make_data(), noticing(tmp_path, every=2), steps=3, loggers=[journalist])
     content = read_gradients(tmp_path / FILE)
     assert content is not None
-    assert [moment.iteration for moment in content.moments] == at
-    assert (content.every, content.n, content.m, content.draws) == (every, 64, 16, None)
+    assert [moment.iteration for moment in content.moments] == [0, 2, 3]
+    assert (content.every, content.n, content.m, content.draws) == (2, 64, 16, None)
     written = [(step, keys) for step, keys in journalist.metrics if "gradient" in next(iter(keys))]
-    assert [step for step, _ in written] == at
+    assert [step for step, _ in written] == [0, 2, 3]
     names = ("signal", "noise", "ratio", "critical_batch")
     assert set(written[-1][1]) == {f"gradient/{p}/{name}" for p in PLAYERS for name in names}
     last = content.moments[-1].discriminator
@@ -353,66 +339,16 @@ def test_the_file_says_that_the_full_batch_has_no_ratio(
     assert keys["gradient/generator/critical_batch"] > 0
 
 
-@pytest.mark.parametrize("noise", [0.0, 0.5])
-def test_measuring_changes_no_bit_of_training(
-    noise: float,
-    make_game: Make,
-    make_data: Make,
-    fit: Make,
-    state_of: Make,
-    assert_same_bits: Make,
-    tmp_path: Path,
-) -> None:
-    torch.manual_seed(1)
-    plain = state_of(fit(make_game(noise=noise), make_data(), steps=4))
-    after = torch.get_rng_state()
-    torch.manual_seed(1)
-    game = make_game(noise=noise)
-    watched = state_of(fit(game, make_data(), noticing(tmp_path, every=1), steps=4))
-    assert_same_bits(plain, watched)
-    assert torch.equal(torch.get_rng_state(), after)
-    assert all(p.grad is None for p in game.parameters() if not p.requires_grad)
-
-
-def test_a_resumed_run_has_the_whole_history(
-    make_game: Make, make_data: Make, fit: Make, tmp_path: Path
-) -> None:
-    whole = noticing(tmp_path / "whole", every=2)
-    fit(make_game(), make_data(), whole, steps=5)
-    keep = ModelCheckpoint(tmp_path / "kept", filename="last", every_n_train_steps=3)
-    first = noticing(tmp_path / "parts", every=2)
-    fit(make_game(), make_data(), first, keep, steps=3)
-    second = noticing(tmp_path / "parts", every=2)
-    fit(make_game(), make_data(), second, steps=5, resume=tmp_path / "kept" / "last.ckpt")
-    assert second.history == whole.history  # and nothing where it was resumed
-    assert isinstance(second.history[4]["generator"], Measured)
-
-
-def test_a_run_resumed_after_its_end_is_measured(
-    make_game: Make, make_data: Make, fit: Make, tmp_path: Path
-) -> None:
-    keep = ModelCheckpoint(tmp_path / "kept", filename="last", every_n_train_steps=3)
-    fit(make_game(), make_data(), keep, steps=3)
-    callback = noticing(tmp_path, every=2)
-    fit(make_game(), make_data(), callback, steps=3, resume=tmp_path / "kept" / "last.ckpt")
-    assert list(callback.history) == [3]
-    assert (tmp_path / FILE).exists()
-
-
 def test_a_run_that_has_diverged_says_so(
     make_game: Make, make_data: Make, fit: Make, tmp_path: Path
 ) -> None:
     game = make_game()
     with torch.no_grad():
         next(game.generator.parameters()).fill_(torch.nan)
-    with pytest.raises(UserError, match="discriminator's gradient is not finite at iteration 0"):
+    with pytest.raises(UserError, match="discriminator"):
         fit(game, make_data(), noticing(tmp_path, every=1), steps=1)
 
 
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [({"every": 0}, "gradient_noise.every"), ({"every": 1, "draws": 1}, "gradient_noise.draws")],
-)
-def test_settings_out_of_range(settings: dict[str, int], message: str, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=message):
-        GradientNoise(GradientNoiseSettings(**settings), tmp_path / FILE)
+def test_settings_out_of_range(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"gradient_noise\.draws"):
+        noticing(tmp_path, every=1, draws=1)

@@ -1,0 +1,157 @@
+"""What callbacks with an interval share: when they measure, resuming, and no trace in training."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.callbacks import ModelCheckpoint
+
+from ganstoch.callbacks import Diagnosis, NeighbourMonitor
+from ganstoch.callbacks.evaluation import Evaluation
+from ganstoch.callbacks.gradient_noise import GradientNoise, GradientNoiseSettings
+from ganstoch.callbacks.probe import Probe, ProbeSettings
+from ganstoch.callbacks.progress import Periodic
+from ganstoch.errors import UserError
+
+Make = Callable[..., Any]
+
+
+class Times(Periodic):
+    """Notes when it is to measure."""
+
+    at_start = True
+
+    def __init__(self, every: int, path: Path | None = None) -> None:
+        super().__init__(every, name="times", path=path)
+        self.seen: list[int] = []
+
+    def measure(
+        self, trainer: Trainer, module: LightningModule, iteration: int, *, last: bool
+    ) -> None:
+        assert iteration == trainer.global_step
+        assert not last or iteration == trainer.max_steps
+        self.seen.append(iteration)
+
+    def is_measured(self, iteration: int) -> bool:
+        return iteration in self.seen
+
+    def content(self, trainer: Trainer, module: LightningModule) -> dict[str, Any]:
+        return {"seen": self.seen}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"seen": self.seen}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.seen = list(state_dict["seen"])
+
+
+def keep(folder: Path) -> ModelCheckpoint:
+    """Every iteration's checkpoint."""
+    return ModelCheckpoint(folder, filename="{step}", every_n_train_steps=1, save_top_k=-1)
+
+
+@pytest.mark.parametrize(
+    ("every", "steps", "at"), [(1, 2, [0, 1, 2]), (2, 5, [0, 2, 4, 5]), (9, 2, [0, 2])]
+)
+def test_measures_the_interval_and_both_ends(
+    every: int, steps: int, at: list[int], make_game: Make, make_data: Make, fit: Make
+) -> None:
+    times = Times(every)
+    fit(make_game(), make_data(), times, steps=steps)
+    assert times.seen == at
+
+
+@pytest.mark.parametrize("killed_after", [1, 2, 4, 5])
+def test_a_resumed_run_measures_what_is_left_and_leaves_the_file(
+    killed_after: int, make_game: Make, make_data: Make, fit: Make, tmp_path: Path
+) -> None:
+    """Also one that was killed after its last iteration, where nothing is left to train."""
+    fit(make_game(), make_data(), Times(2), keep(tmp_path), steps=5)
+    checkpoint = tmp_path / f"step={killed_after}.ckpt"
+    fit(make_game(), make_data(), Times(2, tmp_path / "t.json"), steps=5, resume=checkpoint)
+    assert json.loads((tmp_path / "t.json").read_bytes()) == {"seen": [0, 2, 4, 5]}
+
+
+def test_an_interval_below_1_is_refused() -> None:
+    with pytest.raises(UserError, match=r"times\.every"):
+        Times(0)
+
+
+def evaluation(folder: Path) -> Evaluation:
+    return Evaluation(every=2, queries=4, semantic=None, held_out=True)
+
+
+def probe(folder: Path) -> Probe:
+    return Probe(ProbeSettings(every=2, images=40), folder / "file.json")
+
+
+def gradient_noise(folder: Path) -> GradientNoise:
+    return GradientNoise(GradientNoiseSettings(every=2), folder / "file.json")
+
+
+def diagnosis(folder: Path) -> Diagnosis:
+    return Diagnosis(every=2, images=16, path=folder / "file.json")
+
+
+def monitor(folder: Path) -> NeighbourMonitor:
+    return NeighbourMonitor(every=2, images=16, queries=4)
+
+
+CALLBACKS = pytest.mark.parametrize(
+    "make", [evaluation, probe, gradient_noise, diagnosis, monitor], ids=lambda make: make.__name__
+)
+
+
+@CALLBACKS
+def test_measuring_changes_no_bit_of_training(
+    make: Callable[[Path], Periodic],
+    make_game: Make,
+    make_data: Make,
+    fit: Make,
+    state_of: Make,
+    assert_same_bits: Make,
+    make_losses: Make,
+    tmp_path: Path,
+) -> None:
+    states, traces, draws = [], [], []
+    callbacks: list[list[Callback]] = [[], [make(tmp_path)]]
+    for several in callbacks:
+        losses = make_losses()
+        torch.manual_seed(0)
+        states.append(state_of(fit(make_game(noise=0.5), make_data(), *several, losses, steps=4)))
+        traces.append(losses.trace)
+        draws.append(torch.rand(1).item())  # of the RNG that everybody shares
+    assert_same_bits(*states)
+    assert traces[0] == traces[1]
+    assert draws[0] == draws[1]
+
+
+@CALLBACKS
+@pytest.mark.parametrize("killed_after", [3, 5])
+def test_a_resumed_run_has_measured_the_same(
+    make: Callable[[Path], Periodic],
+    killed_after: int,
+    make_game: Make,
+    make_data: Make,
+    fit: Make,
+    tmp_path: Path,
+) -> None:
+    whole, resumed = make(tmp_path / "whole"), make(tmp_path / "resumed")
+    fit(make_game(), make_data(), whole, keep(tmp_path), steps=5)
+    fit(make_game(), make_data(), make(tmp_path / "first"), keep(tmp_path / "k"), steps=3)
+    folder = tmp_path / "k" if killed_after == 3 else tmp_path
+    checkpoint = folder / f"step={killed_after}.ckpt"
+    fit(make_game(), make_data(), resumed, steps=5, resume=checkpoint)
+    if whole.path is not None and resumed.path is not None:
+        assert resumed.path.read_bytes() == whole.path.read_bytes()
+    else:
+        assert isinstance(resumed, Evaluation | NeighbourMonitor)
+        assert isinstance(whole, Evaluation | NeighbourMonitor)
+        assert resumed.history == whole.history
+        assert resumed.baseline == whole.baseline

@@ -1,0 +1,92 @@
+"""The monitor without any training loop: signals in, verdicts and what is due out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from ganstoch.diagnosis import VERDICTS, Diagnosed, Finding, Monitor, Signals, Verdict
+
+
+def diagnosing(patch: pytest.MonkeyPatch, *verdicts: Verdict) -> None:
+    """Has every measurement from the third on show these verdicts, surer each time."""
+
+    def finding(name: Verdict, count: int) -> Finding:
+        sure = 1.0 if name == "non_finite" else 1 - 2.0**-count
+        return Finding(verdict=name, since=1, sure=sure, evidence=("seen",), remedies=())
+
+    def diagnose(history: Sequence[Signals]) -> Diagnosed:
+        count = len(history)
+        findings = tuple(finding(name, count) for name in sorted(verdicts, key=VERDICTS.index))
+        return Diagnosed(iteration=history[-1].iteration, findings=findings if count > 2 else ())
+
+    patch.setattr("ganstoch.diagnosis.monitor.diagnose", diagnose)
+
+
+def add(monitor: Monitor, count: int) -> list[tuple[int, bool, tuple[str, ...]]]:
+    """For each of some measurements: its iteration, whether the verdict is new, what is due."""
+    answers = []
+    for _ in range(count):
+        monitor.add(Signals(iteration=len(monitor.history) + 1))
+        due = tuple(finding.verdict for finding in monitor.newly_due)
+        answers.append((len(monitor.history), monitor.is_new, due))
+    return answers
+
+
+@pytest.mark.parametrize("verdict", [v for v in VERDICTS if v != "healthy"])
+def test_a_verdict_is_new_once_and_due_once(
+    verdict: Verdict, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    diagnosing(monkeypatch, verdict)
+    answers = add(Monitor(on=[verdict]), 9)
+    assert [i for i, is_new, _ in answers if is_new] == [1, 3]
+    assert [i for i, _, due in answers if due] == [3 if verdict == "non_finite" else 6]
+
+
+def test_a_graver_verdict_that_is_not_acted_on_holds_up_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    diagnosing(monkeypatch, "vanishing_gradient", "ignores_latent")
+    monitor = Monitor(on=["vanishing_gradient"])
+    assert [due for *_, due in add(monitor, 7) if due] == [("vanishing_gradient",)]
+    assert monitor.diagnosed is not None
+    assert monitor.diagnosed.verdict == "ignores_latent"
+
+
+def test_by_default_what_leads_nowhere_is_due(monkeypatch: pytest.MonkeyPatch) -> None:
+    diagnosing(monkeypatch, "memorization", "stalled")
+    monitor = Monitor()
+    add(monitor, 8)
+    assert not monitor.is_due
+    diagnosing(monkeypatch, "diverged")
+    add(monitor, 1)
+    assert monitor.is_due
+
+
+def test_a_resumed_monitor_answers_as_the_first_would(monkeypatch: pytest.MonkeyPatch) -> None:
+    diagnosing(monkeypatch, "diverged")
+    whole, first, second = Monitor(), Monitor(), Monitor()
+    answers = add(whole, 9)
+    before = add(first, 7)
+    second.load_state_dict(first.state_dict())
+    assert second.is_due
+    assert before + add(second, 2) == answers
+    assert second.history == whole.history
+
+
+def test_the_origin_of_a_number_that_is_not_finite_stays_known() -> None:
+    monitor = Monitor()
+    for iteration, broken in ((1, ""), (2, "generator.0, iteration 2"), (3, "the images")):
+        monitor.add(Signals(iteration=iteration, broken=broken))
+    assert [signals.broken for signals in monitor.history] == [
+        *("", "generator.0, iteration 2", "generator.0, iteration 2"),
+    ]
+
+
+def test_the_best_images_are_those_nearest_both_ways() -> None:
+    monitor, best = Monitor(), []
+    for iteration, closeness in enumerate((None, 2.0, 3.0, 1.0, 1.0)):
+        monitor.add(Signals(iteration=iteration, closeness=closeness, reach=1.0))
+        best.append(monitor.is_best)
+    assert best == [False, True, False, True, False]
