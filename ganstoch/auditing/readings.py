@@ -150,7 +150,7 @@ def against_held_out(
     found = {
         f"nearer_to_train/{name}": Reading(
             value=nearer.share,
-            baseline=nearer.expected,
+            baseline=0.5,
             low=nearer.low,
             high=nearer.high,
             p_value=nearer.p_value,

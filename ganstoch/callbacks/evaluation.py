@@ -246,11 +246,7 @@ class Evaluation(Periodic):
         count: int,
         spaces: list[str],
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """So many images and their features by space, of which every rank makes its share.
-
-        Raises:
-            UserError: if some ranks have feature networks that others have not.
-        """
+        """So many images and their features by space, of which every rank makes its share."""
         world, rank = trainer.world_size, trainer.global_rank
         images = make(slice(rank * count // world, (rank + 1) * count // world))
         features = {}

@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from ganstoch.metrics.base import FeatureMetric
-from ganstoch.metrics.features import Extractor, FeatureSpace
 from ganstoch.metrics.neighbours import nearest_neighbours, within_set_nearest
 from ganstoch.types import Neighbours, Norm
 
@@ -86,25 +85,10 @@ class AuthPct(FeatureMetric):
 
     Real images are those of the training set. ``compute`` returns one float64 scalar in [0, 100],
     ``authpct/<extractor>``; larger is better.
-
-    Args:
-        features: an `Extractor`, or the name of one.
-        reset_real_features: whether ``reset`` forgets the training images too.
-
-    Raises:
-        ValueError: as `FeatureMetric`. From ``compute``: if there is a single training image.
-        UserError: if a network's weights are missing or damaged, or FAISS is half installed.
     """
 
+    default_features = "inception"
     higher_is_better = True
-
-    def __init__(
-        self,
-        features: Extractor | FeatureSpace = "inception",
-        *,
-        reset_real_features: bool = True,
-    ) -> None:
-        super().__init__(features, reset_real_features=reset_real_features)
 
     def measure(self, real: Tensor, generated: Tensor) -> dict[str, float]:
         """The percentage."""

@@ -25,7 +25,8 @@ class FeatureMetric(Metric):
     metric: one side alone has no value.
 
     Args:
-        features: an `Extractor`, or the name of one: "pixel", "inception", "efficientnet_lite0".
+        features: an `Extractor`, or the name of one: "pixel", "inception", "efficientnet_lite0";
+            None for the subclass's default.
         reset_real_features: whether ``reset`` forgets the real and held-out images too; False keeps
             them, so that they are given once and serve every evaluation.
 
@@ -41,6 +42,7 @@ class FeatureMetric(Metric):
     is_differentiable = False
     full_state_update = False
     sides: ClassVar[tuple[Side, ...]] = ("real", "generated")
+    default_features: ClassVar[FeatureSpace] = "pixel"
 
     extractor: Extractor
     real_features: list[Tensor]
@@ -48,9 +50,13 @@ class FeatureMetric(Metric):
     held_out_features: list[Tensor]
 
     def __init__(
-        self, features: Extractor | FeatureSpace = "pixel", *, reset_real_features: bool = True
+        self,
+        features: Extractor | FeatureSpace | None = None,
+        *,
+        reset_real_features: bool = True,
     ) -> None:
         super().__init__()
+        features = self.default_features if features is None else features
         extractor = make_extractor(features) if isinstance(features, str) else features
         # Past nn.Module's own setter: a user's extractor may be a module, and would then join
         # every checkpoint and every optimizer of the metric's owner.
@@ -58,7 +64,7 @@ class FeatureMetric(Metric):
         self.reset_real_features = reset_real_features
         self.result: Any = None
         # Ranks cannot gather a state that stays empty, so there are those of the sides only.
-        for side in dict.fromkeys(("real", "generated", *self.sides)):
+        for side in self.sides:
             self.add_state(f"{side}_features", default=[], dist_reduce_fx="cat")
 
     def measure(self, *features: Any, **_: Any) -> dict[str, float]:

@@ -25,36 +25,18 @@ from torch import Tensor
 from ganstoch.rng import rng_for, without_replacement
 
 __all__ = [
-    "Pair",
     "Support",
     "calibrate",
     "collision_metrics",
     "collisions",
     "estimate_support",
-    "nearest_pair",
 ]
 
 _Z = 1.96
 """Of the standard normal distribution, 95 % lie within."""
 
-
 _AT_ONCE = 1000
 """Images of which all distances are kept, 8 MiB."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pair:
-    """The two nearest members of a batch.
-
-    Attributes:
-        distance: between them, l2, in the units of the features.
-        first: position of the one, below `second`.
-        second: position of the other.
-    """
-
-    distance: float
-    first: int
-    second: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,22 +57,6 @@ class Support:
     estimate: float
     low: float
     high: float
-
-
-def nearest_pair(features: Tensor) -> Pair:
-    """The nearest pair of a batch; of equally near ones the first.
-
-    Args:
-        features: shape (S, F), S at least 2.
-
-    Raises:
-        ValueError: for another shape, or fewer than two.
-    """
-    if features.ndim != 2 or len(features) < 2:
-        raise ValueError(f"expected features of shape (S, F), S > 1, got {tuple(features.shape)}")
-    apart = _apart(features)
-    first, second = divmod(int(apart.argmin()), len(apart))
-    return Pair(distance=apart[first, second].item(), first=first, second=second)
 
 
 def _apart(features: Tensor) -> Tensor:
@@ -238,8 +204,8 @@ def _nearest(features: Tensor, *, size: int, repeats: int, seed: int, part: str)
         for i in range(repeats)
     )
     if len(features) > _AT_ONCE:
-        distances = [nearest_pair(features[ids.to(features.device)]).distance for ids in drawn]
-        return torch.tensor(distances, dtype=torch.float64)
+        distances = [_apart(features[ids.to(features.device)]).min().cpu() for ids in drawn]
+        return torch.stack(distances)
     apart = _apart(features).cpu()  # once for all batches
     return torch.stack([apart[ids][:, ids].min() for ids in drawn])
 
@@ -262,7 +228,7 @@ def _support(p: float, *, size: int) -> float:
 
 
 def _wilson(p: float, count: float) -> tuple[float, float]:
-    """The 95 % interval of a share p of ``count``, in [0, 1] (Wilson 1927)."""
+    """The 95 % interval of a share p of ``count`` (Wilson 1927)."""
     shrink = 1 + _Z**2 / count
     centre = (p + _Z**2 / (2 * count)) / shrink
     margin = _Z / shrink * math.sqrt(p * (1 - p) / count + _Z**2 / (4 * count**2))

@@ -60,21 +60,13 @@ class CopiedShare:
 
     @property
     def low(self) -> float:
-        """Lower end of its 95 % interval.
-
-        It grants that the other images come near by nature as often as unseen real ones do.
-        """
+        """Lower end of its 95 % interval; others come near by nature as unseen real ones do."""
         return self.excess.low
 
     @property
     def high(self) -> float:
-        """Upper end; it grants nothing of the kind, for blurred or noisy images do not."""
+        """Upper end; it grants nothing of the kind, for blurred or noisy images are not."""
         return self.excess.high
-
-    @property
-    def natural(self) -> float:
-        """Share of unseen real images that count, F_0(t)."""
-        return self.excess.natural
 
     @property
     def flagged(self) -> int:
@@ -96,16 +88,13 @@ def copied_share(
     half as far from its original as from the other training images around it. A mirrored or
     shifted image is no copy in pixels; it may be one between features of a network.
 
-    The held-out images may be fewer or more than the training images: they are asked the same
-    question as the generated ones, of the same set, and only how many there are limits how well
-    F_0 is known. Who has asked `nearness` already, for the neighbours, gives its scores to
-    `share_of_copies` instead.
+    The held-out images may be fewer or more than the training images.
 
     Args:
         generated: features, shape (M, F...), uint8, float32 or float64.
-        train: idem of all training images, shape (N, F...).
-        held_out: idem of real images that were not trained on; None lets training images, at most
-            5,000, stand for them, each asked of the others.
+        train: features of all training images, shape (N, F...).
+        held_out: features of real images that were not trained on; None lets at most 5,000 training
+            images stand for them, each compared with the others.
         norm: "l1" or "l2".
         seed: decides the parts and who is asked.
 
@@ -113,13 +102,13 @@ def copied_share(
         ValueError: for fewer than 2 different training images, 3 without held-out ones, or what
             `nearest_neighbours` refuses.
     """
-    found = nearness(generated, train, norm=norm, seed=seed)
+    copies = nearness(generated, train, norm=norm, seed=seed)
     baseline = (
         left_out(train, norm=norm, seed=seed, most=_LEFT_OUT).scores
         if held_out is None
         else nearness(held_out, train, norm=norm, seed=seed).scores
     )
-    return share_of_copies(found.scores, baseline)
+    return share_of_copies(copies.scores, baseline)
 
 
 def share_of_copies(
@@ -192,13 +181,7 @@ class Copies(FeatureMetric):
     ``compute`` returns float64 scalars ``copied/<extractor>/{estimate,low,high}``, in [0, 1].
 
     Args:
-        features: an `Extractor`, or the name of one.
         seed: decides the parts.
-        reset_real_features: whether ``reset`` forgets training and held-out images too.
-
-    Raises:
-        ValueError: as `FeatureMetric` and `copied_share`.
-        UserError: if a network's weights are missing or damaged.
     """
 
     sides = ("real", "generated", "held_out")

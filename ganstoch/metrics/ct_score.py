@@ -21,7 +21,7 @@ over the cells that hold a share of more than tau of the generated images; P_n(c
 held-out images in cell c. Cells without held-out images have no weight and no Z_U. The sign is that
 of Z_U: C_T << 0 is copying.
 
-The authors' own program adds 1/2 to each U before it is divided, which the paper does not.
+The authors' program adds 1/2 to each U before it is divided, which the paper does not.
 """
 
 from __future__ import annotations
@@ -147,10 +147,7 @@ def rank_z(generated: Tensor, held_out: Tensor) -> float:
 
     Args:
         generated: distances of generated images to their nearest training image, shape (M,).
-        held_out: distances of held-out images, shape (K,).
-
-    Raises:
-        ValueError: if there is none of either, or a shape is another.
+        held_out: the same of held-out images, shape (K,).
     """
     if generated.ndim != 1 or held_out.ndim != 1 or 0 in (len(generated), len(held_out)):
         raise ValueError(
@@ -203,14 +200,8 @@ class CT(FeatureMetric):
     ``compute`` returns float64 scalars ``ct/<extractor>/{value,z}``.
 
     Args:
-        features: an `Extractor`, or the name of one.
         cells: how many.
         seed: decides the clustering.
-        reset_real_features: whether ``reset`` forgets training and held-out images too.
-
-    Raises:
-        ValueError: as `FeatureMetric` and `ct_score`.
-        UserError: if a network's weights are missing or damaged.
     """
 
     sides = ("real", "generated", "held_out")

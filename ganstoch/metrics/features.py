@@ -90,11 +90,7 @@ class Pixels(Extractor):
 
 
 class _Network(Extractor):
-    """A frozen network, run on bytes in small batches, whatever precision its caller trains in.
-
-    Convolutions round differently in batches of different sizes, so a copy is at distance 0 from
-    its original only up to float32 rounding, unless both come in batches of the same size.
-    """
+    """A frozen network, run on bytes in small batches, whatever precision its caller trains in."""
 
     norm: Norm = "l2"
 

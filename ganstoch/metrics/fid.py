@@ -25,7 +25,6 @@ from scipy.linalg import lapack
 from torch import Tensor
 
 from ganstoch.metrics.base import FeatureMetric
-from ganstoch.metrics.features import Extractor, FeatureSpace
 
 __all__ = ["FID", "GaussianStats", "frechet_distance", "frechet_from_stats"]
 
@@ -150,14 +149,6 @@ class FID(FeatureMetric):
     ``fid/inception_l2`` compares with published numbers, and only with as many images (usually
     50,000 generated ones against all real ones): with fewer it is larger.
 
-    Args:
-        features: an `Extractor`, or the name of one.
-        reset_real_features: whether ``reset`` forgets the real images too.
-
-    Raises:
-        ValueError: as `FeatureMetric`. From ``compute``: for fewer than two images a side.
-        UserError: if a network's weights are missing or damaged.
-
     Example:
         >>> import torch
         >>> from ganstoch.metrics import FID
@@ -169,15 +160,8 @@ class FID(FeatureMetric):
         tensor(9., dtype=torch.float64)
     """
 
+    default_features = "inception"
     higher_is_better = False
-
-    def __init__(
-        self,
-        features: Extractor | FeatureSpace = "inception",
-        *,
-        reset_real_features: bool = True,
-    ) -> None:
-        super().__init__(features, reset_real_features=reset_real_features)
 
     def measure(self, real: Tensor, generated: Tensor) -> dict[str, float]:
         """The distance."""

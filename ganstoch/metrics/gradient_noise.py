@@ -157,15 +157,12 @@ class GradientSums:
 
 
 def finite(sums: GradientSums, *, share: float) -> Side:
-    """The side of a finite set, all of which is in the sums: exact.
+    """The side of a finite set, all of which is in the sums, one draw of each example: exact.
 
     Args:
         sums: one draw of each example.
         share: noise of a batch over that of one example: 1 / m with replacement, or
             `share_of_pieces`.
-
-    Raises:
-        ValueError: if there are several draws of an example.
     """
     if sums.draws != 1:
         raise ValueError("a finite set has one draw of each example; see jittered")
@@ -174,18 +171,11 @@ def finite(sums: GradientSums, *, share: float) -> Side:
 
 
 def jittered(sums: GradientSums, *, size: int, share: float) -> Side:
-    """The side of a finite set whose examples each batch sees under new noise: an estimate.
+    """The side of a finite set whose examples each batch of m sees under new noise: an estimate.
 
     Total variance: that of the examples' mean gradients, as of any finite set, and the mean of
-    their variances under the noise, over m. Both are estimated without bias from the draws.
-
-    Args:
-        sums: two draws or more of every example of the set.
-        size: m.
-        share: as for `finite`.
-
-    Raises:
-        ValueError: for one draw only.
+    their variances under the noise, over m. Both are estimated without bias from two draws or more
+    of every example.
     """
     if sums.draws < 2:
         raise ValueError("noise needs two draws or more of every example")
@@ -201,15 +191,7 @@ def jittered(sums: GradientSums, *, size: int, share: float) -> Side:
 
 
 def endless(sums: GradientSums, *, size: int) -> Side:
-    """The side of a set without end, of which the sums hold independent examples: an estimate.
-
-    Args:
-        sums: one draw of each of two or more examples.
-        size: m.
-
-    Raises:
-        ValueError: for fewer than two examples, or several draws of one.
-    """
+    """The side of an infinite set, of which the sums hold independent examples: an estimate."""
     if sums.draws != 1 or sums.count < 2:
         raise ValueError("a set without end needs two independent examples or more")
     single = sums.between / (sums.count - 1)
@@ -223,9 +205,6 @@ def share_of_pieces(pieces: Sequence[int], *, count: int) -> float:
         pieces: sizes of the parts, independent of each other: one, or the end of a shuffled epoch
             and the beginning of the next.
         count: examples in the set.
-
-    Raises:
-        ValueError: for a part that is larger than the set.
     """
     if not pieces or any(not 1 <= piece <= count for piece in pieces):
         raise ValueError(f"cannot draw {list(pieces)} without replacement from {count}")

@@ -104,11 +104,6 @@ class InceptionScore(FeatureMetric):
             class scores are taken without their bias, as in the score's first program.
         splits: number of parts; the score of few images in many parts is low.
         seed: decides which images go to which part.
-
-    Raises:
-        ValueError: for features that name no class. From ``compute``: if there are fewer generated
-            images than splits.
-        UserError: if a network's weights are missing or damaged.
     """
 
     higher_is_better = True

@@ -119,15 +119,9 @@ class KID(FeatureMetric):
     1,000; here they are not.
 
     Args:
-        features: an `Extractor`, or the name of one.
         subsets: number of pairs of subsets.
         subset_size: images in each, at most as many as either side has.
         seed: decides which images are in the subsets.
-        reset_real_features: whether ``reset`` forgets the real images too.
-
-    Raises:
-        ValueError: as `FeatureMetric`. From ``compute``: for fewer images than ``subset_size``.
-        UserError: if a network's weights are missing or damaged.
 
     Example:
         >>> import torch

@@ -122,14 +122,8 @@ class MiFID(FeatureMetric):
     training images by itself, ``mifid/<extractor>/distance``.
 
     Args:
-        features: an `Extractor`, or the name of one; epsilon belongs to it.
         epsilon: m from which on nothing counts as memorized; None for 0.1 in Inception's space.
             Elsewhere it must be given: half the m of held-out images is a start.
-        reset_real_features: whether ``reset`` forgets the training images too.
-
-    Raises:
-        ValueError: as `FeatureMetric` and `mifid`, or for no epsilon in another space.
-        UserError: if a network's weights are missing or damaged.
     """
 
     higher_is_better = False

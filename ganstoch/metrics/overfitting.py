@@ -215,17 +215,11 @@ class OverfittingModeDrop(FeatureMetric):
     number of ranks.
 
     Args:
-        features: an `Extractor`, or the name of one: "pixel", "inception", "efficientnet_lite0".
         queries: images in each sample, at least 1, or "all"; [1] takes 200.
         seed: decides which images are in the samples.
-        reset_real_features: whether ``reset`` forgets the data too.
 
     Attributes:
         result: `OverfittingScores` of the last ``compute``; None before.
-
-    Raises:
-        ValueError: as `FeatureMetric`, and for ``queries`` below 1.
-        UserError: if a network's weights are missing or damaged, or FAISS is half installed.
 
     Example:
         >>> import torch

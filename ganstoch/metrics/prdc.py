@@ -108,14 +108,7 @@ class PRDC(FeatureMetric):
     ``prdc/<extractor>/{precision,recall,density,coverage}``; see `PRDCScores`.
 
     Args:
-        features: an `Extractor`, or the name of one; its norm makes the balls.
         k: of the radii, at least 1.
-        reset_real_features: whether ``reset`` forgets the real images too.
-
-    Raises:
-        ValueError: as `FeatureMetric`, and for k below 1. From ``compute``: if a side has no more
-            than k images.
-        UserError: if a network's weights are missing or damaged.
     """
 
     higher_is_better = True

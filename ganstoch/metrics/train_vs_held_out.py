@@ -60,14 +60,12 @@ class TrainVsHeldOutScore:
         high: upper end.
         p_value: of the permutation test, in (0, 1]; uniform where the generator owes nothing to
             the training images, small where it is nearer to them.
-        expected: the share of such a generator, 0.5.
     """
 
     share: float
     low: float
     high: float
     p_value: float
-    expected: float = 0.5
 
 
 def train_vs_held_out(
@@ -86,9 +84,9 @@ def train_vs_held_out(
 
     Args:
         generated: features, shape (M, F...), uint8, float32 or float64.
-        train: idem, shape (N, F...).
-        held_out: idem of real images that were not trained on, shape (K, F...), of one dtype with
-            the training images.
+        train: features of training images, shape (N, F...).
+        held_out: features of real images that were not trained on, shape (K, F...), of one dtype
+            with the training images.
         norm: "l1" or "l2".
         permutations: how many, at least 1; the smallest p is 1 / (permutations + 1).
         seed: decides thinnings, resamples and permutations.
@@ -188,13 +186,7 @@ class TrainVsHeldOut(FeatureMetric):
     ``compute`` returns float64 scalars ``train_vs_held_out/<extractor>/{share,low,high,p_value}``.
 
     Args:
-        features: an `Extractor`, or the name of one.
         seed: decides thinnings, resamples and permutations.
-        reset_real_features: whether ``reset`` forgets training and held-out images too.
-
-    Raises:
-        ValueError: as `FeatureMetric` and `train_vs_held_out`.
-        UserError: if a network's weights are missing or damaged.
     """
 
     sides = ("real", "generated", "held_out")

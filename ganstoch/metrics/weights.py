@@ -39,11 +39,10 @@ _INCEPTION_SHA256 = "6726825d"
 def load_weights(build: Callable[[], _Network], path: Path) -> _Network:
     """A network with the weights in a file, float32 on the CPU, frozen, in evaluation mode.
 
-    The file is read with ``weights_only``: one that holds anything but tensors is refused, unrun.
-    No random number is drawn.
+    A file that holds anything but tensors is refused, unrun. No random number is drawn.
 
     Args:
-        build: makes the network; its own initialisation is skipped.
+        build: makes the network; its own initialization is skipped.
         path: a state dict written by ``torch.save``, with exactly the network's entries.
 
     Raises:
@@ -77,8 +76,8 @@ def inception_weights_path() -> Path:
 def load_inception(path: Path) -> nn.Module:
     """torch-fidelity's FID network with the weights in a file, on the CPU, in evaluation mode.
 
-    Its own constructor would unpickle anything in the file, or download one. Here the file is read
-    as tensors only, and one that bears the published name must have the published checksum.
+    The file is read as tensors only; one that bears the published name must have the published
+    checksum.
 
     Returns:
         A module from uint8 images (N, 3, H, W) to a tuple of one tensor, float32 (N, 2048).

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from ganstoch.metrics.birthday import calibrate, collisions, estimate_support, nearest_pair
+from ganstoch.metrics.birthday import calibrate, collisions, estimate_support
 from ganstoch.rng import rng_for
 
 
@@ -18,19 +18,6 @@ def uniform(kinds: int, count: int, *, seed: int = 0) -> torch.Tensor:
 def chance(kinds: int, size: int) -> float:
     """Of a collision: 1 - (1 - 1/K) (1 - 2/K) .."""
     return 1 - math.prod(1 - i / kinds for i in range(size))
-
-
-def test_nearest_pair() -> None:
-    pair = nearest_pair(torch.tensor([[0.0, 0.0], [9.0, 9.0], [3.0, 4.0], [9.0, 9.5]]))
-    assert (pair.distance, pair.first, pair.second) == (0.5, 1, 3)
-    pair = nearest_pair(torch.tensor([[1e4 + 1 / 3], [0.0], [1e4 + 1 / 3]]))
-    assert (pair.distance, pair.first, pair.second) == (0.0, 0, 2)
-
-
-@pytest.mark.parametrize("shape", [(1, 3), (0, 3), (4,), (2, 2, 2)])
-def test_nearest_pair_needs_two_rows(shape: tuple[int, ...]) -> None:
-    with pytest.raises(ValueError, match=r"expected features of shape \(S, F\)"):
-        nearest_pair(torch.zeros(shape))
 
 
 @pytest.mark.parametrize(("kinds", "size"), [(365, 23), (20, 4), (20, 8), (2, 2), (3, 4)])

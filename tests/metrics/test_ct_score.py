@@ -158,19 +158,3 @@ def test_refuses() -> None:
         CT(cells=0)
     with pytest.raises(ValueError, match="distances of shapes"):
         rank_z(torch.zeros(0), torch.zeros(1))
-
-
-def test_metric() -> None:
-    rng = torch.Generator().manual_seed(0)
-    train, held_out = torch.randint(0, 256, (2, 60, 1, 3, 3), generator=rng, dtype=torch.uint8)
-    metric = CT(cells=2)
-    metric.update(train, real=True)
-    metric.update(held_out, real=True, held_out=True)
-    metric.update(train, real=False)
-    values = metric.compute()
-    assert list(values) == ["ct/pixel_l1/value", "ct/pixel_l1/z"]
-    assert values["ct/pixel_l1/value"] < -5
-    assert metric.result is not None
-    assert len(metric.result.cells) == 2
-    metric.reset()
-    assert metric.result is None

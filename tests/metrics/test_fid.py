@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
 import math
 
 import numpy as np
@@ -11,9 +10,8 @@ import torch
 from torch import Tensor
 from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
 
-from ganstoch.data import Digits
 from ganstoch.metrics import fid as fid_module
-from ganstoch.metrics.fid import FID, GaussianStats, frechet_distance, frechet_from_stats
+from ganstoch.metrics.fid import GaussianStats, frechet_distance, frechet_from_stats
 
 
 def draw(*shape: int, seed: int) -> Tensor:
@@ -159,57 +157,3 @@ def test_merging_different_widths() -> None:
         GaussianStats.of(torch.zeros(2, 2)).merged(GaussianStats.of(torch.zeros(2, 3)))
     with pytest.raises(ValueError, match="2 features a row against 3"):
         frechet_from_stats(GaussianStats.of(torch.zeros(2, 2)), GaussianStats.of(torch.zeros(2, 3)))
-
-
-def digits() -> tuple[Tensor, Tensor]:
-    """400 digits as grey 8 x 8 floats, and their classes."""
-    images = Digits().open(None, "train")  # type: ignore[arg-type]
-    assert images is not None
-    assert images.labels is not None
-    chosen = torch.arange(400)
-    small = images.read(chosen)[:, :1].float().unfold(2, 4, 4).unfold(3, 4, 4).mean((-1, -2))
-    return small.div(127.5).sub(1), images.labels[chosen]
-
-
-def measured(real: Tensor, generated: Tensor) -> float:
-    metric = FID("pixel")
-    for some in real.split(150):
-        metric.update(some, real=True)
-    metric.update(generated, real=False)
-    values = metric.compute()
-    assert list(values) == ["fid/pixel_l1"]
-    assert values["fid/pixel_l1"].dtype == torch.float64
-    return values["fid/pixel_l1"].item()
-
-
-def test_scenarios() -> None:
-    images, labels = digits()
-    real, held_out, classes = images[::2], images[1::2], labels[1::2]
-    baseline = measured(real, held_out)
-    assert measured(real, real.flip(0)) < 1e-8 < baseline  # copies of all: nothing to see
-    noise = draw(*held_out.shape, seed=14).float()
-    noisy = [
-        measured(real, (held_out + level * noise).clamp(-1, 1)) for level in (0.1, 0.2, 0.4, 0.8)
-    ]
-    assert baseline < noisy[0] < noisy[1] < noisy[2] < noisy[3]
-    blurred, seen = held_out, []
-    for _ in range(3):
-        blurred = torch.nn.functional.avg_pool2d(blurred, 3, 1, 1, count_include_pad=False)
-        seen.append(measured(real, blurred))
-    assert baseline < seen[0] < seen[1] < seen[2]
-    half = held_out[classes < 5]
-    assert measured(real, half.repeat(2, 1, 1, 1)[: len(half)]) > 1.5 * baseline
-    assert measured(real, real[:1].expand(200, -1, -1, -1)) > 2 * baseline
-
-
-def test_no_side_effect() -> None:
-    state = torch.get_rng_state()
-    real = features(30, 5, seed=15).float()
-    kept = real.clone()
-    frechet_distance(real, real[:10])
-    assert torch.equal(torch.get_rng_state(), state)
-    assert torch.equal(real, kept)
-
-
-def test_docstring_example() -> None:
-    assert doctest.testmod(fid_module).failed == 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
 import itertools
 import math
 
@@ -11,7 +10,6 @@ import torch
 from torch import Tensor
 from torch_fidelity.metric_kid import kernel_mmd, kid_features_to_metric
 
-from ganstoch.data import Digits
 from ganstoch.metrics import kid as kid_module
 from ganstoch.metrics.kid import KID, kernel_distance, kernel_distance_of_subsets
 
@@ -145,50 +143,3 @@ def test_refused_settings_of_the_metric() -> None:
     metric.update(torch.zeros(5, 1, 1, 2), real=False)
     with pytest.raises(ValueError, match="subsets of 1000 rows cannot be drawn from 3 and 5"):
         metric.compute()
-
-
-def measured(real: Tensor, generated: Tensor) -> float:
-    metric = KID("pixel", subsets=5, subset_size=50)
-    metric.update(real, real=True)
-    for some in generated.split(70):
-        metric.update(some, real=False)
-    values = metric.compute()
-    key = "kid/pixel_l1"
-    assert list(values) == [key, f"{key}/subset_mean", f"{key}/subset_sd"]
-    assert all(value.dtype == torch.float64 for value in values.values())
-    spread = values[f"{key}/subset_sd"]
-    assert abs(values[f"{key}/subset_mean"] - values[key]) < 4 * spread
-    return values[key].item()
-
-
-def test_scenarios() -> None:
-    images = Digits().open(None, "train")  # type: ignore[arg-type]
-    assert images is not None
-    assert images.labels is not None
-    digits = images.read(torch.arange(400))[:, :1, ::4, ::4].float().div(127.5).sub(1)
-    real, held_out, classes = digits[::2], digits[1::2], images.labels[1:400:2]
-    baseline = measured(real, held_out)
-    assert measured(real, real.flip(0)) < 0  # less than unbiased: these are no independent draws
-    noise = draw(*held_out.shape, seed=14).float()
-    noisy = [measured(real, (held_out + level * noise).clamp(-1, 1)) for level in (0.2, 0.4, 0.8)]
-    assert baseline < noisy[0] < noisy[1] < noisy[2]
-    blurred, seen = held_out, []
-    for _ in range(3):
-        blurred = torch.nn.functional.avg_pool2d(blurred, 3, 1, 1, count_include_pad=False)
-        seen.append(measured(real, blurred))
-    assert baseline < seen[0] < seen[1] < seen[2]
-    assert measured(real, held_out[classes < 5]) > 1.5 * abs(baseline)
-    assert measured(real, real[:1].expand(200, -1, -1, -1)) > 10 * abs(baseline)
-
-
-def test_no_side_effect() -> None:
-    state = torch.get_rng_state()
-    real = draw(30, 5, seed=15)
-    kept = real.clone()
-    kernel_distance_of_subsets(real, real.flip(0), subsets=2, size=3)
-    assert torch.equal(torch.get_rng_state(), state)
-    assert torch.equal(real, kept)
-
-
-def test_docstring_example() -> None:
-    assert doctest.testmod(kid_module).failed == 0

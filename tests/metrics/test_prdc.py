@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import doctest
-
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from ganstoch.metrics import prdc as prdc_module
 from ganstoch.metrics.prdc import PRDC, prdc
 from ganstoch.types import Norm
 
@@ -157,31 +154,3 @@ def test_refusals() -> None:
         prdc(draw(9, 5), draw(5, 5))
     with pytest.raises(ValueError, match="k must be at least 1"):
         PRDC("pixel", k=0)
-
-
-def test_metric() -> None:
-    real = torch.randint(0, 256, (40, 3, 4, 4), generator=torch.Generator().manual_seed(1))
-    made = torch.randint(0, 256, (30, 3, 4, 4), generator=torch.Generator().manual_seed(2))
-    metric = PRDC("pixel", k=3, reset_real_features=False)
-    assert metric.result is None
-    for some in real.byte().split(16):
-        metric.update(some, real=True)
-    metric.update(made.byte(), real=False)
-    values = metric.compute()
-    expected = prdc(real.byte(), made.byte(), k=3, norm="l1")
-    assert values.keys() == {f"prdc/pixel_l1/{name}" for name in NAMES}
-    for name in NAMES:
-        value = values[f"prdc/pixel_l1/{name}"]
-        assert value.dtype == torch.float64
-        assert value.item() == getattr(expected, name)
-    assert metric.result is not None
-    assert torch.equal(metric.result.covered, expected.covered)
-    metric.reset()
-    assert metric.result is None
-    metric.update(real.byte(), real=False)
-    assert metric.compute()["prdc/pixel_l1/coverage"] == 1
-
-
-def test_docstrings() -> None:
-    assert doctest.testmod(prdc_module).failed == 0
-    assert doctest.testmod(prdc_module).attempted > 0

@@ -103,13 +103,7 @@ def search_bytes(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Proposed:
-    """Members that may be the nearest, by sums over bytes.
-
-    Attributes:
-        sums: float64, shape (Q, k); infinite for what is not listed, and the query itself.
-        ids: int64, shape (Q, k).
-        floor: what the sum of no member that is not listed is below, float64, shape (Q,).
-    """
+    """Members that may be the nearest, by sums over bytes."""
 
     sums: Tensor
     ids: Tensor
@@ -207,11 +201,7 @@ def _without(sums: Tensor, ids: Tensor, floor: Tensor, own: Tensor | None) -> _P
 
 
 def _halved(rows: np.ndarray) -> tuple[np.ndarray, Tensor] | None:
-    """Means of four bytes each, rounded, and how far that moves a row's sum, float64 (N,).
-
-    Any four will do; neighbours in an image differ least, so rows that can be square images of one
-    or three channels are taken for such. None where rows do not part into fours.
-    """
+    """Means of four bytes each, rounded, and how far that moves a row's sum, float64 (N,)."""
     width = rows.shape[1]
     fours: tuple[int, ...]
     axes: tuple[int, ...]

@@ -105,15 +105,7 @@ def _several(features: Tensor, *, k: int) -> Tensor:
 def _nearest(
     query: Tensor, bank: Tensor, *, k: int, norm: Norm, own: Tensor | None = None
 ) -> Neighbours:
-    """The k nearest, ascending: distances and ids (Q, k).
-
-    Args:
-        query: rows (Q, F).
-        bank: rows (B, F).
-        k: how many.
-        norm: "l1" or "l2".
-        own: ids (Q,) that the queries have in the bank and that are no answer; None for none.
-    """
+    """The k nearest, ascending: distances and ids (Q, k)."""
     distances = torch.empty(len(query), k, dtype=torch.float64)
     ids = torch.empty(len(query), k, dtype=torch.int64)
     members = len(bank) - (own is not None)
