@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
-from itertools import chain
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -34,8 +33,6 @@ it looks at the size."""
 _ORIENTATION = 0x0112
 _TURNED = {5, 6, 7, 8}
 """Marks of cameras that were held on their side."""
-_CHUNK = 16
-"""Items handed to a thread at once: for tiny files the hand-over costs as much as the work."""
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -201,10 +198,8 @@ def in_threads(
     pool = ThreadPoolExecutor(min(8, os.cpu_count() or 1))
     try:
         with warnings.catch_warnings(action="ignore"):
-            chunks = [items[start : start + _CHUNK] for start in range(0, len(items), _CHUNK)]
-            results = pool.map(lambda chunk: [function(item) for item in chunk], chunks)
             progress = tqdm(
-                chain.from_iterable(results),
+                pool.map(function, items),
                 label,
                 len(items),
                 file=sys.stderr,

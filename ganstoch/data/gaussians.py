@@ -154,7 +154,10 @@ class HighDimensional(_Mixture, Source):
         """Centres on the diagonal, in the order of the code of [2]."""
         levels = torch.tensor([-1, -0.5, 0, 0.5, -2, -2.5, 10, 0.25, -13, -5.5])
         centres = levels[:, None].expand(-1, 1200).contiguous()
-        radius = _radius(700, share=1 - math.exp(-4.5))  # within 3 sigma of a Gaussian in the plane
+        from scipy.stats import chi2
+
+        within = 1 - math.exp(-4.5)  # the share within 3 sigma of a Gaussian in the plane
+        radius = math.sqrt(chi2.ppf(within, 700))
         return GaussianModes(centres, sigma=1.0, samples=SAMPLES, rank=700, radius=radius)
 
 
@@ -173,14 +176,3 @@ class Bimodal(_Mixture, Source):
     def known_modes(self, root: Path) -> GaussianModes:
         """Hot, then cold."""
         return GaussianModes(torch.tensor([[1.0], [-1.0]]), sigma=0.1, samples=SAMPLES)
-
-
-def _radius(dimensions: int, *, share: float) -> float:
-    """Root of the chi^2 quantile: the distance, in sigmas, that a share of a Gaussian is within."""
-    half = torch.tensor(dimensions / 2, dtype=torch.float64)
-    low, high = 0.0, 10.0 * math.sqrt(dimensions)
-    for _ in range(100):
-        middle = (low + high) / 2
-        within = torch.special.gammainc(half, torch.tensor(middle**2 / 2, dtype=torch.float64))
-        low, high = (middle, high) if within < share else (low, middle)
-    return low
