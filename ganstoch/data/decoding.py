@@ -139,9 +139,10 @@ def read_header(path: Path, *, fix: str) -> Header:
     """Size and mode of an image file, without decoding its pixels; arguments as for `decode`."""
 
     def header(image: Image.Image) -> Header:
-        # A PNG's mark may stand behind its pixels, and looking for it would decode them.
-        marks = image.getexif() if image.format != "PNG" or "exif" in image.info else {}
-        turned = marks.get(_ORIENTATION) in _TURNED
+        # A PNG's mark may stand behind its pixels, and looking for it would decode them. The size
+        # of a TIFF is upright already.
+        look = image.format != "TIFF" and (image.format != "PNG" or "exif" in image.info)
+        turned = look and image.getexif().get(_ORIENTATION) in _TURNED
         size = (image.height, image.width) if turned else (image.width, image.height)
         return Header(size=size, grey=ImageMode.getmode(image.mode).basemode == "L")
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import pickle
+import resource
+import struct
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +16,24 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from ganstoch.auditing.inputs import open_images
+from ganstoch.data import ImageSet
+from ganstoch.data.images import open_images
 from ganstoch.errors import UserError
 
 BYTES = np.random.default_rng(0).integers(0, 256, (20, 3, 5, 7), dtype=np.uint8)
 ALL = torch.arange(20)
 
 
-def refused(source: Any, *, resize: int | None = None) -> str:
+def opened(source: Any, **options: Any) -> ImageSet:
+    return open_images(source, option="--held-out", **options)
+
+
+def refused(source: Any, **options: Any) -> str:
     with pytest.raises(UserError) as caught:
-        open_images(source, role="held_out", resize=resize)
+        opened(source, **options)
     message = str(caught.value)
     assert "\n" not in message
+    assert "held-out array" in message or str(source) in message
     return message
 
 
@@ -45,99 +55,95 @@ def test_layouts_and_ranges(kind: str, layout: str, dtype: str) -> None:
     elif dtype != "uint8":
         array = signed(BYTES, dtype)
     array = array if layout == "NCHW" else np.ascontiguousarray(array.transpose(0, 2, 3, 1))
+    source: Any = array
     if kind == "torch":
-        source: Any = torch.from_numpy(array.astype(array.dtype.newbyteorder("=")))
-    else:
-        source = array
-    images = open_images(source, role="generated")
+        source = torch.from_numpy(array.astype(array.dtype.newbyteorder("=")))
+    images = opened(source)
     assert len(images) == 20
     assert images.shape == (3, 5, 7)
-    assert images.where == "generated array"
     assert images.path is images.labels is None
     ids = torch.tensor([4, 17, 4])
-    found = images.read(ids)
-    assert found.dtype == torch.uint8
-    assert found.is_contiguous()
-    assert np.array_equal(found, BYTES[ids.numpy()])
+    pixels = images.read(ids)
+    assert pixels.dtype == torch.uint8
+    assert pixels.is_contiguous()
+    assert np.array_equal(pixels, BYTES[ids.numpy()])
     assert images.names(ids) == ("#4", "#17", "#4")
-    assert images.sha256() == open_images(BYTES, role="real").sha256()
-    said = {"uint8": (), "u": "[0, 1]", "f": "[-1, 1]", ">": "[-1, 1]"}
-    expected = said["uint8"] if dtype == "uint8" else said[dtype[0]]
-    assert (expected in images.notes[0]) if expected else (images.notes == ())
+    ranges = {"i": "", "n": "[0, 1]", "l": "[-1, 1]", "f": "[-1, 1]"}
+    assert ranges[dtype[1]] in "".join(images.notes)
+    assert len(images.notes) == (dtype != "uint8")
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_half_precision(dtype: torch.dtype) -> None:
-    images = open_images(torch.from_numpy(signed(BYTES)).to(dtype), role="generated")
+    images = opened(torch.from_numpy(signed(BYTES)).to(dtype))
     gap = images.read(ALL).int() - torch.from_numpy(BYTES).int()
     assert gap.abs().max() <= 1
 
 
 def test_tensors_with_gradients_are_read_without() -> None:
     tensor = torch.from_numpy(signed(BYTES)).requires_grad_()
-    assert np.array_equal(open_images(tensor, role="generated").read(ALL), BYTES)
+    assert np.array_equal(opened(tensor).read(ALL), BYTES)
 
 
 def test_three_axes_are_grey() -> None:
-    images = open_images(BYTES[:, 0], role="real")
+    images = opened(BYTES[:, 0])
     assert images.shape == (1, 5, 7)
     assert np.array_equal(images.read(ALL)[:, 0], BYTES[:, 0])
-    assert open_images(BYTES[:, :1], role="real").sha256() == images.sha256()
 
 
 def test_resize() -> None:
-    images = open_images(unit(BYTES), role="real", resize=3)
+    images = opened(unit(BYTES), resize=3)
     assert images.shape == (3, 3, 3)
     square = Image.fromarray(np.ascontiguousarray(BYTES[2].transpose(1, 2, 0)[:, 1:6]))
     small = np.asarray(square.resize((3, 3), Image.Resampling.LANCZOS))
     assert np.array_equal(images.read(torch.tensor([2]))[0].permute(1, 2, 0), small)
-    grey = open_images(BYTES[:, :1], role="real", resize=5)
+    grey = opened(BYTES[:, :1], resize=5)
     assert np.array_equal(grey.read(ALL)[:, 0], BYTES[:, 0, :, 1:6])
 
 
 def test_values_a_little_out_of_range_are_clipped() -> None:
     array = unit(BYTES)
     array[0, 0, 0, :2] = [1.0005, -0.0005]
-    found = open_images(array, role="real").read(torch.tensor([0]))
-    assert found[0, 0, 0, :2].tolist() == [255, 0]
+    assert opened(array).read(torch.tensor([0]))[0, 0, 0, :2].tolist() == [255, 0]
 
 
 @pytest.mark.parametrize(
-    ("array", "message"),
+    "array",
     [
-        pytest.param(np.zeros((9, 3, 8, 3), np.uint8), "second axis or the last", id="both"),
-        pytest.param(np.zeros((9, 5, 8, 7), np.uint8), "neither the second axis", id="neither"),
-        pytest.param(np.zeros((9, 8, 8, 4), np.uint8), "lay transparency", id="rgba"),
-        pytest.param(np.zeros((3, 8, 8), np.uint8), "one image, or several grey", id="one chw"),
-        pytest.param(np.zeros((8, 8, 3), np.uint8), "one image, or several grey", id="one hwc"),
-        pytest.param(np.zeros((9, 192), np.uint8), "images have four axes", id="flat"),
-        pytest.param(np.zeros((0, 3, 8, 8), np.uint8), "is empty", id="empty"),
-        pytest.param(BYTES.astype(np.int64), "holds int64; give bytes as uint8", id="int64"),
-        pytest.param(BYTES > 9, "holds bool", id="bool"),
-        pytest.param(BYTES.astype(np.float32), "floats from 0 to 255", id="float bytes"),
-        pytest.param(signed(BYTES) * 2, "floats from -2 to 2", id="wider"),
-        pytest.param(unit(BYTES) - 0.1, "floats from -0.1 to 0.9: in [0, 1] with", id="ambiguous"),
-        pytest.param(np.zeros((2, 3, 8, 8)), "every number of", id="all zero"),
+        pytest.param(np.zeros((9, 3, 8, 3), np.uint8), id="either layout"),
+        pytest.param(np.zeros((9, 5, 8, 7), np.uint8), id="neither layout"),
+        pytest.param(np.zeros((9, 8, 8, 4), np.uint8), id="rgba"),
+        pytest.param(np.zeros((3, 8, 8), np.uint8), id="one chw"),
+        pytest.param(np.zeros((8, 8, 3), np.uint8), id="one hwc"),
+        pytest.param(np.zeros((9, 192), np.uint8), id="flat"),
+        pytest.param(np.zeros((0, 3, 8, 8), np.uint8), id="empty"),
+        pytest.param(BYTES.astype(np.int64), id="int64"),
+        pytest.param(BYTES > 9, id="bool"),
+        pytest.param(BYTES.astype(np.float32), id="float bytes"),
+        pytest.param(signed(BYTES) * 2, id="wider"),
+        pytest.param(unit(BYTES) - 0.1, id="ambiguous"),
+        pytest.param(np.zeros((2, 3, 8, 8)), id="all zero"),
     ],
 )
-def test_refused_arrays(array: NDArray[Any], message: str) -> None:
-    found = refused(array)
-    assert "held-out array" in found
-    assert message in found
+def test_refused_arrays(array: NDArray[Any]) -> None:
+    refused(array)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_nan_names_the_first_image(value: float) -> None:
     array = signed(BYTES)
     array[[13, 17], 1, 2, 3] = value
-    assert "contains NaN or infinite values, first in image #13" in refused(array)
+    assert "#13" in refused(array)
 
 
-def test_npy_is_mapped_and_read_block_by_block(tmp_path: Path) -> None:
+# --- files ---------------------------------------------------------------------------------------
+
+
+def test_npy_is_mapped(tmp_path: Path) -> None:
     path = tmp_path / "samples.npy"
     np.save(path, signed(BYTES))
-    images = open_images(path, role="generated")
-    assert isinstance(images.images._array, np.memmap)  # type: ignore[attr-defined]
+    images = opened(path)
+    assert isinstance(images._array, np.memmap)  # type: ignore[attr-defined]
     assert np.array_equal(images.read(ALL), BYTES)
     assert (images.where, images.path) == (str(path), path)
 
@@ -146,17 +152,15 @@ def test_npz_takes_the_first_array_of_images(tmp_path: Path) -> None:
     path = tmp_path / "samples.npz"
     labels = np.arange(20)
     np.savez(path, labels=labels, data=BYTES, other=BYTES[:2])
-    images = open_images(path, role="generated")
+    images = opened(path)
     assert np.array_equal(images.read(ALL), BYTES)
-    assert images.notes == (
-        f"Of the arrays in {path}, the images are data; passed over: labels, other.",
-    )
+    assert "data; passed over: labels, other" in images.notes[0]
     np.savez_compressed(path, BYTES)
-    assert open_images(path, role="generated").notes == ()
+    assert opened(path).notes == ()
     np.savez(path, labels=labels)
-    assert "no array of images with four axes (it holds labels)" in refused(path)
+    assert "labels" in refused(path)
     np.savez(path)
-    assert "(it holds nothing)" in refused(path)
+    refused(path)
 
 
 @pytest.mark.parametrize("new", [True, False])
@@ -164,18 +168,15 @@ def test_pt_tensor_or_dictionary(new: bool, tmp_path: Path) -> None:
     path = tmp_path / "samples.pt"
     tensor = torch.from_numpy(BYTES)
     torch.save(tensor, path, _use_new_zipfile_serialization=new)
-    assert np.array_equal(open_images(path, role="generated").read(ALL), BYTES)
+    assert np.array_equal(opened(path).read(ALL), BYTES)
     about = {"step": 3, "labels": torch.arange(20), "images": tensor}
     torch.save(about, path, _use_new_zipfile_serialization=new)
-    images = open_images(path, role="generated")
+    images = opened(path)
     assert np.array_equal(images.read(ALL), BYTES)
-    assert "the images are images; passed over: step, labels." in images.notes[0]
-    torch.save({"a": tensor, "b": tensor}, path, _use_new_zipfile_serialization=new)
-    assert "several tensors that may be images (a, b)" in refused(path)
-    torch.save({"a": 1}, path, _use_new_zipfile_serialization=new)
-    assert "no array of images with four axes (it holds a)" in refused(path)
-    torch.save([tensor], path, _use_new_zipfile_serialization=new)
-    assert "holds a list; save one tensor" in refused(path)
+    assert "images; passed over: step, labels" in images.notes[0]
+    for content in ({"a": tensor, "b": tensor}, {"a": 1}, [tensor]):
+        torch.save(content, path, _use_new_zipfile_serialization=new)
+        refused(path)
 
 
 class Trap:
@@ -198,9 +199,7 @@ def test_programs_in_files_are_not_run(ending: str, tmp_path: Path) -> None:
         np.savez(path, images=np.array([trap], dtype=object))
     else:
         torch.save({"images": trap}, path)
-    message = refused(path)
-    assert "which are not run" in message or "no array of images" in message
-    assert not sprung.exists()
+    refused(path)
     path.write_bytes(pickle.dumps(trap))
     refused(path)
     assert not sprung.exists()
@@ -216,18 +215,61 @@ def test_damaged_files(ending: str, cut: str, tmp_path: Path) -> None:
         (np.save if ending == "npy" else np.savez)(path, BYTES)  # type: ignore[operator]
     content = path.read_bytes()
     path.write_bytes({"empty": b"", "half": content[: len(content) // 2], "text": b"404"}[cut])
-    message = refused(path)
-    assert str(path) in message
-    assert "damaged" in message or "which are not run" in message
+    refused(path)
 
 
-def test_npz_with_a_flipped_bit(tmp_path: Path) -> None:
+def test_npz_with_a_flipped_bit_or_that_is_none(tmp_path: Path) -> None:
     path = tmp_path / "samples.npz"
     np.savez(path, BYTES)
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
-    assert "damaged" in refused(path)
+    refused(path)
     np.save(tmp_path / "really.npy", BYTES)
     (tmp_path / "really.npy").rename(tmp_path / "wrong.npz")
-    assert "give it the ending .npy" in refused(tmp_path / "wrong.npz")
+    assert ".npy" in refused(tmp_path / "wrong.npz")
+
+
+def header(shape: str) -> bytes:
+    text = f"{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}, }}".encode()
+    text += b" " * (-(len(text) + 11) % 64) + b"\n"
+    return b"\x93NUMPY\x01\0" + struct.pack("<H", len(text)) + text
+
+
+def zipped(content: bytes) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("images.npy", content)
+    return buffer.getvalue()
+
+
+HUGE = ["(10000000000000000000000, 3, 8, 8)", "(4611686018427387904, 3, 8, 8)", "(-1, 3, 8, 8)"]
+
+
+@pytest.mark.parametrize("shape", [*HUGE, "(100000000, 3, 8, 8)"])
+@pytest.mark.parametrize("ending", ["npy", "npz"])
+def test_a_header_that_promises_too_much(shape: str, ending: str, tmp_path: Path) -> None:
+    content = header(shape) + bytes(1000)
+    path = tmp_path / f"x.{ending}"
+    path.write_bytes(content if ending == "npy" else zipped(content))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    refused(path)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 2**17
+
+
+def test_an_archive_that_unpacks_to_more_than_it_may(tmp_path: Path) -> None:
+    path = tmp_path / "x.npz"
+    path.write_bytes(zipped(header("(100000, 3, 8, 8)") + bytes(192 * 10**5)))
+    assert "18 MiB" in refused(path, memory=2**24)
+    assert len(opened(path, memory=2**25)) == 10**5
+
+
+def test_a_recompressed_file_of_torch(tmp_path: Path) -> None:
+    torch.save(torch.zeros(30, 3, 8, 8, dtype=torch.uint8), tmp_path / "x.pt")
+    with (
+        zipfile.ZipFile(tmp_path / "x.pt") as source,
+        zipfile.ZipFile(tmp_path / "y.pt", "w", zipfile.ZIP_DEFLATED) as archive,
+    ):
+        for name in source.namelist():
+            archive.writestr(name, source.read(name))
+    refused(tmp_path / "y.pt")
