@@ -12,7 +12,7 @@ OUT    ?=
 QUICK  ?=
 JSON   ?=
 SWEEP  ?= table1
-WORLD  ?= images
+SYNTHETIC ?=
 TALLY  ?=
 TESTS  ?=
 REMEDIES ?=
@@ -51,8 +51,8 @@ install: .venv/.stamp  ## Build .venv once, of the locked versions; the other ta
 table1: .venv/.stamp  ## Train and print Table 1 (PRESET=mini|small|paper DATA= ROOT= SEEDS=0,1,2 JOBS= OUT= SWEEP=)
 	@$(BIN)/ganstoch table1 --sweep $(SWEEP) $(ASKED)
 
-remedies: .venv/.stamp  ## Every remedy at every chance (WORLD=images|ring|grid|... REMEDIES=a,b and as table1)
-	@$(BIN)/ganstoch remedies --world $(WORLD) $(if $(REMEDIES),--remedies $(REMEDIES)) $(ASKED)
+remedies: .venv/.stamp  ## Every remedy at every chance (SYNTHETIC=ring|grid|... REMEDIES=a,b and as table1)
+	@$(BIN)/ganstoch remedies $(if $(SYNTHETIC),--synthetic $(SYNTHETIC)) $(if $(WORLD),--world $(WORLD)) $(if $(REMEDIES),--remedies $(REMEDIES)) $(ASKED)
 
 test: .venv/.stamp-dev  ## Run the tests on the CPU, offline
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal

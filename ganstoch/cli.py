@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import errno
 import gc
 import logging
@@ -10,49 +9,40 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ganstoch import __version__
-from ganstoch.auditing.arguments import audit_arguments
 from ganstoch.errors import UserError
-from ganstoch.runs.arguments import asked_request, sweep_arguments
+from ganstoch.runs.renamed import refuse_renamed, refuse_renamed_options
+
+if TYPE_CHECKING:
+    from jsonargparse import ArgumentParser
+
+    from ganstoch.runs.table import SweepOptions
 
 __all__ = ["main"]
-
-EPILOG = """examples:
-  ganstoch table1 --preset mini                 the paper's Table 1 on handwritten digits
-  ganstoch remedies --preset mini               every remedy at every amount of chance
-  ganstoch remedies --world ring --seeds 0,1,2  where the modes can be counted
-  ganstoch fit --config mini --config n16      one row of Table 1
-  ganstoch fit --config cifar10 --config n256    one row at the paper's scale
-  ganstoch audit --real A --generated B         does any generator copy, what does it drop
-  ganstoch replay results/.../record.json       the same run once more: is it the same bits
-  ganstoch prepare cifar10 --root data          fetch and check a data set
-  ganstoch bench --quick                        how fast it is here, and that nothing changes
-  ganstoch bench --estimate --preset paper      what Table 1 will cost here
-  ganstoch doctor                               what is here, and what is missing
-
-`ganstoch COMMAND --help` says more."""
 
 _FULL_OR_CLOSED = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 _WRONG_PATH = (errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP)
 _FIXES = dict.fromkeys(_FULL_OR_CLOSED, "choose another --out")
 _FIXES |= dict.fromkeys((*_WRONG_PATH, errno.EIO), "give another path, or another --out")
-"""What mends an error of the file system that lies in the place or the path a user has named."""
+"""How a user mends an error of the file system."""
+
+_PRESETS = ["mini", "small", "paper"]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command.
 
     Returns:
-        0 on success, 1 if a run of several failed or a replay differs, 2 for a mistake that the
-        user can mend, 75 if another process is at work on the run, 130 if interrupted.
+        0 on success, 1 if a run of several failed or a verified run differs, 2 for a mistake that
+        the user can mend, 75 if another process is at work on the run, 130 if interrupted.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
     logging.getLogger("ganstoch").setLevel(logging.INFO)
     try:
-        return _dispatch(words)
+        return _run(words)
     except UserError as error:
         print(f"ganstoch: {error}", file=sys.stderr)
         return error.status
@@ -74,48 +64,86 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
 
 
-class _Parser(argparse.ArgumentParser):
-    """Tells a mistake in one line, as every other part of the program does."""
-
-    def error(self, message: str) -> NoReturn:
-        raise UserError(f"{message}; see {self.prog} --help")
-
-
-def _dispatch(words: list[str]) -> int:
-    parser = _Parser(
-        prog="ganstoch",
-        description="Overfitting and mode drop in GAN training, every source of chance in hand.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--version", action="version", version=f"ganstoch {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    # LightningCLI reads the words behind `fit` itself.
-    commands.add_parser("fit", add_help=False, help="train one row: data, game, metrics, record")
-    _table1_arguments(commands.add_parser("table1", help="train every row of Table 1, print it"))
-    _remedies_arguments(commands.add_parser("remedies", help="every remedy, at every chance"))
-    _replay_arguments(commands.add_parser("replay", help="rerun a record; is it the same bits"))
-    _prepare_arguments(commands.add_parser("prepare", help="fetch, convert and check a data set"))
-    audit_arguments(commands.add_parser("audit", help="does a generator copy, what does it drop"))
-    _bench_arguments(commands.add_parser("bench", help="speed against a plain loop; costs"))
-    _cases_arguments(commands.add_parser("cases", help="judge the diagnosis on labelled runs"))
-    _doctor_arguments(commands.add_parser("doctor", help="what is here, and what is missing"))
-    if words[:1] == ["fit"]:
-        with _uncollected("ganstoch.runs.run"):
-            from ganstoch.runs.run import fit
-        fit(words[1:])
+def _run(words: list[str]) -> int:
+    if words[:1] in (["--help"], ["-h"]):
+        print(_help())
         return 0
-    chosen = parser.parse_args(words)
-    run: Callable[[argparse.Namespace], int] = chosen.run
-    return run(chosen)
+    if words[:1] == ["--version"]:
+        print(f"ganstoch {__version__}")
+        return 0
+    name, *rest = words or [""]
+    refuse_renamed("command", name)
+    if name not in _COMMANDS:
+        raise UserError(
+            f"there is no command {name!r}, but {', '.join(_COMMANDS)}; see ganstoch --help"
+        )
+    refuse_renamed_options(name, rest)
+    command = _COMMANDS[name]
+    if command.declare is None:  # LightningCLI reads the words behind `fit` itself
+        return command.run(rest)
+    for before, word in zip(["", *rest], rest, strict=False):
+        if not word or (word.startswith("--") and word.endswith("=")):  # a variable that is not set
+            raise UserError(f"{(word or before).rstrip('=')} is empty; see ganstoch {name} --help")
+    import argparse
+
+    import jsonargparse
+
+    class Help(jsonargparse.DefaultHelpFormatter, argparse.RawDescriptionHelpFormatter):
+        """Keeps the lines of examples."""
+
+    parser = jsonargparse.ArgumentParser(
+        prog=f"ganstoch {name}", exit_on_error=False, formatter_class=Help
+    )
+    parser.description = command.description
+    command.declare(parser)
+    try:
+        options = parser.parse_args(rest)
+    except jsonargparse.ArgumentError as error:
+        raise UserError(f"{error.message}; see ganstoch {name} --help") from error
+    return command.run(options)
+
+
+def _help() -> str:
+    return "\n".join(
+        [
+            "usage: ganstoch COMMAND ...",
+            "\nOverfitting and mode drop in GAN training, every source of chance in hand.",
+            "\ncommands:",
+            *(f"    {name:<10}{command.summary}" for name, command in _COMMANDS.items()),
+            "\nexamples:",
+            *(f"    {line}" for line in _EXAMPLES.strip().splitlines()),
+            "\n`ganstoch COMMAND --help` says more.",
+        ]
+    )
+
+
+_EXAMPLES = """
+ganstoch table1 --preset mini                 the paper's Table 1 on handwritten digits
+ganstoch fit --config mini --config n16       one row of it
+ganstoch fit --config cifar10 --config n256   one row at the paper's scale
+ganstoch remedies --preset mini               every remedy at every amount of stochasticity
+ganstoch remedies --synthetic ring            where the modes can be counted
+ganstoch audit --real A --generated B         does any generator copy, what does it drop
+ganstoch verify results/.../record.json       the same run once more: is it the same bits
+ganstoch prepare cifar10 --root data          fetch and check a data set
+ganstoch bench --quick                        how fast it is here, and that nothing changes
+ganstoch bench --estimate --preset paper      what Table 1 will cost here
+"""
+
+
+def _fit(words: list[str]) -> int:
+    with _uncollected("ganstoch.runs.run"):
+        from ganstoch.runs.run import fit
+    fit(words)
+    return 0
 
 
 @contextmanager
 def _uncollected(module: str) -> Iterator[None]:
-    """While a module is imported: of what it brings next to nothing ever becomes garbage.
+    """Switches the garbage collector off while a module is imported.
 
-    Looking for some, meanwhile and as the process ends, takes a third of the time of
-    `ganstoch fit --help`.
+    Next to nothing of what it brings becomes garbage, and looking for some takes a third of the
+    time of `ganstoch fit --help`.
     """
     if module in sys.modules or not gc.isenabled():
         yield
@@ -128,152 +156,253 @@ def _uncollected(module: str) -> Iterator[None]:
         gc.enable()
 
 
-def _table1_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.description = (
-        "Trains every row of a sweep file, skips those that are finished, resumes those that were "
-        "interrupted, and writes the table and its figures to OUT."
+def _declare_sweep(parser: ArgumentParser) -> None:
+    """What every command that trains a sweep takes; see `SweepOptions`."""
+    add = parser.add_argument
+    add(
+        "--preset",
+        choices=["auto", *_PRESETS],
+        default="auto",
+        help="auto: paper where a CUDA device is visible, otherwise mini",
     )
+    add("--data", type=str | None, help="data sets, comma-separated; the preset's own if unset")
+    add("--root", type=Path | None, help="folder of the data set's files")
+    add("--seeds", type=str | None, help="comma-separated, e.g. 0,1,2; the sweep's if unset")
+    add("--jobs", type=int, default=0, help="runs at once; 0 chooses")
+    add("--out", type=Path | None, help="folder of all results; results/... if unset")
+    add(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="a setting for every row, as for ganstoch fit, e.g. trainer.max_steps=20",
+    )
+    add("--report", action="store_true", help="train nothing: table and figures of what is in OUT")
+    add(
+        "--executor",
+        choices=["local", "slurm"],
+        help="submit each row as a job, of a Slurm cluster or of this machine, that outlives "
+        "this command; --jobs is then how many run at once",
+    )
+    add(
+        "--slurm",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="what each job asks Slurm for, e.g. partition=gpu, gpus_per_node=1, timeout_min=240",
+    )
+
+
+def _sweep_options(options: Any) -> SweepOptions:
+    from ganstoch.runs.table import SweepOptions
+
+    names = ("preset", "data", "root", "seeds", "jobs", "out", "report", "executor", "slurm")
+    return SweepOptions(settings=options.set, **{name: options[name] for name in names})
+
+
+def _declare_table1(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--sweep", default="table1", help="table1, table1_matched, noise, bank, or a sweep file"
     )
-    sweep_arguments(parser)
-
-    def run(chosen: argparse.Namespace) -> int:
-        from ganstoch.runs.table1 import table1
-
-        return table1(asked_request(chosen, sweep=chosen.sweep))
-
-    parser.set_defaults(run=run)
+    _declare_sweep(parser)
 
 
-def _remedies_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.description = (
-        "Trains the same game under every remedy: on images, where each remedy meets every amount "
-        "of chance, or on data whose modes are known. Finished runs are skipped, interrupted ones "
-        "go on. `ganstoch fit --help` names the packaged remedies."
-    )
+def _table1(options: Any) -> int:
+    from ganstoch.runs.table import table1
+
+    return table1(_sweep_options(options), sweep=options.sweep)
+
+
+def _declare_remedies(parser: ArgumentParser) -> None:
     parser.add_argument(
-        "--world",
-        default="images",
-        choices=["images", "ring", "ring_unrolled", "grid", "1200d", "bimodal", "stacked"],
-        help="images: Table 1's game; the others: data whose modes are known",
+        "--synthetic",
+        choices=["ring", "ring_unrolled", "grid", "1200d", "bimodal", "stacked"],
+        help="data whose modes are known, in place of images",
     )
     parser.add_argument(
         "--remedies",
-        default=None,
+        type=str | None,
         metavar="A,B",
-        help="comma-separated; A+B stacks two; the world's own list if unset",
+        help="comma-separated; A+B stacks two; the sweep's own list if unset",
     )
-    sweep_arguments(parser)
-
-    def run(chosen: argparse.Namespace) -> int:
-        from ganstoch.runs.remedies import remedies
-
-        names = None if chosen.remedies is None else [n.strip() for n in chosen.remedies.split(",")]
-        return remedies(asked_request(chosen, sweep=""), world=chosen.world, names=names)
-
-    parser.set_defaults(run=run)
+    _declare_sweep(parser)
 
 
-def _replay_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.description = (
-        "Reruns a recorded run from its record alone and says whether the result is bit-identical, "
-        "equal within a tolerance, or different, and where it first differs. The status is 0, or 1 "
-        "if it is different."
-    )
-    parser.add_argument("record", type=Path, metavar="RECORD", help="a record.json, or its folder")
-    parser.add_argument("--out", type=Path, default=None, help="replays/... if unset")
-    parser.add_argument("--root", type=Path, default=None, help="folder of the data set's files")
-    parser.add_argument(
+def _remedies(options: Any) -> int:
+    from ganstoch.runs.table import remedies
+
+    return remedies(_sweep_options(options), synthetic=options.synthetic, names=options.remedies)
+
+
+def _declare_audit(parser: ArgumentParser) -> None:
+    from ganstoch.auditing.arguments import audit_arguments
+
+    audit_arguments(parser)
+
+
+def _audit(options: Any) -> int:
+    from ganstoch.auditing.arguments import audit
+
+    return audit(options)
+
+
+def _declare_verify(parser: ArgumentParser) -> None:
+    add = parser.add_argument
+    add("record", type=Path, metavar="RECORD", help="a record.json, or its folder")
+    add("--out", type=Path | None, help="folder of the new run; verified/... if unset")
+    add("--root", type=Path | None, help="folder of the data set's files")
+    add(
         "--tolerance",
         type=float,
         default=1e-3,
         help="largest relative gap of a metric that passes for rounding",
     )
 
-    def run(chosen: argparse.Namespace) -> int:
-        from ganstoch.runs.verify import replay
 
-        return replay(chosen.record, out=chosen.out, root=chosen.root, tolerance=chosen.tolerance)
+def _verify(options: Any) -> int:
+    from ganstoch.runs.verify import verify
 
-    parser.set_defaults(run=run)
-
-
-def _prepare_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.description = "Fetches or converts a data set, checks it and writes its manifest."
-    parser.add_argument("name", help="a data set, or inception for the feature network's weights")
-    parser.add_argument("--root", type=Path, default=Path("data"), help="folder of its files")
-    parser.add_argument(
-        "--n", type=int, default=None, help="size of the subset; 12800, or all there are, if unset"
-    )
-    parser.add_argument("--subset_seed", type=int, default=0, help="which subset")
-
-    def run(chosen: argparse.Namespace) -> int:
-        from ganstoch.runs.prepare import prepare
-
-        prepare(chosen.name, root=chosen.root, n=chosen.n, subset_seed=chosen.subset_seed)
-        return 0
-
-    parser.set_defaults(run=run)
+    return verify(options.record, out=options.out, root=options.root, tolerance=options.tolerance)
 
 
-def _bench_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.description = (
-        "Races the game against a plain transcription of the paper's loop, in one process and in "
-        "turns, and shows that both compute the same. With --estimate, says what Table 1 costs."
-    )
-    parser.add_argument("--quick", action="store_true", help="narrower networks, within a minute")
-    parser.add_argument("--json", type=Path, default=None, metavar="FILE", help="write it as JSON")
-    parser.add_argument(
+def _declare_prepare(parser: ArgumentParser) -> None:
+    add = parser.add_argument
+    add("name", help="a data set, or inception for the feature network's weights")
+    add("--root", type=Path, default=Path("data"), help="folder of its files")
+    add("--n", type=int | None, help="size of the subset; 12800, or all there are, if unset")
+    add("--subset_seed", type=int, default=0, help="which subset")
+
+
+def _prepare(options: Any) -> int:
+    from ganstoch.runs.prepare import prepare
+
+    prepare(options.name, root=options.root, n=options.n, subset_seed=options.subset_seed)
+    return 0
+
+
+def _declare_bench(parser: ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--quick", action="store_true", help="narrower networks, within a minute")
+    add("--json", type=Path | None, metavar="FILE", help="write it as JSON")
+    add(
         "--estimate", action="store_true", help="cost of each row here, from a minute's measurement"
     )
-    parser.add_argument(
-        "--preset", choices=["mini", "small", "paper"], default="paper", help="for --estimate"
-    )
-
-    def run(chosen: argparse.Namespace) -> int:
-        if chosen.estimate:
-            from ganstoch.bench.estimate import estimate
-
-            return estimate(chosen.preset)
-        from ganstoch.bench.report import bench
-
-        return bench(quick=chosen.quick, file=chosen.json)
-
-    parser.set_defaults(run=run)
+    add("--preset", choices=_PRESETS, default="paper", help="for --estimate")
 
 
-def _cases_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.description = (
-        "Plays short runs whose trouble, or lack of it, was put there on purpose, and says how the "
-        "verdicts agree. Runs that are there already are not played again."
-    )
-    parser.add_argument("--seeds", default="0", help="comma-separated, e.g. 0,1")
-    parser.add_argument("--jobs", type=int, default=0, help="runs at once; 0 for one a core")
-    parser.add_argument("--out", type=Path, default=Path("results/cases"), help="their folder")
-    parser.add_argument("--report", action="store_true", help="play nothing, judge what is there")
+def _bench(options: Any) -> int:
+    if options.estimate:
+        from ganstoch.bench.estimate import estimate
 
-    def run(chosen: argparse.Namespace) -> int:
-        from ganstoch.runs.cases import cases
-        from ganstoch.runs.sweep import asked_seeds
+        return estimate(options.preset)
+    from ganstoch.bench.report import bench
 
-        seeds = asked_seeds(chosen.seeds)
-        return cases(out=chosen.out, seeds=seeds, jobs=chosen.jobs, report_only=chosen.report)
-
-    parser.set_defaults(run=run)
+    return bench(quick=options.quick, file=options.json)
 
 
-def _doctor_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.description = "Says what is here and what each missing thing costs."
-    parser.add_argument("--preset", choices=["mini", "small", "paper"], default="mini")
+def _declare_cases(parser: ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--seeds", type=str, default="0", help="comma-separated, e.g. 0,1")
+    add("--jobs", type=int, default=0, help="runs at once; 0 for one a core")
+    add("--out", type=Path, default=Path("results/cases"), help="their folder")
+    add("--report", action="store_true", help="train nothing, score what is there")
+
+
+def _cases(options: Any) -> int:
+    from ganstoch.runs.cases import cases
+    from ganstoch.runs.sweep import parse_seeds
+
+    seeds = parse_seeds(options.seeds)
+    return cases(out=options.out, seeds=seeds, jobs=options.jobs, report_only=options.report)
+
+
+def _declare_doctor(parser: ArgumentParser) -> None:
+    parser.add_argument("--preset", choices=_PRESETS, default="mini", help="what is to be run")
     parser.add_argument("--root", type=Path, default=Path("data"), help="folder of the data sets")
 
-    def run(chosen: argparse.Namespace) -> int:
-        from ganstoch.runs.doctor import doctor
 
-        return doctor(preset=chosen.preset, root=chosen.root)
+def _doctor(options: Any) -> int:
+    from ganstoch.runs.doctor import doctor
 
-    parser.set_defaults(run=run)
+    return doctor(preset=options.preset, root=options.root)
+
+
+class _Command(NamedTuple):
+    """A command: its options, what runs them, and help.
+
+    Attributes:
+        declare: adds the options to a parser; None where `run` reads the words itself.
+        run: takes the parsed options, returns the exit status.
+        summary: a line for `ganstoch --help`.
+        description: a paragraph for the command's own help.
+    """
+
+    declare: Callable[[ArgumentParser], None] | None
+    run: Callable[[Any], int]
+    summary: str
+    description: str = ""
+
+
+_COMMANDS = {
+    "fit": _Command(None, _fit, "train one GAN and measure it: one row of a table"),
+    "table1": _Command(
+        _declare_table1,
+        _table1,
+        "train every row of Table 1, print it",
+        "Trains every row of a sweep file, skips those that are finished, resumes those that were "
+        "interrupted, and writes the table and its figures to OUT.",
+    ),
+    "remedies": _Command(
+        _declare_remedies,
+        _remedies,
+        "compare remedies against overfitting and mode drop",
+        "Trains the same GAN under every remedy: on images, where each remedy meets every amount "
+        "of stochasticity, or on data whose modes are known. Finished runs are skipped, "
+        "interrupted ones resumed. `ganstoch fit --help` names the packaged remedies.",
+    ),
+    "audit": _Command(
+        _declare_audit,
+        _audit,
+        "does a generator copy, what does it drop",
+        "Says whether a generator copies its training images, and what it leaves out, from a "
+        "folder of each: images of any format, or a file .npz, .npy or .pt that holds an array. "
+        "Writes report.html, report.json, generated.csv and missed.csv.",
+    ),
+    "verify": _Command(
+        _declare_verify,
+        _verify,
+        "rerun a record: is it the same bits",
+        "Reruns a recorded run from its record alone and says whether the result is bit-identical, "
+        "equal within a tolerance, or different, and where it first differs. The status is 0, or "
+        "1 if it is different.",
+    ),
+    "prepare": _Command(
+        _declare_prepare,
+        _prepare,
+        "fetch, convert and check a data set",
+        "Fetches or converts a data set, checks it and writes its manifest.",
+    ),
+    "bench": _Command(
+        _declare_bench,
+        _bench,
+        "speed against a plain loop; costs",
+        "Races training against a plain transcription of the paper's loop, in one process and in "
+        "turns, and shows that both compute the same. With --estimate, says what Table 1 costs.",
+    ),
+    "cases": _Command(
+        _declare_cases,
+        _cases,
+        "score the diagnosis on labelled runs",
+        "Trains short runs whose trouble, or lack of it, was put there on purpose, and says how "
+        "the verdicts agree. Runs that are there already are not trained again.",
+    ),
+    "doctor": _Command(
+        _declare_doctor,
+        _doctor,
+        "what is here, and what is missing",
+        "Says what is here and what each missing thing costs.",
+    ),
+}
 
 
 if __name__ == "__main__":

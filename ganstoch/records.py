@@ -18,17 +18,24 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, 
 from ganstoch.errors import UserError, visible
 
 __all__ = [
+    "RECORD",
+    "RUN_LOCK",
     "SCHEMA",
     "STRICT",
     "Measurement",
     "Record",
     "decode",
+    "is_finished",
     "read_json",
     "read_record",
     "sweep_up",
     "write_atomically",
     "write_record",
 ]
+
+RECORD = "record.json"
+RUN_LOCK = "running.lock"
+"""Names of files in a run's folder."""
 
 SCHEMA = 3
 """Version of the record's layout; ganstoch 0.5.0 wrote 1 and 2, which `read_record` converts."""
@@ -252,3 +259,19 @@ def decode(expected: Any, value: Any, where: str, *, fix: str) -> Any:
 @cache
 def _adapter(expected: Any) -> TypeAdapter[Any]:
     return TypeAdapter(expected)
+
+
+def is_finished(folder: Path, config_hash: str) -> bool:
+    """Whether a folder holds the finished run of these settings.
+
+    Args:
+        folder: of a run; it may be missing.
+        config_hash: digest of the run's settings.
+
+    Raises:
+        UserError: if the folder's record cannot be read.
+    """
+    # Listed, not looked up: a shared disk may remember for a minute that a file was not there.
+    if not folder.is_dir() or RECORD not in os.listdir(folder):
+        return False
+    return read_record(folder / RECORD).config_hash == config_hash

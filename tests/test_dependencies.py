@@ -59,7 +59,7 @@ def test_byte_code_is_kept_of_what_is_imported_anywhere() -> None:
     found = set(run_path("imports.py")["modules"]())
     assert {"ganstoch.cli", "torch", "pytorch_lightning.cli"} <= found
     # Within functions alone, and by a name in quotes.
-    assert {"ganstoch.runs.table1", "sklearn.datasets", "wandb", "faiss"} <= found
+    assert {"ganstoch.runs.table", "sklearn.datasets", "wandb", "faiss"} <= found
 
 
 def test_the_lock_names_versions_and_nothing_else() -> None:

@@ -13,7 +13,7 @@ FILES = sorted(path for path in PACKAGE.rglob("*.py"))
 
 LINE: list[list[str]] = [
     ["errors"],
-    ["types", "rng", "records", "plain_yaml", "locks"],
+    ["types", "rng", "records", "plain_yaml"],
     ["data", "latents"],
     ["models"],
     ["objectives"],

@@ -15,7 +15,7 @@ from ganstoch.cli import main
 
 ROOT = Path(__file__).parents[1]
 MAKEFILE = (ROOT / "Makefile").read_text()
-VARIABLES = ("PRESET", "SEEDS", "JOBS", "DATA", "ROOT", "OUT", "SWEEP", "WORLD", "REMEDIES")
+VARIABLES = ("PRESET", "SEEDS", "JOBS", "DATA", "ROOT", "OUT", "SWEEP", "SYNTHETIC", "REMEDIES")
 VARIABLES += ("PYTHON",)
 
 pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="there is no make")
@@ -96,8 +96,9 @@ def test_the_command_line_takes_what_make_hands_on(capsys: pytest.CaptureFixture
 
 
 def test_remedies_hands_everything_on() -> None:
-    line = make("-n", "remedies", "WORLD=ring", "REMEDIES=plain,pacgan2", "SEEDS=0,1", "OUT=x")
+    line = make("-n", "remedies", "SYNTHETIC=ring", "REMEDIES=plain,pacgan2", "SEEDS=0,1", "OUT=x")
     assert shlex.split(line.splitlines()[-1]) == shlex.split(
-        ".venv/bin/ganstoch remedies --world ring --remedies plain,pacgan2 --preset auto --jobs 0 "
+        ".venv/bin/ganstoch remedies --synthetic ring --remedies plain,pacgan2 --preset auto "
+        "--jobs 0 "
         "--seeds 0,1 --out x"
     )

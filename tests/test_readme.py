@@ -21,8 +21,8 @@ from ganstoch.metrics.weights import INCEPTION_URL
 from ganstoch.runs.cases import CASES
 from ganstoch.runs.configs import packaged_names, sweep_path
 from ganstoch.runs.plan import plan
+from ganstoch.runs.pool import Row
 from ganstoch.runs.run import fit
-from ganstoch.runs.runner import Job
 from ganstoch.runs.sweep import read_sweep
 
 ROOT = Path(__file__).parents[1]
@@ -76,13 +76,14 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs a table's rows one after the other in this process, which saves their start-up."""
 
-    def run_jobs(
-        jobs: Sequence[Job], *, parallel: int, threads: int, say: Callable[[str], None]
+    def run_rows(
+        rows: Sequence[Row], *, parallel: int, start: object, say: Callable[[str], None]
     ) -> None:
-        for job in jobs:
-            fit([*job.arguments, f"--out={job.folder}", "--quiet=true"])
+        for row in rows:
+            fit([*row.arguments, f"--out={row.folder}", "--quiet=true"])
+            row.finished = True
 
-    monkeypatch.setattr("ganstoch.runs.runner.run_jobs", run_jobs)
+    monkeypatch.setattr("ganstoch.runs.pool.run_rows", run_rows)
 
 
 def run(words: list[str]) -> int:
@@ -90,7 +91,7 @@ def run(words: list[str]) -> int:
     if words[0] == "fit" and "--print_config" not in words:
         return main([*words, *(f"--{key}={value}" for key, value in SMALL.items())])
     if words[0] in ("table1", "remedies") and "--report" not in words:
-        few = SMALL | ({"data.n": "600"} if "--world" in words else {})  # a batch may have 512
+        few = SMALL | ({"data.n": "600"} if "--synthetic" in words else {})  # a batch may have 512
         return main([*words, *(w for key in few for w in ("--set", f"{key}={few[key]}"))])
     return main(words)
 
@@ -123,7 +124,7 @@ def test_command(
         words = ["mini" if word == "paper" else word for word in words]
     if "--report" in words:
         assert run(["table1", "--preset", "mini"]) == 0
-    if words[0] == "replay":
+    if words[0] == "verify":
         assert run(["fit", "--config", "mini", "--out", words[1]]) == 0
         monkeypatch.setattr(
             "ganstoch.runs.verify._fit", lambda words, *, threads: main(["fit", *words])
@@ -165,15 +166,16 @@ def test_commands_of_the_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     """Those between backticks, which made the tables: every row of theirs is understood."""
     found = re.findall(r"`ganstoch (table1 [^`]+)`", README.replace("\n", " "))
     asked = []
-    monkeypatch.setattr("ganstoch.runs.table1.table1", lambda r: asked.append(r) or 0)
+    monkeypatch.setattr(
+        "ganstoch.runs.table.table1", lambda options, sweep: asked.append((options, sweep)) or 0
+    )
     for command in found:
         assert main(shlex.split(command)) == 0
     rows = []
-    for request in asked:
-        sweep = read_sweep(sweep_path(request.sweep))
-        sweep = replace(sweep, preset=request.preset).with_values("data.source", None)
-        jobs, _, missing = plan(sweep, out=tmp_path, settings=request.settings)
-        rows.append(len(jobs) + len(missing))  # the data may not be here
+    for options, name in asked:
+        sweep = read_sweep(sweep_path(name))
+        sweep = replace(sweep, preset=options.preset).with_values("data.source", None)
+        rows.append(len(plan(sweep, out=tmp_path, settings=options.settings)))
     assert rows == [5, 5, 5, 5]
 
 

@@ -191,7 +191,7 @@ def test_table1_lists_the_paper_rows() -> None:
     assert sweep.preset == "paper"
     runs = resolve_all([sweep.arguments(point) for point in sweep.points()])
     rows = [(run.name.split("-n")[0], run.name.split("-")[2:-2]) for run in runs]
-    shares = [["n4"], ["n16"], ["n64"], ["n256"], ["n4", "noise0.5"]]
+    shares = [["m3200"], ["m800"], ["m200"], ["m50"], ["m3200", "noise0.5"]]
     assert rows == [(name, row) for name in ("svhn", "cifar10", "ffhq") for row in shares]
 
 

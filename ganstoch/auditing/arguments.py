@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from ganstoch.errors import UserError
 
-__all__ = ["audit_arguments"]
+if TYPE_CHECKING:
+    from jsonargparse import ArgumentParser
+
+__all__ = ["audit", "audit_arguments"]
 
 _EPILOG = """examples:
   ganstoch audit --real photos --generated samples
@@ -24,26 +27,22 @@ verdicts, the gravest first:
   nothing_found     none of these shows; the sentence says what would have been found"""
 
 
-def audit_arguments(parser: argparse.ArgumentParser) -> None:
+def audit_arguments(parser: ArgumentParser) -> None:
     """Declares the options."""
-    parser.description = (
-        "Says whether a generator copies its training images, and what it leaves out, from a "
-        "folder of each: images of any format, or a file .npz, .npy or .pt that holds an array. "
-        "Writes report.html, report.json, generated.csv and missed.csv."
-    )
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = _EPILOG
-    parser.add_argument("--real", type=_path, help="the generator's training images", metavar="DIR")
-    parser.add_argument("--generated", type=_path, help="images that it made", metavar="DIR")
+    parser.add_argument(
+        "--real", type=Path | None, help="the generator's training images", metavar="DIR"
+    )
+    parser.add_argument("--generated", type=Path | None, help="images that it made", metavar="DIR")
     parser.add_argument(
         "--held-out",
-        type=_path,
+        type=Path | None,
         help="real images that it was not trained on; every number then has a baseline of its own",
         metavar="DIR",
     )
     parser.add_argument(
         "--checkpoint",
-        type=_path,
+        type=Path | None,
         help="of ganstoch fit, in place of --generated; the run's own images unless --real is "
         "given",
         metavar="FILE",
@@ -59,51 +58,47 @@ def audit_arguments(parser: argparse.ArgumentParser) -> None:
         help="comma-separated: pixel, inception, efficientnet_lite0; pixel if unset",
         metavar="A,B",
     )
-    parser.add_argument("--out", type=_path, help="folder of the report; audit if unset")
+    parser.add_argument("--out", type=Path | None, help="folder of the report; audit if unset")
     parser.add_argument(
         "--json", action="store_true", help="print the report as JSON; no files without --out"
     )
     parser.add_argument("--memory", default="2GiB", help="most to take; 2GiB if unset")
     parser.add_argument(
-        "--resize", type=int, help="side to scale each image's centre to, in pixels", metavar="N"
+        "--resize",
+        type=int | None,
+        help="side to scale each image's centre to, in pixels",
+        metavar="N",
     )
     parser.add_argument("--seed", type=int, default=0, help="of every sample; 0 if unset")
     parser.add_argument("--no-cache", action="store_true", help="keep no features for next time")
     parser.add_argument("--quiet", action="store_true", help="nothing on standard error")
 
-    def run(chosen: argparse.Namespace) -> int:
-        _refuse_missing(chosen)
-        from ganstoch.auditing.command import Asked, run_audit
 
-        return run_audit(
-            Asked(
-                real=chosen.real,
-                generated=chosen.generated,
-                held_out=chosen.held_out,
-                checkpoint=chosen.checkpoint,
-                latents=chosen.latents,
-                features=chosen.features,
-                out=chosen.out,
-                json=chosen.json,
-                memory=chosen.memory,
-                resize=chosen.resize,
-                seed=chosen.seed,
-                cache=not chosen.no_cache,
-                quiet=chosen.quiet,
-            )
+def audit(chosen: Any) -> int:
+    """Carries out the parsed options; the exit status."""
+    _refuse_missing(chosen)
+    from ganstoch.auditing.command import Asked, run_audit
+
+    return run_audit(
+        Asked(
+            real=chosen.real,
+            generated=chosen.generated,
+            held_out=chosen.held_out,
+            checkpoint=chosen.checkpoint,
+            latents=chosen.latents,
+            features=chosen.features,
+            out=chosen.out,
+            json=chosen.json,
+            memory=chosen.memory,
+            resize=chosen.resize,
+            seed=chosen.seed,
+            cache=not chosen.no_cache,
+            quiet=chosen.quiet,
         )
-
-    parser.set_defaults(run=run)
-
-
-def _path(word: str) -> Path:
-    """A path; an empty one, as of a variable that is not set, would be the current folder."""
-    if not word:
-        raise argparse.ArgumentTypeError("the path is empty")
-    return Path(word)
+    )
 
 
-def _refuse_missing(chosen: argparse.Namespace) -> None:
+def _refuse_missing(chosen: Any) -> None:
     """Tells a mistyped path before torch is imported, which takes seconds; a UserError for one."""
     for option in ("real", "generated", "held_out"):
         path: Path | None = getattr(chosen, option)

@@ -1,4 +1,4 @@
-"""Rows as jobs of a cluster, or of this machine, through submitit.
+"""The rows of a sweep as jobs of a Slurm cluster, or of this machine, through submitit.
 
 submitit pickles what it submits and what comes back. These pickles are files of our own below
 ``OUT/jobs``; nothing that comes from elsewhere is read that way.
@@ -7,27 +7,27 @@ submitit pickles what it submits and what comes back. These pickles are files of
 from __future__ import annotations
 
 import os
+import shutil
 import signal
-import threading
+import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, redirect_stderr
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import redirect_stderr, suppress
 from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from ganstoch.data.cache import locked
 from ganstoch.errors import UserError
-from ganstoch.records import write_atomically
-from ganstoch.runs.row_job import RowJob
-from ganstoch.runs.runner import Job, run_jobs
+from ganstoch.records import is_finished
+from ganstoch.runs.pool import Row, launch, run_rows
 
 if TYPE_CHECKING:
     import submitit
+    from submitit.helpers import DelayedSubmission
 
-__all__ = ["Cluster", "Kind", "slurm_settings"]
+__all__ = ["Executor", "RowJob", "run_on_cluster", "slurm_settings"]
 
-Kind = Literal["local", "slurm"]
+Executor = Literal["local", "slurm"]
 
 _TYPES: dict[str, type] = {
     **dict.fromkeys(("cpus_per_task", "gpus_per_node", "signal_delay_s", "timeout_min"), int),
@@ -38,14 +38,13 @@ _TYPES: dict[str, type] = {
 """What `--slurm` takes, and of what type."""
 _GENERIC = {"cpus_per_task", "gpus_per_node", "timeout_min", "mem_gb"}
 """Keys that submitit knows for every kind of cluster; it wants the others prefixed."""
-_HOURS_4 = 240
-_DELAY = 120
-"""Seconds from the signal to the end, for an iteration, a measurement and a checkpoint."""
-_FOR_EVER = 10 * 365 * 24 * 60
-"""Minutes: a local job has no limit."""
-_POLL = 1.0
-_SLOW_DISK = 15.0
-"""Seconds that a result may take to appear on a shared disk after its job has ended."""
+_SIGNALS = {signal.SIGUSR1, signal.SIGUSR2}
+"""Slurm's signals for the job; they would kill its child."""
+_STOPPED = {-signal.SIGTERM, -signal.SIGINT, 128 + signal.SIGTERM, 128 + signal.SIGINT}
+_GRACE_S = 60.0
+"""How long a job whose child was stopped by somebody else waits to be stopped too."""
+_SLOW_DISK_S = 15.0
+"""How long a result may take to appear on a shared disk after its job has ended."""
 
 
 def slurm_settings(words: Sequence[str]) -> dict[str, object]:
@@ -57,171 +56,170 @@ def slurm_settings(words: Sequence[str]) -> dict[str, object]:
     Raises:
         UserError: for an unknown key, a wrong value, or a key given twice.
     """
-    found: dict[str, object] = {}
+    settings: dict[str, object] = {}
     setup: list[str] = []
     for word in words:
         key, equals, text = word.partition("=")
         if not equals or not text or "\n" in text:
-            raise UserError(f"--slurm wants KEY=VALUE on one line, got {word!r}")
+            raise UserError(f"--slurm needs KEY=VALUE on one line, got {word!r}")
         if key not in _TYPES:
             raise UserError(f"--slurm has no key {key!r}; there are {', '.join(sorted(_TYPES))}")
         if key == "setup":
             setup.append(text)
             continue
-        if key in found:
+        if key in settings:
             raise UserError(f"--slurm gives {key} twice")
         try:
-            found[key] = value = _TYPES[key](text)
+            settings[key] = value = _TYPES[key](text)
         except ValueError as error:
-            raise UserError(f"--slurm {key} wants a number, got {text!r}") from error
+            raise UserError(f"--slurm {key} needs a number, got {text!r}") from error
         if isinstance(value, int | float) and not 0 < value < 10**9:
-            raise UserError(f"--slurm {key} wants a number above 0, got {text}")
+            raise UserError(f"--slurm {key} needs a number above 0, got {text}")
     if setup:
-        found["setup"] = setup
-    return found
+        settings["setup"] = setup
+    return settings
 
 
-class Cluster:
-    """Where a sweep's rows are submitted to."""
+def make_executor(
+    kind: Executor, folder: Path, *, slurm: Sequence[str], at_once: int
+) -> submitit.AutoExecutor:
+    """The executor of submitit with our settings; it submits nothing yet.
 
-    def __init__(self, kind: Kind, *, out: Path, settings: Sequence[str], at_once: int) -> None:
-        """Submits nothing yet.
+    Args:
+        kind: a Slurm cluster, or this machine.
+        folder: of the jobs' files.
+        slurm: KEY=VALUE for the cluster.
+        at_once: how many of a submission's jobs Slurm runs at once; 0 for no limit.
 
-        Args:
-            kind: a Slurm cluster, or this machine.
-            out: folder of the sweep; the jobs' files go below it.
-            settings: KEY=VALUE for the cluster.
-            at_once: how many of a submission's jobs run at once; 0 for no limit.
+    Raises:
+        UserError: if submitit is not installed, there is no cluster here, or a setting is wrong.
+    """
+    settings = slurm_settings(slurm)
+    try:
+        import submitit
+    except ImportError as error:
+        raise UserError("--executor needs submitit: pip install 'ganstoch[cluster]'") from error
+    if kind == "slurm":
+        if shutil.which("srun") is None or shutil.which("sbatch") is None:
+            raise UserError("no srun and sbatch here; give --executor slurm where Slurm runs")
+        # A signal comes 120 s before the limit: time for an iteration, a measurement, a checkpoint.
+        settings = {"timeout_min": 240, "signal_delay_s": 120, **settings}
+        settings = {k if k in _GENERIC else f"slurm_{k}": v for k, v in settings.items()}
+        settings["slurm_array_parallelism"] = at_once or 10**6
+    else:
+        settings = {"timeout_min": 10 * 365 * 24 * 60}
+    # No end to being requeued: each time the row goes on from where it was.
+    limit = {f"{kind}_max_num_timeout": 10**6}
+    executor = submitit.AutoExecutor(folder, cluster=kind, **limit)
+    executor.update_parameters(name="ganstoch", nodes=1, tasks_per_node=1, **settings)
+    return executor
 
-        Raises:
-            UserError: if submitit is not installed, there is no such cluster here, or a setting is
-                wrong.
-        """
-        if settings and kind != "slurm":
-            raise UserError("--slurm is for --executor slurm")
-        asked = slurm_settings(settings)
-        try:
-            import submitit
-        except ImportError as error:
-            raise UserError("--executor needs submitit: pip install 'ganstoch[cluster]'") from error
-        self.kind = kind
-        self.out = out
-        self.folder = out / "jobs"
-        self.at_once = at_once
-        if kind == "slurm":
-            _require_slurm()
-            # No end to being requeued: each time the row goes on from where it was.
-            self.executor = submitit.AutoExecutor(
-                self.folder, cluster="slurm", slurm_max_num_timeout=10**6
-            )
-            asked = {"timeout_min": _HOURS_4, "signal_delay_s": _DELAY, **asked}
-            asked = {k if k in _GENERIC else f"slurm_{k}": v for k, v in asked.items()}
-            asked["slurm_array_parallelism"] = at_once or 10**6
-        else:
-            self.executor = submitit.AutoExecutor(
-                self.folder, cluster="local", local_max_num_timeout=10**6
-            )
-            asked = {"timeout_min": _FOR_EVER}
-        self.executor.update_parameters(name="ganstoch", nodes=1, tasks_per_node=1, **asked)
 
-    def run(
-        self, jobs: Sequence[Job], *, parallel: int, threads: int, say: Callable[[str], None]
-    ) -> None:
-        """As `run_jobs`, but for where the jobs run, and that Ctrl-C does not stop them.
+def run_on_cluster(
+    rows: Sequence[Row],
+    executor: submitit.AutoExecutor,
+    *,
+    parallel: int,
+    environment: Mapping[str, str | None],
+    say: Callable[[str], None],
+) -> None:
+    """As `run_rows`, but as jobs, which outlive this process.
 
-        Args:
-            jobs: what to run.
-            parallel: how many at once on this machine; on a cluster, its queue decides.
-            threads: CPU threads for each on this machine; on a cluster, as it has cores.
-            say: receives a line for each job that ends.
+    Args:
+        rows: as for `run_rows`.
+        executor: where to submit them, those that can start as one array.
+        parallel: how many to submit at once.
+        environment: as for `RowJob`.
+        say: receives a line for each row that ends.
+    """
 
-        Raises:
-            KeyboardInterrupt: at once.
-        """
-        if self.kind == "slurm":
-            parallel = len(jobs)
-
-        def start(jobs: Sequence[Job]) -> list[_Submitted]:
-            return self._submit(jobs, threads=threads)
-
-        try:
-            run_jobs(jobs, parallel=parallel, threads=threads, say=say, start=start)
-        except KeyboardInterrupt:
-            say(
-                f"submitted jobs go on, their files are in {self.folder}; to look at what is there "
-                f"use --report --out {self.out}; the same command waits for them again"
-            )
-            raise
-
-    def _submit(self, jobs: Sequence[Job], *, threads: int) -> list[_Submitted]:
-        """Submits jobs that are not in the queue already, all of them as one array."""
+    def start(ready: Sequence[Row]) -> list[_Submitted]:
         import submitit
 
-        # One process at a time, so that no two submit the same row.
-        with locked(self.folder / "submitting", doing="submit its jobs"):
-            known = {job: found for job in jobs if (found := self._queued(job)) is not None}
-            fresh = [job for job in jobs if job not in known]
-            rows = [self._row(job, threads=threads) for job in fresh]
-            try:
-                with (
-                    _deaf_to_ctrl_c(),
-                    redirect_stderr(StringIO()),
-                ):  # sbatch's words are told below
-                    submitted = self.executor.submit_array(rows) if rows else []
-            except (RuntimeError, OSError, submitit.core.utils.FailedSubmissionError) as error:
-                lines = [line for line in str(error).splitlines() if line.strip()]
-                why = lines[-1] if lines else repr(error)
-                raise UserError(f"cannot submit: {why}") from error
-            for job, one in zip(fresh, submitted, strict=True):
-                write_atomically(self._ticket(job), one.job_id.encode())
-                known[job] = one
-        return [_Submitted(job, known[job]) for job in jobs]
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # jobs inherit that: Ctrl-C is ours
+        try:
+            with redirect_stderr(StringIO()):  # sbatch's words are in the error
+                jobs = executor.map_array(RowJob(environment), ready)
+        except (RuntimeError, OSError, submitit.core.utils.FailedSubmissionError) as error:
+            lines = [line for line in str(error).splitlines() if line.strip()]
+            raise UserError(f"cannot submit: {lines[-1] if lines else repr(error)}") from error
+        finally:
+            signal.signal(signal.SIGINT, before)
+        return [_Submitted(row, job) for row, job in zip(ready, jobs, strict=True)]
 
-    def _row(self, job: Job, *, threads: int) -> RowJob:
-        environment: dict[str, str | None] = {}
-        if self.kind == "local":  # submitit would hide the devices
-            devices = os.environ.get("CUDA_VISIBLE_DEVICES")
-            environment = {"CUDA_VISIBLE_DEVICES": devices, "OMP_NUM_THREADS": str(threads)}
-        return RowJob(tuple(job.arguments), job.folder, job.config_hash, environment)
+    try:
+        run_rows(rows, parallel=parallel, start=start, say=say)
+    except KeyboardInterrupt:
+        say(f"submitted jobs go on, their files are in {executor.folder}; --report shows results")
+        raise
 
-    def _queued(self, job: Job) -> submitit.Job[int] | None:
-        """What an earlier command has submitted for a row, if it waits or runs still."""
-        import submitit
 
-        ticket = self._ticket(job)
-        if self.kind == "local" or not ticket.exists():
-            return None  # a local job is known by its claim
-        queued: submitit.Job[int] = submitit.SlurmJob(self.folder, ticket.read_text().strip())
-        if queued.done(force_check=True) or queued.state == "UNKNOWN":
-            return None
-        return queued
+class RowJob:
+    """What a job does: one `ganstoch fit`, stopped in time and begun again where it was.
 
-    def _ticket(self, job: Job) -> Path:
-        """The file that keeps the number of a row's job."""
-        return self.folder / f"{job.folder.name}.job"
+    Args:
+        environment: variables of the run beside the job's own; None for one to leave out.
+    """
+
+    def __init__(self, environment: Mapping[str, str | None]) -> None:
+        self.environment = dict(environment)
+        self._child: subprocess.Popen[bytes] | None = None
+
+    def __call__(self, row: Row) -> int:
+        """The run's exit status."""
+        if is_finished(row.folder, row.config_hash):
+            return 0
+        # Blocked until the child is known, and so that it inherits that they are not for it.
+        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+        try:
+            self._child = launch(row, self._variables())
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+        # Not by `wait`, which holds a lock that `checkpoint` needs, called in the midst of this.
+        while (status := self._child.poll()) is None:
+            time.sleep(0.2)
+        if status in _STOPPED:
+            time.sleep(_GRACE_S)
+        return status
+
+    def checkpoint(self, row: Row) -> DelayedSubmission:
+        """Stops the run, which leaves a checkpoint, and returns what goes on from it.
+
+        submitit calls this from its signal handler, before a time limit or a preemption, and has
+        the job queued again.
+        """
+        from submitit.helpers import DelayedSubmission
+
+        if self._child is not None:
+            self._child.send_signal(signal.SIGTERM)
+            with suppress(ChildProcessError):  # it may have ended before
+                os.waitid(os.P_PID, self._child.pid, os.WEXITED | os.WNOWAIT)
+        return DelayedSubmission(RowJob(self.environment), row)
+
+    def _variables(self) -> dict[str, str]:
+        """Without what describes the job: one task, to Lightning, even on several devices."""
+        cores = os.environ.get("SLURM_CPUS_PER_TASK") or str(len(os.sched_getaffinity(0)))
+        own = {k: v for k, v in os.environ.items() if not k.startswith(("SLURM_", "SUBMITIT_"))}
+        variables = {**own, "OMP_NUM_THREADS": cores, **self.environment}
+        return {key: value for key, value in variables.items() if value is not None}
 
 
 class _Submitted:
-    """A job of the cluster, as the runner looks at it."""
+    """A job of the cluster, as the pool looks at it."""
 
-    def __init__(self, row: Job, job: submitit.Job[int]) -> None:
+    def __init__(self, row: Row, job: submitit.Job[int]) -> None:
         self.row = row
         self.job = job
-        self._next = 0.0
         self._ended: float | None = None
 
     def poll(self) -> int | None:
         """The run's exit status; 1, and the row's failure told, if the job never got to any."""
-        now = time.monotonic()
-        if now < self._next:
-            return None
-        self._next = now + _POLL
         if not self.job.done():
             return None
         path = self.job.paths
         if not path.result_pickle.exists():
-            self._ended = self._ended or now
-            if now < self._ended + _SLOW_DISK:
+            self._ended = self._ended or time.monotonic()
+            if time.monotonic() < self._ended + _SLOW_DISK_S:
                 return None
             how = f"ended without a result ({self.job.state})"
         elif self.job.exception() is None:
@@ -237,23 +235,3 @@ class _Submitted:
     def wait(self) -> int:
         """Not at all."""
         return 0
-
-
-def _require_slurm() -> None:
-    import shutil
-
-    if shutil.which("srun") is None or shutil.which("sbatch") is None:
-        raise UserError("no srun and sbatch here; give --executor slurm where Slurm jobs are sent")
-
-
-@contextmanager
-def _deaf_to_ctrl_c() -> Iterator[None]:
-    """Children started in this block do not hear Ctrl-C, which goes to all of a terminal."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)

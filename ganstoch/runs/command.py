@@ -233,11 +233,6 @@ def understand(arguments: Sequence[str]) -> Command:
         UserError: for an unknown key, a wrong type or a value out of its range.
     """
     _quieten()
-    if any(word.split("=")[0] == "--seeds" for word in arguments):
-        raise UserError(
-            "ganstoch fit has no --seeds any more: give --seed_everything, one run a seed, or "
-            "ganstoch remedies --seeds"
-        )
     try:
         return Command(arguments)
     except (ArgumentError, UnicodeDecodeError) as error:

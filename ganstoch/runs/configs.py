@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ganstoch.errors import UserError
 from ganstoch.plain_yaml import read_yaml, refuse_pipes
+from ganstoch.runs.renamed import refuse_renamed
 
 __all__ = ["FALLBACK", "PRESETS", "config_path", "packaged_names", "remedy_names", "sweep_path"]
 __all__ += ["with_paths"]
@@ -60,6 +61,7 @@ def sweep_path(name: str) -> Path:
 
 
 def _find(kind: str, word: str, name: str) -> Path:
+    refuse_renamed("config", name)
     known = _packaged(kind)
     if name in known:
         return known[name]
@@ -77,6 +79,7 @@ def _remedy_paths(names: str) -> list[Path]:
     """
     known = _packaged(REMEDIES)
     for name in names.split("+"):
+        refuse_renamed("remedy", name)
         if name not in known:
             raise UserError(f"no remedy {name!r}; there are {', '.join(remedy_names())}")
     paths = [known[name] for name in names.split("+")]

@@ -13,6 +13,7 @@ from ganstoch.errors import UserError
 from ganstoch.models.base import Discriminator, Generator
 from ganstoch.objectives import Objective
 from ganstoch.remedies import Remedy
+from ganstoch.runs.renamed import refuse_renamed
 
 __all__ = ["KINDS", "explain", "refuse_endless"]
 
@@ -25,18 +26,17 @@ KINDS: dict[str, type[Any]] = {
 }
 """The keys that take the name of a class, and what classes."""
 
-OUTDATED = {"model.forms": "one fixed rule chooses how convolutions are computed; leave it out"}
-"""Settings of earlier versions, and what to do about each."""
-
 
 def explain(error: ArgumentError | UnicodeDecodeError) -> str:
     """The parser's message, which for an unknown class speaks of import paths."""
     if isinstance(error, UnicodeDecodeError):
         return f"a file of settings is no text: {error}"
     message = " ".join(str(error.message).split())
-    refused = re.search(r"--([\w.]+)|Group '(\w+)' does not accept option '(\w+)'", message)
-    if refused and (key := refused[1] or f"{refused[2]}.{refused[3]}") in OUTDATED:
-        return f"{key} is no setting any more: {OUTDATED[key]}"
+    refused = re.search(
+        r"--([\w.]+)|Group '(\w+)' does not accept option '(\w+)'|Option '(\w+)' is not", message
+    )
+    if refused:
+        refuse_renamed("key", refused[1] or refused[4] or f"{refused[2]}.{refused[3]}")
     unknown = re.search(r'Parser key "([\w.]+)":.* dot import path string: (\S+)', message)
     if unknown is None or unknown[1] not in KINDS:
         return message

@@ -1,4 +1,4 @@
-"""From a sweep to the runs it still needs: every row understood before the first one starts."""
+"""The runs of a sweep: every row is parsed and checked before the first one starts."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any
 from ganstoch.data.sampling import resolve_batch_size
 from ganstoch.errors import UserError
 from ganstoch.metrics.modes import make_mode_scorer
-from ganstoch.records import read_record
+from ganstoch.records import is_finished
 from ganstoch.runs.command import Resolved, resolve_all, source_class
-from ganstoch.runs.runner import Job
+from ganstoch.runs.pool import Row
 from ganstoch.runs.sweep import Sweep
 from ganstoch.runs.validate import compose
 
@@ -20,8 +20,8 @@ __all__ = ["plan"]
 
 def plan(
     sweep: Sweep, *, out: Path, root: Path | None = None, settings: Sequence[str] = ()
-) -> tuple[list[Job], list[Path], list[str]]:
-    """Sorts a sweep's runs into those to be made, those finished and those that cannot be made.
+) -> list[Row]:
+    """The runs of a sweep, with those marked that are finished or whose data are missing.
 
     Args:
         sweep: the rows.
@@ -29,17 +29,14 @@ def plan(
         root: folder of the data set's files, or None for the configs' own.
         settings: KEY=VALUE for every row.
 
-    Returns:
-        The jobs, the folders of finished runs, and a line for each run whose data are missing.
-
     Raises:
         UserError: for a setting that no run would accept, or remedies that cannot go together.
     """
+    if any("=" not in setting for setting in settings):
+        raise UserError("--set needs KEY=VALUE, for instance --set trainer.max_steps=20")
     extra = [f"--{setting}" for setting in settings]
     if root is not None:
         extra.append(f"--data.root={root}")
-    if any("=" not in setting for setting in settings):
-        raise UserError("--set wants KEY=VALUE, for instance --set trainer.max_steps=20")
     lines = [
         [*sweep.arguments(point), f"--wandb.group={sweep.name}-{sweep.preset}", *extra]
         for point in sweep.points()
@@ -48,35 +45,26 @@ def plan(
     _refuse_doubles(lines, resolved)
     _refuse_contradictions(resolved)
     lines, resolved = _with_twins(lines, resolved, out=out)
-    usable: dict[str, str | None] = {}
-    jobs: list[Job] = []
-    finished: list[Path] = []
-    failed: list[str] = []
+    missing: dict[str, str | None] = {}
+    rows = []
     for arguments, run in zip(lines, resolved, strict=True):
-        folder = out / "runs" / run.name
-        label = _label(run)
-        source = _source(run)
-        if source not in usable:
-            usable[source] = _trouble(run)
-        if _is_finished(folder, run):
-            finished.append(folder)
-        elif (trouble := usable[source]) is not None:
-            failed.append(f"{label}: {trouble}")
-        else:
-            twin = run.config["iterations_of"]
-            after = Path(twin) if twin else None
-            jobs.append(
-                Job(
-                    label,
-                    arguments,
-                    folder,
-                    work=_work(run.config),
-                    config_hash=run.config_hash,
-                    after=after,
-                    place=len(jobs) + len(finished),
-                )
-            )
-    return jobs, finished, failed
+        twin = run.config["iterations_of"]
+        row = Row(
+            _label(run),
+            arguments,
+            out / "runs" / run.name,
+            work=_work(run.config),
+            config_hash=run.config_hash,
+            after=Path(twin) if twin else None,
+        )
+        row.finished = is_finished(row.folder, row.config_hash)
+        source = str(run.config["data"]["source"]["class_path"])
+        if not row.finished:
+            if source not in missing:
+                missing[source] = _missing_data(run)
+            row.failure = missing[source]
+        rows.append(row)
+    return rows
 
 
 def _refuse_doubles(lines: Sequence[Sequence[str]], resolved: Sequence[Resolved]) -> None:
@@ -110,29 +98,20 @@ def _refuse_contradictions(resolved: Sequence[Resolved]) -> None:
             raise UserError(f"{_label(run)}: {error}") from error
 
 
-def _source(run: Resolved) -> str:
-    return str(run.config["data"]["source"]["class_path"])
-
-
-def _trouble(run: Resolved) -> str | None:
+def _missing_data(run: Resolved) -> str | None:
     """Why a run's data cannot be used, or None."""
     data = run.config["data"]
     kind, root = source_class(run.config), Path(data["root"])
     try:
         source = kind(**data["source"].get("init_args", {}))
-        images, world = source.open(root, "train"), source.known_modes(root)
-        if world is not None:
-            make_mode_scorer(world)
+        images, modes = source.open(root, "train"), source.known_modes(root)
+        if modes is not None:
+            make_mode_scorer(modes)
     except UserError as error:
         return str(error)
     if images is not None and len(images) < data["n"]:
         return f"{kind.name} has {len(images):,} images, n is {data['n']:,}; lower data.n"
     return None
-
-
-def _is_finished(folder: Path, run: Resolved) -> bool:
-    record = folder / "record.json"
-    return record.exists() and read_record(record).config_hash == run.config_hash
 
 
 def _work(config: dict[str, Any]) -> float:

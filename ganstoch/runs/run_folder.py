@@ -6,22 +6,30 @@ import logging
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
+from typing import ClassVar
 
 import torch
+from filelock import FileLock, Timeout
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from ganstoch.data.datamodule import ImageData
 from ganstoch.errors import UserError
-from ganstoch.records import sweep_up, write_atomically
-from ganstoch.runs.claim import Busy, claim
+from ganstoch.records import RUN_LOCK, sweep_up, write_atomically
 from ganstoch.runs.emulation import emulated
+from ganstoch.runs.pool import BUSY
 from ganstoch.training.gan import GAN
 
-__all__ = ["RunFolder"]
+__all__ = ["Busy", "RunFolder"]
 
 _log = logging.getLogger("ganstoch")
+
+
+class Busy(UserError):
+    """Another process is at work on the run."""
+
+    status: ClassVar[int] = BUSY
 
 
 class RunFolder(Callback):
@@ -77,7 +85,14 @@ class RunFolder(Callback):
         pl_module.latents.draw(0, data.batch_size, device=torch.device("cpu"))  # refuses a bank < m
         if not trainer.is_global_zero:
             return
-        self.held.enter_context(claim(self.folder))
+        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            # A moment's patience: whoever looks whether it is held holds it for an instant.
+            self.held.enter_context(FileLock(self.folder / RUN_LOCK, timeout=1.0))
+        except Timeout as error:
+            raise Busy(
+                f"another process is at work on {self.folder}; wait for it, or choose another --out"
+            ) from error
         if self.moved_on():
             raise Busy(f"another process was at work on {self.folder}; the same command goes on")
         sweep_up(self.folder)

@@ -17,7 +17,7 @@ from ganstoch.errors import UserError
 from ganstoch.plain_yaml import read_yaml
 from ganstoch.runs.configs import packaged_names
 
-__all__ = ["Scalar", "Sweep", "asked_seeds", "read_sweep"]
+__all__ = ["Scalar", "Sweep", "parse_seeds", "read_sweep"]
 
 Scalar = str | int | float | bool | None
 
@@ -59,7 +59,7 @@ class Sweep:
         return ["--config", self.preset, *(f"--{key}={value}" for key, value in point.items())]
 
 
-def asked_seeds(text: str) -> list[int]:
+def parse_seeds(text: str) -> list[int]:
     """The seeds of ``0,1,2``.
 
     Raises:

@@ -1,4 +1,4 @@
-"""`ganstoch replay`: reruns a recorded run from its record alone, and says whether it is the same.
+"""`ganstoch verify`: reruns a recorded run from its record alone, and says whether it is the same.
 
 A record holds every setting, the digests of the weights at every measurement, and what the machine
 chose; so the run repeats bit by bit on the hardware and versions that made it, and to rounding,
@@ -22,15 +22,15 @@ from ganstoch.errors import UserError, visible
 from ganstoch.records import Record, read_record
 from ganstoch.runs.diff import Comparison, circumstances, compare
 
-__all__ = ["describe", "replay", "settings_of"]
+__all__ = ["describe", "settings_of", "verify"]
 
 
-def replay(path: Path, *, out: Path | None, root: Path | None, tolerance: float) -> int:
+def verify(path: Path, *, out: Path | None, root: Path | None, tolerance: float) -> int:
     """Runs it again, prints how it compares, and leaves the new run in a folder of its own.
 
     Args:
         path: a `record.json`, or the folder of one.
-        out: folder of the new run; None for ``replays/`` and the name of the record's folder.
+        out: folder of the new run; None for ``verified/`` and the name of the record's folder.
         root: folder of the data set's files, if not where it was.
         tolerance: largest relative gap between metrics that passes for rounding.
 
@@ -45,14 +45,14 @@ def replay(path: Path, *, out: Path | None, root: Path | None, tolerance: float)
         raise UserError(f"--tolerance must be 0 or more, got {tolerance}")
     path = path / "record.json" if path.is_dir() else path
     earlier = read_record(path)
-    out = out or Path("replays") / (path.resolve().parent.name or "run")
+    out = out or Path("verified") / (path.resolve().parent.name or "run")
     if out.resolve() == path.resolve().parent:
         raise UserError(f"{out} holds the record itself; choose another --out")
     if (out / "record.json").exists():
         raise UserError(f"{out} holds a finished run; remove it, or choose another --out")
     settings = json.dumps(settings_of(earlier), indent=1)  # JSON is YAML
     with tempfile.TemporaryDirectory(prefix="ganstoch-") as scratch:
-        config = Path(scratch) / "replayed.yaml"
+        config = Path(scratch) / "verified.yaml"
         config.write_text(settings)
         words = [f"--config={config}", f"--out={out}"]
         words += [] if root is None else [f"--data.root={root}"]
@@ -68,7 +68,7 @@ def settings_of(record: Record) -> dict[str, Any]:
     """The settings, as a config of `ganstoch fit`, that make a recorded run once more."""
     config = json.loads(json.dumps(record.config))
     if start := config.get("ckpt_path"):
-        raise UserError(f"the run went on from {start}, which its record lacks; replay that one")
+        raise UserError(f"the run went on from {start}, which its record lacks; verify that one")
     try:
         for section, linked in (("model", "seed"), ("data", "seed"), ("trainer", "deterministic")):
             fixed = config[section].pop(linked, None)
@@ -84,7 +84,7 @@ def settings_of(record: Record) -> dict[str, Any]:
         for key in ("out", "ckpt_path", "seeds", "wandb"):
             config.pop(key, None)
     except (KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"the record's settings lack {error}; it cannot be replayed") from error
+        raise UserError(f"the record's settings lack {error}; it cannot be run again") from error
     return {**config, "wandb": {"mode": "disabled"}}
 
 

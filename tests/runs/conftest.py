@@ -18,7 +18,7 @@ from PIL import Image
 
 from ganstoch.cli import main
 from ganstoch.data import Digits
-from ganstoch.runs.runner import Job
+from ganstoch.runs.pool import Row
 
 TINY = {
     "trainer.max_steps": "4",
@@ -141,18 +141,18 @@ class Ended:
 def rows_here(started: list[str]) -> Iterator[None]:
     """Runs a table's rows in this process, one after the other, which saves their start-up."""
 
-    def start(job: Job, *, threads: int) -> Ended:
-        started.append(job.label)
-        job.folder.mkdir(parents=True, exist_ok=True)
+    def start(row: Row, environment: object) -> Ended:
+        started.append(row.label)
+        row.folder.mkdir(parents=True, exist_ok=True)
         with (
-            (job.folder / "log.txt").open("a") as log,
+            (row.folder / "log.txt").open("a") as log,
             contextlib.redirect_stdout(log),
             contextlib.redirect_stderr(log),
         ):
-            return Ended(main(["fit", *job.arguments, f"--out={job.folder}", "--quiet=true"]))
+            return Ended(main(["fit", *row.arguments, f"--out={row.folder}", "--quiet=true"]))
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("ganstoch.runs.runner._start", start)
+        patch.setattr("ganstoch.runs.pool.launch", start)
         yield
 
 

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +10,7 @@ from ganstoch.data import StackedFashion
 from ganstoch.errors import UserError
 from ganstoch.records import Record, read_record, write_record
 from ganstoch.runs.plan import plan
-from ganstoch.runs.runner import Job
+from ganstoch.runs.pool import Row
 from ganstoch.runs.sweep import Scalar, Sweep
 
 SWEEP = Sweep(
@@ -28,16 +27,16 @@ def with_values(**values: Sequence[Scalar]) -> Sweep:
     return sweep
 
 
-def labels(jobs: Sequence[Job]) -> list[str]:
+def labels(jobs: Sequence[Row]) -> list[str]:
     return [job.label for job in jobs]
 
 
 def test_every_row_is_a_job(here: Path) -> None:
-    jobs, finished, failed = plan(SWEEP, out=here, settings=["trainer.max_steps=10"])
+    jobs = plan(SWEEP, out=here, settings=["trainer.max_steps=10"])
     assert labels(jobs) == [
         *("digits-n256-m64-seed0", "digits-n256-m1-seed0", "digits-n256-m64-noise0.5-seed0"),
     ]
-    assert (finished, failed) == ([], [])
+    assert not any(job.finished or job.failure for job in jobs)
     assert all(job.folder.parent == here / "runs" for job in jobs)
     assert all(job.folder.name.startswith(job.label) for job in jobs)
     assert len({job.folder for job in jobs}) == 3
@@ -49,9 +48,7 @@ def test_every_row_is_a_job(here: Path) -> None:
 
 def test_work_grows_with_iterations_and_images(here: Path) -> None:
     def work(steps: int) -> list[float]:
-        return [
-            job.work for job in plan(SWEEP, out=here, settings=[f"trainer.max_steps={steps}"])[0]
-        ]
+        return [job.work for job in plan(SWEEP, out=here, settings=[f"trainer.max_steps={steps}"])]
 
     big, small, noisy = work(10)
     assert big == noisy > small
@@ -60,21 +57,21 @@ def test_work_grows_with_iterations_and_images(here: Path) -> None:
 
 def test_seeds_and_data_sets_multiply(here: Path) -> None:
     sweep = with_values(data__source=["Digits", "CIFAR10"], seed_everything=[0, 7])
-    jobs, finished, failed = plan(sweep, out=here, root=here / "nowhere")
-    assert len(jobs) == len(failed) == 6
-    assert finished == []
+    rows = plan(sweep, out=here, root=here / "nowhere")
+    jobs = [row for row in rows if not row.failure]
+    assert len(rows) == 12
+    assert len(jobs) == 6
     assert {job.label.rpartition("-")[2] for job in jobs} == {"seed0", "seed7"}
-    assert all(line.startswith("cifar10-n256-m") for line in failed)
-    assert all("nowhere/cifar-10-batches-py does not exist" in line for line in failed)
+    assert all(row.label.startswith("cifar10-n256-m") == bool(row.failure) for row in rows)
 
 
 def test_the_root_is_handed_on(here: Path) -> None:
-    jobs, _, _ = plan(SWEEP, out=here, root=here / "d")
+    jobs = plan(SWEEP, out=here, root=here / "d")
     assert f"--data.root={here / 'd'}" in jobs[0].arguments
 
 
 def test_a_noisy_row_takes_its_twin_s_iterations_where_that_may_stop(here: Path) -> None:
-    clean, other, noisy = plan(SWEEP, out=here, settings=["stop_rule.stop=true"])[0]
+    clean, other, noisy = plan(SWEEP, out=here, settings=["stop_rule.stop=true"])
     assert noisy.after == clean.folder
     assert noisy.arguments[-1] == f"--iterations_of={clean.folder}"
     assert clean.after is other.after is None
@@ -82,14 +79,14 @@ def test_a_noisy_row_takes_its_twin_s_iterations_where_that_may_stop(here: Path)
 
 
 def test_a_noisy_row_needs_no_twin_at_equal_iterations(here: Path) -> None:
-    jobs = plan(SWEEP, out=here, settings=["stop_rule.stop=false"])[0]
+    jobs = plan(SWEEP, out=here, settings=["stop_rule.stop=false"])
     assert [job.after for job in jobs] == [None] * 3
     assert not any("iterations_of" in word for job in jobs for word in job.arguments)
 
 
 def test_twins_share_seed_and_data_set(here: Path) -> None:
     sweep = with_values(seed_everything=[0, 1])
-    jobs = plan(sweep, out=here, settings=["stop_rule.stop=true"])[0]
+    jobs = plan(sweep, out=here, settings=["stop_rule.stop=true"])
     noisy = [job for job in jobs if "noise" in job.label]
     assert len(noisy) == 2
     for job in noisy:
@@ -98,13 +95,8 @@ def test_twins_share_seed_and_data_set(here: Path) -> None:
 
 
 def test_a_noisy_row_without_a_twin_stops_by_itself(here: Path) -> None:
-    (job,) = plan(with_values(config=["n4-noise"]), out=here, settings=["stop_rule.stop=true"])[0]
+    (job,) = plan(with_values(config=["n4-noise"]), out=here, settings=["stop_rule.stop=true"])
     assert job.after is None
-
-
-def finish(job: Job, record: Record) -> None:
-    """Puts a record where a job would."""
-    write_record(job.folder / "record.json", record)
 
 
 @pytest.fixture
@@ -112,36 +104,33 @@ def record(finished_table: tuple[Path, list[str]]) -> Record:
     return read_record(next(finished_table[0].glob("runs/*/record.json")))
 
 
-def test_finished_rows_are_skipped_by_their_hash(here: Path, record: Record) -> None:
-    first, second, _ = plan(SWEEP, out=here)[0]
-    # A folder is named after its first eight digits; another hash is another run.
-    finish(first, record)
-    assert len(plan(SWEEP, out=here)[0]) == 3
-    from ganstoch.runs.command import resolve_all
-
-    run = resolve_all([first.arguments])[0]
-    finish(first, dataclasses.replace(record, config_hash=run.config_hash))
-    jobs, finished, _ = plan(SWEEP, out=here)
-    assert finished == [first.folder]
-    assert labels(jobs)[0] == second.label
-    assert len(plan(SWEEP, out=here, settings=["model.optimizer.lr=0.1"])[0]) == 3
+def test_finished_rows_are_known_by_their_hash(here: Path, record: Record) -> None:
+    first, *_ = plan(SWEEP, out=here)
+    # A folder is named after the first eight digits of its hash; another hash is another run.
+    write_record(first.folder / "record.json", record)
+    assert not any(row.finished for row in plan(SWEEP, out=here))
+    ours = record.model_copy(update={"config_hash": first.config_hash})
+    write_record(first.folder / "record.json", ours)
+    assert [row.finished for row in plan(SWEEP, out=here)] == [True, False, False]
+    other = plan(SWEEP, out=here, settings=["model.optimizer.lr=0.1"])
+    assert not any(row.finished for row in other)
 
 
 def test_a_finished_row_needs_no_data(here: Path, record: Record) -> None:
-    from ganstoch.runs.command import resolve_all
-
     sweep = with_values(data__source=["CIFAR10"], config=["n256"])
-    assert len(plan(sweep, out=here)[2]) == 1
-    run = resolve_all([sweep.arguments(sweep.points()[0])])[0]
-    folder = here / "runs" / run.name
-    write_record(folder / "record.json", dataclasses.replace(record, config_hash=run.config_hash))
-    assert plan(sweep, out=here) == ([], [folder], [])
+    (row,) = plan(sweep, out=here)
+    assert row.failure
+    ours = record.model_copy(update={"config_hash": row.config_hash})
+    write_record(row.folder / "record.json", ours)
+    (row,) = plan(sweep, out=here)
+    assert row.finished
+    assert row.failure is None
 
 
 def test_a_record_of_another_schema_is_named(here: Path, record: Record) -> None:
-    (job, *_) = plan(SWEEP, out=here)[0]
-    finish(job, record)
-    path = job.folder / "record.json"
+    (row, *_) = plan(SWEEP, out=here)
+    path = row.folder / "record.json"
+    write_record(path, record)
     path.write_text(json.dumps({**json.loads(path.read_bytes()), "schema": 99}))
     with pytest.raises(UserError, match=r"record\.json has schema 99.*remove it to run that row"):
         plan(SWEEP, out=here)
@@ -158,7 +147,7 @@ def test_rows_that_come_to_the_same_are_refused(here: Path) -> None:
 
 def test_remedies_are_rows_of_their_own(here: Path) -> None:
     sweep = with_values(config=["n4"], remedy=["plain", "hinge", "packing2+r1"])
-    jobs, _, _ = plan(sweep, out=here)
+    jobs = plan(sweep, out=here)
     assert labels(jobs) == [
         *("digits-n256-m64-seed0", "digits-n256-m64-hinge-seed0"),
         "digits-n256-m64-packing2+r1-seed0",
@@ -176,12 +165,11 @@ def test_a_world_needs_its_judge(here: Path, monkeypatch: pytest.MonkeyPatch) ->
     """What counts modes is missed before training, not at its first measurement."""
     monkeypatch.setattr(StackedFashion, "open", lambda *_: range(5))  # the images are there
     sweep = Sweep(name="s", preset="stacked_fashion", parameters={"seed_everything": [0]})
-    jobs, _, (line,) = plan(sweep, out=here / "out", root=here, settings=["data.n=5", "data.m=1"])
-    assert jobs == []
-    assert "the classifier that counts modes is missing" in line
-    assert f"ganstoch prepare stacked_fashion --root {here}" in line
+    (row,) = plan(sweep, out=here / "out", root=here, settings=["data.n=5", "data.m=1"])
+    assert row.failure is not None
+    assert f"ganstoch prepare stacked_fashion --root {here}" in row.failure
 
 
 def test_a_setting_needs_a_value(here: Path) -> None:
-    with pytest.raises(UserError, match="--set wants KEY=VALUE"):
+    with pytest.raises(UserError, match="--set needs KEY=VALUE"):
         plan(SWEEP, out=here, settings=["data.n"])

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from ganstoch.records import Record, read_record
-from ganstoch.runs import remedies
+from ganstoch.runs import table
 from ganstoch.runs.configs import packaged_names
-from ganstoch.runs.remedies import WORLDS
 from ganstoch.runs.sweep import Sweep
+from ganstoch.runs.table import SYNTHETIC
 
 SMALL = {
     "trainer.max_steps": "3",
@@ -39,7 +39,7 @@ Finished = tuple[Path, int, str, list[str]]
 def ring(names: str, *words: str) -> list[str]:
     """The words behind `ganstoch` for remedies on a small ring."""
     settings = [word for key, value in SMALL.items() for word in ("--set", f"{key}={value}")]
-    return ["remedies", "--world", "ring", "--remedies", names, *settings, *words]
+    return ["remedies", "--synthetic", "ring", "--remedies", names, *settings, *words]
 
 
 RING_LINE = ring("plain,packing2+hinge", "--seeds", "0,3")
@@ -185,8 +185,8 @@ def test_reports_need_records_alone(
     program = (
         "import sys\n"
         "from ganstoch.cli import main\n"
-        "status = [main(['remedies', '--world', name, '--report', '--out', name])\n"
-        "          for name in ('ring', 'images')]\n"
+        "status = [main(['remedies', *words, '--report', '--out', name])\n"
+        "          for name, words in (('ring', ['--synthetic', 'ring']), ('images', []))]\n"
         "heavy = {'torch', 'torchvision', 'pytorch_lightning', 'lightning_fabric', 'wandb'}\n"
         "print(sorted(heavy & set(sys.modules)), status)\n"
     )
@@ -198,50 +198,48 @@ def test_reports_need_records_alone(
     assert {name: contents(here / name) for name in before} == before
 
 
-@pytest.mark.parametrize("world", WORLDS)
-def test_each_world_has_a_sweep_and_a_folder(
-    world: str, ganstoch: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("synthetic", [None, *SYNTHETIC])
+def test_each_kind_of_data_has_a_sweep_and_a_folder(
+    synthetic: str | None, ganstoch: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[tuple[Sweep, Path]] = []
-
-    def carry_out(sweep: Sweep, request: Any, *, out: Path, write: Any) -> int:
-        asked.append((sweep, out))
-        return 0
-
-    monkeypatch.setattr(remedies, "carry_out", carry_out)
-    words = ["--preset", "small"] if world == "images" else []
-    assert ganstoch("remedies", "--world", world, *words).status == 0
-    assert ganstoch("remedies", "--world", world, *words, "--out", "x").status == 0
-    (sweep, out), (again, elsewhere) = asked
+    runs: list[tuple[Sweep, Path]] = []
+    monkeypatch.setattr(
+        table, "_run", lambda sweep, options, out, write: runs.append((sweep, out)) or 0
+    )
+    words = ["--preset", "small"] if synthetic is None else ["--synthetic", synthetic]
+    assert ganstoch("remedies", *words).status == 0
+    assert ganstoch("remedies", *words, "--out", "x").status == 0
+    (sweep, out), (again, elsewhere) = runs
     assert sweep == again
     assert elsewhere == Path("x")
-    assert out == Path("results") / ("remedies-small" if world == "images" else world)
+    assert out == Path("results") / (synthetic or "remedies-small")
     assert sweep.parameters["remedy"][0] == "plain"  # what the others are held against
     assert "seed_everything" in sweep.parameters
-    if world == "images":
+    if synthetic is None:
         assert sweep.preset == "small"
         assert "data.source" not in sweep.parameters
     else:
         assert sweep.preset in packaged_names()
-        assert sweep.preset == {"1200d": "gaussians1200"}.get(world, world)
+        assert sweep.preset == {"1200d": "gaussians1200"}.get(synthetic, synthetic)
 
 
 def test_stacks_of_clothes_stand_in_for_digits(
     ganstoch: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = []
-    monkeypatch.setattr(remedies, "carry_out", lambda sweep, *_, **__: asked.append(sweep) or 0)
-    assert ganstoch("remedies", "--world", "stacked", "--data", "stacked_fashion").status == 0
-    assert asked[0].parameters["data.source"] == ["StackedFashion"]
-    assert asked[0].preset == "stacked"
+    sweeps: list[Sweep] = []
+    monkeypatch.setattr(table, "_run", lambda sweep, *_: sweeps.append(sweep) or 0)
+    words = ["--synthetic", "stacked", "--data", "stacked_fashion"]
+    assert ganstoch("remedies", *words).status == 0
+    assert sweeps[0].parameters["data.source"] == ["StackedFashion"]
+    assert sweeps[0].preset == "stacked"
 
 
 def test_report_by_default_is_where_the_runs_are(
     whole: Finished, here: Path, ganstoch: Callable[..., Any]
 ) -> None:
-    answer = ganstoch("remedies", "--world", "ring", "--report")
+    answer = ganstoch("remedies", "--synthetic", "ring", "--report")
     assert answer.complaint.startswith("results/ring holds no results")
     shutil.copytree(whole[0], here / "results" / "ring")
-    answer = ganstoch("remedies", "--world", "ring", "--report")
+    answer = ganstoch("remedies", "--synthetic", "ring", "--report")
     assert (answer.status, answer.err) == (0, "")
     assert "packing2+hinge" in answer.out

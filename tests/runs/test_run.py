@@ -17,6 +17,7 @@ import pytest
 import torch
 import wandb
 import yaml
+from filelock import FileLock
 from torch import Tensor
 
 from ganstoch.callbacks.evaluation import Evaluation
@@ -24,9 +25,8 @@ from ganstoch.callbacks.progress import Progress
 from ganstoch.callbacks.run_folder import RecordWriter
 from ganstoch.data import ImageData
 from ganstoch.objectives import NonSaturating
-from ganstoch.records import Record, read_record
+from ganstoch.records import RUN_LOCK, Record, read_record
 from ganstoch.report.probe_track import read_probe
-from ganstoch.runs.claim import claim
 from ganstoch.runs.run_folder import RunFolder
 from ganstoch.runs.steady_logger import SteadyLogger
 from ganstoch.training.gan import GAN
@@ -467,7 +467,8 @@ def test_a_gpu_too_small_for_half_of_them_too_is_told_in_one_line(
 
 
 def test_a_run_at_work_elsewhere_is_left_alone(here: Path, fit: Callable[..., Any]) -> None:
-    with claim(here / "run"):
+    (here / "run").mkdir()
+    with FileLock(here / "run" / RUN_LOCK):
         answer = fit()
     assert answer.status == 75
     assert answer.err.splitlines()[-1].startswith(

@@ -12,7 +12,8 @@ import pytest
 import torch
 
 from ganstoch.records import Record, read_record
-from ganstoch.runs.runner import Job
+from ganstoch.runs import pool
+from ganstoch.runs.pool import Row
 from ganstoch.training.gan import GAN
 
 REPORT = [
@@ -197,19 +198,17 @@ def test_an_interrupted_table_goes_on(
             raise KeyboardInterrupt
         original(self, *arguments, **options)
 
-    from ganstoch.runs import runner
+    start = pool.launch
 
-    start = runner._start
-
-    def interrupted(job: Job, *, threads: int) -> Any:
-        ended = start(job, threads=threads)
-        if ended.returncode == 130:  # Ctrl-C reaches runs and runner alike
+    def interrupted(row: Row, environment: Any) -> Any:
+        ended = start(row, environment)
+        if ended.returncode == 130:  # Ctrl-C reaches rows and pool alike
             raise KeyboardInterrupt
         return ended
 
     with monkeypatch.context() as patch:
         patch.setattr(GAN, "play", play)
-        patch.setattr(runner, "_start", interrupted)
+        patch.setattr(pool, "launch", interrupted)
         answer = table1()
     assert answer.status == 130
     assert answer.err.endswith("ganstoch: interrupted; the same command goes on where it stopped\n")
@@ -276,7 +275,7 @@ def test_auto_is_paper_with_a_gpu(
         *["FAILED cifar10"] * 5,
         *["FAILED ffhq"] * 5,
     ]
-    assert "n12800-n4-" in lines[1]
+    assert "n12800-m3200-" in lines[1]
     assert "no row can be trained" in answer.complaint
     assert started == []
     assert list(here.iterdir()) == []

@@ -37,11 +37,10 @@ import torch
 import ganstoch.cli
 import ganstoch.records
 import ganstoch.report.reports
-import ganstoch.runs.campaign
-import ganstoch.runs.launching
 import ganstoch.runs.plan
+import ganstoch.runs.pool
 import ganstoch.runs.run
-import ganstoch.runs.table1
+import ganstoch.runs.table
 from ganstoch.callbacks.evaluation import Evaluation
 from ganstoch.data import Digits
 
@@ -225,7 +224,7 @@ def begin(request: dict[str, Any]) -> None:
     log = os.open(request["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(log, 1)
     os.dup2(log, 2)
-    ganstoch.runs.launching.subprocess = Shim(subprocess, Popen=Forked)
+    ganstoch.runs.pool.subprocess = Shim(subprocess, Popen=Forked)
     brew(request["weather"])
     if request["kill"]:
         arm(*request["kill"])

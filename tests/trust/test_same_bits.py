@@ -129,11 +129,11 @@ def test_parts_of_a_batch_do_not_matter_but_for_rounding(
     tally("same result in parts of a batch, in float64")
 
 
-def test_a_replay_in_processes_of_its_own(
+def test_verified_in_processes_of_its_own(
     reference: tuple[Path, float], tmp_path: Path, tally: Callable[..., None]
 ) -> None:
     """Nothing is forked here, and Python hashes otherwise."""
-    command = [sys.executable, "-m", "ganstoch.cli", "replay", str(reference[0]), "--out=again"]
+    command = [sys.executable, "-m", "ganstoch.cli", "verify", str(reference[0]), "--out=again"]
     environment = os.environ | {"PYTHONHASHSEED": "7", "OMP_NUM_THREADS": "2"}
     done = subprocess.run(
         command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
@@ -151,4 +151,4 @@ def test_a_replay_in_processes_of_its_own(
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[1] == "first differs at iteration 8: average"
-    tally("replayed from the record alone, bit-identical")
+    tally("verified from the record alone, bit-identical")

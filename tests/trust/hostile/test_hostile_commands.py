@@ -109,7 +109,7 @@ OTHERS = st.one_of(
     NASTY.map(lambda word: ["cases", "--seeds", word, "--jobs", "-1"]),
     NASTY.map(lambda word: ["cases", "--report", "--out", word]),
     NASTY.map(lambda word: ["doctor", "--preset", word]),
-    NASTY.map(lambda word: ["replay", word]),
+    NASTY.map(lambda word: ["verify", word]),
 )
 
 

@@ -111,7 +111,7 @@ def test_a_whole_file(content: bytes, name: str, report: Path, counted: Any) -> 
     kept = (report / name).read_bytes()
     (report / name).write_bytes(content)
     counted.refuses("table1", "--preset", "mini", "--report", "--out", report)
-    counted.refuses("replay", report / "plan.json" if "plan" in name else report / name)
+    counted.refuses("verify", report / "plan.json" if "plan" in name else report / name)
     (report / name).write_bytes(kept)
 
 

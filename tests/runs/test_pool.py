@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
-from ganstoch.records import Record, write_record
-from ganstoch.runs import runner
-from ganstoch.runs.claim import BUSY, Busy, claim, is_claimed, take
-from ganstoch.runs.runner import Job, run_jobs
+from ganstoch.records import RUN_LOCK, Record, write_record
+from ganstoch.runs import pool
+from ganstoch.runs.pool import BUSY, Row, run_rows
 
 METRICS = {
     f"{direction}/pixel_l1/{statistic}": 1.0
@@ -52,49 +50,56 @@ def programs(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Lets a job's arguments be a Python program; returns the order in which they are started."""
     order = []
 
-    def start(job: Job, *, threads: int) -> subprocess.Popen[bytes]:
+    def start(job: Row, environment: object) -> subprocess.Popen[bytes]:
         order.append(job.label)
         job.folder.mkdir(parents=True, exist_ok=True)
         with (job.folder / "log.txt").open("ab") as log:
             command = [sys.executable, "-S", "-c", *job.arguments]
             return subprocess.Popen(command, cwd=job.folder, stdout=log, stderr=log)
 
-    monkeypatch.setattr(runner, "_start", start)
-    monkeypatch.setattr(runner, "_LOOK", 0.0)
+    monkeypatch.setattr(pool, "launch", start)
+    monkeypatch.setattr(pool, "_LOCK_CHECK_S", 0.0)
     return order
 
 
 @pytest.fixture
-def job(here: Path) -> Callable[..., Job]:
+def job(here: Path) -> Callable[..., Row]:
     """A job that ends well, unless its program says otherwise."""
     write_record(here / "whole.json", RECORD)
     copy = f"open('record.json', 'wb').write(open({str(here / 'whole.json')!r}, 'rb').read())"
 
-    def job(label: str, program: str = copy, *, work: float = 1, after: str | None = None) -> Job:
+    def job(label: str, program: str = copy, *, work: float = 1, after: str | None = None) -> Row:
         twin = here / after if after else None
-        return Job(label, [program], here / label, work=work, config_hash="c", after=twin)
+        return Row(label, [program], here / label, work=work, config_hash="c", after=twin)
 
     return job
 
 
-def run(jobs: Sequence[Job], *, parallel: int = 1) -> list[str]:
+def run(
+    rows: Sequence[Row], *, parallel: int = 1, say: Callable[[str], None] | None = None
+) -> list[str]:
     lines: list[str] = []
-    run_jobs(jobs, parallel=parallel, threads=1, say=lines.append)
+    run_rows(
+        rows,
+        parallel=parallel,
+        start=lambda chosen: [pool.launch(row, {}) for row in chosen],
+        say=say or lines.append,
+    )
     return lines
 
 
-def test_says_a_line_for_each(programs: list[str], job: Callable[..., Job]) -> None:
+def test_says_a_line_for_each(programs: list[str], job: Callable[..., Row]) -> None:
     lines = run([job("a")])
     assert lines == ["done   a: overfitting 1.00, mode drop 1.00, 1,200 iterations, 61 s"]
 
 
-def test_the_costliest_goes_first(programs: list[str], job: Callable[..., Job]) -> None:
+def test_the_costliest_goes_first(programs: list[str], job: Callable[..., Row]) -> None:
     run([job("a", work=1), job("b", work=3), job("c", work=2)])
     assert programs == ["b", "c", "a"]
 
 
 def test_a_failing_job_stops_no_other(
-    here: Path, programs: list[str], job: Callable[..., Job]
+    here: Path, programs: list[str], job: Callable[..., Row]
 ) -> None:
     why = "import sys; print('ganstoch: data.m is 0; give more', file=sys.stderr); sys.exit(2)"
     jobs = [job("a", why, work=9), job("b"), job("c", "raise ValueError('oh')"), job("d", "")]
@@ -103,23 +108,23 @@ def test_a_failing_job_stops_no_other(
     assert lines[0] == f"FAILED a: data.m is 0; give more (status 2; see {log})"
     assert lines[1].startswith("done   b:")
     assert lines[2] == f"FAILED c: ValueError: oh (status 1; see {here / 'c' / 'log.txt'})"
-    assert lines[3].startswith(f"FAILED d: cannot read {here / 'd' / 'record.json'}")
+    assert lines[3].startswith(f"FAILED d: it left no {here / 'd' / 'record.json'}")
     assert [bool(j.failure) for j in jobs] == [True, False, True, True]
 
 
-def test_a_silent_death_is_told(here: Path, programs: list[str], job: Callable[..., Job]) -> None:
+def test_a_silent_death_is_told(here: Path, programs: list[str], job: Callable[..., Row]) -> None:
     (line,) = run([job("a", "import os; os.kill(os.getpid(), 9)")])
     assert line == f"FAILED a: no word of why (status -9; see {here / 'a' / 'log.txt'})"
 
 
-def test_a_noisy_row_waits_for_its_twin(programs: list[str], job: Callable[..., Job]) -> None:
+def test_a_noisy_row_waits_for_its_twin(programs: list[str], job: Callable[..., Row]) -> None:
     lines = run([job("noisy", work=9, after="twin"), job("twin", work=1)], parallel=2)
     assert programs == ["twin", "noisy"]
     assert [line.split(":")[0] for line in lines] == ["done   twin", "done   noisy"]
 
 
 def test_a_noisy_row_does_not_wait_for_a_twin_that_failed(
-    programs: list[str], job: Callable[..., Job]
+    programs: list[str], job: Callable[..., Row]
 ) -> None:
     noisy = job("noisy", work=9, after="twin")
     lines = run([noisy, job("twin", "raise SystemExit(1)"), job("other")])
@@ -130,7 +135,7 @@ def test_a_noisy_row_does_not_wait_for_a_twin_that_failed(
 
 
 def test_no_more_at_once_than_asked(
-    here: Path, programs: list[str], job: Callable[..., Job]
+    here: Path, programs: list[str], job: Callable[..., Row]
 ) -> None:
     count = (
         "import os, time\n"
@@ -156,7 +161,7 @@ SLEEP = (
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interruption_reaches_the_runs(
-    number: signal.Signals, here: Path, programs: list[str], job: Callable[..., Job]
+    number: signal.Signals, here: Path, programs: list[str], job: Callable[..., Row]
 ) -> None:
     """Else they would go on alone."""
     tell = (
@@ -173,7 +178,7 @@ def test_an_interruption_reaches_the_runs(
 
 
 def test_a_job_is_a_command_of_its_own(
-    here: Path, job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
+    here: Path, job: Callable[..., Row], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = {}
 
@@ -182,7 +187,7 @@ def test_a_job_is_a_command_of_its_own(
 
     monkeypatch.setattr(subprocess, "Popen", popen)
     a = job("a", "--data.n=3")
-    runner._start(a, threads=3)
+    pool.launch(a, {"OMP_NUM_THREADS": "3"})
     assert seen["command"] == [
         *(sys.executable, "-m", "ganstoch.cli", "fit", "--data.n=3"),
         *(f"--out={a.folder}", "--quiet=true"),
@@ -192,139 +197,51 @@ def test_a_job_is_a_command_of_its_own(
     assert (a.folder / "log.txt").exists()
 
 
-DONE = "overfitting 1.00, mode drop 1.00, 1,200 iterations, 61 s"
-
-
-def test_a_job_of_another_process_takes_no_place(
-    here: Path, programs: list[str], job: Callable[..., Job]
+def test_a_row_in_other_hands_takes_no_place(
+    here: Path, programs: list[str], job: Callable[..., Row]
 ) -> None:
     a, b, c = job("a", work=9), job("b", work=2), job("c", work=1, after="a")
-    held, lines = take(a.folder), list[str]()
+    a.folder.mkdir()
+    held, lines = FileLock(a.folder / RUN_LOCK), list[str]()
+    held.acquire()
 
     def say(line: str) -> None:
         lines.append(line)
         if line.startswith("done   b"):  # only now does the other process finish
             write_record(a.folder / "record.json", RECORD)
-            os.close(held)
+            held.release()
 
-    run_jobs([a, b, c], parallel=1, threads=1, say=say)
-    assert programs == ["b", "c"]
-    assert lines == [
-        f"done   b: {DONE}",
-        f"done   a: {DONE} (by another process)",
-        f"done   c: {DONE}",
-    ]
-    assert not (a.folder / "log.txt").exists()
+    run([a, b, c], say=say)
+    assert programs[0] == "b"
+    assert programs[-1] == "c"
+    assert [line.partition(":")[0] for line in lines] == ["done   b", "done   a", "done   c"]
 
 
-def test_a_job_that_another_process_gave_up_is_started_here(
-    programs: list[str], job: Callable[..., Job]
-) -> None:
-    a, b = job("a", work=9), job("b")
-    held, lines = take(a.folder), list[str]()
-
-    def say(line: str) -> None:
-        lines.append(line)
-        if line.startswith("done   b"):
-            os.close(held)
-
-    run_jobs([a, b], parallel=1, threads=1, say=say)
-    assert programs == ["b", "a"]
-    assert lines == [f"done   b: {DONE}", f"done   a: {DONE}"]
-
-
-def test_a_job_that_came_too_late_is_started_again(
-    here: Path, programs: list[str], job: Callable[..., Job]
+def test_a_row_that_came_too_late_is_started_again(
+    here: Path, programs: list[str], job: Callable[..., Row]
 ) -> None:
     """By then whoever was first has gone without a record."""
     write_record(here / "whole.json", RECORD)
-    program = (
-        "import os, shutil, sys\n"
-        f"if not os.path.exists('seen'): open('seen', 'w'); sys.exit({BUSY})\n"
-        f"shutil.copy({str(here / 'whole.json')!r}, 'record.json')"
+    busy = (
+        "import os, sys\n"
+        f"if not os.path.exists('once'): open('once', 'w').close(); sys.exit({BUSY})\n"
+        f"open('record.json', 'wb').write(open({str(here / 'whole.json')!r}, 'rb').read())"
     )
-    lines = run([job("a", program)])
+    (line,) = run([job("a", busy)])
+    assert line.startswith("done   a")
     assert programs == ["a", "a"]
-    assert lines == [f"done   a: {DONE}"]
 
 
-def test_a_job_finished_since_it_was_planned_is_not_started(
-    programs: list[str], job: Callable[..., Job]
-) -> None:
-    a, b = job("a"), job("b")
-    write_record(a.folder / "record.json", RECORD)
-    write_record(b.folder / "record.json", dataclasses.replace(RECORD, config_hash="other"))
-    assert run([a, b])[0] == f"done   a: {DONE} (by another process)"
-    assert programs == ["b"]
-
-
-def test_a_process_holds_its_claim_from_the_start(
-    here: Path, job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Although whoever started it does not, and may be gone."""
-    program = here / "python"
-    program.write_text(
-        f"#!/bin/sh\nexec {sys.executable} -c 'import time, pathlib\n"
-        "from ganstoch.runs.claim import claim\n"
-        'with claim(pathlib.Path("a")): print("claimed", flush=True)\n'
-        "time.sleep(600)'\n"
-    )
-    program.chmod(0o755)
-    monkeypatch.setattr(sys, "executable", str(program))
+def test_share_of_a_running_job(here: Path, job: Callable[..., Row]) -> None:
     a = job("a")
-    started = runner._start(a, threads=1)
-    assert isinstance(started, subprocess.Popen)
-    assert is_claimed(a.folder)
-    log = a.folder / "log.txt"
-    for _ in range(200):
-        if log.read_text():
-            break
-        time.sleep(0.05)
-    assert log.read_text() == "claimed\n"
-    # Neither a second one nor its words get in.
-    assert runner._start(a, threads=1) is None
-    with (
-        pytest.raises(Busy, match=r"another process is at work on .*a; wait for it"),
-        claim(a.folder),
-    ):
-        pass
-    assert is_claimed(a.folder)
-    started.kill()
-    started.wait()
-    assert not is_claimed(a.folder)
-    assert log.read_text() == "claimed\n"
-    write_record(a.folder / "record.json", RECORD)
-    assert runner._start(a, threads=1) is None
-
-
-def test_a_claim_is_not_handed_to_other_folders(
-    here: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    mine, theirs = take(here / "a"), take(here / "b")
-    monkeypatch.setenv("GANSTOCH_CLAIM", str(mine))
-    with claim(here / "a"):
-        pass
-    with pytest.raises(Busy), claim(here / "b"):
-        pass
-    os.close(mine)
-    os.close(theirs)
-    for stale in (str(mine), "9999", "no number"):
-        monkeypatch.setenv("GANSTOCH_CLAIM", stale)
-        with claim(here / "a"):
-            assert is_claimed(here / "a")
-        assert not is_claimed(here / "a")
-
-
-def test_share_of_a_running_job(here: Path, job: Callable[..., Job]) -> None:
-    a = job("a")
-    assert runner._share(a) == 0.0
+    assert pool._share(a) == 0.0
     a.folder.mkdir()
     for content, share in [({"iteration": 1, "of": 4}, 0.25), ({"iteration": 9, "of": 4}, 1.0)]:
         (a.folder / "progress.json").write_text(json.dumps(content))
-        assert runner._share(a) == share
+        assert pool._share(a) == share
     for damaged in ("", "{}", '{"iteration": 1, "of": 0}'):
         (a.folder / "progress.json").write_text(damaged)
-        assert runner._share(a) == 0.0
+        assert pool._share(a) == 0.0
 
 
 def test_nothing_to_do(programs: list[str]) -> None:

@@ -1,0 +1,239 @@
+"""The rows of a sweep as processes of this machine, with one display for all of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from filelock import FileLock, Timeout
+from tqdm import tqdm
+
+from ganstoch.errors import UserError
+from ganstoch.records import RECORD, RUN_LOCK, Record, is_finished, read_record
+
+__all__ = ["BUSY", "Process", "Row", "launch", "run_rows"]
+
+BUSY = os.EX_TEMPFAIL
+"""Exit status, 75, of a `ganstoch fit` whose folder another process holds."""
+LOG = "log.txt"
+_LOCK_CHECK_S = 2.0
+
+
+@dataclass(slots=True, eq=False)
+class Row:
+    """One run of a sweep.
+
+    Attributes:
+        label: how the display names it.
+        arguments: words behind `ganstoch fit`.
+        folder: where it goes.
+        work: rough cost, in any unit common to all rows.
+        config_hash: of the run, as its record will have it.
+        after: folder of the run that must be finished before, if any.
+        finished: whether its record is there.
+        failure: why it cannot be trained, or failed; None if neither.
+    """
+
+    label: str
+    arguments: list[str]
+    folder: Path
+    work: float
+    config_hash: str
+    after: Path | None = None
+    finished: bool = False
+    failure: str | None = field(default=None)
+
+
+class Process(Protocol):
+    """A row that was started: a process of this machine, or a job of a cluster."""
+
+    def poll(self) -> int | None:
+        """The exit status, once it has ended."""
+
+    def send_signal(self, number: int, /) -> None:
+        """Asks it to leave a checkpoint and end."""
+
+    def wait(self) -> int:
+        """Waits until it has."""
+
+
+def launch(row: Row, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    """Starts `ganstoch fit` for a row; what it prints is appended to the row's log."""
+    row.folder.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "ganstoch.cli", "fit", *row.arguments]
+    command += [f"--out={row.folder}", "--quiet=true"]
+    with (row.folder / LOG).open("ab") as log:
+        return subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=dict(environment)
+        )
+
+
+def run_rows(
+    rows: Sequence[Row],
+    *,
+    parallel: int,
+    start: Callable[[Sequence[Row]], Sequence[Process]],
+    say: Callable[[str], None],
+) -> None:
+    """Trains every row that is neither finished nor failed, the costliest first.
+
+    A row that fails stops no other. A row whose folder another process holds is left to it, and
+    started here if that process ends without a record.
+
+    Args:
+        rows: of a sweep; `Row.finished` and `Row.failure` are set.
+        parallel: how many at once.
+        start: starts some rows.
+        say: receives a line for each row that ends.
+
+    Raises:
+        KeyboardInterrupt: after the running rows have been asked to leave their checkpoints.
+    """
+    todo = [row for row in rows if not (row.finished or row.failure)]
+    waiting = sorted(todo, key=lambda row: -row.work)
+    running: dict[Row, Process] = {}
+    held_until: dict[Row, float] = {}  # rows seen in the hands of another process
+    shown = sys.stderr.isatty()
+    bar = tqdm(
+        total=round(sum(row.work for row in todo)),
+        bar_format="{percentage:3.0f}%|{bar}| {elapsed}, {remaining} to go{postfix}",
+        mininterval=0.5 if shown else 30.0,
+        ncols=None if shown else 100,
+        dynamic_ncols=shown,
+        file=sys.stderr,
+    )
+
+    def end(row: Row) -> None:
+        line = _outcome(row)
+        with tqdm.external_write_mode(sys.stderr):
+            say(line)
+
+    def startable() -> list[Row]:
+        chosen: list[Row] = []
+        for row in list(waiting):
+            if len(running) + len(chosen) >= parallel:
+                break
+            if any(other.folder == row.after for other in (*waiting, *running)):
+                continue
+            if row.after is not None and not (row.after / RECORD).exists():
+                row.failure = f"it waits for {row.after.name}, which failed"
+                waiting.remove(row)
+                end(row)
+            elif held_until.get(row, 0.0) <= time.monotonic():
+                if _is_held(row.folder):
+                    held_until[row] = time.monotonic() + _LOCK_CHECK_S
+                else:
+                    waiting.remove(row)
+                    chosen.append(row)
+        return chosen
+
+    try:
+        with _sigterm_interrupts(), bar:
+            while waiting or running:
+                chosen = startable()
+                running |= zip(chosen, start(chosen), strict=True) if chosen else ()
+                time.sleep(0.2)
+                for row, process in list(running.items()):
+                    status = process.poll()
+                    if status is None:
+                        continue
+                    del running[row]
+                    if status == BUSY:
+                        waiting.append(row)
+                        continue
+                    row.failure = row.failure or _failure(row, status)
+                    end(row)
+                done = sum(row.work for row in todo if row.finished or row.failure)
+                done += sum(row.work * _share(row) for row in (*waiting, *running))
+                bar.set_postfix_str(f"{len(waiting) + len(running)} runs left", refresh=False)
+                bar.update(round(done) - bar.n)
+    finally:
+        for process in running.values():
+            process.send_signal(signal.SIGTERM)  # each leaves a checkpoint first
+        for process in running.values():
+            process.wait()
+
+
+@contextmanager
+def _sigterm_interrupts() -> Iterator[None]:
+    """SIGTERM raises `KeyboardInterrupt`, or the rows would outlive this process."""
+
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _is_held(folder: Path) -> bool:
+    """Whether a process is at work in a run's folder at this moment."""
+    if not (folder / RUN_LOCK).exists():
+        return False
+    try:
+        with FileLock(folder / RUN_LOCK, timeout=0):
+            return False
+    except Timeout:
+        return True
+
+
+def _failure(row: Row, status: int) -> str | None:
+    """Why a row that ended with ``status`` left no record; None if it left one."""
+    if status == 0:
+        return None
+    log = row.folder / LOG
+    lines = log.read_text(errors="replace").split("\n") if log.exists() else []
+    last = next((line.strip() for line in reversed(lines) if line.strip()), "no word of why")
+    return f"{last.removeprefix('ganstoch: ')} (status {status}; see {log})"
+
+
+def _outcome(row: Row) -> str:
+    """A line on a row that has ended; sets `Row.finished` or `Row.failure`."""
+    try:
+        if row.failure is None:
+            row.finished = is_finished(row.folder, row.config_hash)
+            if row.finished:
+                return f"done   {row.label}: {_result(read_record(row.folder / RECORD))}"
+            row.failure = f"it left no {row.folder / RECORD}"
+    except UserError as error:
+        row.failure = str(error)
+    return f"FAILED {row.label}: {row.failure}"
+
+
+def _result(record: Record) -> str:
+    metrics, name = record.metrics, "pixel_l1/mean"
+    if "modes/count" in metrics:
+        result = (
+            f"{metrics['modes/count']:.0f} of {metrics['modes/of']:.0f} modes, "
+            f"{metrics['modes/good_share']:.1%} good"
+        )
+    else:
+        result = (
+            f"overfitting {metrics[f'overfitting/{name}']:.2f}, "
+            f"mode drop {metrics[f'mode_drop/{name}']:.2f}"
+        )
+    return f"{result}, {record.iterations:,} iterations, {record.seconds:.0f} s"
+
+
+def _share(row: Row) -> float:
+    """How much of a running row is done."""
+    try:
+        state = json.loads((row.folder / "progress.json").read_bytes())
+        return min(1.0, float(state["iteration"]) / float(state["of"]))
+    except (OSError, ValueError, KeyError, ZeroDivisionError):
+        return 0.0  # it has not got that far
