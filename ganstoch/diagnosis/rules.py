@@ -1,12 +1,12 @@
-"""What each failure looks like in the signals so far: one rule a failure.
+"""What each failure looks like in the signals so far: one rule a failure, the gravest first.
 
 [1] Yazici et al. 2020, arXiv:2006.14265. [2] Heusel et al. 2017, "GANs Trained by a Two Time-Scale
 Update Rule". [3] Goodfellow et al. 2014, "Generative Adversarial Nets", Sec. 3, the saturating
 loss.
 
 Thresholds are in units of the data's own (see `Signals`), so that they hold for any data. They were
-set by one set of labelled runs and are judged on others: `ganstoch cases`. Where a failure that was
-found lasts within wider bounds, ``times`` says how much wider.
+set by one set of labelled runs and are judged on others: `ganstoch cases`. A failure lasts within
+wider bounds than those that it takes to find it: ``times`` says how much wider.
 """
 
 from __future__ import annotations
@@ -24,19 +24,23 @@ __all__ = ["RULES", "History", "Rule", "Verdict", "quality"]
 
 History = Sequence[Signals]
 Verdict = Literal[
-    "healthy",
-    "partial_collapse",
-    "complete_collapse",
-    "ignores_latent",
-    "discriminator_dominates",
-    "vanishing_gradient",
-    "generator_dominates",
-    "oscillating",
-    "diverged",
     "non_finite",
+    "ignores_latent",
+    "complete_collapse",
+    "generator_dominates",
+    "diverged",
+    "partial_collapse",
+    "vanishing_gradient",
+    "discriminator_dominates",
+    "oscillating",
     "memorization",
     "stalled",
+    "healthy",
 ]
+
+_CHAOTIC = 6.0
+"""Sensitivity above which images are flung about rather than made from z."""
+_MORE_DIVERSITY = ("packing2", "minibatch_discrimination", "unrolled5", "feature_matching", "r1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,36 +49,55 @@ class Rule:
 
     Attributes:
         verdict: its name.
-        holds: whether the last moment of a history shows it.
+        means: what its signals say, in words.
+        holds: whether the end of a history shows it.
+        lasts: whether the end of a history is still of a failure that was found before it.
         shown: signals that are its evidence.
-        means: what they say, in words.
         remedies: packaged remedies and settings that are known to help.
-        at_once: whether one moment is enough.
-        lasts: whether the last moment of a history is still of a failure that was found before it:
-            wider bounds than those that it takes to find one.
+        at_once: whether one measurement is enough.
     """
 
     verdict: Verdict
-    holds: Callable[[History], bool]
-    shown: tuple[str, ...]
     means: str
+    holds: Callable[[History], bool]
+    lasts: Callable[[History], bool]
+    shown: tuple[str, ...]
     remedies: tuple[str, ...]
-    at_once: bool = False
-    lasts: Callable[[History], bool] = lambda history: False
+    at_once: bool
 
     def evidence(self, history: History) -> tuple[str, ...]:
-        """What the signals say, then each at the last moment."""
-        found = [self.means]
+        """What the signals say, then each at the last measurement."""
+        evidence = [self.means]
         for name in self.shown:
             value = getattr(history[-1], name)
             if value not in (None, ""):
                 number = value if isinstance(value, str) else f"{value:.3g}"
-                found.append(f"{name.replace('_', ' ')} {number}")
-        return tuple(found)
+                evidence.append(f"{name.replace('_', ' ')} {number}")
+        return tuple(evidence)
 
 
-_CHAOTIC = 6.0
-"""Sensitivity above which images are flung about rather than made from z."""
+RULES: list[Rule] = []
+"""The gravest first; of several that hold, the first is the verdict."""
+
+
+def _rule(
+    verdict: Verdict,
+    means: str,
+    *,
+    shown: tuple[str, ...],
+    remedies: tuple[str, ...],
+    times: float | None = None,
+    lasts: Callable[[History], bool] | None = None,
+    at_once: bool = False,
+) -> Callable[[Callable[..., bool]], Callable[..., bool]]:
+    """Adds the function below to the rules."""
+
+    def add(holds: Callable[..., bool]) -> Callable[..., bool]:
+        wider = partial(holds, times=times) if times else lasts or (lambda history: False)
+        RULES.append(Rule(verdict, means, holds, wider, shown, remedies, at_once))
+        return holds
+
+    return add
 
 
 def quality(signals: Signals) -> float:
@@ -88,16 +111,14 @@ def quality(signals: Signals) -> float:
     return math.sqrt(max(signals.closeness, 0.0) * max(signals.reach, 0.0))
 
 
-def _at(history: History, name: str, back: int = 0) -> float:
-    """A signal some moments ago; NaN, which every comparison fails, where there is none."""
-    if len(history) <= back:
-        return math.nan
-    value = getattr(history[-1 - back], name)
+def _at(history: History, name: str) -> float:
+    """A signal at the end; NaN, which every comparison fails, where there is none."""
+    value = getattr(history[-1], name)
     return math.nan if value is None else float(value)
 
 
 def _progress(history: History, back: int = 4) -> bool:
-    """Whether the images are nearer to the data than some moments ago, by 3 %, or more diverse.
+    """Whether the images are nearer to the data than some time ago, by 3 %, or more diverse.
 
     A run that has just begun is given the benefit of the doubt: early on a generator's images all
     look alike and its discriminator knows them all, which ends when diversity takes off.
@@ -114,11 +135,64 @@ def _bad(history: History) -> bool:
     return quality(history[-1]) > 1.25
 
 
+def _flung(history: History) -> bool:
+    """Whether z has ever flung the images about."""
+    return any((s.sensitivity or 0.0) > _CHAOTIC for s in history)
+
+
+def _lost(history: History) -> bool:
+    """Whether the images are far worse than soon after the start, and worse than at the start.
+
+    The first measurement alone is no yardstick: at rates far too high it may see a ruin already.
+    """
+    now, early = quality(history[-1]), [quality(s) for s in history[:4]]
+    return 1.4 * min(early) < now < math.inf and now > 0.95 * early[0]
+
+
+def _still_lost(history: History) -> bool:
+    """Whether the images are far off and hardly better than at first, or still flung about by z."""
+    far = quality(history[-1]) > max(1.5, 0.75 * min(quality(s) for s in history[:4]))
+    return far or _at(history, "sensitivity") > _CHAOTIC / 2
+
+
+def _one_image(signals: Signals, *, times: float = 1.0) -> bool:
+    """Whether all images are one."""
+    if signals.diversity is None or signals.isolation is None:
+        return False
+    few = signals.diversity < 0.12 * times and signals.isolation < 0.08 * times
+    return signals.diversity < 0.08 * times or few
+
+
+def _takes_off(history: History) -> bool:
+    """Whether diversity is on its way up, as at every start, by half at least."""
+    before = max((s.diversity or 0.0 for s in history[:-1]), default=math.inf)
+    return _at(history, "diversity") > max(2e-3, 1.5 * before)
+
+
+def _nowhere(history: History) -> bool:
+    """Whether the images are hardly better than at first, and get no better."""
+    return quality(history[-1]) > 0.75 * quality(history[0]) and not _progress(history)
+
+
+@_rule(
+    "non_finite",
+    "a number that is not finite",
+    shown=("broken",),
+    remedies=("lower model.optimizer.lr", "trainer.precision 32-true", "r1"),
+    at_once=True,
+)
 def _non_finite(history: History) -> bool:
     """A number that is not finite, at any time."""
     return bool(history[-1].broken)
 
 
+@_rule(
+    "ignores_latent",
+    "the gradient with respect to z is next to nothing",
+    shown=("sensitivity", "diversity"),
+    remedies=("see that z reaches the generator", *_MORE_DIVERSITY),
+    times=2,
+)
 def _ignores_latent(history: History, *, times: float = 1.0) -> bool:
     """Many images, none of which z decides; or one, from a z that is not looked at at all.
 
@@ -133,12 +207,40 @@ def _ignores_latent(history: History, *, times: float = 1.0) -> bool:
     return len(history) > 1 and (unheard or never)
 
 
+@_rule(
+    "complete_collapse",
+    "all images are one",
+    shown=("diversity", "collisions", "isolation"),
+    remedies=_MORE_DIVERSITY,
+    lasts=lambda history: _one_image(history[-1], times=2),
+)
+def _complete_collapse(history: History) -> bool:
+    """One image, of a generator that has made more, or that moves and still makes but one."""
+    was_more = any((s.diversity or 0) > 0.1 for s in history[:-1])
+    stands = _at(history, "drift") <= 0.05  # not known at first
+    return _one_image(history[-1]) and (was_more or not stands) and not _takes_off(history)
+
+
+@_rule(
+    "generator_dominates",
+    "the discriminator takes generated images for real ones, which they are not",
+    shown=("separation", "gap", "closeness", "reach"),
+    remedies=("see that the discriminator learns, and from the right labels", "ttur", "ratio_d5"),
+    times=2,
+)
 def _generator_dominates(history: History, *, times: float = 1.0) -> bool:
     """Generated images pass for more real than real ones, which they are not."""
     fooled = _at(history, "separation") < 0.2 * times and _at(history, "gap") < 0
     return fooled and _bad(history)
 
 
+@_rule(
+    "diverged",
+    "logits, or images, without bound",
+    shown=("gap", "sensitivity", "closeness", "loss_discriminator"),
+    remedies=("lower model.optimizer.lr", "r1", "wgan_gp", "lower model.optimizer.beta1"),
+    lasts=_still_lost,
+)
 def _diverged(history: History) -> bool:
     """Logits or losses in the hundreds, images that z flings about, or ever farther away.
 
@@ -153,74 +255,43 @@ def _diverged(history: History) -> bool:
     return loud or chaotic or (away and len(history) > 4)
 
 
-def _flung(history: History) -> bool:
-    """Whether z has ever flung the images about."""
-    return any((s.sensitivity or 0.0) > _CHAOTIC for s in history)
-
-
-def _lost(history: History) -> bool:
-    """Whether the images are far worse than soon after the start, and worse than at the start.
-
-    The first look alone is no yardstick: at rates far too high it may see a ruin already.
-    """
-    now, early = quality(history[-1]), [quality(s) for s in history[:4]]
-    return 1.4 * min(early) < now < math.inf and now > 0.95 * early[0]
-
-
-def _still_lost(history: History) -> bool:
-    """Whether the images are far off and hardly better than at first, or still flung about by z."""
-    far = quality(history[-1]) > max(1.5, 0.75 * min(quality(s) for s in history[:4]))
-    return far or _at(history, "sensitivity") > _CHAOTIC / 2
-
-
-def _collapsed(signals: Signals, *, times: float = 1.0) -> bool:
-    """Whether all images are one, within so many times the usual bounds."""
-    if signals.diversity is None or signals.isolation is None:
-        return False
-    few = signals.diversity < 0.12 * times and signals.isolation < 0.08 * times
-    return signals.diversity < 0.08 * times or few
-
-
-def _complete_collapse(history: History) -> bool:
-    """One image, of a generator that has made more, or that moves and still makes but one."""
-    was_more = any((s.diversity or 0) > 0.1 for s in history[:-1])
-    stands = _at(history, "drift") <= 0.05  # not known at the first moment
-    return _collapsed(history[-1]) and (was_more or not stands) and not _takes_off(history)
-
-
-def _still_collapsed(history: History) -> bool:
-    """All images are still one, or nearly so."""
-    return _collapsed(history[-1], times=2)
-
-
+@_rule(
+    "partial_collapse",
+    "images come in a few kinds",
+    shown=("isolation", "collisions", "reach"),
+    remedies=(*_MORE_DIVERSITY, "mixture3", "a larger data.m"),
+    times=2,
+)
 def _partial_collapse(history: History, *, times: float = 1.0) -> bool:
     """Images come in a few kinds."""
-    few = _at(history, "isolation") < 0.05 * times and not _collapsed(history[-1])
+    few = _at(history, "isolation") < 0.05 * times and not _one_image(history[-1])
     return few and len(history) > 2
 
 
-def _takes_off(history: History) -> bool:
-    """Whether diversity is on its way up, as at every start, by half at least."""
-    before = max((s.diversity or 0.0 for s in history[:-1]), default=math.inf)
-    return _at(history, "diversity") > max(2e-3, 1.5 * before)
-
-
+@_rule(
+    "vanishing_gradient",
+    "the generator's gradient is gone",
+    shown=("gradient_generator", "separation", "gap"),
+    remedies=("the non-saturating objective", "relativistic", "wgan_gp", "label_smoothing"),
+    times=10,
+)
 def _vanishing_gradient(history: History, *, times: float = 1.0) -> bool:
     """G's gradient is a thousandth of what it was, where D tells its images apart [3].
 
-    Or below 1e-4 outright: with a saturating loss it may be gone by the first look.
+    Or below 1e-4 outright: with a saturating loss it may be gone at the first measurement.
     """
-    known = [s.gradient_generator for s in history if s.gradient_generator is not None]
-    known = [value for value in known if not math.isnan(value)]
-    gone = bool(known) and known[-1] < times * max(1e-4, 1e-3 * statistics.median(known[:3]))
+    norms = [s.gradient_generator for s in history if s.gradient_generator is not None]
+    norms = [value for value in norms if not math.isnan(value)]
+    gone = bool(norms) and norms[-1] < times * max(1e-4, 1e-3 * statistics.median(norms[:3]))
     return gone and _at(history, "separation") > 0.95
 
 
-def _nowhere(history: History) -> bool:
-    """Whether the images are hardly better than at the first look, and get no better."""
-    return quality(history[-1]) > 0.75 * quality(history[0]) and not _progress(history)
-
-
+@_rule(
+    "discriminator_dominates",
+    "every image is told apart, and they get no better",
+    shown=("separation", "gap", "drift"),
+    remedies=("label_smoothing", "label_flipping", "ratio_g2", "r1", "pretraining"),
+)
 def _discriminator_dominates(history: History) -> bool:
     """D knows all images, which stand still or get no better."""
     knows = _at(history, "separation") > 0.995
@@ -228,6 +299,12 @@ def _discriminator_dominates(history: History) -> bool:
     return knows and _bad(history) and (stands or _nowhere(history))
 
 
+@_rule(
+    "oscillating",
+    "images go back and forth",
+    shown=("drift", "turn"),
+    remedies=("lower model.optimizer.lr", "lower model.optimizer.beta1", "r1", "a larger data.m"),
+)
 def _oscillating(history: History) -> bool:
     """Images change by as much as they differ from each other; or back and forth, to no end."""
     last = history[-4:]
@@ -241,108 +318,28 @@ def _oscillating(history: History) -> bool:
     return _bad(history) and (wild or to_no_end)
 
 
+@_rule(
+    "memorization",
+    "images are nearer to training images than held-out ones are, and reach them all",
+    shown=("closeness", "reach"),
+    remedies=("more data", "a smaller data.m", "model.latents.noise 0.5"),
+)
 def _memorization(history: History) -> bool:
     """Nearer to training images than held-out ones are, and not by blur, which reaches nothing."""
     return _at(history, "closeness") < 0.75 and _at(history, "reach") < 1
 
 
+@_rule(
+    "stalled",
+    "the best is long past",
+    shown=("closeness", "reach"),
+    remedies=("--diagnosis.act restore", "lower model.optimizer.lr", "a larger data.m"),
+)
 def _stalled(history: History) -> bool:
-    """The best is long past, and what is there is worse by a tenth; medians of three moments."""
-    known = [quality(s) for s in history]
-    known = [value for value in known if math.isfinite(value)]
-    smooth = [statistics.median(known[i - 2 : i + 1]) for i in range(2, len(known))]
+    """The best is long past, and what is there is worse by a tenth; medians of three."""
+    qualities = [value for value in map(quality, history) if math.isfinite(value)]
+    smooth = [statistics.median(qualities[i - 2 : i + 1]) for i in range(2, len(qualities))]
     if len(smooth) < 4:
         return False
     best = min(range(len(smooth)), key=smooth.__getitem__)
     return len(smooth) - 1 - best >= 4 and smooth[-1] > 1.1 * smooth[best]
-
-
-_MORE_DIVERSITY = ("packing2", "minibatch_discrimination", "unrolled5", "feature_matching", "r1")
-
-RULES: tuple[Rule, ...] = (
-    Rule(
-        "non_finite",
-        _non_finite,
-        ("broken",),
-        "a number that is not finite",
-        ("lower model.optimizer.lr", "trainer.precision 32-true", "r1"),
-        at_once=True,
-    ),
-    Rule(
-        "ignores_latent",
-        _ignores_latent,
-        ("sensitivity", "diversity"),
-        "the gradient with respect to z is next to nothing",
-        ("see that z reaches the generator", *_MORE_DIVERSITY),
-        lasts=partial(_ignores_latent, times=2),
-    ),
-    Rule(
-        "complete_collapse",
-        _complete_collapse,
-        ("diversity", "collisions", "isolation"),
-        "all images are one",
-        _MORE_DIVERSITY,
-        lasts=_still_collapsed,
-    ),
-    Rule(
-        "generator_dominates",
-        _generator_dominates,
-        ("separation", "gap", "closeness", "reach"),
-        "the discriminator takes generated images for real ones, which they are not",
-        ("see that the discriminator learns, and from the right labels", "ttur", "ratio_d5"),
-        lasts=partial(_generator_dominates, times=2),
-    ),
-    Rule(
-        "diverged",
-        _diverged,
-        ("gap", "sensitivity", "closeness", "loss_discriminator"),
-        "logits, or images, without bound",
-        ("lower model.optimizer.lr", "r1", "wgan_gp", "lower model.optimizer.beta1"),
-        lasts=_still_lost,
-    ),
-    Rule(
-        "partial_collapse",
-        _partial_collapse,
-        ("isolation", "collisions", "reach"),
-        "images come in a few kinds",
-        (*_MORE_DIVERSITY, "mixture3", "a larger data.m"),
-        lasts=partial(_partial_collapse, times=2),
-    ),
-    Rule(
-        "vanishing_gradient",
-        _vanishing_gradient,
-        ("gradient_generator", "separation", "gap"),
-        "the generator's gradient is gone",
-        ("the non-saturating objective", "relativistic", "wgan_gp", "label_smoothing"),
-        lasts=partial(_vanishing_gradient, times=10),
-    ),
-    Rule(
-        "discriminator_dominates",
-        _discriminator_dominates,
-        ("separation", "gap", "drift"),
-        "every image is told apart, and they get no better",
-        ("label_smoothing", "label_flipping", "ratio_g2", "r1", "pretraining"),
-    ),
-    Rule(
-        "oscillating",
-        _oscillating,
-        ("drift", "turn"),
-        "images go back and forth",
-        ("lower model.optimizer.lr", "lower model.optimizer.beta1", "r1", "a larger data.m"),
-    ),
-    Rule(
-        "memorization",
-        _memorization,
-        ("closeness", "reach"),
-        "images are nearer to training images than held-out ones are, and reach them all",
-        ("more data", "a smaller data.m", "model.latents.noise 0.5"),
-    ),
-    Rule(
-        "stalled",
-        _stalled,
-        ("closeness", "reach"),
-        "the best is long past",
-        ("--diagnosis.act restore", "lower model.optimizer.lr", "a larger data.m"),
-    ),
-)
-"""The gravest first; of several that hold, the first is the verdict."""

@@ -1,17 +1,65 @@
+"""What a run tells as it trains: losses, the bar and its file, the sources of randomness."""
+
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from ganstoch.callbacks.evaluation import Evaluation
-from ganstoch.callbacks.progress import Progress
+from ganstoch.callbacks.progress import (
+    LossLogger,
+    Progress,
+    RandomnessReport,
+    RandomnessSource,
+    log_metrics,
+    sources_of_randomness,
+)
+from ganstoch.latents import LatentSettings
+from ganstoch.models import PaperDiscriminator, PaperGenerator
+from ganstoch.remedies import WGANGP, DiscriminatorBatchNorm, Packing, Remedy
+from ganstoch.training.gan import GAN
 
 Make = Callable[..., Any]
+
+
+class Every(Callback):
+    """Changes the interval after the trainer has been made."""
+
+    def __init__(self, interval: int) -> None:
+        self.interval = interval
+
+    def on_fit_start(self, trainer: Trainer, *_: Any) -> None:
+        trainer.log_every_n_steps = self.interval
+
+
+def test_losses_at_the_interval(
+    make_game: Make, make_data: Make, fit: Make, make_losses: Make, journalist: Any
+) -> None:
+    losses = make_losses()
+    fit(make_game(), make_data(), losses, Every(2), LossLogger(), steps=5, loggers=[journalist])
+    assert [step for step, _ in journalist.metrics] == [2, 4]
+    for step, metrics in journalist.metrics:
+        d, g = losses.trace[step]
+        assert metrics == {"loss/discriminator": d, "loss/generator": g}
+
+
+def test_one_rank_writes(
+    make_game: Make, make_data: Make, fit: Make, journalist: Any, monkeypatch: Any
+) -> None:
+    trainer = fit(make_game(), make_data(), steps=1, loggers=[journalist])
+    log_metrics(trainer, {"a": 1.0})
+    assert journalist.metrics == [(1, {"a": 1.0})]
+    monkeypatch.setattr(type(trainer), "is_global_zero", False)
+    log_metrics(trainer, {"a": 2.0})
+    assert journalist.metrics == [(1, {"a": 1.0})]
 
 
 class Reader(Callback):
@@ -91,3 +139,184 @@ def test_the_bar_is_closed_before_an_error_is_told(
         fit(make_game(), make_data(), evaluation(), progress, Breaks(), steps=2)
     assert progress._bar is not None
     assert progress._bar.disable  # which is how tqdm marks a closed bar
+
+
+@pytest.fixture
+def sources(make_game: Make, make_data: Make) -> Make:
+    """The sources of a run with some settings, by name."""
+
+    def sources(
+        *, bank: int | str = "n", noise: float = 0.0, seed: int = 0, **data_settings: Any
+    ) -> dict[str, RandomnessSource]:
+        game, data = make_game(bank=bank, noise=noise, seed=seed), make_data(**data_settings)
+        data.setup("fit")
+        game.deal(n=64)
+        trainer = Trainer(
+            accelerator="cpu",
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            max_epochs=1,
+        )
+        listed = sources_of_randomness(trainer, game, data)
+        assert len({source.name for source in listed}) == len(listed)
+        return {source.name: source for source in listed}
+
+    return sources
+
+
+def states(found: dict[str, RandomnessSource], state: str) -> set[str]:
+    return {name for name, source in found.items() if source.state == state}
+
+
+FIXED = {"initial weights", "spectral norm's start", "choice of subset", "latents"}
+
+
+@pytest.fixture
+def deterministic(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "are_deterministic_algorithms_enabled", lambda: True)
+
+
+@pytest.mark.usefixtures("deterministic")
+def test_the_full_batch_leaves_nothing_on(sources: Make) -> None:
+    found = sources(m="n")
+    assert states(found, "on") == set()
+    assert states(found, "fixed") == FIXED | {"floating point", "order of sums"}
+    assert found["sampling of images"].what == "every image once"
+    assert found["sampling of latents"].what == "every latent once"
+    assert found["latents"].what == "k = 64 fixed"
+
+
+@pytest.mark.usefixtures("deterministic")
+def test_the_papers_mini_batch_turns_on_both_draws(sources: Make) -> None:
+    found = sources(m="n/4")
+    assert states(found, "on") == {"sampling of images", "sampling of latents"}
+    assert found["sampling of images"].what == "16 of 64, with replacement"
+    assert found["sampling of latents"].what == "16 of 64, without replacement"
+
+
+@pytest.mark.usefixtures("deterministic")
+@pytest.mark.parametrize(
+    ("settings", "on"),
+    [
+        ({"bank": "fresh"}, ["latents", "sampling of latents"]),
+        ({"bank": "2n"}, ["sampling of latents"]),
+        ({"noise": 0.5}, ["noise on latents"]),
+        ({"sampling": "permutation"}, ["sampling of images"]),
+        ({"sampling": "with_replacement"}, ["sampling of images"]),
+    ],
+    ids=str,
+)
+def test_each_setting_turns_on_its_source(
+    sources: Make, settings: dict[str, Any], on: list[str]
+) -> None:
+    assert states(sources(m="n", **settings), "on") == set(on)
+
+
+def test_says_what_each_source_is(sources: Make) -> None:
+    found = sources(noise=0.5, seed=7, subset_seed=5)
+    assert found["noise on latents"].what == "variance 0.5"
+    assert found["initial weights"].what == "seed 7"
+    assert found["choice of subset"].what == "64 images, seed 5"
+    assert sources(bank="fresh")["latents"].what == "fresh every iteration"
+    assert sources(bank="2n")["latents"].what == "k = 128 fixed"
+
+
+@pytest.mark.parametrize(("enabled", "state"), [(True, "fixed"), (False, "on")])
+def test_kernels(sources: Make, monkeypatch: pytest.MonkeyPatch, enabled: bool, state: str) -> None:
+    monkeypatch.setattr(torch, "are_deterministic_algorithms_enabled", lambda: enabled)
+    source = sources()["floating point"]
+    assert source.state == state
+    assert ("deterministic kernels" in source.what) is enabled
+    assert "32-true" in source.what
+
+
+@pytest.mark.parametrize(
+    ("remedy", "company", "draws"),
+    [
+        (DiscriminatorBatchNorm(), "DiscriminatorBatchNorm looks at a whole batch", "none"),
+        (Packing(), "packs of 2", "none"),
+        (WGANGP(), "every image is judged by itself", "WGANGP"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Remedy) else "",
+)
+def test_remedies_are_named(
+    make_game: Make, make_data: Make, remedy: Remedy, company: str, draws: str
+) -> None:
+    kept = make_game()
+    game = GAN(
+        partial(PaperGenerator, width=8, latent_dim=8),
+        partial(PaperDiscriminator, width=8),
+        remedies=[remedy],
+    )
+    trainer = Trainer(accelerator="cpu", logger=False, max_epochs=1)
+    for m, drawn in (("n/4", True), ("n", False)):
+        data = make_data(m=m)
+        data.setup("fit")
+        game.deal(n=64, m=data.batch_size)
+        kept.deal(n=64, m=data.batch_size)
+        plain = {s.name: s for s in sources_of_randomness(trainer, kept, data)}
+        found = {s.name: s for s in sources_of_randomness(trainer, game, data)}
+        together, own = found["batch-coupled layers"], found["remedies' draws"]
+        assert together.what == company
+        # Whoever is always in the same company leaves nothing to chance.
+        assert together.state == ("on" if drawn and "itself" not in company else "off")
+        assert (own.state, own.what) == ("off" if draws == "none" else "on", draws)
+        assert plain["batch-coupled layers"].state == plain["remedies' draws"].state == "off"
+
+
+def test_packs_beside_packs_are_counted(make_data: Make) -> None:
+    game = GAN(
+        partial(PaperGenerator, width=8, latent_dim=8),
+        partial(PaperDiscriminator, width=8),
+        remedies=[Packing(size=2, matched="packs")],
+        latents=LatentSettings(bank="2n"),
+    )
+    data = make_data(m="n")
+    data.setup("fit")
+    game.deal(n=64, m=64)
+    trainer = Trainer(accelerator="cpu", logger=False, max_epochs=1)
+    found = {s.name: s for s in sources_of_randomness(trainer, game, data)}
+    assert found["sampling of images"].what == "every image 2 times"
+    assert found["sampling of latents"].what == "every latent once"
+    assert found["batch-coupled layers"].state == "off"
+
+
+def test_what_is_left_to_the_machine_is_left_to_chance(
+    make_game: Make, make_data: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    game, data = make_game(micro_batch=8), make_data()
+    data.setup("fit")
+    game.deal(n=64)
+    for micro_batch, kernels, state in (
+        (8, False, "fixed"),
+        ("auto", False, "on"),
+        ("auto", True, "fixed"),
+    ):
+        game.micro_batch = micro_batch
+        monkeypatch.setattr(torch, "are_deterministic_algorithms_enabled", lambda k=kernels: k)
+        for precision in ("bf16-mixed", "32-true"):
+            trainer = Trainer(accelerator="cpu", precision=precision, logger=False, max_epochs=1)
+            found = {s.name: s for s in sources_of_randomness(trainer, game, data)}
+            assert found["order of sums"].state == state
+            rounding = "off" if precision == "32-true" else "fixed" if kernels else "on"
+            assert found["reduced precision"].state == rounding
+
+
+def test_is_printed_and_logged_at_start_up(
+    make_game: Make,
+    make_data: Make,
+    fit: Make,
+    journalist: Any,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with caplog.at_level(logging.INFO, logger="ganstoch"):
+        fit(make_game(), make_data(), RandomnessReport(), steps=1, loggers=[journalist])
+    (message,) = [r.getMessage() for r in caplog.records if r.name == "ganstoch"]
+    _, *lines = message.split("\n")
+    (settings,) = [s["randomness"] for s in journalist.settings if "randomness" in s]
+    assert len(settings) == len(lines)
+    for line, name in zip(lines, settings, strict=True):
+        assert line.strip().startswith(name)
+    assert settings["sampling of images"] == "on: 16 of 64, with replacement"

@@ -1,0 +1,407 @@
+"""What a run leaves in its folder: pictures, samples along training, the record."""
+
+from __future__ import annotations
+
+import platform
+import re
+import subprocess
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.loggers import WandbLogger
+from torch import Tensor
+
+import ganstoch.callbacks.run_folder
+from ganstoch.callbacks.evaluation import Evaluation, Outcome
+from ganstoch.callbacks.run_folder import (
+    POINTS,
+    NeighbourGrid,
+    RecordWriter,
+    SampleHistory,
+    git_sha,
+    hardware,
+    panels,
+    versions,
+)
+from ganstoch.callbacks.stop_rule import StopRule
+from ganstoch.metrics import overfitting_mode_drop
+from ganstoch.records import Record, read_record
+from ganstoch.rng import rng_for, with_replacement
+from ganstoch.training.gan import GAN
+from ganstoch.types import to_bytes, to_signed
+
+Make = Callable[..., Any]
+CONFIG: dict[str, Any] = {"data": {"m": "n/4"}, "model": {"width": 16}}
+
+
+def images(count: int, draw: int) -> Tensor:
+    drawn = with_replacement(256, count * 3 * 16, rng_for(0, "data", draw))
+    return drawn.to(torch.uint8).view(count, 3, 4, 4)
+
+
+def outcome_of(data: Tensor, generated: Tensor, *, queries: int | None) -> Outcome:
+    """A measurement in two spaces: the pixels, and the first colour alone."""
+    spaces = {"pixel_l1": data.flatten(1), "red_l2": data[:, 0].flatten(1)}
+    answers = {"pixel_l1": generated.flatten(1), "red_l2": generated[:, 0].flatten(1)}
+    pairs = {
+        name: overfitting_mode_drop(
+            spaces[name], answers[name], norm="l1" if name == "pixel_l1" else "l2", queries=queries
+        )
+        for name in spaces
+    }
+    return Outcome(iteration=1, generated=to_signed(generated), pairs=pairs)
+
+
+def nearest(row: Tensor, bank: Tensor, space: str) -> Tensor:
+    """Brute force."""
+    asked, members = row.double(), bank.double()
+    if space == "red_l2":
+        asked, members = asked[:, 0], members[:, 0]
+    p = 1.0 if space == "pixel_l1" else 2.0
+    return bank[torch.cdist(asked.flatten(1), members.flatten(1), p=p).argmin(dim=1)]
+
+
+@pytest.mark.parametrize(("queries", "columns"), [(None, 10), (12, 10), (10, 10), (4, 4), (1, 1)])
+def test_under_each_query_lies_its_nearest_neighbour(queries: int | None, columns: int) -> None:
+    data, generated = images(30, 0), images(40, 1)
+    rows = panels(outcome_of(data, generated, queries=queries), data)
+    sides = {"overfitting": (generated, data), "mode_drop": (data, generated)}
+    assert set(rows) == {f"{d}_{what}" for d in sides for what in ("queries", "pixel_l1", "red_l2")}
+    for direction, (asking, answering) in sides.items():
+        asked = rows[f"{direction}_queries"]
+        assert asked.shape == (columns, 3, 4, 4)
+        assert asked.dtype == torch.uint8
+        apart = torch.cdist(asked.double().flatten(1), asking.double().flatten(1), p=1.0)
+        assert (apart.amin(dim=1) == 0).all()  # members of the asking side,
+        assert len(asked.unique(dim=0)) == columns  # all different
+        for space in ("pixel_l1", "red_l2"):
+            assert torch.equal(rows[f"{direction}_{space}"], nearest(asked, answering, space))
+
+
+def test_queries_are_spread_over_the_sample() -> None:
+    data, generated = images(100, 0), images(100, 1)
+    rows = panels(outcome_of(data, generated, queries=None), data)
+    same = (rows["mode_drop_queries"][:, None] == data).flatten(2).all(dim=2)
+    assert same.nonzero()[:, 1].tolist() == [0, 11, 22, 33, 44, 55, 66, 77, 88, 99]
+
+
+@pytest.fixture
+def evaluation() -> Evaluation:
+    return Evaluation(every=2, queries=6, semantic=None)
+
+
+def test_leaves_the_last_panels_in_a_file(
+    make_game: Make, make_data: Make, fit: Make, tmp_path: Path, evaluation: Evaluation
+) -> None:
+    path, data = tmp_path / "panels.npz", make_data()
+    fit(make_game(), data, evaluation, NeighbourGrid(path), steps=3)
+    with np.load(path) as file:
+        rows = {name: torch.from_numpy(file[name]) for name in file.files}
+    assert evaluation.latest is not None
+    assert evaluation.latest.iteration == 3
+    expected = panels(evaluation.latest, data.subset.pixels)
+    assert rows.keys() == expected.keys()
+    assert all(torch.equal(rows[name], expected[name]) for name in rows)
+    # Early on all generated images are nearly alike, so the nearest is known up to rounding only.
+    ways = evaluation.latest.pairs["pixel_l1"].mode_drop
+    asked = data.subset.pixels[ways.queries]
+    assert torch.equal(rows["mode_drop_queries"], asked)
+    floats = evaluation.latest.generated.double().add(1).mul(127.5)
+    apart = torch.cdist(asked.double().flatten(1), floats.flatten(1), p=1.0)
+    chosen = apart.gather(1, ways.neighbours.ids[:, None])[:, 0]
+    assert torch.allclose(chosen, apart.amin(dim=1), rtol=1e-6)
+    pictures = to_bytes(evaluation.latest.generated)[ways.neighbours.ids]
+    assert torch.equal(rows["mode_drop_pixel_l1"], pictures)
+
+
+class Gallery(WandbLogger):
+    """Keeps the pictures instead of sending them."""
+
+    def __init__(self) -> None:
+        self.pictures: list[tuple[str, int, Any]] = []
+
+    name = "gallery"
+    version = "0"
+    save_dir = None
+
+    def log_hyperparams(self, params: Any) -> None:
+        pass
+
+    def log_metrics(self, metrics: Any, step: int | None = None) -> None:
+        pass
+
+    def log_image(self, key: str, images: list[Any], step: int | None = None, **_: Any) -> None:
+        (picture,) = images
+        assert step is not None
+        self.pictures.append((key, step, picture))
+
+    def finalize(self, status: str) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("steps", "measured"),
+    [(4, [2, 4]), (5, [2, 4, 5])],  # the end is measured though it lies off the interval
+)
+def test_shows_every_measurement_once(
+    make_game: Make,
+    make_data: Make,
+    fit: Make,
+    tmp_path: Path,
+    evaluation: Evaluation,
+    steps: int,
+    measured: list[int],
+) -> None:
+    gallery, data = Gallery(), make_data()
+    shown = NeighbourGrid(tmp_path / "panels.npz")
+    fit(make_game(), data, evaluation, shown, steps=steps, loggers=[gallery])
+    assert [(key, step) for key, step, _ in gallery.pictures] == [
+        (f"panels/{direction}", step)
+        for step in measured
+        for direction in ("overfitting", "mode_drop")
+    ]
+    # Two rows of six images, each pixel shown as 2 x 2.
+    picture = gallery.pictures[-1][2]
+    assert picture.shape == (2 * 2 * 32, 6 * 2 * 32, 3)
+    assert picture.dtype == np.uint8
+    assert evaluation.latest is not None
+    rows = panels(evaluation.latest, data.subset.pixels)
+    top = rows["mode_drop_queries"].permute(2, 0, 3, 1).reshape(32, 6 * 32, 3)
+    below = rows["mode_drop_pixel_l1"].permute(2, 0, 3, 1).reshape(32, 6 * 32, 3)
+    for i, j in ((0, 0), (0, 1), (1, 0), (1, 1)):
+        assert np.array_equal(picture[i::2, j::2], torch.cat([top, below]).numpy())
+
+
+class Made(Callback):
+    """What the generator makes of the evaluation's latents, after every iteration."""
+
+    def __init__(self) -> None:
+        self.points: dict[int, Tensor] = {}
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, *_: Any, **__: Any
+    ) -> None:
+        assert isinstance(pl_module, GAN)
+        assert pl_module.latents is not None
+        self.points[trainer.global_step] = pl_module.sample(pl_module.latents.evaluation(POINTS))
+
+
+def measure(every: int) -> Evaluation:
+    return Evaluation(every=every, queries=None, semantic=None)
+
+
+def read(path: Path) -> dict[str, np.ndarray[Any, Any]]:
+    with np.load(path) as file:
+        return dict(file)
+
+
+def test_keeps_every_measurement(
+    make_point_game: Make, make_ring: Make, fit: Make, tmp_path: Path
+) -> None:
+    data, made = make_ring(), Made()
+    fit(make_point_game(), data, measure(2), made, SampleHistory(tmp_path / "trail.npz"), steps=5)
+    file = read(tmp_path / "trail.npz")
+    assert {key: str(value.dtype) for key, value in file.items()} == {
+        **{"iterations": "int64", "samples": "float32", "real": "float32"},
+    }
+    assert file["iterations"].tolist() == [2, 4, 5]
+    assert file["samples"].shape == (3, 512, 2)
+    for iteration, points in zip(file["iterations"], file["samples"], strict=True):
+        assert np.allclose(points, made.points[iteration].numpy(), atol=1e-6)
+    assert not np.allclose(file["samples"][0], file["samples"][1], atol=1e-3)
+    assert np.array_equal(file["real"], data.subset.pixels[:512].numpy())
+
+
+@pytest.mark.parametrize(
+    ("steps", "kept"),
+    [
+        (4, [1, 2, 3, 4]),
+        (5, [1, 3, 5]),
+        (8, [1, 5, 8]),
+        (20, [1, 9, 17, 20]),
+    ],
+)
+def test_every_second_is_let_go_where_they_are_too_many(
+    make_point_game: Make,
+    make_ring: Make,
+    fit: Make,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    steps: int,
+    kept: list[int],
+) -> None:
+    """The first and the last always stay, and those between are evenly spread."""
+    monkeypatch.setattr(ganstoch.callbacks.run_folder, "MOMENTS", 4)
+    made = Made()
+    fit(
+        make_point_game(),
+        make_ring(),
+        measure(1),
+        made,
+        SampleHistory(tmp_path / "t.npz"),
+        steps=steps,
+    )
+    file = read(tmp_path / "t.npz")
+    assert file["iterations"].tolist() == kept
+    for iteration, points in zip(file["iterations"], file["samples"], strict=True):
+        assert np.allclose(points, made.points[iteration].numpy(), atol=1e-6)
+
+
+def test_nothing_of_images(make_game: Make, make_data: Make, fit: Make, tmp_path: Path) -> None:
+    trail = SampleHistory(tmp_path / "trail.npz")
+    fit(make_game(), make_data(), Evaluation(every=1, queries=4, semantic=None), trail, steps=2)
+    assert trail.samples == {}
+    assert list(tmp_path.glob("*.npz")) == []
+
+
+@pytest.mark.parametrize("killed_after", [1, 2, 4, 5])
+def test_a_resumed_run_leaves_the_same_trail(
+    make_point_game: Make, make_ring: Make, fit: Make, tmp_path: Path, killed_after: int
+) -> None:
+    """Even one that was killed after its last iteration, where nothing is left to train."""
+
+    def accompany(name: str) -> tuple[Callback, ...]:
+        keep = ModelCheckpoint(tmp_path, filename="{step}", every_n_train_steps=1, save_top_k=-1)
+        return measure(2), SampleHistory(tmp_path / f"{name}.npz"), keep
+
+    fit(make_point_game(), make_ring(), *accompany("whole"), steps=5)
+    checkpoint = tmp_path / f"step={killed_after}.ckpt"
+    fit(make_point_game(), make_ring(), *accompany("resumed"), steps=5, resume=checkpoint)
+    whole, resumed = read(tmp_path / "whole.npz"), read(tmp_path / "resumed.npz")
+    assert whole["iterations"].tolist() == [2, 4, 5]
+    for key in whole:
+        assert np.array_equal(resumed[key], whole[key]), key
+
+
+@pytest.fixture(autouse=True)
+def commit(monkeypatch: pytest.MonkeyPatch) -> str:
+    """The working tree may be edited while tests run."""
+    monkeypatch.setattr(ganstoch.callbacks.run_folder, "git_sha", lambda: "0123abcd+")
+    return "0123abcd+"
+
+
+def callbacks(folder: Path) -> tuple[Evaluation, StopRule, RecordWriter]:
+    return (
+        Evaluation(every=2, queries=4, semantic=None),
+        StopRule(window=2, threshold=0.999, stop=False),
+        RecordWriter(folder, config=CONFIG, config_hash="abc", preset="tiny"),
+    )
+
+
+def test_a_finished_run_leaves_its_record_and_samples(
+    make_game: Make, make_data: Make, fit: Make, tmp_path: Path, commit: str
+) -> None:
+    game, data = make_game(bank="2n", noise=0.5, seed=3), make_data(seed=3)
+    accompany = callbacks(tmp_path)
+    evaluation = accompany[0]
+    fit(game, data, *accompany, steps=5)
+    record = read_record(tmp_path / "record.json")
+    assert evaluation.latest is not None
+    expected = Record(
+        config_hash="abc",
+        seed=3,
+        preset="tiny",
+        dataset="digits",
+        n=64,
+        m=16,
+        bank=128,
+        noise=0.5,
+        iterations=5,
+        images_seen=80,
+        converged=True,
+        seconds=record.seconds,
+        subset_sha256=data.subset.sha256,
+        metrics=evaluation.history[-1].metrics,
+        baseline=evaluation.baseline,
+        history=tuple(evaluation.history),
+        config={**CONFIG, "model": {"width": 16, "micro_batch": None}},
+        versions=versions(),
+        hardware=hardware(),
+        git_sha=commit,
+        threads=torch.get_num_threads(),
+    )
+    assert record == expected
+    assert [m.iteration for m in record.history] == [2, 4, 5]
+    assert record.seconds > 0
+    with np.load(tmp_path / "samples.npz") as file:
+        generated = torch.from_numpy(file["generated"])
+    assert torch.equal(generated, to_bytes(game.sample(game.latents.evaluation())))
+    assert generated.shape == (64, 3, 32, 32)
+
+
+def test_a_record_says_where_nothing_was_fixed(
+    make_game: Make, make_data: Make, fit: Make, tmp_path: Path
+) -> None:
+    fit(make_game(bank="fresh"), make_data(), *callbacks(tmp_path), steps=1)
+    record = read_record(tmp_path / "record.json")
+    assert record.bank is None
+    assert record.noise == 0.0
+    assert not record.converged
+
+
+class Breaks(Callback):
+    """Ends a run from without, in its third iteration."""
+
+    def on_train_batch_start(self, trainer: Any, *_: Any) -> None:
+        if trainer.global_step == 2:
+            raise RuntimeError("pulled the plug")
+
+
+def test_an_unfinished_run_leaves_no_record(
+    make_game: Make, make_data: Make, fit: Make, tmp_path: Path
+) -> None:
+    with pytest.raises(RuntimeError, match="pulled the plug"):
+        fit(make_game(), make_data(), *callbacks(tmp_path), Breaks(), steps=4)
+    assert not list(tmp_path.rglob("record.json"))
+    assert not list(tmp_path.rglob("samples.npz"))
+
+
+@pytest.mark.parametrize("killed_after", [2, 3, 4])
+def test_a_resumed_run_leaves_the_same_record(
+    make_game: Make, make_data: Make, fit: Make, tmp_path: Path, killed_after: int
+) -> None:
+    keep = ModelCheckpoint(tmp_path, filename="{step}", every_n_train_steps=1, save_top_k=-1)
+    fit(make_game(), make_data(), *callbacks(tmp_path / "whole"), keep, steps=4)
+    fit(
+        make_game(),
+        make_data(),
+        *callbacks(tmp_path / "resumed"),
+        steps=4,
+        resume=tmp_path / f"step={killed_after}.ckpt",
+    )
+    whole, resumed = (read_record(tmp_path / n / "record.json") for n in ("whole", "resumed"))
+    assert resumed.model_copy(update={"seconds": whole.seconds}) == whole
+    samples = [(tmp_path / name / "samples.npz").read_bytes() for name in ("whole", "resumed")]
+    assert samples[0] == samples[1]
+
+
+def test_time_adds_up_over_the_segments_of_a_run(tmp_path: Path) -> None:
+    *_, recorder = callbacks(tmp_path)
+    recorder.load_state_dict({"seconds": 1000.0})
+    assert 1000.0 <= recorder.state_dict()["seconds"] < 2000.0
+
+
+def test_versions_of_what_decides_numbers() -> None:
+    found = versions()
+    assert found["python"] == platform.python_version()
+    assert found["torch"] == version("torch")
+    assert {"ganstoch", "pytorch-lightning", "numpy"} <= set(found)
+    assert "thread(s)" in hardware()
+
+
+def test_commit_is_that_of_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    sha = git_sha()
+    assert sha is None or re.fullmatch(r"[0-9a-f]{40}\+?", sha)
+
+    def no_git(*_: Any, **__: Any) -> None:
+        raise FileNotFoundError("git")
+
+    monkeypatch.setattr(subprocess, "run", no_git)
+    assert git_sha() is None
