@@ -6,9 +6,7 @@ arXiv:1712.04086, Sec. 4.2. The network is ours: smaller than theirs, for one co
 
 from __future__ import annotations
 
-import hashlib
 import io
-import json
 import math
 from pathlib import Path
 
@@ -25,15 +23,12 @@ from ganstoch.types import to_bytes, to_signed
 __all__ = [
     "DigitClassifier",
     "accuracy",
-    "card_path",
     "classify_stacks",
     "load_classifier",
     "serialize",
     "train_classifier",
 ]
 
-SCHEMA = 1
-"""Version of the files."""
 _BATCH = 128
 _AT_ONCE = 1000
 """Images in memory at once where nothing is learnt."""
@@ -43,7 +38,6 @@ class DigitClassifier(nn.Module):
     """Two convolutions and two full layers, 215,370 weights, for grey 28x28 images."""
 
     def __init__(self) -> None:
-        """Starts anywhere; `train_classifier` draws the start."""
         super().__init__()
         self.first = nn.Conv2d(1, 16, 5, stride=2, padding=2)
         self.second = nn.Conv2d(16, 32, 5, stride=2, padding=2)
@@ -144,51 +138,26 @@ def _name(classifier: DigitClassifier, images: Tensor) -> tuple[Tensor, Tensor]:
     return torch.cat(named), torch.cat(sure)
 
 
-def serialize(classifier: DigitClassifier, *, accuracy: float) -> tuple[bytes, bytes]:
-    """The classifier as two files' contents: its weights, and a card that vouches for them.
-
-    Args:
-        classifier: the classifier.
-        accuracy: on images that it was not trained on, in [0, 1].
-    """
+def serialize(classifier: DigitClassifier) -> bytes:
+    """The classifier's weights as the content of a file."""
     buffer = io.BytesIO()
     torch.save({name: value.cpu() for name, value in classifier.state_dict().items()}, buffer)
-    weights = buffer.getvalue()
-    card = {
-        "schema": SCHEMA,
-        "sha256": hashlib.sha256(weights).hexdigest(),
-        "accuracy": accuracy,
-    }
-    return weights, json.dumps(card).encode() + b"\n"
-
-
-def card_path(path: Path) -> Path:
-    """Where the card of a file of weights lies: beside it."""
-    return path.with_suffix(".json")
+    return buffer.getvalue()
 
 
 def load_classifier(path: Path, *, made_by: str) -> DigitClassifier:
-    """The classifier in a file, on the CPU; its card must vouch for it.
+    """The classifier in a file, on the CPU, read as tensors only.
 
     Args:
-        path: the file of weights.
+        path: the file of weights; its checksums are those of a torch archive.
         made_by: the command that makes it, for the message.
 
     Raises:
         UserError: if it is missing or damaged.
     """
+    if not path.exists():
+        raise UserError(f"the classifier that counts modes is missing, no {path}; run: {made_by}")
     try:
-        card, content = json.loads(card_path(path).read_bytes()), path.read_bytes()
-    except FileNotFoundError as error:
-        raise UserError(
-            f"the classifier that counts modes is missing, no {error.filename}; run: {made_by}"
-        ) from error
-    except (OSError, ValueError, RecursionError) as error:
-        raise UserError(
-            f"cannot read {path} or its card ({error}); remove both and run: {made_by}"
-        ) from error
-    if not isinstance(card, dict) or card.get("schema") != SCHEMA:
-        raise UserError(f"{path} is of another version; remove it and run: {made_by}")
-    if card.get("sha256") != hashlib.sha256(content).hexdigest():
-        raise UserError(f"{path} is damaged; remove it and run: {made_by}")
-    return load_weights(DigitClassifier, path)
+        return load_weights(DigitClassifier, path)
+    except UserError as error:
+        raise UserError(f"{error}; remove it and run: {made_by}") from error

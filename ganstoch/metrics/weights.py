@@ -8,6 +8,7 @@ import importlib.util
 import io
 import pickle
 import warnings
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -58,6 +59,8 @@ def load_weights(build: Callable[[], _Network], path: Path) -> _Network:
         ) from error
     except Exception as error:  # a damaged file raises almost anything
         raise UserError(f"cannot read weights from {path}: {str(error)[:200]}") from error
+    if zipfile.is_zipfile(path) and zipfile.ZipFile(path).testzip():  # torch checks no checksum
+        raise UserError(f"{path} is damaged")
     with torch.device("meta"):  # neither memory nor chance is spent on weights that are replaced
         network = build()
     try:

@@ -63,7 +63,6 @@ def _train_classifier(source: Stacked, root: Path) -> None:
     """
     from ganstoch.metrics.digit_classifier import (
         accuracy,
-        card_path,
         load_classifier,
         serialize,
         train_classifier,
@@ -76,11 +75,9 @@ def _train_classifier(source: Stacked, root: Path) -> None:
         return
     classifier = train_classifier(*source.singles(root, "train"))
     right = accuracy(classifier, *source.singles(root, "held_out"))
-    weights, card = serialize(classifier, accuracy=right)
     for folder in places(root):
         path = folder / world.classifier.name
-        # The card last: it vouches for weights that are there.
-        if write_if_allowed(path, weights) and write_if_allowed(card_path(path), card):
+        if write_if_allowed(path, serialize(classifier)):
             print(f"the classifier that counts modes, right on {right:.2%} of test images: {path}")
             return
     raise UserError(f"may not write below {root}, nor in the user's cache; copy the data elsewhere")
