@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from ganstoch.auditing.table import terminal
+from ganstoch.auditing.output import terminal
+from ganstoch.auditing.report import read_report
 from ganstoch.cli import main
 from ganstoch.records import read_record
-from ganstoch.report.audit_json import read_report
 from ganstoch.runs.command import resolve_all
 
 ROOT = Path(__file__).parents[1]

@@ -53,12 +53,11 @@ def appearance(real: Looks, generated: Looks, held_out: Looks | None) -> Appeara
     }
     usual, made, words = [], [], []
     for (below, above), name in directions.items():
-        known = np.sort(np.concatenate([getattr(looks, name) for looks in unseen]))
         own = np.concatenate([getattr(looks, name) for looks in unseen])
-        asked = getattr(generated, name)
+        rising = np.sort(own)
         for word, lower in ((below, True), (above, False)):
-            usual.append(_as_extreme(own, known, lower=lower) - 1)
-            made.append(_as_extreme(asked, known, lower=lower))
+            usual.append(_as_extreme(own, rising, lower=lower) - 1)
+            made.append(_as_extreme(getattr(generated, name), rising, lower=lower))
             words.append(word)
     of_real, of_made = np.min(usual, axis=0), np.min(made, axis=0)
     limit = np.sort(of_real)[max(0, int(_BY_NATURE * len(of_real)) - 1)]
@@ -79,9 +78,9 @@ def appearance(real: Looks, generated: Looks, held_out: Looks | None) -> Appeara
 
 
 def _as_extreme(
-    asked: NDArray[np.float64], known: NDArray[np.float64], *, lower: bool
+    values: NDArray[np.float64], rising: NDArray[np.float64], *, lower: bool
 ) -> NDArray[np.int64]:
-    """For each value how many of the sorted known ones are at most, or at least, as large."""
+    """For each value how many of the real ones are at most, or at least, as large."""
     if lower:
-        return np.searchsorted(known, asked, side="right")
-    return len(known) - np.searchsorted(known, asked, side="left")
+        return np.searchsorted(rising, values, side="right")
+    return len(rising) - np.searchsorted(rising, values, side="left")

@@ -19,12 +19,12 @@ _EPILOG = """examples:
   ganstoch audit --checkpoint runs/NAME/checkpoints/step=2500.ckpt
 
 verdicts, the gravest first:
-  copies            generated images are copies of training images
-  collapsed         generated images repeat each other
-  drops_modes       training images, or classes or clusters of them, are left out
-  unlike_the_data   generated images, or a share of them, are of another kind
-  undecided         none of these, but a number points to one: more images would tell
-  nothing_found     none of these shows; the sentence says what would have been found"""
+  memorization        generated images are copies of training images
+  mode_collapse       generated images repeat each other
+  mode_drop           training images, or classes or clusters of them, are left out
+  distribution_shift  generated images, or a share of them, are of another kind
+  undecided           none of these, but a number points to one: more images would tell
+  no_issue            none of these shows; the sentence says what would have been found"""
 
 
 def audit_arguments(parser: ArgumentParser) -> None:
@@ -77,24 +77,22 @@ def audit_arguments(parser: ArgumentParser) -> None:
 def audit(chosen: Any) -> int:
     """Carries out the parsed options; the exit status."""
     _refuse_missing(chosen)
-    from ganstoch.auditing.command import Asked, run_audit
+    from ganstoch.auditing.command import run_audit
 
     return run_audit(
-        Asked(
-            real=chosen.real,
-            generated=chosen.generated,
-            held_out=chosen.held_out,
-            checkpoint=chosen.checkpoint,
-            latents=chosen.latents,
-            features=chosen.features,
-            out=chosen.out,
-            json=chosen.json,
-            memory=chosen.memory,
-            resize=chosen.resize,
-            seed=chosen.seed,
-            cache=not chosen.no_cache,
-            quiet=chosen.quiet,
-        )
+        real=chosen.real,
+        generated=chosen.generated,
+        held_out=chosen.held_out,
+        checkpoint=chosen.checkpoint,
+        latents=chosen.latents,
+        features=chosen.features,
+        out=chosen.out,
+        json=chosen.json,
+        memory=chosen.memory,
+        resize=chosen.resize,
+        seed=chosen.seed,
+        no_cache=chosen.no_cache,
+        quiet=chosen.quiet,
     )
 
 

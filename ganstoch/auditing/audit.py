@@ -15,24 +15,20 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ganstoch.auditing.compiling import Lists, compile_lists, histograms, notes_of
-from ganstoch.auditing.evidence import LEAST, gather
-from ganstoch.auditing.facts import Facts
+from ganstoch.auditing.evidence import LEAST, MOST, gather
 from ganstoch.auditing.feature_cache import features_of
-from ganstoch.auditing.fidelity import fidelity
 from ganstoch.auditing.findings import find
 from ganstoch.auditing.inputs import MEMORY, Images, Role, open_images, option
-from ganstoch.auditing.latents import LatentGenerator, latent_recovery
-from ganstoch.auditing.measure import readings_of
+from ganstoch.auditing.lists import audit_lists, histograms, notes_of
+from ganstoch.auditing.measures import K, LatentGenerator, latent_recovery, measures_of
 from ganstoch.auditing.output import check_place, write_files
 from ganstoch.auditing.pictures import png_pictures
-from ganstoch.auditing.readings import MOST, K
+from ganstoch.auditing.report import AuditReport, SetFacts
 from ganstoch.auditing.verdict import verdict
 from ganstoch.errors import UserError
 from ganstoch.metrics.features import Extractor, FeatureSpace, make_extractor
-from ganstoch.report.audit_report import AuditReport, SetFacts
 
-__all__ = ["LEAST", "MEMORY", "Source", "audit"]
+__all__ = ["Source", "audit"]
 
 _log = logging.getLogger("ganstoch")
 
@@ -69,7 +65,7 @@ def audit(
         real: the training images: a folder, an array or a file that holds one.
         generated: the generator's images, idem; any number, best as many as there are real ones.
         held_out: real images that the generator was not trained on, idem; without them, training
-            images asked of each other stand in for them.
+            images compared with each other stand in for them.
         features: spaces to measure in: "pixel", "inception", "efficientnet_lite0", or extractors.
         out: folder for report.json, report.html, generated.csv and missed.csv; None writes
             nothing.
@@ -93,30 +89,34 @@ def audit(
     extractors = [_extractor(each) for each in features]
     if not extractors:
         raise UserError("no feature space to measure in; give at least one of --features")
-    sets: dict[Role, Images] = {
-        "real": _open(real, role="real", resize=resize, memory=memory),
-        "generated": _open(generated, role="generated", resize=resize, memory=memory),
+    sources: dict[Role, Source | None] = {
+        "real": real,
+        "generated": generated,
+        "held_out": held_out,
     }
-    if held_out is not None:
-        sets["held_out"] = _open(held_out, role="held_out", resize=resize, memory=memory)
-    room = _check_sizes(sets, memory=memory)
+    sets: dict[Role, Images] = {
+        role: source
+        if isinstance(source, Images)
+        else open_images(source, role=role, resize=resize, memory=memory)
+        for role, source in sources.items()
+        if source is not None
+    }
+    free = _check_sizes(sets, memory=memory)
     try:
         evidence = gather(
-            sets, extractors, features=partial(features_of, cache=cache, memory=room), seed=seed
+            sets, extractors, features=partial(features_of, cache=cache, memory=free), seed=seed
         )
-        readings = {
-            name: reading
-            for measured in evidence.spaces
-            for name, reading in (readings_of(measured) | fidelity(measured.space)).items()
-        }
+        measures = {k: m for space in evidence.spaces for k, m in measures_of(space).items()}
+    except UserError:
+        raise
     except ValueError as error:  # what no image of a data set would be
-        raise error if isinstance(error, UserError) else UserError(str(error)) from error
+        raise UserError(str(error)) from error
     if generator is not None and "held_out" in sets:
         _log.info("latent recovery")
-        readings |= latent_recovery(generator, sets["real"], sets["held_out"], seed=seed)
+        measures |= latent_recovery(generator, sets["real"], sets["held_out"], seed=seed)
     findings = find(evidence)
-    lists = compile_lists(sets, evidence, findings)
     kind, sentence = verdict(findings, evidence)
+    lists = audit_lists(sets, evidence, findings)
     report = AuditReport(
         verdict=kind,
         sentence=sentence,
@@ -124,19 +124,22 @@ def audit(
         notes=(
             *notes,
             *evidence.notes,
-            *notes_of(sets, evidence, findings, sought=generator is not None),
+            *notes_of(sets, evidence, findings, recovery=generator is not None),
         ),
-        sets={role: _facts(images, evidence.facts) for role, images in sets.items()},
-        copied_share=lists.copied_share,
-        missed_share=lists.missed_share,
-        metrics=readings,
-        identical=lists.identical,
-        proportions=lists.proportions,
-        most_copied=lists.most_copied,
-        most_missed=lists.most_missed,
-        missed=tuple(row[0] for row in lists.missed),
-        missed_by_class=lists.missed_by_class,
-        histograms=tuple(each for m in evidence.spaces for each in histograms(m)),
+        sets={
+            role: SetFacts(
+                where=images.where,
+                images=len(images),
+                different=evidence.facts.sets[role].different,
+                one_colour=evidence.facts.sets[role].one_colour,
+                shape=tuple(images.shape),
+                sha256=images.sha256(),
+            )
+            for role, images in sets.items()
+        },
+        metrics=measures,
+        **lists.fields,
+        histograms=tuple(each for space in evidence.spaces for each in histograms(space)),
         settings={
             "features": [extractor.name for extractor in extractors],
             "resize": resize,
@@ -144,19 +147,15 @@ def audit(
             "k": K,
             "most": MOST,
         },
-        versions=_versions(),
-        hardware=_hardware(),
+        **_machine(),
         seconds=time.monotonic() - started,
-        peak_memory=_peak(),
     )
     if out is not None:
-        write_files(
-            out,
-            report,
-            pictures=_pictures(sets, lists),
-            missed=lists.missed,
-            generated=lists.generated,
-        )
+        pictures = {
+            **png_pictures(sets["real"], lists.shown_real),
+            **png_pictures(sets["generated"], lists.shown_generated),
+        }
+        write_files(out, report, pictures=pictures, missed=lists.missed, generated=lists.generated)
     return report
 
 
@@ -169,12 +168,6 @@ def _extractor(space: FeatureSpace | Extractor) -> Extractor:
         raise
     except ValueError as error:
         raise UserError(f"{error}; see --features") from error
-
-
-def _open(source: Source, *, role: Role, resize: int | None, memory: int) -> Images:
-    if isinstance(source, Images):
-        return source
-    return open_images(source, role=role, resize=resize, memory=memory)
 
 
 def _check_sizes(sets: dict[Role, Images], *, memory: int) -> int:
@@ -201,37 +194,12 @@ def _check_sizes(sets: dict[Role, Images], *, memory: int) -> int:
     return (memory - needed) // len(sets)
 
 
-def _facts(images: Images, facts: Facts) -> SetFacts:
-    counts = facts.sets[images.role]
-    return SetFacts(
-        where=images.where,
-        images=len(images),
-        different=counts.different,
-        one_colour=counts.one_colour,
-        shape=tuple(images.shape),
-        sha256=images.sha256(),
-    )
+def _machine() -> dict[str, Any]:
+    from ganstoch.callbacks.run_folder import hardware, versions  # brings Lightning: seconds
 
-
-def _pictures(sets: dict[Role, Images], lists: Lists) -> dict[str, bytes]:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return {
-        **png_pictures(sets["real"], lists.shown_real),
-        **png_pictures(sets["generated"], lists.shown_generated),
+        "versions": versions(),
+        "hardware": hardware(),
+        "peak_memory": peak if sys.platform == "darwin" else peak * 1024,
     }
-
-
-def _versions() -> dict[str, str]:
-    from ganstoch.callbacks.run_folder import versions  # brings Lightning, which takes seconds
-
-    return versions()
-
-
-def _hardware() -> str:
-    from ganstoch.callbacks.run_folder import hardware
-
-    return hardware()
-
-
-def _peak() -> int:
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return most if sys.platform == "darwin" else most * 1024

@@ -1,4 +1,4 @@
-"""All that an audit's rules look at, gathered from the sets of images: facts, looks, measures."""
+"""All that an audit's rules look at: facts of the images, and what every feature space shows."""
 
 from __future__ import annotations
 
@@ -6,23 +6,74 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from ganstoch.auditing.appearance import Appearance, appearance
-from ganstoch.auditing.checks import check_alike, check_disjoint
-from ganstoch.auditing.facts import Facts, gather_facts
+from ganstoch.auditing.coverage import Coverage, coverage
+from ganstoch.auditing.distribution_shift import DistributionShift, distribution_shift
+from ganstoch.auditing.facts import IDENTICAL_LEVEL, SURELY, Facts, coincidences, gather_facts
 from ganstoch.auditing.inputs import Images, Role, option
-from ganstoch.auditing.measure import Measured, measure
-from ganstoch.auditing.space import Space, take
+from ganstoch.auditing.proportions import Proportions, proportions
+from ganstoch.auditing.repeats import Repeats, repeated_images
+from ganstoch.auditing.searches import Searches, Space, search, take
+from ganstoch.auditing.support_size import same_below, support_size
 from ganstoch.errors import UserError
+from ganstoch.metrics.birthday import Support
+from ganstoch.metrics.copies import CopiedShare, share_of_copies
+from ganstoch.metrics.ct_score import CTScore, ct_score
 from ganstoch.metrics.features import Extractor
+from ganstoch.metrics.train_vs_held_out import TrainVsHeldOutScore, train_vs_held_out
 
-__all__ = ["LEAST", "Evidence", "gather"]
+__all__ = [
+    "LEAST",
+    "MOST",
+    "Evidence",
+    "SpaceEvidence",
+    "check_alike",
+    "check_disjoint",
+    "examine",
+    "gather",
+]
 
 _log = logging.getLogger("ganstoch")
 
 LEAST = 20
 """Images of each set: half of one must hold k neighbours, twice over."""
+
+MOST = 10_000
+"""Images of each set that the measures look at whose work grows with the square of the images."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class SpaceEvidence:
+    """What one feature space shows, each with unseen real images in the same place.
+
+    Attributes:
+        space: which.
+        searches: nearest neighbours in it.
+        copied: share of copies.
+        shift: how far generated images lie from the data.
+        repeats: which are nearly another one.
+        coverage: training images left out.
+        proportions: counts over clusters and, where there are labels, over classes.
+        support: how many different images there seem to be among the generated.
+        real_support: the same of real images.
+        train_vs_held_out: the test against held-out images; None without.
+        ct: the three-sample test against held-out images; None without.
+    """
+
+    space: Space
+    searches: Searches
+    copied: CopiedShare
+    shift: DistributionShift
+    repeats: Repeats
+    coverage: Coverage
+    proportions: tuple[Proportions, ...]
+    support: Support
+    real_support: Support
+    train_vs_held_out: TrainVsHeldOutScore | None
+    ct: CTScore | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -32,13 +83,13 @@ class Evidence:
     Attributes:
         facts: what is certain.
         looks: which generated images look like no real one.
-        spaces: what was measured, at least one space.
+        spaces: what each feature space shows, at least one.
         notes: what was decided on the way, each a sentence.
     """
 
     facts: Facts
     looks: Appearance
-    spaces: tuple[Measured, ...]
+    spaces: tuple[SpaceEvidence, ...]
     notes: tuple[str, ...] = ()
 
 
@@ -60,41 +111,155 @@ def gather(
 
     Raises:
         UserError: for images that cannot be read or compared.
+        ValueError: for images of which too few are different to be measured.
     """
     check_alike(list(sets.values()))
     for images in sets.values():
         images.sha256()  # reads every image: one that cannot be read is told before all else
+    real, generated, held_out = sets["real"], sets["generated"], sets.get("held_out")
     notes = [note for images in sets.values() for note in images.notes]
-    kept = None
-    if "held_out" in sets:
-        kept, note = check_disjoint(sets["real"], sets["held_out"], seed=seed)
+    ids = torch.arange(0)
+    if held_out is not None:
+        ids, note = check_disjoint(real, held_out, seed=seed)
         notes += [note] if note else []
-        if len(kept) < LEAST:
+        if len(ids) < LEAST:
             raise UserError(
-                f"only {len(kept)} of the held-out images are not among the real ones, and an "
+                f"only {len(ids)} of the held-out images are not among the real ones, and an "
                 f"audit needs at least {LEAST}; give {option('held_out')} more"
             )
     looks = appearance(
-        sets["real"].looks(),
-        sets["generated"].looks(),
-        None if kept is None else sets["held_out"].looks().of(kept.numpy()),
+        real.looks(),
+        generated.looks(),
+        None if held_out is None else held_out.looks().of(ids.numpy()),
     )
     spaces = []
     for extractor in extractors:
         _log.info("%s: features of %s images", extractor.name, f"{sum(map(len, sets.values())):,}")
-        rows = {role: features(images, extractor) for role, images in sets.items()}
         space = Space(
             extractor=extractor,
-            real=rows["real"],
-            generated=rows["generated"],
-            held_out=None if kept is None else take(rows["held_out"], kept),
+            real=features(real, extractor),
+            generated=features(generated, extractor),
+            held_out=None if held_out is None else take(features(held_out, extractor), ids),
             seed=seed,
         )
         _log.info("%s: neighbours", extractor.name)
-        spaces.append(measure(space, looks, labels=sets["real"].labels))
+        spaces.append(examine(space, looks, labels=real.labels))
     return Evidence(
-        facts=gather_facts(sets, seed=seed),
-        looks=looks,
-        spaces=tuple(spaces),
-        notes=tuple(notes),
+        facts=gather_facts(sets, seed=seed), looks=looks, spaces=tuple(spaces), notes=tuple(notes)
     )
+
+
+def examine(
+    space: Space, looks: Appearance, *, labels: tuple[str, ...] | None = None
+) -> SpaceEvidence:
+    """Measures all that the rules look at in one space.
+
+    Args:
+        space: the sets' features.
+        looks: which images look like no real one.
+        labels: class of each training image.
+
+    Raises:
+        ValueError: for fewer images than the measures need.
+    """
+    searches = search(space)
+    shift = distribution_shift(searches)
+    below = same_below(space, searches.left_out.neighbours)
+    held_out_score = ct = None
+    if space.held_out is not None:
+        sets = (space.sample(space.generated, MOST, "nearer"), space.real, space.held_out)
+        held_out_score = train_vs_held_out(*sets, norm=space.norm, seed=space.seed)
+        ct = ct_score(*sets, norm=space.norm, seed=space.seed)
+    unseen = space.real if space.held_out is None else space.held_out
+    return SpaceEvidence(
+        space=space,
+        searches=searches,
+        copied=share_of_copies(
+            searches.generated.scores, searches.unseen_scores, groups=searches.unseen_groups
+        ),
+        shift=shift,
+        repeats=repeated_images(space),
+        # The estimate, for an interval's low end would let noise pass for modes left out, and its
+        # high end hide real ones.
+        coverage=coverage(space, searches, median_ratio=shift.median_ratio, labels=labels),
+        # Images that look like no real one are not counted by class.
+        proportions=proportions(
+            space,
+            searches,
+            labels=labels,
+            odd_generated=shift.is_far | torch.from_numpy(looks.flagged),
+            odd_real=shift.real_is_far | torch.from_numpy(looks.real),
+            odd_held_out=shift.held_out_is_far | torch.from_numpy(looks.held_out),
+        ),
+        support=support_size(space, space.generated, threshold=below, part="generated"),
+        real_support=support_size(space, unseen, threshold=below, part="real"),
+        train_vs_held_out=held_out_score,
+        ct=ct,
+    )
+
+
+def check_alike(sets: Sequence[Images]) -> None:
+    """Makes sure that all sets hold images of the first one's shape.
+
+    Raises:
+        UserError: if one is grey and another is not, or their sizes differ; names both.
+    """
+    first = sets[0]
+    colours = {1: "grey", 3: "RGB"}
+    for other in sets[1:]:
+        if other.shape[0] != first.shape[0]:
+            grey, colour = (first, other) if first.shape[0] == 1 else (other, first)
+            raise UserError(
+                f"{first.where} holds {colours[first.shape[0]]} images and {other.where} "
+                f"{colours[other.shape[0]]} ones; repeat the channel of {option(grey.role)} three "
+                f"times, or make {option(colour.role)} grey"
+            )
+        if other.shape != first.shape:
+            sizes = [f"{images.shape[2]}x{images.shape[1]}" for images in (first, other)]
+            raise UserError(
+                f"{first.where} holds images of {sizes[0]} pixels and {other.where} of {sizes[1]}; "
+                f"add --resize {min(*first.shape[1:], *other.shape[1:])}"
+            )
+
+
+def check_disjoint(real: Images, held_out: Images, *, seed: int) -> tuple[Tensor, str | None]:
+    """Makes sure that held-out images are not the training images again.
+
+    Images that repeat by nature, blank pages for one, may be in both sets; those that the data's
+    own repeats do not explain (`coincidences`) were trained on.
+
+    Args:
+        real: the images that the generator was trained on.
+        held_out: real images of the same shape that it was not trained on.
+        seed: decides the test's permutations.
+
+    Returns:
+        Positions of the held-out images that may stay, int64, ascending; and a note for the
+        report if there is something to say of the others.
+
+    Raises:
+        UserError: if both are the same folder, file or images, or more than half of the different
+            held-out images are, pixel for pixel, among the real ones, for no reason of the data's.
+    """
+    fix = "--held-out must be real images that the generator was not trained on"
+    paths = [images.path.resolve() for images in (real, held_out) if images.path is not None]
+    if len(paths) == 2 and paths[0] == paths[1]:
+        raise UserError(f"{real.where} is given both as --real and as --held-out; {fix}")
+    everyone = torch.arange(len(held_out))
+    if real.sha256() == held_out.sha256():
+        raise UserError(f"{held_out.where} holds the same images as {real.where}; {fix}")
+    shared = coincidences(real.digests(), held_out.digests(), seed=seed)
+    if not shared.identical:
+        return everyone, None
+    digests = held_out.digests()
+    among = {digests[i] for i in (*shared.identical, *shared.common)}
+    share = f"{len(shared.identical)} of the {len(held_out)} held-out images"
+    verb = "is" if len(shared.identical) == 1 else "are"
+    repeats = len(set(real.digests())) < len(real)
+    if shared.identical_p > (SURELY if repeats else IDENTICAL_LEVEL):
+        return everyone, f"{share} {verb} pixel for pixel among the real ones, as repeats may be."
+    if 2 * len(among) > len(set(digests)):
+        raise UserError(f"{share} in {held_out.where} are among those of {real.where}; {fix}")
+    is_unseen = torch.ones(len(held_out), dtype=torch.bool)
+    is_unseen[list(shared.identical)] = False
+    return everyone[is_unseen], f"{share} {verb} pixel for pixel among the real ones, and left out."

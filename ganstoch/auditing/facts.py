@@ -2,7 +2,7 @@
 
 Images are told apart by their pixels. That a generated image is a training image bit for bit is a
 fact; whether it is evidence depends on the data, for blank pages and simple drawings repeat by
-nature. So the question is asked of the data themselves. Under the null, training and generated
+nature. So the data themselves tell. Under the null, training and generated
 images are draws from one source, repeats and all; then, given all images pooled, every way to call
 as many of them "training" is as likely as the true one. Of each image that occurs n times in the
 pool the number in the training set is hypergeometric, and two numbers are held against their
@@ -137,7 +137,7 @@ def coincidences(real: tuple[bytes, ...], others: tuple[bytes, ...], *, seed: in
 
     Args:
         real: digests of the training images.
-        others: digests of the set that is asked.
+        others: digests of the other set.
         seed: decides the permutations.
     """
     in_real, in_others = Counter(real), Counter(others)

@@ -5,21 +5,21 @@ near-duplicates and all. Each rule is a test at `LEVEL`, shared among the featur
 they stay well below 5 %, which `python -m ganstoch.bench.calibration` shows for many kinds of
 images. Shares are counted, so that a bad part of a set is found however good the rest is.
 
-copies           generated images equal training images that do not repeat, more than the data's
-                 own repeats explain (`IDENTICAL_LEVEL`, permuted labels); or more of them than of
-                 unseen real images lie half as far from one training image as from the others
-                 (Fisher)
-collapsed        generated images repeat each other more than the data do (permuted labels); or more
-                 of them than of real ones lie half as far from each other as from the data
-                 (Fisher); or the birthday test sees about ten images, or one for a hundred
-                 training images, and a tenth of those that real ones show
-drops_modes      generated images fall on other classes or clusters than unseen real ones do
-                 (permuted labels), by 2 % of the images at least; or more training images have
-                 none of them among their nearest than chance allows (permuted labels)
-unlike_the_data  more generated than real images are of one colour, or darker, flatter, rougher ...
-                 than nearly all real ones, or farther from the data than nearly all unseen ones
-                 (Fisher); or all lie 1.2 times as far, or nearer to each other than to the data by
-                 0.1 more than modes left out explain (99.9 % intervals)
+memorization        generated images equal training images that do not repeat, more than the data's
+                    own repeats explain (`IDENTICAL_LEVEL`, permuted labels); or more of them than
+                    of unseen real images lie half as far from one training image as from the others
+                    (Fisher)
+mode_collapse       generated images repeat each other more than the data do (permuted labels); or
+                    more of them than of real ones lie half as far from each other as from the data
+                    (Fisher); or the birthday test sees about ten images, or one for a hundred
+                    training images, and a tenth of those that real ones show
+mode_drop           generated images fall on other classes or clusters than unseen real ones do
+                    (permuted labels), by 2 % of the images at least; or more training images have
+                    none of them among their nearest than chance allows (permuted labels)
+distribution_shift  more generated than real images are of one colour, or darker, flatter, rougher
+                    than nearly all real ones, or farther from the data than nearly all unseen ones
+                    (Fisher); or all lie 1.2 times as far, or nearer to each other than to the data
+                    by 0.1 more than modes left out explain (99.9 % intervals)
 
 What no rule finds is `verdict`'s to say.
 """
@@ -28,28 +28,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import groupby
 
-from ganstoch.auditing.evidence import Evidence
+from ganstoch.auditing.evidence import Evidence, SpaceEvidence
 from ganstoch.auditing.facts import IDENTICAL_LEVEL
-from ganstoch.auditing.measure import Measured
 from ganstoch.auditing.proportions import Cell, Proportions
+from ganstoch.auditing.report import Verdict
+from ganstoch.auditing.words import decimals, fixed, percent, percent_range
 from ganstoch.metrics.excess import Excess
-from ganstoch.report.audit_report import Verdict
-from ganstoch.report.page_words import decimals, fixed, percent, percent_range
 
-__all__ = [
-    "LEVEL",
-    "Finding",
-    "find",
-    "level_of",
-    "missed_modes",
-    "short_cells",
-    "space_words",
-    "times",
-]
+__all__ = ["LEVEL", "Finding", "find", "level_of", "missed_modes", "short_cells", "times"]
 
-ORDER: tuple[Verdict, ...] = ("copies", "collapsed", "drops_modes", "unlike_the_data")
+ORDER: tuple[Verdict, ...] = ("memorization", "mode_collapse", "mode_drop", "distribution_shift")
 
 LEVEL = 0.002
 """Of audits in which nothing is wrong, the share in which one rule may say otherwise."""
@@ -88,13 +77,13 @@ class Finding:
         verdict: which.
         sentence: for a person, with its numbers.
         share: of the images that it speaks of, at least, in [0, 1].
-        measured: the space it was found in; None for what is the same in all.
+        space: the space it was found in; None for what is the same in all.
     """
 
     verdict: Verdict
     sentence: str
     share: float
-    measured: Measured | None
+    space: SpaceEvidence | None = None
 
 
 def level_of(evidence: Evidence) -> float:
@@ -118,28 +107,27 @@ def find(evidence: Evidence) -> tuple[Finding, ...]:
         *(_in_spaces(evidence, rule) for rule in (_classes, _clusters, missed_modes)),
         _one_colour(evidence),
         _odd_looks(evidence),
-        *(_in_spaces(evidence, rule) for rule in (_far, _offset, _apart)),
+        *(_in_spaces(evidence, rule) for rule in (_far, _farther, _apart)),
     ]
-    held = [finding for finding in rules if finding is not None]
-    found = []
-    for kind, several in groupby(
-        sorted(held, key=lambda f: ORDER.index(f.verdict)), key=lambda f: f.verdict
-    ):
+    findings: list[Finding] = []
+    for kind in ORDER:
         told = 0.0
-        for finding in several:
-            if finding.share > told or kind == "drops_modes":
-                found.append(finding)
+        for finding in rules:
+            if finding is None or finding.verdict != kind:
+                continue
+            if finding.share > told or kind == "mode_drop":
+                findings.append(finding)
                 told = max(told, finding.share)
-    return tuple(found)
+    return tuple(findings)
 
 
 def _in_spaces(
-    evidence: Evidence, rule: Callable[[Measured, float], Finding | None]
+    evidence: Evidence, rule: Callable[[SpaceEvidence, float], Finding | None]
 ) -> Finding | None:
     """A rule in the space where it speaks of most images."""
     level = level_of(evidence)
-    held = [f for m in evidence.spaces if (f := rule(m, level)) is not None]
-    return max(held, key=lambda finding: finding.share, default=None)
+    findings = [f for s in evidence.spaces if (f := rule(s, level)) is not None]
+    return max(findings, key=lambda finding: finding.share, default=None)
 
 
 def _identical(evidence: Evidence) -> Finding | None:
@@ -148,39 +136,38 @@ def _identical(evidence: Evidence) -> Finding | None:
     if count == 0 or facts.identical_p > IDENTICAL_LEVEL:
         return None
     return Finding(
-        verdict="copies",
+        verdict="memorization",
         sentence=f"{count:,} of the {made:,} generated images ({percent(count / made)}) are, pixel "
         f"for pixel, training images that do not repeat in the training set.",
         share=count / made,
-        measured=None,
     )
 
 
-def _copies(measured: Measured, level: float) -> Finding | None:
+def _copies(space: SpaceEvidence, level: float) -> Finding | None:
     return _share(
-        "copies",
-        measured.copied.excess,
+        "memorization",
+        space.copied.excess,
         level,
         "{share} of the generated images are seen to be copies of training images ({interval}); "
         "copies that were mirrored, shifted or cropped may be more.",
-        measured,
+        space,
     )
 
 
-def _nearly_repeated(measured: Measured, level: float) -> Finding | None:
+def _nearly_repeated(space: SpaceEvidence, level: float) -> Finding | None:
     return _share(
-        "collapsed",
-        measured.repeated.excess,
+        "mode_collapse",
+        space.repeats.excess,
         level,
         "{share} of the generated images are nearly another generated one ({interval}).",
-        measured,
+        space,
     )
 
 
 def _one_colour(evidence: Evidence) -> Finding | None:
     excess = evidence.facts.one_colour
     return _share(
-        "unlike_the_data",
+        "distribution_shift",
         excess,
         LEVEL / 2,
         f"{excess.count:,} generated images are of one single colour, {{share}} of them beyond "
@@ -190,7 +177,7 @@ def _one_colour(evidence: Evidence) -> Finding | None:
 
 def _odd_looks(evidence: Evidence) -> Finding | None:
     return _share(
-        "unlike_the_data",
+        "distribution_shift",
         evidence.looks.excess,
         LEVEL / 2,
         "{share} of the generated images look like no real one ({interval}), most of them "
@@ -198,14 +185,14 @@ def _odd_looks(evidence: Evidence) -> Finding | None:
     )
 
 
-def _far(measured: Measured, level: float) -> Finding | None:
+def _far(space: SpaceEvidence, level: float) -> Finding | None:
     return _share(
-        "unlike_the_data",
-        measured.distance.far,
+        "distribution_shift",
+        space.shift.far,
         level,
         "{share} of the generated images are farther from the data than real ones come to be "
         "({interval}).",
-        measured,
+        space,
     )
 
 
@@ -214,7 +201,7 @@ def _share(
     excess: Excess,
     level: float,
     sentence: str,
-    measured: Measured | None = None,
+    space: SpaceEvidence | None = None,
 ) -> Finding | None:
     """The rule of every share: more generated than unseen real images are flagged.
 
@@ -223,48 +210,48 @@ def _share(
         excess: the counts.
         level: of the test.
         sentence: with places for ``{share}`` and ``{interval}``.
-        measured: the space, if it was counted in one.
+        space: that it was counted in, if any.
     """
     if excess.low <= 0 or excess.p_value > level:
         return None
-    by = "" if measured is None else f", by {space_words(measured)}"
+    by = "" if space is None else f", by {space.space.words}"
     interval = f"95 % interval {percent_range(excess.low, excess.high)}{by}"
     return Finding(
         verdict=verdict,
         sentence=sentence.format(share=percent(excess.estimate), interval=interval),
         share=excess.low,
-        measured=measured,
+        space=space,
     )
 
 
-def _few_different(measured: Measured, level: float) -> Finding | None:
-    variety, usual = measured.variety, measured.variety_usual
-    few = max(FEW, len(measured.space.real) / PER_REAL)
-    if variety.estimate > few or variety.high > 2 * few or usual.low < FEWER * variety.high:
+def _few_different(space: SpaceEvidence, level: float) -> Finding | None:
+    size, usual = space.support, space.real_support
+    few = max(FEW, len(space.space.real) / PER_REAL)
+    if size.estimate > few or size.high > 2 * few or usual.low < FEWER * size.high:
         return None
-    return _variations(measured)
+    return _variations(space)
 
 
-def _of_few(measured: Measured, level: float) -> Finding | None:
+def _of_few(space: SpaceEvidence, level: float) -> Finding | None:
     """More than a few, where nearly all repeat each other."""
-    variety, usual = measured.variety, measured.variety_usual
-    many = len(measured.space.generated) / FEWER
-    most = measured.repeated.excess.low > MOST_OF_THEM
-    if not most or variety.high > many or usual.low < FEWER * variety.high:
+    size, usual = space.support, space.real_support
+    many = len(space.space.generated) / FEWER
+    most = space.repeats.excess.low > MOST_OF_THEM
+    if not most or size.high > many or usual.low < FEWER * size.high:
         return None
-    return _variations(measured)
+    return _variations(space)
 
 
-def _variations(measured: Measured) -> Finding:
-    variety, usual = measured.variety, measured.variety_usual
-    about = max(1, round(variety.estimate))
+def _variations(space: SpaceEvidence) -> Finding:
+    size, usual = space.support, space.real_support
+    about = max(1, round(size.estimate))
     what = "one and the same image" if about == 1 else f"about {about:,} different images"
     return Finding(
-        verdict="collapsed",
+        verdict="mode_collapse",
         sentence=f"The generated images are variations of {what}, where real images show at least "
-        f"{usual.low:,.0f} (by {space_words(measured)}).",
+        f"{usual.low:,.0f} (by {space.space.words}).",
         share=1.0,
-        measured=measured,
+        space=space,
     )
 
 
@@ -274,28 +261,27 @@ def _repeats(evidence: Evidence) -> Finding | None:
     if count == 0 or facts.repeated_p > LEVEL:
         return None
     return Finding(
-        verdict="collapsed",
+        verdict="mode_collapse",
         sentence=f"{percent(count / made.images)} of the generated images repeat another one pixel "
         f"for pixel: {made.images:,} images, {made.different:,} different; of {real.images:,} "
         f"training images {real.different:,} are different.",
         share=count / made.images,
-        measured=None,
     )
 
 
-def _classes(measured: Measured, level: float) -> Finding | None:
-    return _shifted(measured, level, by_class=True)
+def _classes(space: SpaceEvidence, level: float) -> Finding | None:
+    return _shifted(space, level, by_class=True)
 
 
-def _clusters(measured: Measured, level: float) -> Finding | None:
-    if _classes(measured, level) is not None:
+def _clusters(space: SpaceEvidence, level: float) -> Finding | None:
+    if _classes(space, level) is not None:
         return None  # says it better
-    return _shifted(measured, level, by_class=False)
+    return _shifted(space, level, by_class=False)
 
 
-def _shifted(measured: Measured, level: float, *, by_class: bool) -> Finding | None:
-    for counts in measured.proportions:
-        if counts.by_class is not by_class or not _is_shifted(counts, measured, level):
+def _shifted(space: SpaceEvidence, level: float, *, by_class: bool) -> Finding | None:
+    for counts in space.proportions:
+        if counts.by_class is not by_class or not _is_shifted(counts, space, level):
             continue
         cells = short_cells(counts, level) or sorted(counts.cells, key=_deficit)[:1]
         named = ", ".join(
@@ -305,17 +291,17 @@ def _shifted(measured: Measured, level: float, *, by_class: bool) -> Finding | N
         more = f" and {len(cells) - _NAMED} more" if len(cells) > _NAMED else ""
         kind = "classes" if by_class else "clusters of the data"
         return Finding(
-            verdict="drops_modes",
+            verdict="mode_drop",
             sentence=f"Generated images fall on other {kind} than unseen real images do "
-            f"(p = {counts.p_value:.2g}, by {space_words(measured)}); too few are {named}{more}.",
+            f"(p = {counts.p_value:.2g}, by {space.space.words}); too few are {named}{more}.",
             share=counts.distance,
-            measured=measured,
+            space=space,
         )
     return None
 
 
-def _is_shifted(counts: Proportions, measured: Measured, level: float) -> bool:
-    return counts.p_value <= level / len(measured.proportions) and counts.distance >= SHIFT
+def _is_shifted(counts: Proportions, space: SpaceEvidence, level: float) -> bool:
+    return counts.p_value <= level / len(space.proportions) and counts.distance >= SHIFT
 
 
 def short_cells(counts: Proportions, level: float) -> list[Cell]:
@@ -328,59 +314,54 @@ def _deficit(cell: Cell) -> float:
     return cell.generated / cell.real if cell.real else 1.0
 
 
-def missed_modes(measured: Measured, level: float) -> Finding | None:
+def missed_modes(space: SpaceEvidence, level: float) -> Finding | None:
     """Training images that have no generated one among their nearest."""
-    missed = measured.missed
-    if missed.p_value > level or missed.share.estimate < MISSED:
+    missed = space.coverage
+    share = missed.missed
+    if missed.p_value > level or share.estimate < MISSED:
         return None
-    share = missed.share
     classes = sorted(missed.classes.items(), key=lambda item: -item[1])
     most = ", ".join(f"{name} ({percent(lost)})" for name, lost in classes[:_NAMED] if lost > 0.1)
     return Finding(
-        verdict="drops_modes",
+        verdict="mode_drop",
         sentence=f"{percent(share.estimate)} of the training images are missed (95 % interval "
-        f"{percent_range(share.low, share.high)}, by {space_words(measured)})"
+        f"{percent_range(share.low, share.high)}, by {space.space.words})"
         + (f", most of all of {most}." if most else "."),
         share=share.estimate,
-        measured=measured,
+        space=space,
     )
 
 
-def _offset(measured: Measured, level: float) -> Finding | None:
-    distance = measured.distance
-    if distance.sure_low <= FARTHER:
+def _farther(space: SpaceEvidence, level: float) -> Finding | None:
+    if space.shift.sure_low <= FARTHER:
         return None
     return Finding(
-        verdict="unlike_the_data",
-        sentence=f"Generated images lie {times(distance.offset)} times as far from the training "
-        f"images as unseen real images do (by {space_words(measured)}).",
+        verdict="distribution_shift",
+        sentence=f"Generated images lie {times(space.shift.median_ratio)} times as far from the "
+        f"training images as unseen real images do (by {space.space.words}).",
         share=1.0,
-        measured=measured,
+        space=space,
     )
 
 
-def _apart(measured: Measured, level: float) -> Finding | None:
-    cluster = measured.repeated.cluster
+def _apart(space: SpaceEvidence, level: float) -> Finding | None:
+    two_sample = space.repeats.two_sample
     # A generator that leaves out a share m puts as many images into the rest: 1 / (2 - m).
-    left_out = max([measured.missed.share.high, *(2 * c.distance for c in measured.proportions)])
-    explained = max(cluster.baseline, 1 / (2 - min(1.0, left_out)))
-    if cluster.sure <= explained + APART:
+    left_out = max([space.coverage.missed.high, *(2 * c.distance for c in space.proportions)])
+    explained = max(two_sample.baseline, 1 / (2 - min(1.0, left_out)))
+    if two_sample.sure <= explained + APART:
         return None
     return Finding(
-        verdict="unlike_the_data",
-        sentence=f"{percent(cluster.share)} of the generated images lie nearer to other generated "
-        f"images than to the data, where real images do in {percent(cluster.baseline)}: they can "
-        f"be told apart from the data (by {space_words(measured)}).",
-        share=cluster.share,
-        measured=measured,
+        verdict="distribution_shift",
+        sentence=f"{percent(two_sample.share)} of the generated images lie nearer to other "
+        f"generated images than to the data, where real images do in "
+        f"{percent(two_sample.baseline)}: they can be told apart from the data "
+        f"(by {space.space.words}).",
+        share=two_sample.share,
+        space=space,
     )
 
 
 def times(ratio: float) -> str:
     """A ratio for a sentence: ``1.69``, ``140``."""
     return fixed(ratio, decimals([ratio])) if ratio < 10 else f"{ratio:,.0f}"
-
-
-def space_words(measured: Measured) -> str:
-    """A feature space for a sentence."""
-    return "pixels" if measured.space.is_pixels else measured.space.name.replace("_", " ")

@@ -1,10 +1,10 @@
 """Whether generated images fall on other classes than real ones, by a classifier that learns them.
 
-A ridge regression learns the classes from four fifths of the labelled training images and is asked
-about the last fifth, about a fifth of the held-out images and of the generated ones; five times
-over, so that every image is asked once, by a classifier that has not seen it [1]. Its mean answers
-on either side are compared by Hotelling's T^2, which sees more than counts of the likeliest class
-do [2]; labels are permuted within the fifths.
+A ridge regression learns the classes from four fifths of the labelled training images and predicts
+those of the last fifth, of a fifth of the held-out images and of the generated ones; five times
+over, so that every image is predicted once, by a classifier that has not seen it [1]. Hotelling's
+T^2 compares the mean predictions on either side: it sees more than counts of the likeliest class
+do [2]. Labels are permuted within the fifths.
 
 [1] Lipton, Wang, Smola 2018, "Detecting and correcting for label shift with black box predictors",
     arXiv:1802.03916.
@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ganstoch.auditing.space import sample_ids
+from ganstoch.auditing.searches import sample_ids
 from ganstoch.rng import rng_for
 
 __all__ = ["label_shift"]
@@ -51,10 +51,10 @@ def label_shift(
     folds = _folds(together, len(features), seed=seed)
     answers = torch.empty(len(features), int(classes.max()) + 1, dtype=torch.float64)
     for fold in range(_FOLDS):
-        asked, learnt = folds == fold, (folds[: len(classes)] != fold).nonzero()[:, 0]
+        rest, learnt = folds == fold, (folds[: len(classes)] != fold).nonzero()[:, 0]
         learnt = learnt[sample_ids(len(learnt), _TRAINED, seed=seed, part=f"classes/{fold}")]
-        answers[asked] = _answers(
-            features[learnt], classes[learnt], features[asked], answers.shape[1]
+        answers[rest] = _answers(
+            features[learnt], classes[learnt], features[rest], answers.shape[1]
         )
     return _hotelling(answers, is_made, folds, seed=seed), answers.argmax(1)
 
@@ -68,16 +68,16 @@ def _folds(together: Tensor, count: int, *, seed: int) -> Tensor:
     return torch.cat([first, others])
 
 
-def _answers(learnt: Tensor, classes: Tensor, asked: Tensor, count: int) -> Tensor:
+def _answers(learnt: Tensor, classes: Tensor, rest: Tensor, count: int) -> Tensor:
     """Soft answers (N, C), from features in float64 and classes in range(count)."""
     mean, spread = learnt.mean(0), learnt.std(0, correction=0).clamp(min=1e-6)
-    known = (learnt - mean) / spread
-    wanted = torch.nn.functional.one_hot(classes, count).double()
-    usual = wanted.mean(0)
-    kernel = known @ known.T
+    scaled = (learnt - mean) / spread
+    targets = torch.nn.functional.one_hot(classes, count).double()
+    usual = targets.mean(0)
+    kernel = scaled @ scaled.T
     kernel.diagonal().add_(_RIDGE * kernel.diagonal().mean().clamp(min=1e-9))
-    weights = known.T @ torch.linalg.solve(kernel, wanted - usual)
-    soft: Tensor = (_SHARPNESS * ((asked - mean) / spread @ weights + usual)).softmax(1)
+    weights = scaled.T @ torch.linalg.solve(kernel, targets - usual)
+    soft: Tensor = (_SHARPNESS * ((rest - mean) / spread @ weights + usual)).softmax(1)
     return soft
 
 

@@ -1,26 +1,23 @@
-"""What an audit leaves in a folder: report.json, report.html and two tables, all or none."""
+"""What an audit leaves: lines on the terminal, and a folder of four files, all or none."""
 
 from __future__ import annotations
 
 import csv
 import io
 import os
-from collections.abc import Mapping, Sequence
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from ganstoch.auditing.page import VERDICTS, render
+from ganstoch.auditing.report import AuditReport, Measure, is_report
+from ganstoch.auditing.words import decimals, fixed
 from ganstoch.errors import UserError
 from ganstoch.records import write_atomically
-from ganstoch.report.audit_json import is_report, to_json
-from ganstoch.report.audit_page import render
-from ganstoch.report.audit_report import AuditReport
-from ganstoch.report.markup import cell
 
-__all__ = ["GeneratedRow", "MissedRow", "check_place", "write_files"]
+__all__ = ["GeneratedRow", "MissedRow", "check_place", "terminal", "write_files"]
 
-REPORT = "report.json"
-PAGE = "report.html"
-TABLE = "missed.csv"
-IMAGES = "generated.csv"
+REPORT, PAGE, TABLE, IMAGES = "report.json", "report.html", "missed.csv", "generated.csv"
 
 MissedRow = tuple[str, str, str, float]
 """A missed image, its class ("" without), its nearest generated image, and their distance."""
@@ -28,6 +25,11 @@ MissedRow = tuple[str, str, str, float]
 GeneratedRow = tuple[str, str, float, str]
 """A generated image, its nearest training image, their distance, and what it was flagged as: words
 such as "identical" or "far", "" for nothing."""
+
+_WIDTH = 100
+_NAMED = 5
+_LEFT_OUT = ("/worst10", "/worst5", "/density", "/z")
+"""Ends of names that only the report files have."""
 
 
 def check_place(out: Path) -> None:
@@ -65,19 +67,84 @@ def write_files(
     Raises:
         UserError: if one cannot be written.
     """
-    text, page = to_json(report), render(report, pictures)
-    lost = _table(("image", "class", "nearest_generated", "distance"), missed)
-    made = _table(("image", "nearest_real", "distance", "flags"), generated)
-    write_atomically(out / TABLE, lost.encode())
-    write_atomically(out / IMAGES, made.encode())
-    write_atomically(out / PAGE, page.encode())
-    write_atomically(out / REPORT, text.encode())
+    content = {
+        TABLE: _csv(("image", "class", "nearest_generated", "distance"), missed),
+        IMAGES: _csv(("image", "nearest_real", "distance", "flags"), generated),
+        PAGE: render(report, pictures),
+        REPORT: report.to_json(),
+    }
+    for name, text in content.items():
+        write_atomically(out / name, text.encode())
 
 
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str | float]]) -> str:
+def _csv(heads: Sequence[str], rows: Sequence[Sequence[str | float]]) -> str:
+    """Text that a spreadsheet would run as a formula is kept from it by an apostrophe."""
     buffer = io.StringIO()
     writer = csv.writer(buffer)
     writer.writerow(heads)
     for row in rows:
-        writer.writerow([cell(x) if isinstance(x, str) else f"{x:.6g}" for x in row])
+        writer.writerow(
+            f"{x:.6g}" if not isinstance(x, str) else "'" * x.startswith(tuple("=+-@\t\r\n")) + x
+            for x in row
+        )
     return buffer.getvalue()
+
+
+def terminal(report: AuditReport) -> str:
+    """A report in at most 100 columns: the verdict, then the numbers that people look for."""
+    lines = _wrapped(f"{VERDICTS[report.verdict].upper()}: {report.sentence}")
+    for sentence in report.findings[1:]:
+        lines += _wrapped(sentence, "  also: ")
+    lines.append("")
+    for role, facts in report.sets.items():
+        shape = "x".join(map(str, facts.shape))
+        text = f"{facts.images:,} images ({shape}), {facts.where}"
+        lines += _wrapped(text, f"  {role.replace('_', ' '):<11}")
+    if report.identical:
+        named = [f"{twin.generated} is {twin.real}" for twin in report.identical[:_NAMED]]
+        more = len(report.identical) - _NAMED
+        text = f"identical: {', '.join(named)}" + (f" and {more:,} more" if more > 0 else "")
+        lines += ["", *_wrapped(text)]
+    lines += ["", *_table(report)]
+    worst = sorted(report.missed_by_class.items(), key=lambda item: -item[1])[:_NAMED]
+    if words := ", ".join(f"{name} {100 * share:.1f} %" for name, share in worst if share > 0):
+        lines += ["", *_wrapped(f"missed by class, most first: {words}")]
+    if report.notes:
+        lines.append("")
+        for note in report.notes:
+            lines += _wrapped(note, "note: ")
+    return "\n".join(lines)
+
+
+def _table(report: AuditReport) -> Iterator[str]:
+    shown = {
+        _printable(name): measure
+        for name, measure in report.metrics.items()
+        if not name.endswith(_LEFT_OUT)
+    }
+    width = max((len(name) for name in shown), default=0) + 1
+    head = f"{'generated':>12}{'unseen real':>14}   {'95 % interval':<22}{'p':>8}"
+    yield f"{'':<{width}}{head}".rstrip()
+    for name, measure in shown.items():
+        yield f"{name:<{width}}{_cells(measure)}".rstrip()
+
+
+def _cells(measure: Measure) -> str:
+    low, high = measure.low, measure.high
+    places = decimals([measure.value, measure.baseline, low, high])
+    interval = "" if low is None else f"{fixed(low, places)} to {fixed(high, places)}"
+    p = "" if measure.p_value is None else f"{measure.p_value:.3g}"
+    value, baseline = fixed(measure.value, places), fixed(measure.baseline, places)
+    return f"{value:>12}{baseline:>14}   {interval:<22}{p:>8}"
+
+
+def _wrapped(text: str, first: str = "") -> list[str]:
+    return textwrap.wrap(
+        _printable(text), _WIDTH, initial_indent=first, subsequent_indent=" " * len(first)
+    )
+
+
+def _printable(text: str) -> str:
+    """Without characters that would move a terminal's cursor or turn its writing round."""
+    plain = text.replace("\N{NO-BREAK SPACE}", " ")
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in plain)

@@ -6,7 +6,7 @@ apart and counted, and the counts of generated images are held against those of 
 Images that look like no real one (`appearance`, `distance`) are left out on either side: they
 belong to another finding.
 
-Classes, where the training images have them: a classifier that learns them is asked about all
+Classes, where the training images have them: a classifier that learns them is applied to all
 images (`label_shift`). Near-duplicates among the training images would be too easy for it, if kept
 apart, and too hard for that of the others, if kept together; both are done, and the larger p is
 taken.
@@ -33,15 +33,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ganstoch.auditing.label_shift import label_shift
-from ganstoch.auditing.searches import Searches
-from ganstoch.auditing.space import Space, sample_ids, take
+from ganstoch.auditing.searches import Searches, Space, sample_ids, take
 from ganstoch.metrics.excess import Excess, design_effect
 from ganstoch.metrics.neighbours import first_equal, times_each
 from ganstoch.rng import rng_for
 
 __all__ = ["Cell", "Proportions", "proportions"]
 
-_ASKED = 20_000
+_COUNTED = 20_000
 """Images of each set that are counted."""
 _BANK = 20_000
 _PER_CLUSTER = 40
@@ -141,22 +140,19 @@ def proportions(
         mapped, rest = half, (~is_map & ~odd_real).nonzero()[:, 0]
         counted = take(space.real, rest)
     mapped = mapped[sample_ids(len(mapped), _BANK, seed=seed, part="proportions/map")]
-    kept = (~odd_generated).nonzero()[:, 0]
-    made = take(space.generated, kept)
-    made, counted = (
-        take(rows, sample_ids(len(rows), _ASKED, seed=seed, part=f"proportions/{part}"))
-        for rows, part in ((made, "generated"), (counted, "real"))
-    )
+    plain = (~odd_generated).nonzero()[:, 0]
+    made = space.sample(take(space.generated, plain), _COUNTED, "proportions/generated")
+    counted = space.sample(counted, _COUNTED, "proportions/real")
     if min(len(made), len(counted), len(mapped)) < 2 * _LEAST:
         return ()
     bank = take(space.real, mapped)
     design = _design_effect(space, searches)
-    found = [_by_clusters(space, bank, mapped, made, counted, design=design)]
+    counts = [_by_clusters(space, bank, mapped, made, counted, design=design)]
     if labels is not None and len(set(labels)) > 1:
         real = (~odd_real).nonzero()[:, 0]
-        real = real[sample_ids(len(real), _ASKED, seed=seed, part="proportions/classes")]
+        real = real[sample_ids(len(real), _COUNTED, seed=seed, part="proportions/classes")]
         unseen = (~odd_held_out).nonzero()[:, 0]
-        found.append(
+        counts.append(
             _by_classes(
                 space,
                 [labels[i] for i in real.tolist()],
@@ -167,7 +163,7 @@ def proportions(
                 design=design,
             )
         )
-    return tuple(each for each in found if each is not None)
+    return tuple(each for each in counts if each is not None)
 
 
 def _design_effect(space: Space, searches: Searches) -> float:
@@ -187,9 +183,9 @@ def _by_classes(
     groups: Tensor,
     design: float,
 ) -> Proportions | None:
-    """Names, ids and groups are of the training images that are asked."""
-    known = sorted(set(names))
-    of = torch.tensor([known.index(name) for name in names])
+    """Names, ids and groups are of the training images that are counted."""
+    classes = sorted(set(names))
+    of = torch.tensor([classes.index(name) for name in names])
     unseen = made[:0] if held_out is None else held_out
     rows = torch.cat([take(space.real, ids), unseen, made]).flatten(1).cpu().double()
     is_made = torch.arange(len(rows)) >= len(ids) + len(unseen)
@@ -204,8 +200,8 @@ def _by_classes(
     compared = _compared(
         voted[is_made],
         voted[~is_made],
-        names=known,
-        examples=[int(ids[(of == i).nonzero()[0, 0]]) for i in range(len(known))],
+        names=classes,
+        examples=[int(ids[(of == i).nonzero()[0, 0]]) for i in range(len(classes))],
         design=design,
         seed=space.seed,
         by_class=True,
@@ -311,8 +307,8 @@ def _test(table: NDArray[np.int64], *, design: float, seed: int) -> tuple[float,
     def chi_squared(counts: NDArray[np.int64]) -> NDArray[np.float64]:
         # The second row's deviations are the first's, against its own expectation.
         both = 1 / expected + 1 / (columns - expected)
-        found: NDArray[np.float64] = ((counts - expected) ** 2 * both).sum(-1)
-        return found
+        squared: NDArray[np.float64] = ((counts - expected) ** 2 * both).sum(-1)
+        return squared
 
     def apart(counts: NDArray[np.int64]) -> NDArray[np.float64]:
         gap: NDArray[np.float64] = np.abs(counts / rows[0] - (columns - counts) / rows[1]).sum(-1)

@@ -1,16 +1,15 @@
-"""Who is nearest to whom in an audit: every search that several measures share, made once.
+"""A feature space of an audit, and the nearest neighbours in it that several measures share.
 
-What is natural is told by unseen real images: held-out ones, and where there are few or none of
-them, the training images too, each asked of the others. Training images may hold near-duplicates
-of each other that unseen ones would not meet, copies saved again as JPEG for one. So each question
-is asked in the direction that accuses less: for "too near", a training image finds its
-near-duplicates; for "too far", it passes them over.
+Unseen real images tell what is natural: held-out ones, and where there are few or none of them,
+training images too, each compared with the others. Training images may hold near-duplicates of each
+other that unseen ones would not meet, copies saved again as JPEG for one. So each search takes the
+side that accuses less: for "too near", a training image finds its near-duplicates; for "too far",
+it passes them over.
 
 The nearest of more images is nearer. So where generated images are compared with real ones in
 their place (`stand_in`), the larger of the two sets is cut at random into blocks of the smaller
-one's size, each is searched by itself, and what is measured is averaged over the blocks. Where no
-images were held out, half of the training images stand in, near-duplicates kept together, and the
-others ask.
+one's size, each is searched by itself, and what is measured is averaged over the blocks. Without
+held-out images half of the training images stand in, near-duplicates kept together, for the others.
 """
 
 from __future__ import annotations
@@ -18,45 +17,130 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
-from ganstoch.auditing.groups import grouped
-from ganstoch.auditing.space import Space, take
 from ganstoch.metrics.copy_score import HALF_AS_FAR, Nearness, left_out, nearness
+from ganstoch.metrics.features import Extractor
 from ganstoch.metrics.neighbours import first_equal, nearest_neighbours, times_each
-from ganstoch.rng import rng_for
-from ganstoch.types import Neighbours
+from ganstoch.metrics.overfitting import OverfittingScores, overfitting_mode_drop
+from ganstoch.rng import rng_for, without_replacement
+from ganstoch.types import Norm
 
-__all__ = ["Searches", "search"]
+__all__ = ["Searches", "Space", "linked_groups", "sample_ids", "search", "take"]
 
 _BLOCKS = 8
-"""Most blocks that are compared; what is left of a set is searched as one."""
+"""Most blocks that are compared."""
 
 _ENOUGH = 200
 """Held-out images from which on they alone say what is natural."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Searches:
-    """Distances of one space, in its own units, not scaled; float64 on the CPU.
+class Space:
+    """The sets of an audit as one extractor sees them.
 
     Attributes:
-        generated: generated images asked of all training images.
-        left_out: training images asked of the others.
-        held_out: held-out images asked of all training images; None without.
+        extractor: what made the features.
+        real: features of the training images, shape (N, F), uint8 or floats.
+        generated: of the generated images, shape (M, F).
+        held_out: of real images that were not trained on, shape (L, F); None where there are none.
+        seed: decides every thinning.
+    """
+
+    extractor: Extractor
+    real: Tensor
+    generated: Tensor
+    held_out: Tensor | None
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """Part of a measure's key, e.g. ``pixel_l1``."""
+        return self.extractor.name
+
+    @property
+    def norm(self) -> Norm:
+        """By which two rows are compared."""
+        return self.extractor.norm
+
+    @property
+    def scale(self) -> float:
+        """What a distance is divided by."""
+        return self.extractor.scale(self.real.shape[1])
+
+    @property
+    def unit(self) -> str:
+        """Of a scaled distance."""
+        return "grey levels" if self.is_pixels else "units of the features"
+
+    @property
+    def is_pixels(self) -> bool:
+        """Whether rows are grey levels rather than a network's activations."""
+        return self.name.startswith("pixel")
+
+    @property
+    def words(self) -> str:
+        """The space in a sentence."""
+        return "pixels" if self.is_pixels else self.name.replace("_", " ")
+
+    def sample(self, features: Tensor, size: int, part: str) -> Tensor:
+        """At most ``size`` rows of features, drawn at random; ``part`` tells samples apart."""
+        return take(features, sample_ids(len(features), size, seed=self.seed, part=part))
+
+
+def sample_ids(count: int, most: int, *, seed: int, part: str) -> Tensor:
+    """Ids of at most ``most`` of ``count`` images, drawn at random, ascending, int64."""
+    rng = rng_for(seed, "evaluation", part=f"audit/{part}")
+    return without_replacement(count, min(count, most), rng).sort().values
+
+
+def take(features: Tensor, ids: Tensor) -> Tensor:
+    """Rows of features; the features themselves, uncopied, where that is all of them."""
+    if len(ids) == len(features) and bool((ids == torch.arange(len(ids))).all()):
+        return features
+    return features[ids.to(features.device)]
+
+
+def linked_groups(neighbours: Tensor, linked: Tensor, *, first: Tensor | None = None) -> Tensor:
+    """Groups of images that are linked, over any number of links: ids, int64, shape (N,).
+
+    Args:
+        neighbours: for each image the id of another, int64, shape (N,).
+        linked: whether the two belong together, bool, shape (N,).
+        first: for each image the id of one it belongs with in any case, int64, shape (N,).
+    """
+    everyone = torch.arange(len(neighbours))
+    of = torch.cat([everyone[linked], everyone])
+    to = torch.cat([neighbours[linked], everyone if first is None else first])
+    links = coo_matrix((torch.ones(len(of)), (of, to)), shape=(len(everyone), len(everyone)))
+    return torch.from_numpy(connected_components(links, directed=False)[1]).long()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Searches:
+    """Distances of one space, float64 on the CPU, in its own units unless told otherwise.
+
+    Attributes:
+        pairs: overfitting and mode drop of all images, scaled.
+        generated: from generated images to all training images.
+        left_out: from training images to the others.
+        held_out: from held-out images to all training images; None without.
         groups: id of the group of near-duplicates that each training image is in, int64, (N,).
-        unseen_scores: of real images that were not trained on, asked the same, shape (R,).
+        unseen_scores: copy scores of real images that were not trained on, shape (R,).
         unseen_groups: id of the group of each of these, int64, shape (R,).
         unseen_nearest: from such images to their nearest training image, shape (R,).
         unseen_distances: the same past near-duplicates, shape (U,).
-        to_generated: for each training image the nearest of all generated images.
-        asked: ids of the training images that ask for ``reach_*``, int64, shape (A,).
+        from_ids: ids of the training images that ``reach_*`` starts from, int64, shape (A,).
         stand_in: features of the real images in the generated ones' place, shape (S, F).
-        reach_generated: for each block of generated images, shape (A,): distances to its nearest.
+        reach_generated: for each block of generated images, shape (A,): distances to its nearest,
+            scaled.
         reach_real: the same for blocks of the stand-ins.
         size: images in a block.
     """
 
+    pairs: OverfittingScores
     generated: Nearness
     left_out: Nearness
     held_out: Nearness | None
@@ -65,8 +149,7 @@ class Searches:
     unseen_groups: Tensor
     unseen_nearest: Tensor
     unseen_distances: Tensor
-    to_generated: Neighbours
-    asked: Tensor
+    from_ids: Tensor
     stand_in: Tensor
     reach_generated: tuple[Tensor, ...]
     reach_real: tuple[Tensor, ...]
@@ -80,12 +163,11 @@ def search(space: Space) -> Searches:
         ValueError: for fewer than 3 different training images, or what the searches refuse.
     """
     real, norm, seed = space.real, space.norm, space.seed
-    generated = nearness(space.generated, real, norm=norm, seed=seed)
     own = left_out(real, norm=norm, seed=seed)
     first = first_equal(real)
     # Where all occur as often, twice say, `left_out` passes over their duplicates. Blank pages, of
     # which every part holds one, are no group: unseen images are blank as often.
-    groups = grouped(
+    groups = linked_groups(
         own.neighbours.ids,
         own.scores <= HALF_AS_FAR,
         first=first if times_each(first) > 1 else None,
@@ -100,19 +182,20 @@ def search(space: Space) -> Searches:
         held_out = nearness(space.held_out, real, norm=norm, seed=seed)
         near, count = held_out.neighbours.distances, len(held_out.scores)
         unlike_any = len(real) + torch.arange(count)
-        ours = (held_out.scores, unlike_any, near, near)
+        alone = (held_out.scores, unlike_any, near, near)
         few = count < _ENOUGH
-        unseen = tuple(torch.cat([a, b]) if few else a for a, b in zip(ours, unseen, strict=True))
-        stand_in, asked = space.held_out, torch.arange(len(real))
+        unseen = tuple(torch.cat([a, b]) if few else a for a, b in zip(alone, unseen, strict=True))
+        stand_in, from_ids = space.held_out, torch.arange(len(real))
     else:
-        asked, others = _halves(groups, seed=seed)
+        from_ids, others = _halves(groups, seed=seed)
         stand_in = take(real, others)
     scores, unseen_groups, nearest, past = unseen
     size = min(len(space.generated), len(stand_in))
-    reach, to_generated = _reach(space, space.generated, size, part="generated")
-    reach_real, _ = _reach(space, stand_in, size, part="stand-in", whole=False)
     return Searches(
-        generated=generated,
+        pairs=overfitting_mode_drop(
+            real, space.generated, norm=norm, queries=None, seed=seed, scale=space.scale
+        ),
+        generated=nearness(space.generated, real, norm=norm, seed=seed),
         left_out=own,
         held_out=held_out,
         groups=groups,
@@ -120,50 +203,39 @@ def search(space: Space) -> Searches:
         unseen_groups=unseen_groups,
         unseen_nearest=nearest,
         unseen_distances=past,
-        to_generated=to_generated,
-        asked=asked,
+        from_ids=from_ids,
         stand_in=stand_in,
-        reach_generated=tuple(found[asked] for found in reach),
-        reach_real=tuple(found[asked] for found in reach_real),
+        reach_generated=_reach(space, from_ids, space.generated, size, part="generated"),
+        reach_real=_reach(space, from_ids, stand_in, size, part="stand-in"),
         size=size,
     )
 
 
 def _halves(groups: Tensor, *, seed: int) -> tuple[Tensor, Tensor]:
-    """Ids of those that ask and of those that stand in, about half each, no group torn."""
+    """Ids of two halves, about equally many, no group torn: searched from, and standing in."""
     names, members = torch.unique(groups, return_inverse=True)
     if len(names) == 1:  # cannot be helped
         names, members = groups, torch.arange(len(groups))
     sizes = torch.bincount(members)
     order = _order(len(names), seed=seed, part="half")
     before = sizes[order].cumsum(0) - sizes[order]
-    asks = torch.zeros(len(names), dtype=torch.bool)
-    asks[order[before < len(groups) / 2]] = True
-    asks[order[-1]] = False  # were it not for the last, one group might hold all of a half
-    return asks[members].nonzero()[:, 0], (~asks[members]).nonzero()[:, 0]
+    is_first = torch.zeros(len(names), dtype=torch.bool)
+    is_first[order[before < len(groups) / 2]] = True
+    is_first[order[-1]] = False  # were it not for the last, one group might hold all of a half
+    return is_first[members].nonzero()[:, 0], (~is_first[members]).nonzero()[:, 0]
 
 
 def _reach(
-    space: Space, bank: Tensor, size: int, *, part: str, whole: bool = True
-) -> tuple[list[Tensor], Neighbours]:
-    """Distances from every training image to each block of a bank, and to all searched of it."""
+    space: Space, from_ids: Tensor, bank: Tensor, size: int, *, part: str
+) -> tuple[Tensor, ...]:
+    """Scaled distances from training images to each block of a bank."""
     order = _order(len(bank), seed=space.seed, part=part)
-    count = min(_BLOCKS, len(bank) // size)
-    blocks = [order[i * size : (i + 1) * size] for i in range(count)]
-    rest = order[count * size :]
-    if whole and len(rest):
-        blocks.append(rest)
-    distances = torch.full((len(space.real),), torch.inf, dtype=torch.float64)
-    ids = torch.zeros(len(space.real), dtype=torch.int64)
-    each = []
-    for block in blocks:
-        members = block.sort().values
-        found = nearest_neighbours(space.real, take(bank, members), norm=space.norm)
-        each.append(found.distances)
-        better = found.distances < distances
-        distances = torch.where(better, found.distances, distances)
-        ids = torch.where(better, members[found.ids], ids)
-    return each[:count], Neighbours(distances=distances, ids=ids)
+    images = take(space.real, from_ids)
+    return tuple(
+        nearest_neighbours(images, take(bank, block.sort().values), norm=space.norm).distances
+        / space.scale
+        for block in order[: min(_BLOCKS, len(bank) // size) * size].split(size)
+    )
 
 
 def _order(count: int, *, seed: int, part: str) -> Tensor:

@@ -32,6 +32,7 @@ from ganstoch.auditing.evidence import gather
 from ganstoch.auditing.feature_cache import features_of
 from ganstoch.auditing.findings import find
 from ganstoch.auditing.inputs import MEMORY, Images, Role, open_images
+from ganstoch.auditing.report import FORMER_VERDICTS
 from ganstoch.auditing.verdict import verdict
 from ganstoch.bench import null_images
 from ganstoch.metrics.features import EfficientNetLite0, Extractor
@@ -56,14 +57,14 @@ SIZES: tuple[tuple[int, int, int], ...] = (
 """Training, generated and held-out images of a null."""
 
 FAULTS: dict[str, tuple[str, ...]] = {
-    "noise": ("unlike_the_data",),
-    "black": ("unlike_the_data", "collapsed"),
-    "one image": ("collapsed",),
-    "exact copies": ("copies",),
+    "noise": ("distribution_shift",),
+    "black": ("distribution_shift", "mode_collapse"),
+    "one image": ("mode_collapse",),
+    "exact copies": ("memorization",),
 }
 """What a share of the generated images is, and the verdicts that are right."""
 
-LEFT_OUT_VERDICTS = ("drops_modes",)
+LEFT_OUT_VERDICTS = ("mode_drop",)
 """Those that are right where classes are left out."""
 
 SHARES = (0.02, 0.05)
@@ -300,6 +301,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _features(_real_images("photographs", folders["photographs"])[0], Path(features))
     file = given.out / "draws.jsonl"
     records = list(map(json.loads, file.read_text().splitlines())) if file.exists() else []
+    for record in records:
+        record["findings"] = [FORMER_VERDICTS.get(kind, kind) for kind in record["findings"]]
     done = {_key(record) for record in records}
     all_trials = trials(kinds, draws=given.draws, most=given.most, classes=features is not None)
     missing = [trial for trial in all_trials if _key(asdict(trial)) not in done]

@@ -8,10 +8,11 @@ from ganstoch.data.digits import Digits
 from ganstoch.data.ffhq import FFHQ
 from ganstoch.data.gaussians import Bimodal, Grid, HighDimensional, Ring
 from ganstoch.data.images import Folder
+from ganstoch.data.manifest import Manifest, verify
 from ganstoch.data.sampling import Sampling, draw_ids
 from ganstoch.data.source import ArrayImages, ImageSet, Source
 from ganstoch.data.stacked import StackedFashion, StackedMNIST
-from ganstoch.data.subset import Manifest, Subset, choose, leftover_ids
+from ganstoch.data.subset import Subset, choose, leftover
 from ganstoch.data.torchvision_sets import CIFAR10, SVHN, FashionMNIST
 from ganstoch.errors import UserError
 
@@ -41,7 +42,8 @@ __all__ = [
     "choose",
     "draw_ids",
     "find_source",
-    "leftover_ids",
+    "leftover",
+    "verify",
 ]
 
 

@@ -64,15 +64,15 @@ def blurred(images: Tensor) -> Tensor:
 
 
 SCENARIOS = {
-    "held out": "nothing_found",
-    "copy all": "copies",
-    "copy one": "copies",
-    "copy a tenth": "copies",
-    "one unseen image": "collapsed",
-    "drop half": "drops_modes",
-    "drop the zeros": "drops_modes",
-    "noise": "unlike_the_data",
-    "blur": "unlike_the_data",
+    "held out": "no_issue",
+    "copy all": "memorization",
+    "copy one": "memorization",
+    "copy a tenth": "memorization",
+    "one unseen image": "mode_collapse",
+    "drop half": "mode_drop",
+    "drop the zeros": "mode_drop",
+    "noise": "distribution_shift",
+    "blur": "distribution_shift",
 }
 """What a generator makes, and the verdict that it deserves."""
 

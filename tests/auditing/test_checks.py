@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ganstoch.auditing.checks import check_alike, check_disjoint
+from ganstoch.auditing.evidence import check_alike, check_disjoint
 from ganstoch.auditing.inputs import Images, Role, open_images
 from ganstoch.errors import UserError
 

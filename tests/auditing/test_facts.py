@@ -8,8 +8,8 @@ import torch
 
 from ganstoch.auditing.appearance import appearance
 from ganstoch.auditing.facts import coincidences, gather_facts
-from ganstoch.auditing.groups import grouped
 from ganstoch.auditing.inputs import open_images
+from ganstoch.auditing.searches import linked_groups
 
 RNG = np.random.default_rng(0)
 PHOTOS = RNG.integers(0, 256, (300, 1, 6, 6), dtype=np.uint8)
@@ -122,6 +122,6 @@ def test_odd_images_are_flagged(fault: str) -> None:
 def test_groups_are_links_over_any_number_of_steps() -> None:
     neighbours = torch.tensor([1, 2, 0, 4, 3, 0])
     linked = torch.tensor([True, True, False, True, False, False])
-    assert grouped(neighbours, linked).tolist() == [0, 0, 0, 3, 3, 5]
+    assert linked_groups(neighbours, linked).tolist() == [0, 0, 0, 1, 1, 2]
     first = torch.tensor([0, 1, 2, 3, 4, 4])
-    assert grouped(neighbours, linked, first=first).tolist() == [0, 0, 0, 3, 3, 3]
+    assert linked_groups(neighbours, linked, first=first).tolist() == [0, 0, 0, 1, 1, 1]

@@ -42,8 +42,8 @@ def test_real_images_are_not_accused(seed: int, split: Any, evidence: Any) -> No
 def test_one_image_again_and_again_is_all_of_it(split: Any, make: Any, evidence: Any) -> None:
     digits = split()
     found = find(evidence(digits, make("copy one", digits)))
-    assert [finding.verdict for finding in found][:2] == ["copies", "collapsed"]
-    assert "drops_modes" in [finding.verdict for finding in found]
+    assert [finding.verdict for finding in found][:2] == ["memorization", "mode_collapse"]
+    assert "mode_drop" in [finding.verdict for finding in found]
     assert "500 of the 500" in found[0].sentence
 
 
@@ -52,7 +52,7 @@ def test_classes_left_out_are_named(held_out: bool, split: Any, make: Any, evide
     digits = split()
     found = evidence(digits, make("drop the zeros", digits), held_out=held_out, labels=True)
     first = find(found)[0]
-    assert first.verdict == "drops_modes"
+    assert first.verdict == "mode_drop"
     assert "0 (" in first.sentence
     (of_classes,) = (each for each in found.spaces[0].proportions if each.by_class)
     emptiest = min(of_classes.cells, key=lambda cell: cell.generated / cell.real)
@@ -64,7 +64,7 @@ def test_nothing_found_says_what_would_have_been(split: Any, evidence: Any) -> N
     digits = split()
     harmless = evidence(digits, digits.fresh)
     kind, _ = verdict(find(harmless), harmless)
-    assert kind == "nothing_found"
+    assert kind == "no_issue"
     share = harmless.spaces[0].copied.excess.detectable(level_of(harmless))
     assert share is not None
     copies = digits.fresh.clone()
@@ -73,7 +73,7 @@ def test_nothing_found_says_what_would_have_been(split: Any, evidence: Any) -> N
     near = digits.train[: int(many)].clone()
     near[:, :, 0, 0] = (near[:, :, 0, 0].int() + 9).clamp(max=255).byte()
     copies[: int(many)] = near
-    assert kinds(evidence(digits, copies)) == ["copies"]
+    assert kinds(evidence(digits, copies)) == ["memorization"]
 
 
 def test_a_few_identical_images_are_undecided(split: Any, evidence: Any) -> None:
@@ -84,7 +84,7 @@ def test_a_few_identical_images_are_undecided(split: Any, evidence: Any) -> None
     assert verdict(find(found), found)[0] == "undecided"
     made[:12] = digits.train[:12]
     found = evidence(digits, made)
-    assert verdict(find(found), found)[0] == "copies"
+    assert verdict(find(found), found)[0] == "memorization"
 
 
 def test_what_points_the_other_way_is_told(split: Any, evidence: Any) -> None:
@@ -92,11 +92,11 @@ def test_what_points_the_other_way_is_told(split: Any, evidence: Any) -> None:
     digits = split()
     halves = (digits.train[:500].int() * 3 + digits.fresh.int() * 2).div(5).byte()
     found = evidence(digits, halves)
-    nearer = found.spaces[0].nearer
+    nearer = found.spaces[0].train_vs_held_out
     assert nearer is not None
     assert nearer.p_value <= 0.001
     assert any("held-out" in signal for signal in signals(found))
-    assert verdict(find(found), found)[0] != "nothing_found"
+    assert verdict(find(found), found)[0] != "no_issue"
 
 
 def test_the_space_with_most_to_say_speaks(split: Any, make: Any, evidence: Any) -> None:
@@ -113,9 +113,9 @@ def test_the_space_with_most_to_say_speaks(split: Any, make: Any, evidence: Any)
     one, other = (evidence(digits, made, extractor=space) for space in (Pixels(), Corner()))
     both = Evidence(facts=one.facts, looks=one.looks, spaces=(*other.spaces, *one.spaces))
     assert level_of(both) == level_of(one) / 2
-    found = {finding.measured.space.name for finding in find(both) if finding.measured}
+    found = {finding.space.space.name for finding in find(both) if finding.space}
     assert found <= {"pixel_l1", "corner_l1"}
-    assert kinds(both)[0] == "unlike_the_data"
+    assert kinds(both)[0] == "distribution_shift"
 
 
 NULLS: dict[str, Callable[[torch.Generator, int], torch.Tensor]] = {

@@ -20,7 +20,9 @@ def test_draws_that_are_there_are_not_made_again(
     file = tmp_path / "draws.jsonl"
     first = [json.loads(line) for line in file.read_text().splitlines()]
     assert [tuple(record["sizes"]) for record in first] == [(20, 20, 0), (20, 20, 20)]
-    file.write_text("\n".join(json.dumps(record | {"findings": ["copies"]}) for record in first))
+    file.write_text(
+        "\n".join(json.dumps(record | {"findings": ["memorization"]}) for record in first)
+    )
     assert main(words) == 0
     assert len(file.read_text().splitlines()) == 2
     assert "2/2" in (tmp_path / "calibration.md").read_text()

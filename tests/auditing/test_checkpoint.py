@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from ganstoch.auditing.subject import load_subject
+from ganstoch.auditing.checkpoint import load_checkpoint
 from ganstoch.cli import main
 from ganstoch.data import Digits
 from ganstoch.errors import UserError
@@ -61,92 +61,87 @@ def checkpoint(play: Callable[..., Path]) -> Path:
 
 
 def test_makes_the_images_that_the_run_measured(checkpoint: Path) -> None:
-    subject = load_subject(checkpoint)
+    run = load_checkpoint(checkpoint)
     with np.load(checkpoint.parents[1] / "samples.npz") as samples:
         expected = torch.from_numpy(samples["generated"])
-    assert torch.equal(subject.generated.read(torch.arange(64)), expected)
-    assert len(set(subject.generated.digests())) == 64
-    assert subject.generated.where == str(checkpoint)
-    assert "64 of the run's bank" in subject.notes[0]
+    assert torch.equal(run.generated.read(torch.arange(64)), expected)
+    assert len(set(run.generated.digests())) == 64
+    assert run.generated.where == str(checkpoint)
+    assert "64 of the run's bank" in run.notes[0]
 
 
 def test_real_images_are_the_runs_own(checkpoint: Path) -> None:
     record = json.loads((checkpoint.parents[1] / "record.json").read_bytes())
-    subject = load_subject(checkpoint)
-    assert subject.real is not None
-    assert subject.held_out is not None
-    assert subject.real.labels is not None
-    assert len(subject.real) == len(subject.real.labels) == record["n"] == 64
+    run = load_checkpoint(checkpoint)
+    assert run.real is not None
+    assert run.held_out is not None
+    assert run.real.labels is not None
+    assert len(run.real) == len(run.real.labels) == record["n"] == 64
     source = Digits().open(Path(), "train")
     assert source is not None
     for i in (0, 63):
-        name = subject.real.names(torch.tensor([i]))[0]
+        name = run.real.names(torch.tensor([i]))[0]
         position = int(name.rsplit("/", 1)[1])
-        assert torch.equal(
-            subject.real.read(torch.tensor([i])), source.read(torch.tensor([position]))
-        )
+        assert torch.equal(run.real.read(torch.tensor([i])), source.read(torch.tensor([position])))
         assert source.labels is not None
-        assert subject.real.labels[i] == str(int(source.labels[position]))
-    assert not set(subject.real.digests()) & set(subject.held_out.digests())
+        assert run.real.labels[i] == str(int(source.labels[position]))
+    assert not set(run.real.digests()) & set(run.held_out.digests())
 
 
 def test_fresh_latents_are_others(checkpoint: Path) -> None:
     bank, fresh, again = (
-        load_subject(checkpoint, latents=kind).generated.sha256()
+        load_checkpoint(checkpoint, latents=kind).generated.sha256()
         for kind in ("bank", "fresh", "fresh")
     )
     assert bank != fresh == again
 
 
 def test_the_generator_can_be_asked(checkpoint: Path) -> None:
-    subject = load_subject(checkpoint, data=False)
-    assert subject.real is None
-    assert subject.held_out is None
-    z = torch.randn(3, subject.generator.latent_dim, requires_grad=True)
-    made = subject.generator.generate(z)
+    run = load_checkpoint(checkpoint, data=False)
+    assert run.real is None
+    assert run.held_out is None
+    z = torch.randn(3, run.generator.latent_dim, requires_grad=True)
+    made = run.generator.generate(z)
     made.sum().backward()
     assert z.grad is not None
     assert z.grad.abs().sum() > 0
     kept = torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"]
     averaged = {name: value for name, value in kept.items() if name.startswith("average.")}
-    asked = subject.generator.generate
+    asked = run.generator.generate
     assert isinstance(asked, torch.nn.Module)
     assert averaged.keys() == {f"average.{name}" for name in asked.state_dict()}
     assert all(torch.equal(v, averaged[f"average.{n}"]) for n, v in asked.state_dict().items())
     # Without the data the bank is the same.
-    with_data = load_subject(checkpoint)
+    with_data = load_checkpoint(checkpoint)
     ids = torch.arange(64)
-    assert torch.equal(subject.generated.read(ids), with_data.generated.read(ids))
+    assert torch.equal(run.generated.read(ids), with_data.generated.read(ids))
     assert to_bytes(made.detach()).shape == (3, 3, 32, 32)
 
 
 def test_a_run_of_fresh_latents(play: Callable[..., Path]) -> None:
     checkpoint = play("--model.latents.bank=fresh")
-    assert "never used" in load_subject(checkpoint).notes[0]
+    assert "never used" in load_checkpoint(checkpoint).notes[0]
     with pytest.raises(UserError, match="no bank of latents; use --latents fresh"):
-        load_subject(checkpoint, latents="bank")
+        load_checkpoint(checkpoint, latents="bank")
 
 
 def test_bad_checkpoints_are_told_in_one_line(checkpoint: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="there is no checkpoint"):
-        load_subject(tmp_path / "step=1.ckpt")
+        load_checkpoint(tmp_path / "step=1.ckpt")
     (tmp_path / "noise.ckpt").write_bytes(b"no checkpoint")
     with pytest.raises(UserError, match="damaged, or no checkpoint"):
-        load_subject(tmp_path / "noise.ckpt")
+        load_checkpoint(tmp_path / "noise.ckpt")
     torch.save({"weights": torch.zeros(1)}, tmp_path / "other.ckpt")
     with pytest.raises(UserError, match="no checkpoint of ganstoch fit"):
-        load_subject(tmp_path / "other.ckpt")
-    torch.save({"state_dict": {}, "games": []}, tmp_path / "seeds.ckpt")
-    with pytest.raises(UserError, match="several seeds"):
-        load_subject(tmp_path / "seeds.ckpt")
+        load_checkpoint(tmp_path / "other.ckpt")
     lonely = tmp_path / "away" / "checkpoints" / "step=2.ckpt"
     lonely.parent.mkdir(parents=True)
     shutil.copy(checkpoint, lonely)
     with pytest.raises(UserError, match=r"run\.json cannot be read"):
-        load_subject(lonely)
+        load_checkpoint(lonely)
     (tmp_path / "away" / "run.json").write_text("{}")
     with pytest.raises(UserError, match=r"run\.json is damaged"):
-        load_subject(lonely)
+        load_checkpoint(lonely)
 
 
 def test_settings_that_do_not_fit_are_told(checkpoint: Path, tmp_path: Path) -> None:
@@ -157,11 +152,11 @@ def test_settings_that_do_not_fit_are_told(checkpoint: Path, tmp_path: Path) -> 
     state["config"]["model"]["generator"]["init_args"]["width"] = 32
     (folder / "run.json").write_text(json.dumps(state))
     with pytest.raises(UserError, match="the checkpoint is of other networks"):
-        load_subject(copy)
+        load_checkpoint(copy)
     state["config"]["model"]["colour"] = "blue"
     (folder / "run.json").write_text(json.dumps(state))
     with pytest.raises(UserError, match="cannot be read by this version"):
-        load_subject(copy)
+        load_checkpoint(copy)
 
 
 def test_points_are_no_images(play: Callable[..., Path]) -> None:
@@ -179,4 +174,4 @@ def test_points_are_no_images(play: Callable[..., Path]) -> None:
     }
     (folder / "run.json").write_text(json.dumps(state))
     with pytest.raises(UserError, match="generator of points"):
-        load_subject(folder / "checkpoints" / "step=2.ckpt")
+        load_checkpoint(folder / "checkpoints" / "step=2.ckpt")

@@ -1,4 +1,4 @@
-"""A generator of our own under audit: its run's game, images and data, from a checkpoint alone."""
+"""Images of a generator of `ganstoch fit`, and its run's data, from a checkpoint alone."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from jsonargparse import ArgumentError
 from pytorch_lightning.cli import LightningArgumentParser
 
 from ganstoch.auditing.inputs import Images, open_images
-from ganstoch.auditing.latents import LatentGenerator
+from ganstoch.auditing.measures import LatentGenerator
 from ganstoch.callbacks.checkpoints import read_checkpoint
 from ganstoch.data.datamodule import ImageData
 from ganstoch.data.source import ArrayImages
@@ -22,16 +22,16 @@ from ganstoch.rng import normal, rng_for
 from ganstoch.training.gan import GAN
 from ganstoch.types import to_bytes
 
-__all__ = ["Kind", "Subject", "load_subject"]
+__all__ = ["CheckpointImages", "Latents", "load_checkpoint"]
 
-Kind = Literal["bank", "fresh"]
+Latents = Literal["bank", "fresh"]
 """Latents whose images are audited: the fixed ones of training, or others."""
 
 _STATE = "run.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Subject:
+class CheckpointImages:
     """What a checkpoint gives an audit.
 
     Attributes:
@@ -49,18 +49,20 @@ class Subject:
     notes: tuple[str, ...]
 
 
-def load_subject(checkpoint: Path, *, latents: Kind | None = None, data: bool = True) -> Subject:
-    """Rebuilds the game of a run and lets its averaged generator make as many images as it learnt.
+def load_checkpoint(
+    checkpoint: Path, *, latents: Latents | None = None, data: bool = True
+) -> CheckpointImages:
+    """Lets the averaged generator of a run make as many images as it was trained on.
 
     Args:
         checkpoint: a checkpoint of `ganstoch fit`, below the run's folder.
         latents: "bank" for the first n of the run's fixed latents, "fresh" for others; None for
             the bank where the run has one.
-        data: whether the run's own images are wanted.
+        data: whether to load the run's own images too.
 
     Raises:
         UserError: if the file is no such checkpoint, the run's settings are not beside it, its data
-            cannot be read, or it plays with points rather than images.
+            cannot be read, or it makes points rather than images.
     """
     state = read_checkpoint(checkpoint)
     config = _config_beside(checkpoint)
@@ -86,7 +88,7 @@ def load_subject(checkpoint: Path, *, latents: Kind | None = None, data: bool = 
     generated.where = str(checkpoint)
     what = "the run's bank of fixed latents" if fixed else "latents that training never used"
     note = f"Generated images are those of the averaged generator from {len(z):,} of {what}."
-    return Subject(
+    return CheckpointImages(
         generator=LatentGenerator(generate=game.average, latent_dim=dim),
         generated=generated,
         real=_real(images) if data else None,

@@ -1,11 +1,11 @@
 """Which training images a generator misses.
 
-As many generated as unseen real images are pooled, and each training image is asked for its eight
-nearest of the pool. It is missed if none of them is generated. Without held-out images half of the
-training images are pooled and the other half asks, each past its own near-duplicates: unseen
-images would not be these. Where generated images as a whole lie farther from the data than real
-ones do, by a factor c (`distance`), their distances are divided by c first, lest noise on the
-images passes for modes left out.
+As many generated as unseen real images are pooled, and each training image is missed if none of its
+eight nearest of the pool is generated. Without held-out images half of the training images are
+pooled for the other half, each past its own near-duplicates: unseen images would not be these.
+Where generated images as a whole lie farther from the data than real ones do, by a factor c
+(`distribution_shift`), their distances are divided by c first, lest noise on the images passes for
+modes left out.
 
 Under the null the pool's labels are exchangeable, so they are permuted: that says how many images
 are missed by nature, one in 256 or so, and how that number varies where a few images are near to
@@ -22,15 +22,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ganstoch.auditing.searches import Searches
-from ganstoch.auditing.space import Space, take
+from ganstoch.auditing.report import Share
+from ganstoch.auditing.searches import Searches, Space, take
 from ganstoch.metrics.excess import clopper_pearson
 from ganstoch.metrics.neighbours import k_nearest
 from ganstoch.metrics.progress import progress_bar
-from ganstoch.report.audit_report import Share
 from ganstoch.rng import rng_for, without_replacement
 
-__all__ = ["Missed", "missed_images"]
+__all__ = ["Coverage", "coverage"]
 
 _NEIGHBOURS = 8
 _POOLED = 4000
@@ -42,20 +41,20 @@ of real images r varied twice as much as of independent images, as if each of th
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Missed:
+class Coverage:
     """Training images that the generator misses.
 
     Attributes:
-        share: beyond what is natural.
+        missed: their share, beyond what is natural.
         rate: r, before what is natural is taken off.
         natural: r_0.
         p_value: chance of as large a rate where nothing is missed.
         ids: of the missed images, most missed first, int64.
-        order: of all images that asked, most missed first, int64.
+        order: of all images that were looked up, most missed first, int64.
         classes: share of each class's images that are missed, by name; empty without labels.
     """
 
-    share: Share
+    missed: Share
     rate: float
     natural: float
     p_value: float
@@ -64,42 +63,41 @@ class Missed:
     classes: dict[str, float]
 
 
-def missed_images(
-    space: Space, searches: Searches, *, offset: float, labels: tuple[str, ...] | None = None
-) -> Missed:
+def coverage(
+    space: Space,
+    searches: Searches,
+    *,
+    median_ratio: float,
+    labels: tuple[str, ...] | None = None,
+) -> Coverage:
     """Applies the rule.
 
     Args:
         space: the sets' features.
         searches: of the same space.
-        offset: how much farther from the data generated images lie than real ones; 1 or below is
-            no farther.
+        median_ratio: how much farther from the data generated images lie than real ones; 1 or
+            below is no farther.
         labels: class of each training image.
     """
-    real, held_out, everyone = space.real, space.held_out, torch.arange(len(space.real))
-    asking, others = everyone, everyone
+    real, held_out = space.real, space.held_out
+    from_ids = others = torch.arange(len(real))
     if held_out is None:
         mixed = torch.randperm(
             len(real), generator=rng_for(space.seed, "evaluation", part="audit/missed/half")
         )
-        asking, others = (half.sort().values for half in mixed.tensor_split(2))
+        from_ids, others = (half.sort().values for half in mixed.tensor_split(2))
     bank = take(real, others) if held_out is None else held_out
     size = min(_POOLED, len(space.generated), len(bank))
-    asked, k = take(real, asking), min(_NEIGHBOURS, size)
-    made = k_nearest(
-        asked,
-        space.generated[_some(space, len(space.generated), size, part="generated")],
-        k=k,
-        norm=space.norm,
-    )
+    images, k = take(real, from_ids), min(_NEIGHBOURS, size)
+    sample = space.generated[_some(space, len(space.generated), size, part="generated")]
+    made = k_nearest(images, sample, k=k, norm=space.norm)
     pooled = _some(space, len(bank), size, part="stand-in")
-    unseen = k_nearest(asked, bank[pooled], k=min(2 * k, size), norm=space.norm)
+    unseen = k_nearest(images, bank[pooled], k=min(2 * k, size), norm=space.norm)
     if held_out is None:
-        of = searches.groups
-        own = of[others[pooled]][unseen.ids] == of[asking][:, None]
+        own = searches.groups[others[pooled]][unseen.ids] == searches.groups[from_ids][:, None]
         unseen.distances.masked_fill_(own, torch.inf)
     rng = rng_for(space.seed, "evaluation", part="audit/missed")
-    distances = torch.cat([made.distances / max(1.0, offset), unseen.distances], dim=1)
+    distances = torch.cat([made.distances / max(1.0, median_ratio), unseen.distances], dim=1)
     ids = torch.cat([made.ids, size + unseen.ids], dim=1)
     # In random order, so that of equally near images none is preferred.
     mixed = torch.randperm(distances.shape[1], generator=rng)
@@ -117,14 +115,14 @@ def missed_images(
         natural[i] = alone(is_made[torch.randperm(2 * size, generator=rng)]).double().mean()
     mean = natural.mean().item()
     estimate = max(0.0, (rate - mean) / (1 - mean))
-    worth = len(asked) / _SHARED
+    worth = len(images) / _SHARED
     low, high = clopper_pearson(rate * worth, worth)
     below = math.hypot(rate - low, natural.quantile(0.975).item() - mean)
     ratio = made.distances[:, 0] / unseen.distances.amin(1).clamp(min=1e-9)
     order = ratio.argsort(descending=True, stable=True)
     order = torch.cat([order[missed[order]], order[~missed[order]]])
-    return Missed(
-        share=Share(
+    return Coverage(
+        missed=Share(
             estimate=estimate,
             low=min(estimate, max(0.0, (rate - mean - below) / (1 - mean))),
             high=high,
@@ -132,9 +130,9 @@ def missed_images(
         rate=rate,
         natural=mean,
         p_value=(1 + int((natural >= rate - 1e-12).sum())) / (1 + _PERMUTATIONS),
-        ids=asking[order[: int(missed.sum())]],
-        order=asking[order],
-        classes={} if labels is None else _by_class(asking, missed, labels),
+        ids=from_ids[order[: int(missed.sum())]],
+        order=from_ids[order],
+        classes={} if labels is None else _by_class(from_ids, missed, labels),
     )
 
 
@@ -144,9 +142,8 @@ def _some(space: Space, count: int, size: int, *, part: str) -> Tensor:
     return without_replacement(count, size, rng)
 
 
-def _by_class(asked: Tensor, missed: Tensor, labels: tuple[str, ...]) -> dict[str, float]:
-    place = {name: i for i, name in enumerate(sorted(set(labels)))}
-    of = torch.tensor([place[labels[i]] for i in asked.tolist()])
-    lost = torch.bincount(of, weights=missed.double(), minlength=len(place))
-    sizes = torch.bincount(of, minlength=len(place))
-    return {name: (lost[i] / sizes[i]).item() for name, i in place.items() if sizes[i] > 0}
+def _by_class(ids: Tensor, missed: Tensor, labels: tuple[str, ...]) -> dict[str, float]:
+    members: dict[str, list[bool]] = {name: [] for name in sorted(set(labels))}
+    for i, is_missed in zip(ids.tolist(), missed.tolist(), strict=True):
+        members[labels[i]].append(is_missed)
+    return {name: sum(each) / len(each) for name, each in members.items() if each}

@@ -10,16 +10,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from ganstoch.auditing.distance import distance_to_data, median_interval
-from ganstoch.auditing.evidence import Evidence
-from ganstoch.auditing.fidelity import fidelity
-from ganstoch.auditing.measure import Measured, readings_of
-from ganstoch.auditing.missed import missed_images
-from ganstoch.auditing.readings import manifold_readings
-from ganstoch.auditing.repeated import repeated_images
-from ganstoch.auditing.searches import search
-from ganstoch.auditing.space import Space, sample_ids, take
-from ganstoch.auditing.variety import same_below, support
+from ganstoch.auditing.coverage import coverage
+from ganstoch.auditing.distribution_shift import distribution_shift, median_interval
+from ganstoch.auditing.evidence import Evidence, SpaceEvidence
+from ganstoch.auditing.measures import fidelity, measures_of
+from ganstoch.auditing.repeats import repeated_images
+from ganstoch.auditing.searches import Space, sample_ids, search, take
+from ganstoch.auditing.support_size import same_below, support_size
 from ganstoch.metrics.features import Extractor, Pixels
 from ganstoch.metrics.fid import frechet_distance
 from ganstoch.metrics.mifid import cosine_distance, mifid
@@ -47,10 +44,10 @@ class Projected(Extractor):
 
 
 @pytest.fixture(scope="session")
-def measured(evidence: Callable[..., Evidence]) -> Callable[..., Measured]:
+def measured(evidence: Callable[..., Evidence]) -> Callable[..., SpaceEvidence]:
     """The one space of an audit."""
 
-    def measured(*arguments: Any, **options: Any) -> Measured:
+    def measured(*arguments: Any, **options: Any) -> SpaceEvidence:
         (space,) = evidence(*arguments, **options).spaces
         return space
 
@@ -75,19 +72,19 @@ def space_of(real: Tensor, generated: Tensor, held_out: Tensor | None = None) ->
 
 
 def test_distances_are_those_of_their_definition(
-    split: Any, measured: Callable[..., Measured]
+    split: Any, measured: Callable[..., SpaceEvidence]
 ) -> None:
     digits = split()
     found = measured(digits, digits.fresh)
-    forth = readings_of(found)["overfitting/pixel_l1/mean"]
+    forth = measures_of(found)["overfitting/pixel_l1/mean"]
     assert forth.value == pytest.approx(brute(digits.fresh, digits.train).mean().item())
     assert forth.baseline == pytest.approx(brute(digits.held_out, digits.train).mean().item())
     worst = brute(digits.fresh, digits.train).sort(descending=True).values[:50].mean().item()
-    assert readings_of(found)["overfitting/pixel_l1/worst10"].value == pytest.approx(worst)
-    scaled = found.searches.to_generated.distances / 64
+    assert measures_of(found)["overfitting/pixel_l1/worst10"].value == pytest.approx(worst)
+    scaled = found.searches.pairs.mode_drop.neighbours.distances
     assert torch.allclose(scaled, brute(digits.train, digits.fresh), rtol=0, atol=1e-12)
     nearest = nearest_neighbours(digits.train.flatten(1), digits.fresh.flatten(1), norm="l1")
-    assert torch.equal(found.searches.to_generated.ids, nearest.ids)
+    assert torch.equal(found.searches.pairs.mode_drop.neighbours.ids, nearest.ids)
 
 
 def test_blocks_hold_equally_many_images(split: Any) -> None:
@@ -98,17 +95,17 @@ def test_blocks_hold_equally_many_images(split: Any) -> None:
     assert len(searches.reach_real) == 1
     # 500 images in blocks of 60, and what is left is searched for the whole set's distance.
     least = torch.stack(searches.reach_generated).amin(0)
-    assert (searches.to_generated.distances <= least).all()
-    assert (searches.to_generated.distances < least).any()
+    assert (searches.pairs.mode_drop.neighbours.distances <= least).all()
+    assert (searches.pairs.mode_drop.neighbours.distances < least).any()
 
 
 @pytest.mark.parametrize("few", [100, 497])
 def test_set_sizes_are_no_mode_drop(
-    split: Any, measured: Callable[..., Measured], few: int
+    split: Any, measured: Callable[..., SpaceEvidence], few: int
 ) -> None:
     digits = split()
     digits = dataclasses.replace(digits, held_out=digits.held_out[:few])
-    readings = readings_of(measured(digits, digits.fresh))
+    readings = measures_of(measured(digits, digits.fresh))
     for statistic in STATISTICS:
         reading = readings[f"mode_drop_thinned/pixel_l1/{statistic}"]
         assert reading.value == pytest.approx(reading.baseline, rel=0.06)
@@ -123,13 +120,13 @@ def test_set_sizes_are_no_mode_drop(
 
 @pytest.mark.parametrize("held_out", [497, 600, None])
 def test_a_name_stands_for_one_quantity(
-    split: Any, measured: Callable[..., Measured], held_out: int | None
+    split: Any, measured: Callable[..., SpaceEvidence], held_out: int | None
 ) -> None:
     """What the metric of that name says of all images, whatever stands beside it."""
     digits = split(train=600, fresh=500, held_out=600)
     if held_out is not None:
         digits = dataclasses.replace(digits, held_out=digits.held_out[:held_out])
-    found = readings_of(measured(digits, digits.fresh, held_out=held_out is not None))
+    found = measures_of(measured(digits, digits.fresh, held_out=held_out is not None))
     metrics = [OverfittingModeDrop("pixel", queries="all"), PRDC("pixel")]
     for metric in metrics:
         metric.update(digits.train, real=True)
@@ -141,28 +138,28 @@ def test_a_name_stands_for_one_quantity(
 
 
 def test_without_held_out_images_training_images_stand_in(
-    split: Any, measured: Callable[..., Measured]
+    split: Any, measured: Callable[..., SpaceEvidence]
 ) -> None:
     digits = split()
     found = measured(digits, digits.fresh, held_out=False)
-    forth = readings_of(found)["overfitting/pixel_l1/mean"]
+    forth = measures_of(found)["overfitting/pixel_l1/mean"]
     apart = torch.cdist(*[digits.train.flatten(1).double()] * 2, p=1).fill_diagonal_(torch.inf)
     nearest = apart.amin(1).mean().item() / 64
     assert nearest <= forth.baseline <= 1.02 * nearest  # past a few near-duplicates
     assert forth.value == pytest.approx(forth.baseline, rel=0.06)
-    back = readings_of(found)["mode_drop_thinned/pixel_l1/mean"]
+    back = measures_of(found)["mode_drop_thinned/pixel_l1/mean"]
     assert back.value == pytest.approx(back.baseline, rel=0.06)
-    assert 380 <= len(found.searches.asked) <= 420
-    assert found.nearer is None
-    assert not any(name.startswith(("ct/", "nearer")) for name in readings_of(found))
+    assert 380 <= len(found.searches.from_ids) <= 420
+    assert found.train_vs_held_out is None
+    assert not any(name.startswith(("ct/", "nearer")) for name in measures_of(found))
 
 
 def test_every_measure_moves_the_right_way(
-    split: Any, make: Any, measured: Callable[..., Measured]
+    split: Any, make: Any, measured: Callable[..., SpaceEvidence]
 ) -> None:
     digits = split()
     of = {
-        name: {key: reading.value for key, reading in readings_of(measured(digits, images)).items()}
+        name: {key: reading.value for key, reading in measures_of(measured(digits, images)).items()}
         for name in ("held out", "copy a tenth", "copy all", "drop half", "noise")
         for images in [make(name, digits)]
     }
@@ -185,17 +182,28 @@ def test_every_measure_moves_the_right_way(
         assert of["drop half"][key] < of["held out"][key] - 0.15
     assert of["drop half"]["prdc/pixel_l1/precision"] > 0.9
     assert of["noise"]["prdc/pixel_l1/precision"] == 0
-    assert of["noise"]["offset/pixel_l1"] > 3
+    assert of["noise"]["median_ratio/pixel_l1"] > 3
     assert of["noise"]["authpct/pixel_l1"] > 90
 
 
-def test_every_reading_says_what_it_means(split: Any, measured: Callable[..., Measured]) -> None:
+def test_every_reading_says_what_it_means(
+    split: Any, measured: Callable[..., SpaceEvidence]
+) -> None:
     digits = split(train=200, fresh=110, held_out=100)
     found = measured(digits, digits.fresh, extractor=Projected())
-    readings = readings_of(found) | fidelity(found.space)
+    readings = measures_of(found) | fidelity(found.space)
     assert {name.split("/")[0] for name in readings} == {
         *("overfitting", "mode_drop", "copied", "replication", "authpct", "nearer_to_train", "ct"),
-        *("missed", "offset", "cluster", "clusters", "far", "repeated", "birthday", "prdc"),
+        *(
+            "missed",
+            "median_ratio",
+            "two_sample_1nn",
+            "clusters",
+            "far",
+            "repeated",
+            "birthday",
+            "prdc",
+        ),
         *("mode_drop_thinned", "prdc_thinned", "fid", "kid", "mifid", "cosine"),
         *(f"{name}_thinned" for name in ("fid", "kid", "mifid", "cosine", "inception_score")),
         "inception_score",
@@ -212,21 +220,22 @@ def test_noise_on_images_is_no_mode_drop(split: Any) -> None:
     noisy = digits.fresh + 25 * torch.randn(digits.fresh.shape, generator=rng)
     space = space_of(digits.train, noisy.clamp(0, 255).byte(), digits.held_out)
     searches = search(space)
-    offset = distance_to_data(searches).offset
-    assert offset > 1.2
-    assert missed_images(space, searches, offset=1.0).rate > 0.1
-    assert missed_images(space, searches, offset=offset).rate < 0.02
+    ratio = distribution_shift(searches).median_ratio
+    assert ratio > 1.2
+    assert coverage(space, searches, median_ratio=1.0).rate > 0.1
+    assert coverage(space, searches, median_ratio=ratio).rate < 0.02
 
 
-def test_the_baseline_of_a_manifold_is_that_of_held_out_images(split: Any, make: Any) -> None:
+def test_the_baseline_of_a_manifold_is_that_of_held_out_images(
+    split: Any, make: Any, measured: Callable[..., SpaceEvidence]
+) -> None:
     digits = split()
-    for held_out in (digits.held_out, None):
-        space = space_of(digits.train, make("noise", digits), held_out)
-        found = manifold_readings(space, search(space))
+    for held_out in (True, False):
+        found = measures_of(measured(digits, make("noise", digits), held_out=held_out))
         for part in ("precision", "recall", "coverage"):
-            reading = found[f"prdc_thinned/pixel_l1/{part}"]
-            assert reading.baseline is not None
-            assert reading.value == 0 < 0.85 < reading.baseline
+            measure = found[f"prdc_thinned/pixel_l1/{part}"]
+            assert measure.baseline is not None
+            assert measure.value == 0 < 0.85 < measure.baseline
 
 
 def test_twins_lie_nearer_to_each_other_than_to_the_data(split: Any) -> None:
@@ -234,16 +243,21 @@ def test_twins_lie_nearer_to_each_other_than_to_the_data(split: Any) -> None:
     twins = digits.fresh[torch.arange(500) // 2].clamp(max=254)
     twins[1::2] += 1
     found = repeated_images(space_of(digits.train, twins, digits.held_out))
-    assert found.cluster.images == 500
-    assert found.cluster.share == 1.0
-    assert 0.4 < found.cluster.baseline < 0.6
+    assert found.two_sample.images == 500
+    assert found.two_sample.share == 1.0
+    assert 0.4 < found.two_sample.baseline < 0.6
     assert found.ids.tolist() == list(range(500))
     # Twins are flagged together: each counts for half.
     assert (found.excess.count, found.excess.total) == (250, 250)
     assert found.excess.p_value < 1e-9
-    assert found.cluster.sure < found.cluster.low < found.cluster.share <= found.cluster.high
+    assert (
+        found.two_sample.sure
+        < found.two_sample.low
+        < found.two_sample.share
+        <= found.two_sample.high
+    )
     copies = repeated_images(space_of(digits.train, digits.train[:500], digits.held_out))
-    assert copies.cluster.share < 0.5
+    assert copies.two_sample.share < 0.5
     assert copies.excess.p_value > 0.1
 
 
@@ -257,16 +271,16 @@ def test_near_duplicates_in_the_data_are_no_distance(doubled: str, split: Any) -
     real = {"none": digits.train, "some": torch.cat([digits.train, again[:200]])}.get(
         doubled, torch.cat([digits.train, again])
     )
-    found = distance_to_data(search(space_of(real, digits.fresh)))
-    assert found.offset == pytest.approx(1.0, abs=0.1)
-    assert 0 <= found.low <= found.offset <= found.high
+    found = distribution_shift(search(space_of(real, digits.fresh)))
+    assert found.median_ratio == pytest.approx(1.0, abs=0.1)
+    assert 0 <= found.low <= found.median_ratio <= found.high
     assert found.far.p_value > 0.01
 
 
 def test_missed_images_are_those_of_the_classes_left_out(split: Any, make: Any) -> None:
     digits = split()
     space = space_of(digits.train, make("drop half", digits), digits.held_out)
-    found = missed_images(space, search(space), offset=1.0, labels=digits.names)
+    found = coverage(space, search(space), median_ratio=1.0, labels=digits.names)
     assert found.p_value < 0.001
     assert (digits.labels[found.ids] >= 5).double().mean() > 0.95
     assert (digits.labels[found.order[:20]] >= 5).all()
@@ -277,7 +291,7 @@ def test_missed_images_are_those_of_the_classes_left_out(split: Any, make: Any) 
     sizes = torch.bincount(digits.labels, minlength=10).double()
     shares = torch.tensor([of_class[str(digit)] for digit in range(10)]).double()
     assert (sizes * shares).sum() / sizes.sum() == pytest.approx(found.rate)
-    assert found.share.low <= found.share.estimate <= found.share.high
+    assert found.missed.low <= found.missed.estimate <= found.missed.high
 
 
 @pytest.mark.parametrize(("different", "low", "high"), [(1, 1, 1.2), (10, 5, 20), (40, 20, 80)])
@@ -288,11 +302,11 @@ def test_variety_counts_different_images(
     again = digits.fresh[torch.arange(500) % different]
     space = space_of(digits.train, again, digits.held_out)
     below = same_below(space, search(space).left_out.neighbours)
-    found = support(space, space.generated, threshold=below, part="generated")
+    found = support_size(space, space.generated, threshold=below, part="generated")
     assert low <= found.estimate <= high
     assert found.low <= different <= found.high
     assert space.held_out is not None
-    assert support(space, space.held_out, threshold=below, part="real").low > 1000
+    assert support_size(space, space.held_out, threshold=below, part="real").low > 1000
 
 
 def test_frechet_and_its_charge(split: Any, make: Any) -> None:

@@ -11,11 +11,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ganstoch.auditing.space import Space, sample_ids, take
+from ganstoch.auditing.searches import Space
 from ganstoch.metrics.birthday import Support, estimate_support
 from ganstoch.types import Neighbours
 
-__all__ = ["same_below", "support"]
+__all__ = ["same_below", "support_size"]
 
 _SAMPLE = 200
 _REPEATS = 40
@@ -30,22 +30,15 @@ def same_below(space: Space, within: Neighbours) -> float:
         space: whose real images set it.
         within: for each real image its nearest other, by the space's own norm.
     """
-    if space.norm == "l2":
-        apart = within.distances
-    else:
+    apart = within.distances
+    if space.norm != "l2":
         step = max(1, _BLOCK_ELEMENTS // space.real.shape[1])
-        apart = torch.cat(
-            [
-                (space.real[i : i + step].double() - space.real[ids].double()).norm(dim=1)
-                for i, ids in zip(
-                    range(0, len(space.real), step), torch.split(within.ids, step), strict=True
-                )
-            ]
-        )
+        pairs = zip(space.real.split(step), within.ids.split(step), strict=True)
+        apart = torch.cat([(a.double() - space.real[i].double()).norm(dim=1) for a, i in pairs])
     return apart.quantile(_SAME).item()
 
 
-def support(space: Space, features: Tensor, *, threshold: float, part: str) -> Support:
+def support_size(space: Space, features: Tensor, *, threshold: float, part: str) -> Support:
     """The support that a set of images points to.
 
     Args:
@@ -54,11 +47,9 @@ def support(space: Space, features: Tensor, *, threshold: float, part: str) -> S
         threshold: `same_below`.
         part: tells the sets' samples apart.
     """
-    ids = sample_ids(len(features), _SAMPLE, seed=space.seed, part=f"variety/{part}")
-    rows = take(features, ids).double()
+    rows = space.sample(features, _SAMPLE, f"variety/{part}").double()
     # Distances are all that counts, and as many coordinates as images keep them.
-    rows = rows - rows[0]
-    u, s, _ = torch.linalg.svd(rows, full_matrices=False)
+    u, s, _ = torch.linalg.svd(rows - rows[0], full_matrices=False)
     rounding = 1e-9 * (threshold + s.max().item())
     return estimate_support(
         u * s, threshold=threshold + rounding, repeats=_REPEATS, seed=space.seed

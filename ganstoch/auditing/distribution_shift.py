@@ -1,10 +1,10 @@
 """Whether generated images lie as far from the training images as unseen real ones do.
 
-offset  median distance of generated images to their nearest training image, over that of unseen
-        real images: above 1 for noise, foreign or broken images, below 1 for blur and for
-        copies that were edited
-far     share of generated images that are farther than 99 in 100 unseen real ones are: a part
-        of them may be noise, which no median shows
+median_ratio  median distance of generated images to their nearest training image, over that of
+              unseen real images: above 1 for noise, foreign or broken images, below 1 for blur and
+              for copies that were edited
+far           share of generated images that are farther than 99 in 100 unseen real ones are: a
+              part of them may be noise, which no median shows
 """
 
 from __future__ import annotations
@@ -12,13 +12,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from ganstoch.auditing.searches import Searches
 from ganstoch.metrics.excess import Excess
 
-__all__ = ["STRICT", "DistanceToData", "distance_to_data", "median_interval"]
+__all__ = ["STRICT", "DistributionShift", "distribution_shift", "median_interval"]
 
 _USUAL = 1.96
 """Standard errors of a 95 % interval: what is reported."""
@@ -30,11 +29,11 @@ _BY_NATURE = 0.01
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class DistanceToData:
+class DistributionShift:
     """How far generated images lie from the training images.
 
     Attributes:
-        offset: 1 for draws from the data; 0 for copies.
+        median_ratio: 1 for draws from the data; 0 for copies.
         low: lower end of its 95 % interval.
         high: upper end.
         sure_low: lower end of its 99.9 % interval.
@@ -45,7 +44,7 @@ class DistanceToData:
         held_out_is_far: which of the held-out images, bool, shape (L,); empty without.
     """
 
-    offset: float
+    median_ratio: float
     low: float
     high: float
     sure_low: float
@@ -56,16 +55,17 @@ class DistanceToData:
     held_out_is_far: Tensor
 
 
-def distance_to_data(searches: Searches) -> DistanceToData:
+def distribution_shift(searches: Searches) -> DistributionShift:
     """Measures both."""
     near, usual = searches.generated.neighbours.distances, searches.unseen_distances
-    low, middle, high = _offset(near, usual, searches.unseen_nearest, z=_USUAL)
-    sure_low, _, sure_high = _offset(near, usual, searches.unseen_nearest, z=STRICT)
+    low, ratio, high = _median_ratio(near, usual, searches.unseen_nearest, z=_USUAL)
+    sure_low, _, sure_high = _median_ratio(near, usual, searches.unseen_nearest, z=STRICT)
     rank = max(1, int(_BY_NATURE * len(usual)))
     limit = usual.sort(descending=True).values[rank - 1]
     is_far = near > limit
-    return DistanceToData(
-        offset=middle,
+    held_out = searches.held_out
+    return DistributionShift(
+        median_ratio=ratio,
         low=low,
         high=high,
         sure_low=sure_low,
@@ -79,23 +79,19 @@ def distance_to_data(searches: Searches) -> DistanceToData:
         ),
         is_far=is_far,
         real_is_far=searches.left_out.beyond_near_duplicates() > limit,
-        held_out_is_far=(
-            torch.zeros(0, dtype=torch.bool)
-            if searches.held_out is None
-            else searches.held_out.neighbours.distances > limit
-        ),
+        held_out_is_far=is_far[:0] if held_out is None else held_out.neighbours.distances > limit,
     )
 
 
-def _offset(
-    asked: Tensor, past: Tensor, nearest: Tensor, *, z: float
+def _median_ratio(
+    made: Tensor, past: Tensor, nearest: Tensor, *, z: float
 ) -> tuple[float, float, float]:
     """Lower end, estimate and upper end of the ratio of medians; wide, from both medians' ends.
 
     Against distances past near-duplicates where it is above 1, against all where it is below.
     """
     (middle, low, high), (far, _, far_high), (near, near_low, _) = (
-        median_interval(values, z=z) for values in (asked, past, nearest)
+        median_interval(values, z=z) for values in (made, past, nearest)
     )
     # Data of which most images have a duplicate have a median of 0: then nothing is too near.
     above = middle / far if far > 0 else 0.0

@@ -1,16 +1,21 @@
 """Which generated images are one image again, or nearly.
 
 Two generated images that lie much nearer to each other than either does to the data were made from
-one. Generated images ask as many of their own kind and as many training images, and with d the
-distance to the nearest of each,
+one. Generated images are compared with as many of their own kind and as many training images, and
+with d the distance to the nearest of each,
 
     rho = d(nearest other generated) / d(nearest training image).
 
 Draws from the data have rho about 1; an image is flagged at 1/2 or below, as near-duplicates among
 the training images are (`nearness`). What is natural is told by real images in the generated ones'
-place: held-out ones, or half of the training images asked of the other half. A copy of a training
+place: held-out ones, or one half of the training images against the other. A copy of a training
 image has a rho that is large, and is counted elsewhere; exact repeats are counted of all images
 (`facts`). Two that repeat each other are flagged together, so that each counts for half at most.
+
+The share with rho below 1 is the leave-one-out accuracy of a 1-nearest-neighbour classifier on the
+generated images [1].
+
+[1] Lopez-Paz, Oquab 2017, "Revisiting classifier two-sample tests", arXiv:1610.06545.
 """
 
 from __future__ import annotations
@@ -20,15 +25,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ganstoch.auditing.groups import grouped
-from ganstoch.auditing.space import Space, sample_ids, take
+from ganstoch.auditing.searches import Space, linked_groups, sample_ids, take
 from ganstoch.metrics.copy_score import HALF_AS_FAR
 from ganstoch.metrics.excess import Excess, clopper_pearson, design_effect
 from ganstoch.metrics.neighbours import nearest_neighbours, within_set_nearest
 
-__all__ = ["Cluster", "Repeated", "repeated_images"]
+__all__ = ["Repeats", "TwoSample1NN", "repeated_images"]
 
-_ASKED = 4000
+_MOST = 4000
 _PAIR = 2.0
 _SHARED = 2
 """Images next to the same gap answer alike, so that this many count as one; in random splits of
@@ -36,7 +40,7 @@ real images the share varied about as much."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cluster:
+class TwoSample1NN:
     """Share of the images that lie nearer to their own kind than to the data: 1/2 for draws.
 
     Attributes:
@@ -45,7 +49,7 @@ class Cluster:
         high: upper end.
         sure: lower end of its 99.9 % interval.
         baseline: of real images in their place.
-        images: asked, of each set.
+        images: of each set that are compared.
     """
 
     share: float
@@ -57,69 +61,64 @@ class Cluster:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Repeated:
+class Repeats:
     """Generated images that are nearly another one.
 
     Attributes:
         excess: those that are flagged, beside real images in their place.
         ids: of the flagged, int64, ascending.
-        cluster: the same comparison at a ratio of 1.
+        two_sample: the same comparison at a ratio of 1.
     """
 
     excess: Excess
     ids: Tensor
-    cluster: Cluster
+    two_sample: TwoSample1NN
 
 
-def repeated_images(space: Space) -> Repeated:
-    """Asks generated images, and real ones in their place."""
+def repeated_images(space: Space) -> Repeats:
+    """Compares generated images, and real ones in their place."""
     half = torch.zeros(len(space.real), dtype=torch.bool)
     half[sample_ids(len(half), len(half) // 2, seed=space.seed, part="repeated/half")] = True
-    bank, others = half.nonzero()[:, 0], (~half).nonzero()[:, 0]
-    size = min(_ASKED, len(space.generated), len(bank))
-
-    def some(features: Tensor, part: str) -> tuple[Tensor, Tensor]:
-        ids = sample_ids(len(features), size, seed=space.seed, part=f"repeated/{part}")
-        return ids, take(features, ids)
-
-    held_out = space.held_out
-    enough = held_out is not None and len(held_out) >= size
-    stand_in = held_out if held_out is not None and enough else take(space.real, others)
-    data = some(take(space.real, bank), "bank")[1]
-    ids, made = some(space.generated, "generated")
-    unseen = some(stand_in, "stand-in")[1]
+    bank = take(space.real, half.nonzero()[:, 0])
+    size = min(_MOST, len(space.generated), len(bank))
+    stand_in = space.held_out
+    if stand_in is None or len(stand_in) < size:
+        stand_in = take(space.real, (~half).nonzero()[:, 0])
+    data = space.sample(bank, size, "repeated/bank")
+    ids = sample_ids(len(space.generated), size, seed=space.seed, part="repeated/generated")
+    unseen = space.sample(stand_in, size, "repeated/stand-in")
     (own, other), (usual, usual_other) = (
         (
             within_set_nearest(rows, norm=space.norm),
             nearest_neighbours(rows, data, norm=space.norm).distances,
         )
-        for rows in (made, unseen)
+        for rows in (take(space.generated, ids), unseen)
     )
-    flagged, natural = _again(own.distances, other), _again(usual.distances, usual_other)
-    effect = max(_PAIR, design_effect(grouped(usual.ids, natural)[natural]))
-    share, baseline = _nearer(own.distances, other), _nearer(usual.distances, usual_other)
-    worth = size / _SHARED
+    flagged, natural = _repeats(own.distances, other), _repeats(usual.distances, usual_other)
+    effect = max(_PAIR, design_effect(linked_groups(usual.ids, natural)[natural]))
+    total = max(1, round(size / effect))
+    share, worth = _nearer(own.distances, other), size / _SHARED
     low, high = clopper_pearson(share * worth, worth)
-    return Repeated(
+    return Repeats(
         excess=Excess(
             count=round(int(flagged.sum()) / effect),
-            total=max(1, round(size / effect)),
+            total=total,
             usual=round(int(natural.sum()) / effect),
-            usual_total=max(1, round(size / effect)),
+            usual_total=total,
         ),
         ids=ids[flagged],
-        cluster=Cluster(
+        two_sample=TwoSample1NN(
             share=share,
             low=low,
             high=high,
             sure=clopper_pearson(share * worth, worth, level=0.999)[0],
-            baseline=baseline,
+            baseline=_nearer(usual.distances, usual_other),
             images=size,
         ),
     )
 
 
-def _again(own: Tensor, other: Tensor) -> Tensor:
+def _repeats(own: Tensor, other: Tensor) -> Tensor:
     return (own <= HALF_AS_FAR * other) & (own < other)
 
 

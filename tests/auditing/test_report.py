@@ -1,0 +1,390 @@
+"""`report.json` and `report.html`: read back as written, nothing else read, no name a danger."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import re
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from pydantic import ValidationError
+
+from ganstoch.auditing.output import terminal, write_files
+from ganstoch.auditing.page import render
+from ganstoch.auditing.report import AuditReport, read_report
+from ganstoch.auditing.words import decimals, fixed, p_words, percent, percent_range
+from ganstoch.errors import UserError, visible
+
+HOSTILE = (
+    "</title></style><script>alert(1)</script>\"'><img src=x onerror=alert(2)>{{ 7 * 7 }}$x_{"
+    "\n\u202egpj.exe\u200b\udcff javascript:alert(3)//" + "long_name_without_a_break_" * 8
+)
+"""A name such as nobody should give a file, but anybody can."""
+
+Report = dict[str, Any]
+
+
+def content(**changes: Any) -> Report:
+    """A report with all its parts, as JSON has it."""
+    facts = {"different": 1280, "one_colour": 10, "shape": [3, 32, 32], "sha256": "3f"}
+    plain = {
+        "schema": 3,
+        "verdict": "memorization",
+        "sentence": "130 of 1,280 generated images are copies of real ones.",
+        "findings": ["10.2 % are copies.", "8.3 % of the real images are missed."],
+        "notes": ["Pixel distances favour blurred images."],
+        "sets": {
+            role: {"where": f"data/{role}", "images": 1280, **facts}
+            for role in ("real", "generated", "held_out")
+        },
+        "copied_share": {"estimate": 0.1016, "low": 0.086, "high": 0.119},
+        "missed_share": {"estimate": 0.083, "low": 0.07, "high": 0.1},
+        "metrics": {
+            "overfitting/pixel_l1/mean": {
+                "value": 31.21,
+                "baseline": 36.94,
+                "target": "baseline",
+                "meaning": "How near they come.",
+            },
+            "copied/pixel_l1": {
+                "value": 0.1016,
+                "low": 0.086,
+                "high": 0.119,
+                "p_value": 1e-9,
+                "target": "low",
+                "meaning": "Share of copies.",
+            },
+        },
+        "identical": [{"generated": "g0.png", "real": "r0.png"}],
+        "proportions": [
+            {
+                "space": "pixel_l1",
+                "name": name,
+                "generated": 0.1,
+                "real": 0.31,
+                "short": name == "truck",
+                "example": "truck/7.png",
+            }
+            for name in ("cat", "truck", "cluster 1")
+        ],
+        "most_copied": [
+            {"name": "g0.png", "neighbour": "r0.png", "distance": 0.0, "typical": 36.9},
+            {"name": "g1.png", "neighbour": "r1.png", "distance": 2.5, "typical": 36.9},
+        ],
+        "most_missed": [{"name": "r2.png", "neighbour": "g2.png", "distance": 88.2}],
+        "missed": ["r2.png", "r1.png"],
+        "missed_by_class": {"cat": 0.02, "truck": 0.27, "dog": 0.1},
+        "histograms": [
+            {
+                "title": "To the nearest real image",
+                "unit": "grey levels",
+                "edges": [0.0, 1.0, 2.0],
+                "counts": {"generated": [1, 2], "held out": [2, 0]},
+            }
+        ],
+        "settings": {"features": ["pixel"], "k": 5, "resize": None},
+        "versions": {"torch": "2.14.1"},
+        "hardware": "2 CPU cores",
+        "seconds": 183.2,
+        "peak_memory": 3 * 2**29,
+    }
+    return plain | changes
+
+
+def make_report(**changes: Any) -> AuditReport:
+    return AuditReport.model_validate(content(**changes))
+
+
+_NONE: Report = {key: None for key in ("copied_share", "missed_share")}
+EMPTY: Report = _NONE | {
+    key: type(value)()
+    for key, value in content().items()
+    if isinstance(value, list | dict) and key not in ("sets", *_NONE)
+}
+
+
+@pytest.fixture
+def pictures() -> dict[str, bytes]:
+    """A PNG file for every image that the report names."""
+    rng = np.random.default_rng(0)
+    files = {}
+    for name in (f"{role}/{role[0]}{i}.png" for role in ("real", "generated") for i in range(3)):
+        buffer = io.BytesIO()
+        Image.fromarray(rng.integers(0, 256, (32, 32, 3), dtype=np.uint8)).save(buffer, "PNG")
+        files[name] = buffer.getvalue()
+    return files
+
+
+@pytest.mark.parametrize("changes", [{}, EMPTY], ids=["all", "least"])
+def test_round_trip(changes: Report, tmp_path: Path) -> None:
+    report = make_report(**changes)
+    write_files(tmp_path / "out", report, pictures={}, missed=(), generated=())
+    assert read_report(tmp_path / "out" / "report.json") == report
+    plain = json.loads((tmp_path / "out" / "report.json").read_bytes())
+    assert plain["schema"] == 3
+    assert list(plain["metrics"]) == list(report.metrics)
+    assert list(plain["missed_by_class"]) == list(report.missed_by_class)
+
+
+def test_a_report_of_an_earlier_version_is_converted(tmp_path: Path) -> None:
+    old = content(schema=2, verdict="drops_modes")
+    measure = {"value": 1.2, "wanted": "baseline", "meaning": "", "baseline": 1.0}
+    old["metrics"] = {"offset/pixel_l1": measure, "cluster/pixel_l1": measure}
+    (tmp_path / "report.json").write_text(json.dumps(old))
+    report = read_report(tmp_path / "report.json")
+    assert report.verdict == "mode_drop"
+    assert list(report.metrics) == ["median_ratio/pixel_l1", "two_sample_1nn/pixel_l1"]
+    assert report.metrics["median_ratio/pixel_l1"].target == "baseline"
+
+
+def changed(*keys: str | int, to: Any) -> Report:
+    """A report with one value deep inside it changed; ... takes the key away."""
+    whole = content()
+    inner: Any = whole
+    for key in keys[:-1]:
+        inner = inner[key]
+    if to is ...:
+        del inner[keys[-1]]
+    else:
+        inner[keys[-1]] = to
+    return whole
+
+
+WRONG: list[tuple[Report, str]] = [
+    (changed("verdict", to="leaks"), "verdict"),
+    (changed("schema", to=1), "schema"),
+    (changed("notes", to=...), "notes"),
+    (changed("colour", to="red"), "colour"),
+    (changed("seconds", to=-1.0), "seconds"),
+    (changed("peak_memory", to=1.5), "peak_memory"),
+    (changed("sets", "generated", to=...), "generated"),
+    (changed("sets", "fake", to={}), "sets.fake"),
+    (changed("sets", "real", "sha256", to=...), "sets.real.sha256"),
+    (changed("sets", "real", "different", to=9999), "sets.real"),
+    (changed("copied_share", "low", to=0.9), "copied_share"),
+    (changed("missed_share", "high", to=1.1), "missed_share"),
+    (changed("missed_by_class", "cat", to=1.5), "missed_by_class.cat"),
+    (changed("proportions", 0, "real", to=-0.1), "proportions.0.real"),
+    (changed("metrics", "copied/pixel_l1", "low", to=None), "metrics.copied/pixel_l1"),
+    (changed("metrics", "copied/pixel_l1", "high", to=0.01), "metrics.copied/pixel_l1"),
+    (changed("metrics", "copied/pixel_l1", "p_value", to=2.0), "copied/pixel_l1.p_value"),
+    (changed("metrics", "copied/pixel_l1", "target", to="more"), "copied/pixel_l1.target"),
+    (changed("histograms", 0, "edges", to=[0.0, 2.0, 1.0]), "histograms.0"),
+    (changed("histograms", 0, "edges", to=[0.0]), "histograms.0.edges"),
+    (changed("histograms", 0, "counts", "generated", to=[1]), "histograms.0"),
+    (changed("histograms", 0, "counts", "generated", to=[1, -2]), "histograms.0.counts.generated"),
+]
+
+
+@pytest.mark.parametrize(("plain", "key"), WRONG, ids=[key for _, key in WRONG])
+def test_a_wrong_field_is_named(plain: Report, key: str, tmp_path: Path) -> None:
+    with pytest.raises(ValidationError):
+        AuditReport.model_validate(plain)
+    path = tmp_path / "report.json"
+    path.write_text(json.dumps(plain))
+    with pytest.raises(UserError) as caught:
+        read_report(path)
+    assert key in str(caught.value)
+    assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text", [b"", b"\xff\xfe", b"[" * 100_000, b"[]", b"{}", b'{"schema": NaN}', None]
+)
+def test_another_file_is_refused(text: bytes | None, tmp_path: Path) -> None:
+    path = tmp_path / "report.json"
+    if text is not None:
+        path.write_bytes(text)
+    with pytest.raises(UserError, match=r"report\.json"):
+        read_report(path)
+
+
+def test_numbers_that_are_not_finite_are_not_written() -> None:
+    with pytest.raises(ValidationError):
+        make_report(seconds=float("nan"))
+    with pytest.raises(ValueError, match="JSON"):
+        make_report(settings={"x": float("inf")}).to_json()
+    # The formula of an interval may miss its end by rounding.
+    make_report(copied_share={"estimate": 0.0, "low": 7e-18, "high": 0.01})
+
+
+class Page(HTMLParser):
+    """Elements of a page with their attributes, and all text outside the style."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.elements: list[tuple[str, dict[str, str]]] = []
+        self.text = ""
+        self.open: list[str] = []
+        self.feed(html)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, {name: value or "" for name, value in attrs}))
+        if tag not in ("meta", "link", "img"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if "style" not in self.open:
+            self.text += data
+
+
+def read_page(html: str) -> Page:
+    """Parses a page, and checks of it what holds for every page."""
+    page = Page(html)
+    assert page.open == []
+    tags = {tag for tag, _ in page.elements}
+    assert not tags & {"script", "iframe", "object", "embed", "form", "base", "svg"}
+    for tag, attributes in page.elements:
+        assert not [name for name in attributes if name.startswith("on")]
+        for name in ("src", "href"):
+            assert attributes.get(name, "data:").startswith("data:")
+        if tag == "img":
+            assert attributes["alt"]
+    (policy,) = [a["content"] for t, a in page.elements if t == "meta" and "http-equiv" in a]
+    assert policy.startswith("default-src 'none'; img-src data:; style-src 'unsafe-inline'")
+    return page
+
+
+def images_of(page: Page) -> list[str]:
+    return [a["src"] for tag, a in page.elements if tag == "img"]
+
+
+def test_the_page_shows_all_parts(pictures: dict[str, bytes]) -> None:
+    report = make_report()
+    page = read_page(render(report, pictures))
+    shown = " ".join(page.text.split())
+    for part in (
+        *("Memorization", report.sentence, *report.findings, *report.notes),
+        *("31.21", "36.94", "0.086\N{EN DASH}0.119", "How near they come."),
+        *("g0.png", "r2.png", "data/held_out", "cluster 1", "too few", "27.0 %", "2 CPU cores"),
+    ):
+        assert part.replace("\xa0", " ") in shown, part
+    drawn, *tiles = images_of(page)
+    assert drawn.startswith("data:image/svg+xml;base64,")
+    files = [base64.b64decode(source.removeprefix("data:image/png;base64,")) for source in tiles]
+    order = ("generated/g0", "real/r0", "generated/g1", "real/r1", "real/r2", "generated/g2")
+    assert files == [pictures[f"{name}.png"] for name in order]
+    classes = re.findall(r"(cat|dog|truck)(\d+\.\d\s%)", page.text.replace("\n", ""))
+    assert [name for name, _ in classes[-3:]] == ["truck", "dog", "cat"]
+
+
+def test_a_picture_that_is_not_there_leaves_a_frame() -> None:
+    page = read_page(render(make_report(histograms=[]), {}))
+    assert images_of(page) == []
+    assert sum("gone" in a.get("class", "") for _, a in page.elements) == 6
+
+
+def test_an_empty_report_is_a_page_without_empty_parts() -> None:
+    page = read_page(render(make_report(**EMPTY), {}))
+    assert [tag for tag, _ in page.elements].count("h2") == 1
+    assert page.text.count("cannot be told") == 2
+    assert terminal(make_report(**EMPTY))
+
+
+def test_no_name_is_a_danger(pictures: dict[str, bytes], tmp_path: Path) -> None:
+    """Every text that somebody else chose, everywhere at once."""
+    pair = {"name": HOSTILE, "neighbour": HOSTILE, "distance": 1.0}
+    facts = content()["sets"]["real"] | {"where": HOSTILE, "sha256": HOSTILE}
+    report = make_report(
+        sentence=HOSTILE,
+        findings=[HOSTILE],
+        notes=[HOSTILE],
+        sets={"real": facts, "generated": facts},
+        metrics={HOSTILE: {"value": 1.0, "target": "low", "meaning": HOSTILE}},
+        identical=[{"generated": HOSTILE, "real": HOSTILE}],
+        proportions=[
+            {
+                **{"space": HOSTILE, "name": HOSTILE, "example": HOSTILE},
+                **{"generated": 0.0, "real": 1.0, "short": True},
+            }
+        ],
+        most_copied=[pair],
+        most_missed=[pair],
+        missed=[HOSTILE],
+        missed_by_class={HOSTILE: 0.5},
+        histograms=[
+            {"title": HOSTILE, "unit": HOSTILE, "edges": [0.0, 1.0], "counts": {HOSTILE: [1]}}
+        ],
+        settings={HOSTILE: HOSTILE, "list": [HOSTILE]},
+        versions={HOSTILE: HOSTILE},
+        hardware=HOSTILE,
+    )
+    html = render(report, {f"real/{HOSTILE}": pictures["real/r0.png"]})
+    assert html.encode()  # halves of surrogate pairs could not be
+    page = read_page(html)
+    assert visible(HOSTILE) in page.text
+    unseen = {character for character in page.text if not character.isprintable()}
+    assert unseen <= {"\n", "\xa0"}
+    assert len(images_of(page)) == 3
+    assert all(c.isprintable() for c in terminal(report).replace("\n", ""))
+    write_files(tmp_path, report, pictures={}, missed=(), generated=())
+    assert read_report(tmp_path / "report.json") == report
+
+
+def luminance(colour: str) -> float:
+    levels = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in levels]
+    return sum(w * v for w, v in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
+@pytest.mark.parametrize("scheme", [0, 1], ids=["light", "dark"])
+def test_colours_can_be_read(scheme: int) -> None:
+    """A contrast of 4.5 for text on both grounds: level AA of WCAG 2."""
+    style = render(make_report(**EMPTY), {}).split("</style>")[0]
+    first = dict(re.findall(r"--(\w+): (#\w{6})", re.findall(r":root \{(.*?)\}", style)[scheme]))
+    tones = re.findall(r"--tone: (#\w{6})", style)
+    dark = [tones[i] for i in ((0, 2, 3, 4), (1, 5, 6, 7))[scheme]]
+    for ground in (first["paper"], first["wash"]):
+        for ink in (first["ink"], first["soft"], *dark):
+            high, low = sorted((luminance(ink), luminance(ground)), reverse=True)
+            assert (high + 0.05) / (low + 0.05) >= 4.5, (ink, ground)
+
+
+@pytest.mark.parametrize(
+    ("values", "shown"),
+    [
+        ((31.2099, 36.94), ["31.21", "36.94"]),
+        ((0.1016, 0.0), ["0.102", "0.000"]),
+        ((12800.4, 3.0), ["12,800", "3"]),
+        ((-4.21, None), ["\N{MINUS SIGN}4.210", ""]),
+        ((1.2e-5, 3.4e-7), ["1.2e-05", "3.4e-07"]),
+        ((-0.0001, 5.0), ["0.000", "5.000"]),
+        ((0.0,), ["0"]),
+        ((1e20,), ["100,000,000,000,000,000,000"]),
+    ],
+)
+def test_numbers_of_a_line_have_equally_many_decimals(
+    values: tuple[float | None, ...], shown: list[str]
+) -> None:
+    assert [fixed(value, decimals(values)) for value in values] == shown
+
+
+@pytest.mark.parametrize(
+    ("function", "arguments", "words"),
+    [
+        (percent, (0.0,), "0 %"),
+        (percent, (1.0,), "100 %"),
+        (percent, (0.102,), "10.2 %"),
+        (percent, (0.00031,), "0.031 %"),
+        (percent, (1e-7,), "<0.001 %"),
+        (percent, (0.9999,), ">99.9 %"),
+        (percent_range, (0.097, 0.107), "9.7\N{EN DASH}10.7 %"),
+        (p_words, (0.0312,), "0.031"),
+        (p_words, (1e-9,), "< 0.0001"),
+    ],
+)
+def test_a_share_is_not_rounded_to_nothing_or_all(
+    function: Callable[..., str], arguments: tuple[float, ...], words: str
+) -> None:
+    assert function(*arguments).replace("\xa0", " ") == words
