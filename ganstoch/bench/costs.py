@@ -103,7 +103,7 @@ def diagnosis_price(game: GAN, *, m: int, iterations: int) -> float:
         for owner, method, kind in (
             (NonFiniteDetector, "_hear", "listening"),
             (NonFiniteDetector, "end_iteration", "listening"),
-            (diagnosis, "_look", "measuring"),
+            (diagnosis, "measure", "measuring"),
         ):
             stack.enter_context(timer.patch(owner, method, kind))
         silent_fit(game, data, iterations=iterations + 1, callbacks=[diagnosis])

@@ -17,7 +17,8 @@ from ganstoch.bench.equality import make_game, make_reference
 from ganstoch.bench.goals import Goal, Scale, _Contest, _slope, count_flops, has_bf16
 from ganstoch.bench.search import race_search
 from ganstoch.bench.timing import in_turns
-from ganstoch.callbacks.diagnosis import Diagnosis
+from ganstoch.callbacks.diagnosis import Diagnosis, DiagnosisSettings
+from ganstoch.callbacks.progress import LossLogger
 from ganstoch.cli import main
 from ganstoch.training.gan import GAN
 
@@ -35,7 +36,7 @@ def test_flops_of_known_operations() -> None:
 def test_at_most_half_of_the_plain_loops_arithmetic() -> None:
     """The paper's networks, whose operations grow with the batch."""
     game = make_game(latent_dim=512, width=1024)
-    contest = _Contest(game, make_reference(game), 4, torch.device("cpu"))
+    contest = _Contest(game, make_reference(game), 2, torch.device("cpu"))
     ours, theirs = count_flops(contest.ours), count_flops(contest.theirs)
     assert ours / theirs <= 0.50
 
@@ -72,34 +73,32 @@ def test_the_search_finds_what_faiss_finds() -> None:
     assert "40 of 40 ids the same" in words
 
 
+def sleep_in(monkeypatch: pytest.MonkeyPatch, owner: type, method: str, seconds: float) -> None:
+    """Has a method take longer."""
+    inner: Any = getattr(owner, method)
+
+    def slow(self: Any, *args: Any, **kwargs: Any) -> Any:
+        time.sleep(seconds)
+        return inner(self, *args, **kwargs)
+
+    monkeypatch.setattr(owner, method, slow)
+
+
 def test_the_overhead_is_what_the_loop_adds(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A step that sleeps makes the share small; a loop that does would make it large."""
-    game = make_game(latent_dim=16, width=16)
-    share = lightning_overhead(game, m=4, iterations=3)
-    assert share > 0.0
-    step = GAN.training_step
-
-    def slow(self: GAN, *args: object) -> None:
-        time.sleep(0.2)
-        step(self, *args)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(GAN, "training_step", slow)
-    assert lightning_overhead(make_game(latent_dim=16, width=16), m=4, iterations=3) < share
+    """A step that sleeps makes the share small; a callback that does makes it large."""
+    sleep_in(monkeypatch, GAN, "training_step", 0.3)
+    assert lightning_overhead(make_game(latent_dim=16, width=16), m=4, iterations=3) < 0.5
+    sleep_in(monkeypatch, LossLogger, "on_train_batch_end", 0.6)
+    assert lightning_overhead(make_game(latent_dim=16, width=16), m=4, iterations=3) > 0.5
 
 
-def test_the_diagnosis_costs_more_where_measuring_takes_longer(
+def test_the_price_of_the_diagnosis_counts_measuring_by_the_default_interval(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    price = diagnosis_price(make_game(latent_dim=16, width=16), m=4, iterations=4)
-    assert price > 0.0
-    look = Diagnosis._look
-
-    def slow(self: Diagnosis, *args: Any) -> None:
-        time.sleep(0.5)
-        look(self, *args)
-
-    monkeypatch.setattr(Diagnosis, "_look", slow)
-    assert diagnosis_price(make_game(latent_dim=16, width=16), m=4, iterations=4) > price
+    sleep_in(monkeypatch, GAN, "training_step", 0.3)
+    sleep_in(monkeypatch, Diagnosis, "measure", 3.0)
+    price = diagnosis_price(make_game(latent_dim=16, width=16), m=4, iterations=2)
+    assert price == pytest.approx(3.0 / DiagnosisSettings().every / 0.3, rel=0.6)
 
 
 def test_every_goal_in_the_table_and_as_json(
