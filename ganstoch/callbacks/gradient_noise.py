@@ -1,29 +1,61 @@
-"""When to measure signal and noise of the players' gradients, and where the numbers go.
+"""Signal and noise of both players' gradients along training, at the run's batch size m.
 
-[1] Yazici et al. 2020, Sec. 3: late in training "stochasticity dominates". This measures whether.
+[1] Yazici et al. 2020, Sec. 3: sampling error and the difference between the distributions; late in
+training "stochasticity dominates". The mathematics is in `ganstoch.metrics.gradient_noise`.
+
+A measurement is of the networks as they stand between two iterations, with the spectral norms
+refined by the step that opens the next update: so the discriminator's is the very gradient it will
+follow, and the generator's is against the discriminator as it stands before that update. It is
+taken in the precision of the weights, also where training computes in a lower one.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from pytorch_lightning import LightningModule, Trainer
+from torch import Tensor, nn
+from tqdm import tqdm
 
-from ganstoch.callbacks.player_gradients import measure_players, obstacle
 from ganstoch.callbacks.progress import Periodic, data_of, log_metrics
+from ganstoch.data.datamodule import ImageData
+from ganstoch.data.sampling import Sampling
 from ganstoch.errors import UserError
+from ganstoch.latents import Latents
 from ganstoch.metrics.gradient_noise import GradientNoise as Measured
+from ganstoch.metrics.gradient_noise import (
+    GradientSums,
+    Side,
+    combine,
+    endless,
+    finite,
+    jittered,
+    share_of_pieces,
+)
+from ganstoch.models.base import couples, frozen
+from ganstoch.objectives import Pointwise
+from ganstoch.remedies.base import Remedy
+from ganstoch.rng import normal, rng_for
+from ganstoch.training.example_gradients import collect
 from ganstoch.training.gan import GAN
+from ganstoch.types import to_signed
 
-__all__ = ["FILE", "GradientNoise", "GradientNoiseSettings"]
+__all__ = ["FILE", "GradientNoise", "GradientNoiseSettings", "measure_players", "obstacle"]
 
 FILE = "gradient_noise.json"
 SCHEMA = 1
 """Version of the file's layout."""
+EXAMPLES = 64
+"""Examples in a pass; of a layer's gradients there are fewer at a time, see `collect`."""
+_VALUES = ("signal", "noise", "ratio", "critical_batch")
+"""What is logged and left in the file of a player."""
 
 
 @dataclass(frozen=True)
@@ -151,9 +183,176 @@ class GradientNoise(Periodic):
 
 
 def _values(measured: Measured) -> dict[str, float | None]:
+    return {name: getattr(measured, name) for name in _VALUES}
+
+
+CHANGES_GRADIENTS = (
+    "wrap_generator",
+    "wrap_discriminator",
+    "plays",
+    "play",
+    "critic_fakes",
+    "critic_input",
+    "targets",
+    "discriminator_loss",
+    "before_discriminator_step",
+    "opponent",
+    "generator_loss",
+)
+"""Hooks whose gradients are not sums over single examples of the objective alone."""
+
+
+def obstacle(game: GAN) -> str | None:
+    """Who makes a gradient more than a sum over single examples, if anybody does.
+
+    Batch normalisation, packs, minibatch discrimination and the relativistic average make an
+    example's gradient depend on its company; penalties and other remedies add terms of their own.
+    Remedies that change step sizes, weights after a step, or how many steps there are, may stay.
+    """
+    for network in (game.generator, game.discriminator):
+        if couples(network):
+            return type(network).__name__
+    for remedy in game.remedies.each():
+        own = any(getattr(type(remedy), h) is not getattr(Remedy, h) for h in CHANGES_GRADIENTS)
+        if own or remedy.couples or remedy.needs_real or remedy.pack * remedy.images_factor > 1:
+            return type(remedy).__name__
+    return None if isinstance(game.objective, Pointwise) else type(game.objective).__name__
+
+
+def measure_players(
+    gan: GAN, data: ImageData, *, iteration: int, draws: int, quiet: bool = True
+) -> dict[str, Measured]:
+    """Both players' signal and noise, under ``discriminator`` and ``generator``.
+
+    Exact where the bank is fixed and has no noise upon it. Otherwise an estimate, from ``draws``
+    noises on every latent of the bank, or from ``draws`` n fresh latents; the same ones every time.
+
+    Args:
+        gan: set up, without an `obstacle`. Nothing of it changes.
+        data: set up.
+        iteration: the coming iteration, whose batch is meant where batches differ.
+        draws: see above; 2 or more.
+        quiet: whether to leave a terminal alone.
+    """
+    assert isinstance(gan.objective, Pointwise)
+    assert gan.latents is not None
+    objective, discriminator, generator = gan.objective, gan.discriminator, gan.generator
+    dtype, m = next(generator.parameters()).dtype, data.batch_size
+    z = _latents(gan, draws=draws).to(dtype)
+    group = draws if gan.latents.noise > 0 and gan.latents.count is not None else 1
+    pixels = data.subset.pixels
+    bar = tqdm(
+        total=len(pixels) + 2 * len(z),
+        desc="gradients",
+        unit="",
+        leave=False,
+        delay=3,
+        disable=True if quiet else None,
+    )
+    with _refined(gan), torch.no_grad(), bar:
+        real = _sums(
+            discriminator,
+            pixels,
+            lambda x: to_signed(x, dtype=dtype) if x.dtype == torch.uint8 else x.to(dtype),
+            lambda output: objective.real_loss(output.logits),
+            bar=bar,
+        )
+        fake = _sums(
+            discriminator,
+            z,
+            generator.forward,
+            lambda output: objective.fake_loss(output.logits),
+            group=group,
+            bar=bar,
+        )
+        with frozen(discriminator):
+            of_generator = _sums(
+                generator,
+                z,
+                lambda z: z,
+                lambda images: objective.generator_loss(discriminator.forward(images).logits),
+                group=group,
+                bar=bar,
+            )
+    share = _share_of_images(data.sampling, n=real.count, m=m, iteration=iteration)
+    latents = gan.latents
     return {
-        "signal": measured.signal,
-        "noise": measured.noise,
-        "ratio": measured.ratio,
-        "critical_batch": measured.critical_batch,
+        "discriminator": combine([finite(real, share=share), _side(fake, latents, m=m)]),
+        "generator": combine([_side(of_generator, latents, m=m)]),
     }
+
+
+def _sums(
+    network: nn.Module,
+    examples: Tensor,
+    inputs: Callable[[Tensor], Tensor],
+    losses: Callable[[Any], Tensor],
+    *,
+    bar: tqdm[Any],
+    group: int = 1,
+) -> GradientSums:
+    """Sums over the gradients of all examples, block by block.
+
+    Args:
+        network: whose gradients.
+        examples: whose losses, on any device.
+        inputs: what the network gets of a block of them.
+        losses: one loss an example, of the network's output.
+        bar: moves on.
+        group: neighbours that are draws of the same example.
+    """
+    sums, step = GradientSums(draws=group), -(-EXAMPLES // group) * group
+    device = next(network.parameters()).device
+    for block in torch.split(examples, step):
+        collect(network, inputs(block.to(device)), losses, sums, group=group)
+        bar.update(len(block))
+    return sums
+
+
+def _side(sums: GradientSums, latents: Latents, *, m: int) -> Side:
+    """Signal and noise of what hangs on the latents, by how they are drawn."""
+    if latents.count is None:
+        return endless(sums, size=m)
+    share = share_of_pieces([m], count=latents.count)
+    if latents.noise:
+        return jittered(sums, size=m, share=share)
+    return finite(sums, share=share)
+
+
+def _share_of_images(rule: Sampling, *, n: int, m: int, iteration: int) -> float:
+    """Noise of a batch of m images over that of one, by how they are drawn."""
+    if rule == "exactly_once":
+        return 0.0
+    if rule == "with_replacement":
+        return 1.0 / m
+    left = n - iteration * m % n  # of the epoch that the batch begins in
+    return share_of_pieces([m] if m <= left else [left, m - left], count=n)
+
+
+def _latents(game: GAN, *, draws: int) -> Tensor:
+    """The latents to go through: each of the bank, or each under several noises, or fresh ones."""
+    latents = game.latents
+    assert latents is not None
+    rng = rng_for(game.seed, "evaluation", part="gradient noise")
+    if latents.fixed is None:
+        z = normal((draws * game.n, latents.dim), rng)
+        if latents.noise:
+            z = z.add(normal(tuple(z.shape), rng), alpha=math.sqrt(latents.noise))
+        return z
+    if not latents.noise:
+        return latents.fixed
+    z = latents.fixed.repeat_interleave(draws, dim=0)
+    return z.add(normal(tuple(z.shape), rng), alpha=math.sqrt(latents.noise))
+
+
+@contextmanager
+def _refined(game: GAN) -> Iterator[None]:
+    """The discriminator as the next update will have it, and afterwards as it was."""
+    buffers = list(game.discriminator.buffers())
+    before = [buffer.clone() for buffer in buffers]
+    game.discriminator.power_iterate()
+    try:
+        yield
+    finally:
+        for buffer, old in zip(buffers, before, strict=True):
+            buffer.copy_(old)

@@ -15,9 +15,14 @@ from torch import Tensor
 from torch.func import functional_call, grad, vmap
 from torch.optim import SGD
 
-import ganstoch.callbacks.player_gradients
-from ganstoch.callbacks.gradient_noise import FILE, GradientNoise, GradientNoiseSettings
-from ganstoch.callbacks.player_gradients import measure_players, obstacle
+import ganstoch.callbacks.gradient_noise
+from ganstoch.callbacks.gradient_noise import (
+    FILE,
+    GradientNoise,
+    GradientNoiseSettings,
+    measure_players,
+    obstacle,
+)
 from ganstoch.data import Digits, ImageData, Ring
 from ganstoch.data.sampling import Sampling, draw_ids
 from ganstoch.errors import UserError
@@ -160,11 +165,11 @@ def test_the_rules_of_sampling(rule: Sampling, n: int, m: int) -> None:
     for iteration in range(4):
         ids = [draw_ids(rule, count=n, m=m, seed=seed, iteration=iteration) for seed in range(3000)]
         drawn = float(torch.stack([values[each].mean() for each in ids]).var(correction=0))
-        share = ganstoch.callbacks.player_gradients._share_of_images(
+        share = ganstoch.callbacks.gradient_noise._share_of_images(
             rule, n=n, m=m, iteration=iteration
         )
         assert share * float(values.var(correction=0)) == pytest.approx(drawn, rel=0.12)
-    share = ganstoch.callbacks.player_gradients._share_of_images
+    share = ganstoch.callbacks.gradient_noise._share_of_images
     assert share("exactly_once", n=4, m=4, iteration=1) == 0.0
     assert share("permutation", n=4, m=4, iteration=1) == 0.0
 
@@ -239,9 +244,9 @@ def test_noise_stays_at_the_full_batch() -> None:
 def test_parts_change_nothing(passes: int, noise: float, monkeypatch: pytest.MonkeyPatch) -> None:
     game = images(latents=LatentSettings(noise=noise))
     data = dealt(game, n=5, m=2)
-    monkeypatch.setattr(ganstoch.callbacks.player_gradients, "EXAMPLES", 1)
+    monkeypatch.setattr(ganstoch.callbacks.gradient_noise, "EXAMPLES", 1)
     one = measure_players(game, data, iteration=0, draws=2)
-    monkeypatch.setattr(ganstoch.callbacks.player_gradients, "EXAMPLES", passes)
+    monkeypatch.setattr(ganstoch.callbacks.gradient_noise, "EXAMPLES", passes)
     other = measure_players(game, data, iteration=0, draws=2)
     for player in PLAYERS:
         for value in ("signal", "noise", "single"):
