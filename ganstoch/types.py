@@ -113,7 +113,7 @@ class Neighbours:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GaussianModes:
-    """A world of points: a mixture of isotropic Gaussians, each as likely as the others.
+    """Known modes of points: a mixture of isotropic Gaussians, each as likely as the others.
 
     Attributes:
         centres: float32, shape (K, D).
@@ -135,7 +135,7 @@ class GaussianModes:
         return self.centres.shape[1] if self.rank is None else self.rank
 
     def points(self, modes: Tensor, noise: Tensor) -> Tensor:
-        """Points of the world, float32, shape (N, D).
+        """Points of the mixture, float32, shape (N, D).
 
         Args:
             modes: which mode each belongs to, int64, shape (N,).
@@ -147,7 +147,7 @@ class GaussianModes:
 
 @dataclass(frozen=True, slots=True)
 class StackedClasses:
-    """A world of images in three channels, each of one of ten classes: 1,000 modes.
+    """Known modes of images in three channels, each of one of ten classes: 1,000 modes.
 
     Attributes:
         samples: how many generated images a score is measured on.

@@ -1,4 +1,4 @@
-"""The pictures of a report: what was copied, what was missed, each beside its neighbour."""
+"""PNG files of the images that a report shows."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ def png_pictures(images: Images, ids: Sequence[int]) -> dict[str, bytes]:
     several = torch.tensor(sorted(set(ids)), dtype=torch.int64)
     if len(several) == 0:
         return {}
-    found = {}
+    pictures = {}
     for name, pixels in zip(images.names(several), images.read(several), strict=True):
         shown = np.ascontiguousarray(pixels.permute(1, 2, 0).squeeze(-1).numpy())
         buffer = io.BytesIO()
         Image.fromarray(shown).save(buffer, "PNG")
-        found[f"{images.role}/{name}"] = buffer.getvalue()
-    return found
+        pictures[f"{images.role}/{name}"] = buffer.getvalue()
+    return pictures

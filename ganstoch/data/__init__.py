@@ -1,4 +1,4 @@
-"""Images to train on: sources, the fixed subset chosen from one, and the draws from the subset."""
+"""Data sets: sources of images, the fixed subset chosen from one, the draws from the subset."""
 
 from __future__ import annotations
 
@@ -53,10 +53,10 @@ def find_source(name: str) -> type[Source]:
     Raises:
         UserError: if there is none.
     """
-    known = {source.name: source for source in Source.__subclasses__()}
-    if name not in known:
-        raise UserError(f"no data set {name!r}; there are {', '.join(sorted(known))}")
-    return known[name]
+    sources = {source.name: source for source in Source.__subclasses__()}
+    if name not in sources:
+        raise UserError(f"no data set {name!r}; there are {', '.join(sorted(sources))}")
+    return sources[name]
 
 
 def __getattr__(name: str) -> Any:

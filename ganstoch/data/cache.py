@@ -1,7 +1,7 @@
 """Cache on disk: arrays that are made once, verified at every load, by one process at a time.
 
-An entry is an array (.npy) and what vouches for it (.json): its checksum, and facts by which its
-owner knows whether it is still the right one.
+An entry is an array (.npy) and a sidecar (.json): the array's checksum, and facts by which the
+owner recognises the entry.
 """
 
 from __future__ import annotations
@@ -123,12 +123,12 @@ def save_array(
 
     write_atomically(path, chunks())
     about = {"schema": _SCHEMA, "sha256": digest.hexdigest(), **(facts or {})}
-    # Last: a process killed before leaves an array that nothing vouches for.
+    # The sidecar last: a process killed before leaves an array that is not believed.
     write_atomically(path.with_suffix(".json"), json.dumps(about).encode())
 
 
 def write_if_allowed(path: Path, content: bytes) -> bool:
-    """Writes a file that is welcome, but that a read-only folder does without.
+    """Writes a file, unless the folder is read-only to this user.
 
     Returns:
         Whether it was written; False if the place is read-only to this user.

@@ -56,8 +56,8 @@ def _formats() -> tuple[str, ...]:
 
 def extensions() -> frozenset[str]:
     """File name endings, lower case with their dot, of the formats that can be decoded."""
-    known = Image.registered_extensions()
-    return frozenset(ending for ending, form in known.items() if form in _formats())
+    endings = Image.registered_extensions().items()
+    return frozenset(ending for ending, name in endings if name in _formats())
 
 
 def decode_all(

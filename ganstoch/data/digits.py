@@ -32,8 +32,9 @@ class Digits(Source):
         large = [
             Image.fromarray(image).resize((SIDE, SIDE), Image.Resampling.BILINEAR) for image in grey
         ]
+        pixels = torch.from_numpy(np.stack([np.asarray(image) for image in large]))
         return ArrayImages(
-            torch.from_numpy(np.stack(large)).unsqueeze(1).expand(-1, 3, -1, -1),
+            pixels.unsqueeze(1).expand(-1, 3, -1, -1),
             split=split,
             labels=torch.from_numpy(digits.target).long(),
             classes=tuple(str(digit) for digit in range(10)),

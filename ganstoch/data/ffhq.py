@@ -1,4 +1,4 @@
-"""Flickr-Faces-HQ, scaled down once and kept."""
+"""Flickr-Faces-HQ: faces scaled down once, then read from the cache."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Base classes of the data sets: a `Source` opens a split as an `ImageSet`.
 
-A source may hold points instead: what is said of images then holds for them, but for their shape.
+A source may hold points instead of images.
 
 To add a data set, subclass `Source` in a file of its own and import it in `data/__init__.py`.
 """

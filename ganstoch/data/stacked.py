@@ -139,10 +139,10 @@ class Stacked:
 
     def known_modes(self, root: Path) -> StackedClasses:
         """1,000 modes, and where the classifier that tells them apart lies."""
-        found = [folder / f"judge-{self.name}.pt" for folder in places(root)]
+        paths = [folder / f"judge-{self.name}.pt" for folder in places(root)]
         return StackedClasses(
             samples=_SAMPLES[self.protocol],
-            classifier=next((path for path in found if path.is_file()), found[0]),
+            classifier=next((path for path in paths if path.is_file()), paths[0]),
             made_by=f"ganstoch prepare {self.name} --root {root}",
         )
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import functools
+import gzip
+import struct
 import threading
 from collections.abc import Callable, Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -54,6 +56,25 @@ def make_read_only(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
 def noise(rng: np.random.Generator) -> Callable[[int], NDArray[np.uint8]]:
     """Random images, uint8, shape (count, 3, 32, 32)."""
     return lambda count: rng.integers(0, 256, (count, 3, 32, 32), dtype=np.uint8)
+
+
+@pytest.fixture
+def write_grey() -> Callable[..., None]:
+    """Writes random images, labelled 0, 1, .., 9, 0, .., in files as MNIST is published."""
+
+    def write(folder: Path, *, zipped: bool = False, **counts: int) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        rng = np.random.default_rng(0)
+        for prefix, count in counts.items():
+            grey = rng.integers(0, 256, (count, 28, 28), dtype=np.uint8)
+            labels = np.arange(count, dtype=np.uint8) % 10
+            for kind, values in (("images-idx3-ubyte", grey), ("labels-idx1-ubyte", labels)):
+                head = struct.pack(f">HBB{values.ndim}I", 0, 8, values.ndim, *values.shape)
+                content = head + values.tobytes()
+                path = folder / f"{prefix}-{kind}{'.gz' * zipped}"
+                path.write_bytes(gzip.compress(content) if zipped else content)
+
+    return write
 
 
 class QuietHandler(SimpleHTTPRequestHandler):

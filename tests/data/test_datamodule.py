@@ -8,12 +8,10 @@ from typing import Any
 
 import pytest
 import torch
-from PIL import Image
 from pytorch_lightning import LightningModule, Trainer
 from torch import Tensor
 
 from ganstoch.data import ArrayImages, Folder, ImageData, ImageSet, Sampling, Source
-from ganstoch.data.datamodule import StepCounter
 from ganstoch.errors import UserError
 from ganstoch.types import Batch, Split
 
@@ -200,39 +198,6 @@ def test_manifest_is_written_then_verified(data: ImageData, tmp_path: Path) -> N
         again.setup("fit")
 
 
-def test_digits_by_default_and_no_file_left(tmp_path: Path) -> None:
-    data = ImageData(root=tmp_path / "data", n=128, m=16)
-    data.setup("fit")
-    assert data.source.name == "digits"
-    assert data.batch(0).pixels.shape == (16, 3, 32, 32)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_changed_file_is_noticed(tmp_path: Path) -> None:
-    for i in range(4):
-        Image.new("L", (32, 32), i).save(tmp_path / f"{i}.png")
-    ImageData(Folder(), root=tmp_path, n=4).setup("fit")
-    ImageData(Folder(), root=tmp_path, n=4).setup("fit")
-    Image.new("L", (32, 32), 9).save(tmp_path / "2.png")
-    with pytest.raises(UserError, match="the images have changed"):
-        ImageData(Folder(), root=tmp_path, n=4).setup("fit")
-    ImageData(Folder(filter="box"), root=tmp_path, n=4).setup("fit")  # another manifest
-
-
-@pytest.mark.parametrize(
-    ("n", "m", "message"),
-    [
-        (101, 4, "data.n is 101, the source has 100 images"),
-        (40, 41, "data.m is 41"),
-        (40, 0, "data.m is 0"),
-        (40, "half", "data.m is 'half'"),
-    ],
-)
-def test_sizes_must_fit(tmp_path: Path, n: int, m: int | str, message: str) -> None:
-    with pytest.raises(UserError, match=message):
-        ImageData(Toy(), root=tmp_path, n=n, m=m).setup("fit")
-
-
 def test_says_when_a_share_is_rounded(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ImageData(Toy(), root=tmp_path, n=100, m="n/4").setup("fit")
     ImageData(Toy(), root=tmp_path, n=100, m=33).setup("fit")
@@ -240,11 +205,6 @@ def test_says_when_a_share_is_rounded(tmp_path: Path, capsys: pytest.CaptureFixt
     assert capsys.readouterr().err == ""
     ImageData(Toy(), root=tmp_path, n=100, m="n/3").setup("fit")
     assert capsys.readouterr().err == "data.m = n/3 of n = 100 is rounded to 33\n"
-
-
-def test_home_folder_is_understood(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("HOME", str(tmp_path))
-    assert ImageData(root=Path("~/x")).root == tmp_path / "x"
 
 
 # --- with a trainer ------------------------------------------------------------------------------
@@ -315,14 +275,6 @@ def test_resumed_run_goes_on_with_the_same_draws(tmp_path: Path) -> None:
     _, second = fit(fresh(tmp_path), tmp_path, steps=6, resume=tmp_path / "two.ckpt")
     assert len(second.seen) == 4
     assert first.seen + second.seen == straight.seen
-
-
-def test_clock_starts_over_and_keeps_nothing() -> None:
-    clock = StepCounter()
-    ticks = iter(clock)
-    assert [next(ticks) for _ in range(3)] == [0, 1, 2]
-    assert next(iter(clock)) == 0
-    assert clock.state_dict() == {}
 
 
 def test_command_line_finds_sources_by_class_name(tmp_path: Path) -> None:

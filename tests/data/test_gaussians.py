@@ -83,30 +83,13 @@ def test_a_point_depends_on_seed_split_and_place_alone(kind: type[Ring]) -> None
     again = kind(size=3000).open(ROOT, "train")
     assert torch.equal(again.read(ids), points[ids])
     assert torch.equal(torch.get_rng_state(), state)
+    assert kind(size=7, seed=3).label == f"{kind.name}-size7-seed3"
     for other in (
         kind(size=3000, seed=1).open(ROOT, "train"),
         kind(size=3000).open(ROOT, "held_out"),
     ):
         assert not torch.isclose(other.read(ids), points[ids]).all(dim=1).any()
     assert len(points.unique(dim=0)) == 3000
-
-
-def test_held_out_points() -> None:
-    assert len(Ring().open(ROOT, "held_out")) == 10_000
-    assert len(Ring(size=50).open(ROOT, "held_out")) == 50
-
-
-@pytest.mark.parametrize("kind", SOURCES)
-def test_labels_name_what_changes_the_points(kind: type[Ring]) -> None:
-    assert kind().label == kind.name
-    assert kind(size=7).label == f"{kind.name}-size7"
-    assert kind(seed=3).label == f"{kind.name}-seed3"
-    assert kind(size=7, seed=3).label == f"{kind.name}-size7-seed3"
-
-
-def test_there_must_be_points() -> None:
-    with pytest.raises(UserError, match=r"data.source.size is 0; give 1 or more"):
-        Ring(size=0)
 
 
 def test_chosen_points_are_pinned() -> None:
@@ -117,6 +100,13 @@ def test_chosen_points_are_pinned() -> None:
     assert (subset.pixels[0] * 1e4).round().tolist() == [-9983.0, 54.0]
     assert subset.classes[7] == "mode 7"
     assert subset.names(torch.tensor([1499]))[0].startswith("train/")
+
+
+def test_sizes() -> None:
+    assert len(Ring().open(ROOT, "held_out")) == 10_000
+    assert len(Ring(size=50).open(ROOT, "held_out")) == 50
+    with pytest.raises(UserError, match=r"data\.source\.size"):
+        Ring(size=0)
 
 
 def test_a_run_on_points(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from scipy.io import savemat
 from torchvision import datasets
 
-from ganstoch.data import CIFAR10, SVHN, FashionMNIST, Source
+from ganstoch.data import CIFAR10, SVHN, FashionMNIST, Source, StackedFashion, StackedMNIST
 from ganstoch.errors import UserError
 
 BATCHES = [*(f"data_batch_{i}" for i in range(1, 6)), "test_batch"]
@@ -186,77 +186,56 @@ def test_svhn(
 IMAGES, LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
 
 
-def idx(values: NDArray[np.uint8]) -> bytes:
-    return struct.pack(f">HBB{values.ndim}I", 0, 8, values.ndim, *values.shape) + values.tobytes()
-
-
-@pytest.fixture
-def grey(rng: np.random.Generator) -> NDArray[np.uint8]:
-    return rng.integers(0, 256, (3, 28, 28), dtype=np.uint8)
-
-
-def write(folder: Path, grey: NDArray[np.uint8], *, zipped: bool) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    for prefix in ("train", "t10k"):
-        files = {
-            f"{prefix}-images-idx3-ubyte": idx(grey),
-            f"{prefix}-labels-idx1-ubyte": idx(np.array([9, 0, 5], np.uint8)),
-        }
-        for name, content in files.items():
-            if zipped:
-                (folder / f"{name}.gz").write_bytes(gzip.compress(content))
-            else:
-                (folder / name).write_bytes(content)
-
-
 @pytest.mark.parametrize("zipped", [True, False])
 @pytest.mark.parametrize("folder", [".", "FashionMNIST/raw", "fashion-mnist"])
 def test_grey_files_wherever_they_lie(
-    tmp_path: Path, grey: NDArray[np.uint8], folder: str, zipped: bool
+    tmp_path: Path, write_grey: Callable[..., None], folder: str, zipped: bool
 ) -> None:
-    write(tmp_path / folder, grey, zipped=zipped)
+    write_grey(tmp_path / folder, zipped=zipped, train=12, t10k=2)
+    content = (tmp_path / folder / (IMAGES + ".gz" * zipped)).read_bytes()
+    content = gzip.decompress(content) if zipped else content
+    grey = torch.frombuffer(bytearray(content[16:]), dtype=torch.uint8).view(12, 28, 28)
     images = FashionMNIST().open(tmp_path, "train")
-    pixels = images.read(torch.arange(3))
-    assert pixels.shape == (3, 3, 32, 32)
-    for channel in range(3):
-        assert torch.equal(pixels[:, channel, 2:30, 2:30], torch.from_numpy(grey))
+    pixels = images.read(torch.arange(12))
+    assert pixels.shape == (12, 3, 32, 32)
+    assert torch.equal(pixels[:, :, 2:30, 2:30], grey[:, None].expand(-1, 3, -1, -1))
     assert int(pixels.sum()) == 3 * int(grey.sum())  # so the frame is black
     assert images.labels is not None
-    assert images.labels.tolist() == [9, 0, 5]
+    assert images.labels.tolist() == [*range(10), 0, 1]
     assert images.classes[9] == "ankle-boot"
-    assert len(FashionMNIST().open(tmp_path, "held_out")) == 3
+    assert len(FashionMNIST().open(tmp_path, "held_out")) == 2
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda whole: b"",
-        lambda whole: whole[:10],
-        lambda whole: whole[:-1],
-        lambda whole: whole + b"x",
-        lambda whole: b"\0\0\x0d\x03" + whole[4:],  # floats
-        lambda whole: b"\0\0\x08\x01" + whole[4:],
-        lambda whole: struct.pack(">4I", 0x803, 0, 28, 28),
-        lambda whole: struct.pack(">4I", 0x803, 10**6, 28, 28) + bytes(10**6),
-        lambda whole: whole[:12] + struct.pack(">I", 27) + whole[16:],
-        lambda whole: struct.pack(">4I", 0x803, 2, 28, 28) + whole[16 : 16 + 2 * 28 * 28],
-    ],
-    ids=["empty", "header", "short", "long", "float", "flat", "none", "huge", "narrow", "fewer"],
-)
+DAMAGE: dict[str, Callable[[bytes], bytes]] = {
+    "empty": lambda whole: b"",
+    "header": lambda whole: whole[:10],
+    "short": lambda whole: whole[:-1],
+    "long": lambda whole: whole + b"x",
+    "floats": lambda whole: b"\0\0\x0d\x03" + whole[4:],
+    "flat": lambda whole: b"\0\0\x08\x01" + whole[4:],
+    "none": lambda whole: struct.pack(">4I", 0x803, 0, 28, 28),
+    "huge": lambda whole: struct.pack(">4I", 0x803, 10**6, 28, 28) + bytes(10**6),
+    "narrow": lambda whole: struct.pack(">4I", 0x803, 3, 28, 7) + whole[16 : 16 + 3 * 28 * 7],
+    "fewer": lambda whole: struct.pack(">4I", 0x803, 2, 28, 28) + whole[16 : 16 + 2 * 28 * 28],
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
 @pytest.mark.parametrize("zipped", [True, False])
 def test_a_damaged_grey_file(
-    tmp_path: Path, grey: NDArray[np.uint8], change: Callable[[bytes], bytes], zipped: bool
+    tmp_path: Path, write_grey: Callable[..., None], damage: str, zipped: bool
 ) -> None:
-    write(tmp_path, grey, zipped=zipped)
-    content = change(idx(grey))
+    write_grey(tmp_path, zipped=zipped, train=3)
     path = tmp_path / (IMAGES + ".gz" * zipped)
+    content = gzip.decompress(path.read_bytes()) if zipped else path.read_bytes()
+    content = DAMAGE[damage](content)
     path.write_bytes(gzip.compress(content) if zipped else content)
     with pytest.raises(UserError, match=names("fashion_mnist", tmp_path)):
         FashionMNIST().open(tmp_path, "train")
 
 
-def test_a_damaged_gzip_file(tmp_path: Path, grey: NDArray[np.uint8]) -> None:
-    write(tmp_path, grey, zipped=True)
+def test_a_damaged_gzip_file_or_label(tmp_path: Path, write_grey: Callable[..., None]) -> None:
+    write_grey(tmp_path, zipped=True, train=3)
     path = tmp_path / f"{IMAGES}.gz"
     whole = path.read_bytes()
     flipped = bytearray(whole)
@@ -265,34 +244,45 @@ def test_a_damaged_gzip_file(tmp_path: Path, grey: NDArray[np.uint8]) -> None:
         path.write_bytes(content)
         with pytest.raises(UserError, match=names("fashion_mnist", tmp_path)):
             FashionMNIST().open(tmp_path, "train")
-
-
-def test_labels_beyond_the_classes(tmp_path: Path, grey: NDArray[np.uint8]) -> None:
-    write(tmp_path, grey, zipped=False)
-    (tmp_path / LABELS).write_bytes(idx(np.array([1, 2, 10], np.uint8)))
+    path.write_bytes(whole)
+    labels = struct.pack(">2I", 0x801, 3) + bytes([1, 2, 10])
+    (tmp_path / f"{LABELS}.gz").write_bytes(gzip.compress(labels))
     with pytest.raises(UserError, match=names("fashion_mnist", tmp_path)):
         FashionMNIST().open(tmp_path, "train")
 
 
+@pytest.mark.parametrize(
+    ("source", "published", "folder"),
+    [
+        (FashionMNIST(), datasets.FashionMNIST, "FashionMNIST/raw"),
+        (StackedFashion(size=3), datasets.FashionMNIST, "FashionMNIST/raw"),
+        (StackedMNIST(size=3), datasets.MNIST, "MNIST/raw"),
+    ],
+)
 def test_grey_files_are_downloaded_where_missing(
+    source: Source,
+    published: Any,
+    folder: str,
     tmp_path: Path,
-    grey: NDArray[np.uint8],
+    write_grey: Callable[..., None],
     web: tuple[Path, str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     site, url = web
-    write(site, grey, zipped=True)
+    write_grey(site, zipped=True, train=3, t10k=3)
     sums = [(path.name, md5(path)) for path in sorted(site.iterdir())]
-    monkeypatch.setattr(datasets.FashionMNIST, "mirrors", [url])
-    monkeypatch.setattr(datasets.FashionMNIST, "resources", sums)
+    monkeypatch.setattr(published, "mirrors", [url])
+    monkeypatch.setattr(published, "resources", sums)
     target = tmp_path / "new"
-    FashionMNIST().prepare(target)
-    assert len(FashionMNIST().open(target, "train")) == 3
-    (target / "FashionMNIST" / "raw" / f"{IMAGES}.gz").write_bytes(b"")
-    FashionMNIST().prepare(target)
-    monkeypatch.setattr(datasets.FashionMNIST, "mirrors", [NOWHERE])
-    FashionMNIST().prepare(target)  # nothing to do
-    FashionMNIST().prepare(site)
+    source.prepare(target)
+    images = source.open(target, "train")
+    assert images is not None
+    assert len(images) == 3
+    (target / folder / f"{IMAGES}.gz").write_bytes(b"")
+    source.prepare(target)
+    monkeypatch.setattr(published, "mirrors", [NOWHERE])
+    source.prepare(target)  # nothing to do
+    source.prepare(site)
 
 
 @pytest.mark.parametrize("kind", [CIFAR10, SVHN, FashionMNIST])
