@@ -81,9 +81,6 @@ def calibrate(
 
     Returns:
         That quantile of the nearest pairs' distances, linearly between two of them.
-
-    Raises:
-        ValueError: for a size out of range.
     """
     nearest = _nearest(real, size=size, repeats=repeats, seed=seed, part="calibrate")
     return nearest.quantile(quantile).item()
@@ -101,9 +98,6 @@ def collisions(
         threshold: in the units of the features, at least 0.
         repeats: batches.
         seed: decides the batches.
-
-    Raises:
-        ValueError: for a size out of range.
     """
     nearest = _nearest(features, size=size, repeats=repeats, seed=seed, part="collide")
     return (nearest <= threshold).double().mean().item()
@@ -134,9 +128,6 @@ def estimate_support(
         threshold: without real images, below or at which distance two images are the same.
         repeats: batches of each size.
         seed: decides the batches.
-
-    Raises:
-        ValueError: for fewer than 2 images, or than 10 real ones.
     """
 
     def share(size: int) -> float:

@@ -97,10 +97,6 @@ def copied_share(
             images stand for them, each compared with the others.
         norm: "l1" or "l2".
         seed: decides the parts and who is asked.
-
-    Raises:
-        ValueError: for fewer than 2 different training images, 3 without held-out ones, or what
-            `nearest_neighbours` refuses.
     """
     copies = nearness(generated, train, norm=norm, seed=seed)
     baseline = (
@@ -121,9 +117,6 @@ def share_of_copies(
         baseline: of unseen real images, shape (R,).
         groups: id of the near-duplicates that each unseen image is one of, int64, shape (R,): these
             count together or not at all, and so say less. None where all are independent.
-
-    Raises:
-        ValueError: for no score, another shape, or scores outside [0, 1].
     """
     scores, baseline = _checked(scores), _checked(baseline)
     threshold = _threshold(baseline)
@@ -148,9 +141,6 @@ def replication_share(distances: Tensor, *, threshold: float) -> float:
     Args:
         distances: of generated images to their nearest training image, shape (M,).
         threshold: in the units of the distances, at least 0.
-
-    Raises:
-        ValueError: for no distance, another shape, or a threshold below 0.
     """
     if distances.ndim != 1 or len(distances) == 0:
         raise ValueError(f"expected distances of shape (M,), got {tuple(distances.shape)}")

@@ -75,9 +75,6 @@ def nearness(images: Tensor, train: Tensor, *, norm: Norm, seed: int = 0) -> Nea
         train: features of the set, shape (N, F...), at least 2 different rows.
         norm: "l1" or "l2".
         seed: decides the parts.
-
-    Raises:
-        ValueError: for fewer than 2 different members, or what `nearest_neighbours` refuses.
     """
     parts = _parts(_members(train, seed=seed))
     return nearest_in_parts(images, parts, rows=lambda ids: _take(train, ids), norm=norm)
@@ -91,9 +88,6 @@ def left_out(train: Tensor, *, norm: Norm, seed: int = 0, most: int | None = Non
         norm: "l1" or "l2".
         seed: decides which are asked, and the parts.
         most: members to ask, drawn at random; None asks all, in their order.
-
-    Raises:
-        ValueError: for fewer than 3 different members, or what `nearest_neighbours` refuses.
     """
     members = _members(train, seed=seed)
     if len(members) < 3:

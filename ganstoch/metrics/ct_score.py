@@ -106,9 +106,6 @@ def ct_score(
         tau: a cell counts if more than this share of the generated images is in it; None for 20
             images, as in the authors' own program.
         seed: decides the clustering.
-
-    Raises:
-        ValueError: for ``cells`` below 1, or what `nearest_neighbours` refuses.
     """
     if cells < 1:
         raise ValueError(f"cells must be at least 1, got {cells}")

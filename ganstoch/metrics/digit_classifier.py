@@ -110,9 +110,6 @@ def classify_stacks(classifier: DigitClassifier, stacks: Tensor) -> tuple[Tensor
     Returns:
         100 a + 10 b + c of the classes in the three channels, int64, shape (S,); and the product of
         the three probabilities, float32, shape (S,), range [0, 1]. Both on the CPU.
-
-    Raises:
-        ValueError: for stacks of another shape, or none.
     """
     if stacks.shape[1:] != (3, 28, 28) or not len(stacks):
         raise ValueError(f"expected stacks of shape (S, 3, 28, 28), got {tuple(stacks.shape)}")

@@ -48,11 +48,7 @@ class GaussianStats:
 
     @classmethod
     def of(cls, features: Tensor) -> GaussianStats:
-        """Of rows (N, F), uint8 or floating, in float64, in two passes of blocks.
-
-        Raises:
-            ValueError: for another shape or dtype, no row, NaN or infinite values.
-        """
+        """Of rows (N, F), uint8 or floating, in float64, in two passes of blocks."""
         if features.ndim != 2 or features.numel() == 0:
             raise ValueError(
                 f"features must have shape (N, F), none of them 0; got {tuple(features.shape)}"
@@ -73,11 +69,7 @@ class GaussianStats:
         return cls(mean=mean, covariance=scatter / max(1, len(rows) - 1), count=len(rows))
 
     def merged(self, other: GaussianStats) -> GaussianStats:
-        """Of the rows of both, for features that come in batches and are not kept.
-
-        Raises:
-            ValueError: if they have different numbers of features.
-        """
+        """Of the rows of both, for features that come in batches and are not kept."""
         if self.mean.shape != other.mean.shape:
             raise ValueError(f"{len(self.mean)} features a row against {len(other.mean)}")
         count = self.count + other.count
@@ -103,19 +95,12 @@ def frechet_distance(real: Tensor, generated: Tensor) -> float:
 
     Returns:
         From 0 on; 0, up to rounding, between a set and itself.
-
-    Raises:
-        ValueError: for other shapes or dtypes, fewer than two rows, NaN or infinite values.
     """
     return frechet_from_stats(GaussianStats.of(real), GaussianStats.of(generated))
 
 
 def frechet_from_stats(real: GaussianStats, generated: GaussianStats) -> float:
-    """`frechet_distance`, from moments alone.
-
-    Raises:
-        ValueError: for moments of fewer than two rows, or of different numbers of features.
-    """
+    """`frechet_distance`, from moments alone."""
     if real.mean.shape != generated.mean.shape:
         raise ValueError(f"{len(real.mean)} features a row against {len(generated.mean)}")
     if min(real.count, generated.count) < 2:

@@ -66,9 +66,6 @@ def inception_score(
 
     Returns:
         Mean and standard deviation, in [1, C].
-
-    Raises:
-        ValueError: for another shape or dtype, NaN or infinite values, or fewer images than splits.
     """
     if logits.ndim != 2 or logits.numel() == 0 or not logits.is_floating_point():
         raise ValueError(f"logits must be floats (N, C), got {logits.dtype} {tuple(logits.shape)}")

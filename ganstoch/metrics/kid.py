@@ -59,9 +59,6 @@ def kernel_distance(real: Tensor, generated: Tensor) -> float:
 
     Returns:
         Around 0 for sets from one distribution, where it is as often below as above.
-
-    Raises:
-        ValueError: for other shapes or dtypes, fewer than two rows, NaN or infinite values.
     """
     _check(real, generated)
     rows = max(1, min(_BLOCK_ELEMENTS // real.shape[1], int(_BLOCK_ELEMENTS**0.5)))
@@ -88,9 +85,6 @@ def kernel_distance_of_subsets(
         subsets: number of pairs of subsets.
         size: rows in each, drawn without replacement, from 2 to the smaller of N and M.
         seed: decides which rows are drawn.
-
-    Raises:
-        ValueError: as `kernel_distance`, and for ``subsets`` or ``size`` out of range.
     """
     _check(real, generated)
     if subsets < 1:

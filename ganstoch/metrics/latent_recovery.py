@@ -123,9 +123,6 @@ def recovery_gap(train_errors: Tensor, held_out_errors: Tensor) -> RecoveryGap:
     Args:
         train_errors: of images that the generator was trained on, shape (N,).
         held_out_errors: of images that it was not trained on, shape (K,).
-
-    Raises:
-        ValueError: if there are none of either, or the shapes are others.
     """
     sides = [errors.double().cpu() for errors in (train_errors, held_out_errors)]
     if any(side.ndim != 1 or len(side) == 0 for side in sides):

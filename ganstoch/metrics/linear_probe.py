@@ -56,10 +56,6 @@ def linear_probe(
         test_features: shape (M, F...), M at least 1.
         test_labels: integers, shape (M,).
 
-    Raises:
-        ValueError: for fewer than two classes, no test image, shapes that do not fit together, or
-            features that are no finite numbers.
-
     Example:
         >>> import torch
         >>> points = torch.tensor([[-2.0], [-1.0], [1.0], [2.0]])

@@ -60,10 +60,6 @@ def mifid(train: Tensor, generated: Tensor, *, epsilon: float = EPSILON) -> MiFI
         generated: features of generated images, shape (M, F), M at least 2.
         epsilon: m from which on nothing counts as memorized; [1] takes 0.1 for Inception. Elsewhere
             it must be chosen anew: between pixels, for one, most images are within 0.1.
-
-    Raises:
-        ValueError: for an epsilon not above 0, or what `frechet_distance` and `cosine_distance`
-            refuse.
     """
     if not epsilon > 0:
         raise ValueError(f"epsilon must be above 0, got {epsilon}")
@@ -88,9 +84,6 @@ def cosine_distance(generated: Tensor, train: Tensor) -> float:
     Args:
         generated: features, shape (M, F...), uint8, float32 or float64.
         train: idem, shape (N, F...).
-
-    Raises:
-        ValueError: if either holds rows of zeros only, or `nearest_neighbours` refuses them.
     """
     asked, bank = _units(generated, name="generated"), _units(train, name="training")
     nearest = nearest_neighbours(asked, bank, norm="l2").distances

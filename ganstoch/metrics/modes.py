@@ -80,9 +80,6 @@ def score_gaussians(points: Tensor, world: GaussianModes) -> ModeScores:
     Args:
         points: shape (S, D), floats.
         world: the mixture.
-
-    Raises:
-        ValueError: for no points, or points of another dimension.
     """
     if points.ndim != 2 or not len(points) or points.shape[1] != world.centres.shape[1]:
         raise ValueError(
@@ -113,9 +110,6 @@ def score_classes(predicted: Tensor, confidence: Tensor, classes: int) -> ModeSc
         confidence: the classifier's probability for it, in [0, 1], shape (S,); 0.9 and more is
             confident.
         classes: how many there are.
-
-    Raises:
-        ValueError: for no images, a class beyond, or arguments of different lengths.
     """
     if predicted.ndim != 1 or not len(predicted) or predicted.shape != confidence.shape:
         raise ValueError(

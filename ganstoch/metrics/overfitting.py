@@ -100,9 +100,6 @@ def tail_means(distances: Tensor) -> TailMeans:
     Args:
         distances: shape (Q,), any dtype; summed in float64.
 
-    Raises:
-        ValueError: if there is none, or the shape is another.
-
     Example:
         >>> import torch
         >>> tail_means(torch.arange(1.0, 21.0))  # the worst: 19 and 20; 20
@@ -184,9 +181,6 @@ def nearest_of_sample(
         seed: decides it.
         draw: which of the seed's samples; 0 is that of overfitting, 1 that of mode drop.
         scale: what distances are divided by.
-
-    Raises:
-        ValueError: as `overfitting_mode_drop` does.
     """
     if queries is not None and queries < 1:
         raise ValueError(f"queries must be at least 1, or None for all, got {queries}")

@@ -63,9 +63,6 @@ def prdc(real: Tensor, generated: Tensor, *, k: int = 5, norm: Norm = "l2") -> P
         k: of the radii, at least 1; [2] takes 5.
         norm: "l1" or "l2", the latter in [1, 2].
 
-    Raises:
-        ValueError: for features of another kind, rows of different lengths, or k out of range.
-
     Example:
         >>> import torch
         >>> real = torch.tensor([[0.0], [1.0], [10.0], [11.0]])

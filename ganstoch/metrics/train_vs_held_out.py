@@ -90,9 +90,6 @@ def train_vs_held_out(
         norm: "l1" or "l2".
         permutations: how many, at least 1; the smallest p is 1 / (permutations + 1).
         seed: decides thinnings, resamples and permutations.
-
-    Raises:
-        ValueError: for two kinds of dtype, no permutation, or what `nearest_neighbours` refuses.
     """
     if permutations < 1:
         raise ValueError(f"permutations must be at least 1, got {permutations}")

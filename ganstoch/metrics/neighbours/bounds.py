@@ -182,11 +182,7 @@ class _Bytes(Ruler):
 
 
 def rulers(first: Tensor, second: Tensor, *, norm: Norm) -> list[Ruler]:
-    """Rulers for two sets of rows (N, F) and (M, F), from the fastest to the finest.
-
-    Raises:
-        ValueError: for an unknown norm, or if values are too large.
-    """
+    """Rulers for two sets of rows (N, F) and (M, F), from the fastest to the finest."""
     if norm == "l1":
         opencv = load_opencv() if first.device.type == "cpu" else None
         if opencv is not None and all(map(fits_bytes, (first, second))):

@@ -35,9 +35,6 @@ def k_nearest(query: Tensor, bank: Tensor, *, k: int, norm: Norm) -> Neighbours:
 
     Returns:
         Distances (Q, k) float64 and ids (Q, k) int64, on the CPU.
-
-    Raises:
-        ValueError: for features of another kind, NaN or Inf, or k out of range.
     """
     rows, members = as_rows(query, name="query"), as_rows(bank, name="bank")
     same_width(norm, query=rows, bank=members)
@@ -56,9 +53,6 @@ def kth_distances(features: Tensor, *, k: int, norm: Norm) -> Tensor:
 
     Returns:
         Shape (N,), float64, on the CPU.
-
-    Raises:
-        ValueError: for features of another kind, NaN or Inf, or k out of range.
     """
     rows = _several(features, k=k)
     nearest = _nearest(rows, rows, k=k, norm=norm, own=torch.arange(len(rows)))
@@ -77,9 +71,6 @@ def within_set_nearest(features: Tensor, *, norm: Norm) -> Neighbours:
 
     Returns:
         Distances (N,) float64 and ids (N,) int64, on the CPU.
-
-    Raises:
-        ValueError: for features of another kind, NaN or Inf, or a single row.
     """
     rows = _several(features, k=1)
     every = torch.arange(len(rows))

@@ -57,9 +57,6 @@ def pairs_within(
 
     Returns:
         Counts, on the CPU.
-
-    Raises:
-        ValueError: for features of another kind, NaN or Inf among them, or radii that do not fit.
     """
     first, second = as_rows(first, name="first"), as_rows(second, name="second")
     same_width(norm, first=first, second=second)
