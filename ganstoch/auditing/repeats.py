@@ -7,7 +7,7 @@ with d the distance to the nearest of each,
     rho = d(nearest other generated) / d(nearest training image).
 
 Draws from the data have rho about 1; an image is flagged at 1/2 or below, as near-duplicates among
-the training images are (`nearness`). What is natural is told by real images in the generated ones'
+the training images are (`copy_score`). What is usual is told by real images in the generated ones'
 place: held-out ones, or one half of the training images against the other. A copy of a training
 image has a rho that is large, and is counted elsewhere; exact repeats are counted of all images
 (`facts`). Two that repeat each other are flagged together, so that each counts for half at most.

@@ -21,7 +21,7 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
-from ganstoch.metrics.copy_score import HALF_AS_FAR, Nearness, left_out, nearness
+from ganstoch.metrics.copy_score import HALF_AS_FAR, CopyScores, copy_scores, left_out_scores
 from ganstoch.metrics.features import Extractor
 from ganstoch.metrics.neighbours import first_equal, nearest_neighbours, times_each
 from ganstoch.metrics.overfitting import OverfittingScores, overfitting_mode_drop
@@ -141,9 +141,9 @@ class Searches:
     """
 
     pairs: OverfittingScores
-    generated: Nearness
-    left_out: Nearness
-    held_out: Nearness | None
+    generated: CopyScores
+    left_out: CopyScores
+    held_out: CopyScores | None
     groups: Tensor
     unseen_scores: Tensor
     unseen_groups: Tensor
@@ -163,9 +163,9 @@ def search(space: Space) -> Searches:
         ValueError: for fewer than 3 different training images, or what the searches refuse.
     """
     real, norm, seed = space.real, space.norm, space.seed
-    own = left_out(real, norm=norm, seed=seed)
+    own = left_out_scores(real, norm=norm, seed=seed)
     first = first_equal(real)
-    # Where all occur as often, twice say, `left_out` passes over their duplicates. Blank pages, of
+    # Where all occur as often, twice say, `own` passes over their duplicates. Blank pages, of
     # which every part holds one, are no group: unseen images are blank as often.
     groups = linked_groups(
         own.neighbours.ids,
@@ -179,7 +179,7 @@ def search(space: Space) -> Searches:
     unseen: tuple[Tensor, ...] = (own.scores, groups, own.neighbours.distances, past)
     held_out = None
     if space.held_out is not None:
-        held_out = nearness(space.held_out, real, norm=norm, seed=seed)
+        held_out = copy_scores(space.held_out, real, norm=norm, seed=seed)
         near, count = held_out.neighbours.distances, len(held_out.scores)
         unlike_any = len(real) + torch.arange(count)
         alone = (held_out.scores, unlike_any, near, near)
@@ -195,7 +195,7 @@ def search(space: Space) -> Searches:
         pairs=overfitting_mode_drop(
             real, space.generated, norm=norm, queries=None, seed=seed, scale=space.scale
         ),
-        generated=nearness(space.generated, real, norm=norm, seed=seed),
+        generated=copy_scores(space.generated, real, norm=norm, seed=seed),
         left_out=own,
         held_out=held_out,
         groups=groups,

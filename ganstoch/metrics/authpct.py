@@ -49,7 +49,7 @@ def authpct(train: Tensor, generated: Tensor, *, norm: Norm = "l2") -> AuthPctSc
 
     Args:
         train: features of training images, shape (N, F...), uint8, float32 or float64, N > 1.
-        generated: features of generated images, shape (M, F...), idem.
+        generated: features of generated images, shape (M, F...).
         norm: "l1" or "l2"; [1] takes l2.
 
     Raises:

@@ -4,7 +4,7 @@
     size", ICCV 2021: the share of generated images below a stated distance (`replication_share`).
 
 Ours (`copied_share`) states no distance. Every generated image is scored by how unusually near it
-is to one training image (`nearness`), and so are real images that were not trained on. These fall
+is to one training image (`copy_score`), and so are real images that were not trained on. These fall
 below a threshold t too, for data hold near-duplicates: in shares F_g(t) and F_0(t). If a share c of
 the generated images are copies and the others behave like unseen real ones,
 
@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from ganstoch.metrics.base import FeatureMetric
-from ganstoch.metrics.copy_score import HALF_AS_FAR, left_out, nearness
+from ganstoch.metrics.copy_score import HALF_AS_FAR, copy_scores, left_out_scores
 from ganstoch.metrics.excess import Excess, design_effect
 from ganstoch.metrics.features import Extractor, FeatureSpace
 from ganstoch.types import Norm
@@ -98,11 +98,11 @@ def copied_share(
         norm: "l1" or "l2".
         seed: decides the parts and who is asked.
     """
-    copies = nearness(generated, train, norm=norm, seed=seed)
+    copies = copy_scores(generated, train, norm=norm, seed=seed)
     baseline = (
-        left_out(train, norm=norm, seed=seed, most=_LEFT_OUT).scores
+        left_out_scores(train, norm=norm, seed=seed, most=_LEFT_OUT).scores
         if held_out is None
-        else nearness(held_out, train, norm=norm, seed=seed).scores
+        else copy_scores(held_out, train, norm=norm, seed=seed).scores
     )
     return share_of_copies(copies.scores, baseline)
 

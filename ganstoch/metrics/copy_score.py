@@ -31,7 +31,14 @@ from ganstoch.metrics.progress import progress_bar
 from ganstoch.rng import rng_for, without_replacement
 from ganstoch.types import Neighbours, Norm
 
-__all__ = ["HALF_AS_FAR", "PARTS", "Nearness", "left_out", "nearest_in_parts", "nearness"]
+__all__ = [
+    "HALF_AS_FAR",
+    "PARTS",
+    "CopyScores",
+    "copy_scores",
+    "left_out_scores",
+    "nearest_in_parts",
+]
 
 PARTS = 8
 """Enough for a median that a few near-duplicates do not move."""
@@ -41,7 +48,7 @@ HALF_AS_FAR = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Nearness:
+class CopyScores:
     """Images asked of a set.
 
     Attributes:
@@ -67,7 +74,7 @@ class Nearness:
         return torch.where(around > 0, nearest, torch.nan)
 
 
-def nearness(images: Tensor, train: Tensor, *, norm: Norm, seed: int = 0) -> Nearness:
+def copy_scores(images: Tensor, train: Tensor, *, norm: Norm, seed: int = 0) -> CopyScores:
     """How unusually near each image is to one single member of a set.
 
     Args:
@@ -80,7 +87,9 @@ def nearness(images: Tensor, train: Tensor, *, norm: Norm, seed: int = 0) -> Nea
     return nearest_in_parts(images, parts, rows=lambda ids: _take(train, ids), norm=norm)
 
 
-def left_out(train: Tensor, *, norm: Norm, seed: int = 0, most: int | None = None) -> Nearness:
+def left_out_scores(
+    train: Tensor, *, norm: Norm, seed: int = 0, most: int | None = None
+) -> CopyScores:
     """Members asked of the rest of their own set: what unseen images would find.
 
     Args:
@@ -122,7 +131,7 @@ def left_out(train: Tensor, *, norm: Norm, seed: int = 0, most: int | None = Non
 
 def nearest_in_parts(
     images: Tensor, parts: Iterable[Tensor], *, rows: Callable[[Tensor], Tensor], norm: Norm
-) -> Nearness:
+) -> CopyScores:
     """Scores by given parts, of which one at a time is held.
 
     Args:
@@ -140,14 +149,14 @@ def nearest_in_parts(
     return _summed_up(distances, ids)
 
 
-def _summed_up(distances: Tensor, ids: Tensor) -> Nearness:
+def _summed_up(distances: Tensor, ids: Tensor) -> CopyScores:
     """Scores from distances to parts (Q, P) and whose they are."""
     nearest = distances.amin(1)
     lowest = torch.where(distances == nearest[:, None], ids, torch.iinfo(torch.int64).max).amin(1)
     around = _median(distances)
     # An image that most parts hold belongs to no single member.
     scores = torch.where(around > 0, nearest / around, 1.0)
-    return Nearness(
+    return CopyScores(
         scores=scores, neighbours=Neighbours(distances=nearest, ids=lowest), parts=distances
     )
 

@@ -54,7 +54,7 @@ class RecoveryGap:
             [1] with its sign: above 0 where training images are recovered better; 0 if both
             medians are 0.
         train_median: median recovery error of training images.
-        held_out_median: idem of held-out images.
+        held_out_median: the same of held-out images.
         statistic: of the two-sided Kolmogorov-Smirnov test, in [0, 1].
         p_value: of that test; [1] calls a generator overfitted below 0.01.
     """

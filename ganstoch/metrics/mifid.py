@@ -83,7 +83,7 @@ def cosine_distance(generated: Tensor, train: Tensor) -> float:
 
     Args:
         generated: features, shape (M, F...), uint8, float32 or float64.
-        train: idem, shape (N, F...).
+        train: features of training images, shape (N, F...).
     """
     asked, bank = _units(generated, name="generated"), _units(train, name="training")
     nearest = nearest_neighbours(asked, bank, norm="l2").distances

@@ -59,7 +59,7 @@ def prdc(real: Tensor, generated: Tensor, *, k: int = 5, norm: Norm = "l2") -> P
 
     Args:
         real: features of real images, shape (N, F...), uint8, float32 or float64, N > k.
-        generated: features of generated images, shape (M, F...), idem, M > k.
+        generated: features of generated images, shape (M, F...), M > k.
         k: of the radii, at least 1; [2] takes 5.
         norm: "l1" or "l2", the latter in [1, 2].
 

@@ -14,7 +14,7 @@ nearest real image with a weight that knows no labels,
 
     T = sum_g w_g [nearest of g is a training image],    w_g = log(max(score_g, 0.001))^2,
 
-with the score of `nearness` in the pool: 0 for a copy of one image, near 1 for an image with no
+with the score of `copy_scores` in the pool: 0 for a copy of one image, near 1 for an image with no
 relation to any. The square lets 1 % of slightly altered copies outweigh the rest; it costs some
 power against generators that are a little nearer to all training images, which the share shows.
 p is the share of permutations, the true labels among them, that reach T [1]. No thinning is needed

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ganstoch.data import Digits
 from ganstoch.metrics.copies import copied_share, replication_share, share_of_copies
-from ganstoch.metrics.copy_score import left_out, nearness
+from ganstoch.metrics.copy_score import copy_scores, left_out_scores
 from ganstoch.metrics.excess import clopper_pearson
 
 CIFAR = Path(
@@ -79,9 +79,9 @@ def digit_scores(digits: tuple[Tensor, Tensor, Tensor]) -> dict[str, Tensor]:
     sets = {how: altered(train[:300], how) for how in ("exact", "noise", "brighter", "jpeg")}
     sets |= {f"no copy, {how}": altered(others[:300], how) for how in RESTS}
     one = train[:, :1]  # of three equal channels
-    found = nearness(torch.cat([*sets.values(), unseen])[:, :1], one, norm="l2").scores
+    found = copy_scores(torch.cat([*sets.values(), unseen])[:, :1], one, norm="l2").scores
     scores = dict(zip([*sets, "held out"], found.split([300] * 8 + [400]), strict=True))
-    return scores | {"left out": left_out(one, norm="l2").scores}
+    return scores | {"left out": left_out_scores(one, norm="l2").scores}
 
 
 @pytest.mark.parametrize("rest", RESTS)
@@ -222,7 +222,7 @@ def test_photographs() -> None:
     some = train[torch.randperm(len(train), generator=torch.Generator().manual_seed(1))[:200]]
     sets = {how: altered(some, how) for how in ("noise", "jpeg")}
     sets |= {rest: altered(others, rest) for rest in ("exact", "blurred", "static")}
-    found = nearness(torch.cat([*sets.values(), unseen]), train, norm="l1").scores
+    found = copy_scores(torch.cat([*sets.values(), unseen]), train, norm="l1").scores
     scores = dict(zip([*sets, "unseen"], found.split([200] * 5 + [600]), strict=True))
     for how in ("noise", "jpeg"):
         for rest in ("exact", "blurred", "static"):

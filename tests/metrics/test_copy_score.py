@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from ganstoch.metrics.copy_score import PARTS, left_out, nearest_in_parts, nearness
+from ganstoch.metrics.copy_score import PARTS, copy_scores, left_out_scores, nearest_in_parts
 from ganstoch.metrics.neighbours import nearest_neighbours, within_set_nearest
 from ganstoch.types import Norm
 
@@ -29,7 +29,7 @@ def test_neighbours_are_those_of_the_whole_set() -> None:
     images = draw(50, 4, seed=1).mul(3).round()  # with ties
     members = draw(200, 4, seed=2).mul(3).round()
     found, whole = (
-        nearness(images, members, norm="l1"),
+        copy_scores(images, members, norm="l1"),
         nearest_neighbours(images, members, norm="l1"),
     )
     assert torch.equal(found.neighbours.distances, whole.distances)
@@ -38,16 +38,16 @@ def test_neighbours_are_those_of_the_whole_set() -> None:
 
 def test_copies_score_0_and_scale_does_not_matter() -> None:
     members, images = draw(300, 8, seed=1), draw(100, 8, seed=2)
-    assert nearness(members[:10], members, norm="l2").scores.tolist() == [0.0] * 10
-    scores = nearness(images, members, norm="l2").scores
+    assert copy_scores(members[:10], members, norm="l2").scores.tolist() == [0.0] * 10
+    scores = copy_scores(images, members, norm="l2").scores
     assert ((scores > 0) & (scores <= 1)).all()
-    torch.testing.assert_close(nearness(images * 4, members * 4, norm="l2").scores, scores)
+    torch.testing.assert_close(copy_scores(images * 4, members * 4, norm="l2").scores, scores)
 
 
 def test_size_of_the_set_hardly_matters() -> None:
     images = draw(500, 6, seed=1)
     means = [
-        nearness(images, draw(n, 6, seed=2), norm="l2").scores.mean().item() for n in (200, 3200)
+        copy_scores(images, draw(n, 6, seed=2), norm="l2").scores.mean().item() for n in (200, 3200)
     ]
     assert means[0] == pytest.approx(means[1], abs=0.02)
 
@@ -55,29 +55,31 @@ def test_size_of_the_set_hardly_matters() -> None:
 def test_duplicates_in_the_set_do_not_hide_a_copy() -> None:
     members = draw(200, 8, seed=1)
     often = torch.cat([members, members[:1].expand(400, -1)])
-    assert nearness(members[:1], often, norm="l2").scores.item() == 0.0
+    assert copy_scores(members[:1], often, norm="l2").scores.item() == 0.0
     alike = torch.cat([members, members[:1] + 1e-3 * draw(3, 8, seed=2)])
-    scores = [nearness(members[:1], alike, norm="l2", seed=seed).scores.item() for seed in range(9)]
+    scores = [
+        copy_scores(members[:1], alike, norm="l2", seed=seed).scores.item() for seed in range(9)
+    ]
     assert scores == [0.0] * 9
 
 
 def test_left_out_members_score_as_unseen_images_do() -> None:
     members, unseen = draw(4000, 6, seed=1), draw(800, 6, seed=2)
-    own = left_out(members, norm="l2", most=800).scores
+    own = left_out_scores(members, norm="l2", most=800).scores
     assert own.shape == (800,)
     levels = torch.tensor([0.01, 0.1, 0.5, 0.9], dtype=torch.float64)
-    expected = nearness(unseen, members, norm="l2").scores.quantile(levels)
+    expected = copy_scores(unseen, members, norm="l2").scores.quantile(levels)
     torch.testing.assert_close(own.quantile(levels), expected, rtol=0, atol=0.06)
 
 
 @pytest.mark.parametrize("norm", ["l1", "l2"])
 def test_left_out_members_find_their_nearest_other(norm: Norm) -> None:
     members = draw(300, 5, seed=1)
-    found = left_out(members, norm=norm)
+    found = left_out_scores(members, norm=norm)
     nearest = within_set_nearest(members, norm=norm)
     assert torch.equal(found.neighbours.distances, nearest.distances)
     assert torch.equal(found.neighbours.ids, nearest.ids)
-    some = left_out(members, norm=norm, most=40, seed=3)
+    some = left_out_scores(members, norm=norm, most=40, seed=3)
     assert len(some.scores) == 40
     assert set(some.neighbours.distances.tolist()) <= set(nearest.distances.tolist())
 
@@ -85,17 +87,17 @@ def test_left_out_members_find_their_nearest_other(norm: Norm) -> None:
 def test_members_that_repeat_find_their_duplicates_unless_all_do() -> None:
     members = draw(400, 6, seed=1)
     repeated = torch.cat([members, members[:40]])
-    found = left_out(repeated, norm="l2")
+    found = left_out_scores(repeated, norm="l2")
     assert (found.scores == 0).nonzero()[:, 0].tolist() == [*range(40), *range(400, 440)]
     past = found.beyond_near_duplicates()
-    assert (past[:40] >= left_out(members, norm="l2").neighbours.distances[:40]).all()
-    twice = left_out(members.repeat(2, 1), norm="l2")
+    assert (past[:40] >= left_out_scores(members, norm="l2").neighbours.distances[:40]).all()
+    twice = left_out_scores(members.repeat(2, 1), norm="l2")
     assert twice.scores.min() > 0.05  # every image twice is every image once
 
 
 def test_what_most_parts_hold_has_nothing_past_it() -> None:
     blank = torch.cat([torch.zeros(100, 6), draw(50, 6, seed=1).float()])
-    found = left_out(blank, norm="l2").beyond_near_duplicates()
+    found = left_out_scores(blank, norm="l2").beyond_near_duplicates()
     assert found[:100].isfinite().all()
     assert found[:100].min() > 0
     same = nearest_in_parts(
@@ -109,7 +111,7 @@ def test_what_most_parts_hold_has_nothing_past_it() -> None:
 
 def test_seed_decides_the_parts() -> None:
     members, images = draw(100, 4, seed=1), draw(20, 4, seed=2)
-    one, same, other = (nearness(images, members, norm="l2", seed=s).scores for s in (1, 1, 2))
+    one, same, other = (copy_scores(images, members, norm="l2", seed=s).scores for s in (1, 1, 2))
     assert torch.equal(one, same)
     assert not torch.equal(one, other)
 
@@ -124,11 +126,11 @@ def test_an_image_that_half_the_parts_hold_scores_1() -> None:
 @pytest.mark.parametrize("members", [torch.zeros(5, 3), torch.zeros(0, 3), torch.zeros(5)])
 def test_needs_two_different_members(members: Tensor) -> None:
     with pytest.raises(ValueError, match=r"2 different training images|shape \(N, F\)"):
-        nearness(torch.zeros(1, 3), members, norm="l2")
+        copy_scores(torch.zeros(1, 3), members, norm="l2")
     with pytest.raises(ValueError, match=r"different training images|shape \(N, F\)"):
-        left_out(members, norm="l2")
+        left_out_scores(members, norm="l2")
 
 
 def test_left_out_needs_three() -> None:
     with pytest.raises(ValueError, match="3 different"):
-        left_out(torch.eye(2), norm="l2")
+        left_out_scores(torch.eye(2), norm="l2")
