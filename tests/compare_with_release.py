@@ -183,7 +183,8 @@ def train_all(names: Sequence[str], file: Path, *, iterations: int) -> None:
         )
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
-    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
+    for name in ("pytorch_lightning", "pytorch_lightning.utilities.rank_zero", "lightning_fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)
     cases, trained = games(), {}
     alone = [name for name in names if not name.startswith("two ranks")]
     for name in alone:

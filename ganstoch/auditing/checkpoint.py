@@ -132,9 +132,9 @@ def _deal(game: GAN, images: ImageData, *, data: bool) -> None:
     """Draws the bank, which needs the data themselves only if a remedy looks at them."""
     if data:
         images.setup("fit")
-        game.deal_from(images)
+        game.setup_data(images)
     else:
-        game.deal(n=images.n)
+        game.setup_latents(n=images.n)
 
 
 def _real(images: ImageData) -> Images:

@@ -103,7 +103,7 @@ def differences(game: GAN, *, m: int, iterations: int) -> dict[str, float]:
     losses = 0.0
     for iteration in range(iterations):
         batch, z = draw(m, latent_dim, iteration=iteration)
-        game.play([parts_of(batch, z, game=game)], *optimizers, iteration=iteration)
+        game.train_iteration([parts_of(batch, z, game=game)], *optimizers, iteration=iteration)
         real, z = to_signed(batch.pixels, dtype=dtype), z.to(dtype)
         theirs = plain.play(real, z, iteration=iteration)
         for ours, other in zip(game.losses.values(), theirs, strict=True):

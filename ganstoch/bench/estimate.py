@@ -10,6 +10,7 @@ import torch
 
 from ganstoch.bench.equality import draw, parts_of
 from ganstoch.bench.goals import count_flops
+from ganstoch.bench.memory import fitting_micro_batch, peak_bytes, room_bytes
 from ganstoch.bench.timing import say, seconds
 from ganstoch.callbacks.run_folder import hardware
 from ganstoch.data.sampling import resolve_batch_size
@@ -18,9 +19,7 @@ from ganstoch.metrics.neighbours import nearest_neighbours
 from ganstoch.runs.command import resolve_all, understand
 from ganstoch.runs.configs import sweep_path
 from ganstoch.runs.sweep import read_sweep
-from ganstoch.training.arithmetic import configure_kernels
 from ganstoch.training.gan import GAN
-from ganstoch.training.memory import fitting_micro_batch, peak_bytes, room_bytes
 
 __all__ = ["ACCELERATORS", "estimate"]
 
@@ -71,9 +70,8 @@ def estimate(preset: str) -> int:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     game.to(device).micro_batch = None
     say(f"the networks of preset {preset}, about a minute")
-    configure_kernels(game, m=MANY)
     cost = _measure(game, n=rows[0].n, device=device)
-    room = room_bytes(device, steady=False)
+    room = room_bytes(device)
     total = 0.0
     print(f"preset {preset}, per data set and seed, on {hardware()}")
     print("     m noise  s/iteration  iterations       time    memory")
@@ -142,7 +140,7 @@ def _step(game: GAN, m: int, micro_batch: int | None, device: torch.device) -> C
     batch, z = draw(m, game.generator.latent_dim, iteration=0)
     batch = replace(batch, pixels=batch.pixels.to(device))
     parts, optimizers = parts_of(batch, z.to(device), game=game), game.configure_optimizers()
-    return lambda: game.play([parts], *optimizers, iteration=9)
+    return lambda: game.train_iteration([parts], *optimizers, iteration=9)
 
 
 def _roofline(game: GAN, rows: Sequence[_Row], device: torch.device) -> None:

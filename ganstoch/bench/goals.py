@@ -16,12 +16,11 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ganstoch.bench.costs import diagnosis_price, lightning_overhead
 from ganstoch.bench.equality import draw, make_game, make_reference, parts_of
+from ganstoch.bench.memory import peak_bytes
 from ganstoch.bench.reference import Reference
 from ganstoch.bench.search import race_search
 from ganstoch.bench.timing import in_turns, say, seconds
-from ganstoch.training.arithmetic import configure_kernels
 from ganstoch.training.gan import GAN
-from ganstoch.training.memory import peak_bytes
 from ganstoch.types import to_signed
 
 __all__ = ["FULL", "QUICK", "Goal", "Scale", "count_flops", "has_bf16", "measure"]
@@ -120,7 +119,7 @@ class _Contest:
     def ours(self, *, mixed: bool = False) -> None:
         with self.precision(mixed):
             parts = parts_of(self.batch, self.z, game=self.game)
-            self.game.play([parts], *self.optimizers, iteration=9)
+            self.game.train_iteration([parts], *self.optimizers, iteration=9)
 
     def theirs(self, *, mixed: bool = False) -> None:
         with self.precision(mixed):
@@ -137,7 +136,6 @@ class _Bench:
         self.plain = make_reference(self.game)
         for network in (self.game, self.plain.g, self.plain.d, self.plain.average):
             network.to(self.device)
-        configure_kernels(self.game, m=scale.large)
         self.flops = 0
         self.times: dict[int, dict[str, float]] = {}
 

@@ -87,7 +87,7 @@ class Probe(Periodic):
                 f"probe.every is {self.settings.every}, but the images of {data.source.name} have "
                 "no classes to name; set probe to null"
             )
-        if pl_module.remedies.pack > 1 or couples(pl_module.discriminator.body):
+        if pl_module.remedies.spec.pack > 1 or couples(pl_module.discriminator.body):
             raise UserError(
                 "the probe needs features of an image by itself, and this discriminator looks at "
                 "several at once; set probe to null"

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from ganstoch.data.datamodule import ImageData
 from ganstoch.diagnosis.signals import Networks
 from ganstoch.errors import UserError
+from ganstoch.remedies.base import pack_examples
 from ganstoch.rng import normal, rng_for
 from ganstoch.training.gan import GAN
 
@@ -117,9 +118,9 @@ def _of_gan(gan: GAN) -> GeneratorAdapter:
     """Of the averaged generator; diagnosed are the raw one and both against each other."""
 
     def discriminate(images: Tensor) -> Tensor:
-        pack = gan.remedies.pack
+        pack = gan.remedies.spec.pack
         whole = images[: len(images) // pack * pack].to(_dtype(gan))
-        logits: Tensor = gan.discriminator(gan.remedies.critic_input(whole)).logits
+        logits: Tensor = gan.discriminator(pack_examples(whole, pack)).logits
         return logits
 
     def networks(count: int) -> Networks:

@@ -55,13 +55,13 @@ class Discriminator(nn.Module):
         head: the last layer, from the body's features to one logit each.
         head_features: length F of the flattened features.
         heads: further heads on the flattened features (N, F), by name; remedies add them.
-        apart: whether it must judge real and generated examples in calls of their own; None where
-            that follows from its layers, see `couples`.
+        separate_passes: whether it must see real and generated examples in separate calls; None
+            where that follows from its layers, see `couples`.
         gain: of the orthogonal start that `initialise` gives its weights; None for a normal one.
     """
 
     gain: ClassVar[float | None] = None
-    apart: bool | None = None
+    separate_passes: bool | None = None
     body: nn.Module
     head: nn.Module
     head_features: int

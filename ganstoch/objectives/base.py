@@ -17,13 +17,13 @@ class Objective(ABC):
     up to the whole, unless the objective couples the images of a batch.
 
     Attributes:
-        couples: whether an image's loss depends on all others of its batch, so that the batch
+        needs_full_batch: an image's loss depends on all others of its batch, which therefore
             cannot be taken in parts.
-        paired: whether the generator's loss needs the logits of real images too.
+        needs_real: the generator's loss needs the logits of real images too.
     """
 
-    couples: ClassVar[bool] = False
-    paired: ClassVar[bool] = False
+    needs_full_batch: ClassVar[bool] = False
+    needs_real: ClassVar[bool] = False
 
     @abstractmethod
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
@@ -40,7 +40,7 @@ class Objective(ABC):
 
         Args:
             fake: logits of generated images, shape (N,).
-            real: logits of real images, shape (N,); needed where the objective is ``paired``,
+            real: logits of real images, shape (N,); needed where the objective ``needs_real``,
                 not looked at elsewhere.
         """
 

@@ -22,7 +22,7 @@ class Relativistic(Objective):
     RSGAN of Jolicoeur-Martineau 2018, "The relativistic discriminator", Sec. 4.
     """
 
-    paired: ClassVar[bool] = True
+    needs_real: ClassVar[bool] = True
 
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
         """Scalar loss from logits of shape (N,) each."""

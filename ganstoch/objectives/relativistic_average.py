@@ -38,8 +38,8 @@ class RelativisticAverage(Objective):
         UserError: for an unknown variant.
     """
 
-    couples: ClassVar[bool] = True
-    paired: ClassVar[bool] = True
+    needs_full_batch: ClassVar[bool] = True
+    needs_real: ClassVar[bool] = True
 
     def __init__(self, variant: Literal["logistic", "hinge", "least_squares"] = "logistic") -> None:
         if variant not in PENALTIES:

@@ -1,9 +1,8 @@
 """Remedies: one file each, one line here each."""
 
 from ganstoch.remedies.acgan import ACGAN
-from ganstoch.remedies.base import Remedy
+from ganstoch.remedies.base import Remedies, Remedy
 from ganstoch.remedies.batch_norm import DiscriminatorBatchNorm
-from ganstoch.remedies.compose import Remedies
 from ganstoch.remedies.experience_replay import Replay
 from ganstoch.remedies.feature_matching import FeatureMatching
 from ganstoch.remedies.label_flipping import LabelFlipping

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from ganstoch.errors import UserError
 from ganstoch.models.base import Discriminator, DiscriminatorFactory, Generator, GeneratorFactory
 from ganstoch.objectives import Objective
-from ganstoch.remedies.base import DataFacts, DiscriminatorPass, Remedy, StepInfo
+from ganstoch.remedies.base import DataFacts, DiscriminatorPass, Remedy, RemedySpec
 from ganstoch.remedies.choice import choose
 from ganstoch.types import Shape
 
@@ -53,28 +53,21 @@ class ACGAN(Remedy):
             raise UserError(f"model.remedies: weight of ACGAN must be 0 or more, got {weight}")
         self.classes = classes
         self.weight = weight
-        self._seen: set[StepInfo] = set()
-        self._told: dict[str, Tensor] = {}
 
     @property
-    def neutral(self) -> bool:
-        """Without weight nothing would teach the classes."""
-        return self.weight == 0.0
-
-    @property
-    def tied(self) -> bool:
-        """True: a generated example is to be of the class that its latent chose."""
-        return True
+    def spec(self) -> RemedySpec:
+        """A generated example is to be of the class that its latent chose."""
+        return RemedySpec(is_noop=self.weight == 0.0, pairs_latents=True)
 
     def check(self, objective: Objective, others: Sequence[Remedy]) -> None:
         """Refuses packs, whose examples are of several classes."""
-        if any(other.pack > 1 for other in others):
+        if any(other.spec.pack > 1 for other in others):
             raise UserError(
                 "ACGAN asks for each example's class, and a pack has examples of several; leave "
                 "out ACGAN or Packing"
             )
 
-    def check_data(self, facts: DataFacts) -> None:
+    def setup(self, facts: DataFacts) -> None:
         """Refuses data without labels, or with another number of classes."""
         if facts.classes is None:
             raise UserError("ACGAN needs labels, and these data have none; take labelled data")
@@ -84,63 +77,55 @@ class ACGAN(Remedy):
                 f"its classes to {facts.classes}"
             )
 
-    def wrap_generator(self, make: GeneratorFactory) -> GeneratorFactory:
-        """Makes a generator with room for the class, and one around it."""
+    def wrap_networks(
+        self, generator: GeneratorFactory, discriminator: DiscriminatorFactory
+    ) -> tuple[GeneratorFactory, DiscriminatorFactory]:
+        """A generator that takes a class, and a discriminator with a head that tells it."""
 
-        def made(shape: Shape, *, latent_dim: int | None = None) -> Generator:
+        def conditional(shape: Shape, *, latent_dim: int | None = None) -> Generator:
             if latent_dim is None:
                 with torch.device("meta"):  # only to be asked for the length of its latents
-                    latent_dim = make(shape).latent_dim + 1
-            inner = cast(Callable[..., Generator], make)
+                    latent_dim = generator(shape).latent_dim + 1
+            inner = cast(Callable[..., Generator], generator)
             try:
-                generator = inner(shape, latent_dim=latent_dim - 1 + self.classes)
+                network = inner(shape, latent_dim=latent_dim - 1 + self.classes)
             except TypeError as error:
                 raise UserError(
                     "ACGAN makes the generator's latents longer and needs a generator with an "
                     "argument latent_dim; take another model.generator"
                 ) from error
-            return _Conditional(generator, classes=self.classes)
+            return _Conditional(network, classes=self.classes)
 
-        return made
+        def with_head(shape: Shape) -> Discriminator:
+            network = discriminator(shape)
+            network.heads[_KIND] = nn.Linear(network.head_features, self.classes)
+            return network
 
-    def wrap_discriminator(self, make: DiscriminatorFactory) -> DiscriminatorFactory:
-        """Adds the head that tells the class."""
+        return conditional, with_head
 
-        def made(shape: Shape) -> Discriminator:
-            discriminator = make(shape)
-            discriminator.heads[_KIND] = nn.Linear(discriminator.head_features, self.classes)
-            return discriminator
-
-        return made
-
-    def discriminator_loss(self, loss: Tensor, round: DiscriminatorPass) -> Tensor:
+    def discriminator_loss(self, loss: Tensor, scores: DiscriminatorPass) -> Tensor:
         """Adds both weighted cross-entropies."""
-        assert round.of_real is not None
-        real = F.cross_entropy(round.of_real.others[_KIND], _labels(round))
-        fake = F.cross_entropy(round.of_fake.others[_KIND], _chosen(round))
+        assert scores.of_real is not None
+        real = F.cross_entropy(scores.of_real.others[_KIND], _labels(scores))
+        fake = F.cross_entropy(scores.of_fake.others[_KIND], _chosen(scores))
         return loss + self.weight * (real + fake)
 
-    def generator_loss(self, loss: Tensor, round: DiscriminatorPass) -> Tensor:
+    def generator_loss(self, loss: Tensor, scores: DiscriminatorPass) -> Tensor:
         """Adds the weighted cross-entropy of the generated examples."""
-        fake = F.cross_entropy(round.of_fake.others[_KIND], _chosen(round))
+        fake = F.cross_entropy(scores.of_fake.others[_KIND], _chosen(scores))
         return loss + self.weight * fake
 
-    def observe(self, round: DiscriminatorPass) -> None:
-        """Counts whose class was told."""
-        assert round.of_real is not None
-        said = {"real": round.of_real, "fake": round.of_fake}
-        asked = {"real": _labels(round), "fake": _chosen(round)}
-        for name, critique in said.items():
-            right = (critique.others[_KIND].argmax(1) == asked[name]).float().mean()
-            self._told[name] = self._told.get(name, 0.0) + round.part.weight * right
-        self._seen.add(round.moment)
-
-    def measured(self) -> dict[str, Tensor]:
-        """Accuracies over the discriminator's updates since the last call."""
-        updates = len(self._seen)  # in each, the weights of all ranks' parts are 1 on average
-        told = {f"acgan/{name}_accuracy": sum_ / updates for name, sum_ in self._told.items()}
-        self._seen, self._told = set(), {}
-        return told
+    def observe(self, scores: DiscriminatorPass) -> dict[str, Tensor]:
+        """Accuracies of the second head."""
+        assert scores.of_real is not None
+        sides = {
+            "real": (scores.of_real, _labels(scores)),
+            "fake": (scores.of_fake, _chosen(scores)),
+        }
+        return {
+            f"acgan/{name}_accuracy": (output.others[_KIND].argmax(1) == classes).float().mean()
+            for name, (output, classes) in sides.items()
+        }
 
 
 class _Conditional(Generator):
@@ -169,12 +154,12 @@ class _Conditional(Generator):
         return torch.cat([latents[:, 1:], one_hot.to(latents.dtype)], dim=1)
 
 
-def _labels(round: DiscriminatorPass) -> Tensor:
-    assert round.part.labels is not None
-    return round.part.labels
+def _labels(scores: DiscriminatorPass) -> Tensor:
+    assert scores.batch.labels is not None
+    return scores.batch.labels
 
 
-def _chosen(round: DiscriminatorPass) -> Tensor:
-    chosen = round.assigned(_KIND)
+def _chosen(scores: DiscriminatorPass) -> Tensor:
+    chosen = scores.assigned(_KIND)
     assert chosen is not None
     return chosen

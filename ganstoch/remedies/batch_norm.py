@@ -11,15 +11,14 @@ that lacks variety, and makes it a source of chance wherever the company is draw
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
 
 from torch import nn
 
 from ganstoch.errors import UserError
-from ganstoch.models.base import Discriminator, DiscriminatorFactory
+from ganstoch.models.base import Discriminator, DiscriminatorFactory, GeneratorFactory
 from ganstoch.models.layers import BatchNorm
 from ganstoch.objectives import Objective
-from ganstoch.remedies.base import Remedy
+from ganstoch.remedies.base import Remedy, RemedySpec
 from ganstoch.types import Shape
 
 __all__ = ["DiscriminatorBatchNorm"]
@@ -41,16 +40,14 @@ class DiscriminatorBatchNorm(Remedy):
         UserError: when the networks are made, if the discriminator's body is no chain of layers.
     """
 
-    couples: ClassVar[bool] = True
-
     def __init__(self, *, apart: bool | None = True) -> None:
         super().__init__()
         self.separate = apart
 
     @property
-    def neutral(self) -> bool:
-        """No batch norm."""
-        return self.separate is None
+    def spec(self) -> RemedySpec:
+        """An example's output depends on its batch."""
+        return RemedySpec(is_noop=self.separate is None, needs_full_batch=True)
 
     def check(self, objective: Objective, others: Sequence[Remedy]) -> None:
         """Refuses one batch together beside a remedy that needs two.
@@ -59,27 +56,29 @@ class DiscriminatorBatchNorm(Remedy):
             UserError: naming it.
         """
         for other in others:
-            if other.apart and self.separate is False:
+            if other.spec.separate_passes and self.separate is False:
                 raise UserError(
                     f"{type(other).__name__} needs real and generated images judged apart; set "
                     "apart of DiscriminatorBatchNorm to true"
                 )
 
-    def wrap_discriminator(self, make: DiscriminatorFactory) -> DiscriminatorFactory:
+    def wrap_networks(
+        self, generator: GeneratorFactory, discriminator: DiscriminatorFactory
+    ) -> tuple[GeneratorFactory, DiscriminatorFactory]:
         """A discriminator with the further layers."""
 
-        def made(shape: Shape) -> Discriminator:
-            network = make(shape)
+        def with_batch_norm(shape: Shape) -> Discriminator:
+            network = discriminator(shape)
             if not isinstance(network.body, nn.Sequential):
                 raise UserError(
                     "DiscriminatorBatchNorm goes between the layers of a chain, and the body of "
                     f"{type(network).__name__} is none; take another discriminator"
                 )
             network.body = normalised(network.body)
-            network.apart = self.separate
+            network.separate_passes = self.separate
             return network
 
-        return made
+        return generator, with_batch_norm
 
 
 def normalised(body: nn.Sequential) -> nn.Sequential:

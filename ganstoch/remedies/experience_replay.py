@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -17,7 +16,7 @@ from torch import Tensor
 from ganstoch.errors import UserError
 from ganstoch.models.base import Discriminator, Generator
 from ganstoch.objectives import Objective
-from ganstoch.remedies.base import Players, Remedy, StepInfo
+from ganstoch.remedies.base import DiscriminatorPass, GANView, Remedy, RemedySpec, StepInfo
 from ganstoch.types import MicroBatch, Shape
 
 __all__ = ["Replay"]
@@ -48,7 +47,6 @@ class Replay(Remedy):
         UserError: for a setting out of its range.
     """
 
-    draws: ClassVar[bool] = True
     images: Tensor
     seen: Tensor
 
@@ -63,14 +61,14 @@ class Replay(Remedy):
         self._entering: dict[int, Tensor] = {}
 
     @property
-    def neutral(self) -> bool:
-        """Whether nothing is replaced."""
-        return self.share == 0.0
+    def spec(self) -> RemedySpec:
+        """It draws what is replaced, and by what."""
+        return RemedySpec(is_noop=self.share == 0.0, stochastic=True)
 
     def check(self, objective: Objective, others: Sequence[Remedy]) -> None:
         """Refuses a loss that asks which latents an example is of; an old one's are gone."""
         for other in others:
-            if other.tied:
+            if other.spec.pairs_latents:
                 raise UserError(
                     f"{type(other).__name__} needs to know which latents a generated example is "
                     "of, and Replay keeps none; take one of them"
@@ -82,29 +80,31 @@ class Replay(Remedy):
         self.register_buffer("images", like.new_zeros(self.capacity, *shape))
         self.register_buffer("seen", torch.zeros((), dtype=torch.int64, device=like.device))
 
-    def note_fakes(self, fakes: Tensor, part: MicroBatch, *, moment: StepInfo) -> None:
-        """Puts by those that enter the buffer."""
-        places, most = self._places(part, moment), min(self._count(part), self.capacity)
-        none = fakes.new_full((most, *fakes.shape[1:]), -torch.inf)
-        entering = self._entering.setdefault(moment.update, none)
-        rows = (places < most).nonzero().squeeze(1)
-        entering[places[rows].to(fakes.device)] = fakes[rows.to(fakes.device)]
-
-    def critic_fakes(
-        self, fakes: Tensor, players: Players, part: MicroBatch, *, moment: StepInfo
+    def fakes_for_discriminator(
+        self, fakes: Tensor, gan: GANView, batch: MicroBatch, *, info: StepInfo
     ) -> Tensor:
         """The examples, some of them replaced by old ones."""
         there = self.seen.clamp(max=self.capacity)
-        drawn = (moment.uniform("Replay/from", part) * there).long()
+        drawn = (info.uniform("Replay/from", batch) * there).long()
         old = self.images[torch.minimum(drawn, there - 1).clamp(min=0)].to(fakes.dtype)
-        replaced = (self._places(part, moment) < self._count(part)).to(fakes.device) & (there > 0)
+        replaced = (self._places(batch, info) < self._count(batch)).to(fakes.device) & (there > 0)
         return torch.where(replaced.view(-1, *[1] * (fakes.ndim - 1)), old, fakes)
 
-    def after_iteration(self, players: Players, fakes: Tensor | None, *, moment: StepInfo) -> None:
+    def observe(self, scores: DiscriminatorPass) -> dict[str, Tensor]:
+        """Puts by those that enter the buffer."""
+        fakes, batch, info = scores.generated, scores.batch, scores.info
+        places, most = self._places(batch, info), min(self._count(batch), self.capacity)
+        none = fakes.new_full((most, *fakes.shape[1:]), -torch.inf)
+        entering = self._entering.setdefault(info.update, none)
+        rows = (places < most).nonzero().squeeze(1)
+        entering[places[rows].to(fakes.device)] = fakes[rows.to(fakes.device)]
+        return {}
+
+    def after_step(self, gan: GANView, *, info: StepInfo) -> None:
         """Those put by enter the buffer, the same on all ranks."""
         for update, entering in sorted(self._entering.items()):
-            players.keep_largest(entering)  # each rank has its own, and nothing for the others
-            rng = replace(moment, update=update).rng("Replay/to")
+            gan.keep_largest(entering)  # each rank has its own, and nothing for the others
+            rng = replace(info, update=update).rng("Replay/to")
             count, device = len(entering), self.images.device
             next_free = (self.seen + torch.arange(count, device=device)) % self.capacity
             anywhere = torch.randperm(self.capacity, generator=rng)[:count].to(device)
@@ -113,11 +113,11 @@ class Replay(Remedy):
             self.seen += count
         self._entering.clear()
 
-    def _count(self, part: MicroBatch) -> int:
+    def _count(self, batch: MicroBatch) -> int:
         """How many of the whole batch are replaced."""
-        return max(1, round(self.share * part.size))
+        return max(1, round(self.share * batch.size))
 
-    def _places(self, part: MicroBatch, moment: StepInfo) -> Tensor:
+    def _places(self, batch: MicroBatch, info: StepInfo) -> Tensor:
         """Places of the part's examples in a random order of the whole batch; int64, CPU."""
-        order = torch.randperm(part.size, generator=moment.rng("Replay/order"))
-        return order[part.positions]
+        order = torch.randperm(batch.size, generator=info.rng("Replay/order"))
+        return order[batch.positions]

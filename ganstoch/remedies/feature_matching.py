@@ -8,12 +8,10 @@ example from a generated one, which would draw each image towards another at ran
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from torch import Tensor
 
 from ganstoch.errors import UserError
-from ganstoch.remedies.base import DiscriminatorPass, Remedy
+from ganstoch.remedies.base import DiscriminatorPass, Remedy, RemedySpec
 
 __all__ = ["FeatureMatching"]
 
@@ -30,10 +28,6 @@ class FeatureMatching(Remedy):
         UserError: for a share out of its range.
     """
 
-    couples: ClassVar[bool] = True
-    leads: ClassVar[bool] = True
-    needs_real: ClassVar[bool] = True
-
     def __init__(self, *, share: float = 1.0) -> None:
         super().__init__()
         if not 0.0 <= share <= 1.0:
@@ -43,14 +37,16 @@ class FeatureMatching(Remedy):
         self.share = share
 
     @property
-    def neutral(self) -> bool:
-        """Nothing matched."""
-        return self.share == 0.0
+    def spec(self) -> RemedySpec:
+        """It takes a share of the objective's loss, so it comes before what adds to that."""
+        return RemedySpec(
+            is_noop=self.share == 0.0, needs_full_batch=True, needs_real=True, priority=1
+        )
 
-    def generator_loss(self, loss: Tensor, round: DiscriminatorPass) -> Tensor:
+    def generator_loss(self, loss: Tensor, scores: DiscriminatorPass) -> Tensor:
         """The generator's loss with the squared distance of the means, a scalar."""
-        assert round.of_real is not None
-        gap = round.of_real.features.mean(0) - round.of_fake.features.mean(0)
+        assert scores.of_real is not None
+        gap = scores.of_real.features.mean(0) - scores.of_fake.features.mean(0)
         distance = gap.square().sum()
         if self.share == 1.0:  # 0 times a loss that is infinite would not be 0
             return distance

@@ -9,10 +9,10 @@ from ganstoch.errors import UserError
 from ganstoch.models.base import Discriminator
 from ganstoch.remedies.base import DiscriminatorFn
 
-__all__ = ["refuse_coupling", "slopes"]
+__all__ = ["input_gradients", "refuse_coupling"]
 
 
-def slopes(critic: DiscriminatorFn, examples: Tensor, *, pack: int) -> Tensor:
+def input_gradients(critic: DiscriminatorFn, examples: Tensor, *, pack: int) -> Tensor:
     """The gradient of each logit by the examples it is of, flattened; shape (N / pack, numbers).
 
     No logit depends on another's examples, so the gradient of their sum holds them all.

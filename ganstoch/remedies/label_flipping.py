@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import torch
 from torch import Tensor
 
 from ganstoch.errors import UserError
-from ganstoch.remedies.base import DiscriminatorPass, Remedy
+from ganstoch.remedies.base import DiscriminatorPass, Remedy, RemedySpec
 
 __all__ = ["LabelFlipping"]
 
@@ -26,9 +24,6 @@ class LabelFlipping(Remedy):
         UserError: for a probability outside [0, 1].
     """
 
-    relabels: ClassVar[bool] = True
-    draws: ClassVar[bool] = True
-
     def __init__(self, *, probability: float = 0.05) -> None:
         super().__init__()
         if not 0.0 <= probability <= 1.0:
@@ -38,16 +33,17 @@ class LabelFlipping(Remedy):
         self.probability = probability
 
     @property
-    def neutral(self) -> bool:
-        """Where nothing is ever flipped."""
-        return self.probability == 0.0
+    def spec(self) -> RemedySpec:
+        """It draws labels."""
+        is_noop = self.probability == 0.0
+        return RemedySpec(is_noop=is_noop, stochastic=True)
 
     def targets(
-        self, real: Tensor, fake: Tensor, round: DiscriminatorPass
+        self, real: Tensor, fake: Tensor, scores: DiscriminatorPass
     ) -> tuple[Tensor, Tensor]:
         """Labels, some of them flipped, shape (critiques,) each."""
-        return self._flip(real, round, "real"), self._flip(fake, round, "fake")
+        return self._flip(real, scores, "real"), self._flip(fake, scores, "fake")
 
-    def _flip(self, labels: Tensor, round: DiscriminatorPass, of: str) -> Tensor:
-        drawn = round.moment.uniform(f"label_flipping/{of}", round.part, every=round.pack)
+    def _flip(self, labels: Tensor, scores: DiscriminatorPass, of: str) -> Tensor:
+        drawn = scores.info.uniform(f"label_flipping/{of}", scores.batch, every=scores.pack)
         return torch.where(drawn < self.probability, 1 - labels, labels)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import ClassVar
 
 from torch import Tensor
 
 from ganstoch.errors import UserError
-from ganstoch.remedies.base import DiscriminatorPass, Remedy
+from ganstoch.remedies.base import DiscriminatorPass, Remedy, RemedySpec
 
 __all__ = ["LabelSmoothing"]
 
@@ -34,9 +33,6 @@ class LabelSmoothing(Remedy):
         UserError: for a range whose ends are not finite, or not in order.
     """
 
-    relabels: ClassVar[bool] = True
-    draws: ClassVar[bool] = True
-
     def __init__(self, *, real: Range = (0.7, 1.2), fake: Range = (0.0, 0.3)) -> None:
         super().__init__()
         for name, (low, high) in (("real", real), ("fake", fake)):
@@ -49,19 +45,20 @@ class LabelSmoothing(Remedy):
         self.fake = fake
 
     @property
-    def neutral(self) -> bool:
-        """With hard labels."""
-        return self.real == (1.0, 1.0) and self.fake == (0.0, 0.0)
+    def spec(self) -> RemedySpec:
+        """It draws labels."""
+        is_noop = self.real == (1.0, 1.0) and self.fake == (0.0, 0.0)
+        return RemedySpec(is_noop=is_noop, stochastic=True)
 
     def targets(
-        self, real: Tensor, fake: Tensor, round: DiscriminatorPass
+        self, real: Tensor, fake: Tensor, scores: DiscriminatorPass
     ) -> tuple[Tensor, Tensor]:
         """Soft labels, shape (critiques,) each."""
-        return self._soften(real, round, "real"), self._soften(fake, round, "fake")
+        return self._soften(real, scores, "real"), self._soften(fake, scores, "fake")
 
-    def _soften(self, labels: Tensor, round: DiscriminatorPass, of: str) -> Tensor:
+    def _soften(self, labels: Tensor, scores: DiscriminatorPass, of: str) -> Tensor:
         ones, zeros = (
-            low + (high - low) * round.moment.uniform(name, round.part, every=round.pack)
+            low + (high - low) * scores.info.uniform(name, scores.batch, every=scores.pack)
             for name, (low, high) in (
                 (f"label_smoothing/{of}/1", self.real),
                 (f"label_smoothing/{of}/0", self.fake),

@@ -22,9 +22,9 @@ import torch
 from torch import Tensor, nn
 
 from ganstoch.errors import UserError
-from ganstoch.models.base import Discriminator, DiscriminatorFactory
+from ganstoch.models.base import Discriminator, DiscriminatorFactory, GeneratorFactory
 from ganstoch.models.convolution import in_full_precision
-from ganstoch.remedies.base import Remedy
+from ganstoch.remedies.base import Remedy, RemedySpec
 from ganstoch.types import Shape
 
 __all__ = ["MinibatchDiscrimination", "MinibatchHead", "closeness"]
@@ -50,9 +50,6 @@ class MinibatchDiscrimination(Remedy):
         UserError: for a number out of its range.
     """
 
-    apart: ClassVar[bool] = True
-    couples: ClassVar[bool] = True
-
     def __init__(self, *, kernels: int = 100, dims: int = 16) -> None:
         super().__init__()
         for name, value, least in (("kernels", kernels, 0), ("dims", dims, 1)):
@@ -65,21 +62,24 @@ class MinibatchDiscrimination(Remedy):
         self.dims = dims
 
     @property
-    def neutral(self) -> bool:
-        """No kernels."""
-        return self.kernels == 0
+    def spec(self) -> RemedySpec:
+        """Real and generated examples each make a batch of their own, seen whole."""
+        is_noop = self.kernels == 0
+        return RemedySpec(is_noop=is_noop, separate_passes=True, needs_full_batch=True)
 
-    def wrap_discriminator(self, make: DiscriminatorFactory) -> DiscriminatorFactory:
+    def wrap_networks(
+        self, generator: GeneratorFactory, discriminator: DiscriminatorFactory
+    ) -> tuple[GeneratorFactory, DiscriminatorFactory]:
         """A discriminator with the larger head."""
 
-        def made(shape: Shape) -> Discriminator:
-            network = make(shape)
+        def with_closeness(shape: Shape) -> Discriminator:
+            network = discriminator(shape)
             network.head = MinibatchHead(
                 network.head, network.head_features, kernels=self.kernels, dims=self.dims
             )
             return network
 
-        return made
+        return generator, with_closeness
 
 
 class MinibatchHead(nn.Module):

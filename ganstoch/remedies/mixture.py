@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from ganstoch.errors import UserError
 from ganstoch.models.base import Discriminator, DiscriminatorFactory, Generator, GeneratorFactory
 from ganstoch.objectives import Objective
-from ganstoch.remedies.base import DiscriminatorPass, Remedy
+from ganstoch.remedies.base import DiscriminatorPass, Remedy, RemedySpec
 from ganstoch.remedies.choice import choose
 from ganstoch.types import Shape
 
@@ -65,52 +65,44 @@ class Mixture(Remedy):
         self.identity = identity
 
     @property
-    def neutral(self) -> bool:
-        """With one generator there is nothing to choose."""
-        return self.generators == 1
-
-    @property
-    def tied(self) -> bool:
-        """Whether the discriminator tells which generator made an example."""
-        return self.identity > 0.0
+    def spec(self) -> RemedySpec:
+        """With ``identity`` the discriminator tells which generator an example is of."""
+        return RemedySpec(is_noop=self.generators == 1, pairs_latents=self.identity > 0.0)
 
     def check(self, objective: Objective, others: Sequence[Remedy]) -> None:
         """Refuses packs where generated examples are told apart one by one."""
-        if self.identity and any(other.pack > 1 for other in others):
+        if self.identity and any(other.spec.pack > 1 for other in others):
             raise UserError(
                 "Mixture asks who made each example, and a pack has examples of several "
                 "generators; set its identity to 0, or leave out Packing"
             )
 
-    def wrap_generator(self, make: GeneratorFactory) -> GeneratorFactory:
-        """Makes K generators and one around them."""
+    def wrap_networks(
+        self, generator: GeneratorFactory, discriminator: DiscriminatorFactory
+    ) -> tuple[GeneratorFactory, DiscriminatorFactory]:
+        """K generators and one around them; where needed, a head that tells them apart."""
 
-        def made(shape: Shape, *, latent_dim: int | None = None) -> Generator:
-            member: Callable[[Shape], Generator] = make
+        def mixed(shape: Shape, *, latent_dim: int | None = None) -> Generator:
+            member: Callable[[Shape], Generator] = generator
             if latent_dim is not None:
-                member = partial(cast(Callable[..., Generator], make), latent_dim=latent_dim - 1)
+                inner = cast(Callable[..., Generator], generator)
+                member = partial(inner, latent_dim=latent_dim - 1)
             return _Mixed([member(shape) for _ in range(self.generators)])
 
-        return made
+        def with_head(shape: Shape) -> Discriminator:
+            network = discriminator(shape)
+            network.heads[_KIND] = nn.Linear(network.head_features, self.generators)
+            return network
 
-    def wrap_discriminator(self, make: DiscriminatorFactory) -> DiscriminatorFactory:
-        """Adds the head that tells the generators apart, where it is asked for."""
+        return mixed, with_head if self.identity else discriminator
 
-        def made(shape: Shape) -> Discriminator:
-            discriminator = make(shape)
-            head = nn.Linear(discriminator.head_features, self.generators)
-            discriminator.heads[_KIND] = head
-            return discriminator
-
-        return made if self.identity else make
-
-    def discriminator_loss(self, loss: Tensor, round: DiscriminatorPass) -> Tensor:
+    def discriminator_loss(self, loss: Tensor, scores: DiscriminatorPass) -> Tensor:
         """Adds the weighted cross-entropy of the generated examples."""
-        return loss + self.identity * _cross_entropy(round) if self.identity else loss
+        return loss + self.identity * _cross_entropy(scores) if self.identity else loss
 
-    def generator_loss(self, loss: Tensor, round: DiscriminatorPass) -> Tensor:
+    def generator_loss(self, loss: Tensor, scores: DiscriminatorPass) -> Tensor:
         """Adds the same: the generators help to be told apart."""
-        return loss + self.identity * _cross_entropy(round) if self.identity else loss
+        return loss + self.identity * _cross_entropy(scores) if self.identity else loss
 
 
 class _Mixed(Generator):
@@ -138,8 +130,8 @@ class _Mixed(Generator):
         return cast(Generator, self.members[0]).assigned(latents[:, 1:], kind)
 
 
-def _cross_entropy(round: DiscriminatorPass) -> Tensor:
+def _cross_entropy(scores: DiscriminatorPass) -> Tensor:
     """Of the generated examples' generators, given what the head says of them; a scalar."""
-    chosen = round.assigned(_KIND)
+    chosen = scores.assigned(_KIND)
     assert chosen is not None
-    return F.cross_entropy(round.of_fake.others[_KIND], chosen)
+    return F.cross_entropy(scores.of_fake.others[_KIND], chosen)

@@ -11,11 +11,9 @@ from __future__ import annotations
 import logging
 from typing import Literal
 
-from torch import Tensor
-
 from ganstoch.errors import UserError
-from ganstoch.models.base import Discriminator, DiscriminatorFactory
-from ganstoch.remedies.base import DataFacts, Remedy
+from ganstoch.models.base import Discriminator, DiscriminatorFactory, GeneratorFactory
+from ganstoch.remedies.base import DataFacts, Remedy, RemedySpec
 from ganstoch.types import Shape
 
 __all__ = ["Packing"]
@@ -49,34 +47,26 @@ class Packing(Remedy):
         self.matched = matched
 
     @property
-    def neutral(self) -> bool:
-        """Packs of one."""
-        return self.size == 1
+    def spec(self) -> RemedySpec:
+        """Packs, of m images or of ``size`` times as many."""
+        factor = self.size if self.matched == "packs" else 1
+        return RemedySpec(is_noop=self.size == 1, pack=self.size, images_factor=factor)
 
-    @property
-    def pack(self) -> int:
-        """Examples that the discriminator judges together."""
-        return self.size
-
-    @property
-    def images_factor(self) -> int:
-        """How many times m examples an update draws."""
-        return self.size if self.matched == "packs" else 1
-
-    def check_data(self, facts: DataFacts) -> None:
+    def setup(self, facts: DataFacts) -> None:
         """Refuses a bank of latents that m packs would exhaust.
 
         Raises:
             UserError: naming a bank that is large enough.
         """
-        if facts.m * self.images_factor < self.size:
+        factor = self.spec.images_factor
+        if facts.m * factor < self.size:
             _log.warning(
                 "data.m = %d is less than a pack of %d: a pack holds one image several times, and "
                 "tells nothing of variety",
                 facts.m,
                 self.size,
             )
-        wanted, bank = self.images_factor * facts.m, facts.latents.count
+        wanted, bank = factor * facts.m, facts.latents.count
         if bank is not None and wanted > bank:
             raise UserError(
                 f"Packing of {self.size} with matched packs draws {wanted} latents for an update "
@@ -84,17 +74,12 @@ class Packing(Remedy):
                 "matched to images"
             )
 
-    def wrap_discriminator(self, make: DiscriminatorFactory) -> DiscriminatorFactory:
+    def wrap_networks(
+        self, generator: GeneratorFactory, discriminator: DiscriminatorFactory
+    ) -> tuple[GeneratorFactory, DiscriminatorFactory]:
         """A discriminator of packs: as many times the channels, or coordinates."""
 
-        def made(shape: Shape) -> Discriminator:
-            return make((self.size * shape[0], *shape[1:]))
+        def of_packs(shape: Shape) -> Discriminator:
+            return discriminator((self.size * shape[0], *shape[1:]))
 
-        return made
-
-    def critic_input(self, examples: Tensor) -> Tensor:
-        """Examples (N, C, ...) as packs (N / size, size * C, ...); a view where it can be one."""
-        channels, *rest = examples.shape[1:]
-        assert len(examples) % self.size == 0, (len(examples), self.size)
-        packs = len(examples) // self.size
-        return examples.reshape(packs, self.size * channels, *rest)
+        return generator, of_packs

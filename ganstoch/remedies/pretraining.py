@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from ganstoch.errors import UserError
-from ganstoch.remedies.base import DataFacts, Players, Remedy, StepInfo
+from ganstoch.remedies.base import DataFacts, GANView, Remedy, RemedySpec, StepInfo
 from ganstoch.types import MicroBatch
 
 __all__ = ["Pretraining"]
@@ -40,11 +40,11 @@ class Pretraining(Remedy):
         self.iterations = iterations
 
     @property
-    def neutral(self) -> bool:
-        """Whether there are no such iterations."""
-        return self.iterations == 0
+    def spec(self) -> RemedySpec:
+        """One update of the generator an iteration."""
+        return RemedySpec(is_noop=self.iterations == 0)
 
-    def check_data(self, facts: DataFacts) -> None:
+    def setup(self, facts: DataFacts) -> None:
         """Refuses latents that cannot be paired with the images.
 
         Raises:
@@ -61,31 +61,29 @@ class Pretraining(Remedy):
                 f"bank has {facts.latents.count}; set model.latents.bank to n"
             )
 
-    def plays(self, moment: StepInfo) -> bool:
-        """Whether this is one of the first iterations."""
-        return moment.iteration < self.iterations
-
-    def play(
+    def train_step(
         self,
-        players: Players,
-        draws: Sequence[Sequence[MicroBatch]],
+        gan: GANView,
+        batches: Sequence[Sequence[MicroBatch]],
         step_d: Optimizer,
         step_g: Optimizer | LightningOptimizer,
         *,
-        moment: StepInfo,
+        info: StepInfo,
         backward: Callable[[Tensor], None],
-    ) -> dict[str, Tensor]:
+    ) -> dict[str, Tensor] | None:
         """One update of G by regression, on the iteration's first batch."""
-        assert players.latents is not None
-        assert players.latents.fixed is not None
-        bank = players.latents.fixed.to(draws[0][0].ids.device)
+        if info.iteration >= self.iterations:
+            return None
+        assert gan.latents is not None
+        assert gan.latents.fixed is not None
+        bank = gan.latents.fixed.to(batches[0][0].ids.device)
         total = torch.zeros((), device=bank.device)
-        for part in draws[0]:
-            made = players.generator(bank[part.ids].to(part.latents.dtype))
-            loss = part.weight * (made - part.real).abs().mean()
+        for batch in batches[0]:
+            fakes = gan.generator(bank[batch.ids].to(batch.latents.dtype))
+            loss = batch.weight * (fakes - batch.real).abs().mean()
             backward(loss)
             total = total + loss.detach()
-        players.average_gradients(players.generator)
+        gan.average_gradients(gan.generator)
         step_g.step()
         step_g.zero_grad()
         return {"loss/discriminator": torch.zeros_like(total), "loss/generator": total}

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from ganstoch.errors import UserError
 from ganstoch.models.base import Discriminator, Generator
-from ganstoch.remedies.base import DiscriminatorPass, Remedy
-from ganstoch.remedies.input_gradients import refuse_coupling, slopes
+from ganstoch.remedies.base import DiscriminatorPass, Remedy, RemedySpec
+from ganstoch.remedies.input_gradients import input_gradients, refuse_coupling
 from ganstoch.types import Shape
 
 __all__ = ["R1"]
@@ -36,15 +36,15 @@ class R1(Remedy):
         self.gamma = gamma
 
     @property
-    def neutral(self) -> bool:
-        """No penalty."""
-        return self.gamma == 0.0
+    def spec(self) -> RemedySpec:
+        """No penalty at gamma 0."""
+        return RemedySpec(is_noop=self.gamma == 0.0)
 
     def attach(self, generator: Generator, discriminator: Discriminator, *, shape: Shape) -> None:
         """Refuses a discriminator that couples the examples of a batch."""
         refuse_coupling("R1", discriminator)
 
-    def discriminator_loss(self, loss: Tensor, round: DiscriminatorPass) -> Tensor:
+    def discriminator_loss(self, loss: Tensor, scores: DiscriminatorPass) -> Tensor:
         """The loss and the penalty, a scalar."""
-        squares = slopes(round.critic, round.part.real, pack=round.pack).square().sum(1)
-        return loss + self.gamma / 2.0 * squares.mean()
+        gradients = input_gradients(scores.critic, scores.batch.real, pack=scores.pack)
+        return loss + self.gamma / 2.0 * gradients.square().sum(1).mean()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ganstoch.errors import UserError
-from ganstoch.remedies.base import Remedy
+from ganstoch.remedies.base import Remedy, RemedySpec
 
 __all__ = ["Ratio"]
 
@@ -35,11 +35,6 @@ class Ratio(Remedy):
         self.counts = discriminator, generator
 
     @property
-    def neutral(self) -> bool:
-        """With one update each."""
-        return self.counts == (1, 1)
-
-    @property
-    def updates(self) -> tuple[int, int]:
-        """Updates of the discriminator and of the generator in an iteration."""
-        return self.counts
+    def spec(self) -> RemedySpec:
+        """So many updates."""
+        return RemedySpec(is_noop=self.counts == (1, 1), updates=self.counts)

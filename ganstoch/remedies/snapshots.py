@@ -6,7 +6,7 @@ opponents at once. Ours plays against one old opponent at a time, and only for a
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +14,7 @@ from torch.func import functional_call
 
 from ganstoch.errors import UserError
 from ganstoch.models.base import Discriminator, Generator
-from ganstoch.remedies.base import DiscriminatorFn, Players, Remedy, StepInfo
+from ganstoch.remedies.base import DiscriminatorFn, GANView, Remedy, RemedySpec, StepInfo
 from ganstoch.remedies.copies import Copy
 from ganstoch.types import DiscriminatorOutput, MicroBatch, Shape
 
@@ -40,8 +40,6 @@ class Snapshots(Remedy):
     Raises:
         UserError: for a setting out of its range.
     """
-
-    draws: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -69,57 +67,53 @@ class Snapshots(Remedy):
         self.copies = nn.ModuleList()
 
     @property
-    def neutral(self) -> bool:
-        """Whether no iteration meets an old player."""
-        return self.lasting == 0
-
-    @property
-    def opposes(self) -> bool:
-        """Whether the generator meets old discriminators."""
-        return self.of == "discriminator"
+    def spec(self) -> RemedySpec:
+        """It draws which copy is met, by the generator where copies are of the discriminator."""
+        against = self.of == "discriminator"
+        return RemedySpec(is_noop=self.lasting == 0, stochastic=True, replaces_critic=against)
 
     def attach(self, generator: Generator, discriminator: Discriminator, *, shape: Shape) -> None:
         """Makes room for the copies."""
         player = generator if self.of == "generator" else discriminator
         self.copies = nn.ModuleList(Copy(player.state_dict()) for _ in range(self.keep))
 
-    def critic_fakes(
-        self, fakes: Tensor, players: Players, part: MicroBatch, *, moment: StepInfo
+    def fakes_for_discriminator(
+        self, fakes: Tensor, gan: GANView, batch: MicroBatch, *, info: StepInfo
     ) -> Tensor:
         """What an old generator makes of the same latents, or the ``fakes`` themselves."""
-        old = self._old(moment) if self.of == "generator" else None
+        old = self._old(info) if self.of == "generator" else None
         if old is None:
             return fakes
         with torch.no_grad():
-            made: Tensor = functional_call(players.generator, old.values(), (part.latents,))
+            made: Tensor = functional_call(gan.generator, old.values(), (batch.latents,))
         return made
 
-    def opponent(
+    def critic_for_generator(
         self,
         critic: DiscriminatorFn,
-        players: Players,
-        part: MicroBatch,
+        gan: GANView,
+        batch: MicroBatch,
         fakes: Tensor,
         *,
-        moment: StepInfo,
+        info: StepInfo,
     ) -> DiscriminatorFn:
         """An old discriminator, or the ``critic`` itself."""
-        old = self._old(moment) if self.of == "discriminator" else None
+        old = self._old(info) if self.of == "discriminator" else None
         if old is None:
             return critic
         numbers = old.values()
 
-        def judge(examples: Tensor) -> DiscriminatorOutput:
-            said: DiscriminatorOutput = functional_call(players.discriminator, numbers, (examples,))
-            return said
+        def old_critic(examples: Tensor) -> DiscriminatorOutput:
+            output: DiscriminatorOutput = functional_call(gan.discriminator, numbers, (examples,))
+            return output
 
-        return judge
+        return old_critic
 
-    def after_iteration(self, players: Players, fakes: Tensor | None, *, moment: StepInfo) -> None:
+    def after_step(self, gan: GANView, *, info: StepInfo) -> None:
         """Copies the player, where it is time to."""
-        taken, since = divmod(moment.iteration + 1, self.every)
+        taken, since = divmod(info.iteration + 1, self.every)
         if since == 0:
-            player = players.generator if self.of == "generator" else players.discriminator
+            player = gan.generator if self.of == "generator" else gan.discriminator
             self._copy((taken - 1) % self.keep).take(player.state_dict())
 
     def _copy(self, place: int) -> Copy:
@@ -127,10 +121,10 @@ class Snapshots(Remedy):
         assert isinstance(kept, Copy)
         return kept
 
-    def _old(self, moment: StepInfo) -> Copy | None:
+    def _old(self, info: StepInfo) -> Copy | None:
         """Who plays; the iteration alone tells how many copies there are."""
-        taken, since = divmod(moment.iteration, self.every)
+        taken, since = divmod(info.iteration, self.every)
         if taken == 0 or since >= self.lasting:
             return None
-        rng = moment.rng("Snapshots")
+        rng = info.rng("Snapshots")
         return self._copy(int(torch.randint(min(taken, self.keep), (), generator=rng)))

@@ -9,6 +9,7 @@ Alg. 4: extrapolation with Adam.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 
 import torch
@@ -19,7 +20,7 @@ from torch.optim import Optimizer
 from ganstoch.errors import UserError
 from ganstoch.models.base import Discriminator, Generator, couples, frozen
 from ganstoch.objectives import Objective, Pointwise
-from ganstoch.remedies.base import DataFacts, Players, Remedy, StepInfo
+from ganstoch.remedies.base import DataFacts, GANView, Remedy, RemedySpec, StepInfo, overrides
 from ganstoch.remedies.copies import Copy
 from ganstoch.rng import share
 from ganstoch.types import MicroBatch, Shape
@@ -78,26 +79,23 @@ class SVRE(Remedy):
         self._others: Sequence[Remedy] = ()
 
     @property
-    def neutral(self) -> bool:
-        """Whether the game is left as it is."""
-        return not (self.extrapolate or self.variance_reduction)
-
-    @property
-    def updates(self) -> tuple[int, int]:
+    def spec(self) -> RemedySpec:
         """An extrapolation takes a batch of its own, as a further update of D would."""
-        return (2, 1) if self.extrapolate else (1, 1)
+        is_noop = not (self.extrapolate or self.variance_reduction)
+        return RemedySpec(is_noop=is_noop, updates=(2, 1) if self.extrapolate else (1, 1))
 
     def check(self, objective: Objective, others: Sequence[Remedy]) -> None:
         """Refuses what has no place in simultaneous updates, or no full gradient."""
         for other in others:
-            name = type(other).__name__
-            swaps = type(other).critic_fakes is not Remedy.critic_fakes
-            if other.opposes or swaps or other.updates != (1, 1):
+            name, spec = type(other).__name__, other.spec
+            swaps = spec.replaces_critic or overrides(other, "fakes_for_discriminator")
+            if swaps or spec.updates != (1, 1):
                 raise UserError(
                     f"{name} changes the order of updates or the opponents in them, and SVRE "
                     "updates both players at once; take one of them"
                 )
-            if self.variance_reduction and (other.couples or other.draws or other.pack > 1):
+            varies = spec.needs_full_batch or spec.stochastic or spec.pack > 1
+            if self.variance_reduction and varies:
                 raise UserError(
                     f"SVRE's gradient of all images must be the mean of the batches' ones, which "
                     f"{name} prevents: it couples, packs or draws; leave it out, or set "
@@ -126,7 +124,7 @@ class SVRE(Remedy):
         self.snapshots = nn.ModuleList(Copy(player.state_dict()) for player in players)
         self.full_slopes = nn.ModuleList(Copy(dict(p.named_parameters())) for p in players)
 
-    def check_data(self, facts: DataFacts) -> None:
+    def setup(self, facts: DataFacts) -> None:
         """Refuses latents that have no full gradient.
 
         Raises:
@@ -148,69 +146,66 @@ class SVRE(Remedy):
                 "must be a multiple of the other; set model.latents.bank to n"
             )
 
-    def plays(self, moment: StepInfo) -> bool:
-        """Always."""
-        return True
-
-    def play(
+    def train_step(
         self,
-        players: Players,
-        draws: Sequence[Sequence[MicroBatch]],
+        gan: GANView,
+        batches: Sequence[Sequence[MicroBatch]],
         step_d: Optimizer,
         step_g: Optimizer | LightningOptimizer,
         *,
-        moment: StepInfo,
+        info: StepInfo,
         backward: Callable[[Tensor], None],
     ) -> dict[str, Tensor]:
         """One update of both players."""
-        both = (players.generator, players.discriminator)
+        both = (gan.generator, gan.discriminator)
 
-        def slopes(parts: Sequence[MicroBatch], update: int) -> Losses:
-            now = replace(moment, update=update)
-            losses = _backward(players, parts, now, backward)
+        def gradients(batch: Sequence[MicroBatch], update: int) -> Losses:
+            now = replace(info, update=update)
+            losses = _backward(gan, batch, now, backward)
             if self.variance_reduction:
-                self._correct(lambda: _backward(players, parts, now, backward), both)
+                self._correct(lambda: _backward(gan, batch, now, backward), both)
             for player in both:
-                players.average_gradients(player)
+                gan.average_gradients(player)
             return losses
 
         def step(generators: Optimizer | LightningOptimizer) -> None:
-            for optimizer in (step_d, generators):
-                optimizer.step()
-                optimizer.zero_grad()
-            for other in self._others:
-                other.after_discriminator_step(players.discriminator)
+            with ExitStack() as stack:
+                for other in self._others:
+                    stack.enter_context(other.around_discriminator_step(gan, step_d, info=info))
+                for optimizer in (step_d, generators):
+                    optimizer.step()
+                    optimizer.zero_grad()
 
-        players.discriminator.power_iterate()
-        if self.variance_reduction and moment.iteration % self.period == 0:
-            self._renew(players, draws[0][0], moment, backward)
-        losses = slopes(draws[0], 0)
+        gan.discriminator.power_iterate()
+        if self.variance_reduction and info.iteration % self.period == 0:
+            self._renew(gan, batches[0][0], info, backward)
+        losses = gradients(batches[0], 0)
         if self.extrapolate:
             start = [p.detach().clone() for player in both for p in player.parameters()]
             step(getattr(step_g, "optimizer", step_g))  # not counted: the update below is
-            players.discriminator.power_iterate()
-            losses = slopes(draws[-1], 1)
+            gan.discriminator.power_iterate()
+            losses = gradients(batches[-1], 1)
             _put(start, [p for player in both for p in player.parameters()])
         step(step_g)
         return {"loss/discriminator": losses[0], "loss/generator": losses[1]}
 
     def _renew(
         self,
-        players: Players,
+        gan: GANView,
         like: MicroBatch,
-        moment: StepInfo,
+        info: StepInfo,
         backward: Callable[[Tensor], None],
     ) -> None:
         """The snapshot becomes the present point, and its gradient that of everything there is."""
-        rank, world = players.global_rank, players.world_size
-        _backward(players, self._everything(like, rank=rank, world=world), moment, backward)
-        both = (players.generator, players.discriminator)
+        rank, world = gan.global_rank, gan.world_size
+        _backward(gan, self._everything(like, rank=rank, world=world), info, backward)
+        both = (gan.generator, gan.discriminator)
         for player, past, full in zip(both, self.snapshots, self.full_slopes, strict=True):
-            players.average_gradients(player)
+            gan.average_gradients(player)
             assert isinstance(past, Copy)
             assert isinstance(full, Copy)
             past.take(player.state_dict())
-            full.take(_taken_slopes(player))
+            full.take(_take_gradients(player))
 
     def _correct(self, again: Callable[[], Losses], both: tuple[nn.Module, ...]) -> None:
         """Adds to both players' gradients the full one less the batch's at the snapshot.
@@ -220,16 +215,16 @@ class SVRE(Remedy):
             both: generator and discriminator; changed meanwhile, and put back.
         """
         here = [Copy(player.state_dict()) for player in both]
-        present = [_taken_slopes(player) for player in both]
+        present = [_take_gradients(player) for player in both]
         for player, past in zip(both, self.snapshots, strict=True):
             assert isinstance(past, Copy)
             player.load_state_dict(past.values())
         again()
         for player, there, now, full in zip(both, here, present, self.full_slopes, strict=True):
             assert isinstance(full, Copy)
-            past_slopes, full_slopes = _taken_slopes(player), full.values()
+            past_gradients, full_gradients = _take_gradients(player), full.values()
             for name, parameter in player.named_parameters():
-                parameter.grad = now[name] + (full_slopes[name] - past_slopes[name])
+                parameter.grad = now[name] + (full_gradients[name] - past_gradients[name])
             player.load_state_dict(there.values())
 
     def _everything(self, like: MicroBatch, *, rank: int, world: int) -> Iterator[MicroBatch]:
@@ -256,34 +251,34 @@ class SVRE(Remedy):
 
 
 def _backward(
-    players: Players,
-    parts: Iterable[MicroBatch],
-    moment: StepInfo,
+    gan: GANView,
+    batches: Iterable[MicroBatch],
+    info: StepInfo,
     backward: Callable[[Tensor], None],
 ) -> Losses:
     """Adds to the gradients of both players at the point where they are; D's and G's loss."""
-    generator, discriminator = players.generator, players.discriminator
+    generator, discriminator = gan.generator, gan.discriminator
     total = torch.zeros(2, device=next(generator.parameters()).device)
-    for part in parts:
-        fakes = generator(part.latents)
-        of_d = part.weight * players.discriminator_loss(
-            discriminator, part, fakes.detach(), moment=moment
+    for batch in batches:
+        fakes = generator(batch.latents)
+        of_d = batch.weight * gan.discriminator_loss(
+            discriminator, batch, fakes.detach(), info=info
         )
         backward(of_d)
         with frozen(discriminator):
-            of_g = part.weight * players.generator_loss(discriminator, part, fakes, moment=moment)
+            of_g = batch.weight * gan.generator_loss(discriminator, batch, fakes, info=info)
             backward(of_g)
         total = total + torch.stack([of_d.detach(), of_g.detach()])
     return total[0], total[1]
 
 
-def _taken_slopes(player: nn.Module) -> dict[str, Tensor]:
+def _take_gradients(player: nn.Module) -> dict[str, Tensor]:
     """A player's gradients, which it then has no more; zeros where the loss does not reach."""
-    found = {}
+    gradients = {}
     for name, parameter in player.named_parameters():
-        found[name] = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+        gradients[name] = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
         parameter.grad = None
-    return found
+    return gradients
 
 
 @torch.no_grad()

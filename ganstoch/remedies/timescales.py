@@ -8,7 +8,7 @@ from typing import Literal
 
 from ganstoch.data.sampling import resolve_batch_size
 from ganstoch.errors import UserError
-from ganstoch.remedies.base import Remedy
+from ganstoch.remedies.base import DataFacts, Remedy, RemedySpec
 
 __all__ = ["Timescales"]
 
@@ -65,15 +65,19 @@ class Timescales(Remedy):
         self.factors = discriminator, generator
         self.power = _POWERS[scale]
         self.reference = reference
+        self.scale = 1.0
 
     @property
-    def neutral(self) -> bool:
-        """With factors of 1, whatever m is."""
-        return self.factors == (1.0, 1.0) and self.power == 0.0
+    def spec(self) -> RemedySpec:
+        """The factors on both learning rates."""
+        discriminator, generator = self.factors
+        return RemedySpec(
+            is_noop=self.factors == (1.0, 1.0) and self.power == 0.0,
+            lr_factors=(discriminator * self.scale, generator * self.scale),
+        )
 
-    def learning_rates(self, lr_d: float, lr_g: float, *, m: int, n: int) -> tuple[float, float]:
-        """Step sizes of the discriminator and of the generator."""
+    def setup(self, facts: DataFacts) -> None:
+        """Takes the factor that follows m."""
         share = str(self.reference).startswith("n")
-        reference = resolve_batch_size(self.reference, n=n) if share else int(self.reference)
-        scale = (m / reference) ** self.power
-        return lr_d * self.factors[0] * scale, lr_g * self.factors[1] * scale
+        reference = resolve_batch_size(self.reference, n=facts.n) if share else int(self.reference)
+        self.scale = (facts.m / reference) ** self.power

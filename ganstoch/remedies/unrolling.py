@@ -6,9 +6,10 @@ through the discriminator's updates, Adam's moments included.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -16,7 +17,7 @@ from torch.func import functional_call
 from torch.optim import Optimizer
 
 from ganstoch.errors import UserError
-from ganstoch.remedies.base import DiscriminatorFn, Players, Remedy, StepInfo
+from ganstoch.remedies.base import DiscriminatorFn, GANView, Remedy, RemedySpec, StepInfo
 from ganstoch.types import DiscriminatorOutput, MicroBatch
 
 __all__ = ["Rule", "Start", "Unrolling", "unroll"]
@@ -60,12 +61,12 @@ class Start:
 
 
 def unroll(
-    slopes: Callable[[Numbers, int], Numbers], start: Start, *, steps: int, rule: Rule
+    gradients: Callable[[Numbers, int], Numbers], start: Start, *, steps: int, rule: Rule
 ) -> Numbers:
     """Parameters after some updates, differentiable; it has no state and may be vmapped.
 
     Args:
-        slopes: the gradient of the loss, given the parameters and the number of the step, from 0.
+        gradients: of the loss, given the parameters and the number of the step, from 0.
         start: where to begin.
         steps: updates.
         rule: how each is made.
@@ -73,7 +74,7 @@ def unroll(
     theta, first, second = start.theta, start.first, start.second
     beta1, beta2 = rule.betas
     for step in range(steps):
-        gradient = slopes(theta, step)
+        gradient = gradients(theta, step)
         if rule.kind == "sgd":
             theta = {name: theta[name] - rule.lr * gradient[name] for name in theta}
             continue
@@ -119,8 +120,6 @@ class Unrolling(Remedy):
         UserError: for fewer than 0 steps.
     """
 
-    couples: ClassVar[bool] = True
-
     def __init__(self, *, steps: int = 5, optimizer: Literal["adam", "sgd"] = "adam") -> None:
         super().__init__()
         if steps < 0:
@@ -130,61 +129,56 @@ class Unrolling(Remedy):
         self._before: _Before | None = None  # lives within an iteration only
 
     @property
-    def neutral(self) -> bool:
-        """Whether nothing is unrolled."""
-        return self.steps == 0
+    def spec(self) -> RemedySpec:
+        """The generator is trained against the unrolled discriminator, a function of the batch."""
+        return RemedySpec(is_noop=self.steps == 0, needs_full_batch=True, replaces_critic=True)
 
-    @property
-    def opposes(self) -> bool:
-        """True: the generator is trained against the unrolled discriminator."""
-        return True
-
-    def before_discriminator_step(
-        self, players: Players, step_d: Optimizer, *, moment: StepInfo
-    ) -> None:
+    @contextmanager
+    def around_discriminator_step(
+        self, gan: GANView, step_d: Optimizer, *, info: StepInfo
+    ) -> Iterator[None]:
         """Keeps the discriminator as it is before its update."""
-        discriminator = players.discriminator
+        discriminator = gan.discriminator
         buffers = {name: b.clone() for name, b in discriminator.named_buffers()}
         parameters = dict(discriminator.named_parameters())
         rule = _rule(self.optimizer, step_d)
-        self._before = _Before(_start(parameters, step_d), buffers, rule, moment)
+        self._before = _Before(_start(parameters, step_d), buffers, rule, info)
+        yield
 
-    def opponent(
+    def critic_for_generator(
         self,
         critic: DiscriminatorFn,
-        players: Players,
-        part: MicroBatch,
+        gan: GANView,
+        batch: MicroBatch,
         fakes: Tensor,
         *,
-        moment: StepInfo,
+        info: StepInfo,
     ) -> DiscriminatorFn:
         """The unrolled discriminator, a function of ``fakes``."""
         before = self._before
         assert before is not None
-        discriminator = players.discriminator
+        discriminator = gan.discriminator
         after = {name: buffer.clone() for name, buffer in discriminator.named_buffers()}
 
         def with_numbers(numbers: Mapping[str, Tensor]) -> DiscriminatorFn:
-            def judge(examples: Tensor) -> DiscriminatorOutput:
-                said: DiscriminatorOutput = functional_call(
+            def unrolled(examples: Tensor) -> DiscriminatorOutput:
+                output: DiscriminatorOutput = functional_call(
                     discriminator, dict(numbers), (examples,)
                 )
-                return said
+                return output
 
-            return judge
+            return unrolled
 
         def loss(theta: Numbers, buffers: Numbers) -> Tensor:
-            judge = with_numbers(buffers | theta)
-            return part.weight * players.discriminator_loss(
-                judge, part, fakes, moment=before.moment
-            )
+            past = with_numbers(buffers | theta)
+            return batch.weight * gan.discriminator_loss(past, batch, fakes, info=before.info)
 
-        def slopes(theta: Numbers, step: int) -> Numbers:
+        def gradients(theta: Numbers, step: int) -> Numbers:
             buffers = before.buffers if step == 0 else after
-            found: Numbers = torch.func.grad(loss)(theta, buffers)
-            return found
+            gradient: Numbers = torch.func.grad(loss)(theta, buffers)
+            return gradient
 
-        theta = unroll(slopes, before.start, steps=self.steps, rule=before.rule)
+        theta = unroll(gradients, before.start, steps=self.steps, rule=before.rule)
         return with_numbers(after | theta)
 
 
@@ -195,7 +189,7 @@ class _Before:
     start: Start
     buffers: Numbers
     rule: Rule
-    moment: StepInfo
+    info: StepInfo
 
 
 def _rule(kind: Literal["adam", "sgd"], optimizer: Optimizer) -> Rule:

@@ -7,12 +7,14 @@ critic's updates, which bounds its Lipschitz constant without naming the bound.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
+from torch.optim import Optimizer
 
 from ganstoch.errors import UserError
-from ganstoch.models.base import Discriminator
-from ganstoch.remedies.base import Remedy
+from ganstoch.remedies.base import GANView, Remedy, RemedySpec, StepInfo
 
 __all__ = ["WeightClipping"]
 
@@ -38,12 +40,16 @@ class WeightClipping(Remedy):
         self.limit = limit
 
     @property
-    def neutral(self) -> bool:
-        """A box without walls."""
-        return math.isinf(self.limit)
+    def spec(self) -> RemedySpec:
+        """No limit clips nothing."""
+        return RemedySpec(is_noop=math.isinf(self.limit))
 
-    @torch.no_grad()
-    def after_discriminator_step(self, discriminator: Discriminator) -> None:
-        """Moves what has left the box back to its wall."""
-        for parameter in discriminator.parameters():
-            parameter.clamp_(-self.limit, self.limit)
+    @contextmanager
+    def around_discriminator_step(
+        self, gan: GANView, step_d: Optimizer, *, info: StepInfo
+    ) -> Iterator[None]:
+        """Clips after the step."""
+        yield
+        with torch.no_grad():
+            for parameter in gan.discriminator.parameters():
+                parameter.clamp_(-self.limit, self.limit)

@@ -7,14 +7,13 @@ weight E (|| grad D(x_hat) ||_2 - 1)^2, x_hat = eps x + (1 - eps) G(z), eps unif
 from __future__ import annotations
 
 import math
-from typing import ClassVar
 
 from torch import Tensor
 
 from ganstoch.errors import UserError
 from ganstoch.models.base import Discriminator, Generator
-from ganstoch.remedies.base import DiscriminatorPass, Remedy
-from ganstoch.remedies.input_gradients import refuse_coupling, slopes
+from ganstoch.remedies.base import DiscriminatorPass, Remedy, RemedySpec
+from ganstoch.remedies.input_gradients import input_gradients, refuse_coupling
 from ganstoch.types import Shape
 
 __all__ = ["WGANGP"]
@@ -33,8 +32,6 @@ class WGANGP(Remedy):
         UserError: for a weight out of its range.
     """
 
-    draws: ClassVar[bool] = True
-
     def __init__(self, *, weight: float = 10.0) -> None:
         super().__init__()
         if not 0.0 <= weight < math.inf:
@@ -42,21 +39,21 @@ class WGANGP(Remedy):
         self.weight = weight
 
     @property
-    def neutral(self) -> bool:
-        """No penalty."""
-        return self.weight == 0.0
+    def spec(self) -> RemedySpec:
+        """It draws where the penalty is taken."""
+        return RemedySpec(is_noop=self.weight == 0.0, stochastic=True)
 
     def attach(self, generator: Generator, discriminator: Discriminator, *, shape: Shape) -> None:
         """Refuses a discriminator that couples the examples of a batch."""
         refuse_coupling("WGANGP", discriminator)
 
-    def discriminator_loss(self, loss: Tensor, round: DiscriminatorPass) -> Tensor:
+    def discriminator_loss(self, loss: Tensor, scores: DiscriminatorPass) -> Tensor:
         """The loss and the penalty, a scalar."""
-        real, fakes = round.part.real, round.fakes
-        drawn = round.moment.uniform("wgan_gp", round.part, every=round.pack)
-        eps = drawn.repeat_interleave(round.pack).view(-1, *[1] * (real.dim() - 1))
+        real, fakes = scores.batch.real, scores.fakes
+        drawn = scores.info.uniform("wgan_gp", scores.batch, every=scores.pack)
+        eps = drawn.repeat_interleave(scores.pack).view(-1, *[1] * (real.dim() - 1))
         between = eps * real + (1.0 - eps) * fakes
-        squares = slopes(round.critic, between, pack=round.pack).square().sum(1)
+        squares = input_gradients(scores.critic, between, pack=scores.pack).square().sum(1)
         # The root has no derivative at 0, where a critic is flat; 0 is taken for it.
         flat = squares == 0.0
         norms = squares.masked_fill(flat, 1.0).sqrt().masked_fill(flat, 0.0)

@@ -12,7 +12,7 @@ from pytorch_lightning.strategies import StrategyRegistry
 from ganstoch.data.datamodule import ImageData
 from ganstoch.errors import UserError
 from ganstoch.runs.measuring import refuse_shared
-from ganstoch.training.distributed import Ranks, refuse_ranks
+from ganstoch.training.distributed import Ranks
 from ganstoch.training.gan import GAN
 
 __all__ = ["refuse_sharing", "shared_by_ranks"]
@@ -49,5 +49,5 @@ def refuse_sharing(config: Namespace, trainer: Trainer, game: GAN, data: ImageDa
             f"trainer.strategy {config.trainer.strategy} is not offered on {devices} devices; "
             "leave it out"
         )
-    refuse_ranks(game, data, world=devices)
+    game.check_ranks(data, world=devices)
     refuse_shared(config, devices=devices)

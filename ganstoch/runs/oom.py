@@ -11,7 +11,7 @@ from ganstoch.errors import UserError
 from ganstoch.runs.command import Command
 from ganstoch.training.gan import GAN
 
-__all__ = ["half", "let_go", "out_of_memory"]
+__all__ = ["half", "let_go"]
 
 _log = logging.getLogger("ganstoch")
 
@@ -23,11 +23,11 @@ def half(command: Command) -> int:
         UserError: if they cannot be fewer, or other processes wait for this one.
     """
     game: GAN = command.model
-    if game.micro_batch == "auto" or game.coupled_by or command.trainer.world_size > 1:
-        raise out_of_memory(command)  # "auto": it was full before training
+    if game.micro_batch == "auto" or game.full_batch_for or command.trainer.world_size > 1:
+        raise _out_of_memory(command)  # "auto": the networks alone do not fit
     at_once = min(game.micro_batch or game.m, game.m)
     if at_once < 2:
-        raise out_of_memory(command)
+        raise _out_of_memory(command)
     smaller = -(-at_once // 2)
     _log.warning(
         "the GPU's memory is full with %d images at once; going on with %d, which gives the same "
@@ -38,9 +38,9 @@ def half(command: Command) -> int:
     return smaller
 
 
-def out_of_memory(command: Command) -> UserError:
+def _out_of_memory(command: Command) -> UserError:
     """The one line for it."""
-    by = command.model.coupled_by
+    by = command.model.full_batch_for
     mend = f"lower data.m: {by} takes whole batches" if by else "lower model.micro_batch"
     return UserError(f"the GPU's memory is full; {mend}, or narrow the networks")
 

@@ -28,7 +28,7 @@ from ganstoch.records import read_record
 from ganstoch.runs.command import Command, Resolved, resolve, understand
 from ganstoch.runs.going_on import STATE, differences, refuse_other_settings
 from ganstoch.runs.measuring import measuring_callbacks
-from ganstoch.runs.oom import half, let_go, out_of_memory
+from ganstoch.runs.oom import half, let_go
 from ganstoch.runs.run_folder import RunFolder
 from ganstoch.runs.tracking import make_logger
 from ganstoch.runs.train import train
@@ -45,7 +45,7 @@ CONFIG = "cli_config.yaml"
 def fit(arguments: Sequence[str]) -> Path:
     """Runs, or resumes, or recognises as finished, what a command line of `ganstoch fit` asks for.
 
-    Where a GPU's memory turns out too small, it goes on once with half the images at a time.
+    Where a GPU's memory turns out too small, it goes on with half the images at a time.
 
     Returns:
         The run's folder.
@@ -55,19 +55,20 @@ def fit(arguments: Sequence[str]) -> Path:
         UserError: for anything the user can mend.
     """
     command = understand(arguments)
-    try:
-        return _fit_alone(command)
-    except torch.OutOfMemoryError:
-        smaller = half(command)
-    let_go(command)  # what the error held on to is free by now
-    return _fit_alone(understand([*arguments, f"--model.micro_batch={smaller}"]), last_try=True)
+    while True:
+        try:
+            return _fit_once(command)
+        except torch.OutOfMemoryError:
+            smaller = half(command)
+        let_go(command)  # what the error held on to is free by now
+        command = understand([*arguments, f"--model.micro_batch={smaller}"])
 
 
-def _fit_alone(command: Command, *, last_try: bool = False) -> Path:
-    """Runs, or resumes, a single run.
+def _fit_once(command: Command) -> Path:
+    """Runs, or resumes, a run.
 
     Raises:
-        torch.OutOfMemoryError: unless it is the ``last_try``.
+        torch.OutOfMemoryError: if a GPU's memory is too small for the images at once.
     """
     resolved = resolve(command.config)
     folder: Path = command.config.out or Path("runs") / resolved.name
@@ -105,12 +106,7 @@ def _fit_alone(command: Command, *, last_try: bool = False) -> Path:
                 config=resolved.config,
                 steps=command.config.trainer.max_steps,
             )
-        try:
-            train(command.trainer, command.model, command.datamodule, own or named)
-        except torch.OutOfMemoryError as error:
-            if last_try:
-                raise out_of_memory(command) from error
-            raise
+        train(command.trainer, command.model, command.datamodule, own or named)
     if command.trainer.is_global_zero and not (folder / RECORD).exists():
         raise UserError(f"{folder} was interrupted; the same command goes on from its checkpoint")
     return folder

@@ -2,7 +2,7 @@
 
 [1] Yazici et al. 2020, Sec. 4, citing Yazici et al. 2019, "The Unusual Effectiveness of Averaging
 in GAN Training". Written here rather than taken from `torch.optim.swa_utils`, whose step counter
-lives on the device and stalls it at every update; ours is the game's own iteration.
+lives on the device and stalls it at every update; ours is the GAN's own iteration.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ __all__ = ["EMA"]
 
 
 class EMA(nn.Module):
-    """A generator whose weights follow another's; part of the game, and so of its checkpoints.
+    """A generator whose weights follow another's; part of the GAN, and so of its checkpoints.
 
     After iteration t the weight of the past is min(decay, t / (t + 10)): the average starts as a
     copy, forgets the random start quickly, and settles at the full horizon. Running statistics
@@ -55,7 +55,7 @@ class EMA(nn.Module):
         return images
 
     @torch.no_grad()
-    def follow(self, generator: Generator, *, iteration: int) -> None:
+    def update(self, generator: Generator, *, iteration: int) -> None:
         """One step towards the live weights, after iteration ``iteration`` (counted from 0)."""
         past = min(self.decay, iteration / (iteration + 10))
         pairs = list(zip(_state(self.generator), _state(generator), strict=True))

@@ -1,36 +1,59 @@
-"""The game: one discriminator update, then one generator update, per iteration.
+"""The GAN: two networks, their losses and optimizers, and how an iteration trains them.
 
-[1] Yazici et al. 2020, Sec. 3 (updates of phi and theta) and Sec. 4 (loss, optimiser, average).
-What an iteration consists of stands in `ganstoch.training.match`; here is the plumbing around it.
+[1] Yazici et al. 2020, "Empirical Analysis of Overfitting and Mode Drop in GAN Training", Sec. 3
+(updates of phi and theta) and Sec. 4 (loss, optimizer, average).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import torch
-from torch import Tensor
+from pytorch_lightning import LightningModule
+from pytorch_lightning.core.optimizer import LightningOptimizer
+from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
 from ganstoch.data.datamodule import ImageData
+from ganstoch.data.sampling import resolve_batch_size
 from ganstoch.errors import UserError
 from ganstoch.latents import Latents, LatentSettings
 from ganstoch.models import PaperDiscriminator, PaperGenerator
-from ganstoch.models.base import DiscriminatorFactory, GeneratorFactory, couples, initialise
-from ganstoch.objectives import NonSaturating, Objective
+from ganstoch.models.base import (
+    DiscriminatorFactory,
+    GeneratorFactory,
+    couples,
+    frozen,
+    initialise,
+)
+from ganstoch.objectives import NonSaturating, Objective, Pointwise
 from ganstoch.remedies import Remedies, Remedy
-from ganstoch.remedies.base import DataFacts
+from ganstoch.remedies.base import (
+    DataFacts,
+    DiscriminatorFn,
+    DiscriminatorPass,
+    StepInfo,
+    pack_examples,
+)
 from ganstoch.rng import rng_for
-from ganstoch.training.distributed import refuse_differences, refuse_ranks, settle_alike
+from ganstoch.training import distributed
 from ganstoch.training.ema import EMA
-from ganstoch.training.match import Match
+from ganstoch.training.fingerprint import digest
 from ganstoch.training.micro_batch import split
-from ganstoch.types import Batch, MicroBatch, Shape
+from ganstoch.types import Batch, DiscriminatorOutput, MicroBatch, Shape
 
 __all__ = ["GAN", "AdamSettings"]
+
+CPU_MICRO_BATCH = 1024
+"""Most images at once on a CPU, by ``micro_batch: auto``: 2 GiB with the paper's networks. Where a
+CPU's memory is full a process is killed and cannot go on with fewer."""
+
+Backward = Callable[[Tensor], None]
 
 
 @dataclass(frozen=True)
@@ -48,8 +71,11 @@ class AdamSettings:
     beta2: float = 0.9
 
 
-class GAN(Match):
-    """Two players, their optimisers, the latents and the averaged generator.
+class GAN(LightningModule):
+    """A generator and a discriminator that train each other, and the generator's average.
+
+    An iteration is one update of the discriminator, one of the generator on the same batch, and
+    one step of the average. Remedies act on it through the hooks of `Remedy`.
 
     Args:
         generator: makes the generator from an image shape.
@@ -60,11 +86,17 @@ class GAN(Match):
         optimizer: Adam's settings.
         ema_decay: weight of the past in the average of the generator.
         init_std: standard deviation of the initial weights.
-        micro_batch: most images in memory at once, or "auto" for as many as there is room for;
-            null for the whole batch. The result is that of the whole batch.
+        micro_batch: most images in memory at once; null for the whole batch. "auto" is the whole
+            batch on a GPU, halved by `ganstoch fit` where its memory is full, and 1,024 images on a
+            CPU. The result is that of the whole batch, to rounding.
         compile: mode of `torch.compile` for both networks; "reduce-overhead" uses CUDA graphs.
         seed: decides every draw of this run.
         shape: (channels, height, width) of the images, or (coordinates,) of points.
+
+    Attributes:
+        average: the average of the generator, which is what gets measured.
+        latents: the bank; None until the data are known.
+        losses: of the last iteration, and what remedies measure: scalars on the device, by name.
 
     Raises:
         UserError: for a setting out of its range, or remedies that cannot go together.
@@ -100,13 +132,14 @@ class GAN(Match):
         self.compile_mode = compile
         self.seed = seed
         self.shape = shape
-        generator, discriminator = self.remedies.wrap(generator, discriminator)
+        for remedy in self.remedies:
+            generator, discriminator = remedy.wrap_networks(generator, discriminator)
         self.generator = generator(shape)
         self.discriminator = discriminator(shape)
-        self.apart = self.discriminator.apart or (
-            self.discriminator.apart is None and couples(self.discriminator)
-        )
-        if isinstance(micro_batch, int) and (by := self.coupled_by):
+        own = self.discriminator.separate_passes
+        coupled = couples(self.discriminator) if own is None else own
+        self.separate_passes = coupled or self.remedies.spec.separate_passes
+        if isinstance(micro_batch, int) and (by := self.full_batch_for):
             raise UserError(
                 f"{by} looks at a whole batch at once and cannot have it in parts; set "
                 "model.micro_batch to null"
@@ -114,17 +147,261 @@ class GAN(Match):
         initialise(self.generator, std=init_std, rng=rng_for(seed, "init", 0))
         initialise(self.discriminator, std=init_std, rng=rng_for(seed, "init", 1))
         self.average = EMA(self.generator, decay=ema_decay)
-        self.remedies.attach(self.generator, self.discriminator, shape=shape)
+        for remedy in self.remedies:
+            remedy.attach(self.generator, self.discriminator, shape=shape)
         self.n = self.m = 1
         self.latents: Latents | None = None
         self.losses: dict[str, Tensor] = {}
 
+    # The algorithm.
+
+    def training_step(self, batch: Batch, batch_index: int = 0) -> None:
+        """One iteration on this rank's share of the batch."""
+        batches = [self.micro_batches(batch)]
+        for repeat in range(1, sum(self.remedies.spec.updates) - 1):
+            further = self.trainer.datamodule.batch(  # type: ignore[attr-defined]
+                self.global_step,
+                device=self.device,
+                rank=self.global_rank,
+                world=self.world_size,
+                repeat=repeat,
+            )
+            batches.append(self.micro_batches(further, repeat=repeat))
+        # Lightning counts the steps of an optimizer it has wrapped. D's is taken raw, so that
+        # `global_step`, hence `max_steps` and every interval, counts iterations.
+        raw, counted = self.optimizers(use_pl_optimizer=False), self.optimizers()
+        assert isinstance(raw, list)
+        assert isinstance(counted, list)
+        self.train_iteration(
+            batches, raw[0], counted[1], iteration=self.global_step, backward=self.manual_backward
+        )
+
+    def train_iteration(
+        self,
+        batches: Sequence[Sequence[MicroBatch]],
+        step_d: Optimizer,
+        step_g: Optimizer | LightningOptimizer,
+        *,
+        iteration: int,
+        backward: Backward = Tensor.backward,
+    ) -> None:
+        """Updates of the discriminator, then of the generator, then one step of the average.
+
+        Args:
+            batches: one an update, each in micro-batches: one serves the last update of the
+                discriminator and the first of the generator.
+            step_d: the discriminator's optimizer.
+            step_g: the generator's.
+            iteration: number of this iteration, from 0.
+            backward: how a loss is propagated back; Lightning's way under its trainer.
+        """
+        info = StepInfo(self.seed, iteration)
+        for remedy in self.remedies:
+            losses = remedy.train_step(self, batches, step_d, step_g, info=info, backward=backward)
+            if losses is not None:
+                self.losses = losses
+                break
+        else:
+            self._alternate(batches, step_d, step_g, iteration, backward)
+        for remedy in self.remedies:
+            remedy.after_step(self, info=info)
+        self.average.update(self.generator, iteration=iteration)
+
+    def _alternate(
+        self,
+        batches: Sequence[Sequence[MicroBatch]],
+        step_d: Optimizer,
+        step_g: Optimizer | LightningOptimizer,
+        iteration: int,
+        backward: Backward,
+    ) -> None:
+        updates_d, updates_g = self.remedies.spec.updates
+        shared = updates_d - 1  # this batch serves both players
+        whole = len(batches[shared]) == 1
+        measures: dict[str, Tensor] = {}
+        for update, batch in enumerate(batches[:updates_d]):
+            info, keep_graph = StepInfo(self.seed, iteration, update), whole and update == shared
+            loss_d, seen, fakes = self.discriminator_step(batch, step_d, info, backward, keep_graph)
+            for name, value in seen.items():
+                measures[name] = measures.get(name, 0.0) + value
+        for update, batch in enumerate(batches[shared:]):
+            info, ready = StepInfo(self.seed, iteration, update), update == 0 and whole
+            last = update == updates_g - 1
+            step = step_g if last else getattr(step_g, "optimizer", step_g)  # counted once
+            loss_g = self.generator_step(batch, step, info, backward, fakes if ready else None)
+        self.losses = {"loss/discriminator": loss_d, "loss/generator": loss_g}
+        self.losses |= {name: total / updates_d for name, total in measures.items()}
+
+    def discriminator_step(
+        self,
+        batch: Sequence[MicroBatch],
+        optimizer: Optimizer,
+        info: StepInfo,
+        backward: Backward,
+        keep_graph: bool,
+    ) -> tuple[Tensor, dict[str, Tensor], Tensor]:
+        """One update of the discriminator.
+
+        The generator does not change before its own update. So where a batch is one micro-batch,
+        ``keep_graph`` makes one forward pass of the generator serve both players; otherwise its
+        examples are made again, so that only one micro-batch's are in memory.
+
+        Returns:
+            The loss, what remedies measured, and the generated examples of the last micro-batch.
+        """
+        total, measures = torch.zeros((), device=self.device), dict[str, Tensor]()
+        self.discriminator.power_iterate()
+        for micro in batch:
+            with torch.set_grad_enabled(keep_graph):
+                fakes = self.generator(micro.latents)
+            scores = self.discriminate(self.discriminator, micro, fakes.detach(), info=info)
+            loss = micro.weight * self._discriminator_loss(scores)
+            backward(loss)
+            total = total + loss.detach()
+            for remedy in self.remedies:
+                for name, value in remedy.observe(scores).items():
+                    measures[name] = measures.get(name, 0.0) + micro.weight * value
+            del scores, loss  # their graph would stay in memory beside the next micro-batch's
+        self.average_gradients(self.discriminator)
+        with ExitStack() as stack:
+            for remedy in self.remedies:
+                stack.enter_context(remedy.around_discriminator_step(self, optimizer, info=info))
+            optimizer.step()
+            optimizer.zero_grad()
+        return total, measures, fakes
+
+    def generator_step(
+        self,
+        batch: Sequence[MicroBatch],
+        optimizer: Optimizer | LightningOptimizer,
+        info: StepInfo,
+        backward: Backward,
+        ready: Tensor | None,
+    ) -> Tensor:
+        """One update of the generator, from the examples that are ``ready`` or from new ones."""
+        total = torch.zeros((), device=self.device)
+        self.discriminator.power_iterate()
+        with frozen(self.discriminator):
+            for micro in batch:
+                fakes = self.generator(micro.latents) if ready is None else ready
+                critic: DiscriminatorFn = self.discriminator
+                for remedy in self.remedies:
+                    critic = remedy.critic_for_generator(critic, self, micro, fakes, info=info)
+                loss = micro.weight * self.generator_loss(critic, micro, fakes, info=info)
+                backward(loss)
+                total = total + loss.detach()
+        self.average_gradients(self.generator)
+        optimizer.step()
+        optimizer.zero_grad()
+        return total
+
+    def discriminate(
+        self, critic: DiscriminatorFn, batch: MicroBatch, fakes: Tensor, *, info: StepInfo
+    ) -> DiscriminatorPass:
+        """The discriminator's outputs for real and generated examples, for its own loss.
+
+        Args:
+            critic: the discriminator; it takes packs of examples.
+            batch: the real examples and the latents.
+            fakes: what the generator made of the latents, shape (M, *shape).
+            info: when.
+        """
+        generated, pack = fakes, self.remedies.spec.pack
+        for remedy in self.remedies:
+            fakes = remedy.fakes_for_discriminator(fakes, self, batch, info=info)
+        shown = [pack_examples(examples, pack) for examples in (batch.real, fakes)]
+        if self.separate_passes:
+            of_real, of_fake = critic(shown[0]), critic(shown[1])
+        else:
+            of_real, of_fake = critic(torch.cat(shown)).halves()
+        return self._pass(info, batch, generated, fakes, critic, of_fake, of_real)
+
+    def discriminator_loss(
+        self, critic: DiscriminatorFn, batch: MicroBatch, fakes: Tensor, *, info: StepInfo
+    ) -> Tensor:
+        """The discriminator's loss of a micro-batch, a scalar; arguments as of `discriminate`."""
+        return self._discriminator_loss(self.discriminate(critic, batch, fakes, info=info))
+
+    def _discriminator_loss(self, scores: DiscriminatorPass) -> Tensor:
+        assert scores.of_real is not None
+        real, fake = scores.of_real.logits, scores.of_fake.logits
+        if self.remedies.changes_targets:
+            assert isinstance(self.objective, Pointwise)
+            ones, zeros = torch.ones_like(real), torch.zeros_like(fake)
+            for remedy in self.remedies:
+                ones, zeros = remedy.targets(ones, zeros, scores)
+            loss = self.objective.soft(real, fake, real_targets=ones, fake_targets=zeros)
+        else:
+            loss = self.objective.discriminator(real, fake)
+        for remedy in self.remedies:
+            loss = remedy.discriminator_loss(loss, scores)
+        return loss
+
+    def generator_loss(
+        self, critic: DiscriminatorFn, batch: MicroBatch, fakes: Tensor, *, info: StepInfo
+    ) -> Tensor:
+        """The generator's loss of a micro-batch, a scalar; arguments as of `discriminate`."""
+        pack, of_real = self.remedies.spec.pack, None
+        of_fake = critic(pack_examples(fakes, pack))
+        if self.needs_real:
+            of_real = critic(pack_examples(batch.real, pack))
+        scores = self._pass(info, batch, fakes, fakes, critic, of_fake, of_real)
+        loss = self.objective.generator(
+            of_fake.logits, None if of_real is None else of_real.logits
+        )
+        for remedy in self.remedies.by_priority:
+            loss = remedy.generator_loss(loss, scores)
+        return loss
+
+    def _pass(
+        self,
+        info: StepInfo,
+        batch: MicroBatch,
+        generated: Tensor,
+        fakes: Tensor,
+        critic: DiscriminatorFn,
+        of_fake: DiscriminatorOutput,
+        of_real: DiscriminatorOutput | None,
+    ) -> DiscriminatorPass:
+        pack, assigned = self.remedies.spec.pack, partial(self.generator.assigned, batch.latents)
+
+        def of_examples(examples: Tensor) -> DiscriminatorOutput:
+            return critic(pack_examples(examples, pack))
+
+        return DiscriminatorPass(
+            info, batch, generated, fakes, of_examples, of_fake, of_real, pack, assigned
+        )
+
+    def average_gradients(self, player: nn.Module) -> None:
+        """Averages a network's gradients over the ranks, so that they are those of the batch."""
+        if self.world_size > 1:
+            distributed.average_gradients(player, world=self.world_size)
+
+    def keep_largest(self, values: Tensor) -> None:
+        """Puts the largest of all ranks' values in each one's place."""
+        if self.world_size > 1:
+            distributed.keep_largest(values)
+
+    # What it needs of data and latents.
+
     @property
-    def coupled_by(self) -> str | None:
-        """Who needs a batch in one part, if anybody does."""
-        networks = (self.generator, self.discriminator)
-        named = [type(network).__name__ for network in networks if couples(network)]
-        return self.remedies.couples or next(iter(named), None)
+    def world_size(self) -> int:
+        """Ranks that share every batch; `global_rank` says which of them this is."""
+        return 1 if self._trainer is None else self._trainer.world_size
+
+    @property
+    def needs_real(self) -> bool:
+        """Whether the generator's loss needs the discriminator's output for real examples."""
+        return self.objective.needs_real or self.remedies.spec.needs_real
+
+    @property
+    def full_batch_for(self) -> str | None:
+        """The class that needs a batch in one part, if there is one."""
+        users = [r for r in self.remedies if r.spec.needs_full_batch]
+        if self.objective.needs_full_batch:
+            return type(self.objective).__name__
+        coupled = [net for net in (self.generator, self.discriminator) if couples(net)]
+        return next((type(user).__name__ for user in [*users, *coupled]), None)
 
     @property
     def images_per_iteration(self) -> int:
@@ -133,29 +410,23 @@ class GAN(Match):
         Further updates of G look at real ones only where its loss needs them. The passes over all
         images with which some remedies renew what they know are not counted.
         """
-        of_d, of_g = self.remedies.updates
-        batches = of_d + (of_g - 1 if self.remedies.needs_real else 0)
-        return self.m * self.remedies.images_factor * batches
+        spec = self.remedies.spec
+        batches = spec.updates[0] + (spec.updates[1] - 1 if self.needs_real else 0)
+        return self.m * spec.images_factor * batches
 
-    def setup(self, stage: str) -> None:
-        """Draws the latent bank, whose size is known once the data are."""
-        data = self.trainer.datamodule  # type: ignore[attr-defined]
-        refuse_ranks(self, data, world=self.world_size)
-        self.deal_from(data)
-
-    def deal_from(self, data: ImageData) -> None:
-        """Draws the latent bank for data that are set up, and tells them how much a batch holds."""
-        data.images_factor, data.pack = self.remedies.images_factor, self.remedies.pack
-        classes = None if data.subset.labels is None else int(data.subset.labels.max()) + 1
-        self.deal(
-            n=len(data.subset.ids),
-            m=data.batch_size,
-            classes=classes,
-            pixels=data.subset.pixels,
-            labels=data.subset.labels,
+    def micro_batches(self, batch: Batch, *, repeat: int = 0) -> list[MicroBatch]:
+        """This rank's examples and latents of one update, in parts that fit in memory."""
+        assert self.latents is not None
+        assert self.micro_batch != "auto"
+        place = {"rank": self.global_rank, "world": self.world_size}
+        group, step = self.remedies.spec.pack, self.global_step
+        z = self.latents.draw(
+            step, batch.size, device=self.device, group=group, repeat=repeat, **place
         )
+        dtype = next(self.generator.parameters()).dtype
+        return split(batch, z, micro_batch=self.micro_batch, dtype=dtype, group=group, **place)
 
-    def deal(
+    def setup_latents(
         self,
         *,
         n: int,
@@ -166,24 +437,50 @@ class GAN(Match):
     ) -> None:
         """Draws the latent bank for a subset of ``n`` images, of which m come in a batch.
 
+        Args:
+            n: images in the subset.
+            m: images in a logical batch.
+            classes: number of classes; None where there are no labels.
+            pixels: the subset, for remedies that go through all of it.
+            labels: its classes.
+
         Raises:
             UserError: if a remedy cannot go with such data.
         """
         self.n, self.m = n, m
         dim = self.generator.latent_dim
         self.latents = Latents(self.latent_settings, dim=dim, n=n, seed=self.seed)
-        self.remedies.check_data(
+        self.remedies.setup(
             DataFacts(n=n, m=m, classes=classes, latents=self.latents, pixels=pixels, labels=labels)
         )
 
-    def on_fit_start(self) -> None:
-        """Settles how the arithmetic is done, now that batch, device and precision are known."""
-        with self.trainer.precision_plugin.forward_context():
-            settle_alike(self, m=self.m * self.remedies.images_factor)
+    def setup_data(self, data: ImageData) -> None:
+        """Draws the latent bank for data that are set up, and tells them how much a batch holds."""
+        subset, spec = data.subset, self.remedies.spec
+        data.images_factor, data.pack = spec.images_factor, spec.pack
+        self.setup_latents(
+            n=len(subset.ids),
+            m=data.batch_size,
+            classes=None if subset.labels is None else int(subset.labels.max()) + 1,
+            pixels=subset.pixels,
+            labels=subset.labels,
+        )
 
-    def on_train_start(self) -> None:
-        """Makes sure that all ranks go on from the same point, which nothing later would bring."""
-        refuse_differences(self)
+    @torch.no_grad()
+    def sample(self, latents: Tensor, *, batch_size: int = 256) -> Tensor:
+        """Images of the averaged generator, in parts; floats in [-1, 1] on the CPU.
+
+        Args:
+            latents: shape (N, latent_dim), any device.
+            batch_size: most images at once.
+        """
+        dtype = next(self.average.parameters()).dtype
+        images = [
+            self.average(z.to(self.device, dtype)).cpu() for z in torch.split(latents, batch_size)
+        ]
+        return torch.cat(images)
+
+    # What Lightning calls.
 
     def configure_optimizers(self) -> list[Optimizer]:
         """One Adam a player, the discriminator's first."""
@@ -193,21 +490,85 @@ class GAN(Match):
         for name, beta in (("beta1", s.beta1), ("beta2", s.beta2)):
             if not 0.0 <= beta < 1.0:
                 raise UserError(f"model.optimizer.{name} must be in [0, 1), got {beta}")
-        rates = self.remedies.learning_rates(s.lr, m=self.m, n=self.n)
         fused = next(self.parameters()).device.type != "meta"  # has sizes and no kernels
+        players = (self.discriminator, self.generator)
         return [
-            Adam(player.parameters(), lr=lr, betas=(s.beta1, s.beta2), fused=fused)
-            for player, lr in zip((self.discriminator, self.generator), rates, strict=True)
+            Adam(player.parameters(), lr=s.lr * factor, betas=(s.beta1, s.beta2), fused=fused)
+            for player, factor in zip(players, self.remedies.spec.lr_factors, strict=True)
         ]
 
+    def setup(self, stage: str) -> None:
+        """Draws the latent bank, whose size is known once the data are."""
+        data = self.trainer.datamodule  # type: ignore[attr-defined]
+        self.check_ranks(data, world=self.world_size)
+        self.setup_data(data)
+
+    def check_ranks(self, data: ImageData, *, world: int) -> None:
+        """Refuses a batch that cannot be shared among so many ranks; nothing is set up yet.
+
+        Raises:
+            UserError: naming who needs the batch whole, or a batch with fewer packs than ranks.
+        """
+        if world == 1:
+            return
+        if by := self.full_batch_for:
+            raise UserError(
+                f"{by} looks at a whole batch at once, and each of {world} devices would see its "
+                "share only; set trainer.devices=1 and trainer.num_nodes=1"
+            )
+        m, spec = resolve_batch_size(data.m, n=data.n), self.remedies.spec
+        if -(-m * spec.images_factor // spec.pack) < world:
+            raise UserError(
+                f"data.m is {m}, too few for {world} devices; raise it, or lower trainer.devices"
+            )
+
+    def on_fit_start(self) -> None:
+        """Resolves an automatic micro-batch, now that the device is known, and compiles."""
+        if self.micro_batch == "auto":
+            on_cpu = self.device.type == "cpu" and not self.full_batch_for
+            self.micro_batch = CPU_MICRO_BATCH if on_cpu else None
+        if self.compile_mode is not None:
+            for network in (self.generator, self.discriminator):
+                network.compile(mode=self.compile_mode)
+
+    def on_train_start(self) -> None:
+        """Refuses ranks that start, or go on, from different points; nothing later would mend that.
+
+        Raises:
+            UserError: on every rank, naming what they differ in.
+        """
+        world = self.world_size
+        if world > 1 and (names := distributed.differing(self._starting_point(), world=world)):
+            raise UserError(
+                f"the {world} devices differ in {', '.join(names)}; start them by one command, "
+                "from the same files, with the same versions"
+            )
+
+    def _starting_point(self) -> dict[str, str]:
+        """What the ranks must have in common, by name."""
+        latents = self.latents
+        moments = (
+            value
+            for optimizer in self.trainer.optimizers
+            for state in optimizer.state_dict()["state"].values()
+            for _, value in sorted(state.items())
+        )
+        return {
+            "iteration": str(self.global_step),
+            "weights": digest(self.state_dict().values()),
+            "optimisers": digest(moments),
+            "latents": digest([latents.fixed]) if latents and latents.fixed is not None else "",
+            "images": self.trainer.datamodule.subset.sha256,  # type: ignore[attr-defined]
+            "settings": f"seed {self.seed}, m {self.m}, {self.trainer.max_steps} iterations",
+            "torch": torch.__version__,
+        }
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keeps how the arithmetic is done, so that a resumed run goes on with the same sums."""
+        """Keeps the micro-batch, so that a resumed run goes on with the same order of sums."""
         checkpoint["arithmetic"] = {"micro_batch": self.micro_batch}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuses a checkpoint of other networks in one line, where torch takes one a parameter.
-
-        What was left to the machine to choose stays as it was chosen before.
 
         Raises:
             UserError: naming the first parameter that is missing or of another shape.
@@ -223,65 +584,5 @@ class GAN(Match):
         # Lightning converts the networks to the run's precision after it has loaded them: numbers
         # of 64 bits would pass through 32.
         self.to(next(v.dtype for v in saved.values() if v.is_floating_point()))
-        chosen = checkpoint.get("arithmetic", {})
         if self.micro_batch == "auto":
-            self.micro_batch = chosen.get("micro_batch", "auto")
-
-    def training_step(self, batch: Batch, batch_index: int = 0) -> None:
-        """One iteration on this rank's share of the batch."""
-        draws = [self._parts(batch)]
-        for repeat in range(1, sum(self.remedies.updates) - 1):
-            more = self.trainer.datamodule.batch(  # type: ignore[attr-defined]
-                self.global_step,
-                device=self.device,
-                rank=self.global_rank,
-                world=self.world_size,
-                repeat=repeat,
-            )
-            draws.append(self._parts(more, repeat=repeat))
-        # Lightning counts every step of an optimiser it has wrapped. D's is taken raw, so that
-        # `global_step`, hence `max_steps` and every interval, counts iterations.
-        raw, counted = self.optimizers(use_pl_optimizer=False), self.optimizers()
-        assert isinstance(raw, list)
-        assert isinstance(counted, list)
-        self.play(
-            draws, raw[0], counted[1], iteration=self.global_step, backward=self.manual_backward
-        )
-
-    def _parts(self, batch: Batch, *, repeat: int = 0) -> list[MicroBatch]:
-        """This rank's examples and latents of one update, in parts that fit in memory."""
-        assert self.latents is not None
-        assert self.micro_batch != "auto"
-        rank, world, group = self.global_rank, self.world_size, self.remedies.pack
-        z = self.latents.draw(
-            self.global_step,
-            batch.size,
-            device=self.device,
-            rank=rank,
-            world=world,
-            group=group,
-            repeat=repeat,
-        )
-        return split(
-            batch,
-            z,
-            micro_batch=self.micro_batch,
-            dtype=next(self.generator.parameters()).dtype,
-            rank=rank,
-            world=world,
-            group=group,
-        )
-
-    @torch.no_grad()
-    def sample(self, latents: Tensor, *, batch_size: int = 256) -> Tensor:
-        """Images of the averaged generator, in parts; floats in [-1, 1] on the CPU.
-
-        Args:
-            latents: shape (N, latent_dim), any device.
-            batch_size: most images at once.
-        """
-        dtype = next(self.average.parameters()).dtype
-        made = [
-            self.average(z.to(self.device, dtype)).cpu() for z in torch.split(latents, batch_size)
-        ]
-        return torch.cat(made)
+            self.micro_batch = checkpoint.get("arithmetic", {}).get("micro_batch", "auto")

@@ -87,7 +87,7 @@ def dealt(game: GAN, *, n: int, m: int, sampling: Sampling | None = None) -> Ima
     source = Ring() if len(game.shape) == 1 else Digits()
     data = ImageData(source, n=n, m=m, sampling=sampling)
     data.setup("fit")
-    game.deal_from(data)
+    game.setup_data(data)
     return data
 
 
@@ -154,7 +154,7 @@ def test_the_full_batch_is_the_gradient_that_is_followed() -> None:
     z = game.latents.draw(0, 4, device=torch.device("cpu"))
     part = split(batch, z, micro_batch=None, dtype=torch.float64)
     steps = [SGD(player.parameters(), lr=1.0) for player in (game.discriminator, game.generator)]
-    game.play([part], *steps, iteration=0)
+    game.train_iteration([part], *steps, iteration=0)
     moved = flat(tuple(b - p.detach() for b, p in zip(before, weights, strict=True)))
     assert found["discriminator"].signal == pytest.approx(float(moved.square().sum()), rel=1e-9)
 

@@ -15,7 +15,7 @@ from ganstoch.metrics.neighbours import nearest_neighbours
 from ganstoch.models.convolution import Forms, Geometry, convolve
 from ganstoch.training.arithmetic import configure_kernels
 from ganstoch.training.gan import GAN
-from ganstoch.training.memory import fitting_micro_batch, peak_bytes, room_bytes
+from ganstoch.bench.memory import fitting_micro_batch, peak_bytes, room_bytes
 from ganstoch.types import Norm
 
 pytestmark = [
@@ -34,7 +34,7 @@ def play(game: GAN, *, m: int = 16, iterations: int = 3, mixed: bool = False) ->
         batch, z = draw(m, game.generator.latent_dim, iteration=iteration)
         batch = replace(batch, pixels=batch.pixels.to(CUDA))
         with torch.autocast("cuda", torch.bfloat16, enabled=mixed):
-            game.play([parts_of(batch, z.to(CUDA), game=game)], *optimizers, iteration=iteration)
+            game.train_iteration([parts_of(batch, z.to(CUDA), game=game)], *optimizers, iteration=iteration)
         left |= {f"{name}/{iteration}": loss.clone() for name, loss in game.losses.items()}
     return left | {name: value.clone() for name, value in game.state_dict().items()}
 
@@ -62,7 +62,7 @@ def test_the_gpu_computes_what_the_cpu_does() -> None:
     optimizers = here.configure_optimizers()
     for iteration in range(3):
         batch, z = draw(16, 16, iteration=iteration)
-        here.play([parts_of(batch, z, game=here)], *optimizers, iteration=iteration)
+        here.train_iteration([parts_of(batch, z, game=here)], *optimizers, iteration=iteration)
     found = play(there)
     for name, value in here.state_dict().items():
         assert (value - found[name].cpu()).abs().max() < 1e-9, name
@@ -147,9 +147,9 @@ def test_an_iteration_never_waits_for_the_device() -> None:
     batch, z = draw(16, 64, iteration=0)
     batch = replace(batch, pixels=batch.pixels.to(CUDA))
     z = z.to(CUDA)
-    game.play([parts_of(batch, z, game=game)], *optimizers, iteration=0)
+    game.train_iteration([parts_of(batch, z, game=game)], *optimizers, iteration=0)
     torch.cuda.set_sync_debug_mode("error")
     try:
-        game.play([parts_of(batch, z, game=game)], *optimizers, iteration=1)
+        game.train_iteration([parts_of(batch, z, game=game)], *optimizers, iteration=1)
     finally:
         torch.cuda.set_sync_debug_mode("default")

@@ -48,8 +48,8 @@ def test_there_are_seven() -> None:
 
 
 def test_who_couples_and_who_pairs() -> None:
-    assert [type(loss).__name__ for loss in PLAIN if loss.couples] == ["RelativisticAverage"]
-    paired = {type(loss).__name__ for loss in PLAIN if loss.paired}
+    assert [type(loss).__name__ for loss in PLAIN if loss.needs_full_batch] == ["RelativisticAverage"]
+    paired = {type(loss).__name__ for loss in PLAIN if loss.needs_real}
     assert paired == {"Relativistic", "RelativisticAverage"}
 
 
@@ -84,7 +84,7 @@ def test_both_losses_are_scalars_with_gradients_for_all(loss: Objective) -> None
 @each
 def test_the_generator_sees_real_logits_only_where_paired(loss: Objective) -> None:
     real, fake = logits(6, 0), logits(6, 1)
-    if loss.paired:
+    if loss.needs_real:
         assert loss.generator(fake, real) != loss.generator(fake, real * 2)
         with pytest.raises(AssertionError):
             loss.generator(fake)
@@ -108,10 +108,10 @@ def test_means_of_parts_add_up_unless_the_batch_is_coupled(loss: Objective) -> N
         len(r) / 64 * torch.stack([loss.discriminator(r, f), loss.generator(f, r)])
         for r, f in zip(real.split(7), fake.split(7), strict=True)
     )
-    assert close(parts, whole) != loss.couples
+    assert close(parts, whole) != loss.needs_full_batch
     ours = [torch.autograd.grad(whole[i], fake, retain_graph=True)[0] for i in (0, 1)]
     theirs = [torch.autograd.grad(parts[i], fake, retain_graph=True)[0] for i in (0, 1)]
-    assert all(close(t, o) for t, o in zip(theirs, ours, strict=True)) != loss.couples
+    assert all(close(t, o) for t, o in zip(theirs, ours, strict=True)) != loss.needs_full_batch
 
 
 EXTREMES = [(-100.0, -30.0), (30.0, 100.0), (-100.0, 30.0), (-30.0, 100.0), (-100.0, 100.0)]

@@ -63,7 +63,7 @@ def make(
     )
     data, labels = world(game)
     known = None if classes is None else labels
-    game.deal(n=N, m=M, classes=classes, pixels=data, labels=known)
+    game.setup_latents(n=N, m=M, classes=classes, pixels=data, labels=known)
     return game
 
 
@@ -84,20 +84,20 @@ def draw(game: GAN, iteration: int, *, m: int = M) -> list[list[MicroBatch]]:
     assert game.latents is not None
     assert game.micro_batch != "auto"
     data, labels = world(game)
-    m, draws = m * game.remedies.images_factor, []
-    for repeat in range(sum(game.remedies.updates) - 1):
+    m, draws = m * game.remedies.spec.images_factor, []
+    for repeat in range(sum(game.remedies.spec.updates) - 1):
         ids = draw_ids(
             "with_replacement", count=N, m=m, seed=game.seed, iteration=iteration, repeat=repeat
-        )[share(m, group=game.remedies.pack)]
+        )[share(m, group=game.remedies.spec.pack)]
         draws.append(
             split(
                 Batch(data[ids], ids, size=m, labels=labels[ids]),
                 game.latents.draw(
-                    iteration, m, device=CPU, repeat=repeat, group=game.remedies.pack
+                    iteration, m, device=CPU, repeat=repeat, group=game.remedies.spec.pack
                 ),
                 micro_batch=game.micro_batch,
                 dtype=next(game.generator.parameters()).dtype,
-                group=game.remedies.pack,
+                group=game.remedies.spec.pack,
             )
         )
     return draws
@@ -110,7 +110,7 @@ def play(
     step_d, step_g = optimizers or game.configure_optimizers()
     losses = []
     for iteration in range(iterations):
-        game.play(draw(game, iteration, m=m), step_d, step_g, iteration=iteration)
+        game.train_iteration(draw(game, iteration, m=m), step_d, step_g, iteration=iteration)
         losses.append({name: loss.item() for name, loss in game.losses.items()})
     return losses
 
@@ -170,7 +170,7 @@ def dirac() -> Callable[..., list[tuple[float, float]]]:
 
     def play(*remedies: Remedy, lr: float, iterations: int) -> list[tuple[float, float]]:
         game = GAN(_Point, _Slope, Wasserstein(), remedies=remedies, shape=(1,)).double()
-        game.deal(n=2, m=2, pixels=torch.zeros(2, 1))
+        game.setup_latents(n=2, m=2, pixels=torch.zeros(2, 1))
         assert game.latents is not None
         players = (game.discriminator, game.generator)
         psi, theta = (next(player.parameters()) for player in players)
@@ -183,8 +183,8 @@ def dirac() -> Callable[..., list[tuple[float, float]]]:
             batch = Batch(torch.zeros(2, 1), torch.arange(2), size=2)
             z = game.latents.draw(iteration, 2, device=CPU)
             parts = split(batch, z, micro_batch=None, dtype=torch.float64)
-            draws = [parts] * (sum(game.remedies.updates) - 1)
-            game.play(draws, *steps, iteration=iteration)
+            draws = [parts] * (sum(game.remedies.spec.updates) - 1)
+            game.train_iteration(draws, *steps, iteration=iteration)
             path.append((psi.item(), theta.item()))
         return path
 

@@ -16,7 +16,7 @@ from ganstoch.remedies import ACGAN, Ratio, Remedy
 from ganstoch.remedies.base import DiscriminatorPass, StepInfo
 from ganstoch.rng import normal, rng_for
 from ganstoch.training.gan import GAN, AdamSettings
-from ganstoch.training.memory import peak_bytes
+from ganstoch.bench.memory import peak_bytes
 
 
 class Packs(Remedy):
@@ -45,7 +45,7 @@ def phi(z: float) -> float:
 def judged(game: GAN, tiny: SimpleNamespace) -> DiscriminatorPass:
     part = tiny.draw(game, 0)[0][0]
     fakes = game.generator(part.latents).detach()
-    return game.judge(game.discriminator, part, fakes, moment=StepInfo(0, 0))
+    return game.discriminate(game.discriminator, part, fakes, info=StepInfo(0, 0))
 
 
 def cross_entropy(head: nn.Linear, features: Tensor, answers: list[int]) -> float:

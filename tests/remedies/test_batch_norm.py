@@ -93,9 +93,9 @@ def test_statistics_of_whom(tiny: SimpleNamespace, apart: bool) -> None:
     else:
         real, fake = logits(torch.cat([part.real, fakes])).chunk(2)
     expected = F.softplus(-real).mean() + F.softplus(fake).mean()
-    loss = game.discriminator_loss(critic, part, fakes, moment=StepInfo(0, 0))
+    loss = game.discriminator_loss(critic, part, fakes, info=StepInfo(0, 0))
     assert loss.item() == pytest.approx(expected.item(), abs=1e-12)
-    of_g = game.generator_loss(critic, part, fakes, moment=StepInfo(0, 0))
+    of_g = game.generator_loss(critic, part, fakes, info=StepInfo(0, 0))
     assert of_g.item() == pytest.approx(F.softplus(-logits(fakes)).mean().item(), abs=1e-12)
 
 
@@ -137,5 +137,5 @@ def test_refusals(tiny: SimpleNamespace) -> None:
         tiny.make(DiscriminatorBatchNorm(apart=False), MinibatchDiscrimination(kernels=2, dims=2))
     with pytest.raises(UserError, match="DiscriminatorBatchNorm looks at a whole batch"):
         tiny.make(DiscriminatorBatchNorm(), micro_batch=4)
-    assert DiscriminatorBatchNorm(apart=None).neutral
-    assert not DiscriminatorBatchNorm(apart=False).neutral
+    assert DiscriminatorBatchNorm(apart=None).spec.is_noop
+    assert not DiscriminatorBatchNorm(apart=False).spec.is_noop

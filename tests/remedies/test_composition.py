@@ -79,7 +79,7 @@ def made(name: str) -> Remedy:
     kind, settings = ACTIVE[name]
     remedy = getattr(remedies, kind)(**settings)
     assert isinstance(remedy, Remedy)
-    assert not remedy.neutral
+    assert not remedy.spec.is_noop
     return remedy
 
 
@@ -172,4 +172,4 @@ def test_one_of_a_kind(tiny: SimpleNamespace) -> None:
 def test_a_neutral_remedy_stands_in_nobodys_way(tiny: SimpleNamespace) -> None:
     neutral = remedies.Packing(size=1)
     game = tiny.make(made("acgan"), neutral, made("smoothing"))
-    assert [type(r).__name__ for r in game.remedies.each()] == ["ACGAN", "LabelSmoothing"]
+    assert [type(r).__name__ for r in game.remedies] == ["ACGAN", "LabelSmoothing"]

@@ -37,7 +37,7 @@ def watched(game: GAN) -> Iterator[list[tuple[Tensor, Tensor]]]:
 
     with (
         mock.patch.object(remedy, "note_fakes", noted),
-        mock.patch.object(remedy, "critic_fakes", shown),
+        mock.patch.object(remedy, "fakes_for_discriminator", shown),
     ):
         yield seen
 
@@ -57,7 +57,7 @@ def test_shows_an_exact_share_of_what_was_put_by(
     steps = game.configure_optimizers()
     with watched(game) as seen:
         for iteration in range(6):
-            game.play(tiny.draw(game, iteration), *steps, iteration=iteration)
+            game.train_iteration(tiny.draw(game, iteration), *steps, iteration=iteration)
             fresh, shown = seen[-1]
             old = torch.tensor([not torch.equal(a, b) for a, b in zip(fresh, shown, strict=True)])
             if iteration == 0:
@@ -82,7 +82,7 @@ def test_fills_in_order_and_then_anywhere(tiny: SimpleNamespace) -> None:
     steps, before = game.configure_optimizers(), torch.zeros(6, 2)
     changes = []
     for iteration in range(30):
-        game.play(tiny.draw(game, iteration), *steps, iteration=iteration)
+        game.train_iteration(tiny.draw(game, iteration), *steps, iteration=iteration)
         changed = (remedy.images != before).any(1).nonzero().flatten().tolist()
         changes.append(changed)
         before = remedy.images.clone()
@@ -110,7 +110,7 @@ def test_every_example_of_the_buffer_is_drawn_alike(tiny: SimpleNamespace) -> No
     ((part,),) = tiny.draw(game, 0)
     fakes = torch.full((8, 2), -1.0)
     drawn = torch.cat(
-        [remedy.critic_fakes(fakes, game, part, moment=StepInfo(0, t))[:, 0] for t in range(400)]
+        [remedy.fakes_for_discriminator(fakes, game, part, info=StepInfo(0, t))[:, 0] for t in range(400)]
     )
     counts = drawn.long().bincount(minlength=4)
     assert counts[3] == 0
@@ -154,17 +154,17 @@ def test_the_shares_of_ranks_add_up(tiny: SimpleNamespace) -> None:
         (part,) = split(
             batch, torch.zeros(4, 3), micro_batch=None, dtype=torch.float32, rank=rank, world=2
         )
-        remedy.note_fakes(fakes[rank::2], part, moment=moment)
+        remedy.note_fakes(fakes[rank::2], part, info=info)
     ((whole,),) = tiny.draw(game, 0)
-    alone.note_fakes(fakes, whole, moment=moment)
-    alone.after_iteration(game, None, moment=moment)
+    alone.note_fakes(fakes, whole, info=info)
+    alone.after_iteration(game, None, info=info)
     theirs = ranks[1]._entering[0]
 
     def largest(mine: Tensor) -> None:
         torch.maximum(mine, theirs, out=mine)
 
     with mock.patch.object(game, "keep_largest", largest):
-        ranks[0].after_iteration(game, None, moment=moment)
+        ranks[0].after_iteration(game, None, info=info)
     assert alone.images[:4].abs().min() > 0
     assert torch.equal(ranks[0].images, alone.images)
 
@@ -183,7 +183,7 @@ def test_looks_at_no_value(tiny: SimpleNamespace) -> None:
     pixels = torch.zeros(8, 1, 32, 32, dtype=torch.uint8, device="meta")
     batch = Batch(pixels, torch.arange(8, device="meta"), size=8)
     parts = split(batch, z, micro_batch=3, dtype=torch.float32)
-    meta.play([parts], *meta.configure_optimizers(), iteration=3)
+    meta.train_iteration([parts], *meta.configure_optimizers(), iteration=3)
     assert all(loss.device.type == "meta" for loss in meta.losses.values())
 
 
@@ -209,5 +209,5 @@ def test_settings_out_of_range(settings: dict[str, float], complaint: str) -> No
 
 
 def test_neutral() -> None:
-    assert Replay(share=0.0).neutral
-    assert not Replay().neutral
+    assert Replay(share=0.0).spec.is_noop
+    assert not Replay().spec.is_noop

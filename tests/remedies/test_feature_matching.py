@@ -98,8 +98,8 @@ def test_the_generator_minimises_it_and_the_discriminator_does_not(
     plain = tiny.make(points=points, lr=1e-3).double()
     ((part,),) = tiny.draw(game, 0)
     step_d, step_g = game.configure_optimizers()
-    game.play([[part]], step_d, step_g, iteration=0)
-    plain.play([[part]], *plain.configure_optimizers(), iteration=0)
+    game.train_iteration([[part]], step_d, step_g, iteration=0)
+    plain.train_iteration([[part]], *plain.configure_optimizers(), iteration=0)
     for one, other in zip(
         game.discriminator.parameters(), plain.discriminator.parameters(), strict=True
     ):
@@ -120,8 +120,8 @@ def test_refuses_parts(tiny: SimpleNamespace) -> None:
 
 
 def test_settings() -> None:
-    assert FeatureMatching(share=0.0).neutral
-    assert not FeatureMatching(share=0.1).neutral
+    assert FeatureMatching(share=0.0).spec.is_noop
+    assert not FeatureMatching(share=0.1).spec.is_noop
     for share in (-0.1, 1.1, float("nan")):
         with pytest.raises(UserError, match=r"model\.remedies: share .* must be in \[0, 1\]"):
             FeatureMatching(share=share)

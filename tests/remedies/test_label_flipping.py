@@ -21,11 +21,11 @@ def flips(
 ) -> tuple[Tensor, Tensor, DiscriminatorPass]:
     """Which labels of real and of generated examples are flipped, in the whole batch."""
     (parts,) = tiny.draw(game, iteration)
-    (remedy,) = game.remedies.each()
+    (remedy,) = game.remedies
     both = []
     for part in parts:
         fakes = game.generator(part.latents)
-        round = game.judge(game.discriminator, part, fakes, moment=StepInfo(0, iteration))
+        round = game.discriminate(game.discriminator, part, fakes, info=StepInfo(0, iteration))
         ones = torch.ones(len(part.ids) // round.pack)
         real, fake = remedy.targets(ones, 0 * ones, round)
         both.append((real == 0, fake == 1))

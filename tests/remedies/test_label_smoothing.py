@@ -137,6 +137,6 @@ def test_ranges_out_of_order(which: str, range_: tuple[float, float]) -> None:
 
 
 def test_neutral() -> None:
-    assert LabelSmoothing(real=(1, 1), fake=(0, 0)).neutral
-    assert not LabelSmoothing(real=(1, 1)).neutral
-    assert not LabelSmoothing(fake=(0, 0)).neutral
+    assert LabelSmoothing(real=(1, 1), fake=(0, 0)).spec.is_noop
+    assert not LabelSmoothing(real=(1, 1)).spec.is_noop
+    assert not LabelSmoothing(fake=(0, 0)).spec.is_noop

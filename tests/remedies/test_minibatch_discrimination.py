@@ -16,7 +16,7 @@ from ganstoch.remedies import minibatch_discrimination as module
 from ganstoch.remedies.minibatch_discrimination import MinibatchHead, closeness
 from ganstoch.rng import normal, rng_for
 from ganstoch.training.gan import GAN
-from ganstoch.training.memory import peak_bytes
+from ganstoch.bench.memory import peak_bytes
 
 
 def matrices(*shape: int, part: str = "") -> Tensor:
@@ -176,8 +176,8 @@ def test_refuses_parts() -> None:
 
 
 def test_settings() -> None:
-    assert MinibatchDiscrimination(kernels=0).neutral
-    assert not MinibatchDiscrimination().neutral
+    assert MinibatchDiscrimination(kernels=0).spec.is_noop
+    assert not MinibatchDiscrimination().spec.is_noop
     with pytest.raises(UserError, match=r"model\.remedies: kernels of .* must be 0 or more"):
         MinibatchDiscrimination(kernels=-1)
     with pytest.raises(UserError, match=r"model\.remedies: dims of .* must be 1 or more"):

@@ -17,7 +17,7 @@ from ganstoch.remedies.base import DiscriminatorPass, StepInfo
 from ganstoch.remedies.choice import choose
 from ganstoch.rng import normal, rng_for
 from ganstoch.training.gan import GAN
-from ganstoch.training.memory import peak_bytes
+from ganstoch.bench.memory import peak_bytes
 
 
 class Packs(Remedy):
@@ -47,7 +47,7 @@ def latents_of(game: GAN, choices: list[int]) -> Tensor:
 def judged(game: GAN, tiny: SimpleNamespace) -> DiscriminatorPass:
     part = tiny.draw(game, 0)[0][0]
     fakes = game.generator(part.latents).detach()
-    return game.judge(game.discriminator, part, fakes, moment=StepInfo(0, 0))
+    return game.discriminate(game.discriminator, part, fakes, info=StepInfo(0, 0))
 
 
 def test_choices_are_quantiles_of_the_normal() -> None:

@@ -89,8 +89,8 @@ def test_the_tables_know_every_remedy() -> None:
 @pytest.mark.parametrize("name", NEUTRAL)
 def test_says_whether_it_is_neutral(name: str) -> None:
     kind = registry()[name]
-    assert kind(**NEUTRAL[name]).neutral
-    assert not kind(**ACTIVE[name]).neutral
+    assert kind(**NEUTRAL[name]).spec.is_noop
+    assert not kind(**ACTIVE[name]).spec.is_noop
     defaults = inspect.signature(kind).parameters
     assert all(p.kind is inspect.Parameter.KEYWORD_ONLY for p in defaults.values())
 

@@ -128,7 +128,7 @@ def test_the_networks_are_built_from_the_line() -> None:
     command.build([])
     game = command.model
     assert isinstance(game, GAN)
-    assert [type(r).__name__ for r in game.remedies.each()] == [
+    assert [type(r).__name__ for r in game.remedies] == [
         *("ACGAN", "Mixture", "MinibatchDiscrimination"),
     ]
     assert game.generator.latent_dim == 8 + 2

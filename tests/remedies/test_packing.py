@@ -47,7 +47,7 @@ def examples(n: int, shape: Shape) -> Tensor:
 @pytest.mark.parametrize("size", [1, 2, 3, 4])
 def test_a_pack_holds_its_examples_and_nothing_else(shape: Shape, size: int) -> None:
     x = examples(12, shape)
-    packs = Packing(size=size).critic_input(x)
+    packs = pack_examples(x, Packing(size=size).spec.pack)
     assert packs.shape == (12 // size, size * shape[0], *shape[1:])
     for k, pack in enumerate(packs):
         for i in range(size):
@@ -61,7 +61,7 @@ def test_every_network_judges_packs(name: str) -> None:
     packing = Packing(size=3)
     network = packing.wrap_discriminator(make)(shape).double()
     initialise(network, std=0.5, rng=rng_for(0, "init"))
-    packs = packing.critic_input(examples(12, shape))
+    packs = pack_examples(examples(12, shape, packing.spec.pack))
     order = torch.tensor([2, 0, 3, 1])
     logits = network(packs).logits
     assert logits.shape == (4,)
@@ -71,7 +71,7 @@ def test_every_network_judges_packs(name: str) -> None:
 
 def test_collapsed_generator_shows_in_its_packs() -> None:
     one = examples(1, (3, 4, 4)).expand(6, -1, -1, -1)
-    packs = Packing(size=3).critic_input(one)
+    packs = pack_examples(one, Packing(size=3).spec.pack)
     first, second, third = packs.chunk(3, dim=1)
     assert torch.equal(first, second)
     assert torch.equal(second, third)
@@ -88,8 +88,8 @@ def test_sees_in_packs_what_no_single_example_shows() -> None:
         initialise(critic, std=0.02, rng=rng_for(0, "init"))
         adam = torch.optim.Adam(critic.parameters(), lr=0.02)
         for _ in range(100):
-            of_real = critic(packing.critic_input(real)).logits
-            of_fake = critic(packing.critic_input(fake)).logits
+            of_real = critic(pack_examples(real, packing.spec.pack)).logits
+            of_fake = critic(pack_examples(fake, packing.spec.pack)).logits
             loss = F.softplus(-of_real).mean() + F.softplus(of_fake).mean()
             adam.zero_grad()
             loss.backward()
@@ -117,7 +117,7 @@ def test_first_examples_complete_the_last_pack(m: int, micro_batch: int | None) 
     assert seen == [i % m for i in range(full)]
     assert torch.cat([p.latents for p in parts]).flatten().tolist() == [s + 100 for s in seen]
     assert sum(part.weight for part in parts) == pytest.approx(1.0)
-    packs = [Packing(size=3).critic_input(part.real) for part in parts]
+    packs = [pack_examples(part.real, Packing(size=3).spec.pack) for part in parts]
     assert sum(len(each) for each in packs) == full // 3
 
 
@@ -132,7 +132,7 @@ def test_the_loss_is_that_of_the_packs(tiny: SimpleNamespace) -> None:
     game = tiny.make(Packing(size=2)).double()
     ((part,),) = tiny.draw(game, 0)
     fakes = game.generator(part.latents)
-    loss = game.discriminator_loss(game.discriminator, part, fakes, moment=StepInfo(0, 0))
+    loss = game.discriminator_loss(game.discriminator, part, fakes, info=StepInfo(0, 0))
     by_hand = torch.zeros((), dtype=torch.float64)
     for i in range(0, 8, 2):
         for x, sign in ((part.real, -1), (fakes, 1)):
@@ -162,12 +162,12 @@ def test_images_or_packs_match_the_plain_game(
 def test_bank_must_hold_as_many_packs(tiny: SimpleNamespace, size: int) -> None:
     packing = Packing(size=size, matched="packs")
     game = tiny.make(packing)  # m = 8, n = k = 24
-    game.deal(n=24, m=24 // size)
+    game.setup_latents(n=24, m=24 // size)
     with pytest.raises(UserError, match=rf"draws {size * 20} latents .* bank of 24; .* {size}n or"):
-        game.deal(n=24, m=20)
-    tiny.make(Packing(size=size)).deal(n=24, m=24)
-    tiny.make(packing, bank="fresh").deal(n=24, m=24)
-    tiny.make(packing, bank=f"{size}n").deal(n=24, m=24)
+        game.setup_latents(n=24, m=20)
+    tiny.make(Packing(size=size)).setup_latents(n=24, m=24)
+    tiny.make(packing, bank="fresh").setup_latents(n=24, m=24)
+    tiny.make(packing, bank=f"{size}n").setup_latents(n=24, m=24)
 
 
 def test_plays_under_lightning(make_data: Any, fit: Any) -> None:
@@ -180,8 +180,8 @@ def test_plays_under_lightning(make_data: Any, fit: Any) -> None:
 
 
 def test_size_is_1_or_more() -> None:
-    assert Packing(size=1).neutral
+    assert Packing(size=1).spec.is_noop
     assert Packing(size=1, matched="packs").images_factor == 1
-    assert not Packing().neutral
+    assert not Packing().spec.is_noop
     with pytest.raises(UserError, match=r"model\.remedies: size of Packing must be 1 or more"):
         Packing(size=0)

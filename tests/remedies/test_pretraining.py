@@ -50,7 +50,7 @@ def test_learns_its_pairs(tiny: SimpleNamespace) -> None:
         optimizer=AdamSettings(lr=0.005),
         shape=(2,),
     )
-    game.deal(n=tiny.n, m=tiny.m)
+    game.setup_latents(n=tiny.n, m=tiny.m)
     losses = tiny.play(game, iterations=150)
     assert losses[-1]["loss/generator"] < 0.25 * losses[0]["loss/generator"]
 
@@ -65,13 +65,13 @@ def test_then_the_game_is_played(tiny: SimpleNamespace) -> None:
     ]
     steps = game.configure_optimizers()
     for iteration in range(2):
-        game.play(tiny.draw(game, iteration), *steps, iteration=iteration)
+        game.train_iteration(tiny.draw(game, iteration), *steps, iteration=iteration)
     twin.load_state_dict(game.state_dict())
     twins = twin.configure_optimizers()
     twins[1].load_state_dict(copy.deepcopy(steps[1].state_dict()))
     for iteration in range(2, 4):
-        game.play(tiny.draw(game, iteration), *steps, iteration=iteration)
-        twin.play(tiny.draw(twin, iteration), *twins, iteration=iteration)
+        game.train_iteration(tiny.draw(game, iteration), *steps, iteration=iteration)
+        twin.train_iteration(tiny.draw(twin, iteration), *twins, iteration=iteration)
     for name, value in game.state_dict().items():
         assert torch.equal(value, twin.state_dict()[name]), name
 
@@ -108,7 +108,7 @@ def test_refuses_latents_without_partners(
 
 
 def test_settings() -> None:
-    assert Pretraining(iterations=0).neutral
-    assert not Pretraining().neutral
+    assert Pretraining(iterations=0).spec.is_noop
+    assert not Pretraining().spec.is_noop
     with pytest.raises(UserError, match="iterations of Pretraining must be 0 or more, got -1"):
         Pretraining(iterations=-1)

@@ -71,8 +71,8 @@ def test_parts_are_the_whole(same_under_micro_batches: Callable[..., None]) -> N
 
 
 def test_settings() -> None:
-    assert R1(gamma=0.0).neutral
-    assert not R1().neutral
+    assert R1(gamma=0.0).spec.is_noop
+    assert not R1().spec.is_noop
     for gamma in (-1.0, math.inf, math.nan):
         with pytest.raises(UserError, match=r"model\.remedies: gamma of R1 must be 0 or more"):
             R1(gamma=gamma)

@@ -57,7 +57,7 @@ def test_keeps_the_last_few(tiny: SimpleNamespace, of: Any) -> None:
     player = game.generator if of == "generator" else game.discriminator
     steps, past = game.configure_optimizers(), []
     for iteration in range(7):
-        game.play(tiny.draw(game, iteration), *steps, iteration=iteration)
+        game.train_iteration(tiny.draw(game, iteration), *steps, iteration=iteration)
         past.append(bits(player.state_dict()))
     kept = [remedy._copy(place).values() for place in range(2)]
     assert same(kept[0], past[5])  # the third copy, in the first one's place
@@ -73,7 +73,7 @@ def test_the_discriminator_learns_from_an_old_generator(
     game: GAN = tiny.make(Snapshots(every=2, keep=1, lasting=1), points=points).double()
     steps = game.configure_optimizers()
     for iteration in range(2):
-        game.play(tiny.draw(game, iteration), *steps, iteration=iteration)
+        game.train_iteration(tiny.draw(game, iteration), *steps, iteration=iteration)
     old = copy.deepcopy(game.generator)
     with torch.no_grad():  # now it is another
         for p in game.generator.parameters():
@@ -89,8 +89,8 @@ def test_the_discriminator_learns_from_an_old_generator(
             judge(critic, real, fakes, **k),
         )[1],
     ):
-        game.play([[part]], *steps, iteration=2)
-        game.play(tiny.draw(game, 3), *steps, iteration=3)
+        game.train_iteration([[part]], *steps, iteration=2)
+        game.train_iteration(tiny.draw(game, 3), *steps, iteration=3)
     assert torch.equal(shown[0], old(part.latents))
     assert not shown[0].requires_grad
     its = old(tiny.draw(game, 3)[0][0].latents)
@@ -103,16 +103,16 @@ def test_the_generator_meets_an_old_discriminator(tiny: SimpleNamespace) -> None
     ).double()
     steps = game.configure_optimizers()
     for iteration in range(2):
-        game.play(tiny.draw(game, iteration), *steps, iteration=iteration)
+        game.train_iteration(tiny.draw(game, iteration), *steps, iteration=iteration)
     old, live = copy.deepcopy(game.discriminator), bits(game.discriminator.state_dict())
     ((part,),) = tiny.draw(game, 2)
     fakes = game.generator(part.latents).detach()
-    game.play([[part]], *steps, iteration=2)
+    game.train_iteration([[part]], *steps, iteration=2)
     assert not same(live, bits(game.discriminator.state_dict()))  # it is trained as ever
     logits = old(fakes).logits
     expected = torch.nn.functional.softplus(-logits).mean().item()
     assert game.losses["loss/generator"].item() == pytest.approx(expected, abs=1e-12)
-    critic = game.remedies.opponent(game.discriminator, game, part, fakes, moment=StepInfo(0, 3))
+    critic = game.remedies.critic_for_generator(game.discriminator, game, part, fakes, info=StepInfo(0, 3))
     assert critic is game.discriminator
 
 
@@ -152,5 +152,5 @@ def test_settings_out_of_range(settings: dict[str, int], complaint: str) -> None
 
 
 def test_neutral() -> None:
-    assert Snapshots(lasting=0).neutral
-    assert not Snapshots().neutral
+    assert Snapshots(lasting=0).spec.is_noop
+    assert not Snapshots().spec.is_noop

@@ -142,7 +142,7 @@ def whole(game: GAN, iteration: int) -> list[list[MicroBatch]]:
     (pixels,) = (r._facts.pixels for r in game.remedies if isinstance(r, SVRE))
     batch = Batch(pixels, torch.arange(24), size=24)
     parts = split(batch, z, micro_batch=game.micro_batch, dtype=torch.float32)
-    return [parts] * (sum(game.remedies.updates) - 1)
+    return [parts] * (sum(game.remedies.spec.updates) - 1)
 
 
 @pytest.mark.parametrize("micro_batch", [None, 7])
@@ -156,7 +156,7 @@ def test_a_full_batch_has_no_variance_to_reduce(
     for game in (reduced, plain):
         steps = game.configure_optimizers()
         for iteration in range(3):
-            game.play(whole(reduced, iteration), *steps, iteration=iteration)
+            game.train_iteration(whole(reduced, iteration), *steps, iteration=iteration)
     for player in ("generator", "discriminator"):
         ours, theirs = (getattr(game, player).state_dict() for game in (reduced, plain))
         assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
@@ -173,7 +173,7 @@ def test_the_corrected_gradient_is_the_full_one_on_average(bank: int) -> None:
         latents=LatentSettings(bank=bank),
         shape=(2,),
     ).double()
-    game.deal(n=3, m=2, pixels=pixels)
+    game.setup_latents(n=3, m=2, pixels=pixels)
     assert game.latents is not None
     assert game.latents.fixed is not None
     fixed = game.latents.fixed.double()
@@ -188,7 +188,7 @@ def test_the_corrected_gradient_is_the_full_one_on_average(bank: int) -> None:
         """What the gradient that is applied does to both players."""
         steps = [torch.optim.SGD(player.parameters(), lr=lr) for player in players]
         before = torch.cat([p.detach().flatten() for q in players for p in q.parameters()])
-        game.play([[part]], *steps, iteration=iteration)
+        game.train_iteration([[part]], *steps, iteration=iteration)
         after = torch.cat([p.detach().flatten() for q in players for p in q.parameters()])
         return after - before
 
@@ -200,8 +200,8 @@ def test_the_corrected_gradient_is_the_full_one_on_average(bank: int) -> None:
         """The corrected one, and the batch's own."""
         game.load_state_dict(here)
         fakes = game.generator(part.latents)
-        loss_d = game.discriminator_loss(game.discriminator, part, fakes.detach(), moment=now)
-        loss_g = game.generator_loss(game.discriminator, part, fakes, moment=now)
+        loss_d = game.discriminator_loss(game.discriminator, part, fakes.detach(), info=now)
+        loss_g = game.generator_loss(game.discriminator, part, fakes, info=now)
         own = [
             *torch.autograd.grad(loss_d, list(game.discriminator.parameters())),
             *torch.autograd.grad(loss_g, list(game.generator.parameters())),
@@ -229,7 +229,7 @@ def test_the_snapshot_is_renewed_once_an_epoch(tiny: SimpleNamespace) -> None:
         steps, renewed = game.configure_optimizers(), []
         for iteration in range(7):
             before = {k: v.clone() for k, v in game.generator.state_dict().items()}
-            game.play(tiny.draw(game, iteration), *steps, iteration=iteration)
+            game.train_iteration(tiny.draw(game, iteration), *steps, iteration=iteration)
             past = remedy.snapshots[0].values()
             if all(torch.equal(past[name], before[name]) for name in before):
                 renewed.append(iteration)

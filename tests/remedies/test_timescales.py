@@ -44,7 +44,7 @@ def test_rates_follow_the_batch(
 ) -> None:
     remedy = Timescales(discriminator=2.0, scale=scale, reference=reference)
     game = tiny.make(remedy, lr=1e-3)
-    game.deal(n=100, m=m)
+    game.setup_latents(n=100, m=m)
     assert rates(game) == pytest.approx((2e-3 * factor, 1e-3 * factor), rel=1e-12)
 
 
@@ -79,6 +79,6 @@ def test_settings_out_of_range(settings: dict[str, Any], complaint: str) -> None
 
 
 def test_neutral() -> None:
-    assert Timescales(reference=7).neutral
-    assert not Timescales(scale="sqrt").neutral
-    assert not Timescales(generator=2.0).neutral
+    assert Timescales(reference=7).spec.is_noop
+    assert not Timescales(scale="sqrt").spec.is_noop
+    assert not Timescales(generator=2.0).spec.is_noop

@@ -83,7 +83,7 @@ def test_the_first_unrolled_update_is_the_real_one(
     with mock.patch.object(unrolling, "unroll", compared):
         tiny.play(game, iterations=4)
     assert len(off) >= 3
-    assert max(off[:: game.remedies.updates[1]]) < 1e-12  # a further one has a batch of its own
+    assert max(off[:: game.remedies.spec.updates[1]]) < 1e-12  # a further one has a batch of its own
     assert min(moved) > 1e-4
 
 
@@ -128,7 +128,7 @@ def test_equals_the_formula_written_down(tiny: SimpleNamespace, kind: Any, steps
     held.register_step_pre_hook(
         lambda *_: seen.extend(p.grad.clone() for p in g.parameters() if p.grad is not None)
     )
-    game.play(tiny.draw(game, 3), step_d, held, iteration=3)
+    game.train_iteration(tiny.draw(game, 3), step_d, held, iteration=3)
     assert game.losses["loss/generator"].item() == pytest.approx(loss_g.item(), abs=1e-12)
     assert max((a - b).abs().max() for a, b in zip(seen, expected, strict=True)) < 1e-12
     assert max(e.abs().max() for e in expected) > 1e-4
@@ -151,8 +151,8 @@ def test_gradient_agrees_with_finite_differences(
 
     def loss() -> Tensor:
         fakes = game.generator(part.latents)
-        critic = game.remedies.opponent(game.discriminator, game, part, fakes, moment=moment)
-        return game.generator_loss(critic, part, fakes, moment=moment)
+        critic = game.remedies.critic_for_generator(game.discriminator, game, part, fakes, info=info)
+        return game.generator_loss(critic, part, fakes, info=info)
 
     loss().backward()
     slopes = {name: p.grad.clone() for name, p in game.generator.named_parameters()}
@@ -263,8 +263,8 @@ def test_a_resumed_run_is_the_same(same_after_resume: Callable[..., None]) -> No
 
 
 def test_settings(tiny: SimpleNamespace) -> None:
-    assert Unrolling(steps=0).neutral
-    assert not Unrolling().neutral
+    assert Unrolling(steps=0).spec.is_noop
+    assert not Unrolling().spec.is_noop
     with pytest.raises(UserError, match="steps of Unrolling must be 0 or more, got -1"):
         Unrolling(steps=-1)
     with pytest.raises(UserError, match="Unrolling looks at a whole batch at once"):

@@ -48,8 +48,8 @@ def test_spectrally_normalised_layers_are_levelled_and_not_shrunk(tiny: SimpleNa
 
 
 def test_settings() -> None:
-    assert WeightClipping(limit=math.inf).neutral
-    assert not WeightClipping().neutral
+    assert WeightClipping(limit=math.inf).spec.is_noop
+    assert not WeightClipping().spec.is_noop
     for limit in (0.0, -1.0, math.nan):
         with pytest.raises(UserError, match=r"model\.remedies: limit .* must be above 0"):
             WeightClipping(limit=limit)

@@ -127,9 +127,9 @@ def test_works_inside_functional_transforms(tiny: SimpleNamespace, penalty: WGAN
             assert isinstance(said, DiscriminatorOutput)
             return said
 
-        return game.discriminator_loss(critic, part, fakes, moment=StepInfo(0, 0))
+        return game.discriminator_loss(critic, part, fakes, info=StepInfo(0, 0))
 
-    game.discriminator_loss(game.discriminator, part, fakes, moment=StepInfo(0, 0)).backward()
+    game.discriminator_loss(game.discriminator, part, fakes, info=StepInfo(0, 0)).backward()
     functional = torch.func.grad(loss)(weights)
     for name, parameter in game.discriminator.named_parameters():
         if parameter.grad is not None:  # the last bias moves no slope
@@ -174,8 +174,8 @@ def test_refuses_a_discriminator_that_couples(
 
 
 def test_settings() -> None:
-    assert WGANGP(weight=0.0).neutral
-    assert not WGANGP().neutral
+    assert WGANGP(weight=0.0).spec.is_noop
+    assert not WGANGP().spec.is_noop
     for weight in (-1.0, math.inf, math.nan):
         with pytest.raises(UserError, match=r"model\.remedies: weight of WGANGP must be 0 or"):
             WGANGP(weight=weight)

@@ -190,14 +190,14 @@ def before_the_record(patch: pytest.MonkeyPatch) -> list[str]:
 
 def by_hand(patch: pytest.MonkeyPatch) -> list[str]:
     """By a signal in iteration 3, which is then finished first."""
-    original = GAN.play
+    original = GAN.train_iteration
 
     def play(self: GAN, *arguments: Any, iteration: int, **options: Any) -> None:
         if iteration == 2:
             os.kill(os.getpid(), signal.SIGINT)
         original(self, *arguments, iteration=iteration, **options)
 
-    patch.setattr(GAN, "play", play)
+    patch.setattr(GAN, "train_iteration", play)
     return ["step=2.ckpt", "step=3.ckpt"]
 
 
@@ -417,14 +417,14 @@ def test_a_full_gpu_gets_half_as_many_images_at_once_and_the_same_result(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Its memory takes 8 images; iteration 3 is where it is full."""
-    original = GAN.play
+    original = GAN.train_iteration
 
     def play(self: GAN, draws: Any, *steps: Any, iteration: int, **options: Any) -> None:
         original(self, draws, *steps, iteration=iteration, **options)
         if iteration == 2 and max(len(part.pixels) for part in draws[0]) > 8:
             raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr(GAN, "play", play)
+    monkeypatch.setattr(GAN, "train_iteration", play)
     answer = fit(f"--model.micro_batch={at_once or 'null'}")
     if at_once == 12:  # half is 6
         assert "full with 12 images at once; going on with 6, which gives the same" in answer.err
@@ -458,7 +458,7 @@ def test_a_gpu_too_small_for_half_of_them_too_is_told_in_one_line(
     def play(self: GAN, *arguments: Any, **options: Any) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr(GAN, "play", play)
+    monkeypatch.setattr(GAN, "train_iteration", play)
     answer = fit()
     assert answer.status == 2
     assert answer.err.splitlines()[-1] == (

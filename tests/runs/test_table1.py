@@ -207,7 +207,7 @@ def test_an_interrupted_table_goes_on(
         return ended
 
     with monkeypatch.context() as patch:
-        patch.setattr(GAN, "play", play)
+        patch.setattr(GAN, "train_iteration", play)
         patch.setattr(pool, "launch", interrupted)
         answer = table1()
     assert answer.status == 130

@@ -37,14 +37,14 @@ def test_the_first_step_copies(live: PaperGenerator, decay: float) -> None:
     average = EMA(live, decay=decay)
     fill(live, -0.1)
     assert value(average) == 1.0  # a copy, not the network itself
-    average.follow(live, iteration=0)
+    average.update(live, iteration=0)
     assert value(average) == -0.1
 
 
 def test_a_constant_is_its_own_average(live: PaperGenerator) -> None:
     average = EMA(live, decay=0.9999)
     for iteration in range(50):
-        average.follow(live, iteration=iteration)
+        average.update(live, iteration=iteration)
     assert value(average) == pytest.approx(1.0, rel=1e-14)
 
 
@@ -52,10 +52,10 @@ def test_a_constant_is_its_own_average(live: PaperGenerator) -> None:
 def test_ramp_in_closed_form(live: PaperGenerator, steps: int) -> None:
     """From a step at iteration 1, what is left of the start is the product of all t / (t + 10)."""
     average = EMA(live, decay=0.9999)
-    average.follow(live, iteration=0)
+    average.update(live, iteration=0)
     fill(live, 3.0)
     for iteration in range(1, steps + 1):
-        average.follow(live, iteration=iteration)
+        average.update(live, iteration=iteration)
     left = 1 / math.comb(steps + 10, 10)
     assert value(average) == pytest.approx(3.0 - 2.0 * left, rel=1e-13)
 
@@ -65,14 +65,14 @@ def test_full_horizon_in_closed_form(live: PaperGenerator) -> None:
     average = EMA(live, decay=0.75)  # reached at t = 30
     fill(live, 3.0)
     for iteration in range(30, 37):
-        average.follow(live, iteration=iteration)
+        average.update(live, iteration=iteration)
     assert value(average) == pytest.approx(3.0 - 2.0 * 0.75**7, rel=1e-14)
 
 
 def test_without_decay_it_is_the_live_network(live: PaperGenerator) -> None:
     average = EMA(live, decay=0.0)
     fill(live, 0.3)
-    average.follow(live, iteration=500)
+    average.update(live, iteration=500)
     assert value(average) == 0.3
 
 
@@ -81,7 +81,7 @@ def test_is_not_trained_and_leaves_the_live_network_alone(live: PaperGenerator) 
     assert not any(p.requires_grad for p in average.parameters())
     assert all(p.requires_grad for p in live.parameters())
     fill(live, 2.0)
-    average.follow(live, iteration=3)
+    average.update(live, iteration=3)
     assert all(torch.equal(p, torch.full_like(p, 2.0)) for p in live.parameters())
     assert all(p.requires_grad for p in live.parameters())
 
@@ -130,7 +130,7 @@ def test_statistics_follow_with_the_weight_of_the_parameters(normed: ReLUGenerat
         for tensor in (*normed.parameters(), *list(normed.buffers())[:-1]):
             tensor.fill_(3)
     for iteration in range(30, 37):
-        average.follow(normed, iteration=iteration)
+        average.update(normed, iteration=iteration)
     left = 0.75**7
     layers = average.generator.layers
     assert torch.allclose(layers[1].running_mean, torch.full((4,), 3 - 3 * left).double())
@@ -145,7 +145,7 @@ def test_without_decay_the_statistics_are_the_live_ones(normed: ReLUGenerator) -
     z = torch.linspace(-1, 2, 15, dtype=torch.double).view(5, 3)
     for iteration in (0, 1, 500):
         normed((iteration + 1) * z)
-        average.follow(normed, iteration=iteration)
+        average.update(normed, iteration=iteration)
         for ours, live in zip(average.buffers(), normed.buffers(), strict=True):
             assert torch.equal(ours, live)
     assert torch.equal(average(z), normed.eval()(z))

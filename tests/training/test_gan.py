@@ -54,11 +54,11 @@ def test_one_power_iteration_an_update_whatever_the_parts(
     make_game: Callable[..., GAN], micro_batch: int | None
 ) -> None:
     game = make_game()
-    game.deal(n=40)
+    game.setup_latents(n=40)
     with mock.patch.object(Discriminator, "power_iterate") as step:
         for t in range(3):
             parts = parts_of(game, t, micro_batch=micro_batch)
-            game.play([parts], *game.configure_optimizers(), iteration=t)
+            game.train_iteration([parts], *game.configure_optimizers(), iteration=t)
     assert step.call_count == 2 * 3
 
 
@@ -67,14 +67,14 @@ def test_leaves_no_gradient_and_every_parameter_trainable(
     make_game: Callable[..., GAN], micro_batch: int | None
 ) -> None:
     game = make_game()
-    game.deal(n=40)
+    game.setup_latents(n=40)
     optimizers = game.configure_optimizers()
     seen: list[bool] = []
     game.discriminator.register_forward_pre_hook(
         lambda module, _: seen.append(all(p.requires_grad for p in module.parameters()))
     )
     parts = parts_of(game, 0, micro_batch=micro_batch)
-    game.play([parts], *optimizers, iteration=0)
+    game.train_iteration([parts], *optimizers, iteration=0)
     assert seen == [True] * len(parts) + [False] * len(parts)  # spared in the generator's update
     for player in (game.generator, game.discriminator):
         assert all(p.requires_grad for p in player.parameters())
@@ -91,7 +91,7 @@ def test_a_frozen_opponent_thaws_after_an_error() -> None:
 
 def test_each_update_moves_its_own_player(make_game: Callable[..., GAN]) -> None:
     game = make_game()
-    game.deal(n=40)
+    game.setup_latents(n=40)
     step_d, step_g = game.configure_optimizers()
 
     def weights(player: nn.Module) -> Tensor:
@@ -99,12 +99,12 @@ def test_each_update_moves_its_own_player(make_game: Callable[..., GAN]) -> None
 
     before = weights(game.generator), weights(game.discriminator)
     with mock.patch.object(step_g, "step"):
-        game.play([parts_of(game, 0)], step_d, step_g, iteration=0)
+        game.train_iteration([parts_of(game, 0)], step_d, step_g, iteration=0)
     assert torch.equal(weights(game.generator), before[0])
     assert not torch.equal(weights(game.discriminator), before[1])
     middle = weights(game.discriminator)
     with mock.patch.object(step_d, "step"):
-        game.play([parts_of(game, 1)], step_d, step_g, iteration=1)
+        game.train_iteration([parts_of(game, 1)], step_d, step_g, iteration=1)
     assert not torch.equal(weights(game.generator), before[0])
     assert torch.equal(weights(game.discriminator), middle)
 

@@ -11,7 +11,7 @@ from ganstoch.models.convolution import Forms
 from ganstoch.training import arithmetic
 from ganstoch.training.arithmetic import configure_kernels
 from ganstoch.training.gan import GAN
-from ganstoch.training.memory import _LiveBytes, fitting_micro_batch, peak_bytes, room_bytes
+from ganstoch.bench.memory import _LiveBytes, fitting_micro_batch, peak_bytes, room_bytes
 
 
 def test_live_bytes_are_those_of_living_tensors() -> None:

@@ -82,14 +82,14 @@ def test_unequal_ranks_average_to_the_whole_batch(world: int) -> None:
 
 def play(game: GAN, *, micro_batch: int, iterations: int) -> dict[str, Tensor]:
     """Everything that some iterations leave, in double precision."""
-    game.double().deal(n=64)
+    game.double().setup_latents(n=64)
     assert game.latents is not None
     optimizers = game.configure_optimizers()
     left: dict[str, Tensor] = {}
     for i in range(iterations):
         z = game.latents.draw(i, 64, device=CPU)
         parts = split(batch_of(64, i), z, micro_batch=micro_batch, dtype=torch.float64)
-        game.play([parts], *optimizers, iteration=i)
+        game.train_iteration([parts], *optimizers, iteration=i)
         left |= {f"{name}/{i}": loss.clone() for name, loss in game.losses.items()}
     for player, optimizer in zip(("d", "g"), optimizers, strict=True):
         for i, state in optimizer.state_dict()["state"].items():

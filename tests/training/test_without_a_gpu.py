@@ -46,7 +46,7 @@ def fake_game(make_game: Callable[..., GAN]) -> Iterator[GAN]:
     game = make_game(width=64, noise=0.5)
     with FakeTensorMode():
         to_fake_cuda(game)
-        game.deal(n=64)
+        game.setup_latents(n=64)
         configure_kernels(game, m=16)
         yield game
 
@@ -101,7 +101,7 @@ def test_forward_half_of_the_evaluation(fake_game: GAN, mixed: bool) -> None:
         images = game.sample(game.latents.evaluation())
     assert images.shape == (64, 3, 32, 32)
     assert images.device.type == "cpu"
-    game.average.follow(game.generator, iteration=3)
+    game.average.update(game.generator, iteration=3)
 
 
 def test_fake_tensors_find_what_was_left_on_the_cpu(fake_game: GAN) -> None:
@@ -117,7 +117,7 @@ def play_on_meta(game: GAN, *, micro_batch: int | None) -> GAN:
     batch = Batch(pixels=pixels, ids=torch.arange(16, device="meta"), size=16)
     z = torch.zeros(16, meta.generator.latent_dim, device="meta")
     parts = split(batch, z, micro_batch=micro_batch, dtype=torch.float32)
-    meta.play([parts], *meta.configure_optimizers(), iteration=3)
+    meta.train_iteration([parts], *meta.configure_optimizers(), iteration=3)
     return meta
 
 

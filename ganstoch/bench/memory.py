@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import copy
-import os
 import re
 import weakref
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map_only
 
+from ganstoch.training.gan import GAN
 from ganstoch.training.micro_batch import split
 from ganstoch.types import Batch
-
-if TYPE_CHECKING:
-    from ganstoch.training.gan import GAN
 
 __all__ = ["fitting_micro_batch", "peak_bytes", "room_bytes"]
 
@@ -65,7 +62,7 @@ class _LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
 def peak_bytes(game: GAN, *, m: int, micro_batch: int | None) -> int:
     """Most bytes that tensors hold at once in an iteration, weights and optimisers included.
 
-    The iteration is played on torch's device "meta", where tensors have sizes and no content.
+    The iteration runs on torch's device "meta", where tensors have sizes and no content.
 
     Args:
         game: whose networks and precision are taken; not changed.
@@ -80,7 +77,7 @@ def peak_bytes(game: GAN, *, m: int, micro_batch: int | None) -> int:
             bytes_.count(tensor)
         for iteration in range(2):  # the first makes the optimisers' moments, the second is whole
             kind = torch.uint8 if len(meta.shape) == 3 else torch.float32
-            group = meta.remedies.pack
+            group = meta.remedies.spec.pack
             count = -(-m // group) * group
             pixels = torch.empty((count, *meta.shape), dtype=kind, device="meta")
             z = torch.empty((count, meta.generator.latent_dim), device="meta")
@@ -88,49 +85,31 @@ def peak_bytes(game: GAN, *, m: int, micro_batch: int | None) -> int:
             batch = Batch(pixels=pixels, ids=ids, size=m, labels=ids)
             dtype = next(meta.generator.parameters()).dtype
             parts = split(batch, z, micro_batch=micro_batch, dtype=dtype, group=group)
-            draws = [parts] * (sum(meta.remedies.updates) - 1)
-            meta.play(draws, *optimizers, iteration=iteration)
+            draws = [parts] * (sum(meta.remedies.spec.updates) - 1)
+            meta.train_iteration(draws, *optimizers, iteration=iteration)
     return int(bytes_.peak)
 
 
-def room_bytes(device: torch.device, *, steady: bool) -> int:
-    """Memory for tensors on a device.
-
-    Args:
-        device: CPU or CUDA.
-        steady: all there is, which is the same at every start, rather than what is free now.
-    """
+def room_bytes(device: torch.device) -> int:
+    """Memory that is free for tensors on a device."""
     if device.type == "cuda":
-        if steady:
-            return int(torch.cuda.get_device_properties(device).total_memory)
         idle = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return int(torch.cuda.mem_get_info(device)[0]) + idle
-    whole = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    (kibibytes,) = re.findall(r"MemAvailable: +(\d+)", Path("/proc/meminfo").read_text())
     limit = Path("/sys/fs/cgroup/memory.max")  # a container's
-    if limit.exists() and (text := limit.read_text().strip()).isdigit():
-        whole = min(whole, int(text))
-    available = Path("/proc/meminfo")
-    if steady or not available.exists():
-        return whole
-    (kibibytes,) = re.findall(r"MemAvailable: +(\d+)", available.read_text())
-    return min(whole, 1024 * int(kibibytes))
+    text = limit.read_text().strip() if limit.exists() else ""
+    return min(1024 * int(kibibytes), int(text)) if text.isdigit() else 1024 * int(kibibytes)
 
 
 def fitting_micro_batch(game: GAN, *, m: int, room: int) -> int | None:
-    """Images at once, so that an iteration of m fits: all of them, or the fewest equal parts.
+    """The largest halving of m whose iteration fits, as `ganstoch fit` comes to; None for m itself.
 
     Args:
         game: whose networks and precision are taken; not changed.
-        m: this rank's share of the logical batch.
+        m: logical batch size.
         room: bytes there are.
-
-    Returns:
-        None where m itself fits.
     """
-    few, many = 8, 16
-    small, large = (peak_bytes(game, m=b, micro_batch=None) for b in (few, many))
-    an_image = max(1, (large - small) // (many - few))
-    most = max(1, (int(room * _SHARE) - (small - few * an_image)) // an_image)
-    if m <= most:
-        return None
-    return -(-m // -(-m // most))
+    size = m
+    while size > 1 and peak_bytes(game, m=size, micro_batch=None) > _SHARE * room:
+        size = -(-size // 2)
+    return None if size == m else size
