@@ -255,7 +255,7 @@ class GAN(LightningModule):
             with torch.set_grad_enabled(keep_graph):
                 fakes = self.generator(micro.latents)
             scores = self.discriminate(self.discriminator, micro, fakes.detach(), info=info)
-            loss = micro.weight * self._discriminator_loss(scores)
+            loss = micro.weight * self.discriminator_loss_of(scores)
             backward(loss)
             total = total + loss.detach()
             for remedy in self.remedies:
@@ -320,9 +320,10 @@ class GAN(LightningModule):
         self, critic: DiscriminatorFn, batch: MicroBatch, fakes: Tensor, *, info: StepInfo
     ) -> Tensor:
         """The discriminator's loss of a micro-batch, a scalar; arguments as of `discriminate`."""
-        return self._discriminator_loss(self.discriminate(critic, batch, fakes, info=info))
+        return self.discriminator_loss_of(self.discriminate(critic, batch, fakes, info=info))
 
-    def _discriminator_loss(self, scores: DiscriminatorPass) -> Tensor:
+    def discriminator_loss_of(self, scores: DiscriminatorPass) -> Tensor:
+        """The objective's loss under the remedies' targets, and what they make of it; a scalar."""
         assert scores.of_real is not None
         real, fake = scores.of_real.logits, scores.of_fake.logits
         if self.remedies.changes_targets:
@@ -346,9 +347,12 @@ class GAN(LightningModule):
         if self.needs_real:
             of_real = critic(pack_examples(batch.real, pack))
         scores = self._pass(info, batch, fakes, fakes, critic, of_fake, of_real)
-        loss = self.objective.generator(
-            of_fake.logits, None if of_real is None else of_real.logits
-        )
+        return self.generator_loss_of(scores)
+
+    def generator_loss_of(self, scores: DiscriminatorPass) -> Tensor:
+        """The objective's loss, and what the remedies make of it; a scalar."""
+        real = None if scores.of_real is None else scores.of_real.logits
+        loss = self.objective.generator(scores.of_fake.logits, real)
         for remedy in self.remedies.by_priority:
             loss = remedy.generator_loss(loss, scores)
         return loss

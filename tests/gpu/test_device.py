@@ -11,11 +11,10 @@ import torch
 from torch import Tensor
 
 from ganstoch.bench.equality import draw, make_game, parts_of
+from ganstoch.bench.memory import fitting_micro_batch, peak_bytes, room_bytes
 from ganstoch.metrics.neighbours import nearest_neighbours
 from ganstoch.models.convolution import Forms, Geometry, convolve
-from ganstoch.training.arithmetic import configure_kernels
 from ganstoch.training.gan import GAN
-from ganstoch.bench.memory import fitting_micro_batch, peak_bytes, room_bytes
 from ganstoch.types import Norm
 
 pytestmark = [
@@ -34,7 +33,8 @@ def play(game: GAN, *, m: int = 16, iterations: int = 3, mixed: bool = False) ->
         batch, z = draw(m, game.generator.latent_dim, iteration=iteration)
         batch = replace(batch, pixels=batch.pixels.to(CUDA))
         with torch.autocast("cuda", torch.bfloat16, enabled=mixed):
-            game.train_iteration([parts_of(batch, z.to(CUDA), game=game)], *optimizers, iteration=iteration)
+            parts = parts_of(batch, z.to(CUDA), game=game)
+            game.train_iteration([parts], *optimizers, iteration=iteration)
         left |= {f"{name}/{iteration}": loss.clone() for name, loss in game.losses.items()}
     return left | {name: value.clone() for name, value in game.state_dict().items()}
 
@@ -90,8 +90,7 @@ def test_compiled_networks_and_cuda_graphs_against_eager(mode: str) -> None:
     game = make_game(latent_dim=64, width=64).to(CUDA)
     twin = copy.deepcopy(game)
     twin.compile_mode = mode  # type: ignore[assignment]
-    for one in (game, twin):
-        configure_kernels(one, m=16)
+    twin.on_fit_start()
     eager, compiled = play(game, iterations=5), play(twin, iterations=5)
     for name, value in eager.items():
         assert torch.allclose(value, compiled[name], rtol=1e-3, atol=1e-4), name
@@ -100,8 +99,6 @@ def test_compiled_networks_and_cuda_graphs_against_eager(mode: str) -> None:
 def test_drift_of_bf16_is_small_and_named() -> None:
     game = make_game(latent_dim=64, width=128).to(CUDA)
     twin = copy.deepcopy(game)
-    for one in (game, twin):
-        configure_kernels(one, m=64)
     single, mixed = play(game, m=64, iterations=5), play(twin, m=64, iterations=5, mixed=True)
     for name, value in mixed.items():
         assert value.dtype == torch.float32, name
@@ -136,13 +133,12 @@ def test_memory_is_what_was_counted(make_game: Callable[..., GAN]) -> None:
     assert 0.5 * counted < held < 2 * counted  # kernels' own workspace comes on top
     few = peak_bytes(game, m=512, micro_batch=64)
     assert few < 1.1 * counted
-    fitting = fitting_micro_batch(game, m=12_800, room=room_bytes(CUDA, steady=False))
+    fitting = fitting_micro_batch(game, m=12_800, room=room_bytes(CUDA))
     assert fitting is None or fitting > 64
 
 
 def test_an_iteration_never_waits_for_the_device() -> None:
     game = make_game(latent_dim=64, width=64).to(CUDA)
-    configure_kernels(game, m=16)
     optimizers = game.configure_optimizers()
     batch, z = draw(16, 64, iteration=0)
     batch = replace(batch, pixels=batch.pixels.to(CUDA))

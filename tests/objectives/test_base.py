@@ -48,7 +48,8 @@ def test_there_are_seven() -> None:
 
 
 def test_who_couples_and_who_pairs() -> None:
-    assert [type(loss).__name__ for loss in PLAIN if loss.needs_full_batch] == ["RelativisticAverage"]
+    coupled = [type(loss).__name__ for loss in PLAIN if loss.needs_full_batch]
+    assert coupled == ["RelativisticAverage"]
     paired = {type(loss).__name__ for loss in PLAIN if loss.needs_real}
     assert paired == {"Relativistic", "RelativisticAverage"}
 

@@ -10,21 +10,21 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from ganstoch.bench.memory import peak_bytes
 from ganstoch.errors import UserError
 from ganstoch.models import Generator, PaperDiscriminator, PaperGenerator
 from ganstoch.remedies import ACGAN, Ratio, Remedy
-from ganstoch.remedies.base import DiscriminatorPass, StepInfo
+from ganstoch.remedies.base import DiscriminatorPass, RemedySpec, StepInfo
 from ganstoch.rng import normal, rng_for
 from ganstoch.training.gan import GAN, AdamSettings
-from ganstoch.bench.memory import peak_bytes
 
 
 class Packs(Remedy):
     """A stand-in: pairs of examples side by side."""
 
     @property
-    def pack(self) -> int:
-        return 2
+    def spec(self) -> RemedySpec:
+        return RemedySpec(pack=2)
 
 
 class Rigid(Generator):
@@ -60,19 +60,19 @@ def cross_entropy(head: nn.Linear, features: Tensor, answers: list[int]) -> floa
 def test_the_losses_are_the_papers(tiny: SimpleNamespace) -> None:
     """Odena et al. 2017, Sec. 4: D maximises L_S + L_C, G maximises L_C - L_S."""
     game = tiny.make(ACGAN(classes=3, weight=0.5)).double()
-    round = judged(game, tiny)
+    scores = judged(game, tiny)
     head = game.discriminator.heads["class"]
     assert isinstance(head, nn.Linear)
-    assert round.of_real is not None
-    assert round.part.labels is not None
-    chosen = [int(3 * phi(z[0].item())) for z in round.part.latents]
-    real = cross_entropy(head, round.of_real.features, round.part.labels.tolist())
-    fake = cross_entropy(head, round.of_fake.features, chosen)
+    assert scores.of_real is not None
+    assert scores.batch.labels is not None
+    chosen = [int(3 * phi(z[0].item())) for z in scores.batch.latents]
+    real = cross_entropy(head, scores.of_real.features, scores.batch.labels.tolist())
+    fake = cross_entropy(head, scores.of_fake.features, chosen)
     assert len(set(chosen)) > 1
-    plain_d = game.objective.discriminator(round.of_real.logits, round.of_fake.logits)
-    plain_g = game.objective.generator(round.of_fake.logits)
-    d = game.remedies.discriminator_loss(game.objective, round) - plain_d
-    g = game.remedies.generator_loss(game.objective, round) - plain_g
+    plain_d = game.objective.discriminator(scores.of_real.logits, scores.of_fake.logits)
+    plain_g = game.objective.generator(scores.of_fake.logits)
+    d = game.discriminator_loss_of(scores) - plain_d
+    g = game.generator_loss_of(scores) - plain_g
     assert d.item() == pytest.approx(0.5 * (real + fake), abs=1e-12)
     assert g.item() == pytest.approx(0.5 * fake, abs=1e-12)
 

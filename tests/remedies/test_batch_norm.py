@@ -18,6 +18,7 @@ from ganstoch.models import (
     TanhGenerator,
     UnrolledDiscriminator,
 )
+from ganstoch.models.base import DiscriminatorFactory
 from ganstoch.models.layers import BatchNorm
 from ganstoch.remedies import DiscriminatorBatchNorm, MinibatchDiscrimination, Packing
 from ganstoch.remedies.base import StepInfo
@@ -46,10 +47,14 @@ NORMALISED = {
 }
 
 
+def wrapped(remedy: DiscriminatorBatchNorm, make: DiscriminatorFactory) -> DiscriminatorFactory:
+    return remedy.wrap_networks(TanhGenerator, make)[1]
+
+
 @pytest.mark.parametrize("name", NORMALISED)
 def test_follows_every_hidden_layer_but_the_first(name: str) -> None:
     make, expected = NORMALISED[name]
-    network = DiscriminatorBatchNorm().wrap_discriminator(lambda shape: make())((0,))
+    network = wrapped(DiscriminatorBatchNorm(), lambda shape: make())((0,))
     assert layers(network) == expected
     norms = [layer for layer in network.modules() if isinstance(layer, BatchNorm)]
     assert all(norm.running_mean is None and norm.running_var is None for norm in norms)
@@ -62,11 +67,9 @@ def test_follows_every_hidden_layer_but_the_first(name: str) -> None:
 def test_a_network_that_has_it_keeps_its_own(
     kind: type[DCGANDiscriminator] | type[UnrolledDiscriminator], apart: bool
 ) -> None:
-    network = DiscriminatorBatchNorm(apart=apart).wrap_discriminator(partial(kind, width=4))(
-        (3, 28, 28)
-    )
+    network = wrapped(DiscriminatorBatchNorm(apart=apart), partial(kind, width=4))((3, 28, 28))
     assert layers(network) == layers(kind(width=4))
-    assert network.apart is apart
+    assert network.separate_passes is apart
 
 
 @pytest.mark.parametrize("apart", [True, False])

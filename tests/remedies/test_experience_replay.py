@@ -12,34 +12,30 @@ from torch import Tensor
 
 from ganstoch.errors import UserError
 from ganstoch.remedies import ACGAN, Mixture, Ratio, Replay
-from ganstoch.remedies.base import StepInfo
+from ganstoch.remedies.base import DiscriminatorPass, StepInfo
 from ganstoch.training.gan import GAN
 from ganstoch.training.micro_batch import split
-from ganstoch.types import Batch
+from ganstoch.types import Batch, DiscriminatorOutput, MicroBatch
 
 
 @contextmanager
 def watched(game: GAN) -> Iterator[list[tuple[Tensor, Tensor]]]:
     """What G makes for each part of D's updates, and what D is shown."""
     (remedy,) = (r for r in game.remedies if isinstance(r, Replay))
-    made: list[Tensor] = []
     seen: list[tuple[Tensor, Tensor]] = []
-    note, show = remedy.note_fakes, remedy.critic_fakes
+    observe = remedy.observe
 
-    def noted(fakes: Tensor, *args: object, **settings: object) -> None:
-        made.append(fakes.clone())
-        note(fakes, *args, **settings)  # type: ignore[arg-type]
+    def observed(scores: DiscriminatorPass) -> object:
+        seen.append((scores.generated.clone(), scores.fakes.clone()))
+        return observe(scores)
 
-    def shown(fakes: Tensor, *args: object, **settings: object) -> Tensor:
-        result = show(fakes, *args, **settings)  # type: ignore[arg-type]
-        seen.append((made[-1], result.clone()))
-        return result
-
-    with (
-        mock.patch.object(remedy, "note_fakes", noted),
-        mock.patch.object(remedy, "fakes_for_discriminator", shown),
-    ):
+    with mock.patch.object(remedy, "observe", observed):
         yield seen
+
+
+def scores_of(fakes: Tensor, batch: MicroBatch, info: StepInfo) -> DiscriminatorPass:
+    output = DiscriminatorOutput(fakes[:, 0], fakes)
+    return DiscriminatorPass(info, batch, fakes, fakes, lambda x: output, output, output)
 
 
 def rows_in(rows: Tensor, pool: Tensor) -> list[bool]:
@@ -87,7 +83,7 @@ def test_fills_in_order_and_then_anywhere(tiny: SimpleNamespace) -> None:
         changes.append(changed)
         before = remedy.images.clone()
     assert changes[0] == [0, 1, 2, 3]
-    assert changes[1] == [0, 1, 4, 5]  # round the end
+    assert changes[1] == [0, 1, 4, 5]  # past the end
     assert all(len(changed) == 4 for changed in changes)
     assert len({tuple(changed) for changed in changes[2:]}) > 5
 
@@ -110,7 +106,10 @@ def test_every_example_of_the_buffer_is_drawn_alike(tiny: SimpleNamespace) -> No
     ((part,),) = tiny.draw(game, 0)
     fakes = torch.full((8, 2), -1.0)
     drawn = torch.cat(
-        [remedy.fakes_for_discriminator(fakes, game, part, info=StepInfo(0, t))[:, 0] for t in range(400)]
+        [
+            remedy.fakes_for_discriminator(fakes, game, part, info=StepInfo(0, t))[:, 0]
+            for t in range(400)
+        ]
     )
     counts = drawn.long().bincount(minlength=4)
     assert counts[3] == 0
@@ -147,24 +146,24 @@ def test_several_updates_put_by_apart(tiny: SimpleNamespace) -> None:
 def test_the_shares_of_ranks_add_up(tiny: SimpleNamespace) -> None:
     alone = Replay(share=0.5, capacity=16)
     game: GAN = tiny.make(alone)
-    fakes, moment = torch.randn(8, 2, generator=torch.Generator().manual_seed(0)), StepInfo(0, 0)
+    fakes, info = torch.randn(8, 2, generator=torch.Generator().manual_seed(0)), StepInfo(0, 0)
     ranks = [copy.deepcopy(alone) for _ in range(2)]
     for rank, remedy in enumerate(ranks):
         batch = Batch(torch.zeros(4, 2), torch.arange(4), size=8)
         (part,) = split(
             batch, torch.zeros(4, 3), micro_batch=None, dtype=torch.float32, rank=rank, world=2
         )
-        remedy.note_fakes(fakes[rank::2], part, info=info)
+        remedy.observe(scores_of(fakes[rank::2], part, info))
     ((whole,),) = tiny.draw(game, 0)
-    alone.note_fakes(fakes, whole, info=info)
-    alone.after_iteration(game, None, info=info)
+    alone.observe(scores_of(fakes, whole, info))
+    alone.after_step(game, info=info)
     theirs = ranks[1]._entering[0]
 
     def largest(mine: Tensor) -> None:
         torch.maximum(mine, theirs, out=mine)
 
     with mock.patch.object(game, "keep_largest", largest):
-        ranks[0].after_iteration(game, None, info=info)
+        ranks[0].after_step(game, info=info)
     assert alone.images[:4].abs().min() > 0
     assert torch.equal(ranks[0].images, alone.images)
 
@@ -206,8 +205,3 @@ def test_refuses_whoever_asks_for_the_latents(tiny: SimpleNamespace, other: ACGA
 def test_settings_out_of_range(settings: dict[str, float], complaint: str) -> None:
     with pytest.raises(UserError, match=complaint):
         Replay(**settings)  # type: ignore[arg-type]
-
-
-def test_neutral() -> None:
-    assert Replay(share=0.0).spec.is_noop
-    assert not Replay().spec.is_noop

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 
 from ganstoch.errors import UserError
-from ganstoch.objectives import NonSaturating
-from ganstoch.remedies import FeatureMatching, Remedies, Remedy
+from ganstoch.remedies import FeatureMatching, Remedy
 from ganstoch.remedies.base import DiscriminatorPass, StepInfo
 from ganstoch.rng import normal, rng_for
+from ganstoch.training.gan import GAN
 from ganstoch.types import DiscriminatorOutput, MicroBatch
 
 
@@ -18,13 +18,13 @@ def features(part: str, n: int = 6) -> Tensor:
     return normal((n, 4), rng_for(0, "data", part=part)).double()
 
 
-def round_of(real: Tensor, fake: Tensor) -> DiscriminatorPass:
-    """A generator's round in which only the critiques matter."""
+def scores_of(real: Tensor, fake: Tensor) -> DiscriminatorPass:
+    """A generator's pass in which only the critiques matter."""
     none = torch.empty(0)
     part = MicroBatch(none, none, 1.0, none, None, none, 0)
     critiques = [DiscriminatorOutput(f[:, 0], f) for f in (fake, real)]
     return DiscriminatorPass(
-        StepInfo(0, 0), part, none, lambda x: critiques[0], critiques[0], critiques[1]
+        StepInfo(0, 0), part, none, none, lambda x: critiques[0], critiques[0], critiques[1]
     )
 
 
@@ -39,14 +39,14 @@ def by_hand(real: Tensor, fake: Tensor) -> float:
 
 def test_is_the_distance_of_the_means() -> None:
     real, fake = features("real"), features("fake")
-    loss = FeatureMatching().generator_loss(torch.tensor(3.0).double(), round_of(real, fake))
+    loss = FeatureMatching().generator_loss(torch.tensor(3.0).double(), scores_of(real, fake))
     assert loss.item() == pytest.approx(by_hand(real, fake), abs=1e-12)
 
 
 def test_is_not_the_distance_of_pairs() -> None:
     real = features("real")
     shuffled = real[torch.tensor([1, 2, 3, 4, 5, 0])]
-    loss = FeatureMatching().generator_loss(torch.tensor(3.0).double(), round_of(real, shuffled))
+    loss = FeatureMatching().generator_loss(torch.tensor(3.0).double(), scores_of(real, shuffled))
     assert loss.item() == pytest.approx(0.0, abs=1e-30)
     assert (real - shuffled).square().sum(1).mean() > 1.0  # which a loss of pairs would be
 
@@ -55,7 +55,7 @@ def test_is_not_the_distance_of_pairs() -> None:
 def test_takes_the_objectives_place_by_its_share(share: float) -> None:
     real, fake = features("real"), features("fake")
     loss = FeatureMatching(share=share).generator_loss(
-        torch.tensor(3.0, dtype=torch.float64), round_of(real, fake)
+        torch.tensor(3.0, dtype=torch.float64), scores_of(real, fake)
     )
     expected = (1 - share) * 3.0 + share * by_hand(real, fake)
     assert loss.item() == pytest.approx(expected, abs=1e-12)
@@ -63,7 +63,7 @@ def test_takes_the_objectives_place_by_its_share(share: float) -> None:
 
 def test_whole_share_forgets_even_an_infinite_loss() -> None:
     endless = torch.tensor(float("inf"))
-    loss = FeatureMatching().generator_loss(endless, round_of(features("real"), features("fake")))
+    loss = FeatureMatching().generator_loss(endless, scores_of(features("real"), features("fake")))
     assert loss.isfinite()
 
 
@@ -71,12 +71,11 @@ def test_what_others_add_stays_in_either_order() -> None:
     real, fake = features("real"), features("fake")
 
     class Adding(Remedy):
-        def generator_loss(self, loss: Tensor, round: DiscriminatorPass) -> Tensor:
+        def generator_loss(self, loss: Tensor, scores: DiscriminatorPass) -> Tensor:
             return loss + 7.0
 
     for given in ([FeatureMatching(), Adding()], [Adding(), FeatureMatching()]):
-        objective = NonSaturating()
-        found = Remedies(given, objective=objective).generator_loss(objective, round_of(real, fake))
+        found = GAN(remedies=given).generator_loss_of(scores_of(real, fake))
         assert found.item() == pytest.approx(by_hand(real, fake) + 7.0, abs=1e-12)
 
 
@@ -84,7 +83,7 @@ def test_penalises_a_generator_of_one_image() -> None:
     real = features("real")
 
     def loss(fake: Tensor) -> float:
-        return FeatureMatching().generator_loss(torch.zeros(()), round_of(real, fake)).item()
+        return FeatureMatching().generator_loss(torch.zeros(()), scores_of(real, fake)).item()
 
     assert loss(real.flip(0)) == pytest.approx(0.0, abs=1e-30)
     assert min(loss(one.expand(6, 4)) for one in real) > 0.1

@@ -25,12 +25,12 @@ def flips(
     both = []
     for part in parts:
         fakes = game.generator(part.latents)
-        round = game.discriminate(game.discriminator, part, fakes, info=StepInfo(0, iteration))
-        ones = torch.ones(len(part.ids) // round.pack)
-        real, fake = remedy.targets(ones, 0 * ones, round)
+        scores = game.discriminate(game.discriminator, part, fakes, info=StepInfo(0, iteration))
+        ones = torch.ones(len(part.ids) // scores.pack)
+        real, fake = remedy.targets(ones, 0 * ones, scores)
         both.append((real == 0, fake == 1))
     real, fake = (torch.cat(side) for side in zip(*both, strict=True))
-    return real, fake, round
+    return real, fake, scores
 
 
 def test_flips_as_often_as_it_should_on_both_sides_by_themselves(tiny: SimpleNamespace) -> None:
@@ -57,9 +57,9 @@ def test_the_same_examples_are_flipped_however_the_batch_is_cut(tiny: SimpleName
 def test_certain_flips_make_the_opposite_game(tiny: SimpleNamespace) -> None:
     """log s(-x) for real logits x, log s(y) for generated ones, with the sign of a loss."""
     game = tiny.make(LabelFlipping(probability=1.0)).double()
-    *_, round = flips(game, tiny, 0)
-    loss = game.remedies.discriminator_loss(game.objective, round)
-    s = [torch.sigmoid(c.logits) for c in (round.of_real, round.of_fake)]
+    *_, scores = flips(game, tiny, 0)
+    loss = game.discriminator_loss_of(scores)
+    s = [torch.sigmoid(c.logits) for c in (scores.of_real, scores.of_fake)]
     expected = -(torch.log(1 - s[0]).mean() + torch.log(s[1]).mean())
     assert loss.item() == pytest.approx(expected.item(), abs=1e-12)
 

@@ -19,27 +19,27 @@ from ganstoch.types import DiscriminatorOutput
 RANGES = {"real": (0.7, 1.2), "fake": (0.0, 0.3)}
 
 
-def round_of(
+def scores_of(
     game: GAN, tiny: SimpleNamespace, *, iteration: int = 0, pack: int = 1
 ) -> DiscriminatorPass:
-    """A round of random critiques, one for each pack of the first part."""
+    """A pass of random critiques, one for each pack of the first part."""
     part = tiny.draw(game, iteration)[0][0]
     logits = torch.linspace(-3, 3, len(part.ids) // pack, dtype=part.latents.dtype)
     of_real, of_fake = (DiscriminatorOutput(x, x[:, None]) for x in (logits, logits.flip(0) / 2))
     fakes = part.real
     return DiscriminatorPass(
-        StepInfo(0, iteration), part, fakes, lambda x: of_fake, of_fake, of_real, pack
+        StepInfo(0, iteration), part, fakes, fakes, lambda x: of_fake, of_fake, of_real, pack
     )
 
 
-def labels(remedy: Remedy, round: DiscriminatorPass) -> tuple[Tensor, Tensor]:
-    ones = torch.ones_like(round.of_fake.logits)
-    return remedy.targets(ones, 0 * ones, round)
+def labels(remedy: Remedy, scores: DiscriminatorPass) -> tuple[Tensor, Tensor]:
+    ones = torch.ones_like(scores.of_fake.logits)
+    return remedy.targets(ones, 0 * ones, scores)
 
 
 def test_labels_fill_their_ranges_and_no_more(tiny: SimpleNamespace) -> None:
     game = tiny.make()
-    drawn = [labels(LabelSmoothing(), round_of(game, tiny, iteration=i)) for i in range(60)]
+    drawn = [labels(LabelSmoothing(), scores_of(game, tiny, iteration=i)) for i in range(60)]
     for side, (low, high) in enumerate(RANGES.values()):
         values = torch.cat([pair[side] for pair in drawn])
         assert low <= values.min() < low + 0.02
@@ -53,24 +53,24 @@ def test_labels_fill_their_ranges_and_no_more(tiny: SimpleNamespace) -> None:
 
 def test_a_range_of_one_value_is_that_value(tiny: SimpleNamespace) -> None:
     remedy = LabelSmoothing(real=(0.9, 0.9), fake=(0.0, 0.0))
-    real, fake = labels(remedy, round_of(tiny.make(), tiny))
+    real, fake = labels(remedy, scores_of(tiny.make(), tiny))
     assert torch.equal(real, torch.full((tiny.m,), 0.9))
     assert torch.equal(fake, torch.zeros(tiny.m))
 
 
 def test_a_pack_has_one_label(tiny: SimpleNamespace) -> None:
-    real, fake = labels(LabelSmoothing(), round_of(tiny.make(), tiny, pack=2))
+    real, fake = labels(LabelSmoothing(), scores_of(tiny.make(), tiny, pack=2))
     assert real.shape == fake.shape == (tiny.m // 2,)
 
 
 def test_one_sided_is_the_cross_entropy_of_the_paper(tiny: SimpleNamespace) -> None:
     """-[0.9 log s(x) + 0.1 log(1 - s(x))] for real logits x, -log(1 - s(y)) for generated y."""
     game = tiny.make(LabelSmoothing(real=(0.9, 0.9), fake=(0.0, 0.0))).double()
-    round = round_of(game, tiny)
-    loss = game.remedies.discriminator_loss(game.objective, round)
-    assert round.of_real is not None
+    scores = scores_of(game, tiny)
+    loss = game.discriminator_loss_of(scores)
+    assert scores.of_real is not None
     expected = 0.0
-    for x, y in zip(round.of_real.logits.tolist(), round.of_fake.logits.tolist(), strict=True):
+    for x, y in zip(scores.of_real.logits.tolist(), scores.of_fake.logits.tolist(), strict=True):
         s, t = 1 / (1 + math.exp(-x)), 1 / (1 + math.exp(-y))
         expected -= (0.9 * math.log(s) + 0.1 * math.log(1 - s) + math.log(1 - t)) / tiny.m
     assert loss.item() == pytest.approx(expected, abs=1e-12)
@@ -101,10 +101,10 @@ def test_a_sure_discriminator_is_held_back(tiny: SimpleNamespace) -> None:
 
 def test_smooths_what_was_flipped_before_and_is_flipped_after(tiny: SimpleNamespace) -> None:
     smooth, flip = LabelSmoothing(real=(0.9, 0.9), fake=(0.2, 0.2)), LabelFlipping(probability=1.0)
-    round = round_of(tiny.make(), tiny)
+    scores = scores_of(tiny.make(), tiny)
     orders = [
-        smooth.targets(*labels(flip, round), round),
-        flip.targets(*labels(smooth, round), round),
+        smooth.targets(*labels(flip, scores), scores),
+        flip.targets(*labels(smooth, scores), scores),
     ]
     for (real, fake), expected in zip(orders, [(0.2, 0.9), (0.1, 0.8)], strict=True):
         assert real.tolist() == pytest.approx([expected[0]] * tiny.m)
@@ -113,8 +113,8 @@ def test_smooths_what_was_flipped_before_and_is_flipped_after(tiny: SimpleNamesp
 
 def test_the_generators_loss_is_as_it_was(tiny: SimpleNamespace) -> None:
     plain, smooth = tiny.make(), tiny.make(LabelSmoothing())
-    round = round_of(plain, tiny)
-    losses = [game.remedies.generator_loss(game.objective, round) for game in (plain, smooth)]
+    scores = scores_of(plain, tiny)
+    losses = [game.generator_loss_of(scores) for game in (plain, smooth)]
     assert torch.equal(*losses)
 
 
@@ -134,9 +134,3 @@ def test_goes_with_every_objective_that_judges_examples_one_by_one(tiny: SimpleN
 def test_ranges_out_of_order(which: str, range_: tuple[float, float]) -> None:
     with pytest.raises(UserError, match=rf"model.remedies: {which} of LabelSmoothing must be \["):
         partial(LabelSmoothing, **{which: range_})()
-
-
-def test_neutral() -> None:
-    assert LabelSmoothing(real=(1, 1), fake=(0, 0)).spec.is_noop
-    assert not LabelSmoothing(real=(1, 1)).spec.is_noop
-    assert not LabelSmoothing(fake=(0, 0)).spec.is_noop

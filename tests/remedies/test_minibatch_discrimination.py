@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ganstoch.bench.memory import peak_bytes
 from ganstoch.errors import UserError
 from ganstoch.models import PaperDiscriminator, PaperGenerator
 from ganstoch.remedies import MinibatchDiscrimination
@@ -16,7 +17,6 @@ from ganstoch.remedies import minibatch_discrimination as module
 from ganstoch.remedies.minibatch_discrimination import MinibatchHead, closeness
 from ganstoch.rng import normal, rng_for
 from ganstoch.training.gan import GAN
-from ganstoch.bench.memory import peak_bytes
 
 
 def matrices(*shape: int, part: str = "") -> Tensor:

@@ -10,25 +10,22 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from ganstoch.bench.memory import peak_bytes
 from ganstoch.errors import UserError
 from ganstoch.models import Generator
 from ganstoch.remedies import ACGAN, Mixture, Remedy
-from ganstoch.remedies.base import DiscriminatorPass, StepInfo
+from ganstoch.remedies.base import DiscriminatorPass, RemedySpec, StepInfo
 from ganstoch.remedies.choice import choose
 from ganstoch.rng import normal, rng_for
 from ganstoch.training.gan import GAN
-from ganstoch.bench.memory import peak_bytes
 
 
 class Packs(Remedy):
     """A stand-in: pairs of examples side by side."""
 
     @property
-    def pack(self) -> int:
-        return 2
-
-    def critic_input(self, examples: Tensor) -> Tensor:
-        return examples.reshape(len(examples) // 2, -1, *examples.shape[2:])
+    def spec(self) -> RemedySpec:
+        return RemedySpec(pack=2)
 
 
 def members(game: GAN) -> list[Generator]:
@@ -111,20 +108,20 @@ def test_measuring_asks_the_same_generator_as_training(tiny: SimpleNamespace) ->
 def test_identity_is_the_cross_entropy_of_who_made_it(tiny: SimpleNamespace) -> None:
     """MGAN, Eq. 2: - beta sum_k pi_k E log C_k(G_k(z)), in both players' losses."""
     game = tiny.make(Mixture(generators=3, identity=0.7)).double()
-    round = judged(game, tiny)
+    scores = judged(game, tiny)
     head = game.discriminator.heads["mixture"]
     assert isinstance(head, nn.Linear)
-    assert round.of_real is not None
+    assert scores.of_real is not None
     expected, rows = 0.0, head.weight.tolist()
-    for features, z in zip(round.of_fake.features, round.part.latents, strict=True):
-        scores = [sum(w * f for w, f in zip(row, features.tolist(), strict=True)) for row in rows]
-        share = [math.exp(s) / sum(math.exp(other) for other in scores) for s in scores]
+    for features, z in zip(scores.of_fake.features, scores.batch.latents, strict=True):
+        logits = [sum(w * f for w, f in zip(row, features.tolist(), strict=True)) for row in rows]
+        share = [math.exp(s) / sum(math.exp(other) for other in logits) for s in logits]
         k = int(3 * 0.5 * (1 + math.erf(z[0].item() / math.sqrt(2))))
         expected -= 0.7 * math.log(share[k]) / tiny.m
-    plain_d = game.objective.discriminator(round.of_real.logits, round.of_fake.logits)
-    plain_g = game.objective.generator(round.of_fake.logits)
-    d = game.remedies.discriminator_loss(game.objective, round) - plain_d
-    g = game.remedies.generator_loss(game.objective, round) - plain_g
+    plain_d = game.objective.discriminator(scores.of_real.logits, scores.of_fake.logits)
+    plain_g = game.objective.generator(scores.of_fake.logits)
+    d = game.discriminator_loss_of(scores) - plain_d
+    g = game.generator_loss_of(scores) - plain_g
     assert d.item() == pytest.approx(expected, abs=1e-12)
     assert g.item() == pytest.approx(expected, abs=1e-12)
 
@@ -154,10 +151,10 @@ def test_equal_generators_cannot_be_told_apart_and_are_driven_apart(tiny: Simple
 def test_without_identity_there_is_no_further_head(tiny: SimpleNamespace) -> None:
     game = tiny.make(Mixture(generators=3))
     assert len(game.discriminator.heads) == 0
-    round = judged(game, tiny)
-    assert round.of_real is not None
-    plain = game.objective.discriminator(round.of_real.logits, round.of_fake.logits)
-    assert torch.equal(game.remedies.discriminator_loss(game.objective, round), plain)
+    scores = judged(game, tiny)
+    assert scores.of_real is not None
+    plain = game.objective.discriminator(scores.of_real.logits, scores.of_fake.logits)
+    assert torch.equal(game.discriminator_loss_of(scores), plain)
 
 
 @pytest.mark.parametrize("identity", [0.0, 0.5])

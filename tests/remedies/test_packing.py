@@ -22,7 +22,7 @@ from ganstoch.models import (
 )
 from ganstoch.models.base import initialise
 from ganstoch.remedies import Packing
-from ganstoch.remedies.base import StepInfo
+from ganstoch.remedies.base import StepInfo, pack_examples
 from ganstoch.rng import normal, rng_for, share
 from ganstoch.training.gan import GAN
 from ganstoch.training.micro_batch import split
@@ -59,9 +59,9 @@ def test_a_pack_holds_its_examples_and_nothing_else(shape: Shape, size: int) -> 
 def test_every_network_judges_packs(name: str) -> None:
     shape, make = NETWORKS[name]
     packing = Packing(size=3)
-    network = packing.wrap_discriminator(make)(shape).double()
+    network = packing.wrap_networks(PaperGenerator, make)[1](shape).double()
     initialise(network, std=0.5, rng=rng_for(0, "init"))
-    packs = pack_examples(examples(12, shape, packing.spec.pack))
+    packs = pack_examples(examples(12, shape), packing.spec.pack)
     order = torch.tensor([2, 0, 3, 1])
     logits = network(packs).logits
     assert logits.shape == (4,)
@@ -84,7 +84,8 @@ def test_sees_in_packs_what_no_single_example_shows() -> None:
 
     def least_loss(size: int) -> float:
         packing = Packing(size=size)
-        critic = packing.wrap_discriminator(partial(TanhDiscriminator, width=8))((1,))
+        make = partial(TanhDiscriminator, width=8)
+        critic = packing.wrap_networks(PaperGenerator, make)[1]((1,))
         initialise(critic, std=0.02, rng=rng_for(0, "init"))
         adam = torch.optim.Adam(critic.parameters(), lr=0.02)
         for _ in range(100):
@@ -181,7 +182,7 @@ def test_plays_under_lightning(make_data: Any, fit: Any) -> None:
 
 def test_size_is_1_or_more() -> None:
     assert Packing(size=1).spec.is_noop
-    assert Packing(size=1, matched="packs").images_factor == 1
+    assert Packing(size=1, matched="packs").spec.images_factor == 1
     assert not Packing().spec.is_noop
     with pytest.raises(UserError, match=r"model\.remedies: size of Packing must be 1 or more"):
         Packing(size=0)

@@ -14,12 +14,14 @@ from ganstoch.rng import normal, rng_for
 from ganstoch.types import DiscriminatorOutput, MicroBatch
 
 
-def round_of(critic: DiscriminatorFn, real: Tensor, *, pack: int = 1) -> DiscriminatorPass:
-    """A discriminator's round; the generated points are where no penalty may look."""
+def scores_of(critic: DiscriminatorFn, real: Tensor, *, pack: int = 1) -> DiscriminatorPass:
+    """A discriminator's scores; the generated points are where no penalty may look."""
     n = len(real)
     part = MicroBatch(real, real, 1.0, torch.arange(n), None, torch.arange(n), n)
     fakes = torch.full_like(real, math.nan)
-    return DiscriminatorPass(StepInfo(0, 0), part, fakes, critic, critic(fakes), critic(real), pack)
+    return DiscriminatorPass(
+        StepInfo(0, 0), part, fakes, fakes, critic, critic(fakes), critic(real), pack
+    )
 
 
 def points(n: int) -> Tensor:
@@ -34,7 +36,7 @@ def test_is_half_gamma_times_the_mean_square_at_real_examples() -> None:
     for x, y in real.tolist():
         slope = (3 * math.cos(3 * x) * math.exp(y), math.sin(3 * x) * math.exp(y))
         total += slope[0] ** 2 + slope[1] ** 2
-    loss = R1(gamma=4.0).discriminator_loss(torch.tensor(7.0).double(), round_of(critic, real))
+    loss = R1(gamma=4.0).discriminator_loss(torch.tensor(7.0).double(), scores_of(critic, real))
     assert loss.item() == pytest.approx(7.0 + 2.0 * total / 5, abs=1e-11)
 
 
@@ -44,12 +46,12 @@ def test_of_a_linear_critic_and_of_packs(n: int) -> None:
     slope = torch.tensor([1.0, 2.0, -2.0, 4.0]).double()
     for pack, square in ((1, 5.0), (2, 25.0)):
         part = slope[: 2 * pack]
-        round = round_of(
+        scores = scores_of(
             lambda x, part=part, pack=pack: DiscriminatorOutput(x.reshape(-1, 2 * pack) @ part, x),
             points(n),
             pack=pack,
         )
-        loss = R1(gamma=10.0).discriminator_loss(torch.zeros((), dtype=torch.float64), round)
+        loss = R1(gamma=10.0).discriminator_loss(torch.zeros((), dtype=torch.float64), scores)
         assert loss.item() == pytest.approx(5.0 * square, abs=1e-12)
 
 

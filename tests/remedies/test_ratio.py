@@ -83,13 +83,13 @@ def test_every_further_update_has_a_batch_and_latents_of_its_own(
 ) -> None:
     game, data = digits_game(n_dis=2, n_gen=2), make_data()
     seen: list[tuple[int, list[tuple[Tensor, Tensor]]]] = []
-    play = game.play
+    train = game.train_iteration
 
     def noted(draws: Any, *optimizers: Any, iteration: int, **others: Any) -> None:
         seen.append((iteration, [(part.ids, part.latents) for (part,) in draws]))
-        play(draws, *optimizers, iteration=iteration, **others)
+        train(draws, *optimizers, iteration=iteration, **others)
 
-    game.play = noted  # type: ignore[method-assign]
+    game.train_iteration = noted  # type: ignore[method-assign]
     fit(game, data, steps=2)
     assert game.latents is not None
     everything: list[tuple[Tensor, Tensor]] = []

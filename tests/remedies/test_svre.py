@@ -277,6 +277,6 @@ def test_clips_and_penalises_as_told(tiny: SimpleNamespace) -> None:
     tiny.play(game, iterations=2)
     assert max(p.abs().max() for p in game.discriminator.parameters()) <= 0.01
     with mock.patch.object(R1, "discriminator_loss", autospec=True) as penalty:
-        penalty.side_effect = lambda self, loss, round: loss
+        penalty.side_effect = lambda self, loss, scores: loss
         tiny.play(tiny.make(SVRE(), R1()), iterations=1)
     assert penalty.call_count == 3 + 2 * 2  # all in three parts, two batches at two points

@@ -34,7 +34,7 @@ REFUSED: list[tuple[Callable[[], Sequence[Remedy]], str]] = [
     (lambda: (SVRE(), FeatureMatching()), "which FeatureMatching prevents"),
     (lambda: (SVRE(), Packing()), "which Packing prevents"),
     (lambda: (SVRE(), LabelFlipping()), "which LabelFlipping prevents"),
-    (lambda: (SVRE(), Pretraining()), "SVRE and Pretraining both play"),
+    (lambda: (SVRE(), Pretraining()), "SVRE and Pretraining both replace"),
 ]
 
 

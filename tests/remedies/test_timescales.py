@@ -76,9 +76,3 @@ def test_adam_steps_by_the_rates(tiny: SimpleNamespace) -> None:
 def test_settings_out_of_range(settings: dict[str, Any], complaint: str) -> None:
     with pytest.raises(UserError, match=f"model.remedies: {complaint}"):
         partial(Timescales, **settings)()
-
-
-def test_neutral() -> None:
-    assert Timescales(reference=7).spec.is_noop
-    assert not Timescales(scale="sqrt").spec.is_noop
-    assert not Timescales(generator=2.0).spec.is_noop

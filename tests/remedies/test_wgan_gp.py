@@ -27,16 +27,16 @@ from ganstoch.types import DiscriminatorOutput, MicroBatch
 ZERO = torch.zeros((), dtype=torch.float64)
 
 
-def round_of(
+def scores_of(
     critic: DiscriminatorFn, *, n: int, pack: int = 1, iteration: int = 0
 ) -> DiscriminatorPass:
-    """A discriminator's round of points (n, 2), float64."""
+    """A discriminator's pass of points (n, 2), float64."""
     real, fake = (
         normal((n, 2), rng_for(0, "data", part=part)).double() for part in ("real", "fake")
     )
     part = MicroBatch(real, real, 1.0, torch.arange(n), None, torch.arange(n), n)
     return DiscriminatorPass(
-        StepInfo(0, iteration), part, fake, critic, critic(fake), critic(real), pack
+        StepInfo(0, iteration), part, fake, fake, critic, critic(fake), critic(real), pack
     )
 
 
@@ -52,22 +52,22 @@ def curved(x: Tensor) -> DiscriminatorOutput:
 def test_of_a_linear_critic_at_every_batch_size(n: int) -> None:
     unit = torch.tensor([0.6, 0.8], dtype=torch.float64)
     for c in (1.0, 0.0, 0.5, 3.0):
-        loss = WGANGP(weight=10.0).discriminator_loss(ZERO, round_of(linear(c * unit), n=n))
+        loss = WGANGP(weight=10.0).discriminator_loss(ZERO, scores_of(linear(c * unit), n=n))
         assert loss.item() == pytest.approx(10.0 * (c - 1.0) ** 2, abs=1e-12)
 
 
 def test_is_the_mean_over_points_between_real_and_generated() -> None:
-    round = round_of(curved, n=5)
-    eps = round.moment.uniform("wgan_gp", round.part)
+    scores = scores_of(curved, n=5)
+    eps = scores.info.uniform("wgan_gp", scores.batch)
     total = 0.0
     for i in range(5):
         e = float(eps[i])
         x, y = (
-            e * float(round.part.real[i, k]) + (1 - e) * float(round.fakes[i, k]) for k in (0, 1)
+            e * float(scores.batch.real[i, k]) + (1 - e) * float(scores.fakes[i, k]) for k in (0, 1)
         )
         slope = (3 * math.cos(3 * x) * math.exp(y), math.sin(3 * x) * math.exp(y))
         total += (math.hypot(*slope) - 1.0) ** 2
-    loss = WGANGP(weight=2.0).discriminator_loss(ZERO + 7.0, round)
+    loss = WGANGP(weight=2.0).discriminator_loss(ZERO + 7.0, scores)
     assert loss.item() == pytest.approx(7.0 + 2.0 * total / 5, abs=1e-12)
     assert len(eps.unique()) == 5
     assert eps.min() >= 0.0
@@ -81,23 +81,23 @@ def test_a_pack_has_one_norm_and_one_line() -> None:
             torch.sin(pairs[:, 0]) * pairs[:, 3] + pairs[:, 1].square(), pairs
         )
 
-    round = round_of(of_pair, n=6, pack=2)
-    eps = round.moment.uniform("wgan_gp", round.part, every=2)
+    scores = scores_of(of_pair, n=6, pack=2)
+    eps = scores.info.uniform("wgan_gp", scores.batch, every=2)
     assert eps.shape == (3,)
-    real, fake = round.part.real.view(3, 4), round.fakes.view(3, 4)
+    real, fake = scores.batch.real.view(3, 4), scores.fakes.view(3, 4)
     total = 0.0
     for i in range(3):
         e = float(eps[i])
         a, b, _, d = (e * float(real[i, k]) + (1 - e) * float(fake[i, k]) for k in range(4))
         total += (math.hypot(math.cos(a) * d, 2 * b, math.sin(a)) - 1.0) ** 2
-    loss = WGANGP(weight=1.0).discriminator_loss(ZERO, round)
+    loss = WGANGP(weight=1.0).discriminator_loss(ZERO, scores)
     assert loss.item() == pytest.approx(total / 3, abs=1e-12)
 
 
 def test_draws_a_steep_critic_towards_slope_one() -> None:
     slope = torch.tensor([3.0, 4.0]).double().requires_grad_()
     for _ in range(200):
-        loss = WGANGP().discriminator_loss(ZERO, round_of(linear(slope), n=4))
+        loss = WGANGP().discriminator_loss(ZERO, scores_of(linear(slope), n=4))
         (gradient,) = torch.autograd.grad(loss, slope)
         slope = (slope - 0.02 * gradient).detach().requires_grad_()
     assert slope.norm().item() == pytest.approx(1.0, abs=1e-6)
@@ -105,7 +105,7 @@ def test_draws_a_steep_critic_towards_slope_one() -> None:
 
 def test_a_flat_critic_has_finite_gradients_of_every_order() -> None:
     slope = torch.zeros(2).double().requires_grad_()
-    loss = WGANGP(weight=10.0).discriminator_loss(ZERO, round_of(linear(slope), n=3))
+    loss = WGANGP(weight=10.0).discriminator_loss(ZERO, scores_of(linear(slope), n=3))
     assert loss.item() == 10.0
     (once,) = torch.autograd.grad(loss, slope, create_graph=True)
     (twice,) = torch.autograd.grad(once.sum(), slope)
@@ -148,7 +148,7 @@ def test_parts_draw_as_the_whole(same_under_micro_batches: Callable[..., None]) 
 
 def test_every_moment_draws_anew() -> None:
     losses = {
-        WGANGP().discriminator_loss(ZERO, round_of(curved, n=4, iteration=t)).item()
+        WGANGP().discriminator_loss(ZERO, scores_of(curved, n=4, iteration=t)).item()
         for t in (0, 1, 1, 0)
     }
     assert len(losses) == 2

@@ -38,8 +38,7 @@ from ganstoch.remedies import (
     Unrolling,
 )
 from ganstoch.rng import share
-from ganstoch.training import arithmetic
-from ganstoch.training.distributed import Ranks, differing, refuse_ranks
+from ganstoch.training.distributed import Ranks, differing
 from ganstoch.training.gan import GAN
 from ganstoch.training.micro_batch import split
 from ganstoch.types import Batch
@@ -117,29 +116,33 @@ def paper_game(*remedies: Remedy, objective: Objective | None = None, **settings
 )
 def test_who_looks_at_whole_batches_is_refused(game: Callable[[], GAN], by: str) -> None:
     data = ImageData(Digits(), n=64, m=16)
-    refuse_ranks(game(), data, world=1)
+    game().check_ranks(data, world=1)
     with pytest.raises(UserError, match=rf"{by} looks at a whole batch.*trainer\.devices=1"):
-        refuse_ranks(game(), data, world=2)
+        game().check_ranks(data, world=2)
 
 
 def test_more_devices_than_packs_are_refused() -> None:
     data = ImageData(Digits(), n=64, m="n/16")
-    refuse_ranks(paper_game(objective=Relativistic()), data, world=4)
+    paper_game(objective=Relativistic()).check_ranks(data, world=4)
     with pytest.raises(UserError, match=r"data\.m is 4, too few for 5 devices"):
-        refuse_ranks(paper_game(), data, world=5)
-    refuse_ranks(paper_game(Packing(size=3)), data, world=2)
+        paper_game().check_ranks(data, world=5)
+    paper_game(Packing(size=3)).check_ranks(data, world=2)
     with pytest.raises(UserError, match=r"data\.m is 4, too few for 3 devices"):
-        refuse_ranks(paper_game(Packing(size=3)), data, world=3)
-    refuse_ranks(paper_game(Packing(size=3, matched="packs")), data, world=4)
+        paper_game(Packing(size=3)).check_ranks(data, world=3)
+    paper_game(Packing(size=3, matched="packs")).check_ranks(data, world=4)
 
 
-def test_differences_are_named() -> None:
-    one = {"weights": "a", "torch": "2", "iteration": "5"}
-    assert differing([one, dict(one), dict(one)]) == []
-    assert differing([one, one | {"torch": "3"}, one | {"iteration": "4"}]) == [
-        "torch",
-        "iteration",
-    ]
+def test_differences_are_named(on_ranks: Callable[..., list[Any]]) -> None:
+    """Of three ranks, of which one has another version of torch."""
+
+    def work() -> list[list[str]]:
+        rank = int(os.environ["LOCAL_RANK"])
+        torch.distributed.init_process_group("gloo", rank=rank, world_size=3)
+        one = {"weights": "a", "torch": "2"}
+        other = one | ({"torch": "3"} if rank == 2 else {})
+        return [differing(point, world=3) for point in (one, other)]
+
+    assert on_ranks(work, 3) == [[[], ["torch"]]] * 3
 
 
 def play(devices: int, game: GAN, *, steps: int, logger: Any) -> dict[str, Any]:
@@ -213,23 +216,6 @@ def test_two_ranks_are_one(on_ranks: Callable[..., list[Any]], journalist: Any) 
     assert [step for step, _ in one["logged"]] == [3, 6, 9, 10, 12, 15, 18, 20]
     assert len(one["metrics"]) == 2
     assert len(one["metrics"][0]) == 9
-
-
-def test_the_first_rank_chooses_for_all(
-    on_ranks: Callable[..., list[Any]], journalist: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Ranks find different room in memory; the same numbers follow all the same."""
-
-    def work() -> list[Any]:
-        rank = int(os.environ["LOCAL_RANK"])
-        monkeypatch.setattr(arithmetic, "fitting_micro_batch", lambda *_, **__: 3 + rank)
-        game = paper_game(micro_batch="auto")
-        left = play(2, game, steps=2, logger=journalist)
-        return [game.micro_batch, left["numbers"]]
-
-    (one, left), (other, also) = on_ranks(work)
-    assert (one, other) == (3, 3)
-    assert all(torch.equal(left[name], also[name]) for name in left)
 
 
 def test_ranks_that_differ_are_refused(on_ranks: Callable[..., list[Any]], journalist: Any) -> None:

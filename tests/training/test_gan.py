@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 from unittest import mock
 
 import pytest
@@ -15,8 +16,9 @@ from ganstoch.bench.equality import differences
 from ganstoch.errors import UserError
 from ganstoch.models import Discriminator, PaperDiscriminator, PaperGenerator
 from ganstoch.models.base import frozen
+from ganstoch.models.convolution import Forms
 from ganstoch.rng import normal, rng_for, with_replacement
-from ganstoch.training.gan import GAN, AdamSettings
+from ganstoch.training.gan import CPU_MICRO_BATCH, GAN, AdamSettings
 from ganstoch.training.micro_batch import split
 from ganstoch.types import Batch, MicroBatch
 
@@ -171,3 +173,35 @@ def test_optimizer_settings_out_of_range(optimizer: AdamSettings, complaint: str
     )
     with pytest.raises(UserError, match=complaint):
         game.configure_optimizers()
+
+
+def test_compiled_networks_compute_the_same(
+    make_game: Callable[..., GAN], use_forms: Callable[[Forms], None]
+) -> None:
+    """Through the tracer and autograd, without the compiler behind them."""
+    game, plain = make_game(), make_game()
+    z = torch.linspace(-1, 1, 4 * 8).view(4, 8)
+    for network in (game.generator, game.discriminator):
+        network.compile(backend="aot_eager")
+    assert torch.allclose(game.generator(z), plain.generator(z), atol=1e-6)
+    images = torch.linspace(-1, 1, 4 * 3072).view(4, 3, 32, 32).requires_grad_()
+    for forms in (Forms(), Forms(grad_weight="convolved")):
+        use_forms(forms)
+        one, other = (
+            torch.autograd.grad(one.discriminator(images).logits.sum(), images)[0]
+            for one in (game, plain)
+        )
+        assert torch.allclose(one, other, atol=1e-6)
+
+
+@pytest.mark.parametrize(("setting", "resolved"), [("auto", CPU_MICRO_BATCH), (7, 7), (None, None)])
+def test_a_micro_batch_is_resolved_and_taken_over_by_a_resumed_run(
+    make_game: Callable[..., GAN], setting: Any, resolved: int | None
+) -> None:
+    game, resumed = make_game(micro_batch=setting), make_game(micro_batch=setting)
+    game.on_fit_start()
+    assert game.micro_batch == resolved
+    checkpoint = {"state_dict": game.state_dict(), "arithmetic": {"micro_batch": 3}}
+    resumed.on_load_checkpoint(checkpoint)
+    resumed.on_fit_start()
+    assert resumed.micro_batch == (3 if setting == "auto" else setting)

@@ -22,13 +22,13 @@ Make = Callable[..., Any]
 def note_calls(game: GAN) -> list[tuple[int, int]]:
     """The iteration and the number of images of each call of `play`."""
     calls: list[tuple[int, int]] = []
-    play = game.play
+    train = game.train_iteration
 
     def noted(draws: Any, *optimizers: Any, iteration: int, **others: Any) -> None:
         calls.append((iteration, sum(len(part.pixels) for parts in draws for part in parts)))
-        play(draws, *optimizers, iteration=iteration, **others)
+        train(draws, *optimizers, iteration=iteration, **others)
 
-    game.play = noted  # type: ignore[method-assign]
+    game.train_iteration = noted  # type: ignore[method-assign]
     return calls
 
 
@@ -85,14 +85,14 @@ def test_checkpoints_and_curves_are_on_the_same_axis(
 def test_trains_on_the_draws_of_its_iteration(make_game: Make, make_data: Make, fit: Make) -> None:
     game, data = make_game(noise=0.5), make_data()
     seen: list[tuple[Tensor, Tensor]] = []
-    play = game.play
+    train = game.train_iteration
 
     def noted(draws: Any, *optimizers: Any, **others: Any) -> None:
         ((part,),) = draws
         seen.append((part.pixels, part.latents))
-        play(draws, *optimizers, **others)
+        train(draws, *optimizers, **others)
 
-    game.play = noted
+    game.train_iteration = noted
     fit(game, data, steps=3)
     for i, (pixels, latents) in enumerate(seen):
         assert torch.equal(pixels, data.batch(i).pixels)

@@ -16,7 +16,6 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 
 from ganstoch.models.convolution import Forms
-from ganstoch.training.arithmetic import configure_kernels
 from ganstoch.training.gan import GAN
 from ganstoch.training.micro_batch import split
 from ganstoch.types import Batch
@@ -47,7 +46,6 @@ def fake_game(make_game: Callable[..., GAN]) -> Iterator[GAN]:
     with FakeTensorMode():
         to_fake_cuda(game)
         game.setup_latents(n=64)
-        configure_kernels(game, m=16)
         yield game
 
 
@@ -139,12 +137,12 @@ def test_meta_finds_a_look_at_a_value(
     make_game: Callable[..., GAN], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     game = make_game()
-    follow = type(game.average).follow
+    update = type(game.average).update
 
     def peep(self: nn.Module, generator: nn.Module, *, iteration: int) -> None:
         next(generator.parameters()).sum().item()
-        follow(self, generator, iteration=iteration)  # type: ignore[arg-type]
+        update(self, generator, iteration=iteration)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(type(game.average), "follow", peep)
+    monkeypatch.setattr(type(game.average), "update", peep)
     with pytest.raises(RuntimeError):
         play_on_meta(game, micro_batch=None)

@@ -1,0 +1,62 @@
+"""Memory counted without an iteration, against arithmetic and against what is held."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from ganstoch.bench.memory import _LiveBytes, fitting_micro_batch, peak_bytes, room_bytes
+from ganstoch.training.gan import GAN
+
+
+def test_live_bytes_are_those_of_living_tensors() -> None:
+    with _LiveBytes() as bytes_:
+        a = torch.zeros(100)
+        assert bytes_.live == 400
+        b = a.view(10, 10).t()  # shares
+        assert bytes_.live == 400
+        c = b + 1
+        assert bytes_.live == bytes_.peak == 800
+        del a
+        assert bytes_.live == 800  # b holds it
+        del b, c
+        assert bytes_.live == 0
+        assert bytes_.peak == 800
+        torch.empty(10, dtype=torch.uint8)
+        assert bytes_.live == 0
+
+
+def test_never_less_than_the_weights_gradients_and_moments(make_game: Callable[..., GAN]) -> None:
+    game = make_game()
+    weights = sum(p.nbytes for p in game.parameters())
+    peak = peak_bytes(game, m=1, micro_batch=None)
+    trained = sum(p.nbytes for p in game.parameters() if p.requires_grad)
+    assert peak > weights + 2 * trained  # two moments each
+    assert peak < weights + 4 * trained + 10 * 2**20
+    assert next(game.parameters()).device.type == "cpu"
+
+
+@pytest.mark.parametrize("micro_batch", [8, 16])
+def test_micro_batches_bound_the_memory(make_game: Callable[..., GAN], micro_batch: int) -> None:
+    game = make_game(width=32)
+    own = peak_bytes(game, m=micro_batch, micro_batch=None)
+    many = peak_bytes(game, m=8 * micro_batch, micro_batch=micro_batch)
+    whole = peak_bytes(game, m=8 * micro_batch, micro_batch=None)
+    assert many < 1.1 * own
+    assert whole > 2 * own
+
+
+def test_m_is_halved_until_it_fits(make_game: Callable[..., GAN]) -> None:
+    game = make_game(width=32)
+    need = peak_bytes(game, m=64, micro_batch=None)
+    assert fitting_micro_batch(game, m=64, room=3 * need) is None
+    half = fitting_micro_batch(game, m=64, room=int(1.2 * need))
+    assert half == 32
+    assert peak_bytes(game, m=half, micro_batch=None) <= 0.6 * need
+    assert fitting_micro_batch(game, m=64, room=0) == 1
+
+
+def test_there_is_memory() -> None:
+    assert 2**20 < room_bytes(torch.device("cpu")) < 2**50
