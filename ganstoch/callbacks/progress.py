@@ -299,7 +299,7 @@ def _drawn_once(gan: GAN, data: ImageData) -> Iterator[RandomnessSource]:
 
 def _drawn_in_batches(gan: GAN, data: ImageData) -> Iterator[RandomnessSource]:
     assert gan.latents is not None
-    times, pack = gan.remedies.images_factor, gan.remedies.pack
+    times, pack = gan.remedies.spec.images_factor, gan.remedies.spec.pack
     n, m, bank = len(data.subset.ids), data.batch_size * times, gan.latents.count
     whole, noise = data.sampling == "exactly_once", gan.latents.noise
     images = f"{m} of {n}, {data.sampling.replace('_', ' ')}"
@@ -316,7 +316,7 @@ def _drawn_in_batches(gan: GAN, data: ImageData) -> Iterator[RandomnessSource]:
     variance = f"variance {noise:g}" if noise else "none"
     yield _source("noise on latents", bool(noise), variance, "model.latents.noise")
     coupled = f"packs of {pack}" if pack > 1 else ""
-    coupled = f"{gan.coupled_by} looks at a whole batch" if gan.coupled_by else coupled
+    coupled = f"{gan.full_batch_for} looks at a whole batch" if gan.full_batch_for else coupled
     always_the_same = whole and bank == m and not noise
     yield _source(
         "batch-coupled layers",
@@ -324,7 +324,7 @@ def _drawn_in_batches(gan: GAN, data: ImageData) -> Iterator[RandomnessSource]:
         coupled or "every image is judged by itself",
         "model.remedies, model.objective, networks",
     )
-    drawing = [type(remedy).__name__ for remedy in gan.remedies.each() if remedy.draws]
+    drawing = [type(remedy).__name__ for remedy in gan.remedies if remedy.spec.stochastic]
     what = ", ".join(drawing) or "none"
     yield _source("remedies' draws", bool(drawing), what, "model.remedies")
 

@@ -150,7 +150,7 @@ def sources(make_game: Make, make_data: Make) -> Make:
     ) -> dict[str, RandomnessSource]:
         game, data = make_game(bank=bank, noise=noise, seed=seed), make_data(**data_settings)
         data.setup("fit")
-        game.deal(n=64)
+        game.setup_latents(n=64)
         trainer = Trainer(
             accelerator="cpu",
             logger=False,
@@ -254,8 +254,8 @@ def test_remedies_are_named(
     for m, drawn in (("n/4", True), ("n", False)):
         data = make_data(m=m)
         data.setup("fit")
-        game.deal(n=64, m=data.batch_size)
-        kept.deal(n=64, m=data.batch_size)
+        game.setup_latents(n=64, m=data.batch_size)
+        kept.setup_latents(n=64, m=data.batch_size)
         plain = {s.name: s for s in sources_of_randomness(trainer, kept, data)}
         found = {s.name: s for s in sources_of_randomness(trainer, game, data)}
         together, own = found["batch-coupled layers"], found["remedies' draws"]
@@ -275,7 +275,7 @@ def test_packs_beside_packs_are_counted(make_data: Make) -> None:
     )
     data = make_data(m="n")
     data.setup("fit")
-    game.deal(n=64, m=64)
+    game.setup_latents(n=64, m=64)
     trainer = Trainer(accelerator="cpu", logger=False, max_epochs=1)
     found = {s.name: s for s in sources_of_randomness(trainer, game, data)}
     assert found["sampling of images"].what == "every image 2 times"
@@ -288,7 +288,7 @@ def test_what_is_left_to_the_machine_is_left_to_chance(
 ) -> None:
     game, data = make_game(micro_batch=8), make_data()
     data.setup("fit")
-    game.deal(n=64)
+    game.setup_latents(n=64)
     for micro_batch, kernels, state in (
         (8, False, "fixed"),
         ("auto", False, "on"),

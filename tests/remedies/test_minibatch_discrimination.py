@@ -131,7 +131,7 @@ def test_drives_a_collapsing_batch_apart() -> None:
 
 def test_real_and_generated_examples_make_batches_of_their_own(tiny: SimpleNamespace) -> None:
     game = tiny.make(MinibatchDiscrimination(kernels=3, dims=2)).double()
-    assert game.apart
+    assert game.separate_passes
     sizes: list[int] = []
     game.discriminator.register_forward_pre_hook(lambda _, given: sizes.append(len(given[0])))
     tiny.play(game, iterations=1)

@@ -190,7 +190,7 @@ def test_an_interrupted_table_goes_on(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """Ctrl-C in the third row's third iteration; that row goes on from its second."""
-    original, calls = GAN.play, []
+    original, calls = GAN.train_iteration, []
 
     def play(self: GAN, *arguments: Any, **options: Any) -> None:
         calls.append(1)
