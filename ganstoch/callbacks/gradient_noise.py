@@ -41,7 +41,7 @@ from ganstoch.metrics.gradient_noise import (
 )
 from ganstoch.models.base import couples, frozen
 from ganstoch.objectives import Pointwise
-from ganstoch.remedies.base import Remedy
+from ganstoch.remedies.base import changes_gradients
 from ganstoch.rng import normal, rng_for
 from ganstoch.training.example_gradients import collect
 from ganstoch.training.gan import GAN
@@ -186,22 +186,6 @@ def _values(measured: Measured) -> dict[str, float | None]:
     return {name: getattr(measured, name) for name in _VALUES}
 
 
-CHANGES_GRADIENTS = (
-    "wrap_generator",
-    "wrap_discriminator",
-    "plays",
-    "play",
-    "critic_fakes",
-    "critic_input",
-    "targets",
-    "discriminator_loss",
-    "before_discriminator_step",
-    "opponent",
-    "generator_loss",
-)
-"""Hooks whose gradients are not sums over single examples of the objective alone."""
-
-
 def obstacle(game: GAN) -> str | None:
     """Who makes a gradient more than a sum over single examples, if anybody does.
 
@@ -212,9 +196,8 @@ def obstacle(game: GAN) -> str | None:
     for network in (game.generator, game.discriminator):
         if couples(network):
             return type(network).__name__
-    for remedy in game.remedies.each():
-        own = any(getattr(type(remedy), h) is not getattr(Remedy, h) for h in CHANGES_GRADIENTS)
-        if own or remedy.couples or remedy.needs_real or remedy.pack * remedy.images_factor > 1:
+    for remedy in game.remedies:
+        if changes_gradients(remedy):
             return type(remedy).__name__
     return None if isinstance(game.objective, Pointwise) else type(game.objective).__name__
 
