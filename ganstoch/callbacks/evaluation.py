@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from pytorch_lightning import LightningModule, Trainer
+from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from ganstoch.callbacks.progress import Periodic, data_of, log_metrics
@@ -33,7 +33,7 @@ from ganstoch.training.distributed import gather
 from ganstoch.training.fingerprint import fingerprint
 from ganstoch.training.gan import GAN
 
-__all__ = ["Evaluation", "Outcome"]
+__all__ = ["AfterEvaluation", "Evaluation", "Outcome"]
 
 _log = logging.getLogger("ganstoch")
 
@@ -56,6 +56,13 @@ class Outcome:
     iteration: int
     generated: Tensor
     pairs: dict[str, OverfittingScores]
+
+
+class AfterEvaluation(Callback):
+    """A callback that acts on measurements just made."""
+
+    def on_evaluation(self, trainer: Trainer, evaluation: Evaluation, outcome: Outcome) -> None:
+        """Acts on a measurement, the last of `evaluation.history`."""
 
 
 class Evaluation(Periodic):
@@ -238,6 +245,9 @@ class Evaluation(Periodic):
         self.history.append(measurement)
         self.latest = Outcome(iteration=iteration, generated=generated, pairs=pairs)
         log_metrics(trainer, measurement.metrics)
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]
+            if isinstance(callback, AfterEvaluation):
+                callback.on_evaluation(trainer, self, self.latest)
 
     def _share_features(
         self,

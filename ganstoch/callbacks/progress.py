@@ -13,7 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
@@ -31,12 +31,14 @@ __all__ = [
     "Progress",
     "RandomnessReport",
     "RandomnessSource",
+    "callback_of",
     "data_of",
     "log_metrics",
     "sources_of_randomness",
 ]
 
 _log = logging.getLogger("ganstoch")
+_C = TypeVar("_C", bound=Callback)
 
 SHOWN = {"overfitting/pixel_l1/mean": "overfitting", "mode_drop/pixel_l1/mean": "mode drop"}
 """Metrics beside the bar."""
@@ -47,6 +49,11 @@ def data_of(trainer: Trainer) -> ImageData:
     data = trainer.datamodule  # type: ignore[attr-defined]
     assert isinstance(data, ImageData)
     return data
+
+
+def callback_of(trainer: Trainer, kind: type[_C]) -> _C:
+    """The first callback of a class."""
+    return next(c for c in trainer.callbacks if isinstance(c, kind))  # type: ignore[attr-defined]
 
 
 def log_metrics(trainer: Trainer, metrics: Mapping[str, float], step: int | None = None) -> None:

@@ -9,7 +9,7 @@ import subprocess
 import time
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,8 +18,8 @@ from pytorch_lightning.loggers import WandbLogger
 from torch import Tensor
 
 from ganstoch import __version__
-from ganstoch.callbacks.evaluation import Evaluation, Outcome
-from ganstoch.callbacks.progress import data_of
+from ganstoch.callbacks.evaluation import AfterEvaluation, Evaluation, Outcome
+from ganstoch.callbacks.progress import callback_of, data_of
 from ganstoch.callbacks.stop_rule import StopRule
 from ganstoch.records import Record, write_atomically, write_record
 from ganstoch.training.gan import GAN
@@ -35,7 +35,6 @@ __all__ = [
     "versions",
 ]
 
-_C = TypeVar("_C", bound=Callback)
 PACKAGES = ("torch", "pytorch-lightning", "torchmetrics", "numpy", "faiss-cpu", "faiss-gpu")
 """Packages that decide numbers."""
 COLUMNS = 10
@@ -74,7 +73,7 @@ def panels(outcome: Outcome, data: Tensor) -> dict[str, Tensor]:
     return rows
 
 
-class NeighbourGrid(Callback):
+class NeighbourGrid(AfterEvaluation):
     """Shows the panels in W&B at every measurement and leaves the last ones in a file.
 
     Args:
@@ -83,36 +82,24 @@ class NeighbourGrid(Callback):
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._shown: Outcome | None = None
+        self._panels: dict[str, Tensor] = {}
 
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
+    def on_evaluation(self, trainer: Trainer, evaluation: Evaluation, outcome: Outcome) -> None:
         """Shows a measurement just made."""
-        self._show(trainer)
-
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Shows the last measurement, which alone may have every feature space."""
-        self._show(trainer)
-
-    def _show(self, trainer: Trainer) -> None:
-        outcome = _find(trainer, Evaluation).latest
-        if outcome is None or not outcome.pairs or outcome is self._shown:
+        if not outcome.pairs or not trainer.is_global_zero:
             return
-        self._shown = outcome
+        self._panels = panels(outcome, data_of(trainer).subset.pixels.cpu())
         for logger in trainer.loggers:
-            if isinstance(logger, WandbLogger) and trainer.is_global_zero:
-                rows = panels(outcome, data_of(trainer).subset.pixels.cpu())
+            if isinstance(logger, WandbLogger):
                 for name in ("overfitting", "mode_drop"):
-                    grid = _grid([row for key, row in rows.items() if key.startswith(name)])
+                    grid = _grid([row for key, row in self._panels.items() if key.startswith(name)])
                     logger.log_image(f"panels/{name}", [grid], step=trainer.global_step)
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Leaves the last panels in the run's folder."""
-        outcome = _find(trainer, Evaluation).latest
-        if outcome is not None and outcome.pairs and trainer.is_global_zero:
-            rows = panels(outcome, data_of(trainer).subset.pixels.cpu())
-            _save_arrays(self.path, compressed=False, **{k: row.numpy() for k, row in rows.items()})
+        if self._panels and trainer.is_global_zero:
+            arrays = {name: row.numpy() for name, row in self._panels.items()}
+            _save_arrays(self.path, compressed=False, **arrays)
 
 
 def _grid(rows: list[Tensor]) -> np.ndarray[Any, Any]:
@@ -121,7 +108,7 @@ def _grid(rows: list[Tensor]) -> np.ndarray[Any, Any]:
     return picture.repeat_interleave(2, 1).repeat_interleave(2, 2).permute(1, 2, 0).numpy()
 
 
-class SampleHistory(Callback):
+class SampleHistory(AfterEvaluation):
     """Keeps some of the points that a generator makes along training; nothing for images.
 
     They are left in a file: ``iterations`` int64 (T,), ``samples`` float32 (T, S, D), the same
@@ -136,18 +123,16 @@ class SampleHistory(Callback):
         self.samples: dict[int, Tensor] = {}
         self._stride = 1
         self._count = 0
+        self._latest: Outcome | None = None
 
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        """Keeps a measurement just made."""
-        self._keep(trainer, last=False)
+    def on_evaluation(self, trainer: Trainer, evaluation: Evaluation, outcome: Outcome) -> None:
+        """Keeps a measurement just made, if it is of points."""
+        if outcome.generated.ndim == 2:
+            self._latest = outcome
+            self._keep(outcome, last=False)
 
-    def _keep(self, trainer: Trainer, *, last: bool) -> None:
-        outcome = _find(trainer, Evaluation).latest
-        if outcome is None or outcome.generated.ndim != 2 or outcome.iteration in self.samples:
-            return
-        if outcome.iteration != trainer.global_step:
+    def _keep(self, outcome: Outcome, *, last: bool) -> None:
+        if outcome.iteration in self.samples:
             return
         if last or self._count % self._stride == 0:
             self.samples[outcome.iteration] = outcome.generated[:POINTS].clone()
@@ -157,8 +142,9 @@ class SampleHistory(Callback):
             self.samples = dict(list(self.samples.items())[::2])
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Keeps the last measurement, also of a run resumed after its end, and leaves the file."""
-        self._keep(trainer, last=True)
+        """Keeps the last measurement in any case, and leaves the file."""
+        if self._latest is not None:
+            self._keep(self._latest, last=True)
         if self.samples and trainer.is_global_zero:
             _save_arrays(
                 self.path,
@@ -219,7 +205,7 @@ class RecordWriter(Callback):
         data = data_of(trainer)
         assert isinstance(pl_module, GAN)
         assert pl_module.latents is not None
-        evaluation = _find(trainer, Evaluation)
+        evaluation = callback_of(trainer, Evaluation)
         assert evaluation.latest is not None
         generated = evaluation.latest.generated
         images = to_bytes(generated) if generated.ndim == 4 else generated
@@ -236,7 +222,7 @@ class RecordWriter(Callback):
             noise=pl_module.latents.noise,
             iterations=trainer.global_step,
             images_seen=trainer.global_step * pl_module.images_per_iteration,
-            converged=_find(trainer, StopRule).converged,
+            converged=callback_of(trainer, StopRule).converged,
             seconds=self._seconds(),
             subset_sha256=data.subset.sha256,
             metrics=last.metrics,
@@ -265,10 +251,6 @@ class RecordWriter(Callback):
 
     def _seconds(self) -> float:
         return self._before + time.monotonic() - self._started
-
-
-def _find(trainer: Trainer, kind: type[_C]) -> _C:
-    return next(c for c in trainer.callbacks if isinstance(c, kind))  # type: ignore[attr-defined]
 
 
 def versions() -> dict[str, str]:

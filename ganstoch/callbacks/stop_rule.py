@@ -7,11 +7,11 @@ the best overfitting mean nor the best mode-drop mean has fallen by more than a 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
-from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning import LightningModule, Trainer
 
-from ganstoch.callbacks.evaluation import Evaluation
+from ganstoch.callbacks.evaluation import AfterEvaluation, Evaluation, Outcome
+from ganstoch.callbacks.progress import callback_of
 from ganstoch.errors import UserError
 from ganstoch.records import Measurement
 
@@ -49,7 +49,7 @@ def has_converged(
     return True
 
 
-class StopRule(Callback):
+class StopRule(AfterEvaluation):
     """Notes convergence and, where asked, ends the run there; `trainer.max_steps` is the cap.
 
     Args:
@@ -78,36 +78,16 @@ class StopRule(Callback):
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Lets a run that had converged, and was killed before its record, end where it did."""
-        self._check(trainer)
+        self._check(trainer, callback_of(trainer, Evaluation))
 
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
+    def on_evaluation(self, trainer: Trainer, evaluation: Evaluation, outcome: Outcome) -> None:
         """Checks a measurement just made."""
-        self._check_latest(trainer)
+        self._check(trainer, evaluation)
 
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Checks the last measurement, which may lie off the interval."""
-        self._check_latest(trainer)
-
-    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Checks a measurement made only now, of a run that was resumed after its end."""
-        self._check_latest(trainer)
-
-    def _check_latest(self, trainer: Trainer) -> None:
-        latest = _evaluation(trainer).latest
-        if latest is not None and latest.iteration == trainer.global_step:
-            self._check(trainer)
-
-    def _check(self, trainer: Trainer) -> None:
+    def _check(self, trainer: Trainer, evaluation: Evaluation) -> None:
         """Applies this rule alone, also to what was measured before the run was resumed."""
-        history = _evaluation(trainer).history
         self.converged = has_converged(
-            history, window=self.window, threshold=self.threshold, after=self.after
+            evaluation.history, window=self.window, threshold=self.threshold, after=self.after
         )
         if self.converged and self.stop:
             trainer.should_stop = True
-
-
-def _evaluation(trainer: Trainer) -> Evaluation:
-    return next(c for c in trainer.callbacks if isinstance(c, Evaluation))  # type: ignore[attr-defined]
