@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -126,6 +127,27 @@ def test_a_wrong_import_is_caught(room: str, source: str) -> None:
 )
 def test_a_right_import_is_let_through(room: str, source: str) -> None:
     assert violations(source, room=room) == []
+
+
+def files_graph() -> dict[str, set[str]]:
+    """Each file's name with those of the files that it imports, wherever in it."""
+    names = {dotted(path) for path in FILES}
+    graph: dict[str, set[str]] = {}
+    for path in FILES:
+        if path != PACKAGE / "__init__.py":  # the door, which names what lies behind it
+            pairs = [name for _, name in imports(path.read_text(), package=package_of(path))]
+            graph[dotted(path)] = {n if n in names else n.rpartition(".")[0] for n in pairs}
+            graph[dotted(path)] -= {dotted(path)}
+    return {file: others & graph.keys() for file, others in graph.items()}
+
+
+def test_no_circle_between_files() -> None:
+    """Neither by an import within a function, nor by one for the type checker."""
+    graph = files_graph()
+    assert "ganstoch.types" in graph["ganstoch.models.base"]
+    TopologicalSorter(graph).prepare()
+    with pytest.raises(CycleError):
+        TopologicalSorter({**graph, "ganstoch.types": {"ganstoch.models.base"}}).prepare()
 
 
 def reached(start: list[Path]) -> dict[str, str]:

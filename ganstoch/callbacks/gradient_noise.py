@@ -39,7 +39,7 @@ from ganstoch.metrics.gradient_noise import (
     jittered,
     share_of_pieces,
 )
-from ganstoch.models.base import couples, frozen
+from ganstoch.models.base import frozen, needs_full_batch
 from ganstoch.objectives import Pointwise
 from ganstoch.remedies.base import changes_gradients
 from ganstoch.rng import normal, rng_for
@@ -194,7 +194,7 @@ def obstacle(game: GAN) -> str | None:
     Remedies that change step sizes, weights after a step, or how many steps there are, may stay.
     """
     for network in (game.generator, game.discriminator):
-        if couples(network):
+        if needs_full_batch(network):
             return type(network).__name__
     for remedy in game.remedies:
         if changes_gradients(remedy):

@@ -22,7 +22,7 @@ from ganstoch.data.datamodule import ImageData
 from ganstoch.diagnosis.adapters import undisturbed
 from ganstoch.errors import UserError
 from ganstoch.metrics.linear_probe import ProbeScore, linear_probe
-from ganstoch.models.base import Discriminator, couples
+from ganstoch.models.base import Discriminator, needs_full_batch
 from ganstoch.rng import rng_for, without_replacement
 from ganstoch.training.gan import GAN
 from ganstoch.types import to_signed
@@ -87,7 +87,7 @@ class Probe(Periodic):
                 f"probe.every is {self.settings.every}, but the images of {data.source.name} have "
                 "no classes to name; set probe to null"
             )
-        if pl_module.remedies.spec.pack > 1 or couples(pl_module.discriminator.body):
+        if pl_module.remedies.spec.pack > 1 or needs_full_batch(pl_module.discriminator.body):
             raise UserError(
                 "the probe needs features of an image by itself, and this discriminator looks at "
                 "several at once; set probe to null"

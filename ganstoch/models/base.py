@@ -18,9 +18,9 @@ __all__ = [
     "DiscriminatorFactory",
     "Generator",
     "GeneratorFactory",
-    "couples",
     "frozen",
-    "initialise",
+    "initialize",
+    "needs_full_batch",
 ]
 
 
@@ -29,7 +29,7 @@ class Generator(nn.Module, ABC):
 
     Attributes:
         latent_dim: length of a latent vector.
-        gain: of the orthogonal start that `initialise` gives its weights; None for a normal one.
+        gain: of the orthogonal start that `initialize` gives its weights; None for a normal one.
     """
 
     gain: ClassVar[float | None] = None
@@ -56,8 +56,8 @@ class Discriminator(nn.Module):
         head_features: length F of the flattened features.
         heads: further heads on the flattened features (N, F), by name; remedies add them.
         separate_passes: whether it must see real and generated examples in separate calls; None
-            where that follows from its layers, see `couples`.
-        gain: of the orthogonal start that `initialise` gives its weights; None for a normal one.
+            where that follows from its layers, see `needs_full_batch`.
+        gain: of the orthogonal start that `initialize` gives its weights; None for a normal one.
     """
 
     gain: ClassVar[float | None] = None
@@ -92,13 +92,13 @@ GeneratorFactory = Callable[[Shape], Generator]
 DiscriminatorFactory = Callable[[Shape], Discriminator]
 
 
-def couples(network: nn.Module) -> bool:
+def needs_full_batch(network: nn.Module) -> bool:
     """Whether a layer makes an image's result depend on the others of its batch.
 
     Such a network must see its batch whole, and real and generated images apart. A layer that
-    does so has a true attribute ``couples``, as `BatchNorm` has.
+    does so has a true attribute ``needs_full_batch``, as `BatchNorm` has.
     """
-    return any(getattr(layer, "couples", False) for layer in network.modules())
+    return any(getattr(layer, "needs_full_batch", False) for layer in network.modules())
 
 
 @contextmanager
@@ -112,7 +112,7 @@ def frozen(module: nn.Module) -> Iterator[None]:
 
 
 @torch.no_grad()
-def initialise(module: nn.Module, *, std: float, rng: torch.Generator) -> None:
+def initialize(module: nn.Module, *, std: float, rng: torch.Generator) -> None:
     """Draws every weight from N(0, std^2) and sets every bias to 0.
 
     The paper names no initialization; this one is from the same first author's earlier code. The

@@ -148,10 +148,10 @@ class BatchNorm(nn.Module):
         epsilon: added to the variance.
 
     Attributes:
-        couples: an image's result depends on the others of its batch.
+        needs_full_batch: an image's result depends on the others of its batch.
     """
 
-    couples: ClassVar[bool] = True
+    needs_full_batch: ClassVar[bool] = True
     running_mean: Tensor | None
     running_var: Tensor | None
 

@@ -80,7 +80,7 @@ class ReLUGenerator(_MLPGenerator):
         latent_dim: length of a latent.
         width: units of a hidden layer.
         depth: hidden layers.
-        batch_norm: whether they are batch-normalised, which couples the images of a batch.
+        batch_norm: whether they are batch-normalized, which couples the images of a batch.
 
     Raises:
         UserError: for a size below 1.

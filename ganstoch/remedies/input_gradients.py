@@ -37,7 +37,9 @@ def refuse_coupling(penalty: str, discriminator: Discriminator) -> None:
     Raises:
         UserError: naming the layers.
     """
-    layers = {type(x).__name__ for x in discriminator.modules() if getattr(x, "couples", False)}
+    layers = {
+        type(x).__name__ for x in discriminator.modules() if getattr(x, "needs_full_batch", False)
+    }
     if layers:
         raise UserError(
             f"{penalty} is about the gradient of one image's logit, which is not defined where "

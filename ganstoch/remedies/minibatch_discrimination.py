@@ -92,10 +92,10 @@ class MinibatchHead(nn.Module):
         dims: C.
 
     Attributes:
-        couples: it makes an example's logit depend on the others of its batch.
+        needs_full_batch: it makes an example's logit depend on the others of its batch.
     """
 
-    couples: ClassVar[bool] = True
+    needs_full_batch: ClassVar[bool] = True
 
     def __init__(self, inner: nn.Module, features: int, *, kernels: int, dims: int) -> None:
         super().__init__()

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from ganstoch.errors import UserError
-from ganstoch.models.base import Discriminator, Generator, couples, frozen
+from ganstoch.models.base import Discriminator, Generator, frozen, needs_full_batch
 from ganstoch.objectives import Objective, Pointwise
 from ganstoch.remedies.base import DataFacts, GANView, Remedy, RemedySpec, StepInfo, overrides
 from ganstoch.remedies.copies import Copy
@@ -115,7 +115,7 @@ class SVRE(Remedy):
             return
         players = (generator, discriminator)
         for player in players:
-            if couples(player):
+            if needs_full_batch(player):
                 raise UserError(
                     f"{type(player).__name__} has batch normalisation, so that the gradient of "
                     "all images is not the mean of the batches' ones; take a network without, or "

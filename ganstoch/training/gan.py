@@ -27,9 +27,9 @@ from ganstoch.models import PaperDiscriminator, PaperGenerator
 from ganstoch.models.base import (
     DiscriminatorFactory,
     GeneratorFactory,
-    couples,
     frozen,
-    initialise,
+    initialize,
+    needs_full_batch,
 )
 from ganstoch.objectives import NonSaturating, Objective, Pointwise
 from ganstoch.remedies import Remedies, Remedy
@@ -137,15 +137,15 @@ class GAN(LightningModule):
         self.generator = generator(shape)
         self.discriminator = discriminator(shape)
         own = self.discriminator.separate_passes
-        coupled = couples(self.discriminator) if own is None else own
+        coupled = needs_full_batch(self.discriminator) if own is None else own
         self.separate_passes = coupled or self.remedies.spec.separate_passes
         if isinstance(micro_batch, int) and (by := self.full_batch_for):
             raise UserError(
                 f"{by} looks at a whole batch at once and cannot have it in parts; set "
                 "model.micro_batch to null"
             )
-        initialise(self.generator, std=init_std, rng=rng_for(seed, "init", 0))
-        initialise(self.discriminator, std=init_std, rng=rng_for(seed, "init", 1))
+        initialize(self.generator, std=init_std, rng=rng_for(seed, "init", 0))
+        initialize(self.discriminator, std=init_std, rng=rng_for(seed, "init", 1))
         self.average = EMA(self.generator, decay=ema_decay)
         for remedy in self.remedies:
             remedy.attach(self.generator, self.discriminator, shape=shape)
@@ -404,7 +404,7 @@ class GAN(LightningModule):
         users = [r for r in self.remedies if r.spec.needs_full_batch]
         if self.objective.needs_full_batch:
             return type(self.objective).__name__
-        coupled = [net for net in (self.generator, self.discriminator) if couples(net)]
+        coupled = [net for net in (self.generator, self.discriminator) if needs_full_batch(net)]
         return next((type(user).__name__ for user in [*users, *coupled]), None)
 
     @property

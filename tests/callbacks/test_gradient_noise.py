@@ -28,7 +28,7 @@ from ganstoch.data.sampling import Sampling, draw_ids
 from ganstoch.errors import UserError
 from ganstoch.latents import LatentSettings
 from ganstoch.models import PaperDiscriminator, PaperGenerator
-from ganstoch.models.base import couples
+from ganstoch.models.base import needs_full_batch
 from ganstoch.models.mlp import ReLUGenerator, TanhDiscriminator, TanhGenerator
 from ganstoch.objectives import (
     Hinge,
@@ -292,7 +292,7 @@ def test_objectives_and_networks_that_tie_examples_are_refused() -> None:
         partial(TanhDiscriminator, width=4, depth=1),
         shape=(2,),
     )
-    assert couples(game.generator)
+    assert needs_full_batch(game.generator)
     assert obstacle(game) == "ReLUGenerator"
 
 

@@ -14,7 +14,7 @@ from ganstoch.models import (
     UnrolledDiscriminator,
     UnrolledGenerator,
 )
-from ganstoch.models.base import initialise
+from ganstoch.models.base import initialize
 from ganstoch.models.layers import BatchNorm
 from ganstoch.rng import normal, rng_for
 
@@ -47,7 +47,7 @@ def numbers(*shape: int) -> Tensor:
 
 
 def start(network: nn.Module) -> nn.Module:
-    initialise(network, std=0.1, rng=rng_for(0, "init"))
+    initialize(network, std=0.1, rng=rng_for(0, "init"))
     return network
 
 

@@ -12,7 +12,7 @@ from torch.nn.utils import parametrizations
 
 from ganstoch.errors import UserError
 from ganstoch.models import DCGANDiscriminator, DCGANGenerator, PaperDiscriminator, ReLUGenerator
-from ganstoch.models.base import couples
+from ganstoch.models.base import needs_full_batch
 from ganstoch.models.layers import BatchNorm, LatentConv, SpectralConv2d, UpsampleConv
 from ganstoch.rng import normal, rng_for
 
@@ -226,11 +226,11 @@ def test_untracked_takes_its_own_batchs_statistics_always() -> None:
 
 def test_who_couples_a_batch() -> None:
     with torch.device("meta"):
-        assert couples(ReLUGenerator((2,)))
-        assert couples(DCGANGenerator())
-        assert couples(DCGANDiscriminator())
-        assert not couples(ReLUGenerator((2,), batch_norm=False))
-        assert not couples(PaperDiscriminator((3, 32, 32), width=8))
+        assert needs_full_batch(ReLUGenerator((2,)))
+        assert needs_full_batch(DCGANGenerator())
+        assert needs_full_batch(DCGANDiscriminator())
+        assert not needs_full_batch(ReLUGenerator((2,), batch_norm=False))
+        assert not needs_full_batch(PaperDiscriminator((3, 32, 32), width=8))
 
 
 def test_one_value_a_channel_has_no_variance() -> None:

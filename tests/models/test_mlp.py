@@ -14,7 +14,7 @@ from ganstoch.models import (
     TanhDiscriminator,
     TanhGenerator,
 )
-from ganstoch.models.base import initialise
+from ganstoch.models.base import initialize
 from ganstoch.models.mlp import LinearMaxout
 from ganstoch.rng import normal, rng_for
 
@@ -28,7 +28,7 @@ def numbers(*shape: int, draw: int = 0) -> Tensor:
 
 
 def start(network: nn.Module) -> nn.Module:
-    initialise(network, std=0.3, rng=rng_for(0, "init"))
+    initialize(network, std=0.3, rng=rng_for(0, "init"))
     return network.double()
 
 
@@ -141,7 +141,7 @@ def test_pieces_that_tie_share_the_gradient() -> None:
 
 def test_default_start_of_the_unrolled_gans_networks_is_orthogonal() -> None:
     for network in (TanhGenerator((2,)), TanhDiscriminator((2,))):
-        initialise(network, std=0.02, rng=rng_for(0, "init"))
+        initialize(network, std=0.02, rng=rng_for(0, "init"))
         matrices = [p for p in network.parameters() if p.dim() == 2]
         assert len(matrices) == 3
         for matrix in matrices:

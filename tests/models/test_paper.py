@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from ganstoch.models import PaperDiscriminator, PaperGenerator
-from ganstoch.models.base import initialise
+from ganstoch.models.base import initialize
 from ganstoch.models.layers import LatentConv, SpectralConv2d, UpsampleConv
 from ganstoch.rng import normal
 from ganstoch.rng import rng_for as make_rng
@@ -144,7 +144,7 @@ def test_generator_equals_stock_layers() -> None:
 
 def test_discriminator_equals_stock_layers() -> None:
     ours = PaperDiscriminator((3, 32, 32), width=16)
-    initialise(ours, std=0.02, rng=make_rng(0, "init"))
+    initialize(ours, std=0.02, rng=make_rng(0, "init"))
     ours.double()
     x = normal((4, 3, 32, 32), make_rng(0, "data")).double()
     maps = x

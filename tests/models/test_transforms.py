@@ -23,7 +23,7 @@ from ganstoch.models import (
     UnrolledDiscriminator,
     UnrolledGenerator,
 )
-from ganstoch.models.base import initialise
+from ganstoch.models.base import initialize
 from ganstoch.rng import normal, rng_for
 
 POINTS, IMAGES = (2,), (3, 28, 28)
@@ -43,7 +43,7 @@ GENERATORS: list[Callable[[], Generator]] = [
 
 def start(make: Callable[[], nn.Module], seed: int = 0) -> nn.Module:
     network = make()
-    initialise(network, std=0.3, rng=rng_for(seed, "init"))
+    initialize(network, std=0.3, rng=rng_for(seed, "init"))
     return network.double()
 
 

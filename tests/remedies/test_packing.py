@@ -20,7 +20,7 @@ from ganstoch.models import (
     TanhDiscriminator,
     UnrolledDiscriminator,
 )
-from ganstoch.models.base import initialise
+from ganstoch.models.base import initialize
 from ganstoch.remedies import Packing
 from ganstoch.remedies.base import StepInfo, pack_examples
 from ganstoch.rng import normal, rng_for, share
@@ -60,7 +60,7 @@ def test_every_network_judges_packs(name: str) -> None:
     shape, make = NETWORKS[name]
     packing = Packing(size=3)
     network = packing.wrap_networks(PaperGenerator, make)[1](shape).double()
-    initialise(network, std=0.5, rng=rng_for(0, "init"))
+    initialize(network, std=0.5, rng=rng_for(0, "init"))
     packs = pack_examples(examples(12, shape), packing.spec.pack)
     order = torch.tensor([2, 0, 3, 1])
     logits = network(packs).logits
@@ -86,7 +86,7 @@ def test_sees_in_packs_what_no_single_example_shows() -> None:
         packing = Packing(size=size)
         make = partial(TanhDiscriminator, width=8)
         critic = packing.wrap_networks(PaperGenerator, make)[1]((1,))
-        initialise(critic, std=0.02, rng=rng_for(0, "init"))
+        initialize(critic, std=0.02, rng=rng_for(0, "init"))
         adam = torch.optim.Adam(critic.parameters(), lr=0.02)
         for _ in range(100):
             of_real = critic(pack_examples(real, packing.spec.pack)).logits

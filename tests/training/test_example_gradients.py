@@ -12,7 +12,7 @@ from torch import Tensor, nn
 import ganstoch.training.example_gradients
 from ganstoch.errors import UserError
 from ganstoch.models import PaperDiscriminator, PaperGenerator
-from ganstoch.models.base import initialise
+from ganstoch.models.base import initialize
 from ganstoch.models.convolution import Forms
 from ganstoch.models.mlp import MaxoutDiscriminator, ReLUGenerator, TanhDiscriminator
 from ganstoch.rng import rng_for
@@ -38,7 +38,7 @@ def draw(*shape: int) -> Tensor:
 
 
 def prepared(network: nn.Module) -> nn.Module:
-    initialise(network, std=0.2, rng=rng_for(0, "init"))
+    initialize(network, std=0.2, rng=rng_for(0, "init"))
     with torch.no_grad():
         for parameter in network.parameters():
             if parameter.ndim == 1:

@@ -15,7 +15,7 @@ from ganstoch.models import (
     ReLUGenerator,
     TanhDiscriminator,
 )
-from ganstoch.models.base import initialise
+from ganstoch.models.base import initialize
 from ganstoch.models.layers import BatchNorm, SpectralConv2d
 from ganstoch.rng import normal, rng_for
 from ganstoch.training.gan import GAN
@@ -24,7 +24,7 @@ from ganstoch.training.gan import GAN
 @pytest.fixture
 def critic() -> PaperDiscriminator:
     critic = PaperDiscriminator((3, 32, 32), width=16)
-    initialise(critic, std=0.02, rng=rng_for(0, "init"))
+    initialize(critic, std=0.02, rng=rng_for(0, "init"))
     return critic
 
 
@@ -32,7 +32,7 @@ def critic() -> PaperDiscriminator:
 def test_weights_are_normal_and_biases_zero(std: float) -> None:
     for network in (PaperGenerator, PaperDiscriminator):
         made = network((3, 32, 32), width=64)
-        initialise(made, std=std, rng=rng_for(0, "init"))
+        initialize(made, std=std, rng=rng_for(0, "init"))
         for name, parameter in made.named_parameters():
             if name.endswith("bias"):
                 assert not parameter.any()
@@ -56,14 +56,14 @@ def test_depends_on_the_seed_alone(make_game: Callable[..., GAN]) -> None:
 
 def test_does_not_depend_on_what_was_made_before(make_game: Callable[..., GAN]) -> None:
     alone = PaperDiscriminator((3, 32, 32), width=16)
-    initialise(alone, std=0.02, rng=rng_for(0, "init", 1))
+    initialize(alone, std=0.02, rng=rng_for(0, "init", 1))
     played = make_game().discriminator.state_dict()
     assert all(torch.equal(value, played[name]) for name, value in alone.state_dict().items())
 
 
 def test_leaves_the_global_generator_alone(critic: PaperDiscriminator) -> None:
     before = torch.get_rng_state()
-    initialise(critic, std=0.02, rng=rng_for(0, "init"))
+    initialize(critic, std=0.02, rng=rng_for(0, "init"))
     assert torch.equal(torch.get_rng_state(), before)
 
 
@@ -102,7 +102,7 @@ def test_forward_passes_change_nothing(critic: PaperDiscriminator) -> None:
 def test_the_draws_are_those_of_the_records() -> None:
     """Runs are compared with older ones by their seeds: the first draws, written down."""
     made = PaperGenerator((3, 32, 32), width=8, latent_dim=2)
-    initialise(made, std=0.02, rng=rng_for(0, "init"))
+    initialize(made, std=0.02, rng=rng_for(0, "init"))
     rng = rng_for(0, "init")
     for name, parameter in made.named_parameters():
         if not name.endswith("bias"):
@@ -116,7 +116,7 @@ def test_batch_norm_starts_as_the_identity_and_takes_no_draw() -> None:
     for made in (normed, bare):
         for parameter in made.parameters():
             parameter.data.fill_(3.0)
-        initialise(made, std=0.02, rng=rng_for(0, "init"))
+        initialize(made, std=0.02, rng=rng_for(0, "init"))
     norms = [layer for layer in normed.modules() if isinstance(layer, BatchNorm)]
     assert len(norms) == 4
     for norm in norms:
@@ -135,7 +135,7 @@ def test_an_inner_network_keeps_its_own_start() -> None:
             self.head = nn.Linear(6, 1)
 
     made = Around()
-    initialise(made, std=1e-3, rng=rng_for(0, "init"))
+    initialize(made, std=1e-3, rng=rng_for(0, "init"))
     assert made.body[1].weight.abs().max() < 0.01
     values = torch.linalg.svdvals(made.inner.body[1].weight.detach())
     assert torch.allclose(values, torch.full((2,), 1.4), atol=1e-5)
@@ -145,7 +145,7 @@ def test_an_orthogonal_start_depends_on_the_seed_alone() -> None:
     first, again, other = (TanhDiscriminator((2,), width=6) for _ in range(3))
     before = torch.get_rng_state()
     for made, seed in ((first, 0), (again, 0), (other, 1)):
-        initialise(made, std=0.02, rng=rng_for(seed, "init"))
+        initialize(made, std=0.02, rng=rng_for(seed, "init"))
     assert torch.equal(torch.get_rng_state(), before)
     assert torch.equal(first.body[1].weight, again.body[1].weight)
     assert not torch.equal(first.body[1].weight, other.body[1].weight)
