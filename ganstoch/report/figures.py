@@ -1,265 +1,252 @@
-"""Figures 1 and 2: images with their nearest neighbours, a block per row of Table 1.
-
-[1] Yazici et al. 2020, Fig. 1 and 2. As there, datasets stand side by side, mini-batches shrink
-downwards and the noisy rows come last; in a block the queries are on top, below them the nearest
-neighbours by pixel and by feature. Pixels are enlarged by whole factors, never smoothed.
-"""
+"""One way to make a figure, and the figures of a table: curves, trade-off, heat map."""
 
 from __future__ import annotations
 
 import io
-import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal
+from collections.abc import Callable, Iterator, Sequence
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 
-from PIL import Image, ImageDraw, ImageFont
+import matplotlib
+import numpy as np
+import pandas as pd
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
 
-from ganstoch.report.panels import Bytes, Panel, read_panel
-from ganstoch.report.paper import SHARES, title
-from ganstoch.report.rows import Block, Row, RunKey, run_key
-from ganstoch.report.words import enumerate_words, row_words
+from ganstoch.report.formatting import PERCENT, setting_words
+from ganstoch.report.frame import SETTING, curve, history, natural
+from ganstoch.report.published import SCORES, title
+from ganstoch.report.tables import DIRECTIONS, remedies_csv
 
-__all__ = ["Direction", "draw_figure"]
+__all__ = [
+    "band",
+    "draw_curves",
+    "draw_heatmap",
+    "draw_trade_off",
+    "figure",
+    "legend",
+    "palette",
+    "png",
+    "settings",
+    "style",
+    "styled",
+]
 
-Direction = Literal["overfitting", "mode_drop"]
-
-_TILE = 64  # pixels of an image in the figure, as nearly as a whole factor allows
-_GAP = 2  # between images
-_STEP = 8  # between the queries and their neighbours
-_HEADING = 34  # from the top of a block to its images
-_GUTTER = 36  # between blocks, both ways
-_MARGIN = 24  # around everything
-_INK, _GREY, _PAPER = "#1a1a1a", "#6b6b6b", "#ffffff"
-
-_WORDS: dict[Direction, tuple[str, str, str]] = {
-    "overfitting": ("overfitting", "generated", "nearest data"),
-    "mode_drop": ("mode drop", "data", "nearest generated"),
+_STYLE = {
+    "figure.dpi": 120,
+    "figure.titlesize": "x-large",
+    "figure.titleweight": "bold",
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "0.92",
+    "legend.frameon": False,
+    "lines.linewidth": 1.7,
 }
+_HELD_OUT = {"color": "0.45", "linestyle": ":", "label": "held-out real images"}
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class _Fonts:
-    heading: ImageFont.FreeTypeFont
-    block: ImageFont.FreeTypeFont
-    small: ImageFont.FreeTypeFont
+def styled(draw: Callable[P, T]) -> Callable[P, T]:
+    """Draws in the house's style, whatever a user's own matplotlibrc says."""
+
+    @wraps(draw)
+    def drawn(*args: P.args, **kwargs: P.kwargs) -> T:
+        with matplotlib.rc_context():
+            matplotlib.rcdefaults()
+            matplotlib.rcParams.update(_STYLE)
+            return draw(*args, **kwargs)
+
+    return drawn
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Cell:
-    """One block of the figure, or the reason why it is empty."""
-
-    heading: str
-    panel: Panel | None
-    note: str
-
-
-def draw_figure(
-    blocks: Sequence[Block], *, folders: Mapping[RunKey, Path], direction: Direction
-) -> bytes:
-    """Draws Figure 1 (``overfitting``) or Figure 2 (``mode_drop``) as PNG.
-
-    Args:
-        blocks: the table's blocks, one per dataset.
-        folders: run directories, whose ``panels.npz`` hold the images.
-        direction: whose neighbours are shown.
-
-    Raises:
-        UserError: if a ``panels.npz`` cannot be read or its arrays do not fit together.
-    """
-    columns = [_aligned(block) for block in blocks]
-    grid = [
-        [_cell(rows.get(key), folders=folders, direction=direction) for rows in columns]
-        for key in sorted({key for rows in columns for key in rows})
-    ]
-    panels = [cell.panel for cells in grid for cell in cells if cell.panel is not None]
-    features = sorted({panel.feature_name for panel in panels if panel.feature is not None})
-    _, query_word, nearest_word = _WORDS[direction]
-    labels = [query_word, f"{nearest_word}\nby pixel"]
-    if features:
-        by = features[0] if len(features) == 1 else "feature"
-        labels.append(f"{nearest_word}\nby {by}")
-    return _draw(
-        grid,
-        headings=[f"{title(block.dataset)} (n = {block.n:,})" for block in blocks],
-        labels=labels,
-        footer=_footer(blocks, features, drawn=bool(panels)),
-    )
+def figure(
+    rows: int, columns: int, *, size: tuple[float, float], **shared: Any
+) -> tuple[Figure, Any]:
+    """A figure of rows x columns axes, each of a size in inches; axes as an array (rows, columns)."""
+    made = Figure(figsize=(size[0] * columns, size[1] * rows), layout="constrained")
+    return made, made.subplots(rows, columns, squeeze=False, **shared)
 
 
-_Key = tuple[float, float, float, int]
-
-
-def _aligned(block: Block) -> dict[_Key, Row]:
-    """A dataset's rows by what puts them on a line of the figure.
-
-    Subsets of different size have different m; rows stand beside each other if noise, n / m and
-    k / n agree. n / m is rounded, since m is a whole number; the last part of the key parts rows
-    of one dataset that rounding would merge.
-    """
-    rows: dict[_Key, Row] = {}
-    for row in block.rows:
-        bank = math.inf if row.bank is None else row.bank / row.n
-        near = [share for share in SHARES if abs(row.n / row.m / share - 1.0) <= 0.05]
-        share = float(near[0]) if near else float(f"{row.n / row.m:.2g}")
-        count = 0
-        while (row.noise, share, bank, count) in rows:
-            count += 1
-        rows[row.noise, share, bank, count] = row
-    return rows
-
-
-def _cell(row: Row | None, *, folders: Mapping[RunKey, Path], direction: Direction) -> _Cell:
-    if row is None:
-        return _Cell(heading="", panel=None, note="not run")
-    run = row.runs[0]
-    word = _WORDS[direction][0]
-    value = run.metrics[f"{direction}/pixel_l1/mean"]
-    panel = read_panel(folders[run_key(run)] / "panels.npz", direction=direction)
-    note = "" if panel is not None else "this run left no images"
-    return _Cell(heading=f"{row_words(row)}: {word} {value:.2f}", panel=panel, note=note)
-
-
-def _footer(blocks: Sequence[Block], features: Sequence[str], *, drawn: bool) -> str:
-    seeds = sorted({row.runs[0].seed for block in blocks for row in block.rows})
-    seed = f"Seed {enumerate_words(str(seed) for seed in seeds)}"
-    footer = f"{seed}; the number above a block is its run's mean pixel l1 to the nearest "
-    footer += "neighbour, in grey levels."
-    if drawn and not features:
-        footer += " No feature network in these runs: no neighbours by feature."
-    elif len(features) > 1:
-        footer += f" Features: {enumerate_words(features)}."
-    return footer
-
-
-def _draw(
-    grid: Sequence[Sequence[_Cell]],
-    *,
-    headings: Sequence[str],
-    labels: Sequence[str],
-    footer: str,
-) -> bytes:
-    fonts = _fonts()
-    widths = [
-        max(
-            _strip_width([cells[column].panel for cells in grid]),
-            _length(fonts.heading, heading),
-            *(_length(fonts.block, cells[column].heading) for cells in grid),
-        )
-        for column, heading in enumerate(headings)
-    ]
-    label_width = max(_length(fonts.small, line) for label in labels for line in label.split("\n"))
-    lefts = [
-        _MARGIN + label_width + 16 + sum(widths[:column]) + _GUTTER * column
-        for column in range(len(widths))
-    ]
-    strips = len(labels)
-    block_height = _strip_top(strips - 1) + _TILE
-    top = _MARGIN + 48
-    width = lefts[-1] + widths[-1] + _MARGIN
-    lines = _wrap(footer, fonts.small, width=width - 2 * _MARGIN)
-    height = top + len(grid) * (block_height + _GUTTER) + 26 * len(lines) + _MARGIN // 2
-    canvas = Image.new("RGB", (width, height), _PAPER)
-    pen = ImageDraw.Draw(canvas)
-    for left, heading in zip(lefts, headings, strict=True):
-        pen.text((left, _MARGIN), heading, font=fonts.heading, fill=_INK)
-    for number, cells in enumerate(grid):
-        y = top + number * (block_height + _GUTTER)
-        for strip, label in enumerate(labels):
-            middle = y + _strip_top(strip) + _TILE // 2
-            place = (_MARGIN + label_width, middle)
-            pen.multiline_text(
-                place, label, font=fonts.small, fill=_GREY, anchor="rm", align="right", spacing=3
-            )
-        for left, cell in zip(lefts, cells, strict=True):
-            _draw_cell(canvas, pen, cell, at=(left, y), strips=strips, fonts=fonts)
-    for number, line in enumerate(lines):
-        place = (_MARGIN, height - _MARGIN // 2 - 26 * (len(lines) - number))
-        pen.text(place, line, font=fonts.small, fill=_GREY)
+def png(made: Figure) -> bytes:
+    """A figure as PNG. Without matplotlib's version in it, equal figures are equal files."""
     buffer = io.BytesIO()
-    canvas.save(buffer, format="PNG", compress_level=6)
+    made.savefig(buffer, format="png", metadata={"Software": None})
     return buffer.getvalue()
 
 
-def _strip_width(panels: Sequence[Panel | None]) -> int:
-    count = max((len(panel.queries) for panel in panels if panel is not None), default=0)
-    return count * (_TILE + _GAP) - _GAP
+def settings(runs: pd.DataFrame) -> Iterator[tuple[pd.Series, pd.DataFrame]]:
+    """Each setting of some runs: its first run, for its names, and all of its runs."""
+    for _, group in runs.groupby(SETTING, sort=False, dropna=False):
+        yield group.iloc[0], group
 
 
-def _strip_top(strip: int) -> int:
-    """From the top of a block to the top of its strip; the first holds the queries."""
-    return _HEADING + strip * (_TILE + _GAP) + (_STEP if strip else 0)
+def palette(runs: pd.DataFrame) -> dict[int, str]:
+    """A color per m from viridis, ordered for color-blind readers too; dark for large m."""
+    sizes = sorted(runs.m.unique(), reverse=True)
+    steps = np.linspace(0.0, 0.82, max(len(sizes), 2))
+    return {m: to_hex(colormaps["viridis"](step)) for m, step in zip(sizes, steps, strict=False)}
 
 
-def _draw_cell(
-    canvas: Image.Image,
-    pen: ImageDraw.ImageDraw,
-    cell: _Cell,
-    *,
-    at: tuple[int, int],
-    strips: int,
-    fonts: _Fonts,
-) -> None:
-    left, y = at
-    pen.text((left, y), cell.heading, font=fonts.block, fill=_INK)
-    if cell.panel is None:
-        pen.text((left, y + _HEADING), cell.note, font=fonts.small, fill=_GREY)
-        return
-    arrays = [cell.panel.queries, cell.panel.pixel, cell.panel.feature][:strips]
-    for strip, array in enumerate(arrays):
-        place = (left, y + _strip_top(strip))
-        if array is None:
-            note = (left, place[1] + _TILE // 2)
-            pen.text(note, "no feature network", font=fonts.small, fill=_GREY, anchor="lm")
-        else:
-            _paste(canvas, array, at=place)
+def style(row: pd.Series) -> str:
+    """Dashed with noise on the latents, dash-dotted where the bank is not the paper's."""
+    return "--" if row.noise else ("-" if row.bank == row.n else "-.")
 
 
-def _paste(canvas: Image.Image, images: Bytes, *, at: tuple[int, int]) -> None:
-    """Images (N, H, W, 3), uint8, in a strip."""
-    for number, pixels in enumerate(images):
-        height, width = pixels.shape[:2]
-        image = Image.fromarray(pixels)
-        # A whole factor keeps every pixel a square; what is too large for a tile is averaged down.
-        factor = _TILE // max(height, width)
-        if factor >= 1:
-            size = (width * factor, height * factor)
-            image = image.resize(size, Image.Resampling.NEAREST)
-        else:
-            image.thumbnail((_TILE, _TILE), Image.Resampling.BOX)
-        offset = ((_TILE - image.width) // 2, (_TILE - image.height) // 2)
-        canvas.paste(image, (at[0] + number * (_TILE + _GAP) + offset[0], at[1] + offset[1]))
+def band(ax: Axes, line: pd.DataFrame, *, seeds: int, factor: float = 1.0, **look: Any) -> None:
+    """A mean over seeds; its band reaches from the lowest seed to the highest."""
+    line = factor * line
+    ax.plot(line.index, line["mean"], marker="o" if len(line) == 1 else "", **look)
+    if seeds > 1:
+        ax.fill_between(line.index, line.low, line.high, color=look["color"], alpha=0.18, linewidth=0)
 
 
-def _fonts() -> _Fonts:
-    """DejaVu Sans as matplotlib ships it: the same letters on every machine."""
-    import matplotlib
-
-    folder = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
-
-    def font(name: str, size: int) -> ImageFont.FreeTypeFont:
-        engine = ImageFont.Layout.BASIC
-        return ImageFont.truetype(str(folder / name), size, layout_engine=engine)
-
-    return _Fonts(
-        heading=font("DejaVuSans-Bold.ttf", 26),
-        block=font("DejaVuSans.ttf", 22),
-        small=font("DejaVuSans.ttf", 19),
-    )
+def legend(right: Axes, source: Axes) -> None:
+    """The lines of one of a row's axes, explained right of the last of the row."""
+    handles, labels = source.get_legend_handles_labels()
+    if handles:
+        right.legend(handles, labels, loc="upper left", bbox_to_anchor=(1.02, 1.0))
 
 
-def _length(font: ImageFont.FreeTypeFont, text: str) -> int:
-    return int(font.getlength(text)) + 1
+def _logarithmic(values: Sequence[float], ratio: float) -> bool:
+    """Whether values lie so far apart that only ratios can be compared."""
+    return bool(len(values)) and min(values) > 0 and max(values) / min(values) > ratio
 
 
-def _wrap(text: str, font: ImageFont.FreeTypeFont, *, width: int) -> list[str]:
-    """Text in lines no wider than ``width`` pixels."""
-    lines = [""]
-    for word in text.split():
-        longer = f"{lines[-1]} {word}".strip()
-        if lines[-1] and _length(font, longer) > width:
-            lines.append(word)
-        else:
-            lines[-1] = longer
-    return lines
+@styled
+def draw_curves(runs: pd.DataFrame) -> bytes:
+    """Both mean distances over iterations and over images seen, two rows of axes a data set, PNG."""
+    datasets = list(runs.groupby("dataset", sort=False))
+    made, axes = figure(2 * len(datasets), 2, size=(5.2, 2.9), sharey="row")
+    for number, (dataset, own) in enumerate(datasets):
+        colors = palette(own)
+        for line, (name, metric) in enumerate(DIRECTIONS.items()):
+            for ax, x in zip(axes[2 * number + line], ("iteration", "images_seen"), strict=True):
+                heights: list[float] = []
+                ends = []
+                for row, group in settings(own):
+                    each = curve(history(group), metric, x=x)
+                    if each.empty:
+                        continue
+                    look = {"color": colors[row.m], "linestyle": style(row)}
+                    band(ax, each, seeds=len(group), label=setting_words(row), **look)
+                    heights += [each.low.min(), each.high.max()]
+                    ends.append(each.index[-1])
+                if f"baseline/{metric}" in own:
+                    ax.axhline(own[f"baseline/{metric}"].mean(), **_HELD_OUT)
+                if _logarithmic(ends, 5):
+                    ax.set_xscale("log")
+                if _logarithmic(heights, 10):
+                    ax.set_yscale("log")
+                else:
+                    ax.set_ylim(bottom=0.0)
+                ax.set_xlabel("iterations" if x == "iteration" else "images seen")
+            axes[2 * number + line][0].set_ylabel(f"{name.replace('_', ' ')} (grey levels)")
+        axes[2 * number][0].set_title(
+            f"{title(str(dataset))} (n = {own.n.iloc[0]:,})", loc="left", fontweight="bold"
+        )
+        legend(axes[2 * number][1], axes[2 * number][0])
+    return png(made)
+
+
+TRAINING = SCORES["mode_drop_mean"]
+HELD_OUT = "held_out_drop/pixel_l1/mean"
+
+
+@styled
+def draw_trade_off(runs: pd.DataFrame) -> bytes | None:
+    """Generalization against mode drop: held-out images' distance over training images', PNG.
+
+    [1] Yazici et al. 2020, Sec. 5 and 6. A path a setting, from its first measurement (open) to its
+    last (full). On the diagonal nothing is memorized; the height above it, the generalization gap,
+    is drawn once more by itself. None where no run has looked at held-out images.
+    """
+    if HELD_OUT not in runs:
+        return None
+    datasets = list(runs.dropna(subset=[HELD_OUT]).groupby("dataset", sort=False))
+    made, axes = figure(len(datasets), 2, size=(5.6, 4.6))
+    for (both, gap), (dataset, own) in zip(axes, datasets, strict=True):
+        colors = palette(own)
+        for row, group in settings(own):
+            points = history(group).dropna(subset=[TRAINING, HELD_OUT])
+            x, y = (curve(points, key)["mean"] for key in (TRAINING, HELD_OUT))
+            last = (group[HELD_OUT] - group[TRAINING]).mean()
+            look: dict[str, Any] = {"color": colors[row.m], "linestyle": style(row)}
+            label = f"{setting_words(row)}: last gap {last:+.2f}"
+            for ax, height in ((both, y), (gap, y - x)):
+                ax.plot(x, height, label=label, **look)
+                ax.plot(x[:1], height[:1], "o", color=colors[row.m], markerfacecolor="white")
+                ax.plot(x[-1:], height[-1:], "o", color=colors[row.m])
+        limits = both.get_xlim()[0], max(both.get_xlim()[1], both.get_ylim()[1])
+        both.plot(limits, limits, color="0.25", linewidth=0.9, label="equal: nothing memorized")
+        gap.axhline(0.0, color="0.25", linewidth=0.9)
+        if f"baseline/{TRAINING}" in own:
+            for ax in (both, gap):
+                ax.axvline(own[f"baseline/{TRAINING}"].mean(), **_HELD_OUT)
+        both.set_ylabel("mode drop of held-out images (grey levels)")
+        gap.set_ylabel("generalization gap (grey levels)")
+        for ax in (both, gap):
+            ax.set_xlabel("mode drop of training images (grey levels)")
+            ax.set_xscale("log")
+            ax.xaxis.set_major_formatter("{x:g}")
+            ax.xaxis.set_minor_formatter("{x:g}")
+        both.set_yscale("log")
+        both.yaxis.set_major_formatter("{x:g}")
+        both.yaxis.set_minor_formatter("{x:g}")
+        both.set_title(f"{title(str(dataset))} (n = {own.n.iloc[0]:,})", loc="left", fontweight="bold")
+        legend(gap, both)
+    return png(made)
+
+
+@styled
+def draw_heatmap(runs: pd.DataFrame) -> bytes:
+    """Both distances of every remedy (down) and setting (across), PNG.
+
+    A cell is colored by its change from plain in the same column: blue below, red above.
+    """
+    table = remedies_csv(runs).query("remedy != 'held-out real'")
+    datasets = list(table.groupby("dataset", sort=False))
+    tallest = max(own.remedy.nunique() for _, own in datasets)
+    widest = len(table.drop_duplicates(["m", "noise", "bank"]))
+    size = (1.15 * widest + 1.6, 0.42 * tallest + 1.2)
+    made, axes = figure(len(datasets), 2, size=size)
+    for line, (dataset, own) in zip(axes, datasets, strict=True):
+        labels = sorted(set(own.remedy), key=natural)
+        first = runs[runs.dataset == dataset].drop_duplicates(["m", "noise", "bank"])
+        heads = [setting_words(row, size=False).replace(", ", "\n") for row in first.itertuples()]
+        for ax, name in zip(line, DIRECTIONS, strict=True):
+            shape = own.drop_duplicates(["m", "noise", "bank"])[["m", "noise", "bank"]]
+            keys = pd.MultiIndex.from_frame(shape)
+            grids = {
+                part: own.pivot_table(
+                    index="remedy", columns=["m", "noise", "bank"], values=f"{name}_{part}"
+                ).reindex(index=labels, columns=keys)
+                for part in ("mean", "change")
+            }
+            limit = float(np.clip(np.nanmax(np.abs(grids["change"]), initial=0.1), 0.1, 1.0))
+            image = ax.imshow(
+                grids["change"].fillna(0.0).where(grids["mean"].notna()),
+                cmap="RdBu_r", vmin=-limit, vmax=limit, aspect="auto",
+            )  # fmt: skip
+            for (y, x), value in np.ndenumerate(grids["mean"].to_numpy()):
+                change = grids["change"].to_numpy()[y, x]
+                words = "-" if np.isnan(value) else f"{value:.2f}"
+                words += "" if np.isnan(change) else f" ({100 * change:+.0f}{PERCENT})"
+                dark = abs(np.nan_to_num(change)) > 0.6 * limit
+                ax.text(x, y, words, ha="center", va="center", fontsize=8, color="white" if dark else "black")
+            ax.set_xticks(range(len(heads)), heads)
+            ax.set_yticks(range(len(labels)), labels if ax is line[0] else [""] * len(labels))
+            ax.xaxis.tick_top()
+            ax.tick_params(length=0)
+            ax.grid(False)
+            ax.spines[:].set_visible(False)
+            ax.set_title(f"{title(str(dataset))}: {name.replace('_', ' ')} (grey levels)")
+        bar = made.colorbar(image, ax=line[-1], label="change from plain in the same column")
+        bar.ax.yaxis.set_major_formatter(lambda change, _: f"{100 * change:+.0f}{PERCENT}")
+    return png(made)

@@ -1,14 +1,19 @@
-"""Numbers of a page in words: as many digits as they deserve, the same for what is compared."""
+"""Numbers and settings in words: the same in every table, figure and page."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-
-from ganstoch.report.words import PERCENT
+import textwrap
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 __all__ = [
+    "DASH",
+    "PERCENT",
+    "cell",
     "decimals",
+    "duration",
+    "enumerate_words",
     "fixed",
     "memory",
     "metric_words",
@@ -16,11 +21,73 @@ __all__ = [
     "percent",
     "percent_range",
     "range_words",
+    "setting_words",
+    "share",
+    "span",
+    "wrapped",
 ]
 
+PERCENT = "\N{NO-BREAK SPACE}%"
+DASH = "\N{EM DASH}"
 MINUS = "\N{MINUS SIGN}"
 _EN_DASH = "\N{EN DASH}"
 _EXACT = 1e15  # above it a float does not hold every whole number
+_WIDTH = 100  # columns of a terminal
+
+
+def cell(text: str) -> str:
+    """A cell of a CSV file, kept from being run as a formula by a spreadsheet."""
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) else text
+
+
+def wrapped(text: str, *, first: str = "", rest: str = "") -> list[str]:
+    """Text in lines of at most 100 columns."""
+    return textwrap.wrap(text, _WIDTH, initial_indent=first, subsequent_indent=rest)
+
+
+def enumerate_words(words: Iterable[str]) -> str:
+    """``a``, ``a and b``, ``a, b and c``."""
+    *first, last = words
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def share(n: int, m: int) -> str:
+    """The mini-batch as a share of n: ``n``, ``n/4``, ``n/3.5``."""
+    ratio = n / m
+    return "n" if n == m else f"n/{ratio:.0f}" if ratio >= 100.0 else f"n/{ratio:.3g}"
+
+
+def setting_words(row: Any, *, size: bool = True) -> str:
+    """A row's name: ``m = 64 (n/4), noise 0.5``; the bank where it is not the paper's, k = n.
+
+    Args:
+        row: with n, m, noise, bank (NaN for fresh latents) and remedy.
+        size: whether the name has m itself; ``m = n/4`` otherwise.
+    """
+    ratio = share(row.n, row.m)
+    words = [f"m = {row.m:,} ({ratio})" if size else f"m = {ratio}"]
+    if row.noise:
+        words.append(f"noise {row.noise:g}")
+    if row.bank != row.n:
+        words.append("fresh z" if math.isnan(row.bank) else f"k = {row.bank:,.0f}")
+    return ", ".join(words)
+
+
+def span(values: Sequence[float]) -> str:
+    """A whole number, or the range of several that differ: ``1,200`` or ``800-1,200``."""
+    low, high = (f"{round(value):,}" for value in (min(values), max(values)))
+    return low if low == high else f"{low}{_EN_DASH}{high}"
+
+
+def duration(seconds: float) -> str:
+    """A wall time in two units at most: ``12 s``, ``3 min 20 s``, ``1 h 12 min``."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s" if whole else f"{seconds:.1f} s"
+    if whole < 3600:
+        return f"{whole // 60} min" + (f" {whole % 60} s" if whole % 60 else "")
+    minutes = round(seconds / 60)
+    return f"{minutes // 60} h" + (f" {minutes % 60} min" if minutes % 60 else "")
 
 
 def decimals(values: Iterable[float]) -> int | None:

@@ -1,0 +1,178 @@
+"""Records of finished runs as one pandas frame; every table and figure is a selection of it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ganstoch.errors import UserError, visible
+from ganstoch.records import Record, read_record
+from ganstoch.report.published import Protocol, protocol_of
+
+__all__ = ["SETTING", "curve", "frame", "history", "load", "natural", "protocol", "require", "setting"]
+
+SETTING = ["dataset", "protocol", "remedy", "m", "noise", "bank"]
+"""The columns that tell one row of a table from another; its runs differ in the seed alone."""
+
+
+def load(runs: Sequence[Path], *, missing: Sequence[str] = ()) -> tuple[pd.DataFrame, list[str]]:
+    """The frame of run directories, and the names of rows that are not finished.
+
+    Args:
+        runs: folders; one without a ``record.json`` is not finished.
+        missing: names of further rows that are not.
+
+    Raises:
+        UserError: as `frame`, or if a record is damaged.
+    """
+    absent = list(dict.fromkeys([*missing, *(run.name for run in runs if not _finished(run))]))
+    return frame((read_record(run / "record.json"), run) for run in runs if _finished(run)), absent
+
+
+def _finished(run: Path) -> bool:
+    return (run / "record.json").exists()
+
+
+def frame(records: Iterable[Record | tuple[Record, Path]]) -> pd.DataFrame:
+    """One row a run.
+
+    Columns: `SETTING`, seed, preset, n, iterations, images_seen, converged, seconds, hardware; each
+    metric by its key and each of the baseline as ``baseline/<key>``; ``record`` and ``folder``.
+    ``bank`` is NaN for fresh latents. Runs stand in order of their first data set, noise, m from
+    large to small, bank, remedy (plain first) and seed.
+
+    Raises:
+        UserError: if there is none, a run is given twice, or a data set mixes presets or sizes.
+    """
+    pairs = [each if isinstance(each, tuple) else (each, None) for each in records]
+    if not pairs:
+        raise UserError("no finished runs to report; run the sweep first, or check the folder")
+    table = pd.DataFrame([_row(record, folder) for record, folder in pairs])
+    place = {name: number for number, name in enumerate(table.dataset.unique())}
+    order = {name: number for number, name in enumerate(sorted(set(table.remedy), key=natural))}
+    table = table.assign(_place=table.dataset.map(place), _remedy=table.remedy.map(order))
+    table = table.sort_values(
+        ["_place", "protocol", "noise", "m", "bank", "_remedy", "seed"],
+        ascending=[True, True, True, False, True, True, True],
+        kind="stable",
+    ).drop(columns=["_place", "_remedy"])
+    _check(table)
+    return table.reset_index(drop=True)
+
+
+def _row(record: Record, folder: Path | None) -> dict[str, Any]:
+    names = ("seed", "preset", "n", "iterations", "images_seen", "converged", "seconds", "hardware")
+    label = setting(record, "remedy")
+    return {
+        "dataset": record.dataset,
+        "protocol": protocol(record).name,
+        "remedy": visible(label) if isinstance(label, str) and label else "plain",
+        "m": record.m,
+        "noise": record.noise,
+        "bank": float("nan") if record.bank is None else float(record.bank),
+        **{name: getattr(record, name) for name in names},
+        **record.metrics,
+        **{f"baseline/{key}": value for key, value in record.baseline.items()},
+        "record": record,
+        "folder": folder,
+    }
+
+
+def natural(label: str) -> tuple[bool, list[tuple[int, str]]]:
+    """Order of labels: plain first, then by alphabet, with ``unrolled5`` before ``unrolled10``."""
+    parts = re.findall(r"\d+|\D+", label)
+    return label != "plain", [(int(part), "") if part.isdigit() else (0, part) for part in parts]
+
+
+def _check(table: pd.DataFrame) -> None:
+    twice = table[table.duplicated([*SETTING, "seed"])]
+    for row in twice.itertuples():
+        raise UserError(
+            f"the run {row.dataset}, {row.remedy}, m = {row.m}, noise {row.noise:g}, seed "
+            f"{row.seed} was given twice; leave one of its folders out"
+        )
+    for (dataset, _), part in table.groupby(["dataset", "protocol"], sort=False):
+        for name in ("preset", "n"):
+            if len(values := part[name].unique()) > 1:
+                raise UserError(
+                    f"{dataset} has runs of several {name}: {', '.join(map(str, sorted(values)))}; "
+                    "they share no table, report each from a folder of its own"
+                )
+
+
+def setting(record: Record, *path: str) -> Any:
+    """The value under a path of keys of a run's configuration, or None."""
+    value: Any = record.config
+    for key in path:
+        value = value.get(key) if isinstance(value, dict) else None
+    return value
+
+
+def protocol(record: Record) -> Protocol:
+    """The protocol of a run's data set; of images, the data set's own name."""
+    if record.preset == "ring_unrolled":
+        return protocol_of(record.preset)
+    variant = setting(record, "data", "source", "init_args", "protocol")
+    widths = [setting(record, "model", p, "init_args", "width") for p in _PLAYERS]
+    kinds = [str(setting(record, "model", p, "class_path")).rpartition(".")[2] for p in _PLAYERS]
+    theirs = all(kind.startswith("Unrolled") for kind in kinds)
+    known = theirs and all(isinstance(width, int) and width > 0 for width in widths)
+    # That discriminator has twice the generator's channels at the same width: see `models.dcgan`.
+    ratio = 2 * widths[0] / widths[1] if known else None
+    return protocol_of(record.dataset, variant=variant or "veegan", ratio=ratio)
+
+
+_PLAYERS = ("discriminator", "generator")
+
+
+def require(table: pd.DataFrame, keys: Iterable[str], *, fix: str) -> None:
+    """Makes sure that every run has some metrics.
+
+    Raises:
+        UserError: that names the first run and key that is missing, and the fix.
+    """
+    for key in keys:
+        lacking = table[table[key].isna()] if key in table else table
+        for row in lacking.itertuples():
+            raise UserError(
+                f"the run {row.dataset}, m = {row.m}, seed {row.seed} has no {key}; {fix}"
+            )
+
+
+def history(runs: pd.DataFrame) -> pd.DataFrame:
+    """All measurements of some runs: seed, iteration, images_seen and a column a metric."""
+    return pd.DataFrame(
+        {
+            "seed": record.seed,
+            "iteration": point.iteration,
+            "images_seen": point.images_seen,
+            **point.metrics,
+        }
+        for record in runs.record
+        for point in record.history
+    )
+
+
+def curve(points: pd.DataFrame, metric: str, *, x: str = "iteration") -> pd.DataFrame:
+    """A metric of one setting along training: mean, low and high over its seeds, by ``x``.
+
+    It has every place where one of the seeds was measured. A seed that stopped earlier keeps its
+    last value, so that the curve ends on the table's mean; before the first value of the last seed
+    there is no curve.
+
+    Args:
+        points: as `history` returns, of the setting's runs.
+        metric: a column of it; the curve is empty where there is no such.
+        x: ``iteration`` or ``images_seen``.
+    """
+    if metric not in points:
+        return pd.DataFrame({"mean": [], "low": [], "high": []})
+    seeds = points.dropna(subset=[metric]).pivot_table(index=x, columns="seed", values=metric)
+    seeds = seeds.interpolate("index").dropna()
+    return pd.DataFrame({"mean": seeds.mean(axis=1), "low": seeds.min(axis=1), "high": seeds.max(axis=1)})
+
+

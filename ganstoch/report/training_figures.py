@@ -1,0 +1,174 @@
+"""What else was measured along training: noise of the gradients, probe of D's features."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from ganstoch.report.figures import band, figure, legend, palette, png, settings, style, styled
+from ganstoch.report.formatting import setting_words
+from ganstoch.report.frame import curve, history
+from ganstoch.report.published import title
+from ganstoch.report.run_files import (
+    PLAYERS,
+    GradientNoise,
+    Probe,
+    read_gradient_noise,
+    read_probe,
+)
+from ganstoch.report.tables import DIRECTIONS
+
+__all__ = ["draw_gradient_noise", "draw_probe", "noise_track", "overtaken"]
+
+_SIGNAL, _NOISE = "#1f5fa8", "#c2571a"
+_MARKS = {"discriminator": "-", "generator": ":"}
+
+
+def noise_track(histories: Sequence[GradientNoise], player: str) -> pd.DataFrame:
+    """A player's signal and noise by iteration, means over the seeds that were all measured there."""
+    seeds = [
+        pd.DataFrame(
+            [{"iteration": p.iteration, **getattr(p, player).model_dump()} for p in each.history]
+        ).set_index("iteration")[["signal", "noise"]]
+        for each in histories
+    ]
+    return pd.concat(seeds, axis=1, join="inner").T.groupby(level=0).mean().T.sort_index()
+
+
+def overtaken(track: pd.DataFrame) -> int | None:
+    """The first iteration from which on noise exceeds signal half of the time or more, or None.
+
+    Single crossings say little where both jump about. The start does not count: there the
+    generator's gradient is small because nothing is trained yet.
+    """
+    above = track.noise > track.signal
+    for place in above.index[above & (above.index > 0)]:
+        if above.loc[place:].mean() >= 0.5:
+            return int(place)
+    return None
+
+
+@styled
+def draw_gradient_noise(runs: pd.DataFrame) -> bytes | None:
+    """When the noise of the gradients overtakes their signal: three axes a setting, PNG.
+
+    [1] Yazici et al. 2020, Sec. 3: at first the sampling error of the gradient is smaller than the
+    difference between the distributions; later it dominates and stops progress. None where no run
+    has measured it.
+
+    Raises:
+        UserError: if a file is damaged.
+    """
+    lines = []
+    for row, group in settings(runs):
+        found = [read_gradient_noise(folder) for folder in group.folder if folder is not None]
+        if histories := [each for each in found if each is not None]:
+            lines.append((row, group, histories))
+    if not lines:
+        return None
+    made, axes = figure(len(lines), 3, size=(4.2, 2.3), sharey="col", sharex="row")
+    for line, (row, group, histories) in zip(axes, lines, strict=True):
+        for ax, player in zip(line, PLAYERS, strict=False):
+            track = noise_track(histories, player)
+            _draw_player(ax, track)
+            if (place := overtaken(track)) is not None:
+                for each in (ax, line[2]):
+                    mark = {"color": _NOISE, "linestyle": _MARKS[player], "linewidth": 1.2}
+                    each.axvline(place, label=f"noise overtakes signal, {player}", **mark)
+        for look, (name, metric) in zip(("-", "--"), DIRECTIONS.items(), strict=True):
+            each = curve(history(group), metric)["mean"]
+            line[2].plot(each, color="0.2", linestyle=look, label=name.replace("_", " "))
+            line[2].plot(each[each == each.min()], "o", color="0.2", markersize=4)
+        estimated = " (estimated)" if histories[0].draws is not None else ""
+        name = f"{title(row.dataset)}, " if runs.dataset.nunique() > 1 else ""
+        line[0].set_title(f"{name}{setting_words(row)}{estimated}", loc="left", fontweight="bold")
+    for ax, head in zip(axes[0], ("discriminator", "generator", "distances; dots: lowest"), strict=True):
+        ax.set_title(head, loc="right")
+    axes[0][2].set_ylim(bottom=0.0)
+    for ax in axes[-1]:
+        ax.set_xlabel("iterations")
+    handles = {
+        label: handle
+        for ax in axes.flat
+        for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)
+    }
+    made.legend(list(handles.values()), list(handles), loc="outside right upper")
+    return png(made)
+
+
+def _draw_player(ax: Axes, track: pd.DataFrame) -> None:
+    """Signal and noise; where the noise is larger, the ground is shaded."""
+    for name, color, label in (
+        ("signal", _SIGNAL, "signal $|g|^2$"),
+        ("noise", _NOISE, r"noise $\mathrm{tr}\,\Sigma_m$"),
+    ):
+        values = track[name].where(track[name] > 0)
+        ax.plot(values, color=color, label=label, marker="o" if len(track) == 1 else "")
+    where = (track.noise > track.signal).to_numpy()
+    ax.fill_between(
+        track.index, 0, 1, where=where, transform=ax.get_xaxis_transform(), color=_NOISE,
+        alpha=0.10, linewidth=0, label="noise above signal",
+    )  # fmt: skip
+    if not track.noise.any():
+        ax.text(0.98, 0.06, "no noise: the full batch", transform=ax.transAxes, ha="right")
+    ax.set_yscale("log")
+
+
+@styled
+def draw_probe(runs: pd.DataFrame) -> bytes | None:
+    """Accuracy of a linear probe on the discriminator's features, two axes a data set, PNG.
+
+    Left on images that the probe was not fitted to, right on those that it was. None where no run
+    has a ``probe.json``.
+
+    Raises:
+        UserError: if a file is damaged.
+    """
+    probes = {i: _probe(row) for i, row in runs.iterrows()}
+    probed = runs[[probes[i] is not None for i in runs.index]]
+    if probed.empty:
+        return None
+    datasets = list(probed.groupby("dataset", sort=False))
+    made, axes = figure(len(datasets), 2, size=(5.2, 3.6))
+    for line, (dataset, own) in zip(axes, datasets, strict=True):
+        colors = palette(own)
+        for ax, name, heading in (
+            (line[0], "accuracy", "test accuracy (%)"),
+            (line[1], "train_accuracy", "accuracy on the probe's training images (%)"),
+        ):
+            for row, group in settings(own):
+                points = pd.DataFrame(
+                    {"seed": run.seed, **point.model_dump()}
+                    for i, run in group.iterrows()
+                    for point in probes[i].moments
+                )
+                each = curve(points, name)
+                label = setting_words(row)
+                if ax is line[0]:
+                    best, last = 100 * each["mean"].max(), 100 * each["mean"].iloc[-1]
+                    label += f": best {best:.1f}, last {last:.1f}"
+                look = {"color": colors[row.m], "linestyle": style(row), "label": label}
+                band(ax, each, seeds=len(group), factor=100.0, **look)
+            found = [probes[i] for i in own.index]
+            pixels = "pixels" if name == "accuracy" else "pixels_train"
+            level = 100 * np.mean([getattr(probe, pixels) for probe in found])
+            ax.axhline(level, color="0.45", linestyle=":", label="of raw pixels")
+            if name == "accuracy":
+                chance = 100 * np.mean([probe.chance for probe in found])
+                ax.plot([], [], " ", label=f"chance: {chance:.1f}")
+            ax.set_xlabel("iterations")
+            ax.set_ylabel(heading)
+            ax.set_ylim(top=min(ax.get_ylim()[1], 100.5))
+        line[0].set_title(
+            f"{title(str(dataset))} (n = {own.n.iloc[0]:,}): a linear probe of D's features",
+            loc="left", fontweight="bold",
+        )  # fmt: skip
+        legend(line[1], line[0])
+    return png(made)
+
+
+def _probe(row: pd.Series) -> Probe | None:
+    return None if row.folder is None else read_probe(row.folder)
