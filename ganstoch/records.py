@@ -128,7 +128,7 @@ class Record(_Model):
     hardware: _Words
     git_sha: str | None = None
     threads: _Count | None = None
-    schema_version: Literal[3] = Field(default=SCHEMA, alias="schema")
+    schema_version: Literal[3] = Field(default=3, alias="schema")
 
 
 def write_atomically(

@@ -41,7 +41,7 @@ def caption(runs: pd.DataFrame, *, what: str = DISTANCE, paper: bool = False) ->
         f"Preset {enumerate_words(sorted(runs.preset.unique()))}; seeds {seeds}"
         + ("; ± is the deviation over seeds." if repeated else "."),
         f"Trained on {hardware}: {len(runs)} runs, {duration(runs.seconds.sum())} in all, "
-        f"{span(runs.iterations)} iterations, {span(runs.images_seen)} images seen.",
+        f"{span(list(runs.iterations))} iterations, {span(list(runs.images_seen))} images seen.",
     ]
     if paper:
         differing = list(_differences(runs))

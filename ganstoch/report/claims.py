@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import pairwise
+from typing import Any
 
 import pandas as pd
 
@@ -35,11 +36,13 @@ def claims(runs: pd.DataFrame) -> Iterator[str]:
 
 
 def _of_bank(runs: pd.DataFrame) -> Iterator[str]:
-    quiet = {m: rows for m, rows in runs[runs.noise == 0].groupby("m")}
-    noisy = list(runs[runs.noise > 0].groupby(["noise", "m"]))
+    quiet: dict[int, pd.DataFrame] = dict(iter(runs[runs.noise == 0].groupby("m")))  # type: ignore[arg-type]
+    noisy: list[Any] = list(runs[runs.noise > 0].groupby(["noise", "m"]))
     for words, key in _DISTANCES.items():
         for (small, before), (large, after) in pairwise(quiet.items()):
-            yield _compared(f"{words} falls from m = {small:,} to m = {large:,}", after, before, key)
+            yield _compared(
+                f"{words} falls from m = {small:,} to m = {large:,}", after, before, key
+            )
         for (noise, m), rows in noisy:
             if m in quiet:
                 yield _compared(f"noise {noise:g} raises {words} at m = {m:,}", quiet[m], rows, key)
@@ -62,7 +65,11 @@ def _compared(claim: str, lower: pd.DataFrame, higher: pd.DataFrame, key: str) -
 
 
 def _verdict(
-    claim: str, holds: bool, detail: str, low: pd.Series | pd.DataFrame, high: pd.Series | pd.DataFrame
+    claim: str,
+    holds: bool,
+    detail: str,
+    low: pd.Series | pd.DataFrame,
+    high: pd.Series | pd.DataFrame,
 ) -> str:
     common = low.index.intersection(high.index)
     below = low.loc[common] < high.loc[common]
@@ -92,7 +99,8 @@ def _memorizes(m: int, rows: pd.DataFrame, runs: pd.DataFrame) -> str:
     real = runs.groupby("seed")[[f"baseline/{key}" for key in keys]].mean().set_axis(keys, axis=1)
     ours_mean, real_mean = ours.mean(), real.mean()
     detail = ", ".join(
-        f"{words} {ours_mean[key]:.2f} against {real_mean[key]:.2f}" for words, key in _DISTANCES.items()
+        f"{words} {ours_mean[key]:.2f} against {real_mean[key]:.2f}"
+        for words, key in _DISTANCES.items()
     )
     claim = f"memorization: at m = {m:,} both distances are below those of held-out real images"
     return _verdict(claim, bool((ours_mean < real_mean).all()), detail, ours, real.dropna())

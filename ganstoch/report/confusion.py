@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ganstoch.report.markup import wrapped
+from ganstoch.report.formatting import wrapped
 
 __all__ = ["Judged", "confusion_terminal", "false_alarms"]
 

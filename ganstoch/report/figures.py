@@ -16,7 +16,7 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from ganstoch.report.formatting import PERCENT, setting_words
-from ganstoch.report.frame import SETTING, curve, history, natural
+from ganstoch.report.frame import SETTING, curve, history, lines, natural
 from ganstoch.report.published import SCORES, title
 from ganstoch.report.tables import DIRECTIONS, remedies_csv
 
@@ -69,7 +69,7 @@ def styled(draw: Callable[P, T]) -> Callable[P, T]:
 def figure(
     rows: int, columns: int, *, size: tuple[float, float], **shared: Any
 ) -> tuple[Figure, Any]:
-    """A figure of rows x columns axes, each of a size in inches; axes as an array (rows, columns)."""
+    """A figure of axes, each of a size in inches, and the axes as an array (rows, columns)."""
     made = Figure(figsize=(size[0] * columns, size[1] * rows), layout="constrained")
     return made, made.subplots(rows, columns, squeeze=False, **shared)
 
@@ -81,7 +81,7 @@ def png(made: Figure) -> bytes:
     return buffer.getvalue()
 
 
-def settings(runs: pd.DataFrame) -> Iterator[tuple[pd.Series, pd.DataFrame]]:
+def settings(runs: pd.DataFrame) -> Iterator[tuple[Any, pd.DataFrame]]:
     """Each setting of some runs: its first run, for its names, and all of its runs."""
     for _, group in runs.groupby(SETTING, sort=False, dropna=False):
         yield group.iloc[0], group
@@ -94,7 +94,7 @@ def palette(runs: pd.DataFrame) -> dict[int, str]:
     return {m: to_hex(colormaps["viridis"](step)) for m, step in zip(sizes, steps, strict=False)}
 
 
-def style(row: pd.Series) -> str:
+def style(row: Any) -> str:
     """Dashed with noise on the latents, dash-dotted where the bank is not the paper's."""
     return "--" if row.noise else ("-" if row.bank == row.n else "-.")
 
@@ -104,7 +104,9 @@ def band(ax: Axes, line: pd.DataFrame, *, seeds: int, factor: float = 1.0, **loo
     line = factor * line
     ax.plot(line.index, line["mean"], marker="o" if len(line) == 1 else "", **look)
     if seeds > 1:
-        ax.fill_between(line.index, line.low, line.high, color=look["color"], alpha=0.18, linewidth=0)
+        ax.fill_between(
+            line.index, line.low, line.high, color=look["color"], alpha=0.18, linewidth=0
+        )
 
 
 def legend(right: Axes, source: Axes) -> None:
@@ -121,7 +123,7 @@ def _logarithmic(values: Sequence[float], ratio: float) -> bool:
 
 @styled
 def draw_curves(runs: pd.DataFrame) -> bytes:
-    """Both mean distances over iterations and over images seen, two rows of axes a data set, PNG."""
+    """Both mean distances over iterations and images seen, two rows of axes a data set, PNG."""
     datasets = list(runs.groupby("dataset", sort=False))
     made, axes = figure(2 * len(datasets), 2, size=(5.2, 2.9), sharey="row")
     for number, (dataset, own) in enumerate(datasets):
@@ -134,7 +136,7 @@ def draw_curves(runs: pd.DataFrame) -> bytes:
                     each = curve(history(group), metric, x=x)
                     if each.empty:
                         continue
-                    look = {"color": colors[row.m], "linestyle": style(row)}
+                    look: dict[str, Any] = {"color": colors[row.m], "linestyle": style(row)}
                     band(ax, each, seeds=len(group), label=setting_words(row), **look)
                     heights += [each.low.min(), each.high.max()]
                     ends.append(each.index[-1])
@@ -199,7 +201,9 @@ def draw_trade_off(runs: pd.DataFrame) -> bytes | None:
         both.set_yscale("log")
         both.yaxis.set_major_formatter("{x:g}")
         both.yaxis.set_minor_formatter("{x:g}")
-        both.set_title(f"{title(str(dataset))} (n = {own.n.iloc[0]:,})", loc="left", fontweight="bold")
+        both.set_title(
+            f"{title(str(dataset))} (n = {own.n.iloc[0]:,})", loc="left", fontweight="bold"
+        )
         legend(gap, both)
     return png(made)
 
@@ -219,7 +223,7 @@ def draw_heatmap(runs: pd.DataFrame) -> bytes:
     for line, (dataset, own) in zip(axes, datasets, strict=True):
         labels = sorted(set(own.remedy), key=natural)
         first = runs[runs.dataset == dataset].drop_duplicates(["m", "noise", "bank"])
-        heads = [setting_words(row, size=False).replace(", ", "\n") for row in first.itertuples()]
+        heads = [setting_words(row, size=False).replace(", ", "\n") for row in lines(first)]
         for ax, name in zip(line, DIRECTIONS, strict=True):
             shape = own.drop_duplicates(["m", "noise", "bank"])[["m", "noise", "bank"]]
             keys = pd.MultiIndex.from_frame(shape)
@@ -239,7 +243,15 @@ def draw_heatmap(runs: pd.DataFrame) -> bytes:
                 words = "-" if np.isnan(value) else f"{value:.2f}"
                 words += "" if np.isnan(change) else f" ({100 * change:+.0f}{PERCENT})"
                 dark = abs(np.nan_to_num(change)) > 0.6 * limit
-                ax.text(x, y, words, ha="center", va="center", fontsize=8, color="white" if dark else "black")
+                ax.text(
+                    x,
+                    y,
+                    words,
+                    ha="center",
+                    va="center",
+                    fontsize=8,
+                    color="white" if dark else "black",
+                )
             ax.set_xticks(range(len(heads)), heads)
             ax.set_yticks(range(len(labels)), labels if ax is line[0] else [""] * len(labels))
             ax.xaxis.tick_top()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,18 @@ from ganstoch.errors import UserError, visible
 from ganstoch.records import Record, read_record
 from ganstoch.report.published import Protocol, protocol_of
 
-__all__ = ["SETTING", "curve", "frame", "history", "load", "natural", "protocol", "require", "setting"]
+__all__ = [
+    "SETTING",
+    "curve",
+    "frame",
+    "history",
+    "lines",
+    "load",
+    "natural",
+    "protocol",
+    "require",
+    "setting",
+]
 
 SETTING = ["dataset", "protocol", "remedy", "m", "noise", "bank"]
 """The columns that tell one row of a table from another; its runs differ in the seed alone."""
@@ -82,6 +93,11 @@ def _row(record: Record, folder: Path | None) -> dict[str, Any]:
     }
 
 
+def lines(table: pd.DataFrame) -> Iterator[Any]:
+    """The rows of a frame as named tuples."""
+    return table.itertuples()
+
+
 def natural(label: str) -> tuple[bool, list[tuple[int, str]]]:
     """Order of labels: plain first, then by alphabet, with ``unrolled5`` before ``unrolled10``."""
     parts = re.findall(r"\d+|\D+", label)
@@ -90,7 +106,7 @@ def natural(label: str) -> tuple[bool, list[tuple[int, str]]]:
 
 def _check(table: pd.DataFrame) -> None:
     twice = table[table.duplicated([*SETTING, "seed"])]
-    for row in twice.itertuples():
+    for row in lines(twice):
         raise UserError(
             f"the run {row.dataset}, {row.remedy}, m = {row.m}, noise {row.noise:g}, seed "
             f"{row.seed} was given twice; leave one of its folders out"
@@ -137,7 +153,7 @@ def require(table: pd.DataFrame, keys: Iterable[str], *, fix: str) -> None:
     """
     for key in keys:
         lacking = table[table[key].isna()] if key in table else table
-        for row in lacking.itertuples():
+        for row in lines(lacking):
             raise UserError(
                 f"the run {row.dataset}, m = {row.m}, seed {row.seed} has no {key}; {fix}"
             )
@@ -173,6 +189,6 @@ def curve(points: pd.DataFrame, metric: str, *, x: str = "iteration") -> pd.Data
         return pd.DataFrame({"mean": [], "low": [], "high": []})
     seeds = points.dropna(subset=[metric]).pivot_table(index=x, columns="seed", values=metric)
     seeds = seeds.interpolate("index").dropna()
-    return pd.DataFrame({"mean": seeds.mean(axis=1), "low": seeds.min(axis=1), "high": seeds.max(axis=1)})
-
-
+    return pd.DataFrame(
+        {"mean": seeds.mean(axis=1), "low": seeds.min(axis=1), "high": seeds.max(axis=1)}
+    )

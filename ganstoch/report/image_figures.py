@@ -71,9 +71,7 @@ def draw_neighbors(runs: pd.DataFrame, *, direction: Direction) -> bytes:
     return png(made)
 
 
-def _grid(
-    strips: ImageStrips, query: str, nearest: str
-) -> tuple[npt.NDArray[np.uint8], list[str]]:
+def _grid(strips: ImageStrips, query: str, nearest: str) -> tuple[npt.NDArray[np.uint8], list[str]]:
     """The images of a block, a line a kind, and the names of the lines."""
     kinds = {query: strips.queries, f"{nearest}\nby pixel": strips.pixel}
     if strips.feature is not None:

@@ -68,7 +68,7 @@ def write_report(out: Path, runs: Sequence[Path], *, missing: Sequence[str] = ()
 
 
 def write_remedies_report(out: Path, runs: Sequence[Path], *, missing: Sequence[str] = ()) -> str:
-    """Writes ``remedies.csv``, ``.md``, ``.png`` and ``index.html``; otherwise as `write_report`."""
+    """Writes ``remedies.csv``, ``.md``, ``.png``, ``index.html``; otherwise as `write_report`."""
     frame, absent = load(runs, missing=missing)
     sections = tables.remedies(frame)
     numbers = tables.remedies_csv(frame)
@@ -128,7 +128,9 @@ def _write(
 
 def _grid(shown: pd.DataFrame, *, form: str) -> str:
     numbers = ["left", *["right"] * (len(shown.columns) - 1)]
-    return str(shown.to_markdown(index=False, tablefmt=form, colalign=numbers, disable_numparse=True))
+    return str(
+        shown.to_markdown(index=False, tablefmt=form, colalign=numbers, disable_numparse=True)
+    )
 
 
 def _escaped(text: str) -> str:
@@ -150,14 +152,33 @@ def _markdown(heading: str, words: str, sections: Sequence[Section]) -> str:
 def _latex(sections: Sequence[Section], words: str) -> bytes:
     """The tables in LaTeX (package booktabs), one after the other."""
     parts = [
-        section.shown.to_latex(index=False, escape=True, caption=f"{section.heading}. {words}")
+        section.shown.map(_tex)
+        .rename(columns=_tex)
+        .to_latex(index=False, escape=False, caption=_tex(f"{section.heading}. {words}"))
         for section in sections
     ]
-    special = {"±": r"$\pm$", "\N{EN DASH}": "--", "\N{EM DASH}": "---", "\N{NO-BREAK SPACE}": "~"}
-    text = "% needs \\usepackage{booktabs}\n" + "\n".join(parts)
-    for character, command in special.items():
-        text = text.replace(character, command)
-    return text.encode(errors="replace")
+    return ("% needs \\usepackage{booktabs}\n" + "\n".join(parts)).encode(errors="replace")
+
+
+_TEX = str.maketrans(
+    {
+        **{character: f"\\{character}" for character in "&%$#_{}"},
+        "\\": r"\textbackslash{}",
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        "<": r"\textless{}",
+        ">": r"\textgreater{}",
+        "±": r"$\pm$",
+        "\N{EN DASH}": "--",
+        "\N{EM DASH}": "---",
+        "\N{NO-BREAK SPACE}": "~",
+    }
+)
+
+
+def _tex(text: str) -> str:
+    """Text as LaTeX prints it."""
+    return text.translate(_TEX)
 
 
 def _terminal(heading: str, words: str, sections: Sequence[Section]) -> str:

@@ -1,4 +1,4 @@
-"""What a run leaves beside its record, read back and checked: gradient noise, probe, images, points.
+"""What a run leaves beside its record: gradient noise, probe, images, points; read and checked.
 
 `gradient_noise.json` and `probe.json` are pydantic models; `panels.npz` and `trail.npz` are arrays.
 """
@@ -24,8 +24,8 @@ __all__ = [
     "GradientNoise",
     "ImageStrips",
     "PlayerNoise",
-    "Probe",
     "ProbePoint",
+    "ProbeTrack",
     "SampleHistory",
     "read_gradient_noise",
     "read_probe",
@@ -124,7 +124,7 @@ class ProbePoint(_Model):
     train_accuracy: float
 
 
-class Probe(_Model):
+class ProbeTrack(_Model):
     """A run's `probe.json`.
 
     Attributes:
@@ -148,7 +148,7 @@ class Probe(_Model):
     layout: Literal[1] = Field(default=1, alias="schema")
 
     @model_validator(mode="after")
-    def _rises(self) -> Probe:
+    def _rises(self) -> ProbeTrack:
         _check_rising(self.moments)
         return self
 
@@ -163,13 +163,13 @@ def read_gradient_noise(folder: Path) -> GradientNoise | None:
     return found
 
 
-def read_probe(folder: Path) -> Probe | None:
+def read_probe(folder: Path) -> ProbeTrack | None:
     """A run's linear probe; None if the run left none.
 
     Raises:
         UserError: if the file is damaged or of another version.
     """
-    found: Probe | None = _read(Probe, folder / "probe.json")
+    found: ProbeTrack | None = _read(ProbeTrack, folder / "probe.json")
     return found
 
 
@@ -216,7 +216,13 @@ def read_strips(folder: Path, *, direction: str) -> ImageStrips | None:
     for kind in ("queries", "pixel_l1", *features[:1]):
         array = kinds.get(kind)
         fits = array is not None and array.dtype == np.uint8 and array.ndim == 4
-        if first is None or not fits or array.shape != first.shape or first.shape[1] not in (1, 3):
+        if (
+            first is None
+            or array is None
+            or not fits
+            or array.shape != first.shape
+            or first.shape[1] not in (1, 3)
+        ):
             raise UserError(
                 f"{path}: {direction}_{kind} must be uint8 of one shape (N, 3, H, W); {_FIX}"
             )
@@ -285,6 +291,8 @@ def read_samples(folder: Path) -> SampleHistory | None:
             f"{_FIX}"
         )
     assert iterations is not None
+    assert samples is not None
+    assert real is not None
     return SampleHistory(iterations=iterations, samples=samples, real=real)
 
 

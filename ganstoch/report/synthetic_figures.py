@@ -81,7 +81,7 @@ def _heading(own: pd.DataFrame) -> str:
     return f"{found.title} ({found.name})"
 
 
-def _label(row: pd.Series, own: pd.DataFrame) -> str:
+def _label(row: Any, own: pd.DataFrame) -> str:
     several = own.m.nunique() > 1 or own.noise.nunique() > 1 or own.bank.nunique(dropna=False) > 1
     return f"{row.remedy}, {setting_words(row)}" if several else str(row.remedy)
 
@@ -173,7 +173,7 @@ def density(scene: Scene, points: Floats) -> npt.NDArray[np.float64]:
     with np.errstate(invalid="ignore"):  # a diverged run has points anywhere
         points = points[np.isfinite(points).all(1)]
     window = np.stack([scene.low, scene.high], axis=1)
-    counts, _ = np.histogramdd(points, bins=_BINS, range=window)
+    counts, _ = np.histogramdd(points, bins=_BINS, range=window.tolist())
     counts = counts.T if counts.ndim == 2 else counts[None]
     return np.asarray(np.sqrt(counts / max(len(points), 1)))
 
@@ -201,7 +201,7 @@ def draw_modes(found: Sequence[Scene]) -> bytes:
     lines = [(scene, name) for scene in found for name in scene.samples]
     made, axes = figure(len(lines), _COLUMNS + 1, size=(1.4, 1.45))
     for line, (scene, name) in zip(axes, lines, strict=True):
-        chosen = _spread(scene.iterations, _COLUMNS)
+        chosen = _spread(scene.iterations.tolist(), _COLUMNS)
         panels = {f"{i:,}": scene.samples[name].at(i) for i in chosen} | {"data": scene.real}
         for ax in line:
             ax.axis("off" if len(panels) < len(line) else "on")
@@ -235,7 +235,7 @@ def animate_modes(found: Sequence[Scene]) -> bytes:
             ax.axis("on")
             ax.set_title(name)
             images.append((scene, each, _draw(ax, scene, density(scene, scene.real))))
-    iterations = _spread(np.unique(np.concatenate([s.iterations for s in found])), _FRAMES)
+    iterations = _spread(np.unique(np.concatenate([s.iterations for s in found])).tolist(), _FRAMES)
 
     def show(iteration: int) -> None:
         made.suptitle(f"iteration {iteration:,}")

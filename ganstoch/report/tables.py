@@ -15,7 +15,7 @@ import pandas as pd
 
 from ganstoch.report.claims import claims
 from ganstoch.report.formatting import DASH, PERCENT, cell, setting_words, span
-from ganstoch.report.frame import SETTING, natural, protocol, require
+from ganstoch.report.frame import SETTING, lines, natural, protocol, require
 from ganstoch.report.published import SCORES, lookup, published_synthetic, title
 
 __all__ = [
@@ -58,7 +58,7 @@ def summary(runs: pd.DataFrame, metrics: Mapping[str, str]) -> pd.DataFrame:
         deviation, NaN for one seed) and ``_count``; iterations, images_seen, seconds (means) and
         converged (a count).
     """
-    columns = {name: runs[key] if key in runs else np.nan for name, key in metrics.items()}
+    columns = {name: runs.get(key, np.nan) for name, key in metrics.items()}
     grouped = runs.assign(**columns).groupby([*SETTING, "n", "preset"], sort=False, dropna=False)
     aggregated = {"seeds": ("seed", "size"), "converged": ("converged", "sum")}
     for name in metrics:
@@ -74,7 +74,7 @@ def baseline(runs: pd.DataFrame, metrics: Mapping[str, str]) -> pd.DataFrame:
     Every setting of a seed measures the same ones. Data sets without them have no row.
     """
     keys = {name: f"baseline/{key}" for name, key in metrics.items()}
-    columns = {name: runs[key] if key in runs else np.nan for name, key in keys.items()}
+    columns = {name: runs.get(key, np.nan) for name, key in keys.items()}
     known = runs.assign(**columns).dropna(subset=list(metrics), how="all")
     where = ["dataset", "protocol", "n", "preset"]
     by_seed = known.groupby([*where, "seed"], sort=False)[list(metrics)].mean()
@@ -88,7 +88,9 @@ def csv(table: pd.DataFrame) -> str:
     written = table.copy()
     for name in written.columns:
         if written[name].dtype == object or pd.api.types.is_string_dtype(written[name]):
-            written[name] = written[name].map(lambda text: cell(text) if isinstance(text, str) else text)
+            written[name] = written[name].map(
+                lambda text: cell(text) if isinstance(text, str) else text
+            )
         if name == "seconds":
             written[name] = written[name].round(1)
         if name in _WHOLE:
@@ -126,7 +128,7 @@ def table1_csv(runs: pd.DataFrame) -> pd.DataFrame:
     rows = summary(runs, SCORES)
     papers = [
         lookup(row.dataset, n_over_m=row.n / row.m, noise=row.noise) if row.bank == row.n else None
-        for row in rows.itertuples()
+        for row in lines(rows)
     ]
     for name in SCORES:
         rows[f"{name}_paper"] = [np.nan if paper is None else paper[name] for paper in papers]
@@ -158,18 +160,18 @@ def table1(runs: pd.DataFrame, *, full: bool = True) -> list[Section]:
     sections = []
     for dataset, own in runs.groupby("dataset", sort=False):
         rows = table[table.dataset == dataset]
-        lines = [
+        written = [
             {"m": f"{_BASELINE} images", "noise": ""} | _scores(row, full=full)
-            for row in rows[rows.remedy == _BASELINE].itertuples()
+            for row in lines(rows[rows.remedy == _BASELINE])
         ]
         groups = own.groupby(SETTING, sort=False, dropna=False)
-        settings = rows[rows.remedy != _BASELINE].itertuples()
+        settings = lines(rows[rows.remedy != _BASELINE])
         for row, (_, group) in zip(settings, groups, strict=True):
-            lines.append(_name(group) | _scores(row, full=full) | _cost(group, full=full))
+            written.append(_name(group) | _scores(row, full=full) | _cost(group, full=full))
             if not pd.isna(row.overfitting_mean_paper):
-                lines.append({"m": "  paper"} | _scores(row, "_paper", full=False))
+                written.append({"m": "  paper"} | _scores(row, "_paper", full=False))
         heading = f"{title(str(dataset))} (n = {own.n.iloc[0]:,}, preset {own.preset.iloc[0]})"
-        sections.append(Section(heading, pd.DataFrame(lines).fillna(""), tuple(claims(own))))
+        sections.append(Section(heading, pd.DataFrame(written).fillna(""), tuple(claims(own))))
     return sections
 
 
@@ -196,7 +198,7 @@ def _scores(row: Any, part: str = "", *, full: bool) -> dict[str, str]:
     return {
         heading: _amount(
             getattr(row, name + part),
-            getattr(row, f"{name}_sd") if full or not part and name.endswith("mean") else np.nan,
+            getattr(row, f"{name}_sd") if full or (not part and name.endswith("mean")) else np.nan,
             2,
         )
         for name, heading in _COLUMNS.items()
@@ -204,9 +206,11 @@ def _scores(row: Any, part: str = "", *, full: bool) -> dict[str, str]:
 
 
 def _cost(group: pd.DataFrame, *, full: bool) -> dict[str, str]:
-    more = {"images seen": span(group.images_seen), "seconds": span(group.seconds)} if full else {}
+    more = {}
+    if full:
+        more = {"images seen": span([*group.images_seen]), "seconds": span([*group.seconds])}
     converged = f"{group.converged.sum()} of {len(group)}"
-    return {"iterations": span(group.iterations), "converged": converged, **more}
+    return {"iterations": span(list(group.iterations)), "converged": converged, **more}
 
 
 # Remedies by stochasticity
@@ -247,19 +251,19 @@ def remedies(runs: pd.DataFrame) -> list[Section]:
     sections = []
     for dataset, own in runs.groupby("dataset", sort=False):
         settings = own.drop_duplicates(["m", "noise", "bank"])
-        heads = [setting_words(row, size=False) for row in settings.itertuples()]
+        heads = [setting_words(row, size=False) for row in lines(settings)]
         keys = list(zip(settings.m, settings.noise, _bank(settings.bank), strict=True))
         rows = table[table.dataset == dataset]
-        cells = {(r.remedy, r.m, r.noise, r.bank): r for r in rows.itertuples()}
-        held_out = [row for row in rows.itertuples() if row.remedy == _BASELINE]
+        cells = {(r.remedy, r.m, r.noise, r.bank): r for r in lines(rows)}
+        held_out = [row for row in lines(rows) if row.remedy == _BASELINE]
         labels = dict.fromkeys(sorted(own.remedy, key=natural))
         for name in DIRECTIONS:
-            lines = [[_BASELINE, *[_distance(row, name)] * len(keys)] for row in held_out]
+            written = [[_BASELINE, *[_distance(row, name)] * len(keys)] for row in held_out]
             for label in labels:
-                lines.append([label, *(_distance(cells.get((label, *k)), name) for k in keys)])
+                written.append([label, *(_distance(cells.get((label, *k)), name) for k in keys)])
             words = name.replace("_", " ")
             heading = f"{title(str(dataset))} (n = {own.n.iloc[0]:,}): {words}"
-            shown = pd.DataFrame(lines, columns=[words, *heads])
+            shown = pd.DataFrame(written, columns=[words, *heads])
             remarks = tuple(_below_full_batch(own)) if name == "mode_drop" else ()
             sections.append(Section(heading, shown, remarks))
     return sections
@@ -280,12 +284,12 @@ def _below_full_batch(own: pd.DataFrame) -> Iterator[str]:
     """
     rows = summary(own, DIRECTIONS)
     full = rows[(rows.remedy == "plain") & (rows.m == rows.n) & (rows.noise == 0)]
-    for removed in full.itertuples():
+    for removed in lines(full):
         spread = rows.mode_drop_sd.fillna(0.0).clip(
             lower=0.0 if pd.isna(removed.mode_drop_sd) else removed.mode_drop_sd
         )
         lower = rows[(rows.mode_drop < removed.mode_drop - spread) & (rows.remedy != "plain")]
-        found = [f"{row.remedy} at {setting_words(row, size=False)}" for row in lower.itertuples()]
+        found = [f"{row.remedy} at {setting_words(row, size=False)}" for row in lines(lower)]
         yield (
             f"lower mode drop than plain at m = n ({removed.mode_drop:.2f}): "
             f"{'; '.join(found) or 'no remedy'}"
@@ -305,7 +309,7 @@ QUANTITIES = {
 _PUBLISHED = ("modes", "good_percent", "reverse_kl")
 _HEADS = {
     "modes": ("modes", 2),
-    "good_percent": (f"good samples (%)", 1),
+    "good_percent": ("good samples (%)", 1),
     "reverse_kl": ("reverse KL (nats)", 3),
     "confident_modes": ("confident modes", 1),
     "confidence": ("confidence", 3),
@@ -338,9 +342,7 @@ def synthetic_csv(runs: pd.DataFrame) -> pd.DataFrame:
     known = published_synthetic().rename(
         columns={f"{n}{part}": f"{n}_published{part}" for n in _PUBLISHED for part in ("", "_se")}
     )
-    rows = rows.merge(
-        known[known.remedy.notna()], how="left", on=["dataset", "protocol", "remedy"]
-    )
+    rows = rows.merge(known[known.remedy.notna()], how="left", on=["dataset", "protocol", "remedy"])
     theirs = [column for column in known.columns if column not in ("dataset", "protocol", "remedy")]
     rows.loc[rows.noise != 0, theirs] = np.nan
     rows["published_as"] = rows.method + ", " + rows.source
@@ -382,8 +384,8 @@ def synthetic(runs: pd.DataFrame) -> list[Section]:
         shown = [each for each in QUANTITIES if rows[rows.remedy != _TRUE][each].notna().any()]
         many = int(rows.modes_of.iloc[-1]) >= 100
         several = rows.m.nunique() > 1 or rows.bank.nunique() > 1 or rows.noise.nunique() > 1
-        lines = []
-        for row in rows.itertuples():
+        written = []
+        for row in lines(rows):
             line = {"remedy": row.remedy}
             if several and row.remedy != _TRUE:
                 line["remedy"] += f", m = {row.m:.0f}, noise {row.noise:g}, {row.bank} z"
@@ -396,16 +398,18 @@ def synthetic(runs: pd.DataFrame) -> list[Section]:
                     if np.isnan(row.published_share)
                     else f"{100 * row.published_share:.3g}{PERCENT}",
                 }
-            lines.append(line)
+            written.append(line)
         published = published_synthetic()
         theirs = published[(published.dataset == dataset) & (published.protocol == name)]
-        for row in theirs.itertuples():
+        for row in lines(theirs):
             quantities = [each for each in shown if each in _PUBLISHED]
             label = f"  {row.method} ({row.source})"
-            lines.append({"remedy": label} | _quantities(row, quantities, many=many))
+            written.append({"remedy": label} | _quantities(row, quantities, many=many))
         own_title = protocol(own.record.iloc[0]).title
-        heading = f"{own_title} ({name}), {rows.modes_of.iloc[-1]:,.0f} modes, n = {own.n.iloc[0]:,}"
-        sections.append(Section(heading, pd.DataFrame(lines).fillna("")))
+        heading = (
+            f"{own_title} ({name}), {rows.modes_of.iloc[-1]:,.0f} modes, n = {own.n.iloc[0]:,}"
+        )
+        sections.append(Section(heading, pd.DataFrame(written).fillna("")))
     return sections
 
 

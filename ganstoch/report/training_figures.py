@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,12 +11,12 @@ from matplotlib.axes import Axes
 
 from ganstoch.report.figures import band, figure, legend, palette, png, settings, style, styled
 from ganstoch.report.formatting import setting_words
-from ganstoch.report.frame import curve, history
+from ganstoch.report.frame import curve, history, lines
 from ganstoch.report.published import title
 from ganstoch.report.run_files import (
     PLAYERS,
     GradientNoise,
-    Probe,
+    ProbeTrack,
     read_gradient_noise,
     read_probe,
 )
@@ -28,7 +29,7 @@ _MARKS = {"discriminator": "-", "generator": ":"}
 
 
 def noise_track(histories: Sequence[GradientNoise], player: str) -> pd.DataFrame:
-    """A player's signal and noise by iteration, means over the seeds that were all measured there."""
+    """A player's signal and noise by iteration: means where all seeds were measured."""
     seeds = [
         pd.DataFrame(
             [{"iteration": p.iteration, **getattr(p, player).model_dump()} for p in each.history]
@@ -62,15 +63,15 @@ def draw_gradient_noise(runs: pd.DataFrame) -> bytes | None:
     Raises:
         UserError: if a file is damaged.
     """
-    lines = []
+    measured = []
     for row, group in settings(runs):
         found = [read_gradient_noise(folder) for folder in group.folder if folder is not None]
         if histories := [each for each in found if each is not None]:
-            lines.append((row, group, histories))
-    if not lines:
+            measured.append((row, group, histories))
+    if not measured:
         return None
-    made, axes = figure(len(lines), 3, size=(4.2, 2.3), sharey="col", sharex="row")
-    for line, (row, group, histories) in zip(axes, lines, strict=True):
+    made, axes = figure(len(measured), 3, size=(4.2, 2.3), sharey="col", sharex="row")
+    for line, (row, group, histories) in zip(axes, measured, strict=True):
         for ax, player in zip(line, PLAYERS, strict=False):
             track = noise_track(histories, player)
             _draw_player(ax, track)
@@ -85,7 +86,9 @@ def draw_gradient_noise(runs: pd.DataFrame) -> bytes | None:
         estimated = " (estimated)" if histories[0].draws is not None else ""
         name = f"{title(row.dataset)}, " if runs.dataset.nunique() > 1 else ""
         line[0].set_title(f"{name}{setting_words(row)}{estimated}", loc="left", fontweight="bold")
-    for ax, head in zip(axes[0], ("discriminator", "generator", "distances; dots: lowest"), strict=True):
+    for ax, head in zip(
+        axes[0], ("discriminator", "generator", "distances; dots: lowest"), strict=True
+    ):
         ax.set_title(head, loc="right")
     axes[0][2].set_ylim(bottom=0.0)
     for ax in axes[-1]:
@@ -127,8 +130,8 @@ def draw_probe(runs: pd.DataFrame) -> bytes | None:
     Raises:
         UserError: if a file is damaged.
     """
-    probes = {i: _probe(row) for i, row in runs.iterrows()}
-    probed = runs[[probes[i] is not None for i in runs.index]]
+    probes: Any = [_probe(row) for row in lines(runs)]
+    probed = runs.assign(probe=probes).dropna(subset=["probe"])
     if probed.empty:
         return None
     datasets = list(probed.groupby("dataset", sort=False))
@@ -142,8 +145,8 @@ def draw_probe(runs: pd.DataFrame) -> bytes | None:
             for row, group in settings(own):
                 points = pd.DataFrame(
                     {"seed": run.seed, **point.model_dump()}
-                    for i, run in group.iterrows()
-                    for point in probes[i].moments
+                    for run in lines(group)
+                    for point in run.probe.moments
                 )
                 each = curve(points, name)
                 label = setting_words(row)
@@ -152,12 +155,11 @@ def draw_probe(runs: pd.DataFrame) -> bytes | None:
                     label += f": best {best:.1f}, last {last:.1f}"
                 look = {"color": colors[row.m], "linestyle": style(row), "label": label}
                 band(ax, each, seeds=len(group), factor=100.0, **look)
-            found = [probes[i] for i in own.index]
             pixels = "pixels" if name == "accuracy" else "pixels_train"
-            level = 100 * np.mean([getattr(probe, pixels) for probe in found])
+            level = 100 * np.mean([getattr(probe, pixels) for probe in own.probe])
             ax.axhline(level, color="0.45", linestyle=":", label="of raw pixels")
             if name == "accuracy":
-                chance = 100 * np.mean([probe.chance for probe in found])
+                chance = 100 * np.mean([probe.chance for probe in own.probe])
                 ax.plot([], [], " ", label=f"chance: {chance:.1f}")
             ax.set_xlabel("iterations")
             ax.set_ylabel(heading)
@@ -170,5 +172,5 @@ def draw_probe(runs: pd.DataFrame) -> bytes | None:
     return png(made)
 
 
-def _probe(row: pd.Series) -> Probe | None:
+def _probe(row: Any) -> ProbeTrack | None:
     return None if row.folder is None else read_probe(row.folder)

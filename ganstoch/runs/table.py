@@ -78,7 +78,7 @@ def table1(options: SweepOptions, *, sweep: str) -> int:
     """
 
     def write(out: Path, runs: Sequence[Path], missing: Sequence[str]) -> str:
-        from ganstoch.report import write_report
+        from ganstoch.report.reports import write_report
 
         return write_report(out, runs, missing=missing)
 
@@ -110,11 +110,11 @@ def remedies(options: SweepOptions, *, synthetic: Synthetic | None, names: str |
     """
 
     def write(out: Path, runs: Sequence[Path], missing: Sequence[str]) -> str:
-        from ganstoch.report import write_remedies_report, write_world_report
+        from ganstoch.report.reports import write_remedies_report, write_synthetic_report
 
         if synthetic is None:
             return write_remedies_report(out, runs, missing=missing)
-        return write_world_report(out, runs, missing=missing)
+        return write_synthetic_report(out, runs, missing=missing)
 
     if options.report and options.out:
         return _report(options.out, write)

@@ -52,7 +52,7 @@ from ganstoch.remedies import (
     Unrolling,
     WeightClipping,
 )
-from ganstoch.report.gradients import read_gradients
+from ganstoch.report.run_files import read_gradient_noise
 from ganstoch.training.gan import GAN
 from ganstoch.training.micro_batch import split
 from ganstoch.types import to_signed
@@ -312,15 +312,15 @@ def test_a_run_leaves_its_values(
     make_game: Make, make_data: Make, fit: Make, journalist: Any, tmp_path: Path
 ) -> None:
     fit(make_game(), make_data(), noticing(tmp_path, every=2), steps=3, loggers=[journalist])
-    content = read_gradients(tmp_path / FILE)
+    content = read_gradient_noise(tmp_path)
     assert content is not None
-    assert [moment.iteration for moment in content.moments] == [0, 2, 3]
+    assert [moment.iteration for moment in content.history] == [0, 2, 3]
     assert (content.every, content.n, content.m, content.draws) == (2, 64, 16, None)
     written = [(step, keys) for step, keys in journalist.metrics if "gradient" in next(iter(keys))]
     assert [step for step, _ in written] == [0, 2, 3]
     names = ("signal", "noise", "ratio", "critical_batch")
     assert set(written[-1][1]) == {f"gradient/{p}/{name}" for p in PLAYERS for name in names}
-    last = content.moments[-1].discriminator
+    last = content.history[-1].discriminator
     assert written[-1][1]["gradient/discriminator/signal"] == last.signal
     assert last.ratio == pytest.approx(last.signal / last.noise)
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import logging
 from collections.abc import Callable
 from functools import partial
@@ -22,7 +20,7 @@ from ganstoch.errors import UserError
 from ganstoch.metrics.linear_probe import linear_probe
 from ganstoch.models import PaperDiscriminator, PaperGenerator
 from ganstoch.remedies import DiscriminatorBatchNorm, MinibatchDiscrimination, Packing
-from ganstoch.report.probe_track import ProbeMoment, ProbeTrack, read_probe
+from ganstoch.report.run_files import ProbeTrack, read_probe
 from ganstoch.training.gan import GAN
 from ganstoch.types import to_signed
 
@@ -34,7 +32,7 @@ def probe(folder: Path, *, every: int = 2, images: int = 100) -> Probe:
 
 
 def track(folder: Path) -> ProbeTrack:
-    found = read_probe(folder / "probe.json")
+    found = read_probe(folder)
     assert found is not None
     return found
 
@@ -224,55 +222,3 @@ def test_a_diverged_discriminator_is_told_in_one_line(
 def test_settings_out_of_range(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"probe\.images"):
         probe(tmp_path, images=1)
-
-
-MOMENTS = (
-    ProbeMoment(iteration=0, accuracy=0.5, train_accuracy=1.0),
-    ProbeMoment(iteration=9, accuracy=0.25, train_accuracy=0.75),
-)
-TRACK = ProbeTrack(
-    moments=MOMENTS,
-    pixels=0.4,
-    pixels_train=0.9,
-    chance=0.1,
-    fitted_on=8,
-    tested_on=20,
-    test="held_out",
-)
-
-
-def write_probe(path: Path, track: ProbeTrack) -> None:
-    path.write_text(json.dumps(dataclasses.asdict(track)))
-
-
-def test_a_file_says_what_was_written(tmp_path: Path) -> None:
-    assert read_probe(tmp_path / "probe.json") is None
-    write_probe(tmp_path / "probe.json", TRACK)
-    assert read_probe(tmp_path / "probe.json") == TRACK
-
-
-@pytest.mark.parametrize(
-    ("change", "complaint"),
-    [
-        ({"schema": 2}, "has schema 2, this version reads 1"),
-        ({"pixels": "much"}, "pixels"),
-        ({"test": "elsewhere"}, "test"),
-        ({"moments": []}, "rising iterations"),
-        ({"moments": [{"iteration": 3, "accuracy": 0.1, "train_accuracy": 0.1}] * 2}, "rising"),
-    ],
-)
-def test_a_file_of_something_else_is_refused(
-    tmp_path: Path, change: dict[str, Any], complaint: str
-) -> None:
-    path = tmp_path / "probe.json"
-    write_probe(path, TRACK)
-    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
-    with pytest.raises(UserError, match=complaint):
-        read_probe(path)
-
-
-@pytest.mark.parametrize("content", ["{", "[]", "3"])
-def test_a_file_that_is_no_track_is_refused(tmp_path: Path, content: str) -> None:
-    (tmp_path / "probe.json").write_text(content)
-    with pytest.raises(UserError, match=r"probe\.json .*remove the run's folder"):
-        read_probe(tmp_path / "probe.json")

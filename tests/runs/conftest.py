@@ -33,8 +33,8 @@ TINY = {
 }
 
 DRAWN = (
-    *("draw_figure", "draw_curves", "draw_heatmap"),
-    *("draw_world_curves", "draw_modes", "animate_modes"),
+    *("draw_neighbors", "draw_curves", "draw_heatmap"),
+    *("draw_synthetic_curves", "draw_modes", "animate_modes"),
 )
 """What takes a report its time."""
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from ganstoch.cli import main
 from ganstoch.records import read_record
-from ganstoch.report.gradients import FILE, read_gradients
+from ganstoch.report.run_files import GRADIENT_NOISE, read_gradient_noise
 from ganstoch.runs.command import resolve_all
 
 Ask = Callable[..., Any]
@@ -36,11 +36,11 @@ def test_a_measured_run_makes_the_same_numbers(here: Path) -> None:
     assert plain.history == measured.history
     with np.load("plain/samples.npz") as ours, np.load("measured/samples.npz") as theirs:
         np.testing.assert_array_equal(ours["generated"], theirs["generated"])
-    found = read_gradients(here / "measured" / FILE)
+    found = read_gradient_noise(here / "measured")
     assert found is not None
-    assert [moment.iteration for moment in found.moments] == [0, 2, 4]
-    assert found.moments[-1].generator.noise > 0
-    assert not (here / "plain" / FILE).exists()
+    assert [moment.iteration for moment in found.history] == [0, 2, 4]
+    assert found.history[-1].generator.noise > 0
+    assert not (here / "plain" / GRADIENT_NOISE).exists()
 
 
 def test_a_finished_run_is_not_taken_for_a_measured_one(here: Path, capfd: Any) -> None:
@@ -49,7 +49,7 @@ def test_a_finished_run_is_not_taken_for_a_measured_one(here: Path, capfd: Any) 
     assert main(["fit", *LINE, EVERY, "--out=run"]) == 2
     assert "holds a run with other settings (gradient_noise)" in capfd.readouterr().err
     assert main(["fit", *LINE, EVERY]) == 0  # in a folder of its own name
-    assert len(list((here / "runs").glob(f"*/{FILE}"))) == 1
+    assert len(list((here / "runs").glob(f"*/{GRADIENT_NOISE}"))) == 1
 
 
 def test_a_remedy_that_adds_to_the_gradient_is_refused_in_one_line(here: Path, capfd: Any) -> None:

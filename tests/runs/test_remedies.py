@@ -28,7 +28,14 @@ SMALL = {
     "model.discriminator.init_args.width": "8",
     "wandb.mode": "disabled",
 }
-RING = ["worlds.csv", "worlds.md", "world_curves.png", "modes.png", "modes.gif", "index.html"]
+RING = [
+    "synthetic.csv",
+    "synthetic.md",
+    "synthetic_curves.png",
+    "modes.png",
+    "modes.gif",
+    "index.html",
+]
 IMAGES = ["remedies.csv", "remedies.md", "remedies.png", "index.html"]
 
 
@@ -103,7 +110,7 @@ def test_ring(whole: Finished) -> None:
     assert sorted(contents(out)) == sorted([*RING, "plan.json"])
     for name in ("plain", "packing2+hinge"):
         assert name in said
-        assert name in (out / "worlds.md").read_text()
+        assert name in (out / "synthetic.md").read_text()
     assert all((run / "trail.npz").exists() for run in (out / "runs").iterdir())
 
 
@@ -134,11 +141,11 @@ def test_a_finished_world_starts_nothing(
     started: list[str],
 ) -> None:
     out = copied(whole, here)
-    before = (out / "worlds.md").read_bytes()
+    before = (out / "synthetic.md").read_bytes()
     answer = ganstoch(*RING_LINE, "--out", "out")
     assert (answer.status, answer.err, started) == (0, "", [])
     assert answer.out.startswith("4 runs finished before, 0 to go; everything goes to out\n")
-    assert (out / "worlds.md").read_bytes() == before
+    assert (out / "synthetic.md").read_bytes() == before
 
 
 def test_only_what_failed_is_tried_again(

@@ -26,7 +26,7 @@ from ganstoch.callbacks.run_folder import RecordWriter
 from ganstoch.data import ImageData
 from ganstoch.objectives import NonSaturating
 from ganstoch.records import RUN_LOCK, Record, read_record
-from ganstoch.report.probe_track import read_probe
+from ganstoch.report.run_files import read_probe
 from ganstoch.runs.run_folder import RunFolder
 from ganstoch.runs.steady_logger import SteadyLogger
 from ganstoch.training.gan import GAN
@@ -128,7 +128,7 @@ def test_a_probed_run_is_another_one_with_the_same_numbers(
     ours, theirs = record_of(here / "run"), record_of(reference)
     assert ours.metrics == theirs.metrics
     assert ours.history == theirs.history
-    found = read_probe(here / "run" / "probe.json")
+    found = read_probe(here / "run")
     assert found is not None
     assert [moment.iteration for moment in found.moments] == [0, 3, 4]
     assert fit("--probe.every=3", "--probe.images=40").err == "run is finished already\n"

@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ganstoch.errors import UserError
+from ganstoch.report.run_files import (
+    GRADIENT_NOISE,
+    read_gradient_noise,
+    read_probe,
+    read_samples,
+    read_strips,
+)
+
+PLAYER = {"signal": 2.0, "noise": 1.0, "ratio": 2.0, "critical_batch": None}
+POINT = {"iteration": 3, "discriminator": PLAYER, "generator": PLAYER}
+NOISE: dict[str, Any] = {
+    "schema": 1,
+    "every": 2,
+    "n": 64,
+    "m": 4,
+    "draws": None,
+    "history": [POINT],
+}
+MOMENT = {"iteration": 3, "accuracy": 0.5, "train_accuracy": 1.0}
+PROBE: dict[str, Any] = {
+    **{"schema": 1, "moments": [MOMENT], "pixels": 0.4, "pixels_train": 0.9, "chance": 0.1},
+    **{"fitted_on": 8, "tested_on": 20, "test": "held_out"},
+}
+FILES = {GRADIENT_NOISE: (read_gradient_noise, NOISE), "probe.json": (read_probe, PROBE)}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_says_what_was_written(tmp_path: Path, name: str) -> None:
+    read, content = FILES[name]
+    assert read(tmp_path) is None
+    (tmp_path / name).write_text(json.dumps(content))
+    found = read(tmp_path)
+    assert found is not None
+    back = json.loads(found.model_dump_json(by_alias=True))
+    assert content.items() <= back.items()
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "key"),
+    [
+        (GRADIENT_NOISE, {"schema": 2}, "schema"),
+        (GRADIENT_NOISE, {"m": 4.5}, "m"),
+        (GRADIENT_NOISE, {"history": []}, "rise"),
+        (GRADIENT_NOISE, {"history": [POINT, POINT]}, "rise"),
+        (GRADIENT_NOISE, {"history": [POINT | {"generator": {}}]}, "history.0.generator.signal"),
+        ("probe.json", {"schema": 2}, "schema"),
+        ("probe.json", {"pixels": "much"}, "pixels"),
+        ("probe.json", {"test": "elsewhere"}, "test"),
+        ("probe.json", {"moments": [MOMENT, MOMENT]}, "rise"),
+        ("probe.json", {"more": 1}, "more"),
+    ],
+)
+def test_a_damaged_field_is_named(
+    tmp_path: Path, name: str, change: dict[str, Any], key: str
+) -> None:
+    read, content = FILES[name]
+    (tmp_path / name).write_text(json.dumps(content | change))
+    with pytest.raises(UserError, match=rf"{name}: .*{key}"):
+        read(tmp_path)
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("content", ["{", "[]", "3"])
+def test_another_file_is_refused(tmp_path: Path, name: str, content: str) -> None:
+    (tmp_path / name).write_text(content)
+    with pytest.raises(UserError, match=name):
+        FILES[name][0](tmp_path)
+
+
+def images(count: int, **changes: Any) -> dict[str, Any]:
+    rng = np.random.default_rng(0)
+    kinds = ("queries", "pixel_l1", "vgg_l2", "inception_64px_l2")
+    shape = (count, 3, 4, 4)
+    return {f"mode_drop_{k}": rng.integers(0, 256, shape, np.uint8) for k in kinds} | changes
+
+
+def test_strips_hold_ten_images_upright_and_the_papers_network(tmp_path: Path) -> None:
+    arrays = images(12)
+    np.savez(tmp_path / "panels.npz", **arrays)
+    strips = read_strips(tmp_path, direction="mode_drop")
+    assert strips is not None
+    assert strips.queries.shape == (10, 4, 4, 3)
+    first = arrays["mode_drop_queries"][0].transpose(1, 2, 0)
+    np.testing.assert_array_equal(strips.queries[0], first)
+    assert strips.feature_name == "inception 64px"
+    assert read_strips(tmp_path / "no", direction="mode_drop") is None
+
+
+@pytest.mark.parametrize(
+    "arrays",
+    [
+        {},
+        {"mode_drop_queries": images(3)["mode_drop_queries"]},
+        images(3, mode_drop_pixel_l1=np.zeros((3, 3, 4, 4), np.float32)),
+        images(3, mode_drop_pixel_l1=np.zeros((2, 3, 4, 4), np.uint8)),
+        images(3, mode_drop_queries=np.array([object()])),
+    ],
+)
+def test_strips_that_do_not_fit_are_refused(tmp_path: Path, arrays: dict[str, Any]) -> None:
+    np.savez(tmp_path / "panels.npz", **arrays)
+    with pytest.raises(UserError, match=r"panels\.npz"):
+        read_strips(tmp_path, direction="mode_drop")
+
+
+SAMPLES: dict[str, Any] = {
+    "iterations": np.array([2, 5]),
+    "samples": np.arange(12, dtype=np.float32).reshape(2, 3, 2),
+    "real": np.zeros((4, 2), np.float32),
+}
+
+
+def test_samples_are_those_of_the_last_iteration_so_far(tmp_path: Path) -> None:
+    np.savez(tmp_path / "trail.npz", **SAMPLES)
+    found = read_samples(tmp_path)
+    assert found is not None
+    for iteration, place in ((0, 0), (2, 0), (4, 0), (5, 1), (99, 1)):
+        np.testing.assert_array_equal(found.at(iteration), SAMPLES["samples"][place])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"iterations": np.array([5, 2])},
+        {"iterations": np.array([2.0, 5.0])},
+        {"samples": np.zeros((2, 3, 2))},
+        {"samples": np.zeros((2, 0, 2), np.float32)},
+        {"real": np.zeros((4, 3), np.float32)},
+        {"real": np.full((4, 2), np.nan, np.float32)},
+    ],
+)
+def test_samples_that_do_not_fit_are_refused(tmp_path: Path, change: dict[str, Any]) -> None:
+    np.savez(tmp_path / "trail.npz", **(SAMPLES | change))
+    with pytest.raises(UserError, match=r"trail\.npz"):
+        read_samples(tmp_path)
+
+
+def test_a_file_cut_short_is_refused(tmp_path: Path) -> None:
+    np.savez(tmp_path / "trail.npz", **SAMPLES)
+    whole = (tmp_path / "trail.npz").read_bytes()
+    (tmp_path / "trail.npz").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(UserError, match=r"trail\.npz"):
+        read_samples(tmp_path)
