@@ -84,23 +84,6 @@ def make_record() -> MakeRecord:
     return make
 
 
-@pytest.fixture
-def golden_records(make_record: MakeRecord) -> list[Record]:
-    """SVHN with two seeds, a yardstick and a noisy row; a second dataset with neither."""
-    held_out = [(10.0, 12.0, 14.0, 11.0, 13.0, 15.0), (12.0, 14.0, 16.0, 13.0, 15.0, 17.0)]
-    small = make_record(
-        (9.0, 10.0, 11.0, 9.0, 10.0, 11.0), m=1, baseline=held_out[0], converged=False
-    )
-    return [
-        # Out of order on purpose: the table sorts rows, and takes datasets as they come.
-        make_record((8.0, 9.0, 9.5, 8.0, 9.0, 9.5), noise=0.5, converged=False, seconds=61.0),
-        make_record((3.0, 5.0, 6.0, 3.5, 5.5, 6.5), seed=1, baseline=held_out[1], iterations=1200),
-        make_record((2.0, 3.0, 4.0, 2.5, 3.5, 4.5), baseline=held_out[0], seconds=60.4),
-        small,
-        make_record((1.0, 1.0, 1.0, 1.0, 1.0, 1.0), dataset="my_digits", m=256, seconds=3600.0),
-    ]
-
-
 WriteRun = Callable[..., Path]
 
 
