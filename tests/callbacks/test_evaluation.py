@@ -176,12 +176,8 @@ def test_no_held_out_images_to_ask(make_game: Make, make_data: Make, fit: Make) 
     data = make_data()
     data.setup("fit")
     data.held_out = None
-    with pytest.raises(UserError) as caught:
+    with pytest.raises(UserError, match=r"evaluation\.held_out"):
         fit(make_game(), data, measure(held_out=True), steps=1)
-    assert str(caught.value) == (
-        "evaluation.held_out is true, but all images of digits are trained on; lower data.n, or "
-        "set it to false"
-    )
 
 
 def test_no_baseline_where_every_image_is_trained_on(
@@ -263,12 +259,8 @@ def test_a_diverged_generator_is_told_in_one_line(
         if trainer.global_step == 2:
             next(game.generator.parameters()).data.fill_(float("nan"))
 
-    with pytest.raises(UserError) as caught:
+    with pytest.raises(UserError, match=r"iteration 3.*model\.optimizer\.lr"):
         fit(make_game(), make_data(), Watch(diverge), measure(), steps=9)
-    assert str(caught.value) == (
-        "the generator's images are not finite at iteration 3: training has diverged; "
-        "lower model.optimizer.lr"
-    )
 
 
 class MeanColour(Extractor):
@@ -343,17 +335,17 @@ def test_goes_on_by_pixels_where_weights_are_missing(
 
 
 @pytest.mark.parametrize(
-    ("settings", "complaint"),
+    ("settings", "key"),
     [
-        ({"every": 0}, "evaluation.every must be 1 or more, got 0"),
-        ({"every": 2, "semantic_every": 3}, r"must be a multiple of evaluation.every \(2\), got 3"),
-        ({"every": 2, "semantic_every": 0}, r"must be a multiple of evaluation.every \(2\), got 0"),
-        ({"queries": 0}, "evaluation.queries must be 1 or more, or 'all', got 0"),
-        ({"queries": None, "held_out": True}, "held_out needs neighbours"),
+        ({"every": 0}, "every"),
+        ({"every": 2, "semantic_every": 3}, "semantic_every"),
+        ({"every": 2, "semantic_every": 0}, "semantic_every"),
+        ({"queries": 0}, "queries"),
+        ({"queries": None, "held_out": True}, "held_out"),
     ],
 )
-def test_settings_out_of_range(settings: dict[str, Any], complaint: str) -> None:
-    with pytest.raises(UserError, match=complaint):
+def test_settings_out_of_range(settings: dict[str, Any], key: str) -> None:
+    with pytest.raises(UserError, match=rf"evaluation\.{key}"):
         Evaluation(**settings)
 
 
@@ -479,11 +471,8 @@ def test_a_resumed_run_on_a_world_has_its_whole_history(
 def test_no_neighbours_and_no_modes_is_nothing_to_measure(
     make_game: Make, make_data: Make, fit: Make
 ) -> None:
-    with pytest.raises(UserError) as caught:
+    with pytest.raises(UserError, match=r"evaluation\.queries"):
         fit(make_game(), make_data(), measure(queries=None), steps=1)
-    assert str(caught.value) == (
-        "evaluation.queries is null, but the modes of digits are not known; give a number"
-    )
 
 
 def test_neighbours_of_points_are_refused(

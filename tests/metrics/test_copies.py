@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -202,33 +201,3 @@ def test_replication_share() -> None:
         replication_share(distances, threshold=-1)
     with pytest.raises(ValueError, match="distances"):
         replication_share(distances[:0], threshold=1)
-
-
-@pytest.mark.skipif(not CIFAR.exists(), reason="no CIFAR-10 images at hand")
-def test_photographs() -> None:
-    """6,400 training and 600 held-out photographs of CIFAR-10, which hold near-duplicates."""
-    pixels: dict[str, list[Tensor]] = {"train": [], "test": []}
-    with tarfile.open(CIFAR) as tar:
-        for member in sorted((m for m in tar if m.isfile()), key=lambda m: m.name)[::2]:
-            file = tar.extractfile(member)
-            assert file is not None
-            picture = Image.open(io.BytesIO(file.read())).convert("RGB")
-            pixels[member.name.split("/")[1]].append(
-                torch.from_numpy(np.array(picture)).permute(2, 0, 1)
-            )
-    train, test = torch.stack(pixels["train"]), torch.stack(pixels["test"])
-    order = torch.randperm(len(test), generator=torch.Generator().manual_seed(0))
-    unseen, others = test[order[:600]], test[order[600:800]]
-    some = train[torch.randperm(len(train), generator=torch.Generator().manual_seed(1))[:200]]
-    sets = {how: altered(some, how) for how in ("noise", "jpeg")}
-    sets |= {rest: altered(others, rest) for rest in ("exact", "blurred", "static")}
-    found = copy_scores(torch.cat([*sets.values(), unseen]), train, norm="l1").scores
-    scores = dict(zip([*sets, "unseen"], found.split([200] * 5 + [600]), strict=True))
-    for how in ("noise", "jpeg"):
-        for rest in ("exact", "blurred", "static"):
-            for share in SHARES:
-                count = round(share * 200)
-                mixture = torch.cat([scores[how][:count], scores[rest][count:]])
-                result = share_of_copies(mixture, scores["unseen"])
-                assert result.low <= share <= result.high, (how, rest, share, result)
-                assert result.estimate == pytest.approx(share, abs=0.015)

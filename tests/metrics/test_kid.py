@@ -128,12 +128,6 @@ def test_refused_features(real: Tensor, generated: Tensor, message: str) -> None
         kernel_distance(real, generated)
 
 
-@pytest.mark.parametrize(("subsets", "size"), [(0, 2), (1, 1), (1, 4)])
-def test_refused_subsets(subsets: int, size: int) -> None:
-    with pytest.raises(ValueError, match=r"subsets (must be at least 1|of \d rows cannot)"):
-        kernel_distance_of_subsets(torch.ones(3, 2), torch.ones(5, 2), subsets=subsets, size=size)
-
-
 def test_refused_settings_of_the_metric() -> None:
     for settings in ({"subsets": 0}, {"subset_size": 1}):
         with pytest.raises(ValueError, match="at least 1 subset of at least 2 images"):

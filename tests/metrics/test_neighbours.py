@@ -139,18 +139,6 @@ def test_torch_fallback(norm: Norm, caplog: pytest.LogCaptureFixture) -> None:
     assert faiss_flavour() == "none: torch fallback"
 
 
-@pytest.mark.parametrize("norm", NORMS)
-def test_torch_and_faiss_agree(monkeypatch: pytest.MonkeyPatch, norm: Norm) -> None:
-    pytest.importorskip("faiss")
-    query, bank = draw(60, 768, seed=11, scale=50), draw(500, 768, seed=12, scale=50)
-    query[:20] = bank[100:120]
-    by_faiss = nearest_neighbours(query, bank, norm=norm)
-    monkeypatch.setattr(nearest, "load_faiss", lambda: None)
-    by_torch = nearest_neighbours(query, bank, norm=norm)
-    assert torch.equal(by_faiss.ids, by_torch.ids)
-    assert torch.equal(by_faiss.distances, by_torch.distances)
-
-
 def test_gpu_calls_wait_for_both_gates(monkeypatch: pytest.MonkeyPatch) -> None:
     """The GPU branch on a stand-in for FAISS: what it is called with, not what a GPU computes."""
     real = pytest.importorskip("faiss")

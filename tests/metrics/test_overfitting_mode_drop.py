@@ -117,24 +117,3 @@ def test_all_queries(queries: int | None) -> None:
     real = draw(30, 3, seed=14)
     both = overfitting_mode_drop(real, real, norm="l1", queries=queries)
     assert both.mode_drop.queries.tolist() == list(range(30))
-
-
-def test_scale_divides_every_distance() -> None:
-    real, generated = draw(30, 5, seed=15), draw(30, 5, seed=16)
-    plain = overfitting_mode_drop(real, generated, norm="l1", queries=None)
-    scaled = overfitting_mode_drop(real, generated, norm="l1", queries=None, scale=4.0)
-    assert scaled.mode_drop.tail.worst10 == plain.mode_drop.tail.worst10 / 4
-    assert torch.equal(
-        scaled.overfitting.neighbours.distances, plain.overfitting.neighbours.distances / 4
-    )
-
-
-def test_refusals_and_global_generator() -> None:
-    real = draw(5, 2, seed=17)
-    with pytest.raises(ValueError, match="queries must be at least 1"):
-        overfitting_mode_drop(real, real, norm="l1", queries=0)
-    with pytest.raises(ValueError, match="scale must be above 0"):
-        overfitting_mode_drop(real, real, norm="l1", scale=float("nan"))
-    state = torch.get_rng_state()
-    overfitting_mode_drop(real, real, norm="l1", queries=2)
-    assert torch.equal(torch.get_rng_state(), state)

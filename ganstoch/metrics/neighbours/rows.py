@@ -99,7 +99,7 @@ def first_equal(rows: Tensor) -> Tensor:
 
 def first_of_each(rows: Tensor) -> Tensor:
     """Ids of the rows that equal no earlier row bit for bit, ascending, int64."""
-    return first_equal(rows).unique()
+    return torch.tensor(sorted(set(first_equal(rows).tolist())), dtype=torch.int64)
 
 
 def times_each(first: Tensor) -> int:
