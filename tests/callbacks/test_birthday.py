@@ -55,6 +55,6 @@ def test_training_does_not_notice(make_game: Make, make_data: Make, fit: Make) -
     "settings", [{"birthday": 1}, {"birthday": 4, "queries": None}, {"birthday": 13}]
 )
 def test_refused(make_game: Make, make_data: Make, fit: Make, settings: dict[str, Any]) -> None:
+    options: dict[str, Any] = {"every": 2, "queries": 4, "semantic": None, **settings}
     with pytest.raises(UserError, match=r"evaluation\.birthday"):
-        evaluation = Evaluation(**{"every": 2, "queries": 4, "semantic": None, **settings})
-        fit(make_game(), make_data(n=64), evaluation, steps=1)
+        fit(make_game(), make_data(n=64), Evaluation(**options), steps=1)
