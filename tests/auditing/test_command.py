@@ -180,7 +180,7 @@ BAD: dict[str, tuple[list[str], list[str]]] = {
         ["--real", "train", "--generated", "made", "--out", "train/0000.png/x"],
         ["is a file"],
     ),
-    "an unknown word": (["--reel", "train"], ["--reel", "ganstoch --help"]),
+    "an unknown word": (["--reel", "train"], ["--reel"]),
 }
 
 
