@@ -23,7 +23,7 @@ from ganstoch.auditing.lists import audit_lists, histograms, notes_of
 from ganstoch.auditing.measures import K, LatentGenerator, latent_recovery, measures_of
 from ganstoch.auditing.output import check_place, write_files
 from ganstoch.auditing.pictures import png_pictures
-from ganstoch.auditing.report import AuditReport, SetFacts
+from ganstoch.auditing.report import AuditReport
 from ganstoch.auditing.verdict import verdict
 from ganstoch.errors import UserError
 from ganstoch.metrics.features import Extractor, FeatureSpace, make_extractor
@@ -126,17 +126,7 @@ def audit(
             *evidence.notes,
             *notes_of(sets, evidence, findings, recovery=generator is not None),
         ),
-        sets={
-            role: SetFacts(
-                where=images.where,
-                images=len(images),
-                different=evidence.facts.sets[role].different,
-                one_colour=evidence.facts.sets[role].one_colour,
-                shape=tuple(images.shape),
-                sha256=images.sha256(),
-            )
-            for role, images in sets.items()
-        },
+        sets=evidence.facts.sets,
         metrics=measures,
         **lists.fields,
         histograms=tuple(each for space in evidence.spaces for each in histograms(space)),

@@ -24,17 +24,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ganstoch.auditing.inputs import Images, Role
+from ganstoch.auditing.report import SetFacts
 from ganstoch.metrics.excess import Excess
 
-__all__ = [
-    "IDENTICAL_LEVEL",
-    "SURELY",
-    "Coincidences",
-    "Facts",
-    "SetCounts",
-    "coincidences",
-    "gather_facts",
-]
+__all__ = ["IDENTICAL_LEVEL", "SURELY", "Coincidences", "Facts", "coincidences", "gather_facts"]
 
 IDENTICAL_LEVEL = 0.02
 """Chance at which identical images are no longer put down to the data's own repeats. Where no image
@@ -47,21 +40,6 @@ SURELY = 0.002
 _PERMUTATIONS = 9999
 _DRAWS = 2**24
 """Numbers drawn at most; where many images repeat, fewer permutations say as much."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SetCounts:
-    """One set of images, counted.
-
-    Attributes:
-        images: how many.
-        different: how many different ones.
-        one_colour: how many of a single colour.
-    """
-
-    images: int
-    different: int
-    one_colour: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,13 +69,13 @@ class Facts:
     """What is certain of the sets of an audit.
 
     Attributes:
-        sets: the counts of each, by role.
+        sets: of each set, by role.
         generated: its coincidences with the training images.
         one_colour: images of one colour among the generated, against all real ones.
         times: how often every training image occurs, 1 but for sets that were doubled.
     """
 
-    sets: dict[Role, SetCounts]
+    sets: dict[Role, SetFacts]
     generated: Coincidences
     one_colour: Excess
     times: int
@@ -110,10 +88,13 @@ def gather_facts(sets: dict[Role, Images], *, seed: int) -> Facts:
         UserError: if an image cannot be read.
     """
     counts = {
-        role: SetCounts(
+        role: SetFacts(
+            where=images.where,
             images=len(images),
             different=len(set(images.digests())),
             one_colour=int(images.looks().one_colour.sum()),
+            shape=images.shape,
+            sha256=images.sha256(),
         )
         for role, images in sets.items()
     }

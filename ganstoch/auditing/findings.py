@@ -38,8 +38,6 @@ from ganstoch.metrics.excess import Excess
 
 __all__ = ["LEVEL", "Finding", "find", "level_of", "missed_modes", "short_cells", "times"]
 
-ORDER: tuple[Verdict, ...] = ("memorization", "mode_collapse", "mode_drop", "distribution_shift")
-
 LEVEL = 0.002
 """Of audits in which nothing is wrong, the share in which one rule may say otherwise."""
 
@@ -67,6 +65,9 @@ FEWER = 10
 """Times that real images show more different images than a generator that has collapsed."""
 
 _NAMED = 5
+
+Result = tuple[float, str] | None
+"""Of a rule that holds: the share of the images that it speaks of, at least, and a sentence."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,212 +97,155 @@ def find(evidence: Evidence) -> tuple[Finding, ...]:
 
     Of one verdict a rule is passed over that speaks of no more images than one before it.
     """
+    spaces, level = evidence.spaces, level_of(evidence)
+
+    def best(rule: Callable[[SpaceEvidence, float], Result]) -> tuple[Result, SpaceEvidence | None]:
+        """The rule in the space where it speaks of most images."""
+        results = [(result, s) for s in spaces if (result := rule(s, level)) is not None]
+        return max(results, key=lambda pair: pair[0][0], default=(None, None))
+
+    def whole(rule: Callable[[Evidence], Result]) -> tuple[Result, SpaceEvidence | None]:
+        return rule(evidence), None
+
     # Blurred or foreign images lie nearer to each other than to the data, and repeat none.
-    alike = [] if evidence.looks.excess.low > MOST_OF_THEM else [_of_few, _nearly_repeated]
-    rules: list[Finding | None] = [
-        _identical(evidence),
-        _in_spaces(evidence, _copies),
-        _in_spaces(evidence, _few_different),
-        _repeats(evidence),
-        *(_in_spaces(evidence, rule) for rule in alike),
-        *(_in_spaces(evidence, rule) for rule in (_classes, _clusters, missed_modes)),
-        _one_colour(evidence),
-        _odd_looks(evidence),
-        *(_in_spaces(evidence, rule) for rule in (_far, _farther, _apart)),
-    ]
-    findings: list[Finding] = []
-    for kind in ORDER:
+    blurred = evidence.looks.excess.low > MOST_OF_THEM
+    results: dict[Verdict, list[tuple[Result, SpaceEvidence | None]]] = {
+        "memorization": [whole(_identical), best(_copies)],
+        "mode_collapse": [
+            best(_few_different),
+            whole(_repeats),
+            *(best(rule) for rule in (_of_few, _nearly_repeated) if not blurred),
+        ],
+        "mode_drop": [best(_classes), best(_clusters), best(missed_modes)],
+        "distribution_shift": [
+            whole(_one_colour),
+            whole(_odd_looks),
+            *(best(rule) for rule in (_far, _farther, _apart)),
+        ],
+    }
+    findings = []
+    for verdict, each in results.items():
         told = 0.0
-        for finding in rules:
-            if finding is None or finding.verdict != kind:
-                continue
-            if finding.share > told or kind == "mode_drop":
-                findings.append(finding)
-                told = max(told, finding.share)
+        for result, space in each:
+            if result is not None and (result[0] > told or verdict == "mode_drop"):
+                share, sentence = result
+                findings.append(
+                    Finding(verdict=verdict, sentence=sentence, share=share, space=space)
+                )
+                told = max(told, share)
     return tuple(findings)
 
 
-def _in_spaces(
-    evidence: Evidence, rule: Callable[[SpaceEvidence, float], Finding | None]
-) -> Finding | None:
-    """A rule in the space where it speaks of most images."""
-    level = level_of(evidence)
-    findings = [f for s in evidence.spaces if (f := rule(s, level)) is not None]
-    return max(findings, key=lambda finding: finding.share, default=None)
+def _excess(excess: Excess, level: float, sentence: str, by: str = "") -> Result:
+    """The rule of every share: more generated than unseen real images are flagged.
+
+    Args:
+        excess: the counts.
+        level: of the test.
+        sentence: with places for ``{share}`` and ``{interval}``.
+        by: the space that it was counted in, if any.
+    """
+    if excess.low <= 0 or excess.p_value > level:
+        return None
+    interval = f"95 % interval {percent_range(excess.low, excess.high)}" + (by and f", by {by}")
+    return excess.low, sentence.format(share=percent(excess.estimate), interval=interval)
 
 
-def _identical(evidence: Evidence) -> Finding | None:
+def _identical(evidence: Evidence) -> Result:
     facts, made = evidence.facts.generated, evidence.facts.sets["generated"].images
     count = len(facts.identical)
     if count == 0 or facts.identical_p > IDENTICAL_LEVEL:
         return None
-    return Finding(
-        verdict="memorization",
-        sentence=f"{count:,} of the {made:,} generated images ({percent(count / made)}) are, pixel "
-        f"for pixel, training images that do not repeat in the training set.",
-        share=count / made,
+    return count / made, (
+        f"{count:,} of the {made:,} generated images ({percent(count / made)}) are, pixel for "
+        "pixel, training images that do not repeat in the training set."
     )
 
 
-def _copies(space: SpaceEvidence, level: float) -> Finding | None:
-    return _share(
-        "memorization",
+def _copies(space: SpaceEvidence, level: float) -> Result:
+    return _excess(
         space.copied.excess,
         level,
         "{share} of the generated images are seen to be copies of training images ({interval}); "
         "copies that were mirrored, shifted or cropped may be more.",
-        space,
+        space.space.words,
     )
 
 
-def _nearly_repeated(space: SpaceEvidence, level: float) -> Finding | None:
-    return _share(
-        "mode_collapse",
+def _few_different(space: SpaceEvidence, level: float) -> Result:
+    few = max(FEW, len(space.space.real) / PER_REAL)
+    if space.support.estimate > few or space.support.high > 2 * few:
+        return None
+    return _variations(space)
+
+
+def _of_few(space: SpaceEvidence, level: float) -> Result:
+    """More than a few, where nearly all repeat each other."""
+    many = len(space.space.generated) / FEWER
+    if space.repeats.excess.low <= MOST_OF_THEM or space.support.high > many:
+        return None
+    return _variations(space)
+
+
+def _variations(space: SpaceEvidence) -> Result:
+    size, usual = space.support, space.real_support
+    if usual.low < FEWER * size.high:
+        return None
+    about = max(1, round(size.estimate))
+    what = "one and the same image" if about == 1 else f"about {about:,} different images"
+    return 1.0, (
+        f"The generated images are variations of {what}, where real images show at least "
+        f"{usual.low:,.0f} (by {space.space.words})."
+    )
+
+
+def _repeats(evidence: Evidence) -> Result:
+    facts, sets = evidence.facts.generated, evidence.facts.sets
+    made, real = sets["generated"], sets["real"]
+    share = len(facts.repeated) / made.images
+    if share == 0 or facts.repeated_p > LEVEL:
+        return None
+    return share, (
+        f"{percent(share)} of the generated images repeat another one pixel for pixel: "
+        f"{made.images:,} images, {made.different:,} different; of {real.images:,} training images "
+        f"{real.different:,} are different."
+    )
+
+
+def _nearly_repeated(space: SpaceEvidence, level: float) -> Result:
+    return _excess(
         space.repeats.excess,
         level,
         "{share} of the generated images are nearly another generated one ({interval}).",
-        space,
+        space.space.words,
     )
 
 
-def _one_colour(evidence: Evidence) -> Finding | None:
-    excess = evidence.facts.one_colour
-    return _share(
-        "distribution_shift",
-        excess,
-        LEVEL / 2,
-        f"{excess.count:,} generated images are of one single colour, {{share}} of them beyond "
-        f"what real images show ({{interval}}); of these {percent(excess.natural)} are.",
-    )
-
-
-def _odd_looks(evidence: Evidence) -> Finding | None:
-    return _share(
-        "distribution_shift",
-        evidence.looks.excess,
-        LEVEL / 2,
-        "{share} of the generated images look like no real one ({interval}), most of them "
-        f"{evidence.looks.words} than nearly all real images.",
-    )
-
-
-def _far(space: SpaceEvidence, level: float) -> Finding | None:
-    return _share(
-        "distribution_shift",
-        space.shift.far,
-        level,
-        "{share} of the generated images are farther from the data than real ones come to be "
-        "({interval}).",
-        space,
-    )
-
-
-def _share(
-    verdict: Verdict,
-    excess: Excess,
-    level: float,
-    sentence: str,
-    space: SpaceEvidence | None = None,
-) -> Finding | None:
-    """The rule of every share: more generated than unseen real images are flagged.
-
-    Args:
-        verdict: that it leads to.
-        excess: the counts.
-        level: of the test.
-        sentence: with places for ``{share}`` and ``{interval}``.
-        space: that it was counted in, if any.
-    """
-    if excess.low <= 0 or excess.p_value > level:
-        return None
-    by = "" if space is None else f", by {space.space.words}"
-    interval = f"95 % interval {percent_range(excess.low, excess.high)}{by}"
-    return Finding(
-        verdict=verdict,
-        sentence=sentence.format(share=percent(excess.estimate), interval=interval),
-        share=excess.low,
-        space=space,
-    )
-
-
-def _few_different(space: SpaceEvidence, level: float) -> Finding | None:
-    size, usual = space.support, space.real_support
-    few = max(FEW, len(space.space.real) / PER_REAL)
-    if size.estimate > few or size.high > 2 * few or usual.low < FEWER * size.high:
-        return None
-    return _variations(space)
-
-
-def _of_few(space: SpaceEvidence, level: float) -> Finding | None:
-    """More than a few, where nearly all repeat each other."""
-    size, usual = space.support, space.real_support
-    many = len(space.space.generated) / FEWER
-    most = space.repeats.excess.low > MOST_OF_THEM
-    if not most or size.high > many or usual.low < FEWER * size.high:
-        return None
-    return _variations(space)
-
-
-def _variations(space: SpaceEvidence) -> Finding:
-    size, usual = space.support, space.real_support
-    about = max(1, round(size.estimate))
-    what = "one and the same image" if about == 1 else f"about {about:,} different images"
-    return Finding(
-        verdict="mode_collapse",
-        sentence=f"The generated images are variations of {what}, where real images show at least "
-        f"{usual.low:,.0f} (by {space.space.words}).",
-        share=1.0,
-        space=space,
-    )
-
-
-def _repeats(evidence: Evidence) -> Finding | None:
-    facts, sets = evidence.facts.generated, evidence.facts.sets
-    count, made, real = len(facts.repeated), sets["generated"], sets["real"]
-    if count == 0 or facts.repeated_p > LEVEL:
-        return None
-    return Finding(
-        verdict="mode_collapse",
-        sentence=f"{percent(count / made.images)} of the generated images repeat another one pixel "
-        f"for pixel: {made.images:,} images, {made.different:,} different; of {real.images:,} "
-        f"training images {real.different:,} are different.",
-        share=count / made.images,
-    )
-
-
-def _classes(space: SpaceEvidence, level: float) -> Finding | None:
+def _classes(space: SpaceEvidence, level: float) -> Result:
     return _shifted(space, level, by_class=True)
 
 
-def _clusters(space: SpaceEvidence, level: float) -> Finding | None:
+def _clusters(space: SpaceEvidence, level: float) -> Result:
     if _classes(space, level) is not None:
         return None  # says it better
     return _shifted(space, level, by_class=False)
 
 
-def _shifted(space: SpaceEvidence, level: float, *, by_class: bool) -> Finding | None:
+def _shifted(space: SpaceEvidence, level: float, *, by_class: bool) -> Result:
     for counts in space.proportions:
-        if counts.by_class is not by_class or not _is_shifted(counts, space, level):
+        is_shift = counts.p_value <= level / len(space.proportions) and counts.distance >= SHIFT
+        if counts.by_class is not by_class or not is_shift:
             continue
         cells = short_cells(counts, level) or sorted(counts.cells, key=_deficit)[:1]
-        named = ", ".join(
-            f"{cell.name} ({percent(cell.generated)} for {percent(cell.real)})"
-            for cell in cells[:_NAMED]
-        )
+        names = [f"{c.name} ({percent(c.generated)} for {percent(c.real)})" for c in cells[:_NAMED]]
         more = f" and {len(cells) - _NAMED} more" if len(cells) > _NAMED else ""
         kind = "classes" if by_class else "clusters of the data"
-        return Finding(
-            verdict="mode_drop",
-            sentence=f"Generated images fall on other {kind} than unseen real images do "
-            f"(p = {counts.p_value:.2g}, by {space.space.words}); too few are {named}{more}.",
-            share=counts.distance,
-            space=space,
+        return counts.distance, (
+            f"Generated images fall on other {kind} than unseen real images do "
+            f"(p = {counts.p_value:.2g}, by {space.space.words}); too few are {', '.join(names)}"
+            f"{more}."
         )
     return None
-
-
-def _is_shifted(counts: Proportions, space: SpaceEvidence, level: float) -> bool:
-    return counts.p_value <= level / len(space.proportions) and counts.distance >= SHIFT
 
 
 def short_cells(counts: Proportions, level: float) -> list[Cell]:
@@ -314,51 +258,69 @@ def _deficit(cell: Cell) -> float:
     return cell.generated / cell.real if cell.real else 1.0
 
 
-def missed_modes(space: SpaceEvidence, level: float) -> Finding | None:
+def missed_modes(space: SpaceEvidence, level: float) -> Result:
     """Training images that have no generated one among their nearest."""
-    missed = space.coverage
-    share = missed.missed
-    if missed.p_value > level or share.estimate < MISSED:
+    share, classes = space.coverage.missed, space.coverage.classes
+    if space.coverage.p_value > level or share.estimate < MISSED:
         return None
-    classes = sorted(missed.classes.items(), key=lambda item: -item[1])
-    most = ", ".join(f"{name} ({percent(lost)})" for name, lost in classes[:_NAMED] if lost > 0.1)
-    return Finding(
-        verdict="mode_drop",
-        sentence=f"{percent(share.estimate)} of the training images are missed (95 % interval "
+    worst = sorted(classes.items(), key=lambda item: -item[1])[:_NAMED]
+    most = ", ".join(f"{name} ({percent(lost)})" for name, lost in worst if lost > 0.1)
+    return share.estimate, (
+        f"{percent(share.estimate)} of the training images are missed (95 % interval "
         f"{percent_range(share.low, share.high)}, by {space.space.words})"
-        + (f", most of all of {most}." if most else "."),
-        share=share.estimate,
-        space=space,
+        + (f", most of all of {most}." if most else ".")
     )
 
 
-def _farther(space: SpaceEvidence, level: float) -> Finding | None:
+def _one_colour(evidence: Evidence) -> Result:
+    excess = evidence.facts.one_colour
+    return _excess(
+        excess,
+        LEVEL / 2,
+        f"{excess.count:,} generated images are of one single colour, {{share}} of them beyond "
+        f"what real images show ({{interval}}); of these {percent(excess.natural)} are.",
+    )
+
+
+def _odd_looks(evidence: Evidence) -> Result:
+    return _excess(
+        evidence.looks.excess,
+        LEVEL / 2,
+        "{share} of the generated images look like no real one ({interval}), most of them "
+        f"{evidence.looks.words} than nearly all real images.",
+    )
+
+
+def _far(space: SpaceEvidence, level: float) -> Result:
+    return _excess(
+        space.shift.far,
+        level,
+        "{share} of the generated images are farther from the data than real ones come to be "
+        "({interval}).",
+        space.space.words,
+    )
+
+
+def _farther(space: SpaceEvidence, level: float) -> Result:
     if space.shift.sure_low <= FARTHER:
         return None
-    return Finding(
-        verdict="distribution_shift",
-        sentence=f"Generated images lie {times(space.shift.median_ratio)} times as far from the "
-        f"training images as unseen real images do (by {space.space.words}).",
-        share=1.0,
-        space=space,
+    return 1.0, (
+        f"Generated images lie {times(space.shift.median_ratio)} times as far from the training "
+        f"images as unseen real images do (by {space.space.words})."
     )
 
 
-def _apart(space: SpaceEvidence, level: float) -> Finding | None:
+def _apart(space: SpaceEvidence, level: float) -> Result:
     two_sample = space.repeats.two_sample
     # A generator that leaves out a share m puts as many images into the rest: 1 / (2 - m).
     left_out = max([space.coverage.missed.high, *(2 * c.distance for c in space.proportions)])
     explained = max(two_sample.baseline, 1 / (2 - min(1.0, left_out)))
     if two_sample.sure <= explained + APART:
         return None
-    return Finding(
-        verdict="distribution_shift",
-        sentence=f"{percent(two_sample.share)} of the generated images lie nearer to other "
-        f"generated images than to the data, where real images do in "
-        f"{percent(two_sample.baseline)}: they can be told apart from the data "
-        f"(by {space.space.words}).",
-        share=two_sample.share,
-        space=space,
+    return two_sample.share, (
+        f"{percent(two_sample.share)} of the generated images lie nearer to other generated images "
+        f"than to the data, where real images do in {percent(two_sample.baseline)}: they can be "
+        f"told apart from the data (by {space.space.words})."
     )
 
 

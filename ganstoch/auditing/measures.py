@@ -16,7 +16,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -50,53 +50,34 @@ _ITERATIONS = 50
 
 Target = Literal["low", "high", "baseline"]
 Texts = Mapping[str, tuple[Target, str]]
-Numbers = dict[str, float | None]
+Numbers = dict[str, Any]
 """Fields of a `Measure`: value, baseline, low, high, p_value."""
 
 
 def _copied(e: SpaceEvidence) -> Numbers:
-    copied = e.copied
-    return {
-        "value": copied.estimate,
-        "low": copied.low,
-        "high": copied.high,
-        "p_value": copied.excess.p_value,
-    }
+    share, p_value = e.copied, e.copied.excess.p_value
+    return {"value": share.estimate, "low": share.low, "high": share.high, "p_value": p_value}
 
 
 def _replication(e: SpaceEvidence) -> Numbers:
-    usual = e.searches.unseen_distances
+    near, usual = e.searches.generated.neighbours.distances, e.searches.unseen_distances
     limit = usual.sort().values[int(_NEAR * (len(usual) - 1))].item()
-    near = e.searches.generated.neighbours.distances
-    return {
-        "value": replication_share(near, threshold=limit),
-        "baseline": replication_share(usual, threshold=limit),
-    }
+    value, baseline = (replication_share(each, threshold=limit) for each in (near, usual))
+    return {"value": value, "baseline": baseline}
 
 
 def _authpct(e: SpaceEvidence) -> Numbers:
-    within, held_out = e.searches.left_out.neighbours.distances, e.searches.held_out
-    return {
-        "value": authpct_from(e.searches.generated.neighbours, within).percent,
-        "baseline": None if held_out is None else authpct_from(held_out.neighbours, within).percent,
-    }
+    searches, within = e.searches, e.searches.left_out.neighbours.distances
+    sides = (searches.generated, searches.held_out)
+    value, baseline = (side and authpct_from(side.neighbours, within).percent for side in sides)
+    return {"value": value, "baseline": baseline}
 
 
 def _train_vs_held_out(e: SpaceEvidence) -> Numbers | None:
-    score = e.train_vs_held_out
-    if score is None:
+    s = e.train_vs_held_out
+    if s is None:
         return None
-    return {
-        "value": score.share,
-        "baseline": 0.5,
-        "low": score.low,
-        "high": score.high,
-        "p_value": score.p_value,
-    }
-
-
-def _ct_z(e: SpaceEvidence) -> Numbers | None:
-    return None if e.ct is None else {"value": e.ct.z, "baseline": 0.0}
+    return {"value": s.share, "baseline": 0.5, "low": s.low, "high": s.high, "p_value": s.p_value}
 
 
 def _ct_value(e: SpaceEvidence) -> Numbers | None:
@@ -122,14 +103,9 @@ def _flagged(excess: Excess) -> Numbers:
 
 
 def _median_ratio(e: SpaceEvidence) -> Numbers:
-    shift = e.shift
-    bounded = math.isfinite(shift.high)
-    return {
-        "value": shift.median_ratio,
-        "baseline": 1.0,
-        "low": shift.low if bounded else None,
-        "high": shift.high if bounded else None,
-    }
+    bounded = math.isfinite(e.shift.high)
+    interval = {"low": e.shift.low, "high": e.shift.high} if bounded else {}
+    return {"value": e.shift.median_ratio, "baseline": 1.0, **interval}
 
 
 def _two_sample(e: SpaceEvidence) -> Numbers:
@@ -142,112 +118,96 @@ def _is_bounded(e: SpaceEvidence) -> bool:
 
 
 def _support_size(e: SpaceEvidence) -> Numbers:
-    size, usual, bounded = e.support, e.real_support, _is_bounded(e)
-    return {
-        "value": size.estimate if bounded else size.low,
-        "low": size.low if bounded else None,
-        "high": size.high if bounded else None,
-        "baseline": usual.estimate if math.isfinite(usual.estimate) else usual.low,
-    }
+    size, usual = e.support, e.real_support
+    baseline = usual.estimate if math.isfinite(usual.estimate) else usual.low
+    if not _is_bounded(e):
+        return {"value": size.low, "baseline": baseline}
+    return {"value": size.estimate, "baseline": baseline, "low": size.low, "high": size.high}
 
 
-_TABLE: tuple[tuple[str, Callable[[SpaceEvidence], Numbers | None], Target, str], ...] = (
-    (
-        "copied/{space}",
+_TABLE: Mapping[str, tuple[Callable[[SpaceEvidence], Numbers | None], Target, str]] = {
+    "copied/{space}": (
         _copied,
         "low",
         "Share of generated images that are copies of training images, beyond what unseen real "
         "images show.",
     ),
-    (
-        "replication/{space}",
+    "replication/{space}": (
         _replication,
         "baseline",
         "Share of generated images as near to a training image as the nearest 1 % of unseen real "
         "images are; blur raises it too.",
     ),
-    (
-        "authpct/{space}",
+    "authpct/{space}": (
         _authpct,
         "baseline",
         "Percentage of generated images that are farther from their nearest training image than "
         "that is from its own nearest; low for copies, high for noise.",
     ),
-    (
-        "nearer_to_train/{space}",
+    "nearer_to_train/{space}": (
         _train_vs_held_out,
         "baseline",
         "Share of generated images nearer to a training image than to as many held-out ones.",
     ),
-    (
-        "ct/{space}/z",
-        _ct_z,
+    "ct/{space}/z": (
+        lambda e: None if e.ct is None else {"value": e.ct.z, "baseline": 0.0},
         "baseline",
         "Whether distances to the training set are smaller (below -3: copying) or larger (above 3) "
         "than those of held-out images, in standard errors.",
     ),
-    (
-        "ct/{space}/value",
+    "ct/{space}/value": (
         _ct_value,
         "baseline",
         "C_T: the same within cells of the data, {cells} counted, averaged.",
     ),
-    (
-        "missed/{space}",
+    "missed/{space}": (
         _missed,
         "baseline",
         "Share of training images that have no generated image among the eight nearest of as many "
         "generated and unseen real ones.",
     ),
-    (
-        "clusters/{space}",
+    "clusters/{space}": (
         lambda e: _shifted(e, by_class=False),
         "low",
         "Share of generated images that fall on other clusters of the data than unseen real ones "
         "do, beyond chance.",
     ),
-    (
-        "classes/{space}",
+    "classes/{space}": (
         lambda e: _shifted(e, by_class=True),
         "low",
         "Share of generated images that fall on other classes than unseen real ones do, beyond "
         "chance.",
     ),
-    (
-        "far/{space}",
+    "far/{space}": (
         lambda e: _flagged(e.shift.far),
         "baseline",
         "Share of generated images that are farther from the data than 99 in 100 unseen real "
         "images are.",
     ),
-    (
-        "repeated/{space}",
+    "repeated/{space}": (
         lambda e: _flagged(e.repeats.excess),
         "baseline",
         "Share of generated images that lie half as far from another generated image as from the "
         "data, or less.",
     ),
-    (
-        "median_ratio/{space}",
+    "median_ratio/{space}": (
         _median_ratio,
         "baseline",
         "Median distance of generated images to the training images, over that of unseen real "
         "images.",
     ),
-    (
-        "two_sample_1nn/{space}",
+    "two_sample_1nn/{space}": (
         _two_sample,
         "baseline",
         "Share of generated images nearer to another generated image than to as many training "
         "images.",
     ),
-    (
-        "birthday/{space}/support",
+    "birthday/{space}/support": (
         _support_size,
         "high",
         "How many different images there seem to be, by how soon two are the same{at_least}.",
     ),
-)
+}
 
 _TAILS = {
     "mean": "the mean",
@@ -305,7 +265,7 @@ def measures_of(evidence: SpaceEvidence) -> dict[str, Measure]:
             key.format_map(words): Measure(
                 target=target, meaning=meaning.format_map(words), **numbers
             )
-            for key, function, target, meaning in _TABLE
+            for key, (function, target, meaning) in _TABLE.items()
             if (numbers := function(evidence)) is not None
         },
         **_manifold(evidence),

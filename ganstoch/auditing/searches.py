@@ -234,7 +234,7 @@ def _reach(
     return tuple(
         nearest_neighbours(images, take(bank, block.sort().values), norm=space.norm).distances
         / space.scale
-        for block in order[: min(_BLOCKS, len(bank) // size) * size].split(size)
+        for block in torch.split(order[: min(_BLOCKS, len(bank) // size) * size], size)
     )
 
 

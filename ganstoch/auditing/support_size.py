@@ -33,7 +33,7 @@ def same_below(space: Space, within: Neighbours) -> float:
     apart = within.distances
     if space.norm != "l2":
         step = max(1, _BLOCK_ELEMENTS // space.real.shape[1])
-        pairs = zip(space.real.split(step), within.ids.split(step), strict=True)
+        pairs = zip(torch.split(space.real, step), torch.split(within.ids, step), strict=True)
         apart = torch.cat([(a.double() - space.real[i].double()).norm(dim=1) for a, i in pairs])
     return apart.quantile(_SAME).item()
 
