@@ -183,7 +183,7 @@ class Checkpoints(Checkpoint):
         if step == self._saved:
             return
         self._saved = step  # also if it fails: `on_exception` does not try a full disk again
-        # Of what is saved, the optimisers too; loading unpickles nothing else.
+        # Of what is saved, the optimizers too; loading unpickles nothing else.
         trainer.save_checkpoint(self.folder / f"step={step}.ckpt", weights_only=False)
         self._remove_older(trainer, step=step)
 

@@ -247,9 +247,9 @@ class Diagnosis(Periodic):
             name.replace("/", "_"): loss.item() for name, loss in losses.items()
         }
         values |= {f"gradient_{name}": norm.item() for name, norm in self._gradients.items()}
-        known = {name: value for name, value in values.items() if hasattr(signals, name)}
+        measured = {name: value for name, value in values.items() if hasattr(signals, name)}
         signals = dataclasses.replace(
-            signals, **known, broken=self._detector.first() or signals.broken
+            signals, **measured, broken=self._detector.first() or signals.broken
         )
         diagnosed = self.monitor.add(signals)
         if self.act == "restore" and self.monitor.is_best:

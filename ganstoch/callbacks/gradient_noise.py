@@ -60,7 +60,7 @@ _VALUES = ("signal", "noise", "ratio", "critical_batch")
 
 @dataclass(frozen=True)
 class GradientNoiseSettings:
-    """What is asked of the measurement.
+    """When to measure, and on how many draws.
 
     Attributes:
         every: iterations between measurements; the start and the end are always measured.
@@ -101,7 +101,7 @@ class GradientNoise(Periodic):
         self.history: dict[int, dict[str, Measured]] = {}
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Refuses a game whose gradients are more than sums over single examples.
+        """Refuses a run whose gradients are more than sums over single examples.
 
         Raises:
             UserError: naming who makes them so.
@@ -120,7 +120,7 @@ class GradientNoise(Periodic):
     def state_dict(self) -> dict[str, Any]:
         """What has been measured so far, so that a resumed run has all of it."""
         history = {
-            iteration: {name: dataclasses.asdict(found) for name, found in players.items()}
+            iteration: {name: dataclasses.asdict(noise) for name, noise in players.items()}
             for iteration, players in self.history.items()
         }
         return {"every": self.settings.every, "history": history}
@@ -186,20 +186,21 @@ def _values(measured: Measured) -> dict[str, float | None]:
     return {name: getattr(measured, name) for name in _VALUES}
 
 
-def obstacle(game: GAN) -> str | None:
+def obstacle(gan: GAN) -> str | None:
     """Who makes a gradient more than a sum over single examples, if anybody does.
 
-    Batch normalisation, packs, minibatch discrimination and the relativistic average make an
-    example's gradient depend on its company; penalties and other remedies add terms of their own.
-    Remedies that change step sizes, weights after a step, or how many steps there are, may stay.
+    Batch normalization, packs, minibatch discrimination and the relativistic average make an
+    example's gradient depend on the rest of its batch; penalties and other remedies add terms of
+    their own. Remedies that change step sizes, weights after a step, or the number of steps may
+    stay.
     """
-    for network in (game.generator, game.discriminator):
+    for network in (gan.generator, gan.discriminator):
         if needs_full_batch(network):
             return type(network).__name__
-    for remedy in game.remedies:
+    for remedy in gan.remedies:
         if changes_gradients(remedy):
             return type(remedy).__name__
-    return None if isinstance(game.objective, Pointwise) else type(game.objective).__name__
+    return None if isinstance(gan.objective, Pointwise) else type(gan.objective).__name__
 
 
 def measure_players(
@@ -312,13 +313,13 @@ def _share_of_images(rule: Sampling, *, n: int, m: int, iteration: int) -> float
     return share_of_pieces([m] if m <= left else [left, m - left], count=n)
 
 
-def _latents(game: GAN, *, draws: int) -> Tensor:
+def _latents(gan: GAN, *, draws: int) -> Tensor:
     """The latents to go through: each of the bank, or each under several noises, or fresh ones."""
-    latents = game.latents
+    latents = gan.latents
     assert latents is not None
-    rng = rng_for(game.seed, "evaluation", part="gradient noise")
+    rng = rng_for(gan.seed, "evaluation", part="gradient noise")
     if latents.fixed is None:
-        z = normal((draws * game.n, latents.dim), rng)
+        z = normal((draws * gan.n, latents.dim), rng)
         if latents.noise:
             z = z.add(normal(tuple(z.shape), rng), alpha=math.sqrt(latents.noise))
         return z
@@ -329,11 +330,11 @@ def _latents(game: GAN, *, draws: int) -> Tensor:
 
 
 @contextmanager
-def _refined(game: GAN) -> Iterator[None]:
+def _refined(gan: GAN) -> Iterator[None]:
     """The discriminator as the next update will have it, and afterwards as it was."""
-    buffers = list(game.discriminator.buffers())
+    buffers = list(gan.discriminator.buffers())
     before = [buffer.clone() for buffer in buffers]
-    game.discriminator.power_iterate()
+    gan.discriminator.power_iterate()
     try:
         yield
     finally:

@@ -1,7 +1,7 @@
 """Linear probes of the discriminator's features along training.
 
-[1] Yazici et al. 2020, Sec. 3: where chance dominates, the discriminator is left with superficial
-explanations, and its features get worse for a classification late in training, as in
+[1] Yazici et al. 2020, Sec. 3: where randomness dominates, the discriminator is left with
+superficial explanations, and its features get worse for classification late in training, as in
 [2] Chen et al. 2018, arXiv:1811.11212, Fig. 1.
 """
 

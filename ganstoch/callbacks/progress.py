@@ -264,6 +264,9 @@ class Progress(Callback):
             temporary.replace(self.path)
 
 
+State = Literal["off", "fixed", "on"]
+
+
 @dataclass(frozen=True, slots=True)
 class RandomnessSource:
     """One way in which randomness may enter a run.
@@ -277,7 +280,7 @@ class RandomnessSource:
     """
 
     name: str
-    state: Literal["off", "fixed", "on"]
+    state: State
     what: str
     switch: str
 
@@ -287,21 +290,19 @@ def sources_of_randomness(trainer: Trainer, gan: GAN, data: ImageData) -> list[R
     return [*_drawn_once(gan, data), *_drawn_in_batches(gan, data), *_numerical(trainer, gan)]
 
 
-def _source(name: str, state: bool | str, what: str, switch: str = "none") -> RandomnessSource:
-    if isinstance(state, bool):
-        state = "on" if state else "off"
-    return RandomnessSource(name, state, what, switch)  # type: ignore[arg-type]
+def _on(is_random: object) -> State:
+    return "on" if is_random else "off"
 
 
 def _drawn_once(gan: GAN, data: ImageData) -> Iterator[RandomnessSource]:
     seed, n = f"seed {gan.seed}", len(data.subset.ids)
-    yield _source("initial weights", "fixed", seed, "seed_everything")
-    yield _source("spectral norm's start", "fixed", seed, "seed_everything")
+    yield RandomnessSource("initial weights", "fixed", seed, "seed_everything")
+    yield RandomnessSource("spectral norm's start", "fixed", seed, "seed_everything")
     subset = f"{n} images, seed {data.subset_seed}"
-    yield _source("choice of subset", "fixed", subset, "data.subset_seed")
-    yield _source("augmentation, dequantization", "off", "there is none")
-    yield _source("data-loader workers", "off", "the subset lies on the device")
-    yield _source("evaluation", "off", "a stream of its own, no part in training")
+    yield RandomnessSource("choice of subset", "fixed", subset, "data.subset_seed")
+    yield RandomnessSource("augmentation, dequantization", "off", "there is none", "none")
+    yield RandomnessSource("data-loader workers", "off", "the subset lies on the device", "none")
+    yield RandomnessSource("evaluation", "off", "a stream of its own, no part in training", "none")
 
 
 def _drawn_in_batches(gan: GAN, data: ImageData) -> Iterator[RandomnessSource]:
@@ -312,36 +313,36 @@ def _drawn_in_batches(gan: GAN, data: ImageData) -> Iterator[RandomnessSource]:
     images = f"{m} of {n}, {data.sampling.replace('_', ' ')}"
     if whole:
         images = "every image once" if times == 1 else f"every image {times} times"
-    yield _source("sampling of images", not whole, images, "data.m, data.sampling")
+    yield RandomnessSource("sampling of images", _on(not whole), images, "data.m, data.sampling")
     if bank is None:
-        yield _source("latents", "on", "fresh every iteration", "model.latents.bank")
-        yield _source("sampling of latents", "on", "see latents", "data.m")
+        yield RandomnessSource("latents", "on", "fresh every iteration", "model.latents.bank")
+        yield RandomnessSource("sampling of latents", "on", "see latents", "data.m")
     else:
         latents = "every latent once" if bank == m else f"{m} of {bank}, without replacement"
-        yield _source("latents", "fixed", f"k = {bank} fixed", "model.latents.bank")
-        yield _source("sampling of latents", bank != m, latents, "data.m")
+        yield RandomnessSource("latents", "fixed", f"k = {bank} fixed", "model.latents.bank")
+        yield RandomnessSource("sampling of latents", _on(bank != m), latents, "data.m")
     variance = f"variance {noise:g}" if noise else "none"
-    yield _source("noise on latents", bool(noise), variance, "model.latents.noise")
+    yield RandomnessSource("noise on latents", _on(noise), variance, "model.latents.noise")
     coupled = f"packs of {pack}" if pack > 1 else ""
     coupled = f"{gan.full_batch_for} looks at a whole batch" if gan.full_batch_for else coupled
     always_the_same = whole and bank == m and not noise
-    yield _source(
+    yield RandomnessSource(
         "batch-coupled layers",
-        bool(coupled) and not always_the_same,
+        _on(coupled and not always_the_same),
         coupled or "every image is judged by itself",
         "model.remedies, model.objective, networks",
     )
     drawing = [type(remedy).__name__ for remedy in gan.remedies if remedy.spec.stochastic]
     what = ", ".join(drawing) or "none"
-    yield _source("remedies' draws", bool(drawing), what, "model.remedies")
+    yield RandomnessSource("remedies' draws", _on(drawing), what, "model.remedies")
 
 
 def _numerical(trainer: Trainer, gan: GAN) -> Iterator[RandomnessSource]:
     deterministic = torch.are_deterministic_algorithms_enabled()
     kernels = "deterministic kernels" if deterministic else "any kernels"
     tf32 = "on" if torch.backends.cuda.matmul.allow_tf32 else "off"
-    state = "fixed" if deterministic else "on"
-    yield _source(
+    state: State = "fixed" if deterministic else "on"
+    yield RandomnessSource(
         "floating point",
         state,
         f"{trainer.precision}, {kernels}, tf32 {tf32}, {trainer.world_size} device(s), "
@@ -349,10 +350,10 @@ def _numerical(trainer: Trainer, gan: GAN) -> Iterator[RandomnessSource]:
         "trainer.precision, trainer.deterministic",
     )
     full = trainer.precision in ("32-true", "64-true")
-    yield _source(
+    yield RandomnessSource(
         "reduced precision", "off" if full else state, trainer.precision, "trainer.precision"
     )
-    yield _source(
+    yield RandomnessSource(
         "order of sums",
         state if gan.micro_batch == "auto" else "fixed",
         f"micro-batch {gan.micro_batch or 'none'}",

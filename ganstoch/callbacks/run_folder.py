@@ -244,9 +244,9 @@ class RecordWriter(Callback):
         """Goes on from the time the earlier segments took."""
         self._before = float(state_dict["seconds"])
 
-    def _as_computed(self, game: GAN) -> dict[str, Any]:
+    def _as_computed(self, gan: GAN) -> dict[str, Any]:
         """The configuration with what was left to the machine filled in, so that it repeats."""
-        chosen = {"micro_batch": game.micro_batch}
+        chosen = {"micro_batch": gan.micro_batch}
         return {**self.config, "model": {**self.config.get("model", {}), **chosen}}
 
     def _seconds(self) -> float:
@@ -255,13 +255,13 @@ class RecordWriter(Callback):
 
 def versions() -> dict[str, str]:
     """Versions of the packages that decide numbers, without those that are not here."""
-    found = {"python": platform.python_version(), "ganstoch": __version__}
+    packages = {"python": platform.python_version(), "ganstoch": __version__}
     for package in PACKAGES:
         try:
-            found[package] = version(package)
+            packages[package] = version(package)
         except PackageNotFoundError:
             continue
-    return found
+    return packages
 
 
 def hardware() -> str:

@@ -52,7 +52,7 @@ class Rule:
         means: what its signals say, in words.
         holds: whether the end of a history shows it.
         lasts: whether the end of a history is still of a failure that was found before it.
-        shown: signals that are its evidence.
+        signals: that are its evidence.
         remedies: packaged remedies and settings that are known to help.
         at_once: whether one measurement is enough.
     """
@@ -61,14 +61,14 @@ class Rule:
     means: str
     holds: Callable[[History], bool]
     lasts: Callable[[History], bool]
-    shown: tuple[str, ...]
+    signals: tuple[str, ...]
     remedies: tuple[str, ...]
     at_once: bool
 
     def evidence(self, history: History) -> tuple[str, ...]:
         """What the signals say, then each at the last measurement."""
         evidence = [self.means]
-        for name in self.shown:
+        for name in self.signals:
             value = getattr(history[-1], name)
             if value not in (None, ""):
                 number = value if isinstance(value, str) else f"{value:.3g}"
@@ -84,7 +84,7 @@ def _rule(
     verdict: Verdict,
     means: str,
     *,
-    shown: tuple[str, ...],
+    signals: tuple[str, ...],
     remedies: tuple[str, ...],
     times: float | None = None,
     lasts: Callable[[History], bool] | None = None,
@@ -94,7 +94,7 @@ def _rule(
 
     def add(holds: Callable[..., bool]) -> Callable[..., bool]:
         wider = partial(holds, times=times) if times else lasts or (lambda history: False)
-        RULES.append(Rule(verdict, means, holds, wider, shown, remedies, at_once))
+        RULES.append(Rule(verdict, means, holds, wider, signals, remedies, at_once))
         return holds
 
     return add
@@ -177,7 +177,7 @@ def _nowhere(history: History) -> bool:
 @_rule(
     "non_finite",
     "a number that is not finite",
-    shown=("broken",),
+    signals=("broken",),
     remedies=("lower model.optimizer.lr", "trainer.precision 32-true", "r1"),
     at_once=True,
 )
@@ -189,7 +189,7 @@ def _non_finite(history: History) -> bool:
 @_rule(
     "ignores_latent",
     "the gradient with respect to z is next to nothing",
-    shown=("sensitivity", "diversity"),
+    signals=("sensitivity", "diversity"),
     remedies=("see that z reaches the generator", *_MORE_DIVERSITY),
     times=2,
 )
@@ -210,7 +210,7 @@ def _ignores_latent(history: History, *, times: float = 1.0) -> bool:
 @_rule(
     "complete_collapse",
     "all images are one",
-    shown=("diversity", "collisions", "isolation"),
+    signals=("diversity", "collisions", "isolation"),
     remedies=_MORE_DIVERSITY,
     lasts=lambda history: _one_image(history[-1], times=2),
 )
@@ -224,7 +224,7 @@ def _complete_collapse(history: History) -> bool:
 @_rule(
     "generator_dominates",
     "the discriminator takes generated images for real ones, which they are not",
-    shown=("separation", "gap", "closeness", "reach"),
+    signals=("separation", "gap", "closeness", "reach"),
     remedies=("see that the discriminator learns, and from the right labels", "ttur", "ratio_d5"),
     times=2,
 )
@@ -237,7 +237,7 @@ def _generator_dominates(history: History, *, times: float = 1.0) -> bool:
 @_rule(
     "diverged",
     "logits, or images, without bound",
-    shown=("gap", "sensitivity", "closeness", "loss_discriminator"),
+    signals=("gap", "sensitivity", "closeness", "loss_discriminator"),
     remedies=("lower model.optimizer.lr", "r1", "wgan_gp", "lower model.optimizer.beta1"),
     lasts=_still_lost,
 )
@@ -258,7 +258,7 @@ def _diverged(history: History) -> bool:
 @_rule(
     "partial_collapse",
     "images come in a few kinds",
-    shown=("isolation", "collisions", "reach"),
+    signals=("isolation", "collisions", "reach"),
     remedies=(*_MORE_DIVERSITY, "mixture3", "a larger data.m"),
     times=2,
 )
@@ -271,7 +271,7 @@ def _partial_collapse(history: History, *, times: float = 1.0) -> bool:
 @_rule(
     "vanishing_gradient",
     "the generator's gradient is gone",
-    shown=("gradient_generator", "separation", "gap"),
+    signals=("gradient_generator", "separation", "gap"),
     remedies=("the non-saturating objective", "relativistic", "wgan_gp", "label_smoothing"),
     times=10,
 )
@@ -289,7 +289,7 @@ def _vanishing_gradient(history: History, *, times: float = 1.0) -> bool:
 @_rule(
     "discriminator_dominates",
     "every image is told apart, and they get no better",
-    shown=("separation", "gap", "drift"),
+    signals=("separation", "gap", "drift"),
     remedies=("label_smoothing", "label_flipping", "ratio_g2", "r1", "pretraining"),
 )
 def _discriminator_dominates(history: History) -> bool:
@@ -302,7 +302,7 @@ def _discriminator_dominates(history: History) -> bool:
 @_rule(
     "oscillating",
     "images go back and forth",
-    shown=("drift", "turn"),
+    signals=("drift", "turn"),
     remedies=("lower model.optimizer.lr", "lower model.optimizer.beta1", "r1", "a larger data.m"),
 )
 def _oscillating(history: History) -> bool:
@@ -321,7 +321,7 @@ def _oscillating(history: History) -> bool:
 @_rule(
     "memorization",
     "images are nearer to training images than held-out ones are, and reach them all",
-    shown=("closeness", "reach"),
+    signals=("closeness", "reach"),
     remedies=("more data", "a smaller data.m", "model.latents.noise 0.5"),
 )
 def _memorization(history: History) -> bool:
@@ -332,7 +332,7 @@ def _memorization(history: History) -> bool:
 @_rule(
     "stalled",
     "the best is long past",
-    shown=("closeness", "reach"),
+    signals=("closeness", "reach"),
     remedies=("--diagnosis.act restore", "lower model.optimizer.lr", "a larger data.m"),
 )
 def _stalled(history: History) -> bool:

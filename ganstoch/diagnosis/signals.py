@@ -56,7 +56,7 @@ class Signals:
             held-out real images; small for copies, and for blur.
         reach: mean distance of real images to their nearest in a generated batch, over that to
             their nearest in a real batch of the same size; large where modes are missing.
-        drift: root mean square change, since the last moment, of the images of the same latents.
+        drift: root mean square change of the images of the same latents since the last measurement.
         turn: cosine between that change and the one before it: near 1 where images go on in one
             direction, below 0 where they go back and forth.
         average_gap: root mean square difference between the images of the averaged and of the raw
@@ -107,8 +107,8 @@ class Networks:
 
     Attributes:
         sample: makes images or points of the raw generator from latents (S, latent_dim); without
-            latents, from whatever chance it uses, given None. Shape (S, *shape).
-        latents: the same at every moment, or None where the generator takes none.
+            latents, from whatever randomness it uses, given None. Shape (S, *shape).
+        latents: the same at every measurement, or None where the generator takes none.
         average: idem for the averaged generator, or None.
         discriminator: logits (N,) of images, or None.
     """
@@ -121,28 +121,28 @@ class Networks:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class References:
-    """Real images, and what is known of them beforehand.
+    """Real images, and the distances between them that signals are relative to.
 
     Attributes:
         batch: training images, shape (S, *shape), signed floats.
         bank: training images, flattened, float32, shape (B, F); B at most `BANK`.
         held_out: real images that are no training images, shape (S, *shape), or None.
         scale: root mean square distance between two training images.
-        same: below this distance two images of a batch of S count as the same.
-        alone: median distance of a training image to its nearest other in a batch of S.
-        near: mean distance of a held-out image (or, without them, of a training image) to the
+        collision: below this distance two images of a batch of S count as the same.
+        isolation: median distance of a training image to its nearest other in a batch of S.
+        closeness: mean distance of a held-out image (or, without them, of a training image) to the
             nearest other member of the bank.
-        apart: mean distance of a training image to its nearest in another batch of S real ones.
+        reach: mean distance of a training image to its nearest in another batch of S real ones.
     """
 
     batch: Tensor
     bank: Tensor
     held_out: Tensor | None
     scale: float
-    same: float
-    alone: float
-    near: float
-    apart: float
+    collision: float
+    isolation: float
+    closeness: float
+    reach: float
 
     def to(self, device: torch.device) -> References:
         """The same with its images on a device."""
@@ -178,33 +178,33 @@ def references(real: Tensor, held_out: Tensor | None, *, size: int, seed: int = 
     scale, others = _spread(batch.flatten(1)), _nearest_other(batch.flatten(1))
     if not scale > 0:
         raise ValueError("the real images are all the same")
-    asked = bank if held is None else held.flatten(1)
+    nearest = _nearest_other(bank) if held is None else _nearest(held.flatten(1), bank)
     return References(
         batch=batch,
         bank=bank,
         held_out=held,
         scale=scale,
-        same=others.quantile(_COLLISION).item(),
-        alone=others.median().item(),
-        near=(_nearest_other(bank) if held is None else _nearest(asked, bank)).mean().item(),
-        apart=_nearest(batch.flatten(1), other.flatten(1)).mean().item(),
+        collision=others.quantile(_COLLISION).item(),
+        isolation=others.median().item(),
+        closeness=nearest.mean().item(),
+        reach=_nearest(batch.flatten(1), other.flatten(1)).mean().item(),
     )
 
 
 def measure(
     networks: Networks,
-    known: References,
+    reference: References,
     *,
     iteration: int,
     before: Sequence[Tensor] = (),
     seed: int = 0,
 ) -> tuple[Signals, Tensor]:
-    """The signals of a moment, but for those that only the trainer knows.
+    """The signals of one measurement, but for those that only the trainer knows.
 
     Args:
         networks: what is diagnosed; its networks' gradients and statistics are left as they were by
             callables that see to it.
-        known: the real images.
+        reference: the real images.
         iteration: iterations done.
         before: the images that the last two calls returned, the latest first, as far as there are.
         seed: decides the directions in which the gradient with respect to z is taken.
@@ -212,20 +212,20 @@ def measure(
     Returns:
         The signals, and the generated images, float32, shape (S, *shape).
     """
-    made, sensitivity = _sampled(networks, seed=seed)
-    flat = made.flatten(1)
+    images, sensitivity = _sampled(networks, seed=seed)
+    flat = images.flatten(1)
     if not bool(flat.isfinite().all()):
-        return Signals(iteration=iteration, broken="the generated images"), made
-    scale, final, average = known.scale, flat, None
+        return Signals(iteration=iteration, broken="the generated images"), images
+    scale, final, average = reference.scale, flat, None
     if networks.average is not None:
         with torch.no_grad():
             final = networks.average(networks.latents).flatten(1).float()
         average = _rms(final - flat) / scale
     logits: dict[str, Tensor] = {}
     if networks.discriminator is not None:
-        sides = {"real": known.batch, "fake": made}
-        if known.held_out is not None:
-            sides["held_out"] = known.held_out
+        sides = {"real": reference.batch, "fake": images}
+        if reference.held_out is not None:
+            sides["held_out"] = reference.held_out
         with torch.no_grad():
             logits = {k: networks.discriminator(v).float().flatten() for k, v in sides.items()}
 
@@ -240,11 +240,11 @@ def measure(
     signals = Signals(
         iteration=iteration,
         diversity=_spread(flat) / scale,
-        collisions=(others < known.same).float().mean().item(),
-        isolation=others.median().item() / known.alone if known.alone > 0 else None,
+        collisions=(others < reference.collision).float().mean().item(),
+        isolation=others.median().item() / reference.isolation if reference.isolation > 0 else None,
         sensitivity=None if sensitivity is None else sensitivity / scale,
-        closeness=_nearest(final, known.bank).mean().item() / known.near,
-        reach=_nearest(known.batch.flatten(1), final).mean().item() / known.apart,
+        closeness=_nearest(final, reference.bank).mean().item() / reference.closeness,
+        reach=_nearest(reference.batch.flatten(1), final).mean().item() / reference.reach,
         drift=_rms(flat - before[0].flatten(1)) / scale if before else None,
         turn=_turn(flat, *(images.flatten(1) for images in before)) if len(before) == 2 else None,
         average_gap=average,
@@ -255,7 +255,7 @@ def measure(
         accuracy_held_out=above("held_out") if held else None,
         accuracy_fake=(logits["fake"] < 0).float().mean().item() if logits else None,
     )
-    return signals, made
+    return signals, images
 
 
 def _sampled(networks: Networks, *, seed: int) -> tuple[Tensor, float | None]:
@@ -269,16 +269,16 @@ def _sampled(networks: Networks, *, seed: int) -> tuple[Tensor, float | None]:
             return networks.sample(None).float(), None
     latents = networks.latents.detach().clone().requires_grad_()
     with torch.enable_grad():
-        made = networks.sample(latents)
-        if not made.requires_grad:  # it does not look at z at all
-            return made.float(), 0.0
+        images = networks.sample(latents)
+        if not images.requires_grad:  # it does not look at z at all
+            return images.float(), 0.0
         rng = rng_for(seed, "evaluation", part="diagnosis/directions")
-        directions = normal(tuple(made.shape), rng).to(made.device, made.dtype)
+        directions = normal(tuple(images.shape), rng).to(images.device, images.dtype)
         (gradient,) = torch.autograd.grad(
-            (made * directions).sum(), latents, allow_unused=True, materialize_grads=True
+            (images * directions).sum(), latents, allow_unused=True, materialize_grads=True
         )
     squared = gradient.flatten(1).double().square().sum(1).mean().item()
-    return made.detach().float(), math.sqrt(2 * squared)
+    return images.detach().float(), math.sqrt(2 * squared)
 
 
 def _floats(images: Tensor) -> Tensor:
@@ -310,13 +310,13 @@ def _spread(rows: Tensor) -> float:
     return math.sqrt(2 * centred.square().sum().item() / max(1, len(rows) - 1))
 
 
-def _nearest(asked: Tensor, bank: Tensor) -> Tensor:
+def _nearest(queries: Tensor, bank: Tensor) -> Tensor:
     """Distance of each row (Q, F) to the nearest of (B, F), shape (Q,).
 
     By the expanded square, in float32: what is read off are means of many, not whether two are
     equal to the last digit.
     """
-    return torch.cdist(asked, bank.to(asked.device)).amin(1)
+    return torch.cdist(queries, bank.to(queries.device)).amin(1)
 
 
 def _nearest_other(rows: Tensor) -> Tensor:
@@ -328,7 +328,7 @@ def _nearest_other(rows: Tensor) -> Tensor:
 def to_columns(history: Sequence[Signals]) -> dict[str, list[Any]]:
     """A history as JSON can hold it: each signal that was measured over time, to four digits.
 
-    None stands for what was not measured at a moment, or not finite.
+    None stands for what was not measured, or not finite.
     """
     columns = {
         field.name: [_short(getattr(signals, field.name)) for signals in history]
@@ -342,14 +342,14 @@ def to_columns(history: Sequence[Signals]) -> dict[str, list[Any]]:
 
 
 def from_columns(columns: dict[str, list[Any]]) -> list[Signals]:
-    """The history that `to_columns` made of it, but for digits.
+    """The history that `to_columns` images of it, but for digits.
 
     Raises:
         ValueError: if these are no such columns.
     """
-    known = {field.name for field in dataclasses.fields(Signals)}
+    names = {field.name for field in dataclasses.fields(Signals)}
     lengths = {len(values) for values in columns.values()}
-    if "iteration" not in columns or not set(columns) <= known or len(lengths) != 1:
+    if "iteration" not in columns or not set(columns) <= names or len(lengths) != 1:
         raise ValueError("no columns of signals")
     return [
         Signals(**{name: values[i] for name, values in columns.items()})

@@ -1,6 +1,6 @@
 """From the history of the signals to a verdict with its evidence, and what may be done.
 
-A verdict needs the same finding at several moments in a row: single measurements of a game that
+A verdict needs the same finding at several measurements in a row: single ones of a game that
 swings by nature say little. For the same reason it stays until its signals are clearly other ones.
 The discriminator's loss alone decides nothing: it may be near 0 from the first iterations of a run
 whose images go on improving for tens of thousands.
@@ -17,10 +17,10 @@ from ganstoch.diagnosis.signals import Signals
 __all__ = ["FATAL", "SURE", "VERDICTS", "Diagnosed", "Finding", "Verdict", "diagnose"]
 
 PERSIST = 3
-"""Moments in a row at which a finding must hold."""
+"""Measurements in a row at which a finding must hold."""
 
 SURE = 0.98
-"""How sure a verdict must be to be acted on: six moments that show it. Some alarms pass."""
+"""How sure a verdict must be to be acted on: six measurements that show it. Some alarms pass."""
 
 VERDICTS: tuple[Verdict, ...] = (*(rule.verdict for rule in RULES), "healthy")
 """All verdicts, the gravest first."""
@@ -43,8 +43,8 @@ class Finding:
 
     Attributes:
         verdict: its name.
-        since: iteration of the first moment at which it was seen; it has lasted since.
-        sure: 1 - 2^-k after k moments that showed it, 1 for what needs no repetition.
+        since: iteration of the first measurement at which it was seen; it has lasted since.
+        sure: 1 - 2^-k after k measurements that showed it, 1 for what needs no repetition.
         evidence: the signals that say so, each as "name value (what is usual)".
         remedies: what is known to help, names of packaged remedies or settings.
     """
@@ -64,10 +64,10 @@ class Finding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Diagnosed:
-    """What the signals say at one moment.
+    """What the signals say at one measurement.
 
     Attributes:
-        iteration: of the moment.
+        iteration: of the measurement.
         findings: all of them, the gravest first; none if all is well.
     """
 
@@ -98,16 +98,16 @@ class Diagnosed:
 
 
 def _stretch(rule: Rule, history: Sequence[Signals], *, needed: int) -> list[bool]:
-    """The moments in a row, up to the last, at which there is a failure; empty if there is none.
+    """The measurements, up to the last, of a failure that lasts; empty if there is none.
 
-    It is found by ``needed`` moments in a row that show it. From then on those belong to it too at
-    which it merely lasts: a verdict ends when the signals say that it has, not when one of them
+    It takes ``needed`` measurements in a row to find a failure. From then on those belong to it too
+    at which it merely lasts: a verdict ends when the signals say that it has, not when one of them
     wavers about a threshold.
 
     Returns:
-        For each moment, in the order of time, whether it shows the failure.
+        For each of them, in the order of time, whether it shows the failure.
     """
-    shown: list[bool] = []  # the latest moment first
+    shown: list[bool] = []  # the latest first
     for end in range(len(history), 0, -1):
         holds = rule.holds(history[:end])
         if not (holds or rule.lasts(history[:end])):
@@ -121,7 +121,7 @@ def _stretch(rule: Rule, history: Sequence[Signals], *, needed: int) -> list[boo
 
 
 def diagnose(history: Sequence[Signals]) -> Diagnosed:
-    """The verdict at the last moment of a history.
+    """The verdict at the last measurement of a history.
 
     Args:
         history: signals in order of iteration, at least one, all from one run.

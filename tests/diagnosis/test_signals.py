@@ -167,7 +167,7 @@ def test_references_without_held_out_ask_the_data_themselves() -> None:
     flat = known.bank.double()
     apart = torch.cdist(flat, flat, compute_mode="donot_use_mm_for_euclid_dist")
     expected = apart.fill_diagonal_(torch.inf).amin(1).mean().item()
-    assert known.near == pytest.approx(expected, rel=1e-4)
+    assert known.closeness == pytest.approx(expected, rel=1e-4)
     assert known.held_out is None
 
 
@@ -184,5 +184,5 @@ def test_bytes_and_floats_are_the_same_images() -> None:
     pixels = (torch.rand(40, *SHAPE, generator=torch.Generator().manual_seed(0)) * 255).byte()
     one = references(pixels, None, size=8)
     other = references(pixels.float() / 127.5 - 1, None, size=8)
-    assert one.near == pytest.approx(other.near, rel=1e-5)
+    assert one.closeness == pytest.approx(other.closeness, rel=1e-5)
     assert torch.allclose(one.batch, other.batch, atol=1e-6)
