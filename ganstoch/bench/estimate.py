@@ -10,7 +10,7 @@ import torch
 
 from ganstoch.bench.equality import draw, parts_of
 from ganstoch.bench.goals import count_flops
-from ganstoch.bench.memory import fitting_micro_batch, peak_bytes, room_bytes
+from ganstoch.bench.memory import peak_bytes
 from ganstoch.bench.timing import say, seconds
 from ganstoch.callbacks.run_folder import hardware
 from ganstoch.data.sampling import resolve_batch_size
@@ -19,7 +19,7 @@ from ganstoch.metrics.neighbours import nearest_neighbours
 from ganstoch.runs.command import resolve_all, understand
 from ganstoch.runs.configs import sweep_path
 from ganstoch.runs.sweep import read_sweep
-from ganstoch.training.gan import GAN
+from ganstoch.training.gan import CPU_MICRO_BATCH, GAN
 
 __all__ = ["ACCELERATORS", "estimate"]
 
@@ -71,12 +71,11 @@ def estimate(preset: str) -> int:
     game.to(device).micro_batch = None
     say(f"the networks of preset {preset}, about a minute")
     cost = _measure(game, n=rows[0].n, device=device)
-    room = room_bytes(device)
     total = 0.0
     print(f"preset {preset}, per data set and seed, on {hardware()}")
     print("     m noise  s/iteration  iterations       time    memory")
     for row in rows:
-        micro = fitting_micro_batch(game, m=row.m, room=room)
+        micro = _micro_batch(game, row.m, device)
         image = cost.image if micro is None else cost.image_in_parts
         iteration = cost.iteration + row.m * image
         spent = row.iterations * iteration + row.evaluations * cost.evaluation
@@ -133,6 +132,16 @@ def _measure(game: GAN, *, n: int, device: torch.device) -> _Seconds:
         image_in_parts=max(image, halves / MANY),
         evaluation=images + 2 * search,
     )
+
+
+def _micro_batch(game: GAN, m: int, device: torch.device) -> int | None:
+    """What `ganstoch fit` comes to by ``micro_batch: auto``; None for the whole batch."""
+    if device.type == "cpu":
+        return CPU_MICRO_BATCH if m > CPU_MICRO_BATCH else None
+    free, size = torch.cuda.mem_get_info(device)[0], m
+    while size > 1 and peak_bytes(game, m=size, micro_batch=None) > free:
+        size = -(-size // 2)
+    return None if size == m else size
 
 
 def _step(game: GAN, m: int, micro_batch: int | None, device: torch.device) -> Callable[[], object]:

@@ -1,12 +1,10 @@
-"""How much memory an iteration takes, counted without running one, and how much there is."""
+"""How much memory an iteration takes, counted without running one."""
 
 from __future__ import annotations
 
 import copy
-import re
 import weakref
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,10 +16,7 @@ from ganstoch.training.gan import GAN
 from ganstoch.training.micro_batch import split
 from ganstoch.types import Batch
 
-__all__ = ["fitting_micro_batch", "peak_bytes", "room_bytes"]
-
-_SHARE = 0.5
-"""Of the memory there is room in, what tensors may take; kernels need room of their own."""
+__all__ = ["peak_bytes"]
 
 
 class _LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -60,7 +55,7 @@ class _LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 def peak_bytes(game: GAN, *, m: int, micro_batch: int | None) -> int:
-    """Most bytes that tensors hold at once in an iteration, weights and optimisers included.
+    """Most bytes that tensors hold at once in an iteration, weights and optimizers included.
 
     The iteration runs on torch's device "meta", where tensors have sizes and no content.
 
@@ -75,7 +70,7 @@ def peak_bytes(game: GAN, *, m: int, micro_batch: int | None) -> int:
     with _LiveBytes() as bytes_:
         for tensor in [*meta.parameters(), *meta.buffers()]:
             bytes_.count(tensor)
-        for iteration in range(2):  # the first makes the optimisers' moments, the second is whole
+        for iteration in range(2):  # the first makes the optimizers' moments, the second is whole
             kind = torch.uint8 if len(meta.shape) == 3 else torch.float32
             group = meta.remedies.spec.pack
             count = -(-m // group) * group
@@ -88,28 +83,3 @@ def peak_bytes(game: GAN, *, m: int, micro_batch: int | None) -> int:
             draws = [parts] * (sum(meta.remedies.spec.updates) - 1)
             meta.train_iteration(draws, *optimizers, iteration=iteration)
     return int(bytes_.peak)
-
-
-def room_bytes(device: torch.device) -> int:
-    """Memory that is free for tensors on a device."""
-    if device.type == "cuda":
-        idle = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-        return int(torch.cuda.mem_get_info(device)[0]) + idle
-    (kibibytes,) = re.findall(r"MemAvailable: +(\d+)", Path("/proc/meminfo").read_text())
-    limit = Path("/sys/fs/cgroup/memory.max")  # a container's
-    text = limit.read_text().strip() if limit.exists() else ""
-    return min(1024 * int(kibibytes), int(text)) if text.isdigit() else 1024 * int(kibibytes)
-
-
-def fitting_micro_batch(game: GAN, *, m: int, room: int) -> int | None:
-    """The largest halving of m whose iteration fits, as `ganstoch fit` comes to; None for m itself.
-
-    Args:
-        game: whose networks and precision are taken; not changed.
-        m: logical batch size.
-        room: bytes there are.
-    """
-    size = m
-    while size > 1 and peak_bytes(game, m=size, micro_batch=None) > _SHARE * room:
-        size = -(-size // 2)
-    return None if size == m else size

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from ganstoch.bench.memory import _LiveBytes, fitting_micro_batch, peak_bytes, room_bytes
+from ganstoch.bench.memory import _LiveBytes, peak_bytes
 from ganstoch.training.gan import GAN
 
 
@@ -46,17 +46,3 @@ def test_micro_batches_bound_the_memory(make_game: Callable[..., GAN], micro_bat
     whole = peak_bytes(game, m=8 * micro_batch, micro_batch=None)
     assert many < 1.1 * own
     assert whole > 2 * own
-
-
-def test_m_is_halved_until_it_fits(make_game: Callable[..., GAN]) -> None:
-    game = make_game(width=32)
-    need = peak_bytes(game, m=64, micro_batch=None)
-    assert fitting_micro_batch(game, m=64, room=3 * need) is None
-    half = fitting_micro_batch(game, m=64, room=int(1.2 * need))
-    assert half == 32
-    assert peak_bytes(game, m=half, micro_batch=None) <= 0.6 * need
-    assert fitting_micro_batch(game, m=64, room=0) == 1
-
-
-def test_there_is_memory() -> None:
-    assert 2**20 < room_bytes(torch.device("cpu")) < 2**50

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ganstoch.bench.equality import draw, make_game, parts_of
-from ganstoch.bench.memory import fitting_micro_batch, peak_bytes, room_bytes
+from ganstoch.bench.memory import peak_bytes
 from ganstoch.metrics.neighbours import nearest_neighbours
 from ganstoch.models.convolution import Forms, Geometry, convolve
 from ganstoch.training.gan import GAN
@@ -133,8 +133,6 @@ def test_memory_is_what_was_counted(make_game: Callable[..., GAN]) -> None:
     assert 0.5 * counted < held < 2 * counted  # kernels' own workspace comes on top
     few = peak_bytes(game, m=512, micro_batch=64)
     assert few < 1.1 * counted
-    fitting = fitting_micro_batch(game, m=12_800, room=room_bytes(CUDA))
-    assert fitting is None or fitting > 64
 
 
 def test_an_iteration_never_waits_for_the_device() -> None:
