@@ -14,9 +14,9 @@ from pytorch_lightning import LightningDataModule, LightningModule, Trainer
 
 from ganstoch.cli import main
 from ganstoch.data import ImageData, Source, StackedFashion, StackedMNIST
+from ganstoch.data.grey_files import GreyFiles
 from ganstoch.data.sampling import resolve_batch_size
 from ganstoch.data.stacked import _SAMPLES
-from ganstoch.data.torchvision_sets import GreyFiles
 from ganstoch.metrics.digit_classifier import DigitClassifier, serialize
 from ganstoch.records import read_record
 from ganstoch.runs.command import resolve_all, source_class

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from ganstoch.data.digits import Digits
 from ganstoch.data.ffhq import FFHQ
+from ganstoch.data.folder import Folder
 from ganstoch.data.gaussians import Bimodal, Grid, HighDimensional, Ring
-from ganstoch.data.images import Folder
 from ganstoch.data.manifest import Manifest, verify
 from ganstoch.data.sampling import Sampling, draw_ids
 from ganstoch.data.source import ArrayImages, ImageSet, Source

@@ -53,10 +53,6 @@ class _NumericImages(ImageSet):
     def __len__(self) -> int:
         return len(self._array)
 
-    def names(self, ids: Tensor) -> tuple[str, ...]:
-        """Positions in the array, e.g. ``#17``, from 0 on."""
-        return tuple(f"#{i}" for i in ids.tolist())
-
     def read(self, ids: Tensor) -> Tensor:
         """Images as bytes, floats rounded to the nearest; see `ImageSet.read`."""
         rows = np.ascontiguousarray(self._array[ids.numpy()])  # a copy

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ganstoch.data.cache import is_read_only, load_array, make_once, places, save_array
 from ganstoch.data.decoding import ScaleFilter, decode_all
-from ganstoch.data.images import list_files
+from ganstoch.data.files import list_files
 from ganstoch.data.source import SIDE, ArrayImages, Source, require_folder
 from ganstoch.errors import UserError
 from ganstoch.types import Split

@@ -41,7 +41,7 @@ class Points(ImageSet):
         self._modes = modes
         self._seed = seed
         self._part = f"{name}/{split}"
-        self._split = split
+        self.split = split
         count, dimensions = modes.centres.shape
         self.shape = (dimensions,)
         rng = rng_for(seed, "subset", part=f"{self._part}/modes")
@@ -60,10 +60,6 @@ class Points(ImageSet):
             rng = rng_for(self._seed, "subset", block, part=self._part)
             noise[mine] = normal((_BLOCK, self._modes.spread), rng)[places[mine]]
         return self._modes.points(self.labels[ids], noise)
-
-    def names(self, ids: Tensor) -> tuple[str, ...]:
-        """For instance ``train/123``."""
-        return tuple(f"{self._split}/{i}" for i in ids.tolist())
 
 
 class _Mixture:

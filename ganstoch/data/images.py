@@ -1,17 +1,12 @@
 """Images of the user's own: a folder of files, a file of arrays, or an array in memory.
 
-Training (`Folder`) and the audit (`open_images`) read them through the same `FolderImages`. To add
-a format, write a reader that returns an `ImageSet` and let `open_images` choose it.
+Training and the audit share `FolderImages`. To add a format, write a reader that returns an
+`ImageSet` and let `open_images` choose it.
 """
 
 from __future__ import annotations
 
-import errno
-import os
-import sys
-from collections import deque
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -25,22 +20,20 @@ from ganstoch.data.arrays import ARRAY_ENDINGS, MEMORY, array_images, load_array
 from ganstoch.data.decoding import (
     Header,
     ScaleFilter,
-    decode,
     decode_all,
     extensions,
     in_threads,
     read_header,
 )
-from ganstoch.data.source import SIDE, ImageSet, Source, require_folder
+from ganstoch.data.files import classes_of, classify, list_files, list_images
+from ganstoch.data.source import ImageSet
 from ganstoch.errors import UserError
-from ganstoch.types import Shape, Split
+from ganstoch.types import Shape
 
-__all__ = ["FileList", "Folder", "FolderImages", "list_files", "open_images"]
+__all__ = ["FolderImages", "open_images"]
 
-_UNFINISHED = {".part", ".partial", ".crdownload", ".tmp"}
-"""What browsers and other programs call a file until it is whole."""
 _CACHED_BYTES = 2**28
-"""Of decoded pixels that are kept, so that a small folder is decoded once: 256 MiB."""
+"""Most decoded pixels that stay in memory, so that a small folder is decoded once: 256 MiB."""
 
 
 class FolderImages(ImageSet):
@@ -98,64 +91,6 @@ class FolderImages(ImageSet):
             fix=self._fix,
             label=self._label,
         )
-
-
-class Folder(Source):
-    """Image files in a folder and the folders below it, sorted by path.
-
-    Any size: the central square is scaled to 32x32. Any mode: see `decoding.decode`. Files with
-    endings of no image format are passed over, and so are hidden files.
-
-    If the root holds a folder ``train``, that is the training split and ``test`` or ``held_out``
-    beside it, if there, the held-out one. The first-level folders of a split are its classes, if
-    there are at least two and no image lies outside them.
-    """
-
-    name = "folder"
-    summary = "your own images: any folder, any size, any format that Pillow opens"
-
-    def __init__(self, filter: ScaleFilter = "lanczos", skip_unreadable: bool = False) -> None:
-        """Reads nothing yet.
-
-        Args:
-            filter: resampling filter for images that are not 32x32.
-            skip_unreadable: whether to leave out files that cannot be read, naming each on
-                standard error. This decodes every file of the folder at every start; without it
-                only the chosen images are decoded, and one that cannot be read is an error.
-        """
-        self.filter: ScaleFilter = filter
-        self.skip_unreadable = skip_unreadable
-
-    @property
-    def label(self) -> str:
-        """``folder``, with the filter if that is not the usual one."""
-        return self.name if self.filter == "lanczos" else f"{self.name}-{self.filter}"
-
-    def open(self, root: Path, split: Split) -> FolderImages | None:
-        """Lists the images of a split; see `Source.open`."""
-        require_folder(root, holds="a folder of images")
-        train, held_out = _splits(root)
-        folder = train if split == "train" else held_out
-        if folder is None:
-            return None
-        listing = list_images(folder)
-        names = _readable(folder, listing.names) if self.skip_unreadable else listing.names
-        if not names:
-            raise UserError(f"no images under {folder}; --data.root must point to some")
-        prefix = "" if folder == root else f"{folder.name}/"
-        images = FolderImages(
-            root,
-            [prefix + name for name in names],
-            shape=(3, SIDE, SIDE),
-            filter=self.filter,
-            fix="replace it, remove it, or set --data.source.skip_unreadable=true",
-            label="reading images",
-        )
-        images.notes = listing.notes(folder)
-        # Both splits number their classes by the training split's, with its unreadable files.
-        reference = listing if split == "train" else list_images(train)
-        images.classes, images.labels = _classify(names, classes=_classes(reference.names))
-        return images
 
 
 def open_images(
@@ -218,7 +153,7 @@ def _open_folder(root: Path, *, option: str, resize: int | None) -> FolderImages
     channels = 1 if all(header.grey for header in headers) else 3
     filter: ScaleFilter | None = None if resize is None else "lanczos"
     images = FolderImages(root, names, shape=(channels, height, width), filter=filter, fix=fix)
-    images.classes, images.labels = _classify(names, classes=_classes(names))
+    images.classes, images.labels = classify(names, classes=classes_of(names))
     images.notes = listing.notes(root)
     return images
 
@@ -250,130 +185,3 @@ def _check_file(path: Path, *, option: str) -> None:
         f"{path} has an unknown ending; {option} takes a folder of images, "
         f"or a file {', '.join(ARRAY_ENDINGS[:-1])} or {ARRAY_ENDINGS[-1]}"
     )
-
-
-@dataclass(frozen=True, slots=True)
-class FileList:
-    """Files below a folder.
-
-    Attributes:
-        names: paths of the files taken, relative to the folder, with "/", sorted by code point.
-        skipped: how many files, and hidden folders, were passed over.
-    """
-
-    names: tuple[str, ...]
-    skipped: int
-
-    def notes(self, folder: Path) -> tuple[str, ...]:
-        """A sentence about what was passed over, if anything was."""
-        if not self.skipped:
-            return ()
-        return (f"Passed over in {folder}: {self.skipped:,} hidden or of no image format.",)
-
-
-def list_images(folder: Path) -> FileList:
-    """The image files below a folder; a UserError if some are unfinished downloads."""
-    listing = list_files(folder, endings=extensions() | _UNFINISHED)
-    unfinished = [name for name in listing.names if Path(name).suffix.lower() in _UNFINISHED]
-    if unfinished:
-        more = "" if len(unfinished) == 1 else f" and {len(unfinished) - 1} more"
-        raise UserError(
-            f"{folder} holds unfinished files: {unfinished[0]}{more}; "
-            "wait until they are whole, or remove them"
-        )
-    return listing
-
-
-def list_files(root: Path, *, endings: Collection[str]) -> FileList:
-    """Files below a folder, in an order that depends on their names alone.
-
-    Hidden files and folders are passed over. Links are followed, but a folder is read only once,
-    however many links lead to it, and under its own name if that lies below the root: so a link to
-    a folder above ends nowhere.
-
-    Args:
-        root: the folder.
-        endings: file name endings to take, lower case, with their dot.
-
-    Raises:
-        UserError: if a folder may not be read.
-    """
-    names: list[str] = []
-    skipped = 0
-    seen: set[tuple[int, int]] = set()
-    waiting = deque([root])
-    while waiting:
-        folder = waiting.popleft()
-        try:
-            status = folder.stat()
-            if (status.st_dev, status.st_ino) in seen:
-                continue
-            seen.add((status.st_dev, status.st_ino))
-            with os.scandir(folder) as entries:
-                for entry in sorted(entries, key=lambda entry: entry.name):
-                    path = folder / entry.name
-                    if entry.name.startswith("."):
-                        skipped += 1
-                    elif _leads(entry.is_dir):
-                        # A folder that has a name of its own before every link to it.
-                        (waiting.append if entry.is_symlink() else waiting.appendleft)(path)
-                    elif path.suffix.lower() in endings and _leads(entry.is_file):
-                        names.append(path.relative_to(root).as_posix())
-                    else:
-                        skipped += 1
-        except PermissionError as error:
-            raise UserError(f"may not read {error.filename}; change its permissions") from error
-    return FileList(tuple(sorted(names)), skipped)
-
-
-def _leads(test: Callable[[], bool]) -> bool:
-    """A directory entry's test; False for a link that leads to itself."""
-    try:
-        return test()
-    except OSError as error:
-        if error.errno == errno.ELOOP:
-            return False
-        raise
-
-
-def _readable(folder: Path, names: Sequence[str]) -> tuple[str, ...]:
-    """The names of those files that can be decoded; the others are named on standard error."""
-
-    def error_of(name: str) -> UserError | None:
-        try:
-            decode(folder / name, fix="skipped")
-        except UserError as error:
-            return error
-        return None
-
-    errors = in_threads(error_of, names, label="checking images")
-    for error in errors:
-        if error is not None:
-            print(error, file=sys.stderr)
-    return tuple(name for name, error in zip(names, errors, strict=True) if error is None)
-
-
-def _splits(root: Path) -> tuple[Path, Path | None]:
-    """The folders of the training and of the held-out images, the latter None if there is none."""
-    if not (root / "train").is_dir():
-        return root, None
-    held_out = (root / name for name in ("test", "held_out"))
-    return root / "train", next((folder for folder in held_out if folder.is_dir()), None)
-
-
-def _classes(names: Sequence[str]) -> tuple[str, ...]:
-    """The first-level folders, sorted; none if there are fewer than two or a file lies outside."""
-    parts = [name.split("/", 1) for name in names]
-    classes = sorted({part[0] for part in parts})
-    return tuple(classes) if len(classes) > 1 and all(len(part) > 1 for part in parts) else ()
-
-
-def _classify(
-    names: Sequence[str], *, classes: tuple[str, ...]
-) -> tuple[tuple[str, ...], Tensor | None]:
-    """The classes and the images' labels; none of either if an image is in no known class."""
-    number = {label: i for i, label in enumerate(classes)}
-    labels = [number.get(name.split("/", 1)[0]) for name in names]
-    if None in labels:
-        return (), None
-    return classes, torch.tensor(labels, dtype=torch.int64)

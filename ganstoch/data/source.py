@@ -31,6 +31,7 @@ class ImageSet(ABC):
         shape: of one image, (channels, height, width); of one point, (coordinates,).
         labels: class of each image, int64, shape (len(self),); None where there are none.
         classes: names of the classes, in the order of the labels.
+        split: prefix of the images' names where they have none of their own.
         where: the folder or file that the images lie in, as messages call it.
         path: the same as a path; None for what was in memory.
         notes: what was decided for the user on opening, each a sentence.
@@ -39,6 +40,7 @@ class ImageSet(ABC):
     shape: Shape
     labels: Tensor | None = None
     classes: tuple[str, ...] = ()
+    split: Split | None = None
     where: str = "array"
     path: Path | None = None
     notes: tuple[str, ...] = ()
@@ -62,9 +64,10 @@ class ImageSet(ABC):
             UserError: if an image among them cannot be read.
         """
 
-    @abstractmethod
     def names(self, ids: Tensor) -> tuple[str, ...]:
         """Names for people: a file's path below the root, or e.g. ``train/123`` or ``#123``."""
+        prefix = "#" if self.split is None else f"{self.split}/"
+        return tuple(f"{prefix}{i}" for i in ids.tolist())
 
 
 class ArrayImages(ImageSet):
@@ -72,11 +75,8 @@ class ArrayImages(ImageSet):
 
     Args:
         pixels: uint8, shape (N, C, H, W), range [0, 255]; or points, float32, shape (N, D).
-        split: prefix of the images' names where they have none of their own.
-        labels: int64, shape (N,).
-        classes: names of the classes.
         names: the images' own names, N of them.
-        where: as for `ImageSet`.
+        split, labels, classes, where: as for `ImageSet`.
     """
 
     def __init__(
@@ -94,9 +94,8 @@ class ArrayImages(ImageSet):
         assert names is None or len(names) == len(pixels), len(names)
         self.pixels = pixels
         self.shape = tuple(pixels.shape[1:])
-        self.labels, self.classes, self.where = labels, classes, where
+        self.labels, self.classes, self.split, self.where = labels, classes, split, where
         self._names = names
-        self._prefix = "#" if split is None else f"{split}/"
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -106,10 +105,10 @@ class ArrayImages(ImageSet):
         return self.pixels[ids].contiguous()
 
     def names(self, ids: Tensor) -> tuple[str, ...]:
-        """The images' own names, or e.g. ``train/123``."""
-        if self._names is not None:
-            return tuple(self._names[i] for i in ids.tolist())
-        return tuple(f"{self._prefix}{i}" for i in ids.tolist())
+        """See `ImageSet.names`."""
+        if self._names is None:
+            return super().names(ids)
+        return tuple(self._names[i] for i in ids.tolist())
 
 
 class Source(ABC):

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from ganstoch.data.cache import places
+from ganstoch.data.grey_files import FASHION, MNIST, GreyFiles
 from ganstoch.data.source import ImageSet, Source
-from ganstoch.data.torchvision_sets import FASHION, MNIST, GreyFiles
 from ganstoch.errors import UserError
 from ganstoch.rng import rng_for, with_replacement
 from ganstoch.types import Split, StackedClasses
@@ -58,7 +58,7 @@ class StackedImages(ImageSet):
     ) -> None:
         self._singles = singles
         self._members = members
-        self._split = split
+        self.split = split
         self.shape = (3, *singles.shape[1:])
         self.labels: Tensor = labels[members] @ torch.tensor([100, 10, 1])
         mark = "" if all(len(name) == 1 for name in names) else "+"
@@ -70,10 +70,6 @@ class StackedImages(ImageSet):
     def read(self, ids: Tensor) -> Tensor:
         """The stacks at the given positions, uint8, shape (N, 3, 28, 28); see `ImageSet.read`."""
         return self._singles[self._members[ids]]
-
-    def names(self, ids: Tensor) -> tuple[str, ...]:
-        """For instance ``train/123``."""
-        return tuple(f"{self._split}/{i}" for i in ids.tolist())
 
 
 class Stacked:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from ganstoch.data import choose, find_source
 from ganstoch.data.cache import locked, make_once, places, write_if_allowed
+from ganstoch.data.download import patience
 from ganstoch.data.manifest import check_in, describe
 from ganstoch.data.stacked import Stacked
-from ganstoch.data.torchvision_sets import patience
 from ganstoch.errors import UserError
 
 __all__ = ["prepare"]

@@ -14,7 +14,7 @@ import pytest
 import torch
 import torchvision.datasets
 
-from ganstoch.data import ImageData, StackedFashion, torchvision_sets
+from ganstoch.data import ImageData, StackedFashion, download
 from ganstoch.data.cache import write_if_allowed
 from ganstoch.metrics.modes import make_mode_scorer
 from ganstoch.metrics.weights import INCEPTION_FILE, INCEPTION_URL
@@ -148,8 +148,8 @@ def test_a_server_that_says_nothing(
     ganstoch: Callable[..., Any],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    assert 1 <= torchvision_sets.PATIENCE <= 600
-    monkeypatch.setattr(torchvision_sets, "PATIENCE", 0.05)
+    assert 1 <= download.PATIENCE <= 600
+    monkeypatch.setattr(download, "PATIENCE", 0.05)
     monkeypatch.setattr(torchvision.datasets.CIFAR10, "url", silent_server)
     for variable in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.delenv(variable, raising=False)

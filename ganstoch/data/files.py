@@ -1,0 +1,123 @@
+"""Files below a folder, in an order that depends on their names alone; and their classes."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections import deque
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ganstoch.data.decoding import extensions
+from ganstoch.errors import UserError
+
+__all__ = ["FileList", "classes_of", "classify", "list_files", "list_images"]
+
+_UNFINISHED = {".part", ".partial", ".crdownload", ".tmp"}
+"""What browsers and other programs call a file until it is whole."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileList:
+    """Files below a folder.
+
+    Attributes:
+        names: paths of the files taken, relative to the folder, with "/", sorted by code point.
+        skipped: how many files, and hidden folders, were passed over.
+    """
+
+    names: tuple[str, ...]
+    skipped: int
+
+    def notes(self, folder: Path) -> tuple[str, ...]:
+        """A sentence about what was passed over, if anything was."""
+        if not self.skipped:
+            return ()
+        return (f"Passed over in {folder}: {self.skipped:,} hidden or of no image format.",)
+
+
+def list_images(folder: Path) -> FileList:
+    """The image files below a folder; a UserError if some are unfinished downloads."""
+    listing = list_files(folder, endings=extensions() | _UNFINISHED)
+    unfinished = [name for name in listing.names if Path(name).suffix.lower() in _UNFINISHED]
+    if unfinished:
+        more = "" if len(unfinished) == 1 else f" and {len(unfinished) - 1} more"
+        raise UserError(
+            f"{folder} holds unfinished files: {unfinished[0]}{more}; "
+            "wait until they are whole, or remove them"
+        )
+    return listing
+
+
+def list_files(root: Path, *, endings: Collection[str]) -> FileList:
+    """Files below a folder, in an order that depends on their names alone.
+
+    Hidden files and folders are passed over. Links are followed, but a folder is read only once,
+    however many links lead to it, and under its own name if that lies below the root: so a link to
+    a folder above ends nowhere.
+
+    Args:
+        root: the folder.
+        endings: file name endings to take, lower case, with their dot.
+
+    Raises:
+        UserError: if a folder may not be read.
+    """
+    names: list[str] = []
+    skipped = 0
+    seen: set[tuple[int, int]] = set()
+    waiting = deque([root])
+    while waiting:
+        folder = waiting.popleft()
+        try:
+            status = folder.stat()
+            if (status.st_dev, status.st_ino) in seen:
+                continue
+            seen.add((status.st_dev, status.st_ino))
+            with os.scandir(folder) as entries:
+                for entry in sorted(entries, key=lambda entry: entry.name):
+                    path = folder / entry.name
+                    if entry.name.startswith("."):
+                        skipped += 1
+                    elif _leads(entry.is_dir):
+                        # A folder that has a name of its own before every link to it.
+                        (waiting.append if entry.is_symlink() else waiting.appendleft)(path)
+                    elif path.suffix.lower() in endings and _leads(entry.is_file):
+                        names.append(path.relative_to(root).as_posix())
+                    else:
+                        skipped += 1
+        except PermissionError as error:
+            raise UserError(f"may not read {error.filename}; change its permissions") from error
+    return FileList(tuple(sorted(names)), skipped)
+
+
+def _leads(test: Callable[[], bool]) -> bool:
+    """A directory entry's test; False for a link that leads to itself."""
+    try:
+        return test()
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            return False
+        raise
+
+
+def classes_of(names: Sequence[str]) -> tuple[str, ...]:
+    """The first-level folders, sorted; none if there are fewer than two or a file lies outside."""
+    parts = [name.split("/", 1) for name in names]
+    classes = sorted({part[0] for part in parts})
+    return tuple(classes) if len(classes) > 1 and all(len(part) > 1 for part in parts) else ()
+
+
+def classify(
+    names: Sequence[str], *, classes: tuple[str, ...]
+) -> tuple[tuple[str, ...], Tensor | None]:
+    """The classes and the images' labels; none of either if an image is in no known class."""
+    number = {label: i for i, label in enumerate(classes)}
+    labels = [number.get(name.split("/", 1)[0]) for name in names]
+    if None in labels:
+        return (), None
+    return classes, torch.tensor(labels, dtype=torch.int64)
