@@ -14,7 +14,6 @@ from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
 
 from ganstoch.data.digits import Digits
-from ganstoch.data.manifest import Manifest, check_in, describe
 from ganstoch.data.sampling import (
     BatchSize,
     Sampling,
@@ -24,7 +23,7 @@ from ganstoch.data.sampling import (
     resolve_sampling,
 )
 from ganstoch.data.source import ArrayImages, ImageSet, Source
-from ganstoch.data.subset import Subset, choose, leftover, leftover_ids
+from ganstoch.data.subset import Manifest, Subset, choose, leftover_ids
 from ganstoch.errors import UserError
 from ganstoch.rng import share
 from ganstoch.types import Batch, KnownModes, Shape
@@ -35,26 +34,29 @@ _CPU = torch.device("cpu")
 
 
 class StepCounter:
-    """Counts 0, 1, 2, ... for ever: Lightning's loop wants something to iterate over.
+    """Loader that counts 0, 1, 2, ... for ever: Lightning's loop wants something to iterate over.
 
-    No `DataLoader`, so there are no workers, no sampler to be replaced on several ranks, and no
-    process that could bring an order of its own. Nothing is read from the numbers, so a resumed run
-    needs no place in them: the state is empty, which tells Lightning that resuming is safe.
+    The images of a step are a function of seed and iteration (`ImageData.batch`), so there are no
+    workers, no sampler to be replaced on several ranks, and no place to be resumed at: the state is
+    empty, which tells Lightning that resuming is safe.
     """
 
     def __iter__(self) -> Iterator[int]:
         return itertools.count()
 
     def state_dict(self) -> dict[str, Any]:
-        """Nothing."""
+        """The empty state."""
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Nothing."""
+        """Restores the empty state."""
 
 
 class ImageData(LightningDataModule):
     """Batches drawn from a fixed subset of a source, a function of seed and iteration alone.
+
+    A batch's way: Lightning takes a number from `StepCounter` and hands it to
+    `on_after_batch_transfer`, which puts `batch` of the current iteration in its place.
 
     After `setup`:
 
@@ -65,10 +67,9 @@ class ImageData(LightningDataModule):
             none are.
         batch_size: m in images, over all ranks.
         sampling: the rule that batches are drawn by.
-        manifest: what identifies the subset.
-        known_modes: what is known of the modes; None where nothing is.
+        known_modes: of a synthetic data set; None where they are not known.
 
-    Set by whoever plays, before training:
+    Set by the model, before training:
 
     Attributes:
         images_factor: how many times m images a batch holds, for a discriminator that looks at
@@ -80,7 +81,6 @@ class ImageData(LightningDataModule):
     held_out: Tensor | None
     batch_size: int
     sampling: Sampling
-    manifest: Manifest
     known_modes: KnownModes | None
     images_factor: int = 1
     pack: int = 1
@@ -115,14 +115,13 @@ class ImageData(LightningDataModule):
         self.m = m
         self.subset_seed = subset_seed
         self.seed = seed
-        self._asked_sampling = sampling
+        self._requested_sampling = sampling
         self._ready = False
-        self._pixels: dict[torch.device, Tensor] = {}
-        self._labels: dict[torch.device, Tensor] = {}
+        self._resident: dict[torch.device, tuple[Tensor, Tensor | None]] = {}
 
     def prepare_data(self) -> None:
         """Loads everything on the first rank alone first, so that one process writes the caches."""
-        self._load()
+        self.setup("fit")
 
     def setup(self, stage: str) -> None:
         """Loads everything, once.
@@ -134,35 +133,28 @@ class ImageData(LightningDataModule):
             UserError: if the data are missing or damaged, or not what the manifest describes, or if
                 n or m do not fit them.
         """
-        self._load()
-
-    def _load(self) -> None:
         if self._ready:
             return
         self.batch_size = resolve_batch_size(self.m, n=self.n)
-        self.sampling = resolve_sampling(self._asked_sampling, m=self.batch_size, n=self.n)
+        self.sampling = resolve_sampling(self._requested_sampling, m=self.batch_size, n=self.n)
         images = self.source.open(self.root, "train")
         assert images is not None, "every source has a training split"
         self.subset = choose(images, n=self.n, seed=self.subset_seed)
-        self.manifest = describe(self.subset, source=self.source.label)
         if not self.source.in_package:
-            check_in(self.root, self.manifest)
-        self.held_out = self._read_held_out()
+            Manifest.of(self.subset, source=self.source.label).verify_or_write(self.root)
+        unseen, ids = self._unseen(limit=self.n)
+        self.held_out = unseen.read(ids) if len(ids) else None
         self.known_modes = self.source.known_modes(self.root)
         if is_rounded(self.m, n=self.n):
-            _say(f"data.m = {self.m} of n = {self.n} is rounded to {self.batch_size}")
+            _print(f"data.m = {self.m} of n = {self.n} is rounded to {self.batch_size}")
         self._ready = True
 
-    def _read_held_out(self) -> Tensor | None:
-        images, used = self._unseen()
-        return leftover(images, used=used, limit=self.n, seed=self.subset_seed)
-
-    def _unseen(self) -> tuple[ImageSet, Tensor]:
-        """A split that holds images out of training, and which of its images training sees."""
-        images = self.source.open(self.root, "held_out")
+    def _unseen(self, *, limit: int) -> tuple[ImageSet, Tensor]:
+        """A split that holds images out of training, and positions of some of them there."""
+        images, used = self.source.open(self.root, "held_out"), self.subset.ids[:0]
         if images is None:
-            return self.subset.source, self.subset.ids
-        return images, self.subset.ids[:0]
+            images, used = self.subset.source, self.subset.ids
+        return images, leftover_ids(images, used=used, limit=limit, seed=self.subset_seed)
 
     def held_out_with_labels(self, limit: int) -> ArrayImages | None:
         """Images that training never sees, with their classes; after `setup`.
@@ -178,11 +170,8 @@ class ImageData(LightningDataModule):
         Raises:
             UserError: if one of them cannot be read.
         """
-        images, used = self._unseen()
-        if images.labels is None:
-            return None
-        ids = leftover_ids(images, used=used, limit=limit, seed=self.subset_seed)
-        if not len(ids):
+        images, ids = self._unseen(limit=limit)
+        if images.labels is None or not len(ids):
             return None
         return ArrayImages(images.read(ids), split="held_out", labels=images.labels[ids])
 
@@ -192,22 +181,19 @@ class ImageData(LightningDataModule):
         return tuple(self.subset.pixels.shape[1:])
 
     def train_dataloader(self) -> StepCounter:
-        """A clock; the images are drawn in `on_after_batch_transfer`."""
+        """Numbers, in whose place `on_after_batch_transfer` puts the images."""
         return StepCounter()
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
-        """The real half of the trainer's current iteration, on its device.
+        """The `Batch` of the trainer's current iteration, on its device.
 
         Args:
-            batch: a number from the clock; ignored.
+            batch: a number of the loader; ignored.
             dataloader_idx: ignored.
-
-        Returns:
-            A `Batch`; outside training, where there is no clock, the batch as it came.
         """
         trainer = self.trainer
         assert trainer is not None
-        if not trainer.training:
+        if not trainer.training:  # there is no such loader
             return batch
         return self.batch(
             trainer.global_step,  # one optimizer counts, so this is the iteration, resumed or not
@@ -244,28 +230,18 @@ class ImageData(LightningDataModule):
             raise UserError(
                 f"data.m is {self.batch_size} on {world} ranks; raise it, or take fewer"
             )
-        if device not in self._pixels:
-            self._pixels[device] = self.subset.pixels.to(device)
-            if self.subset.labels is not None:
-                self._labels[device] = self.subset.labels.to(device)
         ids = draw_ids(
-            self.sampling,
-            count=self.n,
-            m=size,
-            seed=self.seed,
-            iteration=iteration,
-            repeat=repeat,
+            self.sampling, count=self.n, m=size, seed=self.seed, iteration=iteration, repeat=repeat
         )
         ids = ids[share(size, rank=rank, world=world, group=self.pack)].to(device)
-        labels = self._labels.get(device)
-        return Batch(
-            pixels=self._pixels[device][ids],
-            ids=ids,
-            size=size,
-            labels=None if labels is None else labels[ids],
-        )
+        if device not in self._resident:
+            labels = self.subset.labels
+            labels = None if labels is None else labels.to(device)
+            self._resident[device] = self.subset.pixels.to(device), labels
+        pixels, labels = self._resident[device]
+        return Batch(pixels[ids], ids, size, None if labels is None else labels[ids])
 
 
 @rank_zero_only
-def _say(line: str) -> None:
+def _print(line: str) -> None:
     print(line, file=sys.stderr)

@@ -11,14 +11,8 @@ from torch import Tensor
 from ganstoch.errors import UserError
 from ganstoch.rng import rng_for, with_replacement, without_replacement
 
-__all__ = [
-    "BatchSize",
-    "Sampling",
-    "draw_ids",
-    "is_rounded",
-    "resolve_batch_size",
-    "resolve_sampling",
-]
+__all__ = ["BatchSize", "Sampling", "draw_ids", "is_rounded"]
+__all__ += ["resolve_batch_size", "resolve_sampling"]
 
 Sampling = Literal["with_replacement", "permutation", "exactly_once"]
 """How a batch is drawn.
@@ -34,14 +28,10 @@ BatchSize = int | str
 
 
 def resolve_batch_size(m: BatchSize, *, n: int) -> int:
-    """The batch size in images.
-
-    Args:
-        m: a number, or a share such as ``n/4``, rounded down but at least 1.
-        n: size of the subset.
+    """The batch size in images; a share such as ``n/4`` is rounded down, but at least 1.
 
     Raises:
-        UserError: if it is neither, or not in 1 .. n.
+        UserError: if m is neither a number nor a share, or not in 1 .. n.
     """
     divisor = _divisor(m)
     if divisor is not None:

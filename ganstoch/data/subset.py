@@ -1,18 +1,23 @@
-"""The fixed set of n images that a run trains on, and the images it must never see."""
+"""The fixed set of n images that a run trains on, its manifest, and the images left over."""
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
 
 import torch
+from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
+from ganstoch.data.cache import write_if_allowed
 from ganstoch.data.source import ImageSet
 from ganstoch.errors import UserError
+from ganstoch.records import STRICT, decode, read_json
 from ganstoch.rng import rng_for, without_replacement
 
-__all__ = ["Subset", "checksum", "choose", "leftover", "leftover_ids"]
+__all__ = ["Manifest", "Subset", "checksum", "choose", "leftover_ids"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,17 +49,8 @@ class Subset:
         return self.source.classes
 
     def names(self, positions: Tensor) -> tuple[str, ...]:
-        """What a person calls the images at these positions of the subset, int64 in [0, n)."""
+        """Names for people of the images at these positions of the subset, int64 in [0, n)."""
         return self.source.names(self.ids[positions])
-
-
-def checksum(pixels: Tensor) -> str:
-    """Sha256 of images or points, of their type and shape, hexadecimal; uint8 or float32."""
-    assert pixels.dtype in (torch.uint8, torch.float32), pixels.dtype
-    kind = str(pixels.dtype).removeprefix("torch.")
-    digest = hashlib.sha256(f"{kind} {tuple(pixels.shape)} ".encode())
-    digest.update(pixels.cpu().contiguous().numpy().data)
-    return digest.hexdigest()
 
 
 def choose(images: ImageSet, *, n: int, seed: int) -> Subset:
@@ -76,7 +72,7 @@ def choose(images: ImageSet, *, n: int, seed: int) -> Subset:
     return Subset(pixels, ids, labels, seed, checksum(pixels), images)
 
 
-def leftover(images: ImageSet, *, used: Tensor, limit: int, seed: int) -> Tensor | None:
+def leftover_ids(images: ImageSet, *, used: Tensor, limit: int, seed: int) -> Tensor:
     """Draws images that training never sees.
 
     Args:
@@ -86,23 +82,7 @@ def leftover(images: ImageSet, *, used: Tensor, limit: int, seed: int) -> Tensor
         seed: decides which.
 
     Returns:
-        Shape (at most limit, ...), as the source has them and in its order; None if all are used.
-
-    Raises:
-        UserError: if one of them cannot be read.
-    """
-    ids = leftover_ids(images, used=used, limit=limit, seed=seed)
-    return images.read(ids) if len(ids) else None
-
-
-def leftover_ids(images: ImageSet, *, used: Tensor, limit: int, seed: int) -> Tensor:
-    """Positions of the images that `leftover` draws, ascending, int64, shape (at most limit,).
-
-    Args:
-        images: as for `leftover`.
-        used: idem.
-        limit: idem.
-        seed: idem.
+        Their positions in ``images``, ascending, int64, shape (at most limit,).
     """
     free = torch.ones(len(images), dtype=torch.bool)
     free[used] = False
@@ -110,3 +90,70 @@ def leftover_ids(images: ImageSet, *, used: Tensor, limit: int, seed: int) -> Te
     # Iteration 0 of the stream chose the subset.
     order = without_replacement(len(ids), min(limit, len(ids)), rng_for(seed, "subset", 1))
     return ids[order].sort().values
+
+
+def checksum(pixels: Tensor) -> str:
+    """Sha256 of images or points, of their type and shape, hexadecimal; uint8 or float32."""
+    assert pixels.dtype in (torch.uint8, torch.float32), pixels.dtype
+    kind = str(pixels.dtype).removeprefix("torch.")
+    digest = hashlib.sha256(f"{kind} {tuple(pixels.shape)} ".encode())
+    digest.update(pixels.cpu().contiguous().numpy().data)
+    return digest.hexdigest()
+
+
+class Manifest(BaseModel):
+    """Identity of a subset: a file beside the data, written once and checked at every load.
+
+    Attributes:
+        source: label of the source, e.g. ``cifar10``.
+        split_size: images in the source's training split.
+        n: images chosen.
+        seed: what chose them.
+        ids: their positions in the split, ascending.
+        sha256: checksum of their pixels, hexadecimal.
+        version: of this layout; ``schema`` in the file.
+    """
+
+    model_config = ConfigDict(frozen=True, **STRICT)
+
+    source: str
+    split_size: int
+    n: int
+    seed: int
+    ids: tuple[int, ...]
+    sha256: str
+    version: Literal[1] = Field(default=1, alias="schema")
+
+    @classmethod
+    def of(cls, subset: Subset, *, source: str) -> Manifest:
+        """The manifest of a subset; ``source`` is the source's label."""
+        return cls(
+            source=source,
+            split_size=len(subset.source),
+            n=len(subset),
+            seed=subset.seed,
+            ids=tuple(subset.ids.tolist()),
+            sha256=subset.sha256,
+        )
+
+    def verify_or_write(self, root: Path) -> None:
+        """Compares with the file below the root, or writes it if there is none yet.
+
+        A root that may not be written to goes without.
+
+        Raises:
+            UserError: if the file is of another subset or no manifest, or the disk is full.
+        """
+        path = root / f"ganstoch-{self.source}-n{self.n}-seed{self.seed}.json"
+        if not path.exists():
+            write_if_allowed(path, self.model_dump_json(by_alias=True).encode() + b"\n")
+            return
+        fix = f"restore the data it was written for, or remove {path} to accept what is there now"
+        written: Manifest = decode(Manifest, read_json(path, fix=fix), str(path), fix=fix)
+        for key in ("source", "n", "seed", "split_size", "sha256", "ids"):
+            before, now = getattr(written, key), getattr(self, key)
+            if before != now:
+                values = "" if key == "ids" else f" {before}, now {now}"
+                raise UserError(
+                    f"the images have changed: {path} was written for {key}{values}; {fix}"
+                )

@@ -5,10 +5,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from ganstoch.data import choose, find_source
+from ganstoch.data import Manifest, choose, find_source
 from ganstoch.data.cache import locked, make_once, places, write_if_allowed
 from ganstoch.data.download import patience
-from ganstoch.data.manifest import check_in, describe
 from ganstoch.data.stacked import Stacked
 from ganstoch.errors import UserError
 
@@ -52,7 +51,7 @@ def prepare(name: str, *, root: Path, n: int | None, subset_seed: int) -> None:
         raise UserError(f"--n must be 1 .. {len(images)}, the images of {name}, got {n}")
     subset = choose(images, n=n, seed=subset_seed)
     if not source.in_package:
-        check_in(root, describe(subset, source=source.label))
+        Manifest.of(subset, source=source.label).verify_or_write(root)
     print(f"subset of {n:,}, seed {subset_seed}: sha256 {subset.sha256}")
 
 

@@ -5,7 +5,7 @@ import hashlib
 import pytest
 import torch
 
-from ganstoch.data import ArrayImages, choose, leftover
+from ganstoch.data import ArrayImages, choose, leftover_ids
 from ganstoch.data.subset import checksum
 from ganstoch.errors import UserError
 
@@ -47,7 +47,7 @@ def test_draws_from_no_global_generator(gradient_images: ArrayImages) -> None:
 def test_all_images(gradient_images: ArrayImages) -> None:
     subset = choose(gradient_images, n=100, seed=1)
     assert subset.ids.tolist() == list(range(100))
-    assert leftover(gradient_images, used=subset.ids, limit=100, seed=1) is None
+    assert len(leftover_ids(gradient_images, used=subset.ids, limit=100, seed=1)) == 0
 
 
 @pytest.mark.parametrize("n", [101, 0, -1])
@@ -95,29 +95,18 @@ def test_neither_images_nor_points(pixels: torch.Tensor) -> None:
         ArrayImages(pixels, split="train")
 
 
-def find(images: ArrayImages, pixels: torch.Tensor) -> list[int]:
-    """Positions of images, no two of which are alike."""
-    same = (images.pixels[None] == pixels[:, None]).flatten(2).all(2)
-    return same.nonzero()[:, 1].tolist()
-
-
 def test_leftover_never_meets_the_subset(gradient_images: ArrayImages) -> None:
     subset = choose(gradient_images, n=60, seed=5)
-    rest = leftover(gradient_images, used=subset.ids, limit=1000, seed=5)
-    assert rest is not None
-    positions = find(gradient_images, rest)
-    assert sorted(positions + subset.ids.tolist()) == list(range(100))
-    some = leftover(gradient_images, used=subset.ids, limit=7, seed=5)
-    other = leftover(gradient_images, used=subset.ids, limit=7, seed=6)
-    assert some is not None
-    assert other is not None
+    rest = leftover_ids(gradient_images, used=subset.ids, limit=1000, seed=5)
+    assert sorted(rest.tolist() + subset.ids.tolist()) == list(range(100))
+    some = leftover_ids(gradient_images, used=subset.ids, limit=7, seed=5).tolist()
+    other = leftover_ids(gradient_images, used=subset.ids, limit=7, seed=6).tolist()
     assert len(some) == 7
-    assert set(find(gradient_images, some)) < set(positions)
-    assert find(gradient_images, some) != find(gradient_images, other)
+    assert set(some) < set(rest.tolist())
+    assert some == sorted(some)
+    assert some != other
 
 
 def test_held_out_split_is_sampled_whole(gradient_images: ArrayImages) -> None:
     none = torch.empty(0, dtype=torch.int64)
-    drawn = leftover(gradient_images, used=none, limit=100, seed=0)
-    assert drawn is not None
-    assert torch.equal(drawn, gradient_images.pixels)
+    assert leftover_ids(gradient_images, used=none, limit=100, seed=0).tolist() == list(range(100))
