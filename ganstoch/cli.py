@@ -132,8 +132,8 @@ ganstoch bench --estimate --preset paper      what Table 1 will cost here
 
 
 def _fit(words: list[str]) -> int:
-    with _uncollected("ganstoch.runs.run"):
-        from ganstoch.runs.run import fit
+    with _uncollected("ganstoch.runs.fit"):
+        from ganstoch.runs.fit import fit
     fit(words)
     return 0
 

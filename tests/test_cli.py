@@ -245,3 +245,27 @@ def test_the_collector_rests_while_a_module_is_imported_and_no_longer() -> None:
         assert gc.get_freeze_count() > 0
     finally:
         gc.unfreeze()
+
+
+PUBLIC = ["GAN", "Diagnosis", "ImageData", "NeighbourMonitor", "OverfittingModeDrop", "audit"]
+
+
+def test_the_public_names_are_there_and_cost_nothing_until_used() -> None:
+    program = (
+        "import sys, ganstoch\n"
+        "assert set(ganstoch.__all__) <= set(dir(ganstoch))\n"
+        f"print(sorted({HEAVY!r} & set(sys.modules)), sorted(ganstoch.__all__))\n"
+        f"from ganstoch import {', '.join(PUBLIC)}\n"
+        "print([ganstoch.__dict__[name].__name__ for name in sorted(ganstoch.__all__)])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines() == [f"[] {sorted(PUBLIC)}", f"{sorted(PUBLIC)}"]
+
+
+def test_no_other_name_is_public() -> None:
+    import ganstoch
+
+    with pytest.raises(AttributeError, match="nonsense"):
+        _ = ganstoch.nonsense

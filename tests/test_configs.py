@@ -19,9 +19,9 @@ from ganstoch.data.sampling import resolve_batch_size
 from ganstoch.data.stacked import _SAMPLES
 from ganstoch.metrics.digit_classifier import DigitClassifier, serialize
 from ganstoch.records import read_record
-from ganstoch.runs.command import resolve_all, source_class
 from ganstoch.runs.configs import PRESETS, config_path, packaged_names, remedy_names
-from ganstoch.runs.run import fit
+from ganstoch.runs.fit import fit
+from ganstoch.runs.settings import resolve_all, source_class
 from ganstoch.training.gan import GAN
 
 ROWS = {

@@ -20,9 +20,9 @@ from ganstoch.cli import main
 from ganstoch.metrics.weights import INCEPTION_URL
 from ganstoch.runs.cases import CASES
 from ganstoch.runs.configs import packaged_names, sweep_path
+from ganstoch.runs.fit import fit
 from ganstoch.runs.plan import plan
 from ganstoch.runs.pool import Row
-from ganstoch.runs.run import fit
 from ganstoch.runs.sweep import read_sweep
 
 ROOT = Path(__file__).parents[1]

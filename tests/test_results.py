@@ -13,7 +13,7 @@ from ganstoch.auditing.output import terminal
 from ganstoch.auditing.report import read_report
 from ganstoch.cli import main
 from ganstoch.records import read_record
-from ganstoch.runs.command import resolve_all
+from ganstoch.runs.settings import resolve_all
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()

@@ -13,10 +13,9 @@ import yaml
 from wandb.sdk.launch.sweeps.utils import create_sweep_command, create_sweep_command_args
 
 from ganstoch import remedies
-from ganstoch.runs.command import Resolved, resolve, resolve_all, understand
 from ganstoch.runs.configs import config_path, sweep_path
+from ganstoch.runs.settings import Resolved, compose, resolve, resolve_all, understand
 from ganstoch.runs.sweep import Scalar, read_sweep
-from ganstoch.runs.validate import compose
 
 FILES = sorted(p for p in (Path(__file__).parents[1] / "sweeps").iterdir() if p.is_file())
 COUNTS = {

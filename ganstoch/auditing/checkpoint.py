@@ -17,7 +17,6 @@ from ganstoch.callbacks.checkpoints import read_checkpoint
 from ganstoch.data.datamodule import ImageData
 from ganstoch.data.source import ArrayImages
 from ganstoch.errors import UserError
-from ganstoch.plain_yaml import refuse_pipes
 from ganstoch.rng import normal, rng_for
 from ganstoch.training.gan import GAN
 from ganstoch.types import to_bytes
@@ -112,7 +111,6 @@ def _config_beside(checkpoint: Path) -> dict[str, Any]:
 
 
 def _rebuild(config: dict[str, Any], *, checkpoint: Path) -> tuple[GAN, ImageData]:
-    refuse_pipes(config)
     parser = LightningArgumentParser(exit_on_error=False)
     parser.add_lightning_class_args(GAN, "model")
     parser.add_lightning_class_args(ImageData, "data")

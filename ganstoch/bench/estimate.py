@@ -16,8 +16,8 @@ from ganstoch.callbacks.run_folder import hardware
 from ganstoch.data.sampling import resolve_batch_size
 from ganstoch.errors import UserError
 from ganstoch.metrics.neighbours import nearest_neighbours
-from ganstoch.runs.command import resolve_all, understand
 from ganstoch.runs.configs import sweep_path
+from ganstoch.runs.settings import resolve_all, understand
 from ganstoch.runs.sweep import read_sweep
 from ganstoch.training.gan import CPU_MICRO_BATCH, GAN
 

@@ -16,7 +16,6 @@ from typing import Any, Literal
 
 import torch
 from pytorch_lightning import LightningModule, Trainer
-from pytorch_lightning.loggers import WandbLogger
 from torch import Tensor
 from torch.optim import Optimizer
 from torch.utils.hooks import RemovableHandle
@@ -275,8 +274,8 @@ class Diagnosis(Periodic):
             if trainer.is_global_zero:
                 _log.warning("%s", words)
                 for logger in trainer.loggers:
-                    if isinstance(logger, WandbLogger):
-                        logger.experiment.alert(title=f"ganstoch: {finding.verdict}", text=words)
+                    if alert := getattr(logger, "alert", None):
+                        alert(title=f"ganstoch: {finding.verdict}", text=words)
         if self._ends_training():
             trainer.should_stop = True
             if self.act == "restore":

@@ -10,10 +10,9 @@ from ganstoch.data.sampling import resolve_batch_size
 from ganstoch.errors import UserError
 from ganstoch.metrics.modes import make_mode_scorer
 from ganstoch.records import is_finished
-from ganstoch.runs.command import Resolved, resolve_all, source_class
 from ganstoch.runs.pool import Row
+from ganstoch.runs.settings import Resolved, compose, resolve_all, source_class
 from ganstoch.runs.sweep import Sweep
-from ganstoch.runs.validate import compose
 
 __all__ = ["plan"]
 

@@ -16,7 +16,7 @@ from ganstoch import objectives, remedies
 from ganstoch.errors import UserError
 from ganstoch.objectives import Objective
 from ganstoch.remedies import Remedies, Remedy
-from ganstoch.runs.command import resolve_all, understand
+from ganstoch.runs.settings import resolve_all, understand
 from ganstoch.training.gan import GAN
 
 FOLDER = Path(str(files("ganstoch"))) / "configs" / "remedies"

@@ -13,7 +13,7 @@ import pytest
 from pytorch_lightning.strategies import DDPStrategy, StrategyRegistry
 
 from ganstoch.cli import main
-from ganstoch.runs.command import understand
+from ganstoch.runs.settings import understand
 from ganstoch.training.distributed import Ranks
 
 LINE = ["--config=mini", "--wandb.mode=disabled", "--trainer.accelerator=cpu"]

@@ -11,7 +11,7 @@ import numpy as np
 from ganstoch.cli import main
 from ganstoch.records import read_record
 from ganstoch.report.run_files import GRADIENT_NOISE, read_gradient_noise
-from ganstoch.runs.command import resolve_all
+from ganstoch.runs.settings import resolve_all
 
 Ask = Callable[..., Any]
 LINE = ["--config=bimodal", "--data.n=32", "--data.m=8", "--trainer.max_steps=4"]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ganstoch.errors import UserError
-from ganstoch.runs.run import fit
+from ganstoch.runs.fit import fit
 
 
 def test_a_run_is_diagnosed_and_leaves_its_signals(tmp_path: Path) -> None:

@@ -67,7 +67,7 @@ def test_every_row_is_run_and_reported(finished_table: tuple[Path, list[str]]) -
         assert len(record.history) == 2
     for run in (out / "runs").iterdir():
         assert {path.name for path in run.iterdir()} >= {
-            *("record.json", "samples.npz", "panels.npz", "cli_config.yaml", "log.txt"),
+            *("record.json", "samples.npz", "panels.npz", "run.json", "log.txt"),
             "checkpoints",
         }
         assert sorted(path.name for path in (run / "checkpoints").glob("*.ckpt")) == [

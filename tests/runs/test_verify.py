@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from ganstoch.records import Measurement, Record, read_record, write_record
-from ganstoch.runs.command import resolve_all
 from ganstoch.runs.diff import circumstances, compare
-from ganstoch.runs.run import fit as run_fit
+from ganstoch.runs.fit import fit as run_fit
+from ganstoch.runs.settings import resolve_all
 from ganstoch.runs.verify import settings_of
 
 RESULTS = Path(__file__).parents[2] / "sweeps" / "results"
@@ -136,19 +136,19 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[int | None]:
     return threads_of
 
 
-def test_a_replay_is_bit_identical(
+def test_verify_is_bit_identical(
     here: Path, finished: Path, started: list[int | None], ganstoch: Callable[..., Any]
 ) -> None:
-    answer = ganstoch("replay", finished.parent)
+    answer = ganstoch("verify", finished.parent)
     assert answer.status == 0, answer
     assert answer.out.splitlines()[0] == (
         "bit-identical: 28 numbers and digests of weights, over 2 measurements"
     )
     assert started == [read_record(finished).threads]
-    again = read_record(here / "replays" / "run" / "record.json")
+    again = read_record(here / "verified" / "run" / "record.json")
     assert again.history == read_record(finished).history
     # What was made before, perhaps by another version, says nothing of this one.
-    assert "replays/run holds a finished run" in ganstoch("replay", finished).complaint
+    assert "verified/run holds a finished run" in ganstoch("verify", finished).complaint
 
 
 def altered(record: Path, to: Path, change: Callable[[Record], Record]) -> Path:
@@ -157,7 +157,7 @@ def altered(record: Path, to: Path, change: Callable[[Record], Record]) -> Path:
 
 
 @pytest.mark.usefixtures("started")
-def test_a_replay_that_differs_says_where(
+def test_verify_that_differs_says_where(
     here: Path, finished: Path, ganstoch: Callable[..., Any]
 ) -> None:
     def change(record: Record) -> Record:
@@ -168,7 +168,7 @@ def test_a_replay_that_differs_says_where(
             update={"history": history, "versions": {"torch": "1.0"}, "threads": None}
         )
 
-    answer = ganstoch("replay", altered(finished, here / "old", change), "--out=again")
+    answer = ganstoch("verify", altered(finished, here / "old", change), "--out=again")
     assert answer.status == 1
     lines = answer.out.splitlines()
     assert lines[:2] == ["different", "first differs at iteration 4: overfitting/pixel_l1/mean"]
@@ -182,34 +182,30 @@ def test_a_noisy_row_needs_no_twin(
     here: Path, finished: Path, started: list[int | None], ganstoch: Callable[..., Any]
 ) -> None:
     def change(record: Record) -> Record:
-        record = record.model_copy(
-            update={"threads": None, "hardware": "4 x X, 3 thread(s)"}
-        )
+        record = record.model_copy(update={"threads": None, "hardware": "4 x X, 3 thread(s)"})
         config = record.config | {"iterations_of": "nowhere/twin", "out": "/nowhere/run"}
         config["trainer"]["max_steps"] = 10_000
         return record.model_copy(update={"config": config})
 
-    answer = ganstoch("replay", altered(finished, here / "old", change), "--out=again")
+    answer = ganstoch("verify", altered(finished, here / "old", change), "--out=again")
     assert answer.status == 0, answer
     assert read_record(here / "again" / "record.json").iterations == 4
     assert started == [3]  # as older records say it
 
 
-def test_what_cannot_be_replayed(here: Path, finished: Path, ganstoch: Callable[..., Any]) -> None:
-    assert "cannot read nothing: " in ganstoch("replay", "nothing").complaint
+def test_what_cannot_be_verified(here: Path, finished: Path, ganstoch: Callable[..., Any]) -> None:
+    assert "cannot read nothing: " in ganstoch("verify", "nothing").complaint
     assert (
-        "--tolerance must be 0 or more" in ganstoch("replay", finished, "--tolerance=-1").complaint
+        "--tolerance must be 0 or more" in ganstoch("verify", finished, "--tolerance=-1").complaint
     )
     shutil.copytree(finished.parent, here / "run")
-    assert "holds the record itself" in ganstoch("replay", "run", "--out=run").complaint
+    assert "holds the record itself" in ganstoch("verify", "run", "--out=run").complaint
     later = altered(
         finished,
         here / "later",
         lambda r: r.model_copy(update={"config": r.config | {"ckpt_path": "a/step=2.ckpt"}}),
     )
-    assert "went on from a/step=2.ckpt" in ganstoch("replay", later).complaint
-    bare = altered(
-        finished, here / "bare", lambda r: r.model_copy(update={"config": {"data": {}}})
-    )
-    assert "settings lack 'model'; it cannot be replayed" in ganstoch("replay", bare).complaint
-    assert not (here / "replays").exists()
+    assert "went on from a/step=2.ckpt" in ganstoch("verify", later).complaint
+    bare = altered(finished, here / "bare", lambda r: r.model_copy(update={"config": {"data": {}}}))
+    assert "'model'" in ganstoch("verify", bare).complaint
+    assert not (here / "verified").exists()

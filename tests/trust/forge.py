@@ -37,9 +37,9 @@ import torch
 import ganstoch.cli
 import ganstoch.records
 import ganstoch.report.reports
+import ganstoch.runs.fit
 import ganstoch.runs.plan
 import ganstoch.runs.pool
-import ganstoch.runs.run
 import ganstoch.runs.table
 from ganstoch.callbacks.evaluation import Evaluation
 from ganstoch.data import Digits
@@ -234,7 +234,7 @@ def begin(request: dict[str, Any]) -> None:
 def main() -> None:
     read_once = Digits().open(Path(), "train")  # enlarging them takes as long as training on them
     Digits.open = lambda self, root, split: read_once if split == "train" else None  # type: ignore
-    ganstoch.runs.run.understand([])  # makes a parser, which imports what parsing needs
+    ganstoch.runs.fit.understand([])  # makes a parser, which imports what parsing needs
     print("ready", flush=True)
     for line in sys.stdin:
         request = json.loads(line)

@@ -21,7 +21,7 @@ import torch
 from pytorch_lightning import Trainer
 from wandb.proto.wandb_internal_pb2 import Record as Entry
 
-import ganstoch.runs.run  # before the processes part, to spare each of them the imports
+import ganstoch.runs.fit  # before the processes part, to spare each of them the imports
 from ganstoch.callbacks.progress import Progress
 from ganstoch.cli import main
 from ganstoch.data import Digits
@@ -57,7 +57,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture(scope="session", autouse=True)
 def digits_once() -> Iterator[None]:
     """Reads the digits once: enlarging them takes longer than training on them."""
-    assert ganstoch.runs.run
+    assert ganstoch.runs.fit
     images = Digits().open(Path(), "train")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Digits, "open", lambda _, root, split: images if split == "train" else None)

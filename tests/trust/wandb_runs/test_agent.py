@@ -14,7 +14,6 @@ from wandb.sdk.launch.sweeps.utils import create_sweep_command, create_sweep_com
 from wandb.sdk.lib.config_util import save_config_file_from_dict
 
 from ganstoch.records import read_record
-from ganstoch.runs.steady_logger import mark_preempting
 
 SWEEP = Path(__file__).parents[3] / "sweeps" / "table1.yaml"
 ID = "sweep1"
@@ -75,7 +74,7 @@ def test_a_sweep(
     metric = settings["metric"]["name"]
 
     def stop(trainer: Any) -> None:
-        mark_preempting(trainer.loggers[0])
+        trainer.loggers[0].mark_preempting()
         raise KeyboardInterrupt
 
     runs: list[Any] = []

@@ -19,7 +19,6 @@ import yaml
 from wandb.sdk.lib.service import service_process
 
 from ganstoch.records import read_record
-from ganstoch.runs.steady_logger import mark_preempting
 
 PROMISE = "W&B out of reach, dropping, killed: same bits, an end, one line"
 KEY = "0123456789abcdef" * 2 + "deadbeef"
@@ -271,7 +270,7 @@ def test_a_run_marked_as_preempting_says_so(
     """In its file, so that it is there to be uploaded; and its exit status is not 0."""
 
     def stop(trainer: Any) -> None:
-        mark_preempting(trainer.loggers[0])
+        trainer.loggers[0].mark_preempting()
         raise KeyboardInterrupt
 
     ended = apart("fit", *tiny, "--wandb.mode=offline", "--out=run", first=when(5, stop))
@@ -282,6 +281,6 @@ def test_a_run_marked_as_preempting_says_so(
     assert run.exit_code == 1
     assert run.config["data"]["n"] == 64
     assert max(row["trainer/global_step"] for row in run.history) == 5
-    settings = yaml.safe_load((here / "run" / "cli_config.yaml").read_text())
+    settings = yaml.safe_load((here / "run" / "run.json").read_text())["config"]
     assert settings["data"]["n"] == 64
     tally("a run stopped from outside is marked as preempting")

@@ -16,7 +16,6 @@ import numpy as np
 import pytest
 import torch
 import wandb
-import yaml
 from filelock import FileLock
 from torch import Tensor
 
@@ -27,8 +26,8 @@ from ganstoch.data import ImageData
 from ganstoch.objectives import NonSaturating
 from ganstoch.records import RUN_LOCK, Record, read_record
 from ganstoch.report.run_files import read_probe
-from ganstoch.runs.run_folder import RunFolder
-from ganstoch.runs.steady_logger import SteadyLogger
+from ganstoch.runs.fit import RunFolder
+from ganstoch.runs.wandb_logger import SteadyLogger
 from ganstoch.training.gan import GAN
 
 INTERRUPTED = "ganstoch: interrupted; the same command goes on where it stopped\n"
@@ -46,7 +45,7 @@ def checkpoints(folder: Path) -> list[str]:
 @pytest.fixture(scope="module")
 def reference(tmp_path_factory: pytest.TempPathFactory, tiny: tuple[str, ...]) -> Path:
     """The folder of a run that nothing interrupted; do not touch."""
-    from ganstoch.runs.run import fit
+    from ganstoch.runs.fit import fit
 
     return fit([*tiny, "--quiet=true", f"--out={tmp_path_factory.mktemp('reference') / 'run'}"])
 
@@ -80,9 +79,8 @@ def test_what_a_run_leaves(reference: Path) -> None:
     with np.load(reference / "samples.npz") as samples:
         assert samples["generated"].shape == (64, 3, 32, 32)
         assert samples["generated"].dtype == np.uint8
-    for name in ("panels.npz", "progress.json", "run.json", "cli_config.yaml"):
+    for name in ("panels.npz", "progress.json", "run.json"):
         assert (reference / name).stat().st_size > 0
-    assert len(list(reference.rglob("cli_config.yaml"))) == 1
     assert not (reference / "wandb").exists()
 
 
@@ -91,16 +89,6 @@ def test_a_finished_run_is_recognised(here: Path, fit: Callable[..., Any]) -> No
     before = {path: path.stat().st_mtime_ns for path in here.rglob("*")}
     assert fit("--model.micro_batch=8", "--data.root=elsewhere").err == "run is finished already\n"
     assert {path: path.stat().st_mtime_ns for path in here.rglob("*")} == before
-
-
-def test_its_own_config_asks_for_the_same_run(here: Path, fit: Callable[..., Any]) -> None:
-    words = ("--config=n16", "--equal=images", "--trainer.max_steps=1")
-    assert fit(*words).status == 0
-    record = record_of(here / "run")
-    assert (record.m, record.iterations) == (4, 4)
-    written = yaml.safe_load((here / "run" / "cli_config.yaml").read_text())
-    assert written["trainer"]["max_steps"] == 1
-    assert fit("--config=run/cli_config.yaml").err == "run is finished already\n"
 
 
 def test_a_folder_with_another_run_is_refused(here: Path, fit: Callable[..., Any]) -> None:
@@ -553,7 +541,6 @@ def test_wandb_offline(
     summary = dict(wandb.run.summary)
     for name, value in record.metrics.items():
         assert summary[name] == pytest.approx(value)
-    assert len(list(here.rglob("cli_config.yaml"))) == 1
 
 
 def test_wandb_disabled_leaves_nothing(here: Path, fit: Callable[..., Any]) -> None:
@@ -715,7 +702,7 @@ def test_an_emulated_precision_is_told_at_the_start(
     precision: str, flags: str, here: Path, fit: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (here / "cpuinfo").write_text(f"processor\t: 0\nflags\t\t: {flags}\n")
-    monkeypatch.setattr("ganstoch.runs.emulation._CPUINFO", here / "cpuinfo")
+    monkeypatch.setattr("ganstoch.runs.fit._CPUINFO", here / "cpuinfo")
     answer = fit(f"--trainer.precision={precision}", "--trainer.max_steps=1")
     assert answer.status == 0, answer
     told = [line for line in answer.err.splitlines() if "emulated" in line]

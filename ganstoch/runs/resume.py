@@ -13,10 +13,8 @@ from typing import Any
 from ganstoch.data.sampling import resolve_batch_size, resolve_sampling
 from ganstoch.errors import UserError
 
-__all__ = ["STATE", "differences", "refuse_other_settings"]
+__all__ = ["differences", "refuse_other_settings"]
 
-STATE = "run.json"
-"""A run's settings, in its folder."""
 
 _FIX = "give what it was made with, or leave out --ckpt_path"
 _SAME = {None: "32-true", "32": "32-true", "64": "64-true", "bf16": "bf16-mixed"}

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from ganstoch.errors import UserError
-from ganstoch.runs.command import Resolved, resolve, resolve_all, source_class, understand
+from ganstoch.runs.settings import Resolved, resolve, resolve_all, source_class, understand
 
 
 @functools.cache

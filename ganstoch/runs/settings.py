@@ -1,44 +1,104 @@
-"""The command line of `ganstoch fit`: what it takes, and what a given one means."""
+"""The settings of `ganstoch fit`: what a command line means, checked before anything is built."""
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import importlib
+import inspect
 import json
 import logging
+import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from jsonargparse import ArgumentError, Namespace
+from jsonargparse import ArgumentError, ArgumentParser, Namespace
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning import Callback
 from pytorch_lightning.cli import ArgsType, LightningArgumentParser, LightningCLI
+from pytorch_lightning.strategies import StrategyRegistry
 
+from ganstoch.callbacks.diagnosis import DiagnosisSettings
 from ganstoch.callbacks.evaluation import Evaluation
+from ganstoch.callbacks.gradient_noise import GradientNoiseSettings
+from ganstoch.callbacks.probe import ProbeSettings
 from ganstoch.callbacks.stop_rule import StopRule
 from ganstoch.data.datamodule import ImageData
 from ganstoch.data.sampling import resolve_batch_size
 from ganstoch.data.source import Source
 from ganstoch.errors import UserError
-from ganstoch.runs.configs import FALLBACK, config_path, packaged_names, with_paths
-from ganstoch.runs.ddp import refuse_sharing, shared_by_ranks
-from ganstoch.runs.explaining import explain, refuse_endless
-from ganstoch.runs.measuring import add_measuring_arguments, asked_measures
-from ganstoch.runs.not_offered import refuse_not_offered
-from ganstoch.runs.tracking import Tracking
+from ganstoch.models.base import Discriminator, Generator
+from ganstoch.objectives import NonSaturating, Objective
+from ganstoch.remedies import Remedies, Remedy
+from ganstoch.runs.configs import FALLBACK, config_path, packaged_names, remedy_names, with_paths
+from ganstoch.runs.renamed import refuse_renamed
+from ganstoch.runs.wandb_logger import Tracking
+from ganstoch.training.distributed import Ranks
 from ganstoch.training.gan import GAN
 
-__all__ = ["Command", "Resolved", "resolve", "resolve_all", "source_class", "understand"]
+__all__ = ["Command", "Resolved", "compose", "resolve", "resolve_all", "source_class", "understand"]
 
 DESCRIPTION = f"""
-Trains one row: data, game, metrics, record. Configs overlay one another from left to right; short
-names are {", ".join(packaged_names())}. Every key can also be set on the line, for
-instance --data.m 16, --model.latents.noise 0.5, --trainer.max_steps 500, --seed_everything 1.
---print_config prints what all of it comes to. The same command again resumes an interrupted run.
+Trains one GAN and measures overfitting and mode drop: one row of a table. The settings are one
+YAML tree: configs overlay one another from left to right, options on the line win. Packaged
+configs: {", ".join(packaged_names())}. Packaged remedies (--remedy): {", ".join(remedy_names())}.
+
+The keys that matter most:
+  --config mini --config n16   preset, then the row: batches of m = n/16
+  --data.source, --data.n      data set and size of its subset
+  --data.m 16                  batch size, a number or a share such as n/4
+  --model.latents.noise 0.5    noise on the fixed latents
+  --remedy packing2+r1         remedies, joined by +
+  --trainer.max_steps 500      iterations
+  --seed_everything 1          the one seed of everything
+  --evaluation.every 100       iterations between measurements
+--print_config prints what all of it comes to. The same command again resumes a run.
 """
+
+_KINDS: dict[str, type[Any]] = {
+    "data.source": Source,
+    "model.generator": Generator,
+    "model.discriminator": Discriminator,
+    "model.objective": Objective,
+    "model.remedies": Remedy,
+}
+"""The keys that take the name of a class, and what classes."""
+
+_MEASURES = {
+    "diagnosis": (DiagnosisSettings, "when to look for what goes wrong, and what then to do"),
+    "probe": (ProbeSettings, "when to classify by the discriminator's features"),
+    "gradient_noise": (GradientNoiseSettings, "when to measure signal and noise of both gradients"),
+}
+"""What measures a run beside its evaluation: off unless given."""
+
+_OTHER_ENDS: dict[str, Any] = {
+    "max_epochs": -1,
+    "max_time": None,
+    "limit_train_batches": None,
+    "fast_dev_run": False,
+    "overfit_batches": 0.0,
+}
+"""Lightning's other ways to end a run, whose record would pass for that of a whole one."""
+
+_WITHOUT_EFFECT: dict[str, Any] = {
+    "limit_val_batches": None,
+    "limit_test_batches": None,
+    "limit_predict_batches": None,
+    "val_check_interval": None,
+    "check_val_every_n_epoch": 1,
+    "num_sanity_val_steps": 0,
+    "reload_dataloaders_every_n_epochs": 0,
+    "use_distributed_sampler": False,
+    "inference_mode": True,
+    "enable_autolog_hparams": True,
+    "model_registry": None,
+    "default_root_dir": None,
+}
+"""Lightning's settings of what is not done here, such as validation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +122,8 @@ class Command(LightningCLI):
     Constructing it only parses; `build` makes the objects, once it is known that they are needed.
 
     Attributes:
-        asked: every setting as given; given again, it asks for the same run.
-        config: the same, with what follows from other settings filled in.
+        config: every setting, with what follows from others filled in.
     """
-
-    asked: Namespace
 
     def __init__(self, arguments: Sequence[str]) -> None:
         super().__init__(
@@ -129,7 +186,10 @@ class Command(LightningCLI):
         )
         parser.add_argument("--quiet", type=bool, default=False, help="no progress bar")
         parser.add_argument("--wandb", type=Tracking, default=Tracking())
-        add_measuring_arguments(parser)
+        for key, (settings, what) in _MEASURES.items():
+            parser.add_argument(
+                f"--{key}", type=settings | None, default=None, help=f"{what}; null for never"
+            )
         parser.add_lightning_class_args(Evaluation, "evaluation")
         parser.add_lightning_class_args(StopRule, "stop_rule")
         parser.link_arguments("deterministic", "trainer.deterministic")
@@ -139,7 +199,6 @@ class Command(LightningCLI):
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
         """Parses, and fills in what follows from other settings."""
         super().parse_arguments(parser, args)
-        self.asked = self.config.clone()
         _settle(self.config)
 
     def instantiate_classes(self) -> None:
@@ -154,20 +213,54 @@ class Command(LightningCLI):
         self.trainer_defaults["callbacks"] = callbacks
         self.config.trainer.enable_progress_bar = False  # Lightning's own, beside ours
         try:
-            with shared_by_ranks():
+            with _shared_by_ranks():
                 super().instantiate_classes()
         except UserError:
             raise
         except (ValueError, TypeError, OverflowError, MisconfigurationException) as error:
             raise UserError(f"{error}; see ganstoch fit --help") from error
-        refuse_sharing(self.config, self.trainer, self.model, self.datamodule)
+        self._refuse_sharing()
+
+    def _refuse_sharing(self) -> None:
+        """Refuses a run that several devices cannot share, before any process is started.
+
+        Raises:
+            UserError: naming what is in the way.
+        """
+        devices = self.trainer.world_size
+        if devices > 1 and not isinstance(self.trainer.strategy, Ranks):
+            raise UserError(
+                f"trainer.strategy {self.config.trainer.strategy} is not offered on {devices} "
+                "devices; leave it out"
+            )
+        self.model.check_ranks(self.datamodule, world=devices)
+        for key in _MEASURES:
+            if devices > 1 and self.config[key] is not None:
+                raise UserError(
+                    f"{key} measures on one device, and there are {devices}; leave it out, or set "
+                    "trainer.devices=1 and trainer.num_nodes=1"
+                )
+
+
+@contextmanager
+def _shared_by_ranks() -> Iterator[None]:
+    """Within it, a trainer's "ddp", which is its "auto" on several devices, means `Ranks`."""
+    theirs = StrategyRegistry["ddp"]
+    StrategyRegistry.register("ddp", Ranks, description=Ranks.__doc__ or "", override=True)
+    try:
+        yield
+    finally:
+        StrategyRegistry["ddp"] = theirs
 
 
 def _settle(config: Namespace) -> None:
     """Fills in what follows from other settings, and refuses those that cannot be right."""
     if not 0 <= config.seed_everything < 2**32:
         raise UserError(f"seed_everything must be 0 .. 2**32 - 1, got {config.seed_everything}")
-    refuse_not_offered(config.trainer)
+    for key, value in (_OTHER_ENDS | _WITHOUT_EFFECT).items():
+        if config.trainer[key] != value:
+            why = "trainer.max_steps alone ends a run" if key in _OTHER_ENDS else "leave it out"
+            raise UserError(f"trainer.{key} is not offered; {why}")
     config.quiet = config.quiet or not config.trainer.enable_progress_bar
     steps = config.trainer.max_steps
     if steps < 1:
@@ -188,7 +281,7 @@ def _settle(config: Namespace) -> None:
 def resolve(config: Namespace) -> Resolved:
     """The settings as plain values, their digest and a name."""
     plain = json.loads(json.dumps(config.as_dict(), default=str))
-    refuse_endless(plain)
+    _refuse_long_integers(plain)
     plain.pop("config", None)
     deciding = {
         key: value
@@ -206,7 +299,8 @@ def resolve(config: Namespace) -> Resolved:
         for k, v in plain["evaluation"].items()
         if k != "weights" and (k, v) not in (("birthday", None), ("held_out", False))
     }
-    deciding |= asked_measures(plain)
+    # They change no number unless a diagnosis acts, but what was not measured needs another run.
+    deciding |= {key: plain[key] for key in _MEASURES if plain[key] is not None}
     deciding["iterations_of"] = config.iterations_of and config.iterations_of.name
     deciding["trainer"] = {k: plain["trainer"][k] for k in ("max_steps", "precision")}
     config_hash = hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()
@@ -236,7 +330,7 @@ def understand(arguments: Sequence[str]) -> Command:
     try:
         return Command(arguments)
     except (ArgumentError, UnicodeDecodeError) as error:
-        raise UserError(f"{explain(error)}; see ganstoch fit --help") from error
+        raise UserError(f"{_explain(error)}; see ganstoch fit --help") from error
 
 
 def resolve_all(lines: Sequence[Sequence[str]]) -> list[Resolved]:
@@ -253,7 +347,7 @@ def resolve_all(lines: Sequence[Sequence[str]]) -> list[Resolved]:
         try:
             config = parser.parse_args([f"--config={config_path(FALLBACK)}", *with_paths(line)])
         except (ArgumentError, UnicodeDecodeError) as error:
-            raise UserError(f"{explain(error)}; in: {' '.join(line)}") from error
+            raise UserError(f"{_explain(error)}; in: {' '.join(line)}") from error
         _settle(config)
         resolved.append(resolve(config))
     return resolved
@@ -274,3 +368,70 @@ def _quieten() -> None:
         "`isinstance\\(treespec, LeafSpec\\)` is deprecated",
     ):
         warnings.filterwarnings("ignore", message=message)
+
+
+def compose(config: dict[str, Any]) -> Remedies:
+    """The remedies that a run would play with, as plain settings name them.
+
+    Args:
+        config: every setting, nested, as plain values; see `Resolved`.
+
+    Raises:
+        UserError: for a remedy's setting out of its range, or remedies and an objective that
+            cannot go together.
+    """
+    parser = ArgumentParser(exit_on_error=False)  # knows that a list is meant for a pair
+    parser.add_argument("--objective", type=Objective)
+    parser.add_argument("--remedies", type=list[Remedy])
+    model = copy.deepcopy(config["model"])  # parsing puts the parser's own objects into it
+    given = parser.parse_object(
+        {
+            "objective": model["objective"] or NonSaturating.__name__,
+            "remedies": model["remedies"] or [],
+        }
+    )
+    return Remedies(
+        [_instance(item) for item in given.remedies], objective=_instance(given.objective)
+    )
+
+
+def _instance(item: Namespace) -> Any:
+    module, _, name = item.class_path.rpartition(".")
+    settings = item.init_args.as_dict() if "init_args" in item else {}
+    return getattr(importlib.import_module(module), name)(**settings)
+
+
+def _explain(error: ArgumentError | UnicodeDecodeError) -> str:
+    """The parser's message, which for an unknown class speaks of import paths."""
+    if isinstance(error, UnicodeDecodeError):
+        return f"a file of settings is no text: {error}"
+    message = " ".join(str(error.message).split())
+    refused = re.search(
+        r"--([\w.]+)|Group '(\w+)' does not accept option '(\w+)'|Option '(\w+)' is not", message
+    )
+    if refused:
+        refuse_renamed("key", refused[1] or refused[4] or f"{refused[2]}.{refused[3]}")
+    unknown = re.search(r'Parser key "([\w.]+)":.* dot import path string: (\S+)', message)
+    if unknown is None or unknown[1] not in _KINDS:
+        return message
+    known = sorted(_concrete(_KINDS[unknown[1]]))
+    return f"{unknown[1]}: no class {unknown[2]!r}; there are {', '.join(known)}"
+
+
+def _concrete(kind: type[Any]) -> set[str]:
+    """Names of the classes of a kind that are there to be chosen, at any depth below it."""
+    found: set[str] = set()
+    for child in kind.__subclasses__():
+        chosen = not (inspect.isabstract(child) or child.__name__.startswith("_"))
+        found |= _concrete(child) | ({child.__name__} if chosen else set())
+    return found
+
+
+def _refuse_long_integers(settings: Any, *, key: str = "") -> None:
+    """Refuses integers beyond 64 bits among nested plain values; a UserError naming the first."""
+    if isinstance(settings, int) and abs(settings) >= 2**63:
+        raise UserError(f"{key} must lie within 64 bits, got {str(settings)[:20]}...")
+    if isinstance(settings, dict | list):
+        pairs = settings.items() if isinstance(settings, dict) else ((None, v) for v in settings)
+        for name, value in pairs:
+            _refuse_long_integers(value, key=f"{key}.{name}".lstrip(".") if name else key)
