@@ -55,33 +55,3 @@ def test_the_worst_fakes_pull_the_generator_with_full_force(t: float) -> None:
     (gradient,) = torch.autograd.grad(LOSS.generator(fake), [fake])
     assert gradient[0].item() == pytest.approx(-1 / 5, rel=1e-6)
     assert gradient[1:].abs().max() < 1e-20
-
-
-def test_means_of_parts_add_up_to_the_whole() -> None:
-    real, fake = logits(64, 0), logits(64, 1)
-    parts = [
-        len(r) / 64 * LOSS.discriminator(r, f)
-        for r, f in zip(real.split(7), fake.split(7), strict=True)
-    ]
-    assert sum(parts).item() == pytest.approx(LOSS.discriminator(real, fake).item(), rel=1e-14)
-    own = [len(f) / 64 * LOSS.generator(f) for f in fake.split(7)]
-    assert sum(own).item() == pytest.approx(LOSS.generator(fake).item(), rel=1e-14)
-
-
-@pytest.mark.parametrize(("theta", "psi"), [(1.0, 1.0), (-0.7, 2.0), (3.0, -0.4), (0.5, 0.0)])
-def test_dirac_gan(theta: float, psi: float) -> None:
-    """Data at 0, a generator that is one point theta, D(x) = psi x [Mescheder et al. 2018]."""
-    point = torch.tensor(theta, dtype=torch.double, requires_grad=True)
-    slope = torch.tensor(psi, dtype=torch.double, requires_grad=True)
-    zero = torch.zeros(1, dtype=torch.double)
-
-    loss_d = LOSS.discriminator(slope * zero, (slope * point.detach()).view(1))
-    loss_g = LOSS.generator((slope.detach() * point).view(1))
-    (for_psi,), (for_theta,) = (
-        torch.autograd.grad(loss_d, [slope]),
-        torch.autograd.grad(loss_g, [point]),
-    )
-    s = 1 / (1 + math.exp(-psi * theta))
-    assert loss_d.item() == pytest.approx(math.log(2) + math.log(1 + math.exp(psi * theta)))
-    assert for_psi.item() == pytest.approx(theta * s, rel=1e-14)
-    assert for_theta.item() == pytest.approx(-psi * (1 - s), rel=1e-14, abs=0)

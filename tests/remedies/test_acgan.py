@@ -10,7 +10,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ganstoch.bench.memory import peak_bytes
 from ganstoch.errors import UserError
 from ganstoch.models import Generator, PaperDiscriminator, PaperGenerator
 from ganstoch.remedies import ACGAN, Ratio, Remedy
@@ -134,15 +133,6 @@ def test_accuracies_are_of_all_updates_of_an_iteration(tiny: SimpleNamespace) ->
     assert losses["acgan/real_accuracy"] == pytest.approx(sum(told).item() / 4, abs=1e-6)
 
 
-def test_parts_change_nothing(same_under_micro_batches: Callable[..., None]) -> None:
-    same_under_micro_batches(partial(ACGAN, classes=3))
-
-
-def test_memory_is_counted_without_data(tiny: SimpleNamespace) -> None:
-    game = tiny.make(ACGAN(classes=3), points=False)
-    assert peak_bytes(game, m=8, micro_batch=4) < peak_bytes(game, m=8, micro_batch=None)
-
-
 def test_trains_on_the_labels_of_a_source(
     make_data: Callable[..., Any], fit: Callable[..., Any]
 ) -> None:
@@ -177,16 +167,3 @@ def test_refuses_packs(tiny: SimpleNamespace) -> None:
 def test_refuses_a_generator_whose_latents_have_one_length() -> None:
     with pytest.raises(UserError, match="needs a generator with an argument latent_dim"):
         GAN(Rigid, remedies=[ACGAN(classes=3)])
-
-
-@pytest.mark.parametrize(
-    ("settings", "complaint"),
-    [
-        ({"classes": 1}, "classes of ACGAN must be 2 or more, got 1"),
-        ({"classes": 3, "weight": -1.0}, "weight of ACGAN must be 0 or more, got -1.0"),
-        ({"classes": 3, "weight": math.inf}, "weight of ACGAN must be 0 or more, got inf"),
-    ],
-)
-def test_settings_out_of_range(settings: dict[str, Any], complaint: str) -> None:
-    with pytest.raises(UserError, match=f"model.remedies: {complaint}"):
-        ACGAN(**settings)

@@ -23,13 +23,3 @@ def test_keeps_what_was_and_gives_it_back() -> None:
     kept.take({"0.bias": torch.zeros(2)})
     network.load_state_dict(kept.values())
     assert torch.equal(network[0].bias, torch.zeros(2))
-
-
-def test_is_in_checkpoints_and_in_no_optimiser() -> None:
-    kept = Copy(nn.Linear(3, 2).state_dict())
-    assert list(kept.parameters()) == []
-    assert sorted(kept.state_dict()) == ["bias", "weight"]
-    assert Copy(nn.Sequential(nn.Linear(1, 1)).state_dict()).state_dict().keys() == {
-        "0/weight",
-        "0/bias",
-    }

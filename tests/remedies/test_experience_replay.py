@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from types import SimpleNamespace
 from unittest import mock
@@ -168,40 +168,8 @@ def test_the_shares_of_ranks_add_up(tiny: SimpleNamespace) -> None:
     assert torch.equal(ranks[0].images, alone.images)
 
 
-def test_parts_of_a_batch_change_nothing(same_under_micro_batches: Callable[..., None]) -> None:
-    same_under_micro_batches(lambda: Replay(share=0.5, capacity=5))
-
-
-def test_a_resumed_run_is_the_same(same_after_resume: Callable[..., None]) -> None:
-    same_after_resume(lambda: Replay(share=0.5, capacity=20))
-
-
-def test_looks_at_no_value(tiny: SimpleNamespace) -> None:
-    meta = copy.deepcopy(tiny.make(Replay(capacity=8), points=False)).to("meta")
-    z = torch.zeros(8, 8, device="meta")
-    pixels = torch.zeros(8, 1, 32, 32, dtype=torch.uint8, device="meta")
-    batch = Batch(pixels, torch.arange(8, device="meta"), size=8)
-    parts = split(batch, z, micro_batch=3, dtype=torch.float32)
-    meta.train_iteration([parts], *meta.configure_optimizers(), iteration=3)
-    assert all(loss.device.type == "meta" for loss in meta.losses.values())
-
-
 @pytest.mark.parametrize("other", [ACGAN(classes=3), Mixture(generators=2, identity=1.0)])
 def test_refuses_whoever_asks_for_the_latents(tiny: SimpleNamespace, other: ACGAN) -> None:
     with pytest.raises(UserError, match=f"{type(other).__name__} needs to know which latents"):
         tiny.make(other, Replay())
     tiny.play(tiny.make(Mixture(generators=2), Replay()), iterations=2)
-
-
-@pytest.mark.parametrize(
-    ("settings", "complaint"),
-    [
-        ({"share": -0.1}, r"share of Replay must be in \[0, 1\], got -0.1"),
-        ({"share": 1.5}, r"share of Replay must be in \[0, 1\], got 1.5"),
-        ({"share": float("nan")}, r"share of Replay must be in \[0, 1\], got nan"),
-        ({"capacity": 0}, "capacity of Replay must be 1 or more, got 0"),
-    ],
-)
-def test_settings_out_of_range(settings: dict[str, float], complaint: str) -> None:
-    with pytest.raises(UserError, match=complaint):
-        Replay(**settings)  # type: ignore[arg-type]

@@ -6,7 +6,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from ganstoch.errors import UserError
 from ganstoch.remedies import FeatureMatching, Remedy
 from ganstoch.remedies.base import DiscriminatorPass, StepInfo
 from ganstoch.rng import normal, rng_for
@@ -111,16 +110,3 @@ def test_the_generator_minimises_it_and_the_discriminator_does_not(
     assert game.losses["loss/generator"].item() == pytest.approx(expected, abs=1e-12)
     moved = game.discriminator(game.generator(part.latents)).features
     assert by_hand(real.detach(), moved.detach()) < expected
-
-
-def test_refuses_parts(tiny: SimpleNamespace) -> None:
-    with pytest.raises(UserError, match="FeatureMatching looks at a whole batch"):
-        tiny.make(FeatureMatching(), micro_batch=4)
-
-
-def test_settings() -> None:
-    assert FeatureMatching(share=0.0).spec.is_noop
-    assert not FeatureMatching(share=0.1).spec.is_noop
-    for share in (-0.1, 1.1, float("nan")):
-        with pytest.raises(UserError, match=r"model\.remedies: share .* must be in \[0, 1\]"):
-            FeatureMatching(share=share)

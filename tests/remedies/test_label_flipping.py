@@ -1,16 +1,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from functools import partial
 from types import SimpleNamespace
 
 import pytest
 import torch
 from torch import Tensor
 
-from ganstoch.errors import UserError
-from ganstoch.objectives import RelativisticAverage
 from ganstoch.remedies import LabelFlipping
 from ganstoch.remedies.base import DiscriminatorPass, StepInfo
 from ganstoch.training.gan import GAN
@@ -44,16 +40,6 @@ def test_flips_as_often_as_it_should_on_both_sides_by_themselves(tiny: SimpleNam
     assert any(not torch.equal(drawn[0][0], other[0]) for other in drawn[1:])
 
 
-def test_the_same_examples_are_flipped_however_the_batch_is_cut(tiny: SimpleNamespace) -> None:
-    for iteration in range(3):
-        whole, parts = (
-            flips(tiny.make(LabelFlipping(probability=0.5), micro_batch=b), tiny, iteration)
-            for b in (None, 3)
-        )
-        assert torch.equal(whole[0], parts[0])
-        assert torch.equal(whole[1], parts[1])
-
-
 def test_certain_flips_make_the_opposite_game(tiny: SimpleNamespace) -> None:
     """log s(-x) for real logits x, log s(y) for generated ones, with the sign of a loss."""
     game = tiny.make(LabelFlipping(probability=1.0)).double()
@@ -73,18 +59,3 @@ def test_a_sure_discriminator_is_held_back(tiny: SimpleNamespace) -> None:
     loss = game.objective.soft(logits, -logits, real_targets=targets, fake_targets=0 * targets)
     assert loss.item() == pytest.approx(10.0 * real.float().mean().item(), abs=1e-3)
     assert real.any()
-
-
-def test_parts_change_nothing(same_under_micro_batches: Callable[..., None]) -> None:
-    same_under_micro_batches(partial(LabelFlipping, probability=0.4))
-
-
-@pytest.mark.parametrize("probability", [-0.1, 1.1, math.nan])
-def test_no_probability(probability: float) -> None:
-    with pytest.raises(UserError, match=r"probability of LabelFlipping must be in \[0, 1\], got"):
-        LabelFlipping(probability=probability)
-
-
-def test_refuses_what_has_no_labels(tiny: SimpleNamespace) -> None:
-    with pytest.raises(UserError, match="has no labels to smooth or to flip"):
-        tiny.make(LabelFlipping(), objective=RelativisticAverage())

@@ -1,16 +1,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from functools import partial
 from types import SimpleNamespace
 
 import pytest
 import torch
 from torch import Tensor
 
-from ganstoch.errors import UserError
-from ganstoch.objectives import Hinge, LeastSquares, NonSaturating, Relativistic
+from ganstoch.objectives import LeastSquares, NonSaturating
 from ganstoch.remedies import LabelFlipping, LabelSmoothing, Remedy
 from ganstoch.remedies.base import DiscriminatorPass, StepInfo
 from ganstoch.training.gan import GAN
@@ -116,21 +113,3 @@ def test_the_generators_loss_is_as_it_was(tiny: SimpleNamespace) -> None:
     scores = scores_of(plain, tiny)
     losses = [game.generator_loss_of(scores) for game in (plain, smooth)]
     assert torch.equal(*losses)
-
-
-def test_parts_change_nothing(same_under_micro_batches: Callable[..., None]) -> None:
-    same_under_micro_batches(LabelSmoothing)
-
-
-def test_goes_with_every_objective_that_judges_examples_one_by_one(tiny: SimpleNamespace) -> None:
-    (played,) = tiny.play(tiny.make(LabelSmoothing(), objective=Hinge()), iterations=1)
-    assert all(map(math.isfinite, played.values()))
-    with pytest.raises(UserError, match="Relativistic compares real with generated"):
-        tiny.make(LabelSmoothing(), objective=Relativistic())
-
-
-@pytest.mark.parametrize("which", ["real", "fake"])
-@pytest.mark.parametrize("range_", [(0.3, 0.2), (math.nan, 1.0), (0.0, math.inf)])
-def test_ranges_out_of_order(which: str, range_: tuple[float, float]) -> None:
-    with pytest.raises(UserError, match=rf"model.remedies: {which} of LabelSmoothing must be \["):
-        partial(LabelSmoothing, **{which: range_})()

@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ganstoch.bench.memory import peak_bytes
-from ganstoch.errors import UserError
 from ganstoch.models import PaperDiscriminator, PaperGenerator
 from ganstoch.remedies import MinibatchDiscrimination
 from ganstoch.remedies import minibatch_discrimination as module
@@ -70,22 +69,6 @@ def test_gradients_of_gradients() -> None:
     for one, other in zip(twice(closeness), twice(by_hand), strict=True):
         assert torch.allclose(one, other, rtol=0, atol=1e-12)
         assert other.abs().min() > 1e-6
-
-
-@pytest.mark.usefixtures("block")
-def test_under_functional_transforms() -> None:
-    rows = matrices(4, 2, 3, 5)
-
-    def length(one: Tensor) -> Tensor:
-        return closeness(one).square().sum()
-
-    def twice(one: Tensor) -> Tensor:
-        return torch.func.grad(length)(one).square().sum()
-
-    for function in (length, torch.func.grad(length), torch.func.grad(twice)):
-        together = torch.func.vmap(function)(rows)
-        singly = torch.stack([function(one) for one in rows])
-        assert torch.allclose(together, singly, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("m", [1, 2, 9])
@@ -168,17 +151,3 @@ def test_memory_is_that_of_a_few_blocks(
     more -= peak_bytes(GAN(*networks), m=m, micro_batch=None)
     matrix, distances = 4 * m * kernels * dims, 4 * m * m * kernels
     assert more < 5 * 4 * block + 12 * matrix < distances
-
-
-def test_refuses_parts() -> None:
-    with pytest.raises(UserError, match="MinibatchDiscrimination looks at a whole batch"):
-        GAN(remedies=[MinibatchDiscrimination()], micro_batch=4)
-
-
-def test_settings() -> None:
-    assert MinibatchDiscrimination(kernels=0).spec.is_noop
-    assert not MinibatchDiscrimination().spec.is_noop
-    with pytest.raises(UserError, match=r"model\.remedies: kernels of .* must be 0 or more"):
-        MinibatchDiscrimination(kernels=-1)
-    with pytest.raises(UserError, match=r"model\.remedies: dims of .* must be 1 or more"):
-        MinibatchDiscrimination(dims=0)

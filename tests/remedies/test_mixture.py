@@ -1,16 +1,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from functools import partial
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from ganstoch.bench.memory import peak_bytes
 from ganstoch.errors import UserError
 from ganstoch.models import Generator
 from ganstoch.remedies import ACGAN, Mixture, Remedy
@@ -157,25 +154,10 @@ def test_without_identity_there_is_no_further_head(tiny: SimpleNamespace) -> Non
     assert torch.equal(game.discriminator_loss_of(scores), plain)
 
 
-@pytest.mark.parametrize("identity", [0.0, 0.5])
-def test_parts_change_nothing(
-    same_under_micro_batches: Callable[..., None], identity: float
-) -> None:
-    same_under_micro_batches(partial(Mixture, generators=2, identity=identity))
-
-
 def test_a_batch_smaller_than_the_mixture_plays(tiny: SimpleNamespace) -> None:
     game = tiny.make(Mixture(generators=5, identity=0.5), points=False)
     for losses in tiny.play(game, iterations=2, m=1):
         assert all(map(math.isfinite, losses.values()))
-
-
-def test_memory_is_counted_for_all_of_them(tiny: SimpleNamespace) -> None:
-    plain, three = (
-        peak_bytes(tiny.make(*remedies, points=False), m=8, micro_batch=None)
-        for remedies in ((), (Mixture(generators=3, identity=0.5),))
-    )
-    assert plain < three < 4 * plain
 
 
 @pytest.mark.parametrize("acgan_first", [True, False])
@@ -211,16 +193,3 @@ class Tiny(Generator):
 
     def forward(self, latents: Tensor) -> Tensor:
         return latents
-
-
-@pytest.mark.parametrize(
-    ("settings", "complaint"),
-    [
-        ({"generators": 0}, "generators of Mixture must be 1 or more, got 0"),
-        ({"identity": -0.1}, "identity of Mixture must be 0 or more, got -0.1"),
-        ({"identity": math.nan}, "identity of Mixture must be 0 or more, got nan"),
-    ],
-)
-def test_settings_out_of_range(settings: dict[str, Any], complaint: str) -> None:
-    with pytest.raises(UserError, match=f"model.remedies: {complaint}"):
-        Mixture(**settings)

@@ -24,7 +24,6 @@ from ganstoch.models.base import initialize
 from ganstoch.remedies import Packing
 from ganstoch.remedies.base import StepInfo, pack_examples
 from ganstoch.rng import normal, rng_for, share
-from ganstoch.training.gan import GAN
 from ganstoch.training.micro_batch import split
 from ganstoch.types import Batch, DiscriminatorOutput, Shape
 
@@ -169,20 +168,3 @@ def test_bank_must_hold_as_many_packs(tiny: SimpleNamespace, size: int) -> None:
     tiny.make(Packing(size=size)).setup_latents(n=24, m=24)
     tiny.make(packing, bank="fresh").setup_latents(n=24, m=24)
     tiny.make(packing, bank=f"{size}n").setup_latents(n=24, m=24)
-
-
-def test_plays_under_lightning(make_data: Any, fit: Any) -> None:
-    game = GAN(
-        partial(PaperGenerator, width=8, latent_dim=8),
-        partial(PaperDiscriminator, width=8),
-        remedies=[Packing(size=3)],  # 16 images to a batch
-    )
-    assert fit(game, make_data(), steps=2).global_step == 2
-
-
-def test_size_is_1_or_more() -> None:
-    assert Packing(size=1).spec.is_noop
-    assert Packing(size=1, matched="packs").spec.images_factor == 1
-    assert not Packing().spec.is_noop
-    with pytest.raises(UserError, match=r"model\.remedies: size of Packing must be 1 or more"):
-        Packing(size=0)

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
 from functools import partial
 from types import SimpleNamespace
 
@@ -77,14 +76,6 @@ def test_one_update_an_iteration_whatever_the_ratio(tiny: SimpleNamespace) -> No
     assert {state["step"].item() for state in steps[1].state.values()} == {2.0}
 
 
-def test_parts_of_a_batch_change_nothing(same_under_micro_batches: Callable[..., None]) -> None:
-    same_under_micro_batches(lambda: Pretraining(iterations=2))
-
-
-def test_a_resumed_run_is_the_same(same_after_resume: Callable[..., None]) -> None:
-    same_after_resume(lambda: Pretraining(iterations=5))
-
-
 @pytest.mark.parametrize(
     ("bank", "complaint"),
     [
@@ -98,10 +89,3 @@ def test_refuses_latents_without_partners(
     with pytest.raises(UserError, match=complaint):
         tiny.make(Pretraining(), bank=bank)
     assert tiny.make(Pretraining(), bank="2n").latents.count == 48
-
-
-def test_settings() -> None:
-    assert Pretraining(iterations=0).spec.is_noop
-    assert not Pretraining().spec.is_noop
-    with pytest.raises(UserError, match="iterations of Pretraining must be 0 or more, got -1"):
-        Pretraining(iterations=-1)

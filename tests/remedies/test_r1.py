@@ -7,7 +7,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from ganstoch.errors import UserError
 from ganstoch.remedies import R1
 from ganstoch.remedies.base import DiscriminatorFn, DiscriminatorPass, StepInfo
 from ganstoch.rng import normal, rng_for
@@ -66,15 +65,3 @@ def test_the_bilinear_game_comes_to_rest(dirac: Callable[..., list[tuple[float, 
         theta += h * psi
     assert math.hypot(*path[-1]) < 1e-6
     assert math.hypot(*dirac(lr=h, iterations=200)[-1]) > 0.5
-
-
-def test_parts_are_the_whole(same_under_micro_batches: Callable[..., None]) -> None:
-    same_under_micro_batches(R1)
-
-
-def test_settings() -> None:
-    assert R1(gamma=0.0).spec.is_noop
-    assert not R1().spec.is_noop
-    for gamma in (-1.0, math.inf, math.nan):
-        with pytest.raises(UserError, match=r"model\.remedies: gamma of R1 must be 0 or more"):
-            R1(gamma=gamma)

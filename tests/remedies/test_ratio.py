@@ -13,7 +13,6 @@ from torch import Tensor
 from torch.nn.functional import softplus
 from torch.optim import Adam
 
-from ganstoch.errors import UserError
 from ganstoch.models import PaperDiscriminator, PaperGenerator
 from ganstoch.remedies import Ratio
 from ganstoch.training.gan import GAN, AdamSettings
@@ -104,21 +103,3 @@ def test_every_further_update_has_a_batch_and_latents_of_its_own(
         for other_ids, other_z in everything[:i]:
             assert not torch.equal(ids, other_ids)
             assert not torch.equal(z, other_z)
-
-
-def test_resumes_with_the_same_bits(
-    make_data: Make, fit: Make, state_of: Make, assert_same_bits: Make, tmp_path: Path
-) -> None:
-    straight = state_of(fit(digits_game(n_dis=2, n_gen=2), make_data(), steps=4))
-    checkpoints = ModelCheckpoint(tmp_path, filename="{step}", every_n_train_steps=2, monitor=None)
-    fit(digits_game(n_dis=2, n_gen=2), make_data(), checkpoints, steps=2)
-    resumed = fit(
-        digits_game(n_dis=2, n_gen=2), make_data(), steps=4, resume=tmp_path / "step=2.ckpt"
-    )
-    assert_same_bits(state_of(resumed), straight)
-
-
-@pytest.mark.parametrize("player", ["discriminator", "generator"])
-def test_less_than_one(player: str) -> None:
-    with pytest.raises(UserError, match=f"{player} of Ratio must be 1 or more, got 0"):
-        partial(Ratio, **{player: 0})()

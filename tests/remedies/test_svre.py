@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from itertools import combinations, pairwise, product
 from types import SimpleNamespace
@@ -244,20 +244,6 @@ def test_the_snapshot_is_state(tiny: SimpleNamespace) -> None:
     assert len(kept) == 2 * count
     plain = tiny.make(SVRE(variance_reduction=False)).state_dict()
     assert not [name for name in plain if name.startswith("remedies.")]
-
-
-@pytest.mark.parametrize("extrapolate", [True, False])
-def test_a_resumed_run_is_the_same(
-    same_after_resume: Callable[..., None], extrapolate: bool
-) -> None:
-    same_after_resume(lambda: SVRE(extrapolate=extrapolate, every=3))
-
-
-@pytest.mark.parametrize("extrapolate", [True, False])
-def test_parts_of_a_batch_change_nothing(
-    same_under_micro_batches: Callable[..., None], extrapolate: bool
-) -> None:
-    same_under_micro_batches(lambda: SVRE(extrapolate=extrapolate))
 
 
 @pytest.mark.parametrize(("extrapolate", "count"), [(True, 2), (False, 1)])

@@ -77,11 +77,3 @@ def test_refuses_batch_normalisation() -> None:
     with pytest.raises(UserError, match="ReLUGenerator has batch normalisation, so that"):
         make()
     make(variance_reduction=False)
-
-
-def test_settings() -> None:
-    assert SVRE(extrapolate=False, variance_reduction=False).spec.is_noop
-    assert not SVRE(extrapolate=False).spec.is_noop
-    assert not SVRE(variance_reduction=False).spec.is_noop
-    with pytest.raises(UserError, match="every of SVRE must be 1 or more, or null, got 0"):
-        SVRE(every=0)

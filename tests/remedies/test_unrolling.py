@@ -14,7 +14,6 @@ from torch.func import functional_call
 from torch.nn.functional import softplus
 from torch.optim import Adam
 
-from ganstoch.errors import UserError
 from ganstoch.remedies import (
     ACGAN,
     R1,
@@ -238,38 +237,7 @@ def test_a_gradient_of_zero_has_a_finite_derivative_and_the_right_one() -> None:
     assert slope[1].item() == pytest.approx(-0.25 * 1e-3 / 0.501**2, rel=1e-9)
 
 
-def test_many_seeds_at_once() -> None:
-    def last(theta: Tensor, count: Tensor, target: Tensor) -> Tensor:
-        start = Start({"w": theta}, {"w": 0.1 * theta}, {"w": theta**2}, {"w": count})
-        grad = torch.func.grad(lambda w: ((w["w"] - target) ** 4).sum())
-        rule = Rule("adam", 0.1, (0.5, 0.9))
-        return unroll(lambda w, step: grad(w), start, steps=3, rule=rule)["w"]
-
-    thetas, targets = torch.rand(2, 4, 3, dtype=torch.float64)
-    count = torch.tensor(2.0, dtype=torch.float64)
-    slopes = torch.func.grad(lambda *args: last(*args).sum(), argnums=2)
-    for function in (last, slopes):
-        stacked = torch.func.vmap(function, in_dims=(0, None, 0))(thetas, count, targets)
-        alone = [function(a, count, b) for a, b in zip(thetas, targets, strict=True)]
-        assert (stacked - torch.stack(alone)).abs().max() < 1e-12
-
-
 def test_keeps_nothing_in_a_checkpoint(tiny: SimpleNamespace) -> None:
     game: GAN = tiny.make(Unrolling(steps=2))
     tiny.play(game, iterations=2)
     assert game.state_dict().keys() == tiny.make().state_dict().keys()
-
-
-def test_a_resumed_run_is_the_same(same_after_resume: Callable[..., None]) -> None:
-    same_after_resume(lambda: Unrolling(steps=2))
-
-
-def test_settings(tiny: SimpleNamespace) -> None:
-    assert Unrolling(steps=0).spec.is_noop
-    assert not Unrolling().spec.is_noop
-    with pytest.raises(UserError, match="steps of Unrolling must be 0 or more, got -1"):
-        Unrolling(steps=-1)
-    with pytest.raises(UserError, match="Unrolling looks at a whole batch at once"):
-        tiny.make(Unrolling(), micro_batch=4)
-    with pytest.raises(UserError, match="Unrolling and Snapshots both replace"):
-        tiny.make(Unrolling(), Snapshots(of="discriminator"))

@@ -1,12 +1,10 @@
 from __future__ import annotations
 
-import math
 from types import SimpleNamespace
 
 import pytest
 import torch
 
-from ganstoch.errors import UserError
 from ganstoch.remedies import DiscriminatorBatchNorm, WeightClipping
 
 
@@ -45,11 +43,3 @@ def test_spectrally_normalised_layers_are_levelled_and_not_shrunk(tiny: SimpleNa
         assert weight.abs().max() <= 1e-4
         used = (weight / layer.norm()).flatten(1)
         assert torch.linalg.matrix_norm(used, 2).item() == pytest.approx(1.0, abs=0.2)
-
-
-def test_settings() -> None:
-    assert WeightClipping(limit=math.inf).spec.is_noop
-    assert not WeightClipping().spec.is_noop
-    for limit in (0.0, -1.0, math.nan):
-        with pytest.raises(UserError, match=r"model\.remedies: limit .* must be above 0"):
-            WeightClipping(limit=limit)

@@ -8,7 +8,6 @@ from types import SimpleNamespace
 import pytest
 import torch
 from torch import Tensor
-from torch.func import functional_call
 
 from ganstoch.errors import UserError
 from ganstoch.models import DCGANDiscriminator, DCGANGenerator
@@ -113,39 +112,6 @@ def test_a_flat_critic_has_finite_gradients_of_every_order() -> None:
     assert twice.isfinite().all()
 
 
-@pytest.mark.parametrize("penalty", [WGANGP(), R1()], ids=["wgan-gp", "r1"])
-def test_works_inside_functional_transforms(tiny: SimpleNamespace, penalty: WGANGP | R1) -> None:
-    """The gradient that unrolling takes is that of the update; and many seeds may go at once."""
-    game = tiny.make(penalty).double()
-    ((part,),) = tiny.draw(game, 0)
-    fakes = game.generator(part.latents).detach()
-    weights = {name: p.detach() for name, p in game.discriminator.named_parameters()}
-
-    def loss(weights: dict[str, Tensor]) -> Tensor:
-        def critic(x: Tensor) -> DiscriminatorOutput:
-            said = functional_call(game.discriminator, weights, x)
-            assert isinstance(said, DiscriminatorOutput)
-            return said
-
-        return game.discriminator_loss(critic, part, fakes, info=StepInfo(0, 0))
-
-    game.discriminator_loss(game.discriminator, part, fakes, info=StepInfo(0, 0)).backward()
-    functional = torch.func.grad(loss)(weights)
-    for name, parameter in game.discriminator.named_parameters():
-        if parameter.grad is not None:  # the last bias moves no slope
-            assert torch.allclose(functional[name], parameter.grad, rtol=0, atol=1e-12)
-    seeds = {name: torch.stack([w, 2 * w]) for name, w in weights.items()}
-    doubled = torch.func.grad(loss)({name: 2 * w for name, w in weights.items()})
-    together = torch.func.vmap(torch.func.grad(loss), randomness="same")(seeds)
-    for name, gradient in together.items():
-        assert torch.allclose(gradient[0], functional[name], rtol=0, atol=1e-12)
-        assert torch.allclose(gradient[1], doubled[name], rtol=0, atol=1e-12)
-
-
-def test_parts_draw_as_the_whole(same_under_micro_batches: Callable[..., None]) -> None:
-    same_under_micro_batches(WGANGP)
-
-
 def test_every_moment_draws_anew() -> None:
     losses = {
         WGANGP().discriminator_loss(ZERO, scores_of(curved, n=4, iteration=t)).item()
@@ -171,11 +137,3 @@ def test_refuses_a_discriminator_that_couples(
             shape=(3, 28, 28),
         )
     tiny.make(penalty(), Packing(size=2))
-
-
-def test_settings() -> None:
-    assert WGANGP(weight=0.0).spec.is_noop
-    assert not WGANGP().spec.is_noop
-    for weight in (-1.0, math.inf, math.nan):
-        with pytest.raises(UserError, match=r"model\.remedies: weight of WGANGP must be 0 or"):
-            WGANGP(weight=weight)

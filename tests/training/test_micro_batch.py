@@ -46,11 +46,6 @@ def test_real_images_are_floats_of_the_networks_precision() -> None:
     assert batch.pixels.tolist() == [0, 51, 255]
 
 
-def test_as_many_latents_as_images() -> None:
-    with pytest.raises(ValueError, match="latents for"):
-        split(batch_of(8), torch.zeros(4, 2), micro_batch=4, dtype=torch.float32)
-
-
 def test_a_share_is_one_that_was_dealt() -> None:
     with pytest.raises(ValueError, match="in a share of 4"):
         split(batch_of(8), torch.zeros(8, 2), micro_batch=4, dtype=torch.float32, world=2)

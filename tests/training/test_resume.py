@@ -79,26 +79,6 @@ def test_measuring_changes_no_bit_of_training(
         assert_same_bits(state, states[0])
 
 
-def test_measurements_do_not_depend_on_the_interval(
-    make_game: Make, make_data: Make, fit: Make
-) -> None:
-    often, seldom = measure(1), measure(2)
-    fit(make_game(noise=0.5), make_data(), often, steps=4)
-    fit(make_game(noise=0.5), make_data(), seldom, steps=4)
-    assert often.history[1::2] == seldom.history
-
-
-def test_another_seed_is_another_run(
-    make_game: Make, make_data: Make, fit: Make, make_losses: Make
-) -> None:
-    traces = []
-    for model_seed, data_seed in ((0, 0), (1, 0), (0, 1)):
-        losses = make_losses()
-        fit(make_game(seed=model_seed), make_data(seed=data_seed), losses, steps=2)
-        traces.append(tuple(losses.trace.values()))
-    assert len(set(traces)) == 3
-
-
 def test_a_checkpoint_holds_the_average_and_no_bank(
     make_game: Make, make_data: Make, fit: Make, tmp_path: Path
 ) -> None:

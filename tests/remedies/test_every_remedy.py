@@ -1,4 +1,4 @@
-"""A remedy whose settings change nothing leaves the plain game as it is, to the bit."""
+"""What every remedy promises: its settings, its noop, micro-batches, resuming, the same bits."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ import torch
 from torch import Tensor
 
 from ganstoch import remedies
-from ganstoch.remedies import Remedy
+from ganstoch.errors import UserError
+from ganstoch.remedies import R1, Remedy, Timescales, WeightClipping
+from ganstoch.remedies.base import changes_gradients
 from ganstoch.training.gan import GAN
 
 NEUTRAL: dict[str, dict[str, Any]] = {
@@ -49,6 +51,42 @@ ACTIVE: dict[str, dict[str, Any]] = {
     "WeightClipping": {"limit": 0.01},
 }
 """Settings that change three iterations of a tiny game; the defaults, where those do."""
+
+
+BAD: list[tuple[str, dict[str, Any], str]] = [
+    ("ACGAN", {"classes": 3, "weight": -1.0}, "weight"),
+    ("ACGAN", {"classes": 1}, "classes"),
+    ("ACGAN", {"classes": 3, "weight": math.inf}, "weight"),
+    *(("FeatureMatching", {"share": share}, "share") for share in (-0.1, 1.1, math.nan)),
+    *(("LabelFlipping", {"probability": p}, "probability") for p in (-0.1, 1.1, math.nan)),
+    *(
+        ("LabelSmoothing", {side: ends}, side)
+        for side in ("real", "fake")
+        for ends in ((0.3, 0.2), (math.nan, 1.0), (0.0, math.inf))
+    ),
+    ("MinibatchDiscrimination", {"kernels": -1}, "kernels"),
+    ("MinibatchDiscrimination", {"dims": 0}, "dims"),
+    ("Mixture", {"generators": 0}, "generators"),
+    *(("Mixture", {"identity": weight}, "identity") for weight in (-0.1, math.nan)),
+    ("Packing", {"size": 0}, "size"),
+    ("Pretraining", {"iterations": -1}, "iterations"),
+    *(("R1", {"gamma": gamma}, "gamma") for gamma in (-1.0, math.inf, math.nan)),
+    *(("Ratio", {player: 0}, player) for player in ("discriminator", "generator")),
+    *(("Replay", {"share": share}, "share") for share in (-0.1, 1.5, math.nan)),
+    ("Replay", {"capacity": 0}, "capacity"),
+    ("SVRE", {"every": 0}, "every"),
+    ("Snapshots", {"every": 0}, "every"),
+    ("Snapshots", {"keep": 0}, "keep"),
+    *(("Snapshots", {"every": 5, "lasting": lasting}, "lasting") for lasting in (-1, 6)),
+    ("Timescales", {"discriminator": 0.0}, "discriminator"),
+    *(("Timescales", {"generator": factor}, "generator") for factor in (math.nan, math.inf)),
+    ("Timescales", {"scale": "cubic"}, "scale"),
+    *(("Timescales", {"reference": m}, "reference") for m in (0, "2n")),
+    ("Unrolling", {"steps": -1}, "steps"),
+    *(("WGANGP", {"weight": weight}, "weight") for weight in (-1.0, math.inf, math.nan)),
+    *(("WeightClipping", {"limit": limit}, "limit") for limit in (0.0, -1.0, math.nan)),
+]
+"""Settings out of their range, and the one that a refusal names."""
 
 
 def registry() -> dict[str, type[Remedy]]:
@@ -95,8 +133,51 @@ def test_says_whether_it_is_neutral(name: str) -> None:
     assert all(p.kind is inspect.Parameter.KEYWORD_ONLY for p in defaults.values())
 
 
-@pytest.mark.parametrize("points", [True, False])
-@pytest.mark.parametrize("name", [*NEUTRAL, "all"])
+@pytest.mark.parametrize(("kind", "settings", "named"), BAD)
+def test_settings_out_of_range_are_named(kind: str, settings: dict[str, Any], named: str) -> None:
+    with pytest.raises(UserError, match=rf"model\.remedies: .*{named} of {kind}"):
+        registry()[kind](**settings)
+
+
+def test_a_remedy_has_at_most_fourteen_hooks() -> None:
+    hooks = [name for name in vars(Remedy) if not name.startswith("_")]
+    assert len(hooks) <= 14, hooks
+
+
+def test_what_changes_gradients_is_told_from_the_hooks() -> None:
+    class Other(Remedy):
+        def discriminator_loss(self, loss: Tensor, scores: Any) -> Tensor:
+            return 2 * loss
+
+    assert changes_gradients(Other())
+    assert changes_gradients(R1())
+    assert not changes_gradients(WeightClipping())
+    assert not changes_gradients(Timescales(generator=2.0))
+
+
+@pytest.mark.parametrize("name", ACTIVE)
+def test_micro_batches_change_nothing_or_are_refused(
+    tiny: SimpleNamespace, same_under_micro_batches: Callable[..., None], name: str
+) -> None:
+    def make() -> Remedy:
+        return registry()[name](**ACTIVE[name])
+
+    if make().spec.needs_full_batch:
+        with pytest.raises(UserError, match=f"{name}.*model.micro_batch"):
+            tiny.make(make(), micro_batch=4)
+    else:
+        same_under_micro_batches(make)
+
+
+@pytest.mark.parametrize("name", ACTIVE)
+def test_a_resumed_run_is_the_same(same_after_resume: Callable[..., None], name: str) -> None:
+    settings = ACTIVE[name] | ({"classes": 10} if name == "ACGAN" else {})
+    same_after_resume(lambda: registry()[name](**settings))
+
+
+@pytest.mark.parametrize(
+    ("name", "points"), [*((name, True) for name in NEUTRAL), ("all", True), ("all", False)]
+)
 def test_neutral_is_the_plain_game_to_the_bit(
     tiny: SimpleNamespace, name: str, points: bool
 ) -> None:
