@@ -211,45 +211,8 @@ def test_the_same_images_are_asked_in_every_evaluation(
     assert other.latest.pairs["pixel_l1"].overfitting.queries.tolist() == asked[0][0]
 
 
-def test_state_round_trip(make_game: Make, make_data: Make, fit: Make) -> None:
-    evaluation = measure(2)
-    fit(make_game(), make_data(), evaluation, steps=3)
-    again = measure(2)
-    again.load_state_dict(evaluation.state_dict())
-    assert again.history == evaluation.history
-    assert again.baseline == evaluation.baseline
-    again.history.pop()
-    again.baseline.clear()
-    assert len(evaluation.history) == 2
-    assert evaluation.baseline
-
-
 def keep(folder: Path) -> ModelCheckpoint:
     return ModelCheckpoint(folder, filename="{step}", every_n_train_steps=1, save_top_k=-1)
-
-
-@pytest.mark.parametrize("killed_after", [1, 2, 4, 5])
-def test_a_resumed_run_has_its_whole_history(
-    make_game: Make, make_data: Make, fit: Make, tmp_path: Path, killed_after: int
-) -> None:
-    """Even one that was killed after its last iteration, where nothing is left to train."""
-    whole = measure(2)
-    fit(make_game(), make_data(), whole, keep(tmp_path), steps=5)
-    resumed = measure(2)
-    trainer = fit(
-        make_game(),
-        make_data(),
-        resumed,
-        keep(tmp_path),
-        steps=5,
-        resume=tmp_path / f"step={killed_after}.ckpt",
-    )
-    assert trainer.global_step == 5
-    assert resumed.history == whole.history
-    assert resumed.baseline == whole.baseline
-    assert resumed.latest is not None
-    assert whole.latest is not None
-    assert torch.equal(resumed.latest.generated, whole.latest.generated)
 
 
 def test_a_diverged_generator_is_told_in_one_line(

@@ -84,7 +84,7 @@ def test_an_interval_below_1_is_refused() -> None:
 
 
 def evaluation(folder: Path) -> Evaluation:
-    return Evaluation(every=2, queries=4, semantic=None, held_out=True)
+    return Evaluation(every=2, queries=4, semantic=None, held_out=True, birthday=4)
 
 
 def probe(folder: Path) -> Probe:
