@@ -124,7 +124,7 @@ ganstoch fit --config cifar10 --config n256   one row at the paper's scale
 ganstoch remedies --preset mini               every remedy at every amount of stochasticity
 ganstoch remedies --synthetic ring            where the modes can be counted
 ganstoch audit --real A --generated B         does any generator copy, what does it drop
-ganstoch verify results/.../record.json       the same run once more: is it the same bits
+ganstoch verify runs/.../record.json          the same run once more: is it the same bits
 ganstoch prepare cifar10 --root data          fetch and check a data set
 ganstoch bench --quick                        how fast it is here, and that nothing changes
 ganstoch bench --estimate --preset paper      what Table 1 will cost here
@@ -169,7 +169,7 @@ def _declare_sweep(parser: ArgumentParser) -> None:
     add("--root", type=Path | None, help="folder of the data set's files")
     add("--seeds", type=str | None, help="comma-separated, e.g. 0,1,2; the sweep's if unset")
     add("--jobs", type=int, default=0, help="runs at once; 0 chooses")
-    add("--out", type=Path | None, help="folder of all results; results/... if unset")
+    add("--out", type=Path | None, help="folder of all results; runs/... if unset")
     add(
         "--set",
         action="append",
@@ -304,7 +304,7 @@ def _declare_cases(parser: ArgumentParser) -> None:
     add = parser.add_argument
     add("--seeds", type=str, default="0", help="comma-separated, e.g. 0,1")
     add("--jobs", type=int, default=0, help="runs at once; 0 for one a core")
-    add("--out", type=Path, default=Path("results/cases"), help="their folder")
+    add("--out", type=Path, default=Path("runs/cases"), help="their folder")
     add("--report", action="store_true", help="train nothing, score what is there")
 
 

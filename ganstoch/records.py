@@ -5,9 +5,11 @@ Tables and figures are made from records alone, so this module imports neither t
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import tempfile
+import zlib
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -28,6 +30,7 @@ __all__ = [
     "is_finished",
     "read_json",
     "read_record",
+    "read_records",
     "sweep_up",
     "write_atomically",
     "write_record",
@@ -192,15 +195,33 @@ def read_record(path: Path) -> Record:
     Raises:
         UserError: if the file is missing, no JSON, of another schema, or has a wrong field.
     """
-    content = read_json(path, fix=_FIX)
+    return _read(read_json(path, fix=_FIX), str(path))
+
+
+def read_records(path: Path) -> list[Record]:
+    """Reads many records out of one compressed file, a line each, as ``results/`` holds them.
+
+    Raises:
+        UserError: as `read_record`.
+    """
+    try:
+        lines = gzip.decompress(path.read_bytes()).splitlines()
+        contents = [json.loads(line) for line in lines]
+    except (OSError, EOFError, ValueError, zlib.error) as error:
+        raise UserError(f"cannot read {path}: {error}; {_FIX}") from error
+    return [_read(content, str(path)) for content in contents]
+
+
+def _read(content: Any, where: str) -> Record:
     if not isinstance(content, dict):
-        raise UserError(f"{path} is no record; {_FIX}")
+        raise UserError(f"{where} is no record; {_FIX}")
     content = _converted(content)
     if content.get("schema") != SCHEMA:
         raise UserError(
-            f"{path} has schema {content.get('schema')!r}, this version reads 1 to {SCHEMA}; {_FIX}"
+            f"{where} has schema {content.get('schema')!r}, this version reads 1 to {SCHEMA}; "
+            f"{_FIX}"
         )
-    record: Record = decode(Record, content, str(path), fix=_FIX)
+    record: Record = decode(Record, content, where, fix=_FIX)
     return record
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import runpy
 import tomllib
 from collections.abc import Callable
@@ -14,12 +13,14 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
+from ganstoch.records import read_records
+
 ROOT = Path(__file__).parents[1]
 CONTENT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PROJECT: dict[str, Any] = CONTENT["project"]
 LINES = (ROOT / "requirements.lock").read_text().splitlines()
 LOCKED = dict(line.split("==") for line in LINES if not line.startswith("#"))
-RECORDS = sorted((ROOT / "sweeps" / "results").glob("*/runs/*/record.json"))
+RECORDS = sorted((ROOT / "results").glob("*/records.jsonl.gz"))
 EARLIER = {"numpy": "1.26.4"}
 """What is not of the lock file, and which results have it."""
 OF_EARLIER = {"table1-mini", "table1_matched-mini"}
@@ -71,13 +72,13 @@ def test_the_lock_names_versions_and_nothing_else() -> None:
 
 def test_the_lock_is_what_the_results_were_computed_with() -> None:
     """But for two of them, which were computed under an earlier NumPy."""
-    assert len(RECORDS) >= 30
-    for path in RECORDS:
-        found = json.loads(path.read_text())["versions"]
+    versions = [(path, each.versions) for path in RECORDS for each in read_records(path)]
+    assert len(versions) >= 30
+    for path, found in versions:
         for name in ("torch", "pytorch-lightning", "torchmetrics", "numpy", "faiss-cpu"):
             if found[name] != LOCKED[name]:
                 assert found[name] == EARLIER[name], path
-                assert path.parents[2].name in OF_EARLIER
+                assert path.parent.name in OF_EARLIER
     assert LINES[1].startswith(f"# {found['python']}, ")
 
 

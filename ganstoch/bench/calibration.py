@@ -285,7 +285,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--draws", type=int, default=30, help="of each kind and size")
     parser.add_argument("--most", type=int, default=5000, help="training images at most")
     parser.add_argument("--jobs", type=int, default=1, help="processes")
-    parser.add_argument("--out", type=Path, default=Path("results/calibration"))
+    parser.add_argument("--out", type=Path, default=Path("runs/calibration"))
     given = parser.parse_args(arguments)
     folders = {
         name: str(vars(given)[name]) for name in ("photographs", "clothes") if vars(given)[name]

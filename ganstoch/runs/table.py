@@ -85,7 +85,7 @@ def table1(options: SweepOptions, *, sweep: str) -> int:
     if options.report and options.out:
         return _report(options.out, write)
     preset, why = _preset(options)
-    out = options.out or Path("results") / f"{Path(sweep).stem}-{preset}"
+    out = options.out or Path("runs") / f"{Path(sweep).stem}-{preset}"
     if options.report:
         return _report(out, write)
     print(f"preset {preset}: {why}", flush=True)
@@ -119,10 +119,10 @@ def remedies(options: SweepOptions, *, synthetic: Synthetic | None, names: str |
     if options.report and options.out:
         return _report(options.out, write)
     preset = None
-    default = Path("results") / (synthetic or "")
+    default = Path("runs") / (synthetic or "")
     if synthetic is None:
         preset, why = _preset(options)
-        default = Path("results") / f"remedies-{preset}"
+        default = Path("runs") / f"remedies-{preset}"
     elif options.preset != "auto":
         raise UserError(f"--preset is for images; --synthetic {synthetic} has its own settings")
     out = options.out or default

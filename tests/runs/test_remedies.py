@@ -219,7 +219,7 @@ def test_each_kind_of_data_has_a_sweep_and_a_folder(
     (sweep, out), (again, elsewhere) = runs
     assert sweep == again
     assert elsewhere == Path("x")
-    assert out == Path("results") / (synthetic or "remedies-small")
+    assert out == Path("runs") / (synthetic or "remedies-small")
     assert sweep.parameters["remedy"][0] == "plain"  # what the others are held against
     assert "seed_everything" in sweep.parameters
     if synthetic is None:
@@ -245,8 +245,8 @@ def test_report_by_default_is_where_the_runs_are(
     whole: Finished, here: Path, ganstoch: Callable[..., Any]
 ) -> None:
     answer = ganstoch("remedies", "--synthetic", "ring", "--report")
-    assert answer.complaint.startswith("results/ring holds no results")
-    shutil.copytree(whole[0], here / "results" / "ring")
+    assert answer.complaint.startswith("runs/ring holds no results")
+    shutil.copytree(whole[0], here / "runs" / "ring")
     answer = ganstoch("remedies", "--synthetic", "ring", "--report")
     assert (answer.status, answer.err) == (0, "")
     assert "packing2+hinge" in answer.out

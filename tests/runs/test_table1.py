@@ -299,9 +299,9 @@ def test_defaults_of_the_folder(
     tiny_rows: tuple[str, ...],
     started: list[str],
 ) -> None:
-    shutil.copytree(finished_table[0], here / "results" / "table1-mini")
+    shutil.copytree(finished_table[0], here / "runs" / "table1-mini")
     answer = ganstoch("table1", "--preset", "mini", *tiny_rows)
-    assert "5 runs finished before, 0 to go; everything goes to results/table1-mini" in answer.out
+    assert "5 runs finished before, 0 to go; everything goes to runs/table1-mini" in answer.out
     assert started == []
     assert ganstoch("table1", "--preset", "mini", "--report").status == 0
 
