@@ -4,10 +4,10 @@
     Recovery", arXiv:1901.03396, Sec. 3.
 
 For an image x, the recovery error is min_z ||G(z) - x||^2, here as a mean over pixels. A generator
-that has memorised its training images recovers them better than held-out ones; [1] compares the
+that has memorized its training images recovers them better than held-out ones; [1] compares the
 medians (MRE, median recovery error) and the whole distributions (Kolmogorov-Smirnov).
 
-As in [1] the minimum is looked for by L-BFGS, but for a batch of images at once (`minimise_each`):
+As in [1] the minimum is looked for by L-BFGS, but for a batch of images at once (`minimize_each`):
 no image's result depends on its batch mates, other than by how a network rounds in batches of
 another size. Every image starts from the same latents, so that neither does it depend on its place.
 """
@@ -22,10 +22,9 @@ import torch
 from scipy.stats import ks_2samp
 from torch import Tensor
 
-from ganstoch.metrics.minimise import minimise_each
+from ganstoch.metrics.lbfgs import minimize_each
 from ganstoch.metrics.progress import progress_bar
-from ganstoch.rng import normal
-from ganstoch.rng import rng_for as draws
+from ganstoch.rng import normal, rng_for
 from ganstoch.types import to_signed
 
 __all__ = ["Recovery", "RecoveryGap", "recover", "recovery_gap"]
@@ -98,22 +97,22 @@ def recover(
         raise ValueError("latent_dim, iterations, restarts and batch_size must be at least 1")
     if images.ndim < 2 or len(images) == 0:
         raise ValueError(f"expected images of shape (N, C, H, W), got {tuple(images.shape)}")
-    starts = normal((restarts, latent_dim), draws(seed, "evaluation", part="recovery"))
+    starts = normal((restarts, latent_dim), rng_for(seed, "evaluation", part="recovery"))
     errors, latents = [], []
     for some in progress_bar(torch.split(images, batch_size), "latent recovery"):
         target = to_signed(some) if some.dtype == torch.uint8 else some.detach()
         error_of = partial(_errors, generate, target)
         best = torch.full((len(some),), torch.inf, dtype=torch.float64)
-        kept = torch.zeros(len(some), latent_dim, dtype=target.dtype)
+        best_latents = torch.zeros(len(some), latent_dim, dtype=target.dtype)
         for start in starts.to(target):
-            found = minimise_each(error_of, start.expand(len(some), -1), iterations=iterations)
-            better = found.values.cpu() < best
-            best = torch.where(better, found.values.cpu(), best)
-            kept = torch.where(better[:, None], found.points.cpu(), kept)
+            minima = minimize_each(error_of, start.expand(len(some), -1), iterations=iterations)
+            better = minima.values.cpu() < best
+            best = torch.where(better, minima.values.cpu(), best)
+            best_latents = torch.where(better[:, None], minima.points.cpu(), best_latents)
         if not torch.isfinite(best).all():
             raise ValueError("the generator makes NaN or infinite values")
         errors.append(best)
-        latents.append(kept)
+        latents.append(best_latents)
     return Recovery(errors=torch.cat(errors), latents=torch.cat(latents))
 
 
@@ -142,10 +141,10 @@ def _errors(
     generate: Callable[[Tensor], Tensor], target: Tensor, latents: Tensor, ids: Tensor
 ) -> Tensor:
     """Mean squared differences from the targets of the given ids, float64 (B,)."""
-    made, wanted = generate(latents), target[ids]
-    if made.shape != wanted.shape:
+    images, targets = generate(latents), target[ids]
+    if images.shape != targets.shape:
         raise ValueError(
-            f"the generator makes images of shape {tuple(made.shape[1:])}, "
-            f"not {tuple(wanted.shape[1:])}"
+            f"the generator makes images of shape {tuple(images.shape[1:])}, "
+            f"not {tuple(targets.shape[1:])}"
         )
-    return (made.double() - wanted.double()).square().flatten(1).mean(1)
+    return (images.double() - targets.double()).square().flatten(1).mean(1)

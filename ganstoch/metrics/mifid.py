@@ -85,10 +85,10 @@ def cosine_distance(generated: Tensor, train: Tensor) -> float:
         generated: features, shape (M, F...), uint8, float32 or float64.
         train: features of training images, shape (N, F...).
     """
-    asked, bank = _units(generated, name="generated"), _units(train, name="training")
-    nearest = nearest_neighbours(asked, bank, norm="l2").distances
-    if min(asked.min(), bank.min()) < 0:  # else no cosine is below 0
-        opposite = nearest_neighbours(asked.neg_(), bank, norm="l2").distances
+    queries, bank = _units(generated, name="generated"), _units(train, name="training")
+    nearest = nearest_neighbours(queries, bank, norm="l2").distances
+    if min(queries.min(), bank.min()) < 0:  # else no cosine is below 0
+        opposite = nearest_neighbours(queries.neg_(), bank, norm="l2").distances
         nearest = torch.minimum(nearest, opposite)
     return nearest.square().div(2).mean().item()
 

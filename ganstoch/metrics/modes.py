@@ -1,4 +1,4 @@
-"""How many of the modes a generator reaches, in worlds whose modes are known.
+"""How many of the modes a generator reaches, in data whose modes are known.
 
 [1] Srivastava et al. 2017, "VEEGAN", arXiv:1705.07761, Sec. 5.
 [2] Lin et al. 2018, "PacGAN", arXiv:1712.04086, Sec. 4, and its published code.
@@ -71,29 +71,29 @@ class ModeScores:
         return {f"modes/{name}": float(v) for name, v in values.items() if v is not None}
 
 
-def score_gaussians(points: Tensor, world: GaussianModes) -> ModeScores:
+def score_gaussians(points: Tensor, mixture: GaussianModes) -> ModeScores:
     """What points reach of a mixture of Gaussians.
 
-    A point belongs to its nearest centre and is good if nearer to it than ``world.radius`` sigmas,
+    A point belongs to its nearest centre and is good if nearer to it than radius * sigma,
     which in the plane is a Mahalanobis distance below 3. Points that are no numbers are not good.
 
     Args:
         points: shape (S, D), floats.
-        world: the mixture.
+        mixture: the mixture.
     """
-    if points.ndim != 2 or not len(points) or points.shape[1] != world.centres.shape[1]:
+    if points.ndim != 2 or not len(points) or points.shape[1] != mixture.centres.shape[1]:
         raise ValueError(
-            f"expected points of shape (S, {world.centres.shape[1]}), got {tuple(points.shape)}"
+            f"expected points of shape (S, {mixture.centres.shape[1]}), got {tuple(points.shape)}"
         )
     # Not by the expanded square, which has lost its digits at distances as small as sigma.
     apart = torch.cdist(
         points.detach().to("cpu", torch.float64),
-        world.centres.to("cpu", torch.float64),
+        mixture.centres.to("cpu", torch.float64),
         compute_mode="donot_use_mm_for_euclid_dist",
     )
     distances, nearest = apart.min(dim=1)
-    good = distances < world.radius * world.sigma
-    counts = nearest[good].bincount(minlength=len(world.centres))
+    good = distances < mixture.radius * mixture.sigma
+    counts = nearest[good].bincount(minlength=len(mixture.centres))
     return ModeScores(
         modes=int((counts > 0).sum()),
         of=len(counts),
@@ -131,41 +131,44 @@ def score_classes(predicted: Tensor, confidence: Tensor, classes: int) -> ModeSc
 
 
 def make_mode_scorer(
-    world: KnownModes, *, device: torch.device | str = "cpu"
+    known_modes: KnownModes, *, device: torch.device | str = "cpu"
 ) -> Callable[[Tensor], ModeScores]:
-    """What scores generated samples of a world.
+    """What scores generated samples of such data.
 
     Args:
-        world: either kind.
+        known_modes: of either kind.
         device: where the classifier of images runs.
 
     Returns:
         A function of points (S, D), or of images (S, 3, 28, 28), floats in [-1, 1] or uint8.
 
     Raises:
-        UserError: if the world's classifier is missing or damaged.
+        UserError: if the classifier is missing or damaged.
     """
-    if isinstance(world, GaussianModes):
-        return lambda points: score_gaussians(points, world)
-    classifier = load_classifier(world.classifier, made_by=world.made_by).to(device)
-    return lambda images: score_classes(*classify_stacks(classifier, images), classes=world.modes)
+    if isinstance(known_modes, GaussianModes):
+        return lambda points: score_gaussians(points, known_modes)
+    classifier = load_classifier(known_modes.classifier, made_by=known_modes.made_by).to(device)
+    return lambda images: score_classes(
+        *classify_stacks(classifier, images), classes=known_modes.modes
+    )
 
 
-def perfect_sampler(world: KnownModes, *, seed: int) -> ModeScores:
+def perfect_sampler(known_modes: KnownModes, *, seed: int) -> ModeScores:
     """What a perfect sampler scores with as many samples: no generator does better but by luck.
 
-    Images are taken to be judged without error or doubt.
+    Images are taken to be classified without error or doubt.
 
     Args:
-        world: either kind.
+        known_modes: of either kind.
         seed: the run's; the samples are drawn from the stream of evaluation.
     """
-    rng = rng_for(seed, "evaluation", part="perfect sampler")
-    if isinstance(world, StackedClasses):
-        drawn = with_replacement(world.modes, world.samples, rng)
-        return score_classes(drawn, torch.ones(world.samples), world.modes)
-    drawn = with_replacement(len(world.centres), world.samples, rng)
-    return score_gaussians(world.points(drawn, normal((world.samples, world.spread), rng)), world)
+    rng, count = rng_for(seed, "evaluation", part="perfect sampler"), known_modes.samples
+    if isinstance(known_modes, StackedClasses):
+        drawn = with_replacement(known_modes.modes, count, rng)
+        return score_classes(drawn, torch.ones(count), known_modes.modes)
+    drawn = with_replacement(len(known_modes.centres), count, rng)
+    points = known_modes.points(drawn, normal((count, known_modes.spread), rng))
+    return score_gaussians(points, known_modes)
 
 
 def _reverse_kl(counts: Tensor) -> float:

@@ -151,16 +151,16 @@ def _p_value(
 
     def rows(positions: Tensor) -> Tensor:
         ids = order[positions]
-        found = train.new_empty((len(ids), *train.shape[1:]))
-        known = ids < count
-        found[known.to(found.device)] = train[ids[known].to(train.device)]
-        unseen = held_out[(ids[~known] - count).to(held_out.device)]
-        found[~known.to(found.device)] = unseen.to(found.device)
-        return found
+        pooled = train.new_empty((len(ids), *train.shape[1:]))
+        is_train = ids < count
+        pooled[is_train.to(pooled.device)] = train[ids[is_train].to(train.device)]
+        unseen = held_out[(ids[~is_train] - count).to(held_out.device)]
+        pooled[~is_train.to(pooled.device)] = unseen.to(pooled.device)
+        return pooled
 
-    found = nearest_in_parts(generated, parts, rows=rows, norm=norm)
-    weights = found.scores.clamp(min=_COPY).log().square()
-    votes = torch.zeros(pool, dtype=torch.float64).index_add_(0, found.neighbours.ids, weights)
+    nearest = nearest_in_parts(generated, parts, rows=rows, norm=norm)
+    weights = nearest.scores.clamp(min=_COPY).log().square()
+    votes = torch.zeros(pool, dtype=torch.float64).index_add_(0, nearest.neighbours.ids, weights)
     voted = votes.nonzero()[:, 0]
     votes = votes[voted]
     true = votes[order[voted] < count].sum()

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-__all__ = ["Minima", "minimise_each"]
+__all__ = ["Minima", "minimize_each"]
 
 _HISTORY = 10
 _HALVINGS = 20
@@ -39,8 +39,8 @@ class Minima:
     values: Tensor
 
 
-def minimise_each(function: Function, starts: Tensor, *, iterations: int) -> Minima:
-    """Minimises B functions of D variables each.
+def minimize_each(function: Function, starts: Tensor, *, iterations: int) -> Minima:
+    """Minimizes B functions of D variables each.
 
     Args:
         function: given points (S, D) and which problems they belong to, int64 (S,), the S values,

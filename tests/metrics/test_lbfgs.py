@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ganstoch.metrics.minimise import _History, minimise_each
+from ganstoch.metrics.lbfgs import _History, minimize_each
 
 
 def draw(*shape: int, seed: int) -> Tensor:
@@ -21,7 +21,7 @@ def valleys(points: Tensor, ids: Tensor) -> Tensor:
 def test_quadratics_of_condition_1000() -> None:
     scales = torch.logspace(0, 3, 8, dtype=torch.float64)
     centres = draw(5, 8, seed=1)
-    found = minimise_each(
+    found = minimize_each(
         lambda points, ids: (scales * (points - centres[ids]) ** 2).sum(1) + ids,
         draw(5, 8, seed=2),
         iterations=100,
@@ -33,7 +33,7 @@ def test_quadratics_of_condition_1000() -> None:
 def test_curvature_sets_the_scale() -> None:
     """On a flat function the second step already has about the right length."""
     scales = torch.logspace(-3, 0, 8, dtype=torch.float64)
-    found = minimise_each(
+    found = minimize_each(
         lambda points, ids: 1e-3 * (scales * points**2).sum(1), draw(5, 8, seed=2), iterations=60
     )
     assert found.values.max() < 1e-9
@@ -54,15 +54,15 @@ def test_what_is_forgotten() -> None:
 
 
 def test_valleys() -> None:
-    found = minimise_each(valleys, draw(9, 2, seed=3), iterations=200)
+    found = minimize_each(valleys, draw(9, 2, seed=3), iterations=200)
     torch.testing.assert_close(found.points, torch.ones_like(found.points), rtol=0, atol=1e-5)
 
 
 def test_no_problem_knows_of_the_others() -> None:
     starts = draw(6, 2, seed=4)
-    together = minimise_each(valleys, starts, iterations=17)
+    together = minimize_each(valleys, starts, iterations=17)
     for i, start in enumerate(starts):
-        alone = minimise_each(
+        alone = minimize_each(
             lambda points, ids, i=i: valleys(points, ids + i), start[None], iterations=17
         )
         assert torch.equal(alone.points[0], together.points[i])
@@ -73,7 +73,7 @@ def test_values_never_rise_and_belong_to_the_points() -> None:
     starts = draw(6, 2, seed=5)
     before = valleys(starts, torch.arange(6))
     for iterations in range(1, 30, 4):
-        found = minimise_each(valleys, starts, iterations=iterations)
+        found = minimize_each(valleys, starts, iterations=iterations)
         assert (found.values <= before).all()
         torch.testing.assert_close(valleys(found.points, torch.arange(6)), found.values)
         before = found.values
@@ -81,17 +81,17 @@ def test_values_never_rise_and_belong_to_the_points() -> None:
 
 
 def test_flat_and_steep_problems_end() -> None:
-    flat = minimise_each(
+    flat = minimize_each(
         lambda points, ids: points.sum(1) * 0 + 3.0, draw(2, 2, seed=6), iterations=9
     )
     assert flat.values.tolist() == [3.0, 3.0]
-    kink = minimise_each(lambda points, ids: points.abs().sum(1), draw(4, 3, seed=7), iterations=60)
+    kink = minimize_each(lambda points, ids: points.abs().sum(1), draw(4, 3, seed=7), iterations=60)
     assert kink.values.max() < 1e-3
 
 
 def test_a_step_out_of_bounds_is_taken_back() -> None:
     """Where a value is no number, the step is halved like any that does not help."""
-    found = minimise_each(
+    found = minimize_each(
         lambda points, ids: (points - (points + 2).log()).sum(1),
         draw(3, 2, seed=8).abs(),
         iterations=40,
