@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import pandas as pd
+
 from ganstoch.report.formatting import wrapped
 
 __all__ = ["Judged", "confusion_terminal", "false_alarms"]
@@ -56,65 +58,60 @@ def confusion_terminal(judged: Sequence[Judged], verdicts: Sequence[str]) -> str
         judged: the runs.
         verdicts: in the order of lines and columns.
     """
-    seeds = sorted({run.seed for run in judged})
     present = [v for v in verdicts if any(v in (run.label, run.verdict) for run in judged)]
-    width = max(len(v) for v in present)
-    lines = [
-        "Verdicts at the end of labelled runs",
-        f"{len(judged)} runs: {len(judged) // len(seeds)} cases, seeds "
-        f"{', '.join(map(str, seeds))}. A line is a cause, a column a verdict; the number after a",
-        "cause is how many of its runs had it among their findings at the end.",
-        "",
-        " " * (width + 7) + " ".join(f"{i + 1:>3}" for i in range(len(present))) + "  found",
-    ]
-    for i, label in enumerate(present):
-        runs = [run for run in judged if run.label == label]
-        counts = [sum(run.verdict == verdict for run in runs) for verdict in present]
-        cells = " ".join(f"{count or '.':>3}" for count in counts)
-        found = sum(label in (run.verdict, *run.others) for run in runs)
-        share = f"{found} of {len(runs)}" if runs else "-"
-        lines.append(f"{i + 1:>3}  {label:<{width}}  {cells}  {share}")
+    labels, given = ([getattr(run, name) for run in judged] for name in ("label", "verdict"))
+    matrix = pd.crosstab(pd.Series(labels), pd.Series(given))
+    matrix = matrix.reindex(index=present, columns=present, fill_value=0)
+    shown = matrix.astype(str).replace("0", ".").set_axis(range(1, len(present) + 1), axis=1)
+    shown.insert(0, "cause", present)
+    shown["found"] = [_found(judged, label) for label in present]
+    seeds = ", ".join(str(seed) for seed in sorted({run.seed for run in judged}))
     wrong, healthy = false_alarms(judged)
     right = sum(run.right for run in judged)
-    lines += [
+    lines = [
+        "Verdicts at the end of labelled runs",
+        *wrapped(
+            f"{len(judged)} runs, seeds {seeds}. A line is a cause, a column a verdict; found: how "
+            "many of a cause's runs had it among their findings at the end."
+        ),
+        "",
+        shown.set_axis(range(1, len(present) + 1)).to_markdown(tablefmt="plain", stralign="right"),
         "",
         f"right: {right} of {len(judged)}; false alarms at the end of healthy runs: {wrong} of "
         f"{healthy}",
         *(part for text in (*_delays(judged), *_passing(judged)) for part in wrapped(text)),
     ]
-    mistaken = [run for run in judged if not run.right]
-    if mistaken:
-        lines += ["", "Mistaken"]
-        for run in mistaken:
-            also = f", also {', '.join(run.others)}" if run.others else ""
-            said = f"{run.label} was called {run.verdict}{also}"
-            lines += wrapped(
-                f"{run.name}, seed {run.seed}: {run.cause}; {said}", first="  ", rest="      "
-            )
+    for run in judged:
+        if not run.right:
+            words = ", also ".join([run.verdict, *([", ".join(run.others)] if run.others else [])])
+            text = f"{run.name}, seed {run.seed}: {run.cause}; {run.label} was called {words}"
+            lines += wrapped(text, first="  ", rest="      ")
     return "\n".join(lines) + "\n"
+
+
+def _found(judged: Sequence[Judged], label: str) -> str:
+    runs = [run for run in judged if run.label == label]
+    found = sum(label in (run.verdict, *run.others) for run in runs)
+    return f"{found} of {len(runs)}" if runs else "-"
 
 
 def _delays(judged: Sequence[Judged]) -> list[str]:
     """How soon what ends a run was seen."""
     lines = []
     for label in ("complete_collapse", "non_finite"):
-        runs = [run for run in judged if run.label == label]
-        seen = [run.found_after for run in runs if run.found_after is not None]
-        if runs:
-            latest = f", the last after {max(seen)} measurements" if seen else ""
-            lines.append(f"{label}: seen in {len(seen)} of {len(runs)}{latest}")
+        delays = [run.found_after for run in judged if run.label == label]
+        if seen := [delay for delay in delays if delay is not None]:
+            latest = f"the last after {max(seen)} measurements"
+            lines.append(f"{label}: seen in {len(seen)} of {len(delays)}, {latest}")
     return lines
 
 
 def _passing(judged: Sequence[Judged]) -> list[str]:
     healthy = [run for run in judged if run.label == "healthy"]
     alarmed = [run for run in healthy if run.passing]
-    if not healthy:
-        return []
-    what = sorted({name for run in alarmed for name in run.passing})
-    names = f" ({', '.join(what)})" if what else ""
+    names = ", ".join(sorted({name for run in alarmed for name in run.passing})) or "none"
     ended = sum(run.ended for run in healthy)
     return [
-        f"alarms that passed, in healthy runs: {len(alarmed)} of {len(healthy)}{names}",
+        f"alarms that passed, in healthy runs: {len(alarmed)} of {len(healthy)} ({names})",
         f"healthy runs that act = stop would have ended: {ended} of {len(healthy)}",
     ]
