@@ -1,4 +1,4 @@
-"""Every draw of chance in one place, each a function of (seed, stream, iteration).
+"""Random number generators, each a function of (seed, stream, step).
 
 A generator is made anew for each draw, so there is no generator state to save, to lose at a
 checkpoint or to disturb from elsewhere: iteration 1,000 draws the same numbers whether the run came
@@ -74,7 +74,7 @@ def share(size: int, *, rank: int = 0, world: int = 1, group: int = 1) -> Tensor
 def normal(shape: tuple[int, ...], rng: torch.Generator) -> Tensor:
     """Standard normal float32 numbers of the given shape.
 
-    Drawn in whole blocks of 16, because torch's vectorised sampler treats a ragged end differently:
+    Drawn in whole blocks of 16, because torch's vectorized sampler treats a ragged end differently:
     so the first rows of a larger matrix equal those of a smaller one with rows of the same length.
     """
     count = math.prod(shape)

@@ -1,4 +1,4 @@
-"""Records that travel between the rooms of the house: no tuples whose order must be remembered."""
+"""Types that several rooms share."""
 
 from __future__ import annotations
 

@@ -17,14 +17,6 @@ def make(
     return Latents(LatentSettings(bank=bank, noise=noise), dim=dim, n=n, seed=seed)
 
 
-def test_as_many_latents_as_images_by_default() -> None:
-    latents = Latents(LatentSettings(), dim=6, n=40, seed=0)
-    assert latents.count == 40
-    assert latents.fixed is not None
-    assert latents.fixed.shape == (40, 6)
-    assert latents.noise == 0.0
-
-
 @pytest.mark.parametrize(
     ("bank", "count"),
     [("n", 40), ("1n", 40), ("2n", 80), ("10n", 400), (7, 7), ("7", 7), ("fresh", None)],
@@ -155,11 +147,3 @@ def test_evaluation_has_no_noise_and_never_changes(bank: int | str, count: int) 
     assert torch.equal(plain.evaluation(), before)
     if plain.fixed is not None:
         assert torch.equal(before, plain.fixed[:40])
-
-
-def test_drawn_latents_can_be_changed_without_harm_to_the_bank() -> None:
-    latents = make()
-    assert latents.fixed is not None
-    before = latents.fixed.clone()
-    latents.draw(0, 40, device=CPU).zero_()
-    assert torch.equal(latents.fixed, before)

@@ -11,7 +11,7 @@ __all__ = ["Objective", "Pointwise"]
 
 
 class Objective(ABC):
-    """The losses of both players, each a mean over its batch, minimised.
+    """The losses of both players, each a mean over its batch, minimized.
 
     A mean, so that a batch may be taken in parts: the parts' means, weighted by their sizes, add
     up to the whole, unless the objective couples the images of a batch.

@@ -1,4 +1,4 @@
-"""The hinge loss: the discriminator stops caring once it is right by a margin of 1."""
+"""The hinge loss."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ __all__ = ["Hinge"]
 
 
 class Hinge(Pointwise):
-    """D minimises max(0, 1 - D(x)) + max(0, 1 + D(G(z))), G minimises -D(G(z)).
+    """D minimizes max(0, 1 - D(x)) + max(0, 1 + D(G(z))), G minimizes -D(G(z)).
 
-    Lim & Ye 2017, "Geometric GAN"; Miyato et al. 2018, Sec. 4 (with spectral normalisation).
+    Lim & Ye 2017, "Geometric GAN"; Miyato et al. 2018, Sec. 4 (with spectral normalization).
     """
 
     def real_loss(self, logits: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""The least-squares loss: the logit itself is to be 1 for real images and 0 for generated ones."""
+"""The least-squares loss (LSGAN)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["LeastSquares"]
 
 
 class LeastSquares(Pointwise):
-    """D minimises (D(x) - 1)^2 / 2 + D(G(z))^2 / 2, G minimises (D(G(z)) - 1)^2 / 2.
+    """D minimizes (D(x) - 1)^2 / 2 + D(G(z))^2 / 2, G minimizes (D(G(z)) - 1)^2 / 2.
 
     With the paper's factor 1/2, which many programs drop. A discriminator that cannot tell says
     1/2, not 0.

@@ -11,7 +11,7 @@ __all__ = ["NonSaturating"]
 
 
 class NonSaturating(Pointwise):
-    """D minimises -log s(D(x)) - log(1 - s(D(G(z)))), G minimises -log s(D(G(z))).
+    """D minimizes -log s(D(x)) - log(1 - s(D(G(z)))), G minimizes -log s(D(G(z))).
 
     s is the logistic function; -log s(t) is softplus(-t), whose gradient stays exact at any logit,
     where log(s(t) + epsilon) would vanish for the very fakes that need it most.

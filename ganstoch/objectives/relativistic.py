@@ -1,4 +1,4 @@
-"""The relativistic loss: is this real image more real than that generated one?"""
+"""The relativistic loss (RSGAN)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["Relativistic"]
 
 
 class Relativistic(Objective):
-    """D minimises -log s(D(x) - D(G(z))), G minimises -log s(D(G(z)) - D(x)).
+    """D minimizes -log s(D(x) - D(G(z))), G minimizes -log s(D(G(z)) - D(x)).
 
     s is the logistic function. Real and generated images are paired by position, so there must be
     as many of either; a batch may be taken in parts of whole pairs. Only differences of logits

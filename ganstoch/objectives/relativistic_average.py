@@ -1,4 +1,4 @@
-"""The relativistic average loss: is this image more real than the other kind's average?"""
+"""The relativistic average losses (RaSGAN, RaHingeGAN, RaLSGAN)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PENALTIES: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 class RelativisticAverage(Objective):
-    """D minimises p(D(x) - mean D(G(z))) + p(mean D(x) - D(G(z))), G the same, roles exchanged.
+    """D minimizes p(D(x) - mean D(G(z))) + p(mean D(x) - D(G(z))), G the same, roles exchanged.
 
     p(t) is -log s(t), s the logistic function; or max(0, 1 - t); or (t - 1)^2. The averages are
     those of the batch at hand, and gradients flow through them in both players, as in the author's

@@ -1,4 +1,4 @@
-"""The minimax loss of the original GAN, whose generator starves where it loses."""
+"""The minimax loss of the original GAN, whose generator's gradient vanishes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["Saturating"]
 
 
 class Saturating(Pointwise):
-    """D minimises -log s(D(x)) - log(1 - s(D(G(z)))), G minimises log(1 - s(D(G(z)))).
+    """D minimizes -log s(D(x)) - log(1 - s(D(G(z)))), G minimizes log(1 - s(D(G(z)))).
 
     s is the logistic function. The game is zero-sum. The generator's gradient at logit t is -s(t),
     which dies like exp(t) for fakes that the discriminator is sure of: that is the loss's own

@@ -1,4 +1,4 @@
-"""The Wasserstein loss: the critic's mean on real images against its mean on generated ones."""
+"""The Wasserstein loss (WGAN)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["Wasserstein"]
 
 
 class Wasserstein(Pointwise):
-    """D minimises D(G(z)) - D(x), G minimises -D(G(z)).
+    """D minimizes D(G(z)) - D(x), G minimizes -D(G(z)).
 
     Minus D's loss is at most D's Lipschitz constant times the earth mover's distance. Only D's
     architecture or a penalty keeps that constant in bounds: the loss alone has no minimum.

@@ -1,4 +1,4 @@
-"""Classes for both players: the generator is told one, the discriminator has to tell it."""
+"""ACGAN: a class conditions the generator, and the discriminator classifies."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ _KIND = "class"
 
 
 class ACGAN(Remedy):
-    """A class conditions the generator, and the discriminator has a second head that tells it.
+    """A class conditions the generator; a second head of the discriminator predicts it.
 
     A further coordinate of the latent chooses the class, every class alike; see `choose` for what
     noise upon the latents does. The generator gets the rest of the latent and the class as a
     one-hot vector behind it. With ``weight`` w, the discriminator's loss gains
     w (CE(real, its label) + CE(generated, its class)), and the generator's w CE(generated, its
-    class): the L_C that both players maximise in [1], Sec. 4. The head is one linear layer on the
-    discriminator's features, not spectrally normalised.
+    class): the L_C that both players maximize in [1], Sec. 4. The head is one linear layer on the
+    discriminator's features, not spectrally normalized.
 
-    Measured: ``acgan/real_accuracy`` and ``acgan/fake_accuracy``, shares of the discriminator's
+    Logged: ``acgan/real_accuracy`` and ``acgan/fake_accuracy``, shares of the discriminator's
     examples whose class it tells, in [0, 1].
 
     [1] Odena et al. 2017, "Conditional Image Synthesis with Auxiliary Classifier GANs".
 
     Args:
         classes: how many the data have.
-        weight: w; 0 is the plain game.
+        weight: w; 0 is the plain GAN.
 
     Raises:
         UserError: for a setting out of its range.

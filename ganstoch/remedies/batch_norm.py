@@ -1,11 +1,11 @@
-"""Batch normalisation in the discriminator [1], as DCGAN has it [2].
+"""Batch normalization in the discriminator [1], as DCGAN has it [2].
 
 [1] Ioffe & Szegedy 2015, "Batch Normalization", Alg. 1.
 [2] Radford et al. 2016, "Unsupervised Representation Learning with Deep Convolutional GANs",
 Sec. 3.
 
-What the discriminator says of an image then depends on the images beside it. That shows it a batch
-that lacks variety, and makes it a source of chance wherever the company is drawn.
+The discriminator's output for an image then depends on the images beside it. It can see that a
+batch lacks variety; where batches are drawn at random, the output gets that randomness too.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class DiscriminatorBatchNorm(Remedy):
 
     Args:
         apart: whether the discriminator's update takes statistics of real and of generated
-            examples by themselves (true), or of both in one batch (false); null is the plain game.
+            examples by themselves (true), or of both in one batch (false); null is the plain GAN.
             The generator's update judges its examples by themselves in either case.
 
     Raises:
@@ -74,14 +74,14 @@ class DiscriminatorBatchNorm(Remedy):
                     "DiscriminatorBatchNorm goes between the layers of a chain, and the body of "
                     f"{type(network).__name__} is none; take another discriminator"
                 )
-            network.body = normalised(network.body)
+            network.body = normalized(network.body)
             network.separate_passes = self.separate
             return network
 
         return generator, with_batch_norm
 
 
-def normalised(body: nn.Sequential) -> nn.Sequential:
+def normalized(body: nn.Sequential) -> nn.Sequential:
     """The layers of a body, batch norm after each that has weights, but not after the first."""
     layers: list[nn.Module] = []
     first = True

@@ -1,4 +1,4 @@
-"""A choice that a latent makes: one coordinate, a normal number, picks one of several alike."""
+"""A uniform choice that one coordinate of a latent makes."""
 
 from __future__ import annotations
 

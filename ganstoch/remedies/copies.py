@@ -1,4 +1,4 @@
-"""Numbers of a network as they were: in checkpoints, in no optimiser."""
+"""Copies of a network's tensors: in checkpoints, in no optimizer."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Copy(nn.Module):
     """Named tensors, kept as buffers.
 
     Not a second network: `torch.func.functional_call` runs the live one with these numbers, so that
-    it is computed the same way, whatever has been settled about that meanwhile.
+    it is computed the same way, compiled or not.
 
     Args:
         values: what is copied, such as a network's ``state_dict()``.

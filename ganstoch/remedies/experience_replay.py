@@ -23,12 +23,12 @@ __all__ = ["Replay"]
 
 
 class Replay(Remedy):
-    """Keeps generated examples of earlier iterations and shows them to the discriminator again.
+    """A buffer of earlier generated examples, which the discriminator sees again.
 
-    In each of its updates an exact share of the batch's generated examples, chosen by draw, is put
-    by, and an old one, drawn from the buffer with replacement, shown in each one's place. At the
-    end of the iteration those put by enter the buffer: one after the other until it is full, then
-    in places drawn at random, each a different one. While the buffer is empty nothing is replaced.
+    In each of the discriminator's updates an exact share of the generated examples is put aside,
+    and old ones, drawn from the buffer with replacement, take their places. At the end of the
+    iteration those put aside enter the buffer: one after the other until it is full, then in
+    places drawn at random, each a different one. While the buffer is empty nothing is replaced.
     The generator's update sees none of this.
 
     Differs from [1], where the examples that enter are not said to be those left out.
@@ -91,7 +91,7 @@ class Replay(Remedy):
         return torch.where(replaced.view(-1, *[1] * (fakes.ndim - 1)), old, fakes)
 
     def observe(self, scores: DiscriminatorPass) -> dict[str, Tensor]:
-        """Puts by those that enter the buffer."""
+        """Puts aside those that enter the buffer."""
         fakes, batch, info = scores.generated, scores.batch, scores.info
         places, most = self._places(batch, info), min(self._count(batch), self.capacity)
         none = fakes.new_full((most, *fakes.shape[1:]), -torch.inf)
@@ -101,7 +101,7 @@ class Replay(Remedy):
         return {}
 
     def after_step(self, gan: GANView, *, info: StepInfo) -> None:
-        """Those put by enter the buffer, the same on all ranks."""
+        """Those put aside enter the buffer, the same on all ranks."""
         for update, entering in sorted(self._entering.items()):
             gan.keep_largest(entering)  # each rank has its own, and nothing for the others
             rng = replace(info, update=update).rng("Replay/to")
@@ -118,6 +118,6 @@ class Replay(Remedy):
         return max(1, round(self.share * batch.size))
 
     def _places(self, batch: MicroBatch, info: StepInfo) -> Tensor:
-        """Places of the part's examples in a random order of the whole batch; int64, CPU."""
+        """Places of the micro-batch's examples in a random order of the whole batch; int64, CPU."""
         order = torch.randperm(batch.size, generator=info.rng("Replay/order"))
         return order[batch.positions]

@@ -1,4 +1,4 @@
-"""Feature matching: the generator seeks the real examples' mean features [1].
+"""Feature matching: the generator matches the real examples' mean features [1].
 
 [1] Salimans et al. 2016, "Improved Techniques for Training GANs", Sec. 3.1:
 || E f(x) - E f(G(z)) ||_2^2, f being what an intermediate layer of the discriminator makes; here
@@ -22,7 +22,7 @@ class FeatureMatching(Remedy):
     What other remedies add to that loss they add to the whole, in whatever order they are given.
 
     Args:
-        share: in [0, 1]; 0 is the plain game, 1 the paper's, without the objective's loss.
+        share: in [0, 1]; 0 is the plain GAN, 1 the paper's, without the objective's loss.
 
     Raises:
         UserError: for a share out of its range.

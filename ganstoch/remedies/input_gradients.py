@@ -1,4 +1,4 @@
-"""The gradient of a critic with respect to what it looks at, for the penalties on it."""
+"""Gradients of the discriminator's logits by its inputs, for gradient penalties."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Wrong labels for the discriminator, now and then, so that it learns less from each."""
+"""Label flipping: some of the discriminator's labels are wrong."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class LabelFlipping(Remedy):
     the smoothing comes first. A pack has one label. The generator's loss is as it was.
 
     Args:
-        probability: of each label's flip, by itself; 0 is the plain game.
+        probability: of each label's flip, by itself; 0 is the plain GAN.
 
     Raises:
         UserError: for a probability outside [0, 1].

@@ -1,4 +1,4 @@
-"""Soft labels for the discriminator, so that it is never quite sure."""
+"""Label smoothing: soft labels for the discriminator."""
 
 from __future__ import annotations
 

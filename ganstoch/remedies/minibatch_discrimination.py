@@ -1,4 +1,4 @@
-"""Minibatch discrimination: each example is judged with how close it is to its batch [1].
+"""Minibatch discrimination: each example is scored with how close it is to its batch [1].
 
 [1] Salimans et al. 2016, "Improved Techniques for Training GANs", Sec. 3.2.
 
@@ -37,13 +37,13 @@ class MinibatchDiscrimination(Remedy):
     """A head that weighs the features and, beside them, the closeness o to the batch.
 
     The discriminator's own head stays and gets the addend of o: a linear head on [features, o] is
-    the sum of the two. Where it is spectrally normalised, the weights on o are not. Real and
+    the sum of the two. Where it is spectrally normalized, the weights on o are not. Real and
     generated examples each make a batch of their own.
 
     The closeness is a sum, as in the paper, so it grows with m.
 
     Args:
-        kernels: B, 0 or more; 0 is the plain game. 100 in the published code.
+        kernels: B, 0 or more; 0 is the plain GAN. 100 in the published code.
         dims: C, 1 or more; 5 in the published code, and not named in the paper.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Several generators against one discriminator, each for its share of the latents."""
+"""A mixture of generators, as in MAD-GAN and MGAN."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _KIND = "mixture"
 
 
 class Mixture(Remedy):
-    """K generators play as one; a further coordinate of the latent says which of them answers.
+    """K generators as one; a further coordinate of the latent chooses among them.
 
     A latent always goes to the same generator, and each serves an equal share of the latents in
     expectation; see `choose` for what noise upon the latents does. A batch is thus divided by
@@ -38,13 +38,13 @@ class Mixture(Remedy):
     players' losses: so the generators are driven apart. That is the classifier of [2], Eq. 2, with
     all of the discriminator's layers but the last shared, as there. In [1], Sec. 3, the generators'
     numbers are further classes of one softmax beside "real", and the generators get no such term.
-    The head is not spectrally normalised.
+    The head is not spectrally normalized.
 
     [1] Ghosh et al. 2018, "Multi-Agent Diverse Generative Adversarial Networks" (MAD-GAN).
     [2] Hoang et al. 2018, "MGAN: Training Generative Adversarial Nets with Multiple Generators".
 
     Args:
-        generators: how many, K; 1 is the plain game.
+        generators: how many, K; 1 is the plain GAN.
         identity: weight of the cross-entropy.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Packing: the discriminator judges several examples together [1].
+"""Packing: the discriminator scores several examples together [1].
 
 [1] Lin et al. 2018, "PacGAN: The power of two samples in generative adversarial networks", Sec. 2.
 
@@ -30,8 +30,8 @@ class Packing(Remedy):
     chance. A network of the same kind gets wider inputs; nothing else of it changes.
 
     Args:
-        size: examples in a pack, 1 or more; 1 is the plain game.
-        matched: what an update has as many of as in the plain game. "images" has m images, hence
+        size: examples in a pack, 1 or more; 1 is the plain GAN.
+        matched: what an update has as many of as in the plain GAN. "images" has m images, hence
             m / size packs and the same work. "packs" is the authors' own way: m packs, hence
             size times m images and latents, and more work.
 

@@ -1,4 +1,4 @@
-"""Supervised pretraining: the generator first learns one image for each latent, without a game."""
+"""Supervised pretraining: the generator first learns one image for each latent."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ __all__ = ["Pretraining"]
 
 
 class Pretraining(Remedy):
-    """In the first iterations G(z_i) is drawn to x_i by the mean absolute error.
+    """In the first iterations the generator minimizes the mean absolute error of G(z_i) to x_i.
 
     Latent i of the bank, without noise, is paired with image i of the subset; the batch's images
     decide which pairs an iteration sees. The discriminator stays as it is. These iterations count
-    as the run's own: the generator makes one update in each, with its own optimiser, whose moments
-    the game goes on with; the discriminator's loss is reported as 0.
+    as the run's own: the generator makes one update in each, with its own optimizer, whose moments
+    training goes on with; the discriminator's loss is reported as 0.
 
     Args:
         iterations: how many, 0 or more; 0 changes nothing.

@@ -20,10 +20,10 @@ __all__ = ["R1"]
 
 
 class R1(Remedy):
-    """Draws the critic's slope at the real examples towards 0; of packs, at the packs.
+    """A penalty on the squared gradient of the logits at real examples; of packs, at the packs.
 
     Args:
-        gamma: 0 or more; 10 in the paper, 0 is the plain game.
+        gamma: 0 or more; 10 in the paper, 0 is the plain GAN.
 
     Raises:
         UserError: for a gamma out of its range.

@@ -1,7 +1,7 @@
-"""Older players for some iterations, so that neither forgets how to beat what it has left behind.
+"""Snapshots: for some iterations a network is trained against an old copy of the other.
 
 [1] Ge et al. 2018, "Fictitious GAN: Training GANs with Historical Models", plays against all past
-opponents at once. Ours plays against one old opponent at a time, and only for a while.
+opponents at once. Ours is trained against one old opponent at a time, and only for a while.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ __all__ = ["Snapshots"]
 
 
 class Snapshots(Remedy):
-    """Now and then an opponent of the past plays in the present one's place.
+    """At intervals an old copy of a network takes the place of the present one.
 
-    At the end of every ``every``-th iteration one player is copied. In each of the ``lasting``
+    At the end of every ``every``-th iteration one network is copied. In each of the ``lasting``
     iterations after that, an update meets one of the copies kept, drawn with equal chances, the
     newest among them: either the discriminator is trained on what an old generator makes of the
-    update's latents, or the generator is trained against an old discriminator. The copied player
+    update's latents, or the generator is trained against an old discriminator. The copied network
     itself is trained as ever. Spectral norms are those of the time of the copy.
 
     Args:

@@ -1,4 +1,4 @@
-"""Extragradient and variance reduction: the game's rotation and its noise, each taken away.
+"""SVRE: extrapolation against the rotation of the updates, variance reduction against noise.
 
 [1] Chavdarova et al. 2019, "Reducing Noise in GAN Training with Variance Reduced Extragradient",
 Alg. 1: SVRE.
@@ -31,9 +31,9 @@ Losses = tuple[Tensor, Tensor]
 
 
 class SVRE(Remedy):
-    """Plays every iteration in the game's place, both players at once.
+    """Stochastic variance-reduced extragradient: both networks are updated at once.
 
-    Extrapolation: both players step from the same point, by their own optimisers, on the first
+    Extrapolation: both players step from the same point, by their own optimizers, on the first
     batch; the gradients at the point they come to, on a second batch, are then applied to where
     they came from. As in [2], Adam's moments take in both gradients, so that they count two updates
     an iteration. Losses are those of the second batch.
@@ -117,7 +117,7 @@ class SVRE(Remedy):
         for player in players:
             if needs_full_batch(player):
                 raise UserError(
-                    f"{type(player).__name__} has batch normalisation, so that the gradient of "
+                    f"{type(player).__name__} has batch normalization, so that the gradient of "
                     "all images is not the mean of the batches' ones; take a network without, or "
                     "set variance_reduction of SVRE to false"
                 )

@@ -1,4 +1,4 @@
-"""Step sizes: one for each player, and in proportion to the batch."""
+"""Learning rates: one for each player (TTUR), and in proportion to the batch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Unrolled GAN: the generator is trained against what the discriminator will have become.
+"""Unrolled GAN: the generator is trained against the discriminator of some updates later.
 
 [1] Metz et al. 2017, "Unrolled Generative Adversarial Networks", Sec. 2. Gradients flow
 through the discriminator's updates, Adam's moments included.
@@ -45,7 +45,7 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """The discriminator and its optimiser before an update.
+    """The discriminator and its optimizer before an update.
 
     Attributes:
         theta: parameters.
@@ -93,11 +93,11 @@ def unroll(
 class Unrolling(Remedy):
     """The generator's update looks some updates of the discriminator ahead.
 
-    The game alternates, so the discriminator's own update comes first, and is what it would be
+    Updates alternate, so the discriminator's own update comes first, and is what it would be
     without unrolling. The generator is then trained against the discriminator that ``steps``
     updates on the iteration's batch would make of the one before that update, the first of them
     the real one, as a function of the generated examples. One step is therefore the alternating
-    game plus the gradient through the discriminator's update. An update of the generator that has
+    GAN plus the gradient through the discriminator's update. An update of the generator that has
     a batch of its own, as its second and further ones in an iteration do, unrolls on that batch.
 
     Spectral norms' vectors are not iterated while unrolling: the first step has those of the real

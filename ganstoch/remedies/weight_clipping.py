@@ -22,12 +22,12 @@ __all__ = ["WeightClipping"]
 class WeightClipping(Remedy):
     """Clips every parameter of the discriminator, biases and batch norm's scales included.
 
-    On a spectrally normalised layer it acts on the weight before that is divided by its norm: the
+    On a spectrally normalized layer it acts on the weight before that is divided by its norm: the
     layer is no smaller for it, only its large entries come nearer to the small ones, and the
     tracked singular vectors are of the weight before the clip until the next update.
 
     Args:
-        limit: c, above 0; 0.01 in the paper. Infinity is the plain game.
+        limit: c, above 0; 0.01 in the paper. Infinity is the plain GAN.
 
     Raises:
         UserError: for a limit that is not above 0.

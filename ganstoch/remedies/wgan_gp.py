@@ -20,13 +20,13 @@ __all__ = ["WGANGP"]
 
 
 class WGANGP(Remedy):
-    """Draws the critic's slope between real and generated examples towards 1.
+    """A penalty on how far the gradient norm between real and generated examples is from 1.
 
     One norm and one eps for each input of the critic, be it an example or a pack; the mean is over
     the inputs. It goes with any objective; in the paper it is the Wasserstein one.
 
     Args:
-        weight: lambda, 0 or more; 10 in the paper, 0 is the plain game.
+        weight: lambda, 0 or more; 10 in the paper, 0 is the plain GAN.
 
     Raises:
         UserError: for a weight out of its range.

@@ -1,1 +1,1 @@
-"""The game and what it is made of."""
+"""Training: the GAN, its average, micro-batches and ranks."""

@@ -18,7 +18,7 @@ _LENGTH = 16
 def fingerprint(
     *, networks: dict[str, nn.Module], optimizers: Sequence[Optimizer], images: Tensor
 ) -> dict[str, str]:
-    """A digest for each network, for the optimisers' moments together, and for images.
+    """A digest for each network, for the optimizers' moments together, and for images.
 
     Args:
         networks: by the name that their digests get.

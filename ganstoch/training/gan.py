@@ -560,7 +560,7 @@ class GAN(LightningModule):
         return {
             "iteration": str(self.global_step),
             "weights": digest(self.state_dict().values()),
-            "optimisers": digest(moments),
+            "optimizers": digest(moments),
             "latents": digest([latents.fixed]) if latents and latents.fixed is not None else "",
             "images": self.trainer.datamodule.subset.sha256,  # type: ignore[attr-defined]
             "settings": f"seed {self.seed}, m {self.m}, {self.trainer.max_steps} iterations",

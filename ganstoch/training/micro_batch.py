@@ -1,4 +1,4 @@
-"""Any logical batch in the memory of a smaller one, with the same gradient.
+"""Splits a batch into micro-batches whose gradients add up to the batch's.
 
 No layer of the paper's networks couples the images of a batch, and every objective is a mean, so
 the gradient of a batch is the weighted sum of the gradients of its parts. Remedies that couple

@@ -1,4 +1,4 @@
-"""A short fit of a game by itself: no record, no checkpoint, no bar, no word of Lightning's."""
+"""A short fit without record, checkpoint, progress bar or messages."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ __all__ = ["silent_fit"]
 
 
 def silent_fit(
-    game: GAN,
+    gan: GAN,
     data: ImageData,
     *,
     iterations: int,
     callbacks: Sequence[Callback] = (),
     accelerator: str = "auto",
 ) -> None:
-    """Trains a game in place.
+    """Trains a GAN in place.
 
     Args:
-        game: what is trained.
+        gan: what is trained.
         data: on what.
         iterations: how long.
         callbacks: what accompanies it, in order.
@@ -46,6 +46,6 @@ def silent_fit(
                 enable_checkpointing=False,
                 enable_progress_bar=False,
                 enable_model_summary=False,
-            ).fit(game, datamodule=data)
+            ).fit(gan, datamodule=data)
     finally:
         loud.setLevel(level)

@@ -71,19 +71,6 @@ def test_gradients_of_gradients() -> None:
         assert other.abs().min() > 1e-6
 
 
-@pytest.mark.parametrize("m", [1, 2, 9])
-def test_a_batch_of_one_image_counts_itself_m_times(m: int) -> None:
-    rows = matrices(3, 2, 1).expand(3, 2, m)
-    assert torch.equal(closeness(rows), torch.full((3, m), float(m), dtype=torch.float64))
-
-
-def test_varied_batches_lie_between() -> None:
-    near, far = closeness(matrices(3, 2, 9)), closeness(1e3 * matrices(3, 2, 9))
-    assert (near < 9).all()
-    assert (near > far).all()
-    assert torch.allclose(far, torch.ones_like(far))  # oneself alone
-
-
 def test_head_weighs_features_and_closeness() -> None:
     head = MinibatchHead(nn.Linear(6, 1), 6, kernels=3, dims=2).double()
     features = matrices(5, 6)

@@ -145,21 +145,6 @@ def test_equal_generators_cannot_be_told_apart_and_are_driven_apart(tiny: Simple
     assert cost() < 0.6 * math.log(2)
 
 
-def test_without_identity_there_is_no_further_head(tiny: SimpleNamespace) -> None:
-    game = tiny.make(Mixture(generators=3))
-    assert len(game.discriminator.heads) == 0
-    scores = judged(game, tiny)
-    assert scores.of_real is not None
-    plain = game.objective.discriminator(scores.of_real.logits, scores.of_fake.logits)
-    assert torch.equal(game.discriminator_loss_of(scores), plain)
-
-
-def test_a_batch_smaller_than_the_mixture_plays(tiny: SimpleNamespace) -> None:
-    game = tiny.make(Mixture(generators=5, identity=0.5), points=False)
-    for losses in tiny.play(game, iterations=2, m=1):
-        assert all(map(math.isfinite, losses.values()))
-
-
 @pytest.mark.parametrize("acgan_first", [True, False])
 def test_stacks_with_classes(tiny: SimpleNamespace, acgan_first: bool) -> None:
     both: list[Remedy] = [ACGAN(classes=3), Mixture(generators=2, identity=0.5)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import itertools
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -15,9 +14,8 @@ import yaml
 from ganstoch import objectives, remedies
 from ganstoch.errors import UserError
 from ganstoch.objectives import Objective
-from ganstoch.remedies import Remedies, Remedy
-from ganstoch.runs.settings import resolve_all, understand
-from ganstoch.training.gan import GAN
+from ganstoch.remedies import Remedies
+from ganstoch.runs.settings import resolve_all
 
 FOLDER = Path(str(files("ganstoch"))) / "configs" / "remedies"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.yaml"))
@@ -78,11 +76,6 @@ def test_every_remedy_and_objective_has_one() -> None:
     assert {type(made(model["objective"])).__name__ for model in alone().values()} == OBJECTIVES
 
 
-def test_settings_of_one_remedy_differ() -> None:
-    seen = [(model["objective"], model["remedies"]) for model in alone().values()]
-    assert not any(one == other for one, other in itertools.combinations(seen, 2))
-
-
 def test_they_stack_in_the_order_given() -> None:
     given = [
         ("packing3", "unrolled5", "label_smoothing"),
@@ -118,21 +111,6 @@ def test_a_remedy_on_the_line_stacks_on_them_too() -> None:
     (found,) = resolve_all([[*line("label_flipping"), *words]])
     assert classes(found.config["model"]) == ["LabelFlipping", "R1", "Packing"]
     assert found.config["model"]["remedies"][2]["init_args"]["size"] == 4
-
-
-def test_the_networks_are_built_from_the_line() -> None:
-    """ACGAN asks a factory of the command line for longer latents."""
-    words = [f"--model.{player}.init_args.width=16" for player in ("generator", "discriminator")]
-    words += ["--model.generator.init_args.latent_dim=8", "--trainer.accelerator=cpu"]
-    command = understand([*line("acgan", "mixture3", "minibatch_discrimination"), *words])
-    command.build([])
-    game = command.model
-    assert isinstance(game, GAN)
-    assert [type(r).__name__ for r in game.remedies] == [
-        *("ACGAN", "Mixture", "MinibatchDiscrimination"),
-    ]
-    assert game.generator.latent_dim == 8 + 2
-    assert all(isinstance(remedy, Remedy) for remedy in game.remedies)
 
 
 def test_twice_the_same_is_refused() -> None:

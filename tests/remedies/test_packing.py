@@ -68,14 +68,6 @@ def test_every_network_judges_packs(name: str) -> None:
     assert torch.allclose(network(packs[order]).logits, logits[order], rtol=0, atol=1e-12)
 
 
-def test_collapsed_generator_shows_in_its_packs() -> None:
-    one = examples(1, (3, 4, 4)).expand(6, -1, -1, -1)
-    packs = pack_examples(one, Packing(size=3).spec.pack)
-    first, second, third = packs.chunk(3, dim=1)
-    assert torch.equal(first, second)
-    assert torch.equal(second, third)
-
-
 def test_sees_in_packs_what_no_single_example_shows() -> None:
     """Two modes, the generator finds both and uses one at a time; each example is as the data."""
     real = torch.tensor([-1.0, 1.0, 1.0, -1.0, -1.0, -1.0, 1.0, 1.0])[:, None]

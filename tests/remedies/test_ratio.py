@@ -2,13 +2,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
-from pytorch_lightning.callbacks import ModelCheckpoint
 from torch import Tensor
 from torch.nn.functional import softplus
 from torch.optim import Adam
@@ -58,23 +56,6 @@ def test_equals_the_loop_written_down(tiny: SimpleNamespace, n_dis: int, n_gen: 
     for mine, theirs in ((game.discriminator, d), (game.generator, g)):
         pairs = zip(mine.parameters(), theirs.parameters(), strict=True)
         assert max((a - b).abs().max().item() for a, b in pairs) < 1e-11
-
-
-@pytest.mark.parametrize("micro_batch", [None, 5])
-@pytest.mark.parametrize(("n_dis", "n_gen"), [(3, 1), (1, 2), (2, 3)])
-def test_an_iteration_counts_once(
-    make_data: Make, fit: Make, tmp_path: Path, n_dis: int, n_gen: int, micro_batch: int | None
-) -> None:
-    game = digits_game(n_dis=n_dis, n_gen=n_gen, micro_batch=micro_batch)
-    checkpoints = ModelCheckpoint(
-        tmp_path, filename="{step}", every_n_train_steps=2, save_top_k=-1, monitor=None
-    )
-    trainer = fit(game, make_data(), checkpoints, steps=4)
-    assert trainer.global_step == 4
-    assert sorted(path.name for path in tmp_path.glob("*.ckpt")) == ["step=2.ckpt", "step=4.ckpt"]
-    for optimizer, updates in zip(trainer.optimizers, (n_dis, n_gen), strict=True):
-        assert {s["step"].item() for s in optimizer.state.values()} == {4.0 * updates}
-    assert game.images_per_iteration == 16 * n_dis
 
 
 def test_every_further_update_has_a_batch_and_latents_of_its_own(

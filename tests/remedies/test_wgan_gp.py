@@ -93,15 +93,6 @@ def test_a_pack_has_one_norm_and_one_line() -> None:
     assert loss.item() == pytest.approx(total / 3, abs=1e-12)
 
 
-def test_draws_a_steep_critic_towards_slope_one() -> None:
-    slope = torch.tensor([3.0, 4.0]).double().requires_grad_()
-    for _ in range(200):
-        loss = WGANGP().discriminator_loss(ZERO, scores_of(linear(slope), n=4))
-        (gradient,) = torch.autograd.grad(loss, slope)
-        slope = (slope - 0.02 * gradient).detach().requires_grad_()
-    assert slope.norm().item() == pytest.approx(1.0, abs=1e-6)
-
-
 def test_a_flat_critic_has_finite_gradients_of_every_order() -> None:
     slope = torch.zeros(2).double().requires_grad_()
     loss = WGANGP(weight=10.0).discriminator_loss(ZERO, scores_of(linear(slope), n=3))
@@ -110,14 +101,6 @@ def test_a_flat_critic_has_finite_gradients_of_every_order() -> None:
     (twice,) = torch.autograd.grad(once.sum(), slope)
     assert once.isfinite().all()
     assert twice.isfinite().all()
-
-
-def test_every_moment_draws_anew() -> None:
-    losses = {
-        WGANGP().discriminator_loss(ZERO, scores_of(curved, n=4, iteration=t)).item()
-        for t in (0, 1, 1, 0)
-    }
-    assert len(losses) == 2
 
 
 @pytest.mark.parametrize("penalty", [WGANGP, R1])

@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from ganstoch.bench.equality import differences
 from ganstoch.errors import UserError
 from ganstoch.models import Discriminator, PaperDiscriminator, PaperGenerator
-from ganstoch.models.base import frozen
 from ganstoch.models.convolution import Forms
 from ganstoch.rng import normal, rng_for, with_replacement
 from ganstoch.training.gan import CPU_MICRO_BATCH, GAN, AdamSettings
@@ -82,13 +81,6 @@ def test_leaves_no_gradient_and_every_parameter_trainable(
         assert all(p.requires_grad for p in player.parameters())
         assert all(p.grad is None for p in player.parameters())
     assert not any(p.requires_grad for p in game.average.parameters())
-
-
-def test_a_frozen_opponent_thaws_after_an_error() -> None:
-    module = nn.Linear(2, 2)
-    with pytest.raises(RuntimeError), frozen(module):
-        module(torch.zeros(1, 3))
-    assert all(p.requires_grad for p in module.parameters())
 
 
 def test_each_update_moves_its_own_player(make_game: Callable[..., GAN]) -> None:

@@ -91,17 +91,6 @@ def test_forward_halves_of_the_game(
         assert buffer.dtype == torch.float32  # the norms are never rounded
 
 
-@pytest.mark.parametrize("mixed", [False, True])
-def test_forward_half_of_the_evaluation(fake_game: GAN, mixed: bool) -> None:
-    game = fake_game
-    assert game.latents is not None
-    with autocast_on_cuda(mixed):
-        images = game.sample(game.latents.evaluation())
-    assert images.shape == (64, 3, 32, 32)
-    assert images.device.type == "cpu"
-    game.average.update(game.generator, iteration=3)
-
-
 def test_fake_tensors_find_what_was_left_on_the_cpu(fake_game: GAN) -> None:
     fake_game.discriminator.head.u = torch.zeros(1)  # type: ignore[union-attr]
     with pytest.raises(RuntimeError):
@@ -131,18 +120,3 @@ def test_an_iteration_looks_at_no_value(
     use_forms(forms)
     meta = play_on_meta(make_game(), micro_batch=micro_batch)
     assert all(loss.device.type == "meta" for loss in meta.losses.values())
-
-
-def test_meta_finds_a_look_at_a_value(
-    make_game: Callable[..., GAN], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    game = make_game()
-    update = type(game.average).update
-
-    def peep(self: nn.Module, generator: nn.Module, *, iteration: int) -> None:
-        next(generator.parameters()).sum().item()
-        update(self, generator, iteration=iteration)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(type(game.average), "update", peep)
-    with pytest.raises(RuntimeError):
-        play_on_meta(game, micro_batch=None)
