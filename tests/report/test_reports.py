@@ -4,6 +4,7 @@ import io
 import json
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +28,7 @@ from ganstoch.report.tables import Section, table1
 from ganstoch.report.training_figures import noise_track, overtaken
 
 HELD_OUT = "held_out_drop/pixel_l1/mean"
-HOSTILE = (
-    "</title></style><script>alert(1)</script>\"'><img onerror=alert(2)>{{ 7 * 7 }}\u202egpj"
-)
+HOSTILE = "</title></style><script>alert(1)</script>\"'><img onerror=alert(2)>{{ 7 * 7 }}\u202egpj"
 
 
 def picture(content: bytes) -> Image.Image:
@@ -257,3 +256,19 @@ def test_colors_go_by_m_and_dashes_by_noise(make_record: Any) -> None:
     colors = figures.palette(runs)
     assert len(set(colors.values())) == 3
     assert [figures.style(row) for row, _ in figures.settings(runs)] == ["-", "-", "-.", "-", "--"]
+
+
+def test_all_that_a_report_reads_is_installed_as_real_files() -> None:
+    root = Path(__file__).parents[2]
+    settings = tomllib.loads((root / "pyproject.toml").read_text())
+    patterns = settings["tool"]["setuptools"]["package-data"]["ganstoch"]
+    packed = {path for pattern in patterns for path in (root / "ganstoch").glob(pattern)}
+    needed = [
+        *(root / "ganstoch/report").glob("*.j2"),
+        *(root / "ganstoch/report/values").iterdir(),
+        *(root / "sweeps").iterdir(),
+    ]
+    assert len(needed) > 12
+    for path in needed:
+        assert path.resolve() in packed
+    assert not (root / "ganstoch" / "sweeps").is_symlink()
