@@ -7,7 +7,7 @@ Reads one request a line from standard input, each a JSON object:
 * ``kill``: None, or where the process kills itself: ``["step", 5]`` in its 5th step of an
   optimiser, ``["evaluation", 2]`` in its 2nd measurement, ``["half", 3]`` with half of the 3rd file
   that it writes written, ``["written", 3]`` before that file gets its name, ``["named", 3]`` after;
-* ``weather``: what else is to happen: ``"full"`` or ``"read-only"``, the disk from the 4th file
+* ``weather``: what else is to happen: ``"full"`` or ``"read-only"``, the disk from the 3rd file
   on; ``"clock"``, which goes back by a day at every look; ``"seeds"``, other global
   seeds than the run's.
 
@@ -208,9 +208,9 @@ def other_seeds(seed: int | None = None, **options: Any) -> int:
 def brew(weather: str | None) -> None:
     """Makes the weather."""
     if weather == "full":
-        ganstoch.records.os = Shim(os, fsync=no_more_from(4, errno.ENOSPC))
+        ganstoch.records.os = Shim(os, fsync=no_more_from(3, errno.ENOSPC))
     elif weather == "read-only":
-        ganstoch.records.os = Shim(os, fsync=no_more_from(4, errno.EROFS))
+        ganstoch.records.os = Shim(os, fsync=no_more_from(3, errno.EROFS))
     elif weather == "clock":
         time.time = clock_back()
     elif weather == "seeds":

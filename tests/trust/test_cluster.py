@@ -84,7 +84,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def essence(record: Record) -> dict[str, Any]:
-    return {name: getattr(record, name) for name in record.__slots__ if name not in PASSING}
+    return record.model_dump(exclude=PASSING)
 
 
 def assert_same_runs(ours: Path, theirs: Path) -> int:

@@ -26,7 +26,7 @@ PASSING = {"seconds", "hardware", "git_sha"}
 
 def essence(record: Record) -> dict[str, Any]:
     """A record without what is of this machine and moment."""
-    content = {name: getattr(record, name) for name in record.__slots__ if name not in PASSING}
+    content = record.model_dump(exclude=PASSING)
     content["config"] = {k: v for k, v in record.config.items() if k not in ("out", "wandb")}
     return content
 
@@ -78,14 +78,14 @@ def assert_nothing_half_read(folder: Path, run: str) -> None:
 
 
 def moments() -> Iterator[tuple[str, int]]:
-    """A run has 24 steps, 3 measurements and writes 9 files: every kind of moment, often."""
+    """A run has 24 steps, 3 measurements and writes 8 files: every kind of moment, often."""
     rng = random.Random(0)
     for kind, of, times in (
         ("step", 24, 8),
         ("evaluation", 3, 3),
-        ("half", 9, 9),
-        ("written", 9, 9),
-        ("named", 9, 8),
+        ("half", 8, 8),
+        ("written", 8, 8),
+        ("named", 8, 7),
     ):
         for number in rng.sample(range(1, of + 1), times):
             yield kind, number

@@ -38,7 +38,7 @@ def test_a_disk_that_takes_no_more_from_some_file_on(
     tmp_path: Path,
     tally: Callable[..., None],
 ) -> None:
-    """As `fsync` tells; the files before are two of settings and one checkpoint."""
+    """As `fsync` tells; the files before are one of settings and one checkpoint."""
     log = tmp_path / "log"
     assert forge.start(fit, cwd=tmp_path, log=log, weather=weather).wait() == 2, log.read_text()
     assert_one_line(log, f"cannot write run/checkpoints/step=6.ckpt: {why}")
