@@ -181,8 +181,9 @@ def density(scene: Scene, points: Floats) -> npt.NDArray[np.float64]:
 def _draw(ax: Axes, scene: Scene, cells: npt.NDArray[np.float64]) -> Any:
     ax.set(xticks=[], yticks=[])
     ax.grid(False)
-    top = float(density(scene, scene.real).max()) * 0.6
-    return ax.imshow(cells, origin="lower", cmap="Blues", vmin=0.0, vmax=top, aspect="auto")
+    top = float(density(scene, scene.real).max()) * 0.35
+    aspect = "equal" if len(cells) > 1 else "auto"
+    return ax.imshow(cells, origin="lower", cmap="Blues", vmin=0.0, vmax=top, aspect=aspect)
 
 
 def _spread(values: Sequence[int], count: int) -> list[int]:
