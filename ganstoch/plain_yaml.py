@@ -63,8 +63,9 @@ def load_yaml(text: str) -> Any:
     try:
         _refuse_endless(yaml.load(text, Loader=_Loader))  # a safe loader's child
         return _load(text)
-    except (ValueError, RecursionError) as error:  # a number of thousands of digits; too deep
-        raise yaml.YAMLError(str(error)) from error
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        # A number of thousands of digits, a tag that does not fit its value, too deep.
+        raise yaml.YAMLError(str(error) or type(error).__name__) from error
 
 
 set_loader("yaml", load_yaml, exceptions=(yaml.YAMLError,))

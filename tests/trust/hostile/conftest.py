@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
-import os
 import resource
 import shutil
 import signal
@@ -135,7 +134,6 @@ def ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
         made = Ground(folder)
         status, err = made.ask("fit", *TINY, "--out=run")
         assert status == 0, err
-        os.mkfifo("fifo")
         yield made
         signal.signal(signal.SIGALRM, before)
     shutil.rmtree(folder, ignore_errors=True)

@@ -180,8 +180,6 @@ STATES = [
     b'{"config": {"model": {"generator": {"class_path": "os.system", "init_args": {"command": '
     b'"touch pwned"}}}, "data": {"source": {"class_path": "subprocess.Popen", "init_args": '
     b'{"args": ["touch", "pwned"]}}}}, "config_hash": ""}',
-    b'{"config": {"model": {}, "data": {"source": "fifo"}}}',
-    b'{"config": {"model": {"generator": "fifo"}, "data": {}}}',
     b'{"config": {"model": {"shape": [3, 1000000000000, 1000000000000]}, "data": {}}}',
     b'{"config": {"model": {}, "data": {"n": 1000000000000000000000000000000}}}',
     b'{"config": {"model": {}, "data": {"root": "\\u0000"}}}',

@@ -31,7 +31,6 @@ SCALARS = [
         "{[1]: 2}",
         "? {a: 1} : 2",
         "{null: 1, 1.5: 2, true: 3}",
-        "fifo",
         "/dev/zero",
     ),
     *("os.system", "{class_path: os.system}", "{class_path: os.system, init_args: {command: ls}}"),
@@ -86,8 +85,6 @@ WHOLE = [
     *(DOUBLING.encode(), b"\t- a", b"a: 'open", b"# " + b"x" * 200_000, b"a: {<<: *a}\n"),
     *(
         b"config: hostile.yaml\n",
-        b"model: fifo\n",
-        b"data: {source: fifo}\n",
         b"data: hostile.yaml",
     ),
 ]

@@ -64,9 +64,7 @@ def test_the_search_finds_it(here: Path) -> None:
     assert count == 3
 
 
-@pytest.mark.parametrize(
-    ("place", "mode"), [("variable", "offline"), ("variable", "online"), ("netrc", "online")]
-)
+@pytest.mark.parametrize(("place", "mode"), [("variable", "offline"), ("netrc", "online")])
 def test_fit(
     place: str,
     mode: str,
@@ -94,30 +92,6 @@ def test_fit(
     printed = apart(*words, "--print_config", **env)
     assert "seed_everything" in printed.said
     tally(PROMISE, searched(here, [ended.said, printed.said]))
-
-
-def test_the_other_commands(here: Path, apart: Make, tiny: tuple[str, ...], tally: Make) -> None:
-    """A table of one row, its report, the doctor, and refusals."""
-    env = {"WANDB_API_KEY": KEY, "WANDB_MODE": "offline"}
-    Path("one.yaml").write_text(
-        "program: ganstoch\nmethod: grid\n"
-        "metric: {name: overfitting/pixel_l1/mean, goal: minimize}\n"
-        'command: ["${env}", ganstoch, fit, --config, mini, "${args}"]\n'
-        "parameters:\n  config: {values: [n4]}\n  seed_everything: {values: [0]}\n"
-    )
-    settings = [f"--set={word.removeprefix('--')}" for word in tiny[1:-1]]
-    words = ("table1", "--sweep=one.yaml", "--preset=mini", "--out=table", "--jobs=1", *settings)
-    ended = apart(*words, **env)
-    assert ended.status == 0, ended.said
-    assert len(list((here / "table").rglob("*.wandb"))) == 1
-    assert len(list((here / "table").rglob("record.json"))) == 1
-    assert list((here / "table").glob("index.html"))
-    said = [ended.said]
-    for words in (("doctor",), ("fit", "--config=none"), ("fit", *tiny, "--wandb.mode=no")):
-        ended = apart(*words, **env)
-        assert ended.status == (0 if words == ("doctor",) else 2), ended.said
-        said.append(ended.said)
-    tally(PROMISE, searched(here, said))
 
 
 def test_a_key_that_wandb_refuses(

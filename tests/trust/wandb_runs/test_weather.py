@@ -8,19 +8,16 @@ import os
 import shutil
 import signal
 import socket
-import threading
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
 from wandb.sdk.lib.service import service_process
 
 from ganstoch.records import read_record
 
-PROMISE = "W&B out of reach, dropping, killed: same bits, an end, one line"
+PROMISE = "W&B out of reach, killed, not there: same bits, an end, one line"
 KEY = "0123456789abcdef" * 2 + "deadbeef"
 """Of the length that W&B asks for; opens nothing."""
 
@@ -35,72 +32,6 @@ def core() -> int:
             if fields["Name"].startswith("wandb-core") and int(fields["PPid"]) == os.getpid():
                 return int(status.parent.name)
     raise AssertionError("W&B's process is not here")
-
-
-class StandIn(ThreadingHTTPServer):
-    """Answers what W&B's process asks for at the start of a run; keeps what it is sent.
-
-    It stands in for W&B's server, and shows only how the client takes its disappearance.
-    """
-
-    daemon_threads = True
-
-    def __init__(self, *, silent: bool = False) -> None:
-        super().__init__(("127.0.0.1", 0), _Answer)
-        self.silent = threading.Event()
-        if silent:
-            self.silent.set()
-        self.asked: list[str] = []
-        threading.Thread(target=self.serve_forever, daemon=True).start()
-
-    @property
-    def environment(self) -> dict[str, str]:
-        return {"WANDB_BASE_URL": f"http://127.0.0.1:{self.server_port}", "WANDB_API_KEY": KEY}
-
-
-class _Answer(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    server: StandIn
-
-    def log_message(self, format: str, *args: Any) -> None:
-        pass
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["content-length"]))
-        answer: dict[str, Any] = {}
-        if self.path == "/graphql":
-            question = json.loads(body)
-            answer["data"] = {}
-            if question["operationName"] == "UpsertBucket":
-                answer["data"] = {"upsertBucket": _made(question["variables"]["name"])}
-        self.server.asked.append(self.path)
-        if self.server.silent.is_set():
-            threading.Event().wait()
-        content = json.dumps(answer).encode()
-        self.send_response(200)
-        self.send_header("content-type", "application/json")
-        self.send_header("content-length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
-
-
-def _made(name: str) -> dict[str, Any]:
-    project = {"id": "p", "name": "ganstoch", "entity": {"id": "e", "name": "somebody"}}
-    return {"bucket": {"id": "b", "name": name, "project": project}, "inserted": True}
-
-
-@pytest.fixture
-def stand_in() -> Iterator[Callable[..., StandIn]]:
-    made: list[StandIn] = []
-
-    def make(**options: Any) -> StandIn:
-        made.append(StandIn(**options))
-        return made[-1]
-
-    yield make
-    for server in made:
-        server.shutdown()
-        server.server_close()
 
 
 def test_undisturbed_all_of_it_is_in_the_file(
@@ -137,25 +68,19 @@ def test_undisturbed_all_of_it_is_in_the_file(
     tally(PROMISE)
 
 
-@pytest.mark.parametrize("how", ["refused", "silent"])
 def test_a_server_out_of_reach_at_the_start(
-    how: str,
     here: Path,
     apart: Make,
     tiny: Any,
     logged: Make,
-    stand_in: Make,
     reference: Path,
     assert_same_run: Make,
     tally: Make,
 ) -> None:
-    """Nobody listens, or a stand-in takes what it is sent and never answers."""
-    if how == "silent":
-        environment = stand_in(silent=True).environment
-    else:
-        with socket.create_server(("127.0.0.1", 0)) as closed:
-            port = closed.getsockname()[1]
-        environment = {"WANDB_BASE_URL": f"http://127.0.0.1:{port}", "WANDB_API_KEY": KEY}
+    """Nobody listens."""
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    environment = {"WANDB_BASE_URL": f"http://127.0.0.1:{port}", "WANDB_API_KEY": KEY}
     words = (*tiny, "--wandb.mode=online", "--out=run")
     ended = apart("fit", *words, **environment, WANDB_INIT_TIMEOUT="2")
     assert ended.status == 0, ended.said
@@ -170,58 +95,7 @@ def test_a_server_out_of_reach_at_the_start(
     tally(PROMISE)
 
 
-@pytest.mark.parametrize("how", ["dies", "falls silent"])
-def test_a_server_that_drops_mid_run(
-    how: str,
-    here: Path,
-    apart: Make,
-    when: Make,
-    tiny: Any,
-    logged: Make,
-    stand_in: Make,
-    reference: Path,
-    assert_same_run: Make,
-    tally: Make,
-) -> None:
-    """A stand-in lets the run begin, then is gone, or takes what it is sent and never answers."""
-    server = stand_in()
-    gone = here / "gone"
-
-    def drop() -> None:
-        while not gone.exists():
-            threading.Event().wait(0.02)
-        server.silent.set()
-        if how == "dies":
-            server.shutdown()
-            server.server_close()
-        gone.unlink()
-
-    def tell(_: Any) -> None:
-        gone.touch()
-        while gone.exists():
-            threading.Event().wait(0.02)
-
-    threading.Thread(target=drop, daemon=True).start()
-    words = (*tiny, "--wandb.mode=online", "--out=run")
-    limits = {"WANDB_FINISH_TIMEOUT": "3"}
-    ended = apart("fit", *words, first=when(3, tell), **server.environment, **limits)
-    assert ended.status == 0, ended.said
-    assert ended.seconds < 60
-    assert "/graphql" in server.asked
-    (line,) = ended.lines("W&B")
-    assert line.startswith("W&B stopped (Timed out finishing run.), which changes nothing else; ")
-    (uploads,) = Path("run", "wandb").glob("run-*")
-    assert line.endswith(f"; to upload what it has: wandb sync {uploads}")
-    assert "Traceback" not in ended.said
-    (run,) = logged(here / "run")
-    assert {row["trainer/global_step"] for row in run.history} >= set(range(1, 9))
-    assert_same_run(here / "run", reference)
-    tally(PROMISE)
-
-
-@pytest.mark.parametrize("iteration", [1, 4, 8])
 def test_its_process_is_killed(
-    iteration: int,
     here: Path,
     apart: Make,
     when: Make,
@@ -232,7 +106,7 @@ def test_its_process_is_killed(
     tally: Make,
 ) -> None:
     """Offline, with SIGKILL."""
-    kill = when(iteration, lambda _: os.kill(core(), signal.SIGKILL))
+    kill = when(4, lambda _: os.kill(core(), signal.SIGKILL))
     ended = apart("fit", *tiny, "--wandb.mode=offline", "--out=run", first=kill)
     assert ended.status == 0, ended.said
     first, line = ended.lines("W&B")
