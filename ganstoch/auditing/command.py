@@ -44,20 +44,8 @@ def run_audit(
 ) -> int:
     """Makes the audit, prints it and leaves its files.
 
-    Args:
-        real: training images; None for those of the checkpoint's run.
-        generated: generated images; None for those of the checkpoint's generator.
-        held_out: unseen real images, if any.
-        checkpoint: of `ganstoch fit`, if any.
-        latents: "bank" or "fresh", for a checkpoint; None for its own.
-        features: names of feature spaces, comma-separated.
-        out: folder of the report; None for ``audit``, or nowhere with ``json``.
-        json: whether the report goes to standard output, and nothing else.
-        memory: bytes, with a unit, e.g. "2GiB".
-        resize: side to scale images to, if any.
-        seed: of every sample.
-        no_cache: whether no features are kept for the next audit.
-        quiet: whether standard error stays silent.
+    The options are those of ``ganstoch audit --help``; an empty ``out`` is ``audit``, or nowhere
+    with ``json``.
 
     Returns:
         0, whatever the verdict.

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor
 
 from ganstoch.auditing.evidence import Evidence, SpaceEvidence
 from ganstoch.auditing.findings import Finding, level_of, short_cells
 from ganstoch.auditing.inputs import Images, Role
-from ganstoch.auditing.output import GeneratedRow, MissedRow
 from ganstoch.auditing.report import CellShares, Histogram, Pair, Share, Twin
 from ganstoch.auditing.verdict import signals
 
@@ -31,15 +31,16 @@ class Lists:
 
     Attributes:
         fields: of `AuditReport`, by name.
-        missed: all missed images.
-        generated: all generated images, with what each was flagged as.
+        missed: a row for each missed image: image, class ("" without), nearest_generated, distance.
+        generated: a row for each generated image: image, nearest_real, distance, and flags, words
+            such as "identical" or "far", "" for nothing.
         shown_real: ids of real images in the pairs.
         shown_generated: of generated ones.
     """
 
     fields: dict[str, Any]
-    missed: tuple[MissedRow, ...]
-    generated: tuple[GeneratedRow, ...]
+    missed: pd.DataFrame
+    generated: pd.DataFrame
     shown_real: tuple[int, ...]
     shown_generated: tuple[int, ...]
 
@@ -101,10 +102,15 @@ def audit_lists(sets: dict[Role, Images], evidence: Evidence, findings: Sequence
         ),
     }
     classes = [""] * len(ids) if real.labels is None else [real.labels[i] for i in ids.tolist()]
-    lost = (names, classes, generated.names(reach.ids[ids]), reach.distances[ids].tolist())
+    missed = {
+        "image": names,
+        "class": classes,
+        "nearest_generated": generated.names(reach.ids[ids]),
+        "distance": reach.distances[ids].tolist(),
+    }
     return Lists(
         fields=fields,
-        missed=tuple(zip(*lost, strict=True)),
+        missed=pd.DataFrame(missed),
         generated=_flagged(generated, real, evidence, by_copies),
         shown_real=(*near.ids[suspects].tolist(), *order.tolist()),
         shown_generated=(*suspects.tolist(), *reach.ids[order].tolist()),
@@ -113,7 +119,7 @@ def audit_lists(sets: dict[Role, Images], evidence: Evidence, findings: Sequence
 
 def _flagged(
     generated: Images, real: Images, evidence: Evidence, by: SpaceEvidence
-) -> tuple[GeneratedRow, ...]:
+) -> pd.DataFrame:
     """Every generated image with its nearest training image and its flags."""
     facts, near = evidence.facts.generated, by.searches.generated.neighbours
     flags: list[list[str]] = [[] for _ in range(len(generated))]
@@ -130,13 +136,14 @@ def _flagged(
     for word, ids in marks.items():
         for i in ids:
             flags[i].append(word)
-    columns = (
-        generated.names(torch.arange(len(generated))),
-        real.names(near.ids),
-        (near.distances / by.space.scale).tolist(),
-        map("; ".join, flags),
+    return pd.DataFrame(
+        {
+            "image": generated.names(torch.arange(len(generated))),
+            "nearest_real": real.names(near.ids),
+            "distance": (near.distances / by.space.scale).tolist(),
+            "flags": list(map("; ".join, flags)),
+        }
     )
-    return tuple(zip(*columns, strict=True))
 
 
 def _pairs(

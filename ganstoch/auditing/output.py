@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import os
-import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+
+import pandas as pd
 
 from ganstoch.auditing.page import VERDICTS, render
 from ganstoch.auditing.report import AuditReport, Measure, is_report
 from ganstoch.auditing.words import decimals, fixed
 from ganstoch.errors import UserError
 from ganstoch.records import write_atomically
+from ganstoch.report.formatting import cell, wrapped
 
-__all__ = ["GeneratedRow", "MissedRow", "check_place", "terminal", "write_files"]
+__all__ = ["check_place", "terminal", "write_files"]
 
 REPORT, PAGE, TABLE, IMAGES = "report.json", "report.html", "missed.csv", "generated.csv"
 
-MissedRow = tuple[str, str, str, float]
-"""A missed image, its class ("" without), its nearest generated image, and their distance."""
-
-GeneratedRow = tuple[str, str, float, str]
-"""A generated image, its nearest training image, their distance, and what it was flagged as: words
-such as "identical" or "far", "" for nothing."""
-
-_WIDTH = 100
 _NAMED = 5
 _LEFT_OUT = ("/worst10", "/worst5", "/density", "/z")
 """Ends of names that only the report files have."""
@@ -59,8 +51,8 @@ def write_files(
     report: AuditReport,
     *,
     pictures: Mapping[str, bytes],
-    missed: Sequence[MissedRow],
-    generated: Sequence[GeneratedRow],
+    missed: pd.DataFrame,
+    generated: pd.DataFrame,
 ) -> None:
     """Writes the files, once all of them are made; the report last, which vouches for the others.
 
@@ -68,8 +60,8 @@ def write_files(
         UserError: if one cannot be written.
     """
     content = {
-        TABLE: _csv(("image", "class", "nearest_generated", "distance"), missed),
-        IMAGES: _csv(("image", "nearest_real", "distance", "flags"), generated),
+        TABLE: _csv(missed),
+        IMAGES: _csv(generated),
         PAGE: render(report, pictures),
         REPORT: report.to_json(),
     }
@@ -77,17 +69,9 @@ def write_files(
         write_atomically(out / name, text.encode())
 
 
-def _csv(heads: Sequence[str], rows: Sequence[Sequence[str | float]]) -> str:
-    """Text that a spreadsheet would run as a formula is kept from it by an apostrophe."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer)
-    writer.writerow(heads)
-    for row in rows:
-        writer.writerow(
-            f"{x:.6g}" if not isinstance(x, str) else "'" * x.startswith(tuple("=+-@\t\r\n")) + x
-            for x in row
-        )
-    return buffer.getvalue()
+def _csv(frame: pd.DataFrame) -> str:
+    text = frame.map(lambda value: cell(value) if isinstance(value, str) else value)
+    return text.to_csv(index=False, float_format="%.6g", lineterminator="\r\n")
 
 
 def terminal(report: AuditReport) -> str:
@@ -139,9 +123,7 @@ def _cells(measure: Measure) -> str:
 
 
 def _wrapped(text: str, first: str = "") -> list[str]:
-    return textwrap.wrap(
-        _printable(text), _WIDTH, initial_indent=first, subsequent_indent=" " * len(first)
-    )
+    return wrapped(_printable(text), first=first, rest=" " * len(first))
 
 
 def _printable(text: str) -> str:

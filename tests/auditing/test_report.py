@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 from pydantic import ValidationError
@@ -29,6 +30,7 @@ HOSTILE = (
 """A name such as nobody should give a file, but anybody can."""
 
 Report = dict[str, Any]
+NO_ROWS = pd.DataFrame()
 
 
 def content(**changes: Any) -> Report:
@@ -125,7 +127,7 @@ def pictures() -> dict[str, bytes]:
 @pytest.mark.parametrize("changes", [{}, EMPTY], ids=["all", "least"])
 def test_round_trip(changes: Report, tmp_path: Path) -> None:
     report = make_report(**changes)
-    write_files(tmp_path / "out", report, pictures={}, missed=(), generated=())
+    write_files(tmp_path / "out", report, pictures={}, missed=NO_ROWS, generated=NO_ROWS)
     assert read_report(tmp_path / "out" / "report.json") == report
     plain = json.loads((tmp_path / "out" / "report.json").read_bytes())
     assert plain["schema"] == 3
@@ -328,7 +330,7 @@ def test_no_name_is_a_danger(pictures: dict[str, bytes], tmp_path: Path) -> None
     assert unseen <= {"\n", "\xa0"}
     assert len(images_of(page)) == 3
     assert all(c.isprintable() for c in terminal(report).replace("\n", ""))
-    write_files(tmp_path, report, pictures={}, missed=(), generated=())
+    write_files(tmp_path, report, pictures={}, missed=NO_ROWS, generated=NO_ROWS)
     assert read_report(tmp_path / "report.json") == report
 
 
