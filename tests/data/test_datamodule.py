@@ -116,7 +116,7 @@ def test_labels_travel_with_the_images(data: ImageData) -> None:
 
 
 def test_more_ranks_than_images(data: ImageData) -> None:
-    with pytest.raises(UserError, match=r"data.m is 10 on 11 ranks"):
+    with pytest.raises(UserError, match=r"data\.m"):
         data.batch(0, rank=0, world=11)
 
 
@@ -194,7 +194,7 @@ def test_manifest_is_written_then_verified(data: ImageData, tmp_path: Path) -> N
     assert content["sha256"] == data.subset.sha256
     path.write_text(path.read_text().replace(data.subset.sha256, "0" * 64))
     again = ImageData(Toy(), root=tmp_path, n=40, subset_seed=3)
-    with pytest.raises(UserError, match="the images have changed"):
+    with pytest.raises(UserError, match="sha256"):
         again.setup("fit")
 
 

@@ -154,11 +154,11 @@ def test_no_place_for_a_cache_is_no_error(
 def test_names_what_is_missing_or_damaged(root: Path) -> None:
     path = root / "thumbnails128x128" / "01000" / "00002.png"
     path.write_bytes(path.read_bytes()[:-500])
-    with pytest.raises(UserError, match=rf"cannot read {path} \(.*\); download it again"):
+    with pytest.raises(UserError, match=str(path)):
         pixels(root)
     assert list((root / "ganstoch-cache").iterdir()) == []
     (root / "empty").mkdir()
-    with pytest.raises(UserError, match=r"no PNG files under .*empty; --data.root must point to"):
+    with pytest.raises(UserError, match=r"empty; --data\.root"):
         pixels(root / "empty")
-    with pytest.raises(UserError, match=r"gone does not exist; --data.root must point to"):
+    with pytest.raises(UserError, match=r"--data\.root"):
         pixels(root / "gone")

@@ -114,7 +114,7 @@ def test_batch_size(m: BatchSize, n: int, expected: int) -> None:
     "m", [0, -1, 101, "101", "0", "n/0", "n/-2", "n/1.5", "2n", "k/4", "", "n/"]
 )
 def test_batch_size_must_fit(m: BatchSize) -> None:
-    with pytest.raises(UserError, match=rf"data.m is {m!r}; give a number from 1 to n = 100"):
+    with pytest.raises(UserError, match=r"data\.m"):
         resolve_batch_size(m, n=100)
 
 
@@ -132,5 +132,5 @@ def test_full_batch_takes_every_image_once_unless_told_otherwise() -> None:
     assert resolve_sampling(None, m=3, n=4) == "with_replacement"
     assert resolve_sampling("with_replacement", m=4, n=4) == "with_replacement"
     assert resolve_sampling("permutation", m=3, n=4) == "permutation"
-    with pytest.raises(UserError, match=r"data.sampling exactly_once needs m = n, not m = 3"):
+    with pytest.raises(UserError, match=r"data\.sampling"):
         resolve_sampling("exactly_once", m=3, n=4)

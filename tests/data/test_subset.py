@@ -52,7 +52,7 @@ def test_all_images(gradient_images: ArrayImages) -> None:
 
 @pytest.mark.parametrize("n", [101, 0, -1])
 def test_n_must_fit(gradient_images: ArrayImages, n: int) -> None:
-    with pytest.raises(UserError, match=rf"data.n is {n}, the source has 100 images; set --data.n"):
+    with pytest.raises(UserError, match=r"--data\.n"):
         choose(gradient_images, n=n, seed=0)
 
 
