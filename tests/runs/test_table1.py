@@ -335,4 +335,4 @@ def test_rows_are_processes_of_their_own(
     assert "model.latents.noise is a variance, 0 or more, got -1.0" in failed
     (log,) = here.glob("out/runs/*noise-1*/log.txt")
     assert log.read_text().count("\n") == 1
-    assert {path.name for path in log.parent.iterdir()} == {"log.txt", "running.lock"}
+    assert {path.name for path in log.parent.iterdir()} == {"log.txt"}
