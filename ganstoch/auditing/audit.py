@@ -27,6 +27,7 @@ from ganstoch.auditing.report import AuditReport
 from ganstoch.auditing.verdict import verdict
 from ganstoch.errors import UserError
 from ganstoch.metrics.features import Extractor, FeatureSpace, make_extractor
+from ganstoch.training.fingerprint import hardware, versions
 
 __all__ = ["Source", "audit"]
 
@@ -185,8 +186,6 @@ def _check_sizes(sets: dict[Role, Images], *, memory: int) -> int:
 
 
 def _machine() -> dict[str, Any]:
-    from ganstoch.callbacks.run_folder import hardware, versions  # brings Lightning: seconds
-
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return {
         "versions": versions(),

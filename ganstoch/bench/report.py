@@ -13,8 +13,8 @@ import torch
 from ganstoch.bench.equality import TOLERANCE, equality
 from ganstoch.bench.goals import FULL, QUICK, Goal, measure
 from ganstoch.bench.timing import say
-from ganstoch.callbacks.run_folder import hardware, versions
 from ganstoch.records import write_atomically
+from ganstoch.training.fingerprint import hardware, versions
 
 __all__ = ["bench"]
 

@@ -26,13 +26,7 @@ from ganstoch.callbacks.gradient_noise import FILE as GRADIENT_NOISE
 from ganstoch.callbacks.gradient_noise import GradientNoise, GradientNoiseSettings
 from ganstoch.callbacks.probe import Probe, ProbeSettings
 from ganstoch.callbacks.progress import LossLogger, Progress, RandomnessReport
-from ganstoch.callbacks.run_folder import (
-    NeighbourGrid,
-    RecordWriter,
-    SampleHistory,
-    git_sha,
-    versions,
-)
+from ganstoch.callbacks.run_folder import NeighbourGrid, RecordWriter, SampleHistory
 from ganstoch.data.datamodule import ImageData
 from ganstoch.errors import UserError
 from ganstoch.records import (
@@ -47,6 +41,7 @@ from ganstoch.runs.pool import BUSY
 from ganstoch.runs.resume import differences, refuse_other_settings
 from ganstoch.runs.settings import Command, Resolved, compose, resolve, understand
 from ganstoch.runs.wandb_logger import SteadyLogger, make_logger
+from ganstoch.training.fingerprint import git_sha, versions
 from ganstoch.training.gan import GAN
 
 __all__ = ["Busy", "RunFolder", "fit"]

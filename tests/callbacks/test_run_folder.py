@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import platform
-import re
-import subprocess
 from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -25,15 +21,13 @@ from ganstoch.callbacks.run_folder import (
     NeighbourGrid,
     RecordWriter,
     SampleHistory,
-    git_sha,
-    hardware,
     panels,
-    versions,
 )
 from ganstoch.callbacks.stop_rule import StopRule
 from ganstoch.metrics import overfitting_mode_drop
 from ganstoch.records import Record, read_record
 from ganstoch.rng import rng_for, with_replacement
+from ganstoch.training.fingerprint import hardware, versions
 from ganstoch.training.gan import GAN
 from ganstoch.types import to_bytes, to_signed
 
@@ -386,22 +380,3 @@ def test_time_adds_up_over_the_segments_of_a_run(tmp_path: Path) -> None:
     *_, recorder = callbacks(tmp_path)
     recorder.load_state_dict({"seconds": 1000.0})
     assert 1000.0 <= recorder.state_dict()["seconds"] < 2000.0
-
-
-def test_versions_of_what_decides_numbers() -> None:
-    found = versions()
-    assert found["python"] == platform.python_version()
-    assert found["torch"] == version("torch")
-    assert {"ganstoch", "pytorch-lightning", "numpy"} <= set(found)
-    assert "thread(s)" in hardware()
-
-
-def test_commit_is_that_of_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
-    sha = git_sha()
-    assert sha is None or re.fullmatch(r"[0-9a-f]{40}\+?", sha)
-
-    def no_git(*_: Any, **__: Any) -> None:
-        raise FileNotFoundError("git")
-
-    monkeypatch.setattr(subprocess, "run", no_git)
-    assert git_sha() is None
