@@ -15,8 +15,8 @@ from pytorch_lightning import LightningDataModule, LightningModule, Trainer
 from ganstoch.cli import main
 from ganstoch.data import ImageData, Source, StackedFashion, StackedMNIST
 from ganstoch.data.grey_files import GreyFiles
-from ganstoch.data.sampling import resolve_batch_size
 from ganstoch.data.stacked import _SAMPLES
+from ganstoch.data.subset import resolve_batch_size
 from ganstoch.metrics.digit_classifier import DigitClassifier, serialize
 from ganstoch.records import read_record
 from ganstoch.runs.configs import PRESETS, config_path, packaged_names, remedy_names

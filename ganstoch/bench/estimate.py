@@ -12,7 +12,7 @@ from ganstoch.bench.equality import draw, parts_of
 from ganstoch.bench.goals import count_flops
 from ganstoch.bench.memory import peak_bytes
 from ganstoch.bench.timing import say, seconds
-from ganstoch.data.sampling import resolve_batch_size
+from ganstoch.data.subset import resolve_batch_size
 from ganstoch.errors import UserError
 from ganstoch.metrics.neighbours import nearest_neighbours
 from ganstoch.runs.configs import sweep_path

@@ -26,7 +26,7 @@ from tqdm import tqdm
 
 from ganstoch.callbacks.progress import Periodic, data_of, log_metrics
 from ganstoch.data.datamodule import ImageData
-from ganstoch.data.sampling import Sampling
+from ganstoch.data.subset import Sampling
 from ganstoch.errors import UserError
 from ganstoch.latents import Latents
 from ganstoch.metrics.gradient_noise import GradientNoise as Measured
@@ -39,7 +39,7 @@ from ganstoch.metrics.gradient_noise import (
     jittered,
     share_of_pieces,
 )
-from ganstoch.models.base import frozen, needs_full_batch
+from ganstoch.models.layers import frozen, needs_full_batch
 from ganstoch.objectives import Pointwise
 from ganstoch.remedies.base import changes_gradients
 from ganstoch.rng import normal, rng_for

@@ -22,7 +22,7 @@ from ganstoch.data.datamodule import ImageData
 from ganstoch.diagnosis.adapters import undisturbed
 from ganstoch.errors import UserError
 from ganstoch.metrics.linear_probe import ProbeScore, linear_probe
-from ganstoch.models.base import Discriminator, needs_full_batch
+from ganstoch.models.layers import Discriminator, needs_full_batch
 from ganstoch.rng import rng_for, without_replacement
 from ganstoch.training.gan import GAN
 from ganstoch.types import to_signed

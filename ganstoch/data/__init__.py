@@ -8,10 +8,9 @@ from ganstoch.data.digits import Digits
 from ganstoch.data.ffhq import FFHQ
 from ganstoch.data.folder import Folder
 from ganstoch.data.gaussians import Bimodal, Grid, HighDimensional, Ring
-from ganstoch.data.sampling import Sampling, draw_ids
 from ganstoch.data.source import ArrayImages, ImageSet, Source
 from ganstoch.data.stacked import StackedFashion, StackedMNIST
-from ganstoch.data.subset import Manifest, Subset, choose, leftover_ids
+from ganstoch.data.subset import Manifest, Sampling, Subset, choose, draw_ids, leftover_ids
 from ganstoch.data.torchvision_sets import CIFAR10, SVHN, FashionMNIST
 from ganstoch.errors import UserError
 

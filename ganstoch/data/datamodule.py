@@ -14,16 +14,19 @@ from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
 
 from ganstoch.data.digits import Digits
-from ganstoch.data.sampling import (
+from ganstoch.data.source import ArrayImages, ImageSet, Source
+from ganstoch.data.subset import (
     BatchSize,
+    Manifest,
     Sampling,
+    Subset,
+    choose,
     draw_ids,
     is_rounded,
+    leftover_ids,
     resolve_batch_size,
     resolve_sampling,
 )
-from ganstoch.data.source import ArrayImages, ImageSet, Source
-from ganstoch.data.subset import Manifest, Subset, choose, leftover_ids
 from ganstoch.errors import UserError
 from ganstoch.rng import share
 from ganstoch.types import Batch, KnownModes, Shape

@@ -1,12 +1,12 @@
 """Generators and discriminators of any size."""
 
-from ganstoch.models.base import Discriminator, Generator
 from ganstoch.models.dcgan import (
     DCGANDiscriminator,
     DCGANGenerator,
     UnrolledDiscriminator,
     UnrolledGenerator,
 )
+from ganstoch.models.layers import Discriminator, Generator
 from ganstoch.models.mlp import (
     MaxoutDiscriminator,
     ReLUGenerator,

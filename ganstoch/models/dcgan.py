@@ -20,8 +20,7 @@ from itertools import pairwise
 from torch import Tensor, nn
 
 from ganstoch.errors import UserError
-from ganstoch.models.base import Discriminator, Generator
-from ganstoch.models.layers import BatchNorm
+from ganstoch.models.layers import BatchNorm, Discriminator, Generator
 from ganstoch.types import Shape
 
 __all__ = [

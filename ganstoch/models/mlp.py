@@ -13,8 +13,7 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from ganstoch.errors import UserError
-from ganstoch.models.base import Discriminator, Generator
-from ganstoch.models.layers import BatchNorm
+from ganstoch.models.layers import BatchNorm, Discriminator, Generator
 from ganstoch.types import Shape
 
 __all__ = [

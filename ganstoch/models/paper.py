@@ -9,8 +9,13 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from ganstoch.errors import UserError
-from ganstoch.models.base import Discriminator, Generator
-from ganstoch.models.layers import LatentConv, SpectralConv2d, UpsampleConv
+from ganstoch.models.layers import (
+    Discriminator,
+    Generator,
+    LatentConv,
+    SpectralConv2d,
+    UpsampleConv,
+)
 from ganstoch.types import Shape
 
 __all__ = ["PaperDiscriminator", "PaperGenerator"]

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ganstoch.errors import UserError
-from ganstoch.models.base import Discriminator, DiscriminatorFactory, Generator, GeneratorFactory
+from ganstoch.models.layers import Discriminator, DiscriminatorFactory, Generator, GeneratorFactory
 from ganstoch.objectives import Objective
 from ganstoch.remedies.base import DataFacts, DiscriminatorPass, Remedy, RemedySpec
 from ganstoch.remedies.choice import choose

@@ -19,7 +19,7 @@ from torch.optim import Optimizer
 
 from ganstoch.errors import UserError
 from ganstoch.latents import Latents
-from ganstoch.models.base import Discriminator, DiscriminatorFactory, Generator, GeneratorFactory
+from ganstoch.models.layers import Discriminator, DiscriminatorFactory, Generator, GeneratorFactory
 from ganstoch.objectives import Objective, Pointwise
 from ganstoch.rng import rng_for
 from ganstoch.types import DiscriminatorOutput, MicroBatch, Shape

@@ -15,8 +15,7 @@ from collections.abc import Sequence
 from torch import nn
 
 from ganstoch.errors import UserError
-from ganstoch.models.base import Discriminator, DiscriminatorFactory, GeneratorFactory
-from ganstoch.models.layers import BatchNorm
+from ganstoch.models.layers import BatchNorm, Discriminator, DiscriminatorFactory, GeneratorFactory
 from ganstoch.objectives import Objective
 from ganstoch.remedies.base import Remedy, RemedySpec
 from ganstoch.types import Shape

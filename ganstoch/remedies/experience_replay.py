@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ganstoch.errors import UserError
-from ganstoch.models.base import Discriminator, Generator
+from ganstoch.models.layers import Discriminator, Generator
 from ganstoch.objectives import Objective
 from ganstoch.remedies.base import DiscriminatorPass, GANView, Remedy, RemedySpec, StepInfo
 from ganstoch.types import MicroBatch, Shape

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ganstoch.errors import UserError
-from ganstoch.models.base import Discriminator
+from ganstoch.models.layers import Discriminator
 from ganstoch.remedies.base import DiscriminatorFn
 
 __all__ = ["input_gradients", "refuse_coupling"]

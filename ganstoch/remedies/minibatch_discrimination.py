@@ -22,8 +22,8 @@ import torch
 from torch import Tensor, nn
 
 from ganstoch.errors import UserError
-from ganstoch.models.base import Discriminator, DiscriminatorFactory, GeneratorFactory
 from ganstoch.models.convolution import in_full_precision
+from ganstoch.models.layers import Discriminator, DiscriminatorFactory, GeneratorFactory
 from ganstoch.remedies.base import Remedy, RemedySpec
 from ganstoch.types import Shape
 

@@ -12,7 +12,7 @@ import logging
 from typing import Literal
 
 from ganstoch.errors import UserError
-from ganstoch.models.base import Discriminator, DiscriminatorFactory, GeneratorFactory
+from ganstoch.models.layers import Discriminator, DiscriminatorFactory, GeneratorFactory
 from ganstoch.remedies.base import DataFacts, Remedy, RemedySpec
 from ganstoch.types import Shape
 

@@ -11,7 +11,7 @@ import math
 from torch import Tensor
 
 from ganstoch.errors import UserError
-from ganstoch.models.base import Discriminator, Generator
+from ganstoch.models.layers import Discriminator, Generator
 from ganstoch.remedies.base import DiscriminatorPass, Remedy, RemedySpec
 from ganstoch.remedies.input_gradients import input_gradients, refuse_coupling
 from ganstoch.types import Shape

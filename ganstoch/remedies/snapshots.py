@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from ganstoch.errors import UserError
-from ganstoch.models.base import Discriminator, Generator
+from ganstoch.models.layers import Discriminator, Generator
 from ganstoch.remedies.base import DiscriminatorFn, GANView, Remedy, RemedySpec, StepInfo
 from ganstoch.remedies.copies import Copy
 from ganstoch.types import DiscriminatorOutput, MicroBatch, Shape

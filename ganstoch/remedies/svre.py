@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from ganstoch.errors import UserError
-from ganstoch.models.base import Discriminator, Generator, frozen, needs_full_batch
+from ganstoch.models.layers import Discriminator, Generator, frozen, needs_full_batch
 from ganstoch.objectives import Objective, Pointwise
 from ganstoch.remedies.base import DataFacts, GANView, Remedy, RemedySpec, StepInfo, overrides
 from ganstoch.remedies.copies import Copy

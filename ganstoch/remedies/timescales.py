@@ -6,7 +6,7 @@ import math
 import re
 from typing import Literal
 
-from ganstoch.data.sampling import resolve_batch_size
+from ganstoch.data.subset import resolve_batch_size
 from ganstoch.errors import UserError
 from ganstoch.remedies.base import DataFacts, Remedy, RemedySpec
 

@@ -29,8 +29,8 @@ from ganstoch.diagnosis.signals import from_columns, to_columns
 from ganstoch.errors import UserError
 from ganstoch.latents import LatentSettings
 from ganstoch.models import PaperDiscriminator, PaperGenerator
-from ganstoch.models.base import DiscriminatorFactory, GeneratorFactory
 from ganstoch.models.dcgan import DCGANDiscriminator, DCGANGenerator
+from ganstoch.models.layers import DiscriminatorFactory, GeneratorFactory
 from ganstoch.models.mlp import MaxoutDiscriminator, ReLUGenerator
 from ganstoch.records import write_atomically
 from ganstoch.report.confusion import Judged, confusion_terminal

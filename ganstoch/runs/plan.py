@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ganstoch.data.sampling import resolve_batch_size
+from ganstoch.data.subset import resolve_batch_size
 from ganstoch.errors import UserError
 from ganstoch.metrics.modes import make_mode_scorer
 from ganstoch.records import is_finished

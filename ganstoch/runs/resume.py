@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ganstoch.data.sampling import resolve_batch_size, resolve_sampling
+from ganstoch.data.subset import resolve_batch_size, resolve_sampling
 from ganstoch.errors import UserError
 
 __all__ = ["differences", "refuse_other_settings"]

@@ -28,10 +28,10 @@ from ganstoch.callbacks.gradient_noise import GradientNoiseSettings
 from ganstoch.callbacks.probe import ProbeSettings
 from ganstoch.callbacks.stop_rule import StopRule
 from ganstoch.data.datamodule import ImageData
-from ganstoch.data.sampling import resolve_batch_size
 from ganstoch.data.source import Source
+from ganstoch.data.subset import resolve_batch_size
 from ganstoch.errors import UserError
-from ganstoch.models.base import Discriminator, Generator
+from ganstoch.models.layers import Discriminator, Generator
 from ganstoch.objectives import NonSaturating, Objective
 from ganstoch.remedies import Remedies, Remedy
 from ganstoch.runs.configs import FALLBACK, config_path, packaged_names, remedy_names, with_paths

@@ -17,7 +17,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from ganstoch.data.sampling import resolve_batch_size
+from ganstoch.data.subset import resolve_batch_size
 from ganstoch.errors import UserError, visible
 from ganstoch.records import Record, read_record
 from ganstoch.runs.diff import Comparison, circumstances, compare

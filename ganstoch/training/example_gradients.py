@@ -18,8 +18,7 @@ from torch.func import functional_call, grad, vmap
 from torch.nn import functional as F
 
 from ganstoch.errors import UserError
-from ganstoch.models.base import frozen
-from ganstoch.models.layers import LatentConv, SpectralConv2d, UpsampleConv
+from ganstoch.models.layers import LatentConv, SpectralConv2d, UpsampleConv, frozen
 
 __all__ = ["Sink", "collect"]
 

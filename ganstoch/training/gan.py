@@ -20,11 +20,11 @@ from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
 from ganstoch.data.datamodule import ImageData
-from ganstoch.data.sampling import resolve_batch_size
+from ganstoch.data.subset import resolve_batch_size
 from ganstoch.errors import UserError
 from ganstoch.latents import Latents, LatentSettings
 from ganstoch.models import PaperDiscriminator, PaperGenerator
-from ganstoch.models.base import (
+from ganstoch.models.layers import (
     DiscriminatorFactory,
     GeneratorFactory,
     frozen,

@@ -33,7 +33,7 @@ def test_equals_the_plain_loop(
 
 
 def test_the_comparison_sees_another_algorithm(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ganstoch.models.base.Discriminator.power_iterate", lambda self: None)
+    monkeypatch.setattr("ganstoch.models.layers.Discriminator.power_iterate", lambda self: None)
     found = differences(make_game(latent_dim=16, width=32).double(), m=8, iterations=3)
     assert min(found["weights"], found["losses"]) > 1e-7
 

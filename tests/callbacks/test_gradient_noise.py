@@ -24,11 +24,11 @@ from ganstoch.callbacks.gradient_noise import (
     obstacle,
 )
 from ganstoch.data import Digits, ImageData, Ring
-from ganstoch.data.sampling import Sampling, draw_ids
+from ganstoch.data.subset import Sampling, draw_ids
 from ganstoch.errors import UserError
 from ganstoch.latents import LatentSettings
 from ganstoch.models import PaperDiscriminator, PaperGenerator
-from ganstoch.models.base import needs_full_batch
+from ganstoch.models.layers import needs_full_batch
 from ganstoch.models.mlp import ReLUGenerator, TanhDiscriminator, TanhGenerator
 from ganstoch.objectives import (
     Hinge,

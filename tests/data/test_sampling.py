@@ -5,7 +5,7 @@ import itertools
 import pytest
 import torch
 
-from ganstoch.data.sampling import (
+from ganstoch.data.subset import (
     BatchSize,
     Sampling,
     draw_ids,

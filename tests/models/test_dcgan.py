@@ -14,8 +14,7 @@ from ganstoch.models import (
     UnrolledDiscriminator,
     UnrolledGenerator,
 )
-from ganstoch.models.base import initialize
-from ganstoch.models.layers import BatchNorm
+from ganstoch.models.layers import BatchNorm, initialize
 from ganstoch.rng import normal, rng_for
 
 GENERATORS = [DCGANGenerator, UnrolledGenerator]

@@ -15,8 +15,7 @@ from ganstoch.models import (
     ReLUGenerator,
     TanhDiscriminator,
 )
-from ganstoch.models.base import initialize
-from ganstoch.models.layers import BatchNorm, SpectralConv2d
+from ganstoch.models.layers import BatchNorm, SpectralConv2d, initialize
 from ganstoch.rng import normal, rng_for
 from ganstoch.training.gan import GAN
 

@@ -12,8 +12,13 @@ from torch.nn.utils import parametrizations
 
 from ganstoch.errors import UserError
 from ganstoch.models import DCGANDiscriminator, DCGANGenerator, PaperDiscriminator, ReLUGenerator
-from ganstoch.models.base import needs_full_batch
-from ganstoch.models.layers import BatchNorm, LatentConv, SpectralConv2d, UpsampleConv
+from ganstoch.models.layers import (
+    BatchNorm,
+    LatentConv,
+    SpectralConv2d,
+    UpsampleConv,
+    needs_full_batch,
+)
 from ganstoch.rng import normal, rng_for
 
 

@@ -14,7 +14,7 @@ from ganstoch.models import (
     TanhDiscriminator,
     TanhGenerator,
 )
-from ganstoch.models.base import initialize
+from ganstoch.models.layers import initialize
 from ganstoch.models.mlp import LinearMaxout
 from ganstoch.rng import normal, rng_for
 

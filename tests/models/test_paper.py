@@ -10,8 +10,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from ganstoch.models import PaperDiscriminator, PaperGenerator
-from ganstoch.models.base import initialize
-from ganstoch.models.layers import LatentConv, SpectralConv2d, UpsampleConv
+from ganstoch.models.layers import LatentConv, SpectralConv2d, UpsampleConv, initialize
 from ganstoch.rng import normal
 from ganstoch.rng import rng_for as make_rng
 

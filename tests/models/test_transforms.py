@@ -23,7 +23,7 @@ from ganstoch.models import (
     UnrolledDiscriminator,
     UnrolledGenerator,
 )
-from ganstoch.models.base import initialize
+from ganstoch.models.layers import initialize
 from ganstoch.rng import normal, rng_for
 
 POINTS, IMAGES = (2,), (3, 28, 28)

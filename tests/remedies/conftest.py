@@ -14,7 +14,7 @@ from pytorch_lightning import Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint
 from torch import Tensor, nn
 
-from ganstoch.data.sampling import draw_ids
+from ganstoch.data.subset import draw_ids
 from ganstoch.latents import LatentSettings
 from ganstoch.models import (
     Discriminator,

@@ -18,8 +18,7 @@ from ganstoch.models import (
     TanhGenerator,
     UnrolledDiscriminator,
 )
-from ganstoch.models.base import DiscriminatorFactory
-from ganstoch.models.layers import BatchNorm
+from ganstoch.models.layers import BatchNorm, DiscriminatorFactory
 from ganstoch.remedies import DiscriminatorBatchNorm, MinibatchDiscrimination, Packing
 from ganstoch.remedies.base import StepInfo
 from ganstoch.training.gan import GAN

@@ -20,7 +20,7 @@ from ganstoch.models import (
     TanhDiscriminator,
     UnrolledDiscriminator,
 )
-from ganstoch.models.base import initialize
+from ganstoch.models.layers import initialize
 from ganstoch.remedies import Packing
 from ganstoch.remedies.base import StepInfo, pack_examples
 from ganstoch.rng import normal, rng_for, share

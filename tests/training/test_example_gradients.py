@@ -12,8 +12,8 @@ from torch import Tensor, nn
 import ganstoch.training.example_gradients
 from ganstoch.errors import UserError
 from ganstoch.models import PaperDiscriminator, PaperGenerator
-from ganstoch.models.base import initialize
 from ganstoch.models.convolution import Forms
+from ganstoch.models.layers import initialize
 from ganstoch.models.mlp import MaxoutDiscriminator, ReLUGenerator, TanhDiscriminator
 from ganstoch.rng import rng_for
 from ganstoch.training.example_gradients import collect
