@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ganstoch import __version__
 from ganstoch.errors import UserError
-from ganstoch.runs.renamed import refuse_renamed, refuse_renamed_options
+from ganstoch.runs.configs import refuse_renamed
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser
@@ -77,7 +77,8 @@ def _run(words: list[str]) -> int:
         raise UserError(
             f"there is no command {name!r}, but {', '.join(_COMMANDS)}; see ganstoch --help"
         )
-    refuse_renamed_options(name, rest)
+    for word in rest:
+        refuse_renamed("option", f"{name} {word.partition('=')[0]}")
     command = _COMMANDS[name]
     if command.declare is None:  # LightningCLI reads the words behind `fit` itself
         return command.run(rest)

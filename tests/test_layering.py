@@ -14,7 +14,7 @@ FILES = sorted(path for path in PACKAGE.rglob("*.py"))
 
 LINE: list[list[str]] = [
     ["errors"],
-    ["types", "rng", "records", "plain_yaml"],
+    ["types", "rng", "records"],
     ["data", "latents"],
     ["models"],
     ["objectives"],

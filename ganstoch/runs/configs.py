@@ -1,25 +1,133 @@
-"""Packaged configs (presets, data sets, rows) and sweeps, by their short names."""
+"""Packaged configs and sweeps by their short names, words that were renamed, and safe YAML.
+
+jsonargparse reads every config, and every value of a command line, as YAML. Importing this module
+puts `load_yaml` in the place of its loader, for every parser.
+"""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonargparse import get_loader, set_loader
 
 from ganstoch.errors import UserError
-from ganstoch.plain_yaml import read_yaml
-from ganstoch.runs.renamed import refuse_renamed
 
-__all__ = ["FALLBACK", "PRESETS", "config_path", "packaged_names", "remedy_names", "sweep_path"]
-__all__ += ["with_paths"]
+__all__ = ["FALLBACK", "PRESETS", "RENAMED", "config_path", "load_yaml", "packaged_names"]
+__all__ += ["read_yaml", "refuse_renamed", "remedy_names", "sweep_path", "with_paths"]
 
 PRESETS = ("mini", "small", "paper")
 FALLBACK = "paper"
 """The config that all others are laid over."""
 
+_MOST = 100_000
+"""Characters of a YAML text, and values in it with every alias written out."""
 
-REMEDIES = "configs/remedies"
-"""Configs that may be laid over one another and over any other, each adding a remedy."""
+_SEEDS = "leave it out; run once for each --seed_everything, or use ganstoch remedies --seeds"
+
+RENAMED: dict[str, dict[str, str]] = {
+    "command": {"replay": "use ganstoch verify"},
+    "option": {
+        "fit --seeds": _SEEDS,
+        "remedies --world": "use --synthetic NAME; for images, leave it out",
+    },
+    "config": {
+        "m3200": "use n4",
+        "m800": "use n16",
+        "m200": "use n64",
+        "m50": "use n256",
+        "m3200-noise": "use n4-noise",
+    },
+    "remedy": {"replay": "use experience_replay"},
+    "key": {
+        "model.forms": "leave it out: a fixed rule chooses how convolutions are computed",
+        "seeds": _SEEDS,
+    },
+}
+"""Words of version 0.5.0 that are gone: kind, word, and what to do."""
+
+
+def refuse_renamed(kind: str, word: str) -> None:
+    """Refuses a word of an earlier version, naming what took its place."""
+    if hint := RENAMED[kind].get(word):
+        raise UserError(f"{kind} {word} is of an earlier version; {hint}")
+
+
+_load = get_loader("yaml")
+
+
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    """Refuses a key that comes twice, of which PyYAML would take the last."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        if twice := {key for key in keys if keys.count(key) > 1}:
+            raise yaml.YAMLError(f"the key {min(twice)!r} comes twice")
+        return super().construct_mapping(node, deep)
+
+
+def load_yaml(text: str) -> Any:
+    """A text's value; what is a number and what a word is jsonargparse's choice.
+
+    Raises:
+        yaml.YAMLError: if it is no YAML, too large with its aliases written out, too deep, or has
+            a tag, a key twice or a null byte.
+    """
+    if len(text) > _MOST:
+        raise yaml.YAMLError(f"it is longer than {_MOST:,} characters")
+    try:
+        _refuse_endless(yaml.load(text, Loader=_Loader))  # a safe loader's child
+        return _load(text)
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        # A number of thousands of digits, a tag that does not fit its value, too deep.
+        raise yaml.YAMLError(str(error) or type(error).__name__) from error
+
+
+set_loader("yaml", load_yaml, exceptions=(yaml.YAMLError,))
+
+
+def _refuse_endless(value: Any) -> None:
+    """Counts values with every alias written out, and refuses those that no setting may be."""
+    waiting, count = [value], 0
+    while waiting:
+        count += 1
+        if count > _MOST:
+            raise yaml.YAMLError(f"with its aliases written out it has more than {_MOST:,} values")
+        value = waiting.pop()
+        if isinstance(value, dict):
+            waiting += [*value, *value.values()]
+        elif isinstance(value, list):
+            waiting += value
+        elif isinstance(value, str) and "\0" in value:
+            raise yaml.YAMLError("it holds a null byte")
+        elif isinstance(value, str) and _is_special(value):
+            raise yaml.YAMLError(f"{value} is no regular file")
+        elif isinstance(value, bytes | set | tuple):
+            raise yaml.YAMLError("a tag asks for more than plain values")
+
+
+def _is_special(name: str) -> bool:
+    """Whether it names a pipe or a device, which the parser would open, and perhaps wait for."""
+    return os.path.exists(name) and not (os.path.isfile(name) or os.path.isdir(name))
+
+
+def read_yaml(path: Path, *, kind: str) -> Any:
+    """What a YAML file holds; ``kind`` is what it is to the user, "config" or "sweep".
+
+    Raises:
+        UserError: if it cannot be read, or is no YAML of plain values.
+    """
+    try:
+        with path.open(encoding="utf-8") as file:
+            return load_yaml(file.read(_MOST + 1))
+    except OSError as error:
+        raise UserError(f"cannot read the {kind} {path}: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"the {kind} {path} is no YAML: {error}") from error
 
 
 def _packaged(kind: str) -> dict[str, Path]:
@@ -34,68 +142,48 @@ def packaged_names() -> list[str]:
 
 def remedy_names() -> list[str]:
     """Short names of the packaged remedies, ``plain`` first, the others in alphabetical order."""
-    return sorted(_packaged(REMEDIES), key=lambda name: (name != "plain", name))
+    return sorted(_packaged("configs/remedies"), key=lambda name: (name != "plain", name))
 
 
 def config_path(name: str) -> Path:
-    """The config behind a short name, or the file itself.
-
-    Raises:
-        UserError: if there is neither, or the file holds no settings.
-    """
-    path = _find("configs", "config", name)
-    content = read_yaml(path, kind="config")
-    if not isinstance(content, dict):
+    """The config behind a short name, or the file itself; a UserError if it holds no settings."""
+    path = _find("config", name)
+    if not isinstance(read_yaml(path, kind="config"), dict):
         raise UserError(f"the config {path} holds no settings, such as 'data: {{n: 256}}'")
     return path
 
 
 def sweep_path(name: str) -> Path:
-    """The sweep behind a short name, or the file itself.
-
-    Raises:
-        UserError: if there is neither.
-    """
-    return _find("sweeps", "sweep", name)
+    """The sweep behind a short name, or the file itself; a UserError if there is neither."""
+    return _find("sweep", name)
 
 
-def _find(kind: str, word: str, name: str) -> Path:
+def _find(kind: str, name: str) -> Path:
     refuse_renamed("config", name)
-    known = _packaged(kind)
-    if name in known:
-        return known[name]
-    path = Path(name).expanduser()
-    if path.is_file():
-        return path
-    raise UserError(f"no {word} {name!r}: neither a file nor one of {', '.join(known)}")
+    known = _packaged(f"{kind}s")
+    path = known.get(name) or Path(name).expanduser()
+    if not path.is_file():
+        raise UserError(f"no {kind} {name!r}: neither a file nor one of {', '.join(known)}")
+    return path
 
 
 def _remedy_paths(names: str) -> list[Path]:
-    """The configs of packaged remedies whose names are joined by +.
-
-    Raises:
-        UserError: for an unknown name, or two that bring different objectives.
-    """
-    known = _packaged(REMEDIES)
+    """The configs of packaged remedies whose names are joined by +, of one objective at most."""
+    known = _packaged("configs/remedies")
+    objectives = {}
     for name in names.split("+"):
         refuse_renamed("remedy", name)
         if name not in known:
             raise UserError(f"no remedy {name!r}; there are {', '.join(remedy_names())}")
-    paths = [known[name] for name in names.split("+")]
-    brought = {path.stem: _objective(path) for path in paths}
-    objectives = {objective: name for name, objective in brought.items() if objective}
+        content = read_yaml(known[name], kind="config")
+        if objective := content.get("model", {}).get("objective"):
+            objectives[objective] = name
     if len(objectives) > 1:
         raise UserError(
             f"{' and '.join(objectives.values())} each bring an objective of their own; take one "
             "of them"
         )
-    return paths
-
-
-def _objective(path: Path) -> str | None:
-    content = read_yaml(path, kind="config")
-    objective: str | None = content.get("model", {}).get("objective")
-    return objective
+    return [known[name] for name in names.split("+")]
 
 
 def with_paths(arguments: Sequence[str]) -> list[str]:
@@ -110,19 +198,20 @@ def with_paths(arguments: Sequence[str]) -> list[str]:
     words = iter(arguments)
     remedied = False
     for word in words:
-        if word in ("--config", "-c"):
-            name = next(words, None)
-            if name is None:
-                raise UserError("--config wants a name or a file, for instance --config mini")
-            result.append(f"--config={config_path(name)}")
-        elif word.startswith("--config="):
-            result.append(f"--config={config_path(word.removeprefix('--config='))}")
-        elif word == "--remedy" or word.startswith("--remedy="):
+        option, equals, name = word.partition("=")
+        if _is_special(name if equals else word):
+            raise UserError(f"{name or word} is no regular file")
+        if option not in ("--config", "--remedy", "-c") or (option == "-c" and equals):
+            result.append(word)
+            continue
+        name = name if equals else next(words, "")
+        if option == "--remedy":
             if remedied:
                 raise UserError("--remedy is given twice; join the names by +")
             remedied = True
-            names = next(words, "") if word == "--remedy" else word.removeprefix("--remedy=")
-            result += [*(f"--config={path}" for path in _remedy_paths(names)), f"--remedy={names}"]
+            result += [*(f"--config={path}" for path in _remedy_paths(name)), f"--remedy={name}"]
+        elif name or equals:
+            result.append(f"--config={config_path(name)}")
         else:
-            result.append(word)
+            raise UserError("--config wants a name or a file, for instance --config mini")
     return result

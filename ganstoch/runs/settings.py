@@ -34,8 +34,14 @@ from ganstoch.errors import UserError
 from ganstoch.models.layers import Discriminator, Generator
 from ganstoch.objectives import NonSaturating, Objective
 from ganstoch.remedies import Remedies, Remedy
-from ganstoch.runs.configs import FALLBACK, config_path, packaged_names, remedy_names, with_paths
-from ganstoch.runs.renamed import refuse_renamed
+from ganstoch.runs.configs import (
+    FALLBACK,
+    config_path,
+    packaged_names,
+    refuse_renamed,
+    remedy_names,
+    with_paths,
+)
 from ganstoch.runs.wandb_logger import Tracking
 from ganstoch.training.distributed import Ranks
 from ganstoch.training.gan import GAN

@@ -14,8 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ganstoch.errors import UserError
-from ganstoch.plain_yaml import read_yaml
-from ganstoch.runs.configs import packaged_names
+from ganstoch.runs.configs import packaged_names, read_yaml
 
 __all__ = ["Scalar", "Sweep", "parse_seeds", "read_sweep"]
 

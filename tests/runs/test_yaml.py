@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import yaml
 from jsonargparse import ArgumentParser, get_loader
 
 from ganstoch.errors import UserError
-from ganstoch.plain_yaml import load_yaml, read_yaml
+from ganstoch.runs.configs import load_yaml, read_yaml, with_paths
 
 REFUSED = {
     "an object": "!!python/object/apply:os.system [touch pwned]",
@@ -63,3 +64,12 @@ def test_every_parser_reads_by_it() -> None:
     parser.add_argument("--x", type=list[int])
     with pytest.raises(Exception, match="comes twice"):
         parser.parse_string("{x: [1], x: [2]}")
+
+
+def test_a_setting_that_names_a_pipe_is_refused(tmp_path: Path) -> None:
+    """The parser would open it, and wait for its other end."""
+    os.mkfifo(pipe := tmp_path / "pipe")
+    with pytest.raises(yaml.YAMLError, match="pipe"):
+        load_yaml(f"model: [a, {{b: {pipe}}}]")
+    with pytest.raises(UserError, match="pipe"):
+        with_paths(["--config=mini", f"--model={pipe}"])
