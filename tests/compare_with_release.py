@@ -85,9 +85,7 @@ def games() -> dict[str, Callable[[], tuple[Any, Any]]]:
         "feature_matching": partial(remedies.FeatureMatching, share=0.5),
         "label_flipping": partial(remedies.LabelFlipping, probability=0.2),
         "label_smoothing": remedies.LabelSmoothing,
-        "minibatch_discrimination": partial(
-            remedies.MinibatchDiscrimination, kernels=5, dims=3
-        ),
+        "minibatch_discrimination": partial(remedies.MinibatchDiscrimination, kernels=5, dims=3),
         "mixture": partial(remedies.Mixture, generators=2, identity=0.3),
         "packing": remedies.Packing,
         "packing, packs": partial(remedies.Packing, matched="packs"),
@@ -233,9 +231,7 @@ def farthest(one: Weights, other: Weights) -> tuple[float, bool]:
     """The largest difference of two sets of weights, and whether they are the same bits."""
     import torch
 
-    pairs = [
-        (a, b) for name in one for a, b in zip(one[name], other[name], strict=True)
-    ]
+    pairs = [(a, b) for name in one for a, b in zip(one[name], other[name], strict=True)]
     identical = all(torch.equal(a, b) for a, b in pairs)
     gap = max(float((a.double() - b.double()).abs().max()) for a, b in pairs if a.numel())
     return gap, identical

@@ -1,0 +1,55 @@
+"""The signals of one run, as its diagnosis saw them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from ganstoch.report.figures import figure, png, styled
+
+__all__ = ["draw_signals"]
+
+_PANELS: dict[str, tuple[dict[str, str], float | None]] = {
+    "distance to the nearest, relative to real images": (
+        {"closeness": "generated to training", "reach": "training to generated"},
+        1.0,
+    ),
+    "variety, relative to real images": (
+        {"diversity": "between generated images", "sensitivity": "moved by z"},
+        1.0,
+    ),
+    "share of a batch nearly equal to another image": ({"collisions": "generated"}, 0.05),
+    "share of pairs that D ranks correctly": ({"separation": "training, generated"}, 0.5),
+    "gradient norm": (
+        {"gradient_discriminator": "discriminator", "gradient_generator": "generator"},
+        None,
+    ),
+    "change since the last measurement": ({"drift": "size", "turn": "direction"}, 0.0),
+}
+"""Title of each panel, its signals with their labels, and the value that real images would have."""
+
+
+@styled
+def draw_signals(signals: Mapping[str, Sequence[float | None]], *, verdict: str) -> bytes:
+    """Six panels of signals over iterations, PNG.
+
+    Args:
+        signals: columns of `Signals` as ``diagnosis.json`` holds them; None where not measured.
+        verdict: that of the last measurement, for the title.
+    """
+    made, axes = figure(2, 3, size=(3.6, 2.4), sharex=True)
+    made.suptitle(f"Verdict: {verdict.replace('_', ' ')}")
+    for axis, (title, (lines, reference)) in zip(axes.flat, _PANELS.items(), strict=True):
+        axis.set_title(title, fontsize="medium", loc="left")
+        if reference is not None:
+            axis.axhline(reference, color="0.45", linestyle=":")
+        for name, label in lines.items():
+            values = np.array(signals.get(name, []), dtype=float)  # None becomes NaN, a gap
+            axis.plot(signals["iteration"][: len(values)], values, label=label)
+        if title == "gradient norm":
+            axis.set_yscale("log")
+        axis.legend(loc="best", fontsize="small")
+    for axis in axes[-1]:
+        axis.set_xlabel("iteration")
+    return png(made)
