@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from pydoc import locate
 from typing import Any, Literal
 
 from jsonargparse import ArgumentError, ArgumentParser, Namespace
@@ -276,6 +277,13 @@ def _settle(config: Namespace) -> None:
             "trainer.precision 16-mixed shares one gradient scaler between two players and is not "
             "offered; use 32-true or bf16-mixed"
         )
+    for key, base in (("generator", Generator), ("discriminator", Discriminator)):
+        network = config.model[key]
+        path = network.get("class_path") if isinstance(network, Namespace) else network
+        kind = locate(str(path))
+        # Else any function that a file names would be called with the arguments that it gives.
+        if not isinstance(kind, type) or not issubclass(kind, base):
+            raise UserError(f"model.{key} must be a class of {base.__name__}, got {path}")
     n = config.data.n
     m = resolve_batch_size(config.data.m, n=n)
     if config.equal == "images":

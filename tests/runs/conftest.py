@@ -193,13 +193,12 @@ def finished_table(
     return out, labels
 
 
-@pytest.fixture
-def photos(here: Path) -> Path:
-    """A folder of 70 images."""
-    folder = here / "photos"
-    folder.mkdir()
+@pytest.fixture(scope="session")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of 12 images; do not touch."""
+    folder = tmp_path_factory.mktemp("photos")
     rng = np.random.default_rng(0)
-    for i in range(70):
+    for i in range(12):
         pixels = rng.integers(0, 256, (32, 32, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(folder / f"{i:02}.png")
     return folder
