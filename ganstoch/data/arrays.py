@@ -1,9 +1,9 @@
 """Arrays of images in files or in memory: read as numbers only, never as a program.
 
-Layout: four axes are (N, C, H, W) if the second has 1 or 3 places and the last has not, and
-(N, H, W, C) the other way round; three axes are grey images (N, H, W). Range: bytes lie in
-[0, 255]; floats lie in [0, 1] if none is below 0, in [-1, 1] if the least is at most -0.5. What
-fits both or neither is refused rather than guessed.
+Layout: four axes are (N, C, H, W) if the second has 1 or 3 places and the last has not, and (N, H,
+W, C) the other way round; three axes are grey images (N, H, W). Range: bytes lie in [0, 255];
+floats lie in [0, 1] if none is below 0, in [-1, 1] if the least is at most -0.5. What fits both or
+neither is refused.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _BLOCK_ELEMENTS = 2**22
 
 
 class _NumericImages(ImageSet):
-    """Images of an array, which is read where it lies: in memory, or on disk if it is mapped."""
+    """Images of an array, in memory or mapped."""
 
     def __init__(
         self, array: NDArray[Any], *, low: float | None, where: str, resize: int | None
@@ -166,10 +166,6 @@ def load_array(path: Path, *, memory: int) -> tuple[NDArray[Any], tuple[str, ...
 
     Returns:
         The array, and notes on which of several was taken, each a sentence.
-
-    Raises:
-        UserError: if the file is missing, damaged, holds no such array, too large a one, or
-            objects.
     """
     ending = path.suffix.lower()
     try:

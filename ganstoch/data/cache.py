@@ -1,7 +1,6 @@
 """Cache on disk: arrays that are made once, verified at every load, by one process at a time.
 
-An entry is an array (.npy) and a sidecar (.json): the array's checksum, and facts by which the
-owner recognises the entry.
+An entry is an array (.npy) and a sidecar (.json): its checksum, and facts to recognize it by.
 """
 
 from __future__ import annotations
@@ -48,22 +47,19 @@ def user_cache() -> Path | None:
 
 
 def places(root: Path) -> tuple[Path, ...]:
-    """Where a cache for a root may lie: below it, or in the user's own cache if it is read-only."""
+    """Where a cache for a root may lie: below it, or in the user's own cache."""
     home = user_cache()
     digest = hashlib.sha256(os.fsencode(root.resolve())).hexdigest()[:16]
     return (root / "ganstoch-cache", *([] if home is None else [home / digest]))
 
 
 def load_array(path: Path, *, memory: int | None = None) -> tuple[Tensor, dict[str, Any]] | None:
-    """An array of the cache, with the facts that it was saved with.
+    """An array of the cache and the facts saved with it; None if it is missing or damaged.
 
     Args:
         path: its .npy file.
         memory: bytes that it may take; a larger one is mapped, and writing to the tensor does not
             change the file. None for any number.
-
-    Returns:
-        None if there is no such entry, or it is damaged.
     """
     try:
         facts = json.loads(path.with_suffix(".json").read_bytes())
@@ -96,10 +92,7 @@ def save_array(
         batches: shape (n, ...) each, ``rows`` rows in all.
         rows: how many there will be.
         like: of the shape of a batch but for its length, and of its dtype.
-        facts: for the owner to recognise the entry by; anything that JSON can say.
-
-    Raises:
-        UserError: if it cannot be written, its cause an `OSError`.
+        facts: for the owner to recognize the entry by; anything that JSON can say.
     """
     header = {
         "descr": np.lib.format.dtype_to_descr(like[:0].numpy().dtype),
@@ -128,14 +121,7 @@ def save_array(
 
 
 def write_if_allowed(path: Path, content: bytes) -> bool:
-    """Writes a file, unless the folder is read-only to this user.
-
-    Returns:
-        Whether it was written; False if the place is read-only to this user.
-
-    Raises:
-        UserError: if it could be written but for the disk being full or failing.
-    """
+    """Writes a file unless its folder is read-only to this user; says whether it did."""
     try:
         write_atomically(path, content)
     except UserError as error:
@@ -146,7 +132,7 @@ def write_if_allowed(path: Path, content: bytes) -> bool:
 
 
 def is_read_only(error: UserError) -> bool:
-    """Whether a file could not be written because this user may not write to its folder."""
+    """Whether a file could not be written because its folder is read-only to this user."""
     cause = error.__cause__
     return isinstance(cause, OSError) and cause.errno in _READ_ONLY
 
@@ -159,15 +145,14 @@ def make_once(
     make: Callable[[], _T],
     otherwise: tuple[Path, ...] = (),
 ) -> _T:
-    """What is there, or else is made, by one process at a time.
+    """What is there, or else is made, by one process at a time; paths and words as for `locked`.
 
     Args:
-        target: as for `locked`.
-        doing: as for `locked`.
+        target: what is made.
+        doing: what the other process is at.
         look: returns what is there, or None; asked again once it is this process's turn.
-        make: makes it, so that `look` finds it; killed half-way, it must leave nothing that `look`
-            would take for whole.
-        otherwise: as for `locked`.
+        make: makes it; killed half-way, it must leave nothing that `look` would take for whole.
+        otherwise: where the target may lie instead.
     """
     if (result := look()) is not None:
         return result
@@ -179,9 +164,8 @@ def make_once(
 def locked(target: Path, *, doing: str, otherwise: tuple[Path, ...] = ()) -> Iterator[None]:
     """One process at a time in the block; says on standard error that it waits, if it does.
 
-    The lock is a hidden file beside the target, and dies with its holder. What a holder that was
-    killed has left half-written beside the target is removed. Where nothing may be written there is
-    no lock, nor is there anything to make.
+    The lock is a hidden file beside the target, and dies with its holder. What a killed holder has
+    left half-written beside the target is removed. Where nothing may be written there is no lock.
 
     Args:
         target: what is made; its folder is made if it is missing.

@@ -39,9 +39,8 @@ _CPU = torch.device("cpu")
 class StepCounter:
     """Loader that counts 0, 1, 2, ... for ever: Lightning's loop wants something to iterate over.
 
-    The images of a step are a function of seed and iteration (`ImageData.batch`), so there are no
-    workers, no sampler to be replaced on several ranks, and no place to be resumed at: the state is
-    empty, which tells Lightning that resuming is safe.
+    The images of a step are a function of seed and iteration (`ImageData.batch`); an empty state
+    tells Lightning that resuming is safe.
     """
 
     def __iter__(self) -> Iterator[int]:
@@ -58,26 +57,18 @@ class StepCounter:
 class ImageData(LightningDataModule):
     """Batches drawn from a fixed subset of a source, a function of seed and iteration alone.
 
-    A batch's way: Lightning takes a number from `StepCounter` and hands it to
-    `on_after_batch_transfer`, which puts `batch` of the current iteration in its place.
-
-    After `setup`:
+    Lightning takes a number from `StepCounter` and hands it to `on_after_batch_transfer`, which
+    puts `batch` of the current iteration in its place.
 
     Attributes:
-        subset: the n images.
-        held_out: images that training never sees, shape (at most n, ...), as the subset has them:
-            from the source's held-out split, otherwise those that the subset left over; None if
-            none are.
+        subset: the n images; this and the next four are set by `setup`.
+        held_out: at most n images that training never sees, as the subset has them: from the
+            source's held-out split, otherwise those that the subset left over; None if none are.
         batch_size: m in images, over all ranks.
         sampling: the rule that batches are drawn by.
         known_modes: of a synthetic data set; None where they are not known.
-
-    Set by the model, before training:
-
-    Attributes:
-        images_factor: how many times m images a batch holds, for a discriminator that looks at
-            several images at once.
-        pack: how many it looks at; no two ranks share them.
+        images_factor: how many times m images a batch holds; the model sets this and the next.
+        pack: how many images the discriminator looks at together; no two ranks share them.
     """
 
     subset: Subset
@@ -127,15 +118,7 @@ class ImageData(LightningDataModule):
         self.setup("fit")
 
     def setup(self, stage: str) -> None:
-        """Loads everything, once.
-
-        Args:
-            stage: ignored: training and evaluation use the same images.
-
-        Raises:
-            UserError: if the data are missing or damaged, or not what the manifest describes, or if
-                n or m do not fit them.
-        """
+        """Loads everything, once; training and evaluation use the same images."""
         if self._ready:
             return
         self.batch_size = resolve_batch_size(self.m, n=self.n)
@@ -160,18 +143,9 @@ class ImageData(LightningDataModule):
         return images, leftover_ids(images, used=used, limit=limit, seed=self.subset_seed)
 
     def held_out_with_labels(self, limit: int) -> ArrayImages | None:
-        """Images that training never sees, with their classes; after `setup`.
+        """At most ``limit`` images that training never sees, with their classes; after `setup`.
 
-        They come from where `held_out` does, and may be more than n.
-
-        Args:
-            limit: how many at most.
-
-        Returns:
-            None if there are none, or none with classes.
-
-        Raises:
-            UserError: if one of them cannot be read.
+        They come from where `held_out` does, and may be more than n; None where none have classes.
         """
         images, ids = self._unseen(limit=limit)
         if images.labels is None or not len(ids):
@@ -219,11 +193,9 @@ class ImageData(LightningDataModule):
         Args:
             iteration: the iteration, from 0.
             device: where to put it. The whole subset moves there at the first call, and stays.
-            rank: which of the ranks asks: it gets its share of the common draw, in whole packs
-                (`share`).
+            rank: whose share of the common draw, in whole packs (`share`).
             world: how many ranks share the draw.
-            repeat: which of the iteration's draws, from 0: an iteration with several updates takes
-                an independent one for each.
+            repeat: which of the iteration's independent draws, from 0.
 
         Raises:
             UserError: if there are more ranks than packs in a batch.

@@ -48,7 +48,7 @@ class Header:
 
 @cache
 def _formats() -> tuple[str, ...]:
-    """Pillow's names of the formats to try on a file, whatever its ending; the usual ones first."""
+    """Pillow's names of the formats to try on any file, the usual ones first."""
     Image.init()
     usual = ("JPEG", "PNG")
     return (*usual, *sorted(set(Image.OPEN) - _NOT_PICTURES - set(usual)))
@@ -68,7 +68,7 @@ def decode_all(
     fix: str,
     label: str | None = None,
 ) -> Tensor:
-    """Several images, decoded in threads.
+    """Several images, decoded in threads: uint8, shape (len(paths), *shape), contiguous.
 
     Args:
         paths: the files.
@@ -77,12 +77,6 @@ def decode_all(
             have the size.
         fix: what a user can do about a file that cannot be read.
         label: what a progress display calls the work; None for no display.
-
-    Returns:
-        uint8, shape (len(paths), *shape), contiguous.
-
-    Raises:
-        UserError: if one of them cannot be read or has another size; names the first.
     """
     channels, height, width = shape
     pixels = np.empty((len(paths), height, width, channels), np.uint8)
@@ -101,13 +95,7 @@ def decode_all(
 
 
 def central_square(image: Image.Image, side: int, *, filter: ScaleFilter) -> Image.Image:
-    """The central square, scaled to ``side`` pixels; an image of that size is returned as it is.
-
-    Args:
-        image: any size, grey or RGB.
-        side: width and height of the result, in pixels.
-        filter: the resampling filter.
-    """
+    """The central square of an image, scaled to ``side`` pixels where it has another size."""
     if image.size == (side, side):
         return image
     short = min(image.size)
@@ -121,9 +109,9 @@ def central_square(image: Image.Image, side: int, *, filter: ScaleFilter) -> Ima
 def decode(path: Path, *, fix: str) -> Image.Image:
     """Opens an image of any mode as 8-bit RGB, upright.
 
-    The camera's rotation mark is obeyed. Transparent pixels are laid on white, whichever way the
-    file says transparent; grey is repeated; 16 bits are scaled to 8 (65535 becomes 255); of an
-    animation the first frame counts. Colour profiles are ignored.
+    The camera's rotation mark is obeyed. Transparent pixels are laid on white; grey is repeated; 16
+    bits are scaled to 8 (65535 becomes 255); of an animation the first frame counts. Colour
+    profiles are ignored.
 
     Args:
         path: the file.
@@ -189,7 +177,7 @@ def in_threads(
     """``[function(item) for item in items]``, several at a time (decoders let go of the GIL).
 
     Pillow's warnings of large or odd files are silenced: `decode` refuses in its own words. The
-    first exception, in the order of the items, is raised; work not yet begun is then dropped.
+    first exception, in the order of the items, is raised.
 
     Args:
         function: called once for each item, from any thread.

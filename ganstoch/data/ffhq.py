@@ -24,10 +24,9 @@ _HOLDS = "the folder above thumbnails128x128 or images1024x1024 (github.com/NVla
 class FFHQ(Source):
     """70,000 faces as published, PNG; no held-out split.
 
-    The first run scales every image to 32x32, which takes a few minutes from the thumbnails, and
-    keeps the result in ``ganstoch-cache`` below the root, or in ``$XDG_CACHE_HOME/ganstoch`` or
-    ``~/.cache/ganstoch`` where the root is read-only. Once converted, the PNG files may go. The
-    root is the folder above ``thumbnails128x128`` or ``images1024x1024``, or the one that holds
+    The first run scales every image to 32x32 and keeps the result in ``ganstoch-cache`` below the
+    root, or in the user's own cache where the root is read-only; the PNG files may then go. The
+    root is the folder above ``thumbnails128x128`` or ``images1024x1024``, or holds
     ``00000/00000.png`` and so on itself.
     """
 

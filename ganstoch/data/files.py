@@ -54,18 +54,14 @@ def list_images(folder: Path) -> FileList:
 
 
 def list_files(root: Path, *, endings: Collection[str]) -> FileList:
-    """Files below a folder, in an order that depends on their names alone.
+    """Files below a folder with one of these endings, in an order that depends on names alone.
 
     Hidden files and folders are passed over. Links are followed, but a folder is read only once,
-    however many links lead to it, and under its own name if that lies below the root: so a link to
-    a folder above ends nowhere.
+    and under its own name if that lies below the root: so a link to a folder above ends nowhere.
 
     Args:
         root: the folder.
         endings: file name endings to take, lower case, with their dot.
-
-    Raises:
-        UserError: if a folder may not be read.
     """
     names: list[str] = []
     skipped = 0
@@ -106,7 +102,7 @@ def _leads(test: Callable[[], bool]) -> bool:
 
 
 def classes_of(names: Sequence[str]) -> tuple[str, ...]:
-    """The first-level folders, sorted; none if there are fewer than two or a file lies outside."""
+    """The first-level folders, sorted; none if fewer than two, or a file lies outside."""
     parts = [name.split("/", 1) for name in names]
     classes = sorted({part[0] for part in parts})
     return tuple(classes) if len(classes) > 1 and all(len(part) > 1 for part in parts) else ()

@@ -17,14 +17,11 @@ __all__ = ["Folder"]
 
 
 class Folder(Source):
-    """Image files in a folder and the folders below it, sorted by path.
+    """Image files in a folder and the folders below it, sorted by path; see `decoding.decode`.
 
-    Any size: the central square is scaled to 32x32. Any mode: see `decoding.decode`. Files with
-    endings of no image format are passed over, and so are hidden files.
-
-    If the root holds a folder ``train``, that is the training split and ``test`` or ``held_out``
-    beside it, if there, the held-out one. The first-level folders of a split are its classes, if
-    there are at least two and no image lies outside them.
+    The central square is scaled to 32x32. If the root holds a folder ``train``, that is the
+    training split and ``test`` or ``held_out`` beside it the held-out one. The first-level folders
+    of a split are its classes, if there are at least two and no image lies outside them.
     """
 
     name = "folder"
@@ -35,9 +32,8 @@ class Folder(Source):
 
         Args:
             filter: resampling filter for images that are not 32x32.
-            skip_unreadable: whether to leave out files that cannot be read, naming each on
-                standard error. This decodes every file of the folder at every start; without it
-                only the chosen images are decoded, and one that cannot be read is an error.
+            skip_unreadable: whether to leave out files that cannot be read, naming each on standard
+                error. This decodes every file of the folder at every start.
         """
         self.filter: ScaleFilter = filter
         self.skip_unreadable = skip_unreadable

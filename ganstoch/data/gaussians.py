@@ -89,7 +89,7 @@ class _Mixture:
         return f"{self.name}{size}" + (f"-seed{self.seed}" if self.seed else "")
 
     def open(self, root: Path, split: Split) -> Points:
-        """The points of a split; ``root`` is ignored. See `Source.open`."""
+        """The points of a split; see `Source.open`."""
         size = self.size if split == "train" else min(self.size, HELD_OUT)
         modes = self.known_modes(root)
         return Points(modes, size=size, seed=self.seed, name=self.name, split=split)
@@ -102,8 +102,7 @@ class _Mixture:
 class Ring(_Mixture, Source):
     """8 Gaussians of sigma 0.01, evenly on the circle of radius 1 [2], after [3].
 
-    Eight different angles: the published code of [3] spaces eight angles from 0 to 2 pi with both
-    ends, which is seven modes, one of them twice as likely.
+    The published code of [3] spaces eight angles from 0 to 2 pi with both ends: seven modes.
     """
 
     name = "ring"
@@ -137,9 +136,8 @@ class HighDimensional(_Mixture, Source):
     deviation 1 around them, the other 500 none. The nearest two centres are 8.7 apart.
 
     Ours: which points are good. [1] asks for a distance below 10 standard deviations, which no
-    point of the data reaches: from their own centre they are sqrt(700) = 26.5 away, give or take
-    0.7. We take the distance in all 1,200 coordinates, as [2] does, and the radius that as many
-    points of the data stay within as stay within 3 standard deviations in the plane: 98.9 %.
+    point of the data reaches: they are sqrt(700) = 26.5 from their own centre. We take the distance
+    in all 1,200 coordinates, as [2] does, and the radius that 98.9 % of the data stay within.
     """
 
     name = "gaussians1200"
@@ -160,9 +158,8 @@ class HighDimensional(_Mixture, Source):
 class Bimodal(_Mixture, Source):
     """Temperatures of a summer day at Alice Springs, or at the South Pole: 2 modes on a line.
 
-    The example by which Rao, Surana and Devraj, "Analyzing the Mode Collapse Problem in GANs", Fig.
-    4, explain mode collapse. They print no numbers. Ours: 30 and -30 degrees Celsius with a
-    standard deviation of 3, in units of 30 degrees, so 1, -1 and 0.1.
+    The example of Rao, Surana and Devraj, "Analyzing the Mode Collapse Problem in GANs", Fig. 4.
+    Ours: 30 and -30 degrees Celsius with a standard deviation of 3, in units of 30 degrees.
     """
 
     name = "bimodal"

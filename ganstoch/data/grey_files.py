@@ -28,12 +28,11 @@ _LARGEST = 2**26
 class GreyFiles:
     """The four files of MNIST or Fashion-MNIST: grey 28x28 images of ten classes, format IDX.
 
-    Of torchvision only the addresses and checksums are used: its reader takes no packed files, as
-    published and as Debian has them, and does not check those that it takes.
+    Torchvision's reader takes no packed files, as published and as Debian has them.
 
     Attributes:
         folders: where below the root they may lie; a download goes to the first.
-        published: torchvision's class.
+        published: torchvision's class, for its addresses and checksums.
         classes: names of the ten classes, in the order of the labels.
     """
 
@@ -45,13 +44,10 @@ class GreyFiles:
         """The images, uint8 (N, 28, 28), and their labels, int64 (N,) in [0, 9].
 
         Args:
-            root: the folder that holds the four ``*-ubyte`` or ``*-ubyte.gz`` files, or the folder
-                above one of `folders`.
+            root: the folder of the four ``*-ubyte`` or ``*-ubyte.gz`` files, or the one above
+                `folders`.
             split: ``train`` or ``held_out``.
             name: of the data set, as ``ganstoch prepare`` knows it.
-
-        Raises:
-            UserError: if a file is missing or damaged.
         """
         prefix = "train" if split == "train" else "t10k"
         with explained(name, root):
@@ -65,15 +61,7 @@ class GreyFiles:
         return pixels, labels
 
     def fetch(self, root: Path, *, name: str) -> None:
-        """Downloads the four files unless an undamaged copy is there.
-
-        Args:
-            root: the folder to make the first of `folders` in, or where the files are already.
-            name: of the data set, as ``ganstoch prepare`` knows it.
-
-        Raises:
-            UserError: if the download fails.
-        """
+        """Downloads the four files unless an undamaged copy is there; arguments as for `read`."""
         from torchvision import datasets
 
         published = getattr(datasets, self.published)
@@ -114,8 +102,8 @@ MNIST = GreyFiles(
 def _read_idx(path: Path) -> Tensor:
     """An IDX file of bytes as a uint8 tensor; ValueError unless it is as long as its header says.
 
-    The format (http://yann.lecun.com/exdb/mnist): two zero bytes, 8 for "unsigned byte", the number
-    of dimensions, each dimension as a big-endian 32-bit number, then the values.
+    Two zero bytes, 8 for "unsigned byte", the number of dimensions, each as a big-endian 32-bit
+    number, then the values (http://yann.lecun.com/exdb/mnist).
     """
     with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
         magic = file.read(4)

@@ -42,11 +42,7 @@ class FolderImages(ImageSet):
     Args:
         root: the folder.
         names: the files' paths relative to it.
-        shape: of each image, (channels, height, width).
-        filter: for the central square, scaled where that is not the size; None for images that must
-            have the size.
-        fix: what a user can do about a file that cannot be read.
-        label: what a progress display calls the decoding; None for no display.
+        shape, filter, fix, label: as for `decode_all`.
     """
 
     def __init__(
@@ -113,11 +109,8 @@ def open_images(
             images have one size already.
         memory: bytes that a compressed array may unpack to.
 
-    Returns:
-        The images, at least one.
-
     Raises:
-        UserError: if there is none, or they cannot be read as images of one shape.
+        UserError: if there are none, or they cannot be read as images of one shape.
     """
     if resize is not None and resize < 1:
         raise UserError(f"--resize must be at least 1 pixel, got {resize}")

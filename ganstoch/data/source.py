@@ -1,6 +1,4 @@
-"""Base classes of the data sets: a `Source` opens a split as an `ImageSet`.
-
-A source may hold points instead of images.
+"""Base classes of the data sets: a `Source` opens a split as an `ImageSet`, of images or points.
 
 To add a data set, subclass `Source` in a file of its own and import it in `data/__init__.py`.
 """
@@ -59,9 +57,6 @@ class ImageSet(ABC):
         Returns:
             uint8, shape (N, C, H, W), range [0, 255], a contiguous copy on the CPU; or, of points,
             float32, shape (N, D), unbounded.
-
-        Raises:
-            UserError: if an image among them cannot be read.
         """
 
     def names(self, ids: Tensor) -> tuple[str, ...]:
@@ -135,46 +130,24 @@ class Source(ABC):
 
         Args:
             root: the folder that the data lie in; ignored by a source that comes in the package.
-            split: ``train``, which every source has, or ``held_out``.
-
-        Returns:
-            The images, or None if the source holds none out: then whatever images the chosen subset
-            left over stand in for them.
+            split: ``train``, which every source has, or ``held_out``; None is returned where there
+                is none, and the images that the subset leaves over stand in for them.
 
         Raises:
             UserError: if the data are missing or damaged.
         """
 
     def known_modes(self, root: Path) -> KnownModes | None:
-        """The modes of a synthetic data set; None where they are not known.
-
-        Args:
-            root: the folder that the data lie in.
-        """
+        """The modes of a synthetic data set; None where they are not known."""
         return None
 
     def prepare(self, root: Path) -> None:
-        """Downloads or converts whatever `open` needs, and checks it; safe to call again.
-
-        Args:
-            root: the folder to put it in, or where the user has put it.
-
-        Raises:
-            UserError: if that cannot be done.
-        """
+        """Downloads or converts below the root what `open` needs; safe to call again."""
         self.open(root, "train")
 
 
 def require_folder(root: Path, *, holds: str) -> None:
-    """Checks that the data's root is a folder.
-
-    Args:
-        root: the folder.
-        holds: what it must hold, for the message.
-
-    Raises:
-        UserError: if it is missing or no folder.
-    """
+    """A `UserError` unless the data's root is a folder; ``holds`` says what it must hold."""
     if not root.is_dir():
         state = "is a file, not a folder" if root.exists() else "does not exist"
         raise UserError(f"{root} {state}; --data.root must point to {holds}")

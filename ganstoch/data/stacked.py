@@ -37,15 +37,7 @@ _SAMPLES: dict[Protocol, int] = {"veegan": 26_000, "unrolled": 25_600}
 
 
 class StackedImages(ImageSet):
-    """Stacks made when they are read, of images in memory.
-
-    Args:
-        singles: uint8, shape (S, 28, 28).
-        labels: their classes, int64 in [0, 9], shape (S,).
-        members: the images of each stack, first to third channel, int64, shape (N, 3).
-        names: of the ten classes.
-        split: prefix of the stacks' names.
-    """
+    """Stacks of grey images (S, 28, 28), made when read; ``members`` (N, 3) says of which."""
 
     def __init__(
         self,
@@ -75,16 +67,13 @@ class StackedImages(ImageSet):
 class Stacked:
     """What the two sources share; not a `Source` itself, so that it is none to choose.
 
-    The three images of a stack are drawn independently and with replacement, so every triple of
-    classes is (nearly) as likely as any other; a stack's label is 100 a + 10 b + c, of the classes
-    a, b and c in the first, second and third channel.
+    The three images of a stack are drawn independently and with replacement; a stack's label is 100
+    a + 10 b + c, of the classes a, b and c in its channels. With ``veegan``, held-out stacks are
+    other draws from the same 70,000 images; with ``unrolled`` they are made of the 10,000 test
+    images.
 
-    With ``veegan``, held-out stacks are other draws from the same 70,000 images: new stacks of
-    images that training has seen in other company. With ``unrolled`` they are made of the 10,000
-    test images.
-
-    Ours: in ``unrolled`` [2] and [3] draw every batch afresh, without end; here a run draws its
-    batches from ``size`` stacks that are drawn once, so that data remain a fixed set of n.
+    Ours: in ``unrolled`` [2] and [3] draw every batch afresh; here a run draws its batches from
+    ``size`` stacks that are drawn once, so that data remain a fixed set of n.
     """
 
     name: ClassVar[str]
@@ -97,9 +86,6 @@ class Stacked:
             protocol: whose experiment: which images are stacked, how many samples are judged.
             size: stacks of the training split; the held-out split has as many, at most 10,000.
             seed: decides the stacks; apart from the run's seed, so that runs can share them.
-
-        Raises:
-            UserError: if there is to be no stack.
         """
         if size < 1:
             raise UserError(f"data.source.size is {size}; give 1 or more")
@@ -115,10 +101,7 @@ class Stacked:
         return f"{self.name}{protocol}{size}" + (f"-seed{self.seed}" if self.seed else "")
 
     def singles(self, root: Path, split: Split) -> tuple[Tensor, Tensor]:
-        """The images that are stacked, uint8 (S, 28, 28), and their labels, int64 (S,).
-
-        Arguments and errors as for `GreyFiles.read`.
-        """
+        """The images that are stacked, uint8 (S, 28, 28), and their labels, int64 (S,)."""
         return self.files.read(root, split, name=self.name)
 
     def open(self, root: Path, split: Split) -> StackedImages:

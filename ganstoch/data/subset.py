@@ -75,16 +75,13 @@ def choose(images: ImageSet, *, n: int, seed: int) -> Subset:
 
 
 def leftover_ids(images: ImageSet, *, used: Tensor, limit: int, seed: int) -> Tensor:
-    """Draws images that training never sees.
+    """Draws images that training never sees: ascending positions, int64, shape (at most limit,).
 
     Args:
         images: a held-out split, or the one that the subset was chosen from.
         used: positions in ``images`` that the subset took, int64; empty for a held-out split.
         limit: how many to draw at most.
         seed: decides which.
-
-    Returns:
-        Their positions in ``images``, ascending, int64, shape (at most limit,).
     """
     free = torch.ones(len(images), dtype=torch.bool)
     free[used] = False
@@ -139,9 +136,7 @@ class Manifest(BaseModel):
         )
 
     def verify_or_write(self, root: Path) -> None:
-        """Compares with the file below the root, or writes it if there is none yet.
-
-        A root that may not be written to goes without.
+        """Compares with the file below the root, or writes it if there is none yet and one may.
 
         Raises:
             UserError: if the file is of another subset or no manifest, or the disk is full.
@@ -175,11 +170,7 @@ BatchSize = int | str
 
 
 def resolve_batch_size(m: BatchSize, *, n: int) -> int:
-    """The batch size in images; a share such as ``n/4`` is rounded down, but at least 1.
-
-    Raises:
-        UserError: if m is neither a number nor a share, or not in 1 .. n.
-    """
+    """The batch size in images, in 1 .. n; a share such as ``n/4`` is rounded down."""
     divisor = _divisor(m)
     if divisor is not None:
         return max(1, n // divisor)
@@ -205,16 +196,10 @@ def _divisor(m: BatchSize) -> int | None:
 
 
 def resolve_sampling(sampling: Sampling | None, *, m: int, n: int) -> Sampling:
-    """The rule to draw by.
+    """The rule to draw by: what is asked for, or the paper's with replacement.
 
-    Args:
-        sampling: the rule asked for; None for the paper's, which becomes ``exactly_once`` at m = n,
-            where a bootstrap would bring back the chance that the full batch takes away.
-        m: batch size.
-        n: size of the subset.
-
-    Raises:
-        UserError: if ``exactly_once`` is asked for and m is not n.
+    That becomes ``exactly_once`` at m = n, where a bootstrap would bring back the chance that the
+    full batch takes away.
     """
     if sampling is None:
         return "exactly_once" if m == n else "with_replacement"
@@ -226,7 +211,7 @@ def resolve_sampling(sampling: Sampling | None, *, m: int, n: int) -> Sampling:
 def draw_ids(
     rule: Sampling, *, count: int, m: int, seed: int, iteration: int, repeat: int = 0
 ) -> Tensor:
-    """The images of one iteration, for all ranks together.
+    """The images of one iteration, for all ranks together: positions, int64, shape (m,).
 
     Args:
         rule: how to draw.
@@ -234,11 +219,7 @@ def draw_ids(
         m: images to draw; for ``exactly_once`` a multiple of n, so that each comes as often.
         seed: the run's seed.
         iteration: the iteration, from 0.
-        repeat: which of the iteration's draws, from 0; they are independent of each other, except
-            that ``exactly_once`` leaves nothing to differ in.
-
-    Returns:
-        Positions in the subset, int64, shape (m,).
+        repeat: which of the iteration's independent draws, from 0.
     """
     part = f"repeat{repeat}" if repeat else ""
     if rule == "with_replacement":

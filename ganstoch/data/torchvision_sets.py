@@ -15,10 +15,9 @@ __all__ = ["CIFAR10", "SVHN", "FashionMNIST"]
 
 
 class CIFAR10(Source):
-    """50,000 training images of ten classes; its 10,000 test images are the held-out ones.
+    """50,000 training images of ten classes, 10,000 held out; MD5 checked by torchvision.
 
-    The root is the folder that holds ``cifar-10-batches-py``. Torchvision checks the published MD5
-    of every file before it reads one.
+    The root is the folder that holds ``cifar-10-batches-py``.
     """
 
     name = "cifar10"
@@ -46,10 +45,9 @@ class CIFAR10(Source):
 
 
 class SVHN(Source):
-    """73,257 training digits; its 26,032 test digits are the held-out ones.
+    """73,257 training digits, 26,032 held out; MD5 checked by torchvision.
 
-    The root is the folder that holds ``train_32x32.mat`` and ``test_32x32.mat``. Torchvision checks
-    the published MD5 of a file before it reads it.
+    The root is the folder that holds ``train_32x32.mat`` and ``test_32x32.mat``.
     """
 
     name = "svhn"
@@ -78,10 +76,9 @@ class SVHN(Source):
 
 
 class FashionMNIST(Source):
-    """60,000 grey images of clothes; its 10,000 test images are the held-out ones.
+    """60,000 grey images of clothes, 10,000 held out, with a frame of 2 black pixels.
 
-    A frame of 2 black pixels makes 28x28 into 32x32. Debian's package ``dataset-fashion-mnist``
-    puts the files in ``/usr/share/datasets``.
+    Debian's package ``dataset-fashion-mnist`` puts the files in ``/usr/share/datasets``.
     """
 
     name = "fashion_mnist"

@@ -1,9 +1,8 @@
 """One convolution computed in several ways, the fastest of them chosen by a fixed rule.
 
-Libraries pick their kernels for large images. On maps of 4 x 4 to 16 x 16 two of their choices are
-poor: most taps of a 5 x 5 kernel on a 4 x 4 map meet nothing but padding, and the gradient of the
-weight takes several times as long as the layer itself, although it is a convolution too. All ways
-add up the same numbers, in another order.
+Libraries pick their kernels for large images. On maps of 4 x 4 to 16 x 16 most taps of a 5 x 5
+kernel meet nothing but padding, and the gradient of the weight takes several times as long as the
+layer itself. All ways add up the same numbers, in another order.
 """
 
 from __future__ import annotations
@@ -28,9 +27,8 @@ class Forms:
     """How the three passes of a convolution are computed.
 
     "direct" is the library's own way. "convolved" takes the gradient of the weight as a forward
-    convolution of the input by the output's gradient, images and channels in each other's place.
-    "taps" adds up matrix products, one for each tap and row, of what meets the image and not its
-    padding; stride 1 only.
+    convolution of the input by the output's gradient. "taps" adds up matrix products, one for each
+    tap and row, of what meets the image and not its padding; stride 1 only.
     """
 
     forward: Literal["direct", "taps"] = "direct"
@@ -52,10 +50,9 @@ class Geometry(NamedTuple):
 
 
 def conv_forms(geometry: Geometry, weight: Tensor, device: torch.device) -> Forms:
-    """The fastest forms nearly always, by stopwatch, on the CPUs they were timed on.
+    """The forms that nearly always took least time on CPUs; the direct form on GPUs.
 
-    GPUs, whose libraries choose well, take the direct form. The choice depends on nothing else
-    than the arguments, so a run repeats bit by bit.
+    The choice depends on the arguments alone, so a run repeats bit by bit.
     """
     if device.type != "cpu":
         return Forms()
@@ -82,9 +79,6 @@ def convolve(
         bias: shape (out,), or None.
         geometry: stride and padding.
         forms: how to compute it and its gradients; by `conv_forms` if None.
-
-    Returns:
-        Shape (N, out, H', W').
     """
     kind = x.device.type
     mixed = is_autocast_available(kind) and torch.is_autocast_enabled(kind)
@@ -167,16 +161,7 @@ def _convolved(x: Tensor, gradient: Tensor, size: int, geometry: Geometry) -> Te
 
 
 class _Term(NamedTuple):
-    """One matrix product: a column of taps against one row of outputs.
-
-    Attributes:
-        tap: column of the kernel.
-        row: row of the output.
-        outs: columns of the output that this column of taps reaches.
-        ins: the columns of the input it then meets.
-        rows: rows of the input under the output's row.
-        taps: the rows of the kernel that meet them.
-    """
+    """One matrix product: columns and rows of taps, of outputs and of the inputs they meet."""
 
     tap: int
     row: int
@@ -207,10 +192,7 @@ def _terms(height: int, width: int, size: int, padding: int) -> Iterator[_Term]:
 
 
 def _columns(maps: Tensor) -> Tensor:
-    """(N, C, H, W) as (W, N, H, C): neighbouring columns, and a column's rows, lie side by side.
-
-    The same for a kernel (out, in, k, k), whose columns of taps become (k, out, k, in).
-    """
+    """(N, C, H, W) as (W, N, H, C), whose columns lie side by side; kernels likewise."""
     return maps.permute(3, 0, 2, 1).contiguous()
 
 

@@ -1,15 +1,12 @@
 """DCGANs with batch normalization, for stacked digits of 28 x 28.
 
-[1] Lin et al. 2018, "PacGAN", and its published code: the DCGAN [2] of the experiment in
-VEEGAN's protocol, and the small networks of the experiment in the unrolled GAN's protocol.
-[2] Radford et al. 2016, "Unsupervised Representation Learning with Deep Convolutional GANs".
-[3] Metz et al. 2017, "Unrolled GANs", appendix: the small networks, which [1] takes over.
+[1] Lin et al. 2018, "PacGAN", and its published code: the DCGAN of the experiment in VEEGAN's
+protocol, and the small networks of the experiment in the unrolled GAN's protocol.
 
-Theirs are the layers, kernels, strides, channels, slopes, and where batch norm stands. Ours:
-padding is the same on all sides, where theirs has one pixel more at the lower right of an even map;
-a bias that batch norm would remove is left out; and outside training batch norm uses its running
-statistics, which [1] does in one protocol only. Both discriminators are batch-normalised, so they
-must see real and generated images apart, as theirs do.
+[2] Metz et al. 2017, "Unrolled GANs", appendix: the small networks, which [1] takes over.
+
+Ours: padding is the same on all sides; a bias that batch norm would remove is left out; outside
+training batch norm uses its running statistics, which [1] does in one protocol only.
 """
 
 from __future__ import annotations
@@ -17,10 +14,10 @@ from __future__ import annotations
 import math
 from itertools import pairwise
 
-from torch import Tensor, nn
+from torch import nn
 
 from ganstoch.errors import UserError
-from ganstoch.models.layers import BatchNorm, Discriminator, Generator
+from ganstoch.models.layers import BatchNorm, Discriminator, Generator, check_sizes
 from ganstoch.types import Shape
 
 __all__ = [
@@ -31,30 +28,13 @@ __all__ = [
 ]
 
 
-class _ConvolutionalGenerator(Generator):
-    """Latents (N, latent_dim) to images (N, C, H, W) in [-1, 1], by layers made elsewhere."""
-
-    def __init__(self, latent_dim: int, layers: list[nn.Module]) -> None:
-        super().__init__()
-        self.latent_dim = latent_dim
-        self.layers = nn.Sequential(*layers)
-
-    def forward(self, latents: Tensor) -> Tensor:
-        """Latents (N, latent_dim) to images (N, C, H, W) in [-1, 1]."""
-        images: Tensor = self.layers(latents)
-        return images
-
-
-class DCGANGenerator(_ConvolutionalGenerator):
+class DCGANGenerator(Generator):
     """PacGAN's DCGAN: a linear layer to 2 x 2, four transposed 5 x 5 convolutions to 28 x 28.
 
     Args:
         shape: (channels, height, width).
         latent_dim: length of a latent.
         width: channels of the last hidden map; eight times as many in the first.
-
-    Raises:
-        UserError: for points in place of images, or a size below 1.
     """
 
     def __init__(
@@ -67,7 +47,9 @@ class DCGANGenerator(_ConvolutionalGenerator):
         for (into, out), size in zip(pairwise(channels), sizes[1:-1], strict=True):
             layers += [_enlarge(into, out, size, kernel=5, bias=False), *_rectified(out)]
         layers += [_enlarge(width, shape[0], sizes[-1], kernel=5, bias=True), nn.Tanh()]
-        super().__init__(latent_dim, layers)
+        super().__init__()
+        self.latent_dim = latent_dim
+        self.layers = nn.Sequential(*layers)
 
 
 class DCGANDiscriminator(Discriminator):
@@ -76,9 +58,6 @@ class DCGANDiscriminator(Discriminator):
     Args:
         shape: (channels, height, width); channels of a whole pack where it judges packs.
         width: channels of the first map; eight times as many in the last.
-
-    Raises:
-        UserError: for points in place of images, or a size below 1.
     """
 
     def __init__(self, shape: Shape = (3, 28, 28), *, width: int = 64) -> None:
@@ -93,16 +72,13 @@ class DCGANDiscriminator(Discriminator):
         self.head = nn.Linear(self.head_features, 1)
 
 
-class UnrolledGenerator(_ConvolutionalGenerator):
+class UnrolledGenerator(Generator):
     """The unrolled protocol's: linear to 4 x 4, three transposed 3 x 3 convolutions, a plain one.
 
     Args:
         shape: (channels, height, width).
         latent_dim: length of a latent.
-        width: channels of the first map; an eighth of it in the last hidden one.
-
-    Raises:
-        UserError: for points in place of images, or a width that is no multiple of 8.
+        width: channels of the first map, a multiple of 8; an eighth of it in the last hidden one.
     """
 
     def __init__(
@@ -117,7 +93,9 @@ class UnrolledGenerator(_ConvolutionalGenerator):
         for (into, out), size in zip(pairwise(channels), sizes[1:], strict=True):
             layers += [_enlarge(into, out, size, kernel=3, bias=False), *_rectified(out)]
         layers += [nn.Conv2d(channels[-1], shape[0], 3, padding=1), nn.Tanh()]
-        super().__init__(latent_dim, layers)
+        super().__init__()
+        self.latent_dim = latent_dim
+        self.layers = nn.Sequential(*layers)
 
 
 class UnrolledDiscriminator(Discriminator):
@@ -125,11 +103,8 @@ class UnrolledDiscriminator(Discriminator):
 
     Args:
         shape: (channels, height, width); channels of a whole pack where it judges packs.
-        width: channels of the last map, a quarter of it in the first; 16 where the papers' table
-            says that D is half of G, 8 where it says a quarter.
-
-    Raises:
-        UserError: for points in place of images, or a width that is no multiple of 4.
+        width: channels of the last map, a multiple of 4, a quarter of it in the first; 16 where the
+            papers' table says that D is half of G, 8 where it says a quarter.
     """
 
     def __init__(self, shape: Shape = (3, 28, 28), *, width: int = 8) -> None:
@@ -189,6 +164,4 @@ def _check(shape: Shape, **sizes: int) -> None:
         raise UserError(
             "convolutional networks make images, not points: take those of ganstoch.models.mlp"
         )
-    for name, size in sizes.items():
-        if size < 1:
-            raise UserError(f"{name} of a convolutional network must be 1 or more, got {size}")
+    check_sizes(**sizes)

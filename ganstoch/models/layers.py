@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import ClassVar
@@ -17,7 +16,7 @@ from ganstoch.types import DiscriminatorOutput, Shape
 
 __all__ = ["BatchNorm", "Discriminator", "DiscriminatorFactory", "Generator", "GeneratorFactory"]
 __all__ += ["LatentConv", "SpectralConv2d", "UpsampleConv"]
-__all__ += ["frozen", "initialize", "needs_full_batch"]
+__all__ += ["check_sizes", "frozen", "initialize", "needs_full_batch"]
 
 
 class LatentConv(nn.Module):
@@ -26,10 +25,6 @@ class LatentConv(nn.Module):
     Fifteen of the sixteen taps under each output meet padding only; what is left is a matrix
     product, and the weight is kept as its matrix, shape (out * 4 * 4, in). Output (i, j) meets tap
     (3 - i, 3 - j) of the convolution's kernel.
-
-    Args:
-        in_channels: length of the latent.
-        out_channels: channels of the 4 x 4 map.
     """
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
@@ -52,12 +47,7 @@ class UpsampleConv(nn.Module):
     """Nearest-neighbour upsampling by 2, then a 3 x 3 convolution with padding 1, as one operation.
 
     Both are linear, so their composition is one transposed convolution with stride 2 and a 4 x 4
-    kernel whose entries are sums of the 3 x 3 kernel's: 4 multiply-adds per output, channel and
-    input channel instead of 9, and no enlarged copy of the input.
-
-    Args:
-        in_channels: channels of the map that is enlarged.
-        out_channels: channels after the convolution.
+    kernel whose entries are sums of the 3 x 3 kernel's: 4 multiply-adds in place of 9.
     """
 
     geometry = Geometry(stride=2, padding=1, transposed=True)
@@ -86,8 +76,8 @@ class SpectralConv2d(nn.Conv2d):
     """A convolution whose weight is divided by an estimate of its largest singular value.
 
     As in [1], with the weight seen as a matrix (out, in * k * k) and its singular vectors u, v
-    tracked by power iteration. Unlike torch's parametrization the iteration is a call of its own,
-    because the number of forward passes in an update must not change what they compute.
+    tracked by power iteration, which is a call of its own: the number of forward passes in an
+    update must not change what they compute.
 
     [1] Miyato et al. 2018, "Spectral Normalization for Generative Adversarial Networks", Alg. 1.
     """
@@ -125,11 +115,7 @@ class SpectralConv2d(nn.Conv2d):
             return torch.dot(self.u, self.weight.flatten(1) @ self.v)
 
     def forward(self, input: Tensor) -> Tensor:
-        """As `torch.nn.Conv2d` with the weight over its norm.
-
-        The sums are linear in the weight, so that it is the same to divide them instead; the
-        division is taken where there are fewer numbers.
-        """
+        """As `torch.nn.Conv2d` with the weight over its norm; divides whichever is smaller."""
         assert self.bias is not None
         norm = self.norm()
         side = input.shape[-1] + 2 * self.geometry.padding - self.weight.shape[-1]
@@ -143,18 +129,14 @@ class SpectralConv2d(nn.Conv2d):
 class BatchNorm(nn.Module):
     """Batch normalization of vectors and maps alike [Ioffe & Szegedy 2015, Alg. 1].
 
-    Unlike torch's layers it counts no batches. The running statistics move in the forward pass of
-    training mode, once a pass.
+    Unlike torch's layers it counts no batches.
 
     Args:
         channels: length of dimension 1.
-        tracked: whether running statistics are kept, for use outside training. Without them, as
-            in a discriminator, which is never used alone, every pass takes its own batch's.
+        tracked: whether running statistics are kept, for use outside training. Without them, as in
+            a discriminator, every pass takes its own batch's.
         momentum: weight of the newest batch in the running statistics.
         epsilon: added to the variance.
-
-    Attributes:
-        needs_full_batch: an image's result depends on the others of its batch.
     """
 
     needs_full_batch: ClassVar[bool] = True
@@ -178,11 +160,7 @@ class BatchNorm(nn.Module):
         self.register_buffer("running_var", torch.ones(channels) if tracked else None)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, channels, ...) to the same shape.
-
-        Raises:
-            UserError: if a channel has one value only, whose variance is 0.
-        """
+        """(N, channels, ...) to the same shape; a `UserError` if a channel has one value only."""
         by_batch = self.training or self.running_mean is None
         if by_batch and x.numel() == x.shape[1]:
             raise UserError(
@@ -201,26 +179,26 @@ class BatchNorm(nn.Module):
         )
 
 
-class Generator(nn.Module, ABC):
+class Generator(nn.Module):
     """Maps latents to images or points.
 
     Attributes:
         latent_dim: length of a latent vector.
+        layers: the network, unless a subclass has a forward pass of its own.
         gain: of the orthogonal start that `initialize` gives its weights; None for a normal one.
     """
 
     gain: ClassVar[float | None] = None
     latent_dim: int
+    layers: nn.Module
 
-    @abstractmethod
     def forward(self, latents: Tensor) -> Tensor:
         """Latents (N, latent_dim) to (N, *shape): images in [-1, 1], or points, unbounded."""
+        examples: Tensor = self.layers(latents)
+        return examples
 
     def assigned(self, latents: Tensor, kind: str) -> Tensor | None:
-        """What latents (N, latent_dim) choose of a kind, such as "class": int64, shape (N,).
-
-        None where they choose nothing of that kind. A generator around others asks those.
-        """
+        """What latents (N, latent_dim) choose of a kind, such as "class": int64 (N,), or None."""
         return None
 
 
@@ -234,7 +212,7 @@ class Discriminator(nn.Module):
         heads: further heads on the flattened features (N, F), by name; remedies add them.
         separate_passes: whether it must see real and generated examples in separate calls; None
             where that follows from its layers, see `needs_full_batch`.
-        gain: of the orthogonal start that `initialize` gives its weights; None for a normal one.
+        gain: as for `Generator`.
     """
 
     gain: ClassVar[float | None] = None
@@ -257,8 +235,7 @@ class Discriminator(nn.Module):
     def power_iterate(self) -> None:
         """Refines the estimate of every spectral norm by one step, where layers have one.
 
-        The training step calls it once an update. The forward pass does not, so the number of
-        forward passes (micro-batches, real and fake apart or together) changes nothing.
+        The training step calls it once an update, however many forward passes the update takes.
         """
         for module in self.modules():
             if isinstance(module, SpectralConv2d):
@@ -270,17 +247,20 @@ DiscriminatorFactory = Callable[[Shape], Discriminator]
 
 
 def needs_full_batch(network: nn.Module) -> bool:
-    """Whether a layer makes an image's result depend on the others of its batch.
-
-    Such a network must see its batch whole, and real and generated images apart. A layer that
-    does so has a true attribute ``needs_full_batch``, as `BatchNorm` has.
-    """
+    """Whether a layer makes an image's result depend on its batch, as `BatchNorm` does."""
     return any(getattr(layer, "needs_full_batch", False) for layer in network.modules())
+
+
+def check_sizes(**sizes: int) -> None:
+    """A UserError, which names it, if a size of a network is below 1."""
+    for name, size in sizes.items():
+        if size < 1:
+            raise UserError(f"{name} of a network must be 1 or more, got {size}")
 
 
 @contextmanager
 def frozen(module: nn.Module) -> Iterator[None]:
-    """Computes no gradients of a module's parameters, which the other network's update discards."""
+    """Computes no gradients of a module's parameters within the block."""
     module.requires_grad_(False)
     try:
         yield
@@ -293,12 +273,8 @@ def initialize(module: nn.Module, *, std: float, rng: torch.Generator) -> None:
     """Draws every weight from N(0, std^2) and sets every bias to 0.
 
     The paper names no initialization; this one is from the same first author's earlier code. The
-    draws follow the order of registration, so the weights depend on the seed alone. Batch
-    normalization starts as the identity, and a network with a ``gain`` has orthogonal matrices
-    times that gain [1].
-
-    [1] Saxe et al. 2014, "Exact solutions to the nonlinear dynamics of learning in deep linear
-    neural networks".
+    draws follow the order of registration. Batch normalization starts as the identity; a network
+    with a ``gain`` has orthogonal matrices times that gain [Saxe et al. 2014].
 
     Args:
         module: network whose parameters are overwritten in place.

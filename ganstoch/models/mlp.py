@@ -12,8 +12,7 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from ganstoch.errors import UserError
-from ganstoch.models.layers import BatchNorm, Discriminator, Generator
+from ganstoch.models.layers import BatchNorm, Discriminator, Generator, check_sizes
 from ganstoch.types import Shape
 
 __all__ = [
@@ -28,14 +27,8 @@ __all__ = [
 class LinearMaxout(nn.Module):
     """The largest of several linear maps, unit by unit [Goodfellow et al. 2013, "Maxout Networks"].
 
-    The pieces of a unit lie ``out_features`` apart, not side by side, so that the maximum runs over
-    whole rows. Where pieces tie, they share the gradient equally, as in `torch.amax`, whose own
-    backward pass takes longer.
-
-    Args:
-        in_features: length of an input vector.
-        out_features: units.
-        pieces: linear maps per unit.
+    The pieces of a unit lie ``out_features`` apart. Where pieces tie, they share the gradient
+    equally, as in `torch.amax`, whose own backward pass takes longer.
     """
 
     def __init__(self, in_features: int, out_features: int, *, pieces: int) -> None:
@@ -52,23 +45,7 @@ class LinearMaxout(nn.Module):
         return (y * (is_largest / is_largest.sum(1, keepdim=True))).sum(1)
 
 
-class _MLPGenerator(Generator):
-    """Layers (N, latent_dim) to (N, prod(shape)), and the shape; images are bounded by tanh."""
-
-    def __init__(self, shape: Shape, latent_dim: int, layers: list[nn.Module], width: int) -> None:
-        super().__init__()
-        self.shape = shape
-        self.latent_dim = latent_dim
-        last = [nn.Linear(width, math.prod(shape)), *([nn.Tanh()] if len(shape) == 3 else [])]
-        self.layers = nn.Sequential(*layers, *last)
-
-    def forward(self, latents: Tensor) -> Tensor:
-        """Latents (N, latent_dim) to (N, *shape): images in [-1, 1], or points, unbounded."""
-        flat: Tensor = self.layers(latents)
-        return flat.view(-1, *self.shape)
-
-
-class ReLUGenerator(_MLPGenerator):
+class ReLUGenerator(Generator):
     """PacGAN's generator of points [1]; as there, no bias where batch norm would remove it.
 
     Theirs are batch norm's epsilon and momentum too. For a flat image a tanh is added, which is
@@ -80,9 +57,6 @@ class ReLUGenerator(_MLPGenerator):
         width: units of a hidden layer.
         depth: hidden layers.
         batch_norm: whether they are batch-normalized, which couples the images of a batch.
-
-    Raises:
-        UserError: for a size below 1.
     """
 
     def __init__(
@@ -94,13 +68,15 @@ class ReLUGenerator(_MLPGenerator):
         depth: int = 4,
         batch_norm: bool = True,
     ) -> None:
-        _check(latent_dim=latent_dim, width=width, depth=depth)
+        check_sizes(latent_dim=latent_dim, width=width, depth=depth)
+        super().__init__()
+        self.latent_dim = latent_dim
         layers: list[nn.Module] = []
         for into in _inputs(latent_dim, width, depth):
             layers.append(nn.Linear(into, width, bias=not batch_norm))
             layers += [BatchNorm(width, momentum=0.05, epsilon=1e-4)] if batch_norm else []
             layers.append(nn.ReLU(inplace=True))
-        super().__init__(shape, latent_dim, layers, width)
+        self.layers = nn.Sequential(*layers, *_outputs(width, shape))
 
 
 class MaxoutDiscriminator(Discriminator):
@@ -111,13 +87,10 @@ class MaxoutDiscriminator(Discriminator):
         width: units of a hidden layer.
         depth: hidden layers.
         pieces: linear maps per unit.
-
-    Raises:
-        UserError: for a size below 1.
     """
 
     def __init__(self, shape: Shape, *, width: int = 200, depth: int = 3, pieces: int = 5) -> None:
-        _check(width=width, depth=depth, pieces=pieces)
+        check_sizes(width=width, depth=depth, pieces=pieces)
         super().__init__()
         sizes = _inputs(math.prod(shape), width, depth)
         layers = [LinearMaxout(into, width, pieces=pieces) for into in sizes]
@@ -126,7 +99,7 @@ class MaxoutDiscriminator(Discriminator):
         self.head_features = width
 
 
-class TanhGenerator(_MLPGenerator):
+class TanhGenerator(Generator):
     """The generator of the unrolled GAN's ring [2], weights orthogonal times 1.4.
 
     Args:
@@ -134,9 +107,6 @@ class TanhGenerator(_MLPGenerator):
         latent_dim: length of a latent.
         width: units of a hidden layer.
         depth: hidden layers.
-
-    Raises:
-        UserError: for a size below 1.
     """
 
     gain: ClassVar[float | None] = 1.4
@@ -144,28 +114,25 @@ class TanhGenerator(_MLPGenerator):
     def __init__(
         self, shape: Shape, *, latent_dim: int = 256, width: int = 128, depth: int = 2
     ) -> None:
-        _check(latent_dim=latent_dim, width=width, depth=depth)
-        super().__init__(shape, latent_dim, _tanh(latent_dim, width, depth), width)
+        check_sizes(latent_dim=latent_dim, width=width, depth=depth)
+        super().__init__()
+        self.latent_dim = latent_dim
+        self.layers = nn.Sequential(*_tanh(latent_dim, width, depth), *_outputs(width, shape))
 
 
 class TanhDiscriminator(Discriminator):
-    """The discriminator of the unrolled GAN's ring [2], weights orthogonal times 1.4.
-
-    Smooth, so that gradients of its gradients, which unrolling takes, vanish nowhere.
+    """The discriminator of the unrolled GAN's ring [2]: smooth, weights orthogonal times 1.4.
 
     Args:
         shape: (coordinates,) or (channels, height, width); of a whole pack where it judges packs.
         width: units of a hidden layer.
         depth: hidden layers.
-
-    Raises:
-        UserError: for a size below 1.
     """
 
     gain: ClassVar[float | None] = 1.4
 
     def __init__(self, shape: Shape, *, width: int = 128, depth: int = 2) -> None:
-        _check(width=width, depth=depth)
+        check_sizes(width=width, depth=depth)
         super().__init__()
         self.body = nn.Sequential(nn.Flatten(), *_tanh(math.prod(shape), width, depth))
         self.head = nn.Linear(width, 1)
@@ -182,7 +149,7 @@ def _tanh(first: int, width: int, depth: int) -> list[nn.Module]:
     return [layer for pair in pairs for layer in pair]
 
 
-def _check(**sizes: int) -> None:
-    for name, size in sizes.items():
-        if size < 1:
-            raise UserError(f"{name} of a fully connected network must be 1 or more, got {size}")
+def _outputs(width: int, shape: Shape) -> list[nn.Module]:
+    """The last layer of a generator, whose images, not points, are bounded by tanh."""
+    bound = [nn.Tanh()] if len(shape) == 3 else []
+    return [nn.Linear(width, math.prod(shape)), *bound, nn.Unflatten(1, shape)]

@@ -6,7 +6,9 @@ batch: that would be a source of randomness.
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from itertools import pairwise
+
+from torch import nn
 
 from ganstoch.errors import UserError
 from ganstoch.models.layers import (
@@ -37,10 +39,8 @@ class PaperGenerator(Generator):
     Args:
         shape: (channels, 32, 32).
         latent_dim: length of a latent; 512 in the paper.
-        width: channels of the first map, halved twice on the way; 1024 in the paper.
-
-    Raises:
-        UserError: for another image size, or a width that is no multiple of 8.
+        width: channels of the first map, a multiple of 8, halved twice on the way; 1024 in the
+            paper.
     """
 
     def __init__(self, shape: Shape, *, latent_dim: int = 512, width: int = 1024) -> None:
@@ -58,35 +58,23 @@ class PaperGenerator(Generator):
             nn.Tanh(),
         )
 
-    def forward(self, latents: Tensor) -> Tensor:
-        """Latents (N, latent_dim) to images (N, C, 32, 32) in [-1, 1]."""
-        images: Tensor = self.layers(latents)
-        return images
-
 
 class PaperDiscriminator(Discriminator):
-    """Table 3: images (N, C, 32, 32) to one logit each, every layer spectrally normalised.
+    """Table 3: images (N, C, 32, 32) to one logit each, every layer spectrally normalized.
 
     Args:
         shape: (channels, 32, 32).
-        width: channels of the last map, an eighth of it in the first; 1024 in the paper.
-
-    Raises:
-        UserError: for another image size, or a width that is no multiple of 8.
+        width: channels of the last map, a multiple of 8, an eighth in the first; 1024 in the paper.
     """
 
     def __init__(self, shape: Shape, *, width: int = 1024) -> None:
         _check(shape, width)
         super().__init__()
-        self.body = nn.Sequential(
-            SpectralConv2d(shape[0], width // 8, 5, stride=2, padding=2),
-            nn.LeakyReLU(SLOPE, inplace=True),
-            SpectralConv2d(width // 8, width // 4, 5, stride=2, padding=2),
-            nn.LeakyReLU(SLOPE, inplace=True),
-            SpectralConv2d(width // 4, width // 2, 5, stride=2, padding=2),
-            nn.LeakyReLU(SLOPE, inplace=True),
-            SpectralConv2d(width // 2, width, 5, stride=1, padding=2),
-            nn.LeakyReLU(SLOPE, inplace=True),
-        )
+        layers: list[nn.Module] = []
+        channels = [shape[0], width // 8, width // 4, width // 2, width]
+        for (into, out), stride in zip(pairwise(channels), (2, 2, 2, 1), strict=True):
+            layers.append(SpectralConv2d(into, out, 5, stride=stride, padding=2))
+            layers.append(nn.LeakyReLU(SLOPE, inplace=True))
+        self.body = nn.Sequential(*layers)
         self.head = SpectralConv2d(width, 1, 4, stride=1, padding=0)
         self.head_features = 16 * width

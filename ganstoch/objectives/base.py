@@ -13,12 +13,11 @@ __all__ = ["Objective", "Pointwise"]
 class Objective(ABC):
     """The losses of both players, each a mean over its batch, minimized.
 
-    A mean, so that a batch may be taken in parts: the parts' means, weighted by their sizes, add
-    up to the whole, unless the objective couples the images of a batch.
+    Being means, the losses of a batch's parts, weighted by their sizes, add up to the whole's,
+    unless the objective couples the images of a batch.
 
     Attributes:
-        needs_full_batch: an image's loss depends on all others of its batch, which therefore
-            cannot be taken in parts.
+        needs_full_batch: an image's loss depends on all others of its batch.
         needs_real: the generator's loss needs the logits of real images too.
     """
 
@@ -27,38 +26,27 @@ class Objective(ABC):
 
     @abstractmethod
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
-        """The discriminator's loss, a scalar.
-
-        Args:
-            real: logits of real images, shape (N,).
-            fake: logits of generated images, shape (N,).
-        """
+        """The discriminator's loss, a scalar, from the logits (N,) of real and generated images."""
 
     @abstractmethod
     def generator(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
-        """The generator's loss, a scalar.
-
-        Args:
-            fake: logits of generated images, shape (N,).
-            real: logits of real images, shape (N,); needed where the objective ``needs_real``,
-                not looked at elsewhere.
-        """
+        """The generator's loss, a scalar, from logits (N,); real ones where it ``needs_real``."""
 
 
 class Pointwise(Objective):
-    """An objective that judges each image by itself, so that it is three functions of one logit."""
+    """An objective that judges each image by itself: three functions of one logit."""
 
     @abstractmethod
     def real_loss(self, logits: Tensor) -> Tensor:
-        """The discriminator's loss for each logit, shape (N,), if its image is real."""
+        """The discriminator's loss for each logit (N,) of a real image."""
 
     @abstractmethod
     def fake_loss(self, logits: Tensor) -> Tensor:
-        """The discriminator's loss for each logit, shape (N,), if its image is generated."""
+        """The discriminator's loss for each logit (N,) of a generated image."""
 
     @abstractmethod
     def generator_loss(self, logits: Tensor) -> Tensor:
-        """The generator's loss for each logit of its images, shape (N,)."""
+        """The generator's loss for each logit (N,) of its images."""
 
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
         """Scalar loss from logits of shape (N,) each."""
@@ -73,10 +61,10 @@ class Pointwise(Objective):
     ) -> Tensor:
         """The discriminator's loss, a scalar, under labels that are soft, noisy or flipped.
 
-        A logit of label t costs t real_loss + (1 - t) fake_loss. That is the cross-entropy with
-        target t for the logistic losses, and (logit - t)^2 / 2 up to a constant for least squares.
-        At targets 1 and 0 it equals ``discriminator`` to the bit. A target outside [0, 1] makes
-        every loss but the least squares unbounded below; its gradient stays bounded.
+        A logit of label t costs t real_loss + (1 - t) fake_loss: the cross-entropy with target t
+        for the logistic losses, (logit - t)^2 / 2 up to a constant for least squares. A target
+        outside [0, 1] makes every loss but the least squares unbounded below; its gradient stays
+        bounded.
 
         Args:
             real: logits of real images, shape (N,).

@@ -12,10 +12,8 @@ __all__ = ["LeastSquares"]
 class LeastSquares(Pointwise):
     """D minimizes (D(x) - 1)^2 / 2 + D(G(z))^2 / 2, G minimizes (D(G(z)) - 1)^2 / 2.
 
-    With the paper's factor 1/2, which many programs drop. A discriminator that cannot tell says
-    1/2, not 0.
-
-    Mao et al. 2017, Eq. 9 (the 0-1 coding: a = 0, b = c = 1).
+    Mao et al. 2017, Eq. 9 (a = 0, b = c = 1), with the paper's factor 1/2, which many programs
+    drop.
     """
 
     def real_loss(self, logits: Tensor) -> Tensor:

@@ -13,8 +13,7 @@ __all__ = ["NonSaturating"]
 class NonSaturating(Pointwise):
     """D minimizes -log s(D(x)) - log(1 - s(D(G(z)))), G minimizes -log s(D(G(z))).
 
-    s is the logistic function; -log s(t) is softplus(-t), whose gradient stays exact at any logit,
-    where log(s(t) + epsilon) would vanish for the very fakes that need it most.
+    s is the logistic function; -log s(t) is softplus(-t), whose gradient is exact at any logit.
 
     Goodfellow et al. 2014, Sec. 3; [1] Yazici et al. 2020, Sec. 4.
     """

@@ -15,9 +15,8 @@ __all__ = ["Relativistic"]
 class Relativistic(Objective):
     """D minimizes -log s(D(x) - D(G(z))), G minimizes -log s(D(G(z)) - D(x)).
 
-    s is the logistic function. Real and generated images are paired by position, so there must be
-    as many of either; a batch may be taken in parts of whole pairs. Only differences of logits
-    count: a constant added to all changes nothing.
+    s is the logistic function. Real and generated images are paired by position; a batch may be
+    taken in parts of whole pairs.
 
     RSGAN of Jolicoeur-Martineau 2018, "The relativistic discriminator", Sec. 4.
     """

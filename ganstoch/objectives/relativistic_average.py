@@ -8,7 +8,6 @@ from typing import ClassVar, Literal
 from torch import Tensor, relu
 from torch.nn.functional import softplus
 
-from ganstoch.errors import UserError
 from ganstoch.objectives.base import Objective
 
 __all__ = ["RelativisticAverage"]
@@ -26,24 +25,18 @@ class RelativisticAverage(Objective):
 
     p(t) is -log s(t), s the logistic function; or max(0, 1 - t); or (t - 1)^2. The averages are
     those of the batch at hand, and gradients flow through them in both players, as in the author's
-    program. That program halves both losses; here they are summed, as in the paper. Only
-    differences of logits count: a constant added to all changes nothing.
+    program, which halves both losses; here they are summed, as in the paper.
 
     Jolicoeur-Martineau 2018, "The relativistic discriminator", Sec. 4.
 
     Args:
         variant: what a lead costs; "least_squares" aims at leads of 1, without a factor 1/2.
-
-    Raises:
-        UserError: for an unknown variant.
     """
 
     needs_full_batch: ClassVar[bool] = True
     needs_real: ClassVar[bool] = True
 
     def __init__(self, variant: Literal["logistic", "hinge", "least_squares"] = "logistic") -> None:
-        if variant not in PENALTIES:
-            raise UserError(f"variant must be one of {', '.join(PENALTIES)}, got {variant!r}")
         self.variant = variant
 
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:

@@ -13,9 +13,8 @@ __all__ = ["Saturating"]
 class Saturating(Pointwise):
     """D minimizes -log s(D(x)) - log(1 - s(D(G(z)))), G minimizes log(1 - s(D(G(z)))).
 
-    s is the logistic function. The game is zero-sum. The generator's gradient at logit t is -s(t),
-    which dies like exp(t) for fakes that the discriminator is sure of: that is the loss's own
-    flaw, not one of its arithmetic.
+    s is the logistic function. The generator's gradient at logit t is -s(t), which dies like exp(t)
+    for fakes that the discriminator is sure of: the loss's own flaw, not one of its arithmetic.
 
     Goodfellow et al. 2014, Eq. 1.
     """

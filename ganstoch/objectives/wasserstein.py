@@ -12,8 +12,7 @@ __all__ = ["Wasserstein"]
 class Wasserstein(Pointwise):
     """D minimizes D(G(z)) - D(x), G minimizes -D(G(z)).
 
-    Minus D's loss is at most D's Lipschitz constant times the earth mover's distance. Only D's
-    architecture or a penalty keeps that constant in bounds: the loss alone has no minimum.
+    Only D's architecture or a penalty bounds its Lipschitz constant: the loss alone has no minimum.
 
     Arjovsky et al. 2017, Eq. 2 and Algorithm 1.
     """
