@@ -26,6 +26,7 @@ __all__ = [
     "STRICT",
     "Measurement",
     "Record",
+    "converted_config",
     "decode",
     "is_finished",
     "read_json",
@@ -226,18 +227,19 @@ def _read(content: Any, where: str) -> Record:
 
 
 def _converted(content: dict[str, Any]) -> dict[str, Any]:
-    """A record of ganstoch 0.5.0 in today's layout.
-
-    Without ``company``, a count of seeds trained as one, and ``forms``, chosen per convolution.
-    """
+    """A record of ganstoch 0.5.0 in today's layout: without ``company``, seeds trained as one."""
     if content.get("schema") not in (1, 2):
         return content
     new = {k: v for k, v in content.items() if k != "company"} | {"schema": SCHEMA}
-    config = new.get("config")
-    if isinstance(config, dict) and isinstance(model := config.get("model"), dict):
-        model = {k: v for k, v in model.items() if k != "forms"}
-        new["config"] = config | {"model": model}
+    new["config"] = converted_config(new.get("config"))
     return new
+
+
+def converted_config(config: Any) -> Any:
+    """A run's settings of ganstoch 0.5.0 as today's: without ``forms``, one per convolution."""
+    if not isinstance(config, dict) or not isinstance(model := config.get("model"), dict):
+        return config
+    return config | {"model": {k: v for k, v in model.items() if k != "forms"}}
 
 
 def read_json(path: Path, *, fix: str) -> Any:

@@ -17,6 +17,7 @@ from ganstoch.callbacks.checkpoints import read_checkpoint
 from ganstoch.data.datamodule import ImageData
 from ganstoch.data.source import ArrayImages
 from ganstoch.errors import UserError
+from ganstoch.records import converted_config
 from ganstoch.rng import normal, rng_for
 from ganstoch.training.gan import GAN
 from ganstoch.types import to_bytes
@@ -100,7 +101,7 @@ def _config_beside(checkpoint: Path) -> dict[str, Any]:
     """The run's settings, from run.json beside the folder of checkpoints."""
     path = checkpoint.resolve().parent.parent / _STATE
     try:
-        config = json.loads(path.read_bytes())["config"]
+        config = converted_config(json.loads(path.read_bytes())["config"])
         return {"model": config["model"], "data": config["data"]}
     except OSError as error:
         raise UserError(
@@ -118,7 +119,8 @@ def _rebuild(config: dict[str, Any], *, checkpoint: Path) -> tuple[GAN, ImageDat
         made = parser.instantiate_classes(parser.parse_object(config))
     except (ArgumentError, ValueError, TypeError) as error:
         raise UserError(
-            f"the settings of the run of {checkpoint} cannot be read by this version: {error}"
+            f"this version cannot read the settings of the run of {checkpoint} ({error}); audit it "
+            "with the version that trained it, such as ganstoch 0.5.0"
         ) from error
     game, images = made.model, made.data
     assert isinstance(game, GAN)
