@@ -166,7 +166,7 @@ def test_settings_that_do_not_fit_are_told(checkpoint: Path, tmp_path: Path) -> 
         load_checkpoint(copy)
     state["config"]["model"]["colour"] = "blue"
     (folder / "run.json").write_text(json.dumps(state))
-    with pytest.raises(UserError, match="colour.*ganstoch 0.5.0"):
+    with pytest.raises(UserError, match=r"colour.*ganstoch 0\.5\.0"):
         load_checkpoint(copy)
 
 
