@@ -11,7 +11,6 @@ import os
 import tempfile
 import zlib
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -19,61 +18,37 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, 
 
 from ganstoch.errors import UserError, visible
 
-__all__ = [
-    "RECORD",
-    "RUN_LOCK",
-    "SCHEMA",
-    "STRICT",
-    "Measurement",
-    "Record",
-    "converted_config",
-    "decode",
-    "is_finished",
-    "read_json",
-    "read_record",
-    "read_records",
-    "sweep_up",
-    "write_atomically",
-    "write_record",
-]
-
 RECORD = "record.json"
 RUN_LOCK = "running.lock"
-"""Names of files in a run's folder."""
-
 SCHEMA = 3
 """Version of the record's layout; ganstoch 0.5.0 wrote 1 and 2, which `read_record` converts."""
-
-_HALF = ".half"
-"""How the name of a file ends that is still being written."""
+_HALF = ".half"  # how the name of a file ends that is still being written
 _FIX = "remove it to run that row again"
 _END = 2**63
 
 _Count = Annotated[int, Field(ge=1, lt=_END)]
 _Whole = Annotated[int, Field(ge=0, lt=_END)]
 _Amount = Annotated[float, Field(ge=0, lt=_END)]
-_Words = Annotated[str, AfterValidator(visible)]
-"""Text of somebody else's, without the characters that a terminal would obey."""
-
+_Words = Annotated[str, AfterValidator(visible)]  # a terminal would obey other characters
 
 STRICT = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
-"""What every model of a file forbids: other types, unknown fields, NaN. A plain dataclass takes it
-as its ``__pydantic_config__``."""
+"""What every model of a file forbids: other types, unknown fields, NaN."""
 
 
-class _Model(BaseModel):
+class FileModel(BaseModel):
+    """What a file holds; unchangeable."""
+
     model_config = ConfigDict(frozen=True, **STRICT)
 
 
-class Measurement(_Model):
+class Measurement(FileModel):
     """The metrics at one point of a run.
 
     Attributes:
         iteration: D+G iterations done.
         images_seen: real images looked at so far, m an update of the discriminator; more in packs.
         metrics: e.g. ``overfitting/pixel_l1/mean`` in grey levels per pixel and channel.
-        digests: of every number that training had made by then, by part: see
-            `ganstoch.training.fingerprint`.
+        digests: of every number of training by then, by part: see `ganstoch.training.fingerprint`.
     """
 
     iteration: _Whole
@@ -82,33 +57,25 @@ class Measurement(_Model):
     digests: dict[str, str] = {}
 
 
-class Record(_Model):
+class Record(FileModel):
     """One finished run. ``Record.model_json_schema()`` is its JSON schema.
 
     Attributes:
         config_hash: sha256 of everything that decides the run's numbers, hexadecimal.
-        seed: the run's seed.
-        preset: name of the preset it was made from.
-        dataset: name of the source of images.
         n: images in the subset.
         m: logical mini-batch size.
         bank: number of fixed latents k, or None for fresh ones every iteration.
         noise: variance of the noise added to the latents in training.
-        iterations: D+G iterations done.
-        images_seen: real images looked at, as in a measurement.
+        iterations: D+G iterations done; ``images_seen`` as in a measurement.
         converged: whether the stop rule found convergence (otherwise the cap was hit).
         seconds: wall time of training with its evaluations, over all segments of a resumed run.
         subset_sha256: checksum of the subset's pixels.
         metrics: the last measurement, EMA generator, plain latents.
         baseline: the same metrics with held-out real images in the generator's place; empty where
             the source has none.
-        history: every measurement, in order.
-        config: the resolved configuration.
         versions: packages that decide numbers, with their versions.
-        hardware: what it ran on, in words.
         git_sha: commit of the working tree it ran from, or None outside one.
         threads: CPU threads of each process; None where the record does not say.
-        schema_version: version of this layout, ``schema`` in the file.
     """
 
     config_hash: str
@@ -138,11 +105,7 @@ class Record(_Model):
 def write_atomically(
     path: Path, content: bytes | memoryview | Iterator[bytes | memoryview]
 ) -> None:
-    """Writes a file so that a reader sees the old content or the new, never half of either.
-
-    Args:
-        path: the file; its folder is made.
-        content: the whole, or parts that are written as they come.
+    """Writes a file, and its folder, so that a reader sees the old content or the new, never half.
 
     Raises:
         UserError: if the disk is full or the place cannot be written to; nothing is left behind.
@@ -179,12 +142,7 @@ def sweep_up(folder: Path) -> None:
 
 
 def write_record(path: Path, record: Record) -> None:
-    """Writes a record as JSON.
-
-    Raises:
-        UserError: if it cannot be written.
-        ValueError: if a metric is not a finite number: JSON has no name for it.
-    """
+    """Writes a record as JSON; a ValueError if a metric is not a finite number."""
     content = record.model_dump(by_alias=True)
     text = json.dumps(content, indent=1, sort_keys=True, allow_nan=False)
     write_atomically(path, text.encode() + b"\n")
@@ -200,11 +158,7 @@ def read_record(path: Path) -> Record:
 
 
 def read_records(path: Path) -> list[Record]:
-    """Reads many records out of one compressed file, a line each, as ``results/`` holds them.
-
-    Raises:
-        UserError: as `read_record`.
-    """
+    """Reads many records out of one compressed file, a line each, as ``results/`` holds them."""
     try:
         lines = gzip.decompress(path.read_bytes()).splitlines()
         contents = [json.loads(line) for line in lines]
@@ -216,20 +170,17 @@ def read_records(path: Path) -> list[Record]:
 def _read(content: Any, where: str) -> Record:
     if not isinstance(content, dict):
         raise UserError(f"{where} is no record; {_FIX}")
-    content = _converted(content)
+    if content.get("schema") in (1, 2):
+        content = _converted(content)
     if content.get("schema") != SCHEMA:
-        raise UserError(
-            f"{where} has schema {content.get('schema')!r}, this version reads 1 to {SCHEMA}; "
-            f"{_FIX}"
-        )
+        schema = content.get("schema")
+        raise UserError(f"{where} has schema {schema!r}, this version reads 1 to {SCHEMA}; {_FIX}")
     record: Record = decode(Record, content, where, fix=_FIX)
     return record
 
 
 def _converted(content: dict[str, Any]) -> dict[str, Any]:
     """A record of ganstoch 0.5.0 in today's layout: without ``company``, seeds trained as one."""
-    if content.get("schema") not in (1, 2):
-        return content
     new = {k: v for k, v in content.items() if k != "company"} | {"schema": SCHEMA}
     new["config"] = converted_config(new.get("config"))
     return new
@@ -243,11 +194,7 @@ def converted_config(config: Any) -> Any:
 
 
 def read_json(path: Path, *, fix: str) -> Any:
-    """What a JSON file holds.
-
-    Raises:
-        UserError: if it is missing or no JSON, with ``fix``, which says what the user can do.
-    """
+    """What a JSON file holds; a `UserError` with the ``fix`` if it is missing or no JSON."""
     try:
         return json.loads(path.read_bytes())
     except OSError as error:
@@ -259,41 +206,22 @@ def read_json(path: Path, *, fix: str) -> Any:
 def decode(expected: Any, value: Any, where: str, *, fix: str) -> Any:
     """A JSON value as a pydantic model or dataclass, every field checked.
 
-    Args:
-        expected: the type.
-        value: what `json.loads` returned.
-        where: the file, as the error should name it.
-        fix: what the user can do about it, in words.
-
     Raises:
-        UserError: that names the first field that is missing, unknown, or of a wrong value.
+        UserError: that names the file (``where``), the first field that is missing, unknown or of a
+            wrong value, and the ``fix``.
     """
     try:
         text = json.dumps(value, ensure_ascii=False).encode(errors="replace")
-        return _adapter(expected).validate_json(text, strict=True)
+        return TypeAdapter(expected).validate_json(text, strict=True)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         key = ".".join(map(str, first["loc"]))
-        raise UserError(f"{where}: {key}: {first['msg']}, got {first['input']!r:.40}; {fix}") from (
-            error
-        )
-
-
-@cache
-def _adapter(expected: Any) -> TypeAdapter[Any]:
-    return TypeAdapter(expected)
+        reason = f"{first['msg']}, got {first['input']!r:.40}"
+        raise UserError(f"{where}: {key}: {reason}; {fix}") from error
 
 
 def is_finished(folder: Path, config_hash: str) -> bool:
-    """Whether a folder holds the finished run of these settings.
-
-    Args:
-        folder: of a run; it may be missing.
-        config_hash: digest of the run's settings.
-
-    Raises:
-        UserError: if the folder's record cannot be read.
-    """
+    """Whether a folder, which may be missing, holds the finished run of these settings."""
     # Listed, not looked up: a shared disk may remember for a minute that a file was not there.
     if not folder.is_dir() or RECORD not in os.listdir(folder):
         return False

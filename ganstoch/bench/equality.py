@@ -17,25 +17,13 @@ from ganstoch.training.gan import GAN
 from ganstoch.training.micro_batch import split
 from ganstoch.types import Batch, MicroBatch, to_signed
 
-__all__ = [
-    "MICRO_BATCHES",
-    "TOLERANCE",
-    "differences",
-    "draw",
-    "equality",
-    "make_game",
-    "make_reference",
-    "parts_of",
-]
-
 MICRO_BATCHES: dict[str, int | None] = {"whole batches": None, "micro-batches of 3": 3}
 """Most images at once, of a batch of 8."""
-
 TOLERANCE = 1e-9
 
 
-def make_game(*, latent_dim: int, width: int, micro_batch: int | None = None) -> GAN:
-    """The paper's networks in our game."""
+def make_gan(*, latent_dim: int, width: int, micro_batch: int | None = None) -> GAN:
+    """The paper's networks as a `GAN`."""
     return GAN(
         partial(PaperGenerator, latent_dim=latent_dim, width=width),
         partial(PaperDiscriminator, width=width),
@@ -44,25 +32,27 @@ def make_game(*, latent_dim: int, width: int, micro_batch: int | None = None) ->
     )
 
 
-def make_reference(game: GAN) -> Reference:
-    """The plain loop with a game's settings, weights and spectral norms."""
+def make_reference(gan: GAN) -> Reference:
+    """The plain loop with the settings, weights and spectral norms of a `GAN`."""
     with torch.random.fork_rng(devices=[]):  # its layers draw from the global stream
         plain = Reference(
-            latent_dim=game.generator.latent_dim,
-            width=len(_first(game.generator).bias),
-            lr=game.settings.lr,
-            decay=game.average.decay,
+            latent_dim=gan.generator.latent_dim,
+            width=len(_first(gan.generator).bias),
+            lr=gan.settings.lr,
+            decay=gan.average.decay,
         )
-    dtype = next(game.parameters()).dtype
+    dtype = next(gan.parameters()).dtype
     for network in (plain.g, plain.d, plain.average):
         network.to(dtype)
     with torch.no_grad():
-        for network, ours in ((plain.g, game.generator), (plain.average, game.average)):
-            for kept, given in zip(network.parameters(), _generator(ours), strict=True):
-                kept.copy_(given)
+        for network, ours in ((plain.g, gan.generator), (plain.average, gan.average)):
+            weights = [_first(ours).kernel, *list(ours.parameters())[1:]]  # as stock layers have it
+            for target, source in zip(network.parameters(), weights, strict=True):
+                target.copy_(source)
         norms = [m for m in plain.d.modules() if isinstance(m, parametrize.ParametrizationList)]
         convolutions = [m for m in plain.d if isinstance(m, nn.Conv2d)]
-        for norm, stock, layer in zip(norms, convolutions, _layers(game), strict=True):
+        layers = [m for m in gan.discriminator.modules() if isinstance(m, SpectralConv2d)]
+        for norm, stock, layer in zip(norms, convolutions, layers, strict=True):
             norm.original.copy_(layer.weight)
             cast(Tensor, norm[0].u).copy_(layer.u)
             cast(Tensor, norm[0].v).copy_(layer.v)
@@ -78,70 +68,53 @@ def draw(m: int, latent_dim: int, *, iteration: int) -> tuple[Batch, Tensor]:
     return batch, normal((m, latent_dim), rng_for(0, "latent", iteration))
 
 
-def parts_of(batch: Batch, z: Tensor, *, game: GAN) -> list[MicroBatch]:
-    """A batch as the game takes it."""
-    assert game.micro_batch != "auto"
-    dtype = next(game.parameters()).dtype
-    return split(batch, z, micro_batch=game.micro_batch, dtype=dtype)
+def parts_of(batch: Batch, z: Tensor, *, gan: GAN) -> list[MicroBatch]:
+    """A batch as `GAN.train_iteration` takes it."""
+    assert gan.micro_batch != "auto"
+    dtype = next(gan.parameters()).dtype
+    return split(batch, z, micro_batch=gan.micro_batch, dtype=dtype)
 
 
-def differences(game: GAN, *, m: int, iterations: int) -> dict[str, float]:
-    """How far a game is from the plain loop after playing for some iterations.
+def differences(gan: GAN, *, m: int, iterations: int) -> dict[str, float]:
+    """How far an untrained `GAN` is from the plain loop after some iterations; it is changed.
 
-    Args:
-        game: one that has not begun; changed. In float64 only a defect makes a difference.
-        m: batch size.
-        iterations: how many are played.
+    In float64 only a defect makes a difference.
 
     Returns:
         Largest absolute differences: ``weights`` (the spectral norms' vectors included),
         ``losses`` of any iteration, ``images`` of the live and the averaged generator.
     """
-    plain = make_reference(game)
-    optimizers = game.configure_optimizers()
-    latent_dim, dtype = game.generator.latent_dim, next(game.parameters()).dtype
+    plain = make_reference(gan)
+    optimizers = gan.configure_optimizers()
+    latent_dim, dtype = gan.generator.latent_dim, next(gan.parameters()).dtype
     losses = 0.0
     for iteration in range(iterations):
         batch, z = draw(m, latent_dim, iteration=iteration)
-        game.train_iteration([parts_of(batch, z, game=game)], *optimizers, iteration=iteration)
+        gan.train_iteration([parts_of(batch, z, gan=gan)], *optimizers, iteration=iteration)
         real, z = to_signed(batch.pixels, dtype=dtype), z.to(dtype)
-        theirs = plain.play(real, z, iteration=iteration)
-        for ours, other in zip(game.losses.values(), theirs, strict=True):
+        theirs = plain.train_iteration(real, z, iteration=iteration)
+        for ours, other in zip(gan.losses.values(), theirs, strict=True):
             losses = max(losses, (ours - other).abs().item())
-    twin = make_reference(game)  # what ours has come to
+    twin = make_reference(gan)  # what ours has come to
     weights = max(
         (one - other).abs().max().item()
         for ours, theirs in ((twin.g, plain.g), (twin.d, plain.d), (twin.average, plain.average))
         for one, other in zip(ours.state_dict().values(), theirs.state_dict().values(), strict=True)
     )
     with torch.no_grad():
-        pairs = ((game.average(z), plain.average(z)), (game.generator(z), plain.g(z)))
+        pairs = ((gan.average(z), plain.average(z)), (gan.generator(z), plain.g(z)))
     images = max((a - b).abs().max().item() for a, b in pairs)
     return {"weights": weights, "losses": losses, "images": images}
 
 
 def equality() -> dict[str, float]:
     """For each of `MICRO_BATCHES` the largest difference to the plain loop after 20 iterations."""
-    return {
-        name: max(
-            differences(
-                make_game(latent_dim=16, width=128, micro_batch=micro_batch).double(),
-                m=8,
-                iterations=20,
-            ).values()
-        )
-        for name, micro_batch in MICRO_BATCHES.items()
-    }
+    largest = {}
+    for name, micro_batch in MICRO_BATCHES.items():
+        gan = make_gan(latent_dim=16, width=128, micro_batch=micro_batch).double()
+        largest[name] = max(differences(gan, m=8, iterations=20).values())
+    return largest
 
 
 def _first(network: nn.Module) -> LatentConv:
     return next(m for m in network.modules() if isinstance(m, LatentConv))
-
-
-def _generator(network: nn.Module) -> list[Tensor]:
-    """Parameters as the stock layers have them."""
-    return [_first(network).kernel, *list(network.parameters())[1:]]
-
-
-def _layers(game: GAN) -> list[SpectralConv2d]:
-    return [m for m in game.discriminator.modules() if isinstance(m, SpectralConv2d)]

@@ -21,8 +21,6 @@ from ganstoch.runs.sweep import read_sweep
 from ganstoch.training.fingerprint import hardware
 from ganstoch.training.gan import CPU_MICRO_BATCH, GAN
 
-__all__ = ["ACCELERATORS", "estimate"]
-
 ACCELERATORS = {  # dense float32 and bfloat16 TFLOP/s, from the makers' data sheets
     "H100 SXM": (67.0, 989.0),
     "A100": (19.5, 312.0),
@@ -46,7 +44,7 @@ class _Row:
 
 @dataclass(frozen=True, slots=True)
 class _Seconds:
-    """What was measured: an iteration, an image of it (alone, or where G runs twice), a metric."""
+    """Of an iteration, an image of it (in a whole batch or in parts) and an evaluation."""
 
     iteration: float
     image: float
@@ -65,22 +63,22 @@ def estimate(preset: str) -> int:
     rows, sources = _rows(lines)
     command = understand(lines[0])
     command.build([])
-    game = command.model
-    assert isinstance(game, GAN)
+    gan = command.model
+    assert isinstance(gan, GAN)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    game.to(device).micro_batch = None
+    gan.to(device).micro_batch = None
     say(f"the networks of preset {preset}, about a minute")
-    cost = _measure(game, n=rows[0].n, device=device)
+    cost = _measure(gan, n=rows[0].n, device=device)
     total = 0.0
     print(f"preset {preset}, per data set and seed, on {hardware()}")
     print("     m noise  s/iteration  iterations       time    memory")
     for row in rows:
-        micro = _micro_batch(game, row.m, device)
+        micro = _micro_batch(gan, row.m, device)
         image = cost.image if micro is None else cost.image_in_parts
         iteration = cost.iteration + row.m * image
         spent = row.iterations * iteration + row.evaluations * cost.evaluation
         total += spent
-        memory = peak_bytes(game, m=micro or row.m, micro_batch=None)
+        memory = peak_bytes(gan, m=micro or row.m, micro_batch=None)
         parts = "" if micro is None else f", micro-batches of {micro}"
         print(
             f"{row.m:>6} {row.noise:>5g} {iteration:>12.3f} {row.iterations:>11,} "
@@ -90,7 +88,7 @@ def estimate(preset: str) -> int:
         f"all rows: {_duration(total)} for each of {sources} data set(s) and each seed; iterations "
         "are caps, and a stop rule may end a row before; semantic features come on top"
     )
-    _roofline(game, rows, device)
+    _roofline(gan, rows, device)
     return 0
 
 
@@ -112,17 +110,17 @@ def _rows(lines: Sequence[Sequence[str]]) -> tuple[list[_Row], int]:
     return next(iter(rows.values())), len(rows)
 
 
-def _measure(game: GAN, *, n: int, device: torch.device) -> _Seconds:
+def _measure(gan: GAN, *, n: int, device: torch.device) -> _Seconds:
     def iteration(m: int, micro_batch: int | None) -> float:
-        step = _step(game, m, micro_batch, device)
+        step = _step(gan, m, micro_batch, device)
         step()
         return median(seconds(step) for _ in range(3))
 
     few, many, halves = iteration(FEW, None), iteration(MANY, None), iteration(MANY, MANY // 2)
-    game.micro_batch = None
+    gan.micro_batch = None
     image = max(0.0, (many - few) / (MANY - FEW))
-    z = torch.zeros(256, game.generator.latent_dim)
-    images = seconds(lambda: game.sample(z)) / len(z) * n
+    z = torch.zeros(256, gan.generator.latent_dim)
+    images = seconds(lambda: gan.sample(z)) / len(z) * n
     pixels = draw(n, 1, iteration=1)[0].pixels
     queries = pixels[:200].float()
     search = seconds(lambda: nearest_neighbours(queries, pixels, norm="l1"))
@@ -134,27 +132,27 @@ def _measure(game: GAN, *, n: int, device: torch.device) -> _Seconds:
     )
 
 
-def _micro_batch(game: GAN, m: int, device: torch.device) -> int | None:
+def _micro_batch(gan: GAN, m: int, device: torch.device) -> int | None:
     """What `ganstoch fit` comes to by ``micro_batch: auto``; None for the whole batch."""
     if device.type == "cpu":
         return CPU_MICRO_BATCH if m > CPU_MICRO_BATCH else None
     free, size = torch.cuda.mem_get_info(device)[0], m
-    while size > 1 and peak_bytes(game, m=size, micro_batch=None) > free:
+    while size > 1 and peak_bytes(gan, m=size, micro_batch=None) > free:
         size = -(-size // 2)
     return None if size == m else size
 
 
-def _step(game: GAN, m: int, micro_batch: int | None, device: torch.device) -> Callable[[], object]:
-    game.micro_batch = micro_batch
-    batch, z = draw(m, game.generator.latent_dim, iteration=0)
+def _step(gan: GAN, m: int, micro_batch: int | None, device: torch.device) -> Callable[[], object]:
+    gan.micro_batch = micro_batch
+    batch, z = draw(m, gan.generator.latent_dim, iteration=0)
     batch = replace(batch, pixels=batch.pixels.to(device))
-    parts, optimizers = parts_of(batch, z.to(device), game=game), game.configure_optimizers()
-    return lambda: game.train_iteration([parts], *optimizers, iteration=9)
+    parts, optimizers = parts_of(batch, z.to(device), gan=gan), gan.configure_optimizers()
+    return lambda: gan.train_iteration([parts], *optimizers, iteration=9)
 
 
-def _roofline(game: GAN, rows: Sequence[_Row], device: torch.device) -> None:
+def _roofline(gan: GAN, rows: Sequence[_Row], device: torch.device) -> None:
     """Least time on devices that are not here: operations over their makers' peak."""
-    image = count_flops(_step(game, MANY, None, device)) / MANY
+    image = count_flops(_step(gan, MANY, None, device)) / MANY
     images = sum(row.iterations * row.m for row in rows)
     print(
         f"roofline, not a measurement: {image / 1e9:.2f} GFLOP an image and iteration, "

@@ -5,25 +5,23 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.util import find_spec
+from statistics import linear_regression
 from typing import Any
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from ganstoch.bench.costs import diagnosis_price, lightning_overhead
-from ganstoch.bench.equality import draw, make_game, make_reference, parts_of
+from ganstoch.bench.equality import draw, make_gan, make_reference, parts_of
 from ganstoch.bench.memory import peak_bytes
 from ganstoch.bench.reference import Reference
 from ganstoch.bench.search import race_search
 from ganstoch.bench.timing import in_turns, say, seconds
 from ganstoch.training.gan import GAN
 from ganstoch.types import to_signed
-
-__all__ = ["FULL", "QUICK", "Goal", "Scale", "count_flops", "has_bf16", "measure"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +59,9 @@ class Goal:
     """A ratio and where it should be.
 
     Attributes:
-        key: its name in JSON.
-        value: the ratio.
-        least: what it should reach, or None.
+        key: its name in JSON; ``what`` was measured, in words.
+        least: what the value should reach, or None.
         most: what it should not exceed, or None.
-        what: what was measured, in words.
         applies: whether this machine can be expected to reach it.
     """
 
@@ -103,27 +99,24 @@ def count_flops(act: Callable[[], object]) -> int:
 
 
 class _Contest:
-    """Our game and the plain one at one batch size, on one device."""
+    """Our GAN and the plain one at one batch size, on one device."""
 
-    def __init__(self, game: GAN, plain: Reference, m: int, device: torch.device) -> None:
-        self.game, self.plain = game, plain
+    def __init__(self, gan: GAN, plain: Reference, m: int, device: torch.device) -> None:
+        self.gan, self.plain = gan, plain
         batch, z = draw(m, LATENT_DIM, iteration=0)
         self.z = z.to(device)
         self.batch = replace(batch, pixels=batch.pixels.to(device))
-        self.optimizers = game.configure_optimizers()
+        self.optimizers = gan.configure_optimizers()
         self.kind = device.type
 
-    def precision(self, mixed: bool) -> AbstractContextManager[object]:
-        return torch.autocast(self.kind, torch.bfloat16) if mixed else nullcontext()
-
     def ours(self, *, mixed: bool = False) -> None:
-        with self.precision(mixed):
-            parts = parts_of(self.batch, self.z, game=self.game)
-            self.game.train_iteration([parts], *self.optimizers, iteration=9)
+        with torch.autocast(self.kind, torch.bfloat16, enabled=mixed):
+            parts = parts_of(self.batch, self.z, gan=self.gan)
+            self.gan.train_iteration([parts], *self.optimizers, iteration=9)
 
     def theirs(self, *, mixed: bool = False) -> None:
-        with self.precision(mixed):
-            self.plain.play(to_signed(self.batch.pixels), self.z, iteration=9)
+        with torch.autocast(self.kind, torch.bfloat16, enabled=mixed):
+            self.plain.train_iteration(to_signed(self.batch.pixels), self.z, iteration=9)
 
 
 class _Bench:
@@ -132,15 +125,15 @@ class _Bench:
     def __init__(self, scale: Scale) -> None:
         self.scale = scale
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.game = make_game(latent_dim=LATENT_DIM, width=scale.width, micro_batch=scale.large)
-        self.plain = make_reference(self.game)
-        for network in (self.game, self.plain.g, self.plain.d, self.plain.average):
+        self.gan = make_gan(latent_dim=LATENT_DIM, width=scale.width, micro_batch=scale.large)
+        self.plain = make_reference(self.gan)
+        for network in (self.gan, self.plain.g, self.plain.d, self.plain.average):
             network.to(self.device)
         self.flops = 0
         self.times: dict[int, dict[str, float]] = {}
 
     def contest(self, m: int) -> _Contest:
-        return _Contest(self.game, self.plain, m, self.device)
+        return _Contest(self.gan, self.plain, m, self.device)
 
     def arithmetic(self) -> Goal:
         say("operations of an iteration")
@@ -162,10 +155,7 @@ class _Bench:
         m = self.scale.large
         say(f"bf16-mixed at m = {m}, in turns")
         contest = self.contest(m)
-        acts = {
-            "ours": lambda: contest.ours(mixed=True),
-            "theirs": lambda: contest.theirs(mixed=True),
-        }
+        acts = {name: partial(getattr(contest, name), mixed=True) for name in ("ours", "theirs")}
         times, single = in_turns(acts, rounds=self.scale.rounds), self.times[m]["theirs"]
         ours = f"{times['ours']:.3f} s, m = {m}"
         against, both = f"float32 {single:.3f} s and {ours}", f"{times['theirs']:.3f} s and {ours}"
@@ -184,15 +174,15 @@ class _Bench:
     def overhead(self) -> Goal:
         m = self.scale.small
         say(f"Lightning's loop at m = {m}")
-        share = lightning_overhead(self.game, m=m, iterations=self.scale.rounds)
-        self.game.to(self.device)
+        share = lightning_overhead(self.gan, m=m, iterations=self.scale.rounds)
+        self.gan.to(self.device)
         return Goal("lightning_overhead", share, None, 0.03, f"of the bare loop, m = {m}")
 
     def diagnosis(self) -> Goal:
         m = self.scale.small
         say(f"the diagnosis at m = {m}")
-        share = diagnosis_price(self.game, m=m, iterations=2 * self.scale.rounds)
-        self.game.to(self.device)
+        share = diagnosis_price(self.gan, m=m, iterations=2 * self.scale.rounds)
+        self.gan.to(self.device)
         return Goal("diagnosis_price", share, None, 0.02, f"of training, m = {m}")
 
     def determinism(self) -> Goal:
@@ -225,8 +215,8 @@ class _Bench:
     def memory(self) -> Goal:
         say("memory")
         m = self.scale.large
-        alone = peak_bytes(self.game, m=m, micro_batch=None)
-        sizes = {b: peak_bytes(self.game, m=b, micro_batch=m) for b in self.scale.memory}
+        alone = peak_bytes(self.gan, m=m, micro_batch=None)
+        sizes = {b: peak_bytes(self.gan, m=b, micro_batch=m) for b in self.scale.memory}
         what = ", ".join(f"{b / 2**20:.0f} MiB at {m}" for m, b in {m: alone, **sizes}.items())
         what += f" in micro-batches of {m}; tensors, counted"
         return Goal("memory_ratio", max(sizes.values()) / alone, None, 1.10, what)
@@ -269,9 +259,6 @@ def _peak(device: torch.device) -> float:
 
 def _slope(curve: dict[int, float]) -> float:
     """Of log time over log m, by least squares."""
-    xs = [math.log(m) for m in curve]
-    ys = [math.log(t) for t in curve.values()]
-    x, y = sum(xs) / len(xs), sum(ys) / len(ys)
-    return sum((a - x) * (b - y) for a, b in zip(xs, ys, strict=True)) / sum(
-        (a - x) ** 2 for a in xs
-    )
+    return linear_regression(
+        [math.log(m) for m in curve], [math.log(t) for t in curve.values()]
+    ).slope

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import weakref
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -16,8 +15,6 @@ from ganstoch.training.gan import GAN
 from ganstoch.training.micro_batch import split
 from ganstoch.types import Batch
 
-__all__ = ["peak_bytes"]
-
 
 class _LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts the bytes of all tensors that are alive, and the most there ever were."""
@@ -27,13 +24,7 @@ class _LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.live = self.peak = 0
         self._known: set[int] = set()
 
-    def __torch_dispatch__(
-        self,
-        func: Callable[..., Any],
-        types: Any,
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
         tree_map_only(Tensor, self.count, result)
         return result
@@ -54,18 +45,18 @@ class _LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.live -= size
 
 
-def peak_bytes(game: GAN, *, m: int, micro_batch: int | None) -> int:
+def peak_bytes(gan: GAN, *, m: int, micro_batch: int | None) -> int:
     """Most bytes that tensors hold at once in an iteration, weights and optimizers included.
 
     The iteration runs on torch's device "meta", where tensors have sizes and no content.
 
     Args:
-        game: whose networks and precision are taken; not changed.
+        gan: its networks and precision count; not changed.
         m: logical batch size.
         micro_batch: most images at once; None for all.
     """
-    trainer = getattr(game, "_trainer", None)
-    meta = copy.deepcopy(game, {id(trainer): None}).to("meta")  # without what it is attached to
+    trainer = getattr(gan, "_trainer", None)
+    meta = copy.deepcopy(gan, {id(trainer): None}).to("meta")  # without what it is attached to
     optimizers = meta.configure_optimizers()
     with _LiveBytes() as bytes_:
         for tensor in [*meta.parameters(), *meta.buffers()]:

@@ -1,7 +1,7 @@
 """The paper's loop as one would first write it: stock layers, stock optimisers, no tricks.
 
 [1] Yazici et al. 2020, Tables 2 and 3 and Sec. 4. What `ganstoch bench` races against, and what
-`GAN` must equal. Like the game, it takes one power iteration an update and not one a call.
+`GAN` must equal. Like that, it takes one power iteration an update and not one a call.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def discriminator(width: int) -> nn.Sequential:
 
 
 class Reference:
-    """Both players and one iteration of the game between them.
+    """Both players and one iteration between them.
 
     Args:
         latent_dim: length of a latent.
@@ -84,13 +84,10 @@ class Reference:
                 for norm in layer:
                     norm.iterate(layer.original)  # type: ignore[operator]
 
-    def play(self, real: Tensor, z: Tensor, *, iteration: int) -> tuple[Tensor, Tensor]:
+    def train_iteration(self, real: Tensor, z: Tensor, *, iteration: int) -> tuple[Tensor, Tensor]:
         """One update of D, one of G, one of the average; both losses.
 
-        Args:
-            real: images (m, 3, 32, 32) in [-1, 1].
-            z: latents (m, latent_dim).
-            iteration: from 0.
+        Real images are (m, 3, 32, 32) in [-1, 1], latents (m, latent_dim); iterations count from 0.
         """
         self.power_iterate()
         loss_d = softplus(-self.d(real)).mean() + softplus(self.d(self.g(z).detach())).mean()
@@ -106,6 +103,6 @@ class Reference:
 
         past = min(self.decay, iteration / (iteration + 10))
         with torch.no_grad():
-            for kept, live in zip(self.average.parameters(), self.g.parameters(), strict=True):
-                kept.mul_(past).add_(live, alpha=1 - past)
+            for mean, live in zip(self.average.parameters(), self.g.parameters(), strict=True):
+                mean.mul_(past).add_(live, alpha=1 - past)
         return loss_d.detach(), loss_g.detach()

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from tabulate import tabulate
 
 from ganstoch.bench.equality import TOLERANCE, equality
 from ganstoch.bench.goals import FULL, QUICK, Goal, measure
@@ -16,15 +17,9 @@ from ganstoch.bench.timing import say
 from ganstoch.records import write_atomically
 from ganstoch.training.fingerprint import hardware, versions
 
-__all__ = ["bench"]
-
 
 def bench(*, quick: bool, file: Path | None) -> int:
     """Measures, prints the table, and writes it as JSON if a file is named.
-
-    Args:
-        quick: smaller shapes, within a minute.
-        file: where the JSON goes.
 
     Returns:
         0; also where a goal is missed: machines differ.
@@ -36,7 +31,7 @@ def bench(*, quick: bool, file: Path | None) -> int:
     say("the plain loop and ours on the same draws, float64")
     equal = equality()
     goals = measure(scale)
-    lines = [*_table(goals), "", *_equality_lines(equal), "", *_circumstances(quick)]
+    lines = [_table(goals), "", *_equality_lines(equal), "", *_circumstances(quick)]
     print("\n".join(lines))
     if file is not None:
         content: dict[str, Any] = {goal.key: goal.value for goal in goals}
@@ -54,18 +49,15 @@ def bench(*, quick: bool, file: Path | None) -> int:
     return 0
 
 
-def _table(goals: Sequence[Goal]) -> list[str]:
-    rows = [("ratio", "value", "goal", "", "measured")]
+def _table(goals: Sequence[Goal]) -> str:
+    rows = []
     for goal in goals:
         bound = f">= {goal.least:g}" if goal.least is not None else f"<= {goal.most:g}"
         met = "met" if goal.met else "missed" if goal.applies else "not applicable"
         rows.append((goal.key, f"{goal.value:.3f}", bound, met, goal.what))
-    widths = [max(len(row[i]) for row in rows) for i in range(4)]
-    return [
-        f"{row[0]:<{widths[0]}}  {row[1]:>{widths[1]}}  {row[2]:<{widths[2]}}  "
-        f"{row[3]:<{widths[3]}}  {row[4]}".rstrip()
-        for row in rows
-    ]
+    return tabulate(
+        rows, ("ratio", "value", "goal", "", "measured"), "plain", disable_numparse=True
+    )
 
 
 def _equality_lines(equal: dict[str, float]) -> list[str]:

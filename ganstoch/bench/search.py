@@ -12,18 +12,12 @@ from ganstoch.bench.timing import in_turns
 from ganstoch.metrics.neighbours import nearest_neighbours
 from ganstoch.rng import normal, rng_for
 
-__all__ = ["race_search"]
-
 
 def race_search(*, n: int, queries: int, rounds: int) -> tuple[float, str]:
     """How many times faster than FAISS's flat index the nearest of n images by l1 are found.
 
-    Both search float images, as a generator makes them, in a bank of bytes, as data are.
-
-    Args:
-        n: images in the bank.
-        queries: how many are looked up at a time; FAISS's time is proportional to it.
-        rounds: how often each is timed.
+    Both search float images, as a generator makes them, in a bank of bytes, as data are. FAISS's
+    time is proportional to the queries, which are looked up at a time.
 
     Returns:
         The ratio of times, and what was measured, in words.
@@ -42,8 +36,8 @@ def race_search(*, n: int, queries: int, rounds: int) -> tuple[float, str]:
         results["faiss"] = torch.from_numpy(index.search(query.numpy(), 1)[1][:, 0])
 
     def ours() -> None:
-        found = nearest_neighbours(query, bank, norm="l1")
-        results["ids"], results["distances"] = found.ids, found.distances
+        nearest = nearest_neighbours(query, bank, norm="l1")
+        results["ids"], results["distances"] = nearest.ids, nearest.distances
 
     times = in_turns({"faiss": theirs, "ours": ours}, rounds=rounds)
     same = (results["ids"] == results["faiss"]).sum().item()

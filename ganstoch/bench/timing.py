@@ -9,8 +9,6 @@ from statistics import median
 
 import torch
 
-__all__ = ["in_turns", "say", "seconds"]
-
 
 def seconds(act: Callable[[], object]) -> float:
     """Wall time of one call, waiting for the GPU where there is one."""
@@ -24,13 +22,9 @@ def seconds(act: Callable[[], object]) -> float:
 
 
 def in_turns(acts: Mapping[str, Callable[[], object]], *, rounds: int) -> dict[str, float]:
-    """Median seconds of each, after one call that does not count.
+    """Median seconds of each call by name, after one that does not count.
 
     In turns, so that a machine that gets slower or faster does so for all of them.
-
-    Args:
-        acts: what to time, by name.
-        rounds: how often, at least 1.
     """
     for act in acts.values():
         act()

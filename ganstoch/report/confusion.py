@@ -9,8 +9,6 @@ import pandas as pd
 
 from ganstoch.report.formatting import wrapped
 
-__all__ = ["Judged", "confusion_terminal", "false_alarms"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judged:

@@ -1,14 +1,18 @@
-"""One way to make a figure, and the figures of a table: curves, trade-off, heat map."""
+"""One way to make a figure, and the figures of a table.
+
+[1] Yazici et al. 2020: images with their neighbors (Fig. 1 and 2), generalization (Sec. 5 and 6).
+"""
 
 from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterator, Sequence
 from functools import wraps
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, Literal, ParamSpec, TypeVar
 
 import matplotlib
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from matplotlib import colormaps
 from matplotlib.axes import Axes
@@ -18,21 +22,8 @@ from matplotlib.figure import Figure
 from ganstoch.report.formatting import PERCENT, setting_words
 from ganstoch.report.frame import SETTING, curve, history, lines, natural
 from ganstoch.report.published import SCORES, title
+from ganstoch.report.run_files import ImageStrips, read_strips
 from ganstoch.report.tables import DIRECTIONS, remedies_csv
-
-__all__ = [
-    "band",
-    "draw_curves",
-    "draw_heatmap",
-    "draw_trade_off",
-    "figure",
-    "legend",
-    "palette",
-    "png",
-    "settings",
-    "style",
-    "styled",
-]
 
 _STYLE = {
     "figure.dpi": 120,
@@ -48,6 +39,16 @@ _STYLE = {
     "lines.linewidth": 1.7,
 }
 _HELD_OUT = {"color": "0.45", "linestyle": ":", "label": "held-out real images"}
+
+Direction = Literal["overfitting", "mode_drop"]
+_WORDS: dict[Direction, tuple[str, str]] = {
+    "overfitting": ("generated", "nearest data"),
+    "mode_drop": ("data", "nearest generated"),
+}
+_TILE = 64  # pixels of an image, as nearly as a whole factor allows
+_GAP = 2
+TRAINING = SCORES["mode_drop_mean"]
+HELD_OUT = "held_out_drop/pixel_l1/mean"
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -109,6 +110,13 @@ def band(ax: Axes, line: pd.DataFrame, *, seeds: int, factor: float = 1.0, **loo
         )
 
 
+def heading(ax: Axes, runs: pd.DataFrame, words: str = "") -> None:
+    """The name and size of a data set, left above its first axes."""
+    row = runs.iloc[0]
+    text = f"{title(row.dataset)} (n = {row.n:,}){words}"
+    ax.set_title(text, loc="left", fontweight="bold")
+
+
 def legend(right: Axes, source: Axes) -> None:
     """The lines of one of a row's axes, explained right of the last of the row."""
     handles, labels = source.get_legend_handles_labels()
@@ -122,11 +130,63 @@ def _logarithmic(values: Sequence[float], ratio: float) -> bool:
 
 
 @styled
+def draw_neighbors(runs: pd.DataFrame, *, direction: Direction) -> bytes:
+    """Figure 1 (``overfitting``) or Figure 2 (``mode_drop``) as PNG, of each row's first seed.
+
+    As in [1], data sets stand side by side, mini-batches shrink downwards and noisy rows come last;
+    in a block the queries are on top, below them the nearest neighbors by pixel and by feature.
+    Pixels are enlarged by whole factors. A `UserError` tells of a damaged ``panels.npz``.
+    """
+    datasets = [list(settings(own)) for _, own in runs.groupby("dataset", sort=False)]
+    lines = max(len(own) for own in datasets)
+    made, axes = figure(lines, len(datasets), size=(6.4, 1.95))
+    for ax in axes.flat:
+        ax.axis("off")
+    for column, own in enumerate(datasets):
+        for line, (row, _) in enumerate(own):
+            ax = axes[line][column]
+            distance = row[f"{direction}/pixel_l1/mean"]
+            ax.set_title(f"{setting_words(row)}: {distance:.2f}", loc="left")
+            strips = None if row.folder is None else read_strips(row.folder, direction=direction)
+            if strips is None:
+                ax.text(0, 0.5, "this run left no images")
+                continue
+            grid, labels = _grid(strips, *_WORDS[direction])
+            ax.imshow(grid, interpolation="nearest")
+            for place, label in enumerate(labels):
+                y = (place + 0.5) * grid.shape[0] / len(labels)
+                ax.text(-8, y, label, ha="right", va="center", color="0.4")
+        first, top = own[0][0], axes[0][column]
+        words = f"{title(first.dataset)} (n = {first.n:,})\n{top.get_title(loc='left')}"
+        top.set_title(words, loc="left")
+    made.supxlabel(
+        f"Above a block: its run's {direction.replace('_', ' ')}, mean pixel l1 in grey levels; "
+        "lower is closer to the training data.",
+        fontsize=9,
+    )
+    return png(made)
+
+
+def _grid(strips: ImageStrips, query: str, nearest: str) -> tuple[npt.NDArray[np.uint8], list[str]]:
+    """The images of a block, a line a kind, and the names of the lines."""
+    kinds = {query: strips.queries, f"{nearest}\nby pixel": strips.pixel}
+    if strips.feature is not None:
+        kinds[f"{nearest}\nby {strips.feature_name}"] = strips.feature
+    factor = max(_TILE // max(strips.queries.shape[1:3]), 1)
+    lines = []
+    for images in kinds.values():
+        large = images.repeat(factor, axis=1).repeat(factor, axis=2)
+        framed = np.pad(large, ((0, 0), (0, _GAP), (0, _GAP), (0, 0)), constant_values=255)
+        lines.append(np.concatenate(list(framed), axis=1))
+    return np.concatenate(lines), list(kinds)
+
+
+@styled
 def draw_curves(runs: pd.DataFrame) -> bytes:
     """Both mean distances over iterations and images seen, two rows of axes a data set, PNG."""
-    datasets = list(runs.groupby("dataset", sort=False))
+    datasets = [own for _, own in runs.groupby("dataset", sort=False)]
     made, axes = figure(2 * len(datasets), 2, size=(5.2, 2.9), sharey="row")
-    for number, (dataset, own) in enumerate(datasets):
+    for number, own in enumerate(datasets):
         colors = palette(own)
         for line, (name, metric) in enumerate(DIRECTIONS.items()):
             for ax, x in zip(axes[2 * number + line], ("iteration", "images_seen"), strict=True):
@@ -150,30 +210,24 @@ def draw_curves(runs: pd.DataFrame) -> bytes:
                     ax.set_ylim(bottom=0.0)
                 ax.set_xlabel("iterations" if x == "iteration" else "images seen")
             axes[2 * number + line][0].set_ylabel(f"{name.replace('_', ' ')} (grey levels)")
-        axes[2 * number][0].set_title(
-            f"{title(str(dataset))} (n = {own.n.iloc[0]:,})", loc="left", fontweight="bold"
-        )
+        heading(axes[2 * number][0], own)
         legend(axes[2 * number][1], axes[2 * number][0])
     return png(made)
-
-
-TRAINING = SCORES["mode_drop_mean"]
-HELD_OUT = "held_out_drop/pixel_l1/mean"
 
 
 @styled
 def draw_trade_off(runs: pd.DataFrame) -> bytes | None:
     """Generalization against mode drop: held-out images' distance over training images', PNG.
 
-    [1] Yazici et al. 2020, Sec. 5 and 6. A path a setting, from its first measurement (open) to its
+    A path a setting, from its first measurement (open) to its
     last (full). On the diagonal nothing is memorized; the height above it, the generalization gap,
     is drawn once more by itself. None where no run has looked at held-out images.
     """
     if HELD_OUT not in runs:
         return None
-    datasets = list(runs.dropna(subset=[HELD_OUT]).groupby("dataset", sort=False))
+    datasets = [own for _, own in runs.dropna(subset=[HELD_OUT]).groupby("dataset", sort=False)]
     made, axes = figure(len(datasets), 2, size=(5.6, 4.6))
-    for (both, gap), (dataset, own) in zip(axes, datasets, strict=True):
+    for (both, gap), own in zip(axes, datasets, strict=True):
         colors = palette(own)
         for row, group in settings(own):
             points = history(group).dropna(subset=[TRAINING, HELD_OUT])
@@ -194,16 +248,12 @@ def draw_trade_off(runs: pd.DataFrame) -> bytes | None:
         both.set_ylabel("mode drop of held-out images (grey levels)")
         gap.set_ylabel("generalization gap (grey levels)")
         for ax in (both, gap):
-            ax.set_xlabel("mode drop of training images (grey levels)")
-            ax.set_xscale("log")
-            ax.xaxis.set_major_formatter("{x:g}")
-            ax.xaxis.set_minor_formatter("{x:g}")
+            ax.set(xlabel="mode drop of training images (grey levels)", xscale="log")
         both.set_yscale("log")
-        both.yaxis.set_major_formatter("{x:g}")
-        both.yaxis.set_minor_formatter("{x:g}")
-        both.set_title(
-            f"{title(str(dataset))} (n = {own.n.iloc[0]:,})", loc="left", fontweight="bold"
-        )
+        for axis in (both.xaxis, gap.xaxis, both.yaxis):
+            axis.set_major_formatter("{x:g}")
+            axis.set_minor_formatter("{x:g}")
+        heading(both, own)
         legend(gap, both)
     return png(made)
 
@@ -224,34 +274,25 @@ def draw_heatmap(runs: pd.DataFrame) -> bytes:
         labels = sorted(set(own.remedy), key=natural)
         first = runs[runs.dataset == dataset].drop_duplicates(["m", "noise", "bank"])
         heads = [setting_words(row, size=False).replace(", ", "\n") for row in lines(first)]
+        keys = pd.MultiIndex.from_frame(own[["m", "noise", "bank"]].drop_duplicates())
         for ax, name in zip(line, DIRECTIONS, strict=True):
-            shape = own.drop_duplicates(["m", "noise", "bank"])[["m", "noise", "bank"]]
-            keys = pd.MultiIndex.from_frame(shape)
-            grids = {
-                part: own.pivot_table(
-                    index="remedy", columns=["m", "noise", "bank"], values=f"{name}_{part}"
-                ).reindex(index=labels, columns=keys)
+            means, changes = (
+                own.pivot_table(index="remedy", columns=keys.names, values=f"{name}_{part}")
+                .reindex(index=labels, columns=keys)
+                .to_numpy()
                 for part in ("mean", "change")
-            }
-            limit = float(np.clip(np.nanmax(np.abs(grids["change"]), initial=0.1), 0.1, 1.0))
-            image = ax.imshow(
-                grids["change"].fillna(0.0).where(grids["mean"].notna()),
-                cmap="RdBu_r", vmin=-limit, vmax=limit, aspect="auto",
-            )  # fmt: skip
-            for (y, x), value in np.ndenumerate(grids["mean"].to_numpy()):
-                change = grids["change"].to_numpy()[y, x]
+            )
+            limit = float(np.clip(np.nanmax(np.abs(changes), initial=0.1), 0.1, 1.0))
+            shades = np.where(np.isnan(means), np.nan, np.nan_to_num(changes))
+            look = {"cmap": "RdBu_r", "vmin": -limit, "vmax": limit, "aspect": "auto"}
+            image = ax.imshow(shades, **look)
+            for (y, x), value in np.ndenumerate(means):
+                change = changes[y, x]
                 words = "-" if np.isnan(value) else f"{value:.2f}"
                 words += "" if np.isnan(change) else f" ({100 * change:+.0f}{PERCENT})"
                 dark = abs(np.nan_to_num(change)) > 0.6 * limit
-                ax.text(
-                    x,
-                    y,
-                    words,
-                    ha="center",
-                    va="center",
-                    fontsize=8,
-                    color="white" if dark else "black",
-                )
+                color = "white" if dark else "black"
+                ax.text(x, y, words, ha="center", va="center", fontsize=8, color=color)
             ax.set_xticks(range(len(heads)), heads)
             ax.set_yticks(range(len(labels)), labels if ax is line[0] else [""] * len(labels))
             ax.xaxis.tick_top()

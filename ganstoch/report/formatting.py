@@ -7,18 +7,6 @@ import textwrap
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-__all__ = [
-    "DASH",
-    "PERCENT",
-    "cell",
-    "duration",
-    "enumerate_words",
-    "setting_words",
-    "share",
-    "span",
-    "wrapped",
-]
-
 PERCENT = "\N{NO-BREAK SPACE}%"
 DASH = "\N{EM DASH}"
 _EN_DASH = "\N{EN DASH}"

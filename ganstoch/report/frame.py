@@ -13,19 +13,6 @@ from ganstoch.errors import UserError, visible
 from ganstoch.records import Record, read_record
 from ganstoch.report.published import Protocol, protocol_of
 
-__all__ = [
-    "SETTING",
-    "curve",
-    "frame",
-    "history",
-    "lines",
-    "load",
-    "natural",
-    "protocol",
-    "require",
-    "setting",
-]
-
 SETTING = ["dataset", "protocol", "remedy", "m", "noise", "bank"]
 """The columns that tell one row of a table from another; its runs differ in the seed alone."""
 

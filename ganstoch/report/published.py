@@ -17,18 +17,6 @@ from pathlib import Path
 
 import pandas as pd
 
-__all__ = [
-    "PAPER",
-    "SCORES",
-    "SHARES",
-    "Protocol",
-    "lookup",
-    "protocol_of",
-    "published_synthetic",
-    "published_table1",
-    "title",
-]
-
 _VALUES = Path(__file__).parent / "values"
 
 SCORES = {

@@ -6,15 +6,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from ganstoch.errors import visible
 from ganstoch.records import write_atomically
 from ganstoch.report import tables
 from ganstoch.report.captions import caption
-from ganstoch.report.figures import draw_curves, draw_heatmap, draw_trade_off
+from ganstoch.report.figures import draw_curves, draw_heatmap, draw_neighbors, draw_trade_off
 from ganstoch.report.formatting import wrapped
 from ganstoch.report.frame import load
-from ganstoch.report.html import report_page
-from ganstoch.report.image_figures import draw_neighbors
 from ganstoch.report.synthetic_figures import (
     animate_modes,
     draw_modes,
@@ -24,8 +24,6 @@ from ganstoch.report.synthetic_figures import (
 from ganstoch.report.tables import Section
 from ganstoch.report.training_figures import draw_gradient_noise, draw_probe
 
-__all__ = ["write_remedies_report", "write_report", "write_synthetic_report"]
-
 _SYNTHETIC = (
     "Modes: those with a sample. Good samples: near a mode, or, of images, that a classifier is "
     "sure of. Reverse KL: samples over modes against uniform. ± is the standard error over seeds. "
@@ -34,18 +32,14 @@ _SYNTHETIC = (
 
 
 def write_report(out: Path, runs: Sequence[Path], *, missing: Sequence[str] = ()) -> str:
-    """Writes Table 1: ``table1.csv``, ``.md``, ``.tex``, its figures and ``index.html``.
+    """Writes Table 1 with its figures and ``index.html``; returns it as text for a terminal.
 
-    Figures: ``fig1.png``, ``fig2.png``, ``curves.png``, and where runs have measured what they
-    show ``gradient_noise.png``, ``trade_off.png`` and ``probe.png``.
+    ``gradient_noise.png``, ``trade_off.png`` and ``probe.png`` are drawn where runs measured them.
 
     Args:
         out: folder of the report; made if need be.
         runs: run directories. One without a ``record.json`` is listed as not run.
-        missing: names of further rows that were asked for and are not there.
-
-    Returns:
-        The table as plain text for a terminal.
+        missing: names of further rows that are not there.
 
     Raises:
         UserError: if no run has a record, if the records make no table, if a file is damaged, or
@@ -80,10 +74,9 @@ def write_remedies_report(out: Path, runs: Sequence[Path], *, missing: Sequence[
 
 
 def write_synthetic_report(out: Path, runs: Sequence[Path], *, missing: Sequence[str] = ()) -> str:
-    """Writes ``synthetic.csv``, ``.md``, three pictures and ``index.html``; as `write_report`.
+    """Writes ``synthetic.csv``, ``.md``, pictures and ``index.html``; as `write_report`.
 
-    The pictures are ``synthetic_curves.png`` and, where runs left their points, ``modes.png`` and
-    the film ``modes.gif``.
+    ``modes.png`` and the film ``modes.gif`` are drawn where runs left their points.
     """
     frame, absent = load(runs, missing=missing)
     numbers, sections = tables.synthetic_csv(frame), tables.synthetic(frame)
@@ -124,6 +117,28 @@ def _write(
     }
     for path, content in files.items():
         write_atomically(out / path, content)
+
+
+def report_page(
+    heading: str, caption: str, sections: Sequence[Section], pictures: Sequence[str]
+) -> str:
+    """The HTML page of a table and its pictures: one file, escaped, without scripts.
+
+    Names of data sets and machines are whatever somebody called them. The template escapes them,
+    and writes out characters that cannot be seen but change how a name looks.
+    """
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=lambda value: visible(str(value)),
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    page = environment.get_template("page.html.j2").render(
+        heading=heading, caption=caption, sections=sections, pictures=pictures
+    )
+    return page + "\n"
 
 
 def _grid(shown: pd.DataFrame, *, form: str) -> str:

@@ -1,42 +1,23 @@
-"""What a run leaves beside its record: gradient noise, probe, images, points; read and checked.
-
-`gradient_noise.json` and `probe.json` are pydantic models; `panels.npz` and `trail.npz` are arrays.
-"""
+"""What a run leaves beside its record: gradient noise, probe, images, points; read and checked."""
 
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from ganstoch.errors import UserError
-from ganstoch.records import STRICT, decode, read_json
-
-__all__ = [
-    "GRADIENT_NOISE",
-    "PLAYERS",
-    "GradientNoise",
-    "ImageStrips",
-    "PlayerNoise",
-    "ProbePoint",
-    "ProbeTrack",
-    "SampleHistory",
-    "read_gradient_noise",
-    "read_probe",
-    "read_samples",
-    "read_strips",
-]
+from ganstoch.records import FileModel, decode, read_json
 
 GRADIENT_NOISE = "gradient_noise.json"
 PLAYERS = ("discriminator", "generator")
-COUNT = 10
-"""Images in a strip, as in the paper's figures."""
+COUNT = 10  # images in a strip, as in the paper's figures
 
 Bytes = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
@@ -45,11 +26,7 @@ _FIX = "remove the run's folder to run that row again"
 _Whole = Annotated[int, Field(ge=0)]
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, **STRICT)
-
-
-class PlayerNoise(_Model):
+class PlayerNoise(FileModel):
     """A player's gradient at one point of training.
 
     Attributes:
@@ -66,7 +43,7 @@ class PlayerNoise(_Model):
     critical_batch: float | None
 
 
-class NoisePoint(_Model):
+class NoisePoint(FileModel):
     """Both players after some iterations."""
 
     iteration: _Whole
@@ -80,16 +57,12 @@ def _check_rising(points: Iterable[NoisePoint | ProbePoint]) -> None:
         raise ValueError("iterations must rise, one or more")
 
 
-class GradientNoise(_Model):
+class GradientNoise(FileModel):
     """A run's `gradient_noise.json`.
 
     Attributes:
         every: iterations between measurements.
-        n: images in the subset.
-        m: logical mini-batch size.
-        bank: number of fixed latents, None for fresh ones.
-        noise: variance of the noise on the latents.
-        sampling: how mini-batches are drawn.
+        sampling: how mini-batches are drawn; n, m, bank and noise as in the run's record.
         draws: what an estimate rests on; None where the values are exact.
         history: by rising iteration.
     """
@@ -110,7 +83,7 @@ class GradientNoise(_Model):
         return self
 
 
-class ProbePoint(_Model):
+class ProbePoint(FileModel):
     """The linear probe at one point of a run.
 
     Attributes:
@@ -124,7 +97,7 @@ class ProbePoint(_Model):
     train_accuracy: float
 
 
-class ProbeTrack(_Model):
+class ProbeTrack(FileModel):
     """A run's `probe.json`.
 
     Attributes:
@@ -154,26 +127,18 @@ class ProbeTrack(_Model):
 
 
 def read_gradient_noise(folder: Path) -> GradientNoise | None:
-    """A run's gradient noise; None if the run left none.
-
-    Raises:
-        UserError: if the file is damaged or of another version.
-    """
-    found: GradientNoise | None = _read(GradientNoise, folder / GRADIENT_NOISE)
-    return found
+    """A run's gradient noise, None if it left none; a `UserError` if the file is damaged."""
+    noise: GradientNoise | None = _read(GradientNoise, folder / GRADIENT_NOISE)
+    return noise
 
 
 def read_probe(folder: Path) -> ProbeTrack | None:
-    """A run's linear probe; None if the run left none.
-
-    Raises:
-        UserError: if the file is damaged or of another version.
-    """
-    found: ProbeTrack | None = _read(ProbeTrack, folder / "probe.json")
-    return found
+    """A run's linear probe, None if it left none; a `UserError` if the file is damaged."""
+    probe: ProbeTrack | None = _read(ProbeTrack, folder / "probe.json")
+    return probe
 
 
-def _read(model: type[BaseModel], path: Path) -> Any:
+def _read(model: type[FileModel], path: Path) -> Any:
     if not path.exists():
         return None
     return decode(model, read_json(path, fix=_FIX), str(path), fix=_FIX)
@@ -199,33 +164,21 @@ class ImageStrips:
 def read_strips(folder: Path, *, direction: str) -> ImageStrips | None:
     """One direction's images out of `panels.npz`, at most ten of each kind; None without the file.
 
-    Args:
-        folder: the run's.
-        direction: ``overfitting`` or ``mode_drop``.
-
-    Raises:
-        UserError: if the file is damaged or its arrays do not fit together.
+    The direction is ``overfitting`` or ``mode_drop``. A `UserError` tells of a damaged file, or of
+    arrays that do not fit together.
     """
     path = folder / "panels.npz"
-    stored = _arrays(path, lambda name: name.startswith(direction))
+    stored = _arrays(path, direction)
     if stored is None:
         return None
     kinds = {name.removeprefix(f"{direction}_"): array[:COUNT] for name, array in stored.items()}
     features = sorted(set(kinds) - {"queries", "pixel_l1"}, key=lambda k: ("inception" not in k, k))
-    first = kinds.get("queries")
-    for kind in ("queries", "pixel_l1", *features[:1]):
-        array = kinds.get(kind)
-        fits = array is not None and array.dtype == np.uint8 and array.ndim == 4
-        if (
-            first is None
-            or array is None
-            or not fits
-            or array.shape != first.shape
-            or first.shape[1] not in (1, 3)
-        ):
-            raise UserError(
-                f"{path}: {direction}_{kind} must be uint8 of one shape (N, 3, H, W); {_FIX}"
-            )
+    shown = [kinds.get(kind) for kind in ("queries", "pixel_l1", *features[:1])]
+    shapes: set[tuple[int, ...]] = {
+        a.shape if a is not None and a.dtype == np.uint8 else () for a in shown
+    }
+    if len(shapes) > 1 or len(shape := shapes.pop()) != 4 or shape[1] not in (1, 3):
+        raise UserError(f"{path}: {direction}_* must be uint8 of one shape (N, 3, H, W); {_FIX}")
     name = features[0].removesuffix("_l2").removesuffix("_l1") if features else ""
     return ImageStrips(
         queries=_upright(kinds["queries"]),
@@ -264,44 +217,38 @@ class SampleHistory:
 def read_samples(folder: Path) -> SampleHistory | None:
     """A run's generated points over training out of `trail.npz`; None if the run left none.
 
-    Raises:
-        UserError: if the file is damaged or its arrays do not fit together.
+    A `UserError` tells of a damaged file, or of arrays that do not fit together.
     """
     path = folder / "trail.npz"
-    stored = _arrays(path, lambda name: True)
+    stored = _arrays(path)
     if stored is None:
         return None
-    iterations, samples, real = (stored.get(n) for n in ("iterations", "samples", "real"))
-    fits = (
-        iterations is not None
-        and samples is not None
-        and real is not None
-        and iterations.dtype == np.int64
-        and samples.dtype == real.dtype == np.float32
-        and (iterations.ndim, samples.ndim, real.ndim) == (1, 3, 2)
-        and len(iterations) == len(samples) > 0
-        and min(samples.shape[1], real.shape[0], real.shape[1]) > 0
-        and samples.shape[2] == real.shape[1]
-        and bool(np.all(np.diff(iterations) > 0))
-        and bool(np.isfinite(real).all())
-    )
+    try:
+        iterations, samples, real = (stored[name] for name in ("iterations", "samples", "real"))
+        _, sampled, size = samples.shape
+        fits = (
+            (iterations.dtype, samples.dtype, real.dtype) == (np.int64, np.float32, np.float32)
+            and iterations.shape == samples.shape[:1] != (0,)
+            and real.shape == (len(real), size)
+            and min(sampled, size, len(real)) > 0
+            and bool(np.all(np.diff(iterations) > 0) and np.isfinite(real).all())
+        )
+    except (KeyError, ValueError, TypeError):
+        fits = False
     if not fits:
         raise UserError(
             f"{path}: iterations (T,) must rise, samples (T, S, D) and real (R, D) be float32; "
             f"{_FIX}"
         )
-    assert iterations is not None
-    assert samples is not None
-    assert real is not None
     return SampleHistory(iterations=iterations, samples=samples, real=real)
 
 
-def _arrays(path: Path, wanted: Callable[[str], bool]) -> dict[str, Any] | None:
+def _arrays(path: Path, prefix: str = "") -> dict[str, Any] | None:
     if not path.exists():
         return None
     try:
         # `allow_pickle=False`: a file of arrays must not be able to run code.
         with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
-            return {name: stored[name] for name in stored.files if wanted(name)}
+            return {name: stored[name] for name in stored.files if name.startswith(prefix)}
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
         raise UserError(f"{path} cannot be read ({error}); {_FIX}") from error

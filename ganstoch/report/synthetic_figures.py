@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -27,8 +27,6 @@ from ganstoch.report.frame import curve, history, protocol
 from ganstoch.report.published import published_synthetic
 from ganstoch.report.run_files import SampleHistory, read_samples
 from ganstoch.report.tables import in_percent
-
-__all__ = ["Scene", "animate_modes", "draw_modes", "draw_synthetic_curves", "scenes"]
 
 Floats = npt.NDArray[np.float32]
 
@@ -182,7 +180,7 @@ def _draw(ax: Axes, scene: Scene, cells: npt.NDArray[np.float64]) -> Any:
     ax.set(xticks=[], yticks=[])
     ax.grid(False)
     top = float(density(scene, scene.real).max()) * 0.35
-    aspect = "equal" if len(cells) > 1 else "auto"
+    aspect: Literal["equal", "auto"] = "equal" if len(cells) > 1 else "auto"
     return ax.imshow(cells, origin="lower", cmap="Blues", vmin=0.0, vmax=top, aspect=aspect)
 
 

@@ -13,23 +13,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ganstoch.report.claims import claims
+from ganstoch.report.captions import claims
 from ganstoch.report.formatting import DASH, PERCENT, cell, setting_words, span
 from ganstoch.report.frame import SETTING, lines, natural, protocol, require
 from ganstoch.report.published import SCORES, lookup, published_synthetic, title
-
-__all__ = [
-    "QUANTITIES",
-    "Section",
-    "csv",
-    "remedies",
-    "remedies_csv",
-    "summary",
-    "synthetic",
-    "synthetic_csv",
-    "table1",
-    "table1_csv",
-]
 
 _IMAGES = "measure pixel_l1 in both directions, or leave this run out of the table"
 _MODES = "report synthetic data sets here, and images in the table of remedies"

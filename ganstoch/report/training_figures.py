@@ -9,20 +9,27 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from ganstoch.report.figures import band, figure, legend, palette, png, settings, style, styled
+from ganstoch.report.figures import (
+    band,
+    figure,
+    heading,
+    legend,
+    palette,
+    png,
+    settings,
+    style,
+    styled,
+)
 from ganstoch.report.formatting import setting_words
 from ganstoch.report.frame import curve, history, lines
 from ganstoch.report.published import title
 from ganstoch.report.run_files import (
     PLAYERS,
     GradientNoise,
-    ProbeTrack,
     read_gradient_noise,
     read_probe,
 )
 from ganstoch.report.tables import DIRECTIONS
-
-__all__ = ["draw_gradient_noise", "draw_probe", "noise_track", "overtaken"]
 
 _SIGNAL, _NOISE = "#1f5fa8", "#c2571a"
 _MARKS = {"discriminator": "-", "generator": ":"}
@@ -58,15 +65,12 @@ def draw_gradient_noise(runs: pd.DataFrame) -> bytes | None:
 
     [1] Yazici et al. 2020, Sec. 3: at first the sampling error of the gradient is smaller than the
     difference between the distributions; later it dominates and stops progress. None where no run
-    has measured it.
-
-    Raises:
-        UserError: if a file is damaged.
+    has measured it. A `UserError` tells of a damaged file.
     """
     measured = []
     for row, group in settings(runs):
-        found = [read_gradient_noise(folder) for folder in group.folder if folder is not None]
-        if histories := [each for each in found if each is not None]:
+        files = [read_gradient_noise(folder) for folder in group.folder if folder is not None]
+        if histories := [each for each in files if each is not None]:
             measured.append((row, group, histories))
     if not measured:
         return None
@@ -86,9 +90,7 @@ def draw_gradient_noise(runs: pd.DataFrame) -> bytes | None:
         estimated = " (estimated)" if histories[0].draws is not None else ""
         name = f"{title(row.dataset)}, " if runs.dataset.nunique() > 1 else ""
         line[0].set_title(f"{name}{setting_words(row)}{estimated}", loc="left", fontweight="bold")
-    for ax, head in zip(
-        axes[0], ("discriminator", "generator", "distances; dots: lowest"), strict=True
-    ):
+    for ax, head in zip(axes[0], (*PLAYERS, "distances; dots: lowest"), strict=True):
         ax.set_title(head, loc="right")
     axes[0][2].set_ylim(bottom=0.0)
     for ax in axes[-1]:
@@ -125,20 +127,17 @@ def draw_probe(runs: pd.DataFrame) -> bytes | None:
     """Accuracy of a linear probe on the discriminator's features, two axes a data set, PNG.
 
     Left on images that the probe was not fitted to, right on those that it was. None where no run
-    has a ``probe.json``.
-
-    Raises:
-        UserError: if a file is damaged.
+    has a ``probe.json``. A `UserError` tells of a damaged file.
     """
-    probes: Any = [_probe(row) for row in lines(runs)]
+    probes: Any = [None if row.folder is None else read_probe(row.folder) for row in lines(runs)]
     probed = runs.assign(probe=probes).dropna(subset=["probe"])
     if probed.empty:
         return None
-    datasets = list(probed.groupby("dataset", sort=False))
+    datasets = [own for _, own in probed.groupby("dataset", sort=False)]
     made, axes = figure(len(datasets), 2, size=(5.2, 3.6))
-    for line, (dataset, own) in zip(axes, datasets, strict=True):
+    for line, own in zip(axes, datasets, strict=True):
         colors = palette(own)
-        for ax, name, heading in (
+        for ax, name, words in (
             (line[0], "accuracy", "test accuracy (%)"),
             (line[1], "train_accuracy", "accuracy on the probe's training images (%)"),
         ):
@@ -162,15 +161,7 @@ def draw_probe(runs: pd.DataFrame) -> bytes | None:
                 chance = 100 * np.mean([probe.chance for probe in own.probe])
                 ax.plot([], [], " ", label=f"chance: {chance:.1f}")
             ax.set_xlabel("iterations")
-            ax.set_ylabel(heading)
-            ax.set_ylim(top=min(ax.get_ylim()[1], 100.5))
-        line[0].set_title(
-            f"{title(str(dataset))} (n = {own.n.iloc[0]:,}): a linear probe of D's features",
-            loc="left", fontweight="bold",
-        )  # fmt: skip
+            ax.set(ylabel=words, ylim=(None, min(ax.get_ylim()[1], 100.5)))
+        heading(line[0], own, ": a linear probe of D's features")
         legend(line[1], line[0])
     return png(made)
-
-
-def _probe(row: Any) -> ProbeTrack | None:
-    return None if row.folder is None else read_probe(row.folder)

@@ -1,4 +1,4 @@
-"""Every way to compute the game gives what the plain loop gives."""
+"""Every way to compute the gan gives what the plain loop gives."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from ganstoch.bench.equality import MICRO_BATCHES, TOLERANCE, differences, make_game, make_reference
+from ganstoch.bench.equality import MICRO_BATCHES, TOLERANCE, differences, make_gan, make_reference
 from ganstoch.models.convolution import Forms
 
 FORMS = [
@@ -26,26 +26,26 @@ def test_equals_the_plain_loop(
     forms: Forms, micro_batch: int | None, use_forms: Callable[[Forms], None]
 ) -> None:
     use_forms(forms)
-    game = make_game(latent_dim=16, width=32, micro_batch=micro_batch).double()
-    found = differences(game, m=8, iterations=20)
+    gan = make_gan(latent_dim=16, width=32, micro_batch=micro_batch).double()
+    found = differences(gan, m=8, iterations=20)
     assert set(found) == {"weights", "losses", "images"}
     assert max(found.values()) <= TOLERANCE
 
 
 def test_the_comparison_sees_another_algorithm(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ganstoch.models.layers.Discriminator.power_iterate", lambda self: None)
-    found = differences(make_game(latent_dim=16, width=32).double(), m=8, iterations=3)
+    found = differences(make_gan(latent_dim=16, width=32).double(), m=8, iterations=3)
     assert min(found["weights"], found["losses"]) > 1e-7
 
 
 def test_the_plain_loop_starts_where_the_game_does() -> None:
-    game = make_game(latent_dim=16, width=32)
+    gan = make_gan(latent_dim=16, width=32)
     before = torch.get_rng_state()
-    plain = make_reference(game)
+    plain = make_reference(gan)
     assert torch.equal(torch.get_rng_state(), before)
     z = torch.linspace(-1, 1, 3 * 16).view(3, 16)
     with torch.no_grad():
-        images = game.generator(z)
+        images = gan.generator(z)
         assert torch.allclose(plain.g(z), images, atol=1e-6)
         assert torch.allclose(plain.average(z), images, atol=1e-6)
-        assert torch.allclose(plain.d(images), game.discriminator(images).logits, atol=1e-6)
+        assert torch.allclose(plain.d(images), gan.discriminator(images).logits, atol=1e-6)

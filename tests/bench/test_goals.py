@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from ganstoch.bench import estimate, goals, report
 from ganstoch.bench.costs import diagnosis_price, lightning_overhead
-from ganstoch.bench.equality import make_game, make_reference
+from ganstoch.bench.equality import make_gan, make_reference
 from ganstoch.bench.goals import Goal, Scale, _Contest, _slope, count_flops, has_bf16
 from ganstoch.bench.search import race_search
 from ganstoch.bench.timing import in_turns
@@ -35,8 +35,8 @@ def test_flops_of_known_operations() -> None:
 
 def test_at_most_half_of_the_plain_loops_arithmetic() -> None:
     """The paper's networks, whose operations grow with the batch."""
-    game = make_game(latent_dim=512, width=1024)
-    contest = _Contest(game, make_reference(game), 2, torch.device("cpu"))
+    gan = make_gan(latent_dim=512, width=1024)
+    contest = _Contest(gan, make_reference(gan), 2, torch.device("cpu"))
     ours, theirs = count_flops(contest.ours), count_flops(contest.theirs)
     assert ours / theirs <= 0.50
 
@@ -87,9 +87,9 @@ def sleep_in(monkeypatch: pytest.MonkeyPatch, owner: type, method: str, seconds:
 def test_the_overhead_is_what_the_loop_adds(monkeypatch: pytest.MonkeyPatch) -> None:
     """A step that sleeps makes the share small; a callback that does makes it large."""
     sleep_in(monkeypatch, GAN, "training_step", 0.3)
-    assert lightning_overhead(make_game(latent_dim=16, width=16), m=4, iterations=3) < 0.5
+    assert lightning_overhead(make_gan(latent_dim=16, width=16), m=4, iterations=3) < 0.5
     sleep_in(monkeypatch, LossLogger, "on_train_batch_end", 0.6)
-    assert lightning_overhead(make_game(latent_dim=16, width=16), m=4, iterations=3) > 0.5
+    assert lightning_overhead(make_gan(latent_dim=16, width=16), m=4, iterations=3) > 0.5
 
 
 def test_the_price_of_the_diagnosis_counts_measuring_by_the_default_interval(
@@ -97,7 +97,7 @@ def test_the_price_of_the_diagnosis_counts_measuring_by_the_default_interval(
 ) -> None:
     sleep_in(monkeypatch, GAN, "training_step", 0.3)
     sleep_in(monkeypatch, Diagnosis, "measure", 3.0)
-    price = diagnosis_price(make_game(latent_dim=16, width=16), m=4, iterations=2)
+    price = diagnosis_price(make_gan(latent_dim=16, width=16), m=4, iterations=2)
     assert price == pytest.approx(3.0 / DiagnosisSettings().every / 0.3, rel=0.6)
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from ganstoch.bench.equality import draw, make_game, parts_of
+from ganstoch.bench.equality import draw, make_gan, parts_of
 from ganstoch.bench.memory import peak_bytes
 from ganstoch.metrics.neighbours import nearest_neighbours
 from ganstoch.models.convolution import Forms, Geometry, convolve
@@ -49,7 +49,7 @@ def deterministic(monkeypatch: pytest.MonkeyPatch) -> object:
 
 @pytest.mark.usefixtures("deterministic")
 def test_deterministic_kernels_give_the_same_bits() -> None:
-    game = make_game(latent_dim=64, width=128).to(CUDA)
+    game = make_gan(latent_dim=64, width=128).to(CUDA)
     twin = copy.deepcopy(game)
     one, other = play(game), play(twin)
     assert [name for name in one if not torch.equal(one[name], other[name])] == []
@@ -57,7 +57,7 @@ def test_deterministic_kernels_give_the_same_bits() -> None:
 
 def test_the_gpu_computes_what_the_cpu_does() -> None:
     """In float64, where only a defect makes a difference."""
-    here = make_game(latent_dim=16, width=32).double()
+    here = make_gan(latent_dim=16, width=32).double()
     there = copy.deepcopy(here).to(CUDA)
     optimizers = here.configure_optimizers()
     for iteration in range(3):
@@ -87,7 +87,7 @@ def test_forms_agree(forms: Forms) -> None:
 
 @pytest.mark.parametrize("mode", ["default", "reduce-overhead"])
 def test_compiled_networks_and_cuda_graphs_against_eager(mode: str) -> None:
-    game = make_game(latent_dim=64, width=64).to(CUDA)
+    game = make_gan(latent_dim=64, width=64).to(CUDA)
     twin = copy.deepcopy(game)
     twin.compile_mode = mode  # type: ignore[assignment]
     twin.on_fit_start()
@@ -97,7 +97,7 @@ def test_compiled_networks_and_cuda_graphs_against_eager(mode: str) -> None:
 
 
 def test_drift_of_bf16_is_small_and_named() -> None:
-    game = make_game(latent_dim=64, width=128).to(CUDA)
+    game = make_gan(latent_dim=64, width=128).to(CUDA)
     twin = copy.deepcopy(game)
     single, mixed = play(game, m=64, iterations=5), play(twin, m=64, iterations=5, mixed=True)
     for name, value in mixed.items():
@@ -136,7 +136,7 @@ def test_memory_is_what_was_counted(make_game: Callable[..., GAN]) -> None:
 
 
 def test_an_iteration_never_waits_for_the_device() -> None:
-    game = make_game(latent_dim=64, width=64).to(CUDA)
+    game = make_gan(latent_dim=64, width=64).to(CUDA)
     optimizers = game.configure_optimizers()
     batch, z = draw(16, 64, iteration=0)
     batch = replace(batch, pixels=batch.pixels.to(CUDA))

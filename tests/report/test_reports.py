@@ -16,8 +16,8 @@ from ganstoch.errors import UserError
 from ganstoch.records import Measurement, write_record
 from ganstoch.report import figures
 from ganstoch.report.frame import frame, load
-from ganstoch.report.html import report_page
 from ganstoch.report.reports import (
+    report_page,
     write_remedies_report,
     write_report,
     write_synthetic_report,

@@ -10,7 +10,7 @@ import pytest
 
 from ganstoch.errors import UserError
 from ganstoch.report import tables
-from ganstoch.report.claims import claims
+from ganstoch.report.captions import claims
 from ganstoch.report.formatting import duration, share
 from ganstoch.report.frame import curve, frame, history
 from ganstoch.report.published import SCORES, lookup, protocol_of, published_table1
