@@ -17,39 +17,14 @@ from ganstoch.errors import UserError
 if TYPE_CHECKING:
     from ganstoch.data.datamodule import ImageData
 
-__all__ = [
-    "CIFAR10",
-    "FFHQ",
-    "SVHN",
-    "ArrayImages",
-    "Bimodal",
-    "Digits",
-    "FashionMNIST",
-    "Folder",
-    "Grid",
-    "HighDimensional",
-    "ImageData",
-    "ImageSet",
-    "Manifest",
-    "Ring",
-    "Sampling",
-    "Source",
-    "StackedFashion",
-    "StackedMNIST",
-    "Subset",
-    "choose",
-    "draw_ids",
-    "find_source",
-    "leftover_ids",
-]
+__all__ = ["CIFAR10", "FFHQ", "SVHN", "Digits", "FashionMNIST", "Folder"]
+__all__ += ["Bimodal", "Grid", "HighDimensional", "Ring", "StackedFashion", "StackedMNIST"]
+__all__ += ["ArrayImages", "ImageData", "ImageSet", "Manifest", "Sampling", "Source", "Subset"]
+__all__ += ["choose", "draw_ids", "find_source", "leftover_ids"]
 
 
 def find_source(name: str) -> type[Source]:
-    """The source of that name, e.g. ``cifar10``.
-
-    Raises:
-        UserError: if there is none.
-    """
+    """The source of that name, e.g. ``cifar10``; a `UserError` if there is none."""
     sources = {source.name: source for source in Source.__subclasses__()}
     if name not in sources:
         raise UserError(f"no data set {name!r}; there are {', '.join(sorted(sources))}")

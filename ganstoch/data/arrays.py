@@ -174,8 +174,6 @@ def load_array(path: Path, *, memory: int) -> tuple[NDArray[Any], tuple[str, ...
         return _npy(path) if ending == ".npy" else _torch(path)
     except (UserError, MemoryError):
         raise
-    except FileNotFoundError as error:
-        raise UserError(f"{path} does not exist") from error
     except PermissionError as error:
         raise UserError(f"may not read {path}; change its permissions") from error
     except Exception as error:  # a damaged file raises almost anything
@@ -223,11 +221,7 @@ def _npz(path: Path, *, memory: int) -> tuple[NDArray[Any], tuple[str, ...]]:
 
 
 def _read_header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any], int]:
-    """Shape, type and bytes that a .npy file says it holds, before any of them is read.
-
-    Raises:
-        ValueError: if it is none, or no array has such a shape.
-    """
+    """Shape, type and bytes that a .npy file says it holds; ValueError for an impossible one."""
     version = np.lib.format.read_magic(file)
     read = np.lib.format.read_array_header_1_0
     shape, _, dtype = (read if version == (1, 0) else np.lib.format.read_array_header_2_0)(file)

@@ -162,12 +162,7 @@ class ImageData(LightningDataModule):
         return StepCounter()
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
-        """The `Batch` of the trainer's current iteration, on its device.
-
-        Args:
-            batch: a number of the loader; ignored.
-            dataloader_idx: ignored.
-        """
+        """The `Batch` of the trainer's current iteration, in place of a loader's number."""
         trainer = self.trainer
         assert trainer is not None
         if not trainer.training:  # there is no such loader

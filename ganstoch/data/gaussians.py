@@ -10,13 +10,11 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from pathlib import Path
-from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from ganstoch.data.source import ImageSet, Source
-from ganstoch.errors import UserError
+from ganstoch.data.source import Drawn, ImageSet, Source
 from ganstoch.rng import normal, rng_for, with_replacement
 from ganstoch.types import GaussianModes, Split
 
@@ -24,8 +22,6 @@ __all__ = ["Bimodal", "Grid", "HighDimensional", "Points", "Ring"]
 
 SIZE = 100_000
 """Points of a training split, as in [2]."""
-HELD_OUT = 10_000
-"""Most points of a held-out split."""
 SAMPLES = 2500
 """Generated points that a score is measured on, as in [1] and [2]."""
 _BLOCK = 1024
@@ -62,10 +58,10 @@ class Points(ImageSet):
         return self._modes.points(self.labels[ids], noise)
 
 
-class _Mixture:
-    """What the sources below share; not a `Source` itself, so that it is none to choose."""
+class _Mixture(Drawn):
+    """What the sources below share."""
 
-    name: ClassVar[str]
+    usual_size = SIZE
 
     def __init__(self, size: int = SIZE, seed: int = 0) -> None:
         """Draws nothing yet.
@@ -73,25 +69,12 @@ class _Mixture:
         Args:
             size: points of the training split; the held-out split has as many, at most 10,000.
             seed: decides the points; apart from the run's seed, so that runs can share them.
-
-        Raises:
-            UserError: if there is to be no point.
         """
-        if size < 1:
-            raise UserError(f"data.source.size is {size}; give 1 or more")
-        self.size = size
-        self.seed = seed
-
-    @property
-    def label(self) -> str:
-        """The name, with the number of points and the seed where they are not the usual ones."""
-        size = "" if self.size == SIZE else f"-size{self.size}"
-        return f"{self.name}{size}" + (f"-seed{self.seed}" if self.seed else "")
+        super().__init__(size, seed)
 
     def open(self, root: Path, split: Split) -> Points:
         """The points of a split; see `Source.open`."""
-        size = self.size if split == "train" else min(self.size, HELD_OUT)
-        modes = self.known_modes(root)
+        modes, size = self.known_modes(root), self.split_size(split)
         return Points(modes, size=size, seed=self.seed, name=self.name, split=split)
 
     @abstractmethod

@@ -16,10 +16,12 @@ from torch import Tensor
 from ganstoch.errors import UserError
 from ganstoch.types import KnownModes, Shape, Split
 
-__all__ = ["SIDE", "ArrayImages", "ImageSet", "Source", "require_folder"]
+__all__ = ["SIDE", "ArrayImages", "Drawn", "ImageSet", "Source", "require_folder"]
 
 SIDE = 32
 """Height and width of the paper's images, in pixels."""
+HELD_OUT = 10_000
+"""Most examples of a held-out split that is drawn."""
 
 
 class ImageSet(ABC):
@@ -144,6 +146,29 @@ class Source(ABC):
     def prepare(self, root: Path) -> None:
         """Downloads or converts below the root what `open` needs; safe to call again."""
         self.open(root, "train")
+
+
+class Drawn:
+    """What sources share whose examples are drawn; none itself, so that it is none to choose."""
+
+    name: ClassVar[str]
+    usual_size: ClassVar[int]
+
+    def __init__(self, size: int, seed: int) -> None:
+        if size < 1:
+            raise UserError(f"data.source.size is {size}; give 1 or more")
+        self.size = size
+        self.seed = seed
+
+    @property
+    def label(self) -> str:
+        """The name, with size and seed where they are not the usual ones."""
+        size = "" if self.size == self.usual_size else f"-size{self.size}"
+        return f"{self.name}{size}" + (f"-seed{self.seed}" if self.seed else "")
+
+    def split_size(self, split: Split) -> int:
+        """Examples of a split: held out are as many as are trained on, at most 10,000."""
+        return self.size if split == "train" else min(self.size, HELD_OUT)
 
 
 def require_folder(root: Path, *, holds: str) -> None:

@@ -15,8 +15,7 @@ from torch import Tensor
 
 from ganstoch.data.cache import places
 from ganstoch.data.grey_files import FASHION, MNIST, GreyFiles
-from ganstoch.data.source import ImageSet, Source
-from ganstoch.errors import UserError
+from ganstoch.data.source import Drawn, ImageSet, Source
 from ganstoch.rng import rng_for, with_replacement
 from ganstoch.types import Split, StackedClasses
 
@@ -31,8 +30,6 @@ Protocol = Literal["veegan", "unrolled"]
 
 SIZE = 128_000
 """Stacks of a training split, as in [3]'s ``veegan``."""
-HELD_OUT = 10_000
-"""Most stacks of a held-out split."""
 _SAMPLES: dict[Protocol, int] = {"veegan": 26_000, "unrolled": 25_600}
 
 
@@ -64,7 +61,7 @@ class StackedImages(ImageSet):
         return self._singles[self._members[ids]]
 
 
-class Stacked:
+class Stacked(Drawn):
     """What the two sources share; not a `Source` itself, so that it is none to choose.
 
     The three images of a stack are drawn independently and with replacement; a stack's label is 100
@@ -76,8 +73,8 @@ class Stacked:
     ``size`` stacks that are drawn once, so that data remain a fixed set of n.
     """
 
-    name: ClassVar[str]
     files: ClassVar[GreyFiles]
+    usual_size = SIZE
 
     def __init__(self, protocol: Protocol = "veegan", size: int = SIZE, seed: int = 0) -> None:
         """Reads nothing yet.
@@ -87,18 +84,16 @@ class Stacked:
             size: stacks of the training split; the held-out split has as many, at most 10,000.
             seed: decides the stacks; apart from the run's seed, so that runs can share them.
         """
-        if size < 1:
-            raise UserError(f"data.source.size is {size}; give 1 or more")
+        super().__init__(size, seed)
         self.protocol: Protocol = protocol
-        self.size = size
-        self.seed = seed
 
     @property
     def label(self) -> str:
         """The name, with protocol, number of stacks and seed where they are not the usual ones."""
-        protocol = "" if self.protocol == "veegan" else f"-{self.protocol}"
-        size = "" if self.size == SIZE else f"-size{self.size}"
-        return f"{self.name}{protocol}{size}" + (f"-seed{self.seed}" if self.seed else "")
+        usual = super().label
+        if self.protocol == "veegan":
+            return usual
+        return usual.replace(self.name, f"{self.name}-{self.protocol}", 1)
 
     def singles(self, root: Path, split: Split) -> tuple[Tensor, Tensor]:
         """The images that are stacked, uint8 (S, 28, 28), and their labels, int64 (S,)."""
@@ -111,7 +106,7 @@ class Stacked:
             images, labels = (torch.cat(both) for both in zip(*parts, strict=True))
         else:
             images, labels = self.singles(root, split)
-        size = self.size if split == "train" else min(self.size, HELD_OUT)
+        size = self.split_size(split)
         rng = rng_for(self.seed, "subset", part=f"stacked/{split}")
         members = with_replacement(len(images), size * 3, rng).reshape(size, 3)
         return StackedImages(images, labels, members=members, names=self.files.classes, split=split)

@@ -106,10 +106,7 @@ class Manifest(BaseModel):
     Attributes:
         source: label of the source, e.g. ``cifar10``.
         split_size: images in the source's training split.
-        n: images chosen.
-        seed: what chose them.
-        ids: their positions in the split, ascending.
-        sha256: checksum of their pixels, hexadecimal.
+        n, seed, ids, sha256: as for `Subset`.
         version: of this layout; ``schema`` in the file.
     """
 
