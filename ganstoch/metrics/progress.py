@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterable
-from typing import TypeVar
+from functools import partial
 
 from tqdm import tqdm
 
 __all__ = ["progress_bar"]
 
-Item = TypeVar("Item")
-
-
-def progress_bar(
-    items: Iterable[Item], label: str, *, total: int | None = None, unit: str = " blocks"
-) -> Iterable[Item]:
-    """The items, one by one, with the time left; silent for the first seconds and in a log file."""
-    return tqdm(items, label, total, file=sys.stderr, unit=unit, delay=3, disable=None, leave=False)
+progress_bar = partial(tqdm, unit=" blocks", delay=3, disable=None, leave=False)
+"""The items, one by one, with the time left; silent for the first seconds and in a log file."""

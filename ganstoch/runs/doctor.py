@@ -109,7 +109,7 @@ def _wandb() -> Finding:
 
 
 def _inception() -> Finding:
-    from ganstoch.metrics.weights import inception_weights_path
+    from ganstoch.metrics.features import inception_weights_path
 
     path = inception_weights_path()
     if path.exists():

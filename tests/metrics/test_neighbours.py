@@ -16,7 +16,6 @@ from ganstoch.errors import UserError
 from ganstoch.metrics.neighbours import (
     check_faiss,
     faiss_flavour,
-    faiss_search,
     nearest,
     nearest_neighbours,
 )
@@ -39,7 +38,7 @@ def brute_force(query: Tensor, bank: Tensor, norm: Norm) -> tuple[np.ndarray, np
 @pytest.fixture
 def no_faiss(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "faiss", None)  # import faiss then fails as if absent
-    monkeypatch.setattr(faiss_search, "_version", lambda _: None)
+    monkeypatch.setattr(nearest, "_version", lambda _: None)
 
 
 @pytest.mark.parametrize("norm", NORMS)
@@ -126,7 +125,7 @@ def test_block_sizes_do_not_matter(monkeypatch: pytest.MonkeyPatch, norm: Norm) 
 @pytest.mark.parametrize("norm", NORMS)
 @pytest.mark.usefixtures("no_faiss")
 def test_torch_fallback(norm: Norm, caplog: pytest.LogCaptureFixture) -> None:
-    faiss_search._say_once.cache_clear()
+    nearest._say_once.cache_clear()
     query, bank = draw(40, 48, seed=9, scale=50), draw(300, 48, seed=10, scale=50)
     query[:5] = bank[5:10]
     with caplog.at_level("INFO"):
@@ -167,7 +166,6 @@ def test_gpu_calls_wait_for_both_gates(monkeypatch: pytest.MonkeyPatch) -> None:
     query, bank = draw(9, 6, seed=13), draw(50, 6, seed=14)
     expected = nearest_neighbours(query, bank, norm="l1")
     monkeypatch.setattr(nearest, "load_faiss", lambda: fake)
-    monkeypatch.setattr(faiss_search, "load_faiss", lambda: fake)
     assert torch.equal(nearest_neighbours(query, bank, norm="l1").ids, expected.ids)
     assert calls == [(real.METRIC_L1, 0)]
     assert faiss_flavour() == "gpu 1.15.1, 2 devices"
@@ -199,7 +197,7 @@ def test_broken_faiss(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(name: str) -> None:
         raise RuntimeError("nvidia-cuda-runtime-cu12 is missing")
 
-    monkeypatch.setattr(faiss_search.importlib, "import_module", refuse)
+    monkeypatch.setattr(nearest.importlib, "import_module", refuse)
     with pytest.raises(UserError, match="nvidia-cuda-runtime-cu12 is missing"):
         faiss_flavour()
 

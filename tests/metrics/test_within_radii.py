@@ -6,9 +6,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from ganstoch.metrics.neighbours import WithinRadii, bounds, pairs_within, within_radii
-from ganstoch.metrics.neighbours import rows as row_module
-from ganstoch.metrics.neighbours.rows import exact_distances
+from ganstoch.metrics.neighbours import (
+    WithinRadii,
+    bounds,
+    byte_search,
+    pairs_within,
+    within_radii,
+)
+from ganstoch.metrics.neighbours.byte_search import exact_distances
 from ganstoch.types import Norm
 
 NORMS: tuple[Norm, ...] = ("l1", "l2")
@@ -76,7 +81,7 @@ def test_radii_that_are_distances(
         monkeypatch.setattr(within_radii, "_SECOND_ROWS", 11)
         monkeypatch.setattr(within_radii, "_MANY", 1)
         monkeypatch.setattr(bounds, "_EXACT_ELEMENTS", 24 * 5)
-        monkeypatch.setattr(row_module, "_EXACT_ELEMENTS", 24 * 5)
+        monkeypatch.setattr(byte_search, "_EXACT_ELEMENTS", 24 * 5)
         monkeypatch.setattr(bounds, "_BYTE_TILE", 4)
     apart = every(first, second, norm)
     rank = torch.arange(60) % 45

@@ -86,7 +86,7 @@ def test_inception_weights_are_found(here: Path) -> None:
     assert path == "ganstoch prepare inception"
     weights = here / "torch" / "hub" / "checkpoints"
     weights.mkdir(parents=True)
-    from ganstoch.metrics.weights import INCEPTION_FILE
+    from ganstoch.metrics.features import INCEPTION_FILE
 
     (weights / INCEPTION_FILE).write_bytes(b"")
     assert module._inception() == Finding("Inception weights", True, str(weights / INCEPTION_FILE))

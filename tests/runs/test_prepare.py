@@ -16,8 +16,8 @@ import torchvision.datasets
 
 from ganstoch.data import ImageData, StackedFashion, download
 from ganstoch.data.cache import write_if_allowed
+from ganstoch.metrics.features import INCEPTION_FILE, INCEPTION_URL
 from ganstoch.metrics.modes import make_mode_scorer
-from ganstoch.metrics.weights import INCEPTION_FILE, INCEPTION_URL
 
 
 @pytest.mark.parametrize(("name", "count"), [("digits", "1,797"), ("ring", "100,000")])

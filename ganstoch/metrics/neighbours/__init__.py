@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-from ganstoch.metrics.neighbours.faiss_search import check_faiss, faiss_flavour
-from ganstoch.metrics.neighbours.knn import k_nearest, kth_distances, within_set_nearest
-from ganstoch.metrics.neighbours.nearest import nearest_neighbours
-from ganstoch.metrics.neighbours.rows import first_equal, first_of_each, times_each
-from ganstoch.metrics.neighbours.within_radii import WithinRadii, pairs_within
-
-__all__ = [
-    "WithinRadii",
-    "check_faiss",
-    "faiss_flavour",
-    "first_equal",
-    "first_of_each",
-    "k_nearest",
-    "kth_distances",
-    "nearest_neighbours",
-    "pairs_within",
-    "times_each",
-    "within_set_nearest",
-]
+from ganstoch.metrics.neighbours.byte_search import first_equal as first_equal
+from ganstoch.metrics.neighbours.byte_search import first_of_each as first_of_each
+from ganstoch.metrics.neighbours.byte_search import times_each as times_each
+from ganstoch.metrics.neighbours.knn import k_nearest as k_nearest
+from ganstoch.metrics.neighbours.knn import kth_distances as kth_distances
+from ganstoch.metrics.neighbours.knn import within_set_nearest as within_set_nearest
+from ganstoch.metrics.neighbours.nearest import check_faiss as check_faiss
+from ganstoch.metrics.neighbours.nearest import faiss_flavour as faiss_flavour
+from ganstoch.metrics.neighbours.nearest import nearest_neighbours as nearest_neighbours
+from ganstoch.metrics.neighbours.within_radii import WithinRadii as WithinRadii
+from ganstoch.metrics.neighbours.within_radii import pairs_within as pairs_within

@@ -12,8 +12,16 @@ import torch
 from torch import Tensor
 
 from ganstoch.metrics.neighbours.bounds import Ruler, rulers
-from ganstoch.metrics.neighbours.byte_search import fits_bytes, load_opencv, search_bytes
-from ganstoch.metrics.neighbours.rows import as_rows, exact_distances, row_blocks, same_width
+from ganstoch.metrics.neighbours.byte_search import (
+    as_rows,
+    exact_distances,
+    first_equal,
+    fits_bytes,
+    load_opencv,
+    row_blocks,
+    same_width,
+    search_bytes,
+)
 from ganstoch.metrics.progress import progress_bar
 from ganstoch.types import Neighbours, Norm
 
@@ -25,7 +33,7 @@ _EXTRA = 8
 
 
 def k_nearest(query: Tensor, bank: Tensor, *, k: int, norm: Norm) -> Neighbours:
-    """The k nearest members of a bank for each query, the nearest first.
+    """The k nearest members of a bank for each query, the nearest first; ties by the lowest id.
 
     Args:
         query: shape (Q, F...), uint8, float32 or float64; trailing axes are flattened.
@@ -40,7 +48,28 @@ def k_nearest(query: Tensor, bank: Tensor, *, k: int, norm: Norm) -> Neighbours:
     same_width(norm, query=rows, bank=members)
     if not 1 <= k <= len(members):
         raise ValueError(f"k must be from 1 to the number of members, {len(members)}, got {k}")
-    return _nearest(rows, members, k=k, norm=norm)
+    first = first_equal(members)
+    kinds, counts = first.unique(return_counts=True)
+    if len(kinds) == len(members):
+        return _nearest(rows, members, k=k, norm=norm)
+    # Identical members are searched once; then each kind stands for its k lowest ids.
+    of_kind = members[kinds.to(members.device)]
+    near = _nearest(rows, of_kind, k=min(k, len(kinds)), norm=norm)
+    place = torch.arange(k)
+    by_kind = first.argsort(stable=True)
+    start = counts.cumsum(0) - counts
+    lowest = by_kind[(start[:, None] + place).clamp(max=len(members) - 1)]
+    absent = (place >= counts[:, None])[near.ids].flatten(1)
+    distances = near.distances.repeat_interleave(k, dim=1).masked_fill(absent, torch.inf)
+    return _least(distances, lowest[near.ids].flatten(1), k=k)
+
+
+def _least(distances: Tensor, ids: Tensor, *, k: int) -> Neighbours:
+    """The k least of each row's distances, ascending; ties to the lowest id."""
+    by_id = ids.argsort(dim=1)
+    least = distances.gather(1, by_id).sort(dim=1, stable=True)
+    order = by_id.gather(1, least.indices[:, :k])
+    return Neighbours(distances=least.values[:, :k], ids=ids.gather(1, order))
 
 
 def kth_distances(features: Tensor, *, k: int, norm: Norm) -> Tensor:
@@ -108,13 +137,13 @@ def _nearest(
         row, place = (low <= reach).nonzero(as_tuple=True)
         exact = torch.full(low.shape, torch.inf, dtype=torch.float64)
         exact[row, place] = exact_distances(query, bank, todo[row], listed[row, place], norm=norm)
-        by_id = listed.argsort(dim=1)  # then stably by distance, so that ties go to the lowest
-        near = exact.gather(1, by_id).sort(dim=1, stable=True)
-        distances[todo] = near.values[:, :k]
-        ids[todo] = listed.gather(1, by_id.gather(1, near.indices[:, :k]))
-        kth = distances[todo, -1]
-        # No member that is not listed can be nearer than the last that is.
-        sure = (ruler.units(kth) <= low[:, -1]) | (kth == 0) | (size == members)
+        near = _least(exact, listed, k=k)
+        distances[todo], ids[todo] = near.distances, near.ids
+        kth = near.distances[:, -1]
+        # No member that is not listed can be nearer than the last that is, nor tie in another set.
+        last, reached = low[:, -1], ruler.units(kth)
+        beyond = reached < last if own is None else reached <= last
+        sure = beyond | (kth == 0) | (size == members)
         todo = todo[~sure]
         if len(todo) == 0:
             break
@@ -125,8 +154,8 @@ def _nearest(
         exact = exact_distances(query, bank, row, every, norm=norm)
         if own is not None:
             exact[own[i]] = torch.inf
-        near = exact.sort(stable=True)
-        distances[i], ids[i] = near.values[:k], near.indices[:k]
+        least = exact.sort(stable=True)
+        distances[i], ids[i] = least.values[:k], least.indices[:k]
     return Neighbours(distances=distances, ids=ids)
 
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ganstoch.metrics.neighbours.bounds import Loaded, Ruler, rulers
-from ganstoch.metrics.neighbours.rows import as_rows, exact_distances, row_blocks, same_width
+from ganstoch.metrics.neighbours.byte_search import as_rows, exact_distances, row_blocks, same_width
 from ganstoch.metrics.progress import progress_bar
 from ganstoch.types import Norm
 
