@@ -236,15 +236,15 @@ def _remedies(options: Any) -> int:
 
 
 def _declare_audit(parser: ArgumentParser) -> None:
-    from ganstoch.auditing.arguments import audit_arguments
+    from ganstoch.auditing.command import audit_arguments
 
     audit_arguments(parser)
 
 
 def _audit(options: Any) -> int:
-    from ganstoch.auditing.arguments import audit
+    from ganstoch.auditing.command import audit_command
 
-    return audit(options)
+    return audit_command(options)
 
 
 def _declare_verify(parser: ArgumentParser) -> None:

@@ -21,8 +21,7 @@ from ganstoch.auditing.findings import find
 from ganstoch.auditing.inputs import MEMORY, Images, Role, open_images, option
 from ganstoch.auditing.lists import audit_lists, histograms, notes_of
 from ganstoch.auditing.measures import K, LatentGenerator, latent_recovery, measures_of
-from ganstoch.auditing.output import check_place, write_files
-from ganstoch.auditing.pictures import png_pictures
+from ganstoch.auditing.output import check_place, png_pictures, write_files
 from ganstoch.auditing.report import AuditReport
 from ganstoch.auditing.verdict import verdict
 from ganstoch.errors import UserError

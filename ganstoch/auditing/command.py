@@ -1,4 +1,7 @@
-"""`ganstoch audit`: from a command line to a report on the terminal and in a folder."""
+"""`ganstoch audit`: its options, and from them to a report on the terminal and in a folder.
+
+Every other command reads this module too, so torch comes only when the options are checked.
+"""
 
 from __future__ import annotations
 
@@ -9,98 +12,139 @@ import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
-from ganstoch.auditing.audit import audit
-from ganstoch.auditing.feature_cache import default_cache
-from ganstoch.auditing.output import PAGE, terminal
 from ganstoch.errors import UserError
-from ganstoch.metrics.features import FeatureSpace
 
 if TYPE_CHECKING:
-    from ganstoch.auditing.checkpoint import Latents
+    from jsonargparse import ArgumentParser
 
-__all__ = ["parse_memory", "run_audit"]
+__all__ = ["audit_arguments", "audit_command", "parse_memory"]
 
 _OUT = Path("audit")
 _UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
 
+_EPILOG = """examples:
+  ganstoch audit --real photos --generated samples
+  ganstoch audit --real train.npz --generated samples.npz --held-out test.npz --out report
+  ganstoch audit --real photos --generated samples --features pixel,efficientnet_lite0
+  ganstoch audit --checkpoint runs/NAME/checkpoints/step=2500.ckpt
 
-def run_audit(
-    *,
-    real: Path | None,
-    generated: Path | None,
-    held_out: Path | None,
-    checkpoint: Path | None,
-    latents: Latents | None,
-    features: str,
-    out: Path | None,
-    json: bool,
-    memory: str,
-    resize: int | None,
-    seed: int,
-    no_cache: bool,
-    quiet: bool,
-) -> int:
-    """Makes the audit, prints it and leaves its files.
+verdicts, the gravest first:
+  memorization        generated images are copies of training images
+  mode_collapse       generated images repeat each other
+  mode_drop           training images, or classes or clusters of them, are left out
+  distribution_shift  generated images, or a share of them, are of another kind
+  undecided           none of these, but a number points to one: more images would tell
+  no_issue            none of these shows; the sentence says what would have been found"""
 
-    The options are those of ``ganstoch audit --help``; an empty ``out`` is ``audit``, or nowhere
-    with ``json``.
 
-    Returns:
-        0, whatever the verdict.
+def audit_arguments(parser: ArgumentParser) -> None:
+    """Declares the options."""
+    parser.epilog = _EPILOG
+    add = parser.add_argument
+    add("--real", type=Path | None, help="the generator's training images", metavar="DIR")
+    add("--generated", type=Path | None, help="images that it made", metavar="DIR")
+    add(
+        "--held-out",
+        type=Path | None,
+        help="real images that it was not trained on; every number then has a baseline of its own",
+        metavar="DIR",
+    )
+    add(
+        "--checkpoint",
+        type=Path | None,
+        help="of ganstoch fit, in place of --generated; the run's own images unless --real is "
+        "given",
+        metavar="FILE",
+    )
+    add(
+        "--latents",
+        choices=["bank", "fresh"],
+        help="for --checkpoint: the fixed latents of training, or others; the bank if there is one",
+    )
+    add(
+        "--features",
+        default="pixel",
+        help="comma-separated: pixel, inception, efficientnet_lite0; pixel if unset",
+        metavar="A,B",
+    )
+    add("--out", type=Path | None, help="folder of the report; audit if unset")
+    add("--json", action="store_true", help="print the report as JSON; no files without --out")
+    add("--memory", default="2GiB", help="most to take; 2GiB if unset")
+    add(
+        "--resize",
+        type=int | None,
+        help="side to scale each image's centre to, in pixels",
+        metavar="N",
+    )
+    add("--seed", type=int, default=0, help="of every sample; 0 if unset")
+    add("--no-cache", action="store_true", help="keep no features for next time")
+    add("--quiet", action="store_true", help="nothing on standard error")
+
+
+def audit_command(options: Any) -> int:
+    """Makes the audit of the parsed options, prints it and leaves its files; 0 for any verdict.
 
     Raises:
         UserError: for anything the user can mend; nothing is written then.
     """
-    names = [cast(FeatureSpace, n.strip()) for n in features.split(",") if n.strip()]
-    size = parse_memory(memory)
-    out = out or (None if json else _OUT)
-    with _silence() if quiet else contextlib.nullcontext():
-        sources = _sources(real, generated, held_out, checkpoint, latents)
-        for name in ("real", "generated"):
-            if sources[name] is None:
-                raise UserError(
-                    f"--{name} is missing: a folder of images, or a file that holds them"
-                )
+    memory = parse_memory(options.memory)
+    _check(options)
+    out = options.out or (None if options.json else _OUT)
+    from ganstoch.auditing.audit import audit
+    from ganstoch.auditing.feature_cache import default_cache
+    from ganstoch.auditing.output import PAGE, terminal
+
+    with _silence() if options.quiet else contextlib.nullcontext():
         report = audit(
-            **sources,
-            features=names,
+            **_sources(options),
+            features=[name.strip() for name in options.features.split(",") if name.strip()],
             out=out,
-            cache=None if no_cache else default_cache(),
-            memory=size,
-            resize=resize,
-            seed=seed,
+            cache=None if options.no_cache else default_cache(),
+            memory=memory,
+            resize=options.resize,
+            seed=options.seed,
         )
-    if json:
+    if options.json:
         sys.stdout.write(report.to_json())
     else:
-        print(terminal(report))
-        print(f"\n{(out or _OUT) / PAGE}")
+        print(f"{terminal(report)}\n\n{out / PAGE}")
     return 0
 
 
-def _sources(
-    real: Path | None,
-    generated: Path | None,
-    held_out: Path | None,
-    checkpoint: Path | None,
-    latents: Latents | None,
-) -> dict[str, Any]:
-    """Where the images come from: what was given, and from the checkpoint what was not."""
-    if checkpoint is None:
-        if latents is not None:
-            raise UserError("--latents chooses what a --checkpoint's generator makes; give one")
-        return {"real": real, "generated": generated, "held_out": held_out}
-    if generated is not None:
+def _check(options: Any) -> None:
+    """Tells mistakes before torch is imported, which takes seconds; a UserError for one."""
+    checkpoint: Path | None = options.checkpoint
+    if checkpoint is None and options.latents is not None:
+        raise UserError("--latents chooses what a --checkpoint's generator makes; give one")
+    if checkpoint is not None and options.generated is not None:
         raise UserError("--generated and --checkpoint both say what was generated; give one")
+    for name in ("real", "generated", "held_out"):
+        path: Path | None = options[name]
+        if path is not None and not path.exists():
+            word = name.replace("_", "-")
+            raise UserError(f"{path} does not exist; --{word} must point to images")
+        if path is None and checkpoint is None and name != "held_out":
+            raise UserError(f"--{name} is missing: a folder of images, or a file that holds them")
+    if checkpoint is not None and not checkpoint.is_file():
+        raise UserError(
+            f"there is no checkpoint {checkpoint}; --checkpoint takes a step=*.ckpt of ganstoch fit"
+        )
+
+
+def _sources(options: Any) -> dict[str, Any]:
+    """Where the images come from: what was given, and from the checkpoint what was not."""
+    given = {name: options[name] for name in ("real", "generated", "held_out")}
+    if options.checkpoint is None:
+        return given
     from ganstoch.auditing.checkpoint import load_checkpoint  # brings Lightning: seconds
 
-    run = load_checkpoint(checkpoint, latents=latents, data=real is None)
+    run = load_checkpoint(options.checkpoint, latents=options.latents, data=options.real is None)
     return {
-        "real": real or run.real,
+        "real": options.real or run.real,
         "generated": run.generated,
-        "held_out": held_out or run.held_out,
+        "held_out": options.held_out or run.held_out,
         "generator": run.generator,
         "notes": run.notes,
     }

@@ -15,9 +15,8 @@ from ganstoch.auditing.distribution_shift import DistributionShift, distribution
 from ganstoch.auditing.facts import IDENTICAL_LEVEL, SURELY, Facts, coincidences, gather_facts
 from ganstoch.auditing.inputs import Images, Role, option
 from ganstoch.auditing.proportions import Proportions, proportions
-from ganstoch.auditing.repeats import Repeats, repeated_images
+from ganstoch.auditing.repeats import Repeats, repeated_images, same_below, support_size
 from ganstoch.auditing.searches import Searches, Space, search, take
-from ganstoch.auditing.support_size import same_below, support_size
 from ganstoch.errors import UserError
 from ganstoch.metrics.birthday import Support
 from ganstoch.metrics.copies import CopiedShare, share_of_copies

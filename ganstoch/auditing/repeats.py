@@ -1,4 +1,4 @@
-"""Which generated images are one image again, or nearly.
+"""Which generated images are one image again, or nearly, and how many different ones there are.
 
 Two generated images that lie much nearer to each other than either does to the data were made from
 one. Generated images are compared with as many of their own kind and as many training images, and
@@ -15,6 +15,11 @@ image has a rho that is large, and is counted elsewhere; exact repeats are count
 The share with rho below 1 is the leave-one-out accuracy of a 1-nearest-neighbour classifier on the
 generated images [1].
 
+How many different images a generator makes is estimated by the birthday test on a sample. Two are
+the same there if they are nearer than all but 1 % of the real images come to their nearest other
+real image: unlike a threshold on the nearest pair of a batch this does not take blurred images,
+which all lie somewhat nearer to each other, for one.
+
 [1] Lopez-Paz, Oquab 2017, "Revisiting classifier two-sample tests", arXiv:1610.06545.
 """
 
@@ -26,14 +31,20 @@ import torch
 from torch import Tensor
 
 from ganstoch.auditing.searches import Space, linked_groups, sample_ids, take
+from ganstoch.metrics.birthday import Support, estimate_support
 from ganstoch.metrics.copy_score import HALF_AS_FAR
 from ganstoch.metrics.excess import Excess, clopper_pearson, design_effect
 from ganstoch.metrics.neighbours import nearest_neighbours, within_set_nearest
+from ganstoch.types import Neighbours
 
-__all__ = ["Repeats", "TwoSample1NN", "repeated_images"]
+__all__ = ["Repeats", "TwoSample1NN", "repeated_images", "same_below", "support_size"]
 
 _MOST = 4000
 _PAIR = 2.0
+_SAMPLE = 200
+_ROUNDS = 40
+_SAME = 0.01
+_BLOCK_ELEMENTS = 2**22
 _SHARED = 2
 """Images next to the same gap answer alike, so that this many count as one; in random splits of
 real images the share varied about as much."""
@@ -124,3 +135,34 @@ def _repeats(own: Tensor, other: Tensor) -> Tensor:
 
 def _nearer(own: Tensor, other: Tensor) -> float:
     return ((own < other).double() + 0.5 * (own == other)).mean().item()
+
+
+def same_below(space: Space, within: Neighbours) -> float:
+    """The distance, l2, below or at which two images are the same.
+
+    Args:
+        space: whose real images set it.
+        within: for each real image its nearest other, by the space's own norm.
+    """
+    apart = within.distances
+    if space.norm != "l2":
+        step = max(1, _BLOCK_ELEMENTS // space.real.shape[1])
+        pairs = zip(torch.split(space.real, step), torch.split(within.ids, step), strict=True)
+        apart = torch.cat([(a.double() - space.real[i].double()).norm(dim=1) for a, i in pairs])
+    return apart.quantile(_SAME).item()
+
+
+def support_size(space: Space, features: Tensor, *, threshold: float, part: str) -> Support:
+    """The support that a set of images points to.
+
+    Args:
+        space: whose seed draws the sample.
+        features: of at least 2 images, in the space.
+        threshold: `same_below`.
+        part: tells the sets' samples apart.
+    """
+    rows = space.sample(features, _SAMPLE, f"variety/{part}").double()
+    # Distances are all that counts, and as many coordinates as images keep them.
+    u, s, _ = torch.linalg.svd(rows - rows[0], full_matrices=False)
+    rounding = 1e-9 * (threshold + s.max().item())
+    return estimate_support(u * s, threshold=threshold + rounding, repeats=_ROUNDS, seed=space.seed)

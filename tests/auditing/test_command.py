@@ -156,6 +156,7 @@ BAD: dict[str, tuple[list[str], list[str]]] = {
     "no space": (["--real", "train", "--generated", "made", "--features", ","], ["--features"]),
     "memory": (["--real", "train", "--generated", "made", "--memory", "1KiB"], ["--memory 1"]),
     "no memory": (["--real", "train", "--generated", "made", "--memory", "much"], ["'much'"]),
+    "memory without end": (["--memory", "9" * 400], ["--memory"]),
     "size": (["--real", "train", "--generated", "made", "--resize", "0"], ["--resize"]),
     "held out": (
         ["--real", "train", "--generated", "made", "--held-out", "train"],

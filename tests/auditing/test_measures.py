@@ -14,9 +14,8 @@ from ganstoch.auditing.coverage import coverage
 from ganstoch.auditing.distribution_shift import distribution_shift, median_interval
 from ganstoch.auditing.evidence import Evidence, SpaceEvidence
 from ganstoch.auditing.measures import fidelity, measures_of
-from ganstoch.auditing.repeats import repeated_images
+from ganstoch.auditing.repeats import repeated_images, same_below, support_size
 from ganstoch.auditing.searches import Space, sample_ids, search, take
-from ganstoch.auditing.support_size import same_below, support_size
 from ganstoch.metrics.features import Extractor, Pixels
 from ganstoch.metrics.fid import frechet_distance
 from ganstoch.metrics.mifid import cosine_distance, mifid

@@ -17,8 +17,7 @@ import pytest
 from PIL import Image
 from pydantic import ValidationError
 
-from ganstoch.auditing.output import terminal, write_files
-from ganstoch.auditing.page import render
+from ganstoch.auditing.output import render, terminal, write_files
 from ganstoch.auditing.report import AuditReport, read_report
 from ganstoch.auditing.words import decimals, fixed, p_words, percent, percent_range
 from ganstoch.errors import UserError, visible
