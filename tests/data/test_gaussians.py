@@ -7,10 +7,9 @@ import pytest
 import torch
 from scipy.stats import chi2
 
-from ganstoch.data import Bimodal, Grid, HighDimensional, ImageData, Ring, choose
+from ganstoch.data import Bimodal, Grid, HighDimensional, Ring, choose
 from ganstoch.data.gaussians import Points
 from ganstoch.errors import UserError
-from ganstoch.types import GaussianModes
 
 SOURCES = [Ring, Grid, HighDimensional, Bimodal]
 ROOT = Path("nowhere")
@@ -48,13 +47,6 @@ def test_high_dimensional() -> None:
     assert (around[:, 700:] == 0).all()
     assert abs(around[:, :700].std() - 1) < 0.01
     assert around.norm(dim=1).min() > 20  # no point lies within 10 standard deviations
-
-
-def test_bimodal() -> None:
-    points = points_of(Bimodal().open(ROOT, "train"))
-    assert points.shape == (100_000, 1)
-    assert abs((points > 0).float().mean() - 0.5) < 0.01
-    assert (points.abs() - 1).abs().max() < 0.6
 
 
 @pytest.mark.parametrize("kind", [Ring, Grid, Bimodal])
@@ -107,20 +99,3 @@ def test_sizes() -> None:
     assert len(Ring(size=50).open(ROOT, "held_out")) == 50
     with pytest.raises(UserError, match=r"data\.source\.size"):
         Ring(size=0)
-
-
-def test_a_run_on_points(tmp_path: Path) -> None:
-    data = ImageData(Ring(size=2000), root=tmp_path, n=2000, m=100)
-    data.setup("fit")
-    batch = data.batch(3)
-    assert data.shape == (2,)
-    assert batch.pixels.shape == (100, 2)
-    assert batch.pixels.dtype == torch.float32
-    assert torch.equal(batch.pixels, data.subset.pixels[batch.ids])
-    assert batch.labels is not None
-    assert data.subset.labels is not None
-    assert torch.equal(batch.labels, data.subset.labels[batch.ids])
-    assert isinstance(data.known_modes, GaussianModes)
-    assert data.held_out is not None
-    assert data.held_out.shape == (2000, 2)
-    assert list(tmp_path.iterdir()) == []

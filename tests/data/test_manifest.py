@@ -5,7 +5,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import torch
 
 from ganstoch.data import ArrayImages, Manifest, choose
 from ganstoch.errors import UserError
@@ -89,31 +88,3 @@ def test_read_only_root_goes_without(
     make_read_only(tmp_path)
     manifest.verify_or_write(tmp_path)
     assert list(tmp_path.iterdir()) == []
-
-
-def test_read_only_root_is_still_verified(
-    tmp_path: Path, manifest: Manifest, make_read_only: Callable[[Path], None]
-) -> None:
-    manifest.verify_or_write(tmp_path)
-    path = tmp_path / NAME
-    path.write_bytes(path.read_bytes().replace(manifest.sha256.encode(), b"0" * 64))
-    make_read_only(tmp_path)
-    with pytest.raises(UserError, match="sha256"):
-        manifest.verify_or_write(tmp_path)
-
-
-def test_full_disk_is_said(
-    tmp_path: Path, manifest: Manifest, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full(descriptor: int) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("os.fsync", full)
-    with pytest.raises(UserError, match="No space left"):
-        manifest.verify_or_write(tmp_path)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_labels_do_not_count(gradient_images: ArrayImages, manifest: Manifest) -> None:
-    gradient_images.labels = torch.zeros(100, dtype=torch.int64)
-    assert Manifest.of(choose(gradient_images, n=10, seed=4), source="toy") == manifest

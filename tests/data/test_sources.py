@@ -70,8 +70,3 @@ def test_digits_are_the_published_ones_scaled_up() -> None:
     assert images.labels[:12].tolist() == [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1]
     assert images.classes == tuple("0123456789")
     assert images.names(ids) == ("train/3", "train/0", "train/1796", "train/3")
-
-
-def test_digits_hold_nothing_out() -> None:
-    assert Digits().open(Path(), "held_out") is None
-    assert Digits.in_package

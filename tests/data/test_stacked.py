@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from ganstoch.data import ImageData, StackedFashion, StackedMNIST
+from ganstoch.data import StackedFashion, StackedMNIST
 from ganstoch.data.stacked import StackedImages
 from ganstoch.errors import UserError
 from ganstoch.types import StackedClasses
@@ -51,13 +51,6 @@ def test_stacks_are_triples_with_their_labels(kind: type[StackedMNIST], root: Pa
     assert torch.equal(images.labels, 100 * a + 10 * b + c)
     assert len(members.unique()) == 100  # test images too, and every one of them
     assert images.names(torch.tensor([3])) == ("train/3",)
-
-
-def test_names_of_the_classes(root: Path) -> None:
-    digits = StackedMNIST(size=5).open(root, "train").classes
-    assert (len(digits), digits[0], digits[123], digits[999]) == (1000, "000", "123", "999")
-    clothes = StackedFashion(size=5).open(root, "train").classes
-    assert clothes[109] == "trouser+t-shirt+ankle-boot"
 
 
 def test_held_out_stacks(root: Path) -> None:
@@ -113,24 +106,3 @@ def test_names_what_is_missing(kind: type[StackedMNIST], root: Path) -> None:
         kind().open(root, "train")
     with pytest.raises(UserError, match=r"data\.source\.size"):
         kind(size=0)
-
-
-def test_a_run_on_stacks(root: Path) -> None:
-    data = ImageData(StackedMNIST(size=400), root=root, n=400, m=16)
-    data.setup("fit")
-    batch = data.batch(0)
-    assert data.shape == (3, 28, 28)
-    assert batch.pixels.shape == (16, 3, 28, 28)
-    assert batch.labels is not None
-    assert int(batch.labels.max()) < 1000
-    assert isinstance(data.known_modes, StackedClasses)
-    assert (root / "ganstoch-stacked_mnist-size400-n400-seed0.json").exists()
-
-
-@pytest.mark.skipif(not (DEBIAN / "fashion-mnist").is_dir(), reason="no dataset-fashion-mnist")
-def test_debians_files() -> None:
-    images = StackedFashion().open(DEBIAN, "train")
-    counts = images.labels.bincount(minlength=1000)
-    assert len(counts) == 1000
-    assert counts.min() > 128 - 5 * 128**0.5
-    assert images.read(torch.arange(4)).float().mean() > 50

@@ -37,28 +37,10 @@ def test_seed_decides(gradient_images: ArrayImages) -> None:
     assert first.sha256 != other.sha256
 
 
-def test_draws_from_no_global_generator(gradient_images: ArrayImages) -> None:
-    torch.manual_seed(0)
-    state = torch.get_rng_state()
-    choose(gradient_images, n=40, seed=1)
-    assert torch.equal(torch.get_rng_state(), state)
-
-
-def test_all_images(gradient_images: ArrayImages) -> None:
-    subset = choose(gradient_images, n=100, seed=1)
-    assert subset.ids.tolist() == list(range(100))
-    assert len(leftover_ids(gradient_images, used=subset.ids, limit=100, seed=1)) == 0
-
-
 @pytest.mark.parametrize("n", [101, 0, -1])
 def test_n_must_fit(gradient_images: ArrayImages, n: int) -> None:
     with pytest.raises(UserError, match=r"--data\.n"):
         choose(gradient_images, n=n, seed=0)
-
-
-def test_no_labels() -> None:
-    images = ArrayImages(torch.zeros(3, 3, 32, 32, dtype=torch.uint8), split="train")
-    assert choose(images, n=2, seed=0).labels is None
 
 
 def test_checksum_covers_pixels_and_shape() -> None:
@@ -86,15 +68,6 @@ def test_subset_of_points() -> None:
     assert subset.pixels.dtype == torch.float32
 
 
-@pytest.mark.parametrize(
-    "pixels",
-    [torch.zeros(3, 2, dtype=torch.uint8), torch.zeros(3, 1, 8, 8), torch.zeros(3, 2).double()],
-)
-def test_neither_images_nor_points(pixels: torch.Tensor) -> None:
-    with pytest.raises(AssertionError):
-        ArrayImages(pixels, split="train")
-
-
 def test_leftover_never_meets_the_subset(gradient_images: ArrayImages) -> None:
     subset = choose(gradient_images, n=60, seed=5)
     rest = leftover_ids(gradient_images, used=subset.ids, limit=1000, seed=5)
@@ -105,8 +78,3 @@ def test_leftover_never_meets_the_subset(gradient_images: ArrayImages) -> None:
     assert set(some) < set(rest.tolist())
     assert some == sorted(some)
     assert some != other
-
-
-def test_held_out_split_is_sampled_whole(gradient_images: ArrayImages) -> None:
-    none = torch.empty(0, dtype=torch.int64)
-    assert leftover_ids(gradient_images, used=none, limit=100, seed=0).tolist() == list(range(100))

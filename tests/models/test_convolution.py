@@ -70,14 +70,6 @@ def test_second_derivatives(forms: Forms) -> None:
     )
 
 
-def test_only_what_is_wanted_is_computed() -> None:
-    x, weight = numbers(2, 2, 4, 4), numbers(3, 2, 5, 5, draw=1).detach()
-    out = convolve(x, weight, None, Geometry(1, 2), Forms("taps", "taps", "taps"))
-    out.sum().backward()
-    assert x.grad is not None
-    assert weight.grad is None
-
-
 @pytest.mark.parametrize("forms", ALL, ids=str)
 def test_mixed_precision(forms: Forms) -> None:
     x, weight = (

@@ -16,7 +16,6 @@ from ganstoch.models import (
     Discriminator,
     Generator,
     MaxoutDiscriminator,
-    PaperDiscriminator,
     ReLUGenerator,
     TanhDiscriminator,
     TanhGenerator,
@@ -106,18 +105,3 @@ def test_gradient_penalty_has_a_gradient(make: Callable[[], Discriminator]) -> N
         for p, s in known:
             p.data.add_(s / size, alpha=-sign * step)
     assert (values[0] - values[1]) / (2 * step) == pytest.approx(size.item(), rel=1e-4)
-
-
-def test_the_papers_discriminator_can_be_unrolled_too() -> None:
-    network = start(partial(PaperDiscriminator, (3, 32, 32), width=8))
-    x = normal((2, 3, 32, 32), rng_for(0, "data")).double().requires_grad_()
-    parameters = {name: p.detach() for name, p in network.named_parameters()}
-
-    def after_a_step(images: Tensor) -> Tensor:
-        slopes = grad(total)(parameters, network, images)
-        stepped = {name: p - 0.1 * slopes[name] for name, p in parameters.items()}
-        return total(stepped, network, images)
-
-    (slope,) = torch.autograd.grad(after_a_step(x), x)
-    assert slope.isfinite().all()
-    assert slope.abs().sum() > 0

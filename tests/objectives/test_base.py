@@ -42,13 +42,6 @@ def close(result: Tensor, expected: Tensor, *, rel: float = 1e-12, abs: float = 
     return bool(result.tolist() == pytest.approx(expected.tolist(), rel=rel, abs=abs))
 
 
-def test_who_couples_and_who_pairs() -> None:
-    coupled = [type(loss).__name__ for loss in PLAIN if loss.needs_full_batch]
-    assert coupled == ["RelativisticAverage"]
-    paired = {type(loss).__name__ for loss in PLAIN if loss.needs_real}
-    assert paired == {"Relativistic", "RelativisticAverage"}
-
-
 def test_a_pointwise_loss_is_three_functions() -> None:
     class Powers(Pointwise):
         def real_loss(self, logits: Tensor) -> Tensor:
