@@ -26,7 +26,7 @@ __all__ = ["AuthPct", "AuthPctScore", "authpct", "authpct_from"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuthPctScore:
-    """The share of authentic generated images, and which they are.
+    """The authentic generated images.
 
     Attributes:
         percent: share of generated images that are authentic, in [0, 100].
@@ -44,26 +44,17 @@ class AuthPctScore:
 def authpct(train: Tensor, generated: Tensor, *, norm: Norm = "l2") -> AuthPctScore:
     """Which generated images are farther from the training set than its members from each other.
 
-    Of several nearest training images the one with the lowest position counts; among duplicates, at
-    spacing 0, it makes no difference.
-
     Args:
         train: features of training images, shape (N, F...), uint8, float32 or float64, N > 1.
         generated: features of generated images, shape (M, F...).
         norm: "l1" or "l2"; [1] takes l2.
 
-    Raises:
-        ValueError: for features of another kind, or rows of different lengths.
-        UserError: if the installation of FAISS is broken.
-
     Example:
         >>> import torch
         >>> train = torch.tensor([[0.0], [1.0], [5.0]])
-        >>> found = authpct(train, torch.tensor([[0.2], [3.1], [8.0], [10.0]]))
-        >>> found.percent  # 8 is nearer to 5 than 5 to its own neighbour 1
+        >>> score = authpct(train, torch.tensor([[0.2], [3.1], [8.0], [10.0]]))
+        >>> score.percent  # 8 is nearer to 5 than 5 to its own neighbour 1
         25.0
-        >>> found.authentic.tolist()
-        [False, False, False, True]
     """
     nearest = nearest_neighbours(generated, train, norm=norm)
     return authpct_from(nearest, within_set_nearest(train, norm=norm).distances)

@@ -19,23 +19,19 @@ Side = Literal["real", "generated", "held_out"]
 class FeatureMetric(Metric):
     """A function of the features of real, generated and perhaps held-out images.
 
-    A subclass says which `sides` it takes and implements `measure`. Every rank keeps its own
-    features; torchmetrics gathers them in rank order before `compute`. Memory is images times
-    features. No random number is drawn from torch's global generator. ``forward`` is not for such a
-    metric: one side alone has no value.
+    A subclass names its `sides` and implements `measure`. Every rank keeps its own features;
+    torchmetrics gathers them in rank order before `compute`. Nothing is drawn from torch's global
+    generator.
 
     Args:
-        features: an `Extractor`, or the name of one: "pixel", "inception", "efficientnet_lite0";
-            None for the subclass's default.
-        reset_real_features: whether ``reset`` forgets the real and held-out images too; False keeps
-            them, so that they are given once and serve every evaluation.
+        features: an `Extractor`, or the name of one; None for the subclass's default.
+        reset_real_features: False keeps real and held-out images over ``reset``: give them once.
 
     Attributes:
         result: what the metric's function returned at the last ``compute``; None before.
 
     Raises:
-        ValueError: for an unknown name. From ``update``: for images that the extractor refuses.
-            From ``compute``: if a side is missing, or the sides' images differ in shape.
+        ValueError: from ``compute``, if a side is missing or the sides' images differ in shape.
         UserError: if a network's weights are missing or damaged.
     """
 
@@ -102,7 +98,6 @@ class FeatureMetric(Metric):
         }
 
     def _gathered(self, side: Side) -> Tensor:
-        """All features of a side, shape (N, F), in the order in which they came."""
         features = getattr(self, f"{side}_features")
         if len(features) == 0:  # a list, or one tensor once ranks are gathered
             how = {"real": "real=True", "generated": "real=False"}.get(

@@ -78,9 +78,6 @@ def calibrate(
         repeats: batches.
         quantile: share of the real batches that may hold a collision by this threshold.
         seed: decides the batches.
-
-    Returns:
-        That quantile of the nearest pairs' distances, linearly between two of them.
     """
     nearest = _nearest(real, size=size, repeats=repeats, seed=seed, part="calibrate")
     return nearest.quantile(quantile).item()
@@ -93,8 +90,7 @@ def collisions(
 
     Args:
         features: of generated images, shape (M, F).
-        size: images in a batch, from 2 to M; drawn from the M without replacement, so that a batch
-            is one of independent draws of the generator's.
+        size: images in a batch, from 2 to M, drawn without replacement.
         threshold: in the units of the features, at least 0.
         repeats: batches.
         seed: decides the batches.
@@ -115,11 +111,8 @@ def estimate_support(
 
     The smallest batch size s at which half of the batches hold a collision is searched by doubling,
     then by halving. The share of them that do, p, and its interval (Wilson 1927) then give N and
-    its interval, by p(s) = p above. At one half that is about 0.72 s^2, where [1] says s^2,
-    constants left out. With real images N comes out low by the collisions that these have too.
-
-    Large batches from M images share most of their pairs, so however many are drawn, no more than
-    (M / s)^2 of them are taken to be independent.
+    its interval, by p(s) = p above. Large batches from M images share most of their pairs, so no
+    more than (M / s)^2 of them are taken to be independent.
 
     Args:
         features: of generated images, shape (M, F). Only an N below about M^2 / 2 can be told.
@@ -162,19 +155,10 @@ def estimate_support(
 def collision_metrics(
     features: Tensor, real: Tensor, *, size: int, repeats: int = 100
 ) -> dict[str, float]:
-    """Collisions in a batch of generated images, and the support that they point to.
+    """Collisions in a batch of generated images (M, F), and the support that they point to.
 
     Two images are the same if they are nearer than the nearest pair of all but 5 % of batches of
-    real images.
-
-    Args:
-        features: of generated images, shape (M, F).
-        real: features of the real images, shape (R, F).
-        size: images in a batch, at most M and R / 5.
-        repeats: batches.
-
-    Returns:
-        ``collision``, their probability in [0, 1], and, where it is finite, ``support``.
+    real images (R, F). Returns ``collision``, a probability, and, where it is finite, ``support``.
     """
     generated, real = features.float(), real.float().cpu()
     threshold = calibrate(real, size=size, repeats=repeats)

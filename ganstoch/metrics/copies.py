@@ -88,15 +88,13 @@ def copied_share(
     half as far from its original as from the other training images around it. A mirrored or
     shifted image is no copy in pixels; it may be one between features of a network.
 
-    The held-out images may be fewer or more than the training images.
-
     Args:
         generated: features, shape (M, F...), uint8, float32 or float64.
         train: features of all training images, shape (N, F...).
-        held_out: features of real images that were not trained on; None lets at most 5,000 training
-            images stand for them, each compared with the others.
+        held_out: features of real images that were not trained on, of any number; None lets at most
+            5,000 training images stand for them, each compared with the others.
         norm: "l1" or "l2".
-        seed: decides the parts and who is asked.
+        seed: decides the parts and which training images stand for unseen ones.
     """
     copies = copy_scores(generated, train, norm=norm, seed=seed)
     baseline = (
@@ -110,13 +108,10 @@ def copied_share(
 def share_of_copies(
     scores: Tensor, baseline: Tensor, *, groups: Tensor | None = None
 ) -> CopiedShare:
-    """Share of copies, from the scores of generated and of unseen real images alone.
+    """Share of copies, from the scores of generated (M,) and of unseen real images (R,) alone.
 
-    Args:
-        scores: of generated images, in [0, 1], shape (M,).
-        baseline: of unseen real images, shape (R,).
-        groups: id of the near-duplicates that each unseen image is one of, int64, shape (R,): these
-            count together or not at all, and so say less. None where all are independent.
+    ``groups``, int64 (R,), says which unseen images are near-duplicates of each other: these count
+    together or not at all, and so say less.
     """
     scores, baseline = _checked(scores), _checked(baseline)
     threshold = _threshold(baseline)
@@ -136,12 +131,7 @@ def share_of_copies(
 
 
 def replication_share(distances: Tensor, *, threshold: float) -> float:
-    """Share of distances at or below a stated threshold [1], in [0, 1].
-
-    Args:
-        distances: of generated images to their nearest training image, shape (M,).
-        threshold: in the units of the distances, at least 0.
-    """
+    """Share of distances (M,) at or below a stated threshold [1], in [0, 1]."""
     if distances.ndim != 1 or len(distances) == 0:
         raise ValueError(f"expected distances of shape (M,), got {tuple(distances.shape)}")
     if not threshold >= 0:

@@ -49,7 +49,7 @@ HALF_AS_FAR = 0.5
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class CopyScores:
-    """Images asked of a set.
+    """Images compared with a set.
 
     Attributes:
         scores: in [0, 1], 0 for an exact copy of one member, 1 for an image as far from every part;
@@ -63,10 +63,9 @@ class CopyScores:
     parts: Tensor
 
     def beyond_near_duplicates(self) -> Tensor:
-        """Distance to the nearest member that is no near-duplicate, float64, shape (Q,).
+        """Distance to the nearest member of parts without a near-duplicate, float64, shape (Q,).
 
-        Parts that hold a near-duplicate are passed over. NaN for an image of which most parts hold
-        an exact copy.
+        NaN for an image of which most parts hold an exact copy.
         """
         around = _median(self.parts)
         near = self.parts <= HALF_AS_FAR * around[:, None]
@@ -75,13 +74,9 @@ class CopyScores:
 
 
 def copy_scores(images: Tensor, train: Tensor, *, norm: Norm, seed: int = 0) -> CopyScores:
-    """How unusually near each image is to one single member of a set.
+    """How unusually near each image (Q, F...) is to one single member of a set (N, F...).
 
-    Args:
-        images: features, shape (Q, F...), uint8, float32 or float64.
-        train: features of the set, shape (N, F...), at least 2 different rows.
-        norm: "l1" or "l2".
-        seed: decides the parts.
+    The set needs two different rows; the seed decides its parts.
     """
     parts = _parts(_members(train, seed=seed))
     return nearest_in_parts(images, parts, rows=lambda ids: _take(train, ids), norm=norm)
@@ -90,13 +85,13 @@ def copy_scores(images: Tensor, train: Tensor, *, norm: Norm, seed: int = 0) -> 
 def left_out_scores(
     train: Tensor, *, norm: Norm, seed: int = 0, most: int | None = None
 ) -> CopyScores:
-    """Members asked of the rest of their own set: what unseen images would find.
+    """Members (N, F...) compared with the rest of their own set: what unseen images would find.
 
     Args:
-        train: features of the set, shape (N, F...), at least 3 different rows.
+        train: features of the set, at least 3 different rows.
         norm: "l1" or "l2".
-        seed: decides which are asked, and the parts.
-        most: members to ask, drawn at random; None asks all, in their order.
+        seed: decides which are looked up, and the parts.
+        most: members to look up, drawn at random; None takes all, in their order.
     """
     members = _members(train, seed=seed)
     if len(members) < 3:

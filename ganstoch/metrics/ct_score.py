@@ -52,15 +52,7 @@ _BLOCK_ELEMENTS = 2**24
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
-    """One cell of the training images' space.
-
-    Attributes:
-        z: Z_U of the images within; NaN without generated, held-out or training images.
-        train: number of training images.
-        held_out: number of held-out images.
-        generated: number of generated images.
-        counted: whether the cell is part of C_T.
-    """
+    """One cell: its Z_U (NaN without images of each kind), its images, whether it counts in C_T."""
 
     z: float
     train: int
@@ -140,11 +132,9 @@ def ct_score(
 
 
 def rank_z(generated: Tensor, held_out: Tensor) -> float:
-    """Z_U [1, Sec. 3.1]: below 0 where the first distances are smaller than the second.
+    """Z_U [1, Sec. 3.1] of distances (M,) and (K,) to the nearest training image.
 
-    Args:
-        generated: distances of generated images to their nearest training image, shape (M,).
-        held_out: the same of held-out images, shape (K,).
+    Below 0 where generated images are nearer than held-out ones.
     """
     if generated.ndim != 1 or held_out.ndim != 1 or 0 in (len(generated), len(held_out)):
         raise ValueError(
@@ -195,10 +185,6 @@ class CT(FeatureMetric):
     """C_T as a `torchmetrics.Metric`; see `ct_score`. Far below 0 is copying.
 
     ``compute`` returns float64 scalars ``ct/<extractor>/{value,z}``.
-
-    Args:
-        cells: how many.
-        seed: decides the clustering.
     """
 
     sides = ("real", "generated", "held_out")

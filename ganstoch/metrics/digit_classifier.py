@@ -101,15 +101,10 @@ def accuracy(classifier: DigitClassifier, images: Tensor, labels: Tensor) -> flo
 
 
 def classify_stacks(classifier: DigitClassifier, stacks: Tensor) -> tuple[Tensor, Tensor]:
-    """Which mode each stacked image belongs to, and how sure the classifier is.
+    """Which mode each stack (S, 3, 28, 28), uint8 or in [-1, 1], belongs to, and how surely.
 
-    Args:
-        classifier: on any device.
-        stacks: shape (S, 3, 28, 28), uint8, or floats in [-1, 1], which are rounded to bytes.
-
-    Returns:
-        100 a + 10 b + c of the classes in the three channels, int64, shape (S,); and the product of
-        the three probabilities, float32, shape (S,), range [0, 1]. Both on the CPU.
+    Returns 100 a + 10 b + c of the classes in the three channels, int64 (S,); and the product of
+    the three probabilities, float32 (S,). Both on the CPU.
     """
     if stacks.shape[1:] != (3, 28, 28) or not len(stacks):
         raise ValueError(f"expected stacks of shape (S, 3, 28, 28), got {tuple(stacks.shape)}")
@@ -145,12 +140,8 @@ def serialize(classifier: DigitClassifier) -> bytes:
 def load_classifier(path: Path, *, made_by: str) -> DigitClassifier:
     """The classifier in a file, on the CPU, read as tensors only.
 
-    Args:
-        path: the file of weights; its checksums are those of a torch archive.
-        made_by: the command that makes it, for the message.
-
     Raises:
-        UserError: if it is missing or damaged.
+        UserError: if it is missing or damaged; names ``made_by``, the command that makes it.
     """
     if not path.exists():
         raise UserError(f"the classifier that counts modes is missing, no {path}; run: {made_by}")

@@ -93,13 +93,9 @@ class EfficientNetLite0Network(nn.Module):
         self._fc = nn.Linear(1280, 1000)
 
     def features(self, images: Tensor) -> Tensor:
-        """Activations before the classifier.
+        """Activations (N, 1280) in [0, 6], averaged over the picture, of images (N, 3, H, W).
 
-        Args:
-            images: shape (N, 3, H, W), range (-1, 1): (bytes - 127) / 128.
-
-        Returns:
-            Shape (N, 1280), range [0, 6], averaged over the picture.
+        Images are (bytes - 127) / 128.
         """
         h = F.relu6(self._bn0(self._conv_stem(images)))
         for block in self._blocks:

@@ -38,11 +38,7 @@ __all__ = ["Excess", "clopper_pearson", "design_effect"]
 def clopper_pearson(count: float, total: float, *, level: float = 0.95) -> tuple[float, float]:
     """The exact interval of a share of ``total`` trials [1], both ends in [0, 1].
 
-    Args:
-        count: trials that count, in [0, total]; need not be whole where trials are worth less
-            than one.
-        total: trials, above 0.
-        level: how often the interval holds the share, at least.
+    Neither number need be whole, where trials are worth less than one.
 
     Example:
         >>> [round(end, 4) for end in clopper_pearson(0, 500)]
@@ -55,11 +51,7 @@ def clopper_pearson(count: float, total: float, *, level: float = 0.95) -> tuple
 
 
 def design_effect(groups: Tensor) -> float:
-    """Images that count as one, on average, at least 1; of no image, 1.
-
-    Args:
-        groups: id of each image's group, int64, shape (N,).
-    """
+    """Images that count as one, on average, given each image's group (N,); of no image, 1."""
     sizes = torch.bincount(groups).double()
     return (sizes.square().sum() / len(groups)).item() if len(groups) else 1.0
 
@@ -136,8 +128,7 @@ class Excess:
     def detectable(self, level: float, *, power: float = 0.95) -> float | None:
         """The smallest share c whose test falls to the level as often as the power says.
 
-        Returns:
-            In (0, 1]; None where not even a generator that is all wrong would be found.
+        None where not even a generator that is all wrong would be found.
         """
         if self._tail(self.total) > level:
             return None

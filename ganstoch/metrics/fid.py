@@ -8,11 +8,10 @@ With means m and covariances S, the squared distance of [2], which [1] calls FID
 
     |m1 - m2|^2 + tr S1 + tr S2 - 2 tr (S1 S2)^(1/2).
 
-The last trace is usually taken as the sum of the roots of the eigenvalues of S1 S2, a product that
-is not symmetric. With fewer images than features, many of these are 0 but for rounding, around
-1e-16 of the largest, and the root makes 1e-8 of that. Here each S is factored, S = A A', and the
-trace is the sum of the singular values of A1' A2: the same number, but no root is taken of
-rounding.
+The last trace is usually taken as the sum of the roots of the eigenvalues of S1 S2. With fewer
+images than features, many of these are 0 but for rounding, 1e-16 of the largest, and the root makes
+1e-8 of that. Here each S is factored, S = A A', and the trace is the sum of the singular values of
+A1' A2: the same number, but no root is taken of rounding.
 """
 
 from __future__ import annotations
@@ -34,13 +33,7 @@ _BLOCK_ELEMENTS = 2**22
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GaussianStats:
-    """Mean and covariance of a set of features.
-
-    Attributes:
-        mean: float64, shape (F,).
-        covariance: with ``count - 1`` in the denominator, float64, shape (F, F); 0 for one row.
-        count: number of rows.
-    """
+    """Mean (F,) and covariance (F, F) of ``count`` rows, float64, unbiased."""
 
     mean: Tensor
     covariance: Tensor
@@ -84,17 +77,10 @@ class GaussianStats:
 
 
 def frechet_distance(real: Tensor, generated: Tensor) -> float:
-    """Squared Frechet distance [2] between Gaussians with the moments of two sets of features.
+    """Squared Frechet distance [2] of two sets of features, (N, F) and (M, F), 2 rows or more.
 
     Equal to torch-fidelity's FID up to rounding. It falls as more images are taken, so only
     distances of equally many images compare.
-
-    Args:
-        real: shape (N, F), uint8 or floating, N at least 2.
-        generated: shape (M, F), the same.
-
-    Returns:
-        From 0 on; 0, up to rounding, between a set and itself.
     """
     return frechet_from_stats(GaussianStats.of(real), GaussianStats.of(generated))
 

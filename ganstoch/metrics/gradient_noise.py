@@ -46,8 +46,7 @@ class GradientNoise:
     """A player's signal and noise, in squares of the gradient's own unit.
 
     Attributes:
-        signal: squared norm of the full gradient. An estimate of it has no bias, and may so come
-            out below 0 where chance hides it.
+        signal: squared norm of the full gradient; an unbiased estimate may come out below 0.
         noise: trace of the covariance of the mini-batch's gradient.
         single: the same of a batch of one, drawn with replacement.
     """
@@ -88,7 +87,7 @@ class GradientSums:
     """Mean and spread of examples' gradients, which come in blocks and are not kept.
 
     Sums of squares are taken around each block's own mean and then merged [3], so that nothing is
-    lost where gradients are nearly equal. A block is taken in its own precision, the rest in
+    lost where gradients are nearly equal. Blocks are summed in their own precision, the rest in
     float64.
 
     [3] Chan, Golub, LeVeque 1983, "Algorithms for Computing the Sample Variance".
@@ -131,10 +130,7 @@ class GradientSums:
         self._merge(name, len(means), centre.double(), _squares(means.sub_(centre)))
 
     def add_outer(self, name: str, left: Tensor, right: Tensor) -> None:
-        """Adds gradients that are products left_i right_i^T, shapes (M, P) and (M, Q).
-
-        Those of a linear layer are. The products themselves, (M, P Q), are not made.
-        """
+        """Adds gradients left_i right_i^T, shapes (M, P) and (M, Q), as a linear layer's are."""
         left, right = (x.double().view(-1, self.draws, x.shape[1]) for x in (left, right))
         count = len(left)
         gram = (left @ left.mT) * (right @ right.mT)  # of the draws of each example
@@ -157,12 +153,10 @@ class GradientSums:
 
 
 def finite(sums: GradientSums, *, share: float) -> Side:
-    """The side of a finite set, all of which is in the sums, one draw of each example: exact.
+    """The exact side of a finite set, of which the sums hold one draw of each example.
 
-    Args:
-        sums: one draw of each example.
-        share: noise of a batch over that of one example: 1 / m with replacement, or
-            `share_of_pieces`.
+    ``share`` is the noise of a batch over that of one example: 1 / m with replacement, or
+    `share_of_pieces`.
     """
     if sums.draws != 1:
         raise ValueError("a finite set has one draw of each example; see jittered")
@@ -173,9 +167,8 @@ def finite(sums: GradientSums, *, share: float) -> Side:
 def jittered(sums: GradientSums, *, size: int, share: float) -> Side:
     """The side of a finite set whose examples each batch of m sees under new noise: an estimate.
 
-    Total variance: that of the examples' mean gradients, as of any finite set, and the mean of
-    their variances under the noise, over m. Both are estimated without bias from two draws or more
-    of every example.
+    Total variance: that of the examples' mean gradients and the mean of their variances under the
+    noise, over m; both without bias from two draws or more of every example.
     """
     if sums.draws < 2:
         raise ValueError("noise needs two draws or more of every example")
@@ -201,10 +194,8 @@ def endless(sums: GradientSums, *, size: int) -> Side:
 def share_of_pieces(pieces: Sequence[int], *, count: int) -> float:
     """Noise of a batch over that of one example, where parts of it are drawn without replacement.
 
-    Args:
-        pieces: sizes of the parts, independent of each other: one, or the end of a shuffled epoch
-            and the beginning of the next.
-        count: examples in the set.
+    Pieces are the sizes of independent parts: one, or the end of a shuffled epoch and the beginning
+    of the next. ``count`` is the number of examples in the set.
     """
     if not pieces or any(not 1 <= piece <= count for piece in pieces):
         raise ValueError(f"cannot draw {list(pieces)} without replacement from {count}")

@@ -37,12 +37,7 @@ class Classifying(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SplitScores:
-    """Inception scores of the parts that the images were split into.
-
-    Attributes:
-        mean: their mean.
-        sd: their standard deviation, of one part's score and not of the mean.
-    """
+    """Mean and standard deviation of the scores of the parts that the images were split into."""
 
     mean: float
     sd: float
@@ -54,8 +49,7 @@ def inception_score(
     """The score [1] of each of several parts of the images, as torch-fidelity reports it.
 
     A part of few images scores low, as its p(c) is made of few answers: scores compare between
-    equally many images in equally many splits (usually 50,000 in 10). Probabilities that round to 0
-    are no trouble, as everything is computed from logarithms.
+    equally many images in equally many splits (usually 50,000 in 10).
 
     Args:
         logits: class scores, shape (N, C), floating, N at least ``splits``.
@@ -97,8 +91,8 @@ class InceptionScore(FeatureMetric):
     splits. Real images may be given, as to the other metrics, and are not looked at.
 
     Args:
-        features: an `Extractor` that is `Classifying`, or the name of one: "inception", whose 1,008
-            class scores are taken without their bias, as in the score's first program.
+        features: an `Extractor` that is `Classifying`, or "inception", whose 1,008 class scores are
+            taken without their bias, as in the score's first program.
         splits: number of parts; the score of few images in many parts is low.
         seed: decides which images go to which part.
     """

@@ -36,12 +36,7 @@ _BLOCK_ELEMENTS = 2**22
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SubsetDistances:
-    """Kernel distances between random subsets, as [1] reports them.
-
-    Attributes:
-        mean: their mean; below 0 now and then if the sets are alike, as the estimate is unbiased.
-        sd: their standard deviation, of one subset's distance and not of the mean.
-    """
+    """Mean and standard deviation of kernel distances between random subsets, as in [1]."""
 
     mean: float
     sd: float
@@ -50,15 +45,14 @@ class SubsetDistances:
 def kernel_distance(real: Tensor, generated: Tensor) -> float:
     """Unbiased squared MMD [2] with the cubic kernel of [1], from all pairs of rows, in float64.
 
-    No matrix of all pairs is held. The work grows with the square of the number of images: about
-    2 N^2 F multiplications and additions for N images a side.
+    No matrix of all pairs is held; the work is about 2 N^2 F operations for N images a side.
 
     Args:
         real: shape (N, F), uint8 or floating, N at least 2.
         generated: shape (M, F), the same.
 
     Returns:
-        Around 0 for sets from one distribution, where it is as often below as above.
+        Around 0 for sets from one distribution, as often below as above.
     """
     _check(real, generated)
     rows = max(1, min(_BLOCK_ELEMENTS // real.shape[1], int(_BLOCK_ELEMENTS**0.5)))
@@ -109,8 +103,7 @@ class KID(FeatureMetric):
 
     ``compute`` returns three float64 scalars: ``kid/<extractor>`` from all pairs of images, and
     ``kid/<extractor>/{subset_mean,subset_sd}`` over random subsets; smaller is closer. Only those
-    of ``inception_l2`` compare with published numbers, which are at times multiplied by 100 or
-    1,000; here they are not.
+    of ``inception_l2`` compare with published numbers, which are at times multiplied by 1,000.
 
     Args:
         subsets: number of pairs of subsets.

@@ -35,8 +35,7 @@ class Recovery:
     """The nearest that a generator came to each image.
 
     Attributes:
-        errors: mean squared difference over pixels, in [-1, 1] units, so from 0 to 4; float64,
-            shape (N,), on the CPU.
+        errors: mean squared difference over pixels, in [-1, 1] units; float64, shape (N,), CPU.
         latents: that give them, shape (N, D), on the CPU.
     """
 
@@ -50,8 +49,7 @@ class RecoveryGap:
 
     Attributes:
         gap: (median held-out error - median training error) / median held-out error, MRE-gap of
-            [1] with its sign: above 0 where training images are recovered better; 0 if both
-            medians are 0.
+            [1] with its sign: above 0 where training images are recovered better; 0 if both are 0.
         train_median: median recovery error of training images.
         held_out_median: the same of held-out images.
         statistic: of the two-sided Kolmogorov-Smirnov test, in [0, 1].
@@ -88,10 +86,6 @@ def recover(
         restarts: starts, each a standard normal latent, of which the best end is kept.
         batch_size: images at once.
         seed: decides the starts.
-
-    Raises:
-        ValueError: for counts below 1, no images, or a generator whose images have another shape or
-            are not finite.
     """
     if min(latent_dim, iterations, restarts, batch_size) < 1:
         raise ValueError("latent_dim, iterations, restarts and batch_size must be at least 1")
@@ -117,12 +111,7 @@ def recover(
 
 
 def recovery_gap(train_errors: Tensor, held_out_errors: Tensor) -> RecoveryGap:
-    """Compares recovery errors [1, Sec. 3].
-
-    Args:
-        train_errors: of images that the generator was trained on, shape (N,).
-        held_out_errors: of images that it was not trained on, shape (K,).
-    """
+    """Compares recovery errors of training (N,) and held-out images (K,) [1, Sec. 3]."""
     sides = [errors.double().cpu() for errors in (train_errors, held_out_errors)]
     if any(side.ndim != 1 or len(side) == 0 for side in sides):
         raise ValueError("expected errors of shapes (N,) and (K,), at least one of each")

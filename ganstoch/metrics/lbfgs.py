@@ -28,24 +28,19 @@ Function = Callable[[Tensor, Tensor], Tensor]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Minima:
-    """Where each problem ended.
-
-    Attributes:
-        points: shape (B, D), in the dtype of the starts.
-        values: of the function there, float64, shape (B,).
-    """
+    """Where each problem ended: points (B, D) and the values there, float64 (B,)."""
 
     points: Tensor
     values: Tensor
 
 
 def minimize_each(function: Function, starts: Tensor, *, iterations: int) -> Minima:
-    """Minimizes B functions of D variables each.
+    """Minimizes B functions of D variables each, from starts (B, D), float32 or float64.
 
     Args:
         function: given points (S, D) and which problems they belong to, int64 (S,), the S values,
             float64, differentiable; each a function of its own point.
-        starts: shape (B, D), float32 or float64; not changed.
+        starts: not changed.
         iterations: steps of each problem at most.
     """
     at = starts.detach().clone()

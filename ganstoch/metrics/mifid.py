@@ -36,15 +36,7 @@ _BLOCK_ELEMENTS = 2**22
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MiFIDScore:
-    """MiFID and what it is made of.
-
-    Attributes:
-        value: FID / penalty.
-        fid: Frechet distance between the two sets.
-        distance: m, mean cosine distance of generated images to their nearest training image, in
-            [0, 1].
-        penalty: m where it is below epsilon, else 1.
-    """
+    """MiFID, fid / penalty, with the mean cosine distance m that the penalty is made of."""
 
     value: float
     fid: float
@@ -53,13 +45,10 @@ class MiFIDScore:
 
 
 def mifid(train: Tensor, generated: Tensor, *, epsilon: float = EPSILON) -> MiFIDScore:
-    """MiFID [1].
+    """MiFID [1] of features of training (N, F) and generated images (M, F), at least 2 each.
 
-    Args:
-        train: features of the training images, shape (N, F), N at least 2.
-        generated: features of generated images, shape (M, F), M at least 2.
-        epsilon: m from which on nothing counts as memorized; [1] takes 0.1 for Inception. Elsewhere
-            it must be chosen anew: between pixels, for one, most images are within 0.1.
+    From ``epsilon`` on, m counts as no memorization; [1] takes 0.1 for Inception. Elsewhere it must
+    be chosen anew: between pixels, for one, most images are within 0.1.
     """
     if not epsilon > 0:
         raise ValueError(f"epsilon must be above 0, got {epsilon}")
@@ -76,14 +65,10 @@ def penalized(fid: float, distance: float, *, epsilon: float) -> float:
 
 
 def cosine_distance(generated: Tensor, train: Tensor) -> float:
-    """Mean over generated images of the least 1 - |cos| to a training image, m of [1], in [0, 1].
+    """Mean over generated images (M, F...) of the least 1 - |cos| to a training image (N, F...).
 
     The nearest is found among unit vectors, where |u - v|^2 / 2 = 1 - cos: exactly 0 for a copy.
     Rows of zeros have no direction and are passed over, as the authors do.
-
-    Args:
-        generated: features, shape (M, F...), uint8, float32 or float64.
-        train: features of training images, shape (N, F...).
     """
     queries, bank = _units(generated, name="generated"), _units(train, name="training")
     nearest = nearest_neighbours(queries, bank, norm="l2").distances

@@ -46,8 +46,7 @@ class ModeScores:
             that the classifier is confident of.
         reverse_kl: KL(shares of the modes || uniform) in nats, in [0, ln K]; ln K, the worst, where
             no sample counts.
-        confident_modes: modes with at least one image that the classifier is confident of; None of
-            points.
+        confident_modes: modes with an image that the classifier is confident of; None of points.
         confidence: its mean probability for the class it names, in [0, 1]; None of points.
     """
 
@@ -72,14 +71,10 @@ class ModeScores:
 
 
 def score_gaussians(points: Tensor, mixture: GaussianModes) -> ModeScores:
-    """What points reach of a mixture of Gaussians.
+    """What points (S, D) reach of a mixture of Gaussians.
 
     A point belongs to its nearest centre and is good if nearer to it than radius * sigma,
     which in the plane is a Mahalanobis distance below 3. Points that are no numbers are not good.
-
-    Args:
-        points: shape (S, D), floats.
-        mixture: the mixture.
     """
     if points.ndim != 2 or not len(points) or points.shape[1] != mixture.centres.shape[1]:
         raise ValueError(
@@ -107,8 +102,7 @@ def score_classes(predicted: Tensor, confidence: Tensor, classes: int) -> ModeSc
 
     Args:
         predicted: the class of each image, int64, shape (S,), in ``range(classes)``.
-        confidence: the classifier's probability for it, in [0, 1], shape (S,); 0.9 and more is
-            confident.
+        confidence: the classifier's probability for it, in [0, 1], shape (S,).
         classes: how many there are.
     """
     if predicted.ndim != 1 or not len(predicted) or predicted.shape != confidence.shape:
@@ -133,17 +127,10 @@ def score_classes(predicted: Tensor, confidence: Tensor, classes: int) -> ModeSc
 def make_mode_scorer(
     known_modes: KnownModes, *, device: torch.device | str = "cpu"
 ) -> Callable[[Tensor], ModeScores]:
-    """What scores generated samples of such data.
-
-    Args:
-        known_modes: of either kind.
-        device: where the classifier of images runs.
-
-    Returns:
-        A function of points (S, D), or of images (S, 3, 28, 28), floats in [-1, 1] or uint8.
+    """A function that scores generated points (S, D), or images (S, 3, 28, 28), of such data.
 
     Raises:
-        UserError: if the classifier is missing or damaged.
+        UserError: if the classifier of images is missing or damaged.
     """
     if isinstance(known_modes, GaussianModes):
         return lambda points: score_gaussians(points, known_modes)
@@ -157,10 +144,6 @@ def perfect_sampler(known_modes: KnownModes, *, seed: int) -> ModeScores:
     """What a perfect sampler scores with as many samples: no generator does better but by luck.
 
     Images are taken to be classified without error or doubt.
-
-    Args:
-        known_modes: of either kind.
-        seed: the run's; the samples are drawn from the stream of evaluation.
     """
     rng, count = rng_for(seed, "evaluation", part="perfect sampler"), known_modes.samples
     if isinstance(known_modes, StackedClasses):

@@ -39,13 +39,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TailMeans:
-    """A set of distances in three numbers, in the units of the distances.
-
-    Attributes:
-        mean: over all of them.
-        worst10: mean of the largest 10 %.
-        worst5: mean of the largest 5 %.
-    """
+    """A set of distances as three means: of all, of the largest 10 % and of the largest 5 %."""
 
     mean: float
     worst10: float
@@ -59,12 +53,11 @@ class TailMeans:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NearestPairs:
-    """Nearest neighbours in one direction, with what a figure needs to show the pairs.
+    """Nearest neighbours in one direction.
 
     Attributes:
         queries: which members of the one side were looked up, int64, shape (Q,), ascending.
-        neighbours: for each of them the nearest member of the other side, distances divided by the
-            scale.
+        neighbours: the nearest member of the other side, distances divided by the scale.
         tail: of those distances.
     """
 
@@ -75,12 +68,7 @@ class NearestPairs:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OverfittingScores:
-    """Both metrics, with the pairs behind them.
-
-    Attributes:
-        overfitting: from generated images to all data; near 0 where the generator copies.
-        mode_drop: from data to all generated images; large where the generator left some out.
-    """
+    """Both metrics: overfitting from generated images to the data, mode drop the other way."""
 
     overfitting: NearestPairs
     mode_drop: NearestPairs
@@ -93,12 +81,7 @@ class OverfittingScores:
 
 
 def tail_means(distances: Tensor) -> TailMeans:
-    """Mean of the distances, and means of their worst, that is largest, 10 % and 5 %.
-
-    The worst p % of Q distances are the ceil(p Q / 100) largest, so at least one.
-
-    Args:
-        distances: shape (Q,), any dtype; summed in float64.
+    """Means of distances (Q,), in float64; the worst p % are the ceil(p Q / 100) largest.
 
     Example:
         >>> import torch
@@ -127,7 +110,7 @@ def overfitting_mode_drop(
 ) -> OverfittingScores:
     """Overfitting and mode drop [1, Sec. 4] of two sets of features.
 
-    The samples are a function of the seed and the numbers of images, so they are the same in every
+    The samples depend on the seed and the numbers of images alone, so they are the same in every
     evaluation of a run; the other side is always searched whole.
 
     Args:
@@ -138,10 +121,6 @@ def overfitting_mode_drop(
         seed: any integer; decides the samples only.
         scale: what distances are divided by, above 0: the number of pixels and channels makes an
             l1 distance a mean difference.
-
-    Raises:
-        ValueError: for ``queries`` below 1, a scale not above 0, or features that
-            `nearest_neighbours` refuses.
 
     Example:
         >>> import torch
@@ -171,16 +150,10 @@ def nearest_of_sample(
     draw: int = 0,
     scale: float = 1.0,
 ) -> NearestPairs:
-    """From a sample of images to the nearest of a whole bank: one of the two directions.
+    """From a sample of images (Q, F...) to the nearest of a whole bank (M, F...), one direction.
 
-    Args:
-        images: features, shape (Q, F...), of which a sample is looked up.
-        bank: features, shape (M, F...).
-        norm: as for `overfitting_mode_drop`, and so are the others.
-        queries: size of the sample.
-        seed: decides it.
-        draw: which of the seed's samples; 0 is that of overfitting, 1 that of mode drop.
-        scale: what distances are divided by.
+    ``draw`` says which of the seed's samples: 0 is that of overfitting, 1 that of mode drop. The
+    other arguments are those of `overfitting_mode_drop`.
     """
     if queries is not None and queries < 1:
         raise ValueError(f"queries must be at least 1, or None for all, got {queries}")
@@ -205,15 +178,11 @@ class OverfittingModeDrop(FeatureMetric):
     In pixels, the distance is the mean absolute difference in grey levels per pixel and channel,
     range [0, 255]; between activations of a network it is l2, from 0 on. ``compute`` returns six
     float64 scalars, ``{overfitting,mode_drop}/<extractor>/{mean,worst10,worst5}``; smaller is
-    closer. The samples depend on the seed and on the order in which images come, so also on the
-    number of ranks.
+    closer. The samples depend on the seed and on the order in which images come.
 
     Args:
         queries: images in each sample, at least 1, or "all"; [1] takes 200.
         seed: decides which images are in the samples.
-
-    Attributes:
-        result: `OverfittingScores` of the last ``compute``; None before.
 
     Example:
         >>> import torch

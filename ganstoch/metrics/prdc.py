@@ -38,12 +38,11 @@ class PRDCScores:
     Attributes:
         precision: share of generated images in the real manifold, in [0, 1].
         recall: share of real images in the generated manifold, in [0, 1].
-        density: real balls around a generated image, in the mean, over k; at least 0, about 1 where
-            both sets are drawn alike.
+        density: real balls around a generated image, in the mean, over k; about 1 where both sets
+            are drawn alike.
         coverage: share of real images whose ball holds a generated one, in [0, 1].
         covered: which real images these are, bool, shape (N,).
-        nearest_counts: generated images in each real image's ball, int64, shape (N,): where a
-            generator puts its weight, and what it leaves out.
+        nearest_counts: generated images in each real image's ball, int64, shape (N,).
     """
 
     precision: float
@@ -103,9 +102,6 @@ class PRDC(FeatureMetric):
 
     ``compute`` returns four float64 scalars, larger is better:
     ``prdc/<extractor>/{precision,recall,density,coverage}``; see `PRDCScores`.
-
-    Args:
-        k: of the radii, at least 1.
     """
 
     higher_is_better = True

@@ -55,8 +55,7 @@ class TrainVsHeldOutScore:
     Attributes:
         share: of generated images nearer to a training than to a held-out image, in [0, 1], both
             sets thinned to equal size; ties count half.
-        low: lower end of its 95 % interval over other draws of generated images, against the same
-            real ones.
+        low: lower end of its 95 % interval over other draws of generated images.
         high: upper end.
         p_value: of the permutation test, in (0, 1]; uniform where the generator owes nothing to
             the training images, small where it is nearer to them.
@@ -79,14 +78,13 @@ def train_vs_held_out(
 ) -> TrainVsHeldOutScore:
     """Share of generated images nearer to training images, and whether chance explains more.
 
-    Both real sets must be draws from one distribution, chosen at random: images that differ by
-    source, year or treatment are told apart by this test as surely as by training.
+    Both real sets must be draws from one distribution: images that differ by source, year or
+    treatment are told apart by this test as surely as by training.
 
     Args:
         generated: features, shape (M, F...), uint8, float32 or float64.
         train: features of training images, shape (N, F...).
-        held_out: features of real images that were not trained on, shape (K, F...), of one dtype
-            with the training images.
+        held_out: features of real images that were not trained on, shape (K, F...), same dtype.
         norm: "l1" or "l2".
         permutations: how many, at least 1; the smallest p is 1 / (permutations + 1).
         seed: decides thinnings, resamples and permutations.
@@ -142,7 +140,6 @@ def _p_value(
     permutations: int,
     seed: int,
 ) -> float:
-    """Of the permutation test."""
     count, pool = len(train), len(train) + len(held_out)
     # Positions in the pool must not tell the labels: they decide parts, and between equally near.
     rng = rng_for(seed, "evaluation", part="nearer/pool")
@@ -181,9 +178,6 @@ class TrainVsHeldOut(FeatureMetric):
     """`train_vs_held_out` as a `torchmetrics.Metric`.
 
     ``compute`` returns float64 scalars ``train_vs_held_out/<extractor>/{share,low,high,p_value}``.
-
-    Args:
-        seed: decides thinnings, resamples and permutations.
     """
 
     sides = ("real", "generated", "held_out")

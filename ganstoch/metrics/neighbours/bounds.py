@@ -45,8 +45,7 @@ class Loaded:
     Attributes:
         values: rows (n, F), a tensor or, for bytes, an array.
         base: what each row adds to the lower bound of its pairs, shape (n,).
-        slack: its half of the gap between the bounds, float64, shape (n,): the distance of a pair
-            is at most low + slack of the one + slack of the other.
+        slack: its half of the gap between the bounds, float64, shape (n,).
     """
 
     values: Any

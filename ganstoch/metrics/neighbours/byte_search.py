@@ -95,15 +95,7 @@ def exact_distances(
 ) -> Tensor:
     """Distances of pairs of rows in float64, the same number whenever the same two rows are met.
 
-    Args:
-        query: rows (Q, F).
-        bank: rows (B, F).
-        query_ids: one row of each pair, int64, shape (P,).
-        bank_ids: the other, int64, shape (P,).
-        norm: "l1" or "l2".
-
-    Returns:
-        Shape (P,), float64, on the CPU.
+    Pairs (P,) are given by ids, of rows (Q, F) and (B, F).
     """
     distances = torch.empty(len(query_ids), dtype=torch.float64)
     step = max(2, _EXACT_ELEMENTS // query.shape[1])
@@ -134,11 +126,7 @@ def first_of_each(rows: Tensor) -> Tensor:
 
 
 def times_each(first: Tensor) -> int:
-    """How often every row occurs, or a multiple of it: 2 for a set that was given twice.
-
-    Args:
-        first: for each row the first that equals it (`first_equal`), int64, shape (N,).
-    """
+    """How often every row occurs, or a multiple, by `first_equal`; 2 for a set given twice."""
     counts = torch.bincount(first)
     return math.gcd(*counts[counts > 0].tolist())
 
@@ -175,9 +163,8 @@ def search_bytes(
         others: whether both are the same rows, and none may answer itself.
 
     Returns:
-        Exact distances (Q,) float64 and ids (Q,) int64, of equally near ones the lowest; and which
-        queries are unsure, because too many members are as near as bytes can tell, bool (Q,): their
-        entries mean nothing.
+        Exact distances (Q,) float64 and ids (Q,) int64, ties by the lowest; and which queries are
+        unsure, as too many members are as near as bytes can tell, bool (Q,): these mean nothing.
     """
     members, member_error = rounded(bank)
     queries, query_error = (members, member_error) if others else rounded(query)
@@ -326,10 +313,7 @@ def _halved(rows: np.ndarray) -> tuple[np.ndarray, Tensor] | None:
 
 
 def rounded(rows: Tensor) -> tuple[np.ndarray, Tensor]:
-    """The nearest bytes, and by how much each row differs from them, l1, float64 (N,).
-
-    Bytes on the CPU are not copied.
-    """
+    """The nearest bytes, and by how much each row differs from them, l1, float64 (N,)."""
     if rows.dtype == torch.uint8:
         return rows.cpu().contiguous().numpy(), torch.zeros(len(rows), dtype=torch.float64)
     bytes_ = torch.empty(rows.shape, dtype=torch.uint8)

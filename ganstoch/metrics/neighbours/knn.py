@@ -73,33 +73,17 @@ def _least(distances: Tensor, ids: Tensor, *, k: int) -> Neighbours:
 
 
 def kth_distances(features: Tensor, *, k: int, norm: Norm) -> Tensor:
-    """Distance of each row to the k-th nearest other row.
-
-    Args:
-        features: shape (N, F...), uint8, float32 or float64, N > k; trailing axes are flattened.
-        k: at least 1.
-        norm: "l1" or "l2".
-
-    Returns:
-        Shape (N,), float64, on the CPU.
-    """
+    """Distance of each row (N, F...) to the k-th nearest other row, float64 (N,), on the CPU."""
     rows = _several(features, k=k)
     nearest = _nearest(rows, rows, k=k, norm=norm, own=torch.arange(len(rows)))
     return nearest.distances[:, -1].clone()
 
 
 def within_set_nearest(features: Tensor, *, norm: Norm) -> Neighbours:
-    """For each row the nearest other row of the same set.
+    """For each row (N, F...) the nearest other row: exact distances and ids, on the CPU.
 
-    Distances are exact. Of equally near ones the lowest id answers, as long as there are fewer than
-    nine of them, else one of them.
-
-    Args:
-        features: shape (N, F...), uint8, float32 or float64, N > 1; trailing axes are flattened.
-        norm: "l1" or "l2".
-
-    Returns:
-        Distances (N,) float64 and ids (N,) int64, on the CPU.
+    Of equally near ones the lowest id answers, as long as there are fewer than nine of them, else
+    one of them.
     """
     rows = _several(features, k=1)
     every = torch.arange(len(rows))

@@ -56,17 +56,12 @@ def nearest_neighbours(query: Tensor, bank: Tensor, *, norm: Norm) -> Neighbours
     On a CPU, l1 between grey levels in [0, 255] is decided on bytes, as far as they can tell
     (`search_bytes`). Otherwise FAISS, on a GPU where its build has one, else on the CPU, else
     torch, proposes four different members for each query and each block of the bank; their
-    distances are computed anew in float64 from the tensors given. A distance is therefore exact for
-    its id. Should more than four different members be as near as float32 can tell, the id is that
-    of one of them.
-
-    Memory beyond the two arguments stays under 1 GiB, plus 200 bytes for each row of the bank, as
-    long as one row has fewer than 2^20 numbers. Neither argument is changed, and no random number
-    is drawn.
+    distances are computed anew in float64, so a distance is exact for its id. Should more than four
+    different members be as near as float32 can tell, the id is that of one of them. Memory beyond
+    the arguments stays under 1 GiB, plus 200 bytes for each row of the bank.
 
     Args:
-        query: shape (Q, F...), uint8, float32 or float64, on any device; trailing axes are
-            flattened.
+        query: shape (Q, F...), uint8, float32 or float64, on any device; flattened.
         bank: shape (B, F...), of the same kinds, as many numbers a row as the query.
         norm: "l1" or "l2".
 
@@ -159,11 +154,7 @@ def _to_float32(rows: Tensor, origin: Tensor | None) -> Tensor:
 
 
 def check_faiss() -> None:
-    """Makes sure that at most one distribution of FAISS is installed.
-
-    Raises:
-        UserError: if there are several: they overwrite each other's files.
-    """
+    """Refuses several distributions of FAISS at once, which overwrite each other's files."""
     installed = [name for name in _DISTRIBUTIONS if _version(name) is not None]
     if len(installed) > 1:
         raise UserError(
@@ -174,11 +165,7 @@ def check_faiss() -> None:
 
 
 def faiss_flavour() -> str:
-    """What will search, in words: "gpu 1.15.1, 2 devices", "cpu 1.15.1" or "none: torch fallback".
-
-    Raises:
-        UserError: if the installation of FAISS is broken.
-    """
+    """What will search, in words: "gpu 1.15.1, 2 devices", "cpu 1.15.1", "none: torch fallback"."""
     faiss = load_faiss()
     if faiss is None:
         return "none: torch fallback"
@@ -220,12 +207,7 @@ def candidates(
 ) -> Tensor:
     """Positions in the bank of about the k nearest, int64, shape (Q, k); -1 where there is none.
 
-    Args:
-        query: float32 rows (Q, F), contiguous, on the CPU.
-        bank: float32 rows (B, F), the same.
-        k: at most B.
-        norm: "l1" or "l2".
-        faiss: the module, or None for torch.
+    Rows are float32, contiguous, on the CPU; without FAISS, torch searches.
     """
     if faiss is None:
         distances = torch.cdist(query, bank, p=1.0 if norm == "l1" else 2.0)

@@ -54,9 +54,6 @@ def pairs_within(
         first_radii: shape (N,), at least 0.
         second_radii: shape (M,), at least 0.
         norm: "l1" or "l2".
-
-    Returns:
-        Counts, on the CPU.
     """
     first, second = as_rows(first, name="first"), as_rows(second, name="second")
     same_width(norm, first=first, second=second)
