@@ -12,13 +12,10 @@ _UNSEEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 
 
 class UserError(ValueError):
-    """Something the user can mend. The command line prints it as one line and exits with status 2.
+    """Something the user can mend: the command line prints it as one line, with exit status 2.
 
-    The message names the thing and the fix, and holds no line break nor any other character that a
-    terminal would obey: names of files and settings may be anybody's.
-
-    Attributes:
-        status: the exit status that it ends a command with.
+    The message names the thing and the fix, and holds no character that a terminal would obey:
+    names of files and settings may be anybody's.
     """
 
     status: ClassVar[int] = 2
@@ -28,11 +25,7 @@ class UserError(ValueError):
 
 
 def visible(text: str) -> str:
-    """Text with its control characters, direction overrides and the like written as ``⟨U+202E⟩``.
-
-    A name could otherwise end in ``gpj.exe`` reversed, or look like another name. Halves of
-    surrogate pairs, which stand for bytes of file names that are no UTF-8, could not be encoded.
-    """
+    """Text with its control characters, direction overrides and the like as ``⟨U+202E⟩``."""
     if text.isprintable():
         return text
     return "".join(

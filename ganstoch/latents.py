@@ -38,8 +38,7 @@ class LatentSettings:
 class Latents:
     """The latents of one run, a function of the seed.
 
-    The bank is a plain attribute and no buffer: it is redrawn from the seed rather than stored in
-    every checkpoint, and must not be broadcast between ranks.
+    The bank is no buffer: it is redrawn from the seed, not stored in checkpoints or broadcast.
 
     Args:
         settings: size of the bank and variance of the noise.
@@ -80,8 +79,7 @@ class Latents:
     ) -> Tensor:
         """This rank's share of the latents of one iteration, shape (about size / world, dim).
 
-        All ranks make the same draw of ``size`` latents and deal it out (`share`), so
-        that together they train on what a single device would.
+        All ranks make the same draw and deal it out (`share`).
 
         Args:
             iteration: the iteration that draws.
@@ -126,8 +124,8 @@ class Latents:
     def evaluation(self, count: int | None = None) -> Tensor:
         """The latents whose images are measured, never noisy; CPU, shape (n or count, dim).
 
-        The first n of the bank, so that banks of different size are measured by sets of one size;
-        all of a bank that is smaller; without a bank n of their own, the same in every evaluation.
+        The first n of the bank, or all of a smaller one; without a bank the same n in every
+        evaluation.
         """
         count = self._n if count is None else count
         if self.fixed is not None:

@@ -1,9 +1,8 @@
 """Random number generators, each a function of (seed, stream, step).
 
-A generator is made anew for each draw, so there is no generator state to save, to lose at a
-checkpoint or to disturb from elsewhere: iteration 1,000 draws the same numbers whether the run came
-there straight, was resumed, or is one of several ranks. Draws are made on the CPU and moved, so a
-GPU run sees the same numbers as a CPU run.
+A generator is made anew for each draw, so there is no state to save or to disturb: iteration 1,000
+draws the same numbers whether the run came there straight, was resumed, or is one of several ranks.
+Draws are made on the CPU, so a GPU run sees the same numbers.
 """
 
 from __future__ import annotations
@@ -29,8 +28,6 @@ def rng_for(seed: int, stream: Stream, step: int = 0, *, part: str = "") -> torc
         stream: which source of chance draws.
         step: the iteration that draws; 0 for what is drawn once.
         part: tells apart several draws of one stream in one iteration, such as two remedies'.
-
-    The arguments are hashed rather than added up, so that no two of them can collide by arithmetic.
     """
     name = f"{seed}/{stream}/{step}" + (f"/{part}" if part else "")
     digest = hashlib.blake2b(name.encode(), digest_size=8).digest()
@@ -44,11 +41,7 @@ def with_replacement(count: int, size: int, rng: torch.Generator) -> Tensor:
 
 
 def without_replacement(count: int, size: int, rng: torch.Generator) -> Tensor:
-    """``size`` different ids from ``range(count)``, in random order; int64, shape (size,).
-
-    Raises:
-        ValueError: if ``size`` exceeds ``count``.
-    """
+    """``size`` different ids of ``range(count)``, in random order; int64, shape (size,)."""
     if size > count:
         raise ValueError(f"cannot draw {size} different ids from {count}")
     return torch.randperm(count, generator=rng)[:size]
@@ -57,8 +50,8 @@ def without_replacement(count: int, size: int, rng: torch.Generator) -> Tensor:
 def share(size: int, *, rank: int = 0, world: int = 1, group: int = 1) -> Tensor:
     """Places that one of several ranks takes of a draw that all of them make; int64.
 
-    Groups of neighbours are dealt out like cards, so that none is torn. A draw that is no multiple
-    of the group begins again with its first places until the last group is full.
+    Groups of neighbours are dealt out like cards. A draw that is no multiple of the group begins
+    again with its first places until the last group is full.
 
     Args:
         size: how many are drawn.
@@ -74,8 +67,8 @@ def share(size: int, *, rank: int = 0, world: int = 1, group: int = 1) -> Tensor
 def normal(shape: tuple[int, ...], rng: torch.Generator) -> Tensor:
     """Standard normal float32 numbers of the given shape.
 
-    Drawn in whole blocks of 16, because torch's vectorized sampler treats a ragged end differently:
-    so the first rows of a larger matrix equal those of a smaller one with rows of the same length.
+    Drawn in whole blocks of 16, because torch's sampler treats a ragged end differently: so a
+    smaller matrix equals the first rows of a larger one.
     """
     count = math.prod(shape)
     return torch.randn(-(-count // 16) * 16, generator=rng)[:count].reshape(shape)

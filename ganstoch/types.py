@@ -25,9 +25,8 @@ class Batch:
     """The real half of one iteration, on the training device.
 
     Attributes:
-        pixels: uint8 images, shape (m, C, H, W), range [0, 255]. Bytes, because a logical batch may
-            be as large as the data set while only a micro-batch of it is ever held as floats. Of a
-            source of points: float32, shape (m, D), unbounded.
+        pixels: uint8 images, shape (m, C, H, W), range [0, 255], made floats a micro-batch at a
+            time; of a source of points: float32, shape (m, D), unbounded.
         ids: positions of the examples in the subset, int64, shape (m,).
         size: m of the whole iteration; larger than ``len(ids)`` when several ranks share it.
         labels: their classes, int64, shape (m,); None where the source has none.
@@ -41,15 +40,12 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class MicroBatch:
-    """A micro-batch: real examples and latents of one update, or of a part of it.
+    """Real examples and latents of one update, or of a part of it.
 
     Attributes:
-        pixels: uint8 images, shape (M, C, H, W), made floats only when the part's turn comes; or
-            float points, shape (M, D).
+        pixels, ids, labels: of the part's M real examples, as in `Batch`.
         latents: shape (M, latent_dim), in the precision of the networks.
         weight: what the part's mean losses count in the whole batch's.
-        ids: positions of the real examples in the subset, int64, shape (M,).
-        labels: their classes, int64, shape (M,); None where there are none.
         positions: places of the part's examples in the logical batch, int64, shape (M,), CPU, so
             that what is drawn for a whole batch is shared out the same way however it is cut.
         size: examples in the logical batch.
@@ -135,12 +131,7 @@ class GaussianModes:
         return self.centres.shape[1] if self.rank is None else self.rank
 
     def points(self, modes: Tensor, noise: Tensor) -> Tensor:
-        """Points of the mixture, float32, shape (N, D).
-
-        Args:
-            modes: which mode each belongs to, int64, shape (N,).
-            noise: standard normal, float32, shape (N, spread).
-        """
+        """Points (N, D) of the modes (N,), from standard normal noise (N, spread); float32."""
         around = torch.nn.functional.pad(noise, (0, self.centres.shape[1] - self.spread))
         return self.centres[modes] + self.sigma * around
 
