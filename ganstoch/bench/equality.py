@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import cast
 
@@ -73,6 +74,29 @@ def parts_of(batch: Batch, z: Tensor, *, gan: GAN) -> list[MicroBatch]:
     assert gan.micro_batch != "auto"
     dtype = next(gan.parameters()).dtype
     return split(batch, z, micro_batch=gan.micro_batch, dtype=dtype)
+
+
+class Contest:
+    """An iteration of ours and one of the plain loop on the same batch of m, where the GAN is."""
+
+    def __init__(self, gan: GAN, plain: Reference | None, m: int) -> None:
+        self.gan, self.plain, device = gan, plain, next(gan.parameters()).device
+        batch, z = draw(m, gan.generator.latent_dim, iteration=0)
+        self.batch, self.z = replace(batch, pixels=batch.pixels.to(device)), z.to(device)
+        self.optimizers = gan.configure_optimizers()
+        self.autocast = partial(torch.autocast, device.type, torch.bfloat16)
+
+    def ours(self, *, mixed: bool = False) -> None:
+        """One iteration of the GAN, in float32 or bf16-mixed."""
+        with self.autocast(enabled=mixed):
+            parts = parts_of(self.batch, self.z, gan=self.gan)
+            self.gan.train_iteration([parts], *self.optimizers, iteration=9)
+
+    def theirs(self, *, mixed: bool = False) -> None:
+        """One iteration of the plain loop."""
+        assert self.plain is not None
+        with self.autocast(enabled=mixed):
+            self.plain.train_iteration(to_signed(self.batch.pixels), self.z, iteration=9)
 
 
 def differences(gan: GAN, *, m: int, iterations: int) -> dict[str, float]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from statistics import median
 
 import torch
 
-from ganstoch.bench.equality import draw, parts_of
+from ganstoch.bench.equality import Contest, draw
 from ganstoch.bench.goals import count_flops
 from ganstoch.bench.memory import peak_bytes
 from ganstoch.bench.timing import say, seconds
@@ -53,11 +53,7 @@ class _Seconds:
 
 
 def estimate(preset: str) -> int:
-    """Prints the cost of each row of Table 1 at a preset, here and as a bound elsewhere.
-
-    Returns:
-        0.
-    """
+    """Prints the cost of each row of Table 1 at a preset, here and as a bound elsewhere."""
     sweep = replace(read_sweep(sweep_path("table1")), preset=preset)
     lines = [sweep.arguments(point) for point in sweep.points()]
     rows, sources = _rows(lines)
@@ -68,7 +64,7 @@ def estimate(preset: str) -> int:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     gan.to(device).micro_batch = None
     say(f"the networks of preset {preset}, about a minute")
-    cost = _measure(gan, n=rows[0].n, device=device)
+    cost = _measure(gan, n=rows[0].n)
     total = 0.0
     print(f"preset {preset}, per data set and seed, on {hardware()}")
     print("     m noise  s/iteration  iterations       time    memory")
@@ -88,7 +84,7 @@ def estimate(preset: str) -> int:
         f"all rows: {_duration(total)} for each of {sources} data set(s) and each seed; iterations "
         "are caps, and a stop rule may end a row before; semantic features come on top"
     )
-    _roofline(gan, rows, device)
+    _roofline(gan, rows)
     return 0
 
 
@@ -110,9 +106,9 @@ def _rows(lines: Sequence[Sequence[str]]) -> tuple[list[_Row], int]:
     return next(iter(rows.values())), len(rows)
 
 
-def _measure(gan: GAN, *, n: int, device: torch.device) -> _Seconds:
+def _measure(gan: GAN, *, n: int) -> _Seconds:
     def iteration(m: int, micro_batch: int | None) -> float:
-        step = _step(gan, m, micro_batch, device)
+        gan.micro_batch, step = micro_batch, Contest(gan, None, m).ours
         step()
         return median(seconds(step) for _ in range(3))
 
@@ -142,17 +138,9 @@ def _micro_batch(gan: GAN, m: int, device: torch.device) -> int | None:
     return None if size == m else size
 
 
-def _step(gan: GAN, m: int, micro_batch: int | None, device: torch.device) -> Callable[[], object]:
-    gan.micro_batch = micro_batch
-    batch, z = draw(m, gan.generator.latent_dim, iteration=0)
-    batch = replace(batch, pixels=batch.pixels.to(device))
-    parts, optimizers = parts_of(batch, z.to(device), gan=gan), gan.configure_optimizers()
-    return lambda: gan.train_iteration([parts], *optimizers, iteration=9)
-
-
-def _roofline(gan: GAN, rows: Sequence[_Row], device: torch.device) -> None:
+def _roofline(gan: GAN, rows: Sequence[_Row]) -> None:
     """Least time on devices that are not here: operations over their makers' peak."""
-    image = count_flops(_step(gan, MANY, None, device)) / MANY
+    image = count_flops(Contest(gan, None, MANY).ours) / MANY
     images = sum(row.iterations * row.m for row in rows)
     print(
         f"roofline, not a measurement: {image / 1e9:.2f} GFLOP an image and iteration, "

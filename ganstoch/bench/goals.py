@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
 from statistics import linear_regression
@@ -15,13 +15,10 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from ganstoch.bench.costs import diagnosis_price, lightning_overhead
-from ganstoch.bench.equality import draw, make_gan, make_reference, parts_of
+from ganstoch.bench.equality import Contest, make_gan, make_reference
 from ganstoch.bench.memory import peak_bytes
-from ganstoch.bench.reference import Reference
 from ganstoch.bench.search import race_search
 from ganstoch.bench.timing import in_turns, say, seconds
-from ganstoch.training.gan import GAN
-from ganstoch.types import to_signed
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +27,11 @@ class Scale:
 
     Attributes:
         width: of both networks.
-        small: batch size where fixed costs show.
-        large: batch size where they do not; also the micro-batch of larger ones.
-        sizes: batch sizes of the cost's curve.
-        memory: batch sizes whose memory is counted.
+        small: batch size where fixed costs show; ``large`` is one where they do not, and also the
+            micro-batch of larger ones.
+        sizes: batch sizes of the cost's curve; ``memory`` are those whose memory is counted.
         rounds: how often each contestant runs.
-        images: n of the neighbours' search.
-        queries: looked up at a time in it.
+        images: n of the neighbours' search; ``queries`` are looked up at a time.
     """
 
     width: int
@@ -60,8 +55,7 @@ class Goal:
 
     Attributes:
         key: its name in JSON; ``what`` was measured, in words.
-        least: what the value should reach, or None.
-        most: what it should not exceed, or None.
+        least: what the value should reach, ``most`` what it should not exceed, or None.
         applies: whether this machine can be expected to reach it.
     """
 
@@ -98,27 +92,6 @@ def count_flops(act: Callable[[], object]) -> int:
     return counter.get_total_flops()
 
 
-class _Contest:
-    """Our GAN and the plain one at one batch size, on one device."""
-
-    def __init__(self, gan: GAN, plain: Reference, m: int, device: torch.device) -> None:
-        self.gan, self.plain = gan, plain
-        batch, z = draw(m, LATENT_DIM, iteration=0)
-        self.z = z.to(device)
-        self.batch = replace(batch, pixels=batch.pixels.to(device))
-        self.optimizers = gan.configure_optimizers()
-        self.kind = device.type
-
-    def ours(self, *, mixed: bool = False) -> None:
-        with torch.autocast(self.kind, torch.bfloat16, enabled=mixed):
-            parts = parts_of(self.batch, self.z, gan=self.gan)
-            self.gan.train_iteration([parts], *self.optimizers, iteration=9)
-
-    def theirs(self, *, mixed: bool = False) -> None:
-        with torch.autocast(self.kind, torch.bfloat16, enabled=mixed):
-            self.plain.train_iteration(to_signed(self.batch.pixels), self.z, iteration=9)
-
-
 class _Bench:
     """The contestants, and what was measured of them so far."""
 
@@ -132,8 +105,8 @@ class _Bench:
         self.flops = 0
         self.times: dict[int, dict[str, float]] = {}
 
-    def contest(self, m: int) -> _Contest:
-        return _Contest(self.gan, self.plain, m, self.device)
+    def contest(self, m: int) -> Contest:
+        return Contest(self.gan, self.plain, m)
 
     def arithmetic(self) -> Goal:
         say("operations of an iteration")
@@ -171,19 +144,12 @@ class _Bench:
         what = f"{reached / 1e9:.0f} of {peak / 1e9:.0f} GFLOP/s, counting our own operations"
         return Goal("fp32_peak_share", reached / peak, 0.65, None, what)
 
-    def overhead(self) -> Goal:
+    def price(self, measure: Callable[..., float], key: str, most: float, of: str) -> Goal:
         m = self.scale.small
-        say(f"Lightning's loop at m = {m}")
-        share = lightning_overhead(self.gan, m=m, iterations=self.scale.rounds)
+        say(f"{key.replace('_', ' ')} at m = {m}")
+        share = measure(self.gan, m=m, iterations=2 * self.scale.rounds)
         self.gan.to(self.device)
-        return Goal("lightning_overhead", share, None, 0.03, f"of the bare loop, m = {m}")
-
-    def diagnosis(self) -> Goal:
-        m = self.scale.small
-        say(f"the diagnosis at m = {m}")
-        share = diagnosis_price(self.gan, m=m, iterations=2 * self.scale.rounds)
-        self.gan.to(self.device)
-        return Goal("diagnosis_price", share, None, 0.02, f"of training, m = {m}")
+        return Goal(key, share, None, most, f"of {of}, m = {m}")
 
     def determinism(self) -> Goal:
         m, step = self.scale.small, self.contest(self.scale.small).ours
@@ -240,8 +206,8 @@ def measure(scale: Scale) -> list[Goal]:
         b.float32(scale.large, "fp32_speedup_m200"),
         *b.mixed(),
         b.peak_share(),
-        b.overhead(),
-        b.diagnosis(),
+        b.price(lightning_overhead, "lightning_overhead", 0.03, "the bare loop"),
+        b.price(diagnosis_price, "diagnosis_price", 0.02, "training"),
         b.determinism(),
         b.cost(),
         b.memory(),

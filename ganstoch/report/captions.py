@@ -21,22 +21,12 @@ DISTANCE = (
     "Mean pixel l1 distance to the nearest neighbor, in grey levels; lower is closer to the "
     "training data. Overfitting: generated to data. Mode drop: data to generated."
 )
-_PATHS = {
-    "width": ("model", "generator", "init_args", "width"),
-    "latent size": ("model", "generator", "init_args", "latent_dim"),
-    "learning rate": ("model", "optimizer", "lr"),
-    "beta1": ("model", "optimizer", "beta1"),
-    "beta2": ("model", "optimizer", "beta2"),
-}
 
 
 def caption(runs: pd.DataFrame, *, what: str = DISTANCE, paper: bool = False) -> str:
-    """How often, on what and how long the runs of a table were trained.
+    """``what`` the numbers are, and how often, on what and how long the runs were trained.
 
-    Args:
-        runs: as `frame.frame` returns.
-        what: what the table's numbers are.
-        paper: whether to name each setting that is not the paper's.
+    For a table of the ``paper`` it names each setting that is not the paper's.
     """
     seeds = ", ".join(str(seed) for seed in sorted(runs.seed.unique()))
     hardware = "; ".join(dict.fromkeys(runs.hardware))
@@ -58,9 +48,8 @@ def caption(runs: pd.DataFrame, *, what: str = DISTANCE, paper: bool = False) ->
 
 def _differences(runs: pd.DataFrame) -> Iterator[str]:
     """Settings with other values than the paper's, both named."""
-    for name, theirs in PAPER.items():
-        path = _PATHS.get(name)
-        ours = set(runs.n) if path is None else {setting(r, *path) for r in runs.record}
+    for name, (path, theirs) in PAPER.items():
+        ours = set(runs.n) if name == "n" else {setting(run, *path) for run in runs.record}
         values = sorted(v for v in ours if isinstance(v, int | float) and not isinstance(v, bool))
         if values and values != [theirs]:
             words = enumerate_words(f"{value:,}" for value in values)
@@ -76,9 +65,7 @@ _DISTANCES = {
 def claims(runs: pd.DataFrame) -> Iterator[str]:
     """``overfitting distance falls from m = 1 to m = 4: holds (30.07 to 24.53; 3 of 3 seeds)``.
 
-    Args:
-        runs: of one data set, as `frame.frame` returns; plain runs with the same bank of latents
-            are compared.
+    The runs are of one data set; plain ones with the same bank of latents are compared.
     """
     plain = runs[runs.remedy == "plain"]
     for _, bank in plain.groupby("bank", sort=False, dropna=False):
@@ -114,16 +101,9 @@ def _compared(claim: str, lower: pd.DataFrame, higher: pd.DataFrame, key: str) -
     return _verdict(claim, bool(low.mean() < high.mean()), detail, low, high)
 
 
-def _verdict(
-    claim: str,
-    holds: bool,
-    detail: str,
-    low: pd.Series | pd.DataFrame,
-    high: pd.Series | pd.DataFrame,
-) -> str:
+def _verdict(claim: str, holds: bool, detail: str, low: Any, high: Any) -> str:
     common = low.index.intersection(high.index)
-    below = low.loc[common] < high.loc[common]
-    each = below.all(axis=1) if isinstance(below, pd.DataFrame) else below
+    each = pd.DataFrame(low.loc[common] < high.loc[common]).all(axis=1)
     word = "holds" if holds else "does not hold"
     return f"{claim}: {word} ({detail}; {each.sum()} of {len(each)} seeds)"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -15,16 +15,12 @@ class Judged:
     """One labelled run and what was said of it.
 
     Attributes:
-        name: of the case.
-        seed: of the run.
-        label: what its cause leads to.
-        verdict: the gravest finding at its end.
-        others: the further findings at its end.
-        found_after: moments from the cause to the first that showed the label, 1 for the first
-            moment after it; None if it was never seen, and of healthy runs.
+        label: what the run's ``cause`` leads to.
+        verdict: the gravest finding at its end; ``others`` are the further ones.
+        found_after: measurements from the cause to the first that showed the label, 1 for the first
+            after it; None if it was never seen, and of healthy runs.
         passing: findings that came and went again.
         ended: whether ``--diagnosis.act stop`` would have ended the run.
-        cause: in words.
     """
 
     name: str
@@ -50,15 +46,10 @@ def false_alarms(judged: Sequence[Judged]) -> tuple[int, int]:
 
 
 def confusion_terminal(judged: Sequence[Judged], verdicts: Sequence[str]) -> str:
-    """The matrix, one line a cause and one column a verdict, and every run that was mistaken.
-
-    Args:
-        judged: the runs.
-        verdicts: in the order of lines and columns.
-    """
+    """The matrix, a line a cause and a column a verdict in their order, and every mistaken run."""
     present = [v for v in verdicts if any(v in (run.label, run.verdict) for run in judged)]
-    labels, given = ([getattr(run, name) for run in judged] for name in ("label", "verdict"))
-    matrix = pd.crosstab(pd.Series(labels), pd.Series(given))
+    runs = pd.DataFrame([(run.label, run.verdict) for run in judged], columns=["label", "verdict"])
+    matrix = pd.crosstab(runs.label, runs.verdict)
     matrix = matrix.reindex(index=present, columns=present, fill_value=0)
     shown = matrix.astype(str).replace("0", ".").set_axis(range(1, len(present) + 1), axis=1)
     shown.insert(0, "cause", present)
@@ -77,7 +68,7 @@ def confusion_terminal(judged: Sequence[Judged], verdicts: Sequence[str]) -> str
         "",
         f"right: {right} of {len(judged)}; false alarms at the end of healthy runs: {wrong} of "
         f"{healthy}",
-        *(part for text in (*_delays(judged), *_passing(judged)) for part in wrapped(text)),
+        *(part for text in _alarms(judged) for part in wrapped(text)),
     ]
     for run in judged:
         if not run.right:
@@ -93,23 +84,16 @@ def _found(judged: Sequence[Judged], label: str) -> str:
     return f"{found} of {len(runs)}" if runs else "-"
 
 
-def _delays(judged: Sequence[Judged]) -> list[str]:
-    """How soon what ends a run was seen."""
-    lines = []
+def _alarms(judged: Sequence[Judged]) -> Iterator[str]:
+    """How soon what ends a run was seen, and what healthy runs raised in vain."""
     for label in ("complete_collapse", "non_finite"):
         delays = [run.found_after for run in judged if run.label == label]
         if seen := [delay for delay in delays if delay is not None]:
             latest = f"the last after {max(seen)} measurements"
-            lines.append(f"{label}: seen in {len(seen)} of {len(delays)}, {latest}")
-    return lines
-
-
-def _passing(judged: Sequence[Judged]) -> list[str]:
+            yield f"{label}: seen in {len(seen)} of {len(delays)}, {latest}"
     healthy = [run for run in judged if run.label == "healthy"]
     alarmed = [run for run in healthy if run.passing]
     names = ", ".join(sorted({name for run in alarmed for name in run.passing})) or "none"
     ended = sum(run.ended for run in healthy)
-    return [
-        f"alarms that passed, in healthy runs: {len(alarmed)} of {len(healthy)} ({names})",
-        f"healthy runs that act = stop would have ended: {ended} of {len(healthy)}",
-    ]
+    yield f"alarms that passed, in healthy runs: {len(alarmed)} of {len(healthy)} ({names})"
+    yield f"healthy runs that act = stop would have ended: {ended} of {len(healthy)}"

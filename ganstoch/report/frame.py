@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from ganstoch.errors import UserError, visible
-from ganstoch.records import Record, read_record
+from ganstoch.records import RECORD, Record, read_record
 from ganstoch.report.published import Protocol, protocol_of
 
 SETTING = ["dataset", "protocol", "remedy", "m", "noise", "bank"]
@@ -18,21 +18,14 @@ SETTING = ["dataset", "protocol", "remedy", "m", "noise", "bank"]
 
 
 def load(runs: Sequence[Path], *, missing: Sequence[str] = ()) -> tuple[pd.DataFrame, list[str]]:
-    """The frame of run directories, and the names of rows that are not finished.
-
-    Args:
-        runs: folders; one without a ``record.json`` is not finished.
-        missing: names of further rows that are not.
+    """The frame of run folders, and the names of those without a record, ``missing`` ones first.
 
     Raises:
         UserError: as `frame`, or if a record is damaged.
     """
-    absent = list(dict.fromkeys([*missing, *(run.name for run in runs if not _finished(run))]))
-    return frame((read_record(run / "record.json"), run) for run in runs if _finished(run)), absent
-
-
-def _finished(run: Path) -> bool:
-    return (run / "record.json").exists()
+    finished = [run for run in runs if (run / RECORD).exists()]
+    absent = dict.fromkeys([*missing, *(run.name for run in runs if run not in finished)])
+    return frame((read_record(run / RECORD), run) for run in finished), list(absent)
 
 
 def frame(records: Iterable[Record | tuple[Record, Path]]) -> pd.DataFrame:
@@ -50,14 +43,17 @@ def frame(records: Iterable[Record | tuple[Record, Path]]) -> pd.DataFrame:
     if not pairs:
         raise UserError("no finished runs to report; run the sweep first, or check the folder")
     table = pd.DataFrame([_row(record, folder) for record, folder in pairs])
-    place = {name: number for number, name in enumerate(table.dataset.unique())}
-    order = {name: number for number, name in enumerate(sorted(set(table.remedy), key=natural))}
-    table = table.assign(_place=table.dataset.map(place), _remedy=table.remedy.map(order))
-    table = table.sort_values(
-        ["_place", "protocol", "noise", "m", "bank", "_remedy", "seed"],
-        ascending=[True, True, True, False, True, True, True],
-        kind="stable",
-    ).drop(columns=["_place", "_remedy"])
+    orders: dict[Any, list[str]] = {
+        "dataset": list(table.dataset.unique()),
+        "remedy": sorted(set(table.remedy), key=natural),
+    }
+
+    def rank(column: pd.Series) -> pd.Series:
+        return column.map(orders[column.name].index) if column.name in orders else column
+
+    keys = ["dataset", "protocol", "noise", "m", "bank", "remedy", "seed"]
+    rising = [key != "m" for key in keys]
+    table = table.sort_values(keys, ascending=rising, key=rank, kind="stable")
     _check(table)
     return table.reset_index(drop=True)
 
@@ -133,11 +129,7 @@ _PLAYERS = ("discriminator", "generator")
 
 
 def require(table: pd.DataFrame, keys: Iterable[str], *, fix: str) -> None:
-    """Makes sure that every run has some metrics.
-
-    Raises:
-        UserError: that names the first run and key that is missing, and the fix.
-    """
+    """Refuses runs without some metrics, with a `UserError` that names the first, and the fix."""
     for key in keys:
         lacking = table[table[key].isna()] if key in table else table
         for row in lines(lacking):
@@ -149,14 +141,9 @@ def require(table: pd.DataFrame, keys: Iterable[str], *, fix: str) -> None:
 def history(runs: pd.DataFrame) -> pd.DataFrame:
     """All measurements of some runs: seed, iteration, images_seen and a column a metric."""
     return pd.DataFrame(
-        {
-            "seed": record.seed,
-            "iteration": point.iteration,
-            "images_seen": point.images_seen,
-            **point.metrics,
-        }
-        for record in runs.record
-        for point in record.history
+        {"seed": run.seed, "iteration": p.iteration, "images_seen": p.images_seen, **p.metrics}
+        for run in runs.record
+        for p in run.history
     )
 
 
@@ -165,12 +152,7 @@ def curve(points: pd.DataFrame, metric: str, *, x: str = "iteration") -> pd.Data
 
     It has every place where one of the seeds was measured. A seed that stopped earlier keeps its
     last value, so that the curve ends on the table's mean; before the first value of the last seed
-    there is no curve.
-
-    Args:
-        points: as `history` returns, of the setting's runs.
-        metric: a column of it; the curve is empty where there is no such.
-        x: ``iteration`` or ``images_seen``.
+    there is no curve. ``points`` are as `history` returns; without the metric the curve is empty.
     """
     if metric not in points:
         return pd.DataFrame({"mean": [], "low": [], "high": []})

@@ -25,20 +25,21 @@ SCORES = {
     for part in ("mean", "worst10", "worst5")
 }
 """The six columns of Table 1 with their keys in a record: pixel l1 to the nearest neighbor, in grey
-levels per pixel and channel; mean over the queries, over the worst 10 % and over the worst 5 %."""
+levels per pixel and channel, over all queries and over the worst 10 % and 5 %."""
 
 SHARES = (4, 16, 64, 256)
 """n / m of the paper's mini-batches: m = 3200, 800, 200 and 50 [1, Sec. 4]."""
 
+_GENERATOR, _ADAM = ("model", "generator", "init_args"), ("model", "optimizer")
 PAPER = {
-    "n": 12_800,
-    "width": 1024,
-    "latent size": 512,
-    "learning rate": 1e-4,
-    "beta1": 0.0,
-    "beta2": 0.9,
+    "n": (("data", "n"), 12_800),
+    "width": ((*_GENERATOR, "width"), 1024),
+    "latent size": ((*_GENERATOR, "latent_dim"), 512),
+    "learning rate": ((*_ADAM, "lr"), 1e-4),
+    "beta1": ((*_ADAM, "beta1"), 0.0),
+    "beta2": ((*_ADAM, "beta2"), 0.9),
 }
-"""The paper's setting [1, Sec. 4, Tables 2 and 3]."""
+"""The paper's setting [1, Sec. 4, Tables 2 and 3], by name: path in a configuration, value."""
 
 _TITLES = {"svhn": "SVHN", "cifar10": "CIFAR-10", "ffhq": "FFHQ"}
 
@@ -97,13 +98,12 @@ _STACKED = {"stacked_mnist": "stacked MNIST", "stacked_fashion": "stacked Fashio
 
 
 def protocol_of(dataset: str, *, variant: str = "veegan", ratio: float | None = None) -> Protocol:
-    """The protocol of a synthetic data set.
+    """The protocol of a synthetic data set, by the name of its source (or ``ring_unrolled``).
 
     Args:
-        dataset: name of the source, or ``ring_unrolled`` for the ring by another protocol; an
-            unknown one has no published counterpart.
+        dataset: an unknown one has no published counterpart.
         variant: of the stacked images, ``veegan`` or ``unrolled``.
-        ratio: size of the discriminator over that of the generator, which parts the columns of
+        ratio: size of the discriminator over that of the generator, as in the columns of
             [2, Table 3]; None if unknown.
     """
     if dataset not in _STACKED:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field
 
 from ganstoch.errors import UserError
 from ganstoch.records import FileModel, decode, read_json
@@ -51,10 +50,11 @@ class NoisePoint(FileModel):
     generator: PlayerNoise
 
 
-def _check_rising(points: Iterable[NoisePoint | ProbePoint]) -> None:
+def _rising(points: tuple[Any, ...]) -> tuple[Any, ...]:
     iterations = [point.iteration for point in points]
     if not iterations or iterations != sorted(set(iterations)):
         raise ValueError("iterations must rise, one or more")
+    return points
 
 
 class GradientNoise(FileModel):
@@ -64,7 +64,6 @@ class GradientNoise(FileModel):
         every: iterations between measurements.
         sampling: how mini-batches are drawn; n, m, bank and noise as in the run's record.
         draws: what an estimate rests on; None where the values are exact.
-        history: by rising iteration.
     """
 
     every: _Whole
@@ -74,13 +73,8 @@ class GradientNoise(FileModel):
     noise: float = 0.0
     sampling: str = ""
     draws: _Whole | None
-    history: tuple[NoisePoint, ...]
+    history: Annotated[tuple[NoisePoint, ...], AfterValidator(_rising)]
     layout: Literal[1] = Field(alias="schema")
-
-    @model_validator(mode="after")
-    def _rises(self) -> GradientNoise:
-        _check_rising(self.history)
-        return self
 
 
 class ProbePoint(FileModel):
@@ -101,17 +95,15 @@ class ProbeTrack(FileModel):
     """A run's `probe.json`.
 
     Attributes:
-        moments: by rising iteration.
         pixels: accuracy of the same probe on the pixels in place of features, in [0, 1].
         pixels_train: the same, of the images that it was fitted on.
         chance: accuracy of always naming the commonest class, in [0, 1].
         fitted_on: number of images, all of which the discriminator trains on.
-        tested_on: number of images.
         test: "held_out" where the test images are none that the discriminator trains on; "train"
             where the source has no others with classes, and a share was put aside from the probe.
     """
 
-    moments: tuple[ProbePoint, ...]
+    moments: Annotated[tuple[ProbePoint, ...], AfterValidator(_rising)]
     pixels: float
     pixels_train: float
     chance: float
@@ -119,11 +111,6 @@ class ProbeTrack(FileModel):
     tested_on: _Whole
     test: Literal["held_out", "train"]
     layout: Literal[1] = Field(default=1, alias="schema")
-
-    @model_validator(mode="after")
-    def _rises(self) -> ProbeTrack:
-        _check_rising(self.moments)
-        return self
 
 
 def read_gradient_noise(folder: Path) -> GradientNoise | None:
@@ -150,8 +137,8 @@ class ImageStrips:
 
     Attributes:
         queries: the images whose neighbors were sought, shape (N, H, W, 3).
-        pixel: their nearest neighbors by pixel l1, shape (N, H, W, 3).
-        feature: their nearest neighbors by feature l2, shape (N, H, W, 3), or None.
+        pixel: their nearest neighbors by pixel l1, of the same shape.
+        feature: their nearest neighbors by feature l2, of the same shape, or None.
         feature_name: the feature network in words, empty without one.
     """
 
@@ -212,6 +199,10 @@ class SampleHistory:
         """The points (S, D) no later than an iteration; the first before there are any."""
         place = int(np.searchsorted(self.iterations, iteration, side="right")) - 1
         return np.asarray(self.samples[max(place, 0)])
+
+    def projected(self, axes: Floats) -> SampleHistory:
+        """The same points along axes (D, 2)."""
+        return replace(self, samples=self.samples @ axes, real=self.real @ axes)
 
 
 def read_samples(folder: Path) -> SampleHistory | None:

@@ -26,15 +26,10 @@ from ganstoch.report.formatting import setting_words
 from ganstoch.report.frame import curve, history, protocol
 from ganstoch.report.published import published_synthetic
 from ganstoch.report.run_files import SampleHistory, read_samples
-from ganstoch.report.tables import in_percent
+from ganstoch.report.tables import HEADS, in_percent
 
 Floats = npt.NDArray[np.float32]
 
-_QUANTITIES = (
-    ("modes", "modes/count", "modes"),
-    ("good_percent", "modes/good_percent", "good samples (%)"),
-    ("reverse_kl", "modes/reverse_kl", "reverse KL (nats)"),
-)
 _MARGIN = 0.25  # around the data, as a share of its extent
 _BINS = 60
 _COLUMNS = 6  # of the picture
@@ -54,7 +49,7 @@ def draw_synthetic_curves(runs: pd.DataFrame) -> bytes:
     known = published_synthetic()
     for line, ((dataset, name), own) in zip(axes, groups, strict=True):
         theirs = known[(known.dataset == dataset) & (known.protocol == name)].set_index("remedy")
-        for ax, (column, metric, heading) in zip(line, _QUANTITIES, strict=True):
+        for ax, (column, (metric, heading, _)) in zip(line, HEADS.items(), strict=False):
             for number, (row, group) in enumerate(settings(own)):
                 points = in_percent(history(group))
                 color = colormaps["tab10"](number % 10)
@@ -75,8 +70,8 @@ def draw_synthetic_curves(runs: pd.DataFrame) -> bytes:
 
 
 def _heading(own: pd.DataFrame) -> str:
-    found = protocol(own.record.iloc[0])
-    return f"{found.title} ({found.name})"
+    own_protocol = protocol(own.record.iloc[0])
+    return f"{own_protocol.title} ({own_protocol.name})"
 
 
 def _label(row: Any, own: pd.DataFrame) -> str:
@@ -89,10 +84,8 @@ class Scene:
     """A data set's points in one window, one or two coordinates.
 
     Attributes:
-        heading: the data set in words.
         samples: of each setting's first run that left some, by its name.
-        low: lower corner of the window, shape (D,).
-        high: upper corner of the window, shape (D,).
+        low: lower corner of the window, shape (D,); ``high`` is the upper.
     """
 
     heading: str
@@ -101,9 +94,9 @@ class Scene:
     high: Floats
 
     @property
-    def iterations(self) -> npt.NDArray[np.int64]:
+    def iterations(self) -> list[int]:
         """Every iteration at which some setting has points, rising."""
-        return np.unique(np.concatenate([each.iterations for each in self.samples.values()]))
+        return sorted({int(i) for each in self.samples.values() for i in each.iterations})
 
     @property
     def real(self) -> Floats:
@@ -114,8 +107,7 @@ class Scene:
 def scenes(runs: pd.DataFrame) -> list[Scene]:
     """The points of every data set whose runs left some.
 
-    Raises:
-        UserError: if a file is damaged, or if a data set's points differ in their coordinates.
+    A `UserError` tells of a damaged file, or of points that differ in their coordinates.
     """
     made = [_scene(own) for _, own in runs.groupby(["dataset", "protocol"], sort=False)]
     return [scene for scene in made if scene is not None]
@@ -124,9 +116,9 @@ def scenes(runs: pd.DataFrame) -> list[Scene]:
 def _scene(own: pd.DataFrame) -> Scene | None:
     samples: dict[str, SampleHistory] = {}
     for row, group in settings(own):
-        found = [read_samples(folder) for folder in group.folder if folder is not None]
-        for each in [each for each in found if each is not None][:1]:
-            samples[_label(row, own)] = each
+        histories = (read_samples(folder) for folder in group.folder if folder is not None)
+        if first := next((each for each in histories if each is not None), None):
+            samples[_label(row, own)] = first
     if not samples:
         return None
     sizes = {each.real.shape[1] for each in samples.values()}
@@ -139,7 +131,7 @@ def _scene(own: pd.DataFrame) -> Scene | None:
     heading = _heading(own)
     if size > 2:
         axes = _principal(next(iter(samples.values())).real)
-        samples = {name: _projected(each, axes) for name, each in samples.items()}
+        samples = {name: each.projected(axes) for name, each in samples.items()}
         heading += f", first two principal axes of {size:,}"
     real = next(iter(samples.values())).real
     low, high = real.min(0), real.max(0)
@@ -155,12 +147,6 @@ def _principal(real: Floats) -> Floats:
     axes = np.linalg.svd(centered, full_matrices=False)[2][:2].T
     largest = axes[np.abs(axes).argmax(0), range(axes.shape[1])]
     return np.asarray(axes * np.sign(largest), dtype=np.float32)
-
-
-def _projected(each: SampleHistory, axes: Floats) -> SampleHistory:
-    return SampleHistory(
-        iterations=each.iterations, samples=each.samples @ axes, real=each.real @ axes
-    )
 
 
 def density(scene: Scene, points: Floats) -> npt.NDArray[np.float64]:
@@ -191,16 +177,12 @@ def _spread(values: Sequence[int], count: int) -> list[int]:
 
 
 @styled
-def draw_modes(found: Sequence[Scene]) -> bytes:
-    """The points of every setting at about six points of training, as PNG; darker is denser.
-
-    Args:
-        found: at least one scene.
-    """
-    lines = [(scene, name) for scene in found for name in scene.samples]
+def draw_modes(drawn: Sequence[Scene]) -> bytes:
+    """The points of every setting at about six points of training, as PNG; darker is denser."""
+    lines = [(scene, name) for scene in drawn for name in scene.samples]
     made, axes = figure(len(lines), _COLUMNS + 1, size=(1.4, 1.45))
     for line, (scene, name) in zip(axes, lines, strict=True):
-        chosen = _spread(scene.iterations.tolist(), _COLUMNS)
+        chosen = _spread(scene.iterations, _COLUMNS)
         panels = {f"{i:,}": scene.samples[name].at(i) for i in chosen} | {"data": scene.real}
         for ax in line:
             ax.axis("off" if len(panels) < len(line) else "on")
@@ -218,23 +200,19 @@ def draw_modes(found: Sequence[Scene]) -> bytes:
 
 
 @styled
-def animate_modes(found: Sequence[Scene]) -> bytes:
-    """Every setting over training as GIF, which stays on the last frame for a while.
-
-    Args:
-        found: at least one scene.
-    """
-    width = max(len(scene.samples) for scene in found) + 1
-    made, axes = figure(len(found), width, size=(1.5, 1.8))
+def animate_modes(drawn: Sequence[Scene]) -> bytes:
+    """Every setting over training as GIF, which stays on the last frame for a while."""
+    width = max(len(scene.samples) for scene in drawn) + 1
+    made, axes = figure(len(drawn), width, size=(1.5, 1.8))
     images = []
-    for line, scene in zip(axes, found, strict=True):
+    for line, scene in zip(axes, drawn, strict=True):
         for ax in line:
             ax.axis("off")
         for ax, (name, each) in zip(line, [*scene.samples.items(), ("data", None)], strict=False):
             ax.axis("on")
             ax.set_title(name)
             images.append((scene, each, _draw(ax, scene, density(scene, scene.real))))
-    iterations = _spread(np.unique(np.concatenate([s.iterations for s in found])).tolist(), _FRAMES)
+    iterations = _spread(sorted({i for scene in drawn for i in scene.iterations}), _FRAMES)
 
     def show(iteration: int) -> None:
         made.suptitle(f"iteration {iteration:,}")

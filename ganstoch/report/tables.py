@@ -36,14 +36,9 @@ class Section:
 def summary(runs: pd.DataFrame, metrics: Mapping[str, str]) -> pd.DataFrame:
     """One row a setting, in the frame's order: means over its seeds.
 
-    Args:
-        runs: as `frame.frame` returns.
-        metrics: names of columns with the keys of their metrics.
-
-    Returns:
-        `SETTING`, n, preset, seeds, and for each metric its mean, ``_sd`` (sample standard
-        deviation, NaN for one seed) and ``_count``; iterations, images_seen, seconds (means) and
-        converged (a count).
+    Columns: `SETTING`, n, preset, seeds; for each of the ``metrics`` (keys by name) its mean,
+    ``_sd`` (sample standard deviation, NaN for one seed) and ``_count``; iterations, images_seen,
+    seconds (means) and converged (a count).
     """
     columns = {name: runs.get(key, np.nan) for name, key in metrics.items()}
     grouped = runs.assign(**columns).groupby([*SETTING, "n", "preset"], sort=False, dropna=False)
@@ -73,19 +68,17 @@ def baseline(runs: pd.DataFrame, metrics: Mapping[str, str]) -> pd.DataFrame:
 def csv(table: pd.DataFrame) -> str:
     """A table as CSV: six digits a number, an empty cell where there is no value."""
     written = table.copy()
-    for name in written.columns:
-        if written[name].dtype == object or pd.api.types.is_string_dtype(written[name]):
-            written[name] = written[name].map(
-                lambda text: cell(text) if isinstance(text, str) else text
-            )
-        if name == "seconds":
-            written[name] = written[name].round(1)
-        if name in _WHOLE:
-            written[name] = written[name].round().astype("Int64")
+    for name in written.select_dtypes(exclude="number"):
+        written[name] = written[name].map(
+            lambda text: cell(text) if isinstance(text, str) else text
+        )
+    for name in _WHOLE & set(written):
+        written[name] = written[name].round().astype("Int64")
+    written["seconds"] = written.seconds.round(1)
     return str(written.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
 
 
-_WHOLE = ("m", "seeds", "iterations", "images_seen", "n", "modes_of")
+_WHOLE = {"m", "seeds", "iterations", "images_seen", "n", "modes_of"}
 
 
 def _bank(banks: pd.Series) -> pd.Series:
@@ -139,9 +132,7 @@ def _with_baseline(held_out: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
 def table1(runs: pd.DataFrame, *, full: bool = True) -> list[Section]:
     """Table 1 for readers, a section a data set; the paper's values on a line below ours.
 
-    Args:
-        runs: as `frame.frame` returns.
-        full: with deviations over seeds, images seen and seconds; without them it fits a terminal.
+    Without deviations over seeds, images seen and seconds (``full``) it fits a terminal.
     """
     table = table1_csv(runs)
     sections = []
@@ -162,15 +153,11 @@ def table1(runs: pd.DataFrame, *, full: bool = True) -> list[Section]:
     return sections
 
 
-_COLUMNS = {
-    f"{name}_{part}": words
-    for name, mean in (("overfitting", "overfitting"), ("mode_drop", "mode drop"))
-    for part, words in (
-        ("mean", mean),
-        ("worst10", f"{mean[:4]}. worst 10{PERCENT}"),
-        ("worst5", f"{mean[:4]}. worst 5{PERCENT}"),
-    )
-}
+_WORDS = (
+    *("overfitting", f"over. worst 10{PERCENT}", f"over. worst 5{PERCENT}"),
+    *("mode drop", f"mode. worst 10{PERCENT}", f"mode. worst 5{PERCENT}"),
+)
+_COLUMNS = dict(zip(SCORES, _WORDS, strict=True))
 
 
 def _name(group: pd.DataFrame) -> dict[str, str]:
@@ -182,14 +169,12 @@ def _name(group: pd.DataFrame) -> dict[str, str]:
 
 
 def _scores(row: Any, part: str = "", *, full: bool) -> dict[str, str]:
-    return {
-        heading: _amount(
-            getattr(row, name + part),
-            getattr(row, f"{name}_sd") if full or (not part and name.endswith("mean")) else np.nan,
-            2,
-        )
-        for name, heading in _COLUMNS.items()
-    }
+    cells = {}
+    for name, heading in _COLUMNS.items():
+        known = full or (not part and name.endswith("mean"))
+        error = getattr(row, f"{name}_sd") if known else np.nan
+        cells[heading] = _amount(getattr(row, name + part), error, 2)
+    return cells
 
 
 def _cost(group: pd.DataFrame, *, full: bool) -> dict[str, str]:
@@ -272,35 +257,25 @@ def _below_full_batch(own: pd.DataFrame) -> Iterator[str]:
     rows = summary(own, DIRECTIONS)
     full = rows[(rows.remedy == "plain") & (rows.m == rows.n) & (rows.noise == 0)]
     for removed in lines(full):
-        spread = rows.mode_drop_sd.fillna(0.0).clip(
-            lower=0.0 if pd.isna(removed.mode_drop_sd) else removed.mode_drop_sd
-        )
+        spread = np.fmax(rows.mode_drop_sd, removed.mode_drop_sd).fillna(0.0)
         lower = rows[(rows.mode_drop < removed.mode_drop - spread) & (rows.remedy != "plain")]
-        found = [f"{row.remedy} at {setting_words(row, size=False)}" for row in lines(lower)]
-        yield (
-            f"lower mode drop than plain at m = n ({removed.mode_drop:.2f}): "
-            f"{'; '.join(found) or 'no remedy'}"
-        )
+        words = [f"{row.remedy} at {setting_words(row, size=False)}" for row in lines(lower)]
+        better = "; ".join(words) or "no remedy"
+        yield f"lower mode drop than plain at m = n ({removed.mode_drop:.2f}): {better}"
 
 
 # Synthetic data sets, whose modes are known
 
-QUANTITIES = {
-    "modes": "modes/count",
-    "good_percent": "modes/good_percent",
-    "reverse_kl": "modes/reverse_kl",
-    "confident_modes": "modes/confident_count",
-    "confidence": "modes/confidence",
+HEADS = {
+    "modes": ("modes/count", "modes", 2),
+    "good_percent": ("modes/good_percent", "good samples (%)", 1),
+    "reverse_kl": ("modes/reverse_kl", "reverse KL (nats)", 3),
+    "confident_modes": ("modes/confident_count", "confident modes", 1),
+    "confidence": ("modes/confidence", "confidence", 3),
 }
-"""Columns of a synthetic data set's table; the first three are what others publish."""
+"""Columns of a synthetic data set's table: key, heading, digits; others publish the first three."""
+QUANTITIES = {name: key for name, (key, _, _) in HEADS.items()}
 _PUBLISHED = ("modes", "good_percent", "reverse_kl")
-_HEADS = {
-    "modes": ("modes", 2),
-    "good_percent": ("good samples (%)", 1),
-    "reverse_kl": ("reverse KL (nats)", 3),
-    "confident_modes": ("confident modes", 1),
-    "confidence": ("confidence", 3),
-}
 
 
 def in_percent(runs: pd.DataFrame) -> pd.DataFrame:
@@ -339,27 +314,18 @@ def synthetic_csv(runs: pd.DataFrame) -> pd.DataFrame:
         error = np.hypot(*errors.to_numpy().T)
         rows[f"{name}_gap"] = gap
         rows[f"{name}_gap_in_se"] = gap.abs() / pd.Series(error, rows.index).replace(0.0, np.nan)
-    lengths = {
-        key: protocol(own.record.iloc[0]).iterations or np.nan
-        for key, own in runs.groupby(["dataset", "protocol"], sort=False)
-    }
+    groups = runs.groupby(["dataset", "protocol"], sort=False)
+    lengths = {key: protocol(own.record.iloc[0]).iterations or np.nan for key, own in groups}
     length = [lengths[key] for key in zip(rows.dataset, rows.protocol, strict=True)]
     rows = rows.assign(published_share=rows.iterations / length, bank=_bank(rows.bank))
     true = baseline(runs, QUANTITIES | {"modes_of": "modes/of"}).assign(remedy=_TRUE)
     table = _with_baseline(true.drop(columns="seeds"), rows)
-    return table[
-        [
-            *("dataset", "protocol", "remedy", "m", "noise", "bank", "seeds", "modes_of"),
-            *(f"{name}{part}" for name in QUANTITIES for part in ("", "_se")),
-            "published_as",
-            *(
-                f"{name}_{part}"
-                for name in _PUBLISHED
-                for part in ("published", "published_se", "gap", "gap_in_se")
-            ),
-            *("iterations", "published_share", "images_seen", "seconds", "n", "preset"),
-        ]
-    ]
+    where = ["dataset", "protocol", "remedy", "m", "noise", "bank", "seeds", "modes_of"]
+    ours = [f"{name}{part}" for name in QUANTITIES for part in ("", "_se")]
+    compared = ("published", "published_se", "gap", "gap_in_se")
+    gaps = [f"{name}_{part}" for name in _PUBLISHED for part in compared]
+    cost = ["iterations", "published_share", "images_seen", "seconds", "n", "preset"]
+    return table[[*where, *ours, "published_as", *gaps, *cost]]
 
 
 def synthetic(runs: pd.DataFrame) -> list[Section]:
@@ -378,24 +344,22 @@ def synthetic(runs: pd.DataFrame) -> list[Section]:
                 line["remedy"] += f", m = {row.m:.0f}, noise {row.noise:g}, {row.bank} z"
             line |= _quantities(row, shown, many=many)
             if row.remedy != _TRUE:
+                share, unknown = row.published_share, np.isnan(row.published_share)
                 line |= {
                     "seeds": f"{row.seeds:.0f}",
                     "iterations": f"{row.iterations:,.0f}",
-                    "of published": DASH
-                    if np.isnan(row.published_share)
-                    else f"{100 * row.published_share:.3g}{PERCENT}",
+                    "of published": DASH if unknown else f"{100 * share:.3g}{PERCENT}",
                 }
             written.append(line)
         published = published_synthetic()
         theirs = published[(published.dataset == dataset) & (published.protocol == name)]
         for row in lines(theirs):
+            label = {"remedy": f"  {row.method} ({row.source})"}
             quantities = [each for each in shown if each in _PUBLISHED]
-            label = f"  {row.method} ({row.source})"
-            written.append({"remedy": label} | _quantities(row, quantities, many=many))
+            written.append(label | _quantities(row, quantities, many=many))
         own_title = protocol(own.record.iloc[0]).title
-        heading = (
-            f"{own_title} ({name}), {rows.modes_of.iloc[-1]:,.0f} modes, n = {own.n.iloc[0]:,}"
-        )
+        modes = f"{rows.modes_of.iloc[-1]:,.0f} modes"
+        heading = f"{own_title} ({name}), {modes}, n = {own.n.iloc[0]:,}"
         sections.append(Section(heading, pd.DataFrame(written).fillna("")))
     return sections
 
@@ -404,7 +368,7 @@ def _quantities(row: Any, names: Iterable[str], *, many: bool) -> dict[str, str]
     """Cells ``7.90 ± 0.10``; a thousand modes need fewer digits than eight."""
     cells = {}
     for name in names:
-        heading, places = _HEADS[name]
+        _, heading, places = HEADS[name]
         places = 1 if many and name == "modes" else places
         if getattr(row, "remedy", "") == _TRUE and name == "reverse_kl":
             places += 1

@@ -13,8 +13,8 @@ from torch.nn import functional as F
 
 from ganstoch.bench import estimate, goals, report
 from ganstoch.bench.costs import diagnosis_price, lightning_overhead
-from ganstoch.bench.equality import make_gan, make_reference
-from ganstoch.bench.goals import Goal, Scale, _Contest, _slope, count_flops, has_bf16
+from ganstoch.bench.equality import Contest, make_gan, make_reference
+from ganstoch.bench.goals import Goal, Scale, _slope, count_flops, has_bf16
 from ganstoch.bench.search import race_search
 from ganstoch.bench.timing import in_turns
 from ganstoch.callbacks.diagnosis import Diagnosis, DiagnosisSettings
@@ -36,7 +36,7 @@ def test_flops_of_known_operations() -> None:
 def test_at_most_half_of_the_plain_loops_arithmetic() -> None:
     """The paper's networks, whose operations grow with the batch."""
     gan = make_gan(latent_dim=512, width=1024)
-    contest = _Contest(gan, make_reference(gan), 2, torch.device("cpu"))
+    contest = Contest(gan, make_reference(gan), 2)
     ours, theirs = count_flops(contest.ours), count_flops(contest.theirs)
     assert ours / theirs <= 0.50
 
