@@ -1,12 +1,9 @@
 """Which generated images look like no real one: too dark, too flat, too rough, too smooth.
 
-An image may lie near the data and be none of them: a black square is near every dark photograph, a
-blurred one near everything. Three numbers that every image has (`Looks`: brightness, contrast,
-sharpness) tell such images in both directions. For each image and direction the real images that
-are as extreme are counted, itself left out, and the least count c is kept; c = 0 says that the
-image is beyond all real ones in some direction. An image is flagged if c is at most the rank at
-which one real image in a hundred is. Under the null, real and generated images are draws from one
-source, and both are flagged alike.
+An image may lie near the data and be none of them: a black square is near every dark photograph.
+For each image and each direction of its `Looks` the real images that are as extreme are counted,
+itself left out. An image is flagged if its least count is at most the rank at which one real image
+in a hundred is; under the null, real and generated images are flagged alike.
 """
 
 from __future__ import annotations

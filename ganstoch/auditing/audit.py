@@ -63,19 +63,15 @@ def audit(
 
     Args:
         real: the training images: a folder, an array or a file that holds one.
-        generated: the generator's images, idem; any number, best as many as there are real ones.
+        generated: the generator's images, idem; best as many as there are real ones.
         held_out: real images that the generator was not trained on, idem; without them, training
             images compared with each other stand in for them.
         features: spaces to measure in: "pixel", "inception", "efficientnet_lite0", or extractors.
-        out: folder for report.json, report.html, generated.csv and missed.csv; None writes
-            nothing.
+        out: folder for report.json, report.html, generated.csv and missed.csv; None writes nothing.
         cache: folder to keep features in for the next audit; None keeps none.
-        memory: bytes that the whole program may take; features that do not fit are mapped from
-            files.
-        resize: side of the square that every image's centre is scaled to; None where all images
-            have one size already.
-        generator: the generator itself, if training images are to be looked for among what it can
-            make; needs held-out images.
+        memory: bytes that the whole program may take.
+        resize: side of the square that every image's centre is scaled to; None for no scaling.
+        generator: to look for training images among what it can make; needs held-out images.
         seed: decides every sample and thinning.
         notes: for the report, each a sentence.
 
@@ -161,11 +157,7 @@ def _extractor(space: FeatureSpace | Extractor) -> Extractor:
 
 
 def _check_sizes(sets: dict[Role, Images], *, memory: int) -> int:
-    """Refuses sets that are too small and memory that is too little.
-
-    Returns:
-        Bytes left for the features of each set.
-    """
+    """Bytes for each set's features; a UserError for too few images or too little memory."""
     for role, images in sets.items():
         if len(images) < LEAST:
             word = "image" if len(images) == 1 else "images"

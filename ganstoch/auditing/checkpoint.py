@@ -55,9 +55,8 @@ def load_checkpoint(
     """Lets the averaged generator of a run make as many images as it was trained on.
 
     Args:
-        checkpoint: a checkpoint of `ganstoch fit`, below the run's folder.
-        latents: "bank" for the first n of the run's fixed latents, "fresh" for others; None for
-            the bank where the run has one.
+        checkpoint: a checkpoint of `ganstoch fit`, of 0.5.0 too, below the run's folder.
+        latents: "bank" for the run's fixed latents, "fresh" for others; None for the bank if any.
         data: whether to load the run's own images too.
 
     Raises:

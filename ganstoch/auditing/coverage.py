@@ -51,7 +51,7 @@ class Coverage:
         p_value: chance of as large a rate where nothing is missed.
         ids: of the missed images, most missed first, int64.
         order: of all images that were looked up, most missed first, int64.
-        classes: share of each class's images that are missed, by name; empty without labels.
+        classes: share of each class's images that are missed; empty without labels.
     """
 
     missed: Share
@@ -70,15 +70,7 @@ def coverage(
     median_ratio: float,
     labels: tuple[str, ...] | None = None,
 ) -> Coverage:
-    """Applies the rule.
-
-    Args:
-        space: the sets' features.
-        searches: of the same space.
-        median_ratio: how much farther from the data generated images lie than real ones; 1 or
-            below is no farther.
-        labels: class of each training image.
-    """
+    """Applies the rule; ``median_ratio`` above 1 says how much farther generated images lie."""
     real, held_out = space.real, space.held_out
     from_ids = others = torch.arange(len(real))
     if held_out is None:

@@ -34,10 +34,8 @@ class DistributionShift:
 
     Attributes:
         median_ratio: 1 for draws from the data; 0 for copies.
-        low: lower end of its 95 % interval.
-        high: upper end.
-        sure_low: lower end of its 99.9 % interval.
-        sure_high: upper end.
+        low, high: its 95 % interval.
+        sure_low, sure_high: its 99.9 % interval.
         far: images that are flagged as too far.
         is_far: which of the generated images, bool, shape (M,).
         real_is_far: which of the training images, by their distance to the others, bool, (N,).
@@ -86,7 +84,7 @@ def distribution_shift(searches: Searches) -> DistributionShift:
 def _median_ratio(
     made: Tensor, past: Tensor, nearest: Tensor, *, z: float
 ) -> tuple[float, float, float]:
-    """Lower end, estimate and upper end of the ratio of medians; wide, from both medians' ends.
+    """Low end, estimate and high end of the ratio of medians; wide, from both medians' ends.
 
     Against distances past near-duplicates where it is above 1, against all where it is below.
     """
@@ -104,11 +102,7 @@ def _median_ratio(
 
 
 def median_interval(values: Tensor, *, z: float = _USUAL) -> tuple[float, float, float]:
-    """The median and its interval, by order statistics, whatever the distribution.
-
-    The number of values below the median is binomial with p = 1/2, so the median lies between the
-    values of rank n/2 -+ z sqrt(n)/2.
-    """
+    """The median and its interval: the values of rank n/2 -+ z sqrt(n)/2, as ranks are binomial."""
     rising = values.sort().values
     n = len(rising)
     reach = z * math.sqrt(n) / 2

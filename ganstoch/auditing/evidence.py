@@ -49,17 +49,10 @@ class SpaceEvidence:
     """What one feature space shows, each with unseen real images in the same place.
 
     Attributes:
-        space: which.
-        searches: nearest neighbours in it.
-        copied: share of copies.
-        shift: how far generated images lie from the data.
-        repeats: which are nearly another one.
-        coverage: training images left out.
         proportions: counts over clusters and, where there are labels, over classes.
         support: how many different images there seem to be among the generated.
         real_support: the same of real images.
-        train_vs_held_out: the test against held-out images; None without.
-        ct: the three-sample test against held-out images; None without.
+        train_vs_held_out: the test against held-out images; None without, as ``ct``.
     """
 
     space: Space
@@ -77,14 +70,7 @@ class SpaceEvidence:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Evidence:
-    """What is known of the sets.
-
-    Attributes:
-        facts: what is certain.
-        looks: which generated images look like no real one.
-        spaces: what each feature space shows, at least one.
-        notes: what was decided on the way, each a sentence.
-    """
+    """What is known of the sets: facts, odd looks, every feature space, and notes, sentences."""
 
     facts: Facts
     looks: Appearance
@@ -102,8 +88,7 @@ def gather(
     """Reads, counts and measures.
 
     Args:
-        sets: of one shape, each of at least `LEAST` images: "real", "generated", perhaps
-            "held_out".
+        sets: of one shape, of at least `LEAST` images: "real", "generated", perhaps "held_out".
         extractors: of the feature spaces, at least one.
         features: of all images of a set in a space, shape (N, F).
         seed: decides every sample and permutation.
@@ -151,16 +136,7 @@ def gather(
 def examine(
     space: Space, looks: Appearance, *, labels: tuple[str, ...] | None = None
 ) -> SpaceEvidence:
-    """Measures all that the rules look at in one space.
-
-    Args:
-        space: the sets' features.
-        looks: which images look like no real one.
-        labels: class of each training image.
-
-    Raises:
-        ValueError: for fewer images than the measures need.
-    """
+    """Measures all that the rules look at in one space; a ValueError for too few images."""
     searches = search(space)
     shift = distribution_shift(searches)
     below = same_below(space, searches.left_out.neighbours)
@@ -198,11 +174,7 @@ def examine(
 
 
 def check_alike(sets: Sequence[Images]) -> None:
-    """Makes sure that all sets hold images of the first one's shape.
-
-    Raises:
-        UserError: if one is grey and another is not, or their sizes differ; names both.
-    """
+    """A UserError that names both if a set's channels or size are not the first one's."""
     first = sets[0]
     colours = {1: "grey", 3: "RGB"}
     for other in sets[1:]:
@@ -227,14 +199,9 @@ def check_disjoint(real: Images, held_out: Images, *, seed: int) -> tuple[Tensor
     Images that repeat by nature, blank pages for one, may be in both sets; those that the data's
     own repeats do not explain (`coincidences`) were trained on.
 
-    Args:
-        real: the images that the generator was trained on.
-        held_out: real images of the same shape that it was not trained on.
-        seed: decides the test's permutations.
-
     Returns:
-        Positions of the held-out images that may stay, int64, ascending; and a note for the
-        report if there is something to say of the others.
+        Positions of the held-out images that may stay, int64, ascending; and a note on the others,
+        if any.
 
     Raises:
         UserError: if both are the same folder, file or images, or more than half of the different

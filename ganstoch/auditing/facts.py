@@ -47,11 +47,10 @@ class Coincidences:
     """Identical images between a set and the training images, and within the set.
 
     Attributes:
-        identical: positions of the set's images that equal a training image which occurs once,
-            ascending.
+        identical: positions of the set's images that equal a training image which occurs once.
         twins: position of that training image, for each of them.
-        common: positions of those that equal a training image which repeats, ascending.
-        repeated: positions of those that equal an earlier image of their own set, ascending.
+        common: positions of those that equal a training image which repeats.
+        repeated: positions of those that equal an earlier image of their own set.
         identical_p: chance of as many identical ones by the data's own repeats, in (0, 1].
         repeated_p: idem of repeated ones.
     """
@@ -82,11 +81,7 @@ class Facts:
 
 
 def gather_facts(sets: dict[Role, Images], *, seed: int) -> Facts:
-    """Counts what the sets hold; reads every image if none has been read yet.
-
-    Raises:
-        UserError: if an image cannot be read.
-    """
+    """Counts what the sets hold; reads every image if none has been read yet."""
     counts = {
         role: SetFacts(
             where=images.where,
@@ -114,13 +109,7 @@ def gather_facts(sets: dict[Role, Images], *, seed: int) -> Facts:
 
 
 def coincidences(real: tuple[bytes, ...], others: tuple[bytes, ...], *, seed: int) -> Coincidences:
-    """Who equals whom, and whether the data's own repeats explain it.
-
-    Args:
-        real: digests of the training images.
-        others: digests of the other set.
-        seed: decides the permutations.
-    """
+    """Who equals whom, by digests, and whether the data's own repeats explain it."""
     in_real, in_others = Counter(real), Counter(others)
     times = _times(in_real)
     first = {digest: i for i, digest in reversed(list(enumerate(real)))}

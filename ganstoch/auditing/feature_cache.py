@@ -45,22 +45,18 @@ def default_cache() -> Path | None:
 def features_of(images: Images, extractor: Extractor, *, cache: Path | None, memory: int) -> Tensor:
     """Features of all images, in their order.
 
-    Read and extracted in batches. What does not fit the memory allowed is written to a file and
-    mapped, so that only what is looked at is read back. Several processes that want the same
-    features make them once: the others wait for the first.
+    What does not fit the memory allowed is mapped from a file. Of several processes that want the
+    same features one makes them.
 
     Args:
         images: what to take features of.
         extractor: makes them.
-        cache: folder to keep them in, made if it is missing; None to keep nothing. Pixels that fit
-            the memory are not kept: their images are as soon read again. A folder that may not be
-            written to is done without, and standard error says so.
+        cache: folder to keep them in; None to keep nothing. Pixels that fit the memory are not
+            kept. A folder that may not be written to is done without.
         memory: bytes that these features may take.
 
     Returns:
-        Shape (N, F), in the extractor's dtype, on the CPU. Where larger than ``memory``, mapped
-        from a file, which writing to the tensor does not change; without a cache that is a
-        temporary one, gone with the tensor.
+        Shape (N, F), in the extractor's dtype, on the CPU; writing to it changes no file.
 
     Raises:
         UserError: if an image cannot be read, or a disk is full.

@@ -75,8 +75,6 @@ class Finding:
     """One rule that holds.
 
     Attributes:
-        verdict: which.
-        sentence: for a person, with its numbers.
         share: of the images that it speaks of, at least, in [0, 1].
         space: the space it was found in; None for what is the same in all.
     """
@@ -139,11 +137,7 @@ def find(evidence: Evidence) -> tuple[Finding, ...]:
 def _excess(excess: Excess, level: float, sentence: str, by: str = "") -> Result:
     """The rule of every share: more generated than unseen real images are flagged.
 
-    Args:
-        excess: the counts.
-        level: of the test.
-        sentence: with places for ``{share}`` and ``{interval}``.
-        by: the space that it was counted in, if any.
+    ``sentence`` has places for ``{share}`` and ``{interval}``; ``by`` is the space, if any.
     """
     if excess.low <= 0 or excess.p_value > level:
         return None

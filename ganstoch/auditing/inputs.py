@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,7 +27,7 @@ _BLOCK_BYTES = 2**25
 """Of pixels read at once: 32 MiB."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False)
 class Looks:
     """What each image looks like in three numbers, float64, shape (N,).
 
@@ -45,10 +46,7 @@ class Looks:
     def of(self, ids: NDArray[np.int64]) -> Looks:
         """Those of some images."""
         return Looks(
-            brightness=self.brightness[ids],
-            contrast=self.contrast[ids],
-            sharpness=self.sharpness[ids],
-            one_colour=self.one_colour[ids],
+            self.brightness[ids], self.contrast[ids], self.sharpness[ids], self.one_colour[ids]
         )
 
 
@@ -81,61 +79,37 @@ class Images:
         if images.labels is not None and images.classes:
             self.labels = tuple(images.classes[label] for label in images.labels.tolist())
         self.names, self.read = images.names, images.read
-        self._content: _Content | None = None
 
     def __len__(self) -> int:
         return len(self.images)
 
     def sha256(self) -> str:
-        """Of the pixels, image after image, each channel by channel and row by row.
-
-        The first call reads all images, and shows its progress on a terminal when that takes long.
-
-        Raises:
-            UserError: if an image cannot be read.
-        """
-        return self._scanned().sha256
+        """Of the pixels, image after image, each channel by channel and row by row."""
+        return self._content.sha256
 
     def digests(self) -> tuple[bytes, ...]:
-        """16 bytes for each image, the same for images of the same pixels and for no others.
-
-        Raises:
-            UserError: if an image cannot be read.
-        """
-        return self._scanned().digests
+        """16 bytes for each image, the same for images of the same pixels and for no others."""
+        return self._content.digests
 
     def looks(self) -> Looks:
-        """What each image looks like.
+        """What each image looks like."""
+        return self._content.looks
 
-        Raises:
-            UserError: if an image cannot be read.
-        """
-        return self._scanned().looks
-
-    def _scanned(self) -> _Content:
-        if self._content is None:
-            whole, each, looks = hashlib.sha256(), list[bytes](), list[NDArray[np.float64]]()
-            rows = max(1, min(1024, _BLOCK_BYTES // int(np.prod(self.shape))))
-            for ids in progress_bar(
-                torch.split(torch.arange(len(self)), rows), f"reading {self.where}"
-            ):
-                block = self.read(ids)
-                for image in block.numpy():
-                    whole.update(image.data)
-                    each.append(hashlib.blake2b(image.data, digest_size=16).digest())
-                looks.append(_looks(block))
-            brightness, contrast, sharpness, one_colour = np.concatenate(looks, axis=1)
-            self._content = _Content(
-                whole.hexdigest(),
-                tuple(each),
-                Looks(
-                    brightness=brightness,
-                    contrast=contrast,
-                    sharpness=sharpness,
-                    one_colour=one_colour > 0,
-                ),
-            )
-        return self._content
+    @cached_property
+    def _content(self) -> _Content:
+        """Facts of every image, from reading all of them once; a UserError where that fails."""
+        whole, each, looks = hashlib.sha256(), list[bytes](), list[NDArray[np.float64]]()
+        rows = max(1, min(1024, _BLOCK_BYTES // int(np.prod(self.shape))))
+        for ids in progress_bar(
+            torch.split(torch.arange(len(self)), rows), f"reading {self.where}"
+        ):
+            block = self.read(ids)
+            for image in block.numpy():
+                whole.update(image.data)
+                each.append(hashlib.blake2b(image.data, digest_size=16).digest())
+            looks.append(_looks(block))
+        *levels, one_colour = np.concatenate(looks, axis=1)
+        return _Content(whole.hexdigest(), tuple(each), Looks(*levels, one_colour > 0))
 
 
 def open_images(
@@ -145,11 +119,7 @@ def open_images(
     resize: int | None = None,
     memory: int = MEMORY,
 ) -> Images:
-    """Opens a set of images as `ganstoch.data.images.open_images` does, for a role.
-
-    Raises:
-        UserError: if there is none, or they cannot be read as images of one shape.
-    """
+    """Opens a set of images as `ganstoch.data.images.open_images` does, for a role."""
     images = open_set(source, option=option(role), resize=resize, memory=memory)
     return Images(images, role=role)
 

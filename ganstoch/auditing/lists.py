@@ -31,9 +31,8 @@ class Lists:
 
     Attributes:
         fields: of `AuditReport`, by name.
-        missed: a row for each missed image: image, class ("" without), nearest_generated, distance.
-        generated: a row for each generated image: image, nearest_real, distance, and flags, words
-            such as "identical" or "far", "" for nothing.
+        missed: a row for each missed image.
+        generated: a row for each generated image, with its flags.
         shown_real: ids of real images in the pairs.
         shown_generated: of generated ones.
     """
@@ -198,14 +197,7 @@ def _histogram(title: str, unit: str, series: dict[str, Tensor]) -> Histogram:
 def notes_of(
     sets: dict[Role, Images], evidence: Evidence, findings: Sequence[Finding], *, recovery: bool
 ) -> tuple[str, ...]:
-    """What could not be measured, and what to keep in mind.
-
-    Args:
-        sets: the images.
-        evidence: of them.
-        findings: of the evidence.
-        recovery: whether latent recovery was wanted.
-    """
+    """What could not be measured, and what to keep in mind."""
     notes, facts, spaces = [], evidence.facts, evidence.spaces
     for role, counts in facts.sets.items():
         where = f"{sets[role].where} ({role.replace('_', ' ')})"

@@ -246,11 +246,7 @@ _FIDELITY: Texts = {
 
 
 def measures_of(evidence: SpaceEvidence) -> dict[str, Measure]:
-    """All numbers of a space, by name.
-
-    Raises:
-        ValueError: for features that a measure refuses.
-    """
+    """All numbers of a space, by name; a ValueError for features that a measure refuses."""
     ct, space = evidence.ct, evidence.space
     words = {
         "space": space.name,
@@ -367,11 +363,7 @@ def _manifold(evidence: SpaceEvidence) -> dict[str, Measure]:
 
 
 def fidelity(space: Space) -> dict[str, Measure]:
-    """Measures that are meant for a network's features, by name; nothing for pixels.
-
-    Raises:
-        ValueError: for features that the measures refuse.
-    """
+    """Measures that are meant for a network's features, by name; nothing for pixels."""
     if space.is_pixels:
         return {}
     stats = GaussianStats.of(space.real)

@@ -39,12 +39,7 @@ _LEFT_OUT = ("/worst10", "/worst5", "/density", "/z")
 
 
 def check_place(out: Path) -> None:
-    """Makes sure, before hours of work, that the files can be written and overwrite only their own.
-
-    Raises:
-        UserError: if the place is no folder, may not be written to, or holds files of those names
-            that are not a report of ours.
-    """
+    """A UserError for a place that cannot be written to, or that holds files of others."""
     fix = "choose another --out"
     if out.exists() and not out.is_dir():
         raise UserError(f"{out} is a file and not a folder; {fix}")
@@ -68,11 +63,7 @@ def write_files(
     missed: pd.DataFrame,
     generated: pd.DataFrame,
 ) -> None:
-    """Writes the files, once all of them are made; the report last, which vouches for the others.
-
-    Raises:
-        UserError: if one cannot be written.
-    """
+    """Writes the files once all are made; the report last, which vouches for the others."""
     content = {
         TABLE: _csv(missed),
         IMAGES: _csv(generated),
@@ -147,11 +138,7 @@ def _printable(text: str) -> str:
 
 
 def png_pictures(images: Images, ids: Sequence[int]) -> dict[str, bytes]:
-    """PNG files of some images, by ``role/name``.
-
-    Raises:
-        UserError: if an image cannot be read.
-    """
+    """PNG files of some images, by ``role/name``."""
     several = torch.tensor(sorted(set(ids)), dtype=torch.int64)
     if len(several) == 0:
         return {}
@@ -179,13 +166,7 @@ _TILE = 96
 
 
 def render(report: AuditReport, pictures: Mapping[str, bytes]) -> str:
-    """The whole page.
-
-    Args:
-        report: the audit's.
-        pictures: PNG files by ``real/<name>`` and ``generated/<name>`` of the images that
-            ``most_copied`` and ``most_missed`` name; a frame stands for one that is not there.
-    """
+    """The whole page; ``pictures`` are PNG files by ``role/name``, some may be missing."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,

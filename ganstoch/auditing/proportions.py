@@ -76,8 +76,7 @@ class Proportions:
         cells: in the order of their names.
         p_value: of the permutation test, in (0, 1].
         distance: half the summed differences of the shares, beyond what chance gives, in [0, 1].
-        generated: images counted.
-        real: images counted.
+        generated, real: images counted.
         by_class: whether the cells are the data's own classes.
     """
 
@@ -88,11 +87,10 @@ class Proportions:
     real: int
     by_class: bool
 
-    def detectable(self, level: float, *, power: float = 0.95) -> float | None:
+    def detectable(self, level: float) -> float | None:
         """Share of the data that, left out as one cell, would be found short; None if none would.
 
-        By Fisher's test at the level, shared among the cells, with that power over which real
-        images are drawn.
+        By Fisher's test at the level, shared among the cells, with a power of 95 %.
         """
         level /= len(self.cells)
         for hundredth in range(1, 100):
@@ -116,7 +114,7 @@ def proportions(
     odd_real: Tensor,
     odd_held_out: Tensor,
 ) -> tuple[Proportions, ...]:
-    """Counts by clusters and, where there are labels, by classes.
+    """Counts by clusters and, where there are labels, by classes; of too few images nothing.
 
     Args:
         space: the sets' features.
@@ -125,9 +123,6 @@ def proportions(
         odd_generated: generated images to leave out, bool, shape (M,).
         odd_real: training images that the same rules leave out, bool, shape (N,).
         odd_held_out: held-out images idem, bool, shape (L,) or empty.
-
-    Returns:
-        Nothing where too few images are left to count.
     """
     seed, everyone = space.seed, torch.arange(len(space.real))
     held_out = space.held_out
@@ -146,7 +141,9 @@ def proportions(
     if min(len(made), len(counted), len(mapped)) < 2 * _LEAST:
         return ()
     bank = take(space.real, mapped)
-    design = _design_effect(space, searches)
+    # Of near-duplicates among the real images, and of sets in which all occur several times.
+    first = first_equal(space.real)
+    design = times_each(first) * design_effect(searches.groups[torch.unique(first)])
     counts = [_by_clusters(space, bank, mapped, made, counted, design=design)]
     if labels is not None and len(set(labels)) > 1:
         real = (~odd_real).nonzero()[:, 0]
@@ -164,13 +161,6 @@ def proportions(
             )
         )
     return tuple(each for each in counts if each is not None)
-
-
-def _design_effect(space: Space, searches: Searches) -> float:
-    """Of near-duplicates among the real images, and of sets in which all occur several times."""
-    first = first_equal(space.real)
-    different = torch.unique(first)
-    return times_each(first) * design_effect(searches.groups[different])
 
 
 def _by_classes(

@@ -56,8 +56,7 @@ class TwoSample1NN:
 
     Attributes:
         share: of generated images, in [0, 1]; ties count half.
-        low: lower end of its 95 % interval.
-        high: upper end.
+        low, high: its 95 % interval.
         sure: lower end of its 99.9 % interval.
         baseline: of real images in their place.
         images: of each set that are compared.
@@ -73,13 +72,7 @@ class TwoSample1NN:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Repeats:
-    """Generated images that are nearly another one.
-
-    Attributes:
-        excess: those that are flagged, beside real images in their place.
-        ids: of the flagged, int64, ascending.
-        two_sample: the same comparison at a ratio of 1.
-    """
+    """Generated images that are nearly another one: ids int64, ascending; at a ratio of 1 too."""
 
     excess: Excess
     ids: Tensor
@@ -140,9 +133,7 @@ def _nearer(own: Tensor, other: Tensor) -> float:
 def same_below(space: Space, within: Neighbours) -> float:
     """The distance, l2, below or at which two images are the same.
 
-    Args:
-        space: whose real images set it.
-        within: for each real image its nearest other, by the space's own norm.
+    ``within`` holds for each real image its nearest other, by the space's own norm.
     """
     apart = within.distances
     if space.norm != "l2":
@@ -153,14 +144,7 @@ def same_below(space: Space, within: Neighbours) -> float:
 
 
 def support_size(space: Space, features: Tensor, *, threshold: float, part: str) -> Support:
-    """The support that a set of images points to.
-
-    Args:
-        space: whose seed draws the sample.
-        features: of at least 2 images, in the space.
-        threshold: `same_below`.
-        part: tells the sets' samples apart.
-    """
+    """The support that images point to; ``part`` tells the sets' samples apart."""
     rows = space.sample(features, _SAMPLE, f"variety/{part}").double()
     # Distances are all that counts, and as many coordinates as images keep them.
     u, s, _ = torch.linalg.svd(rows - rows[0], full_matrices=False)

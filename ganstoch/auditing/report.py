@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ganstoch.errors import UserError
+from ganstoch.records import read_json
 
 __all__ = [
     "FORMER_VERDICTS",
@@ -78,10 +79,8 @@ class Measure(_Model):
         value: of the generated images.
         target: what a good generator has: a low value, a high one, or one like the baseline's.
         meaning: in one short sentence, for a reader who has not met the measure.
-        baseline: the same with unseen real images in the generated ones' place; None where there
-            are none, or where the measure compares with them already.
-        low: lower end of the 95 % interval of the value, if one is known.
-        high: its upper end.
+        baseline: the same with unseen real images in the generated ones' place; None without.
+        low, high: the 95 % interval of the value, if one is known.
         p_value: of the hypothesis that nothing is wrong, if it was tested.
     """
 
@@ -103,11 +102,9 @@ class Measure(_Model):
 
 
 class Pair(_Model):
-    """An image and its nearest neighbour of another set.
+    """An image and its nearest neighbour of another set, by file name or ``#17`` in an array.
 
     Attributes:
-        name: file name of the image, relative to its set; ``#17`` in an array.
-        neighbour: that of its neighbour.
         distance: between them, in the units of the space.
         typical: the median of this distance among unseen real images, or None.
     """
@@ -126,11 +123,9 @@ class Twin(_Model):
 
 
 class CellShares(_Model):
-    """A class or a cluster of the data, and the share of images that fall on it.
+    """A class or a cluster ("cluster 3") of the data, and the share of images that fall on it.
 
     Attributes:
-        space: the feature space, e.g. "pixel_l1".
-        name: the class, or e.g. "cluster 3".
         generated: share of the generated images.
         real: share of unseen real images.
         short: whether there are too few generated ones for chance.
@@ -149,7 +144,6 @@ class Histogram(_Model):
     """Counts of several series over the same bins.
 
     Attributes:
-        title: what was counted.
         unit: of the edges.
         edges: of the bins, ascending, one more than there are counts.
         counts: of each series by its name in words, e.g. "generated", "held out".
@@ -174,8 +168,7 @@ class SetFacts(_Model):
 
     Attributes:
         where: the folder or file as given, or e.g. "real array".
-        images: how many.
-        different: how many of them are different, pixel for pixel.
+        different: how many of the images are different, pixel for pixel.
         one_colour: how many are of one single colour.
         shape: (channels, height, width).
         sha256: of the pixels, in order.
@@ -252,12 +245,7 @@ class AuditReport(_Model):
         return self
 
     def to_json(self) -> str:
-        """The content of report.json; the order of measures and sets is kept.
-
-        Raises:
-            ValueError: if the settings hold a number that is not finite.
-            TypeError: if they hold what JSON has no name for.
-        """
+        """The content of report.json; a ValueError for settings that are not finite."""
         return json.dumps(self.model_dump(by_alias=True), indent=1, allow_nan=False) + "\n"
 
 
@@ -267,13 +255,7 @@ def read_report(path: Path) -> AuditReport:
     Raises:
         UserError: if the file is missing, no JSON, of another schema, or has a wrong field.
     """
-    try:
-        content = json.loads(path.read_bytes())
-        json.dumps(content, allow_nan=False)
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{path} is no JSON ({error}); {_FIX}") from error
+    content = read_json(path, fix=_FIX)
     if not isinstance(content, dict):
         raise UserError(f"{path} is no report of an audit; {_FIX}")
     try:
@@ -287,8 +269,8 @@ def read_report(path: Path) -> AuditReport:
 def is_report(path: Path) -> bool:
     """Whether a file is a report of an audit, of this version's layout or of another."""
     try:
-        content = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
+        content = read_json(path, fix=_FIX)
+    except UserError:
         return False
     return isinstance(content, dict) and {"schema", "verdict", "copied_share"} <= content.keys()
 

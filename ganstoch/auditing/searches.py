@@ -42,7 +42,6 @@ class Space:
     """The sets of an audit as one extractor sees them.
 
     Attributes:
-        extractor: what made the features.
         real: features of the training images, shape (N, F), uint8 or floats.
         generated: of the generated images, shape (M, F).
         held_out: of real images that were not trained on, shape (L, F); None where there are none.
@@ -157,11 +156,7 @@ class Searches:
 
 
 def search(space: Space) -> Searches:
-    """Makes all searches of a space.
-
-    Raises:
-        ValueError: for fewer than 3 different training images, or what the searches refuse.
-    """
+    """Makes all searches of a space; a ValueError for fewer than 3 different training images."""
     real, norm, seed = space.real, space.norm, space.seed
     own = left_out_scores(real, norm=norm, seed=seed)
     first = first_equal(real)
