@@ -25,6 +25,7 @@ class FeatureMetric(Metric):
 
     Args:
         features: an `Extractor`, or the name of one; None for the subclass's default.
+        seed: decides what a metric draws, if it draws anything.
         reset_real_features: False keeps real and held-out images over ``reset``: give them once.
 
     Attributes:
@@ -49,6 +50,7 @@ class FeatureMetric(Metric):
         self,
         features: Extractor | FeatureSpace | None = None,
         *,
+        seed: int = 0,
         reset_real_features: bool = True,
     ) -> None:
         super().__init__()
@@ -57,6 +59,7 @@ class FeatureMetric(Metric):
         # Past nn.Module's own setter: a user's extractor may be a module, and would then join
         # every checkpoint and every optimizer of the metric's owner.
         object.__setattr__(self, "extractor", extractor)
+        self.seed = seed
         self.reset_real_features = reset_real_features
         self.result: Any = None
         # Ranks cannot gather a state that stays empty, so there are those of the sides only.

@@ -25,7 +25,6 @@ from torch import Tensor
 from ganstoch.metrics.base import FeatureMetric
 from ganstoch.metrics.copy_score import HALF_AS_FAR, copy_scores, left_out_scores
 from ganstoch.metrics.excess import Excess, design_effect
-from ganstoch.metrics.features import Extractor, FeatureSpace
 from ganstoch.types import Norm
 
 __all__ = ["CopiedShare", "Copies", "copied_share", "replication_share", "share_of_copies"]
@@ -166,16 +165,6 @@ class Copies(FeatureMetric):
 
     sides = ("real", "generated", "held_out")
     higher_is_better = False
-
-    def __init__(
-        self,
-        features: Extractor | FeatureSpace = "pixel",
-        *,
-        seed: int = 0,
-        reset_real_features: bool = True,
-    ) -> None:
-        super().__init__(features, reset_real_features=reset_real_features)
-        self.seed = seed
 
     def measure(self, real: Tensor, generated: Tensor, held_out: Tensor) -> dict[str, float]:
         """The share and the ends of its interval."""

@@ -199,9 +199,8 @@ class CT(FeatureMetric):
     ) -> None:
         if cells < 1:
             raise ValueError(f"cells must be at least 1, got {cells}")
-        super().__init__(features, reset_real_features=reset_real_features)
+        super().__init__(features, seed=seed, reset_real_features=reset_real_features)
         self.cells = cells
-        self.seed = seed
 
     def measure(self, real: Tensor, generated: Tensor, held_out: Tensor) -> dict[str, float]:
         """C_T, and Z_U without cells."""

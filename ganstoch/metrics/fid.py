@@ -61,20 +61,6 @@ class GaussianStats:
             raise ValueError("features contain NaN or infinite values")
         return cls(mean=mean, covariance=scatter / max(1, len(rows) - 1), count=len(rows))
 
-    def merged(self, other: GaussianStats) -> GaussianStats:
-        """Of the rows of both, for features that come in batches and are not kept."""
-        if self.mean.shape != other.mean.shape:
-            raise ValueError(f"{len(self.mean)} features a row against {len(other.mean)}")
-        count = self.count + other.count
-        shift = other.mean - self.mean
-        scatter = self.covariance * (self.count - 1) + other.covariance * (other.count - 1)
-        scatter.addr_(shift, shift, alpha=self.count * other.count / count)
-        return GaussianStats(
-            mean=self.mean + shift * (other.count / count),
-            covariance=scatter / (count - 1),
-            count=count,
-        )
-
 
 def frechet_distance(real: Tensor, generated: Tensor) -> float:
     """Squared Frechet distance [2] of two sets of features, (N, F) and (M, F), 2 rows or more.

@@ -109,11 +109,10 @@ class InceptionScore(FeatureMetric):
     ) -> None:
         if splits < 1:
             raise ValueError(f"splits must be at least 1, got {splits}")
-        super().__init__(features)
+        super().__init__(features, seed=seed)
         if not isinstance(self.extractor, Classifying):
             raise ValueError(f"{self.extractor.name} names no classes; the score needs inception")
         self.splits = splits
-        self.seed = seed
 
     def update(self, images: Tensor, *, real: bool, held_out: bool = False) -> None:
         """Adds generated images; real ones are passed over."""

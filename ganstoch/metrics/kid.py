@@ -136,10 +136,9 @@ class KID(FeatureMetric):
             raise ValueError(
                 f"needs at least 1 subset of at least 2 images, got {subsets} of {subset_size}"
             )
-        super().__init__(features, reset_real_features=reset_real_features)
+        super().__init__(features, seed=seed, reset_real_features=reset_real_features)
         self.subsets = subsets
         self.subset_size = subset_size
-        self.seed = seed
 
     def measure(self, real: Tensor, generated: Tensor) -> dict[str, float]:
         """The distance from all pairs, and mean and deviation of the subsets' distances."""

@@ -210,9 +210,8 @@ class OverfittingModeDrop(FeatureMetric):
     ) -> None:
         if queries != "all" and queries < 1:
             raise ValueError(f"queries must be at least 1, or 'all', got {queries}")
-        super().__init__(features, reset_real_features=reset_real_features)
+        super().__init__(features, seed=seed, reset_real_features=reset_real_features)
         self.queries = queries
-        self.seed = seed
 
     def measure(self, real: Tensor, generated: Tensor) -> dict[str, float]:
         """The six numbers."""

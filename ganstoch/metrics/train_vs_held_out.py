@@ -33,7 +33,6 @@ from torch import Tensor
 
 from ganstoch.metrics.base import FeatureMetric
 from ganstoch.metrics.copy_score import PARTS, nearest_in_parts
-from ganstoch.metrics.features import Extractor, FeatureSpace
 from ganstoch.metrics.neighbours import nearest_neighbours
 from ganstoch.metrics.progress import progress_bar
 from ganstoch.rng import rng_for
@@ -181,16 +180,6 @@ class TrainVsHeldOut(FeatureMetric):
     """
 
     sides = ("real", "generated", "held_out")
-
-    def __init__(
-        self,
-        features: Extractor | FeatureSpace = "pixel",
-        *,
-        seed: int = 0,
-        reset_real_features: bool = True,
-    ) -> None:
-        super().__init__(features, reset_real_features=reset_real_features)
-        self.seed = seed
 
     def measure(self, real: Tensor, generated: Tensor, held_out: Tensor) -> dict[str, float]:
         """The share, the ends of its interval, and the p-value."""

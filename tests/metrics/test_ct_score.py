@@ -71,20 +71,6 @@ def test_rank_z_by_counting_pairs() -> None:
     assert rank_z(held_out, generated) == -rank_z(generated, held_out)
 
 
-def test_standard_normal_where_nothing_is_copied() -> None:
-    values = torch.tensor(
-        [
-            ct_score(
-                draw(150, 4, seed=2 * s), draw(300, 4, seed=999), draw(150, 4, seed=2 * s + 1),
-                norm="l2", cells=1,
-            ).value
-            for s in range(60)
-        ]
-    )  # fmt: skip
-    assert abs(values.mean().item()) < 0.4
-    assert 0.75 < values.std().item() < 1.3
-
-
 def test_scenarios() -> None:
     train, held_out, others = (clusters(500, seed=s) for s in (1, 2, 3))
     noise = draw(500, 3, seed=4)

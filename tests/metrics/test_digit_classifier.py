@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import pickle
 from pathlib import Path
 
 import pytest
@@ -124,16 +123,3 @@ def test_damaged(file: Path) -> None:
     file.write_bytes(content)
     with pytest.raises(UserError, match=MADE_BY):
         load_classifier(file, made_by=MADE_BY)
-
-
-class Bomb:
-    def __reduce__(self) -> tuple[object, tuple[str]]:
-        return Path.touch, (Path("exploded"),)
-
-
-def test_a_program_is_not_run(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    file.write_bytes(pickle.dumps(Bomb()))
-    with pytest.raises(UserError, match="holds more than tensors"):
-        load_classifier(file, made_by=MADE_BY)
-    assert not (tmp_path / "exploded").exists()

@@ -98,17 +98,6 @@ def test_two_sides_add_up() -> None:
     assert found.critical_batch == pytest.approx(single / found.signal)
 
 
-def test_at_the_critical_batch_noise_equals_signal() -> None:
-    rows = draw(6, 3) * 0.9
-    rows += rows.mean(0)
-    sums = sums_of(rows)
-    critical = combine([finite(sums, share=1.0)]).critical_batch
-    assert critical is not None
-    at = combine([finite(sums, share=1 / critical)])
-    assert at.noise == pytest.approx(at.signal)
-    assert at.ratio == pytest.approx(1.0)
-
-
 # Estimates have no bias: over every way in which their draws may fall they average to the truth.
 
 NOISES = torch.tensor([-1.0, 1.0], dtype=torch.float64)
@@ -208,15 +197,6 @@ def test_long_rows_in_single_precision() -> None:
     rows = draw(3, 200_000).float()
     expected = float((rows.double() - rows.double().mean(0)).square().sum())
     assert sums_of(rows).between == pytest.approx(expected, rel=1e-6)
-
-
-def test_signal_and_noise_scale_as_squares() -> None:
-    rows = draw(5, 3)
-    one, tenfold = (combine([finite(sums_of(c * rows), share=0.5)]) for c in (1.0, 10.0))
-    assert tenfold.signal == pytest.approx(100 * one.signal)
-    assert tenfold.noise == pytest.approx(100 * one.noise)
-    assert tenfold.ratio == pytest.approx(one.ratio)
-    assert tenfold.critical_batch == pytest.approx(one.critical_batch)
 
 
 def test_undefined_ratios_are_none() -> None:

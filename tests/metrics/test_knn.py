@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
-
 import numpy as np
 import pytest
 import torch
@@ -208,17 +206,6 @@ def test_an_exact_distance_is_one_number() -> None:
     alone = byte_search.exact_distances(rows, rows, one, other, norm="l2")
     back = byte_search.exact_distances(rows, rows, other, one, norm="l2")
     assert {*many.tolist(), alone.item(), back.item()} == {alone.item()}
-
-
-def test_memory_maps(tmp_path: object) -> None:
-    bytes_ = draw(40, 12, seed=14, scale=40).add(128).clamp(0, 255).to(torch.uint8).numpy()
-    np.save(f"{tmp_path}/rows.npy", bytes_)
-    mapped = np.load(f"{tmp_path}/rows.npy", mmap_mode="r")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # torch: not writable; nobody writes
-        rows = torch.from_numpy(mapped)
-    for norm in NORMS:
-        assert_exact(rows, norm, k=2)
 
 
 @pytest.mark.parametrize(

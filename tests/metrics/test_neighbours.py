@@ -68,11 +68,6 @@ def test_numpy_reference(norm: Norm, dtype: torch.dtype) -> None:
     np.testing.assert_allclose(found.distances.numpy(), distances, rtol=1e-14)
 
 
-def test_l2_is_the_root() -> None:
-    found = nearest_neighbours(torch.zeros(1, 2), torch.tensor([[3.0, 4.0]]), norm="l2")
-    assert found.distances.tolist() == [5.0]
-
-
 def test_exact_copies_are_at_zero_where_faiss_errs() -> None:
     faiss = pytest.importorskip("faiss")
     bank = draw(600, 3 * 32 * 32, seed=3, scale=60).add(128).clamp(0, 255)

@@ -33,13 +33,11 @@ class WithinRadii:
     Attributes:
         in_ball_of_first: for each i, #{j : d_ij < radius of i}, int64, shape (N,).
         balls_of_first_around: for each j, #{i : d_ij < radius of i}, int64, shape (M,).
-        in_ball_of_second: for each j, #{i : d_ij < radius of j}, int64, shape (M,).
         balls_of_second_around: for each i, #{j : d_ij < radius of j}, int64, shape (N,).
     """
 
     in_ball_of_first: Tensor
     balls_of_first_around: Tensor
-    in_ball_of_second: Tensor
     balls_of_second_around: Tensor
 
 
@@ -64,7 +62,6 @@ def pairs_within(
     counts = WithinRadii(
         in_ball_of_first=torch.zeros(len(first), dtype=torch.int64),
         balls_of_first_around=torch.zeros(len(second), dtype=torch.int64),
-        in_ball_of_second=torch.zeros(len(second), dtype=torch.int64),
         balls_of_second_around=torch.zeros(len(first), dtype=torch.int64),
     )
     tools = rulers(first, second, norm=norm)
@@ -76,7 +73,6 @@ def pairs_within(
             m, n = i.stop - i.start, j.stop - j.start
             counts.in_ball_of_first[i] += near.rows[one].bincount(minlength=m)
             counts.balls_of_first_around[j] += near.columns[one].bincount(minlength=n)
-            counts.in_ball_of_second[j] += near.columns[other].bincount(minlength=n)
             counts.balls_of_second_around[i] += near.rows[other].bincount(minlength=m)
     return counts
 
