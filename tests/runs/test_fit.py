@@ -17,20 +17,17 @@ import pytest
 import torch
 import wandb
 from filelock import FileLock
-from torch import Tensor
 
 from ganstoch.callbacks.evaluation import Evaluation
 from ganstoch.callbacks.progress import Progress
 from ganstoch.callbacks.run_folder import RecordWriter
 from ganstoch.data import ImageData
 from ganstoch.objectives import NonSaturating
-from ganstoch.records import RUN_LOCK, Record, read_record
-from ganstoch.report.run_files import read_probe
+from ganstoch.records import RUN_LOCK, SCHEMA, Record, read_record
+from ganstoch.report.run_files import read_gradient_noise, read_probe
 from ganstoch.runs.fit import RunFolder
 from ganstoch.runs.wandb_logger import SteadyLogger
 from ganstoch.training.gan import GAN
-
-INTERRUPTED = "ganstoch: interrupted; the same command goes on where it stopped\n"
 
 
 def record_of(folder: Path) -> Record:
@@ -39,7 +36,7 @@ def record_of(folder: Path) -> Record:
 
 def checkpoints(folder: Path) -> list[str]:
     """Names of the files of checkpoints."""
-    return sorted(path.name for path in (folder / "checkpoints").iterdir())
+    return sorted(path.name for path in folder.glob("checkpoints/*"))
 
 
 @pytest.fixture(scope="module")
@@ -50,54 +47,65 @@ def reference(tmp_path_factory: pytest.TempPathFactory, tiny: tuple[str, ...]) -
     return fit([*tiny, "--quiet=true", f"--out={tmp_path_factory.mktemp('reference') / 'run'}"])
 
 
+@pytest.fixture
+def made(reference: Path) -> Path:
+    """A checkpoint of the reference after 2 iterations."""
+    return reference / "checkpoints" / "step=2.ckpt"
+
+
+@pytest.fixture
+def run(here: Path, reference: Path) -> Path:
+    """A copy of it."""
+    return Path(shutil.copytree(reference, here / "run"))
+
+
+@pytest.fixture
+def unfinished(run: Path) -> Path:
+    """A copy of it as it was between its last checkpoint and its record."""
+    (run / "record.json").unlink()
+    return run
+
+
 def test_what_a_run_leaves(reference: Path) -> None:
-    content = json.loads((reference / "record.json").read_bytes())
-    assert set(content) >= {
-        *("config_hash", "seed", "preset", "dataset", "m", "noise", "iterations", "images_seen"),
-        *("converged", "seconds", "subset_sha256", "metrics", "versions", "git_sha"),
-    }
-    assert {key: content[key] for key in ("seed", "preset", "dataset", "n", "m", "bank")} == {
-        **{"seed": 0, "preset": "mini", "dataset": "digits"},
-        **{"n": 64, "m": 16, "bank": 64},
-    }
-    assert (content["iterations"], content["images_seen"], content["noise"]) == (4, 64, 0.0)
-    assert content["converged"] is False
-    assert content["seconds"] > 0
+    record = record_of(reference)
+    assert (record.seed, record.preset, record.dataset) == (0, "mini", "digits")
+    assert (record.n, record.m, record.bank, record.noise) == (64, 16, 64, 0.0)
+    assert (record.iterations, record.images_seen, record.converged) == (4, 64, False)
+    assert record.seconds > 0
+    assert record.threads == torch.get_num_threads()
     data = ImageData(n=64, m="n/4")
     data.setup("fit")
-    assert content["subset_sha256"] == data.subset.sha256
-    assert content["config"]["trainer"]["max_steps"] == 4
-    history = record_of(reference).history
-    assert [(m.iteration, m.images_seen) for m in history] == [(2, 32), (4, 64)]
-    assert history[-1].metrics == content["metrics"]
+    assert record.subset_sha256 == data.subset.sha256
+    assert record.config["trainer"]["max_steps"] == 4
+    first, last = record.history
+    assert [(m.iteration, m.images_seen) for m in (first, last)] == [(2, 32), (4, 64)]
+    assert last.metrics == record.metrics
+    assert set(last.digests) == {*("generator", "discriminator", "average", "optimizers", "images")}
+    assert all(first.digests[part] != last.digests[part] for part in first.digests)
     assert checkpoints(reference) == ["step=2.ckpt", "step=4.ckpt"]
-    assert set(history[-1].digests) == {
-        *("generator", "discriminator", "average", "optimizers", "images")
-    }
-    assert all(history[0].digests[part] != history[-1].digests[part] for part in history[0].digests)
-    assert content["threads"] == torch.get_num_threads()
     with np.load(reference / "samples.npz") as samples:
         assert samples["generated"].shape == (64, 3, 32, 32)
         assert samples["generated"].dtype == np.uint8
     for name in ("panels.npz", "progress.json", "run.json"):
         assert (reference / name).stat().st_size > 0
-    assert not (reference / "wandb").exists()
+    assert list(reference.rglob("*wandb*")) == []
 
 
-def test_a_finished_run_is_recognised(here: Path, fit: Callable[..., Any]) -> None:
-    assert fit().status == 0
-    before = {path: path.stat().st_mtime_ns for path in here.rglob("*")}
-    assert fit("--model.micro_batch=8", "--data.root=elsewhere").err == "run is finished already\n"
-    assert {path: path.stat().st_mtime_ns for path in here.rglob("*")} == before
+def contents(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_a_folder_with_another_run_is_refused(here: Path, fit: Callable[..., Any]) -> None:
-    assert fit().status == 0
-    before = {path: path.read_bytes() for path in here.rglob("*") if path.is_file()}
+def test_a_finished_run_is_left_alone_and_another_is_refused(
+    here: Path, run: Path, fit: Callable[..., Any]
+) -> None:
+    before = contents(here)
+    assert fit("--model.micro_batch=8", "--data.root=elsewhere").status == 0
     complaint = fit("--model.optimizer.lr=0.1", "--data.m=8", "--quiet=false").complaint
-    assert "run holds a run with other settings (data.m, model.optimizer.lr" in complaint
-    assert "choose another --out or remove it" in complaint
-    assert {path: path.read_bytes() for path in here.rglob("*") if path.is_file()} == before
+    assert "data.m, model.optimizer.lr" in complaint
+    assert contents(here) == before
+    record = json.loads((run / "record.json").read_bytes())
+    (run / "record.json").write_text(json.dumps({**record, "schema": SCHEMA + 1}))
+    assert "run/record.json" in fit().complaint
 
 
 def test_default_folder_is_named_after_the_run(
@@ -109,28 +117,42 @@ def test_default_folder_is_named_after_the_run(
     assert folder.name == f"digits-n64-m16-seed0-{record_of(folder).config_hash[:8]}"
 
 
-def test_a_probed_run_is_another_one_with_the_same_numbers(
-    here: Path, reference: Path, fit: Callable[..., Any]
+@pytest.mark.parametrize(
+    ("words", "file"),
+    [
+        ("--probe.every=3 --probe.images=40", "probe.json"),
+        ("--gradient_noise.every=2", "gradient_noise.json"),
+        ("--diagnosis.every=2 --diagnosis.images=8", "diagnosis.json"),
+    ],
+)
+def test_a_measured_run_is_another_one_with_the_same_numbers(
+    words: str, file: str, here: Path, reference: Path, fit: Callable[..., Any]
 ) -> None:
-    assert fit("--probe.every=3", "--probe.images=40").status == 0
+    assert fit(*words.split()).status == 0
     ours, theirs = record_of(here / "run"), record_of(reference)
-    assert ours.metrics == theirs.metrics
     assert ours.history == theirs.history
-    found = read_probe(here / "run")
-    assert found is not None
-    assert [moment.iteration for moment in found.moments] == [0, 3, 4]
-    assert fit("--probe.every=3", "--probe.images=40").err == "run is finished already\n"
-    assert "other settings (probe" in fit().complaint
-    assert not (reference / "probe.json").exists()
+    assert ours.config_hash != theirs.config_hash
+    assert (here / "run" / file).exists()
+    assert not (reference / file).exists()
+    assert file.removesuffix(".json") in fit().complaint
+    if "gradient_noise" in words:
+        noise = read_gradient_noise(here / "run")
+        assert noise is not None
+        assert [moment.iteration for moment in noise.history] == [0, 2, 4]
+        assert noise.history[-1].generator.noise > 0
+    if "probe" in words:
+        probe = read_probe(here / "run")
+        assert probe is not None
+        assert [moment.iteration for moment in probe.moments] == [0, 3, 4]
 
 
-def test_a_probe_that_cannot_be_is_told_before_anything_is_left(
+def test_a_remedy_that_adds_to_the_gradient_has_no_gradient_noise(
     here: Path, fit: Callable[..., Any]
 ) -> None:
-    assert "probe.every must be 1 or more" in fit("--probe.every=0").complaint
-    assert "looks at several at once" in fit("--probe.every=1", "--remedy=packing2").complaint
-    assert "probe" in fit("--probe.images=9").complaint  # every is missing
-    assert not (here / "run").exists()
+    answer = fit("--gradient_noise.every=2", "--remedy=r1")
+    assert answer.status == 2
+    assert all(name in answer.err.splitlines()[-1] for name in ("gradient_noise", "R1"))
+    assert not (here / "run" / "run.json").exists()  # the folder is free for the mended command
 
 
 def test_micro_batches_change_no_result(
@@ -155,28 +177,11 @@ def raise_once(patch: pytest.MonkeyPatch, owner: type, name: str, *, call: int) 
     patch.setattr(owner, name, method)
 
 
-def between_the_players(patch: pytest.MonkeyPatch) -> list[str]:
-    """In iteration 4, after the discriminator's step: its checkpoint would be of no iteration."""
-    raise_once(patch, NonSaturating, "generator", call=4)
-    return ["step=2.ckpt"]
+def by_ctrl_c(owner: type, name: str, call: int) -> Callable[[pytest.MonkeyPatch], None]:
+    return lambda patch: raise_once(patch, owner, name, call=call)
 
 
-def before_any_checkpoint(patch: pytest.MonkeyPatch) -> list[str]:
-    raise_once(patch, NonSaturating, "generator", call=2)
-    return []
-
-
-def in_a_measurement(patch: pytest.MonkeyPatch) -> list[str]:
-    raise_once(patch, Evaluation, "measure", call=2)
-    return ["step=2.ckpt"]
-
-
-def before_the_record(patch: pytest.MonkeyPatch) -> list[str]:
-    raise_once(patch, RecordWriter, "on_fit_end", call=1)
-    return ["step=2.ckpt", "step=4.ckpt"]
-
-
-def by_hand(patch: pytest.MonkeyPatch) -> list[str]:
+def by_signal(patch: pytest.MonkeyPatch) -> None:
     """By a signal in iteration 3, which is then finished first."""
     original = GAN.train_iteration
 
@@ -186,62 +191,47 @@ def by_hand(patch: pytest.MonkeyPatch) -> list[str]:
         original(self, *arguments, iteration=iteration, **options)
 
     patch.setattr(GAN, "train_iteration", play)
-    return ["step=2.ckpt", "step=3.ckpt"]
-
-
-def by_hand_twice(patch: pytest.MonkeyPatch) -> list[str]:
-    """By two signals in iteration 4, the second of which does not wait."""
-    original = NonSaturating.generator
-    calls = []
-
-    def generator(self: NonSaturating, fake: Tensor, real: Tensor | None = None) -> Tensor:
-        calls.append(1)
-        if len(calls) == 4:
-            os.kill(os.getpid(), signal.SIGINT)
-            os.kill(os.getpid(), signal.SIGINT)
-        return original(self, fake, real)
-
-    patch.setattr(NonSaturating, "generator", generator)
-    return ["step=2.ckpt"]
 
 
 @pytest.mark.parametrize(
-    "interrupt",
+    ("interrupt", "left"),
     [
-        *(between_the_players, before_any_checkpoint, in_a_measurement, before_the_record),
-        *(by_hand, by_hand_twice),
+        # After the discriminator's step: its checkpoint would be of no iteration.
+        (by_ctrl_c(NonSaturating, "generator", 4), ["step=2.ckpt"]),
+        (by_ctrl_c(NonSaturating, "generator", 2), []),
+        (by_ctrl_c(Evaluation, "measure", 2), ["step=2.ckpt"]),
+        (by_ctrl_c(RecordWriter, "on_fit_end", 1), ["step=2.ckpt", "step=4.ckpt"]),
+        (by_signal, ["step=2.ckpt", "step=3.ckpt"]),
     ],
+    ids=["step", "start", "measurement", "record", "signal"],
 )
 def test_an_interrupted_run_ends_with_the_same_bits(
-    interrupt: Callable[[pytest.MonkeyPatch], list[str]],
+    interrupt: Callable[[pytest.MonkeyPatch], None],
+    left: list[str],
     here: Path,
     reference: Path,
     fit: Callable[..., Any],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with monkeypatch.context() as patch:
-        expected = interrupt(patch)
+        interrupt(patch)
         answer = fit()
     assert answer.status == 130
-    assert answer.err.endswith(INTERRUPTED)
+    assert answer.err.splitlines()[-1].startswith("ganstoch: ")
     assert not (here / "run" / "record.json").exists()
-    left = here / "run" / "checkpoints"
-    assert (checkpoints(here / "run") if left.exists() else []) == expected
+    assert checkpoints(here / "run") == left
     answer = fit()
     assert answer.status == 0, answer
-    assert ("going on from run/checkpoints/" in answer.err) == bool(expected)
+    assert ("run/checkpoints/" in answer.err) == bool(left)
     ours, theirs = record_of(here / "run"), record_of(reference)
-    assert ours.metrics == theirs.metrics
-    assert ours.history == theirs.history
-    assert ours.iterations == theirs.iterations
-    assert ours.baseline == theirs.baseline
+    assert (ours.history, ours.baseline) == (theirs.history, theirs.baseline)
     for name in ("samples.npz", "panels.npz"):
         with np.load(here / "run" / name) as one, np.load(reference / name) as other:
             assert all(np.array_equal(one[key], other[key]) for key in other)
     assert_same_state(*(f / "checkpoints" / "step=4.ckpt" for f in (here / "run", reference)))
 
 
-@pytest.mark.parametrize("precision", ["64-true", "bf16-mixed", "bf16-true"])
+@pytest.mark.parametrize("precision", ["64-true", "bf16-true"])
 def test_a_resumed_run_in_another_precision_ends_with_the_same_bits(
     precision: str, here: Path, fit: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -251,8 +241,7 @@ def test_a_resumed_run_in_another_precision_ends_with_the_same_bits(
     with monkeypatch.context() as patch:
         raise_once(patch, NonSaturating, "generator", call=3)
         assert fit(*words).status == 130
-    answer = fit(*words)
-    assert "going on from run/checkpoints/step=2.ckpt" in answer.err
+    assert "step=2.ckpt" in fit(*words).err
     assert record_of(here / "run").history == record_of(here / "straight").history
 
 
@@ -270,14 +259,16 @@ def assert_same_state(one: Path, other: Path) -> None:
 
 
 def test_a_longer_run_goes_on_from_a_shorter_one_s_checkpoint(
-    here: Path, reference: Path, fit: Callable[..., Any]
+    here: Path, reference: Path, fit: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    checkpoint = f"--ckpt_path={reference / 'checkpoints' / 'step=4.ckpt'}"
-    assert fit(checkpoint, "--trainer.max_steps=6").status == 0
+    """Interrupted, the same command does not begin at the given checkpoint again."""
     assert fit("--trainer.max_steps=6", "--out=straight").status == 0
-    for name in ("run", "straight"):
-        assert [m.iteration for m in record_of(here / name).history] == [2, 4, 6]
-    assert record_of(here / "run").metrics == record_of(here / "straight").metrics
+    words = (f"--ckpt_path={reference / 'checkpoints' / 'step=2.ckpt'}", "--trainer.max_steps=6")
+    with monkeypatch.context() as patch:
+        raise_once(patch, RecordWriter, "on_fit_end", call=1)
+        assert fit(*words).status == 130
+    assert "run/checkpoints/step=6.ckpt" in fit(*words).err
+    assert record_of(here / "run").history == record_of(here / "straight").history
     ours, straight = (here / name / "checkpoints" / "step=6.ckpt" for name in ("run", "straight"))
     assert_same_state(ours, straight)
 
@@ -300,32 +291,19 @@ def of_another_run(path: Path) -> None:
     torch.save({**content, "ganstoch_run": "another"}, path)
 
 
-def with_other_content(path: Path) -> None:
-    torch.save({"weights": torch.zeros(3)}, path)
-
-
-@pytest.mark.parametrize(
-    "damage", [cut_short, with_a_bit_flipped, of_another_run, with_other_content]
-)
+@pytest.mark.parametrize("damage", [cut_short, with_a_bit_flipped, of_another_run])
 def test_the_checkpoint_before_a_damaged_one_is_used(
-    damage: Callable[[Path], None],
-    here: Path,
-    reference: Path,
-    fit: Callable[..., Any],
-    monkeypatch: pytest.MonkeyPatch,
+    damage: Callable[[Path], None], unfinished: Path, reference: Path, fit: Callable[..., Any]
 ) -> None:
-    with monkeypatch.context() as patch:
-        before_the_record(patch)
-        assert fit().status == 130
-    damage(here / "run" / "checkpoints" / "step=4.ckpt")
+    damage(unfinished / "checkpoints" / "step=4.ckpt")
     answer = fit()
     assert answer.status == 0, answer
     lines = answer.err.splitlines()
     assert any(line.startswith("run/checkpoints/step=4.ckpt ") for line in lines)
-    assert any(line.endswith("going on from run/checkpoints/step=2.ckpt") for line in lines)
-    assert record_of(here / "run").history == record_of(reference).history
-    assert_same_state(*(f / "checkpoints" / "step=4.ckpt" for f in (here / "run", reference)))
-    assert checkpoints(here / "run") == ["step=2.ckpt", "step=4.ckpt"]
+    assert any(line.endswith("run/checkpoints/step=2.ckpt") for line in lines)
+    assert record_of(unfinished).history == record_of(reference).history
+    assert_same_state(*(f / "checkpoints" / "step=4.ckpt" for f in (unfinished, reference)))
+    assert checkpoints(unfinished) == ["step=2.ckpt", "step=4.ckpt"]
 
 
 def test_a_checkpoint_of_0_5_0_is_resumed_with_its_callbacks_states(
@@ -343,27 +321,35 @@ def test_a_checkpoint_of_0_5_0_is_resumed_with_its_callbacks_states(
 
 
 def test_a_checkpoint_under_another_name_in_the_run_s_own_folder(
-    here: Path, reference: Path, fit: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+    unfinished: Path, reference: Path, fit: Callable[..., Any]
 ) -> None:
-    with monkeypatch.context() as patch:
-        between_the_players(patch)
-        assert fit().status == 130
-    kept = here / "run" / "checkpoints" / "keep.ckpt"
+    kept = unfinished / "checkpoints" / "keep.ckpt"
     shutil.copy(kept.with_name("step=2.ckpt"), kept)
     assert fit(f"--ckpt_path={kept}").status == 0
     assert kept.exists()
-    assert record_of(here / "run").history == record_of(reference).history
+    assert record_of(unfinished).history == record_of(reference).history
 
 
-def test_a_checkpoint_of_other_contents_is_refused_in_one_line(
-    here: Path, reference: Path, fit: Callable[..., Any]
-) -> None:
+def without_settings(path: Path) -> None:
+    content = torch.load(path, weights_only=True)
+    del content["callbacks"]["RecordWriter"]["config"]
+    torch.save(content, path)
+
+
+def without_history(path: Path) -> None:
     """As another version might save."""
-    content = torch.load(reference / "checkpoints" / "step=2.ckpt", weights_only=True)
+    content = torch.load(path, weights_only=True)
     del content["callbacks"]["Evaluation"]["history"]
-    torch.save(content, here / "other.ckpt")
-    complaint = fit(f"--ckpt_path={here / 'other.ckpt'}").complaint
-    assert "other.ckpt" in complaint
+    torch.save(content, path)
+
+
+@pytest.mark.parametrize("damage", [without_settings, without_history, with_a_bit_flipped])
+def test_a_checkpoint_that_was_asked_for_is_no_other(
+    damage: Callable[[Path], None], here: Path, made: Path, fit: Callable[..., Any]
+) -> None:
+    """Where a file is named, a damaged one is refused."""
+    damage(Path(shutil.copy(made, here / "given.ckpt")))
+    assert "given.ckpt" in fit("--ckpt_path=given.ckpt").complaint
     assert not (here / "run").exists()
 
 
@@ -380,20 +366,6 @@ def test_convergence_found_by_a_last_measurement_off_the_interval_is_found_again
     assert fit(*words).status == 0
     assert record_of(here / "run").history == record_of(here / "straight").history
     assert record_of(here / "run").converged
-
-
-def test_a_checkpoint_that_was_asked_for_is_no_other(
-    here: Path, reference: Path, fit: Callable[..., Any]
-) -> None:
-    """Where a file is named, a damaged one is refused."""
-    (here / "given").mkdir()
-    path = here / "given" / "step=2.ckpt"
-    path.write_bytes((reference / "checkpoints" / "step=2.ckpt").read_bytes())
-    assert fit(f"--ckpt_path={path}").status == 0
-    assert record_of(here / "run").metrics == record_of(reference).metrics
-    with_a_bit_flipped(path)
-    assert "step=2.ckpt" in fit(f"--ckpt_path={path}", "--out=other").complaint
-    assert not (here / "other").exists()
 
 
 @pytest.mark.parametrize("at_once", [None, 12])
@@ -414,44 +386,29 @@ def test_a_full_gpu_gets_half_as_many_images_at_once_and_the_same_result(
 
     monkeypatch.setattr(GAN, "train_iteration", play)
     answer = fit(f"--model.micro_batch={at_once or 'null'}")
-    if at_once == 12:  # half is 6
-        assert "full with 12 images at once; going on with 6, which gives the same" in answer.err
-    else:
-        assert "full with 16 images at once; going on with 8, which gives the same" in answer.err
     assert answer.status == 0, answer
-    assert "going on from run/checkpoints/step=2.ckpt" in answer.err
+    assert "run/checkpoints/step=2.ckpt" in answer.err
     ours, theirs = record_of(here / "run"), record_of(reference)
     assert ours.metrics == pytest.approx(theirs.metrics, rel=1e-5)
     assert ours.config["model"]["micro_batch"] == (at_once or 16) // 2
 
 
-def test_a_gpu_that_is_full_before_training_is_told_in_one_line(
-    here: Path, fit: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("owner", "method"),
+    [(Evaluation, "on_fit_start"), (GAN, "train_iteration")],  # before it is settled, and always
+)
+def test_a_gpu_too_small_for_any_micro_batch_is_told_in_one_line(
+    owner: type, method: str, fit: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The feature network measures before the micro-batch is settled."""
-
-    def start(*arguments: Any) -> None:
+    def full(*arguments: Any, **options: Any) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr(Evaluation, "on_fit_start", start)
+    monkeypatch.setattr(owner, method, full)
     answer = fit("--model.micro_batch=auto")
     assert answer.status == 2
-    assert "ganstoch: the GPU's memory is full; lower model.micro_batch" in answer.err
+    assert answer.err.splitlines()[-1].startswith("ganstoch: ")
+    assert "model.micro_batch" in answer.err.splitlines()[-1]
     assert "Traceback" not in answer.err
-
-
-def test_a_gpu_too_small_for_half_of_them_too_is_told_in_one_line(
-    here: Path, fit: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def play(self: GAN, *arguments: Any, **options: Any) -> None:
-        raise torch.OutOfMemoryError("CUDA out of memory")
-
-    monkeypatch.setattr(GAN, "train_iteration", play)
-    answer = fit()
-    assert answer.status == 2
-    assert answer.err.splitlines()[-1] == (
-        "ganstoch: the GPU's memory is full; lower model.micro_batch, or narrow the networks"
-    )
 
 
 def test_a_run_at_work_elsewhere_is_left_alone(here: Path, fit: Callable[..., Any]) -> None:
@@ -459,9 +416,7 @@ def test_a_run_at_work_elsewhere_is_left_alone(here: Path, fit: Callable[..., An
     with FileLock(here / "run" / RUN_LOCK):
         answer = fit()
     assert answer.status == 75
-    assert answer.err.splitlines()[-1].startswith(
-        "ganstoch: another process is at work on run; wait for it"
-    )
+    assert answer.err.startswith("ganstoch: ")
     assert [path.name for path in (here / "run").iterdir()] == ["running.lock"]
     assert fit().status == 0
 
@@ -478,10 +433,10 @@ def test_what_another_process_did_meanwhile_is_not_undone(
         original(self, *arguments, **options)
 
     monkeypatch.setattr(RunFolder, "setup", setup)
-    answer = fit()
-    assert answer.status == 75
-    assert "another process was at work on run; the same command goes on" in answer.err
-    assert fit().err == "run is finished already\n"
+    assert fit().status == 75
+    before = contents(here)
+    assert fit().status == 0
+    assert contents(here) == before
 
 
 def test_sigterm_leaves_a_checkpoint_and_says_so(here: Path, tiny: tuple[str, ...]) -> None:
@@ -499,7 +454,7 @@ def test_sigterm_leaves_a_checkpoint_and_says_so(here: Path, tiny: tuple[str, ..
     out, err = process.communicate()
     assert process.returncode == 130, err
     assert out == ""
-    assert err.endswith(INTERRUPTED)
+    assert err.splitlines()[-1].startswith("ganstoch: ")
     assert "Traceback" not in err
     (checkpoint,) = checkpoints(here / "run")
     assert int(checkpoint.removeprefix("step=").removesuffix(".ckpt")) > 0
@@ -521,10 +476,8 @@ def test_wandb_offline(
     answer = fit("--wandb.mode=auto")
     assert answer.status == 0, answer
     (folder,) = (here / "run" / "wandb").glob("offline-run-*")
-    lines = [line for line in answer.err.splitlines() if "W&B" in line or "wandb" in line]
-    assert lines == [
-        f"W&B is offline; to upload this run: wandb sync run/wandb/{folder.name}",
-    ]
+    (line,) = [line for line in answer.err.splitlines() if "wandb" in line]
+    assert line.endswith(f"wandb sync run/wandb/{folder.name}")
     record = record_of(here / "run")
     assert wandb.run is not None
     assert wandb.run.id == record.config_hash[:16]
@@ -532,21 +485,12 @@ def test_wandb_offline(
     config["model"] |= config["arithmetic"]  # what the machine chose
     for key in ("data", "model", "trainer", "evaluation", "stop_rule", "seed_everything"):
         assert config[key] == record.config[key]
-    assert config["config_hash"] == record.config_hash
-    assert config["subset_sha256"] == record.subset_sha256
-    assert config["git_sha"] == record.git_sha
-    assert config["versions"] == record.versions
+    for key in ("config_hash", "subset_sha256", "git_sha", "versions"):
+        assert config[key] == getattr(record, key)
     assert config["versions"]["torch"] == torch.__version__.partition("+")[0]
-    assert config["randomness"]["sampling of images"] == "on: 16 of 64, with replacement"
     summary = dict(wandb.run.summary)
     for name, value in record.metrics.items():
         assert summary[name] == pytest.approx(value)
-
-
-def test_wandb_disabled_leaves_nothing(here: Path, fit: Callable[..., Any]) -> None:
-    assert fit("--wandb.mode=disabled").status == 0
-    assert list(here.rglob("*wandb*")) == []
-    assert wandb.run is None
 
 
 def test_wandb_hears_nothing_of_a_refused_run(here: Path, fit: Callable[..., Any]) -> None:
@@ -555,33 +499,14 @@ def test_wandb_hears_nothing_of_a_refused_run(here: Path, fit: Callable[..., Any
     assert list(here.iterdir()) == []
 
 
-@pytest.fixture
-def made(reference: Path) -> Path:
-    """A checkpoint of the reference after 2 iterations."""
-    return reference / "checkpoints" / "step=2.ckpt"
-
-
-GAME = {
-    "model.optimizer.lr": "1e-4",
-    "model.optimizer.beta1": "0.3",
-    "model.optimizer.beta2": "0.8",
-    "model.ema_decay": "0.5",
-    "model.init_std": "0.1",
-    "model.latents.bank": "128",
-    "model.latents.noise": "0.5",
-    "model.objective": "Hinge",
-    "model.remedies": "[{class_path: R1}]",
-    "model.generator.init_args.width": "32",
-    "model.discriminator.init_args.width": "32",
-    "data.m": "8",
-    "data.n": "96",
-    "data.sampling": "without_replacement",
-    "data.subset_seed": "3",
-    "seed_everything": "7",
-    "trainer.precision": "64-true",
-    "trainer.max_steps": "1",
-    "evaluation.queries": "4",
-}
+GAME = [
+    *("model.optimizer.lr=1e-4", "model.optimizer.beta1=0.3", "model.ema_decay=0.5"),
+    *("model.init_std=0.1", "model.latents.bank=128", "model.latents.noise=0.5"),
+    *("model.objective=Hinge", "model.remedies=[{class_path: R1}]"),
+    *("model.generator.init_args.width=32", "data.m=8", "data.n=96"),
+    *("data.sampling=without_replacement", "data.subset_seed=3", "seed_everything=7"),
+    *("trainer.precision=64-true", "trainer.max_steps=1", "evaluation.queries=4"),
+]
 """What makes up a game, or what a checkpoint has measured of it, each with another value."""
 
 
@@ -589,16 +514,8 @@ GAME = {
 def test_what_a_checkpoint_would_impose_is_refused_by_name(
     setting: str, here: Path, made: Path, fit: Callable[..., Any]
 ) -> None:
-    complaint = fit(f"--ckpt_path={made}", f"--{setting}={GAME[setting]}").complaint
-    assert setting in complaint
+    assert setting.partition("=")[0] in fit(f"--ckpt_path={made}", f"--{setting}").complaint
     assert list(here.iterdir()) == []
-
-
-def test_a_settings_other_words_are_no_other_setting(
-    made: Path, fit: Callable[..., Any], here: Path
-) -> None:
-    assert fit(f"--ckpt_path={made}", "--data.m=16", "--trainer.precision=32").status == 0
-    assert record_of(here / "run").iterations == 4
 
 
 FREE = {
@@ -620,7 +537,9 @@ FREE = {
 def test_what_may_change_when_going_on_holds(
     here: Path, made: Path, fit: Callable[..., Any]
 ) -> None:
-    answer = fit(f"--ckpt_path={made}", *(f"--{key}={value}" for key, value in FREE.items()))
+    words = ["--data.m=16", "--trainer.precision=32"]  # other words for the same settings
+    words += [f"--{key}={value}" for key, value in FREE.items()]
+    answer = fit(f"--ckpt_path={made}", *words)
     assert answer.status == 0, answer
     record = record_of(here / "run")
     assert [m.iteration for m in record.history] == [2, 3, 4, 5]
@@ -631,31 +550,6 @@ def test_what_may_change_when_going_on_holds(
     signals = json.loads((here / "run" / "diagnosis.json").read_bytes())["signals"]
     assert signals["iteration"] == [3, 4, 5]
     assert checkpoints(here / "run") == ["step=4.ckpt", "step=5.ckpt"]
-
-
-def test_a_checkpoint_without_settings_is_refused(
-    here: Path, made: Path, fit: Callable[..., Any]
-) -> None:
-    content = torch.load(made, weights_only=True)
-    del content["callbacks"]["RecordWriter"]["config"]
-    torch.save(content, here / "old.ckpt")
-    assert "old.ckpt" in fit(f"--ckpt_path={here / 'old.ckpt'}").complaint
-    assert not (here / "run").exists()
-
-
-def test_going_on_from_a_checkpoint_is_itself_gone_on_with(
-    here: Path, made: Path, fit: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The same command, after an interruption, does not begin at the given checkpoint again."""
-    words = (f"--ckpt_path={made}", "--trainer.max_steps=6")
-    with monkeypatch.context() as patch:
-        raise_once(patch, RecordWriter, "on_fit_end", call=1)
-        assert fit(*words).status == 130
-    answer = fit(*words)
-    assert answer.status == 0, answer
-    assert "going on from run/checkpoints/step=6.ckpt" in answer.err
-    assert fit("--trainer.max_steps=6", "--out=straight").status == 0
-    assert record_of(here / "run").metrics == record_of(here / "straight").metrics
 
 
 def test_a_stop_rule_judges_what_was_measured_before_by_its_own_settings(
@@ -696,18 +590,27 @@ def test_the_progress_bar_is_lightning_s_to_switch_off(
     assert quiet == [not shown]
 
 
-@pytest.mark.parametrize("precision", ["bf16-mixed", "bf16-true", "32-true"])
-@pytest.mark.parametrize("flags", ["sse4_2 avx2 avx512f", "avx2 avx512f avx512_bf16", "amx_bf16"])
+@pytest.mark.parametrize(
+    ("precision", "flags", "told"),
+    [
+        *(("bf16-mixed", "avx2 avx512f", 1), ("bf16-true", "avx2 avx512f", 1)),
+        *(("bf16-mixed", "avx512_bf16", 0), ("bf16-mixed", "amx_bf16", 0)),
+        ("32-true", "avx2 avx512f", 0),
+    ],
+)
 def test_an_emulated_precision_is_told_at_the_start(
-    precision: str, flags: str, here: Path, fit: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+    precision: str,
+    flags: str,
+    told: int,
+    here: Path,
+    fit: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     (here / "cpuinfo").write_text(f"processor\t: 0\nflags\t\t: {flags}\n")
     monkeypatch.setattr("ganstoch.runs.fit._CPUINFO", here / "cpuinfo")
     answer = fit(f"--trainer.precision={precision}", "--trainer.max_steps=1")
     assert answer.status == 0, answer
-    told = [line for line in answer.err.splitlines() if "emulated" in line]
-    assert len(told) == (precision != "32-true" and "bf16" not in flags)
-    assert all(precision in line and "32-true" in line for line in told)
+    assert sum("emulated" in line for line in answer.err.splitlines()) == told
 
 
 def test_restored_weights_are_those_of_the_record(here: Path, fit: Callable[..., Any]) -> None:

@@ -32,7 +32,7 @@ def labels(jobs: Sequence[Row]) -> list[str]:
 
 
 def test_every_row_is_a_job(here: Path) -> None:
-    jobs = plan(SWEEP, out=here, settings=["trainer.max_steps=10"])
+    jobs = plan(SWEEP, out=here, root=here / "d", settings=["trainer.max_steps=10"])
     assert labels(jobs) == [
         *("digits-n256-m64-seed0", "digits-n256-m1-seed0", "digits-n256-m64-noise0.5-seed0"),
     ]
@@ -42,6 +42,7 @@ def test_every_row_is_a_job(here: Path) -> None:
     assert len({job.folder for job in jobs}) == 3
     words = jobs[0].arguments
     assert words[:2] == ["--config", "mini"]
+    assert f"--data.root={here / 'd'}" in words
     assert words[-2:] == ["--wandb.group=s-mini", "--trainer.max_steps=10"]
     assert list(here.iterdir()) == []
 
@@ -65,38 +66,25 @@ def test_seeds_and_data_sets_multiply(here: Path) -> None:
     assert all(row.label.startswith("cifar10-n256-m") == bool(row.failure) for row in rows)
 
 
-def test_the_root_is_handed_on(here: Path) -> None:
-    jobs = plan(SWEEP, out=here, root=here / "d")
-    assert f"--data.root={here / 'd'}" in jobs[0].arguments
-
-
 def test_a_noisy_row_takes_its_twin_s_iterations_where_that_may_stop(here: Path) -> None:
-    clean, other, noisy = plan(SWEEP, out=here, settings=["stop_rule.stop=true"])
-    assert noisy.after == clean.folder
-    assert noisy.arguments[-1] == f"--iterations_of={clean.folder}"
-    assert clean.after is other.after is None
-    assert not any("iterations_of" in word for word in (*clean.arguments, *other.arguments))
-
-
-def test_a_noisy_row_needs_no_twin_at_equal_iterations(here: Path) -> None:
-    jobs = plan(SWEEP, out=here, settings=["stop_rule.stop=false"])
-    assert [job.after for job in jobs] == [None] * 3
-    assert not any("iterations_of" in word for job in jobs for word in job.arguments)
-
-
-def test_twins_share_seed_and_data_set(here: Path) -> None:
     sweep = with_values(seed_everything=[0, 1])
     jobs = plan(sweep, out=here, settings=["stop_rule.stop=true"])
+    clean = {job.label: job for job in jobs if "noise" not in job.label}
     noisy = [job for job in jobs if "noise" in job.label]
     assert len(noisy) == 2
     for job in noisy:
-        assert job.after is not None
-        assert job.after.name.startswith(job.label.replace("-noise0.5", "") + "-")
+        twin = clean[job.label.replace("-noise0.5", "")]
+        assert job.after == twin.folder
+        assert job.arguments[-1] == f"--iterations_of={twin.folder}"
+    assert all(job.after is None for job in clean.values())
+    assert not any("iterations_of" in word for job in clean.values() for word in job.arguments)
 
 
-def test_a_noisy_row_without_a_twin_stops_by_itself(here: Path) -> None:
-    (job,) = plan(with_values(config=["n4-noise"]), out=here, settings=["stop_rule.stop=true"])
-    assert job.after is None
+def test_a_noisy_row_needs_no_twin_at_equal_iterations_or_where_there_is_none(here: Path) -> None:
+    jobs = plan(SWEEP, out=here, settings=["stop_rule.stop=false"])
+    jobs += plan(with_values(config=["n4-noise"]), out=here, settings=["stop_rule.stop=true"])
+    assert [job.after for job in jobs] == [None] * 4
+    assert not any("iterations_of" in word for job in jobs for word in job.arguments)
 
 
 @pytest.fixture
@@ -132,17 +120,8 @@ def test_a_record_of_another_schema_is_named(here: Path, record: Record) -> None
     path = row.folder / "record.json"
     write_record(path, record)
     path.write_text(json.dumps({**json.loads(path.read_bytes()), "schema": 99}))
-    with pytest.raises(UserError, match=r"record\.json has schema 99.*remove it to run that row"):
+    with pytest.raises(UserError, match=r"record\.json"):
         plan(SWEEP, out=here)
-
-
-def test_rows_that_come_to_the_same_are_refused(here: Path) -> None:
-    with pytest.raises(UserError, match=r"digits-n64-m1-seed0: --config=n64 and --config=n256"):
-        plan(with_values(config=["n64", "n256"]), out=here, settings=["data.n=64"])
-    with pytest.raises(UserError, match="a repeated row"):
-        plan(with_values(config=["n256", "n256"]), out=here)
-    with pytest.raises(UserError, match="two rows come to the same"):
-        plan(SWEEP, out=here, settings=["data.m=4", "model.latents.noise=0"])
 
 
 def test_remedies_are_rows_of_their_own(here: Path) -> None:
@@ -155,21 +134,10 @@ def test_remedies_are_rows_of_their_own(here: Path) -> None:
     assert [word for word in jobs[2].arguments if "remedy" in word] == ["--remedy=packing2+r1"]
 
 
-def test_contradictory_remedies_are_refused_with_their_row(here: Path) -> None:
-    sweep = with_values(config=["n4", "n16"], remedy=["hinge", "ratio_d5+ratio_g2"])
-    with pytest.raises(UserError, match=r"^digits-n256-m64-ratio_d5\+.*-seed0: .* Ratio twice"):
-        plan(sweep, out=here)
-
-
 def test_a_world_needs_its_judge(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What counts modes is missed before training, not at its first measurement."""
     monkeypatch.setattr(StackedFashion, "open", lambda *_: range(5))  # the images are there
     sweep = Sweep(name="s", preset="stacked_fashion", parameters={"seed_everything": [0]})
     (row,) = plan(sweep, out=here / "out", root=here, settings=["data.n=5", "data.m=1"])
     assert row.failure is not None
-    assert f"ganstoch prepare stacked_fashion --root {here}" in row.failure
-
-
-def test_a_setting_needs_a_value(here: Path) -> None:
-    with pytest.raises(UserError, match="--set needs KEY=VALUE"):
-        plan(SWEEP, out=here, settings=["data.n"])
+    assert "prepare stacked_fashion" in row.failure

@@ -4,7 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +16,10 @@ from ganstoch.runs import pool
 from ganstoch.runs.pool import Row
 from ganstoch.training.gan import GAN
 
-REPORT = [
-    "curves.png",
-    "fig1.png",
-    "fig2.png",
-    "table1.csv",
-    "table1.md",
-    "table1.tex",
-    "index.html",
-]
+REPORT = ["curves.png", "fig1.png", "fig2.png", "index.html"]
+REPORT += ["table1.csv", "table1.md", "table1.tex"]
 ROWS = [(64, 0.0), (16, 0.0), (4, 0.0), (1, 0.0), (64, 0.5)]
+SWEEP = 'method: grid\ncommand: ["${env}", ganstoch, fit, --config, mini, "${args}"]\nparameters: '
 
 
 @pytest.fixture
@@ -63,16 +57,8 @@ def test_every_row_is_run_and_reported(finished_table: tuple[Path, list[str]]) -
     assert {(record.m, record.noise) for record in records(out)} == set(ROWS)
     for record in records(out):
         assert (record.preset, record.dataset, record.n, record.seed) == ("mini", "digits", 256, 0)
-        assert record.iterations == 4
-        assert len(record.history) == 2
-    for run in (out / "runs").iterdir():
-        assert {path.name for path in run.iterdir()} >= {
-            *("record.json", "samples.npz", "panels.npz", "run.json", "log.txt"),
-            "checkpoints",
-        }
-        assert sorted(path.name for path in (run / "checkpoints").glob("*.ckpt")) == [
-            *("step=2.ckpt", "step=4.ckpt"),
-        ]
+        assert [m.iteration for m in record.history] == [2, 4]
+    assert len(list(out.glob("runs/*/log.txt"))) == 5
     assert sorted(contents(out)) == sorted(["plan.json", *REPORT])
     plan = json.loads((out / "plan.json").read_bytes())
     assert sorted(plan["runs"]) == sorted(f"runs/{p.name}" for p in (out / "runs").iterdir())
@@ -86,10 +72,10 @@ def test_a_finished_table_starts_nothing(
     answer = table1()
     assert (answer.status, answer.err) == (0, "")
     assert started == []
-    lines = answer.out.splitlines()
-    assert lines[0] == "preset mini: as asked"
-    assert lines[1] == "5 runs finished before, 0 to go; everything goes to out"
-    assert contents(out)["table1.md"] == before["table1.md"]
+    assert contents(out) == before
+    assert "wandb sync" not in answer.out
+    (next(out.glob("runs/*")) / "wandb" / "offline-run-1").mkdir(parents=True)
+    assert "wandb sync out/runs/*/wandb/offline-run-*" in table1().out
 
 
 def test_only_what_is_missing_is_run(
@@ -101,17 +87,13 @@ def test_only_what_is_missing_is_run(
     answer = table1()
     assert answer.status == 0
     assert started == ["digits-n256-m4-seed0"]
-    assert "4 runs finished before, 1 to go" in answer.out
     assert read_record(gone / "record.json").metrics == before.metrics
 
 
 def test_other_settings_are_other_rows_beside_the_old(
     out: Path, table1: Callable[..., Any], started: list[str], here: Path
 ) -> None:
-    (here / "one.yaml").write_text(
-        'method: grid\ncommand: ["${env}", ganstoch, fit, --config, mini, "${args}"]\n'
-        "parameters: {config: {values: [n256]}}\n"
-    )
+    (here / "one.yaml").write_text(SWEEP + "{config: {values: [n256]}}\n")
     answer = table1("--sweep", "one.yaml", "--set", "model.optimizer.lr=0.1")
     assert answer.status == 0
     assert started == ["digits-n256-m1-seed0"]
@@ -157,7 +139,7 @@ def test_a_failing_row_stops_no_other(
     started: list[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """One row diverges; the others are trained, and it is named in the output and the table."""
+    """One row diverges; it is named in the output and the table, and later alone tried again."""
     original = GAN.sample
 
     def sample(self: GAN, latents: torch.Tensor, **options: Any) -> torch.Tensor:
@@ -170,12 +152,10 @@ def test_a_failing_row_stops_no_other(
     assert answer.status == 1
     assert len(started) == 5
     (line,) = [line for line in answer.out.splitlines() if line.startswith("FAILED")]
-    assert line.startswith("FAILED digits-n256-m4-seed0: the generator's images are not finite")
-    assert "(status 2; see out/runs/digits-n256-m4-seed0-" in line
-    assert sum(line.startswith("done") for line in answer.out.splitlines()) == 4
+    assert line.startswith("FAILED digits-n256-m4-seed0: ")
+    assert "out/runs/digits-n256-m4-seed0-" in line
     assert {record.m for record in records(here / "out")} == {64, 16, 1}
     assert "digits-n256-m4-seed0" in (here / "out" / "table1.md").read_text()
-    # Mended, it is the only one that runs again.
     del started[:]
     assert table1().status == 0
     assert started == ["digits-n256-m4-seed0"]
@@ -211,15 +191,13 @@ def test_an_interrupted_table_goes_on(
         patch.setattr(pool, "launch", interrupted)
         answer = table1()
     assert answer.status == 130
-    assert answer.err.endswith("ganstoch: interrupted; the same command goes on where it stopped\n")
     assert len(started) == 3
     assert len(records(here / "out")) == 2
     assert table1().status == 0
     assert len(started) == 3 + 3
     assert started[2] == started[3]
-    (resumed,) = [message for message in caplog.messages if message.startswith("going on from")]
+    (resumed,) = [message for message in caplog.messages if message.endswith("step=2.ckpt")]
     assert f"{started[2]}-" in resumed
-    assert resumed.endswith("step=2.ckpt")
     ours, theirs = records(here / "out"), records(finished_table[0])
     assert [r.config_hash for r in ours] == [r.config_hash for r in theirs]
     assert [r.history for r in ours] == [r.history for r in theirs]
@@ -228,10 +206,7 @@ def test_an_interrupted_table_goes_on(
 def test_the_noisy_row_takes_its_twin_s_iterations(
     here: Path, table1: Callable[..., Any], started: list[str]
 ) -> None:
-    (here / "two.yaml").write_text(
-        'method: grid\ncommand: ["${env}", ganstoch, fit, --config, mini, "${args}"]\n'
-        "parameters: {config: {values: [n4-noise, n4]}}\n"
-    )
+    (here / "two.yaml").write_text(SWEEP + "{config: {values: [n4-noise, n4]}}\n")
     rule = ("stop=true", "window=2", "threshold=0.9", "after=4")
     words = [word for setting in rule for word in ("--set", f"stop_rule.{setting}")]
     answer = table1("--sweep", "two.yaml", "--set", "trainer.max_steps=50", *words)
@@ -253,8 +228,7 @@ def test_auto_is_mini_without_a_gpu(
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     answer = ganstoch("table1", *tiny_rows, "--out", "out")
-    first = answer.out.splitlines()[0]
-    assert first == "preset mini: no CUDA device is visible (--preset small or paper for more)"
+    assert answer.out.startswith("preset mini")
     assert (answer.status, started) == (0, [])
 
 
@@ -268,15 +242,12 @@ def test_auto_is_paper_with_a_gpu(
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "Some GPU")
     answer = ganstoch("table1", "--root", "nowhere")
     lines = answer.out.splitlines()
-    assert lines[0] == "preset paper: a CUDA device is visible (Some GPU)"
+    assert lines[0].startswith("preset paper")
     # Its data are not here: fifteen rows are named, and nothing is begun.
-    assert [line.split("-")[0] for line in lines[1:]] == [
-        *["FAILED svhn"] * 5,
-        *["FAILED cifar10"] * 5,
-        *["FAILED ffhq"] * 5,
-    ]
+    names = [line.split("-")[0] for line in lines[1:]]
+    assert names == [f"FAILED {name}" for name in ("svhn", "cifar10", "ffhq") for _ in range(5)]
     assert "n12800-m3200-" in lines[1]
-    assert "no row can be trained" in answer.complaint
+    assert answer.complaint
     assert started == []
     assert list(here.iterdir()) == []
 
@@ -288,7 +259,7 @@ def test_rows_whose_data_are_missing_are_named_and_the_others_run(
     assert answer.status == 1
     failed = [line for line in answer.out.splitlines() if line.startswith("FAILED svhn-n256-m")]
     assert len(failed) == 5
-    assert "5 runs finished before, 0 to go" in answer.out
+    assert started == []
     assert (out / "table1.md").read_text().count("svhn-n256-m") == 5
 
 
@@ -301,38 +272,24 @@ def test_defaults_of_the_folder(
 ) -> None:
     shutil.copytree(finished_table[0], here / "runs" / "table1-mini")
     answer = ganstoch("table1", "--preset", "mini", *tiny_rows)
-    assert "5 runs finished before, 0 to go; everything goes to runs/table1-mini" in answer.out
-    assert started == []
+    assert (answer.status, started) == (0, [])
     assert ganstoch("table1", "--preset", "mini", "--report").status == 0
 
 
-def test_what_is_offline_can_be_uploaded_at_once(out: Path, table1: Callable[..., Any]) -> None:
-    assert "wandb sync" not in table1().out
-    (next(out.glob("runs/*")) / "wandb" / "offline-run-1").mkdir(parents=True)
-    assert "wandb sync out/runs/*/wandb/offline-run-*" in table1().out
-
-
-@pytest.fixture
-def two_rows(here: Path) -> Iterator[str]:
-    """A sweep of one row that can be trained and one that cannot."""
-    (here / "two.yaml").write_text(
-        'method: grid\ncommand: ["${env}", ganstoch, fit, --config, mini, "${args}"]\n'
-        "parameters: {config: {value: n4}, model.latents.noise: {values: [0.0, -1.0]}}\n"
-    )
-    return "two.yaml"
-
-
 def test_rows_are_processes_of_their_own(
-    here: Path, two_rows: str, tiny_rows: tuple[str, ...], ganstoch: Callable[..., Any]
+    here: Path, tiny_rows: tuple[str, ...], ganstoch: Callable[..., Any]
 ) -> None:
-    """The real thing, without a stand-in for the rows' processes."""
-    words = ["--preset", "mini", "--sweep", two_rows, *tiny_rows, "--out", "out", "--jobs", "2"]
+    """The real thing, without a stand-in; one row can be trained and one cannot."""
+    (here / "two.yaml").write_text(
+        SWEEP + "{config: {value: n4}, model.latents.noise: {values: [0.0, -1.0]}}\n"
+    )
+    words = ["--preset", "mini", "--sweep", "two.yaml", *tiny_rows, "--out", "out", "--jobs", "2"]
     answer = ganstoch("table1", *words)
     assert answer.status == 1
     (record,) = records(here / "out")
     assert (record.m, record.noise, record.iterations) == (64, 0.0, 4)
     (failed,) = [line for line in answer.out.splitlines() if line.startswith("FAILED")]
-    assert "model.latents.noise is a variance, 0 or more, got -1.0" in failed
+    assert "model.latents.noise" in failed
     (log,) = here.glob("out/runs/*noise-1*/log.txt")
     assert log.read_text().count("\n") == 1
     assert {path.name for path in log.parent.iterdir()} == {"log.txt"}
