@@ -120,24 +120,14 @@ def test_config_is_understood(name: str) -> None:
         assert set(expected) > set(written_in(name)) or name == "paper"
 
 
-def test_presets_say_their_name() -> None:
-    assert [resolved(preset)["preset"] for preset in PRESETS] == list(PRESETS)
-    assert [resolved(preset)["data"]["n"] for preset in PRESETS] == [256, 1280, 12800]
-
-
-@pytest.mark.parametrize("preset", PRESETS)
-@pytest.mark.parametrize("row", ROWS)
-def test_rows_are_shares_of_n(row: str, preset: str) -> None:
-    expected = {
-        256: {"n4": 64, "n16": 16, "n64": 4, "n256": 1, "full": 256},
-        1280: {"n4": 320, "n16": 80, "n64": 20, "n256": 5, "full": 1280},
-        12800: {"n4": 3200, "n16": 800, "n64": 200, "n256": 50, "full": 12800},
-    }
-    config = resolved(preset, row)
-    n = config["data"]["n"]
-    m = resolve_batch_size(config["data"]["m"], n=n)
-    assert m == expected[n][row.removesuffix("-noise")] == n // ROWS[row]
-    assert config["model"]["latents"]["noise"] == (0.5 if row.endswith("-noise") else 0.0)
+def test_presets_say_their_name_and_rows_are_shares_of_n() -> None:
+    for preset, n in zip(PRESETS, (256, 1280, 12800), strict=True):
+        assert resolved(preset)["preset"] == preset
+        for row, share in ROWS.items():
+            config = resolved(preset, row)
+            assert config["data"]["n"] == n
+            assert resolve_batch_size(config["data"]["m"], n=n) == n // share
+            assert config["model"]["latents"]["noise"] == (0.5 if row.endswith("-noise") else 0.0)
 
 
 def test_a_later_config_wins_and_the_line_wins_over_all() -> None:
@@ -148,21 +138,23 @@ def test_a_later_config_wins_and_the_line_wins_over_all() -> None:
     assert resolve_all([line])[0].config["data"]["m"] == 7
 
 
-@pytest.mark.parametrize("name", [name for name in packaged_names() if name not in WORLDS])
+@pytest.mark.parametrize(
+    "words",
+    [
+        *(f"--config={name}" for name in packaged_names() if name not in (*WORLDS, *ROWS)),
+        *(f"--config=mini --remedy={name}" for name in remedy_names()),
+    ],
+)
 def test_config_plays_an_iteration(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    words = [f"--{key}={value}" for key, value in (TINY | DIGITS).items()]
-    # n/256 needs 256 images to be one of them.
-    n = 256 if name == "n256" else 64
-    folder = fit(["--config", name, *words, f"--data.n={n}", f"--out={tmp_path / 'run'}"])
+    tiny = [f"--{key}={value}" for key, value in (TINY | DIGITS).items()]
+    folder = fit([*words.split(), *tiny, "--data.n=64", f"--out={tmp_path / 'run'}"])
     record = read_record(folder / "record.json")
-    assert record.iterations == 1
-    assert record.n == n
-    assert record.m == n // ROWS.get(name, 4)
-    assert record.noise == (0.5 if name.endswith("-noise") else 0.0)
-    assert record.preset == (name if name in PRESETS else "paper")
+    assert (record.iterations, record.n, record.m) == (1, 64, 16)
+    name = words.rpartition("=")[2]
+    assert name in (record.config["remedy"], record.preset) or record.preset == "paper"
     assert record.metrics["overfitting/pixel_l1/mean"] > 0
     assert not (tmp_path / "data").exists()
 
@@ -194,19 +186,6 @@ def test_world_plays_an_iteration(
     assert record.metrics["modes/of"] == WORLDS[name]
     assert 0 <= record.metrics["modes/count"] <= WORLDS[name]
     assert (tmp_path / "run" / "trail.npz").exists() == ("stacked" not in name)
-
-
-@pytest.mark.parametrize("name", remedy_names())
-def test_remedy_plays_an_iteration(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    words = [f"--{key}={value}" for key, value in (TINY | DIGITS).items()]
-    words += ["--data.n=64", f"--out={tmp_path / 'run'}"]
-    record = read_record(fit(["--config=mini", *words, f"--remedy={name}"]) / "record.json")
-    assert record.iterations == 1
-    assert record.config["remedy"] == name
-    assert record.metrics["overfitting/pixel_l1/mean"] > 0
 
 
 def test_fit_needs_no_more_than_a_preset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

