@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import itertools
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 from pytorch_lightning import LightningDataModule
-from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
 
 from ganstoch.data.digits import Digits
@@ -22,7 +20,6 @@ from ganstoch.data.subset import (
     Subset,
     choose,
     draw_ids,
-    is_rounded,
     leftover_ids,
     resolve_batch_size,
     resolve_sampling,
@@ -131,8 +128,6 @@ class ImageData(LightningDataModule):
         unseen, ids = self._unseen(limit=self.n)
         self.held_out = unseen.read(ids) if len(ids) else None
         self.known_modes = self.source.known_modes(self.root)
-        if is_rounded(self.m, n=self.n):
-            _print(f"data.m = {self.m} of n = {self.n} is rounded to {self.batch_size}")
         self._ready = True
 
     def _unseen(self, *, limit: int) -> tuple[ImageSet, Tensor]:
@@ -210,8 +205,3 @@ class ImageData(LightningDataModule):
             self._resident[device] = self.subset.pixels.to(device), labels
         pixels, labels = self._resident[device]
         return Batch(pixels[ids], ids, size, None if labels is None else labels[ids])
-
-
-@rank_zero_only
-def _print(line: str) -> None:
-    print(line, file=sys.stderr)

@@ -62,6 +62,7 @@ class _Mixture(Drawn):
     """What the sources below share."""
 
     usual_size = SIZE
+    in_package = True
 
     def __init__(self, size: int = SIZE, seed: int = 0) -> None:
         """Draws nothing yet.
@@ -90,7 +91,6 @@ class Ring(_Mixture, Source):
 
     name = "ring"
     summary = "8 Gaussians on a circle, 100,000 points in 2 dimensions: no download"
-    in_package = True
 
     def known_modes(self, root: Path) -> GaussianModes:
         """Centres at the angles 0, 1/8, .., 7/8 of a turn."""
@@ -104,7 +104,6 @@ class Grid(_Mixture, Source):
 
     name = "grid"
     summary = "25 Gaussians on a 5x5 grid, 100,000 points in 2 dimensions: no download"
-    in_package = True
 
     def known_modes(self, root: Path) -> GaussianModes:
         """Centres row by row."""
@@ -125,7 +124,6 @@ class HighDimensional(_Mixture, Source):
 
     name = "gaussians1200"
     summary = "10 Gaussians of 700 dimensions, 100,000 points in 1,200 (480 MB): no download"
-    in_package = True
 
     def known_modes(self, root: Path) -> GaussianModes:
         """Centres on the diagonal, in the order of the code of [2]."""
@@ -147,7 +145,6 @@ class Bimodal(_Mixture, Source):
 
     name = "bimodal"
     summary = "summer temperatures in Alice Springs or at the South Pole, 100,000 numbers"
-    in_package = True
 
     def known_modes(self, root: Path) -> GaussianModes:
         """Hot, then cold."""

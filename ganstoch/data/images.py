@@ -18,7 +18,6 @@ from torch import Tensor
 
 from ganstoch.data.arrays import ARRAY_ENDINGS, MEMORY, array_images, load_array, to_numpy
 from ganstoch.data.decoding import (
-    Header,
     ScaleFilter,
     decode_all,
     extensions,
@@ -56,7 +55,7 @@ class FolderImages(ImageSet):
         label: str | None = None,
     ) -> None:
         self.where, self.path, self.shape, self._label = str(root), root, shape, label
-        self._names = tuple(names)
+        self._names: tuple[str, ...] = tuple(names)
         self._filter, self._fix = filter, fix
         fits = len(names) * prod(shape) <= _CACHED_BYTES
         self._pixels = torch.empty(len(names), *shape, dtype=torch.uint8) if fits else None
@@ -64,10 +63,6 @@ class FolderImages(ImageSet):
 
     def __len__(self) -> int:
         return len(self._names)
-
-    def names(self, ids: Tensor) -> tuple[str, ...]:
-        """The files' paths relative to the root."""
-        return tuple(self._names[i] for i in ids.tolist())
 
     def read(self, ids: Tensor) -> Tensor:
         """See `ImageSet.read`."""
@@ -141,26 +136,19 @@ def _open_folder(root: Path, *, option: str, resize: int | None) -> FolderImages
     paths = [root / name for name in names]
     headers = in_threads(lambda path: read_header(path, fix=fix), paths, label=f"looking at {root}")
     width, height = headers[0].size if resize is None else (resize, resize)
-    if resize is None:
-        _check_sizes(root, names, headers)
+    for name, header in zip(names, headers, strict=True):
+        if resize is None and header.size != (width, height):
+            side = min(min(header.size) for header in headers)
+            raise UserError(
+                f"the images of {root} differ in size: {names[0]} has {width}x{height} "
+                f"pixels, {name} {header.size[0]}x{header.size[1]}; add --resize {side}"
+            )
     channels = 1 if all(header.grey for header in headers) else 3
     filter: ScaleFilter | None = None if resize is None else "lanczos"
     images = FolderImages(root, names, shape=(channels, height, width), filter=filter, fix=fix)
     images.classes, images.labels = classify(names, classes=classes_of(names))
     images.notes = listing.notes(root)
     return images
-
-
-def _check_sizes(root: Path, names: Sequence[str], headers: Sequence[Header]) -> None:
-    """A UserError if the images differ in size."""
-    first = headers[0].size
-    for name, header in zip(names, headers, strict=True):
-        if header.size != first:
-            side = min(min(header.size) for header in headers)
-            raise UserError(
-                f"the images of {root} differ in size: {names[0]} has {first[0]}x{first[1]} "
-                f"pixels, {name} {header.size[0]}x{header.size[1]}; add --resize {side}"
-            )
 
 
 def _check_file(path: Path, *, option: str) -> None:

@@ -44,6 +44,7 @@ class ImageSet(ABC):
     where: str = "array"
     path: Path | None = None
     notes: tuple[str, ...] = ()
+    _names: Sequence[str] | None = None
 
     @abstractmethod
     def __len__(self) -> int:
@@ -63,6 +64,8 @@ class ImageSet(ABC):
 
     def names(self, ids: Tensor) -> tuple[str, ...]:
         """Names for people: a file's path below the root, or e.g. ``train/123`` or ``#123``."""
+        if self._names is not None:
+            return tuple(self._names[i] for i in ids.tolist())
         prefix = "#" if self.split is None else f"{self.split}/"
         return tuple(f"{prefix}{i}" for i in ids.tolist())
 
@@ -100,12 +103,6 @@ class ArrayImages(ImageSet):
     def read(self, ids: Tensor) -> Tensor:
         """See `ImageSet.read`."""
         return self.pixels[ids].contiguous()
-
-    def names(self, ids: Tensor) -> tuple[str, ...]:
-        """See `ImageSet.names`."""
-        if self._names is None:
-            return super().names(ids)
-        return tuple(self._names[i] for i in ids.tolist())
 
 
 class Source(ABC):

@@ -19,7 +19,7 @@ from ganstoch.records import STRICT, decode, read_json
 from ganstoch.rng import rng_for, with_replacement, without_replacement
 
 __all__ = ["BatchSize", "Manifest", "Sampling", "Subset", "checksum", "choose", "draw_ids"]
-__all__ += ["is_rounded", "leftover_ids", "resolve_batch_size", "resolve_sampling"]
+__all__ += ["leftover_ids", "resolve_batch_size", "resolve_sampling"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -168,9 +168,9 @@ BatchSize = int | str
 
 def resolve_batch_size(m: BatchSize, *, n: int) -> int:
     """The batch size in images, in 1 .. n; a share such as ``n/4`` is rounded down."""
-    divisor = _divisor(m)
-    if divisor is not None:
-        return max(1, n // divisor)
+    share = re.fullmatch(r"n(?:/([1-9]\d*))?", m.replace(" ", "")) if isinstance(m, str) else None
+    if share is not None:
+        return max(1, n // int(share[1] or 1))
     try:
         size = int(m)
     except ValueError:
@@ -178,18 +178,6 @@ def resolve_batch_size(m: BatchSize, *, n: int) -> int:
     if not 1 <= size <= n:
         raise UserError(f"data.m is {m!r}; give a number from 1 to n = {n}, or a share such as n/4")
     return size
-
-
-def is_rounded(m: BatchSize, *, n: int) -> bool:
-    """Whether m is a share of n that is no whole number."""
-    divisor = _divisor(m)
-    return divisor is not None and n % divisor != 0
-
-
-def _divisor(m: BatchSize) -> int | None:
-    """4 of ``n/4``, 1 of ``n``; None if m is no share."""
-    share = re.fullmatch(r"n(?:/([1-9]\d*))?", m.replace(" ", "")) if isinstance(m, str) else None
-    return None if share is None else int(share[1] or 1)
 
 
 def resolve_sampling(sampling: Sampling | None, *, m: int, n: int) -> Sampling:

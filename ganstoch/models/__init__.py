@@ -15,17 +15,6 @@ from ganstoch.models.mlp import (
 )
 from ganstoch.models.paper import PaperDiscriminator, PaperGenerator
 
-__all__ = [
-    "DCGANDiscriminator",
-    "DCGANGenerator",
-    "Discriminator",
-    "Generator",
-    "MaxoutDiscriminator",
-    "PaperDiscriminator",
-    "PaperGenerator",
-    "ReLUGenerator",
-    "TanhDiscriminator",
-    "TanhGenerator",
-    "UnrolledDiscriminator",
-    "UnrolledGenerator",
-]
+__all__ = ["DCGANDiscriminator", "DCGANGenerator", "Discriminator", "Generator"]
+__all__ += ["MaxoutDiscriminator", "PaperDiscriminator", "PaperGenerator", "ReLUGenerator"]
+__all__ += ["TanhDiscriminator", "TanhGenerator", "UnrolledDiscriminator", "UnrolledGenerator"]

@@ -20,12 +20,7 @@ from ganstoch.errors import UserError
 from ganstoch.models.layers import BatchNorm, Discriminator, Generator, check_sizes
 from ganstoch.types import Shape
 
-__all__ = [
-    "DCGANDiscriminator",
-    "DCGANGenerator",
-    "UnrolledDiscriminator",
-    "UnrolledGenerator",
-]
+__all__ = ["DCGANDiscriminator", "DCGANGenerator", "UnrolledDiscriminator", "UnrolledGenerator"]
 
 
 class DCGANGenerator(Generator):

@@ -15,13 +15,8 @@ from torch import Tensor, nn
 from ganstoch.models.layers import BatchNorm, Discriminator, Generator, check_sizes
 from ganstoch.types import Shape
 
-__all__ = [
-    "LinearMaxout",
-    "MaxoutDiscriminator",
-    "ReLUGenerator",
-    "TanhDiscriminator",
-    "TanhGenerator",
-]
+__all__ = ["LinearMaxout", "MaxoutDiscriminator", "ReLUGenerator"]
+__all__ += ["TanhDiscriminator", "TanhGenerator"]
 
 
 class LinearMaxout(nn.Module):

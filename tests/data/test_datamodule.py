@@ -163,15 +163,6 @@ def test_manifest_is_written_then_verified(data: ImageData, tmp_path: Path) -> N
         again.setup("fit")
 
 
-def test_says_when_a_share_is_rounded(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    ImageData(Toy(), root=tmp_path, n=100, m="n/4").setup("fit")
-    ImageData(Toy(), root=tmp_path, n=100, m=33).setup("fit")
-    ImageData(Toy(), root=tmp_path, n=100, m="33").setup("fit")
-    assert capsys.readouterr().err == ""
-    ImageData(Toy(), root=tmp_path, n=100, m="n/3").setup("fit")
-    assert "data.m" in capsys.readouterr().err
-
-
 # --- with a trainer ------------------------------------------------------------------------------
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 import shutil
 from collections.abc import Callable
@@ -263,16 +262,3 @@ def test_a_disk_that_fills_up_later(
     assert "run/checkpoints/step=2.ckpt" in last
     assert not (here / "run" / "record.json").exists()
     assert fit().status == 0
-
-
-@pytest.mark.parametrize(
-    ("n", "m", "size", "rounded"),
-    [(64, "n/7", 9, 1), (10, "n/4", 2, 1), (4, "n/64", 1, 1), (64, "7", 7, 0)],
-)
-def test_a_share_that_is_no_whole_number_is_rounded_and_told(
-    n: int, m: str, size: int, rounded: int, here: Path, fit: Callable[..., Any]
-) -> None:
-    answer = fit(f"--data.n={n}", f"--data.m={m}", "--trainer.max_steps=1")
-    assert answer.status == 0
-    assert sum(line.startswith("data.m ") for line in answer.err.splitlines()) == rounded
-    assert json.loads((here / "run" / "record.json").read_bytes())["m"] == size
