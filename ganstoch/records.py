@@ -190,7 +190,11 @@ def converted_config(config: Any) -> Any:
     """A run's settings of ganstoch 0.5.0 as today's: without ``forms``, one per convolution."""
     if not isinstance(config, dict) or not isinstance(model := config.get("model"), dict):
         return config
-    return config | {"model": {k: v for k, v in model.items() if k != "forms"}}
+    model = {k: v for k, v in model.items() if k != "forms"}
+    if isinstance(remedies := model.get("remedies"), list):
+        text = json.dumps(remedies).replace('remedies.Replay"', 'remedies.ExperienceReplay"')
+        model["remedies"] = json.loads(text)
+    return config | {"model": model}
 
 
 def read_json(path: Path, *, fix: str) -> Any:

@@ -37,8 +37,7 @@ def games() -> dict[str, Callable[[], tuple[Any, Any]]]:
     old = importlib.util.find_spec("ganstoch.training.game") is not None
     module = importlib.import_module(f"ganstoch.training.{'game' if old else 'gan'}")
     gan, adam = (module.Game if old else module.GAN), module.AdamSettings
-    replay = remedies.Replay if old else getattr(remedies, "ExperienceReplay", None)
-    replay = replay or remedies.Replay
+    replay = remedies.Replay if old else remedies.ExperienceReplay
 
     def images(
         *given: Any,

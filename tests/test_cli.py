@@ -92,6 +92,8 @@ def test_mistakes_of_the_outer_line(
         (["remedies", "--remedies", "plain,replay"], "experience_replay"),
         (["fit", "--model.forms=rule"], "model.forms"),
         (["fit", "--config", "old.yaml"], "model.forms"),
+        (["fit", "--model.remedies=[Replay]"], "ExperienceReplay"),
+        (["fit", "--model.remedies=[ganstoch.remedies.Replay]"], "ExperienceReplay"),
         (["fit", "--config", "seeds.yaml"], "--seed_everything"),
     ],
 )

@@ -17,6 +17,7 @@ from ganstoch.records import (
     SCHEMA,
     Measurement,
     Record,
+    converted_config,
     read_record,
     write_atomically,
     write_record,
@@ -143,6 +144,12 @@ def test_records_of_the_first_design_are_converted(tmp_path: Path) -> None:
         old["config"]["model"].pop("forms", None)
         assert {"bank": None, "git_sha": None, "threads": None} | old | {"schema": SCHEMA} == new
         assert read_record(path) == record
+
+
+def test_settings_of_the_first_design_get_their_new_names() -> None:
+    old = {"forms": "rule", "remedies": [{"class_path": "ganstoch.remedies.Replay"}]}
+    new = {"remedies": [{"class_path": "ganstoch.remedies.ExperienceReplay"}]}
+    assert converted_config({"model": old, "seed": 0}) == {"model": new, "seed": 0}
 
 
 def test_a_terminal_obeys_no_name_in_a_record(path: Path) -> None:

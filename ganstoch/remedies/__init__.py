@@ -3,7 +3,7 @@
 from ganstoch.remedies.acgan import ACGAN
 from ganstoch.remedies.base import Remedies, Remedy
 from ganstoch.remedies.batch_norm import DiscriminatorBatchNorm
-from ganstoch.remedies.experience_replay import Replay
+from ganstoch.remedies.experience_replay import ExperienceReplay
 from ganstoch.remedies.feature_matching import FeatureMatching
 from ganstoch.remedies.label_flipping import LabelFlipping
 from ganstoch.remedies.label_smoothing import LabelSmoothing
@@ -26,6 +26,7 @@ __all__ = [
     "SVRE",
     "WGANGP",
     "DiscriminatorBatchNorm",
+    "ExperienceReplay",
     "FeatureMatching",
     "LabelFlipping",
     "LabelSmoothing",
@@ -36,7 +37,6 @@ __all__ = [
     "Ratio",
     "Remedies",
     "Remedy",
-    "Replay",
     "Snapshots",
     "Timescales",
     "Unrolling",

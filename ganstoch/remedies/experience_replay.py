@@ -19,10 +19,10 @@ from ganstoch.objectives import Objective
 from ganstoch.remedies.base import DiscriminatorPass, GANView, Remedy, RemedySpec, StepInfo
 from ganstoch.types import MicroBatch, Shape
 
-__all__ = ["Replay"]
+__all__ = ["ExperienceReplay"]
 
 
-class Replay(Remedy):
+class ExperienceReplay(Remedy):
     """A buffer of earlier generated examples, which the discriminator sees again.
 
     In each of the discriminator's updates an exact share of the generated examples is put aside,
@@ -53,9 +53,13 @@ class Replay(Remedy):
     def __init__(self, *, share: float = 0.5, capacity: int = 1024) -> None:
         super().__init__()
         if not 0.0 <= share <= 1.0:
-            raise UserError(f"model.remedies: share of Replay must be in [0, 1], got {share}")
+            raise UserError(
+                f"model.remedies: share of ExperienceReplay must be in [0, 1], got {share}"
+            )
         if capacity < 1:
-            raise UserError(f"model.remedies: capacity of Replay must be 1 or more, got {capacity}")
+            raise UserError(
+                f"model.remedies: capacity of ExperienceReplay must be 1 or more, got {capacity}"
+            )
         self.share = share
         self.capacity = capacity
         self._entering: dict[int, Tensor] = {}
@@ -71,7 +75,7 @@ class Replay(Remedy):
             if other.spec.pairs_latents:
                 raise UserError(
                     f"{type(other).__name__} needs to know which latents a generated example is "
-                    "of, and Replay keeps none; take one of them"
+                    "of, and ExperienceReplay keeps none; take one of them"
                 )
 
     def attach(self, generator: Generator, discriminator: Discriminator, *, shape: Shape) -> None:

@@ -42,6 +42,7 @@ RENAMED: dict[str, dict[str, str]] = {
         "m50": "use n256",
         "m3200-noise": "use n4-noise",
     },
+    "class": {"Replay": "use ExperienceReplay"},
     "remedy": {"replay": "use experience_replay"},
     "key": {
         "model.forms": "leave it out: a fixed rule chooses how convolutions are computed",

@@ -7,11 +7,13 @@ that names other settings than those it was trained with would be of no run.
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 from ganstoch.data.subset import resolve_batch_size, resolve_sampling
 from ganstoch.errors import UserError
+from ganstoch.records import converted_config
 
 __all__ = ["differences", "refuse_other_settings"]
 
@@ -42,12 +44,20 @@ def refuse_other_settings(
             "leave out --ckpt_path"
         )
     try:
-        changed = _changed(_game(content["callbacks"]["RecordWriter"]["config"]), _game(config))
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        changed = _changed(_game(_settings_of(path, content)), _game(config))
+    except (OSError, LookupError, TypeError, ValueError, AttributeError) as error:
         raise UserError(f"{path} has no settings that can be read ({error}); {_FIX}") from error
     if changed:
         more = f" and {len(changed) - _SHOWN} more" if len(changed) > _SHOWN else ""
         raise UserError(f"{path} was made with {', '.join(changed[:_SHOWN])}{more}; {_FIX}")
+
+
+def _settings_of(path: Path, content: dict[str, Any]) -> Any:
+    """Those of the checkpoint; ganstoch 0.5.0 kept them in the run's folder only."""
+    state = content["callbacks"]["RecordWriter"]
+    beside = path.resolve().parent.parent / "run.json"
+    config = state["config"] if "config" in state else json.loads(beside.read_bytes())["config"]
+    return converted_config(config)
 
 
 def differences(one: Any, other: Any, where: str = "") -> list[tuple[str, Any, Any]]:

@@ -425,6 +425,8 @@ def _explain(error: ArgumentError | UnicodeDecodeError) -> str:
     )
     if refused:
         refuse_renamed("key", refused[1] or refused[4] or f"{refused[2]}.{refused[3]}")
+    if missing := re.search(r"(?:path string: |has no attribute ')([\w.]+)", message):
+        refuse_renamed("class", missing[1].rpartition(".")[2])
     unknown = re.search(r'Parser key "([\w.]+)":.* dot import path string: (\S+)', message)
     if unknown is None or unknown[1] not in _KINDS:
         return message

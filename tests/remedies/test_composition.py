@@ -30,7 +30,7 @@ ACTIVE: dict[str, tuple[str, dict[str, Any]]] = {
     "pretraining": ("Pretraining", {"iterations": 1}),
     "r1": ("R1", {}),
     "ratio": ("Ratio", {"discriminator": 2, "generator": 2}),
-    "replay": ("Replay", {}),
+    "replay": ("ExperienceReplay", {}),
     "svre": ("SVRE", {}),
     "extragradient": ("SVRE", {"variance_reduction": False}),
     "old generators": ("Snapshots", {"every": 1, "lasting": 1}),

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ganstoch.errors import UserError
-from ganstoch.remedies import ACGAN, Mixture, Ratio, Replay
+from ganstoch.remedies import ACGAN, ExperienceReplay, Mixture, Ratio
 from ganstoch.remedies.base import DiscriminatorPass, StepInfo
 from ganstoch.training.gan import GAN
 from ganstoch.training.micro_batch import split
@@ -21,7 +21,7 @@ from ganstoch.types import Batch, DiscriminatorOutput, MicroBatch
 @contextmanager
 def watched(game: GAN) -> Iterator[list[tuple[Tensor, Tensor]]]:
     """What G makes for each part of D's updates, and what D is shown."""
-    (remedy,) = (r for r in game.remedies if isinstance(r, Replay))
+    (remedy,) = (r for r in game.remedies if isinstance(r, ExperienceReplay))
     seen: list[tuple[Tensor, Tensor]] = []
     observe = remedy.observe
 
@@ -47,7 +47,7 @@ def rows_in(rows: Tensor, pool: Tensor) -> list[bool]:
 def test_shows_an_exact_share_of_what_was_put_by(
     tiny: SimpleNamespace, share: float, count: int, points: bool
 ) -> None:
-    game: GAN = tiny.make(Replay(share=share, capacity=4 * count), points=points)
+    game: GAN = tiny.make(ExperienceReplay(share=share, capacity=4 * count), points=points)
     (remedy,) = game.remedies
     put_by: list[Tensor] = []
     steps = game.configure_optimizers()
@@ -73,7 +73,7 @@ def test_shows_an_exact_share_of_what_was_put_by(
 
 
 def test_fills_in_order_and_then_anywhere(tiny: SimpleNamespace) -> None:
-    remedy = Replay(share=0.5, capacity=6)
+    remedy = ExperienceReplay(share=0.5, capacity=6)
     game: GAN = tiny.make(remedy)
     steps, before = game.configure_optimizers(), torch.zeros(6, 2)
     changes = []
@@ -89,7 +89,7 @@ def test_fills_in_order_and_then_anywhere(tiny: SimpleNamespace) -> None:
 
 
 def test_a_buffer_smaller_than_the_share_takes_what_it_can(tiny: SimpleNamespace) -> None:
-    remedy = Replay(share=1.0, capacity=3)
+    remedy = ExperienceReplay(share=1.0, capacity=3)
     game: GAN = tiny.make(remedy)
     with watched(game) as seen:
         tiny.play(game, iterations=2)
@@ -99,7 +99,7 @@ def test_a_buffer_smaller_than_the_share_takes_what_it_can(tiny: SimpleNamespace
 
 
 def test_every_example_of_the_buffer_is_drawn_alike(tiny: SimpleNamespace) -> None:
-    remedy = Replay(share=1.0, capacity=4)
+    remedy = ExperienceReplay(share=1.0, capacity=4)
     game: GAN = tiny.make(remedy)
     remedy.images.copy_(torch.arange(4.0)[:, None].expand(4, 2))
     remedy.seen.fill_(3)  # one place is empty yet
@@ -119,7 +119,7 @@ def test_every_example_of_the_buffer_is_drawn_alike(tiny: SimpleNamespace) -> No
 
 def test_is_the_discriminators_alone(tiny: SimpleNamespace) -> None:
     """With D held fast, G moves as in the plain game, to the bit; let go, D does not."""
-    games: list[GAN] = [tiny.make(Replay(capacity=8)), tiny.make()]
+    games: list[GAN] = [tiny.make(ExperienceReplay(capacity=8)), tiny.make()]
     for game in games:
         step_d, step_g = game.configure_optimizers()
         with mock.patch.object(step_d, "step"):
@@ -133,7 +133,7 @@ def test_is_the_discriminators_alone(tiny: SimpleNamespace) -> None:
 
 
 def test_several_updates_put_by_apart(tiny: SimpleNamespace) -> None:
-    remedy = Replay(share=0.5, capacity=64)
+    remedy = ExperienceReplay(share=0.5, capacity=64)
     game: GAN = tiny.make(remedy, Ratio(discriminator=3, generator=1))
     with watched(game) as seen:
         tiny.play(game, iterations=2)
@@ -144,7 +144,7 @@ def test_several_updates_put_by_apart(tiny: SimpleNamespace) -> None:
 
 
 def test_the_shares_of_ranks_add_up(tiny: SimpleNamespace) -> None:
-    alone = Replay(share=0.5, capacity=16)
+    alone = ExperienceReplay(share=0.5, capacity=16)
     game: GAN = tiny.make(alone)
     fakes, info = torch.randn(8, 2, generator=torch.Generator().manual_seed(0)), StepInfo(0, 0)
     ranks = [copy.deepcopy(alone) for _ in range(2)]
@@ -171,5 +171,5 @@ def test_the_shares_of_ranks_add_up(tiny: SimpleNamespace) -> None:
 @pytest.mark.parametrize("other", [ACGAN(classes=3), Mixture(generators=2, identity=1.0)])
 def test_refuses_whoever_asks_for_the_latents(tiny: SimpleNamespace, other: ACGAN) -> None:
     with pytest.raises(UserError, match=f"{type(other).__name__} needs to know which latents"):
-        tiny.make(other, Replay())
-    tiny.play(tiny.make(Mixture(generators=2), Replay()), iterations=2)
+        tiny.make(other, ExperienceReplay())
+    tiny.play(tiny.make(Mixture(generators=2), ExperienceReplay()), iterations=2)

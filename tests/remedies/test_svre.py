@@ -13,12 +13,16 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
+from ganstoch.errors import UserError
 from ganstoch.latents import LatentSettings
-from ganstoch.models import Discriminator, TanhDiscriminator, TanhGenerator
-from ganstoch.objectives import Wasserstein
+from ganstoch.models import Discriminator, ReLUGenerator, TanhDiscriminator, TanhGenerator
+from ganstoch.objectives import Relativistic, Wasserstein
 from ganstoch.remedies import (
     R1,
     SVRE,
+    FeatureMatching,
+    LabelFlipping,
+    Packing,
     WeightClipping,
 )
 from ganstoch.remedies.base import StepInfo
@@ -266,3 +270,36 @@ def test_clips_and_penalises_as_told(tiny: SimpleNamespace) -> None:
         penalty.side_effect = lambda self, loss, scores: loss
         tiny.play(tiny.make(SVRE(), R1()), iterations=1)
     assert penalty.call_count == 3 + 2 * 2  # all in three parts, two batches at two points
+
+
+def test_extrapolation_alone_asks_for_less(tiny: SimpleNamespace) -> None:
+    for other in (FeatureMatching(), Packing(), LabelFlipping()):
+        game = tiny.make(SVRE(variance_reduction=False), other, bank="fresh")
+        assert all(
+            math.isfinite(x) for loss in tiny.play(game, iterations=2) for x in loss.values()
+        )
+    tiny.make(SVRE(variance_reduction=False), objective=Relativistic())
+    with pytest.raises(UserError, match="Relativistic"):
+        tiny.make(SVRE(), objective=Relativistic())
+
+
+def test_refuses_latents_without_end(tiny: SimpleNamespace) -> None:
+    for settings in ({"bank": "fresh"}, {"noise": 0.5}):
+        with pytest.raises(UserError, match="model.latents.bank"):
+            tiny.make(SVRE(), **settings)
+    with pytest.raises(UserError, match="36.*model.latents.bank"):
+        tiny.make(SVRE(), bank=36)
+
+
+def test_refuses_batch_normalization() -> None:
+    def make(**settings: bool) -> GAN:
+        return GAN(
+            partial(ReLUGenerator, width=3),
+            TanhDiscriminator,
+            remedies=[SVRE(**settings)],
+            shape=(2,),
+        )
+
+    with pytest.raises(UserError, match="ReLUGenerator"):
+        make()
+    make(variance_reduction=False)

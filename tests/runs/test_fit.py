@@ -309,14 +309,20 @@ def test_the_checkpoint_before_a_damaged_one_is_used(
 def test_a_checkpoint_of_0_5_0_is_resumed_with_its_callbacks_states(
     here: Path, reference: Path, fit: Callable[..., Any]
 ) -> None:
-    """Its sidecar file is ignored."""
+    """Its sidecar file is ignored; its settings lie in its run's folder."""
     content = torch.load(reference / "checkpoints" / "step=2.ckpt", weights_only=True)
     states = content["callbacks"]
     states["Recorder"], states["Trail"] = states.pop("RecordWriter"), states.pop("SampleHistory")
-    del content["ganstoch_run"]
-    torch.save(content, here / "old.ckpt")
-    (here / "old.ckpt.seal").write_text("{}")
-    assert fit(f"--ckpt_path={here / 'old.ckpt'}").status == 0
+    del content["ganstoch_run"], states["Recorder"]["config"]
+    old = here / "old" / "checkpoints" / "step=2.ckpt"
+    old.parent.mkdir(parents=True)
+    torch.save(content, old)
+    old.with_name("step=2.ckpt.seal").write_text("{}")
+    settings = json.loads((reference / "run.json").read_bytes())
+    settings["config"]["model"]["forms"] = "rule"
+    (here / "old" / "run.json").write_text(json.dumps(settings))
+    assert "data.m" in fit(f"--ckpt_path={old}", "--data.m=8").complaint
+    assert fit(f"--ckpt_path={old}").status == 0
     assert record_of(here / "run").history == record_of(reference).history
 
 
