@@ -285,9 +285,9 @@ def test_extrapolation_alone_asks_for_less(tiny: SimpleNamespace) -> None:
 
 def test_refuses_latents_without_end(tiny: SimpleNamespace) -> None:
     for settings in ({"bank": "fresh"}, {"noise": 0.5}):
-        with pytest.raises(UserError, match="model.latents.bank"):
+        with pytest.raises(UserError, match=r"model\.latents\.bank"):
             tiny.make(SVRE(), **settings)
-    with pytest.raises(UserError, match="36.*model.latents.bank"):
+    with pytest.raises(UserError, match=r"36.*model\.latents\.bank"):
         tiny.make(SVRE(), bank=36)
 
 
