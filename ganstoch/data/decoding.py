@@ -107,15 +107,10 @@ def central_square(image: Image.Image, side: int, *, filter: ScaleFilter) -> Ima
 
 
 def decode(path: Path, *, fix: str) -> Image.Image:
-    """Opens an image of any mode as 8-bit RGB, upright.
+    """Opens an image of any mode as 8-bit RGB, upright; ``fix`` says what to do if that fails.
 
     The camera's rotation mark is obeyed. Transparent pixels are laid on white; grey is repeated; 16
-    bits are scaled to 8 (65535 becomes 255); of an animation the first frame counts. Colour
-    profiles are ignored.
-
-    Args:
-        path: the file.
-        fix: what a user can do about it if it cannot be read.
+    bits are scaled to 8 (65535 becomes 255); of an animation the first frame counts.
 
     Raises:
         UserError: if it is damaged, cut short, no image, or larger than ``Image.MAX_IMAGE_PIXELS``.
@@ -176,13 +171,8 @@ def in_threads(
 ) -> list[Result]:
     """``[function(item) for item in items]``, several at a time (decoders let go of the GIL).
 
-    Pillow's warnings of large or odd files are silenced: `decode` refuses in its own words. The
-    first exception, in the order of the items, is raised.
-
-    Args:
-        function: called once for each item, from any thread.
-        items: what to call it with.
-        label: what a progress display on standard error calls the work; None for no display.
+    Pillow's warnings are silenced: `decode` refuses in its own words. The first exception, in the
+    order of the items, is raised. ``label`` names the work on a progress display; None for none.
     """
     pool = ThreadPoolExecutor(min(8, os.cpu_count() or 1))
     try:

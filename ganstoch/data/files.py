@@ -23,12 +23,7 @@ _UNFINISHED = {".part", ".partial", ".crdownload", ".tmp"}
 
 @dataclass(frozen=True, slots=True)
 class FileList:
-    """Files below a folder.
-
-    Attributes:
-        names: paths of the files taken, relative to the folder, with "/", sorted by code point.
-        skipped: how many files, and hidden folders, were passed over.
-    """
+    """Files below a folder: paths with "/", sorted by code point; and how many were passed over."""
 
     names: tuple[str, ...]
     skipped: int

@@ -32,8 +32,8 @@ class ImageSet(ABC):
         labels: class of each image, int64, shape (len(self),); None where there are none.
         classes: names of the classes, in the order of the labels.
         split: prefix of the images' names where they have none of their own.
-        where: the folder or file that the images lie in, as messages call it.
-        path: the same as a path; None for what was in memory.
+        where, path: the folder or file that they lie in, for messages and as a path if there is
+            one.
         notes: what was decided for the user on opening, each a sentence.
     """
 
@@ -125,12 +125,9 @@ class Source(ABC):
 
     @abstractmethod
     def open(self, root: Path, split: Split) -> ImageSet | None:
-        """The images of one split.
+        """The images of a split below ``root``, or None if the source holds none out.
 
-        Args:
-            root: the folder that the data lie in; ignored by a source that comes in the package.
-            split: ``train``, which every source has, or ``held_out``; None is returned where there
-                is none, and the images that the subset leaves over stand in for them.
+        Then the images that the subset leaves over stand in for them.
 
         Raises:
             UserError: if the data are missing or damaged.

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import io
 import os
 import pickle
 import struct
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pytest
@@ -36,26 +35,6 @@ def names(what: str, root: Path) -> str:
     return rf"ganstoch prepare {what} --root {root}$"
 
 
-class Python2Pickler(pickle._Pickler):  # type: ignore[name-defined]
-    """Writes bytes and strings as Python 2, which made the published files, wrote its ``str``."""
-
-    def save_str(self, text: str | bytes) -> None:
-        raw = text.encode("latin1") if isinstance(text, str) else text
-        self.write(pickle.BINSTRING + struct.pack("<i", len(raw)) + raw)
-
-    dispatch: ClassVar[dict[type, Any]] = {
-        **pickle._Pickler.dispatch,  # type: ignore[attr-defined]
-        str: save_str,
-        bytes: save_str,
-    }
-
-
-def python2(content: dict[str, Any]) -> bytes:
-    file = io.BytesIO()
-    Python2Pickler(file, protocol=2).dump(content)
-    return file.getvalue()
-
-
 # --- CIFAR-10 ------------------------------------------------------------------------------------
 
 
@@ -72,9 +51,10 @@ def cifar(
     pixels = noise(12)
     for i, name in enumerate(BATCHES):
         batch = {"labels": [i, 9], "data": pixels[2 * i : 2 * i + 2].reshape(2, 3072)}
-        (folder / name).write_bytes(python2(batch))
+        (folder / name).write_bytes(pickle.dumps(batch, protocol=2))
     classes = ["airplane", "automobile", *"abcdefgh"]
-    (folder / "batches.meta").write_bytes(python2({"label_names": classes}))
+    meta = pickle.dumps({"label_names": classes}, protocol=2)
+    (folder / "batches.meta").write_bytes(meta)
     site, url = web
     published = datasets.CIFAR10
     with tarfile.open(site / published.filename, "w:gz") as tar:
