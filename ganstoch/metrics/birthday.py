@@ -6,9 +6,8 @@ Among s draws from N equally likely things two are the same with probability
 
     p(s) = 1 - (1 - 1/N) (1 - 2/N) .. (1 - (s - 1)/N)  =~  1 - exp(-s (s - 1) / (2 N)),
 
-one half at s =~ 1.18 sqrt(N), so at N =~ s (s - 1) / (2 ln 2). Where things are not equally likely,
-N comes out below their number, at about 1 / sum_i p_i^2: it says how many carry the weight, not how
-many rare ones there are.
+one half at s =~ 1.18 sqrt(N). Where things are not equally likely, N comes out at about
+1 / sum_i p_i^2: how many carry the weight.
 
 [1] lets a person decide whether the nearest pair of a batch is the same image. Ours: it is, if it
 lies nearer than real images do in batches of the same size (`calibrate`).

@@ -3,17 +3,15 @@
 [1] Feng, Guo, Benitez-Quiroz, Martinez 2021, "When do GANs replicate? On the choice of dataset
     size", ICCV 2021: the share of generated images below a stated distance (`replication_share`).
 
-Ours (`copied_share`) states no distance. Every generated image is scored by how unusually near it
-is to one training image (`copy_score`), and so are real images that were not trained on. These fall
-below a threshold t too, for data hold near-duplicates: in shares F_g(t) and F_0(t). If a share c of
-the generated images are copies and the others behave like unseen real ones,
+Ours (`copied_share`) states no distance. Generated images, and real ones that were not trained on,
+are scored by how unusually near they are to one training image (`copy_score`), and fall below a
+threshold t in shares F_g(t) and F_0(t). If a share c of the generated images are copies and the
+others behave like unseen real ones,
 
     F_g(t) = c + (1 - c) F_0(t),    so    c = (F_g(t) - F_0(t)) / (1 - F_0(t)).
 
-The threshold looks at real images only, so that it cannot be drawn to what the generator did: t is
-1/2, half as far as usual, or less where more than 1 % of unseen images would come as near by
-nature. Those that are exact copies of training images are not counted for this rule, for they would
-draw t to 0; they are counted in F_0(t). Intervals and test: see `excess`.
+The threshold looks at real images only: t is 1/2, half as far as usual, or less where more than 1 %
+of unseen images, exact copies aside, would come as near by nature. Intervals and test: `excess`.
 """
 
 from __future__ import annotations

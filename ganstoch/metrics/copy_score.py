@@ -6,10 +6,9 @@ of equal size, and with d_1 .. d_P an image's distances to the nearest member of
 
     score = min_p d_p / median_p d_p.
 
-An image that comes from nowhere in particular is about as far from every part, and its score is not
-far below 1. A copy of one member is near that member's part and no other. The score has no unit,
-and hardly depends on how large the set is; up to three near-duplicates of the member in other parts
-change little, and exact duplicates nothing, since each member counts once.
+An image that comes from nowhere in particular is about as far from every part; a copy of one member
+is near that member's part and no other. The score has no unit and hardly depends on the set's size;
+up to three near-duplicates of the member change little, and exact duplicates nothing.
 """
 
 from __future__ import annotations

@@ -9,19 +9,14 @@ n held-out images,
 
     Z_U = (U - m n / 2) / sqrt(m n (m + n + 1) / 12)
 
-is about standard normal where generated images are as far from the training images as held-out ones
-are; Z_U << 0 says that they are nearer: copied. Z_U >> 0 says that they are farther: underfitted.
-
-A generator may copy in one region and underfit in another. So Z_U is taken within the cells of a
-k-means clustering of the training images, each cell's images with its own training images only, and
+is about standard normal where both are as far from the training images; Z_U << 0 is copying, Z_U
+>> 0 underfitting. As a generator may do either in different regions, Z_U is taken within the cells
+of a k-means clustering of the training images, each with its own training images only, and
 
     C_T = sum_c P_n(c) Z_U(c) / sum_c P_n(c)
 
 over the cells that hold a share of more than tau of the generated images; P_n(c) is the share of
-held-out images in cell c. Cells without held-out images have no weight and no Z_U. The sign is that
-of Z_U: C_T << 0 is copying.
-
-The authors' program adds 1/2 to each U before it is divided, which the paper does not.
+held-out images in cell c. The authors' program adds 1/2 to each U, which the paper does not.
 """
 
 from __future__ import annotations

@@ -5,13 +5,11 @@ the generated images deserve it and the others behave as the real ones do,
 
     k / M = c + (1 - c) j / R,    so    c = (k/M - j/R) / (1 - j/R).
 
-The upper end of c's interval is that of k / M [1], which grants nothing: other images than real
-ones, blurred or noisy, may not be flagged by nature. Its lower end takes the natural share off with
-the uncertainty of both counts [2]. The test that there is nothing to see is Fisher's: given k + j
-flagged images, which of the two sets they fell into is hypergeometric.
-
-Near-duplicates are flagged together or not at all, so that a count of them varies more than one of
-independent images: by the size of the group that an image is in, on average [3],
+The upper end of c's interval is that of k / M [1]: blurred or noisy images may not be flagged by
+nature. Its lower end takes the natural share off with the uncertainty of both counts [2]. The test
+that there is nothing to see is Fisher's: which of the two sets the flagged images fell into is
+hypergeometric. Near-duplicates are flagged together or not at all, so that a count of them varies
+more, by the size of the group that an image is in, on average [3]:
 
     design effect = sum of n_g^2 / sum of n_g    over the groups' sizes n_g.
 

@@ -10,9 +10,8 @@ mean discrepancy is
     + mean of k over pairs y, y' of different rows of the other
     - 2 mean of k over all pairs x, y.
 
-Unlike the Frechet distance, its expectation is the same for any number of images. The usual report
-[1] is the mean over random subsets, which is the same number in expectation; the estimate from all
-pairs of rows varies less, and needs no draw.
+Its expectation is the same for any number of images. The usual report [1] is the mean over random
+subsets; the estimate from all pairs has the same expectation, varies less, and needs no draw.
 """
 
 from __future__ import annotations

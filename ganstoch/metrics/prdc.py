@@ -84,17 +84,13 @@ def prdc(real: Tensor, generated: Tensor, *, k: int = 5, norm: Norm = "l2") -> P
     )
     covered = within.in_ball_of_first > 0
     return PRDCScores(
-        precision=_share(within.balls_of_first_around > 0),
-        recall=_share(within.balls_of_second_around > 0),
+        precision=(within.balls_of_first_around > 0).double().mean().item(),
+        recall=(within.balls_of_second_around > 0).double().mean().item(),
         density=within.balls_of_first_around.double().mean().item() / k,
-        coverage=_share(covered),
+        coverage=covered.double().mean().item(),
         covered=covered,
         nearest_counts=within.in_ball_of_first,
     )
-
-
-def _share(members: Tensor) -> float:
-    return members.double().mean().item()
 
 
 class PRDC(FeatureMetric):

@@ -2,24 +2,18 @@
 
 The share. Training and held-out images are thinned to equal numbers, because the nearest of more
 images is nearer; then a generator that has learnt the distribution and not the images is nearer to
-either half of the time. The larger set is thinned into random parts of the smaller one's size that
-use all of it between them, and the share is averaged over these.
+either half of the time. The share is averaged over random thinnings that use every image.
 
 The test. If the generator owes nothing to the training images in particular, then given all real
 images, pooled, and the generated ones, every way to call as many of the pool "training" is as
-likely as the true one. So these labels are permuted, and nothing else: who is nearest to whom stays
-as it was, and is searched for once. A share does not see a few copies: one in a hundred is lost
-among the coin flips of the others. Therefore each generated image g votes for the label of its
-nearest real image with a weight that knows no labels,
+likely as the true one: these labels are permuted, and p is the share of permutations, the true
+labels among them, that reach the statistic [1]. A share does not see one copy in a hundred, so each
+generated image g votes for the label of its nearest real image with a weight that knows no labels,
 
     T = sum_g w_g [nearest of g is a training image],    w_g = log(max(score_g, 0.001))^2,
 
 with the score of `copy_scores` in the pool: 0 for a copy of one image, near 1 for an image with no
-relation to any. The square lets 1 % of slightly altered copies outweigh the rest; it costs some
-power against generators that are a little nearer to all training images, which the share shows.
-p is the share of permutations, the true labels among them, that reach T [1]. No thinning is needed
-here, whatever the numbers. They limit what can be shown: where most of the pool is training images,
-ten copied images are all of these by chance often.
+relation to any. No thinning is needed here, whatever the numbers.
 
 [1] Phipson, Smyth 2010, "Permutation p-values should never be zero", arXiv:1603.05766, Sec. 2.
 """

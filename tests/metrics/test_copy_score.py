@@ -114,8 +114,3 @@ def test_needs_two_different_members(members: Tensor) -> None:
         copy_scores(torch.zeros(1, 3), members, norm="l2")
     with pytest.raises(ValueError, match=r"different training images|shape \(N, F\)"):
         left_out_scores(members, norm="l2")
-
-
-def test_left_out_needs_three() -> None:
-    with pytest.raises(ValueError, match="3 different"):
-        left_out_scores(torch.eye(2), norm="l2")

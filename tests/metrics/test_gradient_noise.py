@@ -209,11 +209,6 @@ def test_undefined_ratios_are_none() -> None:
     assert (lost.ratio, lost.critical_batch) == (None, None)
 
 
-def test_a_set_of_one_has_no_noise() -> None:
-    assert share_of_pieces([1], count=1) == 0.0
-    assert finite(sums_of(draw(1, 4)), share=1.0).noise == 0.0
-
-
 def test_what_makes_no_sense_is_refused() -> None:
     with pytest.raises(ValueError, match="without replacement from 4"):
         share_of_pieces([5], count=4)

@@ -67,14 +67,6 @@ def test_no_image_depends_on_its_batch_mates(batch_size: int) -> None:
     torch.testing.assert_close(alone.errors, together.errors[2:3], rtol=1e-9, atol=0)
 
 
-def test_restarts_keep_the_best() -> None:
-    train = images(30, seed=5)
-    errors = [recover(by_heart(train), train, latent_dim=8, restarts=r).errors for r in (1, 2, 4)]
-    assert (errors[1] <= errors[0]).all()
-    assert (errors[2] <= errors[1]).all()
-    assert errors[2].mean() < errors[0].mean()
-
-
 def test_a_generator_that_learnt_by_heart_is_told_from_one_that_did_not() -> None:
     train, held_out = images(40, seed=6), images(40, seed=7)
     memorised = recovery_gap(

@@ -84,13 +84,6 @@ def test_copying_one_point(world: GaussianModes) -> None:
     )
 
 
-def test_dropping_half_of_the_modes() -> None:
-    modes = torch.arange(4).repeat(500)
-    scores = score_gaussians(RING.centres[modes], RING)
-    assert (scores.modes, scores.good_share) == (4, 1.0)
-    assert scores.reverse_kl == pytest.approx(math.log(2))
-
-
 @pytest.mark.parametrize("value", [7.0, math.nan, math.inf])
 def test_noise_reaches_nothing(value: float) -> None:
     scores = score_gaussians(torch.full((50, 2), value), GRID)

@@ -93,10 +93,3 @@ def test_samples_are_the_same_in_every_evaluation() -> None:
     assert not torch.equal(first.overfitting.queries, first.mode_drop.queries)
     other = overfitting_mode_drop(real, real, norm="l1", queries=10, seed=6)
     assert not torch.equal(first.mode_drop.queries, other.mode_drop.queries)
-
-
-@pytest.mark.parametrize("queries", [None, 30, 31, 10**9])
-def test_all_queries(queries: int | None) -> None:
-    real = draw(30, 3, seed=14)
-    both = overfitting_mode_drop(real, real, norm="l1", queries=queries)
-    assert both.mode_drop.queries.tolist() == list(range(30))

@@ -2,8 +2,8 @@
 
 All pairs are bounded, a block at a time (`bounds`); the few candidates that the bounds leave are
 computed in float64. A duplicate counts as a neighbour, a row itself does not. Memory beyond the
-arguments stays under 1 GiB as long as one row has fewer than 2^18 numbers. No argument is changed,
-and no random number is drawn. The work is done on a GPU where the rows are on one.
+arguments stays under 1 GiB as long as one row has fewer than 2^18 numbers. The work is done on a
+GPU where the rows are on one.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def k_nearest(query: Tensor, bank: Tensor, *, k: int, norm: Norm) -> Neighbours:
     if not 1 <= k <= len(members):
         raise ValueError(f"k must be from 1 to the number of members, {len(members)}, got {k}")
     first = first_equal(members)
-    kinds, counts = first.unique(return_counts=True)
+    kinds, counts = torch.unique(first, return_counts=True)
     if len(kinds) == len(members):
         return _nearest(rows, members, k=k, norm=norm)
     # Identical members are searched once; then each kind stands for its k lowest ids.

@@ -1,9 +1,8 @@
-"""Which pairs of two sets lie within given radii, counted.
+"""Which pairs of two sets lie within given radii, counted exactly.
 
-All pairs are bounded, a block at a time; what the bounds leave undecided is computed in float64, so
-the counts are those of float64 arithmetic on the features given. Memory beyond the arguments stays
-under 1 GiB as long as one row has fewer than 2^18 numbers. No argument is changed, and no random
-number is drawn. The work is done on a GPU where the first features are on one, else on the CPU.
+All pairs are bounded, a block at a time (`bounds`); what the bounds leave undecided is computed in
+float64. Memory beyond the arguments stays under 1 GiB as long as one row has fewer than 2^18
+numbers. The work is done on a GPU where the first features are on one.
 """
 
 from __future__ import annotations
@@ -108,7 +107,11 @@ def _near(
         left = left if ruler is tools[0] else ruler.load(first)
         right = ruler.load(second)
         low = ruler.low(left, right)
-        limits = _limits(ruler, first_radii), _limits(ruler, second_radii)
+        # Nothing is strictly within a radius of 0.
+        limits = [
+            ruler.units(radii).masked_fill_(radii == 0, -torch.inf)
+            for radii in (first_radii, second_radii)
+        ]
         ours, theirs = (_above(limit, low) for limit in limits)
         row, column = ((low < ours[:, None]) | (low < theirs[None])).nonzero(as_tuple=True)
         least = low[row, column].cpu().double()
@@ -125,11 +128,6 @@ def _near(
     sure[0][undecided] |= maybe[0][undecided] & (exact < first_radii[some])
     sure[1][undecided] |= maybe[1][undecided] & (exact < second_radii[others])
     return _Near(rows=row, columns=column, within_first=sure[0], within_second=sure[1])
-
-
-def _limits(ruler: Ruler, radii: Tensor) -> Tensor:
-    """Radii in the units of the bounds; nothing is strictly within a radius of 0."""
-    return ruler.units(radii).masked_fill_(radii == 0, -torch.inf)
 
 
 def _above(limits: Tensor, low: Tensor) -> Tensor:
