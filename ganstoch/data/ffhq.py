@@ -47,7 +47,7 @@ class FFHQ(Source):
         return self.name if self.filter == "lanczos" else f"{self.name}-{self.filter}"
 
     def open(self, root: Path, split: Split) -> ArrayImages | None:
-        """Loads the converted images, after converting them if need be; see `Source.open`."""
+        """Loads the converted images, after converting them if need be."""
         require_folder(root, holds=_HOLDS)
         if split == "held_out":
             return None

@@ -52,14 +52,11 @@ class ImageSet(ABC):
 
     @abstractmethod
     def read(self, ids: Tensor) -> Tensor:
-        """The images at the given positions.
-
-        Args:
-            ids: int64, shape (N,), each in ``range(len(self))``; repeats allowed.
+        """The images at the positions ``ids`` (N,), repeats allowed: a contiguous copy on the CPU.
 
         Returns:
-            uint8, shape (N, C, H, W), range [0, 255], a contiguous copy on the CPU; or, of points,
-            float32, shape (N, D), unbounded.
+            uint8, shape (N, C, H, W), range [0, 255]; or of points float32, shape (N, D),
+            unbounded.
         """
 
     def names(self, ids: Tensor) -> tuple[str, ...]:

@@ -56,16 +56,7 @@ class Subset:
 
 
 def choose(images: ImageSet, *, n: int, seed: int) -> Subset:
-    """Draws n different images, the same for the same images, n and seed.
-
-    Args:
-        images: what to choose from.
-        n: how many.
-        seed: decides which; apart from the run's seed, so that runs can share a subset.
-
-    Raises:
-        UserError: if there are fewer than n images, or one cannot be read.
-    """
+    """Draws n different images; ``seed`` is not the run's, so that runs can share a subset."""
     if not 1 <= n <= len(images):
         raise UserError(f"data.n is {n}, the source has {len(images)} images; set --data.n within")
     ids = without_replacement(len(images), n, rng_for(seed, "subset")).sort().values

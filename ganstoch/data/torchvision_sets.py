@@ -24,7 +24,7 @@ class CIFAR10(Source):
     summary = "CIFAR-10, 50,000 + 10,000 photographs, 32x32 (170 MB)"
 
     def open(self, root: Path, split: Split) -> ArrayImages:
-        """Reads the batches of a split; see `Source.open`."""
+        """Reads a split; see `Source.open`."""
         from torchvision import datasets
 
         with explained(self.name, root):
@@ -54,7 +54,7 @@ class SVHN(Source):
     summary = "SVHN cropped, 73,257 + 26,032 house-number digits, 32x32 (250 MB)"
 
     def open(self, root: Path, split: Split) -> ArrayImages:
-        """Reads the file of a split; see `Source.open`."""
+        """Reads a split; see `Source.open`."""
         from torchvision import datasets
 
         with explained(self.name, root):
@@ -85,7 +85,7 @@ class FashionMNIST(Source):
     summary = "Fashion-MNIST, 60,000 + 10,000 grey images of clothes, 28x28 padded (31 MB)"
 
     def open(self, root: Path, split: Split) -> ArrayImages:
-        """Reads the files of a split; see `Source.open` and `GreyFiles.read`."""
+        """Reads a split; see `Source.open`."""
         pixels, labels = FASHION.read(root, split, name=self.name)
         padded = torch.nn.functional.pad(pixels, ((SIDE - WIDTH) // 2,) * 4)
         return ArrayImages(
