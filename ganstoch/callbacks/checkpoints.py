@@ -50,11 +50,7 @@ class AtomicCheckpointIO(CheckpointIO):
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None
     ) -> None:
-        """Writes the file.
-
-        Raises:
-            UserError: if the disk is full or the place cannot be written to.
-        """
+        """Writes the file; `UserError` if the disk is full or the place is not writable."""
         buffer = io.BytesIO()
         torch.save(checkpoint, buffer)
         write_atomically(Path(path), buffer.getbuffer())
@@ -65,11 +61,7 @@ class AtomicCheckpointIO(CheckpointIO):
         map_location: Callable[..., Any] | None = None,
         weights_only: bool | None = None,
     ) -> dict[str, Any]:
-        """Reads tensors and plain values.
-
-        Raises:
-            UserError: if it is gone, as it was there a moment ago.
-        """
+        """Reads tensors and plain values; `UserError` if the file is gone."""
         try:
             content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         except FileNotFoundError as error:
@@ -87,10 +79,9 @@ class AtomicCheckpointIO(CheckpointIO):
 class Checkpoints(Checkpoint):
     """Saves every so many iterations, at the end, and where the run is interrupted.
 
-    A checkpoint is never of the middle of an iteration, where the discriminator may have taken a
-    step that the counter has not seen, or a measurement may be missing. So Ctrl-C and SIGTERM let
-    the iteration finish first; a second one does not, and the run then goes on from an earlier
-    checkpoint. The last two stay: should the last be damaged, there is the one before it.
+    A checkpoint is never of the middle of an iteration. So Ctrl-C and SIGTERM let the iteration
+    finish first; a second one does not, and the run then goes on from an earlier checkpoint. The
+    last two stay, in case the last is damaged.
 
     Args:
         folder: of the files.
@@ -123,23 +114,21 @@ class Checkpoints(Checkpoint):
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Removes the older checkpoints that a kill right after the last one has left."""
-        resumed = Path(trainer.ckpt_path) if trainer.ckpt_path else None
-        if resumed is not None and resumed.resolve().parent == self.folder.resolve():
-            step = _iteration_of(resumed.resolve())
+        if trainer.ckpt_path:
+            steps = {path.resolve(): step for step, path in _checkpoints_in(self.folder).items()}
+            step = steps.get(Path(trainer.ckpt_path).resolve())
             if step is not None:
                 self._remove_older(trainer, step=step)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Takes over Ctrl-C and SIGTERM.
-
-        Lightning's answer to SIGTERM is a message between ranks from within the signal's handler,
-        which may come in the middle of another.
-        """
+        """Takes over Ctrl-C and SIGTERM."""
         self.begun = True
         self._saved = None
         self._between_iterations = self._stop_requested = False
         if threading.current_thread() is not threading.main_thread():
             return
+        # Lightning answers SIGTERM by a message between ranks from within the signal's handler,
+        # which may come in the middle of another.
         numbers = [signal.SIGINT, signal.SIGTERM]
         if callable(signal.getsignal(signal.SIGUSR1)):  # under Slurm: would save half an iteration
             numbers.append(signal.SIGUSR1)
@@ -211,12 +200,7 @@ class Checkpoints(Checkpoint):
 
 
 def newest_checkpoint(folder: Path, *, run: str) -> Path | None:
-    """The run's last checkpoint that is undamaged, with a line on each later one that is skipped.
-
-    Args:
-        folder: the run's checkpoints, ``step=ITERATION.ckpt``.
-        run: `config_hash` of the run.
-    """
+    """The last undamaged checkpoint of the run with this `config_hash`; others are warned of."""
     for _, path in sorted(_checkpoints_in(folder).items(), reverse=True):
         try:
             if _read(path).get(RUN, run) == run:
@@ -232,7 +216,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     """Opens a checkpoint of `ganstoch fit`; its numbers are read from the file when used.
 
     Raises:
-        UserError: if there is none, it is damaged, or it is not of a run.
+        UserError: where there is none, and for a file that is damaged or not of a run.
     """
     if not path.is_file():
         raise UserError(f"there is no checkpoint {path}; give another file")
@@ -279,11 +263,5 @@ def _converted(content: dict[str, Any]) -> dict[str, Any]:
 
 def _checkpoints_in(folder: Path) -> dict[int, Path]:
     """The files ``step=ITERATION.ckpt`` by iteration."""
-    files = {_iteration_of(path): path for path in folder.glob("step=*.ckpt")}
-    return {iteration: path for iteration, path in files.items() if iteration is not None}
-
-
-def _iteration_of(path: Path) -> int | None:
-    """4 of ``step=4.ckpt``; None for another name."""
-    digits = path.stem.removeprefix("step=")
-    return int(digits) if digits.isdecimal() and path.stem.startswith("step=") else None
+    files = {path.stem.removeprefix("step="): path for path in folder.glob("step=*.ckpt")}
+    return {int(digits): path for digits, path in files.items() if digits.isdecimal()}

@@ -70,18 +70,16 @@ class DiagnosisSettings:
 class Diagnosis(Periodic):
     """Measures signals every so many iterations and draws a verdict from their history.
 
-    Signals go to the loggers as ``diagnosis/<signal>``; a verdict is told when it changes. Nothing
-    is measured in between but the sum of each layer's output, which tells where a number that is
-    not finite came from. Training goes the same way with it or without, bit for bit, unless it is
-    asked to act. The verdicts are those of a `Monitor`.
+    Signals go to the loggers as ``diagnosis/<signal>``; a verdict is told when it changes. In
+    between, only the sum of each layer's output is taken, to trace a number that is not finite.
+    Training goes the same way with it or without, bit for bit, unless it is asked to act.
 
     Args:
         every: iterations between measurements.
         act: what follows from a verdict of `on` once it is sure, which takes six measurements that
-            show it (one for what is not finite): "log" tells of it, "alert" also raises an alert,
-            in W&B where it is one of the loggers, "stop" also ends training, "restore" ends it and
-            puts back the weights of the best measurement. Each says so when it first becomes due,
-            and once more only if the verdict has passed in between.
+            show it (one for what is not finite): "log" tells of it, "alert" also alerts W&B,
+            "stop" also ends training, "restore" ends it and puts back the weights of the best
+            measurement.
         on: the verdicts that are acted on; None for all in an alert, which ends nothing, and
             otherwise for those after which training goes nowhere.
         images: in a batch that is looked at, at least 8.
@@ -97,8 +95,8 @@ class Diagnosis(Periodic):
         acts: what was done so far, each with its iteration, act, verdict and words.
 
     Raises:
-        UserError: for an interval below 1 or fewer than 8 images; at the start of training, where
-            there is no way to make images or nothing to compare them with.
+        UserError: at the start of training, where there is no way to make images or nothing to
+            compare them with.
     """
 
     at_end = False
@@ -180,7 +178,7 @@ class Diagnosis(Periodic):
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """Knows beforehand that gradients are measured."""
+        """Sees to it that gradients are measured where that is due."""
         self._measures_next = iteration_of(trainer) % self.every == 0
 
     def on_train_batch_end(

@@ -1,13 +1,13 @@
-"""Measures overfitting, mode drop and known modes of the averaged generator as it trains.
+"""Measures overfitting, mode drop and known modes of the averaged generator; when to stop.
 
-It draws from its own RNG stream and touches no weight: training goes the same way with evaluation
-at any interval, or with none.
+[1] Yazici et al. 2020, arXiv:2006.14265. It draws from its own RNG stream and touches no weight:
+training goes the same way with evaluation at any interval, or with none.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -16,7 +16,7 @@ import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
-from ganstoch.callbacks.progress import Periodic, data_of, log_metrics
+from ganstoch.callbacks.progress import Periodic, callback_of, data_of, log_metrics
 from ganstoch.data.datamodule import ImageData
 from ganstoch.errors import UserError
 from ganstoch.metrics.birthday import collision_metrics
@@ -33,19 +33,21 @@ from ganstoch.training.distributed import gather
 from ganstoch.training.fingerprint import fingerprint
 from ganstoch.training.gan import GAN
 
-__all__ = ["AfterEvaluation", "Evaluation", "Outcome"]
+__all__ = ["AfterEvaluation", "Evaluation", "Outcome", "StopRule", "has_converged"]
 
 _log = logging.getLogger("ganstoch")
 
 _SEED = 0
 """Decides the queries, the same in every evaluation of every run."""
+WATCHED = ("overfitting/pixel_l1/mean", "mode_drop/pixel_l1/mean")
+"""Metrics of the stop rule."""
 _BIRTHDAY_BATCHES = 4
 """Images made for the birthday test, in units of its batch."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The last measurement, with what a picture of it needs.
+    """A measurement, with what a picture of it needs.
 
     Attributes:
         iteration: D+G iterations done when it was taken.
@@ -92,9 +94,6 @@ class Evaluation(Periodic):
         baseline: the same numbers of held-out images in the generator's place, and the mode scores
             of a perfect sampler.
         latest: the last measurement's images and pairs; None before.
-
-    Raises:
-        UserError: for an interval below 1 or no multiple, or fewer than 1 query.
     """
 
     def __init__(
@@ -210,16 +209,15 @@ class Evaluation(Periodic):
     ) -> None:
         """Takes one measurement: distances, held-out drop, mode scores, collisions, digests."""
         assert isinstance(module, GAN)
-        game = module
-        assert game.latents is not None
+        assert module.latents is not None
         semantic = last or bool(self.semantic_every and iteration % self.semantic_every == 0)
         data = data_of(trainer)
         known_modes = data.known_modes
         spaces = [name for name in self._extractors if semantic or name == "pixel"]
         count = None if self.neighbours or known_modes is None else known_modes.samples
-        latents = game.latents.evaluation(count)
+        latents = module.latents.evaluation(count)
         generated, features = self._share_features(
-            trainer, lambda own: game.sample(latents[own]), len(latents), spaces
+            trainer, lambda own: module.sample(latents[own]), len(latents), spaces
         )
         if not generated.isfinite().all():
             raise UserError(
@@ -233,12 +231,20 @@ class Evaluation(Periodic):
         if self._score_modes is not None and known_modes is not None:
             metrics |= self._score_modes(generated[: known_modes.samples]).named()
         if self.birthday is not None and semantic:
-            metrics |= self._collisions(game, data, spaces[-1], size=self.birthday)
+            metrics |= self._collisions(module, data, spaces[-1], size=self.birthday)
         measurement = Measurement(
             iteration=iteration,
-            images_seen=iteration * game.images_per_iteration,
+            images_seen=iteration * module.images_per_iteration,
             metrics=metrics,
-            digests=_digests(trainer, game, generated),
+            digests=fingerprint(
+                networks={
+                    "generator": module.generator,
+                    "discriminator": module.discriminator,
+                    "average": module.average,
+                },
+                optimizers=trainer.optimizers,
+                images=generated,
+            ),
         )
         if self.history and self.history[-1].iteration == iteration:
             self.history.pop()  # measured by pixel a moment ago
@@ -250,11 +256,7 @@ class Evaluation(Periodic):
                 callback.on_evaluation(trainer, self, self.latest)
 
     def _share_features(
-        self,
-        trainer: Trainer,
-        make: Callable[[slice], Tensor],
-        count: int,
-        spaces: list[str],
+        self, trainer: Trainer, make: Callable[[slice], Tensor], count: int, spaces: list[str]
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """So many images and their features by space, of which every rank makes its share."""
         world, rank = trainer.world_size, trainer.global_rank
@@ -317,13 +319,13 @@ class Evaluation(Periodic):
             metrics |= pairs.tail.named(f"held_out_drop/{extractor.name}")
         return metrics
 
-    def _collisions(self, game: GAN, data: ImageData, space: str, *, size: int) -> dict[str, float]:
+    def _collisions(self, gan: GAN, data: ImageData, space: str, *, size: int) -> dict[str, float]:
         """The birthday test, of fresh latents: of what the generator can make, not of the bank."""
         extractor = self._extractors[space]
         rng = rng_for(0, "evaluation", part="birthday")
-        latents = normal((_BIRTHDAY_BATCHES * size, game.generator.latent_dim), rng)
+        latents = normal((_BIRTHDAY_BATCHES * size, gan.generator.latent_dim), rng)
         metrics = collision_metrics(
-            extractor(game.sample(latents)), self._features_of("train", space, data), size=size
+            extractor(gan.sample(latents)), self._features_of("train", space, data), size=size
         )
         return {f"birthday/{extractor.name}/{name}": value for name, value in metrics.items()}
 
@@ -337,14 +339,69 @@ def _cat(parts: Iterable[Tensor]) -> Tensor:
     return several[0] if len(several) == 1 else torch.cat(several)
 
 
-def _digests(trainer: Trainer, game: GAN, images: Tensor) -> dict[str, str]:
-    """Of the whole state."""
-    return fingerprint(
-        networks={
-            "generator": game.generator,
-            "discriminator": game.discriminator,
-            "average": game.average,
-        },
-        optimizers=trainer.optimizers,
-        images=images,
-    )
+def has_converged(
+    history: Sequence[Measurement], *, window: int, threshold: float, after: int
+) -> bool:
+    """Whether both watched means have stopped falling.
+
+    At iteration T, with best(t) the lowest value up to iteration t, a mean has stopped where
+    best(T) > (1 - threshold) best(T - window). Distances fall in steps and rise again, hence the
+    best values; they may lie still before the fall begins, hence ``after``.
+    """
+    if not history or not set(WATCHED) <= set(history[-1].metrics):
+        return False  # where modes are counted, runs end by their number of iterations
+    now = history[-1].iteration
+    earlier = [m for m in history if m.iteration <= now - window]
+    if now < after or not earlier:
+        return False
+    for name in WATCHED:
+        before = min(m.metrics[name] for m in earlier)
+        best = min(m.metrics[name] for m in history)
+        if best <= (1.0 - threshold) * before:
+            return False
+    return True
+
+
+class StopRule(AfterEvaluation):
+    """Notes convergence and, where asked, ends the run there; `trainer.max_steps` is the cap.
+
+    [1, Sec. 5] trains "each case till convergence of our metrics" and does not say when that is.
+    Here: when neither the best overfitting mean nor the best mode-drop mean has fallen by more than
+    a small share over a window of iterations.
+
+    Args:
+        window: iterations to look back.
+        threshold: relative fall over the window that still counts as progress, in (0, 1).
+        after: iterations before which nothing is called converged.
+        stop: whether to end the run at convergence, rather than only to note it. Rows compared at
+            equal iterations must not stop by themselves.
+    """
+
+    def __init__(
+        self, *, window: int = 10_000, threshold: float = 0.02, after: int = 0, stop: bool = True
+    ) -> None:
+        if window < 1:
+            raise UserError(f"stop_rule.window must be 1 iteration or more, got {window}")
+        if not 0.0 < threshold < 1.0:
+            raise UserError(f"stop_rule.threshold must be between 0 and 1, got {threshold}")
+        self.window = window
+        self.threshold = threshold
+        self.after = after
+        self.stop = stop
+        self.converged = False
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Lets a run that had converged, and was killed before its record, end where it did."""
+        self._check(trainer, callback_of(trainer, Evaluation))
+
+    def on_evaluation(self, trainer: Trainer, evaluation: Evaluation, outcome: Outcome) -> None:
+        """Checks a measurement just made."""
+        self._check(trainer, evaluation)
+
+    def _check(self, trainer: Trainer, evaluation: Evaluation) -> None:
+        """Applies this rule alone, also to what was measured before the run was resumed."""
+        self.converged = has_converged(
+            evaluation.history, window=self.window, threshold=self.threshold, after=self.after
+        )
+        if self.converged and self.stop:
+            trainer.should_stop = True

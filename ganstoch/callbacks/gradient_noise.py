@@ -4,9 +4,8 @@
 training "stochasticity dominates". The mathematics is in `ganstoch.metrics.gradient_noise`.
 
 A measurement is of the networks as they stand between two iterations, with the spectral norms
-refined by the step that opens the next update: so the discriminator's is the very gradient it will
-follow, and the generator's is against the discriminator as it stands before that update. It is
-taken in the precision of the weights, also where training computes in a lower one.
+refined as the next update will: D's is the very gradient it will follow, G's is against D before
+that update. It is taken in the precision of the weights, also where training computes in a lower.
 """
 
 from __future__ import annotations
@@ -75,8 +74,7 @@ class GradientNoiseSettings:
 class GradientNoise(Periodic):
     """Measures |g|^2 and the variance of the mini-batch's gradient along training.
 
-    It draws from a stream of its own and touches no weight: training goes the same way with it or
-    without. Leaves `gradient_noise.json` in the run's folder, before the record.
+    It draws from a stream of its own and touches no weight: training goes the same way without it.
 
     Args:
         settings: when to measure, and on how many draws.
@@ -85,9 +83,6 @@ class GradientNoise(Periodic):
 
     Attributes:
         history: for every iteration measured, the players' values by name.
-
-    Raises:
-        UserError: for a setting out of its range.
     """
 
     at_start = True
@@ -101,11 +96,7 @@ class GradientNoise(Periodic):
         self.history: dict[int, dict[str, Measured]] = {}
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Refuses a run whose gradients are more than sums over single examples.
-
-        Raises:
-            UserError: naming who makes them so.
-        """
+        """Refuses a run whose gradients are more than sums over single examples."""
         assert isinstance(pl_module, GAN)
         if by := obstacle(pl_module):
             raise UserError(
@@ -190,9 +181,8 @@ def obstacle(gan: GAN) -> str | None:
     """Who makes a gradient more than a sum over single examples, if anybody does.
 
     Batch normalization, packs, minibatch discrimination and the relativistic average make an
-    example's gradient depend on the rest of its batch; penalties and other remedies add terms of
-    their own. Remedies that change step sizes, weights after a step, or the number of steps may
-    stay.
+    example's gradient depend on the rest of its batch; penalties add terms of their own. Remedies
+    that change step sizes, weights after a step, or the number of steps may stay.
     """
     for network in (gan.generator, gan.discriminator):
         if needs_full_batch(network):
@@ -225,38 +215,39 @@ def measure_players(
     z = _latents(gan, draws=draws).to(dtype)
     group = draws if gan.latents.noise > 0 and gan.latents.count is not None else 1
     pixels = data.subset.pixels
-    bar = tqdm(
-        total=len(pixels) + 2 * len(z),
-        desc="gradients",
-        unit="",
-        leave=False,
-        delay=3,
-        disable=True if quiet else None,
-    )
+    total = len(pixels) + 2 * len(z)
+    off = True if quiet else None
+    bar = tqdm(total=total, desc="gradients", unit="", leave=False, delay=3, disable=off)
+
+    def signed(x: Tensor) -> Tensor:
+        return to_signed(x, dtype=dtype) if x.dtype == torch.uint8 else x.to(dtype)
+
+    def sums(
+        network: nn.Module,
+        examples: Tensor,
+        inputs: Callable[[Tensor], Tensor],
+        losses: Callable[[Any], Tensor],
+        group: int = 1,
+    ) -> GradientSums:
+        """Over all examples' gradients, of which ``group`` neighbours are draws of the same."""
+        total, device = GradientSums(draws=group), next(network.parameters()).device
+        for block in torch.split(examples, -(-EXAMPLES // group) * group):
+            collect(network, inputs(block.to(device)), losses, total, group=group)
+            bar.update(len(block))
+        return total
+
     with _refined(gan), torch.no_grad(), bar:
-        real = _sums(
-            discriminator,
-            pixels,
-            lambda x: to_signed(x, dtype=dtype) if x.dtype == torch.uint8 else x.to(dtype),
-            lambda output: objective.real_loss(output.logits),
-            bar=bar,
-        )
-        fake = _sums(
-            discriminator,
-            z,
-            generator.forward,
-            lambda output: objective.fake_loss(output.logits),
-            group=group,
-            bar=bar,
+        real = sums(discriminator, pixels, signed, lambda d: objective.real_loss(d.logits))
+        fake = sums(
+            discriminator, z, generator.forward, lambda d: objective.fake_loss(d.logits), group
         )
         with frozen(discriminator):
-            of_generator = _sums(
+            of_generator = sums(
                 generator,
                 z,
                 lambda z: z,
                 lambda images: objective.generator_loss(discriminator.forward(images).logits),
-                group=group,
-                bar=bar,
+                group,
             )
     share = _share_of_images(data.sampling, n=real.count, m=m, iteration=iteration)
     latents = gan.latents
@@ -264,33 +255,6 @@ def measure_players(
         "discriminator": combine([finite(real, share=share), _side(fake, latents, m=m)]),
         "generator": combine([_side(of_generator, latents, m=m)]),
     }
-
-
-def _sums(
-    network: nn.Module,
-    examples: Tensor,
-    inputs: Callable[[Tensor], Tensor],
-    losses: Callable[[Any], Tensor],
-    *,
-    bar: tqdm[Any],
-    group: int = 1,
-) -> GradientSums:
-    """Sums over the gradients of all examples, block by block.
-
-    Args:
-        network: whose gradients.
-        examples: whose losses, on any device.
-        inputs: what the network gets of a block of them.
-        losses: one loss an example, of the network's output.
-        bar: moves on.
-        group: neighbours that are draws of the same example.
-    """
-    sums, step = GradientSums(draws=group), -(-EXAMPLES // group) * group
-    device = next(network.parameters()).device
-    for block in torch.split(examples, step):
-        collect(network, inputs(block.to(device)), losses, sums, group=group)
-        bar.update(len(block))
-    return sums
 
 
 def _side(sums: GradientSums, latents: Latents, *, m: int) -> Side:
@@ -320,23 +284,20 @@ def _latents(gan: GAN, *, draws: int) -> Tensor:
     rng = rng_for(gan.seed, "evaluation", part="gradient noise")
     if latents.fixed is None:
         z = normal((draws * gan.n, latents.dim), rng)
-        if latents.noise:
-            z = z.add(normal(tuple(z.shape), rng), alpha=math.sqrt(latents.noise))
-        return z
-    if not latents.noise:
-        return latents.fixed
-    z = latents.fixed.repeat_interleave(draws, dim=0)
-    return z.add(normal(tuple(z.shape), rng), alpha=math.sqrt(latents.noise))
+    else:
+        z = latents.fixed.repeat_interleave(draws, dim=0) if latents.noise else latents.fixed
+    return (
+        z.add(normal(tuple(z.shape), rng), alpha=math.sqrt(latents.noise)) if latents.noise else z
+    )
 
 
 @contextmanager
 def _refined(gan: GAN) -> Iterator[None]:
     """The discriminator as the next update will have it, and afterwards as it was."""
-    buffers = list(gan.discriminator.buffers())
-    before = [buffer.clone() for buffer in buffers]
+    before = [(buffer, buffer.clone()) for buffer in gan.discriminator.buffers()]
     gan.discriminator.power_iterate()
     try:
         yield
     finally:
-        for buffer, old in zip(buffers, before, strict=True):
+        for buffer, old in before:
             buffer.copy_(old)

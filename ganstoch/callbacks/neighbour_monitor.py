@@ -44,8 +44,8 @@ class NeighbourMonitor(Periodic):
         baseline: the metrics of held-out images; empty without them.
 
     Raises:
-        UserError: for a number below 1; at the start of training, where there is no way to make
-            images or nothing to compare them with.
+        UserError: at the start of training, where there is no way to make images or nothing to
+            compare them with.
     """
 
     def __init__(

@@ -10,10 +10,9 @@ import logging
 import sys
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
@@ -59,13 +58,8 @@ def callback_of(trainer: Trainer, kind: type[_C]) -> _C:
 def log_metrics(trainer: Trainer, metrics: Mapping[str, float], step: int | None = None) -> None:
     """Writes metrics to every logger, on the first rank only.
 
-    Lightning's own `self.log` counts batches from 0. Here the axis is `trainer.global_step`, so
-    that curves, checkpoints and `max_steps` agree.
-
-    Args:
-        trainer: of the run.
-        metrics: by name.
-        step: the iteration; None for `trainer.global_step`.
+    Lightning's own `self.log` counts batches from 0. Here the axis is ``step``, by default
+    `trainer.global_step`, so that curves, checkpoints and `max_steps` agree.
     """
     if trainer.is_global_zero:
         for logger in trainer.loggers:
@@ -84,9 +78,6 @@ class Periodic(Callback, ABC):
         every: iterations between measurements.
         name: of the setting, for errors.
         path: the file, or None.
-
-    Raises:
-        UserError: for an interval below 1.
     """
 
     at_start = False
@@ -104,14 +95,7 @@ class Periodic(Callback, ABC):
     def measure(
         self, trainer: Trainer, module: LightningModule, iteration: int, *, last: bool
     ) -> None:
-        """Takes one measurement.
-
-        Args:
-            trainer: of the run.
-            module: what is trained.
-            iteration: iterations done.
-            last: whether it is the measurement of the end.
-        """
+        """Takes one measurement after so many iterations, ``last`` at the end."""
 
     @abstractmethod
     def is_measured(self, iteration: int) -> bool:
@@ -136,37 +120,30 @@ class Periodic(Callback, ABC):
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Measures the end."""
-        self._measure_end(trainer, pl_module)
+        iteration = iteration_of(trainer)
+        if self.at_end and not self.is_measured(iteration):
+            pl_module.to(trainer.strategy.root_device)  # Lightning moves it away after training
+            self.measure(trainer, pl_module, iteration, last=True)
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Measures the end of a run that was resumed after it; leaves the file."""
-        self._measure_end(trainer, pl_module)
+        Periodic.on_train_end(self, trainer, pl_module)
         if self.path is not None and trainer.is_global_zero:
             content = self.content(trainer, pl_module)
             if content is not None:
                 write_atomically(self.path, json.dumps(content, allow_nan=False).encode() + b"\n")
 
-    def _measure_end(self, trainer: Trainer, module: LightningModule) -> None:
-        iteration = iteration_of(trainer)
-        if self.at_end and not self.is_measured(iteration):
-            module.to(trainer.strategy.root_device)  # Lightning moves it away after training
-            self.measure(trainer, module, iteration, last=True)
-
 
 def iteration_of(trainer: Trainer) -> int:
     """The number of the iteration that is going on or has just ended, from 1.
 
-    Batches are counted: Lightning's `global_step` counts every step of every optimizer, which in
-    other modules than ours is twice as many.
+    Batches are counted: Lightning's `global_step` counts every step of every optimizer.
     """
     return trainer.fit_loop.epoch_loop.total_batch_idx + 1
 
 
 class LossLogger(Callback):
-    """Writes the losses every `trainer.log_every_n_steps` iterations.
-
-    They stay on the device until then: reading one every iteration would stall it.
-    """
+    """Writes the losses every `trainer.log_every_n_steps` iterations; reading stalls a device."""
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -187,9 +164,7 @@ class LossLogger(Callback):
 
 
 class Progress(Callback):
-    """Iterations per second, time left and the latest metrics.
-
-    On a terminal it is a bar, elsewhere a line now and then, and always a file for whoever waits.
+    """Iterations per second, time left and the latest metrics: a bar, and always a file.
 
     Args:
         path: the file, which holds the current iteration.
@@ -267,16 +242,10 @@ class Progress(Callback):
 State = Literal["off", "fixed", "on"]
 
 
-@dataclass(frozen=True, slots=True)
-class RandomnessSource:
-    """One way in which randomness may enter a run.
+class RandomnessSource(NamedTuple):
+    """One way in which randomness may enter a run: what is random, and the setting for it.
 
-    Attributes:
-        name: what is random.
-        state: "off", "fixed" (drawn once, the same for the same seed) or "on" (drawn anew at every
-            iteration, from the seed).
-        what: what it is in this run.
-        switch: the setting that changes it.
+    "fixed" is drawn once, the same for the same seed; "on" is drawn anew at every iteration.
     """
 
     name: str
@@ -287,25 +256,30 @@ class RandomnessSource:
 
 def sources_of_randomness(trainer: Trainer, gan: GAN, data: ImageData) -> list[RandomnessSource]:
     """All of them, for a run whose data and latents are set up."""
-    return [*_drawn_once(gan, data), *_drawn_in_batches(gan, data), *_numerical(trainer, gan)]
+    rows = [*_drawn_once(gan, data), *_drawn_in_batches(gan, data), *_numerical(trainer, gan)]
+    return [RandomnessSource(*row) for row in rows]
+
+
+_Row = tuple[str, State, str, str]
 
 
 def _on(is_random: object) -> State:
     return "on" if is_random else "off"
 
 
-def _drawn_once(gan: GAN, data: ImageData) -> Iterator[RandomnessSource]:
-    seed, n = f"seed {gan.seed}", len(data.subset.ids)
-    yield RandomnessSource("initial weights", "fixed", seed, "seed_everything")
-    yield RandomnessSource("spectral norm's start", "fixed", seed, "seed_everything")
-    subset = f"{n} images, seed {data.subset_seed}"
-    yield RandomnessSource("choice of subset", "fixed", subset, "data.subset_seed")
-    yield RandomnessSource("augmentation, dequantization", "off", "there is none", "none")
-    yield RandomnessSource("data-loader workers", "off", "the subset lies on the device", "none")
-    yield RandomnessSource("evaluation", "off", "a stream of its own, no part in training", "none")
+def _drawn_once(gan: GAN, data: ImageData) -> list[_Row]:
+    seed, subset = f"seed {gan.seed}", f"{len(data.subset.ids)} images, seed {data.subset_seed}"
+    return [
+        ("initial weights", "fixed", seed, "seed_everything"),
+        ("spectral norm's start", "fixed", seed, "seed_everything"),
+        ("choice of subset", "fixed", subset, "data.subset_seed"),
+        ("augmentation, dequantization", "off", "there is none", "none"),
+        ("data-loader workers", "off", "the subset lies on the device", "none"),
+        ("evaluation", "off", "a stream of its own, no part in training", "none"),
+    ]
 
 
-def _drawn_in_batches(gan: GAN, data: ImageData) -> Iterator[RandomnessSource]:
+def _drawn_in_batches(gan: GAN, data: ImageData) -> list[_Row]:
     assert gan.latents is not None
     times, pack = gan.remedies.spec.images_factor, gan.remedies.spec.pack
     n, m, bank = len(data.subset.ids), data.batch_size * times, gan.latents.count
@@ -313,52 +287,40 @@ def _drawn_in_batches(gan: GAN, data: ImageData) -> Iterator[RandomnessSource]:
     images = f"{m} of {n}, {data.sampling.replace('_', ' ')}"
     if whole:
         images = "every image once" if times == 1 else f"every image {times} times"
-    yield RandomnessSource("sampling of images", _on(not whole), images, "data.m, data.sampling")
-    if bank is None:
-        yield RandomnessSource("latents", "on", "fresh every iteration", "model.latents.bank")
-        yield RandomnessSource("sampling of latents", "on", "see latents", "data.m")
-    else:
-        latents = "every latent once" if bank == m else f"{m} of {bank}, without replacement"
-        yield RandomnessSource("latents", "fixed", f"k = {bank} fixed", "model.latents.bank")
-        yield RandomnessSource("sampling of latents", _on(bank != m), latents, "data.m")
-    variance = f"variance {noise:g}" if noise else "none"
-    yield RandomnessSource("noise on latents", _on(noise), variance, "model.latents.noise")
+    fixed = "fresh every iteration" if bank is None else f"k = {bank} fixed"
+    drawn = "see latents" if bank is None else f"{m} of {bank}, without replacement"
+    drawn = "every latent once" if bank == m else drawn
     coupled = f"packs of {pack}" if pack > 1 else ""
     coupled = f"{gan.full_batch_for} looks at a whole batch" if gan.full_batch_for else coupled
-    always_the_same = whole and bank == m and not noise
-    yield RandomnessSource(
-        "batch-coupled layers",
-        _on(coupled and not always_the_same),
-        coupled or "every image is judged by itself",
-        "model.remedies, model.objective, networks",
-    )
+    together = _on(coupled and not (whole and bank == m and not noise))
+    alone = coupled or "every image is judged by itself"
     drawing = [type(remedy).__name__ for remedy in gan.remedies if remedy.spec.stochastic]
-    what = ", ".join(drawing) or "none"
-    yield RandomnessSource("remedies' draws", _on(drawing), what, "model.remedies")
+    variance = f"variance {noise:g}" if noise else "none"
+    return [
+        ("sampling of images", _on(not whole), images, "data.m, data.sampling"),
+        ("latents", "on" if bank is None else "fixed", fixed, "model.latents.bank"),
+        ("sampling of latents", _on(bank != m), drawn, "data.m"),
+        ("noise on latents", _on(noise), variance, "model.latents.noise"),
+        ("batch-coupled layers", together, alone, "model.remedies, model.objective, networks"),
+        ("remedies' draws", _on(drawing), ", ".join(drawing) or "none", "model.remedies"),
+    ]
 
 
-def _numerical(trainer: Trainer, gan: GAN) -> Iterator[RandomnessSource]:
+def _numerical(trainer: Trainer, gan: GAN) -> list[_Row]:
     deterministic = torch.are_deterministic_algorithms_enabled()
     kernels = "deterministic kernels" if deterministic else "any kernels"
     tf32 = "on" if torch.backends.cuda.matmul.allow_tf32 else "off"
     state: State = "fixed" if deterministic else "on"
-    yield RandomnessSource(
-        "floating point",
-        state,
-        f"{trainer.precision}, {kernels}, tf32 {tf32}, {trainer.world_size} device(s), "
-        f"{torch.get_num_threads()} thread(s)",
-        "trainer.precision, trainer.deterministic",
-    )
-    full = trainer.precision in ("32-true", "64-true")
-    yield RandomnessSource(
-        "reduced precision", "off" if full else state, trainer.precision, "trainer.precision"
-    )
-    yield RandomnessSource(
-        "order of sums",
-        state if gan.micro_batch == "auto" else "fixed",
-        f"micro-batch {gan.micro_batch or 'none'}",
-        "model.micro_batch",
-    )
+    precision = str(trainer.precision)
+    reduced: State = "off" if precision in ("32-true", "64-true") else state
+    sums: State = state if gan.micro_batch == "auto" else "fixed"
+    devices = f"{trainer.world_size} device(s), {torch.get_num_threads()} thread(s)"
+    how = f"{precision}, {kernels}, tf32 {tf32}, {devices}"
+    return [
+        ("floating point", state, how, "trainer.precision, trainer.deterministic"),
+        ("reduced precision", reduced, precision, "trainer.precision"),
+        ("order of sums", sums, f"micro-batch {gan.micro_batch or 'none'}", "model.micro_batch"),
+    ]
 
 
 class RandomnessReport(Callback):

@@ -13,9 +13,8 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.loggers import WandbLogger
 from torch import Tensor
 
-from ganstoch.callbacks.evaluation import AfterEvaluation, Evaluation, Outcome
+from ganstoch.callbacks.evaluation import AfterEvaluation, Evaluation, Outcome, StopRule
 from ganstoch.callbacks.progress import callback_of, data_of
-from ganstoch.callbacks.stop_rule import StopRule
 from ganstoch.records import Record, write_atomically, write_record
 from ganstoch.training.fingerprint import git_sha, hardware, versions
 from ganstoch.training.gan import GAN
@@ -32,17 +31,14 @@ MOMENTS = 64
 
 
 def panels(outcome: Outcome, data: Tensor) -> dict[str, Tensor]:
-    """The rows of both figures of the 1-NN search [1, Figs. 1 and 2].
+    """The rows of both figures of the 1-NN search [1, Figs. 1 and 2], at most 10 images each.
+
+    Under ``overfitting_queries`` generated images, under ``overfitting_<space>`` the data image
+    nearest to each; under ``mode_drop_queries`` and ``mode_drop_<space>`` the other way round.
 
     Args:
         outcome: a measurement.
         data: all data images, uint8, shape (n, C, H, W).
-
-    Returns:
-        uint8 images of shape (10, C, H, W), or fewer where fewer were asked: under
-        ``overfitting_queries`` generated images, under ``overfitting_<space>`` the data image
-        nearest to each; under ``mode_drop_queries`` data images, under ``mode_drop_<space>`` the
-        generated image nearest to each.
     """
     generated = to_bytes(outcome.generated)
     rows: dict[str, Tensor] = {}
@@ -60,11 +56,7 @@ def panels(outcome: Outcome, data: Tensor) -> dict[str, Tensor]:
 
 
 class NeighbourGrid(AfterEvaluation):
-    """Shows the panels in W&B at every measurement and leaves the last ones in a file.
-
-    Args:
-        path: the file, `panels.npz` in the run's folder.
-    """
+    """Shows the panels in W&B at every measurement and leaves the last ones in `panels.npz`."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -97,11 +89,8 @@ def _grid(rows: list[Tensor]) -> np.ndarray[Any, Any]:
 class SampleHistory(AfterEvaluation):
     """Keeps some of the points that a generator makes along training; nothing for images.
 
-    They are left in a file: ``iterations`` int64 (T,), ``samples`` float32 (T, S, D), the same
-    latents at every measurement, and ``real`` float32 (R, D).
-
-    Args:
-        path: the file, `trail.npz` in the run's folder.
+    They are left in `trail.npz`: ``iterations`` int64 (T,), ``samples`` float32 (T, S, D), the
+    same latents at every measurement, and ``real`` float32 (R, D).
     """
 
     def __init__(self, path: Path) -> None:
@@ -166,12 +155,7 @@ class RecordWriter(Callback):
     """
 
     def __init__(
-        self,
-        folder: Path,
-        *,
-        config: dict[str, Any],
-        config_hash: str,
-        preset: str,
+        self, folder: Path, *, config: dict[str, Any], config_hash: str, preset: str
     ) -> None:
         self.folder = folder
         self.config = config
@@ -197,6 +181,8 @@ class RecordWriter(Callback):
         images = to_bytes(generated) if generated.ndim == 4 else generated
         _save_arrays(self.folder / "samples.npz", generated=images.numpy())
         last = evaluation.history[-1]
+        # What was left to the machine is filled in, so that the run repeats.
+        model = self.config.get("model", {}) | {"micro_batch": pl_module.micro_batch}
         record = Record(
             config_hash=self.config_hash,
             seed=pl_module.seed,
@@ -214,7 +200,7 @@ class RecordWriter(Callback):
             metrics=last.metrics,
             baseline=evaluation.baseline,
             history=tuple(evaluation.history),
-            config=self._as_computed(pl_module),
+            config=self.config | {"model": model},
             versions=versions(),
             hardware=hardware(),
             git_sha=git_sha(),
@@ -229,11 +215,6 @@ class RecordWriter(Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Goes on from the time the earlier segments took."""
         self._before = float(state_dict["seconds"])
-
-    def _as_computed(self, gan: GAN) -> dict[str, Any]:
-        """The configuration with what was left to the machine filled in, so that it repeats."""
-        chosen = {"micro_batch": gan.micro_batch}
-        return {**self.config, "model": {**self.config.get("model", {}), **chosen}}
 
     def _seconds(self) -> float:
         return self._before + time.monotonic() - self._started

@@ -32,8 +32,7 @@ class GeneratorAdapter:
     """Makes images of a generator in training.
 
     Attributes:
-        draw: makes that many, shape (N, *shape), on the module's device; the same ones at every
-            call as long as the generator is the same.
+        draw: so many images, shape (N, *shape), the same at every call of the same generator.
         networks: what can be diagnosed, given how many latents it is to be shown.
     """
 
@@ -50,11 +49,7 @@ def players_of(module: LightningModule) -> dict[str, nn.Module]:
 def real_images(
     trainer: Trainer, real: Tensor | None, held_out: Tensor | None
 ) -> tuple[Tensor, Tensor | None]:
-    """Training and held-out images: those given, else those of our own data.
-
-    Raises:
-        UserError: where there are none.
-    """
+    """Training and held-out images: those given, else our own data's; `UserError` if none are."""
     data = getattr(trainer, "datamodule", None)
     if real is None and isinstance(data, ImageData):
         held = data.held_out
@@ -74,9 +69,6 @@ def adapter_for(
         sample: makes n images; None for the module's.
         latent_dim: length of z, if the module's ``generator`` takes z of shape (N, latent_dim);
             None for the attribute of that name of the generator or the module.
-
-    Raises:
-        UserError: where there is no way to make any.
     """
     if isinstance(module, GAN) and sample is None:
         return _of_gan(module)
@@ -140,21 +132,17 @@ def _of_gan(gan: GAN) -> GeneratorAdapter:
 
 
 def _discriminate(critic: nn.Module, images: Tensor, *, dtype: torch.dtype) -> Tensor:
-    return _logits(critic(images.to(dtype)))
-
-
-def _dtype(module: nn.Module) -> torch.dtype:
-    """The precision of a module's weights."""
-    return next(module.parameters()).dtype
-
-
-def _logits(output: object) -> Tensor:
     """The logits, which a discriminator may return among other things."""
+    output = critic(images.to(dtype))
     output = getattr(output, "logits", output)
     if isinstance(output, tuple):
         output = output[0]
     assert isinstance(output, Tensor)
     return output.flatten()
+
+
+def _dtype(module: nn.Module) -> torch.dtype:
+    return next(module.parameters()).dtype
 
 
 @contextmanager

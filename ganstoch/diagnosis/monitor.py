@@ -44,13 +44,8 @@ class Monitor:
         return self.diagnosed is not None and bool(self.diagnosed.due(self.on))
 
     def add(self, signals: Signals) -> Diagnosed:
-        """Takes up one measurement.
-
-        Where the first number that was not finite came from stays known once it is known.
-
-        Returns:
-            The diagnosis at it.
-        """
+        """Takes up one measurement and returns the diagnosis at it."""
+        # Where the first number that was not finite came from stays known.
         if self.history and (broken := self.history[-1].broken):
             signals = dataclasses.replace(signals, broken=broken)
         self.history.append(signals)

@@ -1,8 +1,8 @@
 """Which layer was the first to put out a number that was not finite, and when.
 
-By the time a loss is seen to be NaN, one optimizer step has carried it into every weight, and all
-layers look alike. So the output of every layer with weights is summed as it is made, on its device,
-and the sums are read later, all at once: a sum is finite only if what it sums up is.
+By the time a loss is NaN, one optimizer step has carried it into every weight. So the output of
+every layer with weights is summed as it is made, on its device, and the sums are read later, all at
+once: a sum is finite only if what it sums up is.
 """
 
 from __future__ import annotations

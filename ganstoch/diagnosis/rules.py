@@ -80,8 +80,7 @@ class Rule:
 def quality(signals: Signals) -> float:
     """How far the generated images are from the data, both ways; 1 is the data's own, inf unknown.
 
-    The geometric mean of closeness and reach: a blur is close and does not reach, noise reaches
-    nothing and is not close.
+    The geometric mean of closeness and reach: a blur is close and does not reach.
     """
     if signals.closeness is None or signals.reach is None:
         return math.inf
@@ -95,13 +94,9 @@ def _at(history: History, name: str) -> float:
 
 
 def _progress(history: History, back: int = 4) -> bool:
-    """Whether the images are nearer to the data than some time ago, by 3 %, or more diverse.
-
-    A run that has just begun is given the benefit of the doubt: early on a generator's images all
-    look alike and its discriminator knows them all, which ends when diversity takes off.
-    """
+    """Whether the images are nearer to the data than some time ago, by 3 %, or more diverse."""
     if len(history) <= back:
-        return True
+        return True  # early on all images look alike, which ends when diversity takes off
     nearer = quality(history[-1]) < 0.97 * quality(history[-1 - back])
     rising = _at(history, "diversity") > 1.1 * max(s.diversity or 0.0 for s in history[:-1])
     return nearer or rising

@@ -106,10 +106,10 @@ class Networks:
     """What is diagnosed: a generator, and its discriminator if there is one.
 
     Attributes:
-        sample: makes images or points of the raw generator from latents (S, latent_dim); without
-            latents, from whatever randomness it uses, given None. Shape (S, *shape).
+        sample: images or points (S, *shape) of the raw generator from latents (S, latent_dim), or
+            from None where it draws its own.
         latents: the same at every measurement, or None where the generator takes none.
-        average: idem for the averaged generator, or None.
+        average: as ``sample``, of the averaged generator, or None.
         discriminator: logits (N,) of images, or None.
     """
 
@@ -202,8 +202,7 @@ def measure(
     """The signals of one measurement, but for those that only the trainer knows.
 
     Args:
-        networks: what is diagnosed; its networks' gradients and statistics are left as they were by
-            callables that see to it.
+        networks: what is diagnosed; its callables leave gradients and statistics as they were.
         reference: the real images.
         iteration: iterations done.
         before: the images that the last two calls returned, the latest first, as far as there are.
@@ -229,12 +228,8 @@ def measure(
         with torch.no_grad():
             logits = {k: networks.discriminator(v).float().flatten() for k, v in sides.items()}
 
-    def mean(side: str) -> float:
-        return logits[side].mean().item()
-
-    def above(side: str) -> float:
-        return (logits[side] > 0).float().mean().item()
-
+    means = {side: values.mean().item() for side, values in logits.items()}
+    above = {side: (values > 0).float().mean().item() for side, values in logits.items()}
     held = "held_out" in logits
     others = _nearest_other(flat)
     signals = Signals(
@@ -248,21 +243,20 @@ def measure(
         drift=_rms(flat - before[0].flatten(1)) / scale if before else None,
         turn=_turn(flat, *(images.flatten(1) for images in before)) if len(before) == 2 else None,
         average_gap=average,
-        gap=mean("real") - mean("fake") if logits else None,
-        gap_held_out=mean("real") - mean("held_out") if held else None,
+        gap=means["real"] - means["fake"] if logits else None,
+        gap_held_out=means["real"] - means["held_out"] if held else None,
         separation=_separation(logits["real"], logits["fake"]) if logits else None,
-        accuracy_real=above("real") if logits else None,
-        accuracy_held_out=above("held_out") if held else None,
+        accuracy_real=above.get("real"),
+        accuracy_held_out=above.get("held_out"),
         accuracy_fake=(logits["fake"] < 0).float().mean().item() if logits else None,
     )
     return signals, images
 
 
 def _sampled(networks: Networks, *, seed: int) -> tuple[Tensor, float | None]:
-    """Images, and sqrt(2) ||dG/dz||_F, the root mean square distance that it would make.
+    """Images, and sqrt(2) ||J||_F, how far images J z of standard normal z lie from one another.
 
-    For v standard normal, E ||v^T J||^2 = ||J||_F^2, so one backward pass estimates it; and images
-    J z of standard normal z lie sqrt(2) ||J||_F from one another.
+    For v standard normal, E ||v^T J||^2 = ||J||_F^2, so one backward pass estimates it.
     """
     if networks.latents is None:
         with torch.no_grad():
@@ -311,11 +305,7 @@ def _spread(rows: Tensor) -> float:
 
 
 def _nearest(queries: Tensor, bank: Tensor) -> Tensor:
-    """Distance of each row (Q, F) to the nearest of (B, F), shape (Q,).
-
-    By the expanded square, in float32: what is read off are means of many, not whether two are
-    equal to the last digit.
-    """
+    """Distance of each row (Q, F) to the nearest of (B, F), shape (Q,); in float32, for means."""
     return torch.cdist(queries, bank.to(queries.device)).amin(1)
 
 
@@ -326,10 +316,7 @@ def _nearest_other(rows: Tensor) -> Tensor:
 
 
 def to_columns(history: Sequence[Signals]) -> dict[str, list[Any]]:
-    """A history as JSON can hold it: each signal that was measured over time, to four digits.
-
-    None stands for what was not measured, or not finite.
-    """
+    """Each measured signal over time, to four digits, for JSON; None: not measured or finite."""
     columns = {
         field.name: [_short(getattr(signals, field.name)) for signals in history]
         for field in dataclasses.fields(Signals)
@@ -342,11 +329,7 @@ def to_columns(history: Sequence[Signals]) -> dict[str, list[Any]]:
 
 
 def from_columns(columns: dict[str, list[Any]]) -> list[Signals]:
-    """The history that `to_columns` images of it, but for digits.
-
-    Raises:
-        ValueError: if these are no such columns.
-    """
+    """The history that `to_columns` made columns of, but for digits; `ValueError` for others."""
     names = {field.name for field in dataclasses.fields(Signals)}
     lengths = {len(values) for values in columns.values()}
     if "iteration" not in columns or not set(columns) <= names or len(lengths) != 1:

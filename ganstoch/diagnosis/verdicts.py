@@ -1,9 +1,8 @@
 """From the history of the signals to a verdict with its evidence, and what may be done.
 
-A verdict needs the same finding at several measurements in a row: single ones of a game that
-swings by nature say little. For the same reason it stays until its signals are clearly other ones.
-The discriminator's loss alone decides nothing: it may be near 0 from the first iterations of a run
-whose images go on improving for tens of thousands.
+A verdict needs the same finding at several measurements in a row, as training swings by nature;
+likewise it stays until its signals are clearly other ones. The discriminator's loss alone decides
+nothing: it may be near 0 from the first iterations of a run whose images go on improving.
 """
 
 from __future__ import annotations
@@ -101,11 +100,7 @@ def _stretch(rule: Rule, history: Sequence[Signals], *, needed: int) -> list[boo
     """The measurements, up to the last, of a failure that lasts; empty if there is none.
 
     It takes ``needed`` measurements in a row to find a failure. From then on those belong to it too
-    at which it merely lasts: a verdict ends when the signals say that it has, not when one of them
-    wavers about a threshold.
-
-    Returns:
-        For each of them, in the order of time, whether it shows the failure.
+    at which it merely lasts. Returns for each of them whether it shows the failure.
     """
     shown: list[bool] = []  # the latest first
     for end in range(len(history), 0, -1):
@@ -121,11 +116,7 @@ def _stretch(rule: Rule, history: Sequence[Signals], *, needed: int) -> list[boo
 
 
 def diagnose(history: Sequence[Signals]) -> Diagnosed:
-    """The verdict at the last measurement of a history.
-
-    Args:
-        history: signals in order of iteration, at least one, all from one run.
-    """
+    """The verdict at the last of a run's signals, at least one, in order of iteration."""
     findings = []
     for rule in RULES:
         stretch = _stretch(rule, history, needed=1 if rule.at_once else PERSIST)

@@ -88,25 +88,15 @@ FAMILIES = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """One run whose cause of trouble is known.
+    """One run whose cause of trouble is known; None stands for the family's setting.
 
     Classes are named as in `ganstoch.objectives`, `ganstoch.remedies` and `ganstoch.runs.faults`:
     by a string, or by a mapping of the name to its arguments.
 
     Attributes:
-        name: of the case.
         label: the verdict that its cause must lead to.
-        cause: in words.
         family: networks and data, a key of `FAMILIES`.
-        faults: done to the networks; none for a healthy run.
         lr: learning rate as a multiple of the family's.
-        beta1: Adam's; None for the family's.
-        m: images in a batch; None for the family's.
-        n: images in the subset; None for the family's.
-        noise: variance of the noise on the latents.
-        objective: the losses.
-        remedies: the remedies.
-        iterations: length of the run.
         onset: iteration at which the fault acts; 1 if from the beginning.
     """
 
@@ -126,16 +116,11 @@ class Case:
     onset: int = 1
 
 
-def _read_table() -> tuple[Case, ...]:
-    table = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text())
-    return tuple(
-        Case(name=name, label=label, **settings)
-        for label, named in table.items()
-        for name, settings in named.items()
-    )
-
-
-CASES: tuple[Case, ...] = _read_table()
+CASES: tuple[Case, ...] = tuple(
+    Case(name=name, label=label, **settings)
+    for label, named in yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text()).items()
+    for name, settings in named.items()
+)
 """Every labelled run of cases.yaml."""
 
 
@@ -146,13 +131,7 @@ def _make(room: Any, spec: str | Mapping[str, Mapping[str, Any]]) -> Any:
 
 
 def run_case(case: Case, *, seed: int, iterations: int | None = None) -> list[Signals]:
-    """Trains a case and returns its signals.
-
-    Args:
-        case: a line of the table.
-        seed: of the run.
-        iterations: how many; None for the case's own number.
-    """
+    """Trains a case, for its own number of iterations or another, and returns its signals."""
     family = FAMILIES[case.family]
     images = ImageData(family.source(), n=case.n or family.n, m=case.m or family.m, seed=seed)
     images.prepare_data()
@@ -182,19 +161,11 @@ def run_case(case: Case, *, seed: int, iterations: int | None = None) -> list[Si
 
 
 def score_case(case: Case, history: Sequence[Signals], *, seed: int) -> Judged:
-    """What the diagnosis says along a run.
-
-    Args:
-        case: what was run.
-        history: its signals, at least one.
-        seed: of the run.
-    """
+    """What the diagnosis says along a run of at least one measurement."""
     steps = [diagnose(history[: end + 1]) for end in range(len(history))]
     verdicts = [{finding.verdict for finding in step.findings} for step in steps]
-    after = [
-        named for step, named in zip(steps, verdicts, strict=True) if step.iteration >= case.onset
-    ]
-    seen = [number for number, named in enumerate(after, start=1) if case.label in named]
+    first = sum(step.iteration < case.onset for step in steps)
+    seen = [number for number, named in enumerate(verdicts[first:], 1) if case.label in named]
     final = steps[-1]
     return Judged(
         name=case.name,
@@ -221,11 +192,7 @@ def write_trace(path: Path, history: list[Signals]) -> None:
 
 
 def read_trace(path: Path) -> list[Signals]:
-    """Reads the signals of a run.
-
-    Raises:
-        UserError: if the file is damaged.
-    """
+    """Reads the signals of a run; `UserError` if the file is damaged."""
     try:
         return from_columns(json.loads(path.read_bytes()))
     except (OSError, ValueError, RecursionError, TypeError, AttributeError) as error:
@@ -233,19 +200,13 @@ def read_trace(path: Path) -> list[Signals]:
 
 
 def cases(*, out: Path, seeds: Sequence[int], jobs: int, report_only: bool) -> int:
-    """Runs what is missing, writes ``confusion.txt`` and prints it.
+    """Runs what is missing, writes ``confusion.txt`` and prints it; the exit status.
 
     Args:
         out: folder of the signals, one file a run, and of the report.
         seeds: of the runs.
         jobs: runs at once; 0 for one a core.
         report_only: whether to train nothing.
-
-    Returns:
-        0.
-
-    Raises:
-        UserError: where there is nothing to report on.
     """
     if jobs < 0:
         raise UserError(f"--jobs must be 1 or more, or 0 to choose, got {jobs}")

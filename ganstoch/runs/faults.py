@@ -90,10 +90,7 @@ class Alternate(_Fault):
 class _WeightFault(_Fault):
     """Changes weights before iteration `at`, and before all later ones if `again`.
 
-    Args:
-        layer: a network or layer by its name in the module, such as "generator.layers.0".
-        at: the iteration.
-        again: whether it acts before every later iteration too.
+    ``layer`` is a network or layer by its name in the module, such as "generator.layers.0".
     """
 
     def __init__(self, layer: str, *, at: int, again: bool = False) -> None:

@@ -24,10 +24,9 @@ from pytorch_lightning.cli import ArgsType, LightningArgumentParser, LightningCL
 from pytorch_lightning.strategies import StrategyRegistry
 
 from ganstoch.callbacks.diagnosis import DiagnosisSettings
-from ganstoch.callbacks.evaluation import Evaluation
+from ganstoch.callbacks.evaluation import Evaluation, StopRule
 from ganstoch.callbacks.gradient_noise import GradientNoiseSettings
 from ganstoch.callbacks.probe import ProbeSettings
-from ganstoch.callbacks.stop_rule import StopRule
 from ganstoch.data.datamodule import ImageData
 from ganstoch.data.source import Source
 from ganstoch.data.subset import resolve_batch_size

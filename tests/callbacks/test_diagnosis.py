@@ -186,20 +186,6 @@ def test_an_alert_is_of_every_verdict_and_a_stop_of_those_that_lead_nowhere(
     assert stopping.acts == []
 
 
-def test_logging_alone_acts_on_nothing(
-    make_game: MakeGame,
-    make_data: MakeData,
-    fit: Fit,
-    journalist: Any,
-    alerts: list[tuple[str, str]],
-) -> None:
-    diagnosis = Diagnosis(every=2, images=16)
-    poison = Poison("generator.layers.0", at=3)
-    fit(make_game(), make_data(), poison, diagnosis, steps=8, loggers=[journalist])
-    assert alerts == []
-    assert diagnosis.acts == []
-
-
 def test_a_stopped_run_that_was_killed_does_not_train_on(
     make_game: MakeGame,
     make_data: MakeData,
@@ -215,17 +201,6 @@ def test_a_stopped_run_that_was_killed_does_not_train_on(
     resumed = Diagnosis(every=1, images=8, act="stop")
     assert fit(make_game(), make_data(), resumed, steps=9, resume=last).global_step == 6
     assert resumed.acts == diagnosis.acts
-
-
-def test_a_resumed_run_may_look_at_other_numbers_of_images(
-    make_game: MakeGame, make_data: MakeData, fit: Fit, tmp_path: Path
-) -> None:
-    checkpoints = Checkpoints(tmp_path / "checkpoints", every=4, run="this")
-    fit(make_game(), make_data(), Diagnosis(every=2, images=16), checkpoints, steps=4)
-    resumed = Diagnosis(every=2, images=8)
-    latest = next((tmp_path / "checkpoints").glob("*4.ckpt"))
-    fit(make_game(), make_data(), resumed, steps=8, resume=latest)
-    assert [signals.iteration for signals in resumed.history] == [2, 4, 6, 8]
 
 
 @pytest.mark.parametrize(

@@ -12,13 +12,11 @@ import numpy as np
 import pytest
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
-from pytorch_lightning.callbacks import ModelCheckpoint
 from torch import Tensor
 
 import ganstoch.callbacks.evaluation
-from ganstoch.callbacks.evaluation import Evaluation
+from ganstoch.callbacks.evaluation import Evaluation, StopRule
 from ganstoch.callbacks.run_folder import RecordWriter
-from ganstoch.callbacks.stop_rule import StopRule
 from ganstoch.errors import UserError
 from ganstoch.metrics.features import Extractor, make_extractor
 from ganstoch.records import read_record
@@ -49,21 +47,6 @@ class Watch(Callback):
     ) -> None:
         assert isinstance(pl_module, GAN)
         self.look(trainer, pl_module)
-
-
-@pytest.mark.parametrize(
-    ("every", "steps", "measured"), [(1, 3, [1, 2, 3]), (2, 5, [2, 4, 5]), (10, 3, [3])]
-)
-def test_measures_at_the_interval_and_at_the_end(
-    make_game: Make, make_data: Make, fit: Make, every: int, steps: int, measured: list[int]
-) -> None:
-    evaluation = measure(every)
-    fit(make_game(), make_data(), evaluation, steps=steps)
-    assert [m.iteration for m in evaluation.history] == measured
-    assert [m.images_seen for m in evaluation.history] == [16 * i for i in measured]
-    assert all(set(m.metrics) == KEYS for m in evaluation.history)
-    assert evaluation.latest is not None
-    assert evaluation.latest.iteration == steps
 
 
 def pixels(images: Tensor) -> Tensor:
@@ -154,43 +137,6 @@ def test_what_copies_of_either_side_score(
         assert found == pytest.approx(value, abs=1e-4), direction
 
 
-@pytest.mark.usefixtures("mean_colour")
-def test_held_out_images_ask_in_every_space(make_game: Make, make_data: Make, fit: Make) -> None:
-    evaluation = measure(1, semantic="inception", semantic_every=2, held_out=True, queries="all")
-    game, data = make_game(), make_data()
-    fit(game, data, evaluation, steps=2)
-    more = {key.replace("pixel_l1", "mean_colour_l2") for key in KEYS | HELD_OUT}
-    assert [set(m.metrics) for m in evaluation.history] == [
-        KEYS | HELD_OUT,
-        KEYS | HELD_OUT | more,
-    ]
-    assert data.held_out is not None
-    colours = MeanColour()
-    generated = game.sample(game.latents.evaluation())
-    apart = torch.cdist(colours(data.held_out), colours(generated))
-    found = evaluation.history[-1].metrics["held_out_drop/mean_colour_l2/mean"]
-    assert found == pytest.approx(apart.amin(dim=1).mean().item(), rel=1e-5)
-
-
-def test_no_held_out_images_to_ask(make_game: Make, make_data: Make, fit: Make) -> None:
-    data = make_data()
-    data.setup("fit")
-    data.held_out = None
-    with pytest.raises(UserError, match=r"evaluation\.held_out"):
-        fit(make_game(), data, measure(held_out=True), steps=1)
-
-
-def test_no_baseline_where_every_image_is_trained_on(
-    make_game: Make, make_data: Make, fit: Make
-) -> None:
-    evaluation, data = measure(), make_data()
-    data.setup("fit")
-    data.held_out = None
-    fit(make_game(), data, evaluation, steps=1)
-    assert evaluation.baseline == {}
-    assert len(evaluation.history) == 1
-
-
 def test_the_same_images_are_asked_in_every_evaluation(
     make_game: Make, make_data: Make, fit: Make
 ) -> None:
@@ -209,10 +155,6 @@ def test_the_same_images_are_asked_in_every_evaluation(
     assert len(asked[0][0]) == len(set(asked[0][0])) == 8
     assert other.latest is not None
     assert other.latest.pairs["pixel_l1"].overfitting.queries.tolist() == asked[0][0]
-
-
-def keep(folder: Path) -> ModelCheckpoint:
-    return ModelCheckpoint(folder, filename="{step}", every_n_train_steps=1, save_top_k=-1)
 
 
 def test_a_diverged_generator_is_told_in_one_line(
@@ -279,24 +221,6 @@ def test_second_feature_space_by_brute_force(make_game: Make, make_data: Make, f
     assert metrics["mode_drop/mean_colour_l2/mean"] == pytest.approx(expected, rel=1e-5)
 
 
-def test_goes_on_by_pixels_where_weights_are_missing(
-    make_game: Make,
-    make_data: Make,
-    fit: Make,
-    tmp_path: Path,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    evaluation = measure(semantic="inception", weights=tmp_path / "nowhere.pth")
-    with caplog.at_level(logging.WARNING, logger="ganstoch"):
-        fit(make_game(), make_data(), evaluation, steps=2)
-    lines = [r.getMessage() for r in caplog.records if r.name == "ganstoch"]
-    assert len(lines) == 1
-    assert "nowhere.pth" in lines[0]
-    assert lines[0].endswith("; measuring pixels only")
-    assert "\n" not in lines[0]
-    assert [set(m.metrics) for m in evaluation.history] == [KEYS, KEYS]
-
-
 @pytest.mark.parametrize(
     ("settings", "key"),
     [
@@ -305,6 +229,8 @@ def test_goes_on_by_pixels_where_weights_are_missing(
         ({"every": 2, "semantic_every": 0}, "semantic_every"),
         ({"queries": 0}, "queries"),
         ({"queries": None, "held_out": True}, "held_out"),
+        ({"birthday": 1}, "birthday"),
+        ({"birthday": 4, "queries": None}, "birthday"),
     ],
 )
 def test_settings_out_of_range(settings: dict[str, Any], key: str) -> None:
@@ -419,32 +345,6 @@ def test_a_world_s_record_and_a_stop_rule_that_keeps_quiet(
         assert file["generated"].dtype == np.float32  # points are kept as they are
 
 
-@pytest.mark.parametrize("killed_after", [2, 3, 5])
-def test_a_resumed_run_on_a_world_has_its_whole_history(
-    make_point_game: Make, make_ring: Make, fit: Make, tmp_path: Path, killed_after: int
-) -> None:
-    whole, resumed = measure(2, queries=None), measure(2, queries=None)
-    fit(make_point_game(), make_ring(), whole, keep(tmp_path), steps=5)
-    checkpoint = tmp_path / f"step={killed_after}.ckpt"
-    fit(make_point_game(), make_ring(), resumed, keep(tmp_path), steps=5, resume=checkpoint)
-    assert resumed.history == whole.history
-    assert resumed.baseline == whole.baseline
-
-
-def test_no_neighbours_and_no_modes_is_nothing_to_measure(
-    make_game: Make, make_data: Make, fit: Make
-) -> None:
-    with pytest.raises(UserError, match=r"evaluation\.queries"):
-        fit(make_game(), make_data(), measure(queries=None), steps=1)
-
-
-def test_neighbours_of_points_are_refused(
-    make_point_game: Make, make_ring: Make, fit: Make
-) -> None:
-    with pytest.raises(UserError, match=r"evaluation\.queries .* ring .* null"):
-        fit(make_point_game(), make_ring(), measure(queries=8), steps=1)
-
-
 @pytest.mark.usefixtures("mean_colour")
 @pytest.mark.parametrize("world", [2, 3, 7])
 def test_ranks_share_features(make_data: Make, monkeypatch: pytest.MonkeyPatch, world: int) -> None:
@@ -482,3 +382,46 @@ def test_ranks_share_features(make_data: Make, monkeypatch: pytest.MonkeyPatch, 
         play(2, [["pixel"], spaces])  # one machine lacks the feature network's weights
     images[4, 0, 3, 3] = torch.nan
     assert play(2, [spaces] * 2)[1] == {}
+
+
+@pytest.mark.parametrize(
+    ("settings", "held_out", "key"),
+    [
+        ({"held_out": True}, False, "held_out"),
+        ({"queries": None}, True, "queries"),
+        ({"birthday": 13}, True, "birthday"),
+    ],
+)
+def test_what_the_data_do_not_allow_is_refused(
+    make_game: Make, make_data: Make, fit: Make, settings: dict[str, Any], held_out: bool, key: str
+) -> None:
+    data = make_data()
+    data.setup("fit")
+    data.held_out = data.held_out if held_out else None
+    with pytest.raises(UserError, match=rf"evaluation\.{key}"):
+        fit(make_game(), data, measure(**settings), steps=1)
+
+
+def test_neighbours_of_points_are_refused(
+    make_point_game: Make, make_ring: Make, fit: Make
+) -> None:
+    with pytest.raises(UserError, match=r"evaluation\.queries"):
+        fit(make_point_game(), make_ring(), measure(queries=8), steps=1)
+
+
+def test_birthday_test_is_made_at_the_end(make_game: Make, make_data: Make, fit: Make) -> None:
+    name, evaluation = "birthday/pixel_l1/collision", measure(2, birthday=4)
+    fit(make_game(), make_data(), evaluation, steps=4)
+    assert name not in evaluation.history[0].metrics
+    assert 0.0 <= evaluation.history[-1].metrics[name] <= 1.0
+
+
+def test_goes_on_by_pixels_where_weights_are_missing(
+    make_game: Make, make_data: Make, fit: Make, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    evaluation = measure(semantic="inception", weights=tmp_path / "nowhere.pth")
+    with caplog.at_level(logging.WARNING, logger="ganstoch"):
+        fit(make_game(), make_data(), evaluation, steps=2)
+    (line,) = [r.getMessage() for r in caplog.records if r.name == "ganstoch"]
+    assert "nowhere.pth" in line
+    assert [set(m.metrics) for m in evaluation.history] == [KEYS, KEYS]

@@ -225,20 +225,6 @@ def noise_of_real(game: GAN, data: ImageData) -> float:
     return trace(torch.stack(rows)) / 2
 
 
-def test_noise_on_latents_adds_to_the_noise() -> None:
-    plain, noisy = points(), points(noise=0.5)
-    without = measure_players(plain, dealt(plain, n=4, m=2), iteration=0, draws=2)
-    found = measure_players(noisy, dealt(noisy, n=4, m=2), iteration=0, draws=200)
-    assert found["generator"].noise > 1.2 * without["generator"].noise
-
-
-def test_noise_stays_at_the_full_batch() -> None:
-    game = points(noise=0.5)
-    found = measure_players(game, dealt(game, n=4, m=4), iteration=0, draws=8)
-    assert found["generator"].noise > 0
-    assert found["discriminator"].noise > 0
-
-
 @pytest.mark.parametrize("passes", [2, 3, 64])
 @pytest.mark.parametrize("noise", [0.0, 0.5])
 def test_parts_change_nothing(passes: int, noise: float, monkeypatch: pytest.MonkeyPatch) -> None:

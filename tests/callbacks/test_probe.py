@@ -13,7 +13,7 @@ import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from ganstoch.callbacks.evaluation import Evaluation
-from ganstoch.callbacks.probe import Probe, ProbeSettings, features_of
+from ganstoch.callbacks.probe import Probe, ProbeSettings
 from ganstoch.data import ArrayImages, Digits, ImageData
 from ganstoch.data.source import Source
 from ganstoch.errors import UserError
@@ -99,46 +99,6 @@ def test_what_it_finds_by_hand(make_game: Make, make_data: Make, fit: Make, tmp_
     assert found.moments[0].accuracy > 0.5 > found.chance
 
 
-def test_fewer_images_are_the_same_in_every_run(
-    make_game: Make, make_data: Make, fit: Make, tmp_path: Path
-) -> None:
-    for seed in (0, 1):
-        fit(
-            make_game(seed=seed),
-            make_data(seed=seed),
-            probe(tmp_path / str(seed), images=40),
-            steps=1,
-        )
-    first, second = track(tmp_path / "0"), track(tmp_path / "1")
-    assert (first.fitted_on, first.tested_on) == (40, 40)
-    assert (first.pixels, first.chance) == (second.pixels, second.chance)
-    assert first.moments != second.moments
-
-
-def test_every_layer_keeps_its_mode_and_its_gradients(make_game: Make) -> None:
-    game = make_game()
-    discriminator = game.discriminator
-    discriminator.train()
-    discriminator.body[2].eval()
-    discriminator.requires_grad_(False)
-    discriminator.body[0].requires_grad_(True)
-    modes = [layer.training for layer in discriminator.modules()]
-    needs = [parameter.requires_grad for parameter in discriminator.parameters()]
-    buffers = [buffer.clone() for buffer in discriminator.buffers()]
-    seen = []
-    hook = discriminator.body.register_forward_hook(lambda layer, *_: seen.append(layer.training))
-    pixels = torch.arange(5 * 3072).remainder(256).to(torch.uint8).view(5, 3, 32, 32)
-    features = features_of(discriminator, pixels, batch_size=2)
-    hook.remove()
-    assert seen == [False] * 3
-    assert not features.requires_grad
-    assert features.shape == (5, discriminator.head_features)
-    assert torch.allclose(features, discriminator(to_signed(pixels)).features, atol=1e-6)
-    assert [layer.training for layer in discriminator.modules()] == modes
-    assert [parameter.requires_grad for parameter in discriminator.parameters()] == needs
-    assert all(torch.equal(*p) for p in zip(discriminator.buffers(), buffers, strict=True))
-
-
 def test_without_other_images_a_fifth_is_put_aside(
     make_game: Make, fit: Make, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -158,17 +118,6 @@ def test_without_other_images_a_fifth_is_put_aside(
     labels = torch.cat([sides.train_labels, sides.test_labels])
     assert data.subset.labels is not None
     assert torch.equal(labels, data.subset.labels[order])
-
-
-def test_data_without_classes_are_refused(make_game: Make, fit: Make, tmp_path: Path) -> None:
-    data = ImageData(Few(60, labels=False), n=40, m=16)
-    with pytest.raises(UserError, match="probe"):
-        fit(make_game(), data, probe(tmp_path), steps=1)
-
-
-def test_one_class_is_no_classes(make_game: Make, fit: Make, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="probe"):
-        fit(make_game(), ImageData(Few(1), n=1, m=1), probe(tmp_path), steps=1)
 
 
 def game_with(remedy: Any) -> GAN:
@@ -222,3 +171,11 @@ def test_a_diverged_discriminator_is_told_in_one_line(
 def test_settings_out_of_range(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"probe\.images"):
         probe(tmp_path, images=1)
+
+
+@pytest.mark.parametrize(("source", "n"), [(Few(60, labels=False), 40), (Few(1), 1)])
+def test_data_without_classes_are_refused(
+    make_game: Make, fit: Make, tmp_path: Path, source: Source, n: int
+) -> None:
+    with pytest.raises(UserError, match="probe"):
+        fit(make_game(), ImageData(source, n=n, m=1), probe(tmp_path), steps=1)

@@ -22,7 +22,6 @@ from ganstoch.callbacks.progress import (
     log_metrics,
     sources_of_randomness,
 )
-from ganstoch.latents import LatentSettings
 from ganstoch.models import PaperDiscriminator, PaperGenerator
 from ganstoch.remedies import WGANGP, DiscriminatorBatchNorm, Packing, Remedy
 from ganstoch.training.gan import GAN
@@ -178,17 +177,10 @@ def test_the_full_batch_leaves_nothing_on(sources: Make) -> None:
 
 
 @pytest.mark.usefixtures("deterministic")
-def test_the_papers_mini_batch_turns_on_both_draws(sources: Make) -> None:
-    found = sources(m="n/4")
-    assert states(found, "on") == {"sampling of images", "sampling of latents"}
-    assert found["sampling of images"].what == "16 of 64, with replacement"
-    assert found["sampling of latents"].what == "16 of 64, without replacement"
-
-
-@pytest.mark.usefixtures("deterministic")
 @pytest.mark.parametrize(
     ("settings", "on"),
     [
+        ({"m": "n/4"}, ["sampling of images", "sampling of latents"]),
         ({"bank": "fresh"}, ["latents", "sampling of latents"]),
         ({"bank": "2n"}, ["sampling of latents"]),
         ({"noise": 0.5}, ["noise on latents"]),
@@ -200,15 +192,7 @@ def test_the_papers_mini_batch_turns_on_both_draws(sources: Make) -> None:
 def test_each_setting_turns_on_its_source(
     sources: Make, settings: dict[str, Any], on: list[str]
 ) -> None:
-    assert states(sources(m="n", **settings), "on") == set(on)
-
-
-def test_says_what_each_source_is(sources: Make) -> None:
-    found = sources(noise=0.5, seed=7, subset_seed=5)
-    assert "0.5" in found["noise on latents"].what
-    assert "7" in found["initial weights"].what
-    assert "5" in found["choice of subset"].what
-    assert "128" in sources(bank="2n")["latents"].what
+    assert states(sources(**{"m": "n"} | settings), "on") == set(on)
 
 
 @pytest.mark.parametrize(
@@ -242,23 +226,6 @@ def test_remedies_are_named(
         assert together.state == ("on" if drawn and coupled else "off")
         assert (own.state, own.what) == ("off" if draws == "none" else "on", draws)
         assert plain["batch-coupled layers"].state == plain["remedies' draws"].state == "off"
-
-
-def test_packs_beside_packs_are_counted(make_data: Make) -> None:
-    game = GAN(
-        partial(PaperGenerator, width=8, latent_dim=8),
-        partial(PaperDiscriminator, width=8),
-        remedies=[Packing(size=2, matched="packs")],
-        latents=LatentSettings(bank="2n"),
-    )
-    data = make_data(m="n")
-    data.setup("fit")
-    game.setup_latents(n=64, m=64)
-    trainer = Trainer(accelerator="cpu", logger=False, max_epochs=1)
-    found = {s.name: s for s in sources_of_randomness(trainer, game, data)}
-    assert found["sampling of images"].what == "every image 2 times"
-    assert found["sampling of latents"].what == "every latent once"
-    assert found["batch-coupled layers"].state == "off"
 
 
 def test_what_is_left_to_the_machine_is_left_to_chance(

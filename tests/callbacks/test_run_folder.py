@@ -15,7 +15,7 @@ from pytorch_lightning.loggers import WandbLogger
 from torch import Tensor
 
 import ganstoch.callbacks.run_folder
-from ganstoch.callbacks.evaluation import Evaluation, Outcome
+from ganstoch.callbacks.evaluation import Evaluation, Outcome, StopRule
 from ganstoch.callbacks.run_folder import (
     POINTS,
     NeighbourGrid,
@@ -23,7 +23,6 @@ from ganstoch.callbacks.run_folder import (
     SampleHistory,
     panels,
 )
-from ganstoch.callbacks.stop_rule import StopRule
 from ganstoch.metrics import overfitting_mode_drop
 from ganstoch.records import Record, read_record
 from ganstoch.rng import rng_for, with_replacement
@@ -77,13 +76,6 @@ def test_under_each_query_lies_its_nearest_neighbour(queries: int | None, column
         assert len(asked.unique(dim=0)) == columns  # all different
         for space in ("pixel_l1", "red_l2"):
             assert torch.equal(rows[f"{direction}_{space}"], nearest(asked, answering, space))
-
-
-def test_queries_are_spread_over_the_sample() -> None:
-    data, generated = images(100, 0), images(100, 1)
-    rows = panels(outcome_of(data, generated, queries=None), data)
-    same = (rows["mode_drop_queries"][:, None] == data).flatten(2).all(dim=2)
-    assert same.nonzero()[:, 1].tolist() == [0, 11, 22, 33, 44, 55, 66, 77, 88, 99]
 
 
 @pytest.fixture
@@ -194,23 +186,6 @@ def measure(every: int) -> Evaluation:
 def read(path: Path) -> dict[str, np.ndarray[Any, Any]]:
     with np.load(path) as file:
         return dict(file)
-
-
-def test_keeps_every_measurement(
-    make_point_game: Make, make_ring: Make, fit: Make, tmp_path: Path
-) -> None:
-    data, made = make_ring(), Made()
-    fit(make_point_game(), data, measure(2), made, SampleHistory(tmp_path / "trail.npz"), steps=5)
-    file = read(tmp_path / "trail.npz")
-    assert {key: str(value.dtype) for key, value in file.items()} == {
-        **{"iterations": "int64", "samples": "float32", "real": "float32"},
-    }
-    assert file["iterations"].tolist() == [2, 4, 5]
-    assert file["samples"].shape == (3, 512, 2)
-    for iteration, points in zip(file["iterations"], file["samples"], strict=True):
-        assert np.allclose(points, made.points[iteration].numpy(), atol=1e-6)
-    assert not np.allclose(file["samples"][0], file["samples"][1], atol=1e-3)
-    assert np.array_equal(file["real"], data.subset.pixels[:512].numpy())
 
 
 @pytest.mark.parametrize(
@@ -328,16 +303,6 @@ def test_a_finished_run_leaves_its_record_and_samples(
         generated = torch.from_numpy(file["generated"])
     assert torch.equal(generated, to_bytes(game.sample(game.latents.evaluation())))
     assert generated.shape == (64, 3, 32, 32)
-
-
-def test_a_record_says_where_nothing_was_fixed(
-    make_game: Make, make_data: Make, fit: Make, tmp_path: Path
-) -> None:
-    fit(make_game(bank="fresh"), make_data(), *callbacks(tmp_path), steps=1)
-    record = read_record(tmp_path / "record.json")
-    assert record.bank is None
-    assert record.noise == 0.0
-    assert not record.converged
 
 
 class Breaks(Callback):

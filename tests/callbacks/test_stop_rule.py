@@ -8,8 +8,7 @@ import pytest
 from pytorch_lightning import Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint
 
-from ganstoch.callbacks.evaluation import Evaluation
-from ganstoch.callbacks.stop_rule import StopRule, has_converged
+from ganstoch.callbacks.evaluation import Evaluation, StopRule, has_converged
 from ganstoch.errors import UserError
 from ganstoch.records import Measurement
 
@@ -70,14 +69,6 @@ def test_a_fall_by_just_the_threshold_is_progress(last: float, expected: bool) -
     assert converged([8.0, 8.0, last]) is expected
 
 
-@pytest.mark.parametrize("falling", ["overfitting", "mode_drop"])
-def test_both_means_must_have_stopped(falling: str) -> None:
-    still, fall = [8.0] * 4, [64.0, 32.0, 16.0, 8.0]
-    both = (fall, still) if falling == "overfitting" else (still, fall)
-    assert not has_converged(history(*both), window=20, threshold=0.25, after=0)
-    assert has_converged(history(still, still), window=20, threshold=0.25, after=0)
-
-
 def test_window_counts_iterations_not_measurements() -> None:
     values = [8.0, 8.0, 8.0, 8.0]
     assert has_converged(history(values, every=10), window=30, threshold=0.25, after=0)
@@ -110,30 +101,6 @@ def run(make_game: Make, make_data: Make, fit: Make) -> Make:
     return run
 
 
-def test_ends_the_run_at_convergence(run: Make) -> None:
-    stop = rule(after=5)
-    assert run(measure(), stop, steps=9).global_step == 5
-    assert stop.converged
-
-
-def test_only_notes_it_where_asked(run: Make) -> None:
-    stop = rule(stop=False)
-    assert run(measure(), stop, steps=5).global_step == 5
-    assert stop.converged
-
-
-def test_a_run_that_reaches_its_cap_has_not_converged(run: Make) -> None:
-    stop = rule(window=100)
-    assert run(measure(), stop, steps=4).global_step == 4
-    assert not stop.converged
-
-
-def test_looks_at_the_last_measurement_too(run: Make) -> None:
-    stop = rule(after=5)
-    run(measure(every=2), stop, steps=5)  # measured after 2, 4 and, as it is the end, 5
-    assert stop.converged
-
-
 def test_a_converged_run_that_was_killed_does_not_train_on(run: Make, tmp_path: Path) -> None:
     def keep() -> ModelCheckpoint:
         return ModelCheckpoint(tmp_path, filename="{step}", every_n_train_steps=1, save_top_k=-1)
@@ -152,3 +119,27 @@ def test_a_converged_run_that_was_killed_does_not_train_on(run: Make, tmp_path: 
     trainer = run(earlier, stop, keep(), steps=9, resume=tmp_path / "step=3.ckpt")
     assert trainer.global_step == 4
     assert earlier.history == first.history
+
+
+@pytest.mark.parametrize(
+    ("settings", "every", "end", "converged"),
+    [
+        ({"after": 5}, 1, 5, True),
+        ({"stop": False}, 1, 9, True),
+        ({"window": 100}, 1, 9, False),
+        ({"after": 9}, 2, 9, True),  # off the interval, and measured as it is the end
+    ],
+)
+def test_ends_the_run_at_convergence_where_asked(
+    run: Make, settings: dict[str, Any], every: int, end: int, converged: bool
+) -> None:
+    stop = rule(**settings)
+    assert run(measure(every), stop, steps=9).global_step == end
+    assert stop.converged is converged
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_both_means_must_have_stopped(order: int) -> None:
+    still, fall = [8.0] * 4, [64.0, 32.0, 16.0, 8.0]
+    assert not has_converged(history(*(fall, still)[::order]), window=20, threshold=0.25, after=0)
+    assert has_converged(history(still, still), window=20, threshold=0.25, after=0)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ganstoch.diagnosis import VERDICTS, Signals, Verdict, diagnose
-from ganstoch.diagnosis.rules import RULES, quality
+from ganstoch.diagnosis.rules import RULES
 from ganstoch.diagnosis.signals import from_columns, to_columns
 from ganstoch.diagnosis.verdicts import FATAL
 
@@ -112,13 +112,6 @@ def test_what_is_not_finite_is_said_at_once() -> None:
     assert "generator.0, iteration 99" in said.words
 
 
-def test_a_break_in_a_stretch_begins_it_anew() -> None:
-    moments = history(8, lambda i: {} if i == 5 else BROKEN["memorization"](i))
-    assert diagnose(moments).verdict == "healthy"
-    moments = history(9, lambda i: {} if i == 5 else BROKEN["memorization"](i))
-    assert diagnose(moments).findings[0].since == moments[6].iteration
-
-
 def test_a_loss_near_nothing_decides_nothing() -> None:
     """The published DCGAN: the discriminator's loss is 0.007 at once, and images get better."""
     moments = history(
@@ -172,11 +165,6 @@ def test_without_a_discriminator_or_latents_what_is_there_is_judged() -> None:
     assert diagnose(history(8, lambda i: none)).verdict == "healthy"
     copies = history(8, lambda i: none | BROKEN["memorization"](i))
     assert diagnose(copies).verdict == "memorization"
-
-
-def test_quality_needs_both_ways() -> None:
-    assert quality(WELL) == pytest.approx((1.5 * 1.3) ** 0.5)
-    assert quality(dataclasses.replace(WELL, reach=None)) == float("inf")
 
 
 def good(history: list[Signals]) -> list[Signals]:
