@@ -113,10 +113,7 @@ def _flung(history: History) -> bool:
 
 
 def _lost(history: History) -> bool:
-    """Whether the images are far worse than soon after the start, and worse than at the start.
-
-    The first measurement alone is no yardstick: at rates far too high it may see a ruin already.
-    """
+    """Whether images are far worse than soon after the start, which may itself see a ruin."""
     now, early = quality(history[-1]), [quality(s) for s in history[:4]]
     return 1.4 * min(early) < now < math.inf and now > 0.95 * early[0]
 
@@ -152,13 +149,9 @@ def _non_finite(history: History) -> bool:
 
 
 def _ignores_latent(history: History, *, times: float = 1.0) -> bool:
-    """Many images, none of which z decides; or one, from a z that is not looked at at all.
-
-    A generator with a few modes also has no gradient within each, but then its images come in a
-    few kinds.
-    """
+    """Many images, none of which z decides; or one, from a z that is not looked at at all."""
     sensitivity, diversity = _at(history, "sensitivity"), _at(history, "diversity")
-    kinds = _at(history, "isolation") < 0.05
+    kinds = _at(history, "isolation") < 0.05  # a few modes have no gradient within each either
     unheard = sensitivity < 0.02 * times * diversity and diversity > 0.02 and not kinds
     unheard = unheard and not _flung(history)
     never = all((s.sensitivity or 0.0) < 1e-9 for s in history) and sensitivity < 1e-9
@@ -179,14 +172,12 @@ def _generator_dominates(history: History, *, times: float = 1.0) -> bool:
 
 
 def _diverged(history: History) -> bool:
-    """Logits or losses in the hundreds, images that z flings about, or ever farther away.
-
-    A generator whose images were flung about until they saturated has no gradient any more.
-    """
+    """Logits or losses in the hundreds, images that z flings about, or ever farther away."""
     names = ("gap", "loss_discriminator", "loss_generator")
     loud = any(abs(_at(history, name)) > 200 for name in names)
     sensitivity, diversity = _at(history, "sensitivity"), _at(history, "diversity")
-    chaotic = sensitivity > _CHAOTIC or (_flung(history) and sensitivity < 0.02 * diversity)
+    saturated = _flung(history) and sensitivity < 0.02 * diversity  # no gradient any more
+    chaotic = sensitivity > _CHAOTIC or saturated
     first = next((s.closeness for s in history if s.closeness is not None), math.nan)
     away = _at(history, "closeness") > 1.4 * first or _lost(history)
     return loud or chaotic or (away and len(history) > 4)
@@ -199,10 +190,7 @@ def _partial_collapse(history: History, *, times: float = 1.0) -> bool:
 
 
 def _vanishing_gradient(history: History, *, times: float = 1.0) -> bool:
-    """G's gradient is a thousandth of what it was, where D tells its images apart [3].
-
-    Or below 1e-4 outright: with a saturating loss it may be gone at the first measurement.
-    """
+    """A thousandth of G's first gradient, or below 1e-4, while D tells images apart [3]."""
     norms = [s.gradient_generator for s in history if s.gradient_generator is not None]
     norms = [value for value in norms if not math.isnan(value)]
     gone = bool(norms) and norms[-1] < times * max(1e-4, 1e-3 * statistics.median(norms[:3]))

@@ -85,16 +85,6 @@ def test_a_nan_is_told_once_with_its_layer_and_iteration(
     assert "since iteration 8 (sure 100%)" in said[0]
 
 
-def test_stops_only_where_asked(make_game: MakeGame, make_data: MakeData, fit: Fit) -> None:
-    poison = Poison("generator.layers.0", at=3)
-    on = fit(make_game(), make_data(), poison, Diagnosis(every=2, images=16), steps=12)
-    assert on.global_step == 12
-    off = fit(make_game(), make_data(), poison, Diagnosis(every=2, images=16, act="stop"), steps=12)
-    assert off.global_step == 4
-    spared = Diagnosis(every=2, images=16, act="stop", on=["memorization"])
-    assert fit(make_game(), make_data(), poison, spared, steps=12).global_step == 12
-
-
 def test_restores_the_weights_of_the_best_look(
     make_game: MakeGame, make_data: MakeData, fit: Fit, monkeypatch: pytest.MonkeyPatch
 ) -> None:

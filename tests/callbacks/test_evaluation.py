@@ -56,57 +56,47 @@ def pixels(images: Tensor) -> Tensor:
     return (images.double() + 1).mul(127.5).flatten(1)
 
 
+def scores(key: str, distances: Tensor) -> Any:
+    """The three statistics of 64 nearest distances."""
+    worst = distances.sort(descending=True).values
+    shares = {"mean": 64, "worst10": 7, "worst5": 4}
+    expected = {f"{key}/{name}": worst[:count].mean().item() for name, count in shares.items()}
+    return pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.usefixtures("mean_colour")
 @pytest.mark.parametrize("noise", [0.0, 0.5])
 def test_metrics_by_brute_force(make_game: Make, make_data: Make, fit: Make, noise: float) -> None:
-    game, data, evaluation = make_game(noise=noise), make_data(), measure(3, queries="all")
+    game, data = make_game(noise=noise), make_data()
+    evaluation = measure(3, queries="all", semantic="inception", held_out=True)
     fit(game, data, evaluation, steps=3)
     assert game.latents is not None
     assert game.latents.fixed is not None
     generated = game.average(game.latents.fixed)  # plain latents, averaged weights, every one
-    apart = torch.cdist(pixels(generated), pixels(data.subset.pixels), p=1.0) / 3072
-    for direction, axis in (("overfitting", 1), ("mode_drop", 0)):
-        nearest = apart.amin(dim=axis).sort(descending=True).values
-        metrics = evaluation.history[-1].metrics
-        for statistic, worst in (("mean", 64), ("worst10", 7), ("worst5", 4)):
-            expected = nearest[:worst].mean().item()
-            found = metrics[f"{direction}/pixel_l1/{statistic}"]
-            assert found == pytest.approx(expected, rel=1e-5), (direction, statistic)
-
-
-def test_baseline_is_held_out_images_in_the_generators_place(
-    make_game: Make, make_data: Make, fit: Make
-) -> None:
-    data, evaluation = make_data(), measure(queries="all")
-    fit(make_game(), data, evaluation, steps=1)
-    assert set(evaluation.baseline) == KEYS
-    assert data.held_out is not None
-    apart = torch.cdist(pixels(data.held_out), pixels(data.subset.pixels), p=1.0) / 3072
-    expected = apart.amin(dim=1).mean().item()
-    assert evaluation.baseline["overfitting/pixel_l1/mean"] == pytest.approx(expected, rel=1e-9)
-    expected = apart.amin(dim=0).mean().item()
-    assert evaluation.baseline["mode_drop/pixel_l1/mean"] == pytest.approx(expected, rel=1e-9)
-
-
-HELD_OUT = {key.replace("mode_drop", "held_out_drop") for key in KEYS if "mode_drop" in key}
-
-
-def test_held_out_images_ask_too_by_brute_force(
-    make_game: Make, make_data: Make, fit: Make
-) -> None:
-    data, evaluation = make_data(), measure(3, queries="all", held_out=True)
-    game = make_game()
-    fit(game, data, evaluation, steps=3)
+    real, held_out = data.subset.pixels, data.held_out
+    assert held_out is not None
     metrics = evaluation.history[-1].metrics
-    assert set(metrics) == KEYS | HELD_OUT
-    assert set(evaluation.baseline) == KEYS
-    generated = game.sample(game.latents.evaluation())
-    assert data.held_out is not None
-    apart = torch.cdist(pixels(data.held_out), pixels(generated), p=1.0) / 3072
-    nearest = apart.amin(dim=1).sort(descending=True).values
-    for statistic, worst in (("mean", 64), ("worst10", 7), ("worst5", 4)):
-        expected = nearest[:worst].mean().item()
-        found = metrics[f"held_out_drop/pixel_l1/{statistic}"]
-        assert found == pytest.approx(expected, rel=1e-5), statistic
+    for space, features, p, scale in (
+        ("pixel_l1", pixels, 1.0, 3072),
+        ("mean_colour_l2", MeanColour(), 2.0, 1),
+    ):
+
+        def apart(
+            a: Tensor, b: Tensor, features: Any = features, p: float = p, scale: int = scale
+        ) -> Tensor:
+            return torch.cdist(features(a).double(), features(b).double(), p=p) / scale
+
+        for numbers, key, distances in (
+            (metrics, "overfitting", apart(generated, real).amin(1)),
+            (metrics, "mode_drop", apart(real, generated).amin(1)),
+            (metrics, "held_out_drop", apart(held_out, generated).amin(1)),
+            (evaluation.baseline, "overfitting", apart(held_out, real).amin(1)),
+            (evaluation.baseline, "mode_drop", apart(real, held_out).amin(1)),
+        ):
+            name = f"{key}/{space}"
+            assert {k: v for k, v in numbers.items() if k.startswith(name)} == scores(
+                name, distances
+            )
 
 
 @pytest.mark.parametrize(
@@ -204,21 +194,6 @@ def test_second_feature_space_at_its_own_interval(
     assert set(evaluation.baseline) == KEYS | more
     assert evaluation.latest is not None
     assert set(evaluation.latest.pairs) == {"pixel_l1", "mean_colour_l2"}
-
-
-@pytest.mark.usefixtures("mean_colour")
-def test_second_feature_space_by_brute_force(make_game: Make, make_data: Make, fit: Make) -> None:
-    game, data = make_game(), make_data()
-    evaluation = measure(2, semantic="inception", queries="all")
-    fit(game, data, evaluation, steps=2)
-    colours = MeanColour()
-    generated = game.sample(game.latents.evaluation())
-    apart = torch.cdist(colours(generated), colours(data.subset.pixels))
-    metrics = evaluation.history[-1].metrics
-    expected = apart.amin(dim=1).mean().item()
-    assert metrics["overfitting/mean_colour_l2/mean"] == pytest.approx(expected, rel=1e-5)
-    expected = apart.amin(dim=0).mean().item()
-    assert metrics["mode_drop/mean_colour_l2/mean"] == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from ganstoch.callbacks import Diagnosis, NeighbourMonitor
+from ganstoch import Diagnosis, NeighbourMonitor
 from ganstoch.errors import UserError
 
 SIDE = 8

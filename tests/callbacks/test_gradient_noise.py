@@ -174,14 +174,6 @@ def test_the_rules_of_sampling(rule: Sampling, n: int, m: int) -> None:
     assert share("permutation", n=4, m=4, iteration=1) == 0.0
 
 
-def test_a_larger_bank_leaves_some_chance_at_the_full_batch() -> None:
-    game = points(bank="2n")
-    found = measure_players(game, dealt(game, n=4, m=4), iteration=0, draws=2)
-    assert found["generator"].noise == pytest.approx(
-        found["generator"].single / 4 * (8 - 4) / (8 - 1), rel=1e-9
-    )
-
-
 def drawn_as_in_training(game: GAN, player: str, *, m: int, count: int) -> Tensor:
     """The gradients of so many of the run's own draws of latents; of D its generated half."""
     latents, network = game.latents, getattr(game, player)

@@ -12,7 +12,7 @@ import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint
 
-from ganstoch.callbacks import Diagnosis, NeighbourMonitor
+from ganstoch import Diagnosis, NeighbourMonitor
 from ganstoch.callbacks.evaluation import Evaluation
 from ganstoch.callbacks.gradient_noise import GradientNoise, GradientNoiseSettings
 from ganstoch.callbacks.probe import Probe, ProbeSettings

@@ -19,7 +19,7 @@ from ganstoch.data.source import Source
 from ganstoch.errors import UserError
 from ganstoch.metrics.linear_probe import linear_probe
 from ganstoch.models import PaperDiscriminator, PaperGenerator
-from ganstoch.remedies import DiscriminatorBatchNorm, MinibatchDiscrimination, Packing
+from ganstoch.remedies import DiscriminatorBatchNorm, Packing
 from ganstoch.report.run_files import ProbeTrack, read_probe
 from ganstoch.training.gan import GAN
 from ganstoch.types import to_signed
@@ -134,16 +134,6 @@ def test_features_of_several_images_are_refused(
 ) -> None:
     with pytest.raises(UserError, match="probe"):
         fit(game_with(remedy), make_data(), probe(tmp_path), steps=1)
-
-
-def test_a_head_that_looks_at_a_batch_is_no_matter(
-    make_data: Make, fit: Make, tmp_path: Path
-) -> None:
-    """What it weighs are features of an image by itself."""
-    fit(
-        game_with(MinibatchDiscrimination(kernels=2, dims=2)), make_data(), probe(tmp_path), steps=1
-    )
-    assert len(track(tmp_path).moments) == 2
 
 
 def test_a_world_of_points_has_classes_too(

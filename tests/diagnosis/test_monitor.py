@@ -54,16 +54,6 @@ def test_a_graver_verdict_that_is_not_acted_on_holds_up_nothing(
     assert monitor.diagnosed.verdict == "ignores_latent"
 
 
-def test_by_default_what_leads_nowhere_is_due(monkeypatch: pytest.MonkeyPatch) -> None:
-    diagnosing(monkeypatch, "memorization", "stalled")
-    monitor = Monitor()
-    add(monitor, 8)
-    assert not monitor.is_due
-    diagnosing(monkeypatch, "diverged")
-    add(monitor, 1)
-    assert monitor.is_due
-
-
 def test_a_resumed_monitor_answers_as_the_first_would(monkeypatch: pytest.MonkeyPatch) -> None:
     diagnosing(monkeypatch, "diverged")
     whole, first, second = Monitor(), Monitor(), Monitor()
