@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 import torch
 
+from ganstoch.bench.equality import make_gan
 from ganstoch.bench.memory import _LiveBytes, peak_bytes
-from ganstoch.training.gan import GAN
 
 
 def test_live_bytes_are_those_of_living_tensors() -> None:
@@ -28,21 +26,21 @@ def test_live_bytes_are_those_of_living_tensors() -> None:
         assert bytes_.live == 0
 
 
-def test_never_less_than_the_weights_gradients_and_moments(make_game: Callable[..., GAN]) -> None:
-    game = make_game()
-    weights = sum(p.nbytes for p in game.parameters())
-    peak = peak_bytes(game, m=1, micro_batch=None)
-    trained = sum(p.nbytes for p in game.parameters() if p.requires_grad)
+def test_never_less_than_the_weights_gradients_and_moments() -> None:
+    gan = make_gan(latent_dim=8, width=16)
+    weights = sum(p.nbytes for p in gan.parameters())
+    peak = peak_bytes(gan, m=1, micro_batch=None)
+    trained = sum(p.nbytes for p in gan.parameters() if p.requires_grad)
     assert peak > weights + 2 * trained  # two moments each
     assert peak < weights + 4 * trained + 10 * 2**20
-    assert next(game.parameters()).device.type == "cpu"
+    assert next(gan.parameters()).device.type == "cpu"
 
 
 @pytest.mark.parametrize("micro_batch", [8, 16])
-def test_micro_batches_bound_the_memory(make_game: Callable[..., GAN], micro_batch: int) -> None:
-    game = make_game(width=32)
-    own = peak_bytes(game, m=micro_batch, micro_batch=None)
-    many = peak_bytes(game, m=8 * micro_batch, micro_batch=micro_batch)
-    whole = peak_bytes(game, m=8 * micro_batch, micro_batch=None)
+def test_micro_batches_bound_the_memory(micro_batch: int) -> None:
+    gan = make_gan(latent_dim=8, width=32)
+    own = peak_bytes(gan, m=micro_batch, micro_batch=None)
+    many = peak_bytes(gan, m=8 * micro_batch, micro_batch=micro_batch)
+    whole = peak_bytes(gan, m=8 * micro_batch, micro_batch=None)
     assert many < 1.1 * own
     assert whole > 2 * own

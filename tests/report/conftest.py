@@ -27,6 +27,12 @@ CONFIG: dict[str, Any] = {
     },
 }
 
+DEFAULTS: dict[str, Any] = {
+    **{"dataset": "svhn", "preset": "tiny", "n": 256, "m": 64, "noise": 0.0, "seed": 0},
+    **{"iterations": 1000, "converged": True, "seconds": 60.0, "hardware": "2 CPU cores"},
+    **{"config": CONFIG, "versions": {"torch": "2"}, "subset_sha256": "0" * 64},
+}
+
 MakeRecord = Callable[..., Record]
 
 
@@ -37,48 +43,23 @@ def make_record() -> MakeRecord:
     def make(
         values: Sequence[float] = (1.0, 2.0, 3.0, 4.0, 5.0, 6.0),
         *,
-        dataset: str = "svhn",
-        m: int = 64,
-        noise: float = 0.0,
-        seed: int = 0,
-        n: int = 256,
-        bank: int | None = -1,
-        preset: str = "tiny",
-        iterations: int = 1000,
-        converged: bool = True,
-        seconds: float = 60.0,
         baseline: Sequence[float] = (),
         history: Sequence[tuple[int, float]] = (),
-        config: dict[str, Any] | None = None,
-        hardware: str = "2 CPU cores",
+        **fields: Any,
     ) -> Record:
+        given = {**DEFAULTS, **fields}
+        given.setdefault("bank", given["n"])
+        measurements = tuple(
+            Measurement(iteration=i, images_seen=i * given["m"], metrics=dict.fromkeys(KEYS, value))
+            for i, value in history
+        )
         return Record(
-            config_hash=f"{dataset}-{m}-{noise:g}-{seed}",
-            seed=seed,
-            preset=preset,
-            dataset=dataset,
-            n=n,
-            m=m,
-            bank=n if bank == -1 else bank,
-            noise=noise,
-            iterations=iterations,
-            images_seen=iterations * m,
-            converged=converged,
-            seconds=seconds,
-            subset_sha256="0" * 64,
+            config_hash="{dataset}-{m}-{noise:g}-{seed}".format(**given),
+            images_seen=given["iterations"] * given["m"],
             metrics=dict(zip(KEYS, values, strict=True)),
             baseline=dict(zip(KEYS, baseline, strict=True)) if baseline else {},
-            history=tuple(
-                Measurement(
-                    iteration=iteration,
-                    images_seen=iteration * m,
-                    metrics=dict(zip(KEYS, [value] * 6, strict=True)),
-                )
-                for iteration, value in history
-            ),
-            config=CONFIG if config is None else config,
-            versions={"torch": "2"},
-            hardware=hardware,
+            history=measurements,
+            **given,
         )
 
     return make
@@ -91,9 +72,7 @@ WriteRun = Callable[..., Path]
 def write_run(tmp_path: Path) -> WriteRun:
     """Writes a run directory: the record and, if asked, its panels."""
 
-    def write(
-        record: Record, *, features: Sequence[str] = ("inception_l2",), panels: bool = True
-    ) -> Path:
+    def write(record: Record, *, panels: bool = True) -> Path:
         folder = tmp_path / "runs" / record.config_hash
         write_record(folder / "record.json", record)
         if panels:
@@ -101,7 +80,7 @@ def write_run(tmp_path: Path) -> WriteRun:
             arrays = {
                 f"{direction}_{kind}": rng.integers(0, 256, (10, 3, 32, 32), dtype=np.uint8)
                 for direction in ("overfitting", "mode_drop")
-                for kind in ("queries", "pixel_l1", *features)
+                for kind in ("queries", "pixel_l1", "inception_l2")
             }
             np.savez(folder / "panels.npz", **arrays)  # type: ignore[arg-type]
         return folder

@@ -18,14 +18,7 @@ from ganstoch.report.run_files import (
 
 PLAYER = {"signal": 2.0, "noise": 1.0, "ratio": 2.0, "critical_batch": None}
 POINT = {"iteration": 3, "discriminator": PLAYER, "generator": PLAYER}
-NOISE: dict[str, Any] = {
-    "schema": 1,
-    "every": 2,
-    "n": 64,
-    "m": 4,
-    "draws": None,
-    "history": [POINT],
-}
+NOISE: dict[str, Any] = dict(schema=1, every=2, n=64, m=4, draws=None, history=[POINT])
 MOMENT = {"iteration": 3, "accuracy": 0.5, "train_accuracy": 1.0}
 PROBE: dict[str, Any] = {
     **{"schema": 1, "moments": [MOMENT], "pixels": 0.4, "pixels_train": 0.9, "chance": 0.1},
@@ -39,9 +32,9 @@ def test_a_file_says_what_was_written(tmp_path: Path, name: str) -> None:
     read, content = FILES[name]
     assert read(tmp_path) is None
     (tmp_path / name).write_text(json.dumps(content))
-    found = read(tmp_path)
-    assert found is not None
-    back = json.loads(found.model_dump_json(by_alias=True))
+    model = read(tmp_path)
+    assert model is not None
+    back = json.loads(model.model_dump_json(by_alias=True))
     assert content.items() <= back.items()
 
 
@@ -49,12 +42,8 @@ def test_a_file_says_what_was_written(tmp_path: Path, name: str) -> None:
     ("name", "change", "key"),
     [
         (GRADIENT_NOISE, {"schema": 2}, "schema"),
-        (GRADIENT_NOISE, {"m": 4.5}, "m"),
-        (GRADIENT_NOISE, {"history": []}, "rise"),
         (GRADIENT_NOISE, {"history": [POINT, POINT]}, "rise"),
         (GRADIENT_NOISE, {"history": [POINT | {"generator": {}}]}, "history.0.generator.signal"),
-        ("probe.json", {"schema": 2}, "schema"),
-        ("probe.json", {"pixels": "much"}, "pixels"),
         ("probe.json", {"test": "elsewhere"}, "test"),
         ("probe.json", {"moments": [MOMENT, MOMENT]}, "rise"),
         ("probe.json", {"more": 1}, "more"),
@@ -69,8 +58,7 @@ def test_a_damaged_field_is_named(
         read(tmp_path)
 
 
-@pytest.mark.parametrize("name", FILES)
-@pytest.mark.parametrize("content", ["{", "[]", "3"])
+@pytest.mark.parametrize(("name", "content"), [(GRADIENT_NOISE, "{"), ("probe.json", "[]")])
 def test_another_file_is_refused(tmp_path: Path, name: str, content: str) -> None:
     (tmp_path / name).write_text(content)
     with pytest.raises(UserError, match=name):
@@ -121,17 +109,17 @@ SAMPLES: dict[str, Any] = {
 
 def test_samples_are_those_of_the_last_iteration_so_far(tmp_path: Path) -> None:
     np.savez(tmp_path / "trail.npz", **SAMPLES)
-    found = read_samples(tmp_path)
-    assert found is not None
-    for iteration, place in ((0, 0), (2, 0), (4, 0), (5, 1), (99, 1)):
-        np.testing.assert_array_equal(found.at(iteration), SAMPLES["samples"][place])
+    history = read_samples(tmp_path)
+    assert history is not None
+    for iteration, place in ((0, 0), (4, 0), (5, 1), (99, 1)):
+        np.testing.assert_array_equal(history.at(iteration), SAMPLES["samples"][place])
 
 
 @pytest.mark.parametrize(
     "change",
     [
+        {},  # cut short
         {"iterations": np.array([5, 2])},
-        {"iterations": np.array([2.0, 5.0])},
         {"samples": np.zeros((2, 3, 2))},
         {"samples": np.zeros((2, 0, 2), np.float32)},
         {"real": np.zeros((4, 3), np.float32)},
@@ -139,14 +127,8 @@ def test_samples_are_those_of_the_last_iteration_so_far(tmp_path: Path) -> None:
     ],
 )
 def test_samples_that_do_not_fit_are_refused(tmp_path: Path, change: dict[str, Any]) -> None:
-    np.savez(tmp_path / "trail.npz", **(SAMPLES | change))
-    with pytest.raises(UserError, match=r"trail\.npz"):
-        read_samples(tmp_path)
-
-
-def test_a_file_cut_short_is_refused(tmp_path: Path) -> None:
-    np.savez(tmp_path / "trail.npz", **SAMPLES)
-    whole = (tmp_path / "trail.npz").read_bytes()
-    (tmp_path / "trail.npz").write_bytes(whole[: len(whole) // 2])
+    path = tmp_path / "trail.npz"
+    np.savez(path, **(SAMPLES | change))
+    path.write_bytes(path.read_bytes()[: None if change else 300])
     with pytest.raises(UserError, match=r"trail\.npz"):
         read_samples(tmp_path)

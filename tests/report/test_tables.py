@@ -13,7 +13,7 @@ from ganstoch.report import tables
 from ganstoch.report.captions import claims
 from ganstoch.report.formatting import duration, share
 from ganstoch.report.frame import curve, frame, history
-from ganstoch.report.published import SCORES, lookup, protocol_of, published_table1
+from ganstoch.report.published import SCORES, lookup, published_table1
 
 HELD_OUT = (20.0, 21.0, 22.0, 20.0, 21.0, 22.0)
 
@@ -195,13 +195,6 @@ def test_a_mean_says_how_many_seeds_it_leaves_out(make_record):
     row = tables.synthetic_csv(frame(records)).iloc[-1]
     assert row.reverse_kl == pytest.approx(0.2)
     assert row.reverse_kl_se == pytest.approx(0.1)
-
-
-def test_protocols_of_stacked_images_go_by_the_size_of_the_discriminator():
-    assert protocol_of("stacked_mnist").name == "VEEGAN"
-    names = {protocol_of("stacked_mnist", variant="unrolled", ratio=r).name for r in (0.25, 0.5, 2)}
-    assert len(names) == 3
-    assert protocol_of("unknown").iterations is None
 
 
 @pytest.mark.parametrize(
