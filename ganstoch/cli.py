@@ -9,16 +9,11 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from ganstoch import __version__
 from ganstoch.errors import UserError
 from ganstoch.runs.configs import refuse_renamed
-
-if TYPE_CHECKING:
-    from jsonargparse import ArgumentParser
-
-    from ganstoch.runs.table import SweepOptions
 
 __all__ = ["main"]
 
@@ -27,8 +22,6 @@ _WRONG_PATH = (errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, er
 _FIXES = dict.fromkeys(_FULL_OR_CLOSED, "choose another --out")
 _FIXES |= dict.fromkeys((*_WRONG_PATH, errno.EIO), "give another path, or another --out")
 """How a user mends an error of the file system."""
-
-_PRESETS = ["mini", "small", "paper"]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -80,7 +73,7 @@ def _run(words: list[str]) -> int:
     for word in rest:
         refuse_renamed("option", f"{name} {word.partition('=')[0]}")
     command = _COMMANDS[name]
-    if command.declare is None:  # LightningCLI reads the words behind `fit` itself
+    if name == "fit":  # LightningCLI reads the words itself
         return command.run(rest)
     for before, word in zip(["", *rest], rest, strict=False):
         if not word or (word.startswith("--") and word.endswith("=")):  # a variable that is not set
@@ -96,7 +89,11 @@ def _run(words: list[str]) -> int:
         prog=f"ganstoch {name}", exit_on_error=False, formatter_class=Help
     )
     parser.description = command.description
-    command.declare(parser)
+    if callable(command.options):
+        command.options(parser)
+    else:
+        for names, settings in command.options:
+            parser.add_argument(*names, **settings)
     try:
         options = parser.parse_args(rest)
     except jsonargparse.ArgumentError as error:
@@ -157,85 +154,19 @@ def _uncollected(module: str) -> Iterator[None]:
         gc.enable()
 
 
-def _declare_sweep(parser: ArgumentParser) -> None:
-    """What every command that trains a sweep takes; see `SweepOptions`."""
-    add = parser.add_argument
-    add(
-        "--preset",
-        choices=["auto", *_PRESETS],
-        default="auto",
-        help="auto: paper where a CUDA device is visible, otherwise mini",
-    )
-    add("--data", type=str | None, help="data sets, comma-separated; the preset's own if unset")
-    add("--root", type=Path | None, help="folder of the data set's files")
-    add("--seeds", type=str | None, help="comma-separated, e.g. 0,1,2; the sweep's if unset")
-    add("--jobs", type=int, default=0, help="runs at once; 0 chooses")
-    add("--out", type=Path | None, help="folder of all results; runs/... if unset")
-    add(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="a setting for every row, as for ganstoch fit, e.g. trainer.max_steps=20",
-    )
-    add("--report", action="store_true", help="train nothing: table and figures of what is in OUT")
-    add(
-        "--executor",
-        choices=["local", "slurm"],
-        help="submit each row as a job, of a Slurm cluster or of this machine, that outlives "
-        "this command; --jobs is then how many run at once",
-    )
-    add(
-        "--slurm",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="what each job asks Slurm for, e.g. partition=gpu, gpus_per_node=1, timeout_min=240",
-    )
-
-
-def _sweep_options(options: Any) -> SweepOptions:
-    from ganstoch.runs.table import SweepOptions
-
-    names = ("preset", "data", "root", "seeds", "jobs", "out", "report", "executor", "slurm")
-    return SweepOptions(settings=options.set, **{name: options[name] for name in names})
-
-
-def _declare_table1(parser: ArgumentParser) -> None:
-    parser.add_argument(
-        "--sweep", default="table1", help="table1, table1_matched, noise, bank, or a sweep file"
-    )
-    _declare_sweep(parser)
-
-
 def _table1(options: Any) -> int:
     from ganstoch.runs.table import table1
 
-    return table1(_sweep_options(options), sweep=options.sweep)
-
-
-def _declare_remedies(parser: ArgumentParser) -> None:
-    parser.add_argument(
-        "--synthetic",
-        choices=["ring", "ring_unrolled", "grid", "1200d", "bimodal", "stacked"],
-        help="data whose modes are known, in place of images",
-    )
-    parser.add_argument(
-        "--remedies",
-        type=str | None,
-        metavar="A,B",
-        help="comma-separated; A+B stacks two; the sweep's own list if unset",
-    )
-    _declare_sweep(parser)
+    return table1(options)
 
 
 def _remedies(options: Any) -> int:
     from ganstoch.runs.table import remedies
 
-    return remedies(_sweep_options(options), synthetic=options.synthetic, names=options.remedies)
+    return remedies(options)
 
 
-def _declare_audit(parser: ArgumentParser) -> None:
+def _audit_options(parser: Any) -> None:
     from ganstoch.auditing.command import audit_arguments
 
     audit_arguments(parser)
@@ -247,31 +178,10 @@ def _audit(options: Any) -> int:
     return audit_command(options)
 
 
-def _declare_verify(parser: ArgumentParser) -> None:
-    add = parser.add_argument
-    add("record", type=Path, metavar="RECORD", help="a record.json, or its folder")
-    add("--out", type=Path | None, help="folder of the new run; verified/... if unset")
-    add("--root", type=Path | None, help="folder of the data set's files")
-    add(
-        "--tolerance",
-        type=float,
-        default=1e-3,
-        help="largest relative gap of a metric that passes for rounding",
-    )
-
-
 def _verify(options: Any) -> int:
     from ganstoch.runs.verify import verify
 
     return verify(options.record, out=options.out, root=options.root, tolerance=options.tolerance)
-
-
-def _declare_prepare(parser: ArgumentParser) -> None:
-    add = parser.add_argument
-    add("name", help="a data set, or inception for the feature network's weights")
-    add("--root", type=Path, default=Path("data"), help="folder of its files")
-    add("--n", type=int | None, help="size of the subset; 12800, or all there are, if unset")
-    add("--subset_seed", type=int, default=0, help="which subset")
 
 
 def _prepare(options: Any) -> int:
@@ -279,16 +189,6 @@ def _prepare(options: Any) -> int:
 
     prepare(options.name, root=options.root, n=options.n, subset_seed=options.subset_seed)
     return 0
-
-
-def _declare_bench(parser: ArgumentParser) -> None:
-    add = parser.add_argument
-    add("--quick", action="store_true", help="narrower networks, within a minute")
-    add("--json", type=Path | None, metavar="FILE", help="write it as JSON")
-    add(
-        "--estimate", action="store_true", help="cost of each row here, from a minute's measurement"
-    )
-    add("--preset", choices=_PRESETS, default="paper", help="for --estimate")
 
 
 def _bench(options: Any) -> int:
@@ -301,14 +201,6 @@ def _bench(options: Any) -> int:
     return bench(quick=options.quick, file=options.json)
 
 
-def _declare_cases(parser: ArgumentParser) -> None:
-    add = parser.add_argument
-    add("--seeds", type=str, default="0", help="comma-separated, e.g. 0,1")
-    add("--jobs", type=int, default=0, help="runs at once; 0 for one a core")
-    add("--out", type=Path, default=Path("runs/cases"), help="their folder")
-    add("--report", action="store_true", help="train nothing, score what is there")
-
-
 def _cases(options: Any) -> int:
     from ganstoch.runs.cases import cases
     from ganstoch.runs.sweep import parse_seeds
@@ -317,91 +209,173 @@ def _cases(options: Any) -> int:
     return cases(out=options.out, seeds=seeds, jobs=options.jobs, report_only=options.report)
 
 
-def _declare_doctor(parser: ArgumentParser) -> None:
-    parser.add_argument("--preset", choices=_PRESETS, default="mini", help="what is to be run")
-    parser.add_argument("--root", type=Path, default=Path("data"), help="folder of the data sets")
-
-
 def _doctor(options: Any) -> int:
     from ganstoch.runs.doctor import doctor
 
     return doctor(preset=options.preset, root=options.root)
 
 
+_Option = tuple[tuple[str, ...], dict[str, Any]]
+
+
+def _option(*names: str, **settings: Any) -> _Option:
+    return names, settings
+
+
+_PRESETS = ["mini", "small", "paper"]
+_ROOT = _option("--root", type=Path | None, help="folder of the data set's files")
+_DATA_ROOT = _option("--root", type=Path, default=Path("data"), help="folder of the data sets")
+_SWEEP = (
+    _option(
+        "--preset",
+        choices=["auto", *_PRESETS],
+        default="auto",
+        help="auto: paper where a CUDA device is visible, otherwise mini",
+    ),
+    _option("--data", type=str | None, help="data sets, comma-separated; else the preset's own"),
+    _ROOT,
+    _option("--seeds", type=str | None, help="comma-separated, e.g. 0,1,2; else the sweep's"),
+    _option("--jobs", type=int, default=0, help="runs at once; 0: one a core, or one on a GPU"),
+    _option("--out", type=Path | None, help="folder of all results; runs/... if unset"),
+    _option(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="a setting for every row, as for ganstoch fit, e.g. trainer.max_steps=20",
+    ),
+    _option("--report", action="store_true", help="train nothing: table and figures of OUT"),
+    _option(
+        "--executor",
+        choices=["local", "slurm"],
+        help="submit each row as a job, of a Slurm cluster or of this machine, that outlives "
+        "this command; --jobs is then how many run at once",
+    ),
+    _option(
+        "--slurm",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="what each job asks Slurm for, e.g. partition=gpu, gpus_per_node=1, timeout_min=240",
+    ),
+)
+
+
 class _Command(NamedTuple):
-    """A command: its options, what runs them, and help.
+    """A command: a line for `ganstoch --help`, a paragraph for its own, options, and what runs."""
 
-    Attributes:
-        declare: adds the options to a parser; None where `run` reads the words itself.
-        run: takes the parsed options, returns the exit status.
-        summary: a line for `ganstoch --help`.
-        description: a paragraph for the command's own help.
-    """
-
-    declare: Callable[[ArgumentParser], None] | None
     run: Callable[[Any], int]
     summary: str
     description: str = ""
+    options: tuple[_Option, ...] | Callable[[Any], None] = ()
 
 
 _COMMANDS = {
-    "fit": _Command(None, _fit, "train one GAN and measure it: one row of a table"),
+    "fit": _Command(_fit, "train one GAN and measure it: one row of a table"),
     "table1": _Command(
-        _declare_table1,
         _table1,
         "train every row of Table 1, print it",
         "Trains every row of a sweep file, skips those that are finished, resumes those that were "
         "interrupted, and writes the table and its figures to OUT.",
+        (
+            _option(
+                "--sweep",
+                default="table1",
+                help="table1, table1_matched, noise, bank, or a sweep file",
+            ),
+            *_SWEEP,
+        ),
     ),
     "remedies": _Command(
-        _declare_remedies,
         _remedies,
         "compare remedies against overfitting and mode drop",
         "Trains the same GAN under every remedy: on images, where each remedy meets every amount "
         "of stochasticity, or on data whose modes are known. Finished runs are skipped, "
         "interrupted ones resumed. `ganstoch fit --help` names the packaged remedies.",
+        (
+            _option(
+                "--synthetic",
+                choices=["ring", "ring_unrolled", "grid", "1200d", "bimodal", "stacked"],
+                help="data whose modes are known, in place of images",
+            ),
+            _option(
+                "--remedies",
+                type=str | None,
+                metavar="A,B",
+                help="comma-separated; A+B stacks two; the sweep's own list if unset",
+            ),
+            *_SWEEP,
+        ),
     ),
     "audit": _Command(
-        _declare_audit,
         _audit,
         "does a generator copy, what does it drop",
         "Says whether a generator copies its training images, and what it leaves out, from a "
         "folder of each: images of any format, or a file .npz, .npy or .pt that holds an array. "
         "Writes report.html, report.json, generated.csv and missed.csv.",
+        _audit_options,
     ),
     "verify": _Command(
-        _declare_verify,
         _verify,
         "rerun a record: is it the same bits",
         "Reruns a recorded run from its record alone and says whether the result is bit-identical, "
         "equal within a tolerance, or different, and where it first differs. The status is 0, or "
         "1 if it is different.",
+        (
+            _option("record", type=Path, metavar="RECORD", help="a record.json, or its folder"),
+            _option("--out", type=Path | None, help="folder of the new run; else verified/..."),
+            _ROOT,
+            _option(
+                "--tolerance",
+                type=float,
+                default=1e-3,
+                help="largest relative gap of a metric that passes for rounding",
+            ),
+        ),
     ),
     "prepare": _Command(
-        _declare_prepare,
         _prepare,
         "fetch, convert and check a data set",
         "Fetches or converts a data set, checks it and writes its manifest.",
+        (
+            _option("name", help="a data set, or inception for the feature network's weights"),
+            _DATA_ROOT,
+            _option("--n", type=int | None, help="size of the subset; else 12800, or all"),
+            _option("--subset_seed", type=int, default=0, help="which subset"),
+        ),
     ),
     "bench": _Command(
-        _declare_bench,
         _bench,
         "speed against a plain loop; costs",
         "Races training against a plain transcription of the paper's loop, in one process and in "
         "turns, and shows that both compute the same. With --estimate, says what Table 1 costs.",
+        (
+            _option("--quick", action="store_true", help="narrower networks, within a minute"),
+            _option("--json", type=Path | None, metavar="FILE", help="write it as JSON"),
+            _option("--estimate", action="store_true", help="cost of each row of a table here"),
+            _option("--preset", choices=_PRESETS, default="paper", help="for --estimate"),
+        ),
     ),
     "cases": _Command(
-        _declare_cases,
         _cases,
         "score the diagnosis on labelled runs",
         "Trains short runs whose trouble, or lack of it, was put there on purpose, and says how "
         "the verdicts agree. Runs that are there already are not trained again.",
+        (
+            _option("--seeds", type=str, default="0", help="comma-separated, e.g. 0,1"),
+            _option("--jobs", type=int, default=0, help="runs at once; 0 for one a core"),
+            _option("--out", type=Path, default=Path("runs/cases"), help="their folder"),
+            _option("--report", action="store_true", help="train nothing, score what is there"),
+        ),
     ),
     "doctor": _Command(
-        _declare_doctor,
         _doctor,
         "what is here, and what is missing",
         "Says what is here and what each missing thing costs.",
+        (
+            _option("--preset", choices=_PRESETS, default="mini", help="what is to be run"),
+            _DATA_ROOT,
+        ),
     ),
 }
 

@@ -67,8 +67,8 @@ def test_command_is_understood(
     ran = []
     if name in ("table1", "remedies"):
 
-        def plan_only(sweep: object, options: table.SweepOptions, out: Path, write: object) -> int:
-            rows = plan(sweep, out=out, root=options.root, settings=options.settings)  # type: ignore[arg-type]
+        def plan_only(sweep: object, options: Any, out: Path, write: object) -> int:
+            rows = plan(sweep, out=out, root=options.root, settings=options.set)  # type: ignore[arg-type]
             ran.append([row.label for row in rows])
             return 0
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from ganstoch.errors import UserError
-from ganstoch.records import is_finished
+from ganstoch.records import is_finished, write_atomically
 from ganstoch.runs.pool import Row, launch, run_rows
 
 if TYPE_CHECKING:
@@ -48,10 +48,7 @@ _SLOW_DISK_S = 15.0
 
 
 def slurm_settings(words: Sequence[str]) -> dict[str, object]:
-    """The values of `--slurm`, as submitit takes them.
-
-    Args:
-        words: KEY=VALUE each; ``setup``, a line of shell to be run before, may come repeatedly.
+    """The KEY=VALUE words of `--slurm`, as submitit takes them; only ``setup`` may come repeatedly.
 
     Raises:
         UserError: for an unknown key, a wrong value, or a key given twice.
@@ -88,7 +85,7 @@ def make_executor(
     Args:
         kind: a Slurm cluster, or this machine.
         folder: of the jobs' files.
-        slurm: KEY=VALUE for the cluster.
+        slurm: see `slurm_settings`.
         at_once: how many of a submission's jobs Slurm runs at once; 0 for no limit.
 
     Raises:
@@ -123,35 +120,68 @@ def run_on_cluster(
     environment: Mapping[str, str | None],
     say: Callable[[str], None],
 ) -> None:
-    """As `run_rows`, but as jobs, which outlive this process.
+    """As `run_rows`, but as jobs, which outlive this process, those that can start as one array.
+
+    A row whose job an earlier command submitted, and which has not ended, is not submitted again:
+    ``OUT/jobs/ROW.job`` holds the job's id.
 
     Args:
         rows: as for `run_rows`.
-        executor: where to submit them, those that can start as one array.
+        executor: where to submit them.
         parallel: how many to submit at once.
         environment: as for `RowJob`.
         say: receives a line for each row that ends.
     """
+    import submitit
+
+    def id_file(row: Row) -> Path:
+        return executor.folder / f"{row.folder.name}.job"
+
+    def earlier(row: Row) -> submitit.Job[int] | None:
+        if not id_file(row).exists():
+            return None
+        kind = submitit.SlurmJob if executor.cluster == "slurm" else submitit.LocalJob
+        job: submitit.Job[int] = kind(executor.folder, id_file(row).read_text().strip())
+        if _is_over(job):
+            return None
+        say(f"{row.label} waits for job {job.job_id}; to submit it anew, remove {id_file(row)}")
+        return job
 
     def start(ready: Sequence[Row]) -> list[_Submitted]:
-        import submitit
-
+        jobs = {row: earlier(row) for row in ready}
+        new = [row for row in ready if jobs[row] is None]
+        new = [row for row in new if not is_finished(row.folder, row.config_hash)]
         before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # jobs inherit that: Ctrl-C is ours
         try:
             with redirect_stderr(StringIO()):  # sbatch's words are in the error
-                jobs = executor.map_array(RowJob(environment), ready)
+                made = executor.map_array(RowJob(environment), new) if new else []
+            for row, job in zip(new, made, strict=True):
+                write_atomically(id_file(row), job.job_id.encode())
         except (RuntimeError, OSError, submitit.core.utils.FailedSubmissionError) as error:
             lines = [line for line in str(error).splitlines() if line.strip()]
             raise UserError(f"cannot submit: {lines[-1] if lines else repr(error)}") from error
         finally:
             signal.signal(signal.SIGINT, before)
-        return [_Submitted(row, job) for row, job in zip(ready, jobs, strict=True)]
+        jobs |= zip(new, made, strict=True)
+        return [_Submitted(row, jobs[row]) for row in ready]
 
     try:
         run_rows(rows, parallel=parallel, start=start, say=say)
     except KeyboardInterrupt:
         say(f"submitted jobs go on, their files are in {executor.folder}; --report shows results")
         raise
+
+
+def _is_over(job: submitit.Job[int]) -> bool:
+    """Whether a job has ended; submitit itself forgets local ones of another process."""
+    import submitit
+
+    if not isinstance(job, submitit.LocalJob) or job._process is not None:
+        return job.done()
+    try:
+        return b"submitit" not in Path(f"/proc/{job.job_id}/cmdline").read_bytes()
+    except OSError:
+        return True
 
 
 class RowJob:
@@ -205,16 +235,18 @@ class RowJob:
 
 
 class _Submitted:
-    """A job of the cluster, as the pool looks at it."""
+    """A row as the pool looks at it: its job, or None where it was finished meanwhile."""
 
-    def __init__(self, row: Row, job: submitit.Job[int]) -> None:
+    def __init__(self, row: Row, job: submitit.Job[int] | None) -> None:
         self.row = row
         self.job = job
         self._ended: float | None = None
 
     def poll(self) -> int | None:
         """The run's exit status; 1, and the row's failure told, if the job never got to any."""
-        if not self.job.done():
+        if self.job is None:
+            return 0
+        if not _is_over(self.job):
             return None
         path = self.job.paths
         if not path.result_pickle.exists():

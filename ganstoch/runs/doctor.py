@@ -101,7 +101,7 @@ def _faiss() -> Finding:
 
 
 def _wandb() -> Finding:
-    from ganstoch.runs.wandb_logger import logged_in
+    from ganstoch.runs.fit import logged_in
 
     if logged_in():
         return Finding("W&B login", True, "runs are uploaded as they go")

@@ -1,23 +1,29 @@
-"""`ganstoch fit`: one run, from a command line to a record."""
+"""`ganstoch fit`: one run, from a command line to a record, with its W&B logger."""
 
 from __future__ import annotations
 
+import atexit
 import dataclasses
 import gc
 import json
 import logging
+import netrc
+import os
+import re
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
+from urllib.parse import urlparse
 
 import torch
 from filelock import FileLock, Timeout
 from lightning_fabric.utilities.exceptions import MisconfigurationException
-from pytorch_lightning import Callback, LightningDataModule, LightningModule, Trainer
-from pytorch_lightning.loggers import Logger
+from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.loggers import WandbLogger
+from pytorch_lightning.utilities import rank_zero_only
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from ganstoch.callbacks.checkpoints import Checkpoints, newest_checkpoint, read_checkpoint
@@ -39,12 +45,11 @@ from ganstoch.records import (
 )
 from ganstoch.runs.pool import BUSY
 from ganstoch.runs.resume import differences, refuse_other_settings
-from ganstoch.runs.settings import Command, Resolved, compose, resolve, understand
-from ganstoch.runs.wandb_logger import SteadyLogger, make_logger
+from ganstoch.runs.settings import Command, Resolved, Tracking, compose, resolve, understand
 from ganstoch.training.fingerprint import git_sha, versions
 from ganstoch.training.gan import GAN
 
-__all__ = ["Busy", "RunFolder", "fit"]
+__all__ = ["Busy", "RunFolder", "SteadyLogger", "fit", "logged_in", "make_logger"]
 
 _log = logging.getLogger("ganstoch")
 
@@ -53,6 +58,9 @@ SETTINGS = "run.json"
 _CPUINFO = Path("/proc/cpuinfo")
 _NATIVE_BF16 = {"amx_bf16", "avx512_bf16", "bf16", "svebf16"}
 """What Linux calls a processor's instructions for bfloat16, Intel's and AMD's, then ARM's."""
+_LIMITS = {"init_timeout": 30.0, "finish_timeout": 60.0}
+"""Seconds for W&B's first answer, and for the rest of the upload at the end. The variables
+WANDB_INIT_TIMEOUT and WANDB_FINISH_TIMEOUT go before them."""
 
 
 class Busy(UserError):
@@ -62,7 +70,7 @@ class Busy(UserError):
 
 
 def fit(arguments: Sequence[str]) -> Path:
-    """Runs, or resumes, or recognises as finished, what a command line of `ganstoch fit` asks for.
+    """Runs, resumes, or recognises as finished, what a command line of `ganstoch fit` asks for.
 
     Where a GPU's memory turns out too small, it goes on with half the images at a time.
 
@@ -79,104 +87,50 @@ def fit(arguments: Sequence[str]) -> Path:
             return _fit_once(command)
         except torch.OutOfMemoryError:
             smaller = _half(command)
-        _let_go(command)  # what the error held on to is free by now
+        for logger in command.trainer.loggers:
+            logger.finalize("success")  # the next one goes on under the same id
+        # What the error held on to is free by now.
+        del command.trainer, command.model, command.datamodule
+        gc.collect()
+        torch.cuda.empty_cache()
         command = understand([*arguments, f"--model.micro_batch={smaller}"])
 
 
 def _fit_once(command: Command) -> Path:
-    """Runs, or resumes, a run.
-
-    Raises:
-        torch.OutOfMemoryError: if a GPU's memory is too small for the images at once.
-    """
-    resolved = resolve(command.config)
-    folder: Path = command.config.out or Path("runs") / resolved.name
+    config = command.config
+    resolved = resolve(config)
+    folder: Path = config.out or Path("runs") / resolved.name
     if _is_this_run_finished(folder, resolved):
         _log.info("%s is finished already", folder)
         return folder
-    if twin := command.config.iterations_of:
-        command.config.trainer.max_steps = read_record(twin / RECORD).iterations
-        command.config.stop_rule.stop = False
+    if config.iterations_of:
+        config.trainer.max_steps = read_record(config.iterations_of / RECORD).iterations
+        config.stop_rule.stop = False
     compose(resolved.config)  # in fewer words than the parser would wrap a refusal in
     checkpoints = folder / "checkpoints"
     # Under Slurm Lightning goes on from any file of a certain name there; ours are named otherwise.
-    command.config.trainer.default_root_dir = str(checkpoints)
-    before = _names(checkpoints)
-
-    def moved_on() -> bool:
-        return _is_this_run_finished(folder, resolved) or _names(checkpoints) != before
-
+    config.trainer.default_root_dir = str(checkpoints)
     with ExitStack() as held:
-        command.build(
-            [
-                *_callbacks(command, resolved, folder, held=held, moved_on=moved_on),
-                Checkpoints(
-                    checkpoints, every=command.config.checkpoint_every, run=resolved.config_hash
-                ),
-            ]
-        )
-        named, own = command.config.ckpt_path, None
+        command.build(_callbacks(config, resolved, folder, held))
+        named, own = config.ckpt_path, None
         if named is None or _began_with(named, folder):
             own = newest_checkpoint(checkpoints, run=resolved.config_hash)
         if own is None and named is not None:
-            refuse_other_settings(
-                named,
-                read_checkpoint(named),
-                config=resolved.config,
-                steps=command.config.trainer.max_steps,
-            )
-        _train(command.trainer, command.model, command.datamodule, own or named)
+            content, steps = read_checkpoint(named), config.trainer.max_steps
+            refuse_other_settings(named, content, config=resolved.config, steps=steps)
+        _train(command, own or named)
     if command.trainer.is_global_zero and not (folder / RECORD).exists():
         raise UserError(f"{folder} was interrupted; the same command goes on from its checkpoint")
     return folder
 
 
-def _callbacks(
-    command: Command,
-    resolved: Resolved,
-    folder: Path,
-    *,
-    held: ExitStack,
-    moved_on: Callable[[], bool],
-) -> list[Callback]:
+def _callbacks(config: Any, resolved: Resolved, folder: Path, held: ExitStack) -> list[Callback]:
     """What accompanies a run, in the order in which it happens after each iteration."""
-
-    def open_logger(data: ImageData) -> Logger | None:
-        described = {**resolved.config, "config_hash": resolved.config_hash, "git_sha": git_sha()}
-        return make_logger(
-            command.config_init.wandb,
-            folder=folder,
-            run_id=resolved.config_hash[:16],
-            config={**described, "versions": versions(), "subset_sha256": data.subset.sha256},
-        )
-
-    return [
+    callbacks: list[Callback] = [
         LossLogger(),
         NeighbourGrid(folder / "panels.npz"),
         SampleHistory(folder / "trail.npz"),
-        *_measuring_callbacks(command, folder),  # which may refuse their settings
-        RunFolder(
-            folder,
-            json.dumps(dataclasses.asdict(resolved), indent=1),
-            open_logger,
-            held=held,
-            moved_on=moved_on,
-        ),
-        RandomnessReport(),
-        RecordWriter(
-            folder,
-            config=resolved.config,
-            config_hash=resolved.config_hash,
-            preset=command.config.preset,
-        ),
-        Progress(folder / "progress.json", quiet=command.config.quiet),
     ]
-
-
-def _measuring_callbacks(command: Command, folder: Path) -> list[Callback]:
-    """What measures a run beside its evaluation, each with its file in the run's folder."""
-    callbacks: list[Callback] = []
-    config = command.config
     if config.diagnosis is not None:
         callbacks.append(Diagnosis(**config.diagnosis.as_dict(), path=folder / "diagnosis.json"))
     if config.probe is not None:
@@ -184,15 +138,19 @@ def _measuring_callbacks(command: Command, folder: Path) -> list[Callback]:
     if config.gradient_noise is not None:
         noise = GradientNoiseSettings(**config.gradient_noise.as_dict())
         callbacks.append(GradientNoise(noise, folder / GRADIENT_NOISE, quiet=config.quiet))
-    return callbacks
+    config_hash = resolved.config_hash
+    return [
+        *callbacks,
+        RunFolder(folder, resolved, tracking=Tracking(**config.wandb.as_dict()), held=held),
+        RandomnessReport(),
+        RecordWriter(folder, config=resolved.config, config_hash=config_hash, preset=config.preset),
+        Progress(folder / "progress.json", quiet=config.quiet),
+        Checkpoints(folder / "checkpoints", every=config.checkpoint_every, run=config_hash),
+    ]
 
 
 def _is_this_run_finished(folder: Path, resolved: Resolved) -> bool:
-    """Whether the folder holds this very run, finished.
-
-    Raises:
-        UserError: if it holds a run with other settings, naming them.
-    """
+    """Whether the folder holds this very run, finished; a UserError if it holds another."""
     if (folder / SETTINGS).exists():
         try:
             state = json.loads((folder / SETTINGS).read_bytes())
@@ -223,18 +181,17 @@ def _began_with(checkpoint: Path, folder: Path) -> bool:
     return bool(config.get("ckpt_path") == str(checkpoint))
 
 
-def _names(folder: Path) -> set[str]:
-    """Of the checkpoints there."""
-    return {path.name for path in folder.glob("step=*.ckpt")}
+def _state_of(folder: Path) -> set[Path]:
+    """What shows how far a run is."""
+    return {*folder.glob(RECORD), *folder.glob("checkpoints/step=*.ckpt")}
 
 
-def _train(
-    trainer: Trainer, game: LightningModule, data: LightningDataModule, checkpoint: Path | None
-) -> None:
+def _train(command: Command, checkpoint: Path | None) -> None:
     """Trains, from a checkpoint if there is one, and tells what went wrong in one line."""
+    trainer = command.trainer
     try:
         with _ending_together(trainer):
-            trainer.fit(game, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+            trainer.fit(command.model, command.datamodule, ckpt_path=checkpoint, weights_only=True)
     except UserError:
         raise
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
@@ -254,18 +211,18 @@ def _train(
 @contextmanager
 def _ending_together(trainer: Trainer) -> Iterator[None]:
     """While ranks start, and until they take signals over, SIGTERM ends them with this process."""
+
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
     if trainer.world_size == 1 or threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, _interrupt)
+    before = signal.signal(signal.SIGTERM, interrupt)
     try:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-def _interrupt(number: int, frame: object) -> None:
-    raise KeyboardInterrupt
 
 
 def _half(command: Command) -> int:
@@ -274,12 +231,13 @@ def _half(command: Command) -> int:
     Raises:
         UserError: if they cannot be fewer, or other processes wait for this one.
     """
-    game: GAN = command.model
-    if game.micro_batch == "auto" or game.full_batch_for or command.trainer.world_size > 1:
-        raise _out_of_memory(command)  # "auto": the networks alone do not fit
-    at_once = min(game.micro_batch or game.m, game.m)
-    if at_once < 2:
-        raise _out_of_memory(command)
+    gan: GAN = command.model
+    by = gan.full_batch_for
+    at_once = 0 if gan.micro_batch == "auto" else min(gan.micro_batch or gan.m, gan.m)
+    # "auto" still: the networks alone do not fit.
+    if by or at_once < 2 or command.trainer.world_size > 1:
+        mend = f"lower data.m: {by} takes whole batches" if by else "lower model.micro_batch"
+        raise UserError(f"the GPU's memory is full; {mend}, or narrow the networks")
     smaller = -(-at_once // 2)
     _log.warning(
         "the GPU's memory is full with %d images at once; going on with %d, which gives the same "
@@ -290,51 +248,27 @@ def _half(command: Command) -> int:
     return smaller
 
 
-def _out_of_memory(command: Command) -> UserError:
-    """The one line for it."""
-    by = command.model.full_batch_for
-    mend = f"lower data.m: {by} takes whole batches" if by else "lower model.micro_batch"
-    return UserError(f"the GPU's memory is full; {mend}, or narrow the networks")
-
-
-def _let_go(command: Command) -> None:
-    """Ends a run's log and frees its memory; the command is of no use afterwards."""
-    for logger in command.trainer.loggers:
-        logger.finalize("success")  # the next one goes on under the same id
-    del command.trainer, command.model, command.datamodule
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-
-
 class RunFolder(Callback):
-    """Claims the run's folder, writes its settings and opens its log.
+    """Claims the run's folder, writes its settings and opens its W&B log.
 
     By now the data are read, the networks are made and a checkpoint, if any, is loaded. What a
     command that was refused leaves behind must not stand in the way of the corrected one.
 
     Args:
         folder: the run's folder.
-        settings: of the run, as JSON.
-        open_logger: makes the logger, once the data are known.
+        resolved: the run's settings.
+        tracking: where its curves go.
         held: keeps the claim until whoever made it has finished.
-        moved_on: whether another process has taken the run further since this one looked.
     """
 
     def __init__(
-        self,
-        folder: Path,
-        settings: str,
-        open_logger: Callable[[ImageData], Logger | None],
-        *,
-        held: ExitStack,
-        moved_on: Callable[[], bool],
+        self, folder: Path, resolved: Resolved, *, tracking: Tracking, held: ExitStack
     ) -> None:
         self.folder = folder
-        self.settings = settings
-        self.open_logger = open_logger
+        self.resolved = resolved
+        self.tracking = tracking
         self.held = held
-        self.moved_on = moved_on
+        self._before = _state_of(folder)
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Refuses data of another shape than the networks are for."""
@@ -368,57 +302,204 @@ class RunFolder(Callback):
             raise Busy(
                 f"another process is at work on {self.folder}; wait for it, or choose another --out"
             ) from error
-        if self.moved_on():
+        if _state_of(self.folder) != self._before:
             raise Busy(f"another process was at work on {self.folder}; the same command goes on")
         sweep_up(self.folder)
         sweep_up(self.folder / "checkpoints")
         if trainer.ckpt_path:
             _log.info("going on from %s", trainer.ckpt_path)
-        if slow := _emulated(trainer.precision, trainer.strategy.root_device):
-            _log.warning("%s", slow)
-        write_atomically(self.folder / SETTINGS, self.settings.encode())
-        logger = self.open_logger(data)
+        if _is_emulated(trainer.precision, trainer.strategy.root_device):
+            _log.warning(
+                "trainer.precision %s is emulated here: an iteration takes two to five times as "
+                "long as in 32-true",
+                trainer.precision,
+            )
+        settings = json.dumps(dataclasses.asdict(self.resolved), indent=1)
+        write_atomically(self.folder / SETTINGS, settings.encode())
+        described = {
+            **self.resolved.config,
+            "config_hash": self.resolved.config_hash,
+            "git_sha": git_sha(),
+            "versions": versions(),
+            "subset_sha256": data.subset.sha256,
+        }
+        run_id = self.resolved.config_hash[:16]
+        logger = make_logger(self.tracking, folder=self.folder, run_id=run_id, config=described)
         trainer.loggers = [*([logger] if logger else []), *trainer.loggers]
 
     def on_exception(
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
     ) -> None:
-        """Where somebody stops the run, has its sweep hand it out again."""
+        """Where somebody stops the run, has its W&B sweep hand it out again."""
         if isinstance(exception, KeyboardInterrupt | SIGTERMException):
             for logger in trainer.loggers:
                 if isinstance(logger, SteadyLogger):
                     logger.mark_preempting()
 
 
-def _emulated(precision: str, device: torch.device) -> str | None:
-    """One line on a precision that a device does not have; None where it does, or nobody knows.
+def _is_emulated(precision: str, device: torch.device) -> bool:
+    """Whether a device lacks instructions for bfloat16; False where nobody knows."""
+    if not precision.startswith("bf16"):
+        return False
+    if device.type == "cuda":
+        return not torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type != "cpu" or not _CPUINFO.exists():
+        return False
+    flags = re.search(r"^(flags|Features)\b.*", _CPUINFO.read_text(errors="replace"), re.MULTILINE)
+    return flags is not None and _NATIVE_BF16.isdisjoint(flags[0].split())
+
+
+def logged_in() -> bool:
+    """Whether a W&B API key is at hand, without asking the server."""
+    if os.environ.get("WANDB_API_KEY"):
+        return True
+    host = urlparse(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")).hostname or ""
+    try:
+        return netrc.netrc().authenticators(host) is not None
+    except (OSError, netrc.NetrcParseError):
+        return False
+
+
+def make_logger(
+    tracking: Tracking, *, folder: Path, run_id: str, config: dict[str, Any]
+) -> SteadyLogger | None:
+    """A logger whose run holds the resolved configuration, or None where W&B is disabled.
+
+    Where the server is out of reach, or refuses, the run is logged offline, which is said. Under a
+    W&B agent the agent's own run id is kept; otherwise a resumed run goes on under ``run_id``.
+    """
+    mode: str = tracking.mode
+    if mode == "auto":
+        mode = os.environ.get("WANDB_MODE") or ("online" if logged_in() else "offline")
+    if mode == "disabled":
+        return None
+    os.environ.setdefault("WANDB_SILENT", "true")
+    # Reports of W&B's own errors, which a process would wait for at its end.
+    os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
+    folder.mkdir(parents=True, exist_ok=True)
+    options: dict[str, Any] = {
+        "name": folder.name,
+        "save_dir": folder,
+        "project": tracking.project,
+        "group": tracking.group,
+        "entity": tracking.entity,
+        "id": os.environ.get("WANDB_RUN_ID", run_id),
+    }
+    modes = ["offline"] if mode in ("offline", "dryrun") else [mode, "offline"]
+    why = ""
+    for mode in modes:
+        resumes = mode != "offline" and "WANDB_SWEEP_ID" not in os.environ
+        try:
+            logger = SteadyLogger(mode=mode, resume="allow" if resumes else None, **options)
+            break
+        except Exception as error:
+            why = why or f" ({_reason(error)})"
+            _end_wandb()
+    else:
+        _log.warning("W&B does not start%s; the run goes on without it", why)
+        return None
+    logger.log_config(config)
+    if mode == "offline":
+        _log.info("W&B is offline%s; to upload this run: wandb sync %s", why, logger.folder)
+    return logger
+
+
+class SteadyLogger(WandbLogger):
+    """Lightning's W&B logger with an end to every wait, none of whose failures reach the caller.
+
+    The W&B run is opened at once, which alone can raise. It is closed when training has succeeded;
+    otherwise when the process ends, so that until then it can be marked as preempting.
 
     Args:
-        precision: as Lightning names it, such as ``bf16-mixed``.
-        device: on which a run is to be computed.
+        mode: as of `wandb.init`.
+        options: further ones of `wandb.init`.
     """
-    if not precision.startswith("bf16"):
-        return None
-    if device.type == "cpu":
-        flags = _flags()
-        lacks = "amx_bf16 or avx512_bf16" if flags and not flags & _NATIVE_BF16 else ""
-    elif device.type == "cuda":
-        lacks = "" if torch.cuda.is_bf16_supported(including_emulation=False) else "bfloat16 units"
-    else:
-        lacks = ""
-    if not lacks:
-        return None
-    return (
-        f"trainer.precision {precision} is emulated here, as this {device.type.upper()} has no "
-        f"{lacks}: an iteration takes two to five times as long as in 32-true"
-    )
+
+    def __init__(self, *, mode: str, **options: Any) -> None:
+        import wandb
+
+        limits = {k: v for k, v in _LIMITS.items() if f"WANDB_{k.upper()}" not in os.environ}
+        settings = wandb.Settings(finish_timeout_raises=True, **limits)
+        super().__init__(mode=mode, settings=settings, **options)
+        self._wandb_init.pop("anonymous")  # Lightning passes it, W&B complains
+        self._silent = False
+        self._run: Any = self.experiment
+        self.folder = Path(self._run.dir).parent
+        atexit.register(self._close)  # after W&B's own, hence carried out before it
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Any, step: int | None = None) -> None:
+        """Logs numbers."""
+        self._safely(super().log_metrics, metrics, step)
+
+    @rank_zero_only
+    def log_hyperparams(self, params: Any) -> None:
+        """Logs settings."""
+        self._safely(super().log_hyperparams, params)
+
+    @rank_zero_only
+    def log_image(
+        self, key: str, images: list[Any], step: int | None = None, **kwargs: Any
+    ) -> None:
+        """Logs pictures, which W&B first writes to files of its own."""
+        self._safely(super().log_image, key, images, step, **kwargs)
+
+    def log_config(self, config: dict[str, Any]) -> None:
+        """Sets the run's configuration, also where a resumed run has another."""
+        self._safely(self._run.config.update, config, allow_val_change=True)
+
+    def alert(self, title: str, text: str) -> None:
+        """Has W&B send a message."""
+        self._safely(self._run.alert, title=title, text=text)
+
+    def mark_preempting(self) -> None:
+        """Tells W&B that the run is stopped from outside, so that its sweep hands it out again."""
+        self._safely(self._run.mark_preempting)
+
+    @rank_zero_only
+    def finalize(self, status: str) -> None:
+        """Closes the W&B run if training has succeeded."""
+        if status == "success":
+            self._close(exit_code=0)
+
+    def _safely(self, call: Callable[..., Any], *arguments: Any, **options: Any) -> None:
+        """Calls; a failure is told in a line, and nothing is called from then on."""
+        if self._silent:
+            return
+        try:
+            call(*arguments, **options)
+        except Exception as error:
+            self._silent = True
+            _log.warning(
+                "W&B stopped (%s), which changes nothing else; to upload what it has: "
+                "wandb sync %s",
+                *(_reason(error), self.folder),
+            )
+            _end_wandb()
+
+    def _close(self, exit_code: int = 1) -> None:
+        # Left to itself W&B takes an interrupted run for a good one, and a sweep then ends there.
+        self._safely(self._run.finish, exit_code=exit_code)
+        self._silent = True
+        atexit.unregister(self._close)
 
 
-def _flags() -> set[str]:
-    """Of the first processor; empty where Linux does not say."""
-    try:
-        lines = _CPUINFO.read_text(errors="replace").splitlines()
-    except OSError:
-        return set()
-    found = (line for line in lines if line.startswith(("flags", "Features")))
-    return set(next(found, "").partition(":")[2].split())
+def _end_wandb() -> None:
+    """Ends what there is of W&B in this process, which could otherwise fail anew at its end."""
+    import wandb
+    from wandb.sdk.lib.module import unset_globals
+
+    for end in (wandb.finish, wandb.teardown):
+        try:
+            end()
+        except (Exception, SystemExit) as error:
+            _log.debug("W&B: %s", error)
+    if wandb.run is not None:  # its process died before it could be ended: no next run may take it
+        unset_globals()
+
+
+def _reason(error: Exception) -> str:
+    """An error's first line, or its kind if it has none, without the API key."""
+    line = next(iter(str(error).splitlines()), "") or type(error).__name__
+    key = os.environ.get("WANDB_API_KEY")
+    return line.replace(key, "(the key)") if key else line

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -51,11 +51,11 @@ class Row:
     config_hash: str
     after: Path | None = None
     finished: bool = False
-    failure: str | None = field(default=None)
+    failure: str | None = None
 
 
 class Process(Protocol):
-    """A row that was started: a process of this machine, or a job of a cluster."""
+    """A row that was started, as `subprocess.Popen`: a process, or a job of a cluster."""
 
     def poll(self) -> int | None:
         """The exit status, once it has ended."""
@@ -87,17 +87,14 @@ def run_rows(
 ) -> None:
     """Trains every row that is neither finished nor failed, the costliest first.
 
-    A row that fails stops no other. A row whose folder another process holds is left to it, and
-    started here if that process ends without a record.
+    Sets `Row.finished` or `Row.failure`. A row that fails stops no other. A row whose folder
+    another process holds is left to it, and started here if that process ends without a record.
 
     Args:
-        rows: of a sweep; `Row.finished` and `Row.failure` are set.
+        rows: of a sweep.
         parallel: how many at once.
         start: starts some rows.
         say: receives a line for each row that ends.
-
-    Raises:
-        KeyboardInterrupt: after the running rows have been asked to leave their checkpoints.
     """
     todo = [row for row in rows if not (row.finished or row.failure)]
     waiting = sorted(todo, key=lambda row: -row.work)
@@ -216,17 +213,12 @@ def _outcome(row: Row) -> str:
 
 
 def _result(record: Record) -> str:
-    metrics, name = record.metrics, "pixel_l1/mean"
-    if "modes/count" in metrics:
-        result = (
-            f"{metrics['modes/count']:.0f} of {metrics['modes/of']:.0f} modes, "
-            f"{metrics['modes/good_share']:.1%} good"
-        )
+    m = record.metrics
+    if "modes/count" in m:
+        result = f"{m['modes/count']:.0f} of {m['modes/of']:.0f} modes"
     else:
-        result = (
-            f"overfitting {metrics[f'overfitting/{name}']:.2f}, "
-            f"mode drop {metrics[f'mode_drop/{name}']:.2f}"
-        )
+        result = f"overfitting {m['overfitting/pixel_l1/mean']:.2f}, "
+        result += f"mode drop {m['mode_drop/pixel_l1/mean']:.2f}"
     return f"{result}, {record.iterations:,} iterations, {record.seconds:.0f} s"
 
 

@@ -42,11 +42,11 @@ from ganstoch.runs.configs import (
     remedy_names,
     with_paths,
 )
-from ganstoch.runs.wandb_logger import Tracking
 from ganstoch.training.distributed import Ranks
 from ganstoch.training.gan import GAN
 
-__all__ = ["Command", "Resolved", "compose", "resolve", "resolve_all", "source_class", "understand"]
+__all__ = ["Command", "Resolved", "Tracking", "compose", "resolve", "resolve_all"]
+__all__ += ["source_class", "understand"]
 
 DESCRIPTION = f"""
 Trains one GAN and measures overfitting and mode drop: one row of a table. The settings are one
@@ -105,6 +105,24 @@ _WITHOUT_EFFECT: dict[str, Any] = {
     "default_root_dir": None,
 }
 """Lightning's settings of what is not done here, such as validation."""
+
+
+@dataclass(frozen=True)
+class Tracking:
+    """Where the run's curves go.
+
+    Attributes:
+        mode: "online", "offline", "disabled", or "auto": what WANDB_MODE says, else online where
+            there is a login, else offline.
+        project: name of the W&B project.
+        group: name that holds runs together, such as a sweep's.
+        entity: W&B user or team; None for the default one.
+    """
+
+    mode: Literal["auto", "online", "offline", "disabled"] = "auto"
+    project: str = "ganstoch"
+    group: str | None = None
+    entity: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

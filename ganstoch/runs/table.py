@@ -6,20 +6,21 @@ import json
 import os
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal, get_args
+
+from jsonargparse import Namespace
 
 from ganstoch.errors import UserError
 from ganstoch.records import write_atomically
 from ganstoch.runs.configs import sweep_path
 from ganstoch.runs.sweep import Scalar, Sweep, parse_seeds, read_sweep
 
-__all__ = ["SYNTHETIC", "SweepOptions", "Synthetic", "remedies", "table1"]
+__all__ = ["SYNTHETIC", "remedies", "table1"]
 
 PLAN = "plan.json"
 
-Synthetic = Literal["ring", "ring_unrolled", "grid", "1200d", "bimodal", "stacked"]
+SYNTHETIC = ("ring", "ring_unrolled", "grid", "1200d", "bimodal", "stacked")
 """Data whose modes are known.
 
 * ``ring``, ``grid``, ``1200d``: points, by PacGAN's protocol.
@@ -28,53 +29,18 @@ Synthetic = Literal["ring", "ring_unrolled", "grid", "1200d", "bimodal", "stacke
 * ``stacked``: stacked images, a thousand modes.
 """
 
-SYNTHETIC: tuple[Synthetic, ...] = get_args(Synthetic)
-
 _Write = Callable[[Path, Sequence[Path], Sequence[str]], str]
 """Writes files to a folder from runs and a line for each missing one; returns what to print."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SweepOptions:
-    """What `ganstoch table1` and `ganstoch remedies` are given.
-
-    Attributes:
-        preset: "mini", "small", "paper" or "auto".
-        data: comma-separated names of data sets, or None for the preset's own.
-        root: folder of their files, or None for the default.
-        seeds: comma-separated numbers, or None for the sweep's.
-        jobs: runs at once; 0 for one a CPU core, or one on a GPU.
-        out: folder of everything that is written, or None for the default.
-        settings: KEY=VALUE for every row.
-        report: whether to train nothing.
-        executor: where rows are submitted as jobs, "local" or "slurm"; None to run them here.
-        slurm: KEY=VALUE for each job.
-    """
-
-    preset: str = "auto"
-    data: str | None = None
-    root: Path | None = None
-    seeds: str | None = None
-    jobs: int = 0
-    out: Path | None = None
-    settings: Sequence[str] = ()
-    report: bool = False
-    executor: Literal["local", "slurm"] | None = None
-    slurm: Sequence[str] = ()
-
-
-def table1(options: SweepOptions, *, sweep: str) -> int:
+def table1(options: Namespace) -> int:
     """Trains what is not finished, writes Table 1 and its figures, prints the table.
 
     Args:
-        options: of the command line.
-        sweep: short name of a packaged sweep, or a file.
+        options: of the command line; see `ganstoch table1 --help`.
 
     Returns:
         0, or 1 if a run failed.
-
-    Raises:
-        UserError: for options that cannot be carried out.
     """
 
     def write(out: Path, runs: Sequence[Path], missing: Sequence[str]) -> str:
@@ -84,6 +50,7 @@ def table1(options: SweepOptions, *, sweep: str) -> int:
 
     if options.report and options.out:
         return _report(options.out, write)
+    sweep = options.sweep
     preset, why = _preset(options)
     out = options.out or Path("runs") / f"{Path(sweep).stem}-{preset}"
     if options.report:
@@ -92,22 +59,16 @@ def table1(options: SweepOptions, *, sweep: str) -> int:
     return _run(_read(sweep, options, preset=preset), options, out, write)
 
 
-def remedies(options: SweepOptions, *, synthetic: Synthetic | None, names: str | None) -> int:
+def remedies(options: Namespace) -> int:
     """Trains the same GAN under every remedy, on images or where the modes are known.
 
     Args:
-        options: of the command line.
-        synthetic: the data whose modes are known; None for images.
-        names: comma-separated packaged remedies, each possibly several joined by +; None for the
-            sweep's.
+        options: of the command line; see `ganstoch remedies --help`.
 
     Returns:
         0, or 1 if a run failed.
-
-    Raises:
-        UserError: for an unknown remedy, remedies that cannot go together, or whatever else cannot
-            be carried out.
     """
+    synthetic, names = options.synthetic, options.remedies
 
     def write(out: Path, runs: Sequence[Path], missing: Sequence[str]) -> str:
         from ganstoch.report.reports import write_remedies_report, write_synthetic_report
@@ -140,7 +101,7 @@ def remedies(options: SweepOptions, *, synthetic: Synthetic | None, names: str |
     return _run(sweep, options, out, write)
 
 
-def _preset(options: SweepOptions) -> tuple[str, str]:
+def _preset(options: Namespace) -> tuple[str, str]:
     """The preset, and why it is that one."""
     if options.preset != "auto":
         return options.preset, "as asked"
@@ -151,7 +112,7 @@ def _preset(options: SweepOptions) -> tuple[str, str]:
     return "mini", "no CUDA device is visible (--preset small or paper for more)"
 
 
-def _read(name: str, options: SweepOptions, *, preset: str | None) -> Sweep:
+def _read(name: str, options: Namespace, *, preset: str | None) -> Sweep:
     """The sweep with the preset, data sets and seeds of the options in place of its own."""
     sweep = read_sweep(sweep_path(name))
     if preset is not None:
@@ -171,7 +132,7 @@ def _read(name: str, options: SweepOptions, *, preset: str | None) -> Sweep:
     return sweep
 
 
-def _run(sweep: Sweep, options: SweepOptions, out: Path, write: _Write) -> int:
+def _run(sweep: Sweep, options: Namespace, out: Path, write: _Write) -> int:
     """Trains the rows that are not finished, then writes and prints the report."""
     from ganstoch.runs.plan import plan
 
@@ -186,7 +147,7 @@ def _run(sweep: Sweep, options: SweepOptions, out: Path, write: _Write) -> int:
         executor = make_executor(
             options.executor, out / "jobs", slurm=options.slurm, at_once=options.jobs
         )
-    rows = plan(sweep, out=out, root=options.root, settings=options.settings)
+    rows = plan(sweep, out=out, root=options.root, settings=options.set)
     for row in rows:
         if row.failure:
             print(f"FAILED {row.label}: {row.failure}")

@@ -25,8 +25,7 @@ from ganstoch.data import ImageData
 from ganstoch.objectives import NonSaturating
 from ganstoch.records import RUN_LOCK, SCHEMA, Record, read_record
 from ganstoch.report.run_files import read_gradient_noise, read_probe
-from ganstoch.runs.fit import RunFolder
-from ganstoch.runs.wandb_logger import SteadyLogger
+from ganstoch.runs.fit import RunFolder, SteadyLogger
 from ganstoch.training.gan import GAN
 
 

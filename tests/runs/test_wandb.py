@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 import wandb
 
-from ganstoch.runs import wandb_logger
-from ganstoch.runs.wandb_logger import SteadyLogger, Tracking, _reason, logged_in, make_logger
+from ganstoch.runs import fit as wandb_logger
+from ganstoch.runs.fit import SteadyLogger, _reason, logged_in, make_logger
+from ganstoch.runs.settings import Tracking
 
 
 class Spy:
