@@ -243,23 +243,17 @@ class Command(LightningCLI):
             raise
         except (ValueError, TypeError, OverflowError, MisconfigurationException) as error:
             raise UserError(f"{error}; see ganstoch fit --help") from error
-        self._refuse_sharing()
-
-    def _refuse_sharing(self) -> None:
-        """Refuses a run that several devices cannot share, before any process is started.
-
-        Raises:
-            UserError: naming what is in the way.
-        """
         devices = self.trainer.world_size
-        if devices > 1 and not isinstance(self.trainer.strategy, Ranks):
+        if devices == 1:
+            return
+        if not isinstance(self.trainer.strategy, Ranks):
             raise UserError(
                 f"trainer.strategy {self.config.trainer.strategy} is not offered on {devices} "
                 "devices; leave it out"
             )
         self.model.check_ranks(self.datamodule, world=devices)
         for key in _MEASURES:
-            if devices > 1 and self.config[key] is not None:
+            if self.config[key] is not None:
                 raise UserError(
                     f"{key} measures on one device, and there are {devices}; leave it out, or set "
                     "trainer.devices=1 and trainer.num_nodes=1"

@@ -129,6 +129,20 @@ def test_what_sbatch_refuses_is_told(slurm: Callable[[str], None], here: Path) -
         submit(rows(here, "a", "b"), here, "partition=gpu")
 
 
+def test_a_queued_job_is_not_submitted_twice(
+    slurm: Callable[[str], None], here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("ganstoch.runs.pool.time.sleep", interrupt)
+    for names, submissions in (("a",), 1), (("a",), 1), (("a", "b"), 2):
+        with pytest.raises(KeyboardInterrupt):
+            submit(rows(here, *names), here)
+        assert len((here / "sbatch.txt").read_text().splitlines()) == submissions
+    assert (here / "out" / "jobs" / "a.job").read_text() == "1"
+
+
 def test_a_job_that_slurm_ended_is_told(
     slurm: Callable[[str], None], here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

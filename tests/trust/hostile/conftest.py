@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import os
 import resource
 import shutil
 import signal
@@ -130,6 +131,7 @@ def ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
         patch.setattr(tempfile, "tempdir", str(folder / "tmp"))
         patch.setattr(Digits, "open", lambda _, root, split: images if split == "train" else None)
         patch.chdir(folder)
+        os.mkfifo("fifo")
         before = signal.signal(signal.SIGALRM, _late)
         made = Ground(folder)
         status, err = made.ask("fit", *TINY, "--out=run")

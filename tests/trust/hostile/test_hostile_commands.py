@@ -33,7 +33,7 @@ NASTY = st.sampled_from(
         ),
         *("\x1b[2J", "\x1b]0;title\x07", "a\nb", "\u202egpj.exe", "\u2028", "\udcff", "²", "٣"),
         *("nan", "-inf", "1e400", "-1", "0", "1.5", str(10**30), "-" + "9" * 40, "9" * 5000),
-        *("a" * 5000, "../" * 60, "/dev/zero", "/dev/null", "/proc/self/mem", "run"),
+        *("a" * 5000, "../" * 60, "/dev/zero", "/dev/null", "/proc/self/mem", "fifo", "run"),
         *("[[[[", "{a: [1", "[" * 2000 + "]" * 2000, "&a [*a]", "{a: 1, a: 2}", "*a", "? [a]"),
         *("!!python/object/apply:os.system [touch pwned]", "!!binary x", "2001-99-99"),
         *("os.system", "subprocess.Popen", "builtins.eval", "ganstoch.cli.main", "pathlib.Path"),

@@ -32,6 +32,7 @@ SCALARS = [
         "? {a: 1} : 2",
         "{null: 1, 1.5: 2, true: 3}",
         "/dev/zero",
+        "fifo",
     ),
     *("os.system", "{class_path: os.system}", "{class_path: os.system, init_args: {command: ls}}"),
     "{class_path: subprocess.Popen, init_args: {args: [touch, pwned]}}",
@@ -86,6 +87,8 @@ WHOLE = [
     *(
         b"config: hostile.yaml\n",
         b"data: hostile.yaml",
+        b"model: fifo\n",
+        b"data: {source: fifo}\n",
     ),
 ]
 CONFIG = st.one_of(

@@ -64,7 +64,9 @@ def test_the_search_finds_it(here: Path) -> None:
     assert count == 3
 
 
-@pytest.mark.parametrize(("place", "mode"), [("variable", "offline"), ("netrc", "online")])
+@pytest.mark.parametrize(
+    ("place", "mode"), [("variable", "offline"), ("variable", "online"), ("netrc", "online")]
+)
 def test_fit(
     place: str,
     mode: str,
@@ -92,6 +94,26 @@ def test_fit(
     printed = apart(*words, "--print_config", **env)
     assert "seed_everything" in printed.said
     tally(PROMISE, searched(here, [ended.said, printed.said]))
+
+
+def test_the_other_commands(here: Path, apart: Make, tiny: tuple[str, ...], tally: Make) -> None:
+    """A table of one row, its report, the doctor, and refusals."""
+    env = {"WANDB_API_KEY": KEY, "WANDB_MODE": "offline"}
+    Path("one.yaml").write_text(
+        'method: grid\ncommand: ["${env}", ganstoch, fit, --config, mini, "${args}"]\n'
+        "parameters: {config: {values: [n4]}}\n"
+    )
+    settings = [f"--set={word.removeprefix('--')}" for word in tiny[1:-1]]
+    words = ("table1", "--sweep=one.yaml", "--preset=mini", "--out=table", "--jobs=1", *settings)
+    ended = apart(*words, **env)
+    assert ended.status == 0, ended.said
+    assert len(list((here / "table").rglob("*.wandb"))) == 1
+    said = [ended.said]
+    for words in (("doctor",), ("fit", "--config=none"), ("fit", *tiny, "--wandb.mode=no")):
+        ended = apart(*words, **env)
+        assert ended.status == (0 if words == ("doctor",) else 2), ended.said
+        said.append(ended.said)
+    tally(PROMISE, searched(here, said))
 
 
 def test_a_key_that_wandb_refuses(

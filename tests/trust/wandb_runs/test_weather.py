@@ -7,17 +7,19 @@ import json
 import os
 import shutil
 import signal
-import socket
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 from wandb.sdk.lib.service import service_process
 
 from ganstoch.records import read_record
 
-PROMISE = "W&B out of reach, killed, not there: same bits, an end, one line"
+PROMISE = "W&B out of reach, dropping, killed: same bits, an end, one line"
 KEY = "0123456789abcdef" * 2 + "deadbeef"
 """Of the length that W&B asks for; opens nothing."""
 
@@ -32,6 +34,48 @@ def core() -> int:
             if fields["Name"].startswith("wandb-core") and int(fields["PPid"]) == os.getpid():
                 return int(status.parent.name)
     raise AssertionError("W&B's process is not here")
+
+
+class StandIn(BaseHTTPRequestHandler):
+    """Answers what W&B's process asks for at the start of a run, until it is to be silent.
+
+    It stands in for W&B's server, and shows only how the client takes its disappearance.
+    """
+
+    protocol_version = "HTTP/1.1"
+    silent: threading.Event
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+    def do_POST(self) -> None:
+        question = json.loads(self.rfile.read(int(self.headers["content-length"])) or "{}")
+        data = {}
+        if question.get("operationName") == "UpsertBucket":
+            project = {"id": "p", "name": "ganstoch", "entity": {"id": "e", "name": "somebody"}}
+            bucket = {"id": "b", "name": question["variables"]["name"], "project": project}
+            data = {"upsertBucket": {"bucket": bucket, "inserted": True}}
+        if self.silent.is_set():
+            threading.Event().wait()
+        content = json.dumps({"data": data}).encode()
+        self.send_response(200)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[ThreadingHTTPServer]:
+    monkeypatch.setattr(StandIn, "silent", threading.Event(), raising=False)
+    with ThreadingHTTPServer(("127.0.0.1", 0), StandIn) as server:
+        server.daemon_threads = True
+        server.block_on_close = False
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{server.server_port}")
+        monkeypatch.setenv("WANDB_API_KEY", KEY)
+        yield server
+        server.shutdown()
 
 
 def test_undisturbed_all_of_it_is_in_the_file(
@@ -68,29 +112,72 @@ def test_undisturbed_all_of_it_is_in_the_file(
     tally(PROMISE)
 
 
+@pytest.mark.parametrize("how", ["refuses", "is silent"])
 def test_a_server_out_of_reach_at_the_start(
+    how: str,
     here: Path,
     apart: Make,
     tiny: Any,
     logged: Make,
+    server: ThreadingHTTPServer,
     reference: Path,
     assert_same_run: Make,
     tally: Make,
 ) -> None:
-    """Nobody listens."""
-    with socket.create_server(("127.0.0.1", 0)) as closed:
-        port = closed.getsockname()[1]
-    environment = {"WANDB_BASE_URL": f"http://127.0.0.1:{port}", "WANDB_API_KEY": KEY}
+    StandIn.silent.set()
+    if how == "refuses":
+        server.socket.close()
     words = (*tiny, "--wandb.mode=online", "--out=run")
-    ended = apart("fit", *words, **environment, WANDB_INIT_TIMEOUT="2")
+    ended = apart("fit", *words, WANDB_INIT_TIMEOUT="2")
     assert ended.status == 0, ended.said
     assert ended.seconds < 60
     (line,) = ended.lines("W&B")
     assert line.startswith("W&B is offline (")
-    (uploads,) = Path("run", "wandb").glob("offline-run-*")
-    assert line.endswith(f"); to upload this run: wandb sync {uploads}")
     (run,) = [run for run in logged(here / "run") if run.history]
     assert run.exit_code == 0
+    assert_same_run(here / "run", reference)
+    tally(PROMISE)
+
+
+@pytest.mark.parametrize("how", ["dies", "falls silent"])
+def test_a_server_that_drops_mid_run(
+    how: str,
+    here: Path,
+    apart: Make,
+    when: Make,
+    tiny: Any,
+    logged: Make,
+    server: ThreadingHTTPServer,
+    reference: Path,
+    assert_same_run: Make,
+    tally: Make,
+) -> None:
+    gone = here / "gone"
+
+    def drop() -> None:
+        while not gone.exists():
+            threading.Event().wait(0.02)
+        StandIn.silent.set()
+        if how == "dies":
+            server.shutdown()
+            server.socket.close()
+        gone.unlink()
+
+    def tell(_: Any) -> None:
+        gone.touch()
+        while gone.exists():
+            threading.Event().wait(0.02)
+
+    threading.Thread(target=drop, daemon=True).start()
+    words = (*tiny, "--wandb.mode=online", "--out=run")
+    ended = apart("fit", *words, first=when(3, tell), WANDB_FINISH_TIMEOUT="3")
+    assert ended.status == 0, ended.said
+    assert ended.seconds < 60
+    (line,) = ended.lines("W&B")
+    assert line.startswith("W&B stopped (")
+    assert "Traceback" not in ended.said
+    (run,) = logged(here / "run")
+    assert {row["trainer/global_step"] for row in run.history} >= set(range(1, 9))
     assert_same_run(here / "run", reference)
     tally(PROMISE)
 
