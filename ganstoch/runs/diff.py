@@ -40,10 +40,7 @@ class Comparison:
 def compare(earlier: Record, later: Record, *, tolerance: float) -> Comparison:
     """Compares everything that two records say of their runs' numbers.
 
-    Args:
-        earlier: the one to be reproduced.
-        later: the other.
-        tolerance: largest relative gap of a metric that passes for rounding.
+    ``tolerance`` is the largest relative gap of a metric that passes for rounding.
     """
     first: int | None = None
     parts: list[str] = []
@@ -63,7 +60,8 @@ def compare(earlier: Record, later: Record, *, tolerance: float) -> Comparison:
             if wide > tolerance and beyond is None:
                 beyond = (iteration, name, then, now)
         elif then is None or now is None:
-            beyond = beyond or (iteration, name, _number(then), _number(now))
+            numbers = [v if isinstance(v, float) else math.nan for v in (then, now)]
+            beyond = beyond or (iteration, name, numbers[0], numbers[1])
     # Counts, such as of modes, agree long before weights do: numbers alone do not say it.
     whole = all(m.digests for record in (earlier, later) for m in record.history)
     same: Sameness = "bit-identical" if first is None and whole else "equal"
@@ -109,7 +107,3 @@ def _pairs(
             yield iteration, name, then.digests[name], now.digests[name]
         for name in sorted(then.metrics | now.metrics):
             yield iteration, name, then.metrics.get(name), now.metrics.get(name)
-
-
-def _number(value: float | str | None) -> float:
-    return value if isinstance(value, float) else math.nan

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from ganstoch import __version__
 from ganstoch.errors import UserError
@@ -20,15 +20,8 @@ NEEDED = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing looked for.
-
-    Attributes:
-        name: what it is.
-        here: whether it is here.
-        words: what was found, or what its absence costs and how to mend it.
-    """
+class Finding(NamedTuple):
+    """One thing looked for; ``words``: what was found, or what its absence costs."""
 
     name: str
     here: bool
@@ -36,15 +29,7 @@ class Finding:
 
 
 def doctor(*, preset: str, root: Path) -> int:
-    """Prints the findings.
-
-    Args:
-        preset: what is to be run.
-        root: folder of the data sets.
-
-    Returns:
-        0, or 1 if something that the preset needs is missing.
-    """
+    """Prints the findings; returns 1 if something that the preset needs is missing, else 0."""
     needed = NEEDED[preset]
     missing = []
     print(f"ganstoch {__version__}, Python {platform.python_version()}, preset {preset}")

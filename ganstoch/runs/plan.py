@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from ganstoch.data.subset import resolve_batch_size
 from ganstoch.errors import UserError
@@ -25,11 +24,8 @@ def plan(
     Args:
         sweep: the rows.
         out: folder of the whole sweep.
-        root: folder of the data set's files, or None for the configs' own.
+        root: folder of the data set's files; None for the configs' own.
         settings: KEY=VALUE for every row.
-
-    Raises:
-        UserError: for a setting that no run would accept, or remedies that cannot go together.
     """
     if any("=" not in setting for setting in settings):
         raise UserError("--set needs KEY=VALUE, for instance --set trainer.max_steps=20")
@@ -42,17 +38,22 @@ def plan(
     ]
     resolved = resolve_all(lines)
     _refuse_doubles(lines, resolved)
-    _refuse_contradictions(resolved)
+    for run in resolved:
+        try:
+            compose(run.config)
+        except UserError as error:
+            raise UserError(f"{_label(run)}: {error}") from error
     lines, resolved = _with_twins(lines, resolved, out=out)
     missing: dict[str, str | None] = {}
     rows = []
     for arguments, run in zip(lines, resolved, strict=True):
         twin = run.config["iterations_of"]
+        m = resolve_batch_size(run.config["data"]["m"], n=run.config["data"]["n"])
         row = Row(
             _label(run),
             arguments,
             out / "runs" / run.name,
-            work=_work(run.config),
+            work=float(run.config["trainer"]["max_steps"] * (m + 8)),  # about its cost
             config_hash=run.config_hash,
             after=Path(twin) if twin else None,
         )
@@ -67,11 +68,7 @@ def plan(
 
 
 def _refuse_doubles(lines: Sequence[Sequence[str]], resolved: Sequence[Resolved]) -> None:
-    """A table has one run for each data set, m, noise, bank and seed: better told before training.
-
-    Raises:
-        UserError: naming two rows that come to the same.
-    """
+    """A table has one run for each data set, m, noise, bank and seed."""
     seen: dict[str, Sequence[str]] = {}
     for line, run in zip(lines, resolved, strict=True):
         first = seen.setdefault(_label(run), line)
@@ -82,19 +79,6 @@ def _refuse_doubles(lines: Sequence[Sequence[str]], resolved: Sequence[Resolved]
                 f"two rows come to the same, {_label(run)}: {', '.join(differ) or 'a repeated row'}"
                 "; raise data.n, or leave one out"
             )
-
-
-def _refuse_contradictions(resolved: Sequence[Resolved]) -> None:
-    """Remedies that cannot go together: better told before training.
-
-    Raises:
-        UserError: naming the first row that has such, and the reason.
-    """
-    for run in resolved:
-        try:
-            compose(run.config)
-        except UserError as error:
-            raise UserError(f"{_label(run)}: {error}") from error
 
 
 def _missing_data(run: Resolved) -> str | None:
@@ -113,19 +97,10 @@ def _missing_data(run: Resolved) -> str | None:
     return None
 
 
-def _work(config: dict[str, Any]) -> float:
-    """Rough cost: an iteration costs its images, and about as much again as 8 images."""
-    m = resolve_batch_size(config["data"]["m"], n=config["data"]["n"])
-    return float(config["trainer"]["max_steps"] * (m + 8))
-
-
 def _with_twins(
     lines: list[list[str]], resolved: list[Resolved], *, out: Path
 ) -> tuple[list[list[str]], list[Resolved]]:
-    """Lets a noisy row take over the iterations of its noise-free twin, where that may stop early.
-
-    The paper trains both for the same number of iterations.
-    """
+    """Lets a noisy row take over its noise-free twin's iterations, as in the paper."""
     by_label = {_label(run): run for run in resolved}
     lines, resolved = list(lines), list(resolved)
     noisy = []

@@ -215,7 +215,8 @@ def _outcome(row: Row) -> str:
 def _result(record: Record) -> str:
     m = record.metrics
     if "modes/count" in m:
-        result = f"{m['modes/count']:.0f} of {m['modes/of']:.0f} modes"
+        result = f"{m['modes/count']:.0f} of {m['modes/of']:.0f} modes, "
+        result += f"{m['modes/good_share']:.1%} good"
     else:
         result = f"overfitting {m['overfitting/pixel_l1/mean']:.2f}, "
         result += f"mode drop {m['mode_drop/pixel_l1/mean']:.2f}"

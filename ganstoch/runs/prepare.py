@@ -24,11 +24,8 @@ def prepare(name: str, *, root: Path, n: int | None, subset_seed: int) -> None:
         name: of the data set, or "inception" for the weights of the feature network.
         root: folder of the data set's files; not used for the weights.
         n: size of the subset whose manifest is written; None for the paper's, or all there are if
-            they are fewer or a world whose modes are known, which is used whole.
+            they are fewer or their modes are known.
         subset_seed: which subset.
-
-    Raises:
-        UserError: if it cannot be fetched, is damaged, or has fewer than ``n`` images.
     """
     if name == "inception":
         _fetch_inception()
@@ -56,11 +53,7 @@ def prepare(name: str, *, root: Path, n: int | None, subset_seed: int) -> None:
 
 
 def _train_classifier(source: Stacked, root: Path) -> None:
-    """Trains the classifier that counts modes, and keeps it; unless a sound one is there.
-
-    Raises:
-        UserError: if there is no place to keep it.
-    """
+    """Trains the classifier that counts modes, and keeps it; unless a sound one is there."""
     from ganstoch.metrics.digit_classifier import (
         accuracy,
         load_classifier,

@@ -34,9 +34,6 @@ def refuse_other_settings(
         content: what it holds.
         config: the command's settings, nested, as plain values.
         steps: iterations at which the run is to end.
-
-    Raises:
-        UserError: naming every setting that differs.
     """
     if (done := content["global_step"]) > steps:
         raise UserError(
@@ -44,7 +41,9 @@ def refuse_other_settings(
             "leave out --ckpt_path"
         )
     try:
-        changed = _changed(_game(_settings_of(path, content)), _game(config))
+        earlier = _game(_settings_of(path, content))
+        # What both know and say differently: an older version lacks newer settings.
+        changed = [_words(*each) for each in differences(*_shared(earlier, _game(config)))]
     except (OSError, LookupError, TypeError, ValueError, AttributeError) as error:
         raise UserError(f"{path} has no settings that can be read ({error}); {_FIX}") from error
     if changed:
@@ -93,13 +92,6 @@ def _game(config: dict[str, Any]) -> dict[str, Any]:
 
 def _without(settings: dict[str, Any], *names: str) -> dict[str, Any]:
     return {key: value for key, value in settings.items() if key not in names}
-
-
-def _changed(earlier: Any, now: Any) -> list[str]:
-    """In words, what both know and say differently: an older version lacks newer settings."""
-    return [
-        _words(name, before, after) for name, before, after in differences(*_shared(earlier, now))
-    ]
 
 
 def _shared(one: Any, other: Any) -> tuple[Any, Any]:

@@ -35,11 +35,8 @@ def verify(path: Path, *, out: Path | None, root: Path | None, tolerance: float)
         tolerance: largest relative gap between metrics that passes for rounding.
 
     Returns:
-        0 if it is the same, bit by bit or within the tolerance; 1 if not; what `ganstoch fit`
-        returned, if it could not be rerun.
-
-    Raises:
-        UserError: if there is no such record, or its settings cannot be read.
+        0 if it is the same, bit by bit or within the tolerance; 1 if not; else what `ganstoch fit`
+        returned.
     """
     if not (0.0 <= tolerance < math.inf):
         raise UserError(f"--tolerance must be 0 or more, got {tolerance}")
@@ -56,7 +53,8 @@ def verify(path: Path, *, out: Path | None, root: Path | None, tolerance: float)
         config.write_text(settings)
         words = [f"--config={config}", f"--out={out}"]
         words += [] if root is None else [f"--data.root={root}"]
-        if status := _fit(words, threads=earlier.threads or _threads_in(earlier.hardware)):
+        older = re.search(r"(\d+) thread\(s\)", earlier.hardware)  # which older records say so
+        if status := _fit(words, threads=earlier.threads or (int(older[1]) if older else None)):
             return status  # it has said why
     later = read_record(out / "record.json")
     comparison = compare(earlier, later, tolerance=tolerance)
@@ -86,12 +84,6 @@ def settings_of(record: Record) -> dict[str, Any]:
     except (KeyError, TypeError, AttributeError) as error:
         raise UserError(f"the record's settings lack {error}; it cannot be run again") from error
     return {**config, "wandb": {"mode": "disabled"}}
-
-
-def _threads_in(hardware: str) -> int | None:
-    """What older records say of threads, in words."""
-    found = re.search(r"(\d+) thread\(s\)", hardware)
-    return int(found[1]) if found else None
 
 
 def _fit(words: list[str], *, threads: int | None) -> int:
