@@ -10,16 +10,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 
 import ganstoch
 from ganstoch.auditing.audit import audit
-from ganstoch.auditing.inputs import Images
 from ganstoch.auditing.measures import LatentGenerator
 from ganstoch.auditing.report import AuditReport, read_report
-from ganstoch.data import ArrayImages
 from ganstoch.errors import UserError
 
 
@@ -44,12 +41,6 @@ def test_importing_the_package_does_not_bring_torch() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert (done.returncode, done.stdout.strip()) == (0, ganstoch.__version__), done.stderr
-
-
-def test_it_is_a_name_of_the_package() -> None:
-    assert ganstoch.audit is audit
-    with pytest.raises(AttributeError, match="no attribute 'audits'"):
-        _ = ganstoch.audits
 
 
 def test_arrays_in_memory(drop: tuple[Any, AuditReport]) -> None:
@@ -221,25 +212,3 @@ def test_stated_memory_is_enough(split: Any) -> None:
     needed = int(str(caught.value).split("--memory ")[1].split("MiB")[0])
     report = audit(digits.train, digits.fresh, memory=needed * 2**20)  # features are mapped
     assert numbers(report) == numbers(audit(digits.train, digits.fresh))
-
-
-def test_a_set_already_open(split: Any) -> None:
-    digits = split(train=100, fresh=50, held_out=50)
-
-    books = ArrayImages(
-        digits.train,
-        labels=digits.labels,
-        classes=tuple("0123456789"),
-        names=[f"book {i}" for i in range(100)],
-        where="a shelf",
-    )
-    report = audit(Images(books, role="real"), digits.fresh)
-    assert report.sets["real"].where == "a shelf"
-    assert report.most_missed[0].name.startswith("book ")
-    assert len(report.missed_by_class) == 10
-
-
-def test_floats_may_be_audited(split: Any) -> None:
-    digits = split(train=100, fresh=50, held_out=50)
-    floats = digits.fresh.numpy().astype(np.float32) / 255
-    assert audit(digits.train, floats).metrics == audit(digits.train, digits.fresh).metrics

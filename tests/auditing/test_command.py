@@ -88,24 +88,10 @@ def test_what_a_person_sees(
     assert f"{report.metrics['prdc/pixel_l1/recall'].value:.3f}" in answer.out
 
 
-def test_terminal_shows_no_control_characters(
-    small: tuple[Path, Path], run: Callable[..., Answer], tmp_path: Path
-) -> None:
-    small[1].rename(tmp_path / "made\x1b[2J")
-    answer = run("--real", small[0], "--generated", tmp_path / "made\x1b[2J", "--out", "out")
-    assert "\x1b" not in answer.out
-
-
 def test_json_alone_on_standard_output(small: tuple[Path, Path], run: Any, tmp_path: Path) -> None:
     answer = run("--real", small[0], "--generated", small[1], "--json", "--out", "out", "--quiet")
     assert answer.err == ""
     assert answer.out == (tmp_path / "out" / "report.json").read_text()
-
-
-def test_without_a_folder_it_is_audit(small: tuple[Path, Path], run: Any, tmp_path: Path) -> None:
-    answer = run("--real", small[0], "--generated", small[1], "--quiet")
-    assert answer.out.splitlines()[-1] == "audit/report.html"
-    assert (tmp_path / "audit" / "report.json").exists()
 
 
 def test_overwrites_its_own_report_and_nothing_else(
@@ -145,57 +131,36 @@ def test_no_cache_keeps_nothing(small: tuple[Path, Path], run: Any, tmp_path: Pa
     assert not (tmp_path / "cache").exists()
 
 
-BAD: dict[str, tuple[list[str], list[str]]] = {
-    "nothing": ([], ["--real is missing"]),
-    "no generated": (["--real", "train"], ["--generated is missing"]),
-    "no such folder": (["--real", "no", "--generated", "made"], ["no does not exist", "--real"]),
-    "a space": (
-        ["--real", "train", "--generated", "made", "--features", "pixel,vgg"],
-        ["'vgg'", "pixel, inception or efficientnet_lite0"],
-    ),
-    "no space": (["--real", "train", "--generated", "made", "--features", ","], ["--features"]),
-    "memory": (["--real", "train", "--generated", "made", "--memory", "1KiB"], ["--memory 1"]),
-    "no memory": (["--real", "train", "--generated", "made", "--memory", "much"], ["'much'"]),
-    "memory without end": (["--memory", "9" * 400], ["--memory"]),
-    "size": (["--real", "train", "--generated", "made", "--resize", "0"], ["--resize"]),
-    "held out": (
-        ["--real", "train", "--generated", "made", "--held-out", "train"],
-        ["both as --real and as --held-out"],
-    ),
-    "two subjects": (["--generated", "made", "--checkpoint", "x.ckpt"], ["give one"]),
-    "no checkpoint": (["--checkpoint", "x.ckpt"], ["there is no checkpoint x.ckpt"]),
-    "an empty path": (["--real", "", "--generated", "made"], ["--real", "empty"]),
-    "an empty folder for the report": (
-        ["--real", "train", "--generated", "made", "--out="],
-        ["--out"],
-    ),
-    "latents": (
-        ["--real", "train", "--generated", "made", "--latents", "bank"],
-        ["--checkpoint"],
-    ),
-    "a file": (
-        ["--real", "train", "--generated", "made", "--out", "train/0000.png"],
-        ["is a file"],
-    ),
-    "below a file": (
-        ["--real", "train", "--generated", "made", "--out", "train/0000.png/x"],
-        ["is a file"],
-    ),
-    "an unknown word": (["--reel", "train"], ["--reel"]),
+SETS = ["--real", "train", "--generated", "made"]
+BAD: dict[str, tuple[list[str], str]] = {
+    "nothing": ([], "--real"),
+    "no generated": (["--real", "train"], "--generated"),
+    "no such folder": (["--real", "no", "--generated", "made"], "--real"),
+    "a space": ([*SETS, "--features", "pixel,vgg"], "'vgg'"),
+    "no space": ([*SETS, "--features", ","], "--features"),
+    "little memory": ([*SETS, "--memory", "1KiB"], "--memory 1"),
+    "no memory": ([*SETS, "--memory", "much"], "'much'"),
+    "memory without end": (["--memory", "9" * 400], "--memory"),
+    "size": ([*SETS, "--resize", "0"], "--resize"),
+    "held out": ([*SETS, "--held-out", "train"], "--held-out"),
+    "two subjects": (["--generated", "made", "--checkpoint", "x.ckpt"], "--checkpoint"),
+    "no checkpoint": (["--checkpoint", "x.ckpt"], "x.ckpt"),
+    "an empty path": (["--real", "", "--generated", "made"], "--real"),
+    "an empty folder for the report": ([*SETS, "--out="], "--out"),
+    "latents": ([*SETS, "--latents", "bank"], "--checkpoint"),
+    "a file": ([*SETS, "--out", "train/0000.png"], "--out"),
+    "below a file": ([*SETS, "--out", "train/0000.png/x"], "--out"),
+    "an unknown word": (["--reel", "train"], "--reel"),
 }
 
 
 @pytest.mark.parametrize("case", BAD)
 def test_mistakes(case: str, small: tuple[Path, Path], run: Any, tmp_path: Path) -> None:
-    words, complaints = BAD[case]
+    words, key = BAD[case]
     before = sorted(tmp_path.rglob("*"))
     answer = run(*words)
-    assert answer.status == 2
-    assert answer.out == ""
-    assert answer.err.startswith("ganstoch: ")
-    assert answer.err.count("\n") == 1
-    for complaint in complaints:
-        assert complaint in answer.err
+    assert (answer.status, answer.out, answer.err.count("\n")) == (2, "", 1)
+    assert key in answer.err
     assert sorted(tmp_path.rglob("*")) == before
 
 

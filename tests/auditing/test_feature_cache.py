@@ -75,18 +75,6 @@ def test_made_once(memory: int, tmp_path: Path) -> None:
     assert files(cache).count(".npy") == 3
 
 
-def test_without_a_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    extractor = Linear()
-    for memory in (LARGE, 100):
-        found = features_of(images_of(), extractor, cache=None, memory=memory)
-        assert torch.allclose(found, expected(extractor))
-        assert list(tmp_path.iterdir()) == []
-        found[0] = 1.0
-        assert found[0].tolist() == [1.0] * 5
-    assert extractor.runs == 2
-
-
 @pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="needs Linux' list of mappings")
 @pytest.mark.parametrize("cached", [True, False])
 def test_large_features_are_mapped_and_small_ones_are_not(cached: bool, tmp_path: Path) -> None:
@@ -115,7 +103,7 @@ def test_what_is_written_to_the_tensor_does_not_reach_the_file(tmp_path: Path) -
     assert extractor.runs == 1
 
 
-@pytest.mark.parametrize("pixels", [BYTES, BYTES[:1], BYTES[:64], BYTES[:65]])
+@pytest.mark.parametrize("pixels", [BYTES[:1], BYTES[:65]])
 def test_pixels_are_kept_only_where_they_do_not_fit(pixels: np.ndarray, tmp_path: Path) -> None:  # type: ignore[type-arg]
     rows = torch.from_numpy(pixels).flatten(1)
     found = features_of(images_of(pixels), Pixels(), cache=tmp_path, memory=rows.numel())
@@ -136,12 +124,9 @@ def flip(path: Path, position: int) -> None:
 DAMAGE: dict[str, Callable[[Path, Path], object]] = {
     "a bit": lambda array, _: flip(array, -1200),  # the smallest, and of no witness
     "its shape": lambda array, _: np.save(array, np.zeros((150, 4), np.float32)),
-    "its end": lambda array, _: array.write_bytes(array.read_bytes()[:-40]),
     "all of it": lambda array, _: array.write_bytes(b""),
     "its checksum": lambda _, about: about.write_text("{"),
-    "not its name": lambda _, about: about.write_text("[]"),
     "its partner": lambda _, about: about.unlink(),
-    "the array": lambda array, _: array.unlink(),
 }
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,7 +10,6 @@ import torch
 from ganstoch.auditing.evidence import Evidence
 from ganstoch.auditing.findings import find, level_of
 from ganstoch.auditing.verdict import signals, verdict
-from ganstoch.errors import UserError
 from ganstoch.metrics.features import Pixels
 
 
@@ -37,14 +34,6 @@ def test_real_images_are_not_accused(seed: int, split: Any, evidence: Any) -> No
     digits = split(seed, train=700, fresh=700, held_out=397)
     found = evidence(digits, digits.fresh, held_out=seed % 2 == 0, labels=True, seed=seed)
     assert kinds(found) == []
-
-
-def test_one_image_again_and_again_is_all_of_it(split: Any, make: Any, evidence: Any) -> None:
-    digits = split()
-    found = find(evidence(digits, make("copy one", digits)))
-    assert [finding.verdict for finding in found][:2] == ["memorization", "mode_collapse"]
-    assert "mode_drop" in [finding.verdict for finding in found]
-    assert "500 of the 500" in found[0].sentence
 
 
 @pytest.mark.parametrize("held_out", [True, False])
@@ -116,43 +105,3 @@ def test_the_space_with_most_to_say_speaks(split: Any, make: Any, evidence: Any)
     found = {finding.space.space.name for finding in find(both) if finding.space}
     assert found <= {"pixel_l1", "corner_l1"}
     assert kinds(both)[0] == "distribution_shift"
-
-
-NULLS: dict[str, Callable[[torch.Generator, int], torch.Tensor]] = {
-    "blank pages": lambda rng, n: torch.where(
-        torch.rand(n, 1, 1, 1, generator=rng) < 0.7,
-        255,
-        torch.randint(0, 256, (n, 1, 8, 8), generator=rng),
-    ).byte(),
-    "dots": lambda rng, n: (
-        torch.nn.functional.one_hot(torch.randint(0, 64, (n,), generator=rng), 64)
-        .reshape(n, 1, 8, 8)
-        .mul(255)
-        .byte()
-    ),
-    "few patterns": lambda rng, n: (
-        torch.randint(0, 2, (n, 1, 2, 4), generator=rng)
-        .repeat_interleave(4, 2)
-        .repeat_interleave(2, 3)
-        .mul(200)
-        .byte()
-    ),
-}
-
-
-@pytest.mark.parametrize("kind", NULLS)
-@pytest.mark.parametrize("sizes", [(30, 30, 0), (300, 200, 0), (300, 200, 150)])
-def test_data_that_repeat_by_nature_are_not_accused(
-    kind: str, sizes: tuple[int, int, int], split: Any, evidence: Any
-) -> None:
-    accused = 0
-    for seed in range(4):
-        rng = torch.Generator().manual_seed(seed)
-        real, made, unseen = NULLS[kind](rng, sum(sizes)).split(list(sizes))
-        drawn = dataclasses.replace(split(), train=real, held_out=unseen)
-        try:
-            found = kinds(evidence(drawn, made, held_out=sizes[2] > 0, seed=seed))
-        except UserError:  # the held-out images were refused as training images
-            found = ["refused"]
-        accused += bool(found)
-    assert accused <= 1  # identical images at a level of 2 %, all other rules at 0.2 %

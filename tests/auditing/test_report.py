@@ -161,24 +161,17 @@ def changed(*keys: str | int, to: Any) -> Report:
 WRONG: list[tuple[Report, str]] = [
     (changed("verdict", to="leaks"), "verdict"),
     (changed("schema", to=1), "schema"),
-    (changed("notes", to=...), "notes"),
     (changed("colour", to="red"), "colour"),
     (changed("seconds", to=-1.0), "seconds"),
-    (changed("peak_memory", to=1.5), "peak_memory"),
     (changed("sets", "generated", to=...), "generated"),
-    (changed("sets", "fake", to={}), "sets.fake"),
     (changed("sets", "real", "sha256", to=...), "sets.real.sha256"),
     (changed("sets", "real", "different", to=9999), "sets.real"),
     (changed("copied_share", "low", to=0.9), "copied_share"),
-    (changed("missed_share", "high", to=1.1), "missed_share"),
-    (changed("missed_by_class", "cat", to=1.5), "missed_by_class.cat"),
     (changed("proportions", 0, "real", to=-0.1), "proportions.0.real"),
     (changed("metrics", "copied/pixel_l1", "low", to=None), "metrics.copied/pixel_l1"),
-    (changed("metrics", "copied/pixel_l1", "high", to=0.01), "metrics.copied/pixel_l1"),
     (changed("metrics", "copied/pixel_l1", "p_value", to=2.0), "copied/pixel_l1.p_value"),
     (changed("metrics", "copied/pixel_l1", "target", to="more"), "copied/pixel_l1.target"),
     (changed("histograms", 0, "edges", to=[0.0, 2.0, 1.0]), "histograms.0"),
-    (changed("histograms", 0, "edges", to=[0.0]), "histograms.0.edges"),
     (changed("histograms", 0, "counts", "generated", to=[1]), "histograms.0"),
     (changed("histograms", 0, "counts", "generated", to=[1, -2]), "histograms.0.counts.generated"),
 ]
@@ -331,25 +324,6 @@ def test_no_name_is_a_danger(pictures: dict[str, bytes], tmp_path: Path) -> None
     assert all(c.isprintable() for c in terminal(report).replace("\n", ""))
     write_files(tmp_path, report, pictures={}, missed=NO_ROWS, generated=NO_ROWS)
     assert read_report(tmp_path / "report.json") == report
-
-
-def luminance(colour: str) -> float:
-    levels = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
-    linear = [v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in levels]
-    return sum(w * v for w, v in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
-
-
-@pytest.mark.parametrize("scheme", [0, 1], ids=["light", "dark"])
-def test_colours_can_be_read(scheme: int) -> None:
-    """A contrast of 4.5 for text on both grounds: level AA of WCAG 2."""
-    style = render(make_report(**EMPTY), {}).split("</style>")[0]
-    first = dict(re.findall(r"--(\w+): (#\w{6})", re.findall(r":root \{(.*?)\}", style)[scheme]))
-    tones = re.findall(r"--tone: (#\w{6})", style)
-    dark = [tones[i] for i in ((0, 2, 3, 4), (1, 5, 6, 7))[scheme]]
-    for ground in (first["paper"], first["wash"]):
-        for ink in (first["ink"], first["soft"], *dark):
-            high, low = sorted((luminance(ink), luminance(ground)), reverse=True)
-            assert (high + 0.05) / (low + 0.05) >= 4.5, (ink, ground)
 
 
 @pytest.mark.parametrize(
