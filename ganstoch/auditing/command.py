@@ -109,7 +109,7 @@ def audit_command(options: Any) -> int:
     if options.json:
         sys.stdout.write(report.to_json())
     else:
-        print(f"{terminal(report)}\n\n{out / PAGE}")
+        print(f"{terminal(report)}\n\n{(out or _OUT) / PAGE}")
     return 0
 
 

@@ -108,8 +108,9 @@ class Images:
                 whole.update(image.data)
                 each.append(hashlib.blake2b(image.data, digest_size=16).digest())
             looks.append(_looks(block))
-        *levels, one_colour = np.concatenate(looks, axis=1)
-        return _Content(whole.hexdigest(), tuple(each), Looks(*levels, one_colour > 0))
+        brightness, contrast, sharpness, one_colour = np.concatenate(looks, axis=1)
+        all_looks = Looks(brightness, contrast, sharpness, one_colour > 0)
+        return _Content(whole.hexdigest(), tuple(each), all_looks)
 
 
 def open_images(
