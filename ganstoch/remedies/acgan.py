@@ -40,9 +40,6 @@ class ACGAN(Remedy):
     Args:
         classes: how many the data have.
         weight: w; 0 is the plain GAN.
-
-    Raises:
-        UserError: for a setting out of its range.
     """
 
     def __init__(self, *, classes: int, weight: float = 1.0) -> None:

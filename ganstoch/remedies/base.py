@@ -197,7 +197,10 @@ def _changes_gradients(hook: _F) -> _F:
 
 
 class Remedy(nn.Module):
-    """A remedy that changes nothing: every hook defaults to "no change"."""
+    """A remedy that changes nothing: every hook defaults to "no change".
+
+    Settings out of their range, and what a remedy cannot go with, end in a `UserError`.
+    """
 
     # When the GAN is made.
 
@@ -207,11 +210,7 @@ class Remedy(nn.Module):
         return RemedySpec()
 
     def check(self, objective: Objective, others: Sequence[Remedy]) -> None:
-        """Refuses an objective, or another remedy, that it cannot go with.
-
-        Raises:
-            UserError: with the reason.
-        """
+        """Refuses an objective, or another remedy, that it cannot go with."""
 
     @_changes_gradients
     def wrap_networks(
@@ -221,23 +220,10 @@ class Remedy(nn.Module):
         return generator, discriminator
 
     def attach(self, generator: Generator, discriminator: Discriminator, *, shape: Shape) -> None:
-        """Makes room for what it keeps, once the networks are there and have their weights.
-
-        Args:
-            generator: G, of which it may keep copies; not to be changed.
-            discriminator: D, likewise.
-            shape: of one example.
-
-        Raises:
-            UserError: for a network that it cannot go with, with the reason.
-        """
+        """Makes room for what it keeps of the networks, which it leaves as they are."""
 
     def setup(self, facts: DataFacts) -> None:
-        """Takes note of data and latents, or refuses them.
-
-        Raises:
-            UserError: with the reason.
-        """
+        """Takes note of data and latents, or refuses them."""
 
     # In an iteration, in this order.
 
@@ -255,15 +241,7 @@ class Remedy(nn.Module):
         """Trains for one iteration in the place of both players' updates, or returns None.
 
         It leaves every gradient cleared. Gradients are of this rank's share until
-        `GANView.average_gradients` has been called.
-
-        Args:
-            gan: the networks and their losses.
-            batches: the iteration's batches, each in micro-batches.
-            step_d: the discriminator's optimizer.
-            step_g: the generator's, which Lightning counts the iterations by.
-            info: when.
-            backward: how a loss is propagated back.
+        `GANView.average_gradients` has been called. Arguments are those of `GAN.train_iteration`.
 
         Returns:
             The losses, ``loss/discriminator`` and ``loss/generator``.
@@ -309,15 +287,7 @@ class Remedy(nn.Module):
         *,
         info: StepInfo,
     ) -> DiscriminatorFn:
-        """The critic that the generator is trained against.
-
-        Args:
-            critic: the one so far; it takes packs of examples.
-            gan: the networks and their losses.
-            batch: a micro-batch of the generator's update.
-            fakes: its generated examples, with their graph.
-            info: when.
-        """
+        """The critic that the generator is trained against; ``fakes`` have their graph."""
         return critic
 
     @_changes_gradients
@@ -357,16 +327,9 @@ def pack_examples(examples: Tensor, pack: int) -> Tensor:
 class Remedies(nn.ModuleList):
     """The remedies of a GAN, in their order, without those that change nothing.
 
-    Args:
-        given: the remedies; two of one class are refused.
-        objective: the losses they go with.
-
     Attributes:
         spec: what they ask of the training step together.
         by_priority: the order of their terms in the generator's loss.
-
-    Raises:
-        UserError: if they cannot go together, with the reason.
     """
 
     def __init__(self, given: Sequence[Remedy], *, objective: Objective) -> None:

@@ -34,9 +34,6 @@ class DiscriminatorBatchNorm(Remedy):
         apart: whether the discriminator's update takes statistics of real and of generated
             examples by themselves (true), or of both in one batch (false); null is the plain GAN.
             The generator's update judges its examples by themselves in either case.
-
-    Raises:
-        UserError: when the networks are made, if the discriminator's body is no chain of layers.
     """
 
     def __init__(self, *, apart: bool | None = True) -> None:
@@ -49,11 +46,7 @@ class DiscriminatorBatchNorm(Remedy):
         return RemedySpec(is_noop=self.separate is None, needs_full_batch=True)
 
     def check(self, objective: Objective, others: Sequence[Remedy]) -> None:
-        """Refuses one batch together beside a remedy that needs two.
-
-        Raises:
-            UserError: naming it.
-        """
+        """Refuses one batch together beside a remedy that needs two."""
         for other in others:
             if other.spec.separate_passes and self.separate is False:
                 raise UserError(

@@ -42,9 +42,6 @@ class ExperienceReplay(Remedy):
     Attributes:
         images: the buffer, shape (capacity, *shape), in the examples' range.
         seen: how many examples have entered, int64, a scalar.
-
-    Raises:
-        UserError: for a setting out of its range.
     """
 
     images: Tensor

@@ -23,9 +23,6 @@ class FeatureMatching(Remedy):
 
     Args:
         share: in [0, 1]; 0 is the plain GAN, 1 the paper's, without the objective's loss.
-
-    Raises:
-        UserError: for a share out of its range.
     """
 
     def __init__(self, *, share: float = 1.0) -> None:

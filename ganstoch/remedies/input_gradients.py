@@ -33,9 +33,6 @@ def refuse_coupling(penalty: str, discriminator: Discriminator) -> None:
     Args:
         penalty: who refuses.
         discriminator: the network, with all that remedies have added to it.
-
-    Raises:
-        UserError: naming the layers.
     """
     layers = {
         type(x).__name__ for x in discriminator.modules() if getattr(x, "needs_full_batch", False)

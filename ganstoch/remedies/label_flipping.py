@@ -19,9 +19,6 @@ class LabelFlipping(Remedy):
 
     Args:
         probability: of each label's flip, by itself; 0 is the plain GAN.
-
-    Raises:
-        UserError: for a probability outside [0, 1].
     """
 
     def __init__(self, *, probability: float = 0.05) -> None:

@@ -28,9 +28,6 @@ class LabelSmoothing(Remedy):
     Args:
         real: lowest and highest label of real examples; equal for a constant.
         fake: the same of generated ones.
-
-    Raises:
-        UserError: for a range whose ends are not finite, or not in order.
     """
 
     def __init__(self, *, real: Range = (0.7, 1.2), fake: Range = (0.0, 0.3)) -> None:

@@ -45,9 +45,6 @@ class MinibatchDiscrimination(Remedy):
     Args:
         kernels: B, 0 or more; 0 is the plain GAN. 100 in the published code.
         dims: C, 1 or more; 5 in the published code, and not named in the paper.
-
-    Raises:
-        UserError: for a number out of its range.
     """
 
     def __init__(self, *, kernels: int = 100, dims: int = 16) -> None:

@@ -46,9 +46,6 @@ class Mixture(Remedy):
     Args:
         generators: how many, K; 1 is the plain GAN.
         identity: weight of the cross-entropy.
-
-    Raises:
-        UserError: for a setting out of its range.
     """
 
     def __init__(self, *, generators: int = 3, identity: float = 0.0) -> None:

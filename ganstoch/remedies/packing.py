@@ -34,9 +34,6 @@ class Packing(Remedy):
         matched: what an update has as many of as in the plain GAN. "images" has m images, hence
             m / size packs and the same work. "packs" is the authors' own way: m packs, hence
             size times m images and latents, and more work.
-
-    Raises:
-        UserError: for a size below 1.
     """
 
     def __init__(self, *, size: int = 2, matched: Literal["images", "packs"] = "images") -> None:
@@ -53,11 +50,7 @@ class Packing(Remedy):
         return RemedySpec(is_noop=self.size == 1, pack=self.size, images_factor=factor)
 
     def setup(self, facts: DataFacts) -> None:
-        """Refuses a bank of latents that m packs would exhaust.
-
-        Raises:
-            UserError: naming a bank that is large enough.
-        """
+        """Refuses a bank of latents that m packs would exhaust."""
         factor = self.spec.images_factor
         if facts.m * factor < self.size:
             _log.warning(

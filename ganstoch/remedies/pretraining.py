@@ -26,9 +26,6 @@ class Pretraining(Remedy):
 
     Args:
         iterations: how many, 0 or more; 0 changes nothing.
-
-    Raises:
-        UserError: for fewer than 0.
     """
 
     def __init__(self, *, iterations: int = 100) -> None:
@@ -45,11 +42,7 @@ class Pretraining(Remedy):
         return RemedySpec(is_noop=self.iterations == 0)
 
     def setup(self, facts: DataFacts) -> None:
-        """Refuses latents that cannot be paired with the images.
-
-        Raises:
-            UserError: for fresh latents, or fewer than images.
-        """
+        """Refuses latents that cannot be paired with the images."""
         if facts.latents.count is None:
             raise UserError(
                 "Pretraining pairs each image with a latent of its own, and fresh latents are "

@@ -24,9 +24,6 @@ class R1(Remedy):
 
     Args:
         gamma: 0 or more; 10 in the paper, 0 is the plain GAN.
-
-    Raises:
-        UserError: for a gamma out of its range.
     """
 
     def __init__(self, *, gamma: float = 10.0) -> None:

@@ -22,9 +22,6 @@ class Ratio(Remedy):
     Args:
         discriminator: updates of the discriminator, n_dis.
         generator: updates of the generator, n_gen.
-
-    Raises:
-        UserError: for less than one.
     """
 
     def __init__(self, *, discriminator: int = 1, generator: int = 1) -> None:

@@ -36,9 +36,6 @@ class Snapshots(Remedy):
         keep: most copies kept; the oldest goes first. 1 or more.
         lasting: iterations that meet an old player after each copy, 0 to ``every``; 0 changes
             nothing.
-
-    Raises:
-        UserError: for a setting out of its range.
     """
 
     def __init__(

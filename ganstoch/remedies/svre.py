@@ -52,9 +52,6 @@ class SVRE(Remedy):
         variance_reduction: whether to correct gradients. Both false change nothing.
         every: iterations between renewals of the snapshot, 1 or more; None for an epoch, n / m
             rounded up.
-
-    Raises:
-        UserError: for a setting out of its range.
     """
 
     def __init__(
@@ -125,11 +122,7 @@ class SVRE(Remedy):
         self.full_slopes = nn.ModuleList(Copy(dict(p.named_parameters())) for p in players)
 
     def setup(self, facts: DataFacts) -> None:
-        """Refuses latents that have no full gradient.
-
-        Raises:
-            UserError: for fresh or noisy latents, or a bank whose size does not go with n.
-        """
+        """Refuses latents that have no full gradient."""
         self.period = self.every or -(-facts.n // facts.m)
         if not self.variance_reduction:
             return

@@ -33,9 +33,6 @@ class Timescales(Remedy):
         scale: how the rates follow m.
         reference: the m that ``model.optimizer.lr`` is meant for: a number, or a share of n such
             as n/4; looked at only where the rates follow m.
-
-    Raises:
-        UserError: for a setting out of its range.
     """
 
     def __init__(

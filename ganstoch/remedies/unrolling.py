@@ -115,9 +115,6 @@ class Unrolling(Remedy):
         optimizer: how the unrolled updates are made: by the discriminator's own Adam, whose state
             is gone on with, or by gradient descent of the same step size, in which case the first
             step is not the real update.
-
-    Raises:
-        UserError: for fewer than 0 steps.
     """
 
     def __init__(self, *, steps: int = 5, optimizer: Literal["adam", "sgd"] = "adam") -> None:

@@ -28,9 +28,6 @@ class WeightClipping(Remedy):
 
     Args:
         limit: c, above 0; 0.01 in the paper. Infinity is the plain GAN.
-
-    Raises:
-        UserError: for a limit that is not above 0.
     """
 
     def __init__(self, *, limit: float = 0.01) -> None:

@@ -27,9 +27,6 @@ class WGANGP(Remedy):
 
     Args:
         weight: lambda, 0 or more; 10 in the paper, 0 is the plain GAN.
-
-    Raises:
-        UserError: for a weight out of its range.
     """
 
     def __init__(self, *, weight: float = 10.0) -> None:

@@ -37,12 +37,7 @@ class Ranks(DDPStrategy):
 
 
 def average_gradients(player: nn.Module, *, world: int) -> None:
-    """Averages a network's gradients over all ranks, in one message.
-
-    Args:
-        player: with the same parameters on every rank, those with a gradient too.
-        world: number of ranks.
-    """
+    """Averages a network's gradients over all ranks, in one message."""
     gradients = [p.grad for p in player.parameters() if p.grad is not None]
     whole = torch.cat([gradient.flatten() for gradient in gradients])
     distributed.all_reduce(whole)
@@ -58,12 +53,7 @@ def keep_largest(values: Tensor) -> None:
 
 
 def gather(own: _T, *, world: int) -> list[_T]:
-    """What each rank has, in their order, on every rank.
-
-    Args:
-        own: what this one has; tensors should lie on the CPU.
-        world: number of ranks.
-    """
+    """What each rank has, in their order, on every rank; tensors should lie on the CPU."""
     if world == 1:
         return [own]
     values: list[Any] = [None] * world
@@ -72,11 +62,6 @@ def gather(own: _T, *, world: int) -> list[_T]:
 
 
 def differing(point: Mapping[str, str], *, world: int) -> list[str]:
-    """Names under which the ranks' values differ.
-
-    Args:
-        point: this rank's values by name.
-        world: number of ranks.
-    """
+    """Names under which the ranks' values differ."""
     points = gather(point, world=world)
     return [name for name in point if len({each[name] for each in points}) > 1]

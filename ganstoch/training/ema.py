@@ -1,8 +1,7 @@
 """The exponential moving average of the generator, which is what gets evaluated.
 
-[1] Yazici et al. 2020, Sec. 4, citing Yazici et al. 2019, "The Unusual Effectiveness of Averaging
-in GAN Training". Written here rather than taken from `torch.optim.swa_utils`, whose step counter
-lives on the device and stalls it at every update; ours is the GAN's own iteration.
+[1] Yazici et al. 2019, "The Unusual Effectiveness of Averaging in GAN Training". The step counter
+of `torch.optim.swa_utils` lives on the device and stalls it at every update; ours does not.
 """
 
 from __future__ import annotations
@@ -31,9 +30,6 @@ class EMA(nn.Module):
     Args:
         generator: the network to follow; copied.
         decay: weight of the past in the long run, in [0, 1); 0 follows without delay.
-
-    Raises:
-        UserError: for a decay outside [0, 1).
     """
 
     def __init__(self, generator: Generator, *, decay: float) -> None:

@@ -54,9 +54,6 @@ def collect(
         losses: from its output to every example's loss, shape (M,).
         sink: called for each parameter with one block or more, in the order of the examples.
         group: examples that come in one block, a divisor of M.
-
-    Raises:
-        UserError: for a network whose layers cannot be taken one by one.
     """
     seen: dict[str, tuple[Tensor, Tensor]] = {}
     owners = {

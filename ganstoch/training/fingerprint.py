@@ -30,13 +30,7 @@ _LENGTH = 16
 def fingerprint(
     *, networks: dict[str, nn.Module], optimizers: Sequence[Optimizer], images: Tensor
 ) -> dict[str, str]:
-    """A digest for each network, for the optimizers' moments together, and for images.
-
-    Args:
-        networks: by the name that their digests get.
-        optimizers: may be none.
-        images: of any shape.
-    """
+    """A digest for each network by name, the optimizers' moments together, and images."""
     digests = {name: digest(network.state_dict().values()) for name, network in networks.items()}
     if optimizers:
         digests["optimizers"] = digest(

@@ -58,13 +58,7 @@ Backward = Callable[[Tensor], None]
 
 @dataclass(frozen=True)
 class AdamSettings:
-    """Adam, for both players alike [1, Sec. 4].
-
-    Attributes:
-        lr: step size.
-        beta1: decay of the first moment; 0 in the paper, so no momentum.
-        beta2: decay of the second moment.
-    """
+    """Adam's step size and decays of the moments, for both players alike [1, Sec. 4]."""
 
     lr: float = 1e-4
     beta1: float = 0.0
@@ -97,9 +91,6 @@ class GAN(LightningModule):
         average: the average of the generator, which is what gets measured.
         latents: the bank; None until the data are known.
         losses: of the last iteration, and what remedies measure: scalars on the device, by name.
-
-    Raises:
-        UserError: for a setting out of its range, or remedies that cannot go together.
     """
 
     def __init__(
@@ -193,7 +184,7 @@ class GAN(LightningModule):
             step_d: the discriminator's optimizer.
             step_g: the generator's.
             iteration: number of this iteration, from 0.
-            backward: how a loss is propagated back; Lightning's way under its trainer.
+            backward: how a loss is propagated back.
         """
         info = StepInfo(self.seed, iteration)
         for remedy in self.remedies:
@@ -303,7 +294,7 @@ class GAN(LightningModule):
         Args:
             critic: the discriminator; it takes packs of examples.
             batch: the real examples and the latents.
-            fakes: what the generator made of the latents, shape (M, *shape).
+            fakes: the generator's examples (M, *shape) of the latents.
             info: when.
         """
         generated, pack = fakes, self.remedies.spec.pack
@@ -409,11 +400,7 @@ class GAN(LightningModule):
 
     @property
     def images_per_iteration(self) -> int:
-        """Real examples that are looked at in an iteration.
-
-        Further updates of G look at real ones only where its loss needs them. The passes over all
-        images with which some remedies renew what they know are not counted.
-        """
+        """Real examples that an iteration's updates look at."""
         spec = self.remedies.spec
         batches = spec.updates[0] + (spec.updates[1] - 1 if self.needs_real else 0)
         return self.m * spec.images_factor * batches
@@ -439,18 +426,7 @@ class GAN(LightningModule):
         pixels: Tensor | None = None,
         labels: Tensor | None = None,
     ) -> None:
-        """Draws the latent bank for a subset of ``n`` images, of which m come in a batch.
-
-        Args:
-            n: images in the subset.
-            m: images in a logical batch.
-            classes: number of classes; None where there are no labels.
-            pixels: the subset, for remedies that go through all of it.
-            labels: its classes.
-
-        Raises:
-            UserError: if a remedy cannot go with such data.
-        """
+        """Draws the latent bank for ``n`` images, m a batch; arguments as of `DataFacts`."""
         self.n, self.m = n, m
         dim = self.generator.latent_dim
         self.latents = Latents(self.latent_settings, dim=dim, n=n, seed=self.seed)
@@ -472,12 +448,7 @@ class GAN(LightningModule):
 
     @torch.no_grad()
     def sample(self, latents: Tensor, *, batch_size: int = 256) -> Tensor:
-        """Images of the averaged generator, in parts; floats in [-1, 1] on the CPU.
-
-        Args:
-            latents: shape (N, latent_dim), any device.
-            batch_size: most images at once.
-        """
+        """The averaged generator's images of latents (N, latent_dim), in [-1, 1], on the CPU."""
         dtype = next(self.average.parameters()).dtype
         images = [
             self.average(z.to(self.device, dtype)).cpu() for z in torch.split(latents, batch_size)
@@ -508,11 +479,7 @@ class GAN(LightningModule):
         self.setup_data(data)
 
     def check_ranks(self, data: ImageData, *, world: int) -> None:
-        """Refuses a batch that cannot be shared among so many ranks; nothing is set up yet.
-
-        Raises:
-            UserError: naming who needs the batch whole, or a batch with fewer packs than ranks.
-        """
+        """Refuses a batch that cannot be shared among so many ranks; nothing is set up yet."""
         if world == 1:
             return
         if by := self.full_batch_for:
@@ -536,11 +503,7 @@ class GAN(LightningModule):
                 network.compile(mode=self.compile_mode)
 
     def on_train_start(self) -> None:
-        """Refuses ranks that start, or go on, from different points; nothing later would mend that.
-
-        Raises:
-            UserError: on every rank, naming what they differ in.
-        """
+        """Refuses ranks that start, or go on, from different points, naming the difference."""
         world = self.world_size
         if world > 1 and (names := distributed.differing(self._starting_point(), world=world)):
             raise UserError(
@@ -572,11 +535,7 @@ class GAN(LightningModule):
         checkpoint["arithmetic"] = {"micro_batch": self.micro_batch}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Refuses a checkpoint of other networks in one line, where torch takes one a parameter.
-
-        Raises:
-            UserError: naming the first parameter that is missing or of another shape.
-        """
+        """Refuses a checkpoint of other networks, naming the first parameter that differs."""
         ours, saved = self.state_dict(), checkpoint["state_dict"]
         for name in [*ours, *saved]:
             here, there = (tuple(s[name].shape) if name in s else "none" for s in (ours, saved))

@@ -39,9 +39,6 @@ def split(
         rank: which share this is.
         world: number of ranks that share the batch.
         group: images that must stay together.
-
-    Raises:
-        ValueError: for more or fewer examples or latents than the share has.
     """
     positions = share(batch.size, rank=rank, world=world, group=group)
     pixels, ids, labels, count = batch.pixels, batch.ids, batch.labels, len(positions)

@@ -22,15 +22,7 @@ def silent_fit(
     callbacks: Sequence[Callback] = (),
     accelerator: str = "auto",
 ) -> None:
-    """Trains a GAN in place.
-
-    Args:
-        gan: what is trained.
-        data: on what.
-        iterations: how long.
-        callbacks: what accompanies it, in order.
-        accelerator: as Lightning names it.
-    """
+    """Trains a GAN in place."""
     loud = logging.getLogger("pytorch_lightning")
     level = loud.level
     loud.setLevel(logging.ERROR)
