@@ -44,10 +44,8 @@ class ACGAN(Remedy):
 
     def __init__(self, *, classes: int, weight: float = 1.0) -> None:
         super().__init__()
-        if classes < 2:
-            raise UserError(f"model.remedies: classes of ACGAN must be 2 or more, got {classes}")
-        if not 0.0 <= weight < math.inf:
-            raise UserError(f"model.remedies: weight of ACGAN must be 0 or more, got {weight}")
+        self._require(classes >= 2, "classes", classes, "2 or more")
+        self._require(0.0 <= weight < math.inf, "weight", weight, "0 or more")
         self.classes = classes
         self.weight = weight
 

@@ -202,6 +202,12 @@ class Remedy(nn.Module):
     Settings out of their range, and what a remedy cannot go with, end in a `UserError`.
     """
 
+    def _require(self, valid: bool, name: str, value: float | None, range_: str) -> None:
+        """Refuses a setting out of its range."""
+        if not valid:
+            kind = type(self).__name__
+            raise UserError(f"model.remedies: {name} of {kind} must be {range_}, got {value}")
+
     # When the GAN is made.
 
     @property

@@ -49,14 +49,8 @@ class ExperienceReplay(Remedy):
 
     def __init__(self, *, share: float = 0.5, capacity: int = 1024) -> None:
         super().__init__()
-        if not 0.0 <= share <= 1.0:
-            raise UserError(
-                f"model.remedies: share of ExperienceReplay must be in [0, 1], got {share}"
-            )
-        if capacity < 1:
-            raise UserError(
-                f"model.remedies: capacity of ExperienceReplay must be 1 or more, got {capacity}"
-            )
+        self._require(0.0 <= share <= 1.0, "share", share, "in [0, 1]")
+        self._require(capacity >= 1, "capacity", capacity, "1 or more")
         self.share = share
         self.capacity = capacity
         self._entering: dict[int, Tensor] = {}

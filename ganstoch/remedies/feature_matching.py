@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from ganstoch.errors import UserError
 from ganstoch.remedies.base import DiscriminatorPass, Remedy, RemedySpec
 
 __all__ = ["FeatureMatching"]
@@ -27,10 +26,7 @@ class FeatureMatching(Remedy):
 
     def __init__(self, *, share: float = 1.0) -> None:
         super().__init__()
-        if not 0.0 <= share <= 1.0:
-            raise UserError(
-                f"model.remedies: share of FeatureMatching must be in [0, 1], got {share}"
-            )
+        self._require(0.0 <= share <= 1.0, "share", share, "in [0, 1]")
         self.share = share
 
     @property

@@ -5,7 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ganstoch.errors import UserError
 from ganstoch.remedies.base import DiscriminatorPass, Remedy, RemedySpec
 
 __all__ = ["LabelFlipping"]
@@ -23,10 +22,7 @@ class LabelFlipping(Remedy):
 
     def __init__(self, *, probability: float = 0.05) -> None:
         super().__init__()
-        if not 0.0 <= probability <= 1.0:
-            raise UserError(
-                f"model.remedies: probability of LabelFlipping must be in [0, 1], got {probability}"
-            )
+        self._require(0.0 <= probability <= 1.0, "probability", probability, "in [0, 1]")
         self.probability = probability
 
     @property

@@ -21,7 +21,6 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from ganstoch.errors import UserError
 from ganstoch.models.convolution import in_full_precision
 from ganstoch.models.layers import Discriminator, DiscriminatorFactory, GeneratorFactory
 from ganstoch.remedies.base import Remedy, RemedySpec
@@ -50,11 +49,7 @@ class MinibatchDiscrimination(Remedy):
     def __init__(self, *, kernels: int = 100, dims: int = 16) -> None:
         super().__init__()
         for name, value, least in (("kernels", kernels, 0), ("dims", dims, 1)):
-            if value < least:
-                raise UserError(
-                    f"model.remedies: {name} of MinibatchDiscrimination must be {least} or more, "
-                    f"got {value}"
-                )
+            self._require(value >= least, name, value, f"{least} or more")
         self.kernels = kernels
         self.dims = dims
 

@@ -50,14 +50,8 @@ class Mixture(Remedy):
 
     def __init__(self, *, generators: int = 3, identity: float = 0.0) -> None:
         super().__init__()
-        if generators < 1:
-            raise UserError(
-                f"model.remedies: generators of Mixture must be 1 or more, got {generators}"
-            )
-        if not 0.0 <= identity < math.inf:
-            raise UserError(
-                f"model.remedies: identity of Mixture must be 0 or more, got {identity}"
-            )
+        self._require(generators >= 1, "generators", generators, "1 or more")
+        self._require(0.0 <= identity < math.inf, "identity", identity, "0 or more")
         self.generators = generators
         self.identity = identity
 

@@ -38,8 +38,7 @@ class Packing(Remedy):
 
     def __init__(self, *, size: int = 2, matched: Literal["images", "packs"] = "images") -> None:
         super().__init__()
-        if size < 1:
-            raise UserError(f"model.remedies: size of Packing must be 1 or more, got {size}")
+        self._require(size >= 1, "size", size, "1 or more")
         self.size = size
         self.matched = matched
 

@@ -30,10 +30,7 @@ class Pretraining(Remedy):
 
     def __init__(self, *, iterations: int = 100) -> None:
         super().__init__()
-        if iterations < 0:
-            raise UserError(
-                f"model.remedies: iterations of Pretraining must be 0 or more, got {iterations}"
-            )
+        self._require(iterations >= 0, "iterations", iterations, "0 or more")
         self.iterations = iterations
 
     @property

@@ -10,7 +10,6 @@ import math
 
 from torch import Tensor
 
-from ganstoch.errors import UserError
 from ganstoch.models.layers import Discriminator, Generator
 from ganstoch.remedies.base import DiscriminatorPass, Remedy, RemedySpec
 from ganstoch.remedies.input_gradients import input_gradients, refuse_coupling
@@ -28,8 +27,7 @@ class R1(Remedy):
 
     def __init__(self, *, gamma: float = 10.0) -> None:
         super().__init__()
-        if not 0.0 <= gamma < math.inf:
-            raise UserError(f"model.remedies: gamma of R1 must be 0 or more, got {gamma}")
+        self._require(0.0 <= gamma < math.inf, "gamma", gamma, "0 or more")
         self.gamma = gamma
 
     @property

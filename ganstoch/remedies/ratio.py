@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from ganstoch.errors import UserError
 from ganstoch.remedies.base import Remedy, RemedySpec
 
 __all__ = ["Ratio"]
@@ -27,8 +26,7 @@ class Ratio(Remedy):
     def __init__(self, *, discriminator: int = 1, generator: int = 1) -> None:
         super().__init__()
         for name, count in (("discriminator", discriminator), ("generator", generator)):
-            if count < 1:
-                raise UserError(f"model.remedies: {name} of Ratio must be 1 or more, got {count}")
+            self._require(count >= 1, name, count, "1 or more")
         self.counts = discriminator, generator
 
     @property

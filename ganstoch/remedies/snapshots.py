@@ -12,7 +12,6 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from ganstoch.errors import UserError
 from ganstoch.models.layers import Discriminator, Generator
 from ganstoch.remedies.base import DiscriminatorFn, GANView, Remedy, RemedySpec, StepInfo
 from ganstoch.remedies.copies import Copy
@@ -48,15 +47,8 @@ class Snapshots(Remedy):
     ) -> None:
         super().__init__()
         for name, value in (("every", every), ("keep", keep)):
-            if value < 1:
-                raise UserError(
-                    f"model.remedies: {name} of Snapshots must be 1 or more, got {value}"
-                )
-        if not 0 <= lasting <= every:
-            raise UserError(
-                f"model.remedies: lasting of Snapshots must be from 0 to every = {every}, "
-                f"got {lasting}"
-            )
+            self._require(value >= 1, name, value, "1 or more")
+        self._require(0 <= lasting <= every, "lasting", lasting, f"from 0 to every = {every}")
         self.of = of
         self.every = every
         self.keep = keep

@@ -62,10 +62,7 @@ class SVRE(Remedy):
         every: int | None = None,
     ) -> None:
         super().__init__()
-        if every is not None and every < 1:
-            raise UserError(
-                f"model.remedies: every of SVRE must be 1 or more, or null, got {every}"
-            )
+        self._require(every is None or every >= 1, "every", every, "1 or more, or null")
         self.extrapolate = extrapolate
         self.variance_reduction = variance_reduction
         self.every = every

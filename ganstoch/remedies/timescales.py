@@ -45,10 +45,7 @@ class Timescales(Remedy):
     ) -> None:
         super().__init__()
         for name, factor in (("discriminator", discriminator), ("generator", generator)):
-            if not 0.0 < factor < math.inf:
-                raise UserError(
-                    f"model.remedies: {name} of Timescales must be above 0, got {factor}"
-                )
+            self._require(0.0 < factor < math.inf, name, factor, "above 0")
         if scale not in _POWERS:
             raise UserError(
                 f"model.remedies: scale of Timescales must be {', '.join(_POWERS)}, got {scale!r}"

@@ -16,7 +16,6 @@ from torch import Tensor
 from torch.func import functional_call
 from torch.optim import Optimizer
 
-from ganstoch.errors import UserError
 from ganstoch.remedies.base import DiscriminatorFn, GANView, Remedy, RemedySpec, StepInfo
 from ganstoch.types import DiscriminatorOutput, MicroBatch
 
@@ -119,8 +118,7 @@ class Unrolling(Remedy):
 
     def __init__(self, *, steps: int = 5, optimizer: Literal["adam", "sgd"] = "adam") -> None:
         super().__init__()
-        if steps < 0:
-            raise UserError(f"model.remedies: steps of Unrolling must be 0 or more, got {steps}")
+        self._require(steps >= 0, "steps", steps, "0 or more")
         self.steps = steps
         self.optimizer = optimizer
         self._before: _Before | None = None  # lives within an iteration only

@@ -13,7 +13,6 @@ from contextlib import contextmanager
 import torch
 from torch.optim import Optimizer
 
-from ganstoch.errors import UserError
 from ganstoch.remedies.base import GANView, Remedy, RemedySpec, StepInfo
 
 __all__ = ["WeightClipping"]
@@ -32,8 +31,7 @@ class WeightClipping(Remedy):
 
     def __init__(self, *, limit: float = 0.01) -> None:
         super().__init__()
-        if not limit > 0.0:
-            raise UserError(f"model.remedies: limit of WeightClipping must be above 0, got {limit}")
+        self._require(limit > 0.0, "limit", limit, "above 0")
         self.limit = limit
 
     @property

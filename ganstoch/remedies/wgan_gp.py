@@ -10,7 +10,6 @@ import math
 
 from torch import Tensor
 
-from ganstoch.errors import UserError
 from ganstoch.models.layers import Discriminator, Generator
 from ganstoch.remedies.base import DiscriminatorPass, Remedy, RemedySpec
 from ganstoch.remedies.input_gradients import input_gradients, refuse_coupling
@@ -31,8 +30,7 @@ class WGANGP(Remedy):
 
     def __init__(self, *, weight: float = 10.0) -> None:
         super().__init__()
-        if not 0.0 <= weight < math.inf:
-            raise UserError(f"model.remedies: weight of WGANGP must be 0 or more, got {weight}")
+        self._require(0.0 <= weight < math.inf, "weight", weight, "0 or more")
         self.weight = weight
 
     @property
