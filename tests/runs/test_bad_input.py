@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 import torch
 
+Command = Callable[..., Any]
+
 FIT = [
     ("--confg mini", "--confg"),
     ("--data.nn=3", "--data.nn=3"),
@@ -166,8 +168,8 @@ def test_a_mistake_is_one_line_that_names_it(
     names: str,
     things: Path,
     started: list[str],
-    ganstoch: Callable[..., Any],
-    fit: Callable[..., Any],
+    ganstoch: Command,
+    fit: Command,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(things)
@@ -196,9 +198,7 @@ CALLS = [
         *("model.remedies", "trainer.callbacks", "trainer.logger", "trainer.plugins"),
     ],
 )
-def test_what_is_no_part_of_a_game_is_never_called(
-    key: str, here: Path, fit: Callable[..., Any]
-) -> None:
+def test_what_is_no_part_of_a_game_is_never_called(key: str, here: Path, fit: Command) -> None:
     config = here / "x.yaml"
     for value in CALLS:
         section, _, name = key.partition(".")
@@ -209,12 +209,12 @@ def test_what_is_no_part_of_a_game_is_never_called(
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b'{"runs": 3, "missing": []}', b'{"runs": []}'])
-def test_a_damaged_plan_is_named(content: bytes, here: Path, ganstoch: Callable[..., Any]) -> None:
+def test_a_damaged_plan_is_named(content: bytes, here: Path, ganstoch: Command) -> None:
     (here / "plan.json").write_bytes(content)
     assert "plan.json" in ganstoch("table1", "--report", "--out", here).complaint
 
 
-def test_a_damaged_state_of_a_run_is_named(here: Path, fit: Callable[..., Any]) -> None:
+def test_a_damaged_state_of_a_run_is_named(here: Path, fit: Command) -> None:
     (here / "run").mkdir()
     (here / "run" / "run.json").write_text("{}")
     assert "run/run.json" in fit().complaint
@@ -227,8 +227,8 @@ def test_a_disk_that_takes_nothing_from_the_start(
     command: str,
     here: Path,
     started: list[str],
-    fit: Callable[..., Any],
-    ganstoch: Callable[..., Any],
+    fit: Command,
+    ganstoch: Command,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def replace(source: object, target: object) -> None:
@@ -244,7 +244,7 @@ def test_a_disk_that_takes_nothing_from_the_start(
 
 
 def test_a_disk_that_fills_up_later(
-    here: Path, fit: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+    here: Path, fit: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     original = os.replace
 

@@ -20,6 +20,8 @@ from ganstoch.runs import cluster
 from ganstoch.runs.cluster import RowJob, make_executor, run_on_cluster, slurm_settings
 from ganstoch.runs.pool import Row
 
+Patch = pytest.MonkeyPatch
+
 
 @pytest.mark.parametrize(
     ("words", "part"),
@@ -50,9 +52,7 @@ def test_settings_keep_their_types() -> None:
 
 
 def test_what_is_missing_is_named(
-    here: Path,
-    ganstoch: Callable[..., Any],
-    monkeypatch: pytest.MonkeyPatch,
+    here: Path, ganstoch: Callable[..., Any], monkeypatch: Patch
 ) -> None:
     words = ("table1", "--preset", "mini", "--out", "out")
     monkeypatch.setenv("PATH", str(here))
@@ -65,7 +65,7 @@ def test_what_is_missing_is_named(
 
 
 @pytest.fixture
-def slurm(here: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+def slurm(here: Path, monkeypatch: Patch) -> Callable[[str], None]:
     """Stand-ins for Slurm's programs: sbatch takes scripts and runs nothing, sacct says a state."""
     folder = here / "bin"
     folder.mkdir()
@@ -144,7 +144,7 @@ def test_a_queued_job_is_not_submitted_twice(
 
 
 def test_a_job_that_slurm_ended_is_told(
-    slurm: Callable[[str], None], here: Path, monkeypatch: pytest.MonkeyPatch
+    slurm: Callable[[str], None], here: Path, monkeypatch: Patch
 ) -> None:
     monkeypatch.setattr("ganstoch.runs.cluster._SLOW_DISK_S", 0.0)
     slurm("OUT_OF_MEMORY")
@@ -168,7 +168,7 @@ time.sleep(600)
 
 
 @pytest.fixture
-def job(monkeypatch: pytest.MonkeyPatch) -> RowJob:
+def job(monkeypatch: Patch) -> RowJob:
     """A job whose child is a small program."""
 
     def launch(row: Row, environment: dict[str, str]) -> subprocess.Popen[bytes]:
@@ -180,7 +180,7 @@ def job(monkeypatch: pytest.MonkeyPatch) -> RowJob:
 
 @pytest.mark.parametrize("moment", [None, 0.0, 0.2])
 def test_a_stopped_job_stops_its_child_and_can_be_submitted_again(
-    moment: float | None, job: RowJob, here: Path, monkeypatch: pytest.MonkeyPatch
+    moment: float | None, job: RowJob, here: Path, monkeypatch: Patch
 ) -> None:
     """Whenever the signal comes: from within the handler, as submitit calls it."""
     monkeypatch.setenv("SLURM_NTASKS", "1")
@@ -236,7 +236,7 @@ def kill_once(ready: Path, *, then: float) -> threading.Thread:
 
 
 def test_a_job_of_a_finished_run_starts_nothing(
-    here: Path, job: RowJob, monkeypatch: pytest.MonkeyPatch
+    here: Path, job: RowJob, monkeypatch: Patch
 ) -> None:
     monkeypatch.setattr(cluster, "is_finished", lambda *_: True)
     assert job(rows(here, "a")[0]) == 0

@@ -5,13 +5,7 @@ from pathlib import Path
 import pytest
 
 from ganstoch.errors import UserError
-from ganstoch.runs.configs import (
-    config_path,
-    packaged_names,
-    remedy_names,
-    sweep_path,
-    with_paths,
-)
+from ganstoch.runs.configs import config_path, packaged_names, remedy_names, sweep_path, with_paths
 
 
 def test_short_names_win_over_files_and_home_is_known(here: Path) -> None:

@@ -19,7 +19,6 @@ import wandb
 from filelock import FileLock
 
 from ganstoch.callbacks.evaluation import Evaluation
-from ganstoch.callbacks.progress import Progress
 from ganstoch.callbacks.run_folder import RecordWriter
 from ganstoch.data import ImageData
 from ganstoch.objectives import NonSaturating
@@ -27,6 +26,9 @@ from ganstoch.records import RUN_LOCK, SCHEMA, Record, read_record
 from ganstoch.report.run_files import read_gradient_noise, read_probe
 from ganstoch.runs.fit import RunFolder, SteadyLogger
 from ganstoch.training.gan import GAN
+
+Command = Callable[..., Any]
+Patch = pytest.MonkeyPatch
 
 
 def record_of(folder: Path) -> Record:
@@ -95,7 +97,7 @@ def contents(folder: Path) -> dict[Path, bytes]:
 
 
 def test_a_finished_run_is_left_alone_and_another_is_refused(
-    here: Path, run: Path, fit: Callable[..., Any]
+    here: Path, run: Path, fit: Command
 ) -> None:
     before = contents(here)
     assert fit("--model.micro_batch=8", "--data.root=elsewhere").status == 0
@@ -108,7 +110,7 @@ def test_a_finished_run_is_left_alone_and_another_is_refused(
 
 
 def test_default_folder_is_named_after_the_run(
-    here: Path, tiny: tuple[str, ...], ganstoch: Callable[..., Any]
+    here: Path, tiny: tuple[str, ...], ganstoch: Command
 ) -> None:
     assert ganstoch("fit", *tiny, "--trainer.max_steps=1", "--quiet=true").status == 0
     (folder,) = (here / "runs").iterdir()
@@ -125,7 +127,7 @@ def test_default_folder_is_named_after_the_run(
     ],
 )
 def test_a_measured_run_is_another_one_with_the_same_numbers(
-    words: str, file: str, here: Path, reference: Path, fit: Callable[..., Any]
+    words: str, file: str, here: Path, reference: Path, fit: Command
 ) -> None:
     assert fit(*words.split()).status == 0
     ours, theirs = record_of(here / "run"), record_of(reference)
@@ -145,25 +147,21 @@ def test_a_measured_run_is_another_one_with_the_same_numbers(
         assert [moment.iteration for moment in probe.moments] == [0, 3, 4]
 
 
-def test_a_remedy_that_adds_to_the_gradient_has_no_gradient_noise(
-    here: Path, fit: Callable[..., Any]
-) -> None:
+def test_a_remedy_that_adds_to_the_gradient_has_no_gradient_noise(here: Path, fit: Command) -> None:
     answer = fit("--gradient_noise.every=2", "--remedy=r1")
     assert answer.status == 2
     assert all(name in answer.err.splitlines()[-1] for name in ("gradient_noise", "R1"))
     assert not (here / "run" / "run.json").exists()  # the folder is free for the mended command
 
 
-def test_micro_batches_change_no_result(
-    here: Path, reference: Path, fit: Callable[..., Any]
-) -> None:
+def test_micro_batches_change_no_result(here: Path, reference: Path, fit: Command) -> None:
     assert fit("--model.micro_batch=5").status == 0
     ours, theirs = record_of(here / "run"), record_of(reference)
     assert ours.config_hash == theirs.config_hash
     assert ours.metrics == pytest.approx(theirs.metrics, rel=1e-5)
 
 
-def raise_once(patch: pytest.MonkeyPatch, owner: type, name: str, *, call: int) -> None:
+def raise_once(patch: Patch, owner: type, name: str, *, call: int) -> None:
     """Ctrl-C in the ``call``-th call of a method, counted from 1, before it does anything."""
     original, calls = getattr(owner, name), []
 
@@ -176,11 +174,11 @@ def raise_once(patch: pytest.MonkeyPatch, owner: type, name: str, *, call: int) 
     patch.setattr(owner, name, method)
 
 
-def by_ctrl_c(owner: type, name: str, call: int) -> Callable[[pytest.MonkeyPatch], None]:
+def by_ctrl_c(owner: type, name: str, call: int) -> Callable[[Patch], None]:
     return lambda patch: raise_once(patch, owner, name, call=call)
 
 
-def by_signal(patch: pytest.MonkeyPatch) -> None:
+def by_signal(patch: Patch) -> None:
     """By a signal in iteration 3, which is then finished first."""
     original = GAN.train_iteration
 
@@ -205,12 +203,12 @@ def by_signal(patch: pytest.MonkeyPatch) -> None:
     ids=["step", "start", "measurement", "record", "signal"],
 )
 def test_an_interrupted_run_ends_with_the_same_bits(
-    interrupt: Callable[[pytest.MonkeyPatch], None],
+    interrupt: Callable[[Patch], None],
     left: list[str],
     here: Path,
     reference: Path,
-    fit: Callable[..., Any],
-    monkeypatch: pytest.MonkeyPatch,
+    fit: Command,
+    monkeypatch: Patch,
 ) -> None:
     with monkeypatch.context() as patch:
         interrupt(patch)
@@ -232,7 +230,7 @@ def test_an_interrupted_run_ends_with_the_same_bits(
 
 @pytest.mark.parametrize("precision", ["64-true", "bf16-true"])
 def test_a_resumed_run_in_another_precision_ends_with_the_same_bits(
-    precision: str, here: Path, fit: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+    precision: str, here: Path, fit: Command, monkeypatch: Patch
 ) -> None:
     """Lightning loads a checkpoint before it has converted the networks."""
     words = (f"--trainer.precision={precision}", "--trainer.max_steps=3")
@@ -258,7 +256,7 @@ def assert_same_state(one: Path, other: Path) -> None:
 
 
 def test_a_longer_run_goes_on_from_a_shorter_one_s_checkpoint(
-    here: Path, reference: Path, fit: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+    here: Path, reference: Path, fit: Command, monkeypatch: Patch
 ) -> None:
     """Interrupted, the same command does not begin at the given checkpoint again."""
     assert fit("--trainer.max_steps=6", "--out=straight").status == 0
@@ -292,7 +290,7 @@ def of_another_run(path: Path) -> None:
 
 @pytest.mark.parametrize("damage", [cut_short, with_a_bit_flipped, of_another_run])
 def test_the_checkpoint_before_a_damaged_one_is_used(
-    damage: Callable[[Path], None], unfinished: Path, reference: Path, fit: Callable[..., Any]
+    damage: Callable[[Path], None], unfinished: Path, reference: Path, fit: Command
 ) -> None:
     damage(unfinished / "checkpoints" / "step=4.ckpt")
     answer = fit()
@@ -306,7 +304,7 @@ def test_the_checkpoint_before_a_damaged_one_is_used(
 
 
 def test_a_checkpoint_of_0_5_0_is_resumed_with_its_callbacks_states(
-    here: Path, reference: Path, fit: Callable[..., Any]
+    here: Path, reference: Path, fit: Command
 ) -> None:
     """Its sidecar file is ignored; its settings lie in its run's folder."""
     content = torch.load(reference / "checkpoints" / "step=2.ckpt", weights_only=True)
@@ -325,16 +323,6 @@ def test_a_checkpoint_of_0_5_0_is_resumed_with_its_callbacks_states(
     assert record_of(here / "run").history == record_of(reference).history
 
 
-def test_a_checkpoint_under_another_name_in_the_run_s_own_folder(
-    unfinished: Path, reference: Path, fit: Callable[..., Any]
-) -> None:
-    kept = unfinished / "checkpoints" / "keep.ckpt"
-    shutil.copy(kept.with_name("step=2.ckpt"), kept)
-    assert fit(f"--ckpt_path={kept}").status == 0
-    assert kept.exists()
-    assert record_of(unfinished).history == record_of(reference).history
-
-
 def without_settings(path: Path) -> None:
     content = torch.load(path, weights_only=True)
     del content["callbacks"]["RecordWriter"]["config"]
@@ -350,7 +338,7 @@ def without_history(path: Path) -> None:
 
 @pytest.mark.parametrize("damage", [without_settings, without_history, with_a_bit_flipped])
 def test_a_checkpoint_that_was_asked_for_is_no_other(
-    damage: Callable[[Path], None], here: Path, made: Path, fit: Callable[..., Any]
+    damage: Callable[[Path], None], here: Path, made: Path, fit: Command
 ) -> None:
     """Where a file is named, a damaged one is refused."""
     damage(Path(shutil.copy(made, here / "given.ckpt")))
@@ -359,7 +347,7 @@ def test_a_checkpoint_that_was_asked_for_is_no_other(
 
 
 def test_convergence_found_by_a_last_measurement_off_the_interval_is_found_again(
-    here: Path, fit: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+    here: Path, fit: Command, monkeypatch: Patch
 ) -> None:
     words = ["--trainer.max_steps=5", "--checkpoint_every=5", "--stop_rule.window=1"]
     words += ["--stop_rule.after=5", "--stop_rule.threshold=0.99"]
@@ -375,11 +363,7 @@ def test_convergence_found_by_a_last_measurement_off_the_interval_is_found_again
 
 @pytest.mark.parametrize("at_once", [None, 12])
 def test_a_full_gpu_gets_half_as_many_images_at_once_and_the_same_result(
-    at_once: int | None,
-    here: Path,
-    reference: Path,
-    fit: Callable[..., Any],
-    monkeypatch: pytest.MonkeyPatch,
+    at_once: int | None, here: Path, reference: Path, fit: Command, monkeypatch: Patch
 ) -> None:
     """Its memory takes 8 images; iteration 3 is where it is full."""
     original = GAN.train_iteration
@@ -403,7 +387,7 @@ def test_a_full_gpu_gets_half_as_many_images_at_once_and_the_same_result(
     [(Evaluation, "on_fit_start"), (GAN, "train_iteration")],  # before it is settled, and always
 )
 def test_a_gpu_too_small_for_any_micro_batch_is_told_in_one_line(
-    owner: type, method: str, fit: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+    owner: type, method: str, fit: Command, monkeypatch: Patch
 ) -> None:
     def full(*arguments: Any, **options: Any) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")
@@ -416,7 +400,7 @@ def test_a_gpu_too_small_for_any_micro_batch_is_told_in_one_line(
     assert "Traceback" not in answer.err
 
 
-def test_a_run_at_work_elsewhere_is_left_alone(here: Path, fit: Callable[..., Any]) -> None:
+def test_a_run_at_work_elsewhere_is_left_alone(here: Path, fit: Command) -> None:
     (here / "run").mkdir()
     with FileLock(here / "run" / RUN_LOCK):
         answer = fit()
@@ -427,7 +411,7 @@ def test_a_run_at_work_elsewhere_is_left_alone(here: Path, fit: Callable[..., An
 
 
 def test_what_another_process_did_meanwhile_is_not_undone(
-    here: Path, fit: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+    here: Path, fit: Command, monkeypatch: Patch
 ) -> None:
     """It finished the run between our look at the folder and our claim."""
     original = RunFolder.setup
@@ -473,9 +457,7 @@ def no_wandb_left() -> Any:
 
 
 @pytest.mark.usefixtures("no_wandb_left")
-def test_wandb_offline(
-    here: Path, fit: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_wandb_offline(here: Path, fit: Command, monkeypatch: Patch) -> None:
     """Without a login, and nothing asked, runs stay here."""
     monkeypatch.setattr(SteadyLogger, "finalize", lambda *_: None)  # left open, to be looked into
     answer = fit("--wandb.mode=auto")
@@ -498,7 +480,7 @@ def test_wandb_offline(
         assert summary[name] == pytest.approx(value)
 
 
-def test_wandb_hears_nothing_of_a_refused_run(here: Path, fit: Callable[..., Any]) -> None:
+def test_wandb_hears_nothing_of_a_refused_run(here: Path, fit: Command) -> None:
     assert fit("--wandb.mode=offline", "--model.latents.noise=-1").status == 2
     assert wandb.run is None
     assert list(here.iterdir()) == []
@@ -517,7 +499,7 @@ GAME = [
 
 @pytest.mark.parametrize("setting", GAME)
 def test_what_a_checkpoint_would_impose_is_refused_by_name(
-    setting: str, here: Path, made: Path, fit: Callable[..., Any]
+    setting: str, here: Path, made: Path, fit: Command
 ) -> None:
     assert setting.partition("=")[0] in fit(f"--ckpt_path={made}", f"--{setting}").complaint
     assert list(here.iterdir()) == []
@@ -539,9 +521,7 @@ FREE = {
 }
 
 
-def test_what_may_change_when_going_on_holds(
-    here: Path, made: Path, fit: Callable[..., Any]
-) -> None:
+def test_what_may_change_when_going_on_holds(here: Path, made: Path, fit: Command) -> None:
     words = ["--data.m=16", "--trainer.precision=32"]  # other words for the same settings
     words += [f"--{key}={value}" for key, value in FREE.items()]
     answer = fit(f"--ckpt_path={made}", *words)
@@ -557,42 +537,13 @@ def test_what_may_change_when_going_on_holds(
     assert checkpoints(here / "run") == ["step=4.ckpt", "step=5.ckpt"]
 
 
-def test_a_stop_rule_judges_what_was_measured_before_by_its_own_settings(
-    here: Path, fit: Callable[..., Any]
-) -> None:
-    lax = ["--stop_rule.window=2", "--stop_rule.threshold=0.99", "--stop_rule.after=2"]
-    assert fit(*lax, "--out=lax").status == 0
-    assert record_of(here / "lax").converged
-    path = here / "lax" / "checkpoints" / "step=4.ckpt"
-    words = ["--trainer.max_steps=6", "--stop_rule.stop=true", "--stop_rule.window=100"]
-    assert fit(f"--ckpt_path={path}", *words).status == 0
-    assert record_of(here / "run").iterations == 6
-    assert not record_of(here / "run").converged
-
-
-def test_a_logger_of_lightning_s_is_written_to(here: Path, fit: Callable[..., Any]) -> None:
+def test_a_logger_of_lightning_s_is_written_to(here: Path, fit: Command) -> None:
     words = ["--trainer.logger=CSVLogger", "--trainer.logger.save_dir=log"]
     assert fit(*words, "--trainer.log_every_n_steps=1").status == 0
     (written,) = (here / "log").rglob("metrics.csv")
     head, *rows = written.read_text().splitlines()
     assert {"step", "loss/generator", "overfitting/pixel_l1/mean"} <= set(head.split(","))
     assert rows
-
-
-@pytest.mark.parametrize("shown", [True, False])
-def test_the_progress_bar_is_lightning_s_to_switch_off(
-    shown: bool, fit: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    quiet = []
-    original = Progress.__init__
-
-    def noting(self: Progress, *arguments: Any, **options: Any) -> None:
-        quiet.append(options["quiet"])
-        original(self, *arguments, **options)
-
-    monkeypatch.setattr(Progress, "__init__", noting)
-    assert fit(f"--trainer.enable_progress_bar={shown}", "--quiet=false").status == 0
-    assert quiet == [not shown]
 
 
 @pytest.mark.parametrize(
@@ -604,12 +555,7 @@ def test_the_progress_bar_is_lightning_s_to_switch_off(
     ],
 )
 def test_an_emulated_precision_is_told_at_the_start(
-    precision: str,
-    flags: str,
-    told: int,
-    here: Path,
-    fit: Callable[..., Any],
-    monkeypatch: pytest.MonkeyPatch,
+    precision: str, flags: str, told: int, here: Path, fit: Command, monkeypatch: Patch
 ) -> None:
     (here / "cpuinfo").write_text(f"processor\t: 0\nflags\t\t: {flags}\n")
     monkeypatch.setattr("ganstoch.runs.fit._CPUINFO", here / "cpuinfo")
@@ -618,7 +564,7 @@ def test_an_emulated_precision_is_told_at_the_start(
     assert sum("emulated" in line for line in answer.err.splitlines()) == told
 
 
-def test_restored_weights_are_those_of_the_record(here: Path, fit: Callable[..., Any]) -> None:
+def test_restored_weights_are_those_of_the_record(here: Path, fit: Command) -> None:
     """What was measured last, and left in the last checkpoint, are the weights that came back."""
     watched = ["--diagnosis={every: 1, act: restore, images: 8}", "--evaluation.every=1"]
     words = ["--model.optimizer.lr=30", "--trainer.max_steps=40", "--checkpoint_every=1"]

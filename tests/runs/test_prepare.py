@@ -19,10 +19,13 @@ from ganstoch.data.cache import write_if_allowed
 from ganstoch.metrics.features import INCEPTION_FILE, INCEPTION_URL
 from ganstoch.metrics.modes import make_mode_scorer
 
+Command = Callable[..., Any]
+Patch = pytest.MonkeyPatch
+
 
 @pytest.mark.parametrize(("name", "count"), [("digits", "1,797"), ("ring", "100,000")])
 def test_what_needs_no_files_leaves_none(
-    name: str, count: str, here: Path, ganstoch: Callable[..., Any]
+    name: str, count: str, here: Path, ganstoch: Command
 ) -> None:
     answer = ganstoch("prepare", name)
     assert (answer.status, answer.err) == (0, "")
@@ -30,14 +33,14 @@ def test_what_needs_no_files_leaves_none(
     assert list(here.iterdir()) == []
 
 
-def test_the_subset_is_that_of_a_run(ganstoch: Callable[..., Any]) -> None:
+def test_the_subset_is_that_of_a_run(ganstoch: Command) -> None:
     data = ImageData(n=100, m=1, subset_seed=3)
     data.setup("fit")
     answer = ganstoch("prepare", "digits", "--n", 100, "--subset_seed", 3)
     assert data.subset.sha256 in answer.out
 
 
-def test_a_folder_gets_its_manifest(photos: Path, here: Path, ganstoch: Callable[..., Any]) -> None:
+def test_a_folder_gets_its_manifest(photos: Path, here: Path, ganstoch: Command) -> None:
     folder = Path(shutil.copytree(photos, here / "photos"))
     answer = ganstoch("prepare", "folder", "--root", folder)
     assert answer.status == 0, answer
@@ -61,7 +64,7 @@ def clothes(here: Path) -> Path:
     return folder
 
 
-def test_a_world_of_stacks(clothes: Path, ganstoch: Callable[..., Any]) -> None:
+def test_a_world_of_stacks(clothes: Path, ganstoch: Command) -> None:
     words = ("prepare", "stacked_fashion", "--root", clothes, "--n", 50)
     path = clothes / "ganstoch-cache" / "judge-stacked_fashion.pt"
     answer = ganstoch(*words)
@@ -78,9 +81,7 @@ def test_a_world_of_stacks(clothes: Path, ganstoch: Callable[..., Any]) -> None:
     assert str(path) in ganstoch(*words).complaint
 
 
-def test_a_read_only_root(
-    clothes: Path, here: Path, ganstoch: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_read_only_root(clothes: Path, here: Path, ganstoch: Command, monkeypatch: Patch) -> None:
     def write(path: Path, content: bytes) -> bool:
         return write_if_allowed(path, content) if path.is_relative_to(allowed) else False
 
@@ -105,18 +106,14 @@ def test_a_read_only_root(
         (["ffhq", "--root", "nowhere"], ["nowhere", "thumbnails128x128"]),
     ],
 )
-def test_mistakes(
-    words: list[str], parts: list[str], here: Path, ganstoch: Callable[..., Any]
-) -> None:
+def test_mistakes(words: list[str], parts: list[str], here: Path, ganstoch: Command) -> None:
     complaint = ganstoch("prepare", *words).complaint
     assert all(part in complaint for part in parts), complaint
     assert list(here.iterdir()) == []
 
 
 @pytest.mark.parametrize("name", ["cifar10", "svhn", "fashion_mnist"])
-def test_no_network(
-    name: str, here: Path, ganstoch: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_network(name: str, here: Path, ganstoch: Command, monkeypatch: Patch) -> None:
     def fail(*arguments: object, **options: object) -> None:
         raise URLError("Name or service not known")
 
@@ -136,9 +133,7 @@ def silent_server() -> Iterator[str]:
 
 
 def test_a_server_that_says_nothing(
-    silent_server: str,
-    ganstoch: Callable[..., Any],
-    monkeypatch: pytest.MonkeyPatch,
+    silent_server: str, ganstoch: Command, monkeypatch: Patch
 ) -> None:
     assert 1 <= download.PATIENCE <= 600
     monkeypatch.setattr(download, "PATIENCE", 0.05)
@@ -149,9 +144,7 @@ def test_a_server_that_says_nothing(
     assert socket.getdefaulttimeout() is None
 
 
-def test_inception(
-    here: Path, ganstoch: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_inception(here: Path, ganstoch: Command, monkeypatch: Patch) -> None:
     asked = []
 
     def download(url: str, to: str, **options: Any) -> None:

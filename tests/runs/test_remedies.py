@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import subprocess
 import sys
@@ -17,6 +16,8 @@ from ganstoch.runs import table
 from ganstoch.runs.configs import packaged_names
 from ganstoch.runs.sweep import Sweep
 from ganstoch.runs.table import SYNTHETIC
+
+Command = Callable[..., Any]
 
 SMALL = {
     "trainer.max_steps": "3",
@@ -46,7 +47,7 @@ RING_LINE = ring("plain,packing2+hinge", "--seeds", "0,3")
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory, first_time: Callable[..., Any]) -> Finished:
+def whole(tmp_path_factory: pytest.TempPathFactory, first_time: Command) -> Finished:
     """Two remedies and two seeds on the ring; do not touch."""
     out = tmp_path_factory.mktemp("ring") / "out"
     return out, *first_time(*RING_LINE, "--out", str(out))
@@ -61,9 +62,7 @@ def images_line(tiny_rows: tuple[str, ...]) -> list[str]:
 
 @pytest.fixture(scope="module")
 def partial(
-    tmp_path_factory: pytest.TempPathFactory,
-    images_line: list[str],
-    first_time: Callable[..., Any],
+    tmp_path_factory: pytest.TempPathFactory, images_line: list[str], first_time: Command
 ) -> Finished:
     """Those, as far as they can be carried out; do not touch."""
     out = tmp_path_factory.mktemp("images") / "out"
@@ -124,36 +123,15 @@ def test_images(partial: Finished) -> None:
 
 
 def test_only_what_failed_is_tried_again(
-    partial: Finished,
-    images_line: list[str],
-    here: Path,
-    ganstoch: Callable[..., Any],
-    started: list[str],
+    partial: Finished, images_line: list[str], here: Path, ganstoch: Command, started: list[str]
 ) -> None:
     copied(partial, here)
     assert ganstoch(*images_line, "--out", "out").status == 1
     assert started == ["digits-n64-m64-noise0.5-svre-seed0"]
 
 
-def test_a_further_remedy_is_added_to_the_others(
-    whole: Finished,
-    here: Path,
-    ganstoch: Callable[..., Any],
-    started: list[str],
-) -> None:
-    out = copied(whole, here)
-    answer = ganstoch(*ring("plain,r1", "--seeds", "3", "--out", "out"))
-    assert answer.status == 0
-    assert started == ["ring-n64-m16-bank-fresh-r1-seed3"]
-    assert len(records(out)) == 5
-    assert len(json.loads((out / "plan.json").read_bytes())["runs"]) == 2
-
-
 def test_reports_need_records_alone(
-    whole: Finished,
-    partial: Finished,
-    finished_table: tuple[Path, list[str]],
-    here: Path,
+    whole: Finished, partial: Finished, finished_table: tuple[Path, list[str]], here: Path
 ) -> None:
     """In a process of its own: no torch, no Lightning, the same bytes."""
     before = {}
@@ -183,7 +161,7 @@ def test_reports_need_records_alone(
 
 @pytest.mark.parametrize("synthetic", [None, *SYNTHETIC])
 def test_each_kind_of_data_has_a_sweep_and_a_folder(
-    synthetic: str | None, ganstoch: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+    synthetic: str | None, ganstoch: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     runs: list[tuple[Sweep, Path]] = []
     monkeypatch.setattr(
@@ -206,7 +184,7 @@ def test_each_kind_of_data_has_a_sweep_and_a_folder(
 
 
 def test_report_by_default_is_where_the_runs_are(
-    whole: Finished, here: Path, started: list[str], ganstoch: Callable[..., Any]
+    whole: Finished, here: Path, started: list[str], ganstoch: Command
 ) -> None:
     line = ["remedies", "--synthetic", "ring", "--report"]
     assert "runs/ring" in ganstoch(*line).complaint

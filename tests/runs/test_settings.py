@@ -1,14 +1,13 @@
 from __future__ import annotations
 
 import functools
-from pathlib import Path
 from typing import Any
 
 import pytest
 from pytorch_lightning.strategies import StrategyRegistry
 
 from ganstoch.errors import UserError
-from ganstoch.runs.settings import Resolved, resolve, resolve_all, source_class, understand
+from ganstoch.runs.settings import Resolved, resolve_all, source_class, understand
 from ganstoch.training.distributed import Ranks
 
 
@@ -75,11 +74,6 @@ def test_what_changes_numbers_changes_the_hash(words: list[str]) -> None:
     assert one(*words).name != one().name
 
 
-def test_a_spare_run_of_the_parser_gives_the_same_hash() -> None:
-    words = ["--config", "mini", "--config", "n16"]
-    assert resolve(understand(words).config) == resolve_all([["--config", "n256"], words])[1]
-
-
 @pytest.mark.parametrize(
     ("devices", "strategy"), [(1, "auto"), (1, "ddp"), (2, "auto"), (2, "ddp")]
 )
@@ -129,9 +123,3 @@ def test_lines_do_not_touch_each_other() -> None:
     settings = [(r.config["data"]["n"], r.config["data"]["m"]) for r in resolve_all(lines)]
     assert settings == [(64, "n/4"), (12800, "n/16"), (12800, "n/4")]
     assert resolve_all([]) == []
-
-
-def test_paths_keep_their_type() -> None:
-    config = understand(["--out=a/b"]).config
-    assert config.out == Path("a/b")
-    assert config.ckpt_path is None

@@ -14,6 +14,8 @@ from ganstoch.runs import pool
 from ganstoch.runs.pool import Row
 from ganstoch.training.gan import GAN
 
+Command = Callable[..., Any]
+
 REPORT = ["curves.png", "fig1.png", "fig2.png", "index.html"]
 REPORT += ["table1.csv", "table1.md", "table1.tex"]
 ROWS = [(64, 0.0), (16, 0.0), (4, 0.0), (1, 0.0), (64, 0.5)]
@@ -21,9 +23,7 @@ SWEEP = 'method: grid\ncommand: ["${env}", ganstoch, fit, --config, mini, "${arg
 
 
 @pytest.fixture
-def table1(
-    ganstoch: Callable[..., Any], tiny_rows: tuple[str, ...], started: list[str]
-) -> Callable[..., Any]:
+def table1(ganstoch: Command, tiny_rows: tuple[str, ...], started: list[str]) -> Command:
     """The whole table on 256 digits in the folder `out`, its rows in this process."""
 
     def table1(*words: object) -> Any:
@@ -63,9 +63,7 @@ def test_every_row_is_run_and_reported(finished_table: tuple[Path, list[str]]) -
     assert plan["missing"] == []
 
 
-def test_a_finished_table_starts_nothing(
-    out: Path, table1: Callable[..., Any], started: list[str]
-) -> None:
+def test_a_finished_table_starts_nothing(out: Path, table1: Command, started: list[str]) -> None:
     before = contents(out)
     answer = table1()
     assert (answer.status, answer.err) == (0, "")
@@ -76,9 +74,7 @@ def test_a_finished_table_starts_nothing(
     assert "wandb sync out/runs/*/wandb/offline-run-*" in table1().out
 
 
-def test_only_what_is_missing_is_run(
-    out: Path, table1: Callable[..., Any], started: list[str]
-) -> None:
+def test_only_what_is_missing_is_run(out: Path, table1: Command, started: list[str]) -> None:
     (gone,) = out.glob("runs/digits-n256-m4-*")
     before = read_record(gone / "record.json")
     shutil.rmtree(gone)
@@ -89,7 +85,7 @@ def test_only_what_is_missing_is_run(
 
 
 def test_other_settings_are_other_rows_beside_the_old(
-    out: Path, table1: Callable[..., Any], started: list[str], here: Path
+    out: Path, table1: Command, started: list[str], here: Path
 ) -> None:
     (here / "one.yaml").write_text(SWEEP + "{config: {values: [n256]}}\n")
     answer = table1("--sweep", "one.yaml", "--set", "model.optimizer.lr=0.1")
@@ -99,19 +95,8 @@ def test_other_settings_are_other_rows_beside_the_old(
     assert len(json.loads((out / "plan.json").read_bytes())["runs"]) == 1
 
 
-def test_report_trains_nothing(out: Path, table1: Callable[..., Any], started: list[str]) -> None:
-    shutil.rmtree(next(out.glob("runs/digits-n256-m4-*")))
-    answer = table1("--report")
-    assert answer.status == 0
-    assert started == []
-    assert "digits-n256-m4-seed0" in (out / "table1.md").read_text()
-
-
 def test_a_failing_row_stops_no_other(
-    here: Path,
-    table1: Callable[..., Any],
-    started: list[str],
-    monkeypatch: pytest.MonkeyPatch,
+    here: Path, table1: Command, started: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One row diverges; it is named in the output and the table, and later alone tried again."""
     original = GAN.sample
@@ -138,7 +123,7 @@ def test_a_failing_row_stops_no_other(
 def test_an_interrupted_table_goes_on(
     here: Path,
     finished_table: tuple[Path, list[str]],
-    table1: Callable[..., Any],
+    table1: Command,
     started: list[str],
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
@@ -178,7 +163,7 @@ def test_an_interrupted_table_goes_on(
 
 
 def test_the_noisy_row_takes_its_twin_s_iterations(
-    here: Path, table1: Callable[..., Any], started: list[str]
+    here: Path, table1: Command, started: list[str]
 ) -> None:
     (here / "two.yaml").write_text(SWEEP + "{config: {values: [n4-noise, n4]}}\n")
     rule = ("stop=true", "window=2", "threshold=0.9", "after=4")
@@ -193,24 +178,8 @@ def test_the_noisy_row_takes_its_twin_s_iterations(
     assert len(started) == 2
 
 
-def test_auto_is_mini_without_a_gpu(
-    out: Path,
-    ganstoch: Callable[..., Any],
-    tiny_rows: tuple[str, ...],
-    started: list[str],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    answer = ganstoch("table1", *tiny_rows, "--out", "out")
-    assert answer.out.startswith("preset mini")
-    assert (answer.status, started) == (0, [])
-
-
 def test_auto_is_paper_with_a_gpu(
-    here: Path,
-    ganstoch: Callable[..., Any],
-    started: list[str],
-    monkeypatch: pytest.MonkeyPatch,
+    here: Path, ganstoch: Command, started: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "Some GPU")
@@ -227,7 +196,7 @@ def test_auto_is_paper_with_a_gpu(
 
 
 def test_rows_whose_data_are_missing_are_named_and_the_others_run(
-    here: Path, out: Path, table1: Callable[..., Any], started: list[str]
+    here: Path, out: Path, table1: Command, started: list[str]
 ) -> None:
     answer = table1("--data", "digits,svhn", "--root", "nowhere")
     assert answer.status == 1
@@ -237,21 +206,8 @@ def test_rows_whose_data_are_missing_are_named_and_the_others_run(
     assert (out / "table1.md").read_text().count("svhn-n256-m") == 5
 
 
-def test_defaults_of_the_folder(
-    here: Path,
-    finished_table: tuple[Path, list[str]],
-    ganstoch: Callable[..., Any],
-    tiny_rows: tuple[str, ...],
-    started: list[str],
-) -> None:
-    shutil.copytree(finished_table[0], here / "runs" / "table1-mini")
-    answer = ganstoch("table1", "--preset", "mini", *tiny_rows)
-    assert (answer.status, started) == (0, [])
-    assert ganstoch("table1", "--preset", "mini", "--report").status == 0
-
-
 def test_rows_are_processes_of_their_own(
-    here: Path, tiny_rows: tuple[str, ...], ganstoch: Callable[..., Any]
+    here: Path, tiny_rows: tuple[str, ...], ganstoch: Command
 ) -> None:
     """The real thing, without a stand-in; one row can be trained and one cannot."""
     (here / "two.yaml").write_text(

@@ -17,6 +17,8 @@ from ganstoch.runs.fit import fit as run_fit
 from ganstoch.runs.settings import resolve_all
 from ganstoch.runs.verify import settings_of
 
+Command = Callable[..., Any]
+
 RESULTS = Path(__file__).parents[2] / "results"
 
 
@@ -133,7 +135,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[int | None]:
 
 
 def test_verify_is_bit_identical(
-    here: Path, finished: Path, started: list[int | None], ganstoch: Callable[..., Any]
+    here: Path, finished: Path, started: list[int | None], ganstoch: Command
 ) -> None:
     answer = ganstoch("verify", finished.parent)
     assert answer.status == 0, answer
@@ -151,9 +153,7 @@ def altered(record: Path, to: Path, change: Callable[[Record], Record]) -> Path:
 
 
 @pytest.mark.usefixtures("started")
-def test_verify_that_differs_says_where(
-    here: Path, finished: Path, ganstoch: Callable[..., Any]
-) -> None:
+def test_verify_that_differs_says_where(here: Path, finished: Path, ganstoch: Command) -> None:
     def change(record: Record) -> Record:
         last = record.history[-1]
         metrics = last.metrics | {"overfitting/pixel_l1/mean": 1.0}
@@ -171,7 +171,7 @@ def test_verify_that_differs_says_where(
 
 
 def test_a_noisy_row_needs_no_twin(
-    here: Path, finished: Path, started: list[int | None], ganstoch: Callable[..., Any]
+    here: Path, finished: Path, started: list[int | None], ganstoch: Command
 ) -> None:
     def change(record: Record) -> Record:
         record = record.model_copy(update={"threads": None, "hardware": "4 x X, 3 thread(s)"})
@@ -185,7 +185,7 @@ def test_a_noisy_row_needs_no_twin(
     assert started == [3]  # as older records say it
 
 
-def test_what_cannot_be_verified(here: Path, finished: Path, ganstoch: Callable[..., Any]) -> None:
+def test_what_cannot_be_verified(here: Path, finished: Path, ganstoch: Command) -> None:
     assert "nothing" in ganstoch("verify", "nothing").complaint
     assert "--tolerance" in ganstoch("verify", finished, "--tolerance=-1").complaint
     shutil.copytree(finished.parent, here / "run")

@@ -14,6 +14,8 @@ from ganstoch.runs import fit as wandb_logger
 from ganstoch.runs.fit import SteadyLogger, _reason, logged_in, make_logger
 from ganstoch.runs.settings import Tracking
 
+Patch = pytest.MonkeyPatch
+
 
 class Spy:
     """Stands in for the logger, which would start W&B's process."""
@@ -32,7 +34,7 @@ class Spy:
 
 
 @pytest.fixture
-def spies(monkeypatch: pytest.MonkeyPatch) -> list[Spy]:
+def spies(monkeypatch: Patch) -> list[Spy]:
     monkeypatch.setattr(Spy, "made", [], raising=False)
     monkeypatch.setattr(wandb_logger, "SteadyLogger", Spy)
     monkeypatch.setattr(wandb_logger, "_end_wandb", lambda: None)
@@ -46,7 +48,7 @@ def make(here: Path, mode: Any = "auto", **options: Any) -> Any:
     return make_logger(settings, folder=here / "run", run_id="abc", config={"a": 1})
 
 
-def test_a_login_is_found_where_wandb_looks(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_login_is_found_where_wandb_looks(here: Path, monkeypatch: Patch) -> None:
     assert not logged_in()
     home = here / "home"
     home.mkdir()
@@ -83,7 +85,7 @@ def test_mode(
     mode: str | None,
     here: Path,
     spies: list[Spy],
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: Patch,
 ) -> None:
     if variable:
         monkeypatch.setenv("WANDB_MODE", variable)
@@ -100,7 +102,7 @@ def test_mode(
 
 
 def test_a_run_goes_on_in_the_same_place_and_an_agent_s_keeps_its_id(
-    here: Path, spies: list[Spy], monkeypatch: pytest.MonkeyPatch
+    here: Path, spies: list[Spy], monkeypatch: Patch
 ) -> None:
     options = make(here, "online", project="p", group="g", entity="e").options
     assert (options["id"], options["resume"], options["name"]) == ("abc", "allow", "run")
@@ -113,10 +115,7 @@ def test_a_run_goes_on_in_the_same_place_and_an_agent_s_keeps_its_id(
 
 
 def test_without_a_server_a_run_goes_on_offline(
-    here: Path,
-    spies: list[Spy],
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
+    here: Path, spies: list[Spy], monkeypatch: Patch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(Spy, "refused", ("online",))
     with caplog.at_level("INFO", logger="ganstoch"):
@@ -130,11 +129,7 @@ def test_without_a_server_a_run_goes_on_offline(
 
 @pytest.mark.parametrize("mode", ["online", "offline"])
 def test_where_nothing_helps_a_run_goes_on_without(
-    mode: str,
-    here: Path,
-    spies: list[Spy],
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
+    mode: str, here: Path, spies: list[Spy], monkeypatch: Patch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(Spy, "refused", ("online", "offline"))
     assert make(here, mode) is None
@@ -181,7 +176,7 @@ def asked() -> dict[str, Any]:
 
 
 @pytest.fixture
-def logger(run: Run, asked: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> SteadyLogger:
+def logger(run: Run, asked: dict[str, Any], monkeypatch: Patch) -> SteadyLogger:
     def init(**options: Any) -> Run:
         asked.update(options)
         return run
@@ -194,7 +189,7 @@ def logger(run: Run, asked: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_every_wait_has_an_end_and_a_user_s_own_limits_go_first(
-    logger: SteadyLogger, asked: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    logger: SteadyLogger, asked: dict[str, Any], monkeypatch: Patch
 ) -> None:
     assert 0 < asked["settings"].init_timeout <= 60
     assert 0 < asked["settings"].finish_timeout <= 60
@@ -245,7 +240,7 @@ def test_success_is_told(logger: SteadyLogger, run: Run) -> None:
     assert run.exit_code == 0
 
 
-def test_a_reason_is_one_line_without_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_reason_is_one_line_without_the_key(monkeypatch: Patch) -> None:
     monkeypatch.setenv("WANDB_API_KEY", "secret")
     assert _reason(ValueError("secret is wrong\nmore")) == "(the key) is wrong"
     assert _reason(TimeoutError()) == "TimeoutError"
