@@ -1,13 +1,9 @@
-"""Rows as jobs: what is asked of Slurm, what a job does when it is stopped. No cluster needed."""
+"""Rows as jobs: what is asked of Slurm. What a stopped job does is in tests/trust."""
 
 from __future__ import annotations
 
 import os
-import signal
-import subprocess
 import sys
-import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -154,90 +150,8 @@ def test_a_job_that_slurm_ended_is_told(
     assert all("OUT_OF_MEMORY" in str(row.failure) for row in jobs)
 
 
-PROGRAM = """
-import os, signal, sys, time
-def stop(*_):
-    open('told', 'a').write('x')
-    sys.exit(143)
-signal.signal(signal.SIGTERM, stop)
-open('variables', 'w').write('\\n'.join(sorted(os.environ)))
-os.kill(os.getpid(), signal.SIGUSR2)  # as Slurm may do to all of a job's processes
-open('ready', 'w').close()
-time.sleep(600)
-"""
-
-
-@pytest.fixture
-def job(monkeypatch: Patch) -> RowJob:
-    """A job whose child is a small program."""
-
-    def launch(row: Row, environment: dict[str, str]) -> subprocess.Popen[bytes]:
-        return subprocess.Popen([sys.executable, "-S", "-c", PROGRAM], env=environment)
-
-    monkeypatch.setattr(cluster, "launch", launch)
-    return RowJob({"OMP_NUM_THREADS": "3", "LEFT_OUT": None})
-
-
-@pytest.mark.parametrize("moment", [None, 0.0, 0.2])
-def test_a_stopped_job_stops_its_child_and_can_be_submitted_again(
-    moment: float | None, job: RowJob, here: Path, monkeypatch: Patch
-) -> None:
-    """Whenever the signal comes: from within the handler, as submitit calls it."""
-    monkeypatch.setenv("SLURM_NTASKS", "1")
-    monkeypatch.setenv("SUBMITIT_EXECUTOR", "slurm")
-    monkeypatch.setenv("LEFT_OUT", "1")
-    again: list[Any] = []
-    (row,) = rows(here, "a")
-
-    class Requeued(BaseException):
-        pass
-
-    def handler(number: int, frame: object) -> None:
-        again.append(job.checkpoint(row))
-        raise Requeued
-
-    before = signal.signal(signal.SIGUSR2, handler)
-    try:
-        if moment is None:  # a signal that was there before the child
-            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR2})
-            signal.pthread_kill(threading.get_ident(), signal.SIGUSR2)
-        else:
-            wait = kill_once(here / "ready", then=moment)
-        with pytest.raises(Requeued):
-            job(row)
-    finally:
-        signal.signal(signal.SIGUSR2, before)
-    assert job._child is not None
-    assert job._child.wait() in (143, -signal.SIGTERM)
-    if moment is not None:
-        wait.join()
-        assert (here / "told").read_text() == "x"
-        variables = (here / "variables").read_text().split()
-        assert "OMP_NUM_THREADS" in variables
-        assert [v for v in variables if v.startswith(("SLURM_", "SUBMITIT_", "LEFT"))] == []
-    (submission,) = again
-    assert submission.function._child is None
-    assert submission.function.environment == job.environment
-    assert submission.args == (row,)
-
-
-def kill_once(ready: Path, *, then: float) -> threading.Thread:
-    """Sends this process the signal a moment after a file is there."""
-
-    def wait() -> None:
-        while not ready.exists():
-            time.sleep(0.01)
-        time.sleep(then)
-        os.kill(os.getpid(), signal.SIGUSR2)
-
-    thread = threading.Thread(target=wait)
-    thread.start()
-    return thread
-
-
-def test_a_job_of_a_finished_run_starts_nothing(
-    here: Path, job: RowJob, monkeypatch: Patch
-) -> None:
+def test_a_job_of_a_finished_run_starts_nothing(here: Path, monkeypatch: Patch) -> None:
+    job = RowJob({})
     monkeypatch.setattr(cluster, "is_finished", lambda *_: True)
     assert job(rows(here, "a")[0]) == 0
     assert job._child is None

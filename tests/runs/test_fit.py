@@ -4,9 +4,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
-import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -426,28 +423,6 @@ def test_what_another_process_did_meanwhile_is_not_undone(
     before = contents(here)
     assert fit().status == 0
     assert contents(here) == before
-
-
-def test_sigterm_leaves_a_checkpoint_and_says_so(here: Path, tiny: tuple[str, ...]) -> None:
-    """As a container's stop or a scheduler's time limit does; in a process of its own."""
-    command = [sys.executable, "-m", "ganstoch.cli", "fit", *tiny, "--out=run", "--quiet=true"]
-    process = subprocess.Popen(
-        [*command, "--trainer.max_steps=1000000", "--checkpoint_every=1000000"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    while process.poll() is None and not (here / "run" / "progress.json").exists():
-        time.sleep(0.05)
-    process.send_signal(signal.SIGTERM)
-    out, err = process.communicate()
-    assert process.returncode == 130, err
-    assert out == ""
-    assert err.splitlines()[-1].startswith("ganstoch: ")
-    assert "Traceback" not in err
-    (checkpoint,) = checkpoints(here / "run")
-    assert int(checkpoint.removeprefix("step=").removesuffix(".ckpt")) > 0
-    assert not (here / "run" / "record.json").exists()
 
 
 @pytest.fixture
