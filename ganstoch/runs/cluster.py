@@ -135,7 +135,7 @@ def run_on_cluster(
     import submitit
 
     def id_file(row: Row) -> Path:
-        return executor.folder / f"{row.folder.name}.job"
+        return Path(executor.folder, f"{row.folder.name}.job")
 
     def earlier(row: Row) -> submitit.Job[int] | None:
         if not id_file(row).exists():
@@ -177,7 +177,7 @@ def _is_over(job: submitit.Job[int]) -> bool:
     import submitit
 
     if not isinstance(job, submitit.LocalJob) or job._process is not None:
-        return job.done()
+        return bool(job.done())
     try:
         return b"submitit" not in Path(f"/proc/{job.job_id}/cmdline").read_bytes()
     except OSError:
