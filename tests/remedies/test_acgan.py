@@ -148,12 +148,6 @@ def test_refuses_data_without_labels_or_of_other_classes(tiny: SimpleNamespace) 
         tiny.make(ACGAN(classes=4))
 
 
-def test_refuses_packs(tiny: SimpleNamespace) -> None:
-    for remedies in ([ACGAN(classes=3), Packs()], [Packs(), ACGAN(classes=3)]):
-        with pytest.raises(UserError, match="a pack has examples of several"):
-            tiny.make(*remedies)
-
-
 def test_refuses_a_generator_whose_latents_have_one_length() -> None:
     with pytest.raises(UserError, match="needs a generator with an argument latent_dim"):
         GAN(Rigid, remedies=[ACGAN(classes=3)])

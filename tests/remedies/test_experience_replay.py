@@ -10,8 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from ganstoch.errors import UserError
-from ganstoch.remedies import ACGAN, ExperienceReplay, Mixture, Ratio
+from ganstoch.remedies import ExperienceReplay, Ratio
 from ganstoch.remedies.base import DiscriminatorPass, StepInfo
 from ganstoch.training.gan import GAN
 from ganstoch.training.micro_batch import split
@@ -166,10 +165,3 @@ def test_the_shares_of_ranks_add_up(tiny: SimpleNamespace) -> None:
         ranks[0].after_step(game, info=info)
     assert alone.images[:4].abs().min() > 0
     assert torch.equal(ranks[0].images, alone.images)
-
-
-@pytest.mark.parametrize("other", [ACGAN(classes=3), Mixture(generators=2, identity=1.0)])
-def test_refuses_whoever_asks_for_the_latents(tiny: SimpleNamespace, other: ACGAN) -> None:
-    with pytest.raises(UserError, match=f"{type(other).__name__} needs to know which latents"):
-        tiny.make(other, ExperienceReplay())
-    tiny.play(tiny.make(Mixture(generators=2), ExperienceReplay()), iterations=2)

@@ -1,14 +1,12 @@
 from __future__ import annotations
 
 import math
-from functools import partial
 from types import SimpleNamespace
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from ganstoch.errors import UserError
 from ganstoch.models import Generator
 from ganstoch.remedies import ACGAN, Mixture, Remedy
 from ganstoch.remedies.base import DiscriminatorPass, RemedySpec, StepInfo
@@ -50,13 +48,6 @@ def test_choices_are_quantiles_of_the_normal() -> None:
     assert choose(z, 4).tolist() == [0, 0, 1, 1, 2, 2, 3, 3, 3]
     assert choose(z.double(), 4).tolist() == choose(z, 4).tolist()
     assert choose(z, 1).unique().tolist() == [0]
-
-
-@pytest.mark.parametrize("count", [2, 3, 10])
-def test_every_choice_is_as_likely(count: int) -> None:
-    drawn = choose(normal((9000,), rng_for(0, "latent_bank")), count)
-    sigma = math.sqrt(9000 / count * (1 - 1 / count))
-    assert ((drawn.bincount(minlength=count) - 9000 / count).abs() < 4 * sigma).all()
 
 
 @pytest.mark.parametrize("points", [True, False])
@@ -161,12 +152,6 @@ def test_stacks_with_classes(tiny: SimpleNamespace, acgan_first: bool) -> None:
     assert all(
         math.isfinite(x) for losses in tiny.play(game, iterations=2) for x in losses.values()
     )
-
-
-def test_goes_with_packs_only_where_nobody_asks_who(tiny: SimpleNamespace) -> None:
-    with pytest.raises(UserError, match="a pack has examples of several generators; set its"):
-        tiny.make(Mixture(identity=0.1), Packs())
-    GAN(remedies=[Mixture(), Packs()], generator=partial(Tiny, latent_dim=2))
 
 
 class Tiny(Generator):

@@ -1,26 +1,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from functools import partial
-from types import SimpleNamespace
 
 import pytest
 import torch
 from torch import Tensor
 
-from ganstoch.errors import UserError
-from ganstoch.models import DCGANDiscriminator, DCGANGenerator
 from ganstoch.remedies import (
-    R1,
     WGANGP,
-    DiscriminatorBatchNorm,
-    MinibatchDiscrimination,
-    Packing,
 )
 from ganstoch.remedies.base import DiscriminatorFn, DiscriminatorPass, StepInfo
 from ganstoch.rng import normal, rng_for
-from ganstoch.training.gan import GAN
 from ganstoch.types import DiscriminatorOutput, MicroBatch
 
 ZERO = torch.zeros((), dtype=torch.float64)
@@ -101,22 +91,3 @@ def test_a_flat_critic_has_finite_gradients_of_every_order() -> None:
     (twice,) = torch.autograd.grad(once.sum(), slope)
     assert once.isfinite().all()
     assert twice.isfinite().all()
-
-
-@pytest.mark.parametrize("penalty", [WGANGP, R1])
-def test_refuses_a_discriminator_that_couples(
-    tiny: SimpleNamespace, penalty: Callable[[], WGANGP | R1]
-) -> None:
-    name = penalty.__name__
-    for other in (DiscriminatorBatchNorm(), MinibatchDiscrimination(kernels=2, dims=2)):
-        for pair in ((other, penalty()), (penalty(), other)):
-            with pytest.raises(UserError, match=f"^{name} .*(BatchNorm|MinibatchHead) makes"):
-                tiny.make(*pair)
-    with pytest.raises(UserError, match=f"^{name} is about .* BatchNorm makes"):
-        GAN(
-            partial(DCGANGenerator, width=4),
-            partial(DCGANDiscriminator, width=4),
-            remedies=[penalty()],
-            shape=(3, 28, 28),
-        )
-    tiny.make(penalty(), Packing(size=2))
