@@ -39,6 +39,7 @@ from ganstoch.records import (
     RECORD,
     RUN_LOCK,
     is_finished,
+    read_json,
     read_record,
     sweep_up,
     write_atomically,
@@ -121,7 +122,19 @@ def _fit_once(command: Command) -> Path:
         _train(command, own or named)
     if command.trainer.is_global_zero and not (folder / RECORD).exists():
         raise UserError(f"{folder} was interrupted; the same command goes on from its checkpoint")
+    if command.trainer.is_global_zero and config.diagnosis is not None:
+        _draw_signals(folder / "diagnosis.json")
     return folder
+
+
+def _draw_signals(file: Path) -> None:
+    """A picture of the signals that the diagnosis saw, beside them."""
+    from ganstoch.report.signal_figure import draw_signals  # brings matplotlib
+
+    content = read_json(file, fix="train the run again")
+    if content["signals"]["iteration"]:
+        picture = draw_signals(content["signals"], verdict=content["verdict"])
+        write_atomically(file.with_suffix(".png"), picture)
 
 
 def _callbacks(config: Any, resolved: Resolved, folder: Path, held: ExitStack) -> list[Callback]:
