@@ -328,7 +328,11 @@ def resolve(config: Namespace) -> Resolved:
     deciding |= {key: plain[key] for key in _MEASURES if plain[key] is not None}
     deciding["iterations_of"] = config.iterations_of and config.iterations_of.name
     deciding["trainer"] = {k: plain["trainer"][k] for k in ("max_steps", "precision")}
-    config_hash = hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()
+    # The class had this name in 0.5.0, whose digests still hold.
+    text = json.dumps(deciding, sort_keys=True).replace(
+        "remedies.ExperienceReplay", "remedies.Replay"
+    )
+    config_hash = hashlib.sha256(text.encode()).hexdigest()
     m, latents = resolve_batch_size(config.data.m, n=config.data.n), config.model.latents
     name = f"{source_class(plain).name}-n{config.data.n}-m{m}"
     name += f"-noise{latents.noise:g}" if latents.noise else ""
