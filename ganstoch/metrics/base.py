@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -66,9 +67,9 @@ class FeatureMetric(Metric):
         for side in self.sides:
             self.add_state(f"{side}_features", default=[], dist_reduce_fx="cat")
 
+    @abstractmethod
     def measure(self, *features: Any, **_: Any) -> dict[str, float]:
         """The metric's values by name, from the features of its sides in their order."""
-        raise NotImplementedError
 
     def update(self, images: Tensor, *, real: bool, held_out: bool = False) -> None:
         """Adds images to one side.

@@ -10,10 +10,8 @@ import logging
 import netrc
 import os
 import re
-import signal
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import urlparse
@@ -44,7 +42,7 @@ from ganstoch.records import (
     sweep_up,
     write_atomically,
 )
-from ganstoch.runs.pool import BUSY
+from ganstoch.runs.pool import BUSY, sigterm_interrupts
 from ganstoch.runs.resume import differences, refuse_other_settings
 from ganstoch.runs.settings import Command, Resolved, Tracking, compose, resolve, understand
 from ganstoch.training.fingerprint import git_sha, versions
@@ -203,7 +201,9 @@ def _train(command: Command, checkpoint: Path | None) -> None:
     """Trains, from a checkpoint if there is one, and tells what went wrong in one line."""
     trainer = command.trainer
     try:
-        with _ending_together(trainer):
+        # While ranks start, and until they take signals over, SIGTERM ends them with this process.
+        alone = trainer.world_size == 1
+        with nullcontext() if alone else sigterm_interrupts():
             trainer.fit(command.model, command.datamodule, ckpt_path=checkpoint, weights_only=True)
     except UserError:
         raise
@@ -219,23 +219,6 @@ def _train(command: Command, checkpoint: Path | None) -> None:
         raise UserError(str(error)) from error
     except SystemExit as error:  # how Lightning ends at Ctrl-C and at SIGTERM
         raise KeyboardInterrupt from error
-
-
-@contextmanager
-def _ending_together(trainer: Trainer) -> Iterator[None]:
-    """While ranks start, and until they take signals over, SIGTERM ends them with this process."""
-
-    def interrupt(number: int, frame: object) -> None:
-        raise KeyboardInterrupt
-
-    if trainer.world_size == 1 or threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _half(command: Command) -> int:

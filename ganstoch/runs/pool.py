@@ -21,7 +21,7 @@ from tqdm import tqdm
 from ganstoch.errors import UserError
 from ganstoch.records import RECORD, RUN_LOCK, Record, is_finished, read_record
 
-__all__ = ["BUSY", "Process", "Row", "launch", "run_rows"]
+__all__ = ["BUSY", "Process", "Row", "launch", "run_rows", "sigterm_interrupts"]
 
 BUSY = os.EX_TEMPFAIL
 """Exit status, 75, of a `ganstoch fit` whose folder another process holds."""
@@ -135,7 +135,7 @@ def run_rows(
         return chosen
 
     try:
-        with _sigterm_interrupts(), bar:
+        with sigterm_interrupts(), bar:
             while waiting or running:
                 chosen = startable()
                 running |= zip(chosen, start(chosen), strict=True) if chosen else ()
@@ -162,8 +162,8 @@ def run_rows(
 
 
 @contextmanager
-def _sigterm_interrupts() -> Iterator[None]:
-    """SIGTERM raises `KeyboardInterrupt`, or the rows would outlive this process."""
+def sigterm_interrupts() -> Iterator[None]:
+    """SIGTERM raises `KeyboardInterrupt`, or the processes started here would outlive this one."""
 
     def interrupt(number: int, frame: object) -> None:
         raise KeyboardInterrupt
