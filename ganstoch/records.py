@@ -48,7 +48,7 @@ class Measurement(FileModel):
         iteration: D+G iterations done.
         images_seen: real images looked at so far, m an update of the discriminator; more in packs.
         metrics: e.g. ``overfitting/pixel_l1/mean`` in grey levels per pixel and channel.
-        digests: of every number of training by then, by part: see `ganstoch.training.fingerprint`.
+        digests: of every number of training by then, by part: see `GAN.digests`.
     """
 
     iteration: _Whole

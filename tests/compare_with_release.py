@@ -31,7 +31,8 @@ Weights = dict[str, list[Any]]
 def games() -> dict[str, Callable[[], tuple[Any, Any]]]:
     """What is trained, by name: each makes a game and its data, in either version."""
     from ganstoch import models, objectives, remedies
-    from ganstoch.data import Digits, ImageData, Ring
+    from ganstoch.data import Digits, Ring
+    from ganstoch.data.datamodule import ImageData
     from ganstoch.latents import LatentSettings
 
     old = importlib.util.find_spec("ganstoch.training.game") is not None

@@ -21,7 +21,8 @@ from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.loggers import Logger
 from torch import Tensor
 
-from ganstoch.data import Digits, ImageData
+from ganstoch.data import Digits
+from ganstoch.data.datamodule import ImageData
 from ganstoch.latents import LatentSettings
 from ganstoch.models import PaperDiscriminator, PaperGenerator, convolution
 from ganstoch.models.convolution import Forms, Geometry
@@ -44,8 +45,8 @@ UNRELATED = (
 
 
 @pytest.fixture
-def make_game() -> Callable[..., GAN]:
-    """A game of the paper's networks at a 64th of their width, with the paper's defaults else."""
+def make_gan() -> Callable[..., GAN]:
+    """A GAN of the paper's networks at a 64th of their width, with the paper's defaults else."""
 
     def make(
         *,
@@ -91,10 +92,10 @@ def make_data() -> Callable[..., ImageData]:
 
 @pytest.fixture
 def fit(tmp_path: Path) -> Callable[..., Trainer]:
-    """Plays a game as `ganstoch fit` does, for a given number of iterations in all."""
+    """Plays a GAN as `ganstoch fit` does, for a given number of iterations in all."""
 
     def fit(
-        game: GAN,
+        gan: GAN,
         data: ImageData,
         *callbacks: Callback,
         steps: int,
@@ -117,7 +118,7 @@ def fit(tmp_path: Path) -> Callable[..., Trainer]:
                 enable_model_summary=False,
                 default_root_dir=tmp_path,
             )
-            trainer.fit(game, datamodule=data, ckpt_path=resume, weights_only=True)
+            trainer.fit(gan, datamodule=data, ckpt_path=resume, weights_only=True)
         return trainer
 
     return fit

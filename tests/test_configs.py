@@ -13,7 +13,8 @@ import yaml
 from pytorch_lightning import LightningDataModule, LightningModule, Trainer
 
 from ganstoch.cli import main
-from ganstoch.data import ImageData, Source, StackedFashion, StackedMNIST
+from ganstoch.data import Source, StackedFashion, StackedMNIST
+from ganstoch.data.datamodule import ImageData
 from ganstoch.data.grey_files import GreyFiles
 from ganstoch.data.stacked import _SAMPLES
 from ganstoch.data.subset import resolve_batch_size

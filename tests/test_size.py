@@ -60,7 +60,6 @@ def test_the_median_file_has_at_most_120_lines() -> None:
     assert median(lengths()) <= 120
 
 
-@not_yet
 def test_a_run_passes_through_at_most_30_files(tmp_path: Path) -> None:
     """Files of which a function is called by ``ganstoch fit --config mini``."""
     command = [sys.executable, "-c", COUNT, f"{PACKAGE}/", str(tmp_path)]

@@ -24,9 +24,9 @@ from ganstoch.auditing.measures import K, LatentGenerator, latent_recovery, meas
 from ganstoch.auditing.output import check_place, png_pictures, write_files
 from ganstoch.auditing.report import AuditReport
 from ganstoch.auditing.verdict import verdict
+from ganstoch.callbacks.run_folder import hardware, versions
 from ganstoch.errors import UserError
 from ganstoch.metrics.features import Extractor, FeatureSpace, make_extractor
-from ganstoch.training.fingerprint import hardware, versions
 
 __all__ = ["Source", "audit"]
 

@@ -15,7 +15,8 @@ from unittest import mock
 
 from ganstoch.callbacks.diagnosis import Diagnosis, DiagnosisSettings
 from ganstoch.callbacks.progress import LossLogger
-from ganstoch.data import Digits, ImageData
+from ganstoch.data import Digits
+from ganstoch.data.datamodule import ImageData
 from ganstoch.diagnosis.non_finite import NonFiniteDetector
 from ganstoch.training.gan import GAN
 from ganstoch.training.silent_fit import silent_fit

@@ -12,13 +12,13 @@ from ganstoch.bench.equality import Contest, draw
 from ganstoch.bench.goals import count_flops
 from ganstoch.bench.memory import peak_bytes
 from ganstoch.bench.timing import say, seconds
+from ganstoch.callbacks.run_folder import hardware
 from ganstoch.data.subset import resolve_batch_size
 from ganstoch.errors import UserError
 from ganstoch.metrics.neighbours import nearest_neighbours
 from ganstoch.runs.configs import sweep_path
 from ganstoch.runs.settings import resolve_all, understand
 from ganstoch.runs.sweep import read_sweep
-from ganstoch.training.fingerprint import hardware
 from ganstoch.training.gan import CPU_MICRO_BATCH, GAN
 
 ACCELERATORS = {  # dense float32 and bfloat16 TFLOP/s, from the makers' data sheets

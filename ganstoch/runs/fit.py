@@ -30,7 +30,13 @@ from ganstoch.callbacks.gradient_noise import FILE as GRADIENT_NOISE
 from ganstoch.callbacks.gradient_noise import GradientNoise, GradientNoiseSettings
 from ganstoch.callbacks.probe import Probe, ProbeSettings
 from ganstoch.callbacks.progress import LossLogger, Progress, RandomnessReport
-from ganstoch.callbacks.run_folder import NeighbourGrid, RecordWriter, SampleHistory
+from ganstoch.callbacks.run_folder import (
+    NeighbourGrid,
+    RecordWriter,
+    SampleHistory,
+    git_sha,
+    versions,
+)
 from ganstoch.data.datamodule import ImageData
 from ganstoch.errors import UserError
 from ganstoch.records import (
@@ -45,7 +51,6 @@ from ganstoch.records import (
 from ganstoch.runs.pool import BUSY, sigterm_interrupts
 from ganstoch.runs.resume import differences, refuse_other_settings
 from ganstoch.runs.settings import Command, Resolved, Tracking, compose, resolve, understand
-from ganstoch.training.fingerprint import git_sha, versions
 from ganstoch.training.gan import GAN
 
 __all__ = ["Busy", "RunFolder", "SteadyLogger", "fit", "logged_in", "make_logger"]

@@ -6,8 +6,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -43,7 +44,6 @@ from ganstoch.remedies.base import (
 from ganstoch.rng import rng_for
 from ganstoch.training import distributed
 from ganstoch.training.ema import EMA
-from ganstoch.training.fingerprint import digest
 from ganstoch.training.micro_batch import split
 from ganstoch.types import Batch, DiscriminatorOutput, MicroBatch, Shape
 
@@ -511,19 +511,30 @@ class GAN(LightningModule):
                 "from the same files, with the same versions"
             )
 
-    def _starting_point(self) -> dict[str, str]:
-        """What the ranks must have in common, by name."""
-        latents = self.latents
+    def digests(self) -> dict[str, str]:
+        """A digest of each network and of the optimizers' moments together, by name."""
+        networks = {
+            "generator": self.generator,
+            "discriminator": self.discriminator,
+            "average": self.average,
+        }
+        digests = {
+            name: digest(network.state_dict().values()) for name, network in networks.items()
+        }
         moments = (
             value
             for optimizer in self.trainer.optimizers
             for state in optimizer.state_dict()["state"].values()
             for _, value in sorted(state.items())
         )
-        return {
+        return digests | {"optimizers": digest(moments)}
+
+    def _starting_point(self) -> dict[str, str]:
+        """What the ranks must have in common, by name."""
+        latents = self.latents
+        return self.digests() | {
             "iteration": str(self.global_step),
             "weights": digest(self.state_dict().values()),
-            "optimizers": digest(moments),
             "latents": digest([latents.fixed]) if latents and latents.fixed is not None else "",
             "images": self.trainer.datamodule.subset.sha256,  # type: ignore[attr-defined]
             "settings": f"seed {self.seed}, m {self.m}, {self.trainer.max_steps} iterations",
@@ -549,3 +560,12 @@ class GAN(LightningModule):
         self.to(next(v.dtype for v in saved.values() if v.is_floating_point()))
         if self.micro_batch == "auto":
             self.micro_batch = checkpoint.get("arithmetic", {}).get("micro_batch", "auto")
+
+
+def digest(tensors: Iterable[Tensor]) -> str:
+    """16 hexadecimal digits of the bytes of tensors, in their order, wherever they lie."""
+    sha256 = hashlib.sha256()
+    for tensor in tensors:
+        flat = tensor.detach().cpu().contiguous().reshape(-1)
+        sha256.update(flat.view(torch.uint8).numpy().data)
+    return sha256.hexdigest()[:16]

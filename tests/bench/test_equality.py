@@ -1,4 +1,4 @@
-"""Every way to compute the gan gives what the plain loop gives."""
+"""Every way to compute the GAN gives what the plain loop gives."""
 
 from __future__ import annotations
 

@@ -7,7 +7,8 @@ from functools import partial
 
 import pytest
 
-from ganstoch.data import ImageData, Ring
+from ganstoch.data import Ring
+from ganstoch.data.datamodule import ImageData
 from ganstoch.latents import LatentSettings
 from ganstoch.models import TanhDiscriminator, TanhGenerator
 from ganstoch.remedies import Remedy

@@ -1,4 +1,4 @@
-"""The diagnosis of our own game: it changes nothing, resumes, acts when asked, and tells causes."""
+"""The diagnosis of our own GAN: it changes nothing, resumes, acts when asked, and tells causes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ganstoch.callbacks.checkpoints import Checkpoints
 from ganstoch.callbacks.diagnosis import Action, Diagnosis
-from ganstoch.data import ImageData
+from ganstoch.data.datamodule import ImageData
 from ganstoch.diagnosis import Diagnosed, Finding, Signals, Verdict
 from ganstoch.diagnosis.signals import from_columns
 from ganstoch.errors import UserError
@@ -30,10 +30,10 @@ Same = Callable[[dict[str, Tensor], dict[str, Tensor]], None]
 
 
 def test_every_signal_of_our_own_game_is_measured(
-    make_game: MakeGame, make_data: MakeData, fit: Fit
+    make_gan: MakeGame, make_data: MakeData, fit: Fit
 ) -> None:
     diagnosis = Diagnosis(every=1, images=16)
-    fit(make_game(), make_data(), diagnosis, steps=3)
+    fit(make_gan(), make_data(), diagnosis, steps=3)
     assert [signals.iteration for signals in diagnosis.history] == [1, 2, 3]
     last = diagnosis.history[-1]
     assert [name for name in Signals.__slots__ if getattr(last, name) is None] == []
@@ -41,10 +41,10 @@ def test_every_signal_of_our_own_game_is_measured(
 
 
 def test_gradients_are_those_of_the_last_update(
-    make_game: MakeGame, make_data: MakeData, fit: Fit, monkeypatch: pytest.MonkeyPatch
+    make_gan: MakeGame, make_data: MakeData, fit: Fit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: dict[str, float] = {}
-    game, diagnosis = make_game(), Diagnosis(every=3, images=16)
+    gan, diagnosis = make_gan(), Diagnosis(every=3, images=16)
     step = torch.optim.Adam.step
 
     def noted(self: Any, *args: Any, **kwargs: Any) -> Any:
@@ -54,17 +54,17 @@ def test_gradients_are_those_of_the_last_update(
         return step(self, *args, **kwargs)
 
     monkeypatch.setattr(torch.optim.Adam, "step", noted)
-    fit(game, make_data(), diagnosis, steps=3)
+    fit(gan, make_data(), diagnosis, steps=3)
     assert diagnosis.history[0].gradient_discriminator == pytest.approx(seen["4 discriminator"])
     assert diagnosis.history[0].gradient_generator == pytest.approx(seen["5 generator"])
 
 
 def test_signals_are_logged_and_left_in_a_file(
-    make_game: MakeGame, make_data: MakeData, fit: Fit, journalist: Any, tmp_path: Path
+    make_gan: MakeGame, make_data: MakeData, fit: Fit, journalist: Any, tmp_path: Path
 ) -> None:
     path = tmp_path / "run" / "diagnosis.json"
     diagnosis = Diagnosis(every=2, images=16, path=path)
-    fit(make_game(), make_data(), diagnosis, steps=4, loggers=[journalist])
+    fit(make_gan(), make_data(), diagnosis, steps=4, loggers=[journalist])
     logged = dict(journalist.metrics)
     assert set(logged) == {2, 4}
     assert logged[4]["diagnosis/diversity"] == diagnosis.history[1].diversity
@@ -74,11 +74,11 @@ def test_signals_are_logged_and_left_in_a_file(
 
 
 def test_a_nan_is_told_once_with_its_layer_and_iteration(
-    make_game: MakeGame, make_data: MakeData, fit: Fit, caplog: pytest.LogCaptureFixture
+    make_gan: MakeGame, make_data: MakeData, fit: Fit, caplog: pytest.LogCaptureFixture
 ) -> None:
     diagnosis = Diagnosis(every=4, images=16)
     with caplog.at_level(logging.INFO, logger="ganstoch"):
-        fit(make_game(), make_data(), Poison("discriminator.body.4", at=6), diagnosis, steps=16)
+        fit(make_gan(), make_data(), Poison("discriminator.body.4", at=6), diagnosis, steps=16)
     said = [record.message for record in caplog.records if "non_finite" in record.message]
     assert len(said) == 1
     assert "discriminator.body.4, iteration 6" in said[0]
@@ -86,7 +86,7 @@ def test_a_nan_is_told_once_with_its_layer_and_iteration(
 
 
 def test_restores_the_weights_of_the_best_look(
-    make_game: MakeGame, make_data: MakeData, fit: Fit, monkeypatch: pytest.MonkeyPatch
+    make_gan: MakeGame, make_data: MakeData, fit: Fit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kept: dict[int, dict[str, Tensor]] = {}
     diagnosis = Diagnosis(every=2, images=16, act="restore")
@@ -97,12 +97,12 @@ def test_restores_the_weights_of_the_best_look(
         kept[iteration] = {name: value.clone() for name, value in module.state_dict().items()}
 
     monkeypatch.setattr(diagnosis, "measure", noting)
-    game = make_game()
-    fit(game, make_data(), Poison("generator.layers.0", at=7), diagnosis, steps=20)
+    gan = make_gan()
+    fit(gan, make_data(), Poison("generator.layers.0", at=7), diagnosis, steps=20)
     assert diagnosis.diagnosed is not None
     assert diagnosis.diagnosed.verdict == "non_finite"
     found = [
-        i for i in kept if all(torch.equal(kept[i][k], v) for k, v in game.state_dict().items())
+        i for i in kept if all(torch.equal(kept[i][k], v) for k, v in gan.state_dict().items())
     ]
     assert found
     assert found[0] <= 6
@@ -140,7 +140,7 @@ DIAGNOSE = "ganstoch.diagnosis.monitor.diagnose"
 @pytest.mark.parametrize("act", ["alert", "stop"])
 def test_acts_with_words_when_a_verdict_first_becomes_due(
     act: Action,
-    make_game: MakeGame,
+    make_gan: MakeGame,
     make_data: MakeData,
     fit: Fit,
     journalist: Any,
@@ -153,7 +153,7 @@ def test_acts_with_words_when_a_verdict_first_becomes_due(
     path = tmp_path / "diagnosis.json"
     diagnosis = Diagnosis(every=1, images=8, act=act, path=path)
     with caplog.at_level(logging.INFO, logger="ganstoch"):
-        trainer = fit(make_game(), make_data(), diagnosis, steps=9, loggers=[journalist])
+        trainer = fit(make_gan(), make_data(), diagnosis, steps=9, loggers=[journalist])
     assert trainer.global_step == (6 if act == "stop" else 9)
     said = [record.message for record in caplog.records if f"diagnosis.act {act}" in record.message]
     assert len(said) == 1
@@ -165,19 +165,19 @@ def test_acts_with_words_when_a_verdict_first_becomes_due(
 
 
 def test_an_alert_is_of_every_verdict_and_a_stop_of_those_that_lead_nowhere(
-    make_game: MakeGame, make_data: MakeData, fit: Fit, monkeypatch: pytest.MonkeyPatch
+    make_gan: MakeGame, make_data: MakeData, fit: Fit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(DIAGNOSE, diagnosing("memorization", "stalled"))
     alerting = Diagnosis(every=1, images=8, act="alert")
-    fit(make_game(), make_data(), alerting, steps=8)
+    fit(make_gan(), make_data(), alerting, steps=8)
     assert [act["verdict"] for act in alerting.acts] == ["memorization", "stalled"]
     stopping = Diagnosis(every=1, images=8, act="stop")
-    assert fit(make_game(), make_data(), stopping, steps=8).global_step == 8
+    assert fit(make_gan(), make_data(), stopping, steps=8).global_step == 8
     assert stopping.acts == []
 
 
 def test_a_stopped_run_that_was_killed_does_not_train_on(
-    make_game: MakeGame,
+    make_gan: MakeGame,
     make_data: MakeData,
     fit: Fit,
     tmp_path: Path,
@@ -186,10 +186,10 @@ def test_a_stopped_run_that_was_killed_does_not_train_on(
     monkeypatch.setattr(DIAGNOSE, diagnosing("diverged"))
     checkpoints = Checkpoints(tmp_path / "checkpoints", every=100, run="this")
     diagnosis = Diagnosis(every=1, images=8, act="stop")
-    fit(make_game(), make_data(), diagnosis, checkpoints, steps=9)
+    fit(make_gan(), make_data(), diagnosis, checkpoints, steps=9)
     (last,) = (tmp_path / "checkpoints").glob("*.ckpt")
     resumed = Diagnosis(every=1, images=8, act="stop")
-    assert fit(make_game(), make_data(), resumed, steps=9, resume=last).global_step == 6
+    assert fit(make_gan(), make_data(), resumed, steps=9, resume=last).global_step == 6
     assert resumed.acts == diagnosis.acts
 
 
@@ -201,10 +201,10 @@ def test_a_stopped_run_that_was_killed_does_not_train_on(
     ],
 )
 def test_known_causes_are_named(
-    fault: Callable[[], Any], verdict: str, make_game: MakeGame, make_data: MakeData, fit: Fit
+    fault: Callable[[], Any], verdict: str, make_gan: MakeGame, make_data: MakeData, fit: Fit
 ) -> None:
     diagnosis = Diagnosis(every=8, images=16)
-    fit(make_game(width=32), make_data(), fault(), diagnosis, steps=72)
+    fit(make_gan(width=32), make_data(), fault(), diagnosis, steps=72)
     assert isinstance(diagnosis.diagnosed, Diagnosed)
     assert diagnosis.diagnosed.verdict == verdict
 

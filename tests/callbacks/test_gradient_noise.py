@@ -1,4 +1,4 @@
-"""In games: against every batch that a game could draw, and against training without it."""
+"""In games: against every batch that a GAN could draw, and against training without it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ from ganstoch.callbacks.gradient_noise import (
     measure_players,
     obstacle,
 )
-from ganstoch.data import Digits, ImageData, Ring
+from ganstoch.data import Digits, Ring
+from ganstoch.data.datamodule import ImageData
 from ganstoch.data.subset import Sampling, draw_ids
 from ganstoch.errors import UserError
 from ganstoch.latents import LatentSettings
@@ -83,11 +84,11 @@ def images(**settings: Any) -> GAN:
     ).double()
 
 
-def dealt(game: GAN, *, n: int, m: int, sampling: Sampling | None = None) -> ImageData:
-    source = Ring() if len(game.shape) == 1 else Digits()
+def dealt(gan: GAN, *, n: int, m: int, sampling: Sampling | None = None) -> ImageData:
+    source = Ring() if len(gan.shape) == 1 else Digits()
     data = ImageData(source, n=n, m=m, sampling=sampling)
     data.setup("fit")
-    game.setup_data(data)
+    gan.setup_data(data)
     return data
 
 
@@ -95,23 +96,23 @@ def flat(gradients: tuple[Tensor, ...]) -> Tensor:
     return torch.cat([gradient.flatten() for gradient in gradients])
 
 
-def every_batch(game: GAN, data: ImageData, player: str, m: int) -> Iterator[Tensor]:
-    """The gradient of every batch that could come, all equally likely, by the game's own losses."""
-    assert game.latents is not None
-    assert game.latents.fixed is not None
-    pixels, bank = data.subset.pixels, game.latents.fixed.double()
+def every_batch(gan: GAN, data: ImageData, player: str, m: int) -> Iterator[Tensor]:
+    """The gradient of every batch that could come, all equally likely, by the GAN's own losses."""
+    assert gan.latents is not None
+    assert gan.latents.fixed is not None
+    pixels, bank = data.subset.pixels, gan.latents.fixed.double()
     real = to_signed(pixels, dtype=torch.float64) if pixels.ndim == 4 else pixels.double()
     chosen = itertools.product(
         itertools.product(range(len(real)), repeat=m), itertools.combinations(range(len(bank)), m)
     )
     for of_x, of_z in chosen:
-        fakes = game.generator(bank[list(of_z)])
+        fakes = gan.generator(bank[list(of_z)])
         if player == "generator":
-            loss = game.objective.generator(game.discriminator(fakes).logits)
+            loss = gan.objective.generator(gan.discriminator(fakes).logits)
         else:
-            said = game.discriminator(real[list(of_x)]).logits
-            loss = game.objective.discriminator(said, game.discriminator(fakes.detach()).logits)
-        yield flat(torch.autograd.grad(loss, list(getattr(game, player).parameters())))
+            said = gan.discriminator(real[list(of_x)]).logits
+            loss = gan.objective.discriminator(said, gan.discriminator(fakes.detach()).logits)
+        yield flat(torch.autograd.grad(loss, list(getattr(gan, player).parameters())))
 
 
 def trace(gradients: Tensor) -> float:
@@ -127,34 +128,34 @@ def test_images_by_every_batch() -> None:
     check_by_every_batch(images(), n=3, m=2)
 
 
-def check_by_every_batch(game: GAN, *, n: int, m: int) -> None:
-    data = dealt(game, n=n, m=m)
-    found = measure_players(game, data, iteration=0, draws=2)
-    game.discriminator.power_iterate()  # as the coming update does first
+def check_by_every_batch(gan: GAN, *, n: int, m: int) -> None:
+    data = dealt(gan, n=n, m=m)
+    found = measure_players(gan, data, iteration=0, draws=2)
+    gan.discriminator.power_iterate()  # as the coming update does first
     for player in PLAYERS:
-        gradients = torch.stack(list(every_batch(game, data, player, m)))
+        gradients = torch.stack(list(every_batch(gan, data, player, m)))
         assert found[player].noise == pytest.approx(trace(gradients), rel=1e-9)
         signal = float(gradients.mean(0).square().sum())
         assert found[player].signal == pytest.approx(signal, rel=1e-9)
-        alone = torch.stack(list(every_batch(game, data, player, 1)))
+        alone = torch.stack(list(every_batch(gan, data, player, 1)))
         assert found[player].single == pytest.approx(trace(alone), rel=1e-9)
         assert found[player].noise > 0
 
 
 def test_the_full_batch_is_the_gradient_that_is_followed() -> None:
-    game = images()
-    data = dealt(game, n=4, m=4)
-    found = measure_players(game, data, iteration=0, draws=2)
+    gan = images()
+    data = dealt(gan, n=4, m=4)
+    found = measure_players(gan, data, iteration=0, draws=2)
     assert [found[player].noise for player in PLAYERS] == [0.0, 0.0]
     assert [found[player].ratio for player in PLAYERS] == [None, None]
-    weights = list(game.discriminator.parameters())
+    weights = list(gan.discriminator.parameters())
     before = [p.detach().clone() for p in weights]
-    assert game.latents is not None
+    assert gan.latents is not None
     batch = data.batch(0)
-    z = game.latents.draw(0, 4, device=torch.device("cpu"))
+    z = gan.latents.draw(0, 4, device=torch.device("cpu"))
     part = split(batch, z, micro_batch=None, dtype=torch.float64)
-    steps = [SGD(player.parameters(), lr=1.0) for player in (game.discriminator, game.generator)]
-    game.train_iteration([part], *steps, iteration=0)
+    steps = [SGD(player.parameters(), lr=1.0) for player in (gan.discriminator, gan.generator)]
+    gan.train_iteration([part], *steps, iteration=0)
     moved = flat(tuple(b - p.detach() for b, p in zip(before, weights, strict=True)))
     assert found["discriminator"].signal == pytest.approx(float(moved.square().sum()), rel=1e-9)
 
@@ -174,9 +175,9 @@ def test_the_rules_of_sampling(rule: Sampling, n: int, m: int) -> None:
     assert share("permutation", n=4, m=4, iteration=1) == 0.0
 
 
-def drawn_as_in_training(game: GAN, player: str, *, m: int, count: int) -> Tensor:
+def drawn_as_in_training(gan: GAN, player: str, *, m: int, count: int) -> Tensor:
     """The gradients of so many of the run's own draws of latents; of D its generated half."""
-    latents, network = game.latents, getattr(game, player)
+    latents, network = gan.latents, getattr(gan, player)
     assert latents is not None
     cpu = torch.device("cpu")
     z = torch.stack([latents.draw(i, m, device=cpu).double() for i in range(count)])
@@ -184,8 +185,8 @@ def drawn_as_in_training(game: GAN, player: str, *, m: int, count: int) -> Tenso
     def loss(weights: dict[str, Tensor], z: Tensor) -> Tensor:
         if player == "generator":
             fakes = functional_call(network, weights, (z,))
-            return game.objective.generator(game.discriminator(fakes).logits)
-        said = functional_call(network, weights, (game.generator(z),))
+            return gan.objective.generator(gan.discriminator(fakes).logits)
+        said = functional_call(network, weights, (gan.generator(z),))
         return torch.nn.functional.softplus(said.logits).mean()
 
     weights = {name: p.detach() for name, p in network.named_parameters()}
@@ -195,37 +196,37 @@ def drawn_as_in_training(game: GAN, player: str, *, m: int, count: int) -> Tenso
 
 @pytest.mark.parametrize(("bank", "noise"), [("n", 0.5), ("fresh", 0.0), ("fresh", 0.5)])
 def test_estimates_against_many_batches(bank: str, noise: float) -> None:
-    game = points(bank=bank, noise=noise)
-    data = dealt(game, n=4, m=2)
-    found = measure_players(game, data, iteration=0, draws=1500)
-    drawn = drawn_as_in_training(game, "generator", m=2, count=6000)
+    gan = points(bank=bank, noise=noise)
+    data = dealt(gan, n=4, m=2)
+    found = measure_players(gan, data, iteration=0, draws=1500)
+    drawn = drawn_as_in_training(gan, "generator", m=2, count=6000)
     assert found["generator"].noise == pytest.approx(trace(drawn), rel=0.1)
     signal = float(drawn.mean(0).square().sum()) - trace(drawn) / 6000
     assert found["generator"].signal == pytest.approx(signal, rel=0.15)
-    drawn = drawn_as_in_training(game, "discriminator", m=2, count=6000)
-    of_real = noise_of_real(game, data)
+    drawn = drawn_as_in_training(gan, "discriminator", m=2, count=6000)
+    of_real = noise_of_real(gan, data)
     assert found["discriminator"].noise - of_real == pytest.approx(trace(drawn), rel=0.1)
 
 
-def noise_of_real(game: GAN, data: ImageData) -> float:
+def noise_of_real(gan: GAN, data: ImageData) -> float:
     """The noise of the real half of D's gradient: with replacement, 1/2 of one example's."""
     real = data.subset.pixels.double()
     rows = []
     for i in range(len(real)):
-        loss = torch.nn.functional.softplus(-game.discriminator(real[i : i + 1]).logits).sum()
-        rows.append(flat(torch.autograd.grad(loss, list(game.discriminator.parameters()))))
+        loss = torch.nn.functional.softplus(-gan.discriminator(real[i : i + 1]).logits).sum()
+        rows.append(flat(torch.autograd.grad(loss, list(gan.discriminator.parameters()))))
     return trace(torch.stack(rows)) / 2
 
 
 @pytest.mark.parametrize("passes", [2, 3, 64])
 @pytest.mark.parametrize("noise", [0.0, 0.5])
 def test_parts_change_nothing(passes: int, noise: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    game = images(latents=LatentSettings(noise=noise))
-    data = dealt(game, n=5, m=2)
+    gan = images(latents=LatentSettings(noise=noise))
+    data = dealt(gan, n=5, m=2)
     monkeypatch.setattr(ganstoch.callbacks.gradient_noise, "EXAMPLES", 1)
-    one = measure_players(game, data, iteration=0, draws=2)
+    one = measure_players(gan, data, iteration=0, draws=2)
     monkeypatch.setattr(ganstoch.callbacks.gradient_noise, "EXAMPLES", passes)
-    other = measure_players(game, data, iteration=0, draws=2)
+    other = measure_players(gan, data, iteration=0, draws=2)
     for player in PLAYERS:
         for value in ("signal", "noise", "single"):
             expected = getattr(one[player], value)
@@ -250,28 +251,28 @@ def test_parts_change_nothing(passes: int, noise: float, monkeypatch: pytest.Mon
     ids=lambda remedy: type(remedy).__name__,
 )
 def test_remedies_that_change_the_gradient_are_refused(
-    remedy: Remedy, make_game: Make, make_data: Make, fit: Make, tmp_path: Path
+    remedy: Remedy, make_gan: Make, make_data: Make, fit: Make, tmp_path: Path
 ) -> None:
-    game = GAN(
+    gan = GAN(
         partial(PaperGenerator, width=8, latent_dim=3),
         partial(PaperDiscriminator, width=8),
         remedies=[remedy],
     )
     with pytest.raises(UserError, match=rf"{type(remedy).__name__}|BatchNorm|Discriminator"):
-        fit(game, make_data(), noticing(tmp_path, every=1), steps=1)
+        fit(gan, make_data(), noticing(tmp_path, every=1), steps=1)
     assert not (tmp_path / FILE).exists()
 
 
 def test_objectives_and_networks_that_tie_examples_are_refused() -> None:
     assert obstacle(points(objective=RelativisticAverage())) == "RelativisticAverage"
     assert obstacle(points(objective=Relativistic())) == "Relativistic"
-    game = GAN(
+    gan = GAN(
         partial(ReLUGenerator, width=4, depth=1),
         partial(TanhDiscriminator, width=4, depth=1),
         shape=(2,),
     )
-    assert needs_full_batch(game.generator)
-    assert obstacle(game) == "ReLUGenerator"
+    assert needs_full_batch(gan.generator)
+    assert obstacle(gan) == "ReLUGenerator"
 
 
 def test_remedies_that_leave_the_gradient_alone_may_stay() -> None:
@@ -287,9 +288,9 @@ def noticing(folder: Path, *, every: int, draws: int = 2) -> GradientNoise:
 
 
 def test_a_run_leaves_its_values(
-    make_game: Make, make_data: Make, fit: Make, journalist: Any, tmp_path: Path
+    make_gan: Make, make_data: Make, fit: Make, journalist: Any, tmp_path: Path
 ) -> None:
-    fit(make_game(), make_data(), noticing(tmp_path, every=2), steps=3, loggers=[journalist])
+    fit(make_gan(), make_data(), noticing(tmp_path, every=2), steps=3, loggers=[journalist])
     content = read_gradient_noise(tmp_path)
     assert content is not None
     assert [moment.iteration for moment in content.history] == [0, 2, 3]
@@ -304,10 +305,10 @@ def test_a_run_leaves_its_values(
 
 
 def test_the_file_says_that_the_full_batch_has_no_ratio(
-    make_game: Make, make_data: Make, fit: Make, journalist: Any, tmp_path: Path
+    make_gan: Make, make_data: Make, fit: Make, journalist: Any, tmp_path: Path
 ) -> None:
     fit(
-        make_game(),
+        make_gan(),
         make_data(m=64),
         noticing(tmp_path, every=1),
         steps=1,
@@ -323,13 +324,13 @@ def test_the_file_says_that_the_full_batch_has_no_ratio(
 
 
 def test_a_run_that_has_diverged_says_so(
-    make_game: Make, make_data: Make, fit: Make, tmp_path: Path
+    make_gan: Make, make_data: Make, fit: Make, tmp_path: Path
 ) -> None:
-    game = make_game()
+    gan = make_gan()
     with torch.no_grad():
-        next(game.generator.parameters()).fill_(torch.nan)
+        next(gan.generator.parameters()).fill_(torch.nan)
     with pytest.raises(UserError, match="discriminator"):
-        fit(game, make_data(), noticing(tmp_path, every=1), steps=1)
+        fit(gan, make_data(), noticing(tmp_path, every=1), steps=1)
 
 
 def test_settings_out_of_range(tmp_path: Path) -> None:

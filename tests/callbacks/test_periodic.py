@@ -60,21 +60,21 @@ def keep(folder: Path) -> ModelCheckpoint:
     ("every", "steps", "at"), [(1, 2, [0, 1, 2]), (2, 5, [0, 2, 4, 5]), (9, 2, [0, 2])]
 )
 def test_measures_the_interval_and_both_ends(
-    every: int, steps: int, at: list[int], make_game: Make, make_data: Make, fit: Make
+    every: int, steps: int, at: list[int], make_gan: Make, make_data: Make, fit: Make
 ) -> None:
     times = Times(every)
-    fit(make_game(), make_data(), times, steps=steps)
+    fit(make_gan(), make_data(), times, steps=steps)
     assert times.seen == at
 
 
 @pytest.mark.parametrize("killed_after", [1, 2, 4, 5])
 def test_a_resumed_run_measures_what_is_left_and_leaves_the_file(
-    killed_after: int, make_game: Make, make_data: Make, fit: Make, tmp_path: Path
+    killed_after: int, make_gan: Make, make_data: Make, fit: Make, tmp_path: Path
 ) -> None:
     """Also one that was killed after its last iteration, where nothing is left to train."""
-    fit(make_game(), make_data(), Times(2), keep(tmp_path), steps=5)
+    fit(make_gan(), make_data(), Times(2), keep(tmp_path), steps=5)
     checkpoint = tmp_path / f"step={killed_after}.ckpt"
-    fit(make_game(), make_data(), Times(2, tmp_path / "t.json"), steps=5, resume=checkpoint)
+    fit(make_gan(), make_data(), Times(2, tmp_path / "t.json"), steps=5, resume=checkpoint)
     assert json.loads((tmp_path / "t.json").read_bytes()) == {"seen": [0, 2, 4, 5]}
 
 
@@ -111,7 +111,7 @@ CALLBACKS = pytest.mark.parametrize(
 @CALLBACKS
 def test_measuring_changes_no_bit_of_training(
     make: Callable[[Path], Periodic],
-    make_game: Make,
+    make_gan: Make,
     make_data: Make,
     fit: Make,
     state_of: Make,
@@ -124,7 +124,7 @@ def test_measuring_changes_no_bit_of_training(
     for several in callbacks:
         losses = make_losses()
         torch.manual_seed(0)
-        states.append(state_of(fit(make_game(noise=0.5), make_data(), *several, losses, steps=4)))
+        states.append(state_of(fit(make_gan(noise=0.5), make_data(), *several, losses, steps=4)))
         traces.append(losses.trace)
         draws.append(torch.rand(1).item())  # of the RNG that everybody shares
     assert_same_bits(*states)
@@ -137,17 +137,17 @@ def test_measuring_changes_no_bit_of_training(
 def test_a_resumed_run_has_measured_the_same(
     make: Callable[[Path], Periodic],
     killed_after: int,
-    make_game: Make,
+    make_gan: Make,
     make_data: Make,
     fit: Make,
     tmp_path: Path,
 ) -> None:
     whole, resumed = make(tmp_path / "whole"), make(tmp_path / "resumed")
-    fit(make_game(), make_data(), whole, keep(tmp_path), steps=5)
-    fit(make_game(), make_data(), make(tmp_path / "first"), keep(tmp_path / "k"), steps=3)
+    fit(make_gan(), make_data(), whole, keep(tmp_path), steps=5)
+    fit(make_gan(), make_data(), make(tmp_path / "first"), keep(tmp_path / "k"), steps=3)
     folder = tmp_path / "k" if killed_after == 3 else tmp_path
     checkpoint = folder / f"step={killed_after}.ckpt"
-    fit(make_game(), make_data(), resumed, steps=5, resume=checkpoint)
+    fit(make_gan(), make_data(), resumed, steps=5, resume=checkpoint)
     if whole.path is not None and resumed.path is not None:
         assert resumed.path.read_bytes() == whole.path.read_bytes()
     else:

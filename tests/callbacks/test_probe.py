@@ -14,7 +14,8 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 
 from ganstoch.callbacks.evaluation import Evaluation
 from ganstoch.callbacks.probe import Probe, ProbeSettings
-from ganstoch.data import ArrayImages, Digits, ImageData
+from ganstoch.data import ArrayImages, Digits
+from ganstoch.data.datamodule import ImageData
 from ganstoch.data.source import Source
 from ganstoch.errors import UserError
 from ganstoch.metrics.linear_probe import linear_probe
@@ -56,9 +57,9 @@ class Few(Source):
 
 
 def test_probes_are_logged_and_left_in_a_file(
-    make_game: Make, make_data: Make, fit: Make, tmp_path: Path, journalist: Any
+    make_gan: Make, make_data: Make, fit: Make, tmp_path: Path, journalist: Any
 ) -> None:
-    fit(make_game(), make_data(), probe(tmp_path, every=2), steps=3, loggers=[journalist])
+    fit(make_gan(), make_data(), probe(tmp_path, every=2), steps=3, loggers=[journalist])
     found = track(tmp_path)
     assert [moment.iteration for moment in found.moments] == [0, 2, 3]
     assert [(s, m) for s, m in journalist.metrics if "probe/accuracy" in m] == [
@@ -70,10 +71,10 @@ def test_probes_are_logged_and_left_in_a_file(
     ]
 
 
-def test_what_it_finds_by_hand(make_game: Make, make_data: Make, fit: Make, tmp_path: Path) -> None:
+def test_what_it_finds_by_hand(make_gan: Make, make_data: Make, fit: Make, tmp_path: Path) -> None:
     """All 64 images that D trains on against all 1,733 digits that it does not."""
-    game, data = make_game(), make_data()
-    fit(game, data, probe(tmp_path, images=2000), steps=2)
+    gan, data = make_gan(), make_data()
+    fit(gan, data, probe(tmp_path, images=2000), steps=2)
     digits = Digits().open(Path(), "train")
     assert digits is not None
     assert digits.labels is not None
@@ -81,7 +82,7 @@ def test_what_it_finds_by_hand(make_game: Make, make_data: Make, fit: Make, tmp_
     unseen[data.subset.ids] = False
     with torch.no_grad():
         train, test = (
-            game.discriminator(to_signed(pixels)).features
+            gan.discriminator(to_signed(pixels)).features
             for pixels in (data.subset.pixels, digits.pixels[unseen])
         )
     assert data.subset.labels is not None
@@ -100,11 +101,11 @@ def test_what_it_finds_by_hand(make_game: Make, make_data: Make, fit: Make, tmp_
 
 
 def test_without_other_images_a_fifth_is_put_aside(
-    make_game: Make, fit: Make, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    make_gan: Make, fit: Make, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     data, callback = ImageData(Few(60), n=60, m=16), probe(tmp_path)
     with caplog.at_level(logging.INFO, logger="ganstoch"):
-        fit(make_game(), data, callback, steps=1)
+        fit(make_gan(), data, callback, steps=1)
     found = track(tmp_path)
     assert (found.fitted_on, found.tested_on, found.test) == (48, 12, "train")
     assert [r.getMessage() for r in caplog.records if "probe is tested on 12" in r.getMessage()]
@@ -152,10 +153,10 @@ class Diverge(Callback):
 
 
 def test_a_diverged_discriminator_is_told_in_one_line(
-    make_game: Make, make_data: Make, fit: Make, tmp_path: Path
+    make_gan: Make, make_data: Make, fit: Make, tmp_path: Path
 ) -> None:
     with pytest.raises(UserError, match=r"iteration 1.*model\.optimizer\.lr"):
-        fit(make_game(), make_data(), Diverge(), probe(tmp_path, every=1), steps=3)
+        fit(make_gan(), make_data(), Diverge(), probe(tmp_path, every=1), steps=3)
 
 
 def test_settings_out_of_range(tmp_path: Path) -> None:
@@ -165,7 +166,7 @@ def test_settings_out_of_range(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("source", "n"), [(Few(60, labels=False), 40), (Few(1), 1)])
 def test_data_without_classes_are_refused(
-    make_game: Make, fit: Make, tmp_path: Path, source: Source, n: int
+    make_gan: Make, fit: Make, tmp_path: Path, source: Source, n: int
 ) -> None:
     with pytest.raises(UserError, match="probe"):
-        fit(make_game(), ImageData(source, n=n, m=1), probe(tmp_path), steps=1)
+        fit(make_gan(), ImageData(source, n=n, m=1), probe(tmp_path), steps=1)

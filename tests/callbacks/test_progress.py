@@ -40,10 +40,10 @@ class Every(Callback):
 
 
 def test_losses_at_the_interval(
-    make_game: Make, make_data: Make, fit: Make, make_losses: Make, journalist: Any
+    make_gan: Make, make_data: Make, fit: Make, make_losses: Make, journalist: Any
 ) -> None:
     losses = make_losses()
-    fit(make_game(), make_data(), losses, Every(2), LossLogger(), steps=5, loggers=[journalist])
+    fit(make_gan(), make_data(), losses, Every(2), LossLogger(), steps=5, loggers=[journalist])
     assert [step for step, _ in journalist.metrics] == [2, 4]
     for step, metrics in journalist.metrics:
         d, g = losses.trace[step]
@@ -51,9 +51,9 @@ def test_losses_at_the_interval(
 
 
 def test_one_rank_writes(
-    make_game: Make, make_data: Make, fit: Make, journalist: Any, monkeypatch: Any
+    make_gan: Make, make_data: Make, fit: Make, journalist: Any, monkeypatch: Any
 ) -> None:
-    trainer = fit(make_game(), make_data(), steps=1, loggers=[journalist])
+    trainer = fit(make_gan(), make_data(), steps=1, loggers=[journalist])
     log_metrics(trainer, {"a": 1.0})
     assert journalist.metrics == [(1, {"a": 1.0})]
     monkeypatch.setattr(type(trainer), "is_global_zero", False)
@@ -79,12 +79,12 @@ def evaluation() -> Evaluation:
 
 
 def test_the_file_says_how_far_the_run_is(
-    make_game: Make, make_data: Make, fit: Make, tmp_path: Path
+    make_gan: Make, make_data: Make, fit: Make, tmp_path: Path
 ) -> None:
     path = tmp_path / "progress.json"
     measured, reader = evaluation(), Reader(path)
     progress = Progress(path, quiet=True, file_every=0.0)
-    fit(make_game(), make_data(), measured, progress, reader, steps=3)
+    fit(make_gan(), make_data(), measured, progress, reader, steps=3)
     assert [(state["iteration"], state["of"]) for state in reader.seen] == [(1, 3), (2, 3), (3, 3)]
     assert set(reader.seen[0]) == {"iteration", "of"}  # nothing measured yet
     metrics = measured.history[0].metrics
@@ -98,17 +98,17 @@ def test_the_file_says_how_far_the_run_is(
 
 
 def test_quiet_leaves_the_terminal_alone(
-    make_game: Make,
+    make_gan: Make,
     make_data: Make,
     fit: Make,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     progress = Progress(tmp_path / "progress.json", quiet=True)
-    fit(make_game(), make_data(), evaluation(), progress, steps=2)
+    fit(make_gan(), make_data(), evaluation(), progress, steps=2)
     assert "it/s" not in capsys.readouterr().err
     progress = Progress(tmp_path / "progress.json", line_every=0.0)
-    fit(make_game(), make_data(), evaluation(), progress, steps=2)
+    fit(make_gan(), make_data(), evaluation(), progress, steps=2)
     shown = capsys.readouterr().err
     assert "2/2" in shown
     assert "overfitting=" in shown
@@ -120,25 +120,25 @@ class Breaks(Callback):
 
 
 def test_the_bar_is_closed_before_an_error_is_told(
-    make_game: Make, make_data: Make, fit: Make, tmp_path: Path
+    make_gan: Make, make_data: Make, fit: Make, tmp_path: Path
 ) -> None:
     progress = Progress(tmp_path / "progress.json")
     with pytest.raises(RuntimeError, match="pulled the plug"):
-        fit(make_game(), make_data(), evaluation(), progress, Breaks(), steps=2)
+        fit(make_gan(), make_data(), evaluation(), progress, Breaks(), steps=2)
     assert progress._bar is not None
     assert progress._bar.disable  # which is how tqdm marks a closed bar
 
 
 @pytest.fixture
-def sources(make_game: Make, make_data: Make) -> Make:
+def sources(make_gan: Make, make_data: Make) -> Make:
     """The sources of a run with some settings, by name."""
 
     def sources(
         *, bank: int | str = "n", noise: float = 0.0, seed: int = 0, **data_settings: Any
     ) -> dict[str, RandomnessSource]:
-        game, data = make_game(bank=bank, noise=noise, seed=seed), make_data(**data_settings)
+        gan, data = make_gan(bank=bank, noise=noise, seed=seed), make_data(**data_settings)
         data.setup("fit")
-        game.setup_latents(n=64)
+        gan.setup_latents(n=64)
         trainer = Trainer(
             accelerator="cpu",
             logger=False,
@@ -147,7 +147,7 @@ def sources(make_game: Make, make_data: Make) -> Make:
             enable_model_summary=False,
             max_epochs=1,
         )
-        listed = sources_of_randomness(trainer, game, data)
+        listed = sources_of_randomness(trainer, gan, data)
         assert len({source.name for source in listed}) == len(listed)
         return {source.name: source for source in listed}
 
@@ -205,10 +205,10 @@ def test_each_setting_turns_on_its_source(
     ids=lambda value: type(value).__name__ if isinstance(value, Remedy) else "",
 )
 def test_remedies_are_named(
-    make_game: Make, make_data: Make, remedy: Remedy, coupled: bool, draws: str
+    make_gan: Make, make_data: Make, remedy: Remedy, coupled: bool, draws: str
 ) -> None:
-    kept = make_game()
-    game = GAN(
+    kept = make_gan()
+    gan = GAN(
         partial(PaperGenerator, width=8, latent_dim=8),
         partial(PaperDiscriminator, width=8),
         remedies=[remedy],
@@ -217,10 +217,10 @@ def test_remedies_are_named(
     for m, drawn in (("n/4", True), ("n", False)):
         data = make_data(m=m)
         data.setup("fit")
-        game.setup_latents(n=64, m=data.batch_size)
+        gan.setup_latents(n=64, m=data.batch_size)
         kept.setup_latents(n=64, m=data.batch_size)
         plain = {s.name: s for s in sources_of_randomness(trainer, kept, data)}
-        found = {s.name: s for s in sources_of_randomness(trainer, game, data)}
+        found = {s.name: s for s in sources_of_randomness(trainer, gan, data)}
         together, own = found["batch-coupled layers"], found["remedies' draws"]
         # A batch that is always the same leaves nothing to chance.
         assert together.state == ("on" if drawn and coupled else "off")
@@ -229,35 +229,35 @@ def test_remedies_are_named(
 
 
 def test_what_is_left_to_the_machine_is_left_to_chance(
-    make_game: Make, make_data: Make, monkeypatch: pytest.MonkeyPatch
+    make_gan: Make, make_data: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    game, data = make_game(micro_batch=8), make_data()
+    gan, data = make_gan(micro_batch=8), make_data()
     data.setup("fit")
-    game.setup_latents(n=64)
+    gan.setup_latents(n=64)
     for micro_batch, kernels, state in (
         (8, False, "fixed"),
         ("auto", False, "on"),
         ("auto", True, "fixed"),
     ):
-        game.micro_batch = micro_batch
+        gan.micro_batch = micro_batch
         monkeypatch.setattr(torch, "are_deterministic_algorithms_enabled", lambda k=kernels: k)
         for precision in ("bf16-mixed", "32-true"):
             trainer = Trainer(accelerator="cpu", precision=precision, logger=False, max_epochs=1)
-            found = {s.name: s for s in sources_of_randomness(trainer, game, data)}
+            found = {s.name: s for s in sources_of_randomness(trainer, gan, data)}
             assert found["order of sums"].state == state
             rounding = "off" if precision == "32-true" else "fixed" if kernels else "on"
             assert found["reduced precision"].state == rounding
 
 
 def test_is_printed_and_logged_at_start_up(
-    make_game: Make,
+    make_gan: Make,
     make_data: Make,
     fit: Make,
     journalist: Any,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     with caplog.at_level(logging.INFO, logger="ganstoch"):
-        fit(make_game(), make_data(), RandomnessReport(), steps=1, loggers=[journalist])
+        fit(make_gan(), make_data(), RandomnessReport(), steps=1, loggers=[journalist])
     (message,) = [r.getMessage() for r in caplog.records if r.name == "ganstoch"]
     _, *lines = message.split("\n")
     (settings,) = [s["randomness"] for s in journalist.settings if "randomness" in s]

@@ -21,12 +21,13 @@ from ganstoch.callbacks.run_folder import (
     NeighbourGrid,
     RecordWriter,
     SampleHistory,
+    hardware,
     panels,
+    versions,
 )
 from ganstoch.metrics import overfitting_mode_drop
 from ganstoch.records import Record, read_record
 from ganstoch.rng import rng_for, with_replacement
-from ganstoch.training.fingerprint import hardware, versions
 from ganstoch.training.gan import GAN
 from ganstoch.types import to_bytes, to_signed
 
@@ -84,10 +85,10 @@ def evaluation() -> Evaluation:
 
 
 def test_leaves_the_last_panels_in_a_file(
-    make_game: Make, make_data: Make, fit: Make, tmp_path: Path, evaluation: Evaluation
+    make_gan: Make, make_data: Make, fit: Make, tmp_path: Path, evaluation: Evaluation
 ) -> None:
     path, data = tmp_path / "panels.npz", make_data()
-    fit(make_game(), data, evaluation, NeighbourGrid(path), steps=3)
+    fit(make_gan(), data, evaluation, NeighbourGrid(path), steps=3)
     with np.load(path) as file:
         rows = {name: torch.from_numpy(file[name]) for name in file.files}
     assert evaluation.latest is not None
@@ -123,7 +124,7 @@ class Gallery(WandbLogger):
 
 
 def test_shows_every_measurement_once(
-    make_game: Make,
+    make_gan: Make,
     make_data: Make,
     fit: Make,
     tmp_path: Path,
@@ -131,7 +132,7 @@ def test_shows_every_measurement_once(
 ) -> None:
     gallery, data = Gallery(), make_data()
     shown = NeighbourGrid(tmp_path / "panels.npz")
-    fit(make_game(), data, evaluation, shown, steps=5, loggers=[gallery])
+    fit(make_gan(), data, evaluation, shown, steps=5, loggers=[gallery])
     assert [(key, step) for key, step, _ in gallery.pictures] == [
         (f"panels/{direction}", step)
         for step in (2, 4, 5)
@@ -241,12 +242,12 @@ def callbacks(folder: Path) -> tuple[Evaluation, StopRule, RecordWriter]:
 
 
 def test_a_finished_run_leaves_its_record_and_samples(
-    make_game: Make, make_data: Make, fit: Make, tmp_path: Path, commit: str
+    make_gan: Make, make_data: Make, fit: Make, tmp_path: Path, commit: str
 ) -> None:
-    game, data = make_game(bank="2n", noise=0.5, seed=3), make_data(seed=3)
+    gan, data = make_gan(bank="2n", noise=0.5, seed=3), make_data(seed=3)
     accompany = callbacks(tmp_path)
     evaluation = accompany[0]
-    fit(game, data, *accompany, steps=5)
+    fit(gan, data, *accompany, steps=5)
     record = read_record(tmp_path / "record.json")
     assert evaluation.latest is not None
     expected = Record(
@@ -277,7 +278,7 @@ def test_a_finished_run_leaves_its_record_and_samples(
     assert record.seconds > 0
     with np.load(tmp_path / "samples.npz") as file:
         generated = torch.from_numpy(file["generated"])
-    assert torch.equal(generated, to_bytes(game.sample(game.latents.evaluation())))
+    assert torch.equal(generated, to_bytes(gan.sample(gan.latents.evaluation())))
     assert generated.shape == (64, 3, 32, 32)
 
 
@@ -290,22 +291,22 @@ class Breaks(Callback):
 
 
 def test_an_unfinished_run_leaves_no_record(
-    make_game: Make, make_data: Make, fit: Make, tmp_path: Path
+    make_gan: Make, make_data: Make, fit: Make, tmp_path: Path
 ) -> None:
     with pytest.raises(RuntimeError, match="pulled the plug"):
-        fit(make_game(), make_data(), *callbacks(tmp_path), Breaks(), steps=4)
+        fit(make_gan(), make_data(), *callbacks(tmp_path), Breaks(), steps=4)
     assert not list(tmp_path.rglob("record.json"))
     assert not list(tmp_path.rglob("samples.npz"))
 
 
 @pytest.mark.parametrize("killed_after", [2, 3, 4])
 def test_a_resumed_run_leaves_the_same_record(
-    make_game: Make, make_data: Make, fit: Make, tmp_path: Path, killed_after: int
+    make_gan: Make, make_data: Make, fit: Make, tmp_path: Path, killed_after: int
 ) -> None:
     keep = ModelCheckpoint(tmp_path, filename="{step}", every_n_train_steps=1, save_top_k=-1)
-    fit(make_game(), make_data(), *callbacks(tmp_path / "whole"), keep, steps=4)
+    fit(make_gan(), make_data(), *callbacks(tmp_path / "whole"), keep, steps=4)
     fit(
-        make_game(),
+        make_gan(),
         make_data(),
         *callbacks(tmp_path / "resumed"),
         steps=4,

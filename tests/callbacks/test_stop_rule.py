@@ -93,9 +93,9 @@ def measure(every: int = 1) -> Evaluation:
 
 
 @pytest.fixture
-def run(make_game: Make, make_data: Make, fit: Make) -> Make:
+def run(make_gan: Make, make_data: Make, fit: Make) -> Make:
     def run(*callbacks: Any, **others: Any) -> Trainer:
-        trainer: Trainer = fit(make_game(), make_data(), *callbacks, **others)
+        trainer: Trainer = fit(make_gan(), make_data(), *callbacks, **others)
         return trainer
 
     return run

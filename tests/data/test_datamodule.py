@@ -11,7 +11,8 @@ import torch
 from pytorch_lightning import LightningModule, Trainer
 from torch import Tensor
 
-from ganstoch.data import ArrayImages, ImageData, ImageSet, Sampling, Source
+from ganstoch.data import ArrayImages, ImageSet, Sampling, Source
+from ganstoch.data.datamodule import ImageData
 from ganstoch.errors import UserError
 from ganstoch.types import Batch, Split
 

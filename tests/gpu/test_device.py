@@ -25,18 +25,18 @@ pytestmark = [
 CUDA = torch.device("cuda")
 
 
-def play(game: GAN, *, m: int = 16, iterations: int = 3, mixed: bool = False) -> dict[str, Tensor]:
+def play(gan: GAN, *, m: int = 16, iterations: int = 3, mixed: bool = False) -> dict[str, Tensor]:
     """The state some iterations leave, and the losses on the way."""
-    optimizers = game.configure_optimizers()
+    optimizers = gan.configure_optimizers()
     left: dict[str, Tensor] = {}
     for iteration in range(iterations):
-        batch, z = draw(m, game.generator.latent_dim, iteration=iteration)
+        batch, z = draw(m, gan.generator.latent_dim, iteration=iteration)
         batch = replace(batch, pixels=batch.pixels.to(CUDA))
         with torch.autocast("cuda", torch.bfloat16, enabled=mixed):
-            parts = parts_of(batch, z.to(CUDA), game=game)
-            game.train_iteration([parts], *optimizers, iteration=iteration)
-        left |= {f"{name}/{iteration}": loss.clone() for name, loss in game.losses.items()}
-    return left | {name: value.clone() for name, value in game.state_dict().items()}
+            parts = parts_of(batch, z.to(CUDA), gan=gan)
+            gan.train_iteration([parts], *optimizers, iteration=iteration)
+        left |= {f"{name}/{iteration}": loss.clone() for name, loss in gan.losses.items()}
+    return left | {name: value.clone() for name, value in gan.state_dict().items()}
 
 
 @pytest.fixture
@@ -49,9 +49,9 @@ def deterministic(monkeypatch: pytest.MonkeyPatch) -> object:
 
 @pytest.mark.usefixtures("deterministic")
 def test_deterministic_kernels_give_the_same_bits() -> None:
-    game = make_gan(latent_dim=64, width=128).to(CUDA)
-    twin = copy.deepcopy(game)
-    one, other = play(game), play(twin)
+    gan = make_gan(latent_dim=64, width=128).to(CUDA)
+    twin = copy.deepcopy(gan)
+    one, other = play(gan), play(twin)
     assert [name for name in one if not torch.equal(one[name], other[name])] == []
 
 
@@ -62,7 +62,7 @@ def test_the_gpu_computes_what_the_cpu_does() -> None:
     optimizers = here.configure_optimizers()
     for iteration in range(3):
         batch, z = draw(16, 16, iteration=iteration)
-        here.train_iteration([parts_of(batch, z, game=here)], *optimizers, iteration=iteration)
+        here.train_iteration([parts_of(batch, z, gan=here)], *optimizers, iteration=iteration)
     found = play(there)
     for name, value in here.state_dict().items():
         assert (value - found[name].cpu()).abs().max() < 1e-9, name
@@ -87,19 +87,19 @@ def test_forms_agree(forms: Forms) -> None:
 
 @pytest.mark.parametrize("mode", ["default", "reduce-overhead"])
 def test_compiled_networks_and_cuda_graphs_against_eager(mode: str) -> None:
-    game = make_gan(latent_dim=64, width=64).to(CUDA)
-    twin = copy.deepcopy(game)
+    gan = make_gan(latent_dim=64, width=64).to(CUDA)
+    twin = copy.deepcopy(gan)
     twin.compile_mode = mode  # type: ignore[assignment]
     twin.on_fit_start()
-    eager, compiled = play(game, iterations=5), play(twin, iterations=5)
+    eager, compiled = play(gan, iterations=5), play(twin, iterations=5)
     for name, value in eager.items():
         assert torch.allclose(value, compiled[name], rtol=1e-3, atol=1e-4), name
 
 
 def test_drift_of_bf16_is_small_and_named() -> None:
-    game = make_gan(latent_dim=64, width=128).to(CUDA)
-    twin = copy.deepcopy(game)
-    single, mixed = play(game, m=64, iterations=5), play(twin, m=64, iterations=5, mixed=True)
+    gan = make_gan(latent_dim=64, width=128).to(CUDA)
+    twin = copy.deepcopy(gan)
+    single, mixed = play(gan, m=64, iterations=5), play(twin, m=64, iterations=5, mixed=True)
     for name, value in mixed.items():
         assert value.dtype == torch.float32, name
         if "loss" in name:
@@ -124,26 +124,26 @@ def test_faiss_on_the_gpu_finds_what_the_cpu_finds(
     assert torch.equal(here.distances, there.distances)
 
 
-def test_memory_is_what_was_counted(make_game: Callable[..., GAN]) -> None:
-    game = make_game(width=256).to(CUDA)
-    counted = peak_bytes(game, m=64, micro_batch=None)
+def test_memory_is_what_was_counted(make_gan: Callable[..., GAN]) -> None:
+    gan = make_gan(width=256).to(CUDA)
+    counted = peak_bytes(gan, m=64, micro_batch=None)
     torch.cuda.reset_peak_memory_stats()
-    play(game, m=64)
+    play(gan, m=64)
     held = torch.cuda.max_memory_allocated()
     assert 0.5 * counted < held < 2 * counted  # kernels' own workspace comes on top
-    few = peak_bytes(game, m=512, micro_batch=64)
+    few = peak_bytes(gan, m=512, micro_batch=64)
     assert few < 1.1 * counted
 
 
 def test_an_iteration_never_waits_for_the_device() -> None:
-    game = make_gan(latent_dim=64, width=64).to(CUDA)
-    optimizers = game.configure_optimizers()
+    gan = make_gan(latent_dim=64, width=64).to(CUDA)
+    optimizers = gan.configure_optimizers()
     batch, z = draw(16, 64, iteration=0)
     batch = replace(batch, pixels=batch.pixels.to(CUDA))
     z = z.to(CUDA)
-    game.train_iteration([parts_of(batch, z, game=game)], *optimizers, iteration=0)
+    gan.train_iteration([parts_of(batch, z, gan=gan)], *optimizers, iteration=0)
     torch.cuda.set_sync_debug_mode("error")
     try:
-        game.train_iteration([parts_of(batch, z, game=game)], *optimizers, iteration=1)
+        gan.train_iteration([parts_of(batch, z, gan=gan)], *optimizers, iteration=1)
     finally:
         torch.cuda.set_sync_debug_mode("default")

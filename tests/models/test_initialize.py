@@ -41,11 +41,11 @@ def test_weights_are_normal_and_biases_zero(std: float) -> None:
             assert abs(values.mean().item()) < 4 / count**0.5, name
 
 
-def test_depends_on_the_seed_alone(make_game: Callable[..., GAN]) -> None:
+def test_depends_on_the_seed_alone(make_gan: Callable[..., GAN]) -> None:
     torch.manual_seed(0)
-    first = make_game().state_dict()
+    first = make_gan().state_dict()
     torch.manual_seed(1)
-    again, other = make_game().state_dict(), make_game(seed=1).state_dict()
+    again, other = make_gan().state_dict(), make_gan(seed=1).state_dict()
     assert all(torch.equal(first[name], again[name]) for name in first)
     unlike = [name for name in first if not name.endswith("bias")]
     assert not any(

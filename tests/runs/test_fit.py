@@ -17,7 +17,7 @@ from filelock import FileLock
 
 from ganstoch.callbacks.evaluation import Evaluation
 from ganstoch.callbacks.run_folder import RecordWriter
-from ganstoch.data import ImageData
+from ganstoch.data.datamodule import ImageData
 from ganstoch.objectives import NonSaturating
 from ganstoch.records import RUN_LOCK, SCHEMA, Record, read_record
 from ganstoch.report.run_files import read_gradient_noise, read_probe

@@ -14,8 +14,9 @@ import pytest
 import torch
 import torchvision.datasets
 
-from ganstoch.data import ImageData, StackedFashion, download
+from ganstoch.data import StackedFashion, download
 from ganstoch.data.cache import write_if_allowed
+from ganstoch.data.datamodule import ImageData
 from ganstoch.metrics.features import INCEPTION_FILE, INCEPTION_URL
 from ganstoch.metrics.modes import make_mode_scorer
 

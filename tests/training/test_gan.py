@@ -1,4 +1,4 @@
-"""The game against the same algorithm written down plainly, and its settings."""
+"""The GAN against the same algorithm written down plainly, and its settings."""
 
 from __future__ import annotations
 
@@ -29,101 +29,101 @@ def real_images(draw: int) -> Tensor:
     return with_replacement(256, 16 * 3072, rng).to(torch.uint8).view(16, 3, 32, 32)
 
 
-def parts_of(game: GAN, iteration: int, *, micro_batch: int | None = None) -> list[MicroBatch]:
-    assert game.latents is not None
-    z = game.latents.draw(iteration, 16, device=CPU)
+def parts_of(gan: GAN, iteration: int, *, micro_batch: int | None = None) -> list[MicroBatch]:
+    assert gan.latents is not None
+    z = gan.latents.draw(iteration, 16, device=CPU)
     batch = Batch(pixels=real_images(iteration), ids=torch.arange(16), size=16)
-    dtype = next(game.parameters()).dtype
+    dtype = next(gan.parameters()).dtype
     return split(batch, z, micro_batch=micro_batch, dtype=dtype)
 
 
 @pytest.mark.parametrize("micro_batch", [None, 5])
-def test_equals_the_plain_algorithm(make_game: Callable[..., GAN], micro_batch: int | None) -> None:
+def test_equals_the_plain_algorithm(make_gan: Callable[..., GAN], micro_batch: int | None) -> None:
     # The ramp passes 0.2 at t = 2.5.
-    game = make_game(ema_decay=0.2, micro_batch=micro_batch).double()
-    start = [p.detach().clone() for p in game.parameters()]
-    assert max(differences(game, m=16, iterations=5).values()) < 1e-9
-    moved = [(p - s).abs().max() for p, s in zip(game.parameters(), start, strict=True)]
+    gan = make_gan(ema_decay=0.2, micro_batch=micro_batch).double()
+    start = [p.detach().clone() for p in gan.parameters()]
+    assert max(differences(gan, m=16, iterations=5).values()) < 1e-9
+    moved = [(p - s).abs().max() for p, s in zip(gan.parameters(), start, strict=True)]
     assert min(moved) > 1e-6
-    live, average = game.generator.parameters(), game.average.parameters()
+    live, average = gan.generator.parameters(), gan.average.parameters()
     # The average does lag behind.
     assert max((a - b).abs().max() for a, b in zip(live, average, strict=True)) > 1e-6
 
 
 @pytest.mark.parametrize("micro_batch", [None, 3])
 def test_one_power_iteration_an_update_whatever_the_parts(
-    make_game: Callable[..., GAN], micro_batch: int | None
+    make_gan: Callable[..., GAN], micro_batch: int | None
 ) -> None:
-    game = make_game()
-    game.setup_latents(n=40)
+    gan = make_gan()
+    gan.setup_latents(n=40)
     with mock.patch.object(Discriminator, "power_iterate") as step:
         for t in range(3):
-            parts = parts_of(game, t, micro_batch=micro_batch)
-            game.train_iteration([parts], *game.configure_optimizers(), iteration=t)
+            parts = parts_of(gan, t, micro_batch=micro_batch)
+            gan.train_iteration([parts], *gan.configure_optimizers(), iteration=t)
     assert step.call_count == 2 * 3
 
 
 @pytest.mark.parametrize("micro_batch", [None, 3])
 def test_leaves_no_gradient_and_every_parameter_trainable(
-    make_game: Callable[..., GAN], micro_batch: int | None
+    make_gan: Callable[..., GAN], micro_batch: int | None
 ) -> None:
-    game = make_game()
-    game.setup_latents(n=40)
-    optimizers = game.configure_optimizers()
+    gan = make_gan()
+    gan.setup_latents(n=40)
+    optimizers = gan.configure_optimizers()
     seen: list[bool] = []
-    game.discriminator.register_forward_pre_hook(
+    gan.discriminator.register_forward_pre_hook(
         lambda module, _: seen.append(all(p.requires_grad for p in module.parameters()))
     )
-    parts = parts_of(game, 0, micro_batch=micro_batch)
-    game.train_iteration([parts], *optimizers, iteration=0)
+    parts = parts_of(gan, 0, micro_batch=micro_batch)
+    gan.train_iteration([parts], *optimizers, iteration=0)
     assert seen == [True] * len(parts) + [False] * len(parts)  # spared in the generator's update
-    for player in (game.generator, game.discriminator):
+    for player in (gan.generator, gan.discriminator):
         assert all(p.requires_grad for p in player.parameters())
         assert all(p.grad is None for p in player.parameters())
-    assert not any(p.requires_grad for p in game.average.parameters())
+    assert not any(p.requires_grad for p in gan.average.parameters())
 
 
-def test_each_update_moves_its_own_player(make_game: Callable[..., GAN]) -> None:
-    game = make_game()
-    game.setup_latents(n=40)
-    step_d, step_g = game.configure_optimizers()
+def test_each_update_moves_its_own_player(make_gan: Callable[..., GAN]) -> None:
+    gan = make_gan()
+    gan.setup_latents(n=40)
+    step_d, step_g = gan.configure_optimizers()
 
     def weights(player: nn.Module) -> Tensor:
         return torch.cat([p.detach().flatten() for p in player.parameters()])
 
-    before = weights(game.generator), weights(game.discriminator)
+    before = weights(gan.generator), weights(gan.discriminator)
     with mock.patch.object(step_g, "step"):
-        game.train_iteration([parts_of(game, 0)], step_d, step_g, iteration=0)
-    assert torch.equal(weights(game.generator), before[0])
-    assert not torch.equal(weights(game.discriminator), before[1])
-    middle = weights(game.discriminator)
+        gan.train_iteration([parts_of(gan, 0)], step_d, step_g, iteration=0)
+    assert torch.equal(weights(gan.generator), before[0])
+    assert not torch.equal(weights(gan.discriminator), before[1])
+    middle = weights(gan.discriminator)
     with mock.patch.object(step_d, "step"):
-        game.train_iteration([parts_of(game, 1)], step_d, step_g, iteration=1)
-    assert not torch.equal(weights(game.generator), before[0])
-    assert torch.equal(weights(game.discriminator), middle)
+        gan.train_iteration([parts_of(gan, 1)], step_d, step_g, iteration=1)
+    assert not torch.equal(weights(gan.generator), before[0])
+    assert torch.equal(weights(gan.discriminator), middle)
 
 
 def test_optimizers_are_the_papers_by_default() -> None:
-    game = GAN(partial(PaperGenerator, width=8), partial(PaperDiscriminator, width=8))
+    gan = GAN(partial(PaperGenerator, width=8), partial(PaperDiscriminator, width=8))
     for optimizer, player in zip(
-        game.configure_optimizers(), (game.discriminator, game.generator), strict=True
+        gan.configure_optimizers(), (gan.discriminator, gan.generator), strict=True
     ):
         assert isinstance(optimizer, torch.optim.Adam)
         (group,) = optimizer.param_groups
         assert (group["lr"], group["betas"], group["weight_decay"]) == (1e-4, (0.0, 0.9), 0)
         assert {id(p) for p in group["params"]} == {id(p) for p in player.parameters()}
-    assert game.average.decay == 0.9999
+    assert gan.average.decay == 0.9999
 
 
-def test_samples_are_the_averages_in_parts_of_any_size(make_game: Callable[..., GAN]) -> None:
-    game = make_game().double()
+def test_samples_are_the_averages_in_parts_of_any_size(make_gan: Callable[..., GAN]) -> None:
+    gan = make_gan().double()
     z = normal((10, 8), rng_for(0, "evaluation"))
     with torch.no_grad():
-        for parameter in game.generator.parameters():
+        for parameter in gan.generator.parameters():
             parameter.add_(1.0)  # the live network is not asked
-    expected = game.average(z.double())
+    expected = gan.average(z.double())
     for batch_size in (3, 10, 256):
-        images = game.sample(z, batch_size=batch_size)
+        images = gan.sample(z, batch_size=batch_size)
         assert not images.requires_grad
         assert (images - expected).abs().max() < 1e-12
     assert images.abs().max() <= 1.0
@@ -158,42 +158,42 @@ def test_settings_out_of_range(settings: dict[str, float], complaint: str) -> No
     ],
 )
 def test_optimizer_settings_out_of_range(optimizer: AdamSettings, complaint: str) -> None:
-    game = GAN(
+    gan = GAN(
         partial(PaperGenerator, width=8, latent_dim=2),
         partial(PaperDiscriminator, width=8),
         optimizer=optimizer,
     )
     with pytest.raises(UserError, match=complaint):
-        game.configure_optimizers()
+        gan.configure_optimizers()
 
 
 def test_compiled_networks_compute_the_same(
-    make_game: Callable[..., GAN], use_forms: Callable[[Forms], None]
+    make_gan: Callable[..., GAN], use_forms: Callable[[Forms], None]
 ) -> None:
     """Through the tracer and autograd, without the compiler behind them."""
-    game, plain = make_game(), make_game()
+    gan, plain = make_gan(), make_gan()
     z = torch.linspace(-1, 1, 4 * 8).view(4, 8)
-    for network in (game.generator, game.discriminator):
+    for network in (gan.generator, gan.discriminator):
         network.compile(backend="aot_eager")
-    assert torch.allclose(game.generator(z), plain.generator(z), atol=1e-6)
+    assert torch.allclose(gan.generator(z), plain.generator(z), atol=1e-6)
     images = torch.linspace(-1, 1, 4 * 3072).view(4, 3, 32, 32).requires_grad_()
     for forms in (Forms(), Forms(grad_weight="convolved")):
         use_forms(forms)
         one, other = (
             torch.autograd.grad(one.discriminator(images).logits.sum(), images)[0]
-            for one in (game, plain)
+            for one in (gan, plain)
         )
         assert torch.allclose(one, other, atol=1e-6)
 
 
 @pytest.mark.parametrize(("setting", "resolved"), [("auto", CPU_MICRO_BATCH), (7, 7), (None, None)])
 def test_a_micro_batch_is_resolved_and_taken_over_by_a_resumed_run(
-    make_game: Callable[..., GAN], setting: Any, resolved: int | None
+    make_gan: Callable[..., GAN], setting: Any, resolved: int | None
 ) -> None:
-    game, resumed = make_game(micro_batch=setting), make_game(micro_batch=setting)
-    game.on_fit_start()
-    assert game.micro_batch == resolved
-    checkpoint = {"state_dict": game.state_dict(), "arithmetic": {"micro_batch": 3}}
+    gan, resumed = make_gan(micro_batch=setting), make_gan(micro_batch=setting)
+    gan.on_fit_start()
+    assert gan.micro_batch == resolved
+    checkpoint = {"state_dict": gan.state_dict(), "arithmetic": {"micro_batch": 3}}
     resumed.on_load_checkpoint(checkpoint)
     resumed.on_fit_start()
     assert resumed.micro_batch == (3 if setting == "auto" else setting)

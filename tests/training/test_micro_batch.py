@@ -75,29 +75,29 @@ def test_unequal_ranks_average_to_the_whole_batch(world: int) -> None:
     assert sum(by_rank).item() / world == pytest.approx(whole, rel=1e-13)
 
 
-def play(game: GAN, *, micro_batch: int, iterations: int) -> dict[str, Tensor]:
+def play(gan: GAN, *, micro_batch: int, iterations: int) -> dict[str, Tensor]:
     """Everything that some iterations leave, in double precision."""
-    game.double().setup_latents(n=64)
-    assert game.latents is not None
-    optimizers = game.configure_optimizers()
+    gan.double().setup_latents(n=64)
+    assert gan.latents is not None
+    optimizers = gan.configure_optimizers()
     left: dict[str, Tensor] = {}
     for i in range(iterations):
-        z = game.latents.draw(i, 64, device=CPU)
+        z = gan.latents.draw(i, 64, device=CPU)
         parts = split(batch_of(64, i), z, micro_batch=micro_batch, dtype=torch.float64)
-        game.train_iteration([parts], *optimizers, iteration=i)
-        left |= {f"{name}/{i}": loss.clone() for name, loss in game.losses.items()}
+        gan.train_iteration([parts], *optimizers, iteration=i)
+        left |= {f"{name}/{i}": loss.clone() for name, loss in gan.losses.items()}
     for player, optimizer in zip(("d", "g"), optimizers, strict=True):
         for i, state in optimizer.state_dict()["state"].items():
             left |= {f"adam.{player}.{i}.{name}": value for name, value in state.items()}
-    return left | game.state_dict()
+    return left | gan.state_dict()
 
 
 @pytest.mark.parametrize(("bank", "noise"), [("2n", 0.0), ("n", 0.5)])
 def test_micro_batches_change_nothing(
-    make_game: Callable[..., GAN], bank: str, noise: float
+    make_gan: Callable[..., GAN], bank: str, noise: float
 ) -> None:
-    whole = play(make_game(bank=bank, noise=noise), micro_batch=64, iterations=3)
-    start = make_game(bank=bank, noise=noise).state_dict()
+    whole = play(make_gan(bank=bank, noise=noise), micro_batch=64, iterations=3)
+    start = make_gan(bank=bank, noise=noise).state_dict()
     assert all(
         not torch.isclose(whole[name], start[name].double()).all()
         for name in start
@@ -105,19 +105,19 @@ def test_micro_batches_change_nothing(
     )
     assert sum(name.startswith("adam") for name in whole) == 3 * (8 + 10)
     for micro_batch in (16, 7):
-        parts = play(make_game(bank=bank, noise=noise), micro_batch=micro_batch, iterations=3)
+        parts = play(make_gan(bank=bank, noise=noise), micro_batch=micro_batch, iterations=3)
         assert parts.keys() == whole.keys()
         far = {name: (parts[name] - whole[name]).abs().max().item() for name in whole}
         assert max(far.values()) < 1e-10, max(far, key=far.__getitem__)
 
 
 def test_images_are_made_once_where_the_batch_is_one_part(
-    make_game: Callable[..., GAN],
+    make_gan: Callable[..., GAN],
 ) -> None:
     """One part: one forward pass of the generator serves both updates."""
     for micro_batch, expected in ((64, [64]), (32, [32, 32, 32, 32])):
-        game = make_game()
+        gan = make_gan()
         made: list[int] = []
-        game.generator.register_forward_hook(lambda m, x, y, made=made: made.append(len(y)))
-        play(game, micro_batch=micro_batch, iterations=1)
+        gan.generator.register_forward_hook(lambda m, x, y, made=made: made.append(len(y)))
+        play(gan, micro_batch=micro_batch, iterations=1)
         assert made == expected

@@ -32,7 +32,7 @@ def checkpoints(folder: Path, every: int) -> ModelCheckpoint:
 )
 def test_a_resumed_run_is_the_uninterrupted_one(
     settings: dict[str, Any],
-    make_game: Make,
+    make_gan: Make,
     make_data: Make,
     fit: Make,
     state_of: Callable[..., State],
@@ -42,14 +42,14 @@ def test_a_resumed_run_is_the_uninterrupted_one(
 ) -> None:
     torch.manual_seed(0)
     straight = make_losses()
-    whole = state_of(fit(make_game(**settings), make_data(), straight, measure(), steps=6))
+    whole = state_of(fit(make_gan(**settings), make_data(), straight, measure(), steps=6))
 
     torch.manual_seed(1)
-    fit(make_game(**settings), make_data(), checkpoints(tmp_path, 4), steps=5)
+    fit(make_gan(**settings), make_data(), checkpoints(tmp_path, 4), steps=5)
     torch.manual_seed(2)
     rest = make_losses()
-    game = make_game(**settings)
-    trainer = fit(game, make_data(), rest, measure(3), steps=6, resume=tmp_path / "step=4.ckpt")
+    gan = make_gan(**settings)
+    trainer = fit(gan, make_data(), rest, measure(3), steps=6, resume=tmp_path / "step=4.ckpt")
 
     assert list(rest.trace) == [5, 6]
     assert rest.trace == {step: straight.trace[step] for step in (5, 6)}
@@ -59,7 +59,7 @@ def test_a_resumed_run_is_the_uninterrupted_one(
 
 
 def test_measuring_changes_no_bit_of_training(
-    make_game: Make,
+    make_gan: Make,
     make_data: Make,
     fit: Make,
     state_of: Callable[..., State],
@@ -70,7 +70,7 @@ def test_measuring_changes_no_bit_of_training(
     for seed, callbacks in enumerate(([], [measure(1)], [measure(3)])):
         torch.manual_seed(seed)
         losses = make_losses()
-        trainer = fit(make_game(noise=0.5), make_data(), *callbacks, losses, steps=6)
+        trainer = fit(make_gan(noise=0.5), make_data(), *callbacks, losses, steps=6)
         traces.append(losses.trace)
         states.append(state_of(trainer))
     assert len(traces[0]) == 6
@@ -80,15 +80,15 @@ def test_measuring_changes_no_bit_of_training(
 
 
 def test_a_checkpoint_holds_the_average_and_no_bank(
-    make_game: Make, make_data: Make, fit: Make, tmp_path: Path
+    make_gan: Make, make_data: Make, fit: Make, tmp_path: Path
 ) -> None:
-    game = make_game()
-    fit(game, make_data(), checkpoints(tmp_path, 3), steps=3)
+    gan = make_gan()
+    fit(gan, make_data(), checkpoints(tmp_path, 3), steps=3)
     content = torch.load(tmp_path / "step=3.ckpt", weights_only=True)
     saved = content["state_dict"]
-    for name, parameter in game.average.generator.named_parameters():
+    for name, parameter in gan.average.generator.named_parameters():
         assert torch.equal(saved[f"average.generator.{name}"], parameter)
-    live = dict(game.generator.named_parameters())
+    live = dict(gan.generator.named_parameters())
     assert not torch.equal(saved["average.generator.layers.0.weight"], live["layers.0.weight"])
     assert {name.split(".")[0] for name in saved} == {"generator", "discriminator", "average"}
 
@@ -98,16 +98,16 @@ def test_a_checkpoint_holds_the_average_and_no_bank(
     stranger.load_state_dict(
         {n.removeprefix(prefix): v for n, v in saved.items() if n.startswith(prefix)}
     )
-    z = game.latents.evaluation()[:3]
-    assert torch.equal(stranger(z), game.sample(z))
+    z = gan.latents.evaluation()[:3]
+    assert torch.equal(stranger(z), gan.sample(z))
 
 
 def test_a_checkpoint_of_other_networks_is_refused_in_one_line(
-    make_game: Make, make_data: Make, fit: Make, tmp_path: Path
+    make_gan: Make, make_data: Make, fit: Make, tmp_path: Path
 ) -> None:
-    fit(make_game(), make_data(), checkpoints(tmp_path, 1), steps=1)
+    fit(make_gan(), make_data(), checkpoints(tmp_path, 1), steps=1)
     with pytest.raises(UserError) as caught:
-        fit(make_game(width=24), make_data(), steps=2, resume=tmp_path / "step=1.ckpt")
+        fit(make_gan(width=24), make_data(), steps=2, resume=tmp_path / "step=1.ckpt")
     message = str(caught.value)
     assert "generator.layers.0.weight has shape (256, 8) in it, (384, 8) in this run" in message
     assert "\n" not in message
@@ -117,18 +117,18 @@ def test_a_checkpoint_of_other_networks_is_refused_in_one_line(
     ("lacks", "complaint"),
     [
         ("checkpoint", r"discriminator.head.bias has shape none in it, \(1,\) in this run"),
-        ("game", r"extra.weight has shape \(2, 2\) in it, none in this run"),
+        ("gan", r"extra.weight has shape \(2, 2\) in it, none in this run"),
     ],
 )
 def test_a_parameter_that_only_one_side_has_is_named(
-    make_game: Make, lacks: str, complaint: str
+    make_gan: Make, lacks: str, complaint: str
 ) -> None:
-    game = make_game()
-    content = {"state_dict": game.state_dict()}
-    game.on_load_checkpoint(content)
+    gan = make_gan()
+    content = {"state_dict": gan.state_dict()}
+    gan.on_load_checkpoint(content)
     if lacks == "checkpoint":
         del content["state_dict"]["discriminator.head.bias"]
     else:
         content["state_dict"]["extra.weight"] = torch.zeros(2, 2)
     with pytest.raises(UserError, match=complaint):
-        game.on_load_checkpoint(content)
+        gan.on_load_checkpoint(content)

@@ -19,26 +19,26 @@ from ganstoch.training.gan import GAN
 Make = Callable[..., Any]
 
 
-def note_calls(game: GAN) -> list[tuple[int, int]]:
+def note_calls(gan: GAN) -> list[tuple[int, int]]:
     """The iteration and the number of images of each call of `play`."""
     calls: list[tuple[int, int]] = []
-    train = game.train_iteration
+    train = gan.train_iteration
 
     def noted(draws: Any, *optimizers: Any, iteration: int, **others: Any) -> None:
         calls.append((iteration, sum(len(part.pixels) for parts in draws for part in parts)))
         train(draws, *optimizers, iteration=iteration, **others)
 
-    game.train_iteration = noted  # type: ignore[method-assign]
+    gan.train_iteration = noted  # type: ignore[method-assign]
     return calls
 
 
 @pytest.mark.parametrize("micro_batch", [None, 5])
 def test_max_steps_counts_updates_of_both_players(
-    make_game: Make, make_data: Make, fit: Make, micro_batch: int | None
+    make_gan: Make, make_data: Make, fit: Make, micro_batch: int | None
 ) -> None:
-    game = make_game(micro_batch=micro_batch)
-    calls = note_calls(game)
-    trainer = fit(game, make_data(), steps=5)
+    gan = make_gan(micro_batch=micro_batch)
+    calls = note_calls(gan)
+    trainer = fit(gan, make_data(), steps=5)
     assert calls == [(i, 16) for i in range(5)]
     assert trainer.global_step == 5
     for optimizer in trainer.optimizers:
@@ -48,7 +48,7 @@ def test_max_steps_counts_updates_of_both_players(
 
 
 def test_checkpoints_and_curves_are_on_the_same_axis(
-    make_game: Make,
+    make_gan: Make,
     make_data: Make,
     fit: Make,
     make_losses: Make,
@@ -59,9 +59,9 @@ def test_checkpoints_and_curves_are_on_the_same_axis(
     checkpoints = ModelCheckpoint(
         tmp_path, filename="{step}", every_n_train_steps=2, save_top_k=-1, monitor=None
     )
-    game = make_game()
+    gan = make_gan()
     callbacks = (evaluation, losses, LossLogger(), checkpoints)
-    fit(game, make_data(), *callbacks, steps=5, loggers=[journalist])
+    fit(gan, make_data(), *callbacks, steps=5, loggers=[journalist])
 
     assert sorted(path.name for path in tmp_path.glob("*.ckpt")) == ["step=2.ckpt", "step=4.ckpt"]
     for step in (2, 4):
@@ -82,38 +82,36 @@ def test_checkpoints_and_curves_are_on_the_same_axis(
     assert [m.images_seen for m in evaluation.history] == [32, 64, 80]
 
 
-def test_trains_on_the_draws_of_its_iteration(make_game: Make, make_data: Make, fit: Make) -> None:
-    game, data = make_game(noise=0.5), make_data()
+def test_trains_on_the_draws_of_its_iteration(make_gan: Make, make_data: Make, fit: Make) -> None:
+    gan, data = make_gan(noise=0.5), make_data()
     seen: list[tuple[Tensor, Tensor]] = []
-    train = game.train_iteration
+    train = gan.train_iteration
 
     def noted(draws: Any, *optimizers: Any, **others: Any) -> None:
         ((part,),) = draws
         seen.append((part.pixels, part.latents))
         train(draws, *optimizers, **others)
 
-    game.train_iteration = noted
-    fit(game, data, steps=3)
+    gan.train_iteration = noted
+    fit(gan, data, steps=3)
     for i, (pixels, latents) in enumerate(seen):
         assert torch.equal(pixels, data.batch(i).pixels)
-        assert torch.equal(latents, game.latents.draw(i, 16, device=torch.device("cpu")))
+        assert torch.equal(latents, gan.latents.draw(i, 16, device=torch.device("cpu")))
 
 
-def test_a_full_batch_is_the_whole_of_both_sets(
-    make_game: Make, make_data: Make, fit: Make
-) -> None:
-    game, data = make_game(), make_data(m="n")
-    fit(game, data, steps=1)
-    assert game.latents is not None
+def test_a_full_batch_is_the_whole_of_both_sets(make_gan: Make, make_data: Make, fit: Make) -> None:
+    gan, data = make_gan(), make_data(m="n")
+    fit(gan, data, steps=1)
+    assert gan.latents is not None
     assert torch.equal(data.batch(0).pixels, data.subset.pixels)
-    assert torch.equal(game.latents.draw(0, 64, device=torch.device("cpu")), game.latents.fixed)
+    assert torch.equal(gan.latents.draw(0, 64, device=torch.device("cpu")), gan.latents.fixed)
 
 
-def test_stops_where_a_callback_says_so(make_game: Make, make_data: Make, fit: Make) -> None:
+def test_stops_where_a_callback_says_so(make_gan: Make, make_data: Make, fit: Make) -> None:
     class Enough(Callback):
         def on_train_batch_end(
             self, trainer: Trainer, pl_module: LightningModule, *_: Any, **__: Any
         ) -> None:
             trainer.should_stop = trainer.global_step == 3
 
-    assert fit(make_game(), make_data(), Enough(), steps=10).global_step == 3
+    assert fit(make_gan(), make_data(), Enough(), steps=10).global_step == 3

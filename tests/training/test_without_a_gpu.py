@@ -40,13 +40,13 @@ def to_fake_cuda(module: nn.Module) -> None:
 
 
 @pytest.fixture
-def fake_game(make_game: Callable[..., GAN]) -> Iterator[GAN]:
-    """A game on a CUDA device that is not there."""
-    game = make_game(width=64, noise=0.5)
+def fake_game(make_gan: Callable[..., GAN]) -> Iterator[GAN]:
+    """A gan on a CUDA device that is not there."""
+    gan = make_gan(width=64, noise=0.5)
     with FakeTensorMode():
-        to_fake_cuda(game)
-        game.setup_latents(n=64)
-        yield game
+        to_fake_cuda(gan)
+        gan.setup_latents(n=64)
+        yield gan
 
 
 @contextmanager
@@ -71,23 +71,23 @@ def on_cuda(*tensors: Tensor) -> bool:
 def test_forward_halves_of_the_game(
     fake_game: GAN, mixed: bool, forms: Forms, use_forms: Callable[[Forms], None]
 ) -> None:
-    game = fake_game
+    gan = fake_game
     use_forms(forms)
     pixels = torch.zeros(16, 3, 32, 32, dtype=torch.uint8, device="cuda")
     batch = Batch(pixels=pixels, ids=torch.arange(16, device="cuda"), size=16)
-    assert game.latents is not None
-    z = game.latents.draw(3, 16, device=torch.device("cuda"))
+    assert gan.latents is not None
+    z = gan.latents.draw(3, 16, device=torch.device("cuda"))
     assert on_cuda(z)
     with autocast_on_cuda(mixed):
-        game.discriminator.power_iterate()
+        gan.discriminator.power_iterate()
         for part in split(batch, z, micro_batch=5, dtype=torch.float32):
-            fake = game.generator(part.latents)
+            fake = gan.generator(part.latents)
             assert fake.dtype == (torch.bfloat16 if mixed else torch.float32)
-            critique = game.discriminator(torch.cat([part.real, fake]))
-            loss_d = game.objective.discriminator(*critique.logits.chunk(2))
-            loss_g = game.objective.generator(game.discriminator(fake).logits)
+            critique = gan.discriminator(torch.cat([part.real, fake]))
+            loss_d = gan.objective.discriminator(*critique.logits.chunk(2))
+            loss_g = gan.objective.generator(gan.discriminator(fake).logits)
             assert on_cuda(fake, critique.logits, critique.features, loss_d, loss_g)
-    for buffer in game.discriminator.buffers():
+    for buffer in gan.discriminator.buffers():
         assert buffer.dtype == torch.float32  # the norms are never rounded
 
 
@@ -97,9 +97,9 @@ def test_fake_tensors_find_what_was_left_on_the_cpu(fake_game: GAN) -> None:
         fake_game.discriminator(torch.zeros(2, 3, 32, 32, device="cuda"))
 
 
-def play_on_meta(game: GAN, *, micro_batch: int | None) -> GAN:
+def play_on_meta(gan: GAN, *, micro_batch: int | None) -> GAN:
     """One whole iteration where no tensor has a value."""
-    meta = copy.deepcopy(game).to("meta")
+    meta = copy.deepcopy(gan).to("meta")
     pixels = torch.zeros(16, 3, 32, 32, dtype=torch.uint8, device="meta")
     batch = Batch(pixels=pixels, ids=torch.arange(16, device="meta"), size=16)
     z = torch.zeros(16, meta.generator.latent_dim, device="meta")
@@ -111,12 +111,12 @@ def play_on_meta(game: GAN, *, micro_batch: int | None) -> GAN:
 @pytest.mark.parametrize("micro_batch", [None, 5])
 @pytest.mark.parametrize("forms", ALL_FORMS, ids=str)
 def test_an_iteration_looks_at_no_value(
-    make_game: Callable[..., GAN],
+    make_gan: Callable[..., GAN],
     micro_batch: int | None,
     forms: Forms,
     use_forms: Callable[[Forms], None],
 ) -> None:
     """Looking at one would make the CPU wait for the GPU, every time."""
     use_forms(forms)
-    meta = play_on_meta(make_game(), micro_batch=micro_batch)
+    meta = play_on_meta(make_gan(), micro_batch=micro_batch)
     assert all(loss.device.type == "meta" for loss in meta.losses.values())

@@ -21,7 +21,8 @@ from torch import Tensor
 
 from ganstoch import remedies
 from ganstoch.cli import main
-from ganstoch.data import Digits, ImageData
+from ganstoch.data import Digits
+from ganstoch.data.datamodule import ImageData
 from ganstoch.latents import LatentSettings
 from ganstoch.models import PaperDiscriminator, PaperGenerator
 from ganstoch.objectives import Hinge, LeastSquares, Objective, Relativistic, Wasserstein

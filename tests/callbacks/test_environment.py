@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from ganstoch.training.fingerprint import git_sha, hardware, versions
+from ganstoch.callbacks.run_folder import git_sha, hardware, versions
 
 
 def test_versions_of_what_decides_numbers() -> None:
