@@ -27,28 +27,31 @@ from ganstoch.data.source import ImageSet
 from ganstoch.errors import UserError
 from ganstoch.types import to_bytes
 
-__all__ = ["ARRAY_ENDINGS", "MEMORY", "array_images", "load_array", "to_numpy"]
-
 ARRAY_ENDINGS = (".npz", ".npy", ".pt", ".pth")
-"""Of files that hold many images each."""
-MEMORY = 2 * 2**30
-"""Bytes that a compressed array may unpack to unless told otherwise."""
-
-_OBJECTS = "holds Python objects, which are not run; save plain numbers"
-_SLACK = 1e-3
-"""How far beyond its range a float may lie: rounding, not another range."""
-_BLOCK_ELEMENTS = 2**22
+MEMORY = 2 * 2**30  # bytes that a compressed array may unpack to unless told otherwise
+_SLACK = 1e-3  # how far beyond its range a float may lie: rounding, not another range
 
 
-class _NumericImages(ImageSet):
-    """Images of an array, in memory or mapped."""
+class NumericImages(ImageSet):
+    """Images of an array in memory or mapped, its layout and range told from its numbers.
 
-    def __init__(
-        self, array: NDArray[Any], *, low: float | None, where: str, resize: int | None
-    ) -> None:
-        self._array, self._low, self._resize, self.where = array, low, resize, where
-        _, channels, height, width = array.shape
+    Args:
+        array: shape (N, C, H, W), (N, H, W, C) or (N, H, W), uint8 or floats.
+        where: what messages call it.
+        resize: side of the square that each image's centre is scaled to; None to leave them.
+
+    Raises:
+        UserError: if the layout or the range cannot be told, or a number is NaN.
+    """
+
+    def __init__(self, array: NDArray[Any], *, where: str, resize: int | None = None) -> None:
+        self._array = _channels_first(array, where=where)
+        self._low = _lower_end(self._array, where=where)
+        self._resize, self.where = resize, where
+        _, channels, height, width = self._array.shape
         self.shape = (channels, resize or height, resize or width)
+        if self._low is not None:
+            self.notes = (f"The floats of {where} were taken to lie in [{self._low}, 1].",)
 
     def __len__(self) -> int:
         return len(self._array)
@@ -66,25 +69,6 @@ class _NumericImages(ImageSet):
         return torch.stack([_scaled(image, self._resize) for image in pixels])
 
 
-def array_images(array: NDArray[Any], *, where: str, resize: int | None = None) -> ImageSet:
-    """Images of an array, its layout and range told from its numbers.
-
-    Args:
-        array: shape (N, C, H, W), (N, H, W, C) or (N, H, W), uint8 or floats.
-        where: what messages call it.
-        resize: side of the square that each image's centre is scaled to; None to leave them.
-
-    Raises:
-        UserError: if the layout or the range cannot be told, or a number is NaN.
-    """
-    array = _channels_first(array, where=where)
-    low = _lower_end(array, where=where)
-    images = _NumericImages(array, low=low, where=where, resize=resize)
-    if low is not None:
-        images.notes = (f"The floats of {where} were taken to lie in [{low}, 1].",)
-    return images
-
-
 def _scaled(pixels: Tensor, side: int) -> Tensor:
     """One image (C, H, W) at another size."""
     flat = pixels.permute(1, 2, 0).contiguous().numpy()
@@ -94,67 +78,37 @@ def _scaled(pixels: Tensor, side: int) -> Tensor:
 
 
 def _channels_first(array: NDArray[Any], *, where: str) -> NDArray[Any]:
-    """A view (N, C, H, W) of the array, or a UserError that says what is unclear."""
+    """A view (N, C, H, W) of the array."""
     shape = array.shape
-    layouts = "(N, C, H, W) or (N, H, W, C)"
-    if 0 in shape:
-        raise UserError(f"{where} is empty: its shape is {shape}")
-    if array.ndim == 3:
-        if shape[0] not in (1, 3) and shape[2] not in (1, 3):
+    if 0 not in shape:
+        if array.ndim == 3 and not {shape[0], shape[2]} & {1, 3}:
             return array[:, None]
-        question = f"one image, or several grey ones? Give four axes, {layouts}"
-    elif array.ndim != 4:
-        question = f"images have four axes, {layouts}"
-    else:
-        first, last = shape[1] in (1, 3), shape[3] in (1, 3)
-        if first != last:
-            return array if first else array.transpose(0, 3, 1, 2)
-        question = (
-            "channels may be the second axis or the last; give images larger than 3 pixels, or a "
-            "folder of files"
-        )
-        if not first:
-            rgba = " (lay transparency on a colour first)" if 4 in (shape[1], shape[3]) else ""
-            question = f"neither the second axis nor the last is of 1 or 3 channels{rgba}"
-    raise UserError(f"{where} has shape {shape}: {question}")
+        places = [axis for axis in (1, 3) if array.ndim == 4 and shape[axis] in (1, 3)]
+        if len(places) == 1:
+            return array if places == [1] else array.transpose(0, 3, 1, 2)
+    raise UserError(
+        f"{where} has shape {shape}; give images of 1 or 3 channels, without transparency, as "
+        "(N, C, H, W) or (N, H, W, C), or grey ones as (N, H, W), larger than 3 pixels"
+    )
 
 
 def _lower_end(array: NDArray[Any], *, where: str) -> int | None:
     """0 or -1, where the range of floats begins, from all of them; None for bytes."""
     if array.dtype == np.uint8:
         return None
-    fix = "give bytes as uint8 in [0, 255], or floats in [0, 1] or [-1, 1]"
+    fix = "give bytes as uint8 in [0, 255], or floats in [0, 1], or in [-1, 1] and some below -0.5"
     if not np.issubdtype(array.dtype, np.floating):
         raise UserError(f"{where} holds {array.dtype}; {fix}")
-    low, high = _extremes(array, where=where)
-    if high > 1 + _SLACK or low < -1 - _SLACK:
-        raise UserError(f"{where} holds floats from {low:g} to {high:g}; {fix}")
-    if low == high == 0:
-        raise UserError(f"every number of {where} is 0: black or mid-grey? Give bytes as uint8")
-    if low >= -_SLACK:
+    low, high = float(array.min()), float(array.max())  # NaN spreads to both
+    if not math.isfinite(low) or not math.isfinite(high):
+        first = next(i for i, image in enumerate(array) if not np.isfinite(image).all())
+        raise UserError(f"{where} contains NaN or infinite values, first in image #{first}")
+    in_range = low >= -1 - _SLACK and high <= 1 + _SLACK and (low, high) != (0, 0)
+    if in_range and low >= -_SLACK:
         return 0
-    if low <= -0.5:
+    if in_range and low <= -0.5:
         return -1
-    raise UserError(
-        f"{where} holds floats from {low:g} to {high:g}: in [0, 1] with overshoot, or in [-1, 1] "
-        "without dark pixels? Clip them to [0, 1], or give bytes as uint8"
-    )
-
-
-def _extremes(array: NDArray[Any], *, where: str) -> tuple[float, float]:
-    low, high = math.inf, -math.inf
-    rows = max(1, _BLOCK_ELEMENTS // math.prod(array.shape[1:]))
-    for start in range(0, len(array), rows):
-        block = array[start : start + rows]
-        # Through NaN and infinity: both spread to the extremes of a block.
-        least, most = float(block.min()), float(block.max())
-        if not np.isfinite(least) or not np.isfinite(most):
-            bad = ~np.isfinite(block).reshape(len(block), -1).all(axis=1)
-            raise UserError(
-                f"{where} contains NaN or infinite values, first in image #{start + bad.argmax()}"
-            )
-        low, high = min(low, least), max(high, most)
-    return low, high
+    raise UserError(f"{where} holds floats from {low:g} to {high:g}; {fix}")
 
 
 def load_array(path: Path, *, memory: int) -> tuple[NDArray[Any], tuple[str, ...]]:
@@ -170,8 +124,13 @@ def load_array(path: Path, *, memory: int) -> tuple[NDArray[Any], tuple[str, ...
     ending = path.suffix.lower()
     try:
         if ending == ".npz":
-            return _npz(path, memory=memory)
-        return _npy(path) if ending == ".npy" else _torch(path)
+            array, key, keys = _npz(path, memory=memory)
+        elif ending == ".npy":
+            with path.open("rb") as file:
+                _read_header(file)
+            return np.load(path, mmap_mode="r", allow_pickle=False), ()
+        else:
+            array, key, keys = _torch(path)
     except (UserError, MemoryError):
         raise
     except PermissionError as error:
@@ -180,11 +139,18 @@ def load_array(path: Path, *, memory: int) -> tuple[NDArray[Any], tuple[str, ...
         text = str(error)
         words = ("allow_pickle", "Object arrays", "Python objects")
         if isinstance(error, pickle.UnpicklingError) or any(word in text for word in words):
-            raise UserError(f"{path} {_OBJECTS}") from error
+            fix = "holds Python objects, which are not run; save plain numbers"
+            raise UserError(f"{path} {fix}") from error
         first = (text.strip().splitlines() or [type(error).__name__])[0][:200]
         raise UserError(
             f"cannot read {path}: cut short, damaged or of another format ({first})"
         ) from error
+    if key is None:
+        names = ", ".join(keys) or "nothing"
+        raise UserError(f"{path} holds no array of images with four axes (it holds {names})")
+    others = ", ".join(other for other in keys if other != key)
+    note = f"Of the arrays in {path}, the images are {key}; passed over: {others}."
+    return array, (note,) if others else ()
 
 
 def to_numpy(tensor: Tensor) -> NDArray[Any]:
@@ -194,13 +160,8 @@ def to_numpy(tensor: Tensor) -> NDArray[Any]:
     return array
 
 
-def _npy(path: Path) -> tuple[NDArray[Any], tuple[str, ...]]:
-    with path.open("rb") as file:
-        _read_header(file)
-    return np.load(path, mmap_mode="r", allow_pickle=False), ()
-
-
-def _npz(path: Path, *, memory: int) -> tuple[NDArray[Any], tuple[str, ...]]:
+def _npz(path: Path, *, memory: int) -> tuple[NDArray[Any], str | None, list[str]]:
+    """The first array that may be images, its name, and the names of all."""
     with path.open("rb") as file:  # numpy leaves a damaged file open
         arrays = np.load(file, allow_pickle=False)
         if not isinstance(arrays, np.lib.npyio.NpzFile):
@@ -216,8 +177,8 @@ def _npz(path: Path, *, memory: int) -> tuple[NDArray[Any], tuple[str, ...]]:
                     f"{path} unpacks to {size / 2**20:,.0f} MiB; save the array as .npy, which is "
                     "not read whole, or give as much with --memory"
                 )
-            return arrays[key], _choice(path, key, arrays.files)
-        raise _no_images(path, arrays.files)
+            return arrays[key], key, arrays.files
+        return np.empty(0), None, arrays.files
 
 
 def _read_header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any], int]:
@@ -231,45 +192,29 @@ def _read_header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any], int]:
     return shape, dtype, size
 
 
-def _torch(path: Path) -> tuple[NDArray[Any], tuple[str, ...]]:
+def _torch(path: Path) -> tuple[NDArray[Any], str | None, list[str]]:
+    """A tensor, or the only one of a dictionary that may be images; returns as `_npz`."""
     archive = zipfile.is_zipfile(path)  # if not, it was written the old way and cannot be mapped
     if archive:
         with zipfile.ZipFile(path) as entries:
             if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries.infolist()):
-                raise UserError(
-                    f"{path} was compressed, which torch.save does not do; save it anew"
-                )
+                raise UserError(f"{path} was compressed, as torch.save does not; save it anew")
     with warnings.catch_warnings(action="ignore"):  # on a bad file, the error says enough
         content: Any = torch.load(path, map_location="cpu", weights_only=True, mmap=archive)
     if isinstance(content, Tensor):
-        return to_numpy(content), ()
+        content = {"tensor": content}
     if not isinstance(content, Mapping):
         raise UserError(f"{path} holds a {type(content).__name__}; save one tensor of images")
     keys = [str(key) for key in content]
-    tensors = {
-        str(key): value
+    tensors = [
+        (str(key), value)
         for key, value in content.items()
         if isinstance(value, Tensor) and value.ndim in (3, 4)
-    }
-    if not tensors:
-        raise _no_images(path, keys)
+    ]
     if len(tensors) > 1:
-        raise UserError(
-            f"{path} holds several tensors that may be images ({', '.join(sorted(tensors))}); "
-            "save one of them alone"
-        )
-    key, tensor = next(iter(tensors.items()))
-    return to_numpy(tensor), _choice(path, key, keys)
-
-
-def _choice(path: Path, key: str, keys: list[str]) -> tuple[str, ...]:
-    """A note on which array of a file was taken; none if it was the only one."""
-    others = [other for other in keys if other != key]
-    if not others:
-        return ()
-    return (f"Of the arrays in {path}, the images are {key}; passed over: {', '.join(others)}.",)
-
-
-def _no_images(path: Path, keys: list[str]) -> UserError:
-    names = ", ".join(keys) or "nothing"
-    return UserError(f"{path} holds no array of images with four axes (it holds {names})")
+        names = ", ".join(sorted(key for key, _ in tensors))
+        raise UserError(f"{path} holds several tensors of images ({names}); save one of them alone")
+    if not tensors:
+        return np.empty(0), None, keys
+    key, tensor = tensors[0]
+    return to_numpy(tensor), key, keys

@@ -25,16 +25,12 @@ from torch import Tensor
 from ganstoch.errors import UserError
 from ganstoch.records import write_atomically
 
-__all__ = ["is_read_only", "load_array", "locked", "make_once", "places", "save_array"]
-__all__ += ["user_cache", "write_if_allowed"]
-
 _T = TypeVar("_T")
 
 _SCHEMA = 1
-_PATIENCE = 1.0
-"""Seconds to wait for another process before saying so."""
+_PATIENCE = 1.0  # seconds to wait for another process before saying so
+# Errors of a place that this user may not write to, or that is no folder.
 _READ_ONLY = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST}
-"""Errors of a place that this user may not write to, or that is no folder."""
 
 
 def user_cache() -> Path | None:
@@ -94,16 +90,15 @@ def save_array(
         like: of the shape of a batch but for its length, and of its dtype.
         facts: for the owner to recognize the entry by; anything that JSON can say.
     """
+    digest, head = hashlib.sha256(), io.BytesIO()
     header = {
         "descr": np.lib.format.dtype_to_descr(like[:0].numpy().dtype),
         "fortran_order": False,
         "shape": (rows, *like.shape[1:]),
     }
-    digest = hashlib.sha256()
+    np.lib.format.write_array_header_1_0(head, header)
 
     def chunks() -> Iterator[bytes | memoryview]:
-        head = io.BytesIO()
-        np.lib.format.write_array_header_1_0(head, header)
         digest.update(head.getvalue())
         yield head.getvalue()
         written = 0
@@ -145,14 +140,9 @@ def make_once(
     make: Callable[[], _T],
     otherwise: tuple[Path, ...] = (),
 ) -> _T:
-    """What is there, or else is made, by one process at a time; paths and words as for `locked`.
+    """What ``look`` finds, or else ``make`` makes, by one process at a time; others as `locked`.
 
-    Args:
-        target: what is made.
-        doing: what the other process is at.
-        look: returns what is there, or None; asked again once it is this process's turn.
-        make: makes it; killed half-way, it must leave nothing that `look` would take for whole.
-        otherwise: where the target may lie instead.
+    Killed half-way, ``make`` must leave nothing that ``look`` would take for whole.
     """
     if (result := look()) is not None:
         return result
@@ -189,9 +179,9 @@ def locked(target: Path, *, doing: str, otherwise: tuple[Path, ...] = ()) -> Ite
         yield
         return
     try:
-        for leaving in place.parent.glob(f".{glob.escape(place.name)}.?*"):
-            if leaving.suffix != ".lock":
-                leaving.unlink(missing_ok=True)
+        for stale in place.parent.glob(f".{glob.escape(place.name)}.?*"):
+            if stale.suffix != ".lock":
+                stale.unlink(missing_ok=True)
         yield
     finally:
         Path(lock.lock_file).unlink(missing_ok=True)  # whoever waits notices, and locks a new file

@@ -28,8 +28,6 @@ from ganstoch.errors import UserError
 from ganstoch.rng import share
 from ganstoch.types import Batch, KnownModes, Shape
 
-__all__ = ["ImageData", "StepCounter"]
-
 _CPU = torch.device("cpu")
 
 
@@ -57,24 +55,28 @@ class ImageData(LightningDataModule):
     Lightning takes a number from `StepCounter` and hands it to `on_after_batch_transfer`, which
     puts `batch` of the current iteration in its place.
 
-    Attributes:
-        subset: the n images; this and the next four are set by `setup`.
-        held_out: at most n images that training never sees, as the subset has them: from the
-            source's held-out split, otherwise those that the subset left over; None if none are.
-        batch_size: m in images, over all ranks.
-        sampling: the rule that batches are drawn by.
-        known_modes: of a synthetic data set; None where they are not known.
-        images_factor: how many times m images a batch holds; the model sets this and the next.
-        pack: how many images the discriminator looks at together; no two ranks share them.
+    Args:
+        source: where the images come from.
+        root: the folder that the source's data lie in.
+        n: size of the subset.
+        m: logical batch size: a number, or a share of the subset such as n or n/4.
+        sampling: how a batch is drawn; by default with replacement, and every image exactly once
+            where m = n.
+        subset_seed: chooses the subset and the held-out images.
+        seed: draws the batches.
     """
 
-    subset: Subset
+    subset: Subset  # the n images; this and the next four are set by `setup`
+    # At most n images that training never sees, as the subset has them: from the source's held-out
+    # split, otherwise those that the subset left over; None if none are.
     held_out: Tensor | None
-    batch_size: int
-    sampling: Sampling
-    known_modes: KnownModes | None
-    images_factor: int = 1
-    pack: int = 1
+    batch_size: int  # m in images, over all ranks
+    sampling: Sampling  # the rule that batches are drawn by
+    known_modes: KnownModes | None  # of a synthetic data set; None where they are not known
+    images_factor: int = (
+        1  # how many times m images a batch holds; the model sets this and the next
+    )
+    pack: int = 1  # how many images the discriminator looks at together; no two ranks share them
 
     def __init__(
         self,
@@ -87,18 +89,6 @@ class ImageData(LightningDataModule):
         subset_seed: int = 0,
         seed: int = 0,
     ) -> None:
-        """Reads nothing yet.
-
-        Args:
-            source: where the images come from.
-            root: the folder that the source's data lie in.
-            n: size of the subset.
-            m: logical batch size: a number, or a share of the subset such as n or n/4.
-            sampling: how a batch is drawn; by default with replacement, and every image exactly
-                once where m = n.
-            subset_seed: chooses the subset and the held-out images.
-            seed: draws the batches.
-        """
         super().__init__()
         self.source = source
         self.root = Path(root).expanduser()

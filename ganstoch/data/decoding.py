@@ -7,7 +7,6 @@ import sys
 import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -21,29 +20,16 @@ from tqdm import tqdm
 from ganstoch.errors import UserError
 from ganstoch.types import Shape
 
-__all__ = ["Header", "ScaleFilter", "central_square", "decode", "decode_all", "extensions"]
-__all__ += ["in_threads", "read_header"]
+ScaleFilter = Literal["lanczos", "bicubic", "box"]  # as Pillow has them, widened to scale down
 
-ScaleFilter = Literal["lanczos", "bicubic", "box"]
-"""Resampling filter, as Pillow defines it: with its support widened when scaling down."""
-
+# Formats that Pillow only recognizes, hands to another program to draw, or, FITS, unpacks before it
+# looks at the size.
 _NOT_PICTURES = {"BUFR", "EPS", "FITS", "GRIB", "HDF5", "MPEG", "WMF"}
-"""Formats that Pillow only recognises, hands to another program to draw, or, FITS, unpacks before
-it looks at the size."""
 _ORIENTATION = 0x0112
-_TURNED = {5, 6, 7, 8}
-"""Marks of cameras that were held on their side."""
+_TURNED = {5, 6, 7, 8}  # marks of cameras that were held on their side
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-
-
-@dataclass(frozen=True, slots=True)
-class Header:
-    """Width and height of an image file, upright, and whether it is grey."""
-
-    size: tuple[int, int]
-    grey: bool
 
 
 @cache
@@ -96,14 +82,11 @@ def decode_all(
 
 def central_square(image: Image.Image, side: int, *, filter: ScaleFilter) -> Image.Image:
     """The central square of an image, scaled to ``side`` pixels where it has another size."""
-    if image.size == (side, side):
-        return image
     short = min(image.size)
-    left, top = (image.width - short) // 2, (image.height - short) // 2
-    square = image.crop((left, top, left + short, top + short))
-    return (
-        square if short == side else square.resize((side, side), Image.Resampling[filter.upper()])
-    )
+    if image.size != (short, short):
+        left, top = (image.width - short) // 2, (image.height - short) // 2
+        image = image.crop((left, top, left + short, top + short))
+    return image if short == side else image.resize((side, side), Image.Resampling[filter.upper()])
 
 
 def decode(path: Path, *, fix: str) -> Image.Image:
@@ -118,16 +101,16 @@ def decode(path: Path, *, fix: str) -> Image.Image:
     return _opened(path, lambda image: _to_rgb(ImageOps.exif_transpose(image)), fix=fix)
 
 
-def read_header(path: Path, *, fix: str) -> Header:
-    """Size and mode of an image file, without decoding its pixels; arguments as for `decode`."""
+def read_header(path: Path, *, fix: str) -> tuple[tuple[int, int], bool]:
+    """Width and height of an image file, upright, and whether it is grey; decodes no pixel."""
 
-    def header(image: Image.Image) -> Header:
+    def header(image: Image.Image) -> tuple[tuple[int, int], bool]:
         # A PNG's mark may stand behind its pixels, and looking for it would decode them. The size
         # of a TIFF is upright already.
         look = image.format != "TIFF" and (image.format != "PNG" or "exif" in image.info)
         turned = look and image.getexif().get(_ORIENTATION) in _TURNED
         size = (image.height, image.width) if turned else (image.width, image.height)
-        return Header(size=size, grey=ImageMode.getmode(image.mode).basemode == "L")
+        return size, ImageMode.getmode(image.mode).basemode == "L"
 
     return _opened(path, header, fix=fix)
 
@@ -135,20 +118,20 @@ def read_header(path: Path, *, fix: str) -> Header:
 def _opened(path: Path, use: Callable[[Image.Image], Result], *, fix: str) -> Result:
     """Result of a function of an image file that is small enough to unpack; or a UserError."""
     limit = Image.MAX_IMAGE_PIXELS
-    too_large = f"cannot read {path} (more than {limit} pixels: too large to unpack safely); {fix}"
+    reason = f"more than {limit} pixels: too large to unpack safely"
     try:
         with Image.open(path, formats=_formats()) as image:
-            if limit is not None and image.width * image.height > limit:
-                raise UserError(too_large)
-            return use(image)
-    except (UserError, MemoryError):
+            if limit is None or image.width * image.height <= limit:
+                return use(image)
+    except MemoryError:
         raise
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise UserError(too_large) from error
-    except UnidentifiedImageError as error:
-        raise UserError(f"cannot read {path} (no image, or empty); {fix}") from error
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        pass
+    except UnidentifiedImageError:
+        reason = "no image, or empty"
     except Exception as error:  # a damaged file makes Pillow's decoders raise almost anything
-        raise UserError(f"cannot read {path} ({error}); {fix}") from error
+        reason = str(error)
+    raise UserError(f"cannot read {path} ({reason}); {fix}")
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

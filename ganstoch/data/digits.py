@@ -11,8 +11,6 @@ from PIL import Image
 from ganstoch.data.source import SIDE, ArrayImages, Source
 from ganstoch.types import Split
 
-__all__ = ["Digits"]
-
 
 class Digits(Source):
     """The 1,797 test digits of UCI's "Optical Recognition of Handwritten Digits"."""

@@ -12,10 +12,7 @@ from ganstoch.data.cache import locked
 from ganstoch.data.source import require_folder
 from ganstoch.errors import UserError
 
-__all__ = ["downloading", "explained", "patience"]
-
-PATIENCE = 60.0
-"""Seconds to wait for a server that says nothing; urllib alone would wait for ever."""
+PATIENCE = 60.0  # seconds to wait for a server that says nothing; urllib alone waits for ever
 
 
 @contextmanager

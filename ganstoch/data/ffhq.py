@@ -13,11 +13,8 @@ from ganstoch.data.source import SIDE, ArrayImages, Source, require_folder
 from ganstoch.errors import UserError
 from ganstoch.types import Split
 
-__all__ = ["FFHQ"]
-
+# The published folders, the smaller first, and the root itself.
 _TREES = ("thumbnails128x128", "images1024x1024", "")
-"""The published folders, the smaller first, and the root itself."""
-
 _HOLDS = "the folder above thumbnails128x128 or images1024x1024 (github.com/NVlabs/ffhq-dataset)"
 
 
@@ -28,17 +25,15 @@ class FFHQ(Source):
     root, or in the user's own cache where the root is read-only; the PNG files may then go. The
     root is the folder above ``thumbnails128x128`` or ``images1024x1024``, or holds
     ``00000/00000.png`` and so on itself.
+
+    Args:
+        filter: resampling filter that scales the images down.
     """
 
     name = "ffhq"
     summary = "FFHQ, 70,000 faces, scaled from the 128 or 1024 pixel PNG files that you downloaded"
 
     def __init__(self, filter: ScaleFilter = "lanczos") -> None:
-        """Reads nothing yet.
-
-        Args:
-            filter: resampling filter that scales the images down.
-        """
         self.filter: ScaleFilter = filter
 
     @property
@@ -53,7 +48,7 @@ class FFHQ(Source):
             return None
         for tree in _TREES:
             folder, key = root / tree, f"ffhq32-{self.filter}-{tree or 'root'}"
-            names = list_files(folder, endings={".png"}).names if folder.is_dir() else ()
+            names = list_files(folder, endings={".png"})[0] if folder.is_dir() else ()
             look = partial(_load, root, key, names=names)
             if names:
                 target, *otherwise = (place / key for place in places(root))
@@ -80,10 +75,12 @@ class FFHQ(Source):
             fix="download it again",
             label="ffhq",
         )
+        facts = {"names": names}
         for place in places(root):
-            path, facts = place / f"{key}.npy", {"names": names}
             try:
-                save_array(path, [pixels], rows=len(pixels), like=pixels, facts=facts)
+                save_array(
+                    place / f"{key}.npy", [pixels], rows=len(pixels), like=pixels, facts=facts
+                )
                 break
             except UserError as error:
                 if not is_read_only(error):

@@ -6,7 +6,6 @@ import errno
 import os
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -15,40 +14,27 @@ from torch import Tensor
 from ganstoch.data.decoding import extensions
 from ganstoch.errors import UserError
 
-__all__ = ["FileList", "classes_of", "classify", "list_files", "list_images"]
-
-_UNFINISHED = {".part", ".partial", ".crdownload", ".tmp"}
-"""What browsers and other programs call a file until it is whole."""
+_UNFINISHED = {".part", ".partial", ".crdownload", ".tmp"}  # until a program's file is whole
 
 
-@dataclass(frozen=True, slots=True)
-class FileList:
-    """Files below a folder: paths with "/", sorted by code point; and how many were passed over."""
+def list_images(folder: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The image files below a folder, and notes on what was passed over, each a sentence.
 
-    names: tuple[str, ...]
-    skipped: int
-
-    def notes(self, folder: Path) -> tuple[str, ...]:
-        """A sentence about what was passed over, if anything was."""
-        if not self.skipped:
-            return ()
-        return (f"Passed over in {folder}: {self.skipped:,} hidden or of no image format.",)
-
-
-def list_images(folder: Path) -> FileList:
-    """The image files below a folder; a UserError if some are unfinished downloads."""
-    listing = list_files(folder, endings=extensions() | _UNFINISHED)
-    unfinished = [name for name in listing.names if Path(name).suffix.lower() in _UNFINISHED]
+    Raises:
+        UserError: if some are unfinished downloads.
+    """
+    names, skipped = list_files(folder, endings=extensions() | _UNFINISHED)
+    unfinished = [name for name in names if Path(name).suffix.lower() in _UNFINISHED]
     if unfinished:
-        more = "" if len(unfinished) == 1 else f" and {len(unfinished) - 1} more"
         raise UserError(
-            f"{folder} holds unfinished files: {unfinished[0]}{more}; "
-            "wait until they are whole, or remove them"
+            f"{folder} holds unfinished files, as {unfinished[0]}; wait until they are whole, or "
+            "remove them"
         )
-    return listing
+    note = f"Passed over in {folder}: {skipped:,} hidden or of no image format."
+    return names, (note,) if skipped else ()
 
 
-def list_files(root: Path, *, endings: Collection[str]) -> FileList:
+def list_files(root: Path, *, endings: Collection[str]) -> tuple[tuple[str, ...], int]:
     """Files below a folder with one of these endings, in an order that depends on names alone.
 
     Hidden files and folders are passed over. Links are followed, but a folder is read only once,
@@ -57,18 +43,21 @@ def list_files(root: Path, *, endings: Collection[str]) -> FileList:
     Args:
         root: the folder.
         endings: file name endings to take, lower case, with their dot.
+
+    Returns:
+        Paths below the root with "/", sorted by code point; and how many were passed over.
     """
     names: list[str] = []
     skipped = 0
-    seen: set[tuple[int, int]] = set()
+    visited: set[tuple[int, int]] = set()
     waiting = deque([root])
     while waiting:
         folder = waiting.popleft()
         try:
             status = folder.stat()
-            if (status.st_dev, status.st_ino) in seen:
+            if (status.st_dev, status.st_ino) in visited:
                 continue
-            seen.add((status.st_dev, status.st_ino))
+            visited.add((status.st_dev, status.st_ino))
             with os.scandir(folder) as entries:
                 for entry in sorted(entries, key=lambda entry: entry.name):
                     path = folder / entry.name
@@ -83,7 +72,7 @@ def list_files(root: Path, *, endings: Collection[str]) -> FileList:
                         skipped += 1
         except PermissionError as error:
             raise UserError(f"may not read {error.filename}; change its permissions") from error
-    return FileList(tuple(sorted(names)), skipped)
+    return tuple(sorted(names)), skipped
 
 
 def _leads(test: Callable[[], bool]) -> bool:

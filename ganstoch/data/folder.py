@@ -13,8 +13,6 @@ from ganstoch.data.source import SIDE, Source, require_folder
 from ganstoch.errors import UserError
 from ganstoch.types import Split
 
-__all__ = ["Folder"]
-
 
 class Folder(Source):
     """Image files in a folder and the folders below it, sorted by path; see `decoding.decode`.
@@ -22,19 +20,17 @@ class Folder(Source):
     The central square is scaled to 32x32. If the root holds a folder ``train``, that is the
     training split and ``test`` or ``held_out`` beside it the held-out one. The first-level folders
     of a split are its classes, if there are at least two and no image lies outside them.
+
+    Args:
+        filter: resampling filter for images that are not 32x32.
+        skip_unreadable: whether to leave out files that cannot be read, naming each on standard
+            error. This decodes every file of the folder at every start.
     """
 
     name = "folder"
     summary = "your own images: any folder, any size, any format that Pillow opens"
 
     def __init__(self, filter: ScaleFilter = "lanczos", skip_unreadable: bool = False) -> None:
-        """Reads nothing yet.
-
-        Args:
-            filter: resampling filter for images that are not 32x32.
-            skip_unreadable: whether to leave out files that cannot be read, naming each on standard
-                error. This decodes every file of the folder at every start.
-        """
         self.filter: ScaleFilter = filter
         self.skip_unreadable = skip_unreadable
 
@@ -46,15 +42,19 @@ class Folder(Source):
     def open(self, root: Path, split: Split) -> FolderImages | None:
         """Lists the images of a split; see `Source.open`."""
         require_folder(root, holds="a folder of images")
-        train, held_out = _splits(root)
-        folder = train if split == "train" else held_out
-        if folder is None:
-            return None
-        listing = list_images(folder)
-        names = _readable(folder, listing.names) if self.skip_unreadable else listing.names
+        has_splits = (root / "train").is_dir()
+        train = root / "train" if has_splits else root
+        folder = train
+        if split == "held_out":
+            others = [root / name for name in ("test", "held_out") if (root / name).is_dir()]
+            if not has_splits or not others:
+                return None
+            folder = others[0]
+        listed, notes = list_images(folder)
+        names = _readable(folder, listed) if self.skip_unreadable else listed
         if not names:
             raise UserError(f"no images under {folder}; --data.root must point to some")
-        prefix = "" if folder == root else f"{folder.name}/"
+        prefix = f"{folder.name}/" if has_splits else ""
         images = FolderImages(
             root,
             [prefix + name for name in names],
@@ -63,33 +63,23 @@ class Folder(Source):
             fix="replace it, remove it, or set --data.source.skip_unreadable=true",
             label="reading images",
         )
-        images.notes = listing.notes(folder)
+        images.notes = notes
         # Both splits number their classes by the training split's, with its unreadable files.
-        reference = listing if split == "train" else list_images(train)
-        images.classes, images.labels = classify(names, classes=classes_of(reference.names))
+        reference = listed if split == "train" else list_images(train)[0]
+        images.classes, images.labels = classify(names, classes=classes_of(reference))
         return images
 
 
 def _readable(folder: Path, names: Sequence[str]) -> tuple[str, ...]:
     """The names of those files that can be decoded; the others are named on standard error."""
 
-    def error_of(name: str) -> UserError | None:
+    def can_be_read(name: str) -> bool:
         try:
             decode(folder / name, fix="skipped")
         except UserError as error:
-            return error
-        return None
-
-    errors = in_threads(error_of, names, label="checking images")
-    for error in errors:
-        if error is not None:
             print(error, file=sys.stderr)
-    return tuple(name for name, error in zip(names, errors, strict=True) if error is None)
+            return False
+        return True
 
-
-def _splits(root: Path) -> tuple[Path, Path | None]:
-    """The folders of the training and of the held-out images, the latter None if there is none."""
-    if not (root / "train").is_dir():
-        return root, None
-    held_out = (root / name for name in ("test", "held_out"))
-    return root / "train", next((folder for folder in held_out if folder.is_dir()), None)
+    readable = in_threads(can_be_read, names, label="checking images")
+    return tuple(name for name, is_good in zip(names, readable, strict=True) if is_good)

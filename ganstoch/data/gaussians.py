@@ -18,14 +18,9 @@ from ganstoch.data.source import Drawn, ImageSet, Source
 from ganstoch.rng import normal, rng_for, with_replacement
 from ganstoch.types import GaussianModes, Split
 
-__all__ = ["Bimodal", "Grid", "HighDimensional", "Points", "Ring"]
-
-SIZE = 100_000
-"""Points of a training split, as in [2]."""
-SAMPLES = 2500
-"""Generated points that a score is measured on, as in [1] and [2]."""
-_BLOCK = 1024
-"""Points drawn together, so that some can be had without drawing all."""
+SIZE = 100_000  # points of a training split, as in [2]
+SAMPLES = 2500  # generated points that a score is measured on, as in [1] and [2]
+_BLOCK = 1024  # points drawn together, so that some can be had without drawing all
 
 
 class Points(ImageSet):
@@ -34,9 +29,7 @@ class Points(ImageSet):
     def __init__(
         self, modes: GaussianModes, *, size: int, seed: int, name: str, split: Split
     ) -> None:
-        self._modes = modes
-        self._seed = seed
-        self._part = f"{name}/{split}"
+        self._modes, self._seed, self._part = modes, seed, f"{name}/{split}"
         self.split = split
         count, dimensions = modes.centres.shape
         self.shape = (dimensions,)
@@ -52,25 +45,24 @@ class Points(ImageSet):
         noise = torch.empty(len(ids), self._modes.spread)
         blocks, places = ids // _BLOCK, ids % _BLOCK
         for block in sorted(set(blocks.tolist())):
-            mine = blocks == block
+            is_here = blocks == block
             rng = rng_for(self._seed, "subset", block, part=self._part)
-            noise[mine] = normal((_BLOCK, self._modes.spread), rng)[places[mine]]
+            noise[is_here] = normal((_BLOCK, self._modes.spread), rng)[places[is_here]]
         return self._modes.points(self.labels[ids], noise)
 
 
 class _Mixture(Drawn):
-    """What the sources below share."""
+    """What the sources below share.
+
+    Args:
+        size: points of the training split; the held-out split has as many, at most 10,000.
+        seed: decides the points; apart from the run's seed, so that runs can share them.
+    """
 
     usual_size = SIZE
     in_package = True
 
     def __init__(self, size: int = SIZE, seed: int = 0) -> None:
-        """Draws nothing yet.
-
-        Args:
-            size: points of the training split; the held-out split has as many, at most 10,000.
-            seed: decides the points; apart from the run's seed, so that runs can share them.
-        """
         super().__init__(size, seed)
 
     def open(self, root: Path, split: Split) -> Points:
@@ -127,10 +119,10 @@ class HighDimensional(_Mixture, Source):
 
     def known_modes(self, root: Path) -> GaussianModes:
         """Centres on the diagonal, in the order of the code of [2]."""
-        levels = torch.tensor([-1, -0.5, 0, 0.5, -2, -2.5, 10, 0.25, -13, -5.5])
-        centres = levels[:, None].expand(-1, 1200).contiguous()
         from scipy.stats import chi2
 
+        levels = torch.tensor([-1, -0.5, 0, 0.5, -2, -2.5, 10, 0.25, -13, -5.5])
+        centres = levels[:, None].expand(-1, 1200).contiguous()
         within = 1 - math.exp(-4.5)  # the share within 3 sigma of a Gaussian in the plane
         radius = math.sqrt(chi2.ppf(within, 700))
         return GaussianModes(centres, sigma=1.0, samples=SAMPLES, rank=700, radius=radius)

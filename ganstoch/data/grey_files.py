@@ -16,12 +16,8 @@ from ganstoch.data.download import downloading, explained
 from ganstoch.errors import UserError
 from ganstoch.types import Split
 
-__all__ = ["FASHION", "MNIST", "WIDTH", "GreyFiles"]
-
-WIDTH = 28
-"""Height and width of an image, in pixels."""
-_LARGEST = 2**26
-"""Bytes of a file, unpacked: 60,000 images have 47 million."""
+WIDTH = 28  # height and width of an image, in pixels
+_LARGEST = 2**26  # bytes of a file, unpacked: 60,000 images have 47 million
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,16 +25,11 @@ class GreyFiles:
     """The four files of MNIST or Fashion-MNIST: grey 28x28 images of ten classes, format IDX.
 
     Torchvision's reader takes no packed files, as published and as Debian has them.
-
-    Attributes:
-        folders: where below the root they may lie; a download goes to the first.
-        published: torchvision's class, for its addresses and checksums.
-        classes: names of the ten classes, in the order of the labels.
     """
 
-    folders: tuple[str, ...]
-    published: str
-    classes: tuple[str, ...]
+    folders: tuple[str, ...]  # where below the root they may lie; a download goes to the first
+    published: str  # torchvision's class, for its addresses and checksums
+    classes: tuple[str, ...]  # names of the ten classes, in the order of the labels
 
     def read(self, root: Path, split: Split, *, name: str) -> tuple[Tensor, Tensor]:
         """The images, uint8 (N, 28, 28), and their labels, int64 (N,) in [0, 9].

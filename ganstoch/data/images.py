@@ -16,23 +16,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ganstoch.data.arrays import ARRAY_ENDINGS, MEMORY, array_images, load_array, to_numpy
-from ganstoch.data.decoding import (
-    ScaleFilter,
-    decode_all,
-    extensions,
-    in_threads,
-    read_header,
-)
+from ganstoch.data.arrays import ARRAY_ENDINGS, MEMORY, NumericImages, load_array, to_numpy
+from ganstoch.data.decoding import ScaleFilter, decode_all, in_threads, read_header
 from ganstoch.data.files import classes_of, classify, list_files, list_images
 from ganstoch.data.source import ImageSet
 from ganstoch.errors import UserError
 from ganstoch.types import Shape
 
-__all__ = ["FolderImages", "open_images"]
-
-_CACHED_BYTES = 2**28
-"""Most decoded pixels that stay in memory, so that a small folder is decoded once: 256 MiB."""
+_CACHED_BYTES = 2**28  # most decoded pixels that stay in memory, so that they are decoded once
 
 
 class FolderImages(ImageSet):
@@ -75,12 +66,9 @@ class FolderImages(ImageSet):
         return self._pixels[ids]
 
     def _decoded(self, ids: Tensor) -> Tensor:
+        paths = [Path(self.where, name) for name in self.names(ids)]
         return decode_all(
-            [Path(self.where, name) for name in self.names(ids)],
-            shape=self.shape,
-            filter=self._filter,
-            fix=self._fix,
-            label=self._label,
+            paths, shape=self.shape, filter=self._filter, fix=self._fix, label=self._label
         )
 
 
@@ -98,7 +86,7 @@ def open_images(
 
     Args:
         source: a folder of image files, with those below it; a file .npz, .npy, .pt or .pth that
-            holds an array of images; or such an array or tensor (see `array_images`).
+            holds an array of images; or such an array or tensor (see `NumericImages`).
         option: the command line's option for the set, for messages, e.g. ``--real``.
         resize: side of the square that each image's centre is scaled to, in pixels; None where the
             images have one size already.
@@ -111,23 +99,25 @@ def open_images(
         raise UserError(f"--resize must be at least 1 pixel, got {resize}")
     if isinstance(source, np.ndarray | Tensor):
         array = to_numpy(source) if isinstance(source, Tensor) else source
-        return array_images(array, where=f"{option.removeprefix('--')} array", resize=resize)
+        return NumericImages(array, where=f"{option.removeprefix('--')} array", resize=resize)
     path = Path(source)
     if path.is_dir():
         return _open_folder(path, option=option, resize=resize)
-    _check_file(path, option=option)
+    if not path.is_file() or path.suffix.lower() not in ARRAY_ENDINGS:
+        state = "is no file of arrays" if path.exists() else "does not exist"
+        endings = ", ".join(ARRAY_ENDINGS)
+        raise UserError(f"{path} {state}; {option} takes a folder of images, or a file {endings}")
     array, notes = load_array(path, memory=memory)
-    images = array_images(array, where=str(path), resize=resize)
+    images = NumericImages(array, where=str(path), resize=resize)
     images.path, images.notes = path, (*notes, *images.notes)
     return images
 
 
 def _open_folder(root: Path, *, option: str, resize: int | None) -> FolderImages:
     """The images of a folder, of the size that all have or that is asked for."""
-    listing = list_images(root)
-    names = listing.names
+    names, notes = list_images(root)
     if not names:
-        arrays = list_files(root, endings=ARRAY_ENDINGS).names
+        arrays = list_files(root, endings=ARRAY_ENDINGS)[0]
         fix = f"{option} must point to a folder of images, or to a .npz, .npy or .pt file"
         if arrays:
             fix = f"give the file itself: {option} {root / arrays[0]}"
@@ -135,34 +125,17 @@ def _open_folder(root: Path, *, option: str, resize: int | None) -> FolderImages
     fix = "replace it or remove it"
     paths = [root / name for name in names]
     headers = in_threads(lambda path: read_header(path, fix=fix), paths, label=f"looking at {root}")
-    width, height = headers[0].size if resize is None else (resize, resize)
-    for name, header in zip(names, headers, strict=True):
-        if resize is None and header.size != (width, height):
-            side = min(min(header.size) for header in headers)
+    width, height = headers[0][0] if resize is None else (resize, resize)
+    for name, (size, _) in zip(names, headers, strict=True):
+        if resize is None and size != (width, height):
+            side = min(min(size) for size, _ in headers)
             raise UserError(
                 f"the images of {root} differ in size: {names[0]} has {width}x{height} "
-                f"pixels, {name} {header.size[0]}x{header.size[1]}; add --resize {side}"
+                f"pixels, {name} {size[0]}x{size[1]}; add --resize {side}"
             )
-    channels = 1 if all(header.grey for header in headers) else 3
+    channels = 1 if all(is_grey for _, is_grey in headers) else 3
     filter: ScaleFilter | None = None if resize is None else "lanczos"
     images = FolderImages(root, names, shape=(channels, height, width), filter=filter, fix=fix)
     images.classes, images.labels = classify(names, classes=classes_of(names))
-    images.notes = listing.notes(root)
+    images.notes = notes
     return images
-
-
-def _check_file(path: Path, *, option: str) -> None:
-    """A UserError for what is no file of arrays."""
-    if not path.exists():
-        raise UserError(f"{path} does not exist; {option} must point to images")
-    if not path.is_file():
-        raise UserError(f"{path} is neither a file nor a folder; {option} must be one")
-    ending = path.suffix.lower()
-    if ending in ARRAY_ENDINGS:
-        return
-    if ending in extensions():
-        raise UserError(f"{path} is one image; {option} must point to a folder of them")
-    raise UserError(
-        f"{path} has an unknown ending; {option} takes a folder of images, "
-        f"or a file {', '.join(ARRAY_ENDINGS[:-1])} or {ARRAY_ENDINGS[-1]}"
-    )

@@ -16,34 +16,20 @@ from torch import Tensor
 from ganstoch.errors import UserError
 from ganstoch.types import KnownModes, Shape, Split
 
-__all__ = ["SIDE", "ArrayImages", "Drawn", "ImageSet", "Source", "require_folder"]
-
-SIDE = 32
-"""Height and width of the paper's images, in pixels."""
-HELD_OUT = 10_000
-"""Most examples of a held-out split that is drawn."""
+SIDE = 32  # height and width of the paper's images, in pixels
+HELD_OUT = 10_000  # most examples of a held-out split that is drawn
 
 
 class ImageSet(ABC):
-    """A sequence of images in a fixed order, all of one shape; or of points.
+    """A sequence of images in a fixed order, all of one shape; or of points."""
 
-    Attributes:
-        shape: of one image, (channels, height, width); of one point, (coordinates,).
-        labels: class of each image, int64, shape (len(self),); None where there are none.
-        classes: names of the classes, in the order of the labels.
-        split: prefix of the images' names where they have none of their own.
-        where, path: the folder or file that they lie in, for messages and as a path if there is
-            one.
-        notes: what was decided for the user on opening, each a sentence.
-    """
-
-    shape: Shape
-    labels: Tensor | None = None
-    classes: tuple[str, ...] = ()
-    split: Split | None = None
-    where: str = "array"
-    path: Path | None = None
-    notes: tuple[str, ...] = ()
+    shape: Shape  # of one image, (channels, height, width); of one point, (coordinates,)
+    labels: Tensor | None = None  # class of each image, int64, shape (len(self),)
+    classes: tuple[str, ...] = ()  # names of the classes, in the order of the labels
+    split: Split | None = None  # prefix of the images' names where they have none of their own
+    where: str = "array"  # what messages call the folder or file that they lie in
+    path: Path | None = None  # of that folder or file, if there is one
+    notes: tuple[str, ...] = ()  # what was decided for the user on opening, each a sentence
     _names: Sequence[str] | None = None
 
     @abstractmethod
@@ -103,17 +89,11 @@ class ArrayImages(ImageSet):
 
 
 class Source(ABC):
-    """Data set. Its class name selects it on the command line.
+    """Data set. Its class name selects it on the command line."""
 
-    Attributes:
-        name: short name in records, file names and ``ganstoch prepare NAME``.
-        summary: what it is, in one line.
-        in_package: whether it comes with a dependency, so that it reads nothing below the root.
-    """
-
-    name: ClassVar[str]
-    summary: ClassVar[str]
-    in_package: ClassVar[bool] = False
+    name: ClassVar[str]  # in records, file names and ``ganstoch prepare NAME``
+    summary: ClassVar[str]  # what it is, in one line
+    in_package: ClassVar[bool] = False  # whether a dependency brings it: no root is read
 
     @property
     def label(self) -> str:

@@ -19,17 +19,11 @@ from ganstoch.data.source import Drawn, ImageSet, Source
 from ganstoch.rng import rng_for, with_replacement
 from ganstoch.types import Split, StackedClasses
 
-__all__ = ["Protocol", "Stacked", "StackedFashion", "StackedImages", "StackedMNIST"]
-
+# Whose experiment. veegan: [1] as in [3], stacks of all 70,000 images, training and test.
+# unrolled: [2] as in [3], stacks of the 60,000 training images.
 Protocol = Literal["veegan", "unrolled"]
-"""Whose experiment.
 
-* ``veegan``: [1] as in [3]: stacks of all 70,000 images, training and test; 26,000 samples.
-* ``unrolled``: [2] as in [3]: stacks of the 60,000 training images; 25,600 samples.
-"""
-
-SIZE = 128_000
-"""Stacks of a training split, as in [3]'s ``veegan``."""
+SIZE = 128_000  # stacks of a training split, as in [3]'s veegan
 _SAMPLES: dict[Protocol, int] = {"veegan": 26_000, "unrolled": 25_600}
 
 
@@ -45,9 +39,7 @@ class StackedImages(ImageSet):
         names: tuple[str, ...],
         split: Split,
     ) -> None:
-        self._singles = singles
-        self._members = members
-        self.split = split
+        self._singles, self._members, self.split = singles, members, split
         self.shape = (3, *singles.shape[1:])
         self.labels: Tensor = labels[members] @ torch.tensor([100, 10, 1])
         mark = "" if all(len(name) == 1 for name in names) else "+"
@@ -71,19 +63,17 @@ class Stacked(Drawn):
 
     Ours: in ``unrolled`` [2] and [3] draw every batch afresh; here a run draws its batches from
     ``size`` stacks that are drawn once, so that data remain a fixed set of n.
+
+    Args:
+        protocol: whose experiment: which images are stacked, how many samples are scored.
+        size: stacks of the training split; the held-out split has as many, at most 10,000.
+        seed: decides the stacks; apart from the run's seed, so that runs can share them.
     """
 
     files: ClassVar[GreyFiles]
     usual_size = SIZE
 
     def __init__(self, protocol: Protocol = "veegan", size: int = SIZE, seed: int = 0) -> None:
-        """Reads nothing yet.
-
-        Args:
-            protocol: whose experiment: which images are stacked, how many samples are judged.
-            size: stacks of the training split; the held-out split has as many, at most 10,000.
-            seed: decides the stacks; apart from the run's seed, so that runs can share them.
-        """
         super().__init__(size, seed)
         self.protocol: Protocol = protocol
 

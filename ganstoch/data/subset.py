@@ -9,38 +9,26 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor
 
 from ganstoch.data.cache import write_if_allowed
 from ganstoch.data.source import ImageSet
 from ganstoch.errors import UserError
-from ganstoch.records import STRICT, decode, read_json
+from ganstoch.records import FileModel, decode, read_json
 from ganstoch.rng import rng_for, with_replacement, without_replacement
-
-__all__ = ["BatchSize", "Manifest", "Sampling", "Subset", "checksum", "choose", "draw_ids"]
-__all__ += ["leftover_ids", "resolve_batch_size", "resolve_sampling"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Subset:
-    """n images, in memory.
+    """n images, in memory."""
 
-    Attributes:
-        pixels: uint8 images, shape (n, C, H, W), range [0, 255], or float32 points, shape (n, D).
-        ids: their positions in the source's training split, ascending, int64, shape (n,).
-        labels: their classes, int64, shape (n,); None where the source has none.
-        seed: what chose them.
-        sha256: `checksum` of the pixels.
-        source: the split they were chosen from.
-    """
-
-    pixels: Tensor
-    ids: Tensor
-    labels: Tensor | None
-    seed: int
-    sha256: str
-    source: ImageSet = field(repr=False)
+    pixels: Tensor  # uint8, shape (n, C, H, W), range [0, 255]; or points, float32, shape (n, D)
+    ids: Tensor  # their positions in the source's training split, ascending, int64, shape (n,)
+    labels: Tensor | None  # their classes, int64, shape (n,); None where the source has none
+    seed: int  # what chose them
+    sha256: str  # `checksum` of the pixels
+    source: ImageSet = field(repr=False)  # the split they were chosen from
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -91,20 +79,11 @@ def checksum(pixels: Tensor) -> str:
     return digest.hexdigest()
 
 
-class Manifest(BaseModel):
-    """Identity of a subset: a file beside the data, written once and checked at every load.
+class Manifest(FileModel):
+    """Identity of a subset: a file beside the data, written once and checked at every load."""
 
-    Attributes:
-        source: label of the source, e.g. ``cifar10``.
-        split_size: images in the source's training split.
-        n, seed, ids, sha256: as for `Subset`.
-        version: of this layout; ``schema`` in the file.
-    """
-
-    model_config = ConfigDict(frozen=True, **STRICT)
-
-    source: str
-    split_size: int
+    source: str  # label of the source, e.g. cifar10
+    split_size: int  # images in the source's training split
     n: int
     seed: int
     ids: tuple[int, ...]
@@ -144,17 +123,13 @@ class Manifest(BaseModel):
                 )
 
 
+# How a batch is drawn. with_replacement: every image independently, as in the paper.
+# permutation: shuffled epochs; where m does not divide n a batch takes the end of one epoch and the
+# start of the next, and may hold an image twice. exactly_once: every image in every iteration, in
+# order; needs m = n; no chance at all.
 Sampling = Literal["with_replacement", "permutation", "exactly_once"]
-"""How a batch is drawn.
 
-* ``with_replacement``: every image independently, as in the paper.
-* ``permutation``: shuffled epochs. Where m does not divide n a batch takes the end of one epoch and
-  the start of the next, and may hold an image twice.
-* ``exactly_once``: every image in every iteration, in order; needs m = n. No chance at all.
-"""
-
-BatchSize = int | str
-"""m: a number, or a share of the subset such as ``n`` or ``n/4``."""
+BatchSize = int | str  # m: a number, or a share of the subset such as n or n/4
 
 
 def resolve_batch_size(m: BatchSize, *, n: int) -> int:

@@ -1,4 +1,4 @@
-"""CIFAR-10, SVHN and Fashion-MNIST: torchvision's readers, downloads and checksums."""
+"""CIFAR-10, SVHN and Fashion-MNIST: torchvision's readers, downloads and checksums (MD5)."""
 
 from __future__ import annotations
 
@@ -11,11 +11,9 @@ from ganstoch.data.grey_files import FASHION, WIDTH
 from ganstoch.data.source import SIDE, ArrayImages, Source
 from ganstoch.types import Split
 
-__all__ = ["CIFAR10", "SVHN", "FashionMNIST"]
-
 
 class CIFAR10(Source):
-    """50,000 training images of ten classes, 10,000 held out; MD5 checked by torchvision.
+    """50,000 training images of ten classes, 10,000 held out.
 
     The root is the folder that holds ``cifar-10-batches-py``.
     """
@@ -29,12 +27,9 @@ class CIFAR10(Source):
 
         with explained(self.name, root):
             published = datasets.CIFAR10(str(root), train=split == "train")
-        return ArrayImages(
-            torch.from_numpy(published.data).permute(0, 3, 1, 2).contiguous(),
-            split=split,
-            labels=torch.tensor(published.targets),
-            classes=tuple(published.classes),
-        )
+        pixels = torch.from_numpy(published.data).permute(0, 3, 1, 2).contiguous()
+        labels = torch.tensor(published.targets)
+        return ArrayImages(pixels, split=split, labels=labels, classes=tuple(published.classes))
 
     def prepare(self, root: Path) -> None:
         """Downloads and unpacks the archive unless all is there, undamaged."""
@@ -45,7 +40,7 @@ class CIFAR10(Source):
 
 
 class SVHN(Source):
-    """73,257 training digits, 26,032 held out; MD5 checked by torchvision.
+    """73,257 training digits, 26,032 held out.
 
     The root is the folder that holds ``train_32x32.mat`` and ``test_32x32.mat``.
     """
@@ -59,12 +54,8 @@ class SVHN(Source):
 
         with explained(self.name, root):
             published = datasets.SVHN(str(root), split="train" if split == "train" else "test")
-        return ArrayImages(
-            torch.from_numpy(published.data),
-            split=split,
-            labels=torch.from_numpy(published.labels),
-            classes=tuple("0123456789"),
-        )
+        pixels, labels = torch.from_numpy(published.data), torch.from_numpy(published.labels)
+        return ArrayImages(pixels, split=split, labels=labels, classes=tuple("0123456789"))
 
     def prepare(self, root: Path) -> None:
         """Downloads both files unless they are there, undamaged."""
@@ -86,14 +77,10 @@ class FashionMNIST(Source):
 
     def open(self, root: Path, split: Split) -> ArrayImages:
         """Reads a split; see `Source.open`."""
-        pixels, labels = FASHION.read(root, split, name=self.name)
-        padded = torch.nn.functional.pad(pixels, ((SIDE - WIDTH) // 2,) * 4)
-        return ArrayImages(
-            padded.unsqueeze(1).expand(-1, 3, -1, -1),
-            split=split,
-            labels=labels,
-            classes=FASHION.classes,
-        )
+        grey, labels = FASHION.read(root, split, name=self.name)
+        padded = torch.nn.functional.pad(grey, ((SIDE - WIDTH) // 2,) * 4)
+        pixels = padded.unsqueeze(1).expand(-1, 3, -1, -1)
+        return ArrayImages(pixels, split=split, labels=labels, classes=FASHION.classes)
 
     def prepare(self, root: Path) -> None:
         """Downloads the four files unless an undamaged copy is there."""
