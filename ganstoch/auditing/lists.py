@@ -48,7 +48,7 @@ def audit_lists(sets: dict[Role, Images], evidence: Evidence, findings: Sequence
     """Makes the lists, each from the space with the strongest evidence."""
     spaces = evidence.spaces
     of = {finding.verdict: finding.space for finding in findings if finding.space}
-    by_copies = of.get("memorization") or max(spaces, key=lambda s: s.copied.low)
+    by_copies = of.get("memorization") or max(spaces, key=lambda s: s.copied.excess.low)
     by_misses = of.get("mode_drop") or max(spaces, key=lambda s: s.coverage.missed.low)
     real, generated = sets["real"], sets["generated"]
 
@@ -61,7 +61,9 @@ def audit_lists(sets: dict[Role, Images], evidence: Evidence, findings: Sequence
     names = real.names(ids)
     shared = evidence.facts.generated
     fields = {
-        "copied_share": Share(estimate=copied.estimate, low=copied.low, high=copied.high),
+        "copied_share": Share(
+            estimate=copied.excess.estimate, low=copied.excess.low, high=copied.excess.high
+        ),
         "missed_share": by_misses.coverage.missed,
         "most_copied": _pairs(
             generated.names(suspects),
@@ -128,7 +130,7 @@ def _flagged(
         "repeats another": facts.repeated,
         "one colour": generated.looks().one_colour.nonzero()[0].tolist(),
         "odd looks": evidence.looks.flagged.nonzero()[0].tolist(),
-        "copy": by.copied.suspects[: by.copied.flagged].tolist(),
+        "copy": by.copied.suspects[: by.copied.excess.count].tolist(),
         "nearly repeats another": by.repeats.ids.tolist(),
         "far": by.shift.is_far.nonzero()[:, 0].tolist(),
     }

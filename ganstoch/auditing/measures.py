@@ -55,8 +55,13 @@ Numbers = dict[str, Any]
 
 
 def _copied(e: SpaceEvidence) -> Numbers:
-    share, p_value = e.copied, e.copied.excess.p_value
-    return {"value": share.estimate, "low": share.low, "high": share.high, "p_value": p_value}
+    share = e.copied.excess
+    return {
+        "value": share.estimate,
+        "low": share.low,
+        "high": share.high,
+        "p_value": share.p_value,
+    }
 
 
 def _replication(e: SpaceEvidence) -> Numbers:

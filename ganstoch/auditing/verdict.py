@@ -60,7 +60,7 @@ def signals(evidence: Evidence) -> list[str]:
     for space in evidence.spaces:
         by = f"(by {space.space.words})"
         level = level_of(evidence)
-        if space.copied.low > 0 and space.copied.excess.p_value > level:
+        if space.copied.excess.low > 0 and space.copied.excess.p_value > level:
             clauses.append(f"{_interval(space.copied.excess)} seem to be copies {by}")
         for excess, words in (
             (space.repeats.excess, "seem to repeat others"),

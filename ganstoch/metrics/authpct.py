@@ -21,24 +21,13 @@ from ganstoch.metrics.base import FeatureMetric
 from ganstoch.metrics.neighbours import nearest_neighbours, within_set_nearest
 from ganstoch.types import Neighbours, Norm
 
-__all__ = ["AuthPct", "AuthPctScore", "authpct", "authpct_from"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuthPctScore:
-    """The authentic generated images.
-
-    Attributes:
-        percent: share of generated images that are authentic, in [0, 100].
-        authentic: bool, shape (M,).
-        nearest: for each generated image its nearest training image and the distance to it.
-        spacing: for each training image the distance to its nearest other, float64, shape (N,).
-    """
+    """The authentic generated images, in percent and one by one, bool, shape (M,)."""
 
     percent: float
     authentic: Tensor
-    nearest: Neighbours
-    spacing: Tensor
 
 
 def authpct(train: Tensor, generated: Tensor, *, norm: Norm = "l2") -> AuthPctScore:
@@ -63,12 +52,7 @@ def authpct(train: Tensor, generated: Tensor, *, norm: Norm = "l2") -> AuthPctSc
 def authpct_from(nearest: Neighbours, spacing: Tensor) -> AuthPctScore:
     """`authpct`, from neighbours that are known already."""
     authentic = nearest.distances > spacing[nearest.ids]
-    return AuthPctScore(
-        percent=100 * authentic.double().mean().item(),
-        authentic=authentic,
-        nearest=nearest,
-        spacing=spacing,
-    )
+    return AuthPctScore(percent=100 * authentic.double().mean().item(), authentic=authentic)
 
 
 class AuthPct(FeatureMetric):

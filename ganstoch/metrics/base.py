@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, TypedDict
 
 import torch
 from torch import Tensor
@@ -12,9 +12,14 @@ from torchmetrics.utilities.data import dim_zero_cat
 
 from ganstoch.metrics.features import Extractor, FeatureSpace, make_extractor
 
-__all__ = ["FeatureMetric", "Side"]
-
 Side = Literal["real", "generated", "held_out"]
+
+
+class Options(TypedDict, total=False):
+    """What every metric may be told by name, see `FeatureMetric`."""
+
+    seed: int
+    reset_real_features: bool
 
 
 class FeatureMetric(Metric):
@@ -22,19 +27,12 @@ class FeatureMetric(Metric):
 
     A subclass names its `sides` and implements `measure`. Every rank keeps its own features;
     torchmetrics gathers them in rank order before `compute`. Nothing is drawn from torch's global
-    generator.
+    generator. `result` is what the metric's function returned at the last `compute`.
 
     Args:
         features: an `Extractor`, or the name of one; None for the subclass's default.
         seed: decides what a metric draws, if it draws anything.
         reset_real_features: False keeps real and held-out images over ``reset``: give them once.
-
-    Attributes:
-        result: what the metric's function returned at the last ``compute``; None before.
-
-    Raises:
-        ValueError: from ``compute``, if a side is missing or the sides' images differ in shape.
-        UserError: if a network's weights are missing or damaged.
     """
 
     is_differentiable = False
@@ -79,16 +77,13 @@ class FeatureMetric(Metric):
             real: True for real images, False for generated ones.
             held_out: True for real images that the generator was not trained on.
         """
-        takes_held_out = "held_out" in self.sides
-        if held_out and not (real and takes_held_out):
-            raise ValueError(
-                "held-out images are real ones: update(images, real=True, held_out=True)"
-                if takes_held_out
-                else f"{type(self).__name__} does not look at held-out images"
-            )
-        features = self.extractor(images).to(self.device)
         side: Side = "held_out" if held_out else "real" if real else "generated"
-        getattr(self, f"{side}_features").append(features)
+        if side not in self.sides or (held_out and not real):
+            raise ValueError(
+                f"{type(self).__name__} takes images of {', '.join(self.sides)}; "
+                "held_out=True goes with real=True"
+            )
+        getattr(self, f"{side}_features").append(self.extractor(images).to(self.device))
 
     def compute(self) -> dict[str, Tensor]:
         """The metric's values by name, float64 scalars on the metric's device."""
@@ -104,21 +99,15 @@ class FeatureMetric(Metric):
     def _gathered(self, side: Side) -> Tensor:
         features = getattr(self, f"{side}_features")
         if len(features) == 0:  # a list, or one tensor once ranks are gathered
-            how = {"real": "real=True", "generated": "real=False"}.get(
-                side, "real=True, held_out=True"
-            )
-            raise ValueError(
-                f"no {side.replace('_', '-')} images yet: call update(images, {how}) before "
-                "compute()"
-            )
+            raise ValueError(f"no {side} images yet: give them to update() before compute()")
         return dim_zero_cat(features)
 
     def reset(self) -> None:
         """Forgets the generated images, and the real ones unless told to keep them."""
         self.result = None
-        real_sides = [side for side in ("real", "held_out") if hasattr(self, f"{side}_features")]
-        features = {side: list(getattr(self, f"{side}_features")) for side in real_sides}
+        states = [f"{side}_features" for side in self.sides if side != "generated"]
+        features = {state: list(getattr(self, state)) for state in states}
         super().reset()  # empties the lists in place
         if not self.reset_real_features:
-            for side, rows in features.items():
-                setattr(self, f"{side}_features", rows)
+            for state, rows in features.items():
+                setattr(self, state, rows)

@@ -16,54 +16,31 @@ lies nearer than real images do in batches of the same size (`calibrate`).
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from ganstoch.rng import rng_for, without_replacement
 
-__all__ = [
-    "Support",
-    "calibrate",
-    "collision_metrics",
-    "collisions",
-    "estimate_support",
-]
-
+# Of the standard normal distribution, 95 % lie within.
 _Z = 1.96
-"""Of the standard normal distribution, 95 % lie within."""
 
+# Images of which all distances are kept, 8 MiB.
 _AT_ONCE = 1000
-"""Images of which all distances are kept, 8 MiB."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Support:
+class Support(NamedTuple):
     """How many different things the draws seem to come from.
 
-    Attributes:
-        size: draws in a batch, s.
-        probability: share of the batches of that size with a collision, in [0, 1]. Below one half
-            where even the largest batches hold too few: then the estimate is an extrapolation.
-        estimate: N; infinite where no batch had a collision.
-        low: lower end of the 95 % interval of N.
-        high: its upper end; infinite where the probability may be 0.
+    Where even the largest batches have a probability below one half, the estimate extrapolates.
     """
 
-    size: int
-    probability: float
-    estimate: float
-    low: float
-    high: float
-
-
-def _apart(features: Tensor) -> Tensor:
-    """All distances, float64, infinite from an image to itself."""
-    rows = features.double()
-    # The expanded square would give copies a distance above 0.
-    apart = torch.cdist(rows, rows, compute_mode="donot_use_mm_for_euclid_dist")
-    return apart.fill_diagonal_(torch.inf)
+    size: int  # draws in a batch, s
+    probability: float  # share of the batches of that size with a collision, in [0, 1]
+    estimate: float  # N; infinite where no batch had a collision
+    low: float  # ends of the 95 % interval of N
+    high: float  # infinite where the probability may be 0
 
 
 def calibrate(
@@ -167,6 +144,14 @@ def collision_metrics(
     return metrics | ({"support": support} if math.isfinite(support) else {})
 
 
+def _apart(features: Tensor) -> Tensor:
+    """All distances, float64, infinite from an image to itself."""
+    rows = features.double()
+    # The expanded square would give copies a distance above 0.
+    apart = torch.cdist(rows, rows, compute_mode="donot_use_mm_for_euclid_dist")
+    return apart.fill_diagonal_(torch.inf)
+
+
 def _nearest(features: Tensor, *, size: int, repeats: int, seed: int, part: str) -> Tensor:
     """Distances of the nearest pairs of random batches, float64, shape (repeats,)."""
     if not 2 <= size <= len(features):
@@ -178,8 +163,7 @@ def _nearest(features: Tensor, *, size: int, repeats: int, seed: int, part: str)
         for i in range(repeats)
     )
     if len(features) > _AT_ONCE:
-        distances = [_apart(features[ids.to(features.device)]).min().cpu() for ids in drawn]
-        return torch.stack(distances)
+        return torch.stack([_apart(features[i.to(features.device)]).min().cpu() for i in drawn])
     apart = _apart(features).cpu()  # once for all batches
     return torch.stack([apart[ids][:, ids].min() for ids in drawn])
 

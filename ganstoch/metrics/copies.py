@@ -25,50 +25,20 @@ from ganstoch.metrics.copy_score import HALF_AS_FAR, copy_scores, left_out_score
 from ganstoch.metrics.excess import Excess, design_effect
 from ganstoch.types import Norm
 
-__all__ = ["CopiedShare", "Copies", "copied_share", "replication_share", "share_of_copies"]
-
 _BY_NATURE = 0.01
 
+# Training images that stand for unseen ones: they fix a share of 1 % to within 0.2 %.
 _LEFT_OUT = 5000
-"""Training images that stand for unseen ones: they fix a share of 1 % to within 0.2 %."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class CopiedShare:
-    """Copies among generated images.
+    """Copies among generated images; ``excess`` has their share and its interval."""
 
-    Attributes:
-        excess: how many generated and how many unseen real images count.
-        threshold: score t at or below which an image counts.
-        suspects: ids of all generated images, the most suspicious first, int64, shape (M,);
-            ``suspects[:flagged]`` count.
-        scores: of the generated images in their own order, float64, shape (M,).
-    """
-
-    excess: Excess
-    threshold: float
-    suspects: Tensor
-    scores: Tensor
-
-    @property
-    def estimate(self) -> float:
-        """Their share c, in [0, 1]."""
-        return self.excess.estimate
-
-    @property
-    def low(self) -> float:
-        """Lower end of its 95 % interval; others come near by nature as unseen real ones do."""
-        return self.excess.low
-
-    @property
-    def high(self) -> float:
-        """Upper end; it grants nothing of the kind, for blurred or noisy images are not."""
-        return self.excess.high
-
-    @property
-    def flagged(self) -> int:
-        """Number of generated images that count, before what is natural is taken off."""
-        return self.excess.count
+    excess: Excess  # how many generated and how many unseen real images count
+    threshold: float  # score t at or below which an image counts
+    suspects: Tensor  # ids of all generated images, the most suspicious first, int64, shape (M,)
+    scores: Tensor  # of the generated images in their own order, float64, shape (M,)
 
 
 def copied_share(
@@ -148,17 +118,13 @@ def _threshold(baseline: Tensor) -> float:
     inexact = baseline[baseline > 0]
     if len(inexact) == 0:
         return HALF_AS_FAR
-    by_nature = inexact.quantile(_BY_NATURE, interpolation="lower").item()
-    return min(HALF_AS_FAR, by_nature)
+    return min(HALF_AS_FAR, inexact.quantile(_BY_NATURE, interpolation="lower").item())
 
 
 class Copies(FeatureMetric):
     """Share of generated images that are copies, as a `torchmetrics.Metric`; see `copied_share`.
 
     ``compute`` returns float64 scalars ``copied/<extractor>/{estimate,low,high}``, in [0, 1].
-
-    Args:
-        seed: decides the parts.
     """
 
     sides = ("real", "generated", "held_out")
@@ -170,4 +136,5 @@ class Copies(FeatureMetric):
             generated, real, held_out, norm=self.extractor.norm, seed=self.seed
         )
         key = f"copied/{self.extractor.name}"
-        return {f"{key}/{part}": getattr(self.result, part) for part in ("estimate", "low", "high")}
+        excess = self.result.excess
+        return {f"{key}/{part}": getattr(excess, part) for part in ("estimate", "low", "high")}

@@ -30,36 +30,19 @@ from ganstoch.metrics.progress import progress_bar
 from ganstoch.rng import rng_for, without_replacement
 from ganstoch.types import Neighbours, Norm
 
-__all__ = [
-    "HALF_AS_FAR",
-    "PARTS",
-    "CopyScores",
-    "copy_scores",
-    "left_out_scores",
-    "nearest_in_parts",
-]
-
+# Enough for a median that a few near-duplicates do not move.
 PARTS = 8
-"""Enough for a median that a few near-duplicates do not move."""
-
+# Score at or below which a member is a near-duplicate.
 HALF_AS_FAR = 0.5
-"""Score at or below which a member is a near-duplicate."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class CopyScores:
-    """Images compared with a set.
+    """Images compared with a set: scores from 0, a copy of one member, to 1, as far from all."""
 
-    Attributes:
-        scores: in [0, 1], 0 for an exact copy of one member, 1 for an image as far from every part;
-            float64, shape (Q,).
-        neighbours: the nearest member of the whole set, as `nearest_neighbours` finds it.
-        parts: distance to the nearest member of each part, float64, shape (Q, P).
-    """
-
-    scores: Tensor
-    neighbours: Neighbours
-    parts: Tensor
+    scores: Tensor  # in [0, 1], float64, shape (Q,)
+    neighbours: Neighbours  # nearest members of the whole set, as `nearest_neighbours` finds them
+    parts: Tensor  # distance to the nearest member of each part, float64, shape (Q, P)
 
     def beyond_near_duplicates(self) -> Tensor:
         """Distance to the nearest member of parts without a near-duplicate, float64, shape (Q,).
@@ -104,13 +87,13 @@ def left_out_scores(
     # Every image so often is every image once.
     repeated = (often > times_each(first))[first[ids]]
     parts = _parts(members)
-    asked = _take(train, ids)
+    images = _take(train, ids)
     distances = torch.empty(len(ids), len(parts), dtype=torch.float64)
     nearest = torch.empty(len(ids), len(parts), dtype=torch.int64)
     place = torch.full((len(train),), -1, dtype=torch.int64)
     for p, part in enumerate(progress_bar(parts, "nearest others")):
-        found = nearest_neighbours(asked, _take(train, part), norm=norm)
-        distances[:, p], nearest[:, p] = found.distances, part[found.ids]
+        near = nearest_neighbours(images, _take(train, part), norm=norm)
+        distances[:, p], nearest[:, p] = near.distances, part[near.ids]
         place.fill_(-1)
         place[part] = torch.arange(len(part))
         own = ((place[first[ids]] >= 0) & ~repeated).nonzero()[:, 0]
@@ -138,8 +121,8 @@ def nearest_in_parts(
     distances = torch.empty(len(images), len(parts), dtype=torch.float64)
     ids = torch.empty(len(images), len(parts), dtype=torch.int64)
     for p, members in enumerate(progress_bar(parts, "nearest images")):
-        found = nearest_neighbours(images, rows(members), norm=norm)
-        distances[:, p], ids[:, p] = found.distances, members[found.ids]
+        near = nearest_neighbours(images, rows(members), norm=norm)
+        distances[:, p], ids[:, p] = near.distances, members[near.ids]
     return _summed_up(distances, ids)
 
 

@@ -22,31 +22,27 @@ held-out images in cell c. The authors' program adds 1/2 to each U, which the pa
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from typing import NamedTuple, Unpack
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ganstoch.metrics.base import FeatureMetric
+from ganstoch.metrics.base import FeatureMetric, Options
 from ganstoch.metrics.features import Extractor, FeatureSpace
 from ganstoch.metrics.neighbours import nearest_neighbours
+from ganstoch.metrics.neighbours.byte_search import row_blocks
 from ganstoch.metrics.progress import progress_bar
 from ganstoch.rng import rng_for, without_replacement
 from ganstoch.types import Norm
 
-__all__ = ["CT", "CTScore", "Cell", "ct_score", "rank_z"]
-
 _LEAST = 20
+# Training images that place the centres: enough for tens of cells, whatever the data's size.
 _CLUSTERED = 10_000
-"""Training images that place the centres: enough for tens of cells, whatever the data's size."""
-_BLOCK_ELEMENTS = 2**24
-"""Numbers in one float32 block: 64 MiB."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cell:
+class Cell(NamedTuple):
     """One cell: its Z_U (NaN without images of each kind), its images, whether it counts in C_T."""
 
     z: float
@@ -56,15 +52,8 @@ class Cell:
     counted: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CTScore:
-    """Result of the test.
-
-    Attributes:
-        value: C_T: far below 0 is copying, far above 0 underfitting; NaN if no cell counts.
-        z: Z_U of all images, without cells.
-        cells: in the order of the clustering.
-    """
+class CTScore(NamedTuple):
+    """Result of the test: C_T (NaN if no cell counts), Z_U of all images, and the cells."""
 
     value: float
     z: float
@@ -81,7 +70,7 @@ def ct_score(
     tau: float | None = None,
     seed: int = 0,
 ) -> CTScore:
-    """C_T of [1] and all that it is made of.
+    """C_T of [1], far below 0 for copying, and all that it is made of.
 
     Args:
         generated: features, shape (M, F...), uint8, float32 or float64.
@@ -99,31 +88,23 @@ def ct_score(
     share = _LEAST / len(generated) if tau is None else tau
     to_train = [nearest_neighbours(x, train, norm=norm).distances for x in (generated, held_out)]
     centres = _centres(train, cells=cells, seed=seed)
-    of_train, of_held_out, of_generated = (
-        _assign(x, centres) for x in (train, held_out, generated)
-    )
+    sets = (train, held_out, generated)
+    places = [_assign(x, centres) for x in sets]
     result = []
     for c in progress_bar(range(len(centres)), "cells"):
-        members = [torch.nonzero(of == c)[:, 0] for of in (of_train, of_held_out, of_generated)]
-        counts = [len(ids) for ids in members]
-        z = torch.nan
-        if min(counts) > 0:
-            own = train[members[0].to(train.device)]
-            near = [
-                nearest_neighbours(x[ids.to(x.device)], own, norm=norm).distances
-                for x, ids in ((generated, members[2]), (held_out, members[1]))
-            ]
-            z = rank_z(*near)
-        result.append(
-            Cell(
-                z=z,
-                train=counts[0],
-                held_out=counts[1],
-                generated=counts[2],
-                counted=min(counts) > 0 and counts[2] / len(generated) > share,
-            )
+        own, unseen, made = (
+            x[(place == c).to(x.device)] for x, place in zip(sets, places, strict=True)
         )
-    return CTScore(value=_weighted(result), z=rank_z(*to_train), cells=tuple(result))
+        z, counts = torch.nan, (len(own), len(unseen), len(made))
+        if min(counts) > 0:
+            near = [nearest_neighbours(x, own, norm=norm).distances for x in (made, unseen)]
+            z = rank_z(*near)
+        counted = min(counts) > 0 and len(made) / len(generated) > share
+        result.append(Cell(z, *counts, counted=counted))
+    cells_counted = [cell for cell in result if cell.counted]
+    weight = sum(cell.held_out for cell in cells_counted)
+    weighted = sum(cell.held_out * cell.z for cell in cells_counted)
+    return CTScore(weighted / weight if weight else torch.nan, rank_z(*to_train), tuple(result))
 
 
 def rank_z(generated: Tensor, held_out: Tensor) -> float:
@@ -138,16 +119,10 @@ def rank_z(generated: Tensor, held_out: Tensor) -> float:
         )
     m, n = len(generated), len(held_out)
     rising = held_out.double().sort().values
-    asked = generated.double().contiguous()
-    below = torch.searchsorted(rising, asked).sum().item()
-    not_above = torch.searchsorted(rising, asked, right=True).sum().item()
+    distances = generated.double().contiguous()
+    below = torch.searchsorted(rising, distances).sum().item()
+    not_above = torch.searchsorted(rising, distances, right=True).sum().item()
     return float((below + not_above - m * n) / 2 / (m * n * (m + n + 1) / 12) ** 0.5)
-
-
-def _weighted(cells: list[Cell]) -> float:
-    counted = [cell for cell in cells if cell.counted]
-    weight = sum(cell.held_out for cell in counted)
-    return sum(cell.held_out * cell.z for cell in counted) / weight if weight else float("nan")
 
 
 def _centres(train: Tensor, *, cells: int, seed: int) -> NDArray[np.float32]:
@@ -169,11 +144,12 @@ def _centres(train: Tensor, *, cells: int, seed: int) -> NDArray[np.float32]:
 
 def _assign(features: Tensor, centres: NDArray[np.float32]) -> Tensor:
     """Which centre each row is nearest to, int64 (N,)."""
-    about = torch.from_numpy(centres)
-    blocks = torch.split(features, max(1, _BLOCK_ELEMENTS // centres.shape[1]))
-    return torch.cat(
-        [torch.cdist(b.flatten(1).to("cpu", torch.float32), about).argmin(1) for b in blocks]
-    )
+    rows, about = features.flatten(1), torch.from_numpy(centres)
+    nearest = [
+        torch.cdist(rows[block].to("cpu", torch.float32), about).argmin(1)
+        for block in row_blocks(rows, len(rows))
+    ]
+    return torch.cat(nearest)
 
 
 class CT(FeatureMetric):
@@ -189,23 +165,16 @@ class CT(FeatureMetric):
         features: Extractor | FeatureSpace = "pixel",
         *,
         cells: int = 10,
-        seed: int = 0,
-        reset_real_features: bool = True,
+        **options: Unpack[Options],
     ) -> None:
-        if cells < 1:
-            raise ValueError(f"cells must be at least 1, got {cells}")
-        super().__init__(features, seed=seed, reset_real_features=reset_real_features)
+        super().__init__(features, **options)
         self.cells = cells
 
     def measure(self, real: Tensor, generated: Tensor, held_out: Tensor) -> dict[str, float]:
         """C_T, and Z_U without cells."""
+        norm = self.extractor.norm
         self.result = ct_score(
-            generated,
-            real,
-            held_out,
-            norm=self.extractor.norm,
-            cells=self.cells,
-            seed=self.seed,
+            generated, real, held_out, norm=norm, cells=self.cells, seed=self.seed
         )
         key = f"ct/{self.extractor.name}"
         return {f"{key}/value": self.result.value, f"{key}/z": self.result.z}

@@ -20,18 +20,9 @@ from ganstoch.metrics.progress import progress_bar
 from ganstoch.rng import normal, rng_for, without_replacement
 from ganstoch.types import to_bytes, to_signed
 
-__all__ = [
-    "DigitClassifier",
-    "accuracy",
-    "classify_stacks",
-    "load_classifier",
-    "serialize",
-    "train_classifier",
-]
-
 _BATCH = 128
+# Images in memory at once where nothing is learnt.
 _AT_ONCE = 1000
-"""Images in memory at once where nothing is learnt."""
 
 
 class DigitClassifier(nn.Module):
@@ -48,8 +39,7 @@ class DigitClassifier(nn.Module):
         """Logits of the ten classes, shape (N, 10), of images (N, 1, 28, 28) in [-1, 1]."""
         h = F.relu(self.first(images))
         h = F.relu(self.second(h))
-        h = F.relu(self.third(h.flatten(1)))
-        logits: Tensor = self.last(h)
+        logits: Tensor = self.last(F.relu(self.third(h.flatten(1))))
         return logits
 
 
@@ -117,17 +107,15 @@ def classify_stacks(classifier: DigitClassifier, stacks: Tensor) -> tuple[Tensor
 def _name(classifier: DigitClassifier, images: Tensor) -> tuple[Tensor, Tensor]:
     """Class and probability, (N,) each, of images (N, 28, 28), bytes or floats in [-1, 1]."""
     device = classifier.last.weight.device
-    named, sure = [], []
+    parts = []
     # Under a trainer's autocast, half precision would change the numbers.
     with torch.autocast(device_type=device.type, enabled=False):
         for part in torch.split(images, _AT_ONCE):
             # A generator that has diverged makes no numbers; black is what they are judged as.
             pixels = to_bytes(part.nan_to_num(-1.0)) if part.is_floating_point() else part
             shares = classifier(to_signed(pixels.to(device)).unsqueeze(1)).softmax(dim=1).cpu()
-            best, ids = shares.max(dim=1)
-            named.append(ids)
-            sure.append(best)
-    return torch.cat(named), torch.cat(sure)
+            parts.append(shares.max(dim=1))
+    return torch.cat([part.indices for part in parts]), torch.cat([part.values for part in parts])
 
 
 def serialize(classifier: DigitClassifier) -> bytes:
@@ -138,11 +126,7 @@ def serialize(classifier: DigitClassifier) -> bytes:
 
 
 def load_classifier(path: Path, *, made_by: str) -> DigitClassifier:
-    """The classifier in a file, on the CPU, read as tensors only.
-
-    Raises:
-        UserError: if it is missing or damaged; names ``made_by``, the command that makes it.
-    """
+    """The classifier in a file, on the CPU; a UserError names ``made_by``, which makes the file."""
     if not path.exists():
         raise UserError(f"the classifier that counts modes is missing, no {path}; run: {made_by}")
     try:

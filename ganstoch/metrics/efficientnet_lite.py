@@ -7,10 +7,10 @@ transcription by classifying two photographs with the trained weights.
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch.nn.functional as F
 from torch import Tensor, nn
-
-__all__ = ["EfficientNetLite0Network"]
 
 # (repeats, kernel, stride of the first, expansion, channels in, channels out)
 _STAGES = (
@@ -36,18 +36,16 @@ class _SameConv(nn.Conv2d):
         return super().forward(F.pad(x, pads))
 
 
-def _conv(inputs: int, outputs: int, kernel: int, *, stride: int = 1, groups: int = 1) -> _SameConv:
-    return _SameConv(inputs, outputs, kernel, stride=stride, groups=groups, bias=False)
-
-
-def _norm(channels: int) -> nn.BatchNorm2d:
-    return nn.BatchNorm2d(channels, eps=1e-3)
+_conv = partial(_SameConv, bias=False)
+_norm = partial(nn.BatchNorm2d, eps=1e-3)
 
 
 class _Block(nn.Module):
-    """Inverted residual: widen 1x1, filter each channel, narrow 1x1; plus the input if it fits."""
+    """Inverted residual: widen 1x1, filter each channel, narrow 1x1; plus the input if it fits.
 
-    # The names below are those in the published file of weights.
+    The names of the layers are those in the published file of weights.
+    """
+
     def __init__(
         self, inputs: int, outputs: int, *, kernel: int, stride: int, expansion: int
     ) -> None:
@@ -92,18 +90,13 @@ class EfficientNetLite0Network(nn.Module):
         self._bn1 = _norm(1280)
         self._fc = nn.Linear(1280, 1000)
 
-    def features(self, images: Tensor) -> Tensor:
-        """Activations (N, 1280) in [0, 6], averaged over the picture, of images (N, 3, H, W).
+    def forward(self, images: Tensor) -> Tensor:
+        """Activations (N, 1280) in [0, 6] of pictures (N, 3, H, W), which are (bytes - 127) / 128.
 
-        Images are (bytes - 127) / 128.
+        The ImageNet classifier `_fc` turns them into logits (N, 1000).
         """
         h = F.relu6(self._bn0(self._conv_stem(images)))
         for block in self._blocks:
             h = block(h)
         maps: Tensor = F.relu6(self._bn1(self._conv_head(h)))
         return maps.mean(dim=(2, 3))
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Logits of the 1,000 ImageNet classes, shape (N, 1000), for images as in `features`."""
-        logits: Tensor = self._fc(self.features(images))
-        return logits

@@ -30,8 +30,6 @@ import torch
 from scipy.special import betaincinv, gammaln
 from torch import Tensor
 
-__all__ = ["Excess", "clopper_pearson", "design_effect"]
-
 
 def clopper_pearson(count: float, total: float, *, level: float = 0.95) -> tuple[float, float]:
     """The exact interval of a share of ``total`` trials [1], both ends in [0, 1].
@@ -56,19 +54,12 @@ def design_effect(groups: Tensor) -> float:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Excess:
-    """Flagged images among generated ones, beside those among unseen real ones.
+    """Flagged images among generated ones, beside those among unseen real ones."""
 
-    Attributes:
-        count: generated images that are flagged, k.
-        total: generated images, M, at least 1.
-        usual: unseen real images that are flagged, j.
-        usual_total: unseen real images, R, at least 1.
-    """
-
-    count: int
-    total: int
-    usual: int
-    usual_total: int
+    count: int  # generated images that are flagged, k
+    total: int  # generated images, M, at least 1
+    usual: int  # unseen real images that are flagged, j
+    usual_total: int  # unseen real images, R, at least 1
 
     @property
     def rate(self) -> float:
@@ -124,10 +115,7 @@ class Excess:
         return replace(self, usual=usual, usual_total=total)
 
     def detectable(self, level: float, *, power: float = 0.95) -> float | None:
-        """The smallest share c whose test falls to the level as often as the power says.
-
-        None where not even a generator that is all wrong would be found.
-        """
+        """The smallest share c whose test falls to the level as often as the power says, if any."""
         if self._tail(self.total) > level:
             return None
         few, enough = -1, self.total

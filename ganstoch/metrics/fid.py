@@ -16,7 +16,6 @@ A1' A2: the same number, but no root is taken of rounding.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -24,11 +23,7 @@ from scipy.linalg import lapack
 from torch import Tensor
 
 from ganstoch.metrics.base import FeatureMetric
-
-__all__ = ["FID", "GaussianStats", "frechet_distance", "frechet_from_stats"]
-
-_BLOCK_ELEMENTS = 2**22
-"""Numbers in one float64 block of features: 32 MiB."""
+from ganstoch.metrics.neighbours.byte_search import float64_blocks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,12 +45,12 @@ class GaussianStats:
             raise ValueError(f"features must be uint8 or floating, got {features.dtype}")
         rows = features.detach()
         total = torch.zeros(rows.shape[1], dtype=torch.float64, device=rows.device)
-        for block in _blocks(rows):
-            total += block.sum(dim=0)
+        for block in float64_blocks(rows):
+            total += rows[block].double().sum(dim=0)
         mean = total / len(rows)
         scatter = torch.zeros(len(mean), len(mean), dtype=torch.float64, device=rows.device)
-        for block in _blocks(rows):
-            centred = block - mean
+        for block in float64_blocks(rows):
+            centred = rows[block].double() - mean
             scatter.addmm_(centred.T, centred)
         if not torch.isfinite(scatter).all():
             raise ValueError("features contain NaN or infinite values")
@@ -80,8 +75,7 @@ def frechet_from_stats(real: GaussianStats, generated: GaussianStats) -> float:
     shift = (real.mean.cpu() - generated.mean.cpu()).square().sum()
     spread = real.covariance.trace().cpu() + generated.covariance.trace().cpu()
     overlap = torch.linalg.svdvals(_factor(real.covariance).T @ _factor(generated.covariance)).sum()
-    value = float(shift + spread - 2 * overlap)
-    return max(0.0, value)  # below 0 by rounding only
+    return max(0.0, float(shift + spread - 2 * overlap))  # below 0 by rounding only
 
 
 def _factor(covariance: Tensor) -> Tensor:
@@ -92,11 +86,6 @@ def _factor(covariance: Tensor) -> Tensor:
     factor = torch.empty_like(lower)
     factor[torch.from_numpy(pivots).long() - 1] = lower
     return factor
-
-
-def _blocks(rows: Tensor) -> Iterator[Tensor]:
-    for block in torch.split(rows, max(1, _BLOCK_ELEMENTS // rows.shape[1])):
-        yield block.to(torch.float64)
 
 
 class FID(FeatureMetric):

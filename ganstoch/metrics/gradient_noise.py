@@ -26,34 +26,17 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-__all__ = [
-    "GradientNoise",
-    "GradientSums",
-    "Side",
-    "combine",
-    "endless",
-    "finite",
-    "jittered",
-    "share_of_pieces",
-]
-
-STRETCH = 2**14
-"""Numbers whose squares are added up before float64 takes over."""
+# Numbers whose squares are added up before float64 takes over.
+_STRETCH = 2**14
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GradientNoise:
-    """A player's signal and noise, in squares of the gradient's own unit.
+    """A player's signal and noise, in squares of the gradient's own unit."""
 
-    Attributes:
-        signal: squared norm of the full gradient; an unbiased estimate may come out below 0.
-        noise: trace of the covariance of the mini-batch's gradient.
-        single: the same of a batch of one, drawn with replacement.
-    """
-
-    signal: float
-    noise: float
-    single: float
+    signal: float  # squared norm of the full gradient; an unbiased estimate may fall below 0
+    noise: float  # trace of the covariance of the mini-batch's gradient
+    single: float  # the same of a batch of one, drawn with replacement
 
     @property
     def ratio(self) -> float | None:
@@ -68,19 +51,12 @@ class GradientNoise:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Side:
-    """One of the means that a loss is the sum of.
+    """One of the means that a loss is the sum of."""
 
-    Attributes:
-        mean: its full gradient, float64 vectors by name.
-        noise: trace of the covariance of its share of the mini-batch's gradient.
-        single: the same of one example.
-        bias: what chance adds to the squared norm of ``mean`` on average; 0 where it is exact.
-    """
-
-    mean: Mapping[str, Tensor]
-    noise: float
-    single: float
-    bias: float = 0.0
+    mean: Mapping[str, Tensor]  # its full gradient, float64 vectors by name
+    noise: float  # trace of the covariance of its share of the mini-batch's gradient
+    single: float  # the same of one example
+    bias: float = 0.0  # what chance adds to the squared norm of ``mean`` on average
 
 
 class GradientSums:
@@ -95,20 +71,15 @@ class GradientSums:
     Args:
         draws: examples, one after the other, that are draws of the same one, such as one latent
             under several noises; a block holds all draws of each of its examples.
-
-    Attributes:
-        mean: over all, float64 vectors by name.
-        between: sum over the examples of |mean of its draws - mean|^2.
-        within: sum over the examples and draws of |draw - mean of the example's draws|^2.
     """
 
     def __init__(self, *, draws: int = 1) -> None:
         if draws < 1:
             raise ValueError(f"draws must be 1 or more, got {draws}")
         self.draws = draws
-        self.mean: dict[str, Tensor] = {}
-        self.between = 0.0
-        self.within = 0.0
+        self.mean: dict[str, Tensor] = {}  # over all, float64 vectors by name
+        self.between = 0.0  # sum over the examples of |mean of its draws - mean|^2
+        self.within = 0.0  # sum over the draws of |draw - mean of the example's draws|^2
         self._counts: dict[str, int] = {}
 
     @property
@@ -219,6 +190,6 @@ def combine(sides: Sequence[Side]) -> GradientNoise:
 def _squares(x: Tensor) -> float:
     """Sum of the squares of all numbers: in their own precision over short stretches only."""
     rows = x.flatten(0, -2) if x.ndim > 1 else x.unsqueeze(0)
-    stretches = torch.split(rows, STRETCH, dim=1)
+    stretches = torch.split(rows, _STRETCH, dim=1)
     norms = torch.stack([torch.linalg.vector_norm(each, dim=1) for each in stretches])
     return float(norms.double().square().sum())

@@ -13,17 +13,14 @@ from __future__ import annotations
 
 import itertools
 import math
-from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, Unpack, runtime_checkable
 
 import torch
 from torch import Tensor
 
-from ganstoch.metrics.base import FeatureMetric
+from ganstoch.metrics.base import FeatureMetric, Options
 from ganstoch.metrics.features import Extractor, FeatureSpace
 from ganstoch.rng import rng_for
-
-__all__ = ["Classifying", "InceptionScore", "SplitScores", "inception_score"]
 
 
 @runtime_checkable
@@ -32,11 +29,9 @@ class Classifying(Protocol):
 
     def logits(self, features: Tensor) -> Tensor:
         """Class scores (N, C) of features (N, F)."""
-        ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SplitScores:
+class SplitScores(NamedTuple):
     """Mean and standard deviation of the scores of the parts that the images were split into."""
 
     mean: float
@@ -52,14 +47,11 @@ def inception_score(
     equally many images in equally many splits (usually 50,000 in 10).
 
     Args:
-        logits: class scores, shape (N, C), floating, N at least ``splits``.
+        logits: class scores, shape (N, C), floating, N at least ``splits``; scores are in [1, C].
         splits: number of parts, of equal size up to one image.
         seed: decides which images go to which part.
         shuffled: False takes the parts in the order given. Images that come sorted by class must
             be shuffled: else every part has few classes, and scores low.
-
-    Returns:
-        Mean and standard deviation, in [1, C].
     """
     if logits.ndim != 2 or logits.numel() == 0 or not logits.is_floating_point():
         raise ValueError(f"logits must be floats (N, C), got {logits.dtype} {tuple(logits.shape)}")
@@ -74,7 +66,7 @@ def inception_score(
     borders = [i * len(rows) // splits for i in range(splits + 1)]
     scores = [_score(rows[start:end]) for start, end in itertools.pairwise(borders)]
     values = torch.tensor(scores, dtype=torch.float64)
-    return SplitScores(mean=values.mean().item(), sd=values.std(correction=0).item())
+    return SplitScores(values.mean().item(), values.std(correction=0).item())
 
 
 def _score(logits: Tensor) -> float:
@@ -94,7 +86,7 @@ class InceptionScore(FeatureMetric):
         features: an `Extractor` that is `Classifying`, or "inception", whose 1,008 class scores are
             taken without their bias, as in the score's first program.
         splits: number of parts; the score of few images in many parts is low.
-        seed: decides which images go to which part.
+        options: ``seed`` decides which images go to which part.
     """
 
     higher_is_better = True
@@ -105,11 +97,9 @@ class InceptionScore(FeatureMetric):
         features: Extractor | FeatureSpace = "inception",
         *,
         splits: int = 10,
-        seed: int = 0,
+        **options: Unpack[Options],
     ) -> None:
-        if splits < 1:
-            raise ValueError(f"splits must be at least 1, got {splits}")
-        super().__init__(features, seed=seed)
+        super().__init__(features, **options)
         if not isinstance(self.extractor, Classifying):
             raise ValueError(f"{self.extractor.name} names no classes; the score needs inception")
         self.splits = splits

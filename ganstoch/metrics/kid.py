@@ -17,24 +17,21 @@ subsets; the estimate from all pairs has the same expectation, varies less, and 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple, Unpack
 
 import torch
 from torch import Tensor
 
-from ganstoch.metrics.base import FeatureMetric
+from ganstoch.metrics.base import FeatureMetric, Options
 from ganstoch.metrics.features import Extractor, FeatureSpace
 from ganstoch.metrics.progress import progress_bar
 from ganstoch.rng import rng_for, without_replacement
 
-__all__ = ["KID", "SubsetDistances", "kernel_distance", "kernel_distance_of_subsets"]
-
+# Numbers in one float64 block of features, and of kernel values: 32 MiB each.
 _BLOCK_ELEMENTS = 2**22
-"""Numbers in one float64 block of features, and of kernel values: 32 MiB each."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SubsetDistances:
+class SubsetDistances(NamedTuple):
     """Mean and standard deviation of kernel distances between random subsets, as in [1]."""
 
     mean: float
@@ -44,14 +41,12 @@ class SubsetDistances:
 def kernel_distance(real: Tensor, generated: Tensor) -> float:
     """Unbiased squared MMD [2] with the cubic kernel of [1], from all pairs of rows, in float64.
 
-    No matrix of all pairs is held; the work is about 2 N^2 F operations for N images a side.
+    Around 0 for sets from one distribution, as often below as above. No matrix of all pairs is
+    held; the work is about 2 N^2 F operations for N images a side.
 
     Args:
         real: shape (N, F), uint8 or floating, N at least 2.
         generated: shape (M, F), the same.
-
-    Returns:
-        Around 0 for sets from one distribution, as often below as above.
     """
     _check(real, generated)
     rows = max(1, min(_BLOCK_ELEMENTS // real.shape[1], int(_BLOCK_ELEMENTS**0.5)))
@@ -94,7 +89,7 @@ def kernel_distance_of_subsets(
         theirs = without_replacement(len(generated), size, rng).to(generated.device)
         values.append(kernel_distance(real[ours], generated[theirs]))
     distances = torch.tensor(values, dtype=torch.float64)
-    return SubsetDistances(mean=distances.mean().item(), sd=distances.std(correction=0).item())
+    return SubsetDistances(distances.mean().item(), distances.std(correction=0).item())
 
 
 class KID(FeatureMetric):
@@ -107,7 +102,7 @@ class KID(FeatureMetric):
     Args:
         subsets: number of pairs of subsets.
         subset_size: images in each, at most as many as either side has.
-        seed: decides which images are in the subsets.
+        options: ``seed`` decides which images are in the subsets.
 
     Example:
         >>> import torch
@@ -128,14 +123,9 @@ class KID(FeatureMetric):
         *,
         subsets: int = 100,
         subset_size: int = 1000,
-        seed: int = 0,
-        reset_real_features: bool = True,
+        **options: Unpack[Options],
     ) -> None:
-        if subsets < 1 or subset_size < 2:
-            raise ValueError(
-                f"needs at least 1 subset of at least 2 images, got {subsets} of {subset_size}"
-            )
-        super().__init__(features, seed=seed, reset_real_features=reset_real_features)
+        super().__init__(features, **options)
         self.subsets = subsets
         self.subset_size = subset_size
 

@@ -15,8 +15,8 @@ another size. Every image starts from the same latents, so that neither does it 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 import torch
 from scipy.stats import ks_2samp
@@ -27,33 +27,20 @@ from ganstoch.metrics.progress import progress_bar
 from ganstoch.rng import normal, rng_for
 from ganstoch.types import to_signed
 
-__all__ = ["Recovery", "RecoveryGap", "recover", "recovery_gap"]
+
+class Recovery(NamedTuple):
+    """The nearest that a generator came to each image, on the CPU."""
+
+    errors: Tensor  # mean squared difference over pixels, in [-1, 1] units; float64, shape (N,)
+    latents: Tensor  # that give them, shape (N, D)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recovery:
-    """The nearest that a generator came to each image.
-
-    Attributes:
-        errors: mean squared difference over pixels, in [-1, 1] units; float64, shape (N,), CPU.
-        latents: that give them, shape (N, D), on the CPU.
-    """
-
-    errors: Tensor
-    latents: Tensor
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RecoveryGap:
+class RecoveryGap(NamedTuple):
     """Whether training images are recovered better than held-out ones.
 
-    Attributes:
-        gap: (median held-out error - median training error) / median held-out error, MRE-gap of
-            [1] with its sign: above 0 where training images are recovered better; 0 if both are 0.
-        train_median: median recovery error of training images.
-        held_out_median: the same of held-out images.
-        statistic: of the two-sided Kolmogorov-Smirnov test, in [0, 1].
-        p_value: of that test; [1] calls a generator overfitted below 0.01.
+    ``gap`` is (held-out - training) / held-out median error, the MRE-gap of [1] with its sign:
+    above 0 where training images are recovered better. The test is the two-sided
+    Kolmogorov-Smirnov test; [1] calls a generator overfitted at a p-value below 0.01.
     """
 
     gap: float

@@ -10,24 +10,21 @@ history is forgotten and the gradient followed; where that does not help either,
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-__all__ = ["Minima", "minimize_each"]
-
 _HISTORY = 10
 _HALVINGS = 20
 _ARMIJO = 1e-4
+# Curvature below which a step says nothing, relative to the lengths of step and gradient.
 _FLAT = 1e-12
-"""Curvature below which a step says nothing, relative to the lengths of step and gradient."""
 
 Function = Callable[[Tensor, Tensor], Tensor]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Minima:
+class Minima(NamedTuple):
     """Where each problem ended: points (B, D) and the values there, float64 (B,)."""
 
     points: Tensor
@@ -63,13 +60,13 @@ def minimize_each(function: Function, starts: Tensor, *, iterations: int) -> Min
         if not moving.any():
             break
         turned = slope.clone()
-        ids = problems[moved]
-        if len(ids):
+        if moved.any():
+            ids = problems[moved]
             turned[ids] = _slope(function, to[ids], ids)[1]
         history.add(to - at, turned - slope)
         history.forget(moving & ~moved)
         at, value, slope = to, lower, turned
-    return Minima(points=at, values=value)
+    return Minima(at, value)
 
 
 def _search(
@@ -101,9 +98,9 @@ def _search(
 def _slope(function: Function, points: Tensor, problems: Tensor) -> tuple[Tensor, Tensor]:
     """Values (S,) and their gradients (S, D)."""
     with torch.enable_grad():
-        asked = points.detach().requires_grad_()
-        values = function(asked, problems)
-        (slope,) = torch.autograd.grad(values.sum(), asked)
+        points = points.detach().requires_grad_()
+        values = function(points, problems)
+        (slope,) = torch.autograd.grad(values.sum(), points)
     return values.detach(), slope
 
 

@@ -16,30 +16,21 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-__all__ = ["STRENGTHS", "ProbeScore", "linear_probe"]
-
 STRENGTHS = tuple(10.0 ** (power / 2) for power in range(8, -9, -1))
 """Penalties that are tried, strongest first, in units of the mean variance along an axis."""
 
+# A feature that varies less, as a share of its own size, is constant up to rounding.
 _CONSTANT = 1e-6
-"""A feature that varies less, as a share of its own size, is constant up to rounding."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProbeScore:
-    """How well a linear classifier does.
+    """How well a linear classifier does."""
 
-    Attributes:
-        accuracy: share of the test images whose class it names, in [0, 1].
-        chance: the same of always naming the commonest training class.
-        train_accuracy: share of the training images, which it was fitted on, in [0, 1].
-        strength: the penalty that was chosen, one of `STRENGTHS`.
-    """
-
-    accuracy: float
-    chance: float
-    train_accuracy: float
-    strength: float
+    accuracy: float  # share of the test images whose class it names, in [0, 1]
+    chance: float  # the same of always naming the commonest training class
+    train_accuracy: float  # share of the training images, which it was fitted on
+    strength: float  # the penalty that was chosen, one of `STRENGTHS`
 
 
 def linear_probe(
@@ -72,13 +63,13 @@ def linear_probe(
     unit = len(rows) * int(varies.sum()) / axes if axes else 1.0  # mean variance along an axis
     classifier = RidgeClassifierCV(alphas=[strength * unit for strength in STRENGTHS])
     classifier.fit(rows.numpy(), train_labels.cpu().numpy())
-    own = torch.from_numpy(classifier.predict(rows.numpy()))
-    named = torch.from_numpy(classifier.predict(tested.sub_(mean).mul_(factor).numpy()))
     truth = test_labels.cpu()
+    predicted = torch.from_numpy(classifier.predict(tested.sub_(mean).mul_(factor).numpy()))
+    train_predicted = torch.from_numpy(classifier.predict(rows.numpy()))
     return ProbeScore(
-        accuracy=_share(named == truth),
-        chance=_share(classes[counts.argmax()] == truth),
-        train_accuracy=_share(own == train_labels.cpu()),
+        accuracy=(predicted == truth).double().mean().item(),
+        chance=(classes[counts.argmax()] == truth).double().mean().item(),
+        train_accuracy=(train_predicted == train_labels.cpu()).double().mean().item(),
         strength=min(STRENGTHS, key=lambda strength: abs(strength * unit - classifier.alpha_)),
     )
 
@@ -94,7 +85,3 @@ def _matrix(features: Tensor, labels: Tensor) -> Tensor:
     if not flat.isfinite().all():
         raise ValueError("features are not finite")
     return flat
-
-
-def _share(right: Tensor) -> float:
-    return right.double().mean().item()

@@ -15,33 +15,31 @@ a generator that returns all of them has FID = MiFID = 0: read m beside it.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Unpack
 
 import torch
 from torch import Tensor
 
-from ganstoch.metrics.base import FeatureMetric
+from ganstoch.metrics.base import FeatureMetric, Options
 from ganstoch.metrics.features import Extractor, FeatureSpace, Inception
 from ganstoch.metrics.fid import frechet_distance
 from ganstoch.metrics.neighbours import nearest_neighbours
-
-__all__ = ["EPSILON", "MiFID", "MiFIDScore", "cosine_distance", "mifid", "penalized"]
+from ganstoch.metrics.neighbours.byte_search import float64_blocks
 
 EPSILON = 0.1
 """m from which on nothing counts as memorized in Inception's space; the choice of [1]."""
 
+# Added to m by the authors, so that there is a quotient where m is 0.
 _GUARD = 1e-15
-"""Added to m by the authors, so that there is a quotient where m is 0."""
-_BLOCK_ELEMENTS = 2**22
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MiFIDScore:
-    """MiFID, fid / penalty, with the mean cosine distance m that the penalty is made of."""
+    """MiFID, and the FID and mean cosine distance m that it is made of."""
 
     value: float
     fid: float
     distance: float
-    penalty: float
 
 
 def mifid(train: Tensor, generated: Tensor, *, epsilon: float = EPSILON) -> MiFIDScore:
@@ -54,9 +52,8 @@ def mifid(train: Tensor, generated: Tensor, *, epsilon: float = EPSILON) -> MiFI
         raise ValueError(f"epsilon must be above 0, got {epsilon}")
     distance = cosine_distance(generated, train)
     fid = frechet_distance(train, generated)
-    penalty = distance if distance < epsilon else 1.0
     value = penalized(fid, distance, epsilon=epsilon)
-    return MiFIDScore(value=value, fid=fid, distance=distance, penalty=penalty)
+    return MiFIDScore(value=value, fid=fid, distance=distance)
 
 
 def penalized(fid: float, distance: float, *, epsilon: float) -> float:
@@ -81,15 +78,14 @@ def cosine_distance(generated: Tensor, train: Tensor) -> float:
 def _units(features: Tensor, *, name: str) -> Tensor:
     """Rows that are not 0, at length 1; float64 if they were, else float32."""
     rows = features.detach().flatten(1)
-    kept = torch.nonzero(rows.ne(0).any(1))[:, 0]
-    if len(kept) == 0:
+    nonzero = rows.ne(0).any(1).nonzero()[:, 0]
+    if len(nonzero) == 0:
         raise ValueError(f"{name} features are all 0 or none: shape {tuple(features.shape)}")
     dtype = torch.float64 if rows.dtype == torch.float64 else torch.float32
-    units = torch.empty(len(kept), rows.shape[1], dtype=dtype, device=rows.device)
-    step = max(1, _BLOCK_ELEMENTS // rows.shape[1])
-    for start in range(0, len(kept), step):
-        block = rows[kept[start : start + step]].double()
-        units[start : start + step] = block / block.norm(dim=1, keepdim=True)
+    units = torch.empty(len(nonzero), rows.shape[1], dtype=dtype, device=rows.device)
+    for block in float64_blocks(units):
+        part = rows[nonzero[block]].double()
+        units[block] = part / part.norm(dim=1, keepdim=True)
     return units
 
 
@@ -102,6 +98,7 @@ class MiFID(FeatureMetric):
     Args:
         epsilon: m from which on nothing counts as memorized; None for 0.1 in Inception's space.
             Elsewhere it must be given: half the m of held-out images is a start.
+        options: see `FeatureMetric`.
     """
 
     higher_is_better = False
@@ -111,11 +108,9 @@ class MiFID(FeatureMetric):
         features: Extractor | FeatureSpace = "inception",
         *,
         epsilon: float | None = None,
-        reset_real_features: bool = True,
+        **options: Unpack[Options],
     ) -> None:
-        if epsilon is not None and not epsilon > 0:
-            raise ValueError(f"epsilon must be above 0, got {epsilon}")
-        super().__init__(features, reset_real_features=reset_real_features)
+        super().__init__(features, **options)
         if epsilon is None and not isinstance(self.extractor, Inception):
             raise ValueError(
                 f"epsilon must be given for {self.extractor.name}: {EPSILON:g} is for Inception; "

@@ -22,40 +22,20 @@ from ganstoch.metrics.digit_classifier import classify_stacks, load_classifier
 from ganstoch.rng import normal, rng_for, with_replacement
 from ganstoch.types import GaussianModes, KnownModes, StackedClasses
 
-__all__ = [
-    "CONFIDENT",
-    "ModeScores",
-    "make_mode_scorer",
-    "perfect_sampler",
-    "score_classes",
-    "score_gaussians",
-]
-
+# From which probability on a classifier counts as sure of an image.
 CONFIDENT = 0.9
-"""From which probability on a classifier counts as sure of an image."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModeScores:
-    """What S samples reach of K modes.
+    """What S samples reach of K modes."""
 
-    Attributes:
-        modes: modes with at least one sample that counts, in [0, K].
-        of: K.
-        good_share: share of the samples that are good, in [0, 1]: points near a centre, or images
-            that the classifier is confident of.
-        reverse_kl: KL(shares of the modes || uniform) in nats, in [0, ln K]; ln K, the worst, where
-            no sample counts.
-        confident_modes: modes with an image that the classifier is confident of; None of points.
-        confidence: its mean probability for the class it names, in [0, 1]; None of points.
-    """
-
-    modes: int
-    of: int
-    good_share: float
-    reverse_kl: float
-    confident_modes: int | None = None
-    confidence: float | None = None
+    modes: int  # with at least one sample that counts, in [0, K]
+    of: int  # K
+    good_share: float  # of the samples: points near a centre, or images the classifier is sure of
+    reverse_kl: float  # KL(shares of the modes || uniform) in nats; ln K, the worst, without any
+    confident_modes: int | None = None  # with an image that the classifier is sure of
+    confidence: float | None = None  # its mean probability for the class it names
 
     def named(self) -> dict[str, float]:
         """The scores by the names that records and logs know them by."""
@@ -127,11 +107,7 @@ def score_classes(predicted: Tensor, confidence: Tensor, classes: int) -> ModeSc
 def make_mode_scorer(
     known_modes: KnownModes, *, device: torch.device | str = "cpu"
 ) -> Callable[[Tensor], ModeScores]:
-    """A function that scores generated points (S, D), or images (S, 3, 28, 28), of such data.
-
-    Raises:
-        UserError: if the classifier of images is missing or damaged.
-    """
+    """A function that scores generated points (S, D), or images (S, 3, 28, 28), of such data."""
     if isinstance(known_modes, GaussianModes):
         return lambda points: score_gaussians(points, known_modes)
     classifier = load_classifier(known_modes.classifier, made_by=known_modes.made_by).to(device)

@@ -15,26 +15,17 @@ that the generator copies; a large mode drop says that it leaves data out.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from functools import partial
+from typing import Literal, Unpack
 
 import torch
 from torch import Tensor
 
-from ganstoch.metrics.base import FeatureMetric
+from ganstoch.metrics.base import FeatureMetric, Options
 from ganstoch.metrics.features import Extractor, FeatureSpace
 from ganstoch.metrics.neighbours import nearest_neighbours
 from ganstoch.rng import rng_for, without_replacement
 from ganstoch.types import Neighbours, Norm
-
-__all__ = [
-    "NearestPairs",
-    "OverfittingModeDrop",
-    "OverfittingScores",
-    "TailMeans",
-    "nearest_of_sample",
-    "overfitting_mode_drop",
-    "tail_means",
-]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,17 +44,11 @@ class TailMeans:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NearestPairs:
-    """Nearest neighbours in one direction.
+    """Nearest neighbours in one direction."""
 
-    Attributes:
-        queries: which members of the one side were looked up, int64, shape (Q,), ascending.
-        neighbours: the nearest member of the other side, distances divided by the scale.
-        tail: of those distances.
-    """
-
-    queries: Tensor
-    neighbours: Neighbours
-    tail: TailMeans
+    queries: Tensor  # members of the one side that were looked up, int64, shape (Q,), ascending
+    neighbours: Neighbours  # nearest members of the other side, distances divided by the scale
+    tail: TailMeans  # of those distances
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,8 +95,8 @@ def overfitting_mode_drop(
 ) -> OverfittingScores:
     """Overfitting and mode drop [1, Sec. 4] of two sets of features.
 
-    The samples depend on the seed and the numbers of images alone, so they are the same in every
-    evaluation of a run; the other side is always searched whole.
+    The samples depend on the seed and the numbers of images alone; the other side is always
+    searched whole.
 
     Args:
         real: features of all data, shape (N, F...), uint8, float32 or float64.
@@ -130,13 +115,9 @@ def overfitting_mode_drop(
         >>> both.overfitting.tail.mean, both.mode_drop.tail.mean
         (1.0, 3.0)
     """
+    closest = partial(nearest_of_sample, norm=norm, queries=queries, seed=seed, scale=scale)
     return OverfittingScores(
-        overfitting=nearest_of_sample(
-            generated, real, norm=norm, queries=queries, seed=seed, draw=0, scale=scale
-        ),
-        mode_drop=nearest_of_sample(
-            real, generated, norm=norm, queries=queries, seed=seed, draw=1, scale=scale
-        ),
+        overfitting=closest(generated, real, draw=0), mode_drop=closest(real, generated, draw=1)
     )
 
 
@@ -182,7 +163,7 @@ class OverfittingModeDrop(FeatureMetric):
 
     Args:
         queries: images in each sample, at least 1, or "all"; [1] takes 200.
-        seed: decides which images are in the samples.
+        options: ``seed`` decides which images are in the samples.
 
     Example:
         >>> import torch
@@ -205,17 +186,14 @@ class OverfittingModeDrop(FeatureMetric):
         features: Extractor | FeatureSpace = "pixel",
         *,
         queries: int | Literal["all"] = 200,
-        seed: int = 0,
-        reset_real_features: bool = True,
+        **options: Unpack[Options],
     ) -> None:
-        if queries != "all" and queries < 1:
-            raise ValueError(f"queries must be at least 1, or 'all', got {queries}")
-        super().__init__(features, seed=seed, reset_real_features=reset_real_features)
+        super().__init__(features, **options)
         self.queries = queries
 
     def measure(self, real: Tensor, generated: Tensor) -> dict[str, float]:
         """The six numbers."""
-        scores = overfitting_mode_drop(
+        self.result = overfitting_mode_drop(
             real,
             generated,
             norm=self.extractor.norm,
@@ -223,5 +201,5 @@ class OverfittingModeDrop(FeatureMetric):
             seed=self.seed,
             scale=self.extractor.scale(real.shape[1]),
         )
-        self.result = scores
-        return scores.named(self.extractor.name)
+        named: dict[str, float] = self.result.named(self.extractor.name)
+        return named

@@ -20,37 +20,26 @@ generative models", arXiv:2002.09797.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Unpack
 
 from torch import Tensor
 
-from ganstoch.metrics.base import FeatureMetric
+from ganstoch.metrics.base import FeatureMetric, Options
 from ganstoch.metrics.features import Extractor, FeatureSpace
 from ganstoch.metrics.neighbours import kth_distances, pairs_within
 from ganstoch.types import Norm
 
-__all__ = ["PRDC", "PRDCScores", "prdc"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PRDCScores:
-    """Four numbers, and which images they come from.
-
-    Attributes:
-        precision: share of generated images in the real manifold, in [0, 1].
-        recall: share of real images in the generated manifold, in [0, 1].
-        density: real balls around a generated image, in the mean, over k; about 1 where both sets
-            are drawn alike.
-        coverage: share of real images whose ball holds a generated one, in [0, 1].
-        covered: which real images these are, bool, shape (N,).
-        nearest_counts: generated images in each real image's ball, int64, shape (N,).
-    """
+    """Four numbers, shares in [0, 1] but for the density, which is about 1 where sets are alike."""
 
     precision: float
     recall: float
     density: float
     coverage: float
-    covered: Tensor
-    nearest_counts: Tensor
+    covered: Tensor  # which real images' balls hold a generated one, bool, shape (N,)
+    nearest_counts: Tensor  # generated images in each real image's ball, int64, shape (N,)
 
 
 def prdc(real: Tensor, generated: Tensor, *, k: int = 5, norm: Norm = "l2") -> PRDCScores:
@@ -71,10 +60,6 @@ def prdc(real: Tensor, generated: Tensor, *, k: int = 5, norm: Norm = "l2") -> P
         >>> scores.coverage, scores.covered.tolist()  # nothing near the second pair
         (0.5, [True, True, False, False])
     """
-    if real[:1].numel() != generated[:1].numel():
-        raise ValueError(
-            f"real has {real[:1].numel()} features a row, generated has {generated[:1].numel()}"
-        )
     within = pairs_within(
         real,
         generated,
@@ -97,7 +82,7 @@ class PRDC(FeatureMetric):
     """Precision, recall, density and coverage as a `torchmetrics.Metric`.
 
     ``compute`` returns four float64 scalars, larger is better:
-    ``prdc/<extractor>/{precision,recall,density,coverage}``; see `PRDCScores`.
+    ``prdc/<extractor>/{precision,recall,density,coverage}``; see `prdc`.
     """
 
     higher_is_better = True
@@ -107,11 +92,9 @@ class PRDC(FeatureMetric):
         features: Extractor | FeatureSpace = "inception",
         *,
         k: int = 5,
-        reset_real_features: bool = True,
+        **options: Unpack[Options],
     ) -> None:
-        if k < 1:
-            raise ValueError(f"k must be at least 1, got {k}")
-        super().__init__(features, reset_real_features=reset_real_features)
+        super().__init__(features, **options)
         self.k = k
 
     def measure(self, real: Tensor, generated: Tensor) -> dict[str, float]:

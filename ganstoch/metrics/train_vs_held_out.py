@@ -20,7 +20,7 @@ relation to any. No thinning is needed here, whatever the numbers.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -32,32 +32,20 @@ from ganstoch.metrics.progress import progress_bar
 from ganstoch.rng import rng_for
 from ganstoch.types import Norm
 
-__all__ = ["TrainVsHeldOut", "TrainVsHeldOutScore", "train_vs_held_out"]
-
 _RESAMPLES = 1000
+# Random numbers drawn at once, 32 MiB.
 _BLOCK = 2**22
-"""Random numbers drawn at once, 32 MiB."""
+# Score of a copy for its weight: nearer ones would outweigh all others, for rounding's sake.
 _COPY = 1e-3
-"""Score of a copy for its weight: nearer ones would outweigh all others, for rounding's sake."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrainVsHeldOutScore:
-    """Which real images the generated ones are nearer to.
+class TrainVsHeldOutScore(NamedTuple):
+    """Which real images the generated ones are nearer to."""
 
-    Attributes:
-        share: of generated images nearer to a training than to a held-out image, in [0, 1], both
-            sets thinned to equal size; ties count half.
-        low: lower end of its 95 % interval over other draws of generated images.
-        high: upper end.
-        p_value: of the permutation test, in (0, 1]; uniform where the generator owes nothing to
-            the training images, small where it is nearer to them.
-    """
-
-    share: float
-    low: float
+    share: float  # of generated images nearer to training images, in [0, 1]; ties count half
+    low: float  # ends of its 95 % interval over other draws of generated images
     high: float
-    p_value: float
+    p_value: float  # of the permutation test, in (0, 1]; small for nearer to training images
 
 
 def train_vs_held_out(

@@ -44,9 +44,7 @@ def test_copies_are_never_authentic(norm: Norm, noise: float) -> None:
     train = draw(60, 16, seed=3)
     copies = train.flip(0) + noise * draw(60, 16, seed=4)
     assert authpct(train, copies, norm=norm).percent == 0
-    one = authpct(train, train[:1].expand(30, -1), norm=norm)
-    assert one.percent == 0
-    assert set(one.nearest.ids.tolist()) == {0}
+    assert authpct(train, train[:1].expand(30, -1), norm=norm).percent == 0
 
 
 @pytest.mark.parametrize("share", [0.01, 0.1, 0.5])
@@ -76,7 +74,6 @@ def test_equal_distances_are_not_authentic() -> None:
     train = torch.tensor([[0.0], [2.0], [9.0]])
     found = authpct(train, torch.tensor([[-2.0], [-2.1], [1.0]]))
     assert found.authentic.tolist() == [False, True, False]
-    assert found.spacing.tolist() == [2, 2, 7]
 
 
 def test_duplicates_in_training_have_no_spacing() -> None:

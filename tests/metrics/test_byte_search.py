@@ -11,19 +11,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ganstoch.metrics.neighbours import byte_search, nearest, nearest_neighbours
-from ganstoch.metrics.neighbours.byte_search import fits_bytes, load_opencv, search_bytes
+from ganstoch.metrics.neighbours.byte_search import fits_bytes, search_bytes
 from ganstoch.types import Neighbours
 
 
 def draw(*shape: int, seed: int, low: float = 0.0, high: float = 255.0) -> Tensor:
     rng = torch.Generator().manual_seed(seed)
     return low + (high - low) * torch.rand(shape, generator=rng, dtype=torch.float64)
-
-
-def search(query: Tensor, bank: Tensor) -> tuple[Neighbours, Tensor]:
-    cv2 = load_opencv()
-    assert cv2 is not None
-    return search_bytes(query, bank, cv2=cv2)
 
 
 def assert_right(found: Neighbours, query: Tensor, bank: Tensor, sure: Tensor) -> None:
@@ -44,7 +38,7 @@ def test_brute_force(
     monkeypatch.setattr("ganstoch.metrics.neighbours.byte_search._TILE_BYTES", tile)
     query, bank = draw(40, 48, seed=1).to(query_type), draw(93, 48, seed=2).to(bank_type)
     before = query.clone(), bank.clone()
-    found, unsure = search(query, bank)
+    found, unsure = search_bytes(query, bank)
     assert not unsure.any()
     assert torch.equal(query, before[0])
     assert torch.equal(bank, before[1])
@@ -57,7 +51,7 @@ def test_where_rounding_misleads() -> None:
     bank = torch.stack([torch.full((100,), 10.51), torch.full((100,), 9.45)])  # bytes: 11 and 9
     bank = torch.cat([bank, torch.full((1, 100), 10.49), torch.full((1, 100), 11.4)])
     bank[2, :30] = 10.6  # by bytes 30 away, in truth 52.3; the first is 100 away, in truth 51
-    found, unsure = search(query, bank)
+    found, unsure = search_bytes(query, bank)
     assert not unsure.any()
     assert found.ids.tolist() == [0]
     assert found.distances.item() == pytest.approx(51.0, rel=1e-6)
@@ -71,7 +65,7 @@ def test_crowds(spread: float, share: tuple[float, float]) -> None:
     centre = draw(1, 64, seed=3, low=20, high=230)
     bank = centre + draw(60, 64, seed=4, low=-spread, high=spread)
     query = centre + draw(20, 64, seed=5, low=-spread, high=spread)
-    found, unsure = search(query, bank)
+    found, unsure = search_bytes(query, bank)
     assert_right(found, query, bank, ~unsure)
     assert share[0] <= unsure.float().mean() <= share[1]
     whole = nearest_neighbours(query, bank, norm="l1")
@@ -82,16 +76,16 @@ def test_crowds(spread: float, share: tuple[float, float]) -> None:
 def test_equal_members_answer_by_the_lowest() -> None:
     bank = draw(1, 12, seed=6).expand(30, 12).to(torch.uint8).contiguous()
     bank[:4] += 1
-    _, unsure = search(bank[:1], bank)
+    _, unsure = search_bytes(bank[:1], bank)
     assert not unsure.any()
-    _, unsure = search(bank[5:6], bank)
+    _, unsure = search_bytes(bank[5:6], bank)
     assert unsure.all()  # 26 of them, and only sixteen candidates
     assert nearest_neighbours(bank[5:6], bank, norm="l1").ids.tolist() == [4]
 
 
 def test_fewer_members_than_candidates() -> None:
     query, bank = draw(5, 9, seed=7), draw(3, 9, seed=8)
-    found, unsure = search(query, bank)
+    found, unsure = search_bytes(query, bank)
     assert not unsure.any()
     assert_right(found, query, bank, ~unsure)
 
@@ -112,7 +106,7 @@ def test_what_fits(rows: Tensor, fits: bool) -> None:
 def test_only_grey_levels_by_l1_without_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     taken: list[str] = []
 
-    def by_bytes(query: Tensor, bank: Tensor, *, cv2: object) -> tuple[Neighbours, Tensor]:
+    def by_bytes(query: Tensor, bank: Tensor) -> tuple[Neighbours, Tensor]:
         taken.append("bytes")
         nothing = torch.zeros(len(query))
         return Neighbours(distances=nothing, ids=nothing.long()), nothing.bool()
@@ -123,9 +117,6 @@ def test_only_grey_levels_by_l1_without_a_gpu(monkeypatch: pytest.MonkeyPatch) -
     nearest_neighbours(grey - 300, grey, norm="l1")
     nearest_neighbours(grey, grey + 256, norm="l1")
     assert taken == []
-    nearest_neighbours(grey, grey, norm="l1")
-    assert taken == ["bytes"]
-    monkeypatch.setattr(nearest, "load_opencv", lambda: None)
     nearest_neighbours(grey, grey, norm="l1")
     assert taken == ["bytes"]
 
@@ -156,9 +147,7 @@ def test_half_sized_images_change_nothing(
             for rows in (bank, query)
         )
     bank, query = bank.byte(), query.byte()
-    cv2 = load_opencv()
-    assert cv2 is not None
-    found, unsure = search_bytes(query, bank, cv2=cv2, others=others)
+    found, unsure = search_bytes(query, bank, others=others)
     assert not unsure.any()
     every = (query.int()[:, None] - bank.int()[None]).abs().sum(2)
     if others:
@@ -179,9 +168,9 @@ def test_a_crowd_on_the_short_list(monkeypatch: pytest.MonkeyPatch) -> None:
     near = centre + draw(30, 64, seed=13, low=-0.3, high=0.3)
     bank = torch.cat([near, draw(370, 64, seed=14)])
     query = centre + draw(20, 64, seed=15, low=-0.3, high=0.3)
-    _, unsure = search(query, bank)
+    _, unsure = search_bytes(query, bank)
     assert unsure.all()
     assert_right(nearest_neighbours(query, bank, norm="l1"), query, bank, unsure)
-    found, unsure = search(query, bank[20:])  # ten of them: all are kept
+    found, unsure = search_bytes(query, bank[20:])  # ten of them: all are kept
     assert not unsure.any()
     assert_right(found, query, bank[20:], ~unsure)

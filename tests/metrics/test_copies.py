@@ -84,11 +84,11 @@ def test_digits(digit_scores: dict[str, Tensor], how: str, rest: str, baseline: 
         count = round(share * 300)
         mixture = [digit_scores[how][:count], digit_scores[f"no copy, {rest}"][count:]]
         found = share_of_copies(torch.cat(mixture), digit_scores[baseline])
-        assert found.low <= share <= found.high, (share, found)
-        assert found.estimate == pytest.approx(share, abs=0.02)
+        assert found.excess.low <= share <= found.excess.high, (share, found)
+        assert found.excess.estimate == pytest.approx(share, abs=0.02)
         # No wider than an interval of 300 must be, but for what unseen images add.
         low, high = clopper_pearson(count, 300)
-        assert found.high - found.low < high - low + 0.02
+        assert found.excess.high - found.excess.low < high - low + 0.02
 
 
 def test_what_is_only_near_everything_is_no_copy(digits: tuple[Tensor, Tensor, Tensor]) -> None:
@@ -97,16 +97,16 @@ def test_what_is_only_near_everything_is_no_copy(digits: tuple[Tensor, Tensor, T
     dim = (train.float() * 0.3).to(torch.uint8)
     blurred = altered((others.float() * 0.3).to(torch.uint8), "blurred")
     found = copied_share(blurred, dim, (unseen.float() * 0.3).to(torch.uint8), norm="l1")
-    assert (found.estimate, found.low, found.flagged) == (0.0, 0.0, 0)
+    assert (found.excess.estimate, found.excess.low, found.excess.count) == (0.0, 0.0, 0)
 
 
 def test_copy_all_and_copy_one(digits: tuple[Tensor, Tensor, Tensor]) -> None:
     train, unseen, _ = digits
     for generated in (train[:200], train[:1].expand(200, -1, -1, -1)):
         found = copied_share(generated, train, unseen, norm="l1")
-        assert (found.estimate, found.high, found.flagged) == (1.0, 1.0, 200)
+        assert (found.excess.estimate, found.excess.high, found.excess.count) == (1.0, 1.0, 200)
         # As sure as 200 of 200 are, less what 400 unseen images leave open.
-        assert found.low > clopper_pearson(200, 200)[0] - 0.02
+        assert found.excess.low > clopper_pearson(200, 200)[0] - 0.02
 
 
 def test_suspects_come_first(digits: tuple[Tensor, Tensor, Tensor]) -> None:
@@ -117,7 +117,7 @@ def test_suspects_come_first(digits: tuple[Tensor, Tensor, Tensor]) -> None:
     assert set(found.suspects[2:5].tolist()) == {50, 51, 52}
     assert found.suspects.sort().values.tolist() == list(range(95))
     assert torch.equal(found.scores[found.suspects], found.scores.sort().values)
-    assert (found.scores <= found.threshold).sum() == found.flagged
+    assert (found.scores <= found.threshold).sum() == found.excess.count
 
 
 @pytest.mark.parametrize("share", [0.0, 0.01, 0.1, 0.5, 1.0])
@@ -132,8 +132,8 @@ def test_interval_covers_the_truth(share: float, size: int, unseen: int) -> None
         copied = uniform(size, seed=1000 + seed) < share
         scores[copied] *= 0.1
         found = share_of_copies(scores, uniform(unseen, seed=2000 + seed).pow(0.25))
-        assert 0 <= found.low <= found.estimate <= found.high <= 1
-        covered += found.low <= share <= found.high
+        assert 0 <= found.excess.low <= found.excess.estimate <= found.excess.high <= 1
+        covered += found.excess.low <= share <= found.excess.high
     assert covered >= 44
 
 
@@ -144,9 +144,9 @@ def test_no_bias_whatever_the_numbers() -> None:
             uniform(n, 3, seed=s) for n, s in ((3000, 1), (unseen, 2), (800, 3))
         )
         found = copied_share(torch.cat([others, train[:200]]), train, held_out, norm="l2")
-        assert found.low <= 0.2 <= found.high
-        assert found.estimate == pytest.approx(0.2, abs=0.02)
-        assert copied_share(others, train, held_out, norm="l2").low == 0.0
+        assert found.excess.low <= 0.2 <= found.excess.high
+        assert found.excess.estimate == pytest.approx(0.2, abs=0.02)
+        assert copied_share(others, train, held_out, norm="l2").excess.low == 0.0
 
 
 def test_threshold() -> None:
@@ -156,18 +156,13 @@ def test_threshold() -> None:
     assert share_of_copies(far, far).threshold == 0.5
     # A tenth of the held-out images have leaked: others' threshold, and taken off the share.
     leaked = torch.cat([torch.zeros(100, dtype=torch.float64), far[:900]])
-    found = share_of_copies(leaked, leaked)
-    assert (found.threshold, found.excess.natural, found.estimate, found.low) == (
-        0.5,
-        0.1,
-        0.0,
-        0.0,
-    )
-    assert share_of_copies(far, torch.zeros(9)).estimate == 0.0
-    assert share_of_copies(leaked, far).estimate == pytest.approx(0.1)
-    assert share_of_copies(torch.cat([leaked, far[:0]]), leaked[50:]).estimate == pytest.approx(
-        (0.1 - 50 / 950) / (1 - 50 / 950)
-    )
+    excess = share_of_copies(leaked, leaked).excess
+    assert share_of_copies(leaked, leaked).threshold == 0.5
+    assert (excess.natural, excess.estimate, excess.low) == (0.1, 0.0, 0.0)
+    assert share_of_copies(far, torch.zeros(9)).excess.estimate == 0.0
+    assert share_of_copies(leaked, far).excess.estimate == pytest.approx(0.1)
+    excess = share_of_copies(leaked, leaked[50:]).excess
+    assert excess.estimate == pytest.approx((0.1 - 50 / 950) / (1 - 50 / 950))
 
 
 def test_refuses() -> None:

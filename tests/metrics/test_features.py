@@ -201,7 +201,7 @@ def test_packaged_weights_missing(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="module")
 def lite0() -> EfficientNetLite0:
     state = torch.get_rng_state()
-    extractor = EfficientNetLite0(batch_size=1)
+    extractor = EfficientNetLite0()
     assert torch.equal(torch.get_rng_state(), state)
     return extractor
 
@@ -234,5 +234,3 @@ def test_lite0_small_pictures(lite0: EfficientNetLite0) -> None:
         small(images[:, :2])
     with pytest.raises(ValueError, match="size must be at least 32"):
         EfficientNetLite0(size=16)
-    with pytest.raises(ValueError, match="batch_size must be at least 1"):
-        EfficientNetLite0(batch_size=0)

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
 
-from ganstoch.metrics import fid as fid_module
 from ganstoch.metrics.fid import GaussianStats, frechet_distance, frechet_from_stats
+from ganstoch.metrics.neighbours import byte_search
 
 
 def draw(*shape: int, seed: int) -> Tensor:
@@ -117,7 +117,7 @@ def test_moments_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     assert whole.mean.numpy() == pytest.approx(np.mean(rows.numpy(), axis=0), rel=1e-14)
     expected = np.cov(rows.numpy(), rowvar=False)
     assert whole.covariance.numpy() == pytest.approx(expected, rel=1e-10, abs=1e-16)
-    monkeypatch.setattr(fid_module, "_BLOCK_ELEMENTS", 8 * 7)
+    monkeypatch.setattr(byte_search, "_EXACT_ELEMENTS", 8 * 7)
     blocks = GaussianStats.of(rows)
     assert torch.allclose(blocks.mean, whole.mean, rtol=1e-13, atol=0)
     assert torch.allclose(blocks.covariance, whole.covariance, rtol=1e-9, atol=1e-13)

@@ -124,7 +124,6 @@ def test_block_sizes_do_not_matter(
     rows[90] = rows[3]
     kth, near = kth_distances(rows, k=4, norm=norm), within_set_nearest(rows, norm=norm)
     monkeypatch.setattr(knn, "_BLOCK_ROWS", 7)
-    monkeypatch.setattr(bounds, "_EXACT_ELEMENTS", 12 * 5)
     monkeypatch.setattr(byte_search, "_EXACT_ELEMENTS", 12 * 5)
     monkeypatch.setattr(bounds, "_BYTE_TILE", 5)
     monkeypatch.setattr(byte_search, "_BLOCK", 9)

@@ -93,3 +93,11 @@ def test_samples_are_the_same_in_every_evaluation() -> None:
     assert not torch.equal(first.overfitting.queries, first.mode_drop.queries)
     other = overfitting_mode_drop(real, real, norm="l1", queries=10, seed=6)
     assert not torch.equal(first.mode_drop.queries, other.mode_drop.queries)
+
+
+def test_refuses() -> None:
+    real = draw(4, 3, seed=1)
+    with pytest.raises(ValueError, match="queries"):
+        overfitting_mode_drop(real, real, norm="l1", queries=0)
+    with pytest.raises(ValueError, match="scale"):
+        overfitting_mode_drop(real, real, norm="l1", scale=0.0)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from ganstoch.metrics.prdc import PRDC, prdc
+from ganstoch.metrics.prdc import prdc
 from ganstoch.types import Norm
 
 NAMES = ("precision", "recall", "density", "coverage")
@@ -116,9 +116,7 @@ def test_expectations_of_two_draws_from_one_distribution(count: int, made: int) 
 
 
 def test_refusals() -> None:
-    with pytest.raises(ValueError, match="5 features a row, generated has 4"):
+    with pytest.raises(ValueError, match="first has 5, second has 4"):
         prdc(draw(9, 5), draw(9, 4))
     with pytest.raises(ValueError, match="number of other rows, 4, got 5"):
         prdc(draw(9, 5), draw(5, 5))
-    with pytest.raises(ValueError, match="k must be at least 1"):
-        PRDC("pixel", k=0)

@@ -78,7 +78,6 @@ def test_radii_that_are_distances(
         monkeypatch.setattr(within_radii, "_FIRST_ROWS", 7)
         monkeypatch.setattr(within_radii, "_SECOND_ROWS", 11)
         monkeypatch.setattr(within_radii, "_MANY", 1)
-        monkeypatch.setattr(bounds, "_EXACT_ELEMENTS", 24 * 5)
         monkeypatch.setattr(byte_search, "_EXACT_ELEMENTS", 24 * 5)
         monkeypatch.setattr(bounds, "_BYTE_TILE", 4)
     apart = every(first, second, norm)
@@ -135,7 +134,7 @@ def test_balls_of_radius_0_cost_nothing(monkeypatch: pytest.MonkeyPatch) -> None
 @pytest.mark.parametrize(
     ("second", "radii", "message"),
     [
-        (torch.zeros(3, 5), torch.ones(3), "2 features a row, second has 5"),
+        (torch.zeros(3, 5), torch.ones(3), "first has 2, second has 5"),
         (torch.zeros(3, 2), torch.ones(4), "second_radii must be 3"),
         (torch.zeros(3, 2), -torch.ones(3), "at least 0"),
         (torch.zeros(3, 2), torch.full((3,), torch.nan), "at least 0"),

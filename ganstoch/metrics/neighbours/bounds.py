@@ -18,39 +18,26 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
-from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ganstoch.metrics.neighbours.byte_search import fits_bytes, load_opencv, rounded
+from ganstoch.metrics.neighbours.byte_search import fits_bytes, float64_blocks, opencv, rounded
 from ganstoch.types import Norm
 
-__all__ = ["Loaded", "Ruler", "rulers"]
-
-_EXACT_ELEMENTS = 2**22
-"""Numbers in one float64 block: 32 MiB."""
+# More than float32 loses by underflow among rows of norm at most 1.
 _TINY = 1e-30
-"""More than float32 loses by underflow among rows of norm at most 1."""
 _BYTE_TILE = 64
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Loaded:
-    """A block of one set, as its ruler needs it.
+class Loaded(NamedTuple):
+    """A block of one set, as its ruler needs it."""
 
-    Attributes:
-        values: rows (n, F), a tensor or, for bytes, an array.
-        base: what each row adds to the lower bound of its pairs, shape (n,).
-        slack: its half of the gap between the bounds, float64, shape (n,).
-    """
-
-    values: Any
-    base: Tensor
-    slack: Tensor
+    values: Any  # rows (n, F), a tensor or, for bytes, an array
+    base: Tensor  # what each row adds to the lower bound of its pairs, (n,)
+    slack: Tensor  # its half of the gap between the bounds, float64, (n,)
 
 
 class Ruler(ABC):
@@ -69,39 +56,30 @@ class Ruler(ABC):
         """Distances, float64, in the units of the bounds, float64."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class _Frame:
     """Where rows are moved so that products lose least: the mean to 0, the longest row below 1."""
 
-    origin: Tensor
-    scale: float
-    device: torch.device
-
-    @classmethod
-    def of(cls, first: Tensor, second: Tensor) -> _Frame:
-        device = first.device if first.device.type == "cuda" else torch.device("cpu")
-        step = max(1, _EXACT_ELEMENTS // first.shape[1])
-        origin = torch.zeros(first.shape[1], dtype=torch.float64, device=device)
-        for some in torch.split(first, step):
-            origin += some.to(device, torch.float64).sum(0)
-        origin /= len(first)
+    def __init__(self, first: Tensor, second: Tensor) -> None:
+        self.device = first.device if first.device.type == "cuda" else torch.device("cpu")
+        self.origin = torch.zeros(first.shape[1], dtype=torch.float64, device=self.device)
+        for block in float64_blocks(first):
+            self.origin += first[block].to(self.device, torch.float64).sum(0)
+        self.origin /= len(first)
         longest = 0.0
         for rows in (first,) if first is second else (first, second):
-            for some in torch.split(rows, step):
-                norms = (some.to(device, torch.float64) - origin).abs_().sum(1)
+            for block in float64_blocks(rows):
+                norms = (rows[block].to(self.device, torch.float64) - self.origin).abs_().sum(1)
                 longest = max(longest, norms.max().item())
         if not math.isfinite(longest) or longest > 1e150:
             raise ValueError("values too large: distances overflow; rescale them")
         # A power of two, so that scaling rounds nothing; subnormal lengths need none.
-        scale = 2.0 ** -math.frexp(longest)[1] if longest > 1e-150 else 1.0
-        return cls(origin=origin, scale=scale, device=device)
+        self.scale = 2.0 ** -math.frexp(longest)[1] if longest > 1e-150 else 1.0
 
     def moved(self, rows: Tensor, dtype: torch.dtype) -> Tensor:
         values = torch.empty(rows.shape, dtype=dtype, device=self.device)
-        step = max(1, _EXACT_ELEMENTS // rows.shape[1])
-        for start in range(0, len(rows), step):
-            part = rows[start : start + step].to(self.device, torch.float64)
-            values[start : start + step] = (part - self.origin).mul_(self.scale)
+        for block in float64_blocks(rows):
+            part = rows[block].to(self.device, torch.float64)
+            values[block] = (part - self.origin).mul_(self.scale)
         return values
 
 
@@ -114,10 +92,9 @@ class _Squares(Ruler):
 
     def load(self, rows: Tensor) -> Loaded:
         values = self._frame.moved(rows, self._dtype)
-        step = max(1, _EXACT_ELEMENTS // rows.shape[1])
-        squares = torch.cat([v.double().square().sum(1) for v in torch.split(values, step)])
+        squares = torch.cat([values[b].double().square().sum(1) for b in float64_blocks(values)])
         base = ((1 - self._c) * squares - _TINY).to(self._dtype)
-        return Loaded(values=values, base=base, slack=2 * self._c * squares + 2 * _TINY)
+        return Loaded(values, base, slack=2 * self._c * squares + 2 * _TINY)
 
     def low(self, left: Loaded, right: Loaded) -> Tensor:
         with torch.autocast(self._frame.device.type, enabled=False):
@@ -137,10 +114,9 @@ class _Sums(Ruler):
 
     def load(self, rows: Tensor) -> Loaded:
         values = self._frame.moved(rows, torch.float32)
-        step = max(1, _EXACT_ELEMENTS // rows.shape[1])
-        norms = torch.cat([v.double().abs().sum(1) for v in torch.split(values, step)])
+        norms = torch.cat([values[b].double().abs().sum(1) for b in float64_blocks(values)])
         slack = 2 * self._c * norms + 2 * _TINY
-        return Loaded(values=values, base=(-slack / 2).float(), slack=slack)
+        return Loaded(values, (-slack / 2).float(), slack)
 
     def low(self, left: Loaded, right: Loaded) -> Tensor:
         sums = torch.cdist(left.values, right.values, p=1.0)
@@ -153,8 +129,7 @@ class _Sums(Ruler):
 class _Bytes(Ruler):
     """The l1 norm of grey levels by sums over bytes, exact if the rows are bytes."""
 
-    def __init__(self, width: int, opencv: ModuleType) -> None:
-        self._cv2 = opencv
+    def __init__(self, width: int) -> None:
         # float32 holds integers up to 2^24, and subtracting from them loses at most an ulp.
         self._dtype = torch.float32 if 255 * width <= 2**24 else torch.float64
         self._loss = 255 * width * torch.finfo(self._dtype).eps
@@ -162,15 +137,16 @@ class _Bytes(Ruler):
     def load(self, rows: Tensor) -> Loaded:
         values, error = rounded(rows)
         error = torch.where(error > 0, error + self._loss, 0.0)
-        return Loaded(values=values, base=-error.to(self._dtype), slack=2 * error)
+        return Loaded(values, -error.to(self._dtype), slack=2 * error)
 
     def low(self, left: Loaded, right: Loaded) -> Tensor:
+        cv2 = opencv()
         sums = np.empty((len(left.values), len(right.values)), np.int32)
         # OpenCV hands out the k nearest only; of tiles of k members, these are all.
         for start in range(0, sums.shape[1], _BYTE_TILE):
             tile = right.values[start : start + _BYTE_TILE]
-            values, ids = self._cv2.batchDistance(
-                left.values, tile, self._cv2.CV_32S, normType=self._cv2.NORM_L1, K=len(tile)
+            values, ids = cv2.batchDistance(
+                left.values, tile, cv2.CV_32S, normType=cv2.NORM_L1, K=len(tile)
             )
             np.put_along_axis(sums[:, start : start + _BYTE_TILE], ids, values, 1)
         low = torch.from_numpy(sums).to(self._dtype)
@@ -183,13 +159,10 @@ class _Bytes(Ruler):
 def rulers(first: Tensor, second: Tensor, *, norm: Norm) -> list[Ruler]:
     """Rulers for two sets of rows (N, F) and (M, F), from the fastest to the finest."""
     if norm == "l1":
-        opencv = load_opencv() if first.device.type == "cpu" else None
-        if opencv is not None and all(map(fits_bytes, (first, second))):
-            return [_Bytes(first.shape[1], opencv)]
-        return [_Sums(_Frame.of(first, second))]
-    if norm != "l2":
-        raise ValueError(f"norm must be 'l1' or 'l2', got {norm!r}")
-    frame = _Frame.of(first, second)
+        if first.device.type == "cpu" and fits_bytes(first) and fits_bytes(second):
+            return [_Bytes(first.shape[1])]
+        return [_Sums(_Frame(first, second))]
+    frame = _Frame(first, second)
     fine = _Squares(frame, torch.float64)
     if first.shape[1] > 2**17 or not _products_are_whole(frame.device):
         return [fine]

@@ -1,8 +1,8 @@
 """Rows of numbers: checked, compared exactly in float64, and searched by l1 on their bytes.
 
 A sum of absolute differences of bytes is what processors have an instruction for, many at a time.
-Generated images are no integers, but rounding moves a distance by no more than the rounding errors
-of the two images add up to, so that only members within that of the best need be looked at again.
+Rounding moves a distance by no more than the rounding errors of the two images add up to, so only
+members within that of the best are looked at again.
 
 A quarter of the work is enough where images are smooth. By the triangle inequality, with S any
 square of four pixels,
@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-from dataclasses import dataclass
 from itertools import pairwise
 from types import ModuleType
 
@@ -28,66 +27,55 @@ from torch import Tensor
 from ganstoch.metrics.progress import progress_bar
 from ganstoch.types import Neighbours, Norm
 
-__all__ = [
-    "as_rows",
-    "exact_distances",
-    "first_equal",
-    "first_of_each",
-    "fits_bytes",
-    "load_opencv",
-    "rounded",
-    "row_blocks",
-    "same_width",
-    "search_bytes",
-    "times_each",
-]
-
 _CANDIDATES = 16
+# Members that half-sized images propose, of which the nearest is nearly always one.
 _SHORTLIST = 128
-"""Members that half-sized images propose, of which the nearest is nearly always one."""
+# Bytes of the bank at once: what stays in a core's cache while all queries pass.
 _TILE_BYTES = 3 * 2**19
-"""Of the bank at once: what stays in a core's cache while all queries pass."""
+# Bytes that say which members each query is compared with in full, a block of queries at a time.
 _MASK_BYTES = 2**24
-"""Which members each query is compared with in full, a block of queries at a time."""
+# Queries at a time.
 _BLOCK = 4096
-"""Queries at a time."""
+# Numbers in one float64 block, 32 MiB, and in one block of rows, 64 MiB of float32.
 _EXACT_ELEMENTS = 2**22
-"""Numbers in one float64 block: 32 MiB."""
 _BLOCK_ELEMENTS = 2**24
-"""Numbers in one block of rows: 64 MiB of float32."""
+
+_Proposal = tuple[Tensor, Tensor, Tensor]
 
 
-def as_rows(values: Tensor, *, name: str) -> Tensor:
-    """The values as (N, F), or a ValueError that says what is wrong with them."""
-    if values.dtype not in (torch.uint8, torch.float32, torch.float64):
-        raise ValueError(f"{name} must be uint8, float32 or float64, got {values.dtype}")
-    if values.ndim < 2:
-        raise ValueError(f"{name} must have shape (N, F...), got {tuple(values.shape)}")
-    if values.numel() == 0:
-        raise ValueError(f"{name} is empty: shape {tuple(values.shape)}")
-    rows = values.detach().flatten(1)
-    if rows.is_floating_point():
-        low, high = torch.aminmax(rows)  # NaN passes through both, and no mask is allocated
-        if not (torch.isfinite(low) and torch.isfinite(high)):
-            raise ValueError(f"{name} contains NaN or infinite values")
-    return rows
-
-
-def same_width(norm: Norm, **sets: Tensor) -> None:
-    """Refuses an unknown norm, and two sets of rows of different lengths."""
+def as_rows(norm: Norm, **sets: Tensor) -> list[Tensor]:
+    """Sets of values, by name, as rows of one length, (N, F); a ValueError names what is wrong."""
     if norm not in ("l1", "l2"):
         raise ValueError(f"norm must be 'l1' or 'l2', got {norm!r}")
-    (one, first), (other, second) = sets.items()
-    if first.shape[1] != second.shape[1]:
-        raise ValueError(
-            f"{one} has {first.shape[1]} features a row, {other} has {second.shape[1]}"
-        )
+    result = []
+    for name, values in sets.items():
+        if values.dtype not in (torch.uint8, torch.float32, torch.float64):
+            raise ValueError(f"{name} must be uint8, float32 or float64, got {values.dtype}")
+        if values.ndim < 2 or values.numel() == 0:
+            raise ValueError(
+                f"{name} must have shape (N, F...), none of them 0; got {tuple(values.shape)}"
+            )
+        rows = values.detach().flatten(1)
+        if rows.is_floating_point():
+            low, high = torch.aminmax(rows)  # NaN passes through both, and no mask is allocated
+            if not (torch.isfinite(low) and torch.isfinite(high)):
+                raise ValueError(f"{name} contains NaN or infinite values")
+        result.append(rows)
+    widths = [f"{name} has {rows.shape[1]}" for name, rows in zip(sets, result, strict=True)]
+    if len({rows.shape[1] for rows in result}) > 1:
+        raise ValueError(f"numbers of features a row differ: {', '.join(widths)}")
+    return result
 
 
 def row_blocks(rows: Tensor, most: int) -> list[slice]:
     """Consecutive blocks of at most so many rows (N, F), fewer where rows are very long."""
     step = max(1, min(most, _BLOCK_ELEMENTS // rows.shape[1]))
     return [slice(i, min(i + step, len(rows))) for i in range(0, len(rows), step)]
+
+
+def float64_blocks(rows: Tensor) -> list[slice]:
+    """Consecutive blocks of rows (N, F) that float64 copies are made of one at a time."""
+    return row_blocks(rows, max(1, _EXACT_ELEMENTS // rows.shape[1]))
 
 
 def exact_distances(
@@ -122,7 +110,7 @@ def first_equal(rows: Tensor) -> Tensor:
 
 def first_of_each(rows: Tensor) -> Tensor:
     """Ids of the rows that equal no earlier row bit for bit, ascending, int64."""
-    return torch.tensor(sorted(set(first_equal(rows).tolist())), dtype=torch.int64)
+    return first_equal(rows).unique()
 
 
 def times_each(first: Tensor) -> int:
@@ -131,12 +119,10 @@ def times_each(first: Tensor) -> int:
     return math.gcd(*counts[counts > 0].tolist())
 
 
-def load_opencv() -> ModuleType | None:
-    """OpenCV, whose `batchDistance` uses those instructions, or None where it is not installed."""
-    try:
-        import cv2
-    except ImportError:
-        return None
+def opencv() -> ModuleType:
+    """OpenCV, whose `batchDistance` uses those instructions, with torch's number of threads."""
+    import cv2  # takes a while
+
     cv2.setNumThreads(torch.get_num_threads())
     return cv2
 
@@ -151,15 +137,12 @@ def fits_bytes(rows: Tensor) -> bool:
     return bool(low >= 0.0) and bool(high <= 255.0)
 
 
-def search_bytes(
-    query: Tensor, bank: Tensor, *, cv2: ModuleType, others: bool = False
-) -> tuple[Neighbours, Tensor]:
+def search_bytes(query: Tensor, bank: Tensor, *, others: bool = False) -> tuple[Neighbours, Tensor]:
     """For each query the nearest member of the bank by l1, where bytes tell it for certain.
 
     Args:
         query: shape (Q, F), grey levels in [0, 255], uint8 or floats.
         bank: shape (B, F), of the same kinds.
-        cv2: OpenCV.
         others: whether both are the same rows, and none may answer itself.
 
     Returns:
@@ -168,16 +151,13 @@ def search_bytes(
     """
     members, member_error = rounded(bank)
     queries, query_error = (members, member_error) if others else rounded(query)
-    proposed = _propose(
-        queries, members, 2 * (query_error + member_error.max()), cv2, others=others
-    )
-    near, ids = proposed.sums, proposed.ids
+    margin = 2 * (query_error + member_error.max())
+    near, ids, floor = _propose(queries, members, margin, others=others)
     # The true distance of a pair is within both rounding errors of the sum over its bytes.
     slack = member_error[ids]
     best = (near + slack).amin(1) + query_error
     undecided = near - slack - query_error[:, None] <= best[:, None]
-    unlisted = proposed.floor - member_error.max() - query_error  # the least any other can have
-    unsure = unlisted <= best
+    unsure = floor - member_error.max() - query_error <= best
     undecided[unsure] = False
 
     distances = torch.full_like(near, torch.inf)
@@ -188,60 +168,47 @@ def search_bytes(
     return Neighbours(distances=least, ids=tied.amin(1)), unsure
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Proposed:
-    """Members that may be the nearest, by sums over bytes."""
-
-    sums: Tensor
-    ids: Tensor
-    floor: Tensor
-
-
 def _propose(
-    queries: np.ndarray, members: np.ndarray, margin: Tensor, cv2: ModuleType, *, others: bool
-) -> _Proposed:
-    """By half-sized images first; in full where these leave a member within the margin (Q,)."""
-    k = min(_CANDIDATES + others, len(members))
-    whole = _Proposed(
-        sums=torch.empty(len(queries), k, dtype=torch.float64),
-        ids=torch.empty(len(queries), k, dtype=torch.int64),
-        floor=torch.empty(len(queries), dtype=torch.float64),
-    )
+    queries: np.ndarray, members: np.ndarray, margin: Tensor, *, others: bool
+) -> _Proposal:
+    """Members that may be the nearest: sums over bytes and ids (Q, k), and below any other's (Q,).
+
+    By half-sized images first; in full where these leave a member within the margin (Q,).
+    """
+    count, k = len(queries), min(_CANDIDATES + others, len(members))
+    sums = torch.empty(count, k, dtype=torch.float64)
+    ids = torch.empty(count, k, dtype=torch.int64)
+    floor = torch.empty(count, dtype=torch.float64)
+
+    def put(rows: Tensor, part: _Proposal) -> Tensor:
+        """Which of the rows another member may be as near to."""
+        sums[rows], ids[rows], floor[rows] = part
+        if others:
+            sums[rows] = sums[rows].masked_fill(ids[rows] == rows[:, None], torch.inf)
+        return floor[rows] <= sums[rows].amin(1) + margin[rows]
+
     small = _halved(members) if len(members) >= 8 * _SHORTLIST else None
-    blocks = np.array_split(np.arange(len(queries)), -(-len(queries) // _BLOCK))
-    for ids in progress_bar(blocks, "nearest neighbours"):
-        rows = slice(int(ids[0]), int(ids[-1]) + 1)
-        own = torch.from_numpy(ids) if others else None
-        hard = np.ones(len(ids), bool)
+    blocks = torch.arange(count).tensor_split(-(-count // _BLOCK))
+    for rows in progress_bar(blocks, "nearest neighbours"):
         if small is not None:
-            part = _in_two_steps(queries[rows], members, small, k, cv2, own)
-            _put(whole, torch.from_numpy(ids), part)
-            hard = (part.floor <= part.sums.amin(1) + margin[rows]).numpy()
-            if hard.mean() > 0.75:  # as among noise: do not try again
+            hard = put(rows, _in_two_steps(queries[rows.numpy()], members, small, k))
+            if hard.double().mean() > 0.75:  # as among noise: do not try again
                 small = None
-        if hard.any():
-            again = torch.from_numpy(ids[hard])
-            part = _in_full(queries[ids[hard]], members, k, cv2, again if others else None)
-            _put(whole, again, part)
-    return whole
+            rows = rows[hard]
+        if len(rows):
+            put(rows, _in_full(queries[rows.numpy()], members, k))
+    return sums, ids, floor
 
 
-def _put(whole: _Proposed, rows: Tensor, part: _Proposed) -> None:
-    whole.sums[rows], whole.ids[rows], whole.floor[rows] = part.sums, part.ids, part.floor
+def _in_full(queries: np.ndarray, members: np.ndarray, k: int) -> _Proposal:
+    sums, ids = _nearest_sums(queries, members, k)
+    floor = sums[:, -1] if k < len(members) else torch.full((len(sums),), torch.inf)
+    return sums, ids, floor.double()
 
 
-def _in_full(
-    queries: np.ndarray, members: np.ndarray, k: int, cv2: ModuleType, own: Tensor | None
-) -> _Proposed:
-    sums, ids = _nearest_sums(queries, members, k, cv2)
-    floor = sums[:, -1].clone() if k < len(members) else torch.full((len(sums),), torch.inf)
-    return _without(sums, ids, floor.double(), own)
-
-
-def _nearest_sums(
-    queries: np.ndarray, members: np.ndarray, k: int, cv2: ModuleType
-) -> tuple[Tensor, Tensor]:
+def _nearest_sums(queries: np.ndarray, members: np.ndarray, k: int) -> tuple[Tensor, Tensor]:
     """The k least sums, ascending, float64, and whose they are, int64; both (Q, k)."""
+    cv2 = opencv()
     sums = np.empty((len(queries), k), np.int32)
     ids = np.empty((len(queries), k), np.int32)
     tiles = max(1, len(members) // max(k, _TILE_BYTES // members.shape[1]))
@@ -254,19 +221,14 @@ def _nearest_sums(
 
 
 def _in_two_steps(
-    queries: np.ndarray,
-    members: np.ndarray,
-    small: tuple[np.ndarray, Tensor],
-    k: int,
-    cv2: ModuleType,
-    own: Tensor | None,
-) -> _Proposed:
-    halves, half_error = small
+    queries: np.ndarray, members: np.ndarray, small: tuple[np.ndarray, Tensor], k: int
+) -> _Proposal:
+    cv2 = opencv()
     halved = _halved(queries)
     assert halved is not None
-    listed, shortlist = _nearest_sums(halved[0], halves, _SHORTLIST, cv2)
+    listed, shortlist = _nearest_sums(halved[0], small[0], _SHORTLIST)
     # Four pixels to a sum; the rest of the gap is what rounding the means has moved them.
-    floor = 4 * listed[:, -1] - halved[1] - half_error.max()
+    floor = 4 * listed[:, -1] - halved[1] - small[1].max()
     sums = torch.empty(len(queries), k, dtype=torch.float64)
     ids = torch.empty(len(queries), k, dtype=torch.int64)
     step = max(1, _MASK_BYTES // len(members))
@@ -278,13 +240,7 @@ def _in_two_steps(
             queries[some], members, cv2.CV_32S, None, None, cv2.NORM_L1, k, mask
         )
         sums[some], ids[some] = torch.from_numpy(near).double(), torch.from_numpy(whose).long()
-    return _without(sums, ids, torch.minimum(floor, sums[:, -1]), own)
-
-
-def _without(sums: Tensor, ids: Tensor, floor: Tensor, own: Tensor | None) -> _Proposed:
-    if own is not None:
-        sums = sums.masked_fill(ids == own[:, None], torch.inf)
-    return _Proposed(sums=sums, ids=ids, floor=floor)
+    return sums, ids, torch.minimum(floor, sums[:, -1])
 
 
 def _halved(rows: np.ndarray) -> tuple[np.ndarray, Tensor] | None:
@@ -316,13 +272,12 @@ def rounded(rows: Tensor) -> tuple[np.ndarray, Tensor]:
     """The nearest bytes, and by how much each row differs from them, l1, float64 (N,)."""
     if rows.dtype == torch.uint8:
         return rows.cpu().contiguous().numpy(), torch.zeros(len(rows), dtype=torch.float64)
-    bytes_ = torch.empty(rows.shape, dtype=torch.uint8)
+    levels = torch.empty(rows.shape, dtype=torch.uint8)
     error = torch.empty(len(rows), dtype=torch.float64)
-    step = max(1, _EXACT_ELEMENTS // rows.shape[1])
-    for start in range(0, len(rows), step):
-        part = rows[start : start + step].to("cpu", torch.float64)
+    for block in float64_blocks(rows):
+        part = rows[block].to("cpu", torch.float64)
         whole = part.round()
-        bytes_[start : start + step] = whole.to(torch.uint8)
+        levels[block] = whole.to(torch.uint8)
         # What float64 itself loses in sums of this size is far below a millionth of a grey level.
-        error[start : start + step] = (part - whole).abs_().sum(1).add_(1e-6)
-    return bytes_.numpy(), error
+        error[block] = (part - whole).abs_().sum(1).add_(1e-6)
+    return levels.numpy(), error

@@ -1,9 +1,8 @@
 """Exact k nearest neighbours, in another set or in one's own.
 
-All pairs are bounded, a block at a time (`bounds`); the few candidates that the bounds leave are
-computed in float64. A duplicate counts as a neighbour, a row itself does not. Memory beyond the
-arguments stays under 1 GiB as long as one row has fewer than 2^18 numbers. The work is done on a
-GPU where the rows are on one.
+All pairs are bounded (`bounds`); the few candidates that the bounds leave are computed in float64.
+A duplicate counts as a neighbour, a row itself does not. Memory beyond the arguments stays under
+1 GiB for rows of fewer than 2^18 numbers. The work is done on a GPU where the rows are on one.
 """
 
 from __future__ import annotations
@@ -17,19 +16,15 @@ from ganstoch.metrics.neighbours.byte_search import (
     exact_distances,
     first_equal,
     fits_bytes,
-    load_opencv,
     row_blocks,
-    same_width,
     search_bytes,
 )
 from ganstoch.metrics.progress import progress_bar
 from ganstoch.types import Neighbours, Norm
 
-__all__ = ["k_nearest", "kth_distances", "within_set_nearest"]
-
 _BLOCK_ROWS = 4096
+# Candidates beyond k, by which to see that no other can be nearer.
 _EXTRA = 8
-"""Candidates beyond k, by which to see that no other can be nearer."""
 
 
 def k_nearest(query: Tensor, bank: Tensor, *, k: int, norm: Norm) -> Neighbours:
@@ -41,11 +36,9 @@ def k_nearest(query: Tensor, bank: Tensor, *, k: int, norm: Norm) -> Neighbours:
         k: at least 1.
         norm: "l1" or "l2".
 
-    Returns:
-        Distances (Q, k) float64 and ids (Q, k) int64, on the CPU.
+    Returns distances (Q, k) float64 and ids (Q, k) int64, on the CPU.
     """
-    rows, members = as_rows(query, name="query"), as_rows(bank, name="bank")
-    same_width(norm, query=rows, bank=members)
+    rows, members = as_rows(norm, query=query, bank=bank)
     if not 1 <= k <= len(members):
         raise ValueError(f"k must be from 1 to the number of members, {len(members)}, got {k}")
     first = first_equal(members)
@@ -74,7 +67,7 @@ def _least(distances: Tensor, ids: Tensor, *, k: int) -> Neighbours:
 
 def kth_distances(features: Tensor, *, k: int, norm: Norm) -> Tensor:
     """Distance of each row (N, F...) to the k-th nearest other row, float64 (N,), on the CPU."""
-    rows = _several(features, k=k)
+    rows = _several(features, k=k, norm=norm)
     nearest = _nearest(rows, rows, k=k, norm=norm, own=torch.arange(len(rows)))
     return nearest.distances[:, -1].clone()
 
@@ -82,16 +75,14 @@ def kth_distances(features: Tensor, *, k: int, norm: Norm) -> Tensor:
 def within_set_nearest(features: Tensor, *, norm: Norm) -> Neighbours:
     """For each row (N, F...) the nearest other row: exact distances and ids, on the CPU.
 
-    Of equally near ones the lowest id answers, as long as there are fewer than nine of them, else
-    one of them.
+    Of equally near ones the lowest id answers, or one of them where there are nine or more.
     """
-    rows = _several(features, k=1)
+    rows = _several(features, k=1, norm=norm)
     every = torch.arange(len(rows))
-    opencv = load_opencv() if norm == "l1" and rows.device.type == "cpu" else None
-    if opencv is None or not fits_bytes(rows):
+    if norm == "l2" or rows.device.type != "cpu" or not fits_bytes(rows):
         nearest = _nearest(rows, rows, k=1, norm=norm, own=every)
         return Neighbours(distances=nearest.distances[:, 0], ids=nearest.ids[:, 0])
-    nearest, unsure = search_bytes(rows, rows, cv2=opencv, others=True)
+    nearest, unsure = search_bytes(rows, rows, others=True)
     if unsure.any():
         some = every[unsure]
         rest = _nearest(rows[some], rows, k=1, norm=norm, own=some)
@@ -99,8 +90,8 @@ def within_set_nearest(features: Tensor, *, norm: Norm) -> Neighbours:
     return nearest
 
 
-def _several(features: Tensor, *, k: int) -> Tensor:
-    rows = as_rows(features, name="features")
+def _several(features: Tensor, *, k: int, norm: Norm) -> Tensor:
+    (rows,) = as_rows(norm, features=features)
     if not 1 <= k < len(rows):
         raise ValueError(f"k must be from 1 to the number of other rows, {len(rows) - 1}, got {k}")
     return rows

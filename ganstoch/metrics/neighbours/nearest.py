@@ -10,10 +10,8 @@ distance above 0. So the index proposes and the original tensors decide.
 
 from __future__ import annotations
 
-import functools
 import importlib
-import importlib.metadata
-import logging
+from importlib.metadata import distributions
 from types import ModuleType
 
 import torch
@@ -25,22 +23,15 @@ from ganstoch.metrics.neighbours.byte_search import (
     exact_distances,
     first_of_each,
     fits_bytes,
-    load_opencv,
-    same_width,
+    float64_blocks,
     search_bytes,
 )
 from ganstoch.metrics.progress import progress_bar
 from ganstoch.types import Neighbours, Norm
 
-__all__ = ["check_faiss", "faiss_flavour", "nearest_neighbours"]
-
-_log = logging.getLogger(__name__)
-
 _CANDIDATES = 4
+# Numbers in one float32 block of queries or bank, and of distances between them: 128 MiB each.
 _SEARCH_ELEMENTS = 2**25
-"""Numbers in one float32 block of queries or bank, and of distances between them: 128 MiB each."""
-_EXACT_ELEMENTS = 2**22
-"""Numbers in one float64 block: 32 MiB."""
 _GPU_SCRATCH_BYTES = 2**28
 
 # One folder `faiss/` belongs to all of them: the last one installed wins, silently.
@@ -57,8 +48,8 @@ def nearest_neighbours(query: Tensor, bank: Tensor, *, norm: Norm) -> Neighbours
     (`search_bytes`). Otherwise FAISS, on a GPU where its build has one, else on the CPU, else
     torch, proposes four different members for each query and each block of the bank; their
     distances are computed anew in float64, so a distance is exact for its id. Should more than four
-    different members be as near as float32 can tell, the id is that of one of them. Memory beyond
-    the arguments stays under 1 GiB, plus 200 bytes for each row of the bank.
+    be as near as float32 can tell, the id is that of one of them. Memory beyond the arguments stays
+    under 1 GiB, plus 200 bytes for each row of the bank.
 
     Args:
         query: shape (Q, F...), uint8, float32 or float64, on any device; flattened.
@@ -73,13 +64,12 @@ def nearest_neighbours(query: Tensor, bank: Tensor, *, norm: Norm) -> Neighbours
             values so large that distances overflow float32.
         UserError: if the installation of FAISS is broken.
     """
-    query, bank = as_rows(query, name="query"), as_rows(bank, name="bank")
-    same_width(norm, query=query, bank=bank)
+    query, bank = as_rows(norm, query=query, bank=bank)
     faiss = load_faiss()
-    opencv = load_opencv() if norm == "l1" and not (faiss and gpus(faiss)) else None
-    if opencv is None or not (fits_bytes(query) and fits_bytes(bank)):
+    on_gpu = faiss is not None and gpus(faiss) > 0
+    if norm == "l2" or on_gpu or not (fits_bytes(query) and fits_bytes(bank)):
         return _search_floats(query, bank, norm=norm, faiss=faiss)
-    nearest, unsure = search_bytes(query, bank, cv2=opencv)
+    nearest, unsure = search_bytes(query, bank)
     if unsure.any():
         rows = unsure.nonzero()[:, 0]
         rest = _search_floats(query[rows.to(query.device)], bank, norm=norm, faiss=faiss)
@@ -136,8 +126,8 @@ def _decide(query: Tensor, bank: Tensor, ids: Tensor, *, norm: Norm) -> tuple[Te
 def _mean_row(rows: Tensor) -> Tensor:
     """Mean over the rows, float64 on the CPU, shape (F,)."""
     total = torch.zeros(rows.shape[1], dtype=torch.float64)
-    for some in torch.split(rows, max(1, _EXACT_ELEMENTS // rows.shape[1])):
-        total += some.to("cpu", torch.float64).sum(dim=0)
+    for block in float64_blocks(rows):
+        total += rows[block].to("cpu", torch.float64).sum(dim=0)
     return total / len(rows)
 
 
@@ -146,22 +136,9 @@ def _to_float32(rows: Tensor, origin: Tensor | None) -> Tensor:
     if origin is None:
         return rows.to("cpu", torch.float32).contiguous()
     small = torch.empty(rows.shape, dtype=torch.float32)
-    step = max(1, _EXACT_ELEMENTS // rows.shape[1])
-    for start in range(0, len(rows), step):
-        part = rows[start : start + step].to("cpu", torch.float64)
-        small[start : start + step] = part - origin
+    for block in float64_blocks(rows):
+        small[block] = rows[block].to("cpu", torch.float64) - origin
     return small
-
-
-def check_faiss() -> None:
-    """Refuses several distributions of FAISS at once, which overwrite each other's files."""
-    installed = [name for name in _DISTRIBUTIONS if _version(name) is not None]
-    if len(installed) > 1:
-        raise UserError(
-            f"{' and '.join(installed)} are installed together and overwrite each other's files; "
-            f"run: pip uninstall -y {' '.join(installed)}, then install one: "
-            "pip install 'ganstoch[gpu]' or pip install 'ganstoch[cpu]'"
-        )
 
 
 def faiss_flavour() -> str:
@@ -177,22 +154,23 @@ def faiss_flavour() -> str:
 
 def load_faiss() -> ModuleType | None:
     """The module, or None where none is installed; `UserError` for a broken installation."""
-    check_faiss()
+    installed = [name for name in _DISTRIBUTIONS if any(distributions(name=name))]
+    if len(installed) > 1:
+        raise UserError(
+            f"{' and '.join(installed)} are installed together and overwrite each other's files; "
+            f"run: pip uninstall -y {' '.join(installed)}, then install one: "
+            "pip install 'ganstoch[gpu]' or pip install 'ganstoch[cpu]'"
+        )
     try:
         faiss = importlib.import_module("faiss")
+        faiss.knn  # noqa: B018  # gone once one of two distributions was uninstalled
     except Exception as error:  # a GPU build without its CUDA wheels raises RuntimeError and others
         if isinstance(error, ModuleNotFoundError) and error.name == "faiss":
-            _say_once("faiss is not installed: torch searches the neighbours, more slowly")
             return None
         raise UserError(
-            f"faiss is installed but cannot be imported ({error}); "
+            f"faiss is installed but cannot be used ({error}); "
             "run: pip install --force-reinstall 'ganstoch[gpu]' (or 'ganstoch[cpu]')"
         ) from error
-    if not hasattr(faiss, "knn"):  # what remains once one of two distributions was uninstalled
-        raise UserError(
-            "faiss is only half installed; "
-            "run: pip install --force-reinstall 'ganstoch[gpu]' (or 'ganstoch[cpu]')"
-        )
     return faiss
 
 
@@ -225,15 +203,3 @@ def candidates(
     return torch.from_numpy(
         faiss.knn_gpu(resources, rows, members, k, metric=metric, device=device)[1]
     )
-
-
-def _version(distribution: str) -> str | None:
-    try:
-        return importlib.metadata.version(distribution)
-    except importlib.metadata.PackageNotFoundError:
-        return None
-
-
-@functools.cache
-def _say_once(message: str) -> None:
-    _log.info(message)

@@ -1,8 +1,8 @@
 """Which pairs of two sets lie within given radii, counted exactly.
 
-All pairs are bounded, a block at a time (`bounds`); what the bounds leave undecided is computed in
-float64. Memory beyond the arguments stays under 1 GiB as long as one row has fewer than 2^18
-numbers. The work is done on a GPU where the first features are on one.
+All pairs are bounded (`bounds`); what the bounds leave undecided is computed in float64. Memory
+beyond the arguments stays under 1 GiB for rows of fewer than 2^18 numbers. The work is done on a
+GPU where the first features are on one.
 """
 
 from __future__ import annotations
@@ -13,31 +13,23 @@ import torch
 from torch import Tensor
 
 from ganstoch.metrics.neighbours.bounds import Loaded, Ruler, rulers
-from ganstoch.metrics.neighbours.byte_search import as_rows, exact_distances, row_blocks, same_width
+from ganstoch.metrics.neighbours.byte_search import as_rows, exact_distances, row_blocks
 from ganstoch.metrics.progress import progress_bar
 from ganstoch.types import Norm
 
-__all__ = ["WithinRadii", "pairs_within"]
-
 _FIRST_ROWS = 4096
 _SECOND_ROWS = 1024
+# Undecided pairs of a block for which a finer ruler is worth its while.
 _MANY = 2**14
-"""Undecided pairs of a block for which a finer ruler is worth its while."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WithinRadii:
-    """How many pairs (i, j) of a first and a second set are nearer than a radius, strictly.
+    """How many pairs (i, j) of a first and a second set are nearer than a radius, int64."""
 
-    Attributes:
-        in_ball_of_first: for each i, #{j : d_ij < radius of i}, int64, shape (N,).
-        balls_of_first_around: for each j, #{i : d_ij < radius of i}, int64, shape (M,).
-        balls_of_second_around: for each i, #{j : d_ij < radius of j}, int64, shape (N,).
-    """
-
-    in_ball_of_first: Tensor
-    balls_of_first_around: Tensor
-    balls_of_second_around: Tensor
+    in_ball_of_first: Tensor  # for each i, #{j : d_ij < radius of i}, shape (N,)
+    balls_of_first_around: Tensor  # for each j, #{i : d_ij < radius of i}, shape (M,)
+    balls_of_second_around: Tensor  # for each i, #{j : d_ij < radius of j}, shape (N,)
 
 
 def pairs_within(
@@ -52,8 +44,7 @@ def pairs_within(
         second_radii: shape (M,), at least 0.
         norm: "l1" or "l2".
     """
-    first, second = as_rows(first, name="first"), as_rows(second, name="second")
-    same_width(norm, first=first, second=second)
+    first, second = as_rows(norm, first=first, second=second)
     radii = (
         _radii(first_radii, len(first), name="first_radii"),
         _radii(second_radii, len(second), name="second_radii"),
@@ -67,12 +58,13 @@ def pairs_within(
     for i in progress_bar(row_blocks(first, _FIRST_ROWS), "pairs within radii"):
         left = tools[0].load(first[i])
         for j in row_blocks(second, _SECOND_ROWS):
-            near = _near(tools, first[i], second[j], left, radii[0][i], radii[1][j], norm=norm)
-            one, other = near.within_first, near.within_second
+            rows, columns, within = _near(
+                tools, left, first[i], second[j], (radii[0][i], radii[1][j]), norm=norm
+            )
             m, n = i.stop - i.start, j.stop - j.start
-            counts.in_ball_of_first[i] += near.rows[one].bincount(minlength=m)
-            counts.balls_of_first_around[j] += near.columns[one].bincount(minlength=n)
-            counts.balls_of_second_around[i] += near.rows[other].bincount(minlength=m)
+            counts.in_ball_of_first[i] += rows[within[0]].bincount(minlength=m)
+            counts.balls_of_first_around[j] += columns[within[0]].bincount(minlength=n)
+            counts.balls_of_second_around[i] += rows[within[1]].bincount(minlength=m)
     return counts
 
 
@@ -82,36 +74,25 @@ def _radii(radii: Tensor, count: int, *, name: str) -> Tensor:
     return radii.detach().to("cpu", torch.float64)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Near:
-    """Pairs (P,) of a block that are within a radius, by row and column."""
-
-    rows: Tensor
-    columns: Tensor
-    within_first: Tensor
-    within_second: Tensor
-
-
 def _near(
     tools: list[Ruler],
+    left: Loaded,
     first: Tensor,
     second: Tensor,
-    left: Loaded,
-    first_radii: Tensor,
-    second_radii: Tensor,
+    radii: tuple[Tensor, Tensor],
     *,
     norm: Norm,
-) -> _Near:
-    """All pairs of two blocks that are within the one's radius or the other's."""
+) -> tuple[Tensor, Tensor, list[Tensor]]:
+    """Rows and columns (P,) of pairs of two blocks, and which are within the one's radius, bool.
+
+    Two such answers, for the first radii and for the second; the first tool has loaded ``left``.
+    """
     for ruler in tools:
         left = left if ruler is tools[0] else ruler.load(first)
         right = ruler.load(second)
         low = ruler.low(left, right)
         # Nothing is strictly within a radius of 0.
-        limits = [
-            ruler.units(radii).masked_fill_(radii == 0, -torch.inf)
-            for radii in (first_radii, second_radii)
-        ]
+        limits = [ruler.units(each).masked_fill_(each == 0, -torch.inf) for each in radii]
         ours, theirs = (_above(limit, low) for limit in limits)
         row, column = ((low < ours[:, None]) | (low < theirs[None])).nonzero(as_tuple=True)
         least = low[row, column].cpu().double()
@@ -125,9 +106,9 @@ def _near(
             break
     some, others = row[undecided], column[undecided]
     exact = exact_distances(first, second, some, others, norm=norm)
-    sure[0][undecided] |= maybe[0][undecided] & (exact < first_radii[some])
-    sure[1][undecided] |= maybe[1][undecided] & (exact < second_radii[others])
-    return _Near(rows=row, columns=column, within_first=sure[0], within_second=sure[1])
+    sure[0][undecided] |= maybe[0][undecided] & (exact < radii[0][some])
+    sure[1][undecided] |= maybe[1][undecided] & (exact < radii[1][others])
+    return row, column, sure
 
 
 def _above(limits: Tensor, low: Tensor) -> Tensor:
