@@ -20,8 +20,7 @@ from ganstoch.errors import UserError, visible
 
 RECORD = "record.json"
 RUN_LOCK = "running.lock"
-SCHEMA = 3
-"""Version of the record's layout; ganstoch 0.5.0 wrote 1 and 2, which `read_record` converts."""
+SCHEMA = 3  # of the record's layout; ganstoch 0.5.0 wrote 1 and 2, which `read_record` converts
 _HALF = ".half"  # how the name of a file ends that is still being written
 _FIX = "remove it to run that row again"
 _END = 2**63
@@ -32,73 +31,47 @@ _Amount = Annotated[float, Field(ge=0, lt=_END)]
 _Words = Annotated[str, AfterValidator(visible)]  # a terminal would obey other characters
 
 STRICT = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
-"""What every model of a file forbids: other types, unknown fields, NaN."""
 
 
 class FileModel(BaseModel):
-    """What a file holds; unchangeable."""
+    """What a file holds: no other types, no unknown fields, no NaN; unchangeable."""
 
     model_config = ConfigDict(frozen=True, **STRICT)
 
 
 class Measurement(FileModel):
-    """The metrics at one point of a run.
+    """The metrics at one point of a run."""
 
-    Attributes:
-        iteration: D+G iterations done.
-        images_seen: real images looked at so far, m an update of the discriminator; more in packs.
-        metrics: e.g. ``overfitting/pixel_l1/mean`` in grey levels per pixel and channel.
-        digests: of every number of training by then, by part: see `GAN.digests`.
-    """
-
-    iteration: _Whole
-    images_seen: _Whole
-    metrics: dict[str, float]
-    digests: dict[str, str] = {}
+    iteration: _Whole  # D+G iterations done
+    images_seen: _Whole  # real images looked at, m an update of the discriminator; more in packs
+    metrics: dict[str, float]  # e.g. ``overfitting/pixel_l1/mean`` in grey levels
+    digests: dict[str, str] = {}  # of every number of training by then: see `GAN.digests`
 
 
 class Record(FileModel):
-    """One finished run. ``Record.model_json_schema()`` is its JSON schema.
+    """One finished run. ``Record.model_json_schema()`` is its JSON schema."""
 
-    Attributes:
-        config_hash: sha256 of everything that decides the run's numbers, hexadecimal.
-        n: images in the subset.
-        m: logical mini-batch size.
-        bank: number of fixed latents k, or None for fresh ones every iteration.
-        noise: variance of the noise added to the latents in training.
-        iterations: D+G iterations done; ``images_seen`` as in a measurement.
-        converged: whether the stop rule found convergence (otherwise the cap was hit).
-        seconds: wall time of training with its evaluations, over all segments of a resumed run.
-        subset_sha256: checksum of the subset's pixels.
-        metrics: the last measurement, EMA generator, plain latents.
-        baseline: the same metrics with held-out real images in the generator's place; empty where
-            the source has none.
-        versions: packages that decide numbers, with their versions.
-        git_sha: commit of the working tree it ran from, or None outside one.
-        threads: CPU threads of each process; None where the record does not say.
-    """
-
-    config_hash: str
+    config_hash: str  # sha256 of everything that decides the run's numbers, hexadecimal
     seed: Annotated[int, Field(ge=-_END, lt=_END)]
     preset: _Words
     dataset: _Words
-    n: _Count
-    m: _Count
-    bank: _Count | None
-    noise: _Amount
+    n: _Count  # images in the subset
+    m: _Count  # logical mini-batch size
+    bank: _Count | None  # number of fixed latents k, or None for fresh ones every iteration
+    noise: _Amount  # variance of the noise added to the latents in training
     iterations: _Whole
     images_seen: _Whole
-    converged: bool
-    seconds: _Amount
-    subset_sha256: str
-    metrics: dict[str, float]
-    baseline: dict[str, float]
+    converged: bool  # whether the stop rule found convergence (otherwise the cap was hit)
+    seconds: _Amount  # of training with its evaluations, over all segments of a resumed run
+    subset_sha256: str  # of the subset's pixels
+    metrics: dict[str, float]  # the last measurement, EMA generator, plain latents
+    baseline: dict[str, float]  # of held-out real images in the generator's place, or empty
     history: tuple[Measurement, ...]
     config: dict[str, Any]
-    versions: dict[str, str]
+    versions: dict[str, str]  # of packages that decide numbers
     hardware: _Words
-    git_sha: str | None = None
-    threads: _Count | None = None
+    git_sha: str | None = None  # commit of the working tree it ran from, or None outside one
+    threads: _Count | None = None  # CPU threads of each process, if known
     schema_version: Literal[3] = Field(default=3, alias="schema")
 
 
@@ -107,8 +80,7 @@ def write_atomically(
 ) -> None:
     """Writes a file, and its folder, so that a reader sees the old content or the new, never half.
 
-    Raises:
-        UserError: if the disk is full or the place cannot be written to; nothing is left behind.
+    A `UserError` tells of a full disk or a place that cannot be written to; nothing is left behind.
     """
     temporary: str | None = None
     try:
@@ -149,11 +121,7 @@ def write_record(path: Path, record: Record) -> None:
 
 
 def read_record(path: Path) -> Record:
-    """Reads a record back, those of ganstoch 0.5.0 too, checking every field.
-
-    Raises:
-        UserError: if the file is missing, no JSON, of another schema, or has a wrong field.
-    """
+    """Reads a record back, those of ganstoch 0.5.0 too; a `UserError` names a wrong field."""
     return _read(read_json(path, fix=_FIX), str(path))
 
 
@@ -168,22 +136,13 @@ def read_records(path: Path) -> list[Record]:
 
 
 def _read(content: Any, where: str) -> Record:
-    if not isinstance(content, dict):
-        raise UserError(f"{where} is no record; {_FIX}")
-    if content.get("schema") in (1, 2):
-        content = _converted(content)
-    if content.get("schema") != SCHEMA:
-        schema = content.get("schema")
-        raise UserError(f"{where} has schema {schema!r}, this version reads 1 to {SCHEMA}; {_FIX}")
+    if not isinstance(content, dict) or "schema" not in content:
+        raise UserError(f"{where} has no schema, so it is no record; {_FIX}")
+    if content["schema"] in (1, 2):  # of ganstoch 0.5.0
+        content = {key: value for key, value in content.items() if key != "company"}
+        content |= {"schema": SCHEMA, "config": converted_config(content.get("config"))}
     record: Record = decode(Record, content, where, fix=_FIX)
     return record
-
-
-def _converted(content: dict[str, Any]) -> dict[str, Any]:
-    """A record of ganstoch 0.5.0 in today's layout: without ``company``, seeds trained as one."""
-    new = {k: v for k, v in content.items() if k != "company"} | {"schema": SCHEMA}
-    new["config"] = converted_config(new.get("config"))
-    return new
 
 
 def converted_config(config: Any) -> Any:
@@ -210,9 +169,8 @@ def read_json(path: Path, *, fix: str) -> Any:
 def decode(expected: Any, value: Any, where: str, *, fix: str) -> Any:
     """A JSON value as a pydantic model or dataclass, every field checked.
 
-    Raises:
-        UserError: that names the file (``where``), the first field that is missing, unknown or of a
-            wrong value, and the ``fix``.
+    A `UserError` names the file (``where``), the first field that is missing, unknown or of a wrong
+    value, and the ``fix``.
     """
     try:
         text = json.dumps(value, ensure_ascii=False).encode(errors="replace")

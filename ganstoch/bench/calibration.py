@@ -32,52 +32,36 @@ from ganstoch.auditing.evidence import gather
 from ganstoch.auditing.feature_cache import features_of
 from ganstoch.auditing.findings import find
 from ganstoch.auditing.inputs import MEMORY, Images, Role, open_images
-from ganstoch.auditing.report import FORMER_VERDICTS
 from ganstoch.auditing.verdict import verdict
-from ganstoch.bench import null_images
+from ganstoch.bench.null_images import SYNTHETIC, Pixels, draw, real_images
 from ganstoch.metrics.features import EfficientNetLite0, Extractor
 from ganstoch.metrics.features import Pixels as PixelSpace
 from ganstoch.records import write_atomically
 from ganstoch.types import Norm
 
-__all__ = ["Trial", "audit_arrays", "main", "run_trial", "table", "trials"]
-
+# Training, generated and held-out images of a null.
 SIZES: tuple[tuple[int, int, int], ...] = (
-    (20, 20, 0),
-    (20, 20, 20),
-    (60, 50, 30),
-    (200, 100, 0),
-    (200, 200, 100),
-    (1000, 500, 0),
-    (1000, 500, 50),
-    (1000, 500, 250),
-    (5000, 500, 500),
-    (5000, 2000, 0),
+    *((20, 20, 0), (20, 20, 20), (60, 50, 30), (200, 100, 0), (200, 200, 100), (1000, 500, 0)),
+    *((1000, 500, 50), (1000, 500, 250), (5000, 500, 500), (5000, 2000, 0)),
 )
-"""Training, generated and held-out images of a null."""
-
-FAULTS: dict[str, tuple[str, ...]] = {
+# What a share of the generated images is, or is left out of them, and the verdicts that are right.
+RIGHT = {
     "noise": ("distribution_shift",),
     "black": ("distribution_shift", "mode_collapse"),
     "one image": ("mode_collapse",),
     "exact copies": ("memorization",),
+    "classes left out": ("mode_drop",),
 }
-"""What a share of the generated images is, and the verdicts that are right."""
-
-LEFT_OUT_VERDICTS = ("mode_drop",)
-"""Those that are right where classes are left out."""
-
-SHARES = (0.02, 0.05)
-FAULTY = ("photographs", "clothes", "text scans", "grey blobs")
-"""Kinds of which a share is made faulty."""
-
+FAULTS = tuple(RIGHT)[:-1]
+SHARES = (0.05, 0.02)
+FAULTY = ("photographs", "clothes", "text scans", "grey blobs")  # kinds with a share made faulty
 CLASSES = "photographs, by a network's features and classes"
+# Classes of ten that are left out, and training, generated and held-out images.
 LEFT_OUT: tuple[tuple[int, tuple[int, int, int]], ...] = tuple(
-    (count, (real, made, held_out))
-    for count, real, made in ((0, 1000, 500), (3, 1000, 500), (1, 1000, 2000), (1, 2000, 2000))
+    (count, (real, generated, held_out))
+    for count, real, generated in ((0, 1000, 500), (3, 1000, 500), (1, 1000, 2000), (1, 2000, 2000))
     for held_out in (0, 500)
 )
-"""Classes of ten that are left out, and training, generated and held-out images."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,34 +81,13 @@ class Known(Extractor):
     name = "efficientnet_lite0_64px_l2"
     norm: Norm = "l2"
 
-    def __init__(self, images: null_images.Pixels, rows: torch.Tensor) -> None:
+    def __init__(self, images: Pixels, rows: torch.Tensor) -> None:
         self._place = {image.tobytes(): i for i, image in enumerate(images)}
         self._rows = rows
 
     def __call__(self, images: torch.Tensor) -> torch.Tensor:
         """Shape (N, F); a KeyError for an image that the network has not seen."""
         return self._rows[[self._place[image.tobytes()] for image in images.numpy()]]
-
-
-def audit_arrays(
-    arrays: dict[Role, null_images.Pixels],
-    *,
-    seed: int,
-    extractor: Extractor | None = None,
-    labels: tuple[str, ...] | None = None,
-) -> tuple[list[str], str, str]:
-    """All verdicts of an audit, the one it gives, and its sentence; features are pixels if None."""
-    sets: dict[Role, Images] = {
-        role: open_images(array, role=role) for role, array in arrays.items() if len(array)
-    }
-    sets["real"].labels = labels
-    space = extractor or PixelSpace()
-    evidence = gather(
-        sets, [space], features=partial(features_of, cache=None, memory=MEMORY), seed=seed
-    )
-    findings = find(evidence)
-    kind, sentence = verdict(findings, evidence)
-    return [finding.verdict for finding in findings], kind, sentence
 
 
 def trials(kinds: Sequence[str], *, draws: int, most: int, classes: bool) -> Iterator[Trial]:
@@ -138,98 +101,89 @@ def trials(kinds: Sequence[str], *, draws: int, most: int, classes: bool) -> Ite
     """
 
     def nulls(low: int, high: int) -> Iterator[Trial]:
-        for sizes, draw in product((s for s in SIZES if low < s[0] <= high), range(draws)):
+        for sizes, number in product((s for s in SIZES if low < s[0] <= high), range(draws)):
             for kind in kinds:
                 if kind != "digits" or sum(sizes) <= 1797:
-                    yield Trial(kind=kind, sizes=sizes, draw=draw)
+                    yield Trial(kind=kind, sizes=sizes, draw=number)
 
     yield from nulls(0, min(most, 1000))
-    for (count, sizes), draw in product(LEFT_OUT if classes else (), range(draws)):
+    for (count, sizes), number in product(LEFT_OUT if classes else (), range(draws)):
         fault = "classes left out" if count else ""
-        yield Trial(kind=CLASSES, fault=fault, share=count / 10, sizes=sizes, draw=draw)
+        yield Trial(kind=CLASSES, fault=fault, share=count / 10, sizes=sizes, draw=number)
     faulty = [kind for kind in kinds if kind in FAULTY]
-    for share, kind, fault, draw in product(SHARES[::-1], faulty, FAULTS, range(draws)):
-        yield Trial(kind=kind, fault=fault, share=share, sizes=(1000, 500, 0), draw=draw)
+    for share, kind, fault, number in product(SHARES, faulty, FAULTS, range(draws)):
+        yield Trial(kind=kind, fault=fault, share=share, sizes=(1000, 500, 0), draw=number)
     yield from nulls(1000, most)
 
 
-@cache
-def _real_images(kind: str, folder: str) -> Any:
-    if kind == "photographs":
-        return null_images.photographs(Path(folder))
-    return null_images.clothes(Path(folder))
-
-
-def _draw_of(kind: str, folders: dict[str, str]) -> null_images.Draw:
-    if kind in null_images.SYNTHETIC:
-        return null_images.SYNTHETIC[kind]
-    if kind == "digits":
-        return null_images.array_kind(null_images.digits())
-    images = _real_images(kind, folders[kind])
-    return null_images.array_kind(images[0] if kind == "photographs" else images)
-
-
 def run_trial(trial: Trial, folders: dict[str, str], features: str | None) -> dict[str, Any]:
-    """Makes one draw and audits it."""
+    """Makes one draw and audits it: by pixels, or by a file of ``features`` and by classes."""
     torch.set_num_threads(1)
     started = time.monotonic()
     name = f"{trial.kind}/{trial.fault}/{trial.share}/{trial.sizes}/{trial.draw}"
     rng = np.random.default_rng(list(name.encode()))
+    space: Extractor = PixelSpace()
+    labels = None
     if trial.kind == CLASSES:
         assert features is not None
-        found, kind, sentence = _without_classes(trial, folders, features, rng)
+        space = _known(folders["photographs"], features)
+        arrays, labels = _without_classes(trial, folders["photographs"], rng)
     else:
-        real, made, held_out = np.split(
-            _draw_of(trial.kind, folders)(sum(trial.sizes), rng), np.cumsum(trial.sizes)[:-1]
-        )
-        made = made.copy()
-        bad = round(trial.share * len(made))
-        if trial.fault == "noise":
-            made[:bad] = rng.integers(0, 256, made[:bad].shape)
-        elif trial.fault == "black":
-            made[:bad] = 0
-        elif trial.fault == "one image":
-            made[:bad] = made[0]
-        elif trial.fault == "exact copies":
-            made[:bad] = real[:bad]
-        found, kind, sentence = audit_arrays(
-            {"real": real, "generated": made, "held_out": held_out}, seed=trial.draw
-        )
+        images = draw(trial.kind, folders.get(trial.kind, ""), sum(trial.sizes), rng)
+        real, generated, held_out = np.split(images, np.cumsum(trial.sizes)[:-1])
+        _spoil(generated, round(trial.share * len(generated)), trial.fault, real, rng)
+        arrays = {"real": real, "generated": generated, "held_out": held_out}
+    sets: dict[Role, Images] = {
+        role: open_images(array, role=role) for role, array in arrays.items() if len(array)
+    }
+    sets["real"].labels = labels
+    make = partial(features_of, cache=None, memory=MEMORY)
+    evidence = gather(sets, [space], features=make, seed=trial.draw)
+    findings = find(evidence)
+    kind, sentence = verdict(findings, evidence)
     return {
         **asdict(trial),
-        "findings": found,
+        "findings": [finding.verdict for finding in findings],
         "verdict": kind,
         "sentence": sentence,
         "seconds": round(time.monotonic() - started, 2),
     }
 
 
+def _spoil(images: Pixels, count: int, fault: str, real: Pixels, rng: np.random.Generator) -> None:
+    """Makes the first of the generated images faulty."""
+    if fault == "noise":
+        images[:count] = rng.integers(0, 256, images[:count].shape)
+    elif fault == "black":
+        images[:count] = 0
+    elif fault == "one image":
+        images[:count] = images[0].copy()
+    elif fault == "exact copies":
+        images[:count] = real[:count]
+
+
 def _without_classes(
-    trial: Trial, folders: dict[str, str], features: str, rng: np.random.Generator
-) -> tuple[list[str], str, str]:
-    images, names = _real_images("photographs", folders["photographs"])
+    trial: Trial, folder: str, rng: np.random.Generator
+) -> tuple[dict[Role, Pixels], tuple[str, ...]]:
+    """Photographs with some classes left out of the generated, and the real images' classes."""
+    images, names = real_images("photographs", folder)
     labels = np.array(names)
     gone = rng.permutation(sorted(set(names)))[: round(10 * trial.share)]
     order = rng.permutation(len(images))
     n, m, k = trial.sizes
-    real, rest = order[:n], order[n + k :]
-    made = rest[~np.isin(labels[rest], gone)][:m]
-    return audit_arrays(
-        {"real": images[real], "generated": images[made], "held_out": images[order[n : n + k]]},
-        seed=trial.draw,
-        extractor=_known(folders["photographs"], features),
-        labels=tuple(labels[real].tolist()),
-    )
+    real, held_out, rest = order[:n], order[n : n + k], order[n + k :]
+    generated = rest[~np.isin(labels[rest], gone)][:m]
+    arrays: dict[Role, Pixels] = {
+        "real": images[real],
+        "generated": images[generated],
+        "held_out": images[held_out],
+    }
+    return arrays, tuple(labels[real].tolist())
 
 
 @cache
 def _known(folder: str, features: str) -> Known:
-    return Known(_real_images("photographs", folder)[0], torch.from_numpy(np.load(features)))
-
-
-def _key(record: dict[str, Any]) -> str:
-    fields = ("kind", "fault", "share", "sizes", "draw")
-    return json.dumps([record[field] for field in fields])
+    return Known(real_images("photographs", folder)[0], torch.from_numpy(np.load(features)))
 
 
 def table(records: Sequence[dict[str, Any]]) -> str:
@@ -239,7 +193,7 @@ def table(records: Sequence[dict[str, Any]]) -> str:
     frame["order"] = [sum(sizes) for sizes in frame["sizes"]]
     frame["alarm"] = frame["findings"].map(bool)
     frame["right"] = [
-        any(verdict in FAULTS.get(fault, LEFT_OUT_VERDICTS) for verdict in findings)
+        bool(set(findings) & set(RIGHT.get(fault, ())))
         for fault, findings in zip(frame["fault"], frame["findings"], strict=True)
     ]
     nulls, faulty = frame[frame["fault"] == ""].sort_values("order"), frame[frame["fault"] != ""]
@@ -247,67 +201,55 @@ def table(records: Sequence[dict[str, Any]]) -> str:
     text = "Draws with a finding where nothing is wrong, by real / generated / held-out images:\n\n"
     text += alarms.to_markdown()
     if len(faulty):
-        found = _counts(faulty, "right", ["fault", "share", "images"], ["kind"])
-        text += "\n\nDraws whose fault is found:\n\n" + found.reset_index().to_markdown(index=False)
+        right = _counts(faulty, "right", ["fault", "share", "images"], ["kind"])
+        text += "\n\nDraws whose fault is found:\n\n" + right.reset_index().to_markdown(index=False)
     unsure = (nulls["verdict"] == "undecided").sum()
     return f"{text}\n\n{unsure} of {len(nulls)} draws with no fault are undecided.\n"
 
 
 def _counts(frame: pd.DataFrame, what: str, rows: list[str], columns: list[str]) -> pd.DataFrame:
-    return frame.pivot_table(
-        index=rows,
-        columns=columns,
-        values=what,
-        aggfunc=lambda hits: f"{hits.sum()}/{len(hits)}",
-        margins=True,
-        margins_name="all",
-        sort=False,
-        fill_value="",
-    )
+    def share(hits: pd.Series) -> str:
+        return f"{hits.sum()}/{len(hits)}"
+
+    look: dict[str, Any] = {"margins": True, "margins_name": "all", "fill_value": ""}
+    return frame.pivot_table(what, rows, columns, aggfunc=share, sort=False, **look)
 
 
-def _features(images: null_images.Pixels, file: Path) -> None:
+def _features(images: Pixels, file: Path) -> None:
     """Features of photographs, made once."""
     network = EfficientNetLite0(size=64)
-    rows = [
-        network(torch.from_numpy(images[i : i + 64]))
-        for i in tqdm(range(0, len(images), 64), "features", file=sys.stderr)
-    ]
+    starts = tqdm(range(0, len(images), 64), "features", file=sys.stderr)
+    rows = [network(torch.from_numpy(images[start : start + 64])) for start in starts]
     np.save(file, torch.cat(rows).numpy())
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the trials that are missing and prints the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--photographs", type=Path, help="folder with a folder of images a class")
-    parser.add_argument("--clothes", type=Path, help="folder of Fashion-MNIST's files")
+    parser.add_argument("--photographs", help="folder with a folder of images a class")
+    parser.add_argument("--clothes", help="folder of Fashion-MNIST's files")
     parser.add_argument("--kinds", help="comma-separated; all that are at hand if unset")
     parser.add_argument("--draws", type=int, default=30, help="of each kind and size")
     parser.add_argument("--most", type=int, default=5000, help="training images at most")
     parser.add_argument("--jobs", type=int, default=1, help="processes")
     parser.add_argument("--out", type=Path, default=Path("runs/calibration"))
     given = parser.parse_args(arguments)
-    folders = {
-        name: str(vars(given)[name]) for name in ("photographs", "clothes") if vars(given)[name]
-    }
-    kinds = [*folders, "digits", *null_images.SYNTHETIC]
+    folders = {name: vars(given)[name] for name in ("photographs", "clothes") if vars(given)[name]}
+    kinds = [*folders, "digits", *SYNTHETIC]
     if given.kinds:
         kinds = [kind.strip() for kind in given.kinds.split(",")]
     given.out.mkdir(parents=True, exist_ok=True)
-    features = None
-    if "photographs" in kinds:
-        features = str(given.out / "features.npy")
-        if not Path(features).exists():
-            _features(_real_images("photographs", folders["photographs"])[0], Path(features))
+    features = given.out / "features.npy" if "photographs" in kinds else None
+    if features is not None and not features.exists():
+        _features(real_images("photographs", folders["photographs"])[0], features)
     file = given.out / "draws.jsonl"
     records = list(map(json.loads, file.read_text().splitlines())) if file.exists() else []
-    for record in records:
-        record["findings"] = [FORMER_VERDICTS.get(kind, kind) for kind in record["findings"]]
     done = {_key(record) for record in records}
     all_trials = trials(kinds, draws=given.draws, most=given.most, classes=features is not None)
     missing = [trial for trial in all_trials if _key(asdict(trial)) not in done]
     with ProcessPoolExecutor(given.jobs) as pool, file.open("a") as sink:
-        futures = [pool.submit(run_trial, trial, folders, features) for trial in missing]
+        run = partial(run_trial, folders=folders, features=features and str(features))
+        futures = [pool.submit(run, trial) for trial in missing]
         for future in tqdm(as_completed(futures), "draws", len(futures), file=sys.stderr):
             records.append(future.result())
             sink.write(json.dumps(records[-1]) + "\n")
@@ -316,6 +258,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(text)
     write_atomically(given.out / "calibration.md", text.encode())
     return 0
+
+
+def _key(record: dict[str, Any]) -> str:
+    fields = ("kind", "fault", "share", "sizes", "draw")
+    return json.dumps([record[field] for field in fields])
 
 
 if __name__ == "__main__":

@@ -1,14 +1,13 @@
 """What Lightning's loop and the diagnosis cost, as shares of training's own time.
 
 Both are timed inside one fit, call by call, because two fits timed apart differ by more than the
-shares.
+shares. A fit is one of digits, whose first iteration does not count.
 """
 
 from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 from unittest import mock
@@ -22,19 +21,16 @@ from ganstoch.training.gan import GAN
 from ganstoch.training.silent_fit import silent_fit
 
 
-class _Timer:
-    """Seconds and calls of methods since `restart`, by kind, while they are patched."""
+class _Timer(ExitStack):
+    """Seconds and calls by kind of methods of objects or classes, patched until it is closed."""
 
     def __init__(self) -> None:
-        self.restart()
-
-    def restart(self) -> None:
+        super().__init__()
         self.seconds: dict[str, float] = defaultdict(float)
         self.calls: dict[str, int] = defaultdict(int)
 
-    def patch(self, owner: Any, method: str, kind: str) -> Any:
-        """A context in which an object's or a class's method is timed."""
-        inner: Callable[..., Any] = getattr(owner, method)
+    def patch(self, owner: Any, method: str, kind: str) -> None:
+        inner = getattr(owner, method)
 
         def timed(*args: Any, **kwargs: Any) -> Any:
             started = time.perf_counter()
@@ -43,58 +39,49 @@ class _Timer:
             self.calls[kind] += 1
             return result
 
-        return mock.patch.object(owner, method, timed)
+        self.enter_context(mock.patch.object(owner, method, timed))
+
+    def mark(self, owner: Any, method: str) -> list[tuple[float, float, float]]:
+        """When a method is called, and the seconds of all kinds and of "listening" by then."""
+        inner, marks = getattr(owner, method), list[tuple[float, float, float]]()
+
+        def marked(*args: Any, **kwargs: Any) -> Any:
+            spent = sum(self.seconds.values())
+            marks.append((time.perf_counter(), spent, self.seconds["listening"]))
+            return inner(*args, **kwargs)
+
+        self.enter_context(mock.patch.object(owner, method, marked))
+        return marks
 
 
 def lightning_overhead(gan: GAN, *, m: int, iterations: int) -> float:
     """Time of `Trainer.fit` that is not the bare loop's, as a share of the bare loop's.
 
-    The bare loop draws the batch and the latents and takes the training step. The GAN is trained on
-    digits for one iteration that does not count, and for those that do.
+    The bare loop draws the batch and the latents and takes the training step.
     """
-    data, timer = ImageData(Digits(), n=256, m=m), _Timer()
-    starts: list[float] = []
-    bare: list[float] = []
-    with timer.patch(data, "batch", "bare"), timer.patch(gan, "training_step", "bare"):
-        draw = data.batch
-
-        def first(*args: Any, **kwargs: Any) -> Any:  # a cycle runs from one draw to the next
-            bare.append(timer.seconds["bare"])
-            starts.append(time.perf_counter())
-            return draw(*args, **kwargs)
-
-        with mock.patch.object(data, "batch", first):
-            silent_fit(gan, data, iterations=iterations + 2, callbacks=[LossLogger()])
-    return (starts[-1] - starts[1]) / (bare[-1] - bare[1]) - 1
+    data = ImageData(Digits(), n=256, m=m)
+    with _Timer() as timer:
+        timer.patch(data, "batch", "bare")
+        timer.patch(gan, "training_step", "bare")
+        marks = timer.mark(data, "batch")  # a cycle runs from one draw to the next
+        silent_fit(gan, data, iterations=iterations + 2, callbacks=[LossLogger()])
+    (start, bare_start, _), (end, bare_end, _) = marks[1], marks[-1]
+    return (end - start) / (bare_end - bare_start) - 1
 
 
 def diagnosis_price(gan: GAN, *, m: int, iterations: int) -> float:
     """Time of the diagnosis at its default interval, as a share of training's without it.
 
     It listens to the layers at every iteration. It measures more often here than by default, which
-    is counted as often as by default. The GAN is trained on digits for one iteration that does not
-    count, and for those that do, at least 2.
+    is counted as often as by default. Needs 2 iterations or more.
     """
-    data, timer, diagnosis = ImageData(Digits(), n=256, m=m), _Timer(), Diagnosis(every=2)
-    starts: list[float] = []
-    step = gan.training_step
-
-    def marked(*args: Any, **kwargs: Any) -> None:
-        if not starts:
-            timer.restart()
-        starts.append(time.perf_counter())
-        step(*args, **kwargs)
-
-    with ExitStack() as stack:
-        stack.enter_context(mock.patch.object(gan, "training_step", marked))
-        for owner, method, kind in (
-            (NonFiniteDetector, "_hear", "listening"),
-            (NonFiniteDetector, "end_iteration", "listening"),
-            (diagnosis, "measure", "measuring"),
-        ):
-            stack.enter_context(timer.patch(owner, method, kind))
+    data, diagnosis = ImageData(Digits(), n=256, m=m), Diagnosis(every=2)
+    with _Timer() as timer:
+        timer.patch(NonFiniteDetector, "_hear", "listening")
+        timer.patch(NonFiniteDetector, "end_iteration", "listening")
+        timer.patch(diagnosis, "measure", "measuring")
+        marks = timer.mark(gan, "training_step")
         silent_fit(gan, data, iterations=iterations + 1, callbacks=[diagnosis])
-    training = (starts[-1] - starts[0] - sum(timer.seconds.values())) / iterations
-    listening = timer.seconds["listening"] / iterations
+    whole, diagnosing, listening = (b - a for a, b in zip(marks[0], marks[-1], strict=True))
     measuring = timer.seconds["measuring"] / timer.calls["measuring"] / DiagnosisSettings().every
-    return (listening + measuring) / training
+    return (listening / iterations + measuring) / ((whole - diagnosing) / iterations)

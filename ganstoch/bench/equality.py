@@ -18,8 +18,7 @@ from ganstoch.training.gan import GAN
 from ganstoch.training.micro_batch import split
 from ganstoch.types import Batch, MicroBatch, to_signed
 
-MICRO_BATCHES: dict[str, int | None] = {"whole batches": None, "micro-batches of 3": 3}
-"""Most images at once, of a batch of 8."""
+MICRO_BATCHES = {"whole batches": None, "micro-batches of 3": 3}  # of a batch of 8
 TOLERANCE = 1e-9
 
 
@@ -102,11 +101,9 @@ class Contest:
 def differences(gan: GAN, *, m: int, iterations: int) -> dict[str, float]:
     """How far an untrained `GAN` is from the plain loop after some iterations; it is changed.
 
-    In float64 only a defect makes a difference.
-
-    Returns:
-        Largest absolute differences: ``weights`` (the spectral norms' vectors included),
-        ``losses`` of any iteration, ``images`` of the live and the averaged generator.
+    Largest absolute differences of ``weights`` (the spectral norms' vectors included), ``losses``
+    of any iteration, ``images`` of the live and the averaged generator. In float64 only a defect
+    makes a difference.
     """
     plain = make_reference(gan)
     optimizers = gan.configure_optimizers()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from statistics import median
 
@@ -27,19 +26,7 @@ ACCELERATORS = {  # dense float32 and bfloat16 TFLOP/s, from the makers' data sh
     "L4": (30.3, 121.0),
     "RTX 4090": (82.6, 165.0),
 }
-FEW, MANY = 4, 64
-"""Batch sizes that are timed; between them an iteration's time is a line."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Row:
-    """One row of the table, for one data set."""
-
-    m: int
-    noise: float
-    iterations: int
-    evaluations: int
-    n: int
+FEW, MANY = 4, 64  # batch sizes that are timed; between them an iteration's time is a line
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +43,11 @@ def estimate(preset: str) -> int:
     """Prints the cost of each row of Table 1 at a preset, here and as a bound elsewhere."""
     sweep = replace(read_sweep(sweep_path("table1")), preset=preset)
     lines = [sweep.arguments(point) for point in sweep.points()]
-    rows, sources = _rows(lines)
+    if not lines:
+        raise UserError("the sweep has no rows")
+    configs = [resolved.config for resolved in resolve_all(lines)]
+    sources = [config["data"]["source"]["class_path"] for config in configs]
+    rows = [config for config, source in zip(configs, sources, strict=True) if source == sources[0]]
     command = understand(lines[0])
     command.build([])
     gan = command.model
@@ -64,46 +55,30 @@ def estimate(preset: str) -> int:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     gan.to(device).micro_batch = None
     say(f"the networks of preset {preset}, about a minute")
-    cost = _measure(gan, n=rows[0].n)
-    total = 0.0
+    cost = _measure(gan, n=rows[0]["data"]["n"])
+    total, images = 0.0, 0
     print(f"preset {preset}, per data set and seed, on {hardware()}")
     print("     m noise  s/iteration  iterations       time    memory")
-    for row in rows:
-        micro = _micro_batch(gan, row.m, device)
-        image = cost.image if micro is None else cost.image_in_parts
-        iteration = cost.iteration + row.m * image
-        spent = row.iterations * iteration + row.evaluations * cost.evaluation
-        total += spent
-        memory = peak_bytes(gan, m=micro or row.m, micro_batch=None)
+    for config in rows:
+        m = resolve_batch_size(config["data"]["m"], n=config["data"]["n"])
+        iterations = config["trainer"]["max_steps"]
+        evaluations = iterations // config["evaluation"]["every"]
+        micro = _micro_batch(gan, m, device)
+        iteration = cost.iteration + m * (cost.image if micro is None else cost.image_in_parts)
+        spent = iterations * iteration + evaluations * cost.evaluation
+        memory = peak_bytes(gan, m=micro or m, micro_batch=None)
         parts = "" if micro is None else f", micro-batches of {micro}"
         print(
-            f"{row.m:>6} {row.noise:>5g} {iteration:>12.3f} {row.iterations:>11,} "
-            f"{_duration(spent):>10} {memory / 2**30:>5.1f} GiB{parts}"
+            f"{m:>6} {config['model']['latents']['noise']:>5g} {iteration:>12.3f} "
+            f"{iterations:>11,} {_duration(spent):>10} {memory / 2**30:>5.1f} GiB{parts}"
         )
+        total, images = total + spent, images + iterations * m
     print(
-        f"all rows: {_duration(total)} for each of {sources} data set(s) and each seed; iterations "
-        "are caps, and a stop rule may end a row before; semantic features come on top"
+        f"all rows: {_duration(total)} for each of {len(set(sources))} data set(s) and each seed; "
+        "iterations are caps, and a stop rule may end a row before; semantic features come on top"
     )
-    _roofline(gan, rows)
+    _roofline(gan, images)
     return 0
-
-
-def _rows(lines: Sequence[Sequence[str]]) -> tuple[list[_Row], int]:
-    """The rows of the first data set, and how many data sets there are."""
-    rows: dict[str, list[_Row]] = {}
-    for config in (resolved.config for resolved in resolve_all(lines)):
-        steps, n = config["trainer"]["max_steps"], config["data"]["n"]
-        row = _Row(
-            m=resolve_batch_size(config["data"]["m"], n=n),
-            noise=config["model"]["latents"]["noise"],
-            iterations=steps,
-            evaluations=steps // config["evaluation"]["every"],
-            n=n,
-        )
-        rows.setdefault(config["data"]["source"]["class_path"], []).append(row)
-    if not rows:
-        raise UserError("the sweep has no rows")
-    return next(iter(rows.values())), len(rows)
 
 
 def _measure(gan: GAN, *, n: int) -> _Seconds:
@@ -138,10 +113,9 @@ def _micro_batch(gan: GAN, m: int, device: torch.device) -> int | None:
     return None if size == m else size
 
 
-def _roofline(gan: GAN, rows: Sequence[_Row]) -> None:
+def _roofline(gan: GAN, images: int) -> None:
     """Least time on devices that are not here: operations over their makers' peak."""
     image = count_flops(Contest(gan, None, MANY).ours) / MANY
-    images = sum(row.iterations * row.m for row in rows)
     print(
         f"roofline, not a measurement: {image / 1e9:.2f} GFLOP an image and iteration, "
         f"{images:,} images; no less than"

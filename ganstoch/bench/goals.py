@@ -23,48 +23,34 @@ from ganstoch.bench.timing import in_turns, say, seconds
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """How large everything is.
+    """How large everything is."""
 
-    Attributes:
-        width: of both networks.
-        small: batch size where fixed costs show; ``large`` is one where they do not, and also the
-            micro-batch of larger ones.
-        sizes: batch sizes of the cost's curve; ``memory`` are those whose memory is counted.
-        rounds: how often each contestant runs.
-        images: n of the neighbours' search; ``queries`` are looked up at a time.
-    """
-
-    width: int
-    small: int
-    large: int
-    sizes: tuple[int, ...]
-    memory: tuple[int, ...]
-    rounds: int
-    images: int
-    queries: int
+    width: int  # of both networks
+    small: int  # batch size where fixed costs show
+    large: int  # one where they do not, and the micro-batch of larger ones
+    sizes: tuple[int, ...]  # batch sizes of the cost's curve
+    memory: tuple[int, ...]  # batch sizes whose memory is counted
+    rounds: int  # how often each contestant runs
+    images: int  # n of the neighbors' search
+    queries: int  # looked up at a time
 
 
 FULL = Scale(1024, 50, 200, (50, 200, 800, 3200), (3200, 12_800), 5, 12_800, 1280)
 QUICK = Scale(128, 50, 200, (50, 200, 800), (800, 1600), 5, 3200, 320)
 LATENT_DIM = 512
+Measured = tuple[float, str]  # a ratio, and what was measured, in words
 
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """A ratio and where it should be.
-
-    Attributes:
-        key: its name in JSON; ``what`` was measured, in words.
-        least: what the value should reach, ``most`` what it should not exceed, or None.
-        applies: whether this machine can be expected to reach it.
-    """
+    """A ratio by its key in JSON, the bound that it should keep, and what was measured."""
 
     key: str
     value: float
     least: float | None
     most: float | None
     what: str
-    applies: bool = True
+    applies: bool = True  # whether this machine can be expected to reach it
 
     @property
     def met(self) -> bool:
@@ -93,7 +79,7 @@ def count_flops(act: Callable[[], object]) -> int:
 
 
 class _Bench:
-    """The contestants, and what was measured of them so far."""
+    """The contestants, what was measured of them so far, and a method a goal."""
 
     def __init__(self, scale: Scale) -> None:
         self.scale = scale
@@ -104,56 +90,55 @@ class _Bench:
             network.to(self.device)
         self.flops = 0
         self.times: dict[int, dict[str, float]] = {}
+        self.mixed: dict[str, float] = {}
 
     def contest(self, m: int) -> Contest:
         return Contest(self.gan, self.plain, m)
 
-    def arithmetic(self) -> Goal:
-        say("operations of an iteration")
+    def arithmetic(self) -> Measured:
         m = self.scale.large
         contest = self.contest(m)
         self.flops, plain = count_flops(contest.ours), count_flops(contest.theirs)
         what = f"{self.flops / m / 1e9:.2f} of {plain / m / 1e9:.2f} GFLOP an image and iteration"
-        return Goal("flops_ratio", self.flops / plain, None, 0.50, what)
+        return self.flops / plain, what
 
-    def float32(self, m: int, name: str) -> Goal:
-        say(f"float32 at m = {m}, in turns")
+    def float32(self, m: int) -> Measured:
         contest = self.contest(m)
         acts = {"ours": contest.ours, "theirs": contest.theirs}
         times = self.times[m] = in_turns(acts, rounds=self.scale.rounds)
         what = f"{times['theirs']:.3f} s and {times['ours']:.3f} s an iteration"
-        return Goal(name, times["theirs"] / times["ours"], 2.2, None, what)
+        return times["theirs"] / times["ours"], what
 
-    def mixed(self) -> list[Goal]:
+    def bf16(self) -> Measured:
+        """Against the plain loop in float32."""
         m = self.scale.large
-        say(f"bf16-mixed at m = {m}, in turns")
         contest = self.contest(m)
         acts = {name: partial(getattr(contest, name), mixed=True) for name in ("ours", "theirs")}
-        times, single = in_turns(acts, rounds=self.scale.rounds), self.times[m]["theirs"]
-        ours = f"{times['ours']:.3f} s, m = {m}"
-        against, both = f"float32 {single:.3f} s and {ours}", f"{times['theirs']:.3f} s and {ours}"
-        applies, stock = has_bf16(self.device), times["theirs"] / times["ours"]
-        return [
-            Goal("bf16_speedup", single / times["ours"], 5.0, None, against, applies),
-            Goal("bf16_vs_bf16_speedup", stock, 1.5, None, both, applies),
-        ]
+        self.mixed, single = in_turns(acts, rounds=self.scale.rounds), self.times[m]["theirs"]
+        ours = self.mixed["ours"]
+        return single / ours, f"float32 {single:.3f} s and {ours:.3f} s, m = {m}"
 
-    def peak_share(self) -> Goal:
-        say("the machine's matrix product")
-        peak, reached = _peak(self.device), self.flops / self.times[self.scale.large]["ours"]
+    def bf16_both(self) -> Measured:
+        ours, theirs = self.mixed["ours"], self.mixed["theirs"]
+        return theirs / ours, f"{theirs:.3f} s and {ours:.3f} s, m = {self.scale.large}"
+
+    def peak_share(self) -> Measured:
+        """Of the operations a second of a large float32 matrix product."""
+        size = 2048 if self.device.type == "cpu" else 8192
+        a = torch.linspace(-1, 1, size * size, device=self.device).view(size, size)
+        peak = 2 * size**3 / in_turns({"product": lambda: a @ a}, rounds=9)["product"]
+        reached = self.flops / self.times[self.scale.large]["ours"]
         what = f"{reached / 1e9:.0f} of {peak / 1e9:.0f} GFLOP/s, counting our own operations"
-        return Goal("fp32_peak_share", reached / peak, 0.65, None, what)
+        return reached / peak, what
 
-    def price(self, measure: Callable[..., float], key: str, most: float, of: str) -> Goal:
+    def price(self, measure: Callable[..., float], of: str) -> Measured:
         m = self.scale.small
-        say(f"{key.replace('_', ' ')} at m = {m}")
         share = measure(self.gan, m=m, iterations=2 * self.scale.rounds)
         self.gan.to(self.device)
-        return Goal(key, share, None, most, f"of {of}, m = {m}")
+        return share, f"of {of}, m = {m}"
 
-    def determinism(self) -> Goal:
-        m, step = self.scale.small, self.contest(self.scale.small).ours
-        say(f"deterministic kernels at m = {m}")
+    def determinism(self) -> Measured:
+        step = self.contest(self.scale.small).ours
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it cuBLAS refuses
         before = torch.are_deterministic_algorithms_enabled()
 
@@ -167,64 +152,51 @@ class _Bench:
         finally:
             torch.use_deterministic_algorithms(before)
         what = f"{times['fixed']:.3f} s and {times['any']:.3f} s an iteration"
-        return Goal("deterministic_time", times["fixed"] / times["any"], None, 1.10, what)
+        return times["fixed"] / times["any"], what
 
-    def cost(self) -> Goal:
-        say(f"an iteration up to m = {self.scale.sizes[-1]}")
+    def cost(self) -> Measured:
+        """Slope of log time over log m, by least squares."""
         curve = {m: times["ours"] for m, times in self.times.items()}
         for m in self.scale.sizes:
             if m not in curve:
                 curve[m] = seconds(self.contest(m).ours)
+        logs = [math.log(m) for m in curve], [math.log(t) for t in curve.values()]
         what = ", ".join(f"{t:.2f} s at {m}" for m, t in sorted(curve.items()))
-        return Goal("cost_exponent", _slope(curve), None, 1.02, what)
+        return linear_regression(*logs).slope, what
 
-    def memory(self) -> Goal:
-        say("memory")
+    def memory(self) -> Measured:
         m = self.scale.large
         alone = peak_bytes(self.gan, m=m, micro_batch=None)
         sizes = {b: peak_bytes(self.gan, m=b, micro_batch=m) for b in self.scale.memory}
         what = ", ".join(f"{b / 2**20:.0f} MiB at {m}" for m, b in {m: alone, **sizes}.items())
-        what += f" in micro-batches of {m}; tensors, counted"
-        return Goal("memory_ratio", max(sizes.values()) / alone, None, 1.10, what)
-
-    def search(self) -> list[Goal]:
-        s = self.scale
-        if find_spec("faiss") is None:
-            say("FAISS is not here to compare the nearest neighbours with")
-            return []
-        say("nearest neighbours against FAISS's l1 index")
-        ratio, what = race_search(n=s.images, queries=s.queries, rounds=s.rounds)
-        return [Goal("nn_speedup", ratio, 8.0, None, what)]
+        return max(sizes.values()) / alone, f"{what} in micro-batches of {m}; tensors, counted"
 
 
 def measure(scale: Scale) -> list[Goal]:
     """All goals, in the table's order. Progress goes to stderr."""
     b = _Bench(scale)
-    return [
-        b.arithmetic(),
-        b.float32(scale.small, "fp32_speedup_m50"),
-        b.float32(scale.large, "fp32_speedup_m200"),
-        *b.mixed(),
-        b.peak_share(),
-        b.price(lightning_overhead, "lightning_overhead", 0.03, "the bare loop"),
-        b.price(diagnosis_price, "diagnosis_price", 0.02, "training"),
-        b.determinism(),
-        b.cost(),
-        b.memory(),
-        *b.search(),
+    rows: list[tuple[str, Callable[[], Measured], float | None, float | None]] = [
+        ("flops_ratio", b.arithmetic, None, 0.50),
+        ("fp32_speedup_m50", partial(b.float32, scale.small), 2.2, None),
+        ("fp32_speedup_m200", partial(b.float32, scale.large), 2.2, None),
+        ("bf16_speedup", b.bf16, 5.0, None),
+        ("bf16_vs_bf16_speedup", b.bf16_both, 1.5, None),
+        ("fp32_peak_share", b.peak_share, 0.65, None),
+        ("lightning_overhead", partial(b.price, lightning_overhead, "the bare loop"), None, 0.03),
+        ("diagnosis_price", partial(b.price, diagnosis_price, "training"), None, 0.02),
+        ("deterministic_time", b.determinism, None, 1.10),
+        ("cost_exponent", b.cost, None, 1.02),
+        ("memory_ratio", b.memory, None, 1.10),
     ]
-
-
-def _peak(device: torch.device) -> float:
-    """Operations a second of a large float32 matrix product."""
-    size = 2048 if device.type == "cpu" else 8192
-    a = torch.linspace(-1, 1, size * size, device=device).view(size, size)
-    taken = in_turns({"product": lambda: a @ a}, rounds=9)
-    return 2 * size**3 / taken["product"]
-
-
-def _slope(curve: dict[int, float]) -> float:
-    """Of log time over log m, by least squares."""
-    return linear_regression(
-        [math.log(m) for m in curve], [math.log(t) for t in curve.values()]
-    ).slope
+    if find_spec("faiss") is None:
+        say("FAISS is not here to compare the nearest neighbors with")
+    else:
+        race = partial(race_search, n=scale.images, queries=scale.queries, rounds=scale.rounds)
+        rows.append(("nn_speedup", race, 8.0, None))
+    goals = []
+    for key, act, least, most in rows:
+        say(key.replace("_", " "))
+        value, what = act()
+        applies = "bf16" not in key or has_bf16(b.device)
+        goals.append(Goal(key, value, least, most, what, applies))
+    return goals

@@ -33,12 +33,11 @@ class _LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """Adds a tensor's storage, once, until it is freed."""
         storage = tensor.untyped_storage()
         key, size = storage._cdata, storage.nbytes()
-        if key in self._known:
-            return
-        self._known.add(key)
-        self.live += size
-        self.peak = max(self.peak, self.live)
-        weakref.finalize(storage, self._free, key, size)
+        if key not in self._known:
+            self._known.add(key)
+            self.live += size
+            self.peak = max(self.peak, self.live)
+            weakref.finalize(storage, self._free, key, size)
 
     def _free(self, key: int, size: int) -> None:
         self._known.discard(key)
@@ -48,12 +47,8 @@ class _LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
 def peak_bytes(gan: GAN, *, m: int, micro_batch: int | None) -> int:
     """Most bytes that tensors hold at once in an iteration, weights and optimizers included.
 
-    The iteration runs on torch's device "meta", where tensors have sizes and no content.
-
-    Args:
-        gan: its networks and precision count; not changed.
-        m: logical batch size.
-        micro_batch: most images at once; None for all.
+    The iteration of m images, of which at most ``micro_batch`` at once, runs on torch's device
+    "meta", where tensors have sizes and no content.
     """
     trainer = getattr(gan, "_trainer", None)
     meta = copy.deepcopy(gan, {id(trainer): None}).to("meta")  # without what it is attached to
@@ -61,15 +56,15 @@ def peak_bytes(gan: GAN, *, m: int, micro_batch: int | None) -> int:
     with _LiveBytes() as bytes_:
         for tensor in [*meta.parameters(), *meta.buffers()]:
             bytes_.count(tensor)
+        kind = torch.uint8 if len(meta.shape) == 3 else torch.float32
+        group = meta.remedies.spec.pack
+        count = -(-m // group) * group
+        dtype = next(meta.generator.parameters()).dtype
         for iteration in range(2):  # the first makes the optimizers' moments, the second is whole
-            kind = torch.uint8 if len(meta.shape) == 3 else torch.float32
-            group = meta.remedies.spec.pack
-            count = -(-m // group) * group
             pixels = torch.empty((count, *meta.shape), dtype=kind, device="meta")
             z = torch.empty((count, meta.generator.latent_dim), device="meta")
             ids = torch.empty(count, dtype=torch.int64, device="meta")
             batch = Batch(pixels=pixels, ids=ids, size=m, labels=ids)
-            dtype = next(meta.generator.parameters()).dtype
             parts = split(batch, z, micro_batch=micro_batch, dtype=dtype, group=group)
             draws = [parts] * (sum(meta.remedies.spec.updates) - 1)
             meta.train_iteration(draws, *optimizers, iteration=iteration)

@@ -1,4 +1,4 @@
-"""The paper's loop as one would first write it: stock layers, stock optimisers, no tricks.
+"""The paper's loop as one would first write it: stock layers, stock optimizers, no tricks.
 
 [1] Yazici et al. 2020, Tables 2 and 3 and Sec. 4. What `ganstoch bench` races against, and what
 `GAN` must equal. Like that, it takes one power iteration an update and not one a call.
@@ -60,14 +60,7 @@ def discriminator(width: int) -> nn.Sequential:
 
 
 class Reference:
-    """Both players and one iteration between them.
-
-    Args:
-        latent_dim: length of a latent.
-        width: channels of G's first map and D's last.
-        lr: step size of both Adams.
-        decay: of the generator's moving average.
-    """
+    """Both players, of ``width`` channels in G's first map and D's last, and their iteration."""
 
     def __init__(self, *, latent_dim: int, width: int, lr: float, decay: float) -> None:
         self.g, self.d = generator(latent_dim, width), discriminator(width)
@@ -85,10 +78,7 @@ class Reference:
                     norm.iterate(layer.original)  # type: ignore[operator]
 
     def train_iteration(self, real: Tensor, z: Tensor, *, iteration: int) -> tuple[Tensor, Tensor]:
-        """One update of D, one of G, one of the average; both losses.
-
-        Real images are (m, 3, 32, 32) in [-1, 1], latents (m, latent_dim); iterations count from 0.
-        """
+        """One update of D, one of G, one of the average; both losses. Images lie in [-1, 1]."""
         self.power_iterate()
         loss_d = softplus(-self.d(real)).mean() + softplus(self.d(self.g(z).detach())).mean()
         self.step_d.zero_grad()

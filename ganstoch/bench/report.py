@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +20,7 @@ from ganstoch.records import write_atomically
 def bench(*, quick: bool, file: Path | None) -> int:
     """Measures, prints the table, and writes it as JSON if a file is named.
 
-    Returns:
-        0; also where a goal is missed: machines differ.
+    Returns 0, also where a goal is missed: machines differ.
     """
     started = time.monotonic()
     scale = QUICK if quick else FULL
@@ -31,8 +29,20 @@ def bench(*, quick: bool, file: Path | None) -> int:
     say("the plain loop and ours on the same draws, float64")
     equal = equality()
     goals = measure(scale)
-    lines = [_table(goals), "", *_equality_lines(equal), "", *_circumstances(quick)]
-    print("\n".join(lines))
+    header = ("ratio", "value", "goal", "", "measured")
+    print(tabulate([_row(goal) for goal in goals], header, "plain", disable_numparse=True))
+    print("\nlargest difference to the plain loop after 20 iterations in float64")
+    for name, value in equal.items():
+        defect = "" if value <= TOLERANCE else f"  more than {TOLERANCE:g}: a defect"
+        print(f"  {name:<32}{value:.0e}{defect}")
+    print(f"{hardware()}; torch {torch.__version__}")
+    if quick:
+        print(
+            f"--quick: networks of width {QUICK.width} instead of the paper's {FULL.width}, where "
+            "fixed costs weigh more; the goals are for the paper's"
+        )
+    if not torch.cuda.is_available():
+        print("no CUDA device: nothing of this was measured on a GPU")
     if file is not None:
         content: dict[str, Any] = {goal.key: goal.value for goal in goals}
         content |= {
@@ -49,34 +59,7 @@ def bench(*, quick: bool, file: Path | None) -> int:
     return 0
 
 
-def _table(goals: Sequence[Goal]) -> str:
-    rows = []
-    for goal in goals:
-        bound = f">= {goal.least:g}" if goal.least is not None else f"<= {goal.most:g}"
-        met = "met" if goal.met else "missed" if goal.applies else "not applicable"
-        rows.append((goal.key, f"{goal.value:.3f}", bound, met, goal.what))
-    return tabulate(
-        rows, ("ratio", "value", "goal", "", "measured"), "plain", disable_numparse=True
-    )
-
-
-def _equality_lines(equal: dict[str, float]) -> list[str]:
-    lines = [
-        "largest difference to the plain loop in weights, losses and images, 20 iterations, float64"
-    ]
-    for name, value in equal.items():
-        verdict = "" if value <= TOLERANCE else f"  more than {TOLERANCE:g}: a defect"
-        lines.append(f"  {name:<32}{value:.0e}{verdict}")
-    return lines
-
-
-def _circumstances(quick: bool) -> list[str]:
-    lines = [f"{hardware()}; torch {torch.__version__}"]
-    if quick:
-        lines.append(
-            f"--quick: networks of width {QUICK.width} instead of the paper's {FULL.width}, where "
-            "fixed costs weigh more; the goals are for the paper's"
-        )
-    if not torch.cuda.is_available():
-        lines.append("no CUDA device: nothing of this was measured on a GPU")
-    return lines
+def _row(goal: Goal) -> tuple[str, ...]:
+    bound = f">= {goal.least:g}" if goal.least is not None else f"<= {goal.most:g}"
+    met = "met" if goal.met else "missed" if goal.applies else "not applicable"
+    return goal.key, f"{goal.value:.3f}", bound, met, goal.what

@@ -16,11 +16,8 @@ from ganstoch.rng import normal, rng_for
 def race_search(*, n: int, queries: int, rounds: int) -> tuple[float, str]:
     """How many times faster than FAISS's flat index the nearest of n images by l1 are found.
 
-    Both search float images, as a generator makes them, in a bank of bytes, as data are. FAISS's
-    time is proportional to the queries, which are looked up at a time.
-
-    Returns:
-        The ratio of times, and what was measured, in words.
+    Both search float images, as a generator makes them, in a bank of bytes, as data are. The ratio
+    comes with what was measured, in words.
     """
     faiss = importlib.import_module("faiss")
     bank = _photographs(n, draw=0).round_().to(torch.uint8)
@@ -54,7 +51,6 @@ def _photographs(count: int, *, draw: int) -> Tensor:
     """Smooth random images: shapes of many sizes, as in photographs; (count, 3072) in [0, 255]."""
     image = torch.zeros(count, 3, 32, 32)
     for octave, side in enumerate((2, 4, 8, 16, 32)):
-        rng = rng_for(draw, "evaluation", octave)
-        noise = normal((count, 3, side, side), rng)
+        noise = normal((count, 3, side, side), rng_for(draw, "evaluation", octave))
         image += F.interpolate(noise, size=32, mode="bilinear") * 40 / (octave + 1)
     return image.add_(128).clamp_(0, 255).flatten(1)

@@ -12,12 +12,11 @@ import torch
 
 def seconds(act: Callable[[], object]) -> float:
     """Wall time of one call, waiting for the GPU where there is one."""
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
+    wait = torch.cuda.synchronize if torch.cuda.is_available() else int
+    wait()
     started = time.perf_counter()
     act()
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
+    wait()
     return time.perf_counter() - started
 
 
@@ -26,13 +25,8 @@ def in_turns(acts: Mapping[str, Callable[[], object]], *, rounds: int) -> dict[s
 
     In turns, so that a machine that gets slower or faster does so for all of them.
     """
-    for act in acts.values():
-        act()
-    taken: dict[str, list[float]] = {name: [] for name in acts}
-    for _ in range(rounds):
-        for name, act in acts.items():
-            taken[name].append(seconds(act))
-    return {name: median(times) for name, times in taken.items()}
+    rows = [{name: seconds(act) for name, act in acts.items()} for _ in range(rounds + 1)]
+    return {name: median(row[name] for row in rows[1:]) for name in acts}
 
 
 def say(line: str) -> None:

@@ -1,13 +1,13 @@
-"""What a table says beside its numbers: a caption, and the paper's claims with their verdicts.
+"""A table's caption, and the paper's claims with their verdicts.
 
 [1] Yazici et al. 2020, Sec. 5: both distances fall as the mini-batch grows, and noise on the
-latents worsens both. At the largest mini-batch the generator has memorized: generated images are
-closer to the data, both ways, than held-out real images are.
+latents worsens both. With the largest, generated images are closer to the data, both ways, than
+held-out real images are: memorization.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -23,11 +23,10 @@ DISTANCE = (
 )
 
 
-def caption(runs: pd.DataFrame, *, what: str = DISTANCE, paper: bool = False) -> str:
-    """``what`` the numbers are, and how often, on what and how long the runs were trained.
-
-    For a table of the ``paper`` it names each setting that is not the paper's.
-    """
+def caption(
+    runs: pd.DataFrame, absent: Sequence[str], *, what: str = DISTANCE, paper: bool = False
+) -> str:
+    """``what`` the numbers are, how runs were trained (against the ``paper``), which are absent."""
     seeds = ", ".join(str(seed) for seed in sorted(runs.seed.unique()))
     hardware = "; ".join(dict.fromkeys(runs.hardware))
     repeated = runs.seed.nunique() > 1
@@ -43,6 +42,8 @@ def caption(runs: pd.DataFrame, *, what: str = DISTANCE, paper: bool = False) ->
         sentences += [f"Not as in the paper: {', '.join(differing)}."] if differing else []
         if runs.dataset.isin(published_table1().dataset).any():
             sentences.append("Lines 'paper': its Table 1 at the same n/m and noise.")
+    if absent:
+        sentences.append(f"Not run: {', '.join(absent)}.")
     return " ".join(sentences)
 
 
@@ -69,10 +70,10 @@ def claims(runs: pd.DataFrame) -> Iterator[str]:
     """
     plain = runs[runs.remedy == "plain"]
     for _, bank in plain.groupby("bank", sort=False, dropna=False):
-        yield from _of_bank(bank)
+        yield from _claims_of_bank(bank)
 
 
-def _of_bank(runs: pd.DataFrame) -> Iterator[str]:
+def _claims_of_bank(runs: pd.DataFrame) -> Iterator[str]:
     quiet: dict[int, pd.DataFrame] = dict(iter(runs[runs.noise == 0].groupby("m")))  # type: ignore[arg-type]
     noisy: list[Any] = list(runs[runs.noise > 0].groupby(["noise", "m"]))
     for words, key in _DISTANCES.items():
@@ -90,11 +91,10 @@ def _of_bank(runs: pd.DataFrame) -> Iterator[str]:
                 yield _compared(claim, quiet[least], rows, key)
     held_out = [f"baseline/{key}" for key in _DISTANCES.values()]
     if quiet and set(held_out) <= set(runs) and runs[held_out].notna().any(axis=None):
-        yield _memorizes(*list(quiet.items())[-1], runs)
+        yield _memorizes(max(quiet), runs)
 
 
 def _compared(claim: str, lower: pd.DataFrame, higher: pd.DataFrame, key: str) -> str:
-    """The claim that one setting's distance lies below another's."""
     low, high = (rows.set_index("seed")[key] for rows in (lower, higher))
     first, last = (low, high) if claim.startswith("noise") else (high, low)
     detail = f"{first.mean():.2f} to {last.mean():.2f}"
@@ -119,13 +119,10 @@ def _noise_outweighs(runs: pd.DataFrame, noise: float, m: int, key: str) -> bool
     return bool(noisy[name] > small[name])
 
 
-def _memorizes(m: int, rows: pd.DataFrame, runs: pd.DataFrame) -> str:
-    """Closer to the data, and the data closer to it, than unseen real images.
-
-    One direction alone says little: a blur is near to everything, and reaches nothing.
-    """
+def _memorizes(m: int, runs: pd.DataFrame) -> str:
+    """One direction alone says little: a blur is near to everything, and reaches nothing."""
     keys = list(_DISTANCES.values())
-    ours = rows.set_index("seed")[keys]
+    ours = runs[(runs.noise == 0) & (runs.m == m)].set_index("seed")[keys]
     real = runs.groupby("seed")[[f"baseline/{key}" for key in keys]].mean().set_axis(keys, axis=1)
     ours_mean, real_mean = ours.mean(), real.mean()
     detail = ", ".join(

@@ -12,25 +12,16 @@ from ganstoch.report.formatting import wrapped
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judged:
-    """One labelled run and what was said of it.
-
-    Attributes:
-        label: what the run's ``cause`` leads to.
-        verdict: the gravest finding at its end; ``others`` are the further ones.
-        found_after: measurements from the cause to the first that showed the label, 1 for the first
-            after it; None if it was never seen, and of healthy runs.
-        passing: findings that came and went again.
-        ended: whether ``--diagnosis.act stop`` would have ended the run.
-    """
+    """One labelled run and its verdicts."""
 
     name: str
     seed: int
-    label: str
-    verdict: str
-    others: tuple[str, ...]
-    found_after: int | None
-    passing: tuple[str, ...]
-    ended: bool
+    label: str  # what the run's ``cause`` leads to
+    verdict: str  # the gravest finding at its end
+    others: tuple[str, ...]  # the further ones
+    found_after: int | None  # measurements from the cause to the first that shows the label
+    passing: tuple[str, ...]  # findings that came and went again
+    ended: bool  # whether ``--diagnosis.act stop`` would have ended the run
     cause: str
 
     @property
@@ -56,7 +47,6 @@ def confusion_terminal(judged: Sequence[Judged], verdicts: Sequence[str]) -> str
     shown["found"] = [_found(judged, label) for label in present]
     seeds = ", ".join(str(seed) for seed in sorted({run.seed for run in judged}))
     wrong, healthy = false_alarms(judged)
-    right = sum(run.right for run in judged)
     lines = [
         "Verdicts at the end of labelled runs",
         *wrapped(
@@ -66,13 +56,13 @@ def confusion_terminal(judged: Sequence[Judged], verdicts: Sequence[str]) -> str
         "",
         shown.set_axis(range(1, len(present) + 1)).to_markdown(tablefmt="plain", stralign="right"),
         "",
-        f"right: {right} of {len(judged)}; false alarms at the end of healthy runs: {wrong} of "
-        f"{healthy}",
+        f"right: {sum(run.right for run in judged)} of {len(judged)}; false alarms at the end of "
+        f"healthy runs: {wrong} of {healthy}",
         *(part for text in _alarms(judged) for part in wrapped(text)),
     ]
     for run in judged:
         if not run.right:
-            words = ", also ".join([run.verdict, *([", ".join(run.others)] if run.others else [])])
+            words = run.verdict + (f", also {', '.join(run.others)}" if run.others else "")
             text = f"{run.name}, seed {run.seed}: {run.cause}; {run.label} was called {words}"
             lines += wrapped(text, first="  ", rest="      ")
     return "\n".join(lines) + "\n"
@@ -80,8 +70,8 @@ def confusion_terminal(judged: Sequence[Judged], verdicts: Sequence[str]) -> str
 
 def _found(judged: Sequence[Judged], label: str) -> str:
     runs = [run for run in judged if run.label == label]
-    found = sum(label in (run.verdict, *run.others) for run in runs)
-    return f"{found} of {len(runs)}" if runs else "-"
+    count = sum(label in (run.verdict, *run.others) for run in runs)
+    return f"{count} of {len(runs)}" if runs else "-"
 
 
 def _alarms(judged: Sequence[Judged]) -> Iterator[str]:

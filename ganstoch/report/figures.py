@@ -6,13 +6,12 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import wraps
 from typing import Any, Literal, ParamSpec, TypeVar
 
 import matplotlib
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from matplotlib import colormaps
 from matplotlib.axes import Axes
@@ -22,7 +21,7 @@ from matplotlib.figure import Figure
 from ganstoch.report.formatting import PERCENT, setting_words
 from ganstoch.report.frame import SETTING, curve, history, lines, natural
 from ganstoch.report.published import SCORES, title
-from ganstoch.report.run_files import ImageStrips, read_strips
+from ganstoch.report.run_files import Bytes, read_strips
 from ganstoch.report.tables import DIRECTIONS, remedies_csv
 
 _STYLE = {
@@ -100,9 +99,8 @@ def style(row: Any) -> str:
     return "--" if row.noise else ("-" if row.bank == row.n else "-.")
 
 
-def band(ax: Axes, line: pd.DataFrame, *, seeds: int, factor: float = 1.0, **look: Any) -> None:
+def band(ax: Axes, line: pd.DataFrame, *, seeds: int, **look: Any) -> None:
     """A mean over seeds; its band reaches from the lowest seed to the highest."""
-    line = factor * line
     ax.plot(line.index, line["mean"], marker="o" if len(line) == 1 else "", **look)
     if seeds > 1:
         ax.fill_between(
@@ -135,7 +133,6 @@ def draw_neighbors(runs: pd.DataFrame, *, direction: Direction) -> bytes:
 
     As in [1], data sets stand side by side, mini-batches shrink downwards and noisy rows come last;
     in a block the queries are on top, below them the nearest neighbors by pixel and by feature.
-    Pixels are enlarged by whole factors. A `UserError` tells of a damaged ``panels.npz``.
     """
     datasets = [list(settings(own)) for _, own in runs.groupby("dataset", sort=False)]
     lines = max(len(own) for own in datasets)
@@ -167,18 +164,16 @@ def draw_neighbors(runs: pd.DataFrame, *, direction: Direction) -> bytes:
     return png(made)
 
 
-def _grid(strips: ImageStrips, query: str, nearest: str) -> tuple[npt.NDArray[np.uint8], list[str]]:
-    """The images of a block, a line a kind, and the names of the lines."""
-    kinds = {query: strips.queries, f"{nearest}\nby pixel": strips.pixel}
-    if strips.feature is not None:
-        kinds[f"{nearest}\nby {strips.feature_name}"] = strips.feature
-    factor = max(_TILE // max(strips.queries.shape[1:3]), 1)
+def _grid(strips: Mapping[str, Bytes], query: str, nearest: str) -> tuple[Bytes, list[str]]:
+    """The images of a block, a line a kind, enlarged by a whole factor; and the lines' names."""
+    factor = max(_TILE // max(strips["queries"].shape[1:3]), 1)
     lines = []
-    for images in kinds.values():
+    for images in strips.values():
         large = images.repeat(factor, axis=1).repeat(factor, axis=2)
         framed = np.pad(large, ((0, 0), (0, _GAP), (0, _GAP), (0, 0)), constant_values=255)
         lines.append(np.concatenate(list(framed), axis=1))
-    return np.concatenate(lines), list(kinds)
+    names = [query, *(f"{nearest}\nby {space}" for space in list(strips)[1:])]
+    return np.concatenate(lines), names
 
 
 @styled
@@ -219,9 +214,9 @@ def draw_curves(runs: pd.DataFrame) -> bytes:
 def draw_trade_off(runs: pd.DataFrame) -> bytes | None:
     """Generalization against mode drop: held-out images' distance over training images', PNG.
 
-    A path a setting, from its first measurement (open) to its
-    last (full). On the diagonal nothing is memorized; the height above it, the generalization gap,
-    is drawn once more by itself. None where no run has looked at held-out images.
+    A path a setting, from its first measurement (open) to its last (full). On the diagonal nothing
+    is memorized; the height above it, the generalization gap, is drawn once more by itself. None
+    where no run has looked at held-out images.
     """
     if HELD_OUT not in runs:
         return None

@@ -36,10 +36,7 @@ def share(n: int, m: int) -> str:
 
 
 def setting_words(row: Any, *, size: bool = True) -> str:
-    """A row's name: ``m = 64 (n/4), noise 0.5``; the bank where it is not the paper's, k = n.
-
-    Without ``size`` it begins with ``m = n/4``. A bank of fresh latents is NaN.
-    """
+    """A row's name: ``m = 64 (n/4), noise 0.5``, without ``size`` ``m = n/4``; a bank if not n."""
     ratio = share(row.n, row.m)
     words = [f"m = {row.m:,} ({ratio})" if size else f"m = {ratio}"]
     if row.noise:

@@ -13,26 +13,20 @@ from ganstoch.errors import UserError, visible
 from ganstoch.records import RECORD, Record, read_record
 from ganstoch.report.published import Protocol, protocol_of
 
+# The columns that tell one row of a table from another; its runs differ in the seed alone.
 SETTING = ["dataset", "protocol", "remedy", "m", "noise", "bank"]
-"""The columns that tell one row of a table from another; its runs differ in the seed alone."""
 
 
 def load(runs: Sequence[Path], *, missing: Sequence[str] = ()) -> tuple[pd.DataFrame, list[str]]:
-    """The frame of run folders, and the names of those without a record, ``missing`` ones first.
-
-    Raises:
-        UserError: as `frame`, or if a record is damaged.
-    """
+    """The frame of run folders, and the names of those without a record, ``missing`` ones first."""
     finished = [run for run in runs if (run / RECORD).exists()]
     absent = dict.fromkeys([*missing, *(run.name for run in runs if run not in finished)])
     return frame((read_record(run / RECORD), run) for run in finished), list(absent)
 
 
 def frame(records: Iterable[Record | tuple[Record, Path]]) -> pd.DataFrame:
-    """One row a run.
+    """One row a run: `SETTING`, other fields of the record, metrics by key, ``baseline/<key>``.
 
-    Columns: `SETTING`, seed, preset, n, iterations, images_seen, converged, seconds, hardware; each
-    metric by its key and each of the baseline as ``baseline/<key>``; ``record`` and ``folder``.
     ``bank`` is NaN for fresh latents. Runs stand in order of their first data set, noise, m from
     large to small, bank, remedy (plain first) and seed.
 
@@ -117,8 +111,8 @@ def protocol(record: Record) -> Protocol:
         return protocol_of(record.preset)
     variant = setting(record, "data", "source", "init_args", "protocol")
     widths = [setting(record, "model", p, "init_args", "width") for p in _PLAYERS]
-    kinds = [str(setting(record, "model", p, "class_path")).rpartition(".")[2] for p in _PLAYERS]
-    theirs = all(kind.startswith("Unrolled") for kind in kinds)
+    kinds = [str(setting(record, "model", p, "class_path")) for p in _PLAYERS]
+    theirs = all(kind.rpartition(".")[2].startswith("Unrolled") for kind in kinds)
     known = theirs and all(isinstance(width, int) and width > 0 for width in widths)
     # That discriminator has twice the generator's channels at the same width: see `models.dcgan`.
     ratio = 2 * widths[0] / widths[1] if known else None
@@ -150,9 +144,9 @@ def history(runs: pd.DataFrame) -> pd.DataFrame:
 def curve(points: pd.DataFrame, metric: str, *, x: str = "iteration") -> pd.DataFrame:
     """A metric of one setting along training: mean, low and high over its seeds, by ``x``.
 
-    It has every place where one of the seeds was measured. A seed that stopped earlier keeps its
-    last value, so that the curve ends on the table's mean; before the first value of the last seed
-    there is no curve. ``points`` are as `history` returns; without the metric the curve is empty.
+    Every place where one of the seeds was measured, from the first where all have a value. A seed
+    that stopped earlier keeps its last value, so that the curve ends on the table's mean. Of
+    ``points``, see `history`, without the metric it is empty.
     """
     if metric not in points:
         return pd.DataFrame({"mean": [], "low": [], "high": []})

@@ -19,18 +19,16 @@ import pandas as pd
 
 _VALUES = Path(__file__).parent / "values"
 
+# The six columns of Table 1 with their keys in a record: pixel l1 to the nearest neighbor, in grey
+# levels per pixel and channel, over all queries and over the worst 10 % and 5 %.
 SCORES = {
     f"{direction}_{part}": f"{direction}/pixel_l1/{part}"
     for direction in ("overfitting", "mode_drop")
     for part in ("mean", "worst10", "worst5")
 }
-"""The six columns of Table 1 with their keys in a record: pixel l1 to the nearest neighbor, in grey
-levels per pixel and channel, over all queries and over the worst 10 % and 5 %."""
-
-SHARES = (4, 16, 64, 256)
-"""n / m of the paper's mini-batches: m = 3200, 800, 200 and 50 [1, Sec. 4]."""
-
+SHARES = (4, 16, 64, 256)  # n / m of the paper's mini-batches [1, Sec. 4]
 _GENERATOR, _ADAM = ("model", "generator", "init_args"), ("model", "optimizer")
+# The paper's setting [1, Sec. 4, Tables 2 and 3], by name: path in a configuration, value.
 PAPER = {
     "n": (("data", "n"), 12_800),
     "width": ((*_GENERATOR, "width"), 1024),
@@ -39,8 +37,6 @@ PAPER = {
     "beta1": ((*_ADAM, "beta1"), 0.0),
     "beta2": ((*_ADAM, "beta2"), 0.9),
 }
-"""The paper's setting [1, Sec. 4, Tables 2 and 3], by name: path in a configuration, value."""
-
 _TITLES = {"svhn": "SVHN", "cifar10": "CIFAR-10", "ffhq": "FFHQ"}
 
 
@@ -52,19 +48,12 @@ def published_table1() -> pd.DataFrame:
 
 @cache
 def published_synthetic() -> pd.DataFrame:
-    """Published modes, good samples (%) and reverse KL (nats), by dataset and protocol.
-
-    ``remedy`` is the label of our counterpart, missing where there is none.
-    """
+    """Published modes, good samples (%) and reverse KL (nats); ``remedy`` is our counterpart."""
     return pd.read_csv(_VALUES / "synthetic.csv")
 
 
 def lookup(dataset: str, *, n_over_m: float, noise: float) -> pd.Series | None:
-    """The paper's row with the same n / m and noise, or None.
-
-    m is a whole number, so in a subset whose size is no multiple of 256 n / m only comes near the
-    paper's; within 5 % it counts as the same.
-    """
+    """The paper's row with the same n / m (within 5 %: m is a whole number) and noise, or None."""
     table = published_table1()
     near = (n_over_m / table.n_over_m - 1.0).abs() <= 0.05
     rows = table[(table.dataset == dataset) & near & (table.noise == noise)]
@@ -100,11 +89,8 @@ _STACKED = {"stacked_mnist": "stacked MNIST", "stacked_fashion": "stacked Fashio
 def protocol_of(dataset: str, *, variant: str = "veegan", ratio: float | None = None) -> Protocol:
     """The protocol of a synthetic data set, by the name of its source (or ``ring_unrolled``).
 
-    Args:
-        dataset: an unknown one has no published counterpart.
-        variant: of the stacked images, ``veegan`` or ``unrolled``.
-        ratio: size of the discriminator over that of the generator, as in the columns of
-            [2, Table 3]; None if unknown.
+    Of stacked images it is a variant, ``veegan`` or ``unrolled``, and the ratio of D's size to G's,
+    as in the columns of [2, Table 3]; None if unknown.
     """
     if dataset not in _STACKED:
         return _SYNTHETIC.get(dataset, Protocol(dataset, dataset))

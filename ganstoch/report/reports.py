@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -34,16 +35,13 @@ _SYNTHETIC = (
 def write_report(out: Path, runs: Sequence[Path], *, missing: Sequence[str] = ()) -> str:
     """Writes Table 1 with its figures and ``index.html``; returns it as text for a terminal.
 
-    ``gradient_noise.png``, ``trade_off.png`` and ``probe.png`` are drawn where runs measured them.
-
     Args:
         out: folder of the report; made if need be.
         runs: run directories. One without a ``record.json`` is listed as not run.
         missing: names of further rows that are not there.
 
     Raises:
-        UserError: if no run has a record, if the records make no table, if a file is damaged, or
-            if the report cannot be written.
+        UserError: if the records make no table, or a file is damaged or cannot be written.
     """
     frame, absent = load(runs, missing=missing)
     numbers, sections = tables.table1_csv(frame), tables.table1(frame)
@@ -55,29 +53,23 @@ def write_report(out: Path, runs: Sequence[Path], *, missing: Sequence[str] = ()
         "trade_off.png": draw_trade_off(frame),
         "probe.png": draw_probe(frame),
     }
-    words = _caption(caption(frame, paper=True), absent)
-    more = {"table1.tex": _latex(sections, words)}
-    _write(out, "table1", "Table 1", words, numbers, sections, pictures, more)
+    words = caption(frame, absent, paper=True)
+    _write(out, "table1", "Table 1", words, numbers, sections, pictures)
     return _terminal("Table 1", words, tables.table1(frame, full=False))
 
 
 def write_remedies_report(out: Path, runs: Sequence[Path], *, missing: Sequence[str] = ()) -> str:
     """Writes ``remedies.csv``, ``.md``, ``.png``, ``index.html``; otherwise as `write_report`."""
     frame, absent = load(runs, missing=missing)
-    sections = tables.remedies(frame)
-    numbers = tables.remedies_csv(frame)
-    words = _caption(caption(frame), absent)
-    heading = "Remedies by stochasticity"
+    numbers, sections = tables.remedies_csv(frame), tables.remedies(frame)
+    words, heading = caption(frame, absent), "Remedies by stochasticity"
     pictures = {"remedies.png": draw_heatmap(frame)}
     _write(out, "remedies", heading, words, numbers, sections, pictures)
     return _terminal(heading, words, sections)
 
 
 def write_synthetic_report(out: Path, runs: Sequence[Path], *, missing: Sequence[str] = ()) -> str:
-    """Writes ``synthetic.csv``, ``.md``, pictures and ``index.html``; as `write_report`.
-
-    ``modes.png`` and the film ``modes.gif`` are drawn where runs left their points.
-    """
+    """Writes ``synthetic.csv``, ``.md``, pictures and ``index.html``; as `write_report`."""
     frame, absent = load(runs, missing=missing)
     numbers, sections = tables.synthetic_csv(frame), tables.synthetic(frame)
     points = scenes(frame)
@@ -86,14 +78,9 @@ def write_synthetic_report(out: Path, runs: Sequence[Path], *, missing: Sequence
         "modes.png": draw_modes(points) if points else None,
         "modes.gif": animate_modes(points) if points else None,
     }
-    words = _caption(caption(frame, what=_SYNTHETIC), absent)
-    heading = "Synthetic data sets"
+    words, heading = caption(frame, absent, what=_SYNTHETIC), "Synthetic data sets"
     _write(out, "synthetic", heading, words, numbers, sections, pictures)
     return _terminal(heading, words, sections)
-
-
-def _caption(words: str, absent: Sequence[str]) -> str:
-    return f"{words} Not run: {', '.join(absent)}." if absent else words
 
 
 def _write(
@@ -104,14 +91,13 @@ def _write(
     numbers: pd.DataFrame,
     sections: Sequence[Section],
     pictures: Mapping[str, bytes | None],
-    more: Mapping[str, bytes] | None = None,
 ) -> None:
     """Writes a report's files, each whole or not at all; the page last."""
     drawn = {path: image for path, image in pictures.items() if image is not None}
     files = {
         f"{name}.csv": tables.csv(numbers).encode(),
         f"{name}.md": _markdown(heading, words, sections).encode(errors="replace"),
-        **(more or {}),
+        f"{name}.tex": _latex(sections).encode(errors="replace"),
         **drawn,
         "index.html": report_page(heading, words, sections, list(drawn)).encode(errors="replace"),
     }
@@ -122,9 +108,9 @@ def _write(
 def report_page(
     heading: str, caption: str, sections: Sequence[Section], pictures: Sequence[str]
 ) -> str:
-    """The HTML page of a table and its pictures: one file, escaped, without scripts.
+    """The HTML page of a table and its pictures: one file, without scripts.
 
-    Names of data sets and machines are whatever somebody called them. The template escapes them,
+    Names of data sets and machines are whatever somebody called them: the template escapes them,
     and writes out characters that cannot be seen but change how a name looks.
     """
     environment = Environment(
@@ -142,17 +128,13 @@ def report_page(
 
 
 def _grid(shown: pd.DataFrame, *, form: str) -> str:
-    numbers = ["left", *["right"] * (len(shown.columns) - 1)]
-    return str(
-        shown.to_markdown(index=False, tablefmt=form, colalign=numbers, disable_numparse=True)
-    )
+    sides = ["left", *["right"] * (len(shown.columns) - 1)]
+    return str(shown.to_markdown(index=False, tablefmt=form, colalign=sides, disable_numparse=True))
 
 
 def _escaped(text: str) -> str:
     """Text as Markdown prints it; names of data sets, remedies and hardware are the user's."""
-    for character in "\\|`*_<>[]":
-        text = text.replace(character, "\\" + character)
-    return text
+    return re.sub(r"[\\|`*_<>\[\]]", r"\\\g<0>", text)
 
 
 def _markdown(heading: str, words: str, sections: Sequence[Section]) -> str:
@@ -164,36 +146,13 @@ def _markdown(heading: str, words: str, sections: Sequence[Section]) -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _latex(sections: Sequence[Section], words: str) -> bytes:
-    """The tables in LaTeX (package booktabs), one after the other."""
+def _latex(sections: Sequence[Section]) -> str:
+    """The tables in LaTeX (package booktabs), each below its heading as a comment."""
     parts = [
-        section.shown.map(_tex)
-        .rename(columns=_tex)
-        .to_latex(index=False, escape=False, caption=_tex(f"{section.heading}. {words}"))
+        f"% {section.heading}\n{section.shown.to_latex(index=False, escape=True)}"
         for section in sections
     ]
-    return ("% needs \\usepackage{booktabs}\n" + "\n".join(parts)).encode(errors="replace")
-
-
-_TEX = str.maketrans(
-    {
-        **{character: f"\\{character}" for character in "&%$#_{}"},
-        "\\": r"\textbackslash{}",
-        "~": r"\textasciitilde{}",
-        "^": r"\textasciicircum{}",
-        "<": r"\textless{}",
-        ">": r"\textgreater{}",
-        "±": r"$\pm$",
-        "\N{EN DASH}": "--",
-        "\N{EM DASH}": "---",
-        "\N{NO-BREAK SPACE}": "~",
-    }
-)
-
-
-def _tex(text: str) -> str:
-    """Text as LaTeX prints it."""
-    return text.translate(_TEX)
+    return "\n".join(parts)
 
 
 def _terminal(heading: str, words: str, sections: Sequence[Section]) -> str:

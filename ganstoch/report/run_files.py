@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import zipfile
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -20,26 +20,18 @@ COUNT = 10  # images in a strip, as in the paper's figures
 
 Bytes = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
+M = TypeVar("M", bound=FileModel)
 _FIX = "remove the run's folder to run that row again"
-
 _Whole = Annotated[int, Field(ge=0)]
 
 
 class PlayerNoise(FileModel):
-    """A player's gradient at one point of training.
+    """A player's gradient at one point of training."""
 
-    Attributes:
-        signal: squared norm of the full gradient; of an estimate possibly below 0.
-        noise: trace of the covariance of the mini-batch's gradient.
-        ratio: signal over noise; None without noise.
-        critical_batch: the batch size at which both would be equal, drawn with replacement; None
-            without signal.
-    """
-
-    signal: float
-    noise: float
-    ratio: float | None
-    critical_batch: float | None
+    signal: float  # squared norm of the full gradient; of an estimate possibly below 0
+    noise: float  # trace of the covariance of the mini-batch's gradient
+    ratio: float | None  # signal over noise; None without noise
+    critical_batch: float | None  # where both would be equal; None without signal
 
 
 class NoisePoint(FileModel):
@@ -58,151 +50,96 @@ def _rising(points: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 class GradientNoise(FileModel):
-    """A run's `gradient_noise.json`.
+    """A run's `gradient_noise.json`; n, m, bank and noise as in the run's record."""
 
-    Attributes:
-        every: iterations between measurements.
-        sampling: how mini-batches are drawn; n, m, bank and noise as in the run's record.
-        draws: what an estimate rests on; None where the values are exact.
-    """
-
-    every: _Whole
+    every: _Whole  # iterations between measurements
     n: _Whole
     m: _Whole
     bank: int | None = None
     noise: float = 0.0
-    sampling: str = ""
-    draws: _Whole | None
+    sampling: str = ""  # how mini-batches are drawn
+    draws: _Whole | None  # what an estimate rests on; None where the values are exact
     history: Annotated[tuple[NoisePoint, ...], AfterValidator(_rising)]
     layout: Literal[1] = Field(alias="schema")
 
 
 class ProbePoint(FileModel):
-    """The linear probe at one point of a run.
-
-    Attributes:
-        iteration: D+G iterations done; 0 for the discriminator before training.
-        accuracy: share of the test images whose class the probe names, in [0, 1].
-        train_accuracy: share of the images that the probe was fitted on, in [0, 1].
-    """
+    """The linear probe at one point of a run; 0 is the discriminator before training."""
 
     iteration: _Whole
-    accuracy: float
-    train_accuracy: float
+    accuracy: float  # share of the test images whose class the probe names
+    train_accuracy: float  # of the images that it was fitted on
 
 
 class ProbeTrack(FileModel):
-    """A run's `probe.json`.
-
-    Attributes:
-        pixels: accuracy of the same probe on the pixels in place of features, in [0, 1].
-        pixels_train: the same, of the images that it was fitted on.
-        chance: accuracy of always naming the commonest class, in [0, 1].
-        fitted_on: number of images, all of which the discriminator trains on.
-        test: "held_out" where the test images are none that the discriminator trains on; "train"
-            where the source has no others with classes, and a share was put aside from the probe.
-    """
+    """A run's `probe.json`; accuracies lie in [0, 1]."""
 
     moments: Annotated[tuple[ProbePoint, ...], AfterValidator(_rising)]
-    pixels: float
+    pixels: float  # accuracy of the same probe on the pixels in place of features
     pixels_train: float
-    chance: float
-    fitted_on: _Whole
+    chance: float  # accuracy of always naming the commonest class
+    fitted_on: _Whole  # images, all of which the discriminator trains on
     tested_on: _Whole
+    # "train" where no other images have classes: a share of them was put aside from the probe.
     test: Literal["held_out", "train"]
     layout: Literal[1] = Field(default=1, alias="schema")
 
 
 def read_gradient_noise(folder: Path) -> GradientNoise | None:
     """A run's gradient noise, None if it left none; a `UserError` if the file is damaged."""
-    noise: GradientNoise | None = _read(GradientNoise, folder / GRADIENT_NOISE)
-    return noise
+    return _read(GradientNoise, folder / GRADIENT_NOISE)
 
 
 def read_probe(folder: Path) -> ProbeTrack | None:
     """A run's linear probe, None if it left none; a `UserError` if the file is damaged."""
-    probe: ProbeTrack | None = _read(ProbeTrack, folder / "probe.json")
-    return probe
+    return _read(ProbeTrack, folder / "probe.json")
 
 
-def _read(model: type[FileModel], path: Path) -> Any:
-    if not path.exists():
-        return None
-    return decode(model, read_json(path, fix=_FIX), str(path), fix=_FIX)
+def _read(model: type[M], path: Path) -> M | None:
+    content: M | None = None
+    if path.exists():
+        content = decode(model, read_json(path, fix=_FIX), str(path), fix=_FIX)
+    return content
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImageStrips:
-    """A block of Figure 1 or 2.
+def read_strips(folder: Path, *, direction: str) -> dict[str, Bytes] | None:
+    """A block of Figure 1 or 2 out of `panels.npz`; None if the run left none.
 
-    Attributes:
-        queries: the images whose neighbors were sought, shape (N, H, W, 3).
-        pixel: their nearest neighbors by pixel l1, of the same shape.
-        feature: their nearest neighbors by feature l2, of the same shape, or None.
-        feature_name: the feature network in words, empty without one.
-    """
-
-    queries: Bytes
-    pixel: Bytes
-    feature: Bytes | None
-    feature_name: str
-
-
-def read_strips(folder: Path, *, direction: str) -> ImageStrips | None:
-    """One direction's images out of `panels.npz`, at most ten of each kind; None without the file.
-
-    The direction is ``overfitting`` or ``mode_drop``. A `UserError` tells of a damaged file, or of
-    arrays that do not fit together.
+    The images whose neighbors were sought (``queries``), their nearest neighbors by pixel l1
+    (``pixel``) and, where measured, by feature l2, under the network's name: each (N, H, W, 3), at
+    most ten. A `UserError` tells of a damaged file, or of arrays that do not fit together.
     """
     path = folder / "panels.npz"
     stored = _arrays(path, direction)
     if stored is None:
         return None
-    kinds = {name.removeprefix(f"{direction}_"): array[:COUNT] for name, array in stored.items()}
+    kinds = {name.removeprefix(f"{direction}_"): a[:COUNT] for name, a in stored.items() if a.ndim}
     features = sorted(set(kinds) - {"queries", "pixel_l1"}, key=lambda k: ("inception" not in k, k))
-    shown = [kinds.get(kind) for kind in ("queries", "pixel_l1", *features[:1])]
+    chosen = [kinds.get(kind) for kind in ("queries", "pixel_l1", *features[:1])]
     shapes: set[tuple[int, ...]] = {
-        a.shape if a is not None and a.dtype == np.uint8 else () for a in shown
+        a.shape if a is not None and a.dtype == np.uint8 else () for a in chosen
     }
     if len(shapes) > 1 or len(shape := shapes.pop()) != 4 or shape[1] not in (1, 3):
         raise UserError(f"{path}: {direction}_* must be uint8 of one shape (N, 3, H, W); {_FIX}")
-    name = features[0].removesuffix("_l2").removesuffix("_l1") if features else ""
-    return ImageStrips(
-        queries=_upright(kinds["queries"]),
-        pixel=_upright(kinds["pixel_l1"]),
-        feature=_upright(kinds[features[0]]) if features else None,
-        feature_name=name.replace("_", " "),
-    )
-
-
-def _upright(images: Bytes) -> Bytes:
-    """(N, C, H, W) with one channel or three to (N, H, W, 3)."""
-    last = images.transpose(0, 2, 3, 1)
-    return np.ascontiguousarray(np.broadcast_to(last, (*last.shape[:3], 3)))
+    names = [each.removesuffix("_l2").removesuffix("_l1") for each in features[:1]]
+    labels = ["queries", "pixel", *(name.replace("_", " ") for name in names)]
+    upright = [np.asarray(images).transpose(0, 2, 3, 1) for images in chosen]
+    colored = [np.broadcast_to(images, (*images.shape[:3], 3)) for images in upright]
+    return dict(zip(labels, colored, strict=True))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SampleHistory:
-    """Generated points over training.
+    """Generated points over training."""
 
-    Attributes:
-        iterations: when they were drawn, rising, shape (T,).
-        samples: the points, shape (T, S, D).
-        real: points of the data, shape (R, D).
-    """
-
-    iterations: npt.NDArray[np.int64]
-    samples: Floats
-    real: Floats
+    iterations: npt.NDArray[np.int64]  # when they were drawn, rising, shape (T,)
+    samples: Floats  # (T, S, D)
+    real: Floats  # points of the data, (R, D)
 
     def at(self, iteration: int) -> Floats:
         """The points (S, D) no later than an iteration; the first before there are any."""
         place = int(np.searchsorted(self.iterations, iteration, side="right")) - 1
         return np.asarray(self.samples[max(place, 0)])
-
-    def projected(self, axes: Floats) -> SampleHistory:
-        """The same points along axes (D, 2)."""
-        return replace(self, samples=self.samples @ axes, real=self.real @ axes)
 
 
 def read_samples(folder: Path) -> SampleHistory | None:

@@ -8,8 +8,7 @@ import numpy as np
 
 from ganstoch.report.figures import figure, png, styled
 
-__all__ = ["draw_signals"]
-
+# Title of each panel, its signals with their labels, and the value that real images would have.
 _PANELS: dict[str, tuple[dict[str, str], float | None]] = {
     "distance to the nearest, relative to real images": (
         {"closeness": "generated to training", "reach": "training to generated"},
@@ -27,16 +26,14 @@ _PANELS: dict[str, tuple[dict[str, str], float | None]] = {
     ),
     "change since the last measurement": ({"drift": "size", "turn": "direction"}, 0.0),
 }
-"""Title of each panel, its signals with their labels, and the value that real images would have."""
 
 
 @styled
 def draw_signals(signals: Mapping[str, Sequence[float | None]], *, verdict: str) -> bytes:
     """Six panels of signals over iterations, PNG.
 
-    Args:
-        signals: columns of `Signals` as ``diagnosis.json`` holds them; None where not measured.
-        verdict: that of the last measurement, for the title.
+    The signals are columns of `Signals` as ``diagnosis.json`` holds them, None where not measured;
+    the verdict is that of the last measurement.
     """
     made, axes = figure(2, 3, size=(3.6, 2.4), sharex=True)
     made.suptitle(f"Verdict: {verdict.replace('_', ' ')}")

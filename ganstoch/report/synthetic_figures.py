@@ -6,10 +6,9 @@ column per point of training, the data last. The film shows every point, all rem
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,10 +24,8 @@ from ganstoch.report.figures import band, figure, legend, png, settings, styled
 from ganstoch.report.formatting import setting_words
 from ganstoch.report.frame import curve, history, protocol
 from ganstoch.report.published import published_synthetic
-from ganstoch.report.run_files import SampleHistory, read_samples
+from ganstoch.report.run_files import Floats, SampleHistory, read_samples
 from ganstoch.report.tables import HEADS, in_percent
-
-Floats = npt.NDArray[np.float32]
 
 _MARGIN = 0.25  # around the data, as a share of its extent
 _BINS = 60
@@ -75,27 +72,22 @@ def _heading(own: pd.DataFrame) -> str:
 
 
 def _label(row: Any, own: pd.DataFrame) -> str:
-    several = own.m.nunique() > 1 or own.noise.nunique() > 1 or own.bank.nunique(dropna=False) > 1
+    several = len(own.drop_duplicates(["m", "noise", "bank"])) > 1
     return f"{row.remedy}, {setting_words(row)}" if several else str(row.remedy)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scene:
-    """A data set's points in one window, one or two coordinates.
-
-    Attributes:
-        samples: of each setting's first run that left some, by its name.
-        low: lower corner of the window, shape (D,); ``high`` is the upper.
-    """
+    """A data set's points in one window, one or two coordinates."""
 
     heading: str
-    samples: dict[str, SampleHistory]
-    low: Floats
+    samples: dict[str, SampleHistory]  # of each setting's first run that left some, by its name
+    low: Floats  # lower corner of the window, shape (D,)
     high: Floats
 
     @property
     def iterations(self) -> list[int]:
-        """Every iteration at which some setting has points, rising."""
+        """All at which some setting has points, rising."""
         return sorted({int(i) for each in self.samples.values() for i in each.iterations})
 
     @property
@@ -109,18 +101,19 @@ def scenes(runs: pd.DataFrame) -> list[Scene]:
 
     A `UserError` tells of a damaged file, or of points that differ in their coordinates.
     """
-    made = [_scene(own) for _, own in runs.groupby(["dataset", "protocol"], sort=False)]
-    return [scene for scene in made if scene is not None]
+    made = []
+    for _, own in runs.groupby(["dataset", "protocol"], sort=False):
+        samples = {}
+        for row, group in settings(own):
+            histories = (read_samples(folder) for folder in group.folder if folder is not None)
+            if first := next((each for each in histories if each is not None), None):
+                samples[_label(row, own)] = first
+        if samples:
+            made.append(_scene(own, samples))
+    return made
 
 
-def _scene(own: pd.DataFrame) -> Scene | None:
-    samples: dict[str, SampleHistory] = {}
-    for row, group in settings(own):
-        histories = (read_samples(folder) for folder in group.folder if folder is not None)
-        if first := next((each for each in histories if each is not None), None):
-            samples[_label(row, own)] = first
-    if not samples:
-        return None
+def _scene(own: pd.DataFrame, samples: dict[str, SampleHistory]) -> Scene:
     sizes = {each.real.shape[1] for each in samples.values()}
     if len(sizes) > 1:
         raise UserError(
@@ -129,11 +122,15 @@ def _scene(own: pd.DataFrame) -> Scene | None:
         )
     (size,) = sizes
     heading = _heading(own)
-    if size > 2:
-        axes = _principal(next(iter(samples.values())).real)
-        samples = {name: each.projected(axes) for name, each in samples.items()}
-        heading += f", first two principal axes of {size:,}"
     real = next(iter(samples.values())).real
+    if size > 2:
+        axes = _principal(real)
+        real = real @ axes
+        samples = {
+            name: replace(each, samples=each.samples @ axes, real=each.real @ axes)
+            for name, each in samples.items()
+        }
+        heading += f", first two principal axes of {size:,}"
     low, high = real.min(0), real.max(0)
     # Square, so that a ring is round.
     center, reach = (low + high) / 2, float((high - low).max()) * (0.5 + _MARGIN) or 1.0
@@ -150,10 +147,7 @@ def _principal(real: Floats) -> Floats:
 
 
 def density(scene: Scene, points: Floats) -> npt.NDArray[np.float64]:
-    """Root of the share of the points (P, D) in each cell of the window, so that few still show.
-
-    Of two coordinates the first runs to the right and the second upwards; one makes a single line.
-    """
+    """Root of the share of the points (P, D) in each cell of the window, so that few still show."""
     with np.errstate(invalid="ignore"):  # a diverged run has points anywhere
         points = points[np.isfinite(points).all(1)]
     window = np.stack([scene.low, scene.high], axis=1)
@@ -224,5 +218,5 @@ def animate_modes(drawn: Sequence[Scene]) -> bytes:
     film = FuncAnimation(made, show, frames=frames, init_func=lambda: None)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "modes.gif"
-        film.save(os.fspath(path), writer=PillowWriter(fps=_RATE), dpi=80)
+        film.save(str(path), writer=PillowWriter(fps=_RATE), dpi=80)
         return path.read_bytes()

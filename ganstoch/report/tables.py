@@ -1,7 +1,7 @@
-"""Table 1, remedies and synthetic data sets: one data frame each, and one way to write it.
+"""Table 1, remedies and synthetic data sets, in two forms each.
 
-A table has two forms. `csv` is for programs: numbers, a column each. `shown` is for readers, in
-Markdown, LaTeX and on a terminal: strings such as ``10.21 ± 0.97``.
+`csv` is for programs: numbers, a column each. `Section` is for readers, in Markdown, LaTeX and on a
+terminal: strings such as ``10.21 ± 0.97``.
 """
 
 from __future__ import annotations
@@ -34,11 +34,10 @@ class Section:
 
 
 def summary(runs: pd.DataFrame, metrics: Mapping[str, str]) -> pd.DataFrame:
-    """One row a setting, in the frame's order: means over its seeds.
+    """One row a setting, in the frame's order, with what its seeds cost.
 
-    Columns: `SETTING`, n, preset, seeds; for each of the ``metrics`` (keys by name) its mean,
-    ``_sd`` (sample standard deviation, NaN for one seed) and ``_count``; iterations, images_seen,
-    seconds (means) and converged (a count).
+    Of each metric (its key by name) it has the mean, ``_sd`` (sample standard deviation, NaN for
+    one seed) and ``_count``.
     """
     columns = {name: runs.get(key, np.nan) for name, key in metrics.items()}
     grouped = runs.assign(**columns).groupby([*SETTING, "n", "preset"], sort=False, dropna=False)
@@ -55,8 +54,7 @@ def baseline(runs: pd.DataFrame, metrics: Mapping[str, str]) -> pd.DataFrame:
 
     Every setting of a seed measures the same ones. Data sets without them have no row.
     """
-    keys = {name: f"baseline/{key}" for name, key in metrics.items()}
-    columns = {name: runs.get(key, np.nan) for name, key in keys.items()}
+    columns = {name: runs.get(f"baseline/{key}", np.nan) for name, key in metrics.items()}
     known = runs.assign(**columns).dropna(subset=list(metrics), how="all")
     where = ["dataset", "protocol", "n", "preset"]
     by_seed = known.groupby([*where, "seed"], sort=False)[list(metrics)].mean()
@@ -69,9 +67,7 @@ def csv(table: pd.DataFrame) -> str:
     """A table as CSV: six digits a number, an empty cell where there is no value."""
     written = table.copy()
     for name in written.select_dtypes(exclude="number"):
-        written[name] = written[name].map(
-            lambda text: cell(text) if isinstance(text, str) else text
-        )
+        written[name] = written[name].map(cell, na_action="ignore")
     for name in _WHOLE & set(written):
         written[name] = written[name].round().astype("Int64")
     written["seconds"] = written.seconds.round(1)
@@ -99,10 +95,7 @@ def table1_csv(runs: pd.DataFrame) -> pd.DataFrame:
     """Table 1, a row per setting and one per data set for held-out real images.
 
     Columns: setting, seeds, the six `SCORES`, the same with ``_paper`` (as published for that n/m
-    and noise) and ``_sd``, and what the runs cost.
-
-    Raises:
-        UserError: if a run lacks a score.
+    and noise) and ``_sd``, and what the runs cost. A `UserError` names a run without a score.
     """
     require(runs, SCORES.values(), fix=_IMAGES)
     rows = summary(runs, SCORES)
@@ -112,9 +105,8 @@ def table1_csv(runs: pd.DataFrame) -> pd.DataFrame:
     ]
     for name in SCORES:
         rows[f"{name}_paper"] = [np.nan if paper is None else paper[name] for paper in papers]
-    rows = rows.assign(bank=_bank(rows.bank))
     held_out = baseline(runs, SCORES).assign(remedy=_BASELINE)
-    table = _with_baseline(held_out, rows)
+    table = _with_baseline(held_out, rows.assign(bank=_bank(rows.bank)))
     scores = [f"{name}{part}" for part in ("", "_paper", "_sd") for name in SCORES]
     cost = ["iterations", "images_seen", "converged", "seconds", "n", "preset"]
     return table[["dataset", "remedy", "m", "noise", "bank", "seeds", *scores, *cost]]
@@ -123,17 +115,14 @@ def table1_csv(runs: pd.DataFrame) -> pd.DataFrame:
 def _with_baseline(held_out: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
     """Both below each other, the baseline first in every data set."""
     parts = []
-    for key, part in rows.groupby(["dataset", "protocol"], sort=False):
-        own = held_out[(held_out.dataset == key[0]) & (held_out.protocol == key[1])]
+    for (dataset, name), part in rows.groupby(["dataset", "protocol"], sort=False):
+        own = held_out[(held_out.dataset == dataset) & (held_out.protocol == name)]
         parts += [own.dropna(axis=1, how="all"), part] if len(own) else [part]
     return pd.concat(parts, ignore_index=True).reindex(columns=rows.columns)
 
 
 def table1(runs: pd.DataFrame, *, full: bool = True) -> list[Section]:
-    """Table 1 for readers, a section a data set; the paper's values on a line below ours.
-
-    Without deviations over seeds, images seen and seconds (``full``) it fits a terminal.
-    """
+    """Table 1, a section a data set; the paper's values below ours. If not ``full``, narrower."""
     table = table1_csv(runs)
     sections = []
     for dataset, own in runs.groupby("dataset", sort=False):
@@ -191,11 +180,7 @@ DIRECTIONS = {"overfitting": SCORES["overfitting_mean"], "mode_drop": SCORES["mo
 
 
 def remedies_csv(runs: pd.DataFrame) -> pd.DataFrame:
-    """Both distances of every remedy and setting, and the change relative to plain in that setting.
-
-    Raises:
-        UserError: if a run lacks a distance.
-    """
+    """Both distances of every remedy and setting, and the change from plain in that setting."""
     require(runs, DIRECTIONS.values(), fix=_IMAGES)
     rows = summary(runs, DIRECTIONS)
     rows = rows.assign(bank=_bank(rows.bank))
@@ -214,11 +199,7 @@ def remedies_csv(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def remedies(runs: pd.DataFrame) -> list[Section]:
-    """A section a data set and direction: a row a remedy, a column a setting.
-
-    A cell holds the mean distance, its deviation over seeds, and the change from plain in the same
-    column.
-    """
+    """A section a data set and direction: a row a remedy, a column a setting."""
     table = remedies_csv(runs)
     sections = []
     for dataset, own in runs.groupby("dataset", sort=False):
@@ -266,6 +247,7 @@ def _below_full_batch(own: pd.DataFrame) -> Iterator[str]:
 
 # Synthetic data sets, whose modes are known
 
+# Columns of a synthetic data set: key, heading, digits; others publish the first three.
 HEADS = {
     "modes": ("modes/count", "modes", 2),
     "good_percent": ("modes/good_percent", "good samples (%)", 1),
@@ -273,9 +255,8 @@ HEADS = {
     "confident_modes": ("modes/confident_count", "confident modes", 1),
     "confidence": ("modes/confidence", "confidence", 3),
 }
-"""Columns of a synthetic data set's table: key, heading, digits; others publish the first three."""
 QUANTITIES = {name: key for name, (key, _, _) in HEADS.items()}
-_PUBLISHED = ("modes", "good_percent", "reverse_kl")
+_PUBLISHED = tuple(HEADS)[:3]
 
 
 def in_percent(runs: pd.DataFrame) -> pd.DataFrame:
@@ -292,13 +273,11 @@ def synthetic_csv(runs: pd.DataFrame) -> pd.DataFrame:
     Columns: means with ``_se`` (standard error over the seeds that have the quantity), what was
     published for the same remedy without noise, the gap, ours less theirs, and the gap in standard
     errors of the difference, of those errors that are known.
-
-    Raises:
-        UserError: if a run has no modes.
     """
     require(runs, ["modes/count", "modes/of"], fix=_MODES)
     runs = in_percent(runs)
-    rows = summary(runs, QUANTITIES | {"modes_of": "modes/of"})
+    quantities = QUANTITIES | {"modes_of": "modes/of"}
+    rows = summary(runs, quantities)
     for name in QUANTITIES:
         rows[f"{name}_se"] = rows[f"{name}_sd"] / np.sqrt(rows[f"{name}_count"])
     known = published_synthetic().rename(
@@ -318,8 +297,8 @@ def synthetic_csv(runs: pd.DataFrame) -> pd.DataFrame:
     lengths = {key: protocol(own.record.iloc[0]).iterations or np.nan for key, own in groups}
     length = [lengths[key] for key in zip(rows.dataset, rows.protocol, strict=True)]
     rows = rows.assign(published_share=rows.iterations / length, bank=_bank(rows.bank))
-    true = baseline(runs, QUANTITIES | {"modes_of": "modes/of"}).assign(remedy=_TRUE)
-    table = _with_baseline(true.drop(columns="seeds"), rows)
+    true = baseline(runs, quantities).assign(remedy=_TRUE).drop(columns="seeds")
+    table = _with_baseline(true, rows)
     where = ["dataset", "protocol", "remedy", "m", "noise", "bank", "seeds", "modes_of"]
     ours = [f"{name}{part}" for name in QUANTITIES for part in ("", "_se")]
     compared = ("published", "published_se", "gap", "gap_in_se")
@@ -336,7 +315,7 @@ def synthetic(runs: pd.DataFrame) -> list[Section]:
         own = runs[(runs.dataset == dataset) & (runs.protocol == name)]
         shown = [each for each in QUANTITIES if rows[rows.remedy != _TRUE][each].notna().any()]
         many = int(rows.modes_of.iloc[-1]) >= 100
-        several = rows.m.nunique() > 1 or rows.bank.nunique() > 1 or rows.noise.nunique() > 1
+        several = len(own.drop_duplicates(["m", "noise", "bank"])) > 1
         written = []
         for row in lines(rows):
             line = {"remedy": row.remedy}
@@ -353,9 +332,9 @@ def synthetic(runs: pd.DataFrame) -> list[Section]:
             written.append(line)
         published = published_synthetic()
         theirs = published[(published.dataset == dataset) & (published.protocol == name)]
+        quantities = [each for each in shown if each in _PUBLISHED]
         for row in lines(theirs):
             label = {"remedy": f"  {row.method} ({row.source})"}
-            quantities = [each for each in shown if each in _PUBLISHED]
             written.append(label | _quantities(row, quantities, many=many))
         own_title = protocol(own.record.iloc[0]).title
         modes = f"{rows.modes_of.iloc[-1]:,.0f} modes"

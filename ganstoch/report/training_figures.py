@@ -9,30 +9,20 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from ganstoch.report.figures import (
-    band,
-    figure,
-    heading,
-    legend,
-    palette,
-    png,
-    settings,
-    style,
-    styled,
-)
+from ganstoch.report import figures
+from ganstoch.report.figures import figure, png, settings, styled
 from ganstoch.report.formatting import setting_words
 from ganstoch.report.frame import curve, history, lines
 from ganstoch.report.published import title
-from ganstoch.report.run_files import (
-    PLAYERS,
-    GradientNoise,
-    read_gradient_noise,
-    read_probe,
-)
+from ganstoch.report.run_files import PLAYERS, GradientNoise, read_gradient_noise, read_probe
 from ganstoch.report.tables import DIRECTIONS
 
 _SIGNAL, _NOISE = "#1f5fa8", "#c2571a"
 _MARKS = {"discriminator": "-", "generator": ":"}
+_ACCURACIES = {
+    "accuracy": ("pixels", "test accuracy (%)"),
+    "train_accuracy": ("pixels_train", "accuracy on the probe's training images (%)"),
+}
 
 
 def noise_track(histories: Sequence[GradientNoise], player: str) -> pd.DataFrame:
@@ -49,8 +39,7 @@ def noise_track(histories: Sequence[GradientNoise], player: str) -> pd.DataFrame
 def overtaken(track: pd.DataFrame) -> int | None:
     """The first iteration from which on noise exceeds signal half of the time or more, or None.
 
-    Single crossings say little where both jump about. The start does not count: there the
-    generator's gradient is small because nothing is trained yet.
+    The start does not count: there G's gradient is small because nothing is trained yet.
     """
     above = track.noise > track.signal
     for place in above.index[above & (above.index > 0)]:
@@ -63,9 +52,9 @@ def overtaken(track: pd.DataFrame) -> int | None:
 def draw_gradient_noise(runs: pd.DataFrame) -> bytes | None:
     """When the noise of the gradients overtakes their signal: three axes a setting, PNG.
 
-    [1] Yazici et al. 2020, Sec. 3: at first the sampling error of the gradient is smaller than the
+    Yazici et al. 2020, Sec. 3: at first the sampling error of the gradient is smaller than the
     difference between the distributions; later it dominates and stops progress. None where no run
-    has measured it. A `UserError` tells of a damaged file.
+    has measured it.
     """
     measured = []
     for row, group in settings(runs):
@@ -127,7 +116,7 @@ def draw_probe(runs: pd.DataFrame) -> bytes | None:
     """Accuracy of a linear probe on the discriminator's features, two axes a data set, PNG.
 
     Left on images that the probe was not fitted to, right on those that it was. None where no run
-    has a ``probe.json``. A `UserError` tells of a damaged file.
+    has a ``probe.json``.
     """
     probes: Any = [None if row.folder is None else read_probe(row.folder) for row in lines(runs)]
     probed = runs.assign(probe=probes).dropna(subset=["probe"])
@@ -136,25 +125,21 @@ def draw_probe(runs: pd.DataFrame) -> bytes | None:
     datasets = [own for _, own in probed.groupby("dataset", sort=False)]
     made, axes = figure(len(datasets), 2, size=(5.2, 3.6))
     for line, own in zip(axes, datasets, strict=True):
-        colors = palette(own)
-        for ax, name, words in (
-            (line[0], "accuracy", "test accuracy (%)"),
-            (line[1], "train_accuracy", "accuracy on the probe's training images (%)"),
-        ):
+        colors = figures.palette(own)
+        for ax, (name, (pixels, words)) in zip(line, _ACCURACIES.items(), strict=True):
             for row, group in settings(own):
                 points = pd.DataFrame(
                     {"seed": run.seed, **point.model_dump()}
                     for run in lines(group)
                     for point in run.probe.moments
                 )
-                each = curve(points, name)
+                each = 100.0 * curve(points, name)
                 label = setting_words(row)
                 if ax is line[0]:
-                    best, last = 100 * each["mean"].max(), 100 * each["mean"].iloc[-1]
+                    best, last = each["mean"].max(), each["mean"].iloc[-1]
                     label += f": best {best:.1f}, last {last:.1f}"
-                look = {"color": colors[row.m], "linestyle": style(row), "label": label}
-                band(ax, each, seeds=len(group), factor=100.0, **look)
-            pixels = "pixels" if name == "accuracy" else "pixels_train"
+                look = {"color": colors[row.m], "linestyle": figures.style(row), "label": label}
+                figures.band(ax, each, seeds=len(group), **look)
             level = 100 * np.mean([getattr(probe, pixels) for probe in own.probe])
             ax.axhline(level, color="0.45", linestyle=":", label="of raw pixels")
             if name == "accuracy":
@@ -162,6 +147,6 @@ def draw_probe(runs: pd.DataFrame) -> bytes | None:
                 ax.plot([], [], " ", label=f"chance: {chance:.1f}")
             ax.set_xlabel("iterations")
             ax.set(ylabel=words, ylim=(None, min(ax.get_ylim()[1], 100.5)))
-        heading(line[0], own, ": a linear probe of D's features")
-        legend(line[1], line[0])
+        figures.heading(line[0], own, ": a linear probe of D's features")
+        figures.legend(line[1], line[0])
     return png(made)

@@ -31,7 +31,7 @@ def test_draws_that_are_there_are_not_made_again(
 
 def test_every_null_has_as_many_draws() -> None:
     kinds = ["digits", *SYNTHETIC]
-    nulls = [trial for trial in trials(kinds, draws=30, most=5000, classes=True)]
+    nulls = list(trials(kinds, draws=30, most=5000, classes=True))
     assert len(set(nulls)) == len(nulls)
     by_kind = {kind: sum(t.kind == kind and not t.fault for t in nulls) for kind in kinds}
     assert set(by_kind.values()) == {240, 300}  # of digits there are not enough for the largest

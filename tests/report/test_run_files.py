@@ -77,10 +77,10 @@ def test_strips_hold_ten_images_upright_and_the_papers_network(tmp_path: Path) -
     np.savez(tmp_path / "panels.npz", **arrays)
     strips = read_strips(tmp_path, direction="mode_drop")
     assert strips is not None
-    assert strips.queries.shape == (10, 4, 4, 3)
+    assert list(strips) == ["queries", "pixel", "inception 64px"]
+    assert strips["queries"].shape == (10, 4, 4, 3)
     first = arrays["mode_drop_queries"][0].transpose(1, 2, 0)
-    np.testing.assert_array_equal(strips.queries[0], first)
-    assert strips.feature_name == "inception 64px"
+    np.testing.assert_array_equal(strips["queries"][0], first)
     assert read_strips(tmp_path / "no", direction="mode_drop") is None
 
 
@@ -92,6 +92,7 @@ def test_strips_hold_ten_images_upright_and_the_papers_network(tmp_path: Path) -
         images(3, mode_drop_pixel_l1=np.zeros((3, 3, 4, 4), np.float32)),
         images(3, mode_drop_pixel_l1=np.zeros((2, 3, 4, 4), np.uint8)),
         images(3, mode_drop_queries=np.array([object()])),
+        images(3, mode_drop_queries=np.uint8(3)),
     ],
 )
 def test_strips_that_do_not_fit_are_refused(tmp_path: Path, arrays: dict[str, Any]) -> None:
