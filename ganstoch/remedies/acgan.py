@@ -7,19 +7,17 @@ from collections.abc import Callable, Sequence
 from typing import cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from ganstoch.errors import UserError
-from ganstoch.models.layers import Discriminator, DiscriminatorFactory, Generator, GeneratorFactory
+from ganstoch.models.layers import DiscriminatorFactory, Generator, GeneratorFactory
 from ganstoch.objectives import Objective
 from ganstoch.remedies.base import DataFacts, DiscriminatorPass, Remedy, RemedySpec
-from ganstoch.remedies.choice import choose
+from ganstoch.remedies.choice import choose, chosen, cross_entropy, with_head
 from ganstoch.types import Shape
 
-__all__ = ["ACGAN"]
-
-_KIND = "class"
+KIND = "class"
 
 
 class ACGAN(Remedy):
@@ -64,12 +62,13 @@ class ACGAN(Remedy):
 
     def setup(self, facts: DataFacts) -> None:
         """Refuses data without labels, or with another number of classes."""
-        if facts.classes is None:
+        if facts.labels is None:
             raise UserError("ACGAN needs labels, and these data have none; take labelled data")
-        if facts.classes != self.classes:
+        classes = int(facts.labels.max()) + 1
+        if classes != self.classes:
             raise UserError(
-                f"ACGAN is told of {self.classes} classes, and the data have {facts.classes}; set "
-                f"its classes to {facts.classes}"
+                f"ACGAN is told of {self.classes} classes, and the data have {classes}; set its "
+                f"classes to {classes}"
             )
 
     def wrap_networks(
@@ -91,35 +90,27 @@ class ACGAN(Remedy):
                 ) from error
             return _Conditional(network, classes=self.classes)
 
-        def with_head(shape: Shape) -> Discriminator:
-            network = discriminator(shape)
-            network.heads[_KIND] = nn.Linear(network.head_features, self.classes)
-            return network
-
-        return conditional, with_head
+        return conditional, with_head(discriminator, KIND, count=self.classes)
 
     def discriminator_loss(self, loss: Tensor, scores: DiscriminatorPass) -> Tensor:
         """Adds both weighted cross-entropies."""
         assert scores.of_real is not None
-        real = F.cross_entropy(scores.of_real.others[_KIND], _labels(scores))
-        fake = F.cross_entropy(scores.of_fake.others[_KIND], _chosen(scores))
-        return loss + self.weight * (real + fake)
+        assert scores.batch.labels is not None
+        real = F.cross_entropy(scores.of_real.others[KIND], scores.batch.labels)
+        return loss + self.weight * (real + cross_entropy(scores, KIND))
 
     def generator_loss(self, loss: Tensor, scores: DiscriminatorPass) -> Tensor:
         """Adds the weighted cross-entropy of the generated examples."""
-        fake = F.cross_entropy(scores.of_fake.others[_KIND], _chosen(scores))
-        return loss + self.weight * fake
+        return loss + self.weight * cross_entropy(scores, KIND)
 
     def observe(self, scores: DiscriminatorPass) -> dict[str, Tensor]:
         """Accuracies of the second head."""
         assert scores.of_real is not None
-        sides = {
-            "real": (scores.of_real, _labels(scores)),
-            "fake": (scores.of_fake, _chosen(scores)),
-        }
+        real = scores.of_real.others[KIND].argmax(1) == scores.batch.labels
+        fake = scores.of_fake.others[KIND].argmax(1) == chosen(scores, KIND)
         return {
-            f"acgan/{name}_accuracy": (output.others[_KIND].argmax(1) == classes).float().mean()
-            for name, (output, classes) in sides.items()
+            "acgan/real_accuracy": real.float().mean(),
+            "acgan/fake_accuracy": fake.float().mean(),
         }
 
 
@@ -133,28 +124,14 @@ class _Conditional(Generator):
         self.latent_dim = inner.latent_dim - classes + 1
 
     def forward(self, latents: Tensor) -> Tensor:
-        """Latents (N, latent_dim) to (N, *shape)."""
         examples: Tensor = self.inner(self._with_class(latents))
         return examples
 
     def assigned(self, latents: Tensor, kind: str) -> Tensor | None:
-        """The class that a latent chooses; what its generator says of any other kind."""
-        if kind == _KIND:
+        if kind == KIND:
             return choose(latents[:, 0], self.classes)
         return self.inner.assigned(self._with_class(latents), kind)
 
     def _with_class(self, latents: Tensor) -> Tensor:
-        chosen = choose(latents[:, 0], self.classes)
-        one_hot = chosen[:, None] == torch.arange(self.classes, device=latents.device)
+        one_hot = F.one_hot(choose(latents[:, 0], self.classes), self.classes)
         return torch.cat([latents[:, 1:], one_hot.to(latents.dtype)], dim=1)
-
-
-def _labels(scores: DiscriminatorPass) -> Tensor:
-    assert scores.batch.labels is not None
-    return scores.batch.labels
-
-
-def _chosen(scores: DiscriminatorPass) -> Tensor:
-    chosen = scores.assigned(_KIND)
-    assert chosen is not None
-    return chosen

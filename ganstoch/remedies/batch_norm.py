@@ -20,8 +20,6 @@ from ganstoch.objectives import Objective
 from ganstoch.remedies.base import Remedy, RemedySpec
 from ganstoch.types import Shape
 
-__all__ = ["DiscriminatorBatchNorm"]
-
 
 class DiscriminatorBatchNorm(Remedy):
     """Batch norm after every hidden layer's sums but the first's, before what bends them.

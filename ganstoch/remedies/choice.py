@@ -1,11 +1,14 @@
-"""A uniform choice that one coordinate of a latent makes."""
+"""A choice that a coordinate of a latent makes, and a head of the discriminator that tells it."""
 
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional as F
 
-__all__ = ["choose"]
+from ganstoch.models.layers import Discriminator, DiscriminatorFactory
+from ganstoch.remedies.base import DiscriminatorPass
+from ganstoch.types import Shape
 
 
 def choose(coordinates: Tensor, count: int) -> Tensor:
@@ -17,10 +20,30 @@ def choose(coordinates: Tensor, count: int) -> Tensor:
 
     Args:
         coordinates: one number of each latent, shape (N,).
-        count: how many choices there are.
-
-    Returns:
-        Numbers from 0 to count - 1, int64, shape (N,).
+        count: how many choices there are; they are int64 from 0 to count - 1, shape (N,).
     """
     shares: Tensor = count * torch.special.ndtr(coordinates)
     return shares.long().clamp(max=count - 1)
+
+
+def with_head(make: DiscriminatorFactory, kind: str, *, count: int) -> DiscriminatorFactory:
+    """Discriminators with a further linear head ``kind`` on their features."""
+
+    def make_with_head(shape: Shape) -> Discriminator:
+        network = make(shape)
+        network.heads[kind] = nn.Linear(network.head_features, count)
+        return network
+
+    return make_with_head
+
+
+def chosen(scores: DiscriminatorPass, kind: str) -> Tensor:
+    """What the latents chose, int64, shape (M,)."""
+    choices = scores.assigned(kind)
+    assert choices is not None
+    return choices
+
+
+def cross_entropy(scores: DiscriminatorPass, kind: str) -> Tensor:
+    """Of what the generated examples' latents chose, given the head's output; a scalar."""
+    return F.cross_entropy(scores.of_fake.others[kind], chosen(scores, kind))

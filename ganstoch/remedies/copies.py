@@ -7,35 +7,29 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Copy"]
-
 
 class Copy(nn.Module):
-    """Named tensors, kept as buffers.
+    """Named tensors such as a network's ``state_dict()``, kept as buffers.
 
     Not a second network: `torch.func.functional_call` runs the live one with these numbers, so that
     it is computed the same way, compiled or not.
-
-    Args:
-        values: what is copied, such as a network's ``state_dict()``.
     """
 
     def __init__(self, values: Mapping[str, Tensor]) -> None:
         super().__init__()
         for name, value in values.items():
-            self.register_buffer(_inner(name), value.detach().clone())
+            self.register_buffer(_buffer(name), value.detach().clone())
 
     @torch.no_grad()
     def take(self, values: Mapping[str, Tensor]) -> None:
         """Copies tensors of the same names and shapes, in place."""
         for name, value in values.items():
-            self.get_buffer(_inner(name)).copy_(value)
+            self.get_buffer(_buffer(name)).copy_(value)
 
     def values(self) -> dict[str, Tensor]:
         """The tensors themselves, by the names they came with."""
         return {name.replace("/", "."): value for name, value in self.named_buffers()}
 
 
-def _inner(name: str) -> str:
-    """A buffer's name holds no dot."""
-    return name.replace(".", "/")
+def _buffer(name: str) -> str:
+    return name.replace(".", "/")  # a buffer's name holds no dot

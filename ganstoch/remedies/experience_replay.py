@@ -19,8 +19,6 @@ from ganstoch.objectives import Objective
 from ganstoch.remedies.base import DiscriminatorPass, GANView, Remedy, RemedySpec, StepInfo
 from ganstoch.types import MicroBatch, Shape
 
-__all__ = ["ExperienceReplay"]
-
 
 class ExperienceReplay(Remedy):
     """A buffer of earlier generated examples, which the discriminator sees again.
@@ -38,14 +36,10 @@ class ExperienceReplay(Remedy):
             one at least; 0 changes nothing.
         capacity: examples in the buffer, 1 or more. Where the share of a batch is more than that,
             only as many enter.
-
-    Attributes:
-        images: the buffer, shape (capacity, *shape), in the examples' range.
-        seen: how many examples have entered, int64, a scalar.
     """
 
-    images: Tensor
-    seen: Tensor
+    images: Tensor  # the buffer, shape (capacity, *shape), in the examples' range
+    seen: Tensor  # how many examples have entered, int64, a scalar
 
     def __init__(self, *, share: float = 0.5, capacity: int = 1024) -> None:
         super().__init__()

@@ -12,8 +12,6 @@ from torch import Tensor
 
 from ganstoch.remedies.base import DiscriminatorPass, Remedy, RemedySpec
 
-__all__ = ["FeatureMatching"]
-
 
 class FeatureMatching(Remedy):
     """The generator's loss is (1 - share) times the objective's, plus share times the distance.

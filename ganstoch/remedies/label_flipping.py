@@ -7,8 +7,6 @@ from torch import Tensor
 
 from ganstoch.remedies.base import DiscriminatorPass, Remedy, RemedySpec
 
-__all__ = ["LabelFlipping"]
-
 
 class LabelFlipping(Remedy):
     """Each label t becomes 1 - t with some probability, drawn anew at every update of D.

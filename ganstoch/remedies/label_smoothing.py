@@ -9,8 +9,6 @@ from torch import Tensor
 from ganstoch.errors import UserError
 from ganstoch.remedies.base import DiscriminatorPass, Remedy, RemedySpec
 
-__all__ = ["LabelSmoothing"]
-
 Range = tuple[float, float]
 
 

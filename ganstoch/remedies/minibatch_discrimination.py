@@ -26,10 +26,7 @@ from ganstoch.models.layers import Discriminator, DiscriminatorFactory, Generato
 from ganstoch.remedies.base import Remedy, RemedySpec
 from ganstoch.types import Shape
 
-__all__ = ["MinibatchDiscrimination", "MinibatchHead", "closeness"]
-
-_BLOCK = 2**21
-"""Most numbers in a block of pairs; a few blocks exist at a time."""
+_BLOCK = 2**21  # most numbers in a block of pairs; a few blocks exist at a time
 
 
 class MinibatchDiscrimination(Remedy):
@@ -82,9 +79,6 @@ class MinibatchHead(nn.Module):
         features: length of the flattened features.
         kernels: B.
         dims: C.
-
-    Attributes:
-        needs_full_batch: it makes an example's logit depend on the others of its batch.
     """
 
     needs_full_batch: ClassVar[bool] = True
@@ -107,13 +101,10 @@ class MinibatchHead(nn.Module):
 
 
 def closeness(rows: Tensor) -> Tensor:
-    """O of every kernel and example, shape (B, N), each in [1, N].
+    """The o of every kernel and example, shape (B, N), each in [1, N], from M (B, C, N).
 
     Pairs of examples are looked at in blocks, forwards and backwards alike, so that memory grows
     with N and not with its square. A gradient of the gradient is exact too, but keeps all blocks.
-
-    Args:
-        rows: M, shape (B, C, N).
     """
     result: Tensor = _Closeness.apply(rows.contiguous())  # an example's neighbour lies beside it
     return result

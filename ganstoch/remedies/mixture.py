@@ -9,18 +9,15 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from ganstoch.errors import UserError
-from ganstoch.models.layers import Discriminator, DiscriminatorFactory, Generator, GeneratorFactory
+from ganstoch.models.layers import DiscriminatorFactory, Generator, GeneratorFactory
 from ganstoch.objectives import Objective
 from ganstoch.remedies.base import DiscriminatorPass, Remedy, RemedySpec
-from ganstoch.remedies.choice import choose
+from ganstoch.remedies.choice import choose, cross_entropy, with_head
 from ganstoch.types import Shape
 
-__all__ = ["Mixture"]
-
-_KIND = "mixture"
+KIND = "mixture"
 
 
 class Mixture(Remedy):
@@ -80,20 +77,17 @@ class Mixture(Remedy):
                 member = partial(inner, latent_dim=latent_dim - 1)
             return _Mixed([member(shape) for _ in range(self.generators)])
 
-        def with_head(shape: Shape) -> Discriminator:
-            network = discriminator(shape)
-            network.heads[_KIND] = nn.Linear(network.head_features, self.generators)
-            return network
-
-        return mixed, with_head if self.identity else discriminator
+        if self.identity:
+            discriminator = with_head(discriminator, KIND, count=self.generators)
+        return mixed, discriminator
 
     def discriminator_loss(self, loss: Tensor, scores: DiscriminatorPass) -> Tensor:
         """Adds the weighted cross-entropy of the generated examples."""
-        return loss + self.identity * _cross_entropy(scores) if self.identity else loss
+        return loss + self.identity * cross_entropy(scores, KIND) if self.identity else loss
 
     def generator_loss(self, loss: Tensor, scores: DiscriminatorPass) -> Tensor:
         """Adds the same: the generators help to be told apart."""
-        return loss + self.identity * _cross_entropy(scores) if self.identity else loss
+        return self.discriminator_loss(loss, scores)
 
 
 class _Mixed(Generator):
@@ -105,24 +99,14 @@ class _Mixed(Generator):
         self.latent_dim = members[0].latent_dim + 1
 
     def forward(self, latents: Tensor) -> Tensor:
-        """Latents (N, latent_dim) to (N, *shape), each by the generator that it chooses."""
-        chosen = choose(latents[:, 0], len(self.members))
-        made = [member(latents[:, 1:]) for member in self.members]
-        examples: Tensor = made[0]
-        for number, others in enumerate(made[1:], start=1):
-            mine = (chosen == number).view(-1, *[1] * (examples.ndim - 1))
-            examples = torch.where(mine, others, examples)
+        choices = choose(latents[:, 0], len(self.members))
+        examples: Tensor = self.members[0](latents[:, 1:])
+        for number, member in enumerate(list(self.members)[1:], start=1):
+            mine = (choices == number).view(-1, *[1] * (examples.ndim - 1))
+            examples = torch.where(mine, member(latents[:, 1:]), examples)
         return examples
 
     def assigned(self, latents: Tensor, kind: str) -> Tensor | None:
-        """Which generator a latent chooses; what its generators say of any other kind."""
-        if kind == _KIND:
+        if kind == KIND:
             return choose(latents[:, 0], len(self.members))
         return cast(Generator, self.members[0]).assigned(latents[:, 1:], kind)
-
-
-def _cross_entropy(scores: DiscriminatorPass) -> Tensor:
-    """Of the generated examples' generators, given what the head says of them; a scalar."""
-    chosen = scores.assigned(_KIND)
-    assert chosen is not None
-    return F.cross_entropy(scores.of_fake.others[_KIND], chosen)

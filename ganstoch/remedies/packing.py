@@ -16,8 +16,6 @@ from ganstoch.models.layers import Discriminator, DiscriminatorFactory, Generato
 from ganstoch.remedies.base import DataFacts, Remedy, RemedySpec
 from ganstoch.types import Shape
 
-__all__ = ["Packing"]
-
 _log = logging.getLogger("ganstoch")
 
 

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-
 import torch
-from pytorch_lightning.core.optimizer import LightningOptimizer
 from torch import Tensor
-from torch.optim import Optimizer
 
 from ganstoch.errors import UserError
-from ganstoch.remedies.base import DataFacts, GANView, Remedy, RemedySpec, StepInfo
-from ganstoch.types import MicroBatch
-
-__all__ = ["Pretraining"]
+from ganstoch.remedies.base import (
+    Batches,
+    DataFacts,
+    GANView,
+    Optimizers,
+    Remedy,
+    RemedySpec,
+    StepInfo,
+)
 
 
 class Pretraining(Remedy):
@@ -32,6 +33,7 @@ class Pretraining(Remedy):
         super().__init__()
         self._require(iterations >= 0, "iterations", iterations, "0 or more")
         self.iterations = iterations
+        self._bank: Tensor | None = None
 
     @property
     def spec(self) -> RemedySpec:
@@ -40,40 +42,32 @@ class Pretraining(Remedy):
 
     def setup(self, facts: DataFacts) -> None:
         """Refuses latents that cannot be paired with the images."""
-        if facts.latents.count is None:
-            raise UserError(
-                "Pretraining pairs each image with a latent of its own, and fresh latents are "
-                "never seen again; set model.latents.bank to n"
+        count = facts.latents.count
+        if count is None or count < facts.n:
+            bank = (
+                "fresh latents are never seen again" if count is None else f"the bank has {count}"
             )
-        if facts.latents.count < facts.n:
             raise UserError(
-                f"Pretraining pairs each of {facts.n} images with a latent of its own, and the "
-                f"bank has {facts.latents.count}; set model.latents.bank to n"
+                f"Pretraining pairs each of {facts.n} images with a latent of its own, and {bank}; "
+                "set model.latents.bank to n"
             )
+        self._bank = facts.latents.fixed
 
     def train_step(
-        self,
-        gan: GANView,
-        batches: Sequence[Sequence[MicroBatch]],
-        step_d: Optimizer,
-        step_g: Optimizer | LightningOptimizer,
-        *,
-        info: StepInfo,
-        backward: Callable[[Tensor], None],
+        self, gan: GANView, batches: Batches, optimizers: Optimizers, *, info: StepInfo
     ) -> dict[str, Tensor] | None:
         """One update of G by regression, on the iteration's first batch."""
         if info.iteration >= self.iterations:
             return None
-        assert gan.latents is not None
-        assert gan.latents.fixed is not None
-        bank = gan.latents.fixed.to(batches[0][0].ids.device)
+        assert self._bank is not None
+        bank = self._bank.to(batches[0][0].ids.device)
         total = torch.zeros((), device=bank.device)
         for batch in batches[0]:
             fakes = gan.generator(bank[batch.ids].to(batch.latents.dtype))
             loss = batch.weight * (fakes - batch.real).abs().mean()
-            backward(loss)
+            gan.add_gradients(loss)
             total = total + loss.detach()
         gan.average_gradients(gan.generator)
-        step_g.step()
-        step_g.zero_grad()
+        optimizers[1].step()
+        optimizers[1].zero_grad()
         return {"loss/discriminator": torch.zeros_like(total), "loss/generator": total}

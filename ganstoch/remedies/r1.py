@@ -11,11 +11,9 @@ import math
 from torch import Tensor
 
 from ganstoch.models.layers import Discriminator, Generator
-from ganstoch.remedies.base import DiscriminatorPass, Remedy, RemedySpec
+from ganstoch.remedies.base import DiscriminatorPass, Remedy, RemedySpec, pack_examples
 from ganstoch.remedies.input_gradients import input_gradients, refuse_coupling
 from ganstoch.types import Shape
-
-__all__ = ["R1"]
 
 
 class R1(Remedy):
@@ -41,5 +39,6 @@ class R1(Remedy):
 
     def discriminator_loss(self, loss: Tensor, scores: DiscriminatorPass) -> Tensor:
         """The loss and the penalty, a scalar."""
-        gradients = input_gradients(scores.critic, scores.batch.real, pack=scores.pack)
+        real = pack_examples(scores.batch.real, scores.pack)
+        gradients = input_gradients(scores.critic, real)
         return loss + self.gamma / 2.0 * gradients.square().sum(1).mean()

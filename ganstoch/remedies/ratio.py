@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from ganstoch.remedies.base import Remedy, RemedySpec
 
-__all__ = ["Ratio"]
-
 
 class Ratio(Remedy):
     """So many updates of the discriminator, then so many of the generator, make an iteration.

@@ -6,6 +6,7 @@ opponents at once. Ours is trained against one old opponent at a time, and only 
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Literal
 
 import torch
@@ -15,9 +16,7 @@ from torch.func import functional_call
 from ganstoch.models.layers import Discriminator, Generator
 from ganstoch.remedies.base import DiscriminatorFn, GANView, Remedy, RemedySpec, StepInfo
 from ganstoch.remedies.copies import Copy
-from ganstoch.types import DiscriminatorOutput, MicroBatch, Shape
-
-__all__ = ["Snapshots"]
+from ganstoch.types import MicroBatch, Shape
 
 
 class Snapshots(Remedy):
@@ -70,33 +69,19 @@ class Snapshots(Remedy):
         self, fakes: Tensor, gan: GANView, batch: MicroBatch, *, info: StepInfo
     ) -> Tensor:
         """What an old generator makes of the same latents, or the ``fakes`` themselves."""
-        old = self._old(info) if self.of == "generator" else None
-        if old is None:
+        if self.of != "generator" or (weights := self._old(info)) is None:
             return fakes
         with torch.no_grad():
-            made: Tensor = functional_call(gan.generator, old.values(), (batch.latents,))
+            made: Tensor = functional_call(gan.generator, weights, (batch.latents,))
         return made
 
     def critic_for_generator(
-        self,
-        critic: DiscriminatorFn,
-        gan: GANView,
-        batch: MicroBatch,
-        fakes: Tensor,
-        *,
-        info: StepInfo,
-    ) -> DiscriminatorFn:
-        """An old discriminator, or the ``critic`` itself."""
-        old = self._old(info) if self.of == "discriminator" else None
-        if old is None:
-            return critic
-        numbers = old.values()
-
-        def old_critic(examples: Tensor) -> DiscriminatorOutput:
-            output: DiscriminatorOutput = functional_call(gan.discriminator, numbers, (examples,))
-            return output
-
-        return old_critic
+        self, gan: GANView, batch: MicroBatch, fakes: Tensor, *, info: StepInfo
+    ) -> DiscriminatorFn | None:
+        """An old discriminator, if there is one."""
+        if self.of != "discriminator" or (weights := self._old(info)) is None:
+            return None
+        return partial(functional_call, gan.discriminator, weights)
 
     def after_step(self, gan: GANView, *, info: StepInfo) -> None:
         """Copies the player, where it is time to."""
@@ -106,14 +91,14 @@ class Snapshots(Remedy):
             self._copy((taken - 1) % self.keep).take(player.state_dict())
 
     def _copy(self, place: int) -> Copy:
-        kept = self.copies[place]
-        assert isinstance(kept, Copy)
-        return kept
+        copy = self.copies[place]
+        assert isinstance(copy, Copy)
+        return copy
 
-    def _old(self, info: StepInfo) -> Copy | None:
-        """Who plays; the iteration alone tells how many copies there are."""
+    def _old(self, info: StepInfo) -> dict[str, Tensor] | None:
+        """The copy that is met; the iteration alone tells how many there are."""
         taken, since = divmod(info.iteration, self.every)
         if taken == 0 or since >= self.lasting:
             return None
-        rng = info.rng("Snapshots")
-        return self._copy(int(torch.randint(min(taken, self.keep), (), generator=rng)))
+        place = torch.randint(min(taken, self.keep), (), generator=info.rng("Snapshots"))
+        return self._copy(int(place)).values()

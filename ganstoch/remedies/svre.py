@@ -8,26 +8,29 @@ Alg. 4: extrapolation with Adam.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 
 import torch
-from pytorch_lightning.core.optimizer import LightningOptimizer
 from torch import Tensor, nn
-from torch.optim import Optimizer
 
 from ganstoch.errors import UserError
 from ganstoch.models.layers import Discriminator, Generator, frozen, needs_full_batch
 from ganstoch.objectives import Objective, Pointwise
-from ganstoch.remedies.base import DataFacts, GANView, Remedy, RemedySpec, StepInfo, overrides
+from ganstoch.remedies.base import (
+    Batches,
+    DataFacts,
+    GANView,
+    Optimizers,
+    Remedy,
+    RemedySpec,
+    StepInfo,
+    overrides,
+)
 from ganstoch.remedies.copies import Copy
 from ganstoch.rng import share
 from ganstoch.types import MicroBatch, Shape
-
-__all__ = ["SVRE"]
-
-Losses = tuple[Tensor, Tensor]
 
 
 class SVRE(Remedy):
@@ -90,16 +93,11 @@ class SVRE(Remedy):
                 )
             varies = spec.needs_full_batch or spec.stochastic or spec.pack > 1
             if self.variance_reduction and varies:
-                raise UserError(
-                    f"SVRE's gradient of all images must be the mean of the batches' ones, which "
-                    f"{name} prevents: it couples, packs or draws; leave it out, or set "
-                    "variance_reduction of SVRE to false"
-                )
+                raise _no_full_gradient(f"{name} couples, packs or draws", "leave it out")
         if self.variance_reduction and not isinstance(objective, Pointwise):
-            raise UserError(
-                f"{type(objective).__name__} compares the images of a batch, so that the gradient "
-                "of all images is not the mean of the batches' ones; take an objective such as "
-                "NonSaturating, or set variance_reduction of SVRE to false"
+            raise _no_full_gradient(
+                f"{type(objective).__name__} compares the images of a batch",
+                "take an objective such as NonSaturating",
             )
         self._others = others
 
@@ -110,10 +108,8 @@ class SVRE(Remedy):
         players = (generator, discriminator)
         for player in players:
             if needs_full_batch(player):
-                raise UserError(
-                    f"{type(player).__name__} has batch normalization, so that the gradient of "
-                    "all images is not the mean of the batches' ones; take a network without, or "
-                    "set variance_reduction of SVRE to false"
+                raise _no_full_gradient(
+                    f"{type(player).__name__} has batch normalization", "take a network without"
                 )
         self.snapshots = nn.ModuleList(Copy(player.state_dict()) for player in players)
         self.full_slopes = nn.ModuleList(Copy(dict(p.named_parameters())) for p in players)
@@ -137,87 +133,74 @@ class SVRE(Remedy):
             )
 
     def train_step(
-        self,
-        gan: GANView,
-        batches: Sequence[Sequence[MicroBatch]],
-        step_d: Optimizer,
-        step_g: Optimizer | LightningOptimizer,
-        *,
-        info: StepInfo,
-        backward: Callable[[Tensor], None],
+        self, gan: GANView, batches: Batches, optimizers: Optimizers, *, info: StepInfo
     ) -> dict[str, Tensor]:
         """One update of both players."""
-        both = (gan.generator, gan.discriminator)
-
-        def gradients(batch: Sequence[MicroBatch], update: int) -> Losses:
-            now = replace(info, update=update)
-            losses = _backward(gan, batch, now, backward)
-            if self.variance_reduction:
-                self._correct(lambda: _backward(gan, batch, now, backward), both)
-            for player in both:
-                gan.average_gradients(player)
-            return losses
-
-        def step(generators: Optimizer | LightningOptimizer) -> None:
-            with ExitStack() as stack:
-                for other in self._others:
-                    stack.enter_context(other.around_discriminator_step(gan, step_d, info=info))
-                for optimizer in (step_d, generators):
-                    optimizer.step()
-                    optimizer.zero_grad()
-
+        players, (step_d, step_g) = (gan.generator, gan.discriminator), optimizers
         gan.discriminator.power_iterate()
         if self.variance_reduction and info.iteration % self.period == 0:
-            self._renew(gan, batches[0][0], info, backward)
-        losses = gradients(batches[0], 0)
+            self._renew(gan, batches[0][0], info)
+        losses = self._gradients(gan, batches[0], info)
         if self.extrapolate:
-            start = [p.detach().clone() for player in both for p in player.parameters()]
-            step(getattr(step_g, "optimizer", step_g))  # not counted: the update below is
+            start = [p.detach().clone() for player in players for p in player.parameters()]
+            # Not counted as an iteration: the update below is.
+            self._step(gan, (step_d, getattr(step_g, "optimizer", step_g)), info)
             gan.discriminator.power_iterate()
-            losses = gradients(batches[-1], 1)
-            _put(start, [p for player in both for p in player.parameters()])
-        step(step_g)
+            losses = self._gradients(gan, batches[-1], replace(info, update=1))
+            with torch.no_grad():
+                parameters = [p for player in players for p in player.parameters()]
+                for parameter, value in zip(parameters, start, strict=True):
+                    parameter.copy_(value)
+        self._step(gan, optimizers, info)
         return {"loss/discriminator": losses[0], "loss/generator": losses[1]}
 
-    def _renew(
-        self,
-        gan: GANView,
-        like: MicroBatch,
-        info: StepInfo,
-        backward: Callable[[Tensor], None],
-    ) -> None:
+    def _step(self, gan: GANView, optimizers: Optimizers, info: StepInfo) -> None:
+        with ExitStack() as stack:
+            for other in self._others:
+                stack.enter_context(other.around_discriminator_step(gan, optimizers[0], info=info))
+            for optimizer in optimizers:
+                optimizer.step()
+                optimizer.zero_grad()
+
+    def _gradients(
+        self, gan: GANView, batch: Sequence[MicroBatch], info: StepInfo
+    ) -> tuple[Tensor, Tensor]:
+        """Both players' gradients where they are, corrected and averaged; D's and G's loss."""
+        losses = _add_gradients(gan, batch, info)
+        if self.variance_reduction:
+            self._correct(gan, batch, info)
+        for player in (gan.generator, gan.discriminator):
+            gan.average_gradients(player)
+        return losses
+
+    def _correct(self, gan: GANView, batch: Sequence[MicroBatch], info: StepInfo) -> None:
+        """Adds to both players' gradients the full one less the batch's at the snapshot."""
+        players = (gan.generator, gan.discriminator)
+        weights = [Copy(player.state_dict()) for player in players]
+        present = [_take_gradients(player) for player in players]
+        for player, past in zip(players, self.snapshots, strict=True):
+            assert isinstance(past, Copy)
+            player.load_state_dict(past.values())
+        _add_gradients(gan, batch, info)
+        for player, own, now, full in zip(players, weights, present, self.full_slopes, strict=True):
+            assert isinstance(full, Copy)
+            past_gradients, full_gradients = _take_gradients(player), full.values()
+            for name, parameter in player.named_parameters():
+                parameter.grad = now[name] + (full_gradients[name] - past_gradients[name])
+            player.load_state_dict(own.values())
+
+    def _renew(self, gan: GANView, like: MicroBatch, info: StepInfo) -> None:
         """The snapshot becomes the present point, and its gradient that of everything there is."""
-        rank, world = gan.global_rank, gan.world_size
-        _backward(gan, self._everything(like, rank=rank, world=world), info, backward)
-        both = (gan.generator, gan.discriminator)
-        for player, past, full in zip(both, self.snapshots, self.full_slopes, strict=True):
+        _add_gradients(gan, self._everything(gan, like), info)
+        players = (gan.generator, gan.discriminator)
+        for player, past, full in zip(players, self.snapshots, self.full_slopes, strict=True):
             gan.average_gradients(player)
             assert isinstance(past, Copy)
             assert isinstance(full, Copy)
             past.take(player.state_dict())
             full.take(_take_gradients(player))
 
-    def _correct(self, again: Callable[[], Losses], both: tuple[nn.Module, ...]) -> None:
-        """Adds to both players' gradients the full one less the batch's at the snapshot.
-
-        Args:
-            again: takes the batch's gradients at the point where the players are.
-            both: generator and discriminator; changed meanwhile, and put back.
-        """
-        here = [Copy(player.state_dict()) for player in both]
-        present = [_take_gradients(player) for player in both]
-        for player, past in zip(both, self.snapshots, strict=True):
-            assert isinstance(past, Copy)
-            player.load_state_dict(past.values())
-        again()
-        for player, there, now, full in zip(both, here, present, self.full_slopes, strict=True):
-            assert isinstance(full, Copy)
-            past_gradients, full_gradients = _take_gradients(player), full.values()
-            for name, parameter in player.named_parameters():
-                parameter.grad = now[name] + (full_gradients[name] - past_gradients[name])
-            player.load_state_dict(there.values())
-
-    def _everything(self, like: MicroBatch, *, rank: int, world: int) -> Iterator[MicroBatch]:
+    def _everything(self, gan: GANView, like: MicroBatch) -> Iterator[MicroBatch]:
         """This rank's share of all images and all latents, in parts as large as ``like``."""
         facts = self._facts
         assert facts is not None
@@ -225,14 +208,14 @@ class SVRE(Remedy):
         assert facts.latents.fixed is not None
         size = max(facts.n, len(facts.latents.fixed))
         device, dtype = like.latents.device, like.latents.dtype
-        mine = share(size, rank=rank, world=world)
+        mine = share(size, rank=gan.global_rank, world=gan.world_size)
         for positions in torch.split(mine, len(like.positions)):
             ids = positions % facts.n
             z = facts.latents.fixed[positions % len(facts.latents.fixed)]
             yield MicroBatch(
                 pixels=facts.pixels[ids].to(device),
                 latents=z.to(device, dtype),
-                weight=len(positions) * world / size,
+                weight=len(positions) * gan.world_size / size,
                 ids=ids.to(device),
                 labels=None if facts.labels is None else facts.labels[ids].to(device),
                 positions=positions,
@@ -240,25 +223,28 @@ class SVRE(Remedy):
             )
 
 
-def _backward(
-    gan: GANView,
-    batches: Iterable[MicroBatch],
-    info: StepInfo,
-    backward: Callable[[Tensor], None],
-) -> Losses:
+def _no_full_gradient(cause: str, fix: str) -> UserError:
+    return UserError(
+        f"{cause}, so that the gradient of all images is not the mean of the batches' ones; {fix}, "
+        "or set variance_reduction of SVRE to false"
+    )
+
+
+def _add_gradients(
+    gan: GANView, batches: Iterable[MicroBatch], info: StepInfo
+) -> tuple[Tensor, Tensor]:
     """Adds to the gradients of both players at the point where they are; D's and G's loss."""
     generator, discriminator = gan.generator, gan.discriminator
     total = torch.zeros(2, device=next(generator.parameters()).device)
     for batch in batches:
         fakes = generator(batch.latents)
-        of_d = batch.weight * gan.discriminator_loss(
-            discriminator, batch, fakes.detach(), info=info
-        )
-        backward(of_d)
+        loss_d = gan.discriminator_loss(discriminator, batch, fakes.detach(), info=info)
+        loss_d = batch.weight * loss_d
+        gan.add_gradients(loss_d)
         with frozen(discriminator):
-            of_g = batch.weight * gan.generator_loss(discriminator, batch, fakes, info=info)
-            backward(of_g)
-        total = total + torch.stack([of_d.detach(), of_g.detach()])
+            loss_g = batch.weight * gan.generator_loss(discriminator, batch, fakes, info=info)
+            gan.add_gradients(loss_g)
+        total = total + torch.stack([loss_d.detach(), loss_g.detach()])
     return total[0], total[1]
 
 
@@ -269,9 +255,3 @@ def _take_gradients(player: nn.Module) -> dict[str, Tensor]:
         gradients[name] = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
         parameter.grad = None
     return gradients
-
-
-@torch.no_grad()
-def _put(values: Sequence[Tensor], parameters: Sequence[nn.Parameter]) -> None:
-    for value, parameter in zip(values, parameters, strict=True):
-        parameter.copy_(value)

@@ -10,8 +10,6 @@ from ganstoch.data.subset import resolve_batch_size
 from ganstoch.errors import UserError
 from ganstoch.remedies.base import DataFacts, Remedy, RemedySpec
 
-__all__ = ["Timescales"]
-
 _POWERS = {"none": 0.0, "sqrt": 0.5, "linear": 1.0}
 
 

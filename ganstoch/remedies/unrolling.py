@@ -6,85 +6,62 @@ through the discriminator's updates, Adam's moments included.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.func import functional_call
 from torch.optim import Optimizer
 
 from ganstoch.remedies.base import DiscriminatorFn, GANView, Remedy, RemedySpec, StepInfo
-from ganstoch.types import DiscriminatorOutput, MicroBatch
+from ganstoch.types import MicroBatch
 
-__all__ = ["Rule", "Start", "Unrolling", "unroll"]
-
-Numbers = dict[str, Tensor]
-"""Tensors by the names of the discriminator's parameters or buffers."""
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """How a parameter is updated.
-
-    Attributes:
-        kind: Adam [Kingma & Ba 2015, Alg. 1], or plain gradient descent.
-        lr: step size.
-        betas: decay of Adam's two moments.
-        eps: added to the root of the second.
-    """
-
-    kind: Literal["adam", "sgd"]
-    lr: float
-    betas: tuple[float, float] = (0.9, 0.999)
-    eps: float = 1e-8
+Numbers = dict[str, Tensor]  # by the names of the discriminator's parameters or buffers
 
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """The discriminator and its optimizer before an update.
-
-    Attributes:
-        theta: parameters.
-        first: Adam's first moments; zeros before its first update.
-        second: its second moments.
-        counts: its updates so far, a float64 scalar for each parameter.
-    """
+    """The discriminator and its optimizer before an update."""
 
     theta: Numbers
-    first: Numbers
+    first: Numbers  # Adam's first moments; zeros before its first update
     second: Numbers
-    counts: Numbers
+    counts: Numbers  # Adam's updates so far, a float64 scalar for each parameter
+    lr: float
+    betas: tuple[float, float]
+    eps: float
 
 
 def unroll(
-    gradients: Callable[[Numbers, int], Numbers], start: Start, *, steps: int, rule: Rule
+    gradients: Callable[[Numbers, int], Numbers], start: Start, *, steps: int, adam: bool
 ) -> Numbers:
-    """Parameters after some updates, differentiable; it has no state and may be vmapped.
+    """Parameters after some updates, differentiable.
 
     Args:
         gradients: of the loss, given the parameters and the number of the step, from 0.
         start: where to begin.
         steps: updates.
-        rule: how each is made.
+        adam: whether by Adam [Kingma & Ba 2015, Alg. 1] or by plain gradient descent.
     """
     theta, first, second = start.theta, start.first, start.second
-    beta1, beta2 = rule.betas
+    beta1, beta2 = start.betas
     for step in range(steps):
         gradient = gradients(theta, step)
-        if rule.kind == "sgd":
-            theta = {name: theta[name] - rule.lr * gradient[name] for name in theta}
+        if not adam:
+            theta = {name: theta[name] - start.lr * gradient[name] for name in theta}
             continue
         first = {k: beta1 * first[k] + (1 - beta1) * gradient[k] for k in theta}
         second = {k: beta2 * second[k] + (1 - beta2) * gradient[k] ** 2 for k in theta}
         moved = {}
         for name in theta:
             count = start.counts[name] + (step + 1)
-            size = rule.lr / (1 - beta1**count)
+            size = start.lr / (1 - beta1**count)
             root = _root(second[name]) / (1 - beta2**count).sqrt()
-            moved[name] = theta[name] - size * first[name] / (root + rule.eps)
+            moved[name] = theta[name] - size * first[name] / (root + start.eps)
         theta = moved
     return theta
 
@@ -105,9 +82,6 @@ class Unrolling(Remedy):
     root of a second moment that is 0 is taken as 0: the first moment is 0 there too, and so the
     derivative of their quotient is right.
 
-    Under `torch.func.vmap` over stacked seeds `unroll` works as it stands, with layers whose
-    convolutions are computed "direct/direct/direct".
-
     Args:
         steps: updates that the generator looks ahead, 0 or more; 0 changes nothing. [1] has up to
             10, and 5 on the ring.
@@ -121,7 +95,7 @@ class Unrolling(Remedy):
         self._require(steps >= 0, "steps", steps, "0 or more")
         self.steps = steps
         self.optimizer = optimizer
-        self._before: _Before | None = None  # lives within an iteration only
+        self._before: tuple[Start, Numbers, StepInfo] | None = None  # of this iteration
 
     @property
     def spec(self) -> RemedySpec:
@@ -133,88 +107,47 @@ class Unrolling(Remedy):
         self, gan: GANView, step_d: Optimizer, *, info: StepInfo
     ) -> Iterator[None]:
         """Keeps the discriminator as it is before its update."""
-        discriminator = gan.discriminator
-        buffers = {name: b.clone() for name, b in discriminator.named_buffers()}
-        parameters = dict(discriminator.named_parameters())
-        rule = _rule(self.optimizer, step_d)
-        self._before = _Before(_start(parameters, step_d), buffers, rule, info)
+        start = _start(gan.discriminator, step_d)
+        self._before = (start, _copies(gan.discriminator.named_buffers()), info)
         yield
 
     def critic_for_generator(
-        self,
-        critic: DiscriminatorFn,
-        gan: GANView,
-        batch: MicroBatch,
-        fakes: Tensor,
-        *,
-        info: StepInfo,
+        self, gan: GANView, batch: MicroBatch, fakes: Tensor, *, info: StepInfo
     ) -> DiscriminatorFn:
         """The unrolled discriminator, a function of ``fakes``."""
-        before = self._before
-        assert before is not None
-        discriminator = gan.discriminator
-        after = {name: buffer.clone() for name, buffer in discriminator.named_buffers()}
-
-        def with_numbers(numbers: Mapping[str, Tensor]) -> DiscriminatorFn:
-            def unrolled(examples: Tensor) -> DiscriminatorOutput:
-                output: DiscriminatorOutput = functional_call(
-                    discriminator, dict(numbers), (examples,)
-                )
-                return output
-
-            return unrolled
+        assert self._before is not None
+        start, before, real_info = self._before
+        after = _copies(gan.discriminator.named_buffers())
 
         def loss(theta: Numbers, buffers: Numbers) -> Tensor:
-            past = with_numbers(buffers | theta)
-            return batch.weight * gan.discriminator_loss(past, batch, fakes, info=before.info)
+            past = partial(functional_call, gan.discriminator, buffers | theta)
+            return batch.weight * gan.discriminator_loss(past, batch, fakes, info=real_info)
 
         def gradients(theta: Numbers, step: int) -> Numbers:
-            buffers = before.buffers if step == 0 else after
-            gradient: Numbers = torch.func.grad(loss)(theta, buffers)
+            gradient: Numbers = torch.func.grad(loss)(theta, before if step == 0 else after)
             return gradient
 
-        theta = unroll(gradients, before.start, steps=self.steps, rule=before.rule)
-        return with_numbers(after | theta)
+        theta = unroll(gradients, start, steps=self.steps, adam=self.optimizer == "adam")
+        return partial(functional_call, gan.discriminator, after | theta)
 
 
-@dataclass(frozen=True, slots=True)
-class _Before:
-    """The discriminator before its last real update, and how and when that was made."""
-
-    start: Start
-    buffers: Numbers
-    rule: Rule
-    info: StepInfo
+def _copies(named: Iterator[tuple[str, Tensor]]) -> Numbers:
+    return {name: value.detach().clone() for name, value in named}
 
 
-def _rule(kind: Literal["adam", "sgd"], optimizer: Optimizer) -> Rule:
+def _start(discriminator: nn.Module, optimizer: Optimizer) -> Start:
     (group,) = optimizer.param_groups
-    if kind == "sgd":
-        return Rule("sgd", group["lr"])
     assert not any(group.get(name) for name in ("weight_decay", "amsgrad", "maximize")), group
-    return Rule("adam", group["lr"], group["betas"], group["eps"])
-
-
-def _start(parameters: Mapping[str, Tensor], optimizer: Optimizer) -> Start:
-    states = {name: optimizer.state.get(p, {}) for name, p in parameters.items()}
-    theta = {name: p.detach().clone() for name, p in parameters.items()}
-
-    def moments(kept: str) -> Numbers:
-        return {
-            name: state[kept].clone() if kept in state else torch.zeros_like(theta[name])
-            for name, state in states.items()
-        }
-
-    none = torch.zeros(())
-    return Start(
-        theta,
-        moments("exp_avg"),
-        moments("exp_avg_sq"),
-        {
-            name: state.get("step", none).to(theta[name].device, torch.float64, copy=True)
-            for name, state in states.items()
-        },
-    )
+    theta = _copies(discriminator.named_parameters())
+    first, second, counts = Numbers(), Numbers(), Numbers()
+    for name, parameter in discriminator.named_parameters():
+        state, zeros = optimizer.state.get(parameter, {}), torch.zeros_like(theta[name])
+        first[name] = state.get("exp_avg", zeros).clone()
+        second[name] = state.get("exp_avg_sq", zeros).clone()
+        count = state.get("step", torch.zeros(()))
+        counts[name] = count.to(zeros.device, torch.float64, copy=True)
+    betas, eps = group.get("betas", (0.0, 0.0)), group.get("eps", 0.0)  # gradient descent has none
+    return Start(theta, first, second, counts, group["lr"], betas, eps)
 
 
 def _root(squares: Tensor) -> Tensor:

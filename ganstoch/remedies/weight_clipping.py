@@ -15,8 +15,6 @@ from torch.optim import Optimizer
 
 from ganstoch.remedies.base import GANView, Remedy, RemedySpec, StepInfo
 
-__all__ = ["WeightClipping"]
-
 
 class WeightClipping(Remedy):
     """Clips every parameter of the discriminator, biases and batch norm's scales included.

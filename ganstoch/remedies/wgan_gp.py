@@ -11,11 +11,9 @@ import math
 from torch import Tensor
 
 from ganstoch.models.layers import Discriminator, Generator
-from ganstoch.remedies.base import DiscriminatorPass, Remedy, RemedySpec
+from ganstoch.remedies.base import DiscriminatorPass, Remedy, RemedySpec, pack_examples
 from ganstoch.remedies.input_gradients import input_gradients, refuse_coupling
 from ganstoch.types import Shape
-
-__all__ = ["WGANGP"]
 
 
 class WGANGP(Remedy):
@@ -44,11 +42,12 @@ class WGANGP(Remedy):
 
     def discriminator_loss(self, loss: Tensor, scores: DiscriminatorPass) -> Tensor:
         """The loss and the penalty, a scalar."""
-        real, fakes = scores.batch.real, scores.fakes
+        real = pack_examples(scores.batch.real, scores.pack)
+        fakes = pack_examples(scores.fakes, scores.pack)
         drawn = scores.info.uniform("wgan_gp", scores.batch, every=scores.pack)
-        eps = drawn.repeat_interleave(scores.pack).view(-1, *[1] * (real.dim() - 1))
+        eps = drawn.view(-1, *[1] * (real.dim() - 1))
         between = eps * real + (1.0 - eps) * fakes
-        squares = input_gradients(scores.critic, between, pack=scores.pack).square().sum(1)
+        squares = input_gradients(scores.critic, between).square().sum(1)
         # The root has no derivative at 0, where a critic is flat; 0 is taken for it.
         flat = squares == 0.0
         norms = squares.masked_fill(flat, 1.0).sqrt().masked_fill(flat, 0.0)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -35,9 +35,11 @@ from ganstoch.models.layers import (
 from ganstoch.objectives import NonSaturating, Objective, Pointwise
 from ganstoch.remedies import Remedies, Remedy
 from ganstoch.remedies.base import (
+    Batches,
     DataFacts,
     DiscriminatorFn,
     DiscriminatorPass,
+    Optimizers,
     StepInfo,
     pack_examples,
 )
@@ -45,15 +47,11 @@ from ganstoch.rng import rng_for
 from ganstoch.training import distributed
 from ganstoch.training.ema import EMA
 from ganstoch.training.micro_batch import split
-from ganstoch.types import Batch, DiscriminatorOutput, MicroBatch, Shape
+from ganstoch.types import Batch, MicroBatch, Shape
 
-__all__ = ["GAN", "AdamSettings"]
-
+# Most images at once on a CPU, by ``micro_batch: auto``: 2 GiB with the paper's networks. Where a
+# CPU's memory is full a process is killed and cannot go on with fewer.
 CPU_MICRO_BATCH = 1024
-"""Most images at once on a CPU, by ``micro_batch: auto``: 2 GiB with the paper's networks. Where a
-CPU's memory is full a process is killed and cannot go on with fewer."""
-
-Backward = Callable[[Tensor], None]
 
 
 @dataclass(frozen=True)
@@ -69,7 +67,8 @@ class GAN(LightningModule):
     """A generator and a discriminator that train each other, and the generator's average.
 
     An iteration is one update of the discriminator, one of the generator on the same batch, and
-    one step of the average. Remedies act on it through the hooks of `Remedy`.
+    one step of the average. Remedies act on it through the hooks of `Remedy`. ``average`` is what
+    gets measured; ``losses`` are scalars of the last iteration, with what remedies measure.
 
     Args:
         generator: makes the generator from an image shape.
@@ -86,11 +85,6 @@ class GAN(LightningModule):
         compile: mode of `torch.compile` for both networks; "reduce-overhead" uses CUDA graphs.
         seed: decides every draw of this run.
         shape: (channels, height, width) of the images, or (coordinates,) of points.
-
-    Attributes:
-        average: the average of the generator, which is what gets measured.
-        latents: the bank; None until the data are known.
-        losses: of the last iteration, and what remedies measure: scalars on the device, by name.
     """
 
     def __init__(
@@ -141,21 +135,18 @@ class GAN(LightningModule):
         for remedy in self.remedies:
             remedy.attach(self.generator, self.discriminator, shape=shape)
         self.n = self.m = 1
-        self.latents: Latents | None = None
+        self.latents: Latents | None = None  # until the data are known
         self.losses: dict[str, Tensor] = {}
 
     # The algorithm.
 
     def training_step(self, batch: Batch, batch_index: int = 0) -> None:
         """One iteration on this rank's share of the batch."""
+        place = {"rank": self.global_rank, "world": self.world_size}
         batches = [self.micro_batches(batch)]
         for repeat in range(1, sum(self.remedies.spec.updates) - 1):
             further = self.trainer.datamodule.batch(  # type: ignore[attr-defined]
-                self.global_step,
-                device=self.device,
-                rank=self.global_rank,
-                world=self.world_size,
-                repeat=repeat,
+                self.global_step, device=self.device, repeat=repeat, **place
             )
             batches.append(self.micro_batches(further, repeat=repeat))
         # Lightning counts the steps of an optimizer it has wrapped. D's is taken raw, so that
@@ -163,18 +154,15 @@ class GAN(LightningModule):
         raw, counted = self.optimizers(use_pl_optimizer=False), self.optimizers()
         assert isinstance(raw, list)
         assert isinstance(counted, list)
-        self.train_iteration(
-            batches, raw[0], counted[1], iteration=self.global_step, backward=self.manual_backward
-        )
+        self.train_iteration(batches, raw[0], counted[1], iteration=self.global_step)
 
     def train_iteration(
         self,
-        batches: Sequence[Sequence[MicroBatch]],
+        batches: Batches,
         step_d: Optimizer,
         step_g: Optimizer | LightningOptimizer,
         *,
         iteration: int,
-        backward: Backward = Tensor.backward,
     ) -> None:
         """Updates of the discriminator, then of the generator, then one step of the average.
 
@@ -184,52 +172,42 @@ class GAN(LightningModule):
             step_d: the discriminator's optimizer.
             step_g: the generator's.
             iteration: number of this iteration, from 0.
-            backward: how a loss is propagated back.
         """
         info = StepInfo(self.seed, iteration)
         for remedy in self.remedies:
-            losses = remedy.train_step(self, batches, step_d, step_g, info=info, backward=backward)
+            losses = remedy.train_step(self, batches, (step_d, step_g), info=info)
             if losses is not None:
                 self.losses = losses
                 break
         else:
-            self._alternate(batches, step_d, step_g, iteration, backward)
+            self.losses = self._alternate(batches, (step_d, step_g), iteration)
         for remedy in self.remedies:
             remedy.after_step(self, info=info)
         self.average.update(self.generator, iteration=iteration)
 
     def _alternate(
-        self,
-        batches: Sequence[Sequence[MicroBatch]],
-        step_d: Optimizer,
-        step_g: Optimizer | LightningOptimizer,
-        iteration: int,
-        backward: Backward,
-    ) -> None:
+        self, batches: Batches, optimizers: Optimizers, iteration: int
+    ) -> dict[str, Tensor]:
         updates_d, updates_g = self.remedies.spec.updates
         shared = updates_d - 1  # this batch serves both players
         whole = len(batches[shared]) == 1
         measures: dict[str, Tensor] = {}
         for update, batch in enumerate(batches[:updates_d]):
             info, keep_graph = StepInfo(self.seed, iteration, update), whole and update == shared
-            loss_d, seen, fakes = self.discriminator_step(batch, step_d, info, backward, keep_graph)
-            for name, value in seen.items():
+            loss_d, values, fakes = self.discriminator_step(batch, optimizers[0], info, keep_graph)
+            for name, value in values.items():
                 measures[name] = measures.get(name, 0.0) + value
         for update, batch in enumerate(batches[shared:]):
             info, ready = StepInfo(self.seed, iteration, update), update == 0 and whole
-            last = update == updates_g - 1
-            step = step_g if last else getattr(step_g, "optimizer", step_g)  # counted once
-            loss_g = self.generator_step(batch, step, info, backward, fakes if ready else None)
-        self.losses = {"loss/discriminator": loss_d, "loss/generator": loss_g}
-        self.losses |= {name: total / updates_d for name, total in measures.items()}
+            step = optimizers[1]
+            if update < updates_g - 1:  # an iteration counts once
+                step = getattr(step, "optimizer", step)
+            loss_g = self.generator_step(batch, step, info, fakes if ready else None)
+        losses = {"loss/discriminator": loss_d, "loss/generator": loss_g}
+        return losses | {name: total / updates_d for name, total in measures.items()}
 
     def discriminator_step(
-        self,
-        batch: Sequence[MicroBatch],
-        optimizer: Optimizer,
-        info: StepInfo,
-        backward: Backward,
-        keep_graph: bool,
+        self, batch: Sequence[MicroBatch], optimizer: Optimizer, info: StepInfo, keep_graph: bool
     ) -> tuple[Tensor, dict[str, Tensor], Tensor]:
         """One update of the discriminator.
 
@@ -247,7 +225,7 @@ class GAN(LightningModule):
                 fakes = self.generator(micro.latents)
             scores = self.discriminate(self.discriminator, micro, fakes.detach(), info=info)
             loss = micro.weight * self.discriminator_loss_of(scores)
-            backward(loss)
+            self.add_gradients(loss)
             total = total + loss.detach()
             for remedy in self.remedies:
                 for name, value in remedy.observe(scores).items():
@@ -266,7 +244,6 @@ class GAN(LightningModule):
         batch: Sequence[MicroBatch],
         optimizer: Optimizer | LightningOptimizer,
         info: StepInfo,
-        backward: Backward,
         ready: Tensor | None,
     ) -> Tensor:
         """One update of the generator, from the examples that are ``ready`` or from new ones."""
@@ -277,9 +254,10 @@ class GAN(LightningModule):
                 fakes = self.generator(micro.latents) if ready is None else ready
                 critic: DiscriminatorFn = self.discriminator
                 for remedy in self.remedies:
-                    critic = remedy.critic_for_generator(critic, self, micro, fakes, info=info)
+                    other = remedy.critic_for_generator(self, micro, fakes, info=info)
+                    critic = critic if other is None else other
                 loss = micro.weight * self.generator_loss(critic, micro, fakes, info=info)
-                backward(loss)
+                self.add_gradients(loss)
                 total = total + loss.detach()
         self.average_gradients(self.generator)
         optimizer.step()
@@ -289,7 +267,7 @@ class GAN(LightningModule):
     def discriminate(
         self, critic: DiscriminatorFn, batch: MicroBatch, fakes: Tensor, *, info: StepInfo
     ) -> DiscriminatorPass:
-        """The discriminator's outputs for real and generated examples, for its own loss.
+        """The outputs for real and generated examples, for the discriminator's own loss.
 
         Args:
             critic: the discriminator; it takes packs of examples.
@@ -300,12 +278,15 @@ class GAN(LightningModule):
         generated, pack = fakes, self.remedies.spec.pack
         for remedy in self.remedies:
             fakes = remedy.fakes_for_discriminator(fakes, self, batch, info=info)
-        shown = [pack_examples(examples, pack) for examples in (batch.real, fakes)]
+        packs = [pack_examples(examples, pack) for examples in (batch.real, fakes)]
         if self.separate_passes:
-            of_real, of_fake = critic(shown[0]), critic(shown[1])
+            of_real, of_fake = critic(packs[0]), critic(packs[1])
         else:
-            of_real, of_fake = critic(torch.cat(shown)).halves()
-        return self._pass(info, batch, generated, fakes, critic, of_fake, of_real)
+            of_real, of_fake = critic(torch.cat(packs)).halves()
+        assigned = partial(self.generator.assigned, batch.latents)
+        return DiscriminatorPass(
+            info, batch, generated, fakes, critic, of_fake, of_real, pack, assigned
+        )
 
     def discriminator_loss(
         self, critic: DiscriminatorFn, batch: MicroBatch, fakes: Tensor, *, info: StepInfo
@@ -333,39 +314,26 @@ class GAN(LightningModule):
         self, critic: DiscriminatorFn, batch: MicroBatch, fakes: Tensor, *, info: StepInfo
     ) -> Tensor:
         """The generator's loss of a micro-batch, a scalar; arguments as of `discriminate`."""
-        pack, of_real = self.remedies.spec.pack, None
-        of_fake = critic(pack_examples(fakes, pack))
+        pack, real = self.remedies.spec.pack, None
+        of_fake, of_real = critic(pack_examples(fakes, pack)), None
         if self.needs_real:
             of_real = critic(pack_examples(batch.real, pack))
-        scores = self._pass(info, batch, fakes, fakes, critic, of_fake, of_real)
-        return self.generator_loss_of(scores)
-
-    def generator_loss_of(self, scores: DiscriminatorPass) -> Tensor:
-        """The objective's loss, and what the remedies make of it; a scalar."""
-        real = None if scores.of_real is None else scores.of_real.logits
-        loss = self.objective.generator(scores.of_fake.logits, real)
+            real = of_real.logits
+        assigned = partial(self.generator.assigned, batch.latents)
+        scores = DiscriminatorPass(
+            info, batch, fakes, fakes, critic, of_fake, of_real, pack, assigned
+        )
+        loss = self.objective.generator(of_fake.logits, real)
         for remedy in self.remedies.by_priority:
             loss = remedy.generator_loss(loss, scores)
         return loss
 
-    def _pass(
-        self,
-        info: StepInfo,
-        batch: MicroBatch,
-        generated: Tensor,
-        fakes: Tensor,
-        critic: DiscriminatorFn,
-        of_fake: DiscriminatorOutput,
-        of_real: DiscriminatorOutput | None,
-    ) -> DiscriminatorPass:
-        pack, assigned = self.remedies.spec.pack, partial(self.generator.assigned, batch.latents)
-
-        def of_examples(examples: Tensor) -> DiscriminatorOutput:
-            return critic(pack_examples(examples, pack))
-
-        return DiscriminatorPass(
-            info, batch, generated, fakes, of_examples, of_fake, of_real, pack, assigned
-        )
+    def add_gradients(self, loss: Tensor) -> None:
+        """Adds a loss's gradients, of this rank's share, to those that are there."""
+        if self._trainer is None:
+            loss.backward()
+        else:
+            self.manual_backward(loss)
 
     def average_gradients(self, player: nn.Module) -> None:
         """Averages a network's gradients over the ranks, so that they are those of the batch."""
@@ -392,11 +360,10 @@ class GAN(LightningModule):
     @property
     def full_batch_for(self) -> str | None:
         """The class that needs a batch in one part, if there is one."""
-        users = [r for r in self.remedies if r.spec.needs_full_batch]
-        if self.objective.needs_full_batch:
-            return type(self.objective).__name__
-        coupled = [net for net in (self.generator, self.discriminator) if needs_full_batch(net)]
-        return next((type(user).__name__ for user in [*users, *coupled]), None)
+        parts = [self.objective] if self.objective.needs_full_batch else []
+        parts += [remedy for remedy in self.remedies if remedy.spec.needs_full_batch]
+        parts += [net for net in (self.generator, self.discriminator) if needs_full_batch(net)]
+        return type(parts[0]).__name__ if parts else None
 
     @property
     def images_per_iteration(self) -> int:
@@ -418,42 +385,28 @@ class GAN(LightningModule):
         return split(batch, z, micro_batch=self.micro_batch, dtype=dtype, group=group, **place)
 
     def setup_latents(
-        self,
-        *,
-        n: int,
-        m: int = 1,
-        classes: int | None = None,
-        pixels: Tensor | None = None,
-        labels: Tensor | None = None,
+        self, *, n: int, m: int = 1, pixels: Tensor | None = None, labels: Tensor | None = None
     ) -> None:
         """Draws the latent bank for ``n`` images, m a batch; arguments as of `DataFacts`."""
         self.n, self.m = n, m
         dim = self.generator.latent_dim
         self.latents = Latents(self.latent_settings, dim=dim, n=n, seed=self.seed)
-        self.remedies.setup(
-            DataFacts(n=n, m=m, classes=classes, latents=self.latents, pixels=pixels, labels=labels)
-        )
+        for remedy in self.remedies:
+            remedy.setup(DataFacts(n, m, self.latents, pixels, labels))
 
     def setup_data(self, data: ImageData) -> None:
         """Draws the latent bank for data that are set up, and tells them how much a batch holds."""
         subset, spec = data.subset, self.remedies.spec
         data.images_factor, data.pack = spec.images_factor, spec.pack
-        self.setup_latents(
-            n=len(subset.ids),
-            m=data.batch_size,
-            classes=None if subset.labels is None else int(subset.labels.max()) + 1,
-            pixels=subset.pixels,
-            labels=subset.labels,
-        )
+        n, m = len(subset.ids), data.batch_size
+        self.setup_latents(n=n, m=m, pixels=subset.pixels, labels=subset.labels)
 
     @torch.no_grad()
     def sample(self, latents: Tensor, *, batch_size: int = 256) -> Tensor:
         """The averaged generator's images of latents (N, latent_dim), in [-1, 1], on the CPU."""
         dtype = next(self.average.parameters()).dtype
-        images = [
-            self.average(z.to(self.device, dtype)).cpu() for z in torch.split(latents, batch_size)
-        ]
-        return torch.cat(images)
+        parts = torch.split(latents, batch_size)
+        return torch.cat([self.average(z.to(self.device, dtype)).cpu() for z in parts])
 
     # What Lightning calls.
 
@@ -504,8 +457,18 @@ class GAN(LightningModule):
 
     def on_train_start(self) -> None:
         """Refuses ranks that start, or go on, from different points, naming the difference."""
-        world = self.world_size
-        if world > 1 and (names := distributed.differing(self._starting_point(), world=world)):
+        if (world := self.world_size) == 1:
+            return
+        bank = self.latents.fixed if self.latents else None
+        point = self.digests() | {
+            "iteration": str(self.global_step),
+            "weights": digest(self.state_dict().values()),
+            "latents": "" if bank is None else digest([bank]),
+            "images": self.trainer.datamodule.subset.sha256,  # type: ignore[attr-defined]
+            "settings": f"seed {self.seed}, m {self.m}, {self.trainer.max_steps} iterations",
+            "torch": torch.__version__,
+        }
+        if names := distributed.differing(point, world=world):
             raise UserError(
                 f"the {world} devices differ in {', '.join(names)}; start them by one command, "
                 "from the same files, with the same versions"
@@ -513,13 +476,9 @@ class GAN(LightningModule):
 
     def digests(self) -> dict[str, str]:
         """A digest of each network and of the optimizers' moments together, by name."""
-        networks = {
-            "generator": self.generator,
-            "discriminator": self.discriminator,
-            "average": self.average,
-        }
         digests = {
-            name: digest(network.state_dict().values()) for name, network in networks.items()
+            name: digest(self.get_submodule(name).state_dict().values())
+            for name in ("generator", "discriminator", "average")
         }
         moments = (
             value
@@ -528,18 +487,6 @@ class GAN(LightningModule):
             for _, value in sorted(state.items())
         )
         return digests | {"optimizers": digest(moments)}
-
-    def _starting_point(self) -> dict[str, str]:
-        """What the ranks must have in common, by name."""
-        latents = self.latents
-        return self.digests() | {
-            "iteration": str(self.global_step),
-            "weights": digest(self.state_dict().values()),
-            "latents": digest([latents.fixed]) if latents and latents.fixed is not None else "",
-            "images": self.trainer.datamodule.subset.sha256,  # type: ignore[attr-defined]
-            "settings": f"seed {self.seed}, m {self.m}, {self.trainer.max_steps} iterations",
-            "torch": torch.__version__,
-        }
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keeps the micro-batch, so that a resumed run goes on with the same order of sums."""

@@ -8,43 +8,33 @@ import torch
 from torch import Tensor
 
 from ganstoch.remedies import LabelFlipping
-from ganstoch.remedies.base import DiscriminatorPass, StepInfo
 from ganstoch.training.gan import GAN
 
 
-def flips(
-    game: GAN, tiny: SimpleNamespace, iteration: int
-) -> tuple[Tensor, Tensor, DiscriminatorPass]:
-    """Which labels of real and of generated examples are flipped, in the whole batch."""
-    (parts,) = tiny.draw(game, iteration)
-    (remedy,) = game.remedies
-    both = []
-    for part in parts:
-        fakes = game.generator(part.latents)
-        scores = game.discriminate(game.discriminator, part, fakes, info=StepInfo(0, iteration))
-        ones = torch.ones(len(part.ids) // scores.pack)
-        real, fake = remedy.targets(ones, 0 * ones, scores)
-        both.append((real == 0, fake == 1))
-    real, fake = (torch.cat(side) for side in zip(*both, strict=True))
-    return real, fake, scores
+def flips(gan: GAN, tiny: SimpleNamespace, iteration: int) -> tuple[Tensor, Tensor]:
+    """Which labels of real and of generated examples are flipped."""
+    (remedy,) = gan.remedies
+    ones = torch.ones(tiny.m)
+    real, fake = remedy.targets(ones, 0 * ones, tiny.scores(gan, iteration))
+    return real == 0, fake == 1
 
 
 def test_flips_as_often_as_it_should_on_both_sides_by_themselves(tiny: SimpleNamespace) -> None:
-    game = tiny.make(LabelFlipping(probability=0.3))
-    drawn = [flips(game, tiny, iteration) for iteration in range(100)]
+    gan = tiny.make(LabelFlipping(probability=0.3))
+    drawn = [flips(gan, tiny, iteration) for iteration in range(100)]
     for side in (0, 1):
         flipped = torch.cat([both[side] for both in drawn]).double()
         sigma = math.sqrt(0.3 * 0.7 / len(flipped))
         assert abs(flipped.mean().item() - 0.3) < 4 * sigma
-    assert any(not torch.equal(real, fake) for real, fake, _ in drawn)
+    assert any(not torch.equal(real, fake) for real, fake in drawn)
     assert any(not torch.equal(drawn[0][0], other[0]) for other in drawn[1:])
 
 
-def test_certain_flips_make_the_opposite_game(tiny: SimpleNamespace) -> None:
+def test_certain_flips_are_the_opposite_loss(tiny: SimpleNamespace) -> None:
     """log s(-x) for real logits x, log s(y) for generated ones, with the sign of a loss."""
-    game = tiny.make(LabelFlipping(probability=1.0)).double()
-    *_, scores = flips(game, tiny, 0)
-    loss = game.discriminator_loss_of(scores)
+    gan = tiny.make(LabelFlipping(probability=1.0)).double()
+    scores = tiny.scores(gan)
+    loss = gan.discriminator_loss_of(scores)
     s = [torch.sigmoid(c.logits) for c in (scores.of_real, scores.of_fake)]
     expected = -(torch.log(1 - s[0]).mean() + torch.log(s[1]).mean())
     assert loss.item() == pytest.approx(expected.item(), abs=1e-12)
@@ -53,9 +43,9 @@ def test_certain_flips_make_the_opposite_game(tiny: SimpleNamespace) -> None:
 def test_a_sure_discriminator_is_held_back(tiny: SimpleNamespace) -> None:
     """What it is for: a discriminator that is right and sure loses by every flip."""
     logits = torch.full((tiny.m,), 10.0)
-    game = tiny.make(LabelFlipping(probability=0.5))
-    real, _, _ = flips(game, tiny, 0)
+    gan = tiny.make(LabelFlipping(probability=0.5))
+    real, _ = flips(gan, tiny, 0)
     targets = 1 - real.float()
-    loss = game.objective.soft(logits, -logits, real_targets=targets, fake_targets=0 * targets)
+    loss = gan.objective.soft(logits, -logits, real_targets=targets, fake_targets=0 * targets)
     assert loss.item() == pytest.approx(10.0 * real.float().mean().item(), abs=1e-3)
     assert real.any()

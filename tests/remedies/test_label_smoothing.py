@@ -7,26 +7,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from ganstoch.objectives import LeastSquares, NonSaturating
-from ganstoch.remedies import LabelFlipping, LabelSmoothing, Remedy
-from ganstoch.remedies.base import DiscriminatorPass, StepInfo
-from ganstoch.training.gan import GAN
-from ganstoch.types import DiscriminatorOutput
+from ganstoch.objectives import LeastSquares, NonSaturating, Pointwise
+from ganstoch.remedies import LabelFlipping, LabelSmoothing, Packing, Remedy
+from ganstoch.remedies.base import DiscriminatorPass
 
 RANGES = {"real": (0.7, 1.2), "fake": (0.0, 0.3)}
-
-
-def scores_of(
-    game: GAN, tiny: SimpleNamespace, *, iteration: int = 0, pack: int = 1
-) -> DiscriminatorPass:
-    """A pass of random critiques, one for each pack of the first part."""
-    part = tiny.draw(game, iteration)[0][0]
-    logits = torch.linspace(-3, 3, len(part.ids) // pack, dtype=part.latents.dtype)
-    of_real, of_fake = (DiscriminatorOutput(x, x[:, None]) for x in (logits, logits.flip(0) / 2))
-    fakes = part.real
-    return DiscriminatorPass(
-        StepInfo(0, iteration), part, fakes, fakes, lambda x: of_fake, of_fake, of_real, pack
-    )
 
 
 def labels(remedy: Remedy, scores: DiscriminatorPass) -> tuple[Tensor, Tensor]:
@@ -35,8 +20,8 @@ def labels(remedy: Remedy, scores: DiscriminatorPass) -> tuple[Tensor, Tensor]:
 
 
 def test_labels_fill_their_ranges_and_no_more(tiny: SimpleNamespace) -> None:
-    game = tiny.make()
-    drawn = [labels(LabelSmoothing(), scores_of(game, tiny, iteration=i)) for i in range(60)]
+    gan = tiny.make()
+    drawn = [labels(LabelSmoothing(), tiny.scores(gan, i)) for i in range(60)]
     for side, (low, high) in enumerate(RANGES.values()):
         values = torch.cat([pair[side] for pair in drawn])
         assert low <= values.min() < low + 0.02
@@ -48,47 +33,35 @@ def test_labels_fill_their_ranges_and_no_more(tiny: SimpleNamespace) -> None:
     assert not torch.equal(real, drawn[1][0])  # anew at each iteration
 
 
-def test_a_range_of_one_value_is_that_value(tiny: SimpleNamespace) -> None:
-    remedy = LabelSmoothing(real=(0.9, 0.9), fake=(0.0, 0.0))
-    real, fake = labels(remedy, scores_of(tiny.make(), tiny))
-    assert torch.equal(real, torch.full((tiny.m,), 0.9))
-    assert torch.equal(fake, torch.zeros(tiny.m))
-
-
 def test_a_pack_has_one_label(tiny: SimpleNamespace) -> None:
-    real, fake = labels(LabelSmoothing(), scores_of(tiny.make(), tiny, pack=2))
+    real, fake = labels(LabelSmoothing(), tiny.scores(tiny.make(Packing(size=2))))
     assert real.shape == fake.shape == (tiny.m // 2,)
 
 
 def test_one_sided_is_the_cross_entropy_of_the_paper(tiny: SimpleNamespace) -> None:
     """-[0.9 log s(x) + 0.1 log(1 - s(x))] for real logits x, -log(1 - s(y)) for generated y."""
-    game = tiny.make(LabelSmoothing(real=(0.9, 0.9), fake=(0.0, 0.0))).double()
-    scores = scores_of(game, tiny)
-    loss = game.discriminator_loss_of(scores)
-    assert scores.of_real is not None
-    expected = 0.0
+    gan = tiny.make(LabelSmoothing(real=(0.9, 0.9), fake=(0.0, 0.0))).double()
+    scores, expected = tiny.scores(gan), 0.0
     for x, y in zip(scores.of_real.logits.tolist(), scores.of_fake.logits.tolist(), strict=True):
         s, t = 1 / (1 + math.exp(-x)), 1 / (1 + math.exp(-y))
         expected -= (0.9 * math.log(s) + 0.1 * math.log(1 - s) + math.log(1 - t)) / tiny.m
-    assert loss.item() == pytest.approx(expected, abs=1e-12)
+    assert gan.discriminator_loss_of(scores).item() == pytest.approx(expected, abs=1e-12)
 
 
-def test_an_ideal_discriminator_says_what_the_labels_are() -> None:
+@pytest.mark.parametrize(
+    ("objective", "best"), [(NonSaturating(), math.log(0.8 / 0.2)), (LeastSquares(), 0.8)]
+)
+def test_an_ideal_discriminator_says_what_the_labels_are(objective: Pointwise, best: float) -> None:
     """Where real and generated are the same, the best logit is that of the mean label."""
-    logit = torch.tensor([math.log(0.8 / 0.2)], requires_grad=True)
-    target = torch.tensor([0.8])
-    loss = NonSaturating().soft(logit, logit, real_targets=target, fake_targets=target)
-    (slope,) = torch.autograd.grad(loss, logit)
-    assert abs(slope.item()) < 1e-6
-    logit = torch.tensor([0.8], requires_grad=True)
-    loss = LeastSquares().soft(logit, logit, real_targets=target, fake_targets=target)
+    logit, target = torch.tensor([best], requires_grad=True), torch.tensor([0.8])
+    loss = objective.soft(logit, logit, real_targets=target, fake_targets=target)
     (slope,) = torch.autograd.grad(loss, logit)
     assert abs(slope.item()) < 1e-6
 
 
 def test_smooths_what_was_flipped_before_and_is_flipped_after(tiny: SimpleNamespace) -> None:
     smooth, flip = LabelSmoothing(real=(0.9, 0.9), fake=(0.2, 0.2)), LabelFlipping(probability=1.0)
-    scores = scores_of(tiny.make(), tiny)
+    scores = tiny.scores(tiny.make())
     orders = [
         smooth.targets(*labels(flip, scores), scores),
         flip.targets(*labels(smooth, scores), scores),

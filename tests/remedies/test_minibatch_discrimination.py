@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import partial
 from types import SimpleNamespace
 
@@ -29,9 +30,8 @@ def by_hand(rows: Tensor) -> Tensor:
 
 
 @pytest.fixture(params=[1, 40, 2**21], ids=["one at a time", "some at a time", "all at once"])
-def block(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
+def block(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_BLOCK", request.param)
-    return int(request.param)
 
 
 def test_is_the_papers_sum() -> None:
@@ -49,25 +49,17 @@ def test_is_the_papers_sum() -> None:
 
 @pytest.mark.usefixtures("block")
 def test_blocks_change_nothing() -> None:
-    rows, weights = matrices(3, 2, 7).requires_grad_(), matrices(3, 7, part="weights")
-    (of_blocks,) = torch.autograd.grad((closeness(rows) * weights).sum(), rows)
-    (of_all,) = torch.autograd.grad((by_hand(rows) * weights).sum(), rows)
-    assert torch.allclose(closeness(rows), by_hand(rows), rtol=0, atol=1e-12)
-    assert torch.allclose(of_blocks, of_all, rtol=0, atol=1e-12)
-    assert of_all.abs().min() > 1e-3
+    """Neither the sums, nor their gradients, nor the gradients of these."""
+    rows, weights = matrices(3, 2, 7).requires_grad_(), matrices(3, 7, part="w").requires_grad_()
 
-
-@pytest.mark.usefixtures("block")
-def test_gradients_of_gradients() -> None:
-    rows, weights = matrices(2, 2, 4).requires_grad_(), matrices(2, 4, part="w").requires_grad_()
-
-    def twice(of: object) -> tuple[Tensor, ...]:
-        loss = ((by_hand if of is by_hand else closeness)(rows) * weights).square().sum()
+    def results(of: Callable[[Tensor], Tensor]) -> tuple[Tensor, ...]:
+        sums = of(rows)
+        loss = (sums * weights).square().sum()
         (once,) = torch.autograd.grad(loss, rows, create_graph=True)
-        return torch.autograd.grad(once.square().sum(), (rows, weights))
+        return sums, once, *torch.autograd.grad(once.square().sum(), (rows, weights))
 
-    for one, other in zip(twice(closeness), twice(by_hand), strict=True):
-        assert torch.allclose(one, other, rtol=0, atol=1e-12)
+    for one, other in zip(results(closeness), results(by_hand), strict=True):
+        assert torch.allclose(one, other, rtol=0, atol=1e-10)
         assert other.abs().min() > 1e-6
 
 
@@ -100,25 +92,25 @@ def test_drives_a_collapsing_batch_apart() -> None:
 
 
 def test_real_and_generated_examples_make_batches_of_their_own(tiny: SimpleNamespace) -> None:
-    game = tiny.make(MinibatchDiscrimination(kernels=3, dims=2)).double()
-    assert game.separate_passes
+    gan = tiny.make(MinibatchDiscrimination(kernels=3, dims=2)).double()
+    assert gan.separate_passes
     sizes: list[int] = []
-    game.discriminator.register_forward_pre_hook(lambda _, given: sizes.append(len(given[0])))
-    tiny.play(game, iterations=1)
+    gan.discriminator.register_forward_pre_hook(lambda _, given: sizes.append(len(given[0])))
+    tiny.train(gan, iterations=1)
     assert sizes == [8, 8, 8]
 
 
 @pytest.mark.parametrize("points", [True, False])
-def test_all_other_weights_start_as_in_the_plain_game(tiny: SimpleNamespace, points: bool) -> None:
+def test_all_other_weights_start_as_in_the_plain_gan(tiny: SimpleNamespace, points: bool) -> None:
     plain = tiny.make(points=points)
-    game = tiny.make(MinibatchDiscrimination(kernels=3, dims=2), points=points)
-    own = {name.replace("head.inner.", "head."): w for name, w in game.named_parameters()}
+    gan = tiny.make(MinibatchDiscrimination(kernels=3, dims=2), points=points)
+    own = {name.replace("head.inner.", "head."): w for name, w in gan.named_parameters()}
     for name, weights in plain.named_parameters():
         assert torch.equal(own[name], weights), name
     before = own["discriminator.head.project.weight"].clone()
     assert before.std() > 0
-    tiny.play(game, iterations=1)
-    assert not torch.equal(game.discriminator.head.project.weight, before)
+    tiny.train(gan, iterations=1)
+    assert not torch.equal(gan.discriminator.head.project.weight, before)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,6 @@ import pytest
 import yaml
 
 from ganstoch import objectives, remedies
-from ganstoch.errors import UserError
 from ganstoch.objectives import Objective
 from ganstoch.remedies import Remedies
 from ganstoch.runs.settings import resolve_all
@@ -20,8 +19,6 @@ from ganstoch.runs.settings import resolve_all
 FOLDER = Path(str(files("ganstoch"))) / "configs" / "remedies"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.yaml"))
 OBJECTIVES = {name for name in objectives.__all__ if name not in ("Objective", "Pointwise")}
-
-Item = dict[str, Any]
 
 
 def line(*names: str) -> list[str]:
@@ -31,11 +28,11 @@ def line(*names: str) -> list[str]:
 @cache
 def alone() -> dict[str, dict[str, Any]]:
     """What each comes to over the preset mini; the parser is made once."""
-    found = resolve_all([line(name) for name in NAMES])
-    return {name: each.config["model"] for name, each in zip(NAMES, found, strict=True)}
+    resolved = resolve_all([line(name) for name in NAMES])
+    return {name: each.config["model"] for name, each in zip(NAMES, resolved, strict=True)}
 
 
-def made(item: Item) -> Any:
+def made(item: dict[str, Any]) -> Any:
     module, _, name = item["class_path"].rpartition(".")
     return getattr(importlib.import_module(module), name)(**(item.get("init_args") or {}))
 
@@ -44,35 +41,28 @@ def classes(model: dict[str, Any]) -> list[str]:
     return [item["class_path"].rpartition(".")[2] for item in model["remedies"] or []]
 
 
-def written(name: str) -> dict[str, Any]:
-    content = yaml.safe_load((FOLDER / f"{name}.yaml").read_text())
-    assert set(content) == {"model"}
-    model = content["model"]
-    assert isinstance(model, dict)
-    return model
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_overlay_is_what_it_says(name: str) -> None:
     """A remedy that does something and goes with its objective, and nothing else than that."""
-    model, asked = alone()[name], written(name)
+    model, content = alone()[name], yaml.safe_load((FOLDER / f"{name}.yaml").read_text())
+    assert set(content) == {"model"}
+    overlay, plain = content["model"], alone()["plain"]
     objective = made(model["objective"])
     assert isinstance(objective, Objective)
-    assert type(objective).__name__ == asked.get("objective", "NonSaturating")
+    assert type(objective).__name__ == overlay.get("objective", "NonSaturating")
     items = [made(item) for item in model["remedies"] or []]
-    assert len(items) == len(asked.get("remedies+", []))
+    assert len(items) == len(overlay.get("remedies+", []))
     assert len(Remedies(items, objective=objective)) == len(items)  # none is neutral
-    for item, given in zip(model["remedies"] or [], asked.get("remedies+", []), strict=True):
+    for item, given in zip(model["remedies"] or [], overlay.get("remedies+", []), strict=True):
         settings = given.get("init_args", {}) if isinstance(given, dict) else {}
         assert {key: item["init_args"][key] for key in settings} == settings
     others = {key: value for key, value in model.items() if key not in ("remedies", "objective")}
-    plain = alone()["plain"]
     assert others == {key: plain[key] for key in others}
 
 
 def test_every_remedy_and_objective_has_one() -> None:
-    found = {kind for model in alone().values() for kind in classes(model)}
-    assert found == set(remedies.__all__) - {"Remedies", "Remedy"}
+    kinds = {kind for model in alone().values() for kind in classes(model)}
+    assert kinds == set(remedies.__all__) - {"Remedies", "Remedy"}
     assert {type(made(model["objective"])).__name__ for model in alone().values()} == OBJECTIVES
 
 
@@ -103,18 +93,8 @@ def test_they_stack_in_the_order_given() -> None:
 
 
 def test_a_remedy_on_the_line_stacks_on_them_too() -> None:
-    words = [
-        "--model.remedies+=R1",
-        "--model.remedies+=Packing",
-        "--model.remedies.init_args.size=4",
-    ]
-    (found,) = resolve_all([[*line("label_flipping"), *words]])
-    assert classes(found.config["model"]) == ["LabelFlipping", "R1", "Packing"]
-    assert found.config["model"]["remedies"][2]["init_args"]["size"] == 4
-
-
-def test_twice_the_same_is_refused() -> None:
-    (found,) = resolve_all([line("packing2", "packing3")])
-    model = found.config["model"]
-    with pytest.raises(UserError, match=r"model\.remedies has Packing twice; give it once"):
-        Remedies([made(item) for item in model["remedies"]], objective=made(model["objective"]))
+    words = ["--model.remedies+=R1", "--model.remedies+=Packing"]
+    words += ["--model.remedies.init_args.size=4"]
+    (resolved,) = resolve_all([[*line("label_flipping"), *words]])
+    assert classes(resolved.config["model"]) == ["LabelFlipping", "R1", "Packing"]
+    assert resolved.config["model"]["remedies"][2]["init_args"]["size"] == 4

@@ -27,8 +27,6 @@ from ganstoch.rng import normal, rng_for, share
 from ganstoch.training.micro_batch import split
 from ganstoch.types import Batch, DiscriminatorOutput, Shape
 
-CPU = torch.device("cpu")
-
 NETWORKS: dict[str, tuple[Shape, Callable[[Shape], Discriminator]]] = {
     "paper": ((3, 32, 32), partial(PaperDiscriminator, width=8)),
     "dcgan": ((3, 28, 28), partial(DCGANDiscriminator, width=4)),
@@ -43,10 +41,10 @@ def examples(n: int, shape: Shape) -> Tensor:
 
 
 @pytest.mark.parametrize("shape", [(3, 8, 8), (2,)], ids=str)
-@pytest.mark.parametrize("size", [1, 2, 3, 4])
+@pytest.mark.parametrize("size", [1, 3, 4])
 def test_a_pack_holds_its_examples_and_nothing_else(shape: Shape, size: int) -> None:
     x = examples(12, shape)
-    packs = pack_examples(x, Packing(size=size).spec.pack)
+    packs = pack_examples(x, size)
     assert packs.shape == (12 // size, size * shape[0], *shape[1:])
     for k, pack in enumerate(packs):
         for i in range(size):
@@ -55,12 +53,11 @@ def test_a_pack_holds_its_examples_and_nothing_else(shape: Shape, size: int) -> 
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_every_network_judges_packs(name: str) -> None:
+def test_every_network_scores_packs(name: str) -> None:
     shape, make = NETWORKS[name]
-    packing = Packing(size=3)
-    network = packing.wrap_networks(PaperGenerator, make)[1](shape).double()
+    network = Packing(size=3).wrap_networks(PaperGenerator, make)[1](shape).double()
     initialize(network, std=0.5, rng=rng_for(0, "init"))
-    packs = pack_examples(examples(12, shape), packing.spec.pack)
+    packs = pack_examples(examples(12, shape), 3)
     order = torch.tensor([2, 0, 3, 1])
     logits = network(packs).logits
     assert logits.shape == (4,)
@@ -74,14 +71,12 @@ def test_sees_in_packs_what_no_single_example_shows() -> None:
     fake = torch.tensor([-1.0, -1.0, 1.0, 1.0, -1.0, -1.0, 1.0, 1.0])[:, None]
 
     def least_loss(size: int) -> float:
-        packing = Packing(size=size)
         make = partial(TanhDiscriminator, width=8)
-        critic = packing.wrap_networks(PaperGenerator, make)[1]((1,))
+        critic = Packing(size=size).wrap_networks(PaperGenerator, make)[1]((1,))
         initialize(critic, std=0.02, rng=rng_for(0, "init"))
         adam = torch.optim.Adam(critic.parameters(), lr=0.02)
         for _ in range(100):
-            of_real = critic(pack_examples(real, packing.spec.pack)).logits
-            of_fake = critic(pack_examples(fake, packing.spec.pack)).logits
+            of_real, of_fake = (critic(pack_examples(x, size)).logits for x in (real, fake))
             loss = F.softplus(-of_real).mean() + F.softplus(of_fake).mean()
             adam.zero_grad()
             loss.backward()
@@ -97,66 +92,52 @@ def test_sees_in_packs_what_no_single_example_shows() -> None:
 def test_first_examples_complete_the_last_pack(m: int, micro_batch: int | None) -> None:
     ids = share(m, group=3)
     x = ids.double()[:, None]
-    parts = split(
-        Batch(x, ids, size=m),
-        x + 100,
-        micro_batch=micro_batch,
-        dtype=torch.float64,
-        group=3,
-    )
+    batch = Batch(x, ids, size=m)
+    parts = split(batch, x + 100, micro_batch=micro_batch, dtype=torch.float64, group=3)
     seen = torch.cat([part.real for part in parts]).flatten().tolist()
-    full = -(-m // 3) * 3
-    assert seen == [i % m for i in range(full)]
+    assert seen == [i % m for i in range(-(-m // 3) * 3)]
     assert torch.cat([p.latents for p in parts]).flatten().tolist() == [s + 100 for s in seen]
     assert sum(part.weight for part in parts) == pytest.approx(1.0)
-    packs = [pack_examples(part.real, Packing(size=3).spec.pack) for part in parts]
-    assert sum(len(each) for each in packs) == full // 3
-
-
-def test_a_logit_a_pack_whatever_the_parts(
-    same_under_micro_batches: Callable[..., None],
-) -> None:
-    same_under_micro_batches(lambda: Packing(size=2))
-    same_under_micro_batches(lambda: Packing(size=3), micro_batch=4)  # 8 examples, completed to 9
+    assert all(len(part.real) % 3 == 0 for part in parts)
 
 
 def test_the_loss_is_that_of_the_packs(tiny: SimpleNamespace) -> None:
-    game = tiny.make(Packing(size=2)).double()
-    ((part,),) = tiny.draw(game, 0)
-    fakes = game.generator(part.latents)
-    loss = game.discriminator_loss(game.discriminator, part, fakes, info=StepInfo(0, 0))
+    gan = tiny.make(Packing(size=2)).double()
+    ((part,),) = tiny.draw(gan, 0)
+    fakes = gan.generator(part.latents)
+    loss = gan.discriminator_loss(gan.discriminator, part, fakes, info=StepInfo(0, 0))
     by_hand = torch.zeros((), dtype=torch.float64)
     for i in range(0, 8, 2):
         for x, sign in ((part.real, -1), (fakes, 1)):
             pack = torch.cat([x[i], x[i + 1]])[None]
-            by_hand += F.softplus(sign * game.discriminator(pack).logits[0]) / 4
+            by_hand += F.softplus(sign * gan.discriminator(pack).logits[0]) / 4
     assert loss.item() == pytest.approx(by_hand.item(), abs=1e-12)
 
 
-@pytest.mark.parametrize(("matched", "judged"), [("images", 4), ("packs", 8)])
-def test_images_or_packs_match_the_plain_game(
-    tiny: SimpleNamespace, matched: Any, judged: int
+@pytest.mark.parametrize(("matched", "packs"), [("images", 4), ("packs", 8)])
+def test_images_or_packs_match_the_plain_gan(
+    tiny: SimpleNamespace, matched: Any, packs: int
 ) -> None:
-    game = tiny.make(Packing(size=2, matched=matched))
+    gan = tiny.make(Packing(size=2, matched=matched))
     sizes: list[int] = []
 
-    def count(module: Discriminator, given: Any, critique: DiscriminatorOutput) -> None:
-        sizes.append(len(critique.logits))
+    def count(module: Discriminator, given: Any, output: DiscriminatorOutput) -> None:
+        sizes.append(len(output.logits))
 
-    game.discriminator.register_forward_hook(count)
-    ((part,),) = tiny.draw(game, 0)
-    assert len(part.ids) == len(part.latents) == 2 * judged
-    tiny.play(game, iterations=1)
-    assert sizes == [2 * judged, judged]  # real and generated ones in one pass, then G's update
+    gan.discriminator.register_forward_hook(count)
+    ((part,),) = tiny.draw(gan, 0)
+    assert len(part.ids) == len(part.latents) == 2 * packs
+    tiny.train(gan, iterations=1)
+    assert sizes == [2 * packs, packs]  # real and generated ones in one pass, then G's update
 
 
 @pytest.mark.parametrize("size", [2, 3])
 def test_bank_must_hold_as_many_packs(tiny: SimpleNamespace, size: int) -> None:
     packing = Packing(size=size, matched="packs")
-    game = tiny.make(packing)  # m = 8, n = k = 24
-    game.setup_latents(n=24, m=24 // size)
-    with pytest.raises(UserError, match=rf"draws {size * 20} latents .* bank of 24; .* {size}n or"):
-        game.setup_latents(n=24, m=20)
+    gan = tiny.make(packing)  # m = 8, n = k = 24
+    gan.setup_latents(n=24, m=24 // size)
+    with pytest.raises(UserError, match=rf"{size * 20} latents .* bank of 24; .*latents.bank"):
+        gan.setup_latents(n=24, m=20)
     tiny.make(Packing(size=size)).setup_latents(n=24, m=24)
-    tiny.make(packing, bank="fresh").setup_latents(n=24, m=24)
-    tiny.make(packing, bank=f"{size}n").setup_latents(n=24, m=24)
+    for bank in ("fresh", f"{size}n"):
+        tiny.make(packing, bank=bank).setup_latents(n=24, m=24)

@@ -9,18 +9,18 @@ from ganstoch.remedies import Timescales
 from ganstoch.training.gan import GAN
 
 
-def rates(game: GAN) -> tuple[float, float]:
-    """Of the discriminator's and of the generator's optimiser."""
-    step_d, step_g = game.configure_optimizers()
+def rates(gan: GAN) -> tuple[float, float]:
+    """Of the discriminator's and of the generator's optimizer."""
+    step_d, step_g = gan.configure_optimizers()
     assert {id(p) for p in step_d.param_groups[0]["params"]} == {
-        id(p) for p in game.discriminator.parameters()
+        id(p) for p in gan.discriminator.parameters()
     }
     return step_d.param_groups[0]["lr"], step_g.param_groups[0]["lr"]
 
 
 def test_a_factor_for_each_player(tiny: SimpleNamespace) -> None:
-    game = tiny.make(Timescales(discriminator=4.0, generator=0.5), lr=1e-3)
-    assert rates(game) == pytest.approx((4e-3, 5e-4), rel=1e-12)
+    gan = tiny.make(Timescales(discriminator=4.0, generator=0.5), lr=1e-3)
+    assert rates(gan) == pytest.approx((4e-3, 5e-4), rel=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -40,20 +40,20 @@ def test_rates_follow_the_batch(
     tiny: SimpleNamespace, scale: Any, reference: int | str, m: int, factor: float
 ) -> None:
     remedy = Timescales(discriminator=2.0, scale=scale, reference=reference)
-    game = tiny.make(remedy, lr=1e-3)
-    game.setup_latents(n=100, m=m)
-    assert rates(game) == pytest.approx((2e-3 * factor, 1e-3 * factor), rel=1e-12)
+    gan = tiny.make(remedy, lr=1e-3)
+    gan.setup_latents(n=100, m=m)
+    assert rates(gan) == pytest.approx((2e-3 * factor, 1e-3 * factor), rel=1e-12)
 
 
 def test_adam_steps_by_the_rates(tiny: SimpleNamespace) -> None:
     """Without momentum, Adam's first step is the rate itself wherever there is a gradient."""
     for remedies, (d, g) in (((), (1e-3, 1e-3)), ((Timescales(discriminator=3.0),), (3e-3, 1e-3))):
-        game = tiny.make(*remedies, lr=1e-3).double()
-        before = [p.detach().clone() for p in game.parameters()]
-        tiny.play(game, iterations=1)
+        gan = tiny.make(*remedies, lr=1e-3).double()
+        before = [p.detach().clone() for p in gan.parameters()]
+        tiny.train(gan, iterations=1)
         moved = {
             name: (p.detach() - old).abs().max().item()
-            for (name, p), old in zip(game.named_parameters(), before, strict=True)
+            for (name, p), old in zip(gan.named_parameters(), before, strict=True)
         }
         assert moved["discriminator.head.weight"] == pytest.approx(d, rel=1e-3)
         assert moved["generator.layers.0.weight"] == pytest.approx(g, rel=1e-3)

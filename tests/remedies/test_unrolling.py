@@ -33,9 +33,8 @@ from ganstoch.remedies import (
     unrolling,
 )
 from ganstoch.remedies.base import StepInfo
-from ganstoch.remedies.unrolling import Rule, Start, unroll
+from ganstoch.remedies.unrolling import Start, unroll
 from ganstoch.rng import normal, rng_for
-from ganstoch.training.gan import GAN
 
 SEVERAL: dict[str, Callable[[], Sequence[Remedy]]] = {
     "alone": lambda: (),
@@ -58,6 +57,11 @@ def theta_of(network: nn.Module) -> dict[str, Tensor]:
     return {name: p.detach().clone() for name, p in network.named_parameters()}
 
 
+def farthest(one: dict[str, Tensor], other: dict[str, Tensor]) -> float:
+    assert one.keys() == other.keys()
+    return max((one[name] - other[name]).abs().max().item() for name in one)
+
+
 @pytest.mark.parametrize(
     ("others", "points"),
     [(name, True) for name in SEVERAL] + [("alone", False), ("packing", False)],
@@ -65,24 +69,21 @@ def theta_of(network: nn.Module) -> dict[str, Tensor]:
 def test_the_first_unrolled_update_is_the_real_one(
     tiny: SimpleNamespace, others: str, points: bool
 ) -> None:
-    """Whatever else plays: same batch, same draws, same spectral norms, same moments of Adam."""
-    game = tiny.make(*SEVERAL[others](), Unrolling(steps=1), points=points).double()
+    """Beside any other remedy: same batch, draws, spectral norms and moments of Adam."""
+    gan = tiny.make(*SEVERAL[others](), Unrolling(steps=1), points=points).double()
     off: list[float] = []
     moved: list[float] = []
 
-    def compared(*args: Any, **settings: Any) -> dict[str, Tensor]:
-        theta = unroll(*args, **settings)
-        real = theta_of(game.discriminator)
-        assert theta.keys() == real.keys()
-        off.append(max((theta[k] - real[k]).abs().max().item() for k in theta))
-        start = args[1].theta
-        moved.append(max((theta[k] - start[k]).abs().max().item() for k in theta))
+    def compared(gradients: Any, start: Start, **settings: Any) -> dict[str, Tensor]:
+        theta = unroll(gradients, start, **settings)
+        off.append(farthest(theta, theta_of(gan.discriminator)))
+        moved.append(farthest(theta, start.theta))
         return theta
 
     with mock.patch.object(unrolling, "unroll", compared):
-        tiny.play(game, iterations=4)
+        tiny.train(gan, iterations=4)
     assert len(off) >= 3
-    updates = game.remedies.spec.updates[1]  # a further one has a batch of its own
+    updates = gan.remedies.spec.updates[1]  # a further one has a batch of its own
     assert max(off[::updates]) < 1e-12
     assert min(moved) > 1e-4
 
@@ -91,20 +92,20 @@ def test_the_first_unrolled_update_is_the_real_one(
 @pytest.mark.parametrize("kind", ["adam", "sgd"])
 def test_equals_the_formula_written_down(tiny: SimpleNamespace, kind: Any, steps: int) -> None:
     """theta^{k+1} = theta^k + update(d f / d theta^k); dG = d f(theta_G, theta^K) / d theta_G."""
-    game = tiny.make(Unrolling(steps=steps, optimizer=kind)).double()
-    d, g = game.discriminator, game.generator
+    gan = tiny.make(Unrolling(steps=steps, optimizer=kind)).double()
+    d, g = gan.discriminator, gan.generator
     step_d = Adam(d.parameters(), lr=0.01, betas=(0.5, 0.9))
     held = torch.optim.SGD(g.parameters(), lr=0.0)
-    tiny.play(game, iterations=3, optimizers=(step_d, held))
-    ((part,),) = tiny.draw(game, 3)
+    tiny.train(gan, iterations=3, optimizers=(step_d, held))
+    ((part,),) = tiny.draw(gan, 3)
     names = [name for name, _ in d.named_parameters()]
     theta = [p.detach().clone().requires_grad_() for p in d.parameters()]
-    moments = [(step_d.state[p]["exp_avg"].clone(), step_d.state[p]["exp_avg_sq"].clone()) for p in
-               d.parameters()]  # fmt: skip
+    states = [step_d.state[p] for p in d.parameters()]
+    moments = [(s["exp_avg"].clone(), s["exp_avg_sq"].clone()) for s in states]
 
     def logits(theta: Sequence[Tensor], x: Tensor) -> Tensor:
-        said: Tensor = functional_call(d, dict(zip(names, theta, strict=True)), (x,)).logits
-        return said
+        result: Tensor = functional_call(d, dict(zip(names, theta, strict=True)), (x,)).logits
+        return result
 
     fakes = g(part.latents)
     for t in range(4, 4 + steps):
@@ -125,52 +126,48 @@ def test_equals_the_formula_written_down(tiny: SimpleNamespace, kind: Any, steps
     expected = torch.autograd.grad(loss_g, list(g.parameters()))
 
     seen: list[Tensor] = []
-    held.register_step_pre_hook(
-        lambda *_: seen.extend(p.grad.clone() for p in g.parameters() if p.grad is not None)
-    )
-    game.train_iteration(tiny.draw(game, 3), step_d, held, iteration=3)
-    assert game.losses["loss/generator"].item() == pytest.approx(loss_g.item(), abs=1e-12)
+    held.register_step_pre_hook(lambda *_: seen.extend(p.grad.clone() for p in g.parameters()))
+    (losses,) = tiny.train(gan, iterations=1, start=3, optimizers=(step_d, held))
+    assert losses["loss/generator"] == pytest.approx(loss_g.item(), abs=1e-12)
     assert max((a - b).abs().max() for a, b in zip(seen, expected, strict=True)) < 1e-12
     assert max(e.abs().max() for e in expected) > 1e-4
 
 
 @pytest.mark.parametrize("points", [True, False])
-@pytest.mark.parametrize("kind", ["adam", "sgd"])
-@pytest.mark.parametrize("steps", [1, 3, 5])
+@pytest.mark.parametrize(("kind", "steps"), [("adam", 1), ("adam", 5), ("sgd", 3)])
 def test_gradient_agrees_with_finite_differences(
     tiny: SimpleNamespace, kind: Any, steps: int, points: bool
 ) -> None:
-    game = tiny.make(Unrolling(steps=steps, optimizer=kind), points=points).double()
-    step_d = Adam(game.discriminator.parameters(), lr=0.01, betas=(0.5, 0.9))
-    tiny.play(game, iterations=3, optimizers=(step_d, game.configure_optimizers()[1]))
-    ((part,),) = tiny.draw(game, 3)
-    info = StepInfo(0, 3)
-    game.discriminator_step([part], step_d, info, Tensor.backward, True)
-    start = theta_of(game.generator)
-    game.discriminator.requires_grad_(False)
+    remedy, info = Unrolling(steps=steps, optimizer=kind), StepInfo(0, 3)
+    gan = tiny.make(remedy, points=points).double()
+    step_d = Adam(gan.discriminator.parameters(), lr=0.01, betas=(0.5, 0.9))
+    tiny.train(gan, iterations=3, optimizers=(step_d, gan.configure_optimizers()[1]))
+    ((part,),) = tiny.draw(gan, 3)
+    gan.discriminator_step([part], step_d, info, keep_graph=True)
+    start = theta_of(gan.generator)
+    gan.discriminator.requires_grad_(False)
 
     def loss() -> Tensor:
-        fakes = game.generator(part.latents)
-        (remedy,) = game.remedies
-        critic = remedy.critic_for_generator(game.discriminator, game, part, fakes, info=info)
-        return game.generator_loss(critic, part, fakes, info=info)
+        fakes = gan.generator(part.latents)
+        critic = remedy.critic_for_generator(gan, part, fakes, info=info)
+        result: Tensor = gan.generator_loss(critic, part, fakes, info=info)
+        return result
 
     loss().backward()
-    slopes = {name: p.grad.clone() for name, p in game.generator.named_parameters()}
+    slopes = {name: p.grad.clone() for name, p in gan.generator.named_parameters()}
     for direction in range(3):
         rng = rng_for(direction, "evaluation")
         along = {name: normal(tuple(p.shape), rng).double() for name, p in start.items()}
         values, h = [], 1e-6 if points else 1e-7  # small enough that no activation has its kink
         for sign in (1, -1):
-            moved = {name: start[name] + sign * h * along[name] for name in start}
             with torch.no_grad():
-                for name, p in game.generator.named_parameters():
-                    p.copy_(moved[name])
+                for name, p in gan.generator.named_parameters():
+                    p.copy_(start[name] + sign * h * along[name])
             values.append(loss().item())
         expected = (values[0] - values[1]) / (2 * h)
-        found = sum((slopes[name] * along[name]).sum().item() for name in start)
-        assert found == pytest.approx(expected, rel=1e-4, abs=1e-7)
-        assert abs(found) > 1e-5
+        slope = sum((slopes[name] * along[name]).sum().item() for name in start)
+        assert slope == pytest.approx(expected, rel=1e-4, abs=1e-7)
+        assert abs(slope) > 1e-5
 
 
 @pytest.mark.parametrize("steps", [1, 5])
@@ -178,20 +175,22 @@ def test_gradient_agrees_with_finite_differences(
 def test_the_discriminators_own_update_is_untouched(
     tiny: SimpleNamespace, points: bool, steps: int
 ) -> None:
-    plain, game = tiny.make(points=points), tiny.make(Unrolling(steps=steps), points=points)
-    tiny.play(plain, iterations=1)
-    tiny.play(game, iterations=1)
-    assert torch.equal(plain.losses["loss/discriminator"], game.losses["loss/discriminator"])
+    plain, gan = tiny.make(points=points), tiny.make(Unrolling(steps=steps), points=points)
+    optimizers = [each.configure_optimizers() for each in (plain, gan)]
+    one, other = (
+        tiny.train(each, iterations=1, optimizers=steps)[0]["loss/discriminator"]
+        for each, steps in zip((plain, gan), optimizers, strict=True)
+    )
+    assert one == other
+    assert gan.state_dict().keys() == plain.state_dict().keys()  # it keeps nothing in a checkpoint
     for name, value in plain.discriminator.state_dict().items():
-        assert torch.equal(value, game.discriminator.state_dict()[name]), name
-    for player in (game.generator, game.discriminator):
+        assert torch.equal(value, gan.discriminator.state_dict()[name]), name
+    for player in (gan.generator, gan.discriminator):
         assert all(p.grad is None and p.requires_grad for p in player.parameters())
     # Adam's first step hardly depends on how long a gradient is, so that one is too few to differ.
-    plain, game = tiny.make(points=points), tiny.make(Unrolling(steps=steps), points=points)
-    tiny.play(plain, iterations=4)
-    tiny.play(game, iterations=4)
-    ours, theirs = theta_of(game.generator), theta_of(plain.generator)
-    assert max((ours[name] - theirs[name]).abs().max() for name in ours) > 1e-5
+    for each, further in zip((plain, gan), optimizers, strict=True):
+        tiny.train(each, iterations=3, start=1, optimizers=further)
+    assert farthest(theta_of(gan.generator), theta_of(plain.generator)) > 1e-5
 
 
 @pytest.mark.parametrize("steps", [1, 2, 5])
@@ -202,31 +201,20 @@ def test_the_rotation_is_damped_as_the_formula_says(dirac: Any, steps: int) -> N
     for (psi, theta), (next_psi, next_theta) in pairwise(path):
         assert next_psi == pytest.approx(psi - h * theta, abs=1e-12)
         assert next_theta == pytest.approx(theta + h * (psi - 2 * steps * h * theta), abs=1e-12)
-    matrix = torch.tensor([[1.0, -h], [h, 1 - 2 * steps * h * h]], dtype=torch.float64)
-    radius = torch.linalg.eigvals(matrix).abs().max().item()
-    assert radius == pytest.approx(math.sqrt(1 - (2 * steps - 1) * h * h), abs=1e-12)
+    radius = math.sqrt(1 - (2 * steps - 1) * h * h)
     assert math.hypot(*path[-1]) < 1.5 * radius**100 * math.hypot(*path[0])
     plain = dirac(lr=h, iterations=100)
     assert min(math.hypot(*point) for point in plain) > 0.9  # where nothing is unrolled, it circles
 
 
-ZERO = {"w": torch.zeros(2, dtype=torch.float64)}
-
-
 def test_a_gradient_of_zero_has_a_finite_derivative_and_the_right_one() -> None:
     """lr g / (|g| + eps) has slope lr / eps at 0; there a plain square root gives nan."""
+    zero, count = ({"w": torch.zeros(shape, dtype=torch.float64)} for shape in (2, ()))
     g = torch.tensor([0.0, 0.5], dtype=torch.float64, requires_grad=True)
-    start = Start(ZERO, ZERO, ZERO, {"w": torch.zeros((), dtype=torch.float64)})
-    rule = Rule("adam", 0.25, (0.0, 0.9), 1e-3)
-    theta = unroll(lambda theta, step: {"w": g}, start, steps=1, rule=rule)["w"]
+    start = Start(zero, zero, zero, count, lr=0.25, betas=(0.0, 0.9), eps=1e-3)
+    theta = unroll(lambda theta, step: {"w": g}, start, steps=1, adam=True)["w"]
     assert theta[0] == 0.0
     assert theta[1].item() == pytest.approx(-0.25 * 0.5 / 0.501, abs=1e-15)
     (slope,) = torch.autograd.grad(theta.sum(), g)
     assert slope[0].item() == pytest.approx(-0.25 / 1e-3, rel=1e-12)
     assert slope[1].item() == pytest.approx(-0.25 * 1e-3 / 0.501**2, rel=1e-9)
-
-
-def test_keeps_nothing_in_a_checkpoint(tiny: SimpleNamespace) -> None:
-    game: GAN = tiny.make(Unrolling(steps=2))
-    tiny.play(game, iterations=2)
-    assert game.state_dict().keys() == tiny.make().state_dict().keys()

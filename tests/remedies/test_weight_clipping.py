@@ -12,33 +12,28 @@ from ganstoch.remedies import DiscriminatorBatchNorm, WeightClipping
 def test_the_critic_takes_its_step_and_is_clipped(tiny: SimpleNamespace, points: bool) -> None:
     limit = 0.015
     clipped, plain = tiny.make(WeightClipping(limit=limit), points=points), tiny.make(points=points)
-    for game in (clipped, plain):
-        tiny.play(game, iterations=1)
-    beyond = 0
-    for one, other in zip(
-        clipped.discriminator.parameters(), plain.discriminator.parameters(), strict=True
-    ):
-        assert torch.equal(one, other.clamp(-limit, limit))
-        beyond += int((other.abs() > limit).sum())
-    assert beyond > 0
+    for gan in (clipped, plain):
+        tiny.train(gan, iterations=1)
+    pairs = zip(clipped.discriminator.parameters(), plain.discriminator.parameters(), strict=True)
+    assert all(torch.equal(one, other.clamp(-limit, limit)) for one, other in pairs)
+    assert any((p.abs() > limit).any() for p in plain.discriminator.parameters())
     assert max(p.abs().max().item() for p in clipped.generator.parameters()) > limit
 
 
 def test_stays_in_the_box(tiny: SimpleNamespace) -> None:
-    game = tiny.make(WeightClipping(limit=0.01), DiscriminatorBatchNorm(), lr=0.1)
-    tiny.play(game, iterations=4)
-    limits = [p.abs().max().item() for p in game.discriminator.parameters()]
-    assert max(limits) == pytest.approx(0.01)
-    assert {name for name, _ in game.discriminator.named_parameters()} >= {"body.4.weight"}
-    assert all(p.requires_grad and p.grad is None for p in game.discriminator.parameters())
+    gan = tiny.make(WeightClipping(limit=0.01), DiscriminatorBatchNorm(), lr=0.1)
+    tiny.train(gan, iterations=4)
+    limits = {name: p.abs().max().item() for name, p in gan.discriminator.named_parameters()}
+    assert max(limits.values()) == pytest.approx(0.01)
+    assert "body.4.weight" in limits  # batch norm's
 
 
-def test_spectrally_normalised_layers_are_levelled_and_not_shrunk(tiny: SimpleNamespace) -> None:
+def test_spectrally_normalized_layers_are_leveled_and_not_shrunk(tiny: SimpleNamespace) -> None:
     """What the layer computes with is the weight over its norm, whatever the box."""
-    game = tiny.make(WeightClipping(limit=1e-4), points=False)
-    tiny.play(game, iterations=1)
-    game.discriminator.power_iterate()
-    for layer in (game.discriminator.body[0], game.discriminator.head):
+    gan = tiny.make(WeightClipping(limit=1e-4), points=False)
+    tiny.train(gan, iterations=1)
+    gan.discriminator.power_iterate()
+    for layer in (gan.discriminator.body[0], gan.discriminator.head):
         weight = layer.weight.detach()
         assert weight.abs().max() <= 1e-4
         used = (weight / layer.norm()).flatten(1)

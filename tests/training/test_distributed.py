@@ -87,7 +87,7 @@ def test_parts_of_all_ranks_are_the_packs_of_one(world: int) -> None:
     assert weight == pytest.approx(world)
 
 
-def paper_game(*remedies: Remedy, objective: Objective | None = None, **settings: Any) -> GAN:
+def paper_gan(*remedies: Remedy, objective: Objective | None = None, **settings: Any) -> GAN:
     return GAN(
         partial(PaperGenerator, width=16, latent_dim=8),
         partial(PaperDiscriminator, width=16),
@@ -98,13 +98,13 @@ def paper_game(*remedies: Remedy, objective: Objective | None = None, **settings
 
 
 @pytest.mark.parametrize(
-    ("game", "by"),
+    ("gan", "by"),
     [
-        (lambda: paper_game(objective=RelativisticAverage()), "RelativisticAverage"),
-        (lambda: paper_game(DiscriminatorBatchNorm()), "DiscriminatorBatchNorm"),
-        (lambda: paper_game(FeatureMatching()), "FeatureMatching"),
-        (lambda: paper_game(MinibatchDiscrimination()), "MinibatchDiscrimination"),
-        (lambda: paper_game(Unrolling(steps=1)), "Unrolling"),
+        (lambda: paper_gan(objective=RelativisticAverage()), "RelativisticAverage"),
+        (lambda: paper_gan(DiscriminatorBatchNorm()), "DiscriminatorBatchNorm"),
+        (lambda: paper_gan(FeatureMatching()), "FeatureMatching"),
+        (lambda: paper_gan(MinibatchDiscrimination()), "MinibatchDiscrimination"),
+        (lambda: paper_gan(Unrolling(steps=1)), "Unrolling"),
         (
             lambda: GAN(
                 partial(DCGANGenerator, width=8, latent_dim=8),
@@ -115,22 +115,22 @@ def paper_game(*remedies: Remedy, objective: Objective | None = None, **settings
         ),
     ],
 )
-def test_who_looks_at_whole_batches_is_refused(game: Callable[[], GAN], by: str) -> None:
+def test_who_looks_at_whole_batches_is_refused(gan: Callable[[], GAN], by: str) -> None:
     data = ImageData(Digits(), n=64, m=16)
-    game().check_ranks(data, world=1)
+    gan().check_ranks(data, world=1)
     with pytest.raises(UserError, match=rf"{by} looks at a whole batch.*trainer\.devices=1"):
-        game().check_ranks(data, world=2)
+        gan().check_ranks(data, world=2)
 
 
 def test_more_devices_than_packs_are_refused() -> None:
     data = ImageData(Digits(), n=64, m="n/16")
-    paper_game(objective=Relativistic()).check_ranks(data, world=4)
+    paper_gan(objective=Relativistic()).check_ranks(data, world=4)
     with pytest.raises(UserError, match=r"data\.m is 4, too few for 5 devices"):
-        paper_game().check_ranks(data, world=5)
-    paper_game(Packing(size=3)).check_ranks(data, world=2)
+        paper_gan().check_ranks(data, world=5)
+    paper_gan(Packing(size=3)).check_ranks(data, world=2)
     with pytest.raises(UserError, match=r"data\.m is 4, too few for 3 devices"):
-        paper_game(Packing(size=3)).check_ranks(data, world=3)
-    paper_game(Packing(size=3, matched="packs")).check_ranks(data, world=4)
+        paper_gan(Packing(size=3)).check_ranks(data, world=3)
+    paper_gan(Packing(size=3, matched="packs")).check_ranks(data, world=4)
 
 
 def test_differences_are_named(on_ranks: Callable[..., list[Any]]) -> None:
@@ -146,8 +146,8 @@ def test_differences_are_named(on_ranks: Callable[..., list[Any]]) -> None:
     assert on_ranks(work, 3) == [[[], ["torch"]]] * 3
 
 
-def play(devices: int, game: GAN, *, steps: int, logger: Any) -> dict[str, Any]:
-    """Everything that a game in double precision leaves: numbers, metrics, what was logged."""
+def play(devices: int, gan: GAN, *, steps: int, logger: Any) -> dict[str, Any]:
+    """Everything that a gan in double precision leaves: numbers, metrics, what was logged."""
     evaluation = Evaluation(every=steps // 2, queries=40, semantic=None, held_out=True)
     trainer = Trainer(
         accelerator="cpu",
@@ -164,8 +164,8 @@ def play(devices: int, game: GAN, *, steps: int, logger: Any) -> dict[str, Any]:
         enable_model_summary=False,
     )
     with warnings.catch_warnings(action="ignore"):  # Lightning's about itself
-        trainer.fit(game, datamodule=ImageData(Digits(), n=48, m=13))
-    numbers = dict(game.state_dict())
+        trainer.fit(gan, datamodule=ImageData(Digits(), n=48, m=13))
+    numbers = dict(gan.state_dict())
     for player, optimizer in zip("dg", trainer.optimizers, strict=True):
         for i, moments in optimizer.state_dict()["state"].items():
             numbers |= {f"adam.{player}.{i}.{name}": value for name, value in moments.items()}
@@ -190,17 +190,17 @@ def farthest(one: dict[str, Tensor], other: dict[str, Tensor]) -> float:
 def test_two_ranks_are_one(on_ranks: Callable[..., list[Any]], journalist: Any) -> None:
     """13 images, so 7 and 6, at most 3 at once: 3 parts and 2; noise on the latents; a penalty."""
 
-    def game() -> GAN:
+    def gan() -> GAN:
         latents = LatentSettings(noise=0.5)
-        return paper_game(R1(gamma=1.0), latents=latents, micro_batch=3, ema_decay=0.9)
+        return paper_gan(R1(gamma=1.0), latents=latents, micro_batch=3, ema_decay=0.9)
 
-    one, other = on_ranks(lambda: play(2, game(), steps=20, logger=journalist))
+    one, other = on_ranks(lambda: play(2, gan(), steps=20, logger=journalist))
     assert all(torch.equal(one["numbers"][k], other["numbers"][k]) for k in one["numbers"])
     assert torch.equal(one["generated"], other["generated"])
     assert one["metrics"] == other["metrics"]
     assert other["logged"] == []
 
-    alone = play(1, game(), steps=20, logger=journalist)
+    alone = play(1, gan(), steps=20, logger=journalist)
     assert farthest(one["numbers"], alone["numbers"]) < 1e-10
     assert (one["generated"] - alone["generated"]).abs().max() < 1e-10
     assert all(map(torch.equal, one["ids"], alone["ids"]))
@@ -221,9 +221,9 @@ def test_two_ranks_are_one(on_ranks: Callable[..., list[Any]], journalist: Any) 
 
 def test_ranks_that_differ_are_refused(on_ranks: Callable[..., list[Any]], journalist: Any) -> None:
     def work() -> str:
-        game = paper_game(seed=int(os.environ["LOCAL_RANK"]))
+        gan = paper_gan(seed=int(os.environ["LOCAL_RANK"]))
         with pytest.raises(UserError) as caught:
-            play(2, game, steps=2, logger=journalist)
+            play(2, gan, steps=2, logger=journalist)
         return str(caught.value)
 
     one, other = on_ranks(work)
