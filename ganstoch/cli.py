@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import errno
 import gc
+import importlib
 import logging
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from jsonargparse.typing import NonNegativeFloat, NonNegativeInt
+
 from ganstoch import __version__
 from ganstoch.errors import UserError
-from ganstoch.runs.configs import refuse_renamed
-
-__all__ = ["main"]
+from ganstoch.runs.configs import PRESETS, SYNTHETIC, refuse_renamed
 
 _FULL_OR_CLOSED = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 _WRONG_PATH = (errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP)
@@ -92,8 +92,8 @@ def _run(words: list[str]) -> int:
     if callable(command.options):
         command.options(parser)
     else:
-        for names, settings in command.options:
-            parser.add_argument(*names, **settings)
+        for option, settings in command.options:
+            parser.add_argument(option, **settings)
     try:
         options = parser.parse_args(rest)
     except jsonargparse.ArgumentError as error:
@@ -105,7 +105,7 @@ def _help() -> str:
     return "\n".join(
         [
             "usage: ganstoch COMMAND ...",
-            "\nOverfitting and mode drop in GAN training, every source of chance in hand.",
+            "\nMeasures overfitting and mode drop of GANs; the same seed gives the same bits.",
             "\ncommands:",
             *(f"    {name:<10}{command.summary}" for name, command in _COMMANDS.items()),
             "\nexamples:",
@@ -130,65 +130,26 @@ ganstoch bench --estimate --preset paper      what Table 1 will cost here
 
 
 def _fit(words: list[str]) -> int:
-    with _uncollected("ganstoch.runs.fit"):
-        from ganstoch.runs.fit import fit
+    if "ganstoch.runs.fit" not in sys.modules:
+        # Next to nothing of what an import brings becomes garbage, and looking for some takes a
+        # third of the time of `ganstoch fit --help`.
+        gc.disable()
+        importlib.import_module("ganstoch.runs.fit")
+        gc.freeze()
+        gc.enable()
+    from ganstoch.runs.fit import fit
+
     fit(words)
     return 0
 
 
-@contextmanager
-def _uncollected(module: str) -> Iterator[None]:
-    """Switches the garbage collector off while a module is imported.
+def _late(module: str, function: str) -> Callable[[Any], Any]:
+    """A function that is imported when it is called."""
 
-    Next to nothing of what it brings becomes garbage, and looking for some takes a third of the
-    time of `ganstoch fit --help`.
-    """
-    if module in sys.modules or not gc.isenabled():
-        yield
-        return
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.freeze()
-        gc.enable()
+    def call(argument: Any) -> Any:
+        return getattr(importlib.import_module(f"ganstoch.{module}"), function)(argument)
 
-
-def _table1(options: Any) -> int:
-    from ganstoch.runs.table import table1
-
-    return table1(options)
-
-
-def _remedies(options: Any) -> int:
-    from ganstoch.runs.table import remedies
-
-    return remedies(options)
-
-
-def _audit_options(parser: Any) -> None:
-    from ganstoch.auditing.command import audit_arguments
-
-    audit_arguments(parser)
-
-
-def _audit(options: Any) -> int:
-    from ganstoch.auditing.command import audit_command
-
-    return audit_command(options)
-
-
-def _verify(options: Any) -> int:
-    from ganstoch.runs.verify import verify
-
-    return verify(options.record, out=options.out, root=options.root, tolerance=options.tolerance)
-
-
-def _prepare(options: Any) -> int:
-    from ganstoch.runs.prepare import prepare
-
-    prepare(options.name, root=options.root, n=options.n, subset_seed=options.subset_seed)
-    return 0
+    return call
 
 
 def _bench(options: Any) -> int:
@@ -201,41 +162,31 @@ def _bench(options: Any) -> int:
     return bench(quick=options.quick, file=options.json)
 
 
-def _cases(options: Any) -> int:
-    from ganstoch.runs.cases import cases
-    from ganstoch.runs.sweep import parse_seeds
-
-    seeds = parse_seeds(options.seeds)
-    return cases(out=options.out, seeds=seeds, jobs=options.jobs, report_only=options.report)
+_Option = tuple[str, dict[str, Any]]
 
 
-def _doctor(options: Any) -> int:
-    from ganstoch.runs.doctor import doctor
-
-    return doctor(preset=options.preset, root=options.root)
+def _option(name: str, **settings: Any) -> _Option:
+    return name, settings
 
 
-_Option = tuple[tuple[str, ...], dict[str, Any]]
-
-
-def _option(*names: str, **settings: Any) -> _Option:
-    return names, settings
-
-
-_PRESETS = ["mini", "small", "paper"]
 _ROOT = _option("--root", type=Path | None, help="folder of the data set's files")
 _DATA_ROOT = _option("--root", type=Path, default=Path("data"), help="folder of the data sets")
 _SWEEP = (
     _option(
         "--preset",
-        choices=["auto", *_PRESETS],
+        choices=["auto", *PRESETS],
         default="auto",
         help="auto: paper where a CUDA device is visible, otherwise mini",
     ),
     _option("--data", type=str | None, help="data sets, comma-separated; else the preset's own"),
     _ROOT,
     _option("--seeds", type=str | None, help="comma-separated, e.g. 0,1,2; else the sweep's"),
-    _option("--jobs", type=int, default=0, help="runs at once; 0: one a core, or one on a GPU"),
+    _option(
+        "--jobs",
+        type=NonNegativeInt,
+        default=0,
+        help="runs at once; 0: one a core, or one on a GPU",
+    ),
     _option("--out", type=Path | None, help="folder of all results; runs/... if unset"),
     _option(
         "--set",
@@ -267,13 +218,13 @@ class _Command(NamedTuple):
     run: Callable[[Any], int]
     summary: str
     description: str = ""
-    options: tuple[_Option, ...] | Callable[[Any], None] = ()
+    options: tuple[_Option, ...] | Callable[[Any], Any] = ()
 
 
 _COMMANDS = {
     "fit": _Command(_fit, "train one GAN and measure it: one row of a table"),
     "table1": _Command(
-        _table1,
+        _late("runs.table", "table1"),
         "train every row of Table 1, print it",
         "Trains every row of a sweep file, skips those that are finished, resumes those that were "
         "interrupted, and writes the table and its figures to OUT.",
@@ -287,7 +238,7 @@ _COMMANDS = {
         ),
     ),
     "remedies": _Command(
-        _remedies,
+        _late("runs.table", "remedies"),
         "compare remedies against overfitting and mode drop",
         "Trains the same GAN under every remedy: on images, where each remedy meets every amount "
         "of stochasticity, or on data whose modes are known. Finished runs are skipped, "
@@ -295,7 +246,7 @@ _COMMANDS = {
         (
             _option(
                 "--synthetic",
-                choices=["ring", "ring_unrolled", "grid", "1200d", "bimodal", "stacked"],
+                choices=SYNTHETIC,
                 help="data whose modes are known, in place of images",
             ),
             _option(
@@ -308,15 +259,15 @@ _COMMANDS = {
         ),
     ),
     "audit": _Command(
-        _audit,
+        _late("auditing.command", "audit_command"),
         "does a generator copy, what does it drop",
         "Says whether a generator copies its training images, and what it leaves out, from a "
         "folder of each: images of any format, or a file .npz, .npy or .pt that holds an array. "
         "Writes report.html, report.json, generated.csv and missed.csv.",
-        _audit_options,
+        _late("auditing.command", "audit_arguments"),
     ),
     "verify": _Command(
-        _verify,
+        _late("runs.verify", "verify"),
         "rerun a record: is it the same bits",
         "Reruns a recorded run from its record alone and says whether the result is bit-identical, "
         "equal within a tolerance, or different, and where it first differs. The status is 0, or "
@@ -327,14 +278,14 @@ _COMMANDS = {
             _ROOT,
             _option(
                 "--tolerance",
-                type=float,
+                type=NonNegativeFloat,
                 default=1e-3,
                 help="largest relative gap of a metric that passes for rounding",
             ),
         ),
     ),
     "prepare": _Command(
-        _prepare,
+        _late("runs.prepare", "prepare"),
         "fetch, convert and check a data set",
         "Fetches or converts a data set, checks it and writes its manifest.",
         (
@@ -353,27 +304,29 @@ _COMMANDS = {
             _option("--quick", action="store_true", help="narrower networks, within a minute"),
             _option("--json", type=Path | None, metavar="FILE", help="write it as JSON"),
             _option("--estimate", action="store_true", help="cost of each row of a table here"),
-            _option("--preset", choices=_PRESETS, default="paper", help="for --estimate"),
+            _option("--preset", choices=PRESETS, default="paper", help="for --estimate"),
         ),
     ),
     "cases": _Command(
-        _cases,
+        _late("runs.cases", "cases"),
         "score the diagnosis on labelled runs",
         "Trains short runs whose trouble, or lack of it, was put there on purpose, and says how "
         "the verdicts agree. Runs that are there already are not trained again.",
         (
             _option("--seeds", type=str, default="0", help="comma-separated, e.g. 0,1"),
-            _option("--jobs", type=int, default=0, help="runs at once; 0 for one a core"),
+            _option(
+                "--jobs", type=NonNegativeInt, default=0, help="runs at once; 0 for one a core"
+            ),
             _option("--out", type=Path, default=Path("runs/cases"), help="their folder"),
             _option("--report", action="store_true", help="train nothing, score what is there"),
         ),
     ),
     "doctor": _Command(
-        _doctor,
+        _late("runs.doctor", "doctor"),
         "what is here, and what is missing",
         "Says what is here and what each missing thing costs.",
         (
-            _option("--preset", choices=_PRESETS, default="mini", help="what is to be run"),
+            _option("--preset", choices=PRESETS, default="mini", help="what is to be run"),
             _DATA_ROOT,
         ),
     ),

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import errno
-import gc
 import os
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
 
 from ganstoch import __version__
-from ganstoch.cli import _uncollected, main
+from ganstoch.cli import main
 from ganstoch.errors import UserError
 
 COMMANDS = ("fit", "table1", "remedies", "verify", "prepare", "audit", "bench", "cases", "doctor")
@@ -122,7 +120,7 @@ def fail(monkeypatch: pytest.MonkeyPatch) -> Fail:
     """Lets `ganstoch doctor` raise."""
 
     def fail(error: BaseException) -> None:
-        def doctor(**options: object) -> int:
+        def doctor(options: object) -> int:
             raise error
 
         monkeypatch.setattr("ganstoch.runs.doctor.doctor", doctor)
@@ -212,20 +210,6 @@ def test_help_of_fit_imports_what_the_parser_needs_alone(tmp_path: Path) -> None
     needless = {"wandb", "sklearn", "cv2", "faiss", "jinja2", "submitit"}
     found = loaded("fit --help", at=tmp_path, of=needless | {"pytorch_lightning"})
     assert found == ["pytorch_lightning"]
-
-
-def test_the_collector_rests_while_a_module_is_imported_and_no_longer() -> None:
-    assert gc.isenabled()
-    with _uncollected("sys"):  # is there already, so that nothing is gained
-        assert gc.isenabled()
-    try:
-        with suppress(ImportError), _uncollected("no_such_module"):
-            assert not gc.isenabled()
-            raise ImportError
-        assert gc.isenabled()
-        assert gc.get_freeze_count() > 0
-    finally:
-        gc.unfreeze()
 
 
 PUBLIC = ["GAN", "Diagnosis", "ImageData", "NeighbourMonitor", "OverfittingModeDrop", "audit"]

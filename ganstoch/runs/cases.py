@@ -19,6 +19,7 @@ from typing import Any
 
 import torch
 import yaml
+from jsonargparse import Namespace
 from tqdm import tqdm
 
 from ganstoch import objectives, remedies
@@ -33,17 +34,14 @@ from ganstoch.models import PaperDiscriminator, PaperGenerator
 from ganstoch.models.dcgan import DCGANDiscriminator, DCGANGenerator
 from ganstoch.models.layers import DiscriminatorFactory, GeneratorFactory
 from ganstoch.models.mlp import MaxoutDiscriminator, ReLUGenerator
-from ganstoch.records import write_atomically
+from ganstoch.records import read_json, write_atomically
 from ganstoch.report.confusion import Judged, confusion_terminal
 from ganstoch.runs import faults
+from ganstoch.runs.sweep import parse_seeds
 from ganstoch.training.gan import GAN, AdamSettings
 from ganstoch.training.silent_fit import silent_fit
 
-__all__ = ["CASES", "EVERY", "Case", "cases", "run_case", "score_case", "trace_path"]
-
-EVERY = 25
-"""Iterations between measurements."""
-REPORT = "confusion.txt"
+EVERY = 25  # iterations between measurements
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,22 +89,16 @@ FAMILIES = {
 class Case:
     """One run whose cause of trouble is known; None stands for the family's setting.
 
-    Classes are named as in `ganstoch.objectives`, `ganstoch.remedies` and `ganstoch.runs.faults`:
-    by a string, or by a mapping of the name to its arguments.
-
-    Attributes:
-        label: the verdict that its cause must lead to.
-        family: networks and data, a key of `FAMILIES`.
-        lr: learning rate as a multiple of the family's.
-        onset: iteration at which the fault acts; 1 if from the beginning.
+    Classes of `ganstoch.objectives`, `ganstoch.remedies` and `ganstoch.runs.faults` are named by a
+    string, or by a mapping of the name to its arguments.
     """
 
     name: str
-    label: Verdict
+    label: Verdict  # that the cause must lead to
     cause: str
     family: str = "conv"
     faults: Sequence[Any] = ()
-    lr: float = 1.0
+    lr: float = 1.0  # a multiple of the family's
     beta1: float | None = None
     m: int | None = None
     n: int | None = None
@@ -114,7 +106,7 @@ class Case:
     objective: str = "NonSaturating"
     remedies: Sequence[Any] = ()
     iterations: int = 250
-    onset: int = 1
+    onset: int = 1  # iteration at which the fault acts
 
 
 CASES: tuple[Case, ...] = tuple(
@@ -122,12 +114,12 @@ CASES: tuple[Case, ...] = tuple(
     for label, named in yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text()).items()
     for name, settings in named.items()
 )
-"""Every labelled run of cases.yaml."""
 
 
-def _make(room: Any, spec: str | Mapping[str, Mapping[str, Any]]) -> Any:
+def _make(spec: str | Mapping[str, Mapping[str, Any]]) -> Any:
     """An object of the class that a case names."""
     ((name, arguments),) = [(spec, {})] if isinstance(spec, str) else spec.items()
+    room = next(room for room in (objectives, remedies, faults) if hasattr(room, name))
     return getattr(room, name)(**arguments)
 
 
@@ -137,15 +129,14 @@ def run_case(case: Case, *, seed: int, iterations: int | None = None) -> list[Si
     images = ImageData(family.source(), n=case.n or family.n, m=case.m or family.m, seed=seed)
     images.prepare_data()
     images.setup("fit")
+    beta1 = family.beta1 if case.beta1 is None else case.beta1
     gan = GAN(
         family.generator,
         family.discriminator,
-        _make(faults if case.objective in faults.__all__ else objectives, case.objective),
-        remedies=[_make(remedies, spec) for spec in case.remedies],
+        _make(case.objective),
+        remedies=[_make(spec) for spec in case.remedies],
         latents=LatentSettings(noise=case.noise),
-        optimizer=AdamSettings(
-            lr=family.lr * case.lr, beta1=family.beta1 if case.beta1 is None else case.beta1
-        ),
+        optimizer=AdamSettings(lr=family.lr * case.lr, beta1=beta1),
         ema_decay=0.98,
         seed=seed,
         shape=images.shape,
@@ -155,7 +146,7 @@ def run_case(case: Case, *, seed: int, iterations: int | None = None) -> list[Si
         gan,
         images,
         iterations=case.iterations if iterations is None else iterations,
-        callbacks=[*(_make(faults, spec) for spec in case.faults), diagnosis],
+        callbacks=[*(_make(spec) for spec in case.faults), diagnosis],
         accelerator="cpu",
     )
     return diagnosis.history
@@ -195,36 +186,28 @@ def write_trace(path: Path, history: list[Signals]) -> None:
 def read_trace(path: Path) -> list[Signals]:
     """Reads the signals of a run; `UserError` if the file is damaged."""
     try:
-        return from_columns(json.loads(path.read_bytes()))
-    except (OSError, ValueError, RecursionError, TypeError, AttributeError) as error:
+        return from_columns(read_json(path, fix=""))
+    except (ValueError, TypeError, AttributeError) as error:
         raise UserError(f"{path} is damaged; remove it to run the case again") from error
 
 
-def cases(*, out: Path, seeds: Sequence[int], jobs: int, report_only: bool) -> int:
-    """Runs what is missing, writes ``confusion.txt`` and prints it; the exit status.
-
-    Args:
-        out: folder of the signals, one file a run, and of the report.
-        seeds: of the runs.
-        jobs: runs at once; 0 for one a core.
-        report_only: whether to train nothing.
-    """
-    if jobs < 0:
-        raise UserError(f"--jobs must be 1 or more, or 0 to choose, got {jobs}")
+def cases(options: Namespace) -> int:
+    """Runs what is missing, writes ``confusion.txt`` and prints it; see `ganstoch cases --help`."""
+    seeds, out = parse_seeds(options.seeds), options.out
     runs = [(case, seed, trace_path(out, case, seed=seed)) for seed in seeds for case in CASES]
     missing = [run for run in runs if not run[2].exists()]
-    if missing and report_only:
+    if missing and options.report:
         raise UserError(f"{out} lacks {len(missing)} of {len(runs)} runs; run without --report")
     if missing:
         out.mkdir(parents=True, exist_ok=True)
-        workers = jobs or len(os.sched_getaffinity(0))
+        workers = options.jobs or len(os.sched_getaffinity(0))
         with multiprocessing.get_context("spawn").Pool(min(workers, len(missing))) as pool:
             done = pool.imap_unordered(_run_and_write, missing)
             for _ in tqdm(done, total=len(missing), desc="labelled runs", disable=None):
                 pass
     scores = [score_case(case, read_trace(path), seed=seed) for case, seed, path in runs]
     text = confusion_terminal(scores, VERDICTS)
-    write_atomically(out / REPORT, text.encode())
+    write_atomically(out / "confusion.txt", text.encode())
     sys.stdout.write(text)
     return 0
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stderr, suppress
 from io import StringIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from ganstoch.errors import UserError
 from ganstoch.records import is_finished, write_atomically
@@ -24,8 +24,6 @@ from ganstoch.runs.pool import Row, launch, run_rows
 if TYPE_CHECKING:
     import submitit
     from submitit.helpers import DelayedSubmission
-
-__all__ = ["Executor", "RowJob", "run_on_cluster", "slurm_settings"]
 
 Executor = Literal["local", "slurm"]
 
@@ -47,33 +45,30 @@ _SLOW_DISK_S = 15.0
 """How long a result may take to appear on a shared disk after its job has ended."""
 
 
-def slurm_settings(words: Sequence[str]) -> dict[str, object]:
+def slurm_settings(words: Sequence[str]) -> dict[str, Any]:
     """The KEY=VALUE words of `--slurm`, as submitit takes them; only ``setup`` may come repeatedly.
 
     Raises:
         UserError: for an unknown key, a wrong value, or a key given twice.
     """
-    settings: dict[str, object] = {}
-    setup: list[str] = []
+    settings: dict[str, Any] = {}
     for word in words:
-        key, equals, text = word.partition("=")
-        if not equals or not text or "\n" in text:
-            raise UserError(f"--slurm needs KEY=VALUE on one line, got {word!r}")
-        if key not in _TYPES:
-            raise UserError(f"--slurm has no key {key!r}; there are {', '.join(sorted(_TYPES))}")
+        key, _, text = word.partition("=")
+        if key not in _TYPES or not text or "\n" in text:
+            raise UserError(
+                f"--slurm needs KEY=VALUE on one line, KEY one of {', '.join(sorted(_TYPES))}; "
+                f"got {word!r}"
+            )
         if key == "setup":
-            setup.append(text)
+            settings[key] = [*settings.get(key, []), text]
             continue
-        if key in settings:
-            raise UserError(f"--slurm gives {key} twice")
         try:
-            settings[key] = value = _TYPES[key](text)
-        except ValueError as error:
-            raise UserError(f"--slurm {key} needs a number, got {text!r}") from error
-        if isinstance(value, int | float) and not 0 < value < 10**9:
-            raise UserError(f"--slurm {key} needs a number above 0, got {text}")
-    if setup:
-        settings["setup"] = setup
+            value = _TYPES[key](text)
+        except ValueError:
+            value = 0
+        if key in settings or not (isinstance(value, str) or 0 < value < 10**9):
+            raise UserError(f"--slurm {key} must come once, numbers above 0; got {word!r}")
+        settings[key] = value
     return settings
 
 
@@ -87,9 +82,6 @@ def make_executor(
         folder: of the jobs' files.
         slurm: see `slurm_settings`.
         at_once: how many of a submission's jobs Slurm runs at once; 0 for no limit.
-
-    Raises:
-        UserError: if submitit is not installed, there is no cluster here, or a setting is wrong.
     """
     settings = slurm_settings(slurm)
     try:
@@ -123,14 +115,7 @@ def run_on_cluster(
     """As `run_rows`, but as jobs, which outlive this process, those that can start as one array.
 
     A row whose job an earlier command submitted, and which has not ended, is not submitted again:
-    ``OUT/jobs/ROW.job`` holds the job's id.
-
-    Args:
-        rows: as for `run_rows`.
-        executor: where to submit them.
-        parallel: how many to submit at once.
-        environment: as for `RowJob`.
-        say: receives a line for each row that ends.
+    ``OUT/jobs/ROW.job`` holds the job's id. ``environment`` is as for `RowJob`.
     """
     import submitit
 
@@ -187,8 +172,7 @@ def _is_over(job: submitit.Job[int]) -> bool:
 class RowJob:
     """What a job does: one `ganstoch fit`, stopped in time and begun again where it was.
 
-    Args:
-        environment: variables of the run beside the job's own; None for one to leave out.
+    ``environment``: variables of the run beside the job's own; None for one to leave out.
     """
 
     def __init__(self, environment: Mapping[str, str | None]) -> None:

@@ -17,12 +17,11 @@ from jsonargparse import get_loader, set_loader
 
 from ganstoch.errors import UserError
 
-__all__ = ["FALLBACK", "PRESETS", "RENAMED", "config_path", "load_yaml", "packaged_names"]
-__all__ += ["read_yaml", "refuse_renamed", "remedy_names", "sweep_path", "with_paths"]
-
 PRESETS = ("mini", "small", "paper")
-FALLBACK = "paper"
-"""The config that all others are laid over."""
+FALLBACK = "paper"  # the config that all others are laid over
+SYNTHETIC = ("ring", "ring_unrolled", "grid", "1200d", "bimodal", "stacked")
+"""Data whose modes are known: points, once by PacGAN's and once by unrolled GANs' protocol on the
+ring, and stacked images with a thousand modes."""
 
 _MOST = 100_000
 """Characters of a YAML text, and values in it with every alias written out."""

@@ -1,12 +1,10 @@
-"""Faults put into a training run on purpose, so that the cause of what is seen is known.
-
-A fault is a callback that acts on the networks at known iterations and looks at no signal.
-"""
+"""Faults put into a training run on purpose: callbacks that act at known iterations, blindly."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable
+from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 import torch
@@ -14,32 +12,17 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 
 from ganstoch.models import Generator
-from ganstoch.objectives import NonSaturating, Objective
+from ganstoch.objectives import NonSaturating
 from ganstoch.rng import normal, rng_for
 from ganstoch.training.gan import GAN
 
-__all__ = [
-    "Alternate",
-    "Blind",
-    "FewLatents",
-    "InnerNoise",
-    "Kill",
-    "Poison",
-    "Rates",
-    "Scale",
-    "Shake",
-    "SwappedLabels",
-    "Unfreeze",
-]
 
-
-class _Fault(Callback, ABC):
-    """Acts before iterations."""
+class _Fault(Callback):
+    """Acts before iterations, which count from 1."""
 
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """Tells the fault which iteration is next, counted from 1."""
         self._before(trainer.global_step + 1, trainer, batch)
 
     @abstractmethod
@@ -47,54 +30,60 @@ class _Fault(Callback, ABC):
         """Acts, if this is an iteration to do so."""
 
 
+@dataclass(eq=False)
 class Rates(_Fault):
-    """Multiplies the players' learning rates once, before iteration `at`."""
+    """Multiplies the players' learning rates once, before iteration ``at``."""
 
-    def __init__(self, *, at: int = 1, discriminator: float = 1.0, generator: float = 1.0) -> None:
-        self.at = at
-        self.factors = (discriminator, generator)
+    at: int = 1
+    discriminator: float = 1.0
+    generator: float = 1.0
 
     def _before(self, iteration: int, trainer: Trainer, batch: Any) -> None:
         if iteration == self.at:
-            for optimizer, factor in zip(trainer.optimizers, self.factors, strict=True):
+            factors = (self.discriminator, self.generator)
+            for optimizer, factor in zip(trainer.optimizers, factors, strict=True):
                 for group in optimizer.param_groups:
                     group["lr"] *= factor
 
 
+@dataclass(eq=False)
 class Unfreeze(_Fault):
-    """Keeps a player's learning rate at 0 until iteration `at`."""
+    """Keeps a player's learning rate at 0 until iteration ``at``."""
 
-    def __init__(self, player: str, *, at: int) -> None:
-        self.index = ("discriminator", "generator").index(player)
-        self.at = at
+    player: str
+    at: int
 
     def _before(self, iteration: int, trainer: Trainer, batch: Any) -> None:
-        group = trainer.optimizers[self.index].param_groups[0]
+        index = ("discriminator", "generator").index(self.player)
+        group = trainer.optimizers[index].param_groups[0]
         if iteration == 1:
             self.rate, group["lr"] = group["lr"], 0.0
         if iteration == self.at:
             group["lr"] = self.rate
 
 
+@dataclass(eq=False)
 class Alternate(_Fault):
     """Shows the discriminator negatives of the data in every second period of iterations."""
 
-    def __init__(self, *, period: int) -> None:
-        self.period = period
+    period: int
 
     def _before(self, iteration: int, trainer: Trainer, batch: Any) -> None:
         if (iteration - 1) // self.period % 2:
             batch.pixels.copy_(255 - batch.pixels)  # a copy of the data
 
 
+@dataclass(eq=False)
 class _WeightFault(_Fault):
-    """Changes weights before iteration `at`, and before all later ones if `again`.
+    """Changes weights before iteration ``at``, and before all later ones if ``again``.
 
     ``layer`` is a network or layer by its name in the module, such as "generator.layers.0".
     """
 
-    def __init__(self, layer: str, *, at: int, again: bool = False) -> None:
-        self.layer, self.at, self.again = layer, at, again
+    layer: str
+    _: KW_ONLY
+    at: int
+    again: bool = False
 
     @torch.no_grad()
     def _before(self, iteration: int, trainer: Trainer, batch: Any) -> None:
@@ -107,12 +96,11 @@ class _WeightFault(_Fault):
         """Changes parameters in place."""
 
 
+@dataclass(eq=False)
 class Scale(_WeightFault):
     """Multiplies a layer's weights."""
 
-    def __init__(self, layer: str, factor: float, *, at: int, again: bool = False) -> None:
-        super().__init__(layer, at=at, again=again)
-        self.factor = factor
+    factor: float
 
     def _change(self, weights: dict[str, nn.Parameter], iteration: int) -> None:
         for weight in weights.values():
@@ -120,15 +108,12 @@ class Scale(_WeightFault):
 
 
 class Kill(_WeightFault):
-    """Sets a layer to 0 before and after every iteration."""
-
-    def __init__(self, layer: str, *, at: int) -> None:
-        super().__init__(layer, at=at, again=True)
+    """Sets a layer to 0, also after an iteration's update."""
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Acts again, on what the iteration's update has left."""
+        """Acts once more."""
         self._before(trainer.global_step, trainer, batch)
 
     def _change(self, weights: dict[str, nn.Parameter], iteration: int) -> None:
@@ -136,12 +121,11 @@ class Kill(_WeightFault):
             weight.zero_()
 
 
+@dataclass(eq=False)
 class Shake(_WeightFault):
-    """Adds noise to a player's weights, in proportion to each layer's own size."""
+    """Adds noise to weights, in proportion to each layer's own size."""
 
-    def __init__(self, player: str, share: float, *, at: int) -> None:
-        super().__init__(player, at=at, again=True)
-        self.share = share
+    share: float
 
     def _change(self, weights: dict[str, nn.Parameter], iteration: int) -> None:
         for name, weight in weights.items():
@@ -150,12 +134,11 @@ class Shake(_WeightFault):
             weight.add_(noise, alpha=self.share * float(weight.square().mean().sqrt()))
 
 
+@dataclass(eq=False)
 class Poison(_WeightFault):
     """Puts a NaN, or another number, into a layer's first weight."""
 
-    def __init__(self, layer: str, *, at: int, value: float = float("nan")) -> None:
-        super().__init__(layer, at=at)
-        self.value = value
+    value: float = float("nan")
 
     def _change(self, weights: dict[str, nn.Parameter], iteration: int) -> None:
         next(iter(weights.values())).view(-1)[0] = self.value
@@ -169,16 +152,14 @@ class _ChangedLatents(Generator):
         self.inner, self.change, self.latent_dim = inner, change, inner.latent_dim
 
     def forward(self, latents: Tensor) -> Tensor:
-        """Latents (N, latent_dim) to images."""
         images: Tensor = self.inner(self.change(latents))
         return images
 
 
-class _LatentFault(Callback, ABC):
+class _LatentFault(Callback):
     """Wraps the generator and its average before training begins."""
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Wraps both."""
         assert isinstance(pl_module, GAN)
         averaged = pl_module.average.generator
         assert isinstance(averaged, Generator)
@@ -197,11 +178,11 @@ class Blind(_LatentFault):
         return torch.zeros_like(latents)
 
 
+@dataclass(eq=False)
 class InnerNoise(_LatentFault):
     """The generator gets its own noise in place of z: many images, and z decides none of them."""
 
-    def __init__(self) -> None:
-        self.calls = 0
+    calls: int = 0
 
     def _change(self, latents: Tensor) -> Tensor:
         self.calls += 1
@@ -210,11 +191,11 @@ class InnerNoise(_LatentFault):
         return noise + 1e-4 * latents
 
 
+@dataclass(eq=False)
 class FewLatents(_LatentFault):
-    """The generator gets only `count` different latents, the nearest in angle to those drawn."""
+    """The generator gets only ``count`` different latents, the nearest in angle to those drawn."""
 
-    def __init__(self, count: int) -> None:
-        self.count = count
+    count: int
 
     def _change(self, latents: Tensor) -> Tensor:
         rng = rng_for(0, "latent_bank", part="fault")
@@ -224,17 +205,9 @@ class FewLatents(_LatentFault):
         return chosen + 1e-6 * latents  # so that the gradient passes through
 
 
-class SwappedLabels(Objective):
+class SwappedLabels(NonSaturating):
     """The discriminator is told that real images are generated ones, and the reverse."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.right = NonSaturating()
 
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
         """Scalar loss from logits of shape (N,) each."""
-        return self.right.discriminator(fake, real)
-
-    def generator(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
-        """Scalar loss from logits of shape (N,)."""
-        return self.right.generator(fake)
+        return super().discriminator(fake, real)

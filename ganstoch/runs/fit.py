@@ -9,7 +9,6 @@ import json
 import logging
 import netrc
 import os
-import re
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, nullcontext
 from pathlib import Path
@@ -21,7 +20,6 @@ from filelock import FileLock, Timeout
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.loggers import WandbLogger
-from pytorch_lightning.utilities import rank_zero_only
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from ganstoch.callbacks.checkpoints import Checkpoints, newest_checkpoint, read_checkpoint
@@ -29,7 +27,7 @@ from ganstoch.callbacks.diagnosis import Diagnosis
 from ganstoch.callbacks.gradient_noise import FILE as GRADIENT_NOISE
 from ganstoch.callbacks.gradient_noise import GradientNoise, GradientNoiseSettings
 from ganstoch.callbacks.probe import Probe, ProbeSettings
-from ganstoch.callbacks.progress import LossLogger, Progress, RandomnessReport
+from ganstoch.callbacks.progress import LossLogger, Progress, RandomnessReport, data_of
 from ganstoch.callbacks.run_folder import (
     NeighbourGrid,
     RecordWriter,
@@ -37,11 +35,11 @@ from ganstoch.callbacks.run_folder import (
     git_sha,
     versions,
 )
-from ganstoch.data.datamodule import ImageData
 from ganstoch.errors import UserError
 from ganstoch.records import (
     RECORD,
     RUN_LOCK,
+    decode,
     is_finished,
     read_json,
     read_record,
@@ -53,15 +51,10 @@ from ganstoch.runs.resume import differences, refuse_other_settings
 from ganstoch.runs.settings import Command, Resolved, Tracking, compose, resolve, understand
 from ganstoch.training.gan import GAN
 
-__all__ = ["Busy", "RunFolder", "SteadyLogger", "fit", "logged_in", "make_logger"]
-
 _log = logging.getLogger("ganstoch")
 
 SETTINGS = "run.json"
 """A run's settings, in its folder from the first moment."""
-_CPUINFO = Path("/proc/cpuinfo")
-_NATIVE_BF16 = {"amx_bf16", "avx512_bf16", "bf16", "svebf16"}
-"""What Linux calls a processor's instructions for bfloat16, Intel's and AMD's, then ARM's."""
 _LIMITS = {"init_timeout": 30.0, "finish_timeout": 60.0}
 """Seconds for W&B's first answer, and for the rest of the upload at the end. The variables
 WANDB_INIT_TIMEOUT and WANDB_FINISH_TIMEOUT go before them."""
@@ -74,7 +67,7 @@ class Busy(UserError):
 
 
 def fit(arguments: Sequence[str]) -> Path:
-    """Runs, resumes, or recognises as finished, what a command line of `ganstoch fit` asks for.
+    """Runs, resumes, or recognizes as finished, what a command line of `ganstoch fit` asks for.
 
     Where a GPU's memory turns out too small, it goes on with half the images at a time.
 
@@ -82,8 +75,7 @@ def fit(arguments: Sequence[str]) -> Path:
         The run's folder.
 
     Raises:
-        Busy: if another process is at work on the run.
-        UserError: for anything the user can mend.
+        UserError: for anything the user can mend; `Busy` if another process is at work on the run.
     """
     command = understand(arguments)
     while True:
@@ -167,20 +159,24 @@ def _callbacks(config: Any, resolved: Resolved, folder: Path, held: ExitStack) -
 
 def _is_this_run_finished(folder: Path, resolved: Resolved) -> bool:
     """Whether the folder holds this very run, finished; a UserError if it holds another."""
-    if (folder / SETTINGS).exists():
-        try:
-            state = json.loads((folder / SETTINGS).read_bytes())
-            earlier, earlier_hash = state["config"], state["config_hash"]
-        except (ValueError, RecursionError, KeyError, TypeError) as error:
-            raise UserError(f"{folder / SETTINGS} is damaged; remove {folder}") from error
-        if earlier_hash != resolved.config_hash:
-            names = [name for name, *_ in differences(earlier, resolved.config)]
-            changed = ", ".join(names) or "the version"
-            raise UserError(
-                f"{folder} holds a run with other settings ({changed}); choose another --out or "
-                "remove it"
-            )
+    earlier = _settings_in(folder)
+    if earlier is not None and earlier.config_hash != resolved.config_hash:
+        names = [name for name, *_ in differences(earlier.config, resolved.config)]
+        changed = ", ".join(names) or "the version"
+        raise UserError(
+            f"{folder} holds a run with other settings ({changed}); choose another --out or remove "
+            "it"
+        )
     return is_finished(folder, resolved.config_hash)
+
+
+def _settings_in(folder: Path) -> Resolved | None:
+    """Those of the run in a folder, if there is one."""
+    file, fix = folder / SETTINGS, f"remove {folder}"
+    if not file.exists():
+        return None
+    settings: Resolved = decode(Resolved, read_json(file, fix=fix), str(file), fix=fix)
+    return settings
 
 
 def _began_with(checkpoint: Path, folder: Path) -> bool:
@@ -190,11 +186,8 @@ def _began_with(checkpoint: Path, folder: Path) -> bool:
     """
     if checkpoint.resolve().parent == (folder / "checkpoints").resolve():
         return False
-    try:
-        config = json.loads((folder / SETTINGS).read_bytes())["config"]
-    except FileNotFoundError:
-        return False
-    return bool(config.get("ckpt_path") == str(checkpoint))
+    settings = _settings_in(folder)
+    return settings is not None and settings.config.get("ckpt_path") == str(checkpoint)
 
 
 def _state_of(folder: Path) -> set[Path]:
@@ -227,11 +220,7 @@ def _train(command: Command, checkpoint: Path | None) -> None:
 
 
 def _half(command: Command) -> int:
-    """How many images at once may fit where those of this run did not; says so in a line.
-
-    Raises:
-        UserError: if they cannot be fewer, or other processes wait for this one.
-    """
+    """How many images at once may fit where those of this run did not; a UserError if none."""
     gan: GAN = command.model
     by = gan.full_batch_for
     at_once = 0 if gan.micro_batch == "auto" else min(gan.micro_batch or gan.m, gan.m)
@@ -240,12 +229,8 @@ def _half(command: Command) -> int:
         mend = f"lower data.m: {by} takes whole batches" if by else "lower model.micro_batch"
         raise UserError(f"the GPU's memory is full; {mend}, or narrow the networks")
     smaller = -(-at_once // 2)
-    _log.warning(
-        "the GPU's memory is full with %d images at once; going on with %d, which gives the same "
-        "result to rounding",
-        at_once,
-        smaller,
-    )
+    same = "which gives the same result to rounding"
+    _log.warning("the GPU's memory is full with %d images; on with %d, %s", at_once, smaller, same)
     return smaller
 
 
@@ -253,13 +238,8 @@ class RunFolder(Callback):
     """Claims the run's folder, writes its settings and opens its W&B log.
 
     By now the data are read, the networks are made and a checkpoint, if any, is loaded. What a
-    command that was refused leaves behind must not stand in the way of the corrected one.
-
-    Args:
-        folder: the run's folder.
-        resolved: the run's settings.
-        tracking: where its curves go.
-        held: keeps the claim until whoever made it has finished.
+    command that was refused leaves behind must not stand in the way of the corrected one. ``held``
+    keeps the claim until whoever made it has finished.
     """
 
     def __init__(
@@ -273,8 +253,7 @@ class RunFolder(Callback):
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Refuses data of another shape than the networks are for."""
-        data = trainer.datamodule  # type: ignore[attr-defined]
-        assert isinstance(data, ImageData)
+        data = data_of(trainer)
         assert isinstance(pl_module, GAN)
         if data.shape != tuple(pl_module.shape):
             raise UserError(
@@ -283,13 +262,8 @@ class RunFolder(Callback):
             )
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Claims, writes, and makes the logger.
-
-        Raises:
-            Busy: if another process is at work on the run, or was a moment ago.
-        """
-        data = trainer.datamodule  # type: ignore[attr-defined]
-        assert isinstance(data, ImageData)
+        """Claims, writes, and makes the logger; `Busy` if another process is at work on the run."""
+        data = data_of(trainer)
         assert isinstance(pl_module, GAN)
         assert pl_module.latents is not None
         pl_module.latents.draw(0, data.batch_size, device=torch.device("cpu"))  # refuses a bank < m
@@ -309,23 +283,18 @@ class RunFolder(Callback):
         sweep_up(self.folder / "checkpoints")
         if trainer.ckpt_path:
             _log.info("going on from %s", trainer.ckpt_path)
-        if _is_emulated(trainer.precision, trainer.strategy.root_device):
-            _log.warning(
-                "trainer.precision %s is emulated here: an iteration takes two to five times as "
-                "long as in 32-true",
-                trainer.precision,
-            )
         settings = json.dumps(dataclasses.asdict(self.resolved), indent=1)
         write_atomically(self.folder / SETTINGS, settings.encode())
-        described = {
-            **self.resolved.config,
-            "config_hash": self.resolved.config_hash,
+        config_hash = self.resolved.config_hash
+        described = self.resolved.config | {
+            "config_hash": config_hash,
             "git_sha": git_sha(),
             "versions": versions(),
             "subset_sha256": data.subset.sha256,
         }
-        run_id = self.resolved.config_hash[:16]
-        logger = make_logger(self.tracking, folder=self.folder, run_id=run_id, config=described)
+        logger = make_logger(
+            self.tracking, folder=self.folder, run_id=config_hash[:16], config=described
+        )
         trainer.loggers = [*([logger] if logger else []), *trainer.loggers]
 
     def on_exception(
@@ -336,18 +305,6 @@ class RunFolder(Callback):
             for logger in trainer.loggers:
                 if isinstance(logger, SteadyLogger):
                     logger.mark_preempting()
-
-
-def _is_emulated(precision: str, device: torch.device) -> bool:
-    """Whether a device lacks instructions for bfloat16; False where nobody knows."""
-    if not precision.startswith("bf16"):
-        return False
-    if device.type == "cuda":
-        return not torch.cuda.is_bf16_supported(including_emulation=False)
-    if device.type != "cpu" or not _CPUINFO.exists():
-        return False
-    flags = re.search(r"^(flags|Features)\b.*", _CPUINFO.read_text(errors="replace"), re.MULTILINE)
-    return flags is not None and _NATIVE_BF16.isdisjoint(flags[0].split())
 
 
 def logged_in() -> bool:
@@ -408,12 +365,9 @@ def make_logger(
 class SteadyLogger(WandbLogger):
     """Lightning's W&B logger with an end to every wait, none of whose failures reach the caller.
 
-    The W&B run is opened at once, which alone can raise. It is closed when training has succeeded;
-    otherwise when the process ends, so that until then it can be marked as preempting.
-
-    Args:
-        mode: as of `wandb.init`.
-        options: further ones of `wandb.init`.
+    The W&B run is opened at once, with options of `wandb.init`, which alone can raise. It is closed
+    when training has succeeded; otherwise when the process ends, so that until then it can be
+    marked as preempting.
     """
 
     def __init__(self, *, mode: str, **options: Any) -> None:
@@ -428,17 +382,14 @@ class SteadyLogger(WandbLogger):
         self.folder = Path(self._run.dir).parent
         atexit.register(self._close)  # after W&B's own, hence carried out before it
 
-    @rank_zero_only
     def log_metrics(self, metrics: Any, step: int | None = None) -> None:
         """Logs numbers."""
         self._safely(super().log_metrics, metrics, step)
 
-    @rank_zero_only
     def log_hyperparams(self, params: Any) -> None:
         """Logs settings."""
         self._safely(super().log_hyperparams, params)
 
-    @rank_zero_only
     def log_image(
         self, key: str, images: list[Any], step: int | None = None, **kwargs: Any
     ) -> None:
@@ -457,7 +408,6 @@ class SteadyLogger(WandbLogger):
         """Tells W&B that the run is stopped from outside, so that its sweep hands it out again."""
         self._safely(self._run.mark_preempting)
 
-    @rank_zero_only
     def finalize(self, status: str) -> None:
         """Closes the W&B run if training has succeeded."""
         if status == "success":
@@ -471,11 +421,8 @@ class SteadyLogger(WandbLogger):
             call(*arguments, **options)
         except Exception as error:
             self._silent = True
-            _log.warning(
-                "W&B stopped (%s), which changes nothing else; to upload what it has: "
-                "wandb sync %s",
-                *(_reason(error), self.folder),
-            )
+            rest = f"which changes nothing else; to upload what it has: wandb sync {self.folder}"
+            _log.warning("W&B stopped (%s), %s", _reason(error), rest)
             _end_wandb()
 
     def _close(self, exit_code: int = 1) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from ganstoch.data.source import ImageSet, Source
 from ganstoch.data.subset import resolve_batch_size
 from ganstoch.errors import UserError
 from ganstoch.metrics.modes import make_mode_scorer
@@ -12,8 +13,7 @@ from ganstoch.records import is_finished
 from ganstoch.runs.pool import Row
 from ganstoch.runs.settings import Resolved, compose, resolve_all, source_class
 from ganstoch.runs.sweep import Sweep
-
-__all__ = ["plan"]
+from ganstoch.types import KnownModes
 
 
 def plan(
@@ -29,26 +29,23 @@ def plan(
     """
     if any("=" not in setting for setting in settings):
         raise UserError("--set needs KEY=VALUE, for instance --set trainer.max_steps=20")
-    extra = [f"--{setting}" for setting in settings]
+    extra = [f"--wandb.group={sweep.name}-{sweep.preset}", *(f"--{each}" for each in settings)]
     if root is not None:
         extra.append(f"--data.root={root}")
-    lines = [
-        [*sweep.arguments(point), f"--wandb.group={sweep.name}-{sweep.preset}", *extra]
-        for point in sweep.points()
-    ]
-    resolved = resolve_all(lines)
-    _refuse_doubles(lines, resolved)
-    for run in resolved:
+    lines = [[*sweep.arguments(point), *extra] for point in sweep.points()]
+    runs = resolve_all(lines)
+    _refuse_doubles(lines, runs)
+    for run in runs:
         try:
             compose(run.config)
         except UserError as error:
             raise UserError(f"{_label(run)}: {error}") from error
-    lines, resolved = _with_twins(lines, resolved, out=out)
+    _name_twins(lines, runs, out=out)
     missing: dict[str, str | None] = {}
     rows = []
-    for arguments, run in zip(lines, resolved, strict=True):
-        twin = run.config["iterations_of"]
-        m = resolve_batch_size(run.config["data"]["m"], n=run.config["data"]["n"])
+    for arguments, run in zip(lines, runs, strict=True):
+        twin, data = run.config["iterations_of"], run.config["data"]
+        m = resolve_batch_size(data["m"], n=data["n"])
         row = Row(
             _label(run),
             arguments,
@@ -58,7 +55,7 @@ def plan(
             after=Path(twin) if twin else None,
         )
         row.finished = is_finished(row.folder, row.config_hash)
-        source = str(run.config["data"]["source"]["class_path"])
+        source = str(data["source"]["class_path"])
         if not row.finished:
             if source not in missing:
                 missing[source] = _missing_data(run)
@@ -67,10 +64,10 @@ def plan(
     return rows
 
 
-def _refuse_doubles(lines: Sequence[Sequence[str]], resolved: Sequence[Resolved]) -> None:
+def _refuse_doubles(lines: Sequence[Sequence[str]], runs: Sequence[Resolved]) -> None:
     """A table has one run for each data set, m, noise, bank and seed."""
     seen: dict[str, Sequence[str]] = {}
-    for line, run in zip(lines, resolved, strict=True):
+    for line, run in zip(lines, runs, strict=True):
         first = seen.setdefault(_label(run), line)
         if first is not line:
             pairs = zip(first, line, strict=True)
@@ -81,15 +78,19 @@ def _refuse_doubles(lines: Sequence[Sequence[str]], resolved: Sequence[Resolved]
             )
 
 
+def open_data(source: Source, root: Path) -> tuple[ImageSet | None, KnownModes | None]:
+    """Training images and known modes; a UserError if they, or what counts modes, are missing."""
+    images, modes = source.open(root, "train"), source.known_modes(root)
+    if modes is not None:
+        make_mode_scorer(modes)
+    return images, modes
+
+
 def _missing_data(run: Resolved) -> str | None:
     """Why a run's data cannot be used, or None."""
-    data = run.config["data"]
-    kind, root = source_class(run.config), Path(data["root"])
+    data, kind = run.config["data"], source_class(run.config)
     try:
-        source = kind(**data["source"].get("init_args", {}))
-        images, modes = source.open(root, "train"), source.known_modes(root)
-        if modes is not None:
-            make_mode_scorer(modes)
+        images, _ = open_data(kind(**data["source"].get("init_args", {})), Path(data["root"]))
     except UserError as error:
         return str(error)
     if images is not None and len(images) < data["n"]:
@@ -97,22 +98,18 @@ def _missing_data(run: Resolved) -> str | None:
     return None
 
 
-def _with_twins(
-    lines: list[list[str]], resolved: list[Resolved], *, out: Path
-) -> tuple[list[list[str]], list[Resolved]]:
-    """Lets a noisy row take over its noise-free twin's iterations, as in the paper."""
-    by_label = {_label(run): run for run in resolved}
-    lines, resolved = list(lines), list(resolved)
+def _name_twins(lines: list[list[str]], runs: list[Resolved], *, out: Path) -> None:
+    """Lets a noisy row take over its noise-free twin's iterations, as in the paper; in place."""
+    by_label = {_label(run): run for run in runs}
     noisy = []
-    for position, run in enumerate(resolved):
+    for position, run in enumerate(runs):
         noise = run.config["model"]["latents"]["noise"]
         twin = by_label.get(_label(run).replace(f"-noise{noise:g}", ""))
         if noise and twin and run.config["stop_rule"]["stop"]:
             lines[position] = [*lines[position], f"--iterations_of={out / 'runs' / twin.name}"]
             noisy.append(position)
     for position, run in zip(noisy, resolve_all([lines[p] for p in noisy]), strict=True):
-        resolved[position] = run
-    return lines, resolved
+        runs[position] = run
 
 
 def _label(run: Resolved) -> str:

@@ -21,37 +21,23 @@ from tqdm import tqdm
 from ganstoch.errors import UserError
 from ganstoch.records import RECORD, RUN_LOCK, Record, is_finished, read_record
 
-__all__ = ["BUSY", "Process", "Row", "launch", "run_rows", "sigterm_interrupts"]
-
-BUSY = os.EX_TEMPFAIL
-"""Exit status, 75, of a `ganstoch fit` whose folder another process holds."""
+BUSY = os.EX_TEMPFAIL  # 75: exit status of a `ganstoch fit` whose folder another process holds
 LOG = "log.txt"
 _LOCK_CHECK_S = 2.0
 
 
 @dataclass(slots=True, eq=False)
 class Row:
-    """One run of a sweep.
-
-    Attributes:
-        label: how the display names it.
-        arguments: words behind `ganstoch fit`.
-        folder: where it goes.
-        work: rough cost, in any unit common to all rows.
-        config_hash: of the run, as its record will have it.
-        after: folder of the run that must be finished before, if any.
-        finished: whether its record is there.
-        failure: why it cannot be trained, or failed; None if neither.
-    """
+    """One run of a sweep."""
 
     label: str
-    arguments: list[str]
+    arguments: list[str]  # behind `ganstoch fit`
     folder: Path
-    work: float
+    work: float  # rough cost, in any unit common to all rows
     config_hash: str
-    after: Path | None = None
+    after: Path | None = None  # folder of the run that must be finished before
     finished: bool = False
-    failure: str | None = None
+    failure: str | None = None  # why it cannot be trained, or failed
 
 
 class Process(Protocol):
@@ -110,11 +96,6 @@ def run_rows(
         file=sys.stderr,
     )
 
-    def end(row: Row) -> None:
-        line = _outcome(row)
-        with tqdm.external_write_mode(sys.stderr):
-            say(line)
-
     def startable() -> list[Row]:
         chosen: list[Row] = []
         for row in list(waiting):
@@ -125,7 +106,7 @@ def run_rows(
             if row.after is not None and not (row.after / RECORD).exists():
                 row.failure = f"it waits for {row.after.name}, which failed"
                 waiting.remove(row)
-                end(row)
+                _tell(row, say)
             elif held_until.get(row, 0.0) <= time.monotonic():
                 if _is_held(row.folder):
                     held_until[row] = time.monotonic() + _LOCK_CHECK_S
@@ -149,7 +130,7 @@ def run_rows(
                         waiting.append(row)
                         continue
                     row.failure = row.failure or _failure(row, status)
-                    end(row)
+                    _tell(row, say)
                 done = sum(row.work for row in todo if row.finished or row.failure)
                 done += sum(row.work * _share(row) for row in (*waiting, *running))
                 bar.set_postfix_str(f"{len(waiting) + len(running)} runs left", refresh=False)
@@ -159,6 +140,21 @@ def run_rows(
             process.send_signal(signal.SIGTERM)  # each leaves a checkpoint first
         for process in running.values():
             process.wait()
+
+
+def _tell(row: Row, say: Callable[[str], None]) -> None:
+    """Says how a row has ended, above the display; sets `Row.finished` or `Row.failure`."""
+    line = f"FAILED {row.label}: "
+    try:
+        if row.failure is None and is_finished(row.folder, row.config_hash):
+            line = f"done   {row.label}: {_result(read_record(row.folder / RECORD))}"
+            row.finished = True
+        elif row.failure is None:
+            row.failure = f"it left no {row.folder / RECORD}"
+    except UserError as error:
+        row.failure = str(error)
+    with tqdm.external_write_mode(sys.stderr):
+        say(line if row.finished else line + str(row.failure))
 
 
 @contextmanager
@@ -197,19 +193,6 @@ def _failure(row: Row, status: int) -> str | None:
     lines = log.read_text(errors="replace").split("\n") if log.exists() else []
     last = next((line.strip() for line in reversed(lines) if line.strip()), "no word of why")
     return f"{last.removeprefix('ganstoch: ')} (status {status}; see {log})"
-
-
-def _outcome(row: Row) -> str:
-    """A line on a row that has ended; sets `Row.finished` or `Row.failure`."""
-    try:
-        if row.failure is None:
-            row.finished = is_finished(row.folder, row.config_hash)
-            if row.finished:
-                return f"done   {row.label}: {_result(read_record(row.folder / RECORD))}"
-            row.failure = f"it left no {row.folder / RECORD}"
-    except UserError as error:
-        row.failure = str(error)
-    return f"FAILED {row.label}: {row.failure}"
 
 
 def _result(record: Record) -> str:

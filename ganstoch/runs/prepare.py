@@ -5,40 +5,35 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from jsonargparse import Namespace
+
 from ganstoch.data import Manifest, choose, find_source
 from ganstoch.data.cache import locked, make_once, places, write_if_allowed
 from ganstoch.data.download import patience
 from ganstoch.data.stacked import Stacked
 from ganstoch.errors import UserError
 
-__all__ = ["prepare"]
-
-
 PAPER_N = 12_800
 
 
-def prepare(name: str, *, root: Path, n: int | None, subset_seed: int) -> None:
-    """Makes a data set ready for every later run.
+def prepare(options: Namespace) -> int:
+    """Makes a data set, or Inception's weights, ready; see `ganstoch prepare --help`.
 
-    Args:
-        name: of the data set, or "inception" for the weights of the feature network.
-        root: folder of the data set's files; not used for the weights.
-        n: size of the subset whose manifest is written; None for the paper's, or all there are if
-            they are fewer or their modes are known.
-        subset_seed: which subset.
+    Without ``--n`` the subset is of the paper's size, or of all images if they are fewer or their
+    modes are known.
     """
+    name, root, n = options.name, options.root, options.n
     if name == "inception":
         _fetch_inception()
-        return
+        return 0
     source = find_source(name)()
     source.prepare(root)
     images = source.open(root, "train")
     assert images is not None, "every source has a training split"
     print(f"{name}: {len(images):,} training images")
     if isinstance(source, Stacked):
-        target, *otherwise = (
-            place / source.known_modes(root).classifier.name for place in places(root)
-        )
+        file = source.known_modes(root).classifier.name
+        target, *otherwise = (place / file for place in places(root))
         doing = "train the classifier that counts modes"
         with locked(target, doing=doing, otherwise=tuple(otherwise)):
             _train_classifier(source, root)
@@ -46,31 +41,27 @@ def prepare(name: str, *, root: Path, n: int | None, subset_seed: int) -> None:
         n = len(images) if source.known_modes(root) else min(PAPER_N, len(images))
     if not 1 <= n <= len(images):
         raise UserError(f"--n must be 1 .. {len(images)}, the images of {name}, got {n}")
-    subset = choose(images, n=n, seed=subset_seed)
+    subset = choose(images, n=n, seed=options.subset_seed)
     if not source.in_package:
         Manifest.of(subset, source=source.label).verify_or_write(root)
-    print(f"subset of {n:,}, seed {subset_seed}: sha256 {subset.sha256}")
+    print(f"subset of {n:,}, seed {options.subset_seed}: sha256 {subset.sha256}")
+    return 0
 
 
 def _train_classifier(source: Stacked, root: Path) -> None:
     """Trains the classifier that counts modes, and keeps it; unless a sound one is there."""
-    from ganstoch.metrics.digit_classifier import (
-        accuracy,
-        load_classifier,
-        serialize,
-        train_classifier,
-    )
+    from ganstoch.metrics import digit_classifier
 
-    world = source.known_modes(root)
-    if world.classifier.exists():
-        load_classifier(world.classifier, made_by=world.made_by)
-        print(f"the classifier that counts modes is at {world.classifier}")
+    modes = source.known_modes(root)
+    if modes.classifier.exists():
+        digit_classifier.load_classifier(modes.classifier, made_by=modes.made_by)
+        print(f"the classifier that counts modes is at {modes.classifier}")
         return
-    classifier = train_classifier(*source.singles(root, "train"))
-    right = accuracy(classifier, *source.singles(root, "held_out"))
+    classifier = digit_classifier.train_classifier(*source.singles(root, "train"))
+    right = digit_classifier.accuracy(classifier, *source.singles(root, "held_out"))
     for folder in places(root):
-        path = folder / world.classifier.name
-        if write_if_allowed(path, serialize(classifier)):
+        path = folder / modes.classifier.name
+        if write_if_allowed(path, digit_classifier.serialize(classifier)):
             print(f"the classifier that counts modes, right on {right:.2%} of test images: {path}")
             return
     raise UserError(f"may not write below {root}, nor in the user's cache; copy the data elsewhere")

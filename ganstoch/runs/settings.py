@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
-import importlib
-import inspect
 import json
 import logging
 import re
@@ -17,7 +14,8 @@ from pathlib import Path
 from pydoc import locate
 from typing import Any, Literal
 
-from jsonargparse import ArgumentError, ArgumentParser, Namespace
+from jsonargparse import ArgumentError, Namespace
+from jsonargparse.typing import PositiveInt
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning import Callback
 from pytorch_lightning.cli import ArgsType, LightningArgumentParser, LightningCLI
@@ -32,8 +30,8 @@ from ganstoch.data.source import Source
 from ganstoch.data.subset import resolve_batch_size
 from ganstoch.errors import UserError
 from ganstoch.models.layers import Discriminator, Generator
-from ganstoch.objectives import NonSaturating, Objective
-from ganstoch.remedies import Remedies, Remedy
+from ganstoch.objectives import NonSaturating
+from ganstoch.remedies import Remedies
 from ganstoch.runs.configs import (
     FALLBACK,
     config_path,
@@ -44,9 +42,6 @@ from ganstoch.runs.configs import (
 )
 from ganstoch.training.distributed import Ranks
 from ganstoch.training.gan import GAN
-
-__all__ = ["Command", "Resolved", "Tracking", "compose", "resolve", "resolve_all"]
-__all__ += ["source_class", "understand"]
 
 DESCRIPTION = f"""
 Trains one GAN and measures overfitting and mode drop: one row of a table. The settings are one
@@ -65,32 +60,17 @@ The keys that matter most:
 --print_config prints what all of it comes to. The same command again resumes a run.
 """
 
-_KINDS: dict[str, type[Any]] = {
-    "data.source": Source,
-    "model.generator": Generator,
-    "model.discriminator": Discriminator,
-    "model.objective": Objective,
-    "model.remedies": Remedy,
-}
-"""The keys that take the name of a class, and what classes."""
-
-_MEASURES = {
-    "diagnosis": (DiagnosisSettings, "when to look for what goes wrong, and what then to do"),
-    "probe": (ProbeSettings, "when to classify by the discriminator's features"),
-    "gradient_noise": (GradientNoiseSettings, "when to measure signal and noise of both gradients"),
-}
+_MEASURES = ("diagnosis", "probe", "gradient_noise")
 """What measures a run beside its evaluation: off unless given."""
 
-_OTHER_ENDS: dict[str, Any] = {
+_NOT_OFFERED: dict[str, Any] = {
+    # Other ways to end a run, whose record would pass for that of a whole one.
     "max_epochs": -1,
     "max_time": None,
     "limit_train_batches": None,
     "fast_dev_run": False,
     "overfit_batches": 0.0,
-}
-"""Lightning's other ways to end a run, whose record would pass for that of a whole one."""
-
-_WITHOUT_EFFECT: dict[str, Any] = {
+    # Of what is not done here, such as validation.
     "limit_val_batches": None,
     "limit_test_batches": None,
     "limit_predict_batches": None,
@@ -104,7 +84,7 @@ _WITHOUT_EFFECT: dict[str, Any] = {
     "model_registry": None,
     "default_root_dir": None,
 }
-"""Lightning's settings of what is not done here, such as validation."""
+"""Lightning's settings that must stay as they are."""
 
 
 @dataclass(frozen=True)
@@ -125,28 +105,54 @@ class Tracking:
     entity: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Resolved:
-    """A command line of `ganstoch fit`, understood but not yet run.
+def _own_keys(
+    preset: str = "paper",
+    remedy: str = "plain",
+    equal: Literal["iterations", "images"] = "iterations",
+    deterministic: bool = True,
+    checkpoint_every: PositiveInt = 1000,
+    out: Path | None = None,
+    ckpt_path: Path | None = None,
+    iterations_of: Path | None = None,
+    quiet: bool = False,
+    wandb: Tracking = Tracking(),
+    diagnosis: DiagnosisSettings | None = None,
+    probe: ProbeSettings | None = None,
+    gradient_noise: GradientNoiseSettings | None = None,
+) -> None:
+    """Our own keys beside the trainer's, the model's and the data's, for the parser to read.
 
-    Attributes:
-        config: every setting, nested, as plain values.
-        config_hash: digest of those that decide the run's numbers.
-        name: readable name of the run's folder.
+    Args:
+        preset: name for tables
+        remedy: names of packaged remedies, joined by +; each is a config too
+        equal: "images": max_steps is the m = n/4 row's, and this row sees as many images
+        deterministic: the same bits at every start on the same hardware: kernels and order of sums
+            are pinned
+        checkpoint_every: iterations
+        out: folder of the run; runs/<name> if unset
+        ckpt_path: checkpoint to start from
+        iterations_of: folder of a finished run: train for as many iterations, as noisy rows do
+        quiet: no progress bar
+        wandb: where the curves go
+        diagnosis: when to look for what goes wrong, and what then to do; null for never
+        probe: when to classify by the discriminator's features; null for never
+        gradient_noise: when to measure signal and noise of both gradients; null for never
     """
 
-    config: dict[str, Any]
-    config_hash: str
-    name: str
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """A command line of `ganstoch fit`, understood but not yet run."""
+
+    config: dict[str, Any]  # every setting, nested, as plain values
+    config_hash: str  # digest of those that decide the run's numbers
+    name: str  # of the run's folder
 
 
 class Command(LightningCLI):
-    """LightningCLI with our own keys beside the trainer's, the model's and the data's.
+    """LightningCLI with our own keys; ``config`` has what follows from others filled in.
 
     Constructing it only parses; `build` makes the objects, once it is known that they are needed.
-
-    Attributes:
-        config: every setting, with what follows from others filled in.
     """
 
     def __init__(self, arguments: Sequence[str]) -> None:
@@ -175,45 +181,7 @@ class Command(LightningCLI):
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Declares our own keys."""
-        parser.add_argument("--preset", type=str, default="paper", help="name for tables")
-        parser.add_argument(
-            "--remedy",
-            type=str,
-            default="plain",
-            help="names of packaged remedies, joined by +; each is a config too",
-        )
-        parser.add_argument(
-            "--equal",
-            type=Literal["iterations", "images"],
-            default="iterations",
-            help="images: max_steps is the m = n/4 row's, and this row sees as many images",
-        )
-        parser.add_argument(
-            "--deterministic",
-            type=bool,
-            default=True,
-            help="the same bits at every start on the same hardware: kernels and order of sums are "
-            "pinned",
-        )
-        parser.add_argument("--checkpoint_every", type=int, default=1000, help="iterations")
-        parser.add_argument(
-            "--out", type=Path | None, default=None, help="folder of the run; runs/<name> if unset"
-        )
-        parser.add_argument(
-            "--ckpt_path", type=Path | None, default=None, help="checkpoint to start from"
-        )
-        parser.add_argument(
-            "--iterations_of",
-            type=Path | None,
-            default=None,
-            help="folder of a finished run: train for as many iterations, as noisy rows do",
-        )
-        parser.add_argument("--quiet", type=bool, default=False, help="no progress bar")
-        parser.add_argument("--wandb", type=Tracking, default=Tracking())
-        for key, (settings, what) in _MEASURES.items():
-            parser.add_argument(
-                f"--{key}", type=settings | None, default=None, help=f"{what}; null for never"
-            )
+        parser.add_function_arguments(_own_keys, as_group=False)
         parser.add_lightning_class_args(Evaluation, "evaluation")
         parser.add_lightning_class_args(StopRule, "stop_rule")
         parser.link_arguments("deterministic", "trainer.deterministic")
@@ -275,10 +243,12 @@ def _settle(config: Namespace) -> None:
     """Fills in what follows from other settings, and refuses those that cannot be right."""
     if not 0 <= config.seed_everything < 2**32:
         raise UserError(f"seed_everything must be 0 .. 2**32 - 1, got {config.seed_everything}")
-    for key, value in (_OTHER_ENDS | _WITHOUT_EFFECT).items():
+    for key, value in _NOT_OFFERED.items():
         if config.trainer[key] != value:
-            why = "trainer.max_steps alone ends a run" if key in _OTHER_ENDS else "leave it out"
-            raise UserError(f"trainer.{key} is not offered; {why}")
+            raise UserError(
+                f"trainer.{key} is not offered: trainer.max_steps alone ends a run, and nothing is "
+                "validated; leave it out"
+            )
     config.quiet = config.quiet or not config.trainer.enable_progress_bar
     steps = config.trainer.max_steps
     if steps < 1:
@@ -299,24 +269,17 @@ def _settle(config: Namespace) -> None:
     m = resolve_batch_size(config.data.m, n=n)
     if config.equal == "images":
         config.trainer.max_steps = max(1, steps * resolve_batch_size("n/4", n=n) // m)
-    if config.checkpoint_every < 1:
-        raise UserError(f"checkpoint_every must be 1 or more, got {config.checkpoint_every}")
 
 
 def resolve(config: Namespace) -> Resolved:
     """The settings as plain values, their digest and a name."""
-    plain = json.loads(json.dumps(config.as_dict(), default=str))
-    _refuse_long_integers(plain)
+    plain = json.loads(json.dumps(config.as_dict(), default=str), parse_int=_int64)
     plain.pop("config", None)
-    deciding = {
-        key: value
-        for key, value in plain.items()
-        if key in ("seed_everything", "equal", "data", "model", "evaluation", "stop_rule")
-    }
+    keys = ("seed_everything", "equal", "data", "model", "evaluation", "stop_rule")
+    deciding = {key: plain[key] for key in keys}
     # Where files lie, and in how many parts and by which kernels sums are taken, changes no result.
-    deciding["data"] = {k: v for k, v in plain["data"].items() if k != "root"}
-    how = ("micro_batch", "compile")
-    deciding["model"] = {k: v for k, v in plain["model"].items() if k not in how}
+    for section, names in {"data": {"root"}, "model": {"micro_batch", "compile"}}.items():
+        deciding[section] = {k: v for k, v in plain[section].items() if k not in names}
     if not deciding["model"]["remedies"]:
         del deciding["model"]["remedies"]
     deciding["evaluation"] = {
@@ -342,11 +305,16 @@ def resolve(config: Namespace) -> Resolved:
     return Resolved(config=plain, config_hash=config_hash, name=name)
 
 
+def _int64(text: str) -> int:
+    if abs(number := int(text)) >= 2**63:
+        raise UserError(f"{text} is beyond 64 bits; give a smaller number")
+    return number
+
+
 def source_class(config: dict[str, Any]) -> type[Source]:
     """The class of a resolved configuration's source of images."""
-    module, _, name = config["data"]["source"]["class_path"].rpartition(".")
-    kind: type[Source] = getattr(importlib.import_module(module), name)
-    return kind
+    kind: Any = locate(config["data"]["source"]["class_path"])
+    return kind  # type: ignore[no-any-return]
 
 
 def understand(arguments: Sequence[str]) -> Command:
@@ -400,38 +368,24 @@ def _quieten() -> None:
 
 
 def compose(config: dict[str, Any]) -> Remedies:
-    """The remedies that a run would play with, as plain settings name them.
-
-    Args:
-        config: every setting, nested, as plain values; see `Resolved`.
+    """The remedies that a run would play with, as plain settings name them; see `Resolved`.
 
     Raises:
         UserError: for a remedy's setting out of its range, or remedies and an objective that
             cannot go together.
     """
-    parser = ArgumentParser(exit_on_error=False)  # knows that a list is meant for a pair
-    parser.add_argument("--objective", type=Objective)
-    parser.add_argument("--remedies", type=list[Remedy])
-    model = copy.deepcopy(config["model"])  # parsing puts the parser's own objects into it
-    given = parser.parse_object(
-        {
-            "objective": model["objective"] or NonSaturating.__name__,
-            "remedies": model["remedies"] or [],
-        }
-    )
-    return Remedies(
-        [_instance(item) for item in given.remedies], objective=_instance(given.objective)
-    )
+    model = config["model"]
+    objective = _instance(model["objective"]) if model["objective"] else NonSaturating()
+    return Remedies([_instance(item) for item in model["remedies"] or []], objective=objective)
 
 
-def _instance(item: Namespace) -> Any:
-    module, _, name = item.class_path.rpartition(".")
-    settings = item.init_args.as_dict() if "init_args" in item else {}
-    return getattr(importlib.import_module(module), name)(**settings)
+def _instance(item: dict[str, Any]) -> Any:
+    kind: Any = locate(item["class_path"])
+    return kind(**item.get("init_args", {}))
 
 
 def _explain(error: ArgumentError | UnicodeDecodeError) -> str:
-    """The parser's message, which for an unknown class speaks of import paths."""
+    """The parser's message; what took a word's place if it is of an earlier version."""
     if isinstance(error, UnicodeDecodeError):
         return f"a file of settings is no text: {error}"
     message = " ".join(str(error.message).split())
@@ -442,27 +396,6 @@ def _explain(error: ArgumentError | UnicodeDecodeError) -> str:
         refuse_renamed("key", refused[1] or refused[4] or f"{refused[2]}.{refused[3]}")
     if missing := re.search(r"(?:path string: |has no attribute ')([\w.]+)", message):
         refuse_renamed("class", missing[1].rpartition(".")[2])
-    unknown = re.search(r'Parser key "([\w.]+)":.* dot import path string: (\S+)', message)
-    if unknown is None or unknown[1] not in _KINDS:
-        return message
-    known = sorted(_concrete(_KINDS[unknown[1]]))
-    return f"{unknown[1]}: no class {unknown[2]!r}; there are {', '.join(known)}"
-
-
-def _concrete(kind: type[Any]) -> set[str]:
-    """Names of the classes of a kind that are there to be chosen, at any depth below it."""
-    found: set[str] = set()
-    for child in kind.__subclasses__():
-        chosen = not (inspect.isabstract(child) or child.__name__.startswith("_"))
-        found |= _concrete(child) | ({child.__name__} if chosen else set())
-    return found
-
-
-def _refuse_long_integers(settings: Any, *, key: str = "") -> None:
-    """Refuses integers beyond 64 bits among nested plain values; a UserError naming the first."""
-    if isinstance(settings, int) and abs(settings) >= 2**63:
-        raise UserError(f"{key} must lie within 64 bits, got {str(settings)[:20]}...")
-    if isinstance(settings, dict | list):
-        pairs = settings.items() if isinstance(settings, dict) else ((None, v) for v in settings)
-        for name, value in pairs:
-            _refuse_long_integers(value, key=f"{key}.{name}".lstrip(".") if name else key)
+    if unknown := re.search(r'Parser key "([\w.]+)":.* dot import path string: (\S+)', message):
+        return f"{unknown[1]}: there is no class {unknown[2]!r}"
+    return message

@@ -12,27 +12,40 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, Field
 
 from ganstoch.errors import UserError
+from ganstoch.records import FileModel, decode
 from ganstoch.runs.configs import packaged_names, read_yaml
-
-__all__ = ["Scalar", "Sweep", "parse_seeds", "read_sweep"]
 
 Scalar = str | int | float | bool | None
 
-MOST = 10_000
-"""Rows of a sweep: each is understood before the first one starts."""
+MOST = 10_000  # rows of a sweep: each is understood before the first one starts
+
+
+class _Value(FileModel):
+    value: Scalar
+
+
+class _Values(FileModel):
+    values: Annotated[list[Scalar], Field(min_length=1)]
+
+
+class _File(FileModel):
+    """What both readers need of a sweep file; W&B's agents take further keys."""
+
+    model_config = ConfigDict(extra="ignore")
+    name: str | None = None
+    method: Literal["grid"]
+    command: list[str]
+    parameters: Annotated[dict[str, _Value | _Values], Field(min_length=1)]
 
 
 @dataclass(frozen=True, slots=True)
 class Sweep:
-    """A grid of runs.
-
-    Attributes:
-        name: the sweep's name.
-        preset: the preset, or other packaged config, that its command names.
-        parameters: the values each dotted key takes.
-    """
+    """A grid of runs: a packaged config to begin with, and the values each dotted key takes."""
 
     name: str
     preset: str
@@ -47,11 +60,8 @@ class Sweep:
 
     def points(self) -> list[dict[str, Scalar]]:
         """Every combination of values."""
-        keys = list(self.parameters)
-        return [
-            dict(zip(keys, values, strict=True))
-            for values in itertools.product(*self.parameters.values())
-        ]
+        combinations = itertools.product(*self.parameters.values())
+        return [dict(zip(self.parameters, values, strict=True)) for values in combinations]
 
     def arguments(self, point: Mapping[str, Scalar]) -> list[str]:
         """The words behind `ganstoch fit` for a point, as a W&B agent would write them."""
@@ -59,17 +69,13 @@ class Sweep:
 
 
 def parse_seeds(text: str) -> list[int]:
-    """The seeds of ``0,1,2``.
-
-    Raises:
-        UserError: if they are none, or one comes twice.
-    """
+    """The seeds of ``0,1,2``; a UserError if they are none, or one comes twice."""
     words = [word.strip() for word in text.split(",")]
-    if not all(re.fullmatch("[0-9]{1,10}", word) for word in words):
-        raise UserError(f"--seeds wants different whole numbers such as 0,1,2, got {text!r}")
-    seeds = [int(word) for word in words]
-    if len(set(seeds)) < len(seeds) or max(seeds) >= 2**32:
-        raise UserError(f"--seeds wants different whole numbers below 2**32, got {text!r}")
+    seeds = [int(word) for word in words if re.fullmatch("[0-9]{1,10}", word)]
+    if len(set(seeds)) < len(words) or max(seeds) >= 2**32:
+        raise UserError(
+            f"--seeds wants different whole numbers below 2**32 such as 0,1,2, got {text!r}"
+        )
     return seeds
 
 
@@ -79,38 +85,17 @@ def read_sweep(path: Path) -> Sweep:
     Raises:
         UserError: if it is missing, no YAML, or not a grid that both readers understand.
     """
-    content = read_yaml(path, kind="sweep")
-    if not isinstance(content, dict) or content.get("method") != "grid":
-        raise UserError(f"the sweep {path} must have 'method: grid'")
-    command = content.get("command")
-    if not isinstance(command, list) or command[1:3] != ["ganstoch", "fit"]:
-        raise UserError(f"the sweep {path} must have a command [${{env}}, ganstoch, fit, ...]")
-    presets = [word for word in command if word in packaged_names()]
-    if command != ["${env}", "ganstoch", "fit", "--config", *presets[:1], "${args}"]:
+    where = f"the sweep {path}"
+    content: _File = decode(_File, read_yaml(path, kind="sweep"), where, fix="see sweeps/")
+    presets = [word for word in content.command if word in packaged_names()]
+    if content.command != ["${env}", "ganstoch", "fit", "--config", *presets[:1], "${args}"]:
         raise UserError(
-            f"the sweep {path} must have the command [${{env}}, ganstoch, fit, --config, PRESET, "
-            "${args}]"
+            f"{where} must have the command [${{env}}, ganstoch, fit, --config, PRESET, ${{args}}]"
         )
-    parameters = content.get("parameters")
-    if not isinstance(parameters, dict) or not parameters:
-        raise UserError(f"the sweep {path} has no parameters")
-    values = {str(key): _values(path, key, entry) for key, entry in parameters.items()}
-    if (rows := math.prod(map(len, values.values()))) > MOST:
-        raise UserError(f"the sweep {path} has {rows:,} rows; make it at most {MOST:,}")
-    name = content.get("name", path.stem)
-    if not isinstance(name, str):
-        raise UserError(f"the sweep {path}: its name must be a word")
-    return Sweep(name=name, preset=presets[0], parameters=values)
-
-
-def _values(path: Path, key: object, entry: object) -> list[Scalar]:
-    """The values of one parameter."""
-    if isinstance(entry, dict) and set(entry) == {"value"}:
-        values = [entry["value"]]
-    elif isinstance(entry, dict) and set(entry) == {"values"} and isinstance(entry["values"], list):
-        values = entry["values"]
-    else:
-        raise UserError(f"the sweep {path}: parameter {key} must have 'value' or a list 'values'")
-    if not values or not all(isinstance(v, str | int | float | bool | None) for v in values):
-        raise UserError(f"the sweep {path}: the values of {key} must be plain words or numbers")
-    return values
+    parameters = {
+        key: [entry.value] if isinstance(entry, _Value) else entry.values
+        for key, entry in content.parameters.items()
+    }
+    if (rows := math.prod(map(len, parameters.values()))) > MOST:
+        raise UserError(f"{where} has {rows:,} rows; make it at most {MOST:,}")
+    return Sweep(content.name or path.stem, presets[0], parameters)

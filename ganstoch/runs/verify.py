@@ -14,51 +14,46 @@ import re
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+from jsonargparse import Namespace
 
 from ganstoch.data.subset import resolve_batch_size
 from ganstoch.errors import UserError, visible
-from ganstoch.records import Record, read_record
-from ganstoch.runs.diff import Comparison, circumstances, compare
-
-__all__ = ["describe", "settings_of", "verify"]
+from ganstoch.records import RECORD, Measurement, Record, read_record
 
 
-def verify(path: Path, *, out: Path | None, root: Path | None, tolerance: float) -> int:
+def verify(options: Namespace) -> int:
     """Runs it again, prints how it compares, and leaves the new run in a folder of its own.
 
     Args:
-        path: a `record.json`, or the folder of one.
-        out: folder of the new run; None for ``verified/`` and the name of the record's folder.
-        root: folder of the data set's files, if not where it was.
-        tolerance: largest relative gap between metrics that passes for rounding.
+        options: of the command line; see `ganstoch verify --help`.
 
     Returns:
         0 if it is the same, bit by bit or within the tolerance; 1 if not; else what `ganstoch fit`
         returned.
     """
-    if not (0.0 <= tolerance < math.inf):
-        raise UserError(f"--tolerance must be 0 or more, got {tolerance}")
-    path = path / "record.json" if path.is_dir() else path
+    path = options.record / RECORD if options.record.is_dir() else options.record
     earlier = read_record(path)
-    out = out or Path("verified") / (path.resolve().parent.name or "run")
+    out = options.out or Path("verified") / (path.resolve().parent.name or "run")
     if out.resolve() == path.resolve().parent:
         raise UserError(f"{out} holds the record itself; choose another --out")
-    if (out / "record.json").exists():
+    if (out / RECORD).exists():
         raise UserError(f"{out} holds a finished run; remove it, or choose another --out")
     settings = json.dumps(settings_of(earlier), indent=1)  # JSON is YAML
     with tempfile.TemporaryDirectory(prefix="ganstoch-") as scratch:
         config = Path(scratch) / "verified.yaml"
         config.write_text(settings)
         words = [f"--config={config}", f"--out={out}"]
-        words += [] if root is None else [f"--data.root={root}"]
+        words += [] if options.root is None else [f"--data.root={options.root}"]
         older = re.search(r"(\d+) thread\(s\)", earlier.hardware)  # which older records say so
         if status := _fit(words, threads=earlier.threads or (int(older[1]) if older else None)):
             return status  # it has said why
-    later = read_record(out / "record.json")
-    comparison = compare(earlier, later, tolerance=tolerance)
-    print(describe(comparison, earlier, later, tolerance))
+    comparison = compare(earlier, read_record(out / RECORD), tolerance=options.tolerance)
+    print("\n".join(visible(line) for line in comparison.lines()))  # a record may be anybody's
     return int(comparison.sameness == "different")
 
 
@@ -93,31 +88,110 @@ def _fit(words: list[str], *, threads: int | None) -> int:
     return subprocess.run(command, env=environment, check=False).returncode
 
 
-def describe(comparison: Comparison, earlier: Record, later: Record, tolerance: float) -> str:
-    """The comparison in words, one fact a line."""
-    c = comparison
-    digests = any(m.digests for m in earlier.history)
-    lines = [
-        {
-            "bit-identical": f"bit-identical: {c.compared:,} numbers and digests of weights, over "
-            f"{len(earlier.history)} measurements",
-            "equal": f"equal within {tolerance:g}: the largest relative gap is {c.gap:.2g}, "
-            f"in {c.compared:,} numbers",
-            "different": "different",
-        }[c.sameness]
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A number or digest that two runs differ in; NaN where one of them lacks it."""
+
+    iteration: int  # 0 for the baseline
+    name: str
+    then: float | str
+    now: float | str
+
+    @property
+    def gap(self) -> float:
+        """Relative to the larger of two numbers; 0 between digests."""
+        if isinstance(self.then, str) or isinstance(self.now, str):
+            return 0.0
+        gap = abs(self.now - self.then) / max(abs(self.then), abs(self.now))
+        return math.inf if math.isnan(gap) else gap
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Everything that two records say of what should be one run's numbers."""
+
+    earlier: Record
+    later: Record
+    tolerance: float  # largest relative gap of a metric that passes for rounding
+    compared: int  # numbers and digests
+    differences: list[Difference]  # in the order in which the runs made them
+
+    @property
+    def beyond(self) -> Difference | None:
+        """The first metric beyond the tolerance."""
+        return next((each for each in self.differences if each.gap > self.tolerance), None)
+
+    @property
+    def sameness(self) -> Literal["bit-identical", "equal", "different"]:
+        """Whether everything is bit-identical, all metrics are within the tolerance, or neither."""
+        if self.beyond:
+            return "different"
+        # Counts, such as of modes, agree long before weights do: numbers alone do not say it.
+        whole = all(m.digests for record in (self.earlier, self.later) for m in record.history)
+        return "bit-identical" if whole and not self.differences else "equal"
+
+    def lines(self) -> list[str]:
+        """The comparison in words, one fact a line."""
+        lines = [self.sameness]
+        if self.sameness == "bit-identical":
+            measurements = len(self.earlier.history)
+            lines[0] += f": {self.compared:,} numbers and digests of weights, over "
+            lines[0] += f"{measurements} measurements"
+        elif self.sameness == "equal":
+            gap = max((each.gap for each in self.differences), default=0.0)
+            lines[0] += f" within {self.tolerance:g}: the largest relative gap is {gap:.2g}, in "
+            lines[0] += f"{self.compared:,} numbers"
+        if self.differences:
+            first = self.differences[0].iteration
+            parts = [each.name for each in self.differences if each.iteration == first]
+            names = ", ".join(parts[:4]) + (" and more" if len(parts) > 4 else "")
+            lines.append(f"first differs at iteration {first:,}: {names}")
+        if each := self.beyond:
+            lines.append(
+                f"first beyond {self.tolerance:g} at iteration {each.iteration:,}: {each.name} was "
+                f"{each.then:.6g}, is {each.now:.6g}"
+            )
+        if not any(m.digests for m in self.earlier.history):
+            lines.append(
+                "the record has no digests of the weights: that they are the same bits cannot be "
+                "said"
+            )
+        return lines + [f"not the same: {line}" for line in circumstances(self.earlier, self.later)]
+
+
+def compare(earlier: Record, later: Record, *, tolerance: float) -> Comparison:
+    """Compares two records; see `Comparison`."""
+    pairs = list(_pairs(earlier, later))
+    differences = [each for each in pairs if each.then != each.now]
+    return Comparison(earlier, later, tolerance, len(pairs), differences)
+
+
+def circumstances(earlier: Record, later: Record) -> list[str]:
+    """What two runs did not have in common, which may explain why their numbers differ."""
+    then, now = dict(earlier.versions), dict(later.versions)
+    for name in ("hardware", "threads", "git_sha", "subset_sha256"):
+        then[name], now[name] = (str(getattr(record, name)) for record in (earlier, later))
+    return [
+        f"{name} {then.get(name, 'none')}, now {now.get(name, 'none')}"
+        for name in sorted(then | now)
+        if then.get(name) != now.get(name)
     ]
-    if c.first is not None:
-        named = ", ".join(c.parts[:4]) + (" and more" if len(c.parts) > 4 else "")
-        lines.append(f"first differs at iteration {c.first:,}: {named}")
-    if c.beyond is not None:
-        iteration, name, then, now = c.beyond
-        lines.append(
-            f"first beyond {tolerance:g} at iteration {iteration:,}: {name} was {then:.6g}, "
-            f"is {now:.6g}"
-        )
-    if not digests:
-        lines.append(
-            "the record has no digests of the weights: that they are the same bits cannot be said"
-        )
-    lines += [f"not the same: {line}" for line in circumstances(earlier, later)]
-    return "\n".join(visible(line) for line in lines)  # a record may be anybody's
+
+
+def _pairs(earlier: Record, later: Record) -> Iterator[Difference]:
+    """Every number and digest of both; digests that only one has are left out: 0.5.0 took none."""
+    start = [Measurement(iteration=0, images_seen=0, metrics=r.baseline) for r in (earlier, later)]
+    thens, nows = (
+        {m.iteration: m for m in (first, *record.history)}
+        for first, record in zip(start, (earlier, later), strict=True)
+    )
+    empty = Measurement(iteration=0, images_seen=0, metrics={})
+    for i in sorted(thens | nows):
+        then, now = thens.get(i, empty), nows.get(i, empty)
+        for name in sorted(then.digests.keys() & now.digests.keys()):
+            yield Difference(i, name, then.digests[name], now.digests[name])
+        for name in sorted(then.metrics | now.metrics):
+            missing = math.nan
+            yield Difference(
+                i, name, then.metrics.get(name, missing), now.metrics.get(name, missing)
+            )

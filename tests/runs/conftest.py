@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +19,8 @@ from PIL import Image
 
 from ganstoch.cli import main
 from ganstoch.data import Digits
+from ganstoch.records import Record
+from ganstoch.runs.fit import fit as run_fit
 from ganstoch.runs.pool import Row
 
 TINY = {
@@ -48,13 +51,19 @@ class Answer:
     err: str
 
     @property
-    def complaint(self) -> str:
-        """The one line that a user sees of a mistake; fails if there is anything else."""
+    def last(self) -> str:
+        """The last line that a user sees of a mistake."""
         assert self.status == 2, self
-        assert self.err.startswith("ganstoch: "), self
-        assert self.err.count("\n") == 1, self
         assert self.err.endswith("\n"), self
-        return self.err.removeprefix("ganstoch: ").rstrip("\n")
+        line = self.err.splitlines()[-1]
+        assert line.startswith("ganstoch: "), self
+        return line
+
+    @property
+    def complaint(self) -> str:
+        """The same; fails if there is any other."""
+        assert self.err.count("\n") == 1, self
+        return self.last
 
 
 PIXEL = base64.b64decode(
@@ -109,6 +118,27 @@ def ganstoch(capsys: pytest.CaptureFixture[str]) -> Callable[..., Answer]:
 def tiny() -> tuple[str, ...]:
     """Words of `ganstoch fit` for a run of four iterations on 64 digits."""
     return ("--config", "mini", *(f"--{k}={v}" for k, v in TINY.items()), "--data.n=64")
+
+
+@pytest.fixture(scope="session")
+def reference(tmp_path_factory: pytest.TempPathFactory, tiny: tuple[str, ...]) -> Path:
+    """The folder of that run, which nothing interrupted; do not touch."""
+    return run_fit([*tiny, "--quiet=true", f"--out={tmp_path_factory.mktemp('reference') / 'run'}"])
+
+
+@pytest.fixture(scope="session")
+def make_record() -> Callable[..., Record]:
+    """A record of nothing in particular, with changes."""
+
+    def make_record(**changes: Any) -> Record:
+        fields: dict[str, Any] = dict.fromkeys(("config_hash", "preset", "dataset"), "c")
+        fields |= dict.fromkeys(("subset_sha256", "hardware"), "c")
+        fields |= dict.fromkeys(("seed", "n", "m", "bank", "images_seen", "iterations"), 1)
+        fields |= {key: {} for key in ("baseline", "config", "versions", "metrics")}
+        fields |= {"noise": 0.0, "converged": False, "seconds": 61.0, "history": ()}
+        return Record(**(fields | changes))
+
+    return make_record
 
 
 @pytest.fixture

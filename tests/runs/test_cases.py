@@ -112,4 +112,4 @@ def test_a_report_of_nothing_is_refused(tmp_path: Path, capsys: pytest.CaptureFi
     assert str(tmp_path) in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
     assert main(["cases", "--jobs", "-1", "--out", str(tmp_path)]) == 2
-    assert "--jobs" in capsys.readouterr().err
+    assert "jobs" in capsys.readouterr().err

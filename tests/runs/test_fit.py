@@ -37,14 +37,6 @@ def checkpoints(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.glob("checkpoints/*"))
 
 
-@pytest.fixture(scope="module")
-def reference(tmp_path_factory: pytest.TempPathFactory, tiny: tuple[str, ...]) -> Path:
-    """The folder of a run that nothing interrupted; do not touch."""
-    from ganstoch.runs.fit import fit
-
-    return fit([*tiny, "--quiet=true", f"--out={tmp_path_factory.mktemp('reference') / 'run'}"])
-
-
 @pytest.fixture
 def made(reference: Path) -> Path:
     """A checkpoint of the reference after 2 iterations."""
@@ -520,24 +512,6 @@ def test_a_logger_of_lightning_s_is_written_to(here: Path, fit: Command) -> None
     head, *rows = written.read_text().splitlines()
     assert {"step", "loss/generator", "overfitting/pixel_l1/mean"} <= set(head.split(","))
     assert rows
-
-
-@pytest.mark.parametrize(
-    ("precision", "flags", "told"),
-    [
-        *(("bf16-mixed", "avx2 avx512f", 1), ("bf16-true", "avx2 avx512f", 1)),
-        *(("bf16-mixed", "avx512_bf16", 0), ("bf16-mixed", "amx_bf16", 0)),
-        ("32-true", "avx2 avx512f", 0),
-    ],
-)
-def test_an_emulated_precision_is_told_at_the_start(
-    precision: str, flags: str, told: int, here: Path, fit: Command, monkeypatch: Patch
-) -> None:
-    (here / "cpuinfo").write_text(f"processor\t: 0\nflags\t\t: {flags}\n")
-    monkeypatch.setattr("ganstoch.runs.fit._CPUINFO", here / "cpuinfo")
-    answer = fit(f"--trainer.precision={precision}", "--trainer.max_steps=1")
-    assert answer.status == 0, answer
-    assert sum("emulated" in line for line in answer.err.splitlines()) == told
 
 
 def test_restored_weights_are_those_of_the_record(here: Path, fit: Command) -> None:

@@ -13,9 +13,8 @@ import pytest
 
 from ganstoch.records import Record, read_record
 from ganstoch.runs import table
-from ganstoch.runs.configs import packaged_names
+from ganstoch.runs.configs import SYNTHETIC, packaged_names
 from ganstoch.runs.sweep import Sweep
-from ganstoch.runs.table import SYNTHETIC
 
 Command = Callable[..., Any]
 

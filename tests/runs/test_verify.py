@@ -12,84 +12,81 @@ from typing import Any
 import pytest
 
 from ganstoch.records import Measurement, Record, read_record, read_records, write_record
-from ganstoch.runs.diff import circumstances, compare
 from ganstoch.runs.fit import fit as run_fit
 from ganstoch.runs.settings import resolve_all
-from ganstoch.runs.verify import settings_of
+from ganstoch.runs.verify import circumstances, compare, settings_of
 
 Command = Callable[..., Any]
 
 RESULTS = Path(__file__).parents[2] / "results"
 
 
-def record(*values: float, digests: str = "", **changes: Any) -> Record:
-    """A run with a measurement of ``a`` every 10 iterations."""
-    history = tuple(
-        Measurement(
-            iteration=10 * i,
-            images_seen=i,
-            metrics={"a": value, "b": 1.0},
-            digests={"average": digests[i - 1]} if digests else {},
+@pytest.fixture
+def record(make_record: Callable[..., Record]) -> Callable[..., Record]:
+    """Makes a run with a measurement of ``a`` every 10 iterations."""
+
+    def record(*values: float, digests: str = "", **changes: Any) -> Record:
+        history = tuple(
+            Measurement(
+                iteration=10 * i,
+                images_seen=i,
+                metrics={"a": value, "b": 1.0},
+                digests={"average": digests[i - 1]} if digests else {},
+            )
+            for i, value in enumerate(values, start=1)
         )
-        for i, value in enumerate(values, start=1)
-    )
-    whole = Record(
-        **dict.fromkeys(("config_hash", "preset", "dataset", "subset_sha256", "hardware"), "x"),
-        **dict.fromkeys(("seed", "n", "m", "images_seen"), 1),
-        config={},
-        bank=1,
-        noise=0.0,
-        iterations=10 * len(values),
-        converged=False,
-        seconds=1.0,
-        versions={},
-        metrics=history[-1].metrics,
-        baseline={"a": 3.0},
-        history=history,
-    )
-    return whole.model_copy(update=changes)
+        return make_record(**{"baseline": {"a": 3.0}, "history": history, **changes})
+
+    return record
 
 
-def test_a_record_is_bit_identical_to_itself_whatever_time_it_took() -> None:
+@pytest.mark.parametrize(
+    ("earlier", "later", "tolerance", "sameness", "first", "beyond"),
+    [
+        (((1.0, 2.0), "ab"), ((1.0, 2.0), "ab"), 0.0, "bit-identical", None, None),
+        # Numbers alone, such as counts, do not say that weights are the same.
+        (((1.0, 2.0), ""), ((1.0, 2.0), ""), 0.0, "equal", None, None),
+        (((1.0, 2.0), "ab"), ((1.0, 2.0), "ac"), 0.0, "equal", (20, "average"), None),
+        (((1.0, 0.3), ""), ((1.0, 0.1 + 0.2), ""), 1e-15, "equal", (20, "a"), None),
+        (((1.0, 2.0, 4.0), ""), ((1.0, 2.1, 5.0), ""), 0.1, "different", (20, "a"), (30, "a")),
+        (((4.0,), ""), ((5.0,), ""), 0.2, "equal", (10, "a"), None),
+        # What only one has is a difference, except digests.
+        (((1.0,), ""), ((1.0, 2.0), ""), 1.0, "different", (20, "a"), (20, "a")),
+        (((1.0,), ""), ((1.0,), "a"), 0.0, "equal", None, None),
+    ],
+)
+def test_comparison(
+    earlier: Any,
+    later: Any,
+    tolerance: float,
+    sameness: str,
+    first: Any,
+    beyond: Any,
+    record: Callable[..., Record],
+) -> None:
+    one, other = (record(*values, digests=digests) for values, digests in (earlier, later))
+    other = other.model_copy(update={"seconds": 9.0})
+    comparison = compare(one, other, tolerance=tolerance)
+    places = [(each.iteration, each.name) for each in comparison.differences]
+    assert comparison.sameness == sameness
+    assert (places[0] if places else None) == first
+    found = comparison.beyond
+    assert (found and (found.iteration, found.name)) == beyond
+    assert len(comparison.lines()) >= 1
+
+
+def test_a_baseline_is_compared_and_what_is_compared_is_counted(
+    record: Callable[..., Record],
+) -> None:
     one = record(1.0, 2.0, digests="ab")
-    found = compare(one, one.model_copy(update={"seconds": 9.0}), tolerance=0.0)
-    assert (found.sameness, found.gap, found.first) == ("bit-identical", 0, None)
-    assert found.compared == 1 + 2 * 3
-    # Numbers alone, such as counts, do not say that weights are the same.
-    bare = compare(record(1.0, 2.0), record(1.0, 2.0), tolerance=0.0)
-    assert (bare.sameness, bare.gap, bare.first) == ("equal", 0, None)
+    assert compare(one, one, tolerance=0.0).compared == 1 + 2 * 3
+    other = record(1.0, 2.0, digests="ab", baseline={"a": 4.0})
+    found = compare(one, other, tolerance=0.1).beyond
+    assert found is not None
+    assert (found.iteration, found.name, found.then, found.now) == (0, "a", 3.0, 4.0)
 
 
-def test_the_last_bit_counts_and_is_placed() -> None:
-    found = compare(record(1.0, 0.3, 4.0), record(1.0, 0.1 + 0.2, 5.0), tolerance=0.5)
-    assert (found.sameness, found.first, found.parts) == ("equal", 20, ("a",))
-    assert found.gap == 0.2
-    assert found.beyond is None
-
-
-def test_beyond_the_tolerance_is_different() -> None:
-    found = compare(record(1.0, 2.0, 4.0), record(1.0, 2.1, 5.0), tolerance=0.1)
-    assert (found.sameness, found.first) == ("different", 20)
-    assert found.beyond == (30, "a", 4.0, 5.0)
-    at_the_edge = compare(record(4.0), record(5.0), tolerance=0.2)
-    assert at_the_edge.sameness == "equal"
-
-
-def test_weights_that_differ_under_equal_metrics_are_seen() -> None:
-    found = compare(record(1.0, 2.0, digests="ab"), record(1.0, 2.0, digests="ac"), tolerance=0.0)
-    assert (found.sameness, found.first, found.parts) == ("equal", 20, ("average",))
-
-
-def test_what_only_one_has_is_a_difference_except_digests() -> None:
-    longer = compare(record(1.0), record(1.0, 2.0), tolerance=1.0)
-    assert (longer.sameness, longer.first) == ("different", 20)
-    old = compare(record(1.0), record(1.0, digests="a"), tolerance=0.0)
-    assert (old.sameness, old.first) == ("equal", None)
-    other_start = compare(record(1.0), record(1.0, baseline={"a": 4.0}), tolerance=0.1)
-    assert (other_start.first, other_start.beyond) == (0, (0, "a", 3.0, 4.0))
-
-
-def test_circumstances_are_named() -> None:
+def test_circumstances_are_named(record: Callable[..., Record]) -> None:
     one = record(1.0, versions={"torch": "2.14.1", "numpy": "2"}, threads=1)
     other = record(1.0, versions={"torch": "3", "numpy": "2"}, threads=2)
     assert circumstances(one, one) == []
@@ -113,11 +110,10 @@ def test_every_committed_record_says_all_that_makes_it(tmp_path: Path) -> None:
         assert resolved.config["model"]["seed"] == resolved.config["data"]["seed"] == each.seed
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory, tiny: tuple[str, ...]) -> Path:
+@pytest.fixture
+def finished(reference: Path) -> Path:
     """The record of a run; do not touch."""
-    out = tmp_path_factory.mktemp("finished") / "run"
-    return run_fit([*tiny, "--quiet=true", f"--out={out}"]) / "record.json"
+    return reference / "record.json"
 
 
 @pytest.fixture
@@ -147,22 +143,18 @@ def test_verify_is_bit_identical(
     assert "verified/run" in ganstoch("verify", finished).complaint
 
 
-def altered(record: Path, to: Path, change: Callable[[Record], Record]) -> Path:
-    write_record(to / "record.json", change(read_record(record)))
+def altered(record: Path, to: Path, **changes: Any) -> Path:
+    write_record(to / "record.json", read_record(record).model_copy(update=changes))
     return to / "record.json"
 
 
 @pytest.mark.usefixtures("started")
 def test_verify_that_differs_says_where(here: Path, finished: Path, ganstoch: Command) -> None:
-    def change(record: Record) -> Record:
-        last = record.history[-1]
-        metrics = last.metrics | {"overfitting/pixel_l1/mean": 1.0}
-        history = (*record.history[:-1], last.model_copy(update={"metrics": metrics}))
-        return record.model_copy(
-            update={"history": history, "versions": {"torch": "1.0"}, "threads": None}
-        )
-
-    answer = ganstoch("verify", altered(finished, here / "old", change), "--out=again")
+    *earlier, last = read_record(finished).history
+    metrics = last.metrics | {"overfitting/pixel_l1/mean": 1.0}
+    history = (*earlier, last.model_copy(update={"metrics": metrics}))
+    old = altered(finished, here, history=history, versions={"torch": "1.0"}, threads=None)
+    answer = ganstoch("verify", old, "--out=again")
     assert answer.status == 1
     lines = answer.out.splitlines()
     assert lines[0] == "different"
@@ -173,28 +165,25 @@ def test_verify_that_differs_says_where(here: Path, finished: Path, ganstoch: Co
 def test_a_noisy_row_needs_no_twin(
     here: Path, finished: Path, started: list[int | None], ganstoch: Command
 ) -> None:
-    def change(record: Record) -> Record:
-        record = record.model_copy(update={"threads": None, "hardware": "4 x X, 3 thread(s)"})
-        config = record.config | {"iterations_of": "nowhere/twin", "out": "/nowhere/run"}
-        config["trainer"]["max_steps"] = 10_000
-        return record.model_copy(update={"config": config})
-
-    answer = ganstoch("verify", altered(finished, here / "old", change), "--out=again")
+    config = read_record(finished).config
+    config |= {"iterations_of": "nowhere/twin", "out": "/nowhere/run"}
+    config["trainer"]["max_steps"] = 10_000
+    hardware = "4 x X, 3 thread(s)"  # as older records say it
+    old = altered(finished, here, config=config, threads=None, hardware=hardware)
+    answer = ganstoch("verify", old, "--out=again")
     assert answer.status == 0, answer
     assert read_record(here / "again" / "record.json").iterations == 4
-    assert started == [3]  # as older records say it
+    assert started == [3]
 
 
 def test_what_cannot_be_verified(here: Path, finished: Path, ganstoch: Command) -> None:
-    assert "nothing" in ganstoch("verify", "nothing").complaint
-    assert "--tolerance" in ganstoch("verify", finished, "--tolerance=-1").complaint
+    verify = partial(ganstoch, "verify")
+    assert "nothing" in verify("nothing").complaint
+    assert "tolerance" in verify(finished, "--tolerance=-1").complaint
     shutil.copytree(finished.parent, here / "run")
-    assert "--out" in ganstoch("verify", "run", "--out=run").complaint
+    assert "--out" in verify("run", "--out=run").complaint
     config = read_record(finished).config
-    for name, settings in {
-        "a/step=2.ckpt": config | {"ckpt_path": "a/step=2.ckpt"},
-        "'model'": {"data": {}},
-    }.items():
-        changed = partial(Record.model_copy, update={"config": settings})
-        assert name in ganstoch("verify", altered(finished, here / "old", changed)).complaint
+    continued = altered(finished, here, config=config | {"ckpt_path": "a/step=2.ckpt"})
+    assert "a/step=2.ckpt" in verify(continued).complaint
+    assert "'model'" in verify(altered(finished, here, config={"data": {}})).complaint
     assert not (here / "verified").exists()
