@@ -17,12 +17,10 @@ from torch import Tensor
 from ganstoch.errors import UserError
 from ganstoch.rng import normal, rng_for, share, without_replacement
 
-__all__ = ["LatentSettings", "Latents"]
-
 
 @dataclass(frozen=True)
 class LatentSettings:
-    """What is asked of the latents.
+    """How many latents there are, and what noise is upon them.
 
     Attributes:
         bank: how many fixed latents there are: "n" (as many as images), a multiple such as "2n",
@@ -39,15 +37,7 @@ class Latents:
     """The latents of one run, a function of the seed.
 
     The bank is no buffer: it is redrawn from the seed, not stored in checkpoints or broadcast.
-
-    Args:
-        settings: size of the bank and variance of the noise.
-        dim: length of a latent.
-        n: images in the subset.
-        seed: the run's seed.
-
-    Raises:
-        UserError: for a bank that cannot be read, or a noise below 0.
+    ``dim`` is the length of a latent, ``n`` the number of images in the subset.
     """
 
     def __init__(self, settings: LatentSettings, *, dim: int, n: int, seed: int) -> None:
@@ -79,19 +69,16 @@ class Latents:
     ) -> Tensor:
         """This rank's share of the latents of one iteration, shape (about size / world, dim).
 
-        All ranks make the same draw and deal it out (`share`).
+        All ranks make the same draw and deal it out; see `share` for rank, world and group.
 
         Args:
             iteration: the iteration that draws.
-            size: the logical batch size m.
-            device: where the latents are wanted.
+            size: the logical batch size m, at most the bank's.
+            device: of the result.
             rank: which share.
             world: number of shares.
             group: neighbours that stay together.
             repeat: a further draw of the same iteration, for several updates in it.
-
-        Raises:
-            UserError: if ``size`` exceeds a fixed bank.
         """
         part = f"repeat{repeat}" if repeat else ""
         mine = share(size, rank=rank, world=world, group=group)
@@ -100,7 +87,9 @@ class Latents:
             z = normal((size, self.dim), rng)[mine].to(device)
         else:
             ids = self.draw_ids(iteration, size, repeat=repeat)
-            z = self._bank(device)[ids[mine].to(device)]
+            if self._on_device is None or self._on_device.device != device:
+                self._on_device = self.fixed.to(device)
+            z = self._on_device[ids[mine].to(device)]
         if self.noise:
             rng = rng_for(self.seed, "noise", iteration, part=part)
             noise = normal((size, self.dim), rng)[mine].to(device)
@@ -130,14 +119,7 @@ class Latents:
         count = self._n if count is None else count
         if self.fixed is not None:
             return self.fixed[:count]
-        rng = rng_for(self.seed, "evaluation")
-        return normal((count, self.dim), rng)
-
-    def _bank(self, device: torch.device) -> Tensor:
-        assert self.fixed is not None
-        if self._on_device is None or self._on_device.device != device:
-            self._on_device = self.fixed.to(device)
-        return self._on_device
+        return normal((count, self.dim), rng_for(self.seed, "evaluation"))
 
 
 def _bank_size(bank: int | str, n: int) -> int | None:

@@ -14,10 +14,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-__all__ = ["Stream", "normal", "rng_for", "share", "with_replacement", "without_replacement"]
-
+# The independent streams of chance; drawing from one never moves another.
 Stream = Literal["init", "subset", "data", "latent", "latent_bank", "noise", "remedy", "evaluation"]
-"""The independent streams of chance; drawing from one never moves another."""
 
 
 def rng_for(seed: int, stream: Stream, step: int = 0, *, part: str = "") -> torch.Generator:

@@ -5,17 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 
-__all__ = ["Batch", "DiscriminatorOutput", "MicroBatch", "Neighbours", "Norm", "Shape", "Split"]
-__all__ += ["GaussianModes", "KnownModes", "StackedClasses", "to_bytes", "to_signed"]
-
-Shape = tuple[int, ...]
-"""Of one example: (channels, height, width) of an image, (coordinates,) of a point."""
-
+Shape = tuple[int, ...]  # (channels, height, width) of an image, (coordinates,) of a point
 Norm = Literal["l1", "l2"]
 Split = Literal["train", "held_out"]
 
@@ -24,40 +19,31 @@ Split = Literal["train", "held_out"]
 class Batch:
     """The real half of one iteration, on the training device.
 
-    Attributes:
-        pixels: uint8 images, shape (m, C, H, W), range [0, 255], made floats a micro-batch at a
-            time; of a source of points: float32, shape (m, D), unbounded.
-        ids: positions of the examples in the subset, int64, shape (m,).
-        size: m of the whole iteration; larger than ``len(ids)`` when several ranks share it.
-        labels: their classes, int64, shape (m,); None where the source has none.
+    Pixels are uint8 images (m, C, H, W) in [0, 255], made floats a micro-batch at a time, or points
+    (m, D), float32 and unbounded.
     """
 
     pixels: Tensor
-    ids: Tensor
-    size: int
-    labels: Tensor | None = None
+    ids: Tensor  # positions of the examples in the subset, int64, shape (m,)
+    size: int  # m of the whole iteration; more than ``len(ids)`` where several ranks share it
+    labels: Tensor | None = None  # int64, shape (m,); None where the source has none
 
 
 @dataclass(frozen=True, slots=True)
 class MicroBatch:
-    """Real examples and latents of one update, or of a part of it.
+    """Real examples and latents of one update, or of a part of it; pixels etc. as in `Batch`.
 
-    Attributes:
-        pixels, ids, labels: of the part's M real examples, as in `Batch`.
-        latents: shape (M, latent_dim), in the precision of the networks.
-        weight: what the part's mean losses count in the whole batch's.
-        positions: places of the part's examples in the logical batch, int64, shape (M,), CPU, so
-            that what is drawn for a whole batch is shared out the same way however it is cut.
-        size: examples in the logical batch.
+    Positions are the examples' places in the logical batch, on the CPU, so that what is drawn for a
+    whole batch is shared out the same way however it is cut.
     """
 
     pixels: Tensor
-    latents: Tensor
-    weight: float
+    latents: Tensor  # shape (M, latent_dim), in the precision of the networks
+    weight: float  # what the part's mean losses count in the whole batch's
     ids: Tensor
     labels: Tensor | None
-    positions: Tensor
-    size: int
+    positions: Tensor  # int64, shape (M,)
+    size: int  # examples in the logical batch
 
     @property
     def real(self) -> Tensor:
@@ -69,61 +55,40 @@ class MicroBatch:
 
 @dataclass(frozen=True, slots=True)
 class DiscriminatorOutput:
-    """What a discriminator says of a batch.
+    """What a discriminator says of a batch."""
 
-    Attributes:
-        logits: unbounded score, large for "real", shape (N,).
-        features: activations before the last layer, flattened, shape (N, F).
-        others: what further heads on the features say, each of shape (N, ...), by the head's name.
-    """
-
-    logits: Tensor
-    features: Tensor
-    others: Mapping[str, Tensor] = field(default_factory=dict)
+    logits: Tensor  # unbounded score, large for "real", shape (N,)
+    features: Tensor  # activations before the last layer, flattened, shape (N, F)
+    others: Mapping[str, Tensor] = field(default_factory=dict)  # further heads' outputs (N, ...)
 
     def halves(self) -> tuple[DiscriminatorOutput, DiscriminatorOutput]:
         """The first and the second half of the batch."""
         logits, features = self.logits.chunk(2), self.features.chunk(2)
-        others = {name: said.chunk(2) for name, said in self.others.items()}
-        first, second = (
-            DiscriminatorOutput(
-                logits[i], features[i], {name: said[i] for name, said in others.items()}
-            )
-            for i in (0, 1)
+        others = {name: output.chunk(2) for name, output in self.others.items()}
+        first, second = ({name: pair[i] for name, pair in others.items()} for i in (0, 1))
+        return (
+            DiscriminatorOutput(logits[0], features[0], first),
+            DiscriminatorOutput(logits[1], features[1], second),
         )
-        return first, second
 
 
 @dataclass(frozen=True, slots=True)
 class Neighbours:
-    """For each query its nearest bank member.
+    """For each query its nearest bank member."""
 
-    Attributes:
-        distances: float64, shape (Q,), exact (not the search index's own estimate).
-        ids: position in the bank, int64, shape (Q,); of equally near ones the lowest.
-    """
-
-    distances: Tensor
-    ids: Tensor
+    distances: Tensor  # float64, shape (Q,), exact (not the search index's own estimate)
+    ids: Tensor  # position in the bank, int64, shape (Q,); of equally near ones the lowest
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GaussianModes:
-    """Known modes of points: a mixture of isotropic Gaussians, each as likely as the others.
+    """Known modes of points: a mixture of isotropic Gaussians, each as likely as the others."""
 
-    Attributes:
-        centres: float32, shape (K, D).
-        sigma: standard deviation along each coordinate that a mode spreads in.
-        samples: how many generated points a score is measured on.
-        rank: how many coordinates, the first ones, a mode spreads in; None for all D.
-        radius: a point is good if it lies nearer than this to a centre, in units of sigma.
-    """
-
-    centres: Tensor
-    sigma: float
-    samples: int
-    rank: int | None = None
-    radius: float = 3.0
+    centres: Tensor  # float32, shape (K, D)
+    sigma: float  # standard deviation along each coordinate that a mode spreads in
+    samples: int  # how many generated points a score is measured on
+    rank: int | None = None  # how many coordinates, the first ones, a mode spreads in; None for all
+    radius: float = 3.0  # a point is good if it lies nearer than this to a centre, in sigmas
 
     @property
     def spread(self) -> int:
@@ -138,26 +103,16 @@ class GaussianModes:
 
 @dataclass(frozen=True, slots=True)
 class StackedClasses:
-    """Known modes of images in three channels, each of one of ten classes: 1,000 modes.
+    """Known modes of images in three channels, each of one of ten classes: 1,000 modes."""
 
-    Attributes:
-        samples: how many generated images a score is measured on.
-        classifier: file of the classifier that names a channel's class.
-        made_by: the command that makes the file.
-    """
-
-    samples: int
-    classifier: Path
-    made_by: str
-
-    @property
-    def modes(self) -> int:
-        """Number of modes."""
-        return 1000
+    samples: int  # how many generated images a score is measured on
+    classifier: Path  # file of the classifier that names a channel's class
+    made_by: str  # the command that makes the file
+    modes: ClassVar[int] = 1000
 
 
+# Data whose modes are known, so that what a generator reaches can be counted.
 KnownModes = GaussianModes | StackedClasses
-"""Data whose modes are known, so that what a generator reaches can be counted."""
 
 
 def to_signed(pixels: Tensor, *, dtype: torch.dtype = torch.float32) -> Tensor:

@@ -17,8 +17,6 @@ from torch import Tensor
 from torch.amp import is_autocast_available
 from torch.nn import functional as F
 
-__all__ = ["Forms", "Geometry", "conv_forms", "convolve", "in_full_precision"]
-
 Form = Literal["direct", "convolved", "taps"]
 
 
@@ -71,10 +69,10 @@ def convolve(
     geometry: Geometry,
     forms: Forms | None = None,
 ) -> Tensor:
-    """Convolution of a batch; under autocast in its precision, as torch's own.
+    """Convolution of a batch (N, in, H, W); under autocast in its precision, as torch's own.
 
     Args:
-        x: shape (N, in, H, W).
+        x: the batch.
         weight: shape (out, in, k, k), or (in, out, k, k) if transposed.
         bias: shape (out,), or None.
         geometry: stride and padding.
@@ -161,34 +159,28 @@ def _convolved(x: Tensor, gradient: Tensor, size: int, geometry: Geometry) -> Te
 
 
 class _Term(NamedTuple):
-    """One matrix product: columns and rows of taps, of outputs and of the inputs they meet."""
+    """One matrix product."""
 
-    tap: int
-    row: int
-    outs: slice
-    ins: slice
-    rows: slice
-    taps: slice
+    tap: int  # column of the kernel
+    taps: slice  # its rows
+    outs: slice  # columns of the output
+    row: slice  # its row
+    ins: slice  # columns of the input that they meet
+    rows: slice  # its rows
 
 
 def _terms(height: int, width: int, size: int, padding: int) -> Iterator[_Term]:
     """All products that meet the image, for stride 1."""
-
-    def reach(tap: int, extent: int, out_extent: int) -> tuple[int, int]:
-        return max(0, padding - tap), min(out_extent, extent + padding - tap)
-
     out_height, out_width = (extent + 2 * padding - size + 1 for extent in (height, width))
     for tap in range(size):
-        low, high = reach(tap, width, out_width)
         shift = tap - padding
+        low, high = max(0, -shift), min(out_width, width - shift)
+        outs, ins = slice(low, high), slice(low + shift, high + shift)
         for row in range(out_height):
             first, last = max(0, row - padding), min(height, row - padding + size)
             taps = slice(first - row + padding, last - row + padding)
             if low < high and first < last:
-                yield _Term(
-                    tap, row, slice(low, high), slice(low + shift, high + shift),
-                    slice(first, last), taps,
-                )  # fmt: skip
+                yield _Term(tap, taps, outs, slice(row, row + 1), ins, slice(first, last))
 
 
 def _columns(maps: Tensor) -> Tensor:
@@ -208,10 +200,6 @@ def _block(columns: Tensor, some: slice, rows: slice) -> Tensor:
     return flat[:, rows.start * channels : rows.stop * channels]
 
 
-def _of_row(row: int) -> slice:
-    return slice(row, row + 1)
-
-
 def _taps_forward(x: Tensor, weight: Tensor, padding: int) -> Tensor:
     n, _, height, width = x.shape
     out, _, size, _ = weight.shape
@@ -219,8 +207,8 @@ def _taps_forward(x: Tensor, weight: Tensor, padding: int) -> Tensor:
     grow = 2 * padding - size + 1
     result = x.new_zeros(width + grow, n, height + grow, out)
     for t in _terms(height, width, size, padding):
-        taps = _block(kernel[t.tap : t.tap + 1], slice(0, 1), t.taps)
-        _block(result, t.outs, _of_row(t.row)).addmm_(_block(maps, t.ins, t.rows), taps.t())
+        taps = _block(kernel, slice(t.tap, t.tap + 1), t.taps)
+        _block(result, t.outs, t.row).addmm_(_block(maps, t.ins, t.rows), taps.t())
     return _from_columns(result).contiguous()
 
 
@@ -232,8 +220,8 @@ def _taps_grad_input(gradient: Tensor, weight: Tensor, padding: int) -> Tensor:
     height, width = out_height - shrink, out_width - shrink
     result = gradient.new_zeros(width, n, height, channels)
     for t in _terms(height, width, size, padding):
-        taps = _block(kernel[t.tap : t.tap + 1], slice(0, 1), t.taps)
-        _block(result, t.ins, t.rows).addmm_(_block(maps, t.outs, _of_row(t.row)), taps)
+        taps = _block(kernel, slice(t.tap, t.tap + 1), t.taps)
+        _block(result, t.ins, t.rows).addmm_(_block(maps, t.outs, t.row), taps)
     return _from_columns(result).contiguous()
 
 
@@ -243,7 +231,7 @@ def _taps_grad_weight(x: Tensor, gradient: Tensor, size: int, padding: int) -> T
     maps, slopes = _columns(x), _columns(gradient)
     result = x.new_zeros(size, out, size, channels)
     for t in _terms(height, width, size, padding):
-        _block(result[t.tap : t.tap + 1], slice(0, 1), t.taps).addmm_(
-            _block(slopes, t.outs, _of_row(t.row)).t(), _block(maps, t.ins, t.rows)
+        _block(result, slice(t.tap, t.tap + 1), t.taps).addmm_(
+            _block(slopes, t.outs, t.row).t(), _block(maps, t.ins, t.rows)
         )
     return _from_columns(result)

@@ -2,7 +2,6 @@
 
 [1] Lin et al. 2018, "PacGAN", and its published code: the DCGAN of the experiment in VEEGAN's
 protocol, and the small networks of the experiment in the unrolled GAN's protocol.
-
 [2] Metz et al. 2017, "Unrolled GANs", appendix: the small networks, which [1] takes over.
 
 Ours: padding is the same on all sides; a bias that batch norm would remove is left out; outside
@@ -12,6 +11,7 @@ training batch norm uses its running statistics, which [1] does in one protocol 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from itertools import pairwise
 
 from torch import nn
@@ -19,8 +19,6 @@ from torch import nn
 from ganstoch.errors import UserError
 from ganstoch.models.layers import BatchNorm, Discriminator, Generator, check_sizes
 from ganstoch.types import Shape
-
-__all__ = ["DCGANDiscriminator", "DCGANGenerator", "UnrolledDiscriminator", "UnrolledGenerator"]
 
 
 class DCGANGenerator(Generator):
@@ -36,14 +34,11 @@ class DCGANGenerator(Generator):
         self, shape: Shape = (3, 28, 28), *, latent_dim: int = 100, width: int = 64
     ) -> None:
         _check(shape, latent_dim=latent_dim, width=width)
-        sizes = _halved(shape, 4)[::-1]
-        channels = [8 * width, 4 * width, 2 * width, width]
-        layers = _projection(latent_dim, channels[0], sizes[0])
-        for (into, out), size in zip(pairwise(channels), sizes[1:-1], strict=True):
-            layers += [_enlarge(into, out, size, kernel=5, bias=False), *_rectified(out)]
-        layers += [_enlarge(width, shape[0], sizes[-1], kernel=5, bias=True), nn.Tanh()]
         super().__init__()
         self.latent_dim = latent_dim
+        *sizes, last = _halved(shape, 4)[::-1]
+        layers = _enlarging(latent_dim, [8 * width, 4 * width, 2 * width, width], sizes, kernel=5)
+        layers += [_enlarge(width, shape[0], last, kernel=5, bias=True), nn.Tanh()]
         self.layers = nn.Sequential(*layers)
 
 
@@ -59,9 +54,8 @@ class DCGANDiscriminator(Discriminator):
         _check(shape, width=width)
         super().__init__()
         channels = [width, 2 * width, 4 * width, 8 * width]
-        layers = [_reduce(shape[0], width, kernel=5, bias=True), nn.LeakyReLU(0.2, inplace=True)]
-        for into, out in pairwise(channels):
-            layers += [_reduce(into, out, kernel=5, bias=False), *_leaky(out, slope=0.2)]
+        first = [_reduce(shape[0], width, kernel=5, bias=True), nn.LeakyReLU(0.2, inplace=True)]
+        layers = first + _reducing(channels, kernel=5, slope=0.2)
         self.body = nn.Sequential(*layers, nn.Flatten())
         self.head_features = channels[-1] * math.prod(_halved(shape, 4)[-1])
         self.head = nn.Linear(self.head_features, 1)
@@ -82,14 +76,11 @@ class UnrolledGenerator(Generator):
         _check(shape, latent_dim=latent_dim, width=width)
         if width % 8:
             raise UserError(f"width of this generator must be a multiple of 8, got {width}")
-        sizes = _halved(shape, 3)[::-1]
-        channels = [width, width // 2, width // 4, width // 8]
-        layers = _projection(latent_dim, width, sizes[0])
-        for (into, out), size in zip(pairwise(channels), sizes[1:], strict=True):
-            layers += [_enlarge(into, out, size, kernel=3, bias=False), *_rectified(out)]
-        layers += [nn.Conv2d(channels[-1], shape[0], 3, padding=1), nn.Tanh()]
         super().__init__()
         self.latent_dim = latent_dim
+        channels = [width, width // 2, width // 4, width // 8]
+        layers = _enlarging(latent_dim, channels, _halved(shape, 3)[::-1], kernel=3)
+        layers += [nn.Conv2d(channels[-1], shape[0], 3, padding=1), nn.Tanh()]
         self.layers = nn.Sequential(*layers)
 
 
@@ -107,16 +98,13 @@ class UnrolledDiscriminator(Discriminator):
         if width % 4:
             raise UserError(f"width of this discriminator must be a multiple of 4, got {width}")
         super().__init__()
-        layers: list[nn.Module] = []
-        for into, out in pairwise([shape[0], width // 4, width // 2, width]):
-            layers += [_reduce(into, out, kernel=3, bias=False), *_leaky(out, slope=0.3)]
+        layers = _reducing([shape[0], width // 4, width // 2, width], kernel=3, slope=0.3)
         self.body = nn.Sequential(*layers, nn.Flatten())
         self.head_features = width * math.prod(_halved(shape, 3)[-1])
         self.head = nn.Linear(self.head_features, 1)
 
 
-Size = tuple[int, int]
-"""(height, width)."""
+Size = tuple[int, int]  # (height, width)
 
 
 def _halved(shape: Shape, times: int) -> list[Size]:
@@ -128,10 +116,18 @@ def _halved(shape: Shape, times: int) -> list[Size]:
     return sizes
 
 
-def _projection(latent_dim: int, channels: int, size: Size) -> list[nn.Module]:
+def _enlarging(
+    latent_dim: int, channels: Sequence[int], sizes: Sequence[Size], *, kernel: int
+) -> list[nn.Module]:
+    """Latents to a map of the first size, and on to every next, with batch norm and ReLU."""
     # This bias differs from pixel to pixel, so batch norm does not remove it.
-    linear = nn.Linear(latent_dim, channels * math.prod(size))
-    return [linear, nn.Unflatten(1, (channels, *size)), *_rectified(channels)]
+    linear = nn.Linear(latent_dim, channels[0] * math.prod(sizes[0]))
+    layers: list[nn.Module] = [linear, nn.Unflatten(1, (channels[0], *sizes[0]))]
+    layers += [BatchNorm(channels[0]), nn.ReLU(inplace=True)]
+    for (into, out), size in zip(pairwise(channels), sizes[1:], strict=True):
+        layers.append(_enlarge(into, out, size, kernel=kernel, bias=False))
+        layers += [BatchNorm(out), nn.ReLU(inplace=True)]
+    return layers
 
 
 def _enlarge(into: int, out: int, size: Size, *, kernel: int, bias: bool) -> nn.Module:
@@ -142,16 +138,17 @@ def _enlarge(into: int, out: int, size: Size, *, kernel: int, bias: bool) -> nn.
     )
 
 
+def _reducing(channels: Sequence[int], *, kernel: int, slope: float) -> list[nn.Module]:
+    """Convolutions with stride 2, each with batch norm and a leaky ReLU."""
+    layers: list[nn.Module] = []
+    for into, out in pairwise(channels):
+        layers.append(_reduce(into, out, kernel=kernel, bias=False))
+        layers += [BatchNorm(out, tracked=False), nn.LeakyReLU(slope, inplace=True)]
+    return layers
+
+
 def _reduce(into: int, out: int, *, kernel: int, bias: bool) -> nn.Module:
     return nn.Conv2d(into, out, kernel, stride=2, padding=kernel // 2, bias=bias)
-
-
-def _rectified(channels: int) -> list[nn.Module]:
-    return [BatchNorm(channels), nn.ReLU(inplace=True)]
-
-
-def _leaky(channels: int, *, slope: float) -> list[nn.Module]:
-    return [BatchNorm(channels, tracked=False), nn.LeakyReLU(slope, inplace=True)]
 
 
 def _check(shape: Shape, **sizes: int) -> None:

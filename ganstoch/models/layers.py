@@ -14,10 +14,6 @@ from ganstoch.errors import UserError
 from ganstoch.models.convolution import Geometry, convolve, in_full_precision
 from ganstoch.types import DiscriminatorOutput, Shape
 
-__all__ = ["BatchNorm", "Discriminator", "DiscriminatorFactory", "Generator", "GeneratorFactory"]
-__all__ += ["LatentConv", "SpectralConv2d", "UpsampleConv"]
-__all__ += ["check_sizes", "frozen", "initialize", "needs_full_batch"]
-
 
 class LatentConv(nn.Module):
     """The 4 x 4 convolution, stride 1, padding 3, of a 1 x 1 latent: (N, in) to (N, out, 4, 4).
@@ -129,14 +125,8 @@ class SpectralConv2d(nn.Conv2d):
 class BatchNorm(nn.Module):
     """Batch normalization of vectors and maps alike [Ioffe & Szegedy 2015, Alg. 1].
 
-    Unlike torch's layers it counts no batches.
-
-    Args:
-        channels: length of dimension 1.
-        tracked: whether running statistics are kept, for use outside training. Without them, as in
-            a discriminator, every pass takes its own batch's.
-        momentum: weight of the newest batch in the running statistics.
-        epsilon: added to the variance.
+    Unlike torch's layers it counts no batches. If it is not ``tracked``, as in a discriminator, it
+    keeps no running statistics for use outside training, and every pass takes its own batch's.
     """
 
     needs_full_batch: ClassVar[bool] = True
@@ -144,12 +134,7 @@ class BatchNorm(nn.Module):
     running_var: Tensor | None
 
     def __init__(
-        self,
-        channels: int,
-        *,
-        tracked: bool = True,
-        momentum: float = 0.1,
-        epsilon: float = 1e-5,
+        self, channels: int, *, tracked: bool = True, momentum: float = 0.1, epsilon: float = 1e-5
     ) -> None:
         super().__init__()
         self.momentum = momentum
@@ -167,30 +152,16 @@ class BatchNorm(nn.Module):
                 "batch normalization needs two images or more: raise data.m, or take "
                 "networks without it"
             )
-        return F.batch_norm(
-            x,
-            self.running_mean,
-            self.running_var,
-            self.weight,
-            self.bias,
-            training=by_batch,
-            momentum=self.momentum,
-            eps=self.epsilon,
-        )
+        state = (self.running_mean, self.running_var, self.weight, self.bias)
+        return F.batch_norm(x, *state, training=by_batch, momentum=self.momentum, eps=self.epsilon)
 
 
 class Generator(nn.Module):
-    """Maps latents to images or points.
+    """Maps latents to images or points."""
 
-    Attributes:
-        latent_dim: length of a latent vector.
-        layers: the network, unless a subclass has a forward pass of its own.
-        gain: of the orthogonal start that `initialize` gives its weights; None for a normal one.
-    """
-
-    gain: ClassVar[float | None] = None
+    gain: ClassVar[float | None] = None  # of an orthogonal start; None for a normal one
     latent_dim: int
-    layers: nn.Module
+    layers: nn.Module  # unless a subclass has a forward pass of its own
 
     def forward(self, latents: Tensor) -> Tensor:
         """Latents (N, latent_dim) to (N, *shape): images in [-1, 1], or points, unbounded."""
@@ -205,20 +176,15 @@ class Generator(nn.Module):
 class Discriminator(nn.Module):
     """Scores images or points: a body makes features, a head maps them to (N, 1).
 
-    Attributes:
-        body: (N, *shape) to features, (N, head_features) or maps of as many numbers.
-        head: the last layer, from the body's features to one logit each.
-        head_features: length F of the flattened features.
-        heads: further heads on the flattened features (N, F), by name; remedies add them.
-        separate_passes: whether it must see real and generated examples in separate calls; None
-            where that follows from its layers, see `needs_full_batch`.
-        gain: as for `Generator`.
+    Remedies add further ``heads`` on the flattened features, by name. ``separate_passes`` says
+    whether it must see real and generated examples in separate calls; None where that follows from
+    its layers, see `needs_full_batch`.
     """
 
-    gain: ClassVar[float | None] = None
+    gain: ClassVar[float | None] = None  # as for `Generator`
     separate_passes: bool | None = None
-    body: nn.Module
-    head: nn.Module
+    body: nn.Module  # (N, *shape) to features, (N, head_features) or maps of as many numbers
+    head: nn.Module  # the last layer, from the body's features to one logit each
     head_features: int
 
     def __init__(self) -> None:
@@ -233,10 +199,7 @@ class Discriminator(nn.Module):
         return DiscriminatorOutput(self.head(features).flatten(), flat, others)
 
     def power_iterate(self) -> None:
-        """Refines the estimate of every spectral norm by one step, where layers have one.
-
-        The training step calls it once an update, however many forward passes the update takes.
-        """
+        """Refines every spectral norm by one step; called once an update, not a forward pass."""
         for module in self.modules():
             if isinstance(module, SpectralConv2d):
                 module.power_iterate()
@@ -270,16 +233,11 @@ def frozen(module: nn.Module) -> Iterator[None]:
 
 @torch.no_grad()
 def initialize(module: nn.Module, *, std: float, rng: torch.Generator) -> None:
-    """Draws every weight from N(0, std^2) and sets every bias to 0.
+    """Draws every weight from N(0, std^2) and sets every bias to 0, in place.
 
     The paper names no initialization; this one is from the same first author's earlier code. The
     draws follow the order of registration. Batch normalization starts as the identity; a network
     with a ``gain`` has orthogonal matrices times that gain [Saxe et al. 2014].
-
-    Args:
-        module: network whose parameters are overwritten in place.
-        std: standard deviation of the weights.
-        rng: CPU generator of the stream "init".
     """
     gains: dict[nn.Module, float | None] = {}
     added: set[nn.Module] = set()
@@ -296,14 +254,12 @@ def initialize(module: nn.Module, *, std: float, rng: torch.Generator) -> None:
                 parameter.zero_()
             elif isinstance(layer, BatchNorm):
                 parameter.fill_(1.0)
+            elif gain is None or parameter.dim() < 2:
+                draws = torch.randn(parameter.shape, generator=rng, dtype=torch.float32)
+                parameter.copy_(draws.mul_(std))
             else:
-                parameter.copy_(_draw(parameter.shape, std=std, gain=gain, rng=rng))
+                draws = torch.empty(parameter.shape, dtype=torch.float32)
+                parameter.copy_(nn.init.orthogonal_(draws, gain, generator=rng))
     for layer in module.modules():
         if isinstance(layer, SpectralConv2d):
             layer.restart(rng)
-
-
-def _draw(shape: torch.Size, *, std: float, gain: float | None, rng: torch.Generator) -> Tensor:
-    if gain is None or len(shape) < 2:
-        return torch.randn(shape, generator=rng, dtype=torch.float32).mul_(std)
-    return nn.init.orthogonal_(torch.empty(shape, dtype=torch.float32), gain, generator=rng)

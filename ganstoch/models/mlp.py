@@ -15,9 +15,6 @@ from torch import Tensor, nn
 from ganstoch.models.layers import BatchNorm, Discriminator, Generator, check_sizes
 from ganstoch.types import Shape
 
-__all__ = ["LinearMaxout", "MaxoutDiscriminator", "ReLUGenerator"]
-__all__ += ["TanhDiscriminator", "TanhGenerator"]
-
 
 class LinearMaxout(nn.Module):
     """The largest of several linear maps, unit by unit [Goodfellow et al. 2013, "Maxout Networks"].
@@ -43,8 +40,7 @@ class LinearMaxout(nn.Module):
 class ReLUGenerator(Generator):
     """PacGAN's generator of points [1]; as there, no bias where batch norm would remove it.
 
-    Theirs are batch norm's epsilon and momentum too. For a flat image a tanh is added, which is
-    ours.
+    Theirs are batch norm's epsilon and momentum too; the tanh of a flat image is ours.
 
     Args:
         shape: (coordinates,) or (channels, height, width).
@@ -140,8 +136,8 @@ def _inputs(first: int, width: int, depth: int) -> list[int]:
 
 
 def _tanh(first: int, width: int, depth: int) -> list[nn.Module]:
-    pairs = [(nn.Linear(into, width), nn.Tanh()) for into in _inputs(first, width, depth)]
-    return [layer for pair in pairs for layer in pair]
+    sizes = _inputs(first, width, depth)
+    return [layer for into in sizes for layer in (nn.Linear(into, width), nn.Tanh())]
 
 
 def _outputs(width: int, shape: Shape) -> list[nn.Module]:

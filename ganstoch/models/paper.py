@@ -20,8 +20,6 @@ from ganstoch.models.layers import (
 )
 from ganstoch.types import Shape
 
-__all__ = ["PaperDiscriminator", "PaperGenerator"]
-
 SLOPE = 0.2
 
 

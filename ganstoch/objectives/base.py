@@ -7,22 +7,16 @@ from typing import ClassVar
 
 from torch import Tensor
 
-__all__ = ["Objective", "Pointwise"]
-
 
 class Objective(ABC):
     """The losses of both players, each a mean over its batch, minimized.
 
     Being means, the losses of a batch's parts, weighted by their sizes, add up to the whole's,
     unless the objective couples the images of a batch.
-
-    Attributes:
-        needs_full_batch: an image's loss depends on all others of its batch.
-        needs_real: the generator's loss needs the logits of real images too.
     """
 
-    needs_full_batch: ClassVar[bool] = False
-    needs_real: ClassVar[bool] = False
+    needs_full_batch: ClassVar[bool] = False  # an image's loss depends on others of its batch
+    needs_real: ClassVar[bool] = False  # the generator's loss needs the logits of real images too
 
     @abstractmethod
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
@@ -64,13 +58,7 @@ class Pointwise(Objective):
         A logit of label t costs t real_loss + (1 - t) fake_loss: the cross-entropy with target t
         for the logistic losses, (logit - t)^2 / 2 up to a constant for least squares. A target
         outside [0, 1] makes every loss but the least squares unbounded below; its gradient stays
-        bounded.
-
-        Args:
-            real: logits of real images, shape (N,).
-            fake: logits of generated images, shape (N,).
-            real_targets: labels of the real images, shape (N,); 1 where plain.
-            fake_targets: labels of the generated images, shape (N,); 0 where plain.
+        bounded. All four have shape (N,); targets are 1 and 0 where plain.
         """
         return self._soft(real, real_targets) + self._soft(fake, fake_targets)
 

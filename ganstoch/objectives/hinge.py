@@ -6,8 +6,6 @@ from torch import Tensor, relu
 
 from ganstoch.objectives.base import Pointwise
 
-__all__ = ["Hinge"]
-
 
 class Hinge(Pointwise):
     """D minimizes max(0, 1 - D(x)) + max(0, 1 + D(G(z))), G minimizes -D(G(z)).

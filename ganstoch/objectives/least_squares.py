@@ -6,8 +6,6 @@ from torch import Tensor
 
 from ganstoch.objectives.base import Pointwise
 
-__all__ = ["LeastSquares"]
-
 
 class LeastSquares(Pointwise):
     """D minimizes (D(x) - 1)^2 / 2 + D(G(z))^2 / 2, G minimizes (D(G(z)) - 1)^2 / 2.

@@ -7,8 +7,6 @@ from torch.nn.functional import softplus
 
 from ganstoch.objectives.base import Pointwise
 
-__all__ = ["NonSaturating"]
-
 
 class NonSaturating(Pointwise):
     """D minimizes -log s(D(x)) - log(1 - s(D(G(z)))), G minimizes -log s(D(G(z))).

@@ -9,8 +9,6 @@ from torch.nn.functional import softplus
 
 from ganstoch.objectives.base import Objective
 
-__all__ = ["Relativistic"]
-
 
 class Relativistic(Objective):
     """D minimizes -log s(D(x) - D(G(z))), G minimizes -log s(D(G(z)) - D(x)).

@@ -10,14 +10,11 @@ from torch.nn.functional import softplus
 
 from ganstoch.objectives.base import Objective
 
-__all__ = ["RelativisticAverage"]
-
 PENALTIES: dict[str, Callable[[Tensor], Tensor]] = {
     "logistic": lambda lead: softplus(-lead),
     "hinge": lambda lead: relu(1 - lead),
     "least_squares": lambda lead: (lead - 1).square(),
-}
-"""What a lead costs, elementwise, per variant: RaSGAN, RaHingeGAN, RaLSGAN."""
+}  # what a lead costs, per variant: RaSGAN, RaHingeGAN, RaLSGAN
 
 
 class RelativisticAverage(Objective):

@@ -7,8 +7,6 @@ from torch.nn.functional import softplus
 
 from ganstoch.objectives.base import Pointwise
 
-__all__ = ["Saturating"]
-
 
 class Saturating(Pointwise):
     """D minimizes -log s(D(x)) - log(1 - s(D(G(z)))), G minimizes log(1 - s(D(G(z)))).

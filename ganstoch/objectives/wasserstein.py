@@ -6,8 +6,6 @@ from torch import Tensor
 
 from ganstoch.objectives.base import Pointwise
 
-__all__ = ["Wasserstein"]
-
 
 class Wasserstein(Pointwise):
     """D minimizes D(G(z)) - D(x), G minimizes -D(G(z)).

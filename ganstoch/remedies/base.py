@@ -25,7 +25,8 @@ from ganstoch.types import DiscriminatorOutput, MicroBatch, Shape
 
 DiscriminatorFn = Callable[[Tensor], DiscriminatorOutput]  # of packs, where there are packs
 Batches = Sequence[Sequence[MicroBatch]]  # one an update, each in its parts
-Optimizers = tuple[Optimizer, Optimizer | LightningOptimizer]  # the discriminator's first
+AnyOptimizer = Optimizer | LightningOptimizer
+Optimizers = tuple[Optimizer, AnyOptimizer]  # the discriminator's first
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,6 @@ import torch
 from pytorch_lightning.strategies import DDPStrategy
 from torch import Tensor, distributed, nn
 
-__all__ = ["Ranks", "average_gradients", "differing", "gather", "keep_largest"]
-
 _T = TypeVar("_T")
 
 

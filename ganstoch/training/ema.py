@@ -16,8 +16,6 @@ from torch import Tensor, nn
 from ganstoch.errors import UserError
 from ganstoch.models import Generator
 
-__all__ = ["EMA"]
-
 
 class EMA(nn.Module):
     """A generator whose weights follow another's; part of the GAN, and so of its checkpoints.

@@ -20,10 +20,8 @@ from torch.nn import functional as F
 from ganstoch.errors import UserError
 from ganstoch.models.layers import LatentConv, SpectralConv2d, UpsampleConv, frozen
 
-__all__ = ["Sink", "collect"]
-
+# Of one layer's gradients, and of what is laid out to compute them, at once.
 BLOCK_BYTES = 128 * 2**20
-"""Of one layer's gradients, and of what is laid out to compute them, at once."""
 
 
 class Sink(Protocol):
@@ -67,11 +65,11 @@ def collect(
         for name, module in owners.items():
             hook = module.register_forward_hook(_watch(name, seen, network))
             stack.callback(hook.remove)
-        found = losses(network.forward(inputs))  # past torch.compile, which sees no hooks
+        each = losses(network.forward(inputs))  # past torch.compile, which sees no hooks
         if missing := sorted(set(owners) - set(seen)):
             raise UserError(_refusal(network, missing[0], "is not called as a layer"))
         outputs = [output for _, output in seen.values()]
-        slopes = torch.autograd.grad(found.sum(), outputs, allow_unused=True)
+        slopes = torch.autograd.grad(each.sum(), outputs, allow_unused=True)
     with torch.no_grad():
         for (name, (x, _)), slope in zip(seen.items(), slopes, strict=True):
             if slope is not None:
@@ -168,5 +166,4 @@ def _by_transform(layer: nn.Module, x: Tensor, slope: Tensor) -> Iterator[tuple[
         return (output * slope.unsqueeze(0)).sum()
 
     own: dict[str, Tensor] = dict(layer.named_parameters(recurse=False))
-    found: dict[str, Tensor] = vmap(grad(of_one), in_dims=(None, 0, 0))(own, x, slope)
-    yield from found.items()
+    yield from vmap(grad(of_one), in_dims=(None, 0, 0))(own, x, slope).items()

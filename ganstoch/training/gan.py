@@ -16,7 +16,6 @@ from typing import Any, Literal
 
 import torch
 from pytorch_lightning import LightningModule
-from pytorch_lightning.core.optimizer import LightningOptimizer
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
@@ -35,6 +34,7 @@ from ganstoch.models.layers import (
 from ganstoch.objectives import NonSaturating, Objective, Pointwise
 from ganstoch.remedies import Remedies, Remedy
 from ganstoch.remedies.base import (
+    AnyOptimizer,
     Batches,
     DataFacts,
     DiscriminatorFn,
@@ -157,21 +157,12 @@ class GAN(LightningModule):
         self.train_iteration(batches, raw[0], counted[1], iteration=self.global_step)
 
     def train_iteration(
-        self,
-        batches: Batches,
-        step_d: Optimizer,
-        step_g: Optimizer | LightningOptimizer,
-        *,
-        iteration: int,
+        self, batches: Batches, step_d: Optimizer, step_g: AnyOptimizer, *, iteration: int
     ) -> None:
         """Updates of the discriminator, then of the generator, then one step of the average.
 
-        Args:
-            batches: one an update, each in micro-batches: one serves the last update of the
-                discriminator and the first of the generator.
-            step_d: the discriminator's optimizer.
-            step_g: the generator's.
-            iteration: number of this iteration, from 0.
+        There is one batch an update, in micro-batches, but one serves both the last update of the
+        discriminator and the first of the generator. Iterations count from 0.
         """
         info = StepInfo(self.seed, iteration)
         for remedy in self.remedies:
@@ -213,10 +204,8 @@ class GAN(LightningModule):
 
         The generator does not change before its own update. So where a batch is one micro-batch,
         ``keep_graph`` makes one forward pass of the generator serve both players; otherwise its
-        examples are made again, so that only one micro-batch's are in memory.
-
-        Returns:
-            The loss, what remedies measured, and the generated examples of the last micro-batch.
+        examples are made again, so that only one micro-batch's are in memory. Returned are the
+        loss, what remedies measured, and the generated examples of the last micro-batch.
         """
         total, measures = torch.zeros((), device=self.device), dict[str, Tensor]()
         self.discriminator.power_iterate()
@@ -242,7 +231,7 @@ class GAN(LightningModule):
     def generator_step(
         self,
         batch: Sequence[MicroBatch],
-        optimizer: Optimizer | LightningOptimizer,
+        optimizer: AnyOptimizer,
         info: StepInfo,
         ready: Tensor | None,
     ) -> Tensor:
@@ -269,11 +258,7 @@ class GAN(LightningModule):
     ) -> DiscriminatorPass:
         """The outputs for real and generated examples, for the discriminator's own loss.
 
-        Args:
-            critic: the discriminator; it takes packs of examples.
-            batch: the real examples and the latents.
-            fakes: the generator's examples (M, *shape) of the latents.
-            info: when.
+        The critic takes packs of examples; fakes (M, *shape) are the generator's of the latents.
         """
         generated, pack = fakes, self.remedies.spec.pack
         for remedy in self.remedies:
@@ -314,16 +299,14 @@ class GAN(LightningModule):
         self, critic: DiscriminatorFn, batch: MicroBatch, fakes: Tensor, *, info: StepInfo
     ) -> Tensor:
         """The generator's loss of a micro-batch, a scalar; arguments as of `discriminate`."""
-        pack, real = self.remedies.spec.pack, None
-        of_fake, of_real = critic(pack_examples(fakes, pack)), None
-        if self.needs_real:
-            of_real = critic(pack_examples(batch.real, pack))
-            real = of_real.logits
+        pack = self.remedies.spec.pack
+        of_fake = critic(pack_examples(fakes, pack))
+        of_real = critic(pack_examples(batch.real, pack)) if self.needs_real else None
         assigned = partial(self.generator.assigned, batch.latents)
         scores = DiscriminatorPass(
             info, batch, fakes, fakes, critic, of_fake, of_real, pack, assigned
         )
-        loss = self.objective.generator(of_fake.logits, real)
+        loss = self.objective.generator(of_fake.logits, None if of_real is None else of_real.logits)
         for remedy in self.remedies.by_priority:
             loss = remedy.generator_loss(loss, scores)
         return loss
@@ -476,17 +459,12 @@ class GAN(LightningModule):
 
     def digests(self) -> dict[str, str]:
         """A digest of each network and of the optimizers' moments together, by name."""
-        digests = {
-            name: digest(self.get_submodule(name).state_dict().values())
-            for name in ("generator", "discriminator", "average")
-        }
-        moments = (
-            value
-            for optimizer in self.trainer.optimizers
-            for state in optimizer.state_dict()["state"].values()
-            for _, value in sorted(state.items())
-        )
-        return digests | {"optimizers": digest(moments)}
+        networks = ("generator", "discriminator", "average")
+        tensors = {name: self.get_submodule(name).state_dict().values() for name in networks}
+        states = [optimizer.state_dict()["state"] for optimizer in self.trainer.optimizers]
+        moments = (sorted(each.items()) for state in states for each in state.values())
+        tensors["optimizers"] = [value for pairs in moments for _, value in pairs]
+        return {name: digest(values) for name, values in tensors.items()}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keeps the micro-batch, so that a resumed run goes on with the same order of sums."""

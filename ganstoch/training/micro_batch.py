@@ -13,8 +13,6 @@ from torch import Tensor
 from ganstoch.rng import share
 from ganstoch.types import Batch, MicroBatch
 
-__all__ = ["split"]
-
 
 def split(
     batch: Batch,
@@ -37,7 +35,7 @@ def split(
         micro_batch: most images at once; None for all of them.
         dtype: precision of the networks.
         rank: which share this is.
-        world: number of ranks that share the batch.
+        world: ranks that share the batch.
         group: images that must stay together.
     """
     positions = share(batch.size, rank=rank, world=world, group=group)

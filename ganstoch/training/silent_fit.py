@@ -11,8 +11,6 @@ from pytorch_lightning import Callback, Trainer
 from ganstoch.data.datamodule import ImageData
 from ganstoch.training.gan import GAN
 
-__all__ = ["silent_fit"]
-
 
 def silent_fit(
     gan: GAN,
