@@ -13,7 +13,6 @@ import signal
 import threading
 import warnings
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +24,10 @@ from pytorch_lightning.callbacks import Checkpoint
 from ganstoch.errors import UserError
 from ganstoch.records import write_atomically
 
-__all__ = ["AtomicCheckpointIO", "Checkpoints", "newest_checkpoint", "read_checkpoint"]
-
 _log = logging.getLogger("ganstoch")
 
-RUN = "ganstoch_run"
-"""Key of the run's `config_hash` in a checkpoint."""
+RUN = "ganstoch_run"  # key of the run's `config_hash` in a checkpoint
+# What a checkpoint of a run holds, among other things, and of what type.
 _PARTS: dict[str, type] = {
     "state_dict": dict,
     "optimizer_states": list,
@@ -39,9 +36,8 @@ _PARTS: dict[str, type] = {
     "global_step": int,
     "pytorch-lightning_version": str,
 }
-"""What a checkpoint of a run holds, among other things, and of what type."""
+# Callbacks of 0.5.0 with a state, and what they are called now.
 _RENAMED = {"Recorder": "RecordWriter", "Trail": "SampleHistory"}
-"""Callbacks of 0.5.0 with a state, and what they are called now."""
 
 
 class AtomicCheckpointIO(CheckpointIO):
@@ -55,12 +51,7 @@ class AtomicCheckpointIO(CheckpointIO):
         torch.save(checkpoint, buffer)
         write_atomically(Path(path), buffer.getbuffer())
 
-    def load_checkpoint(
-        self,
-        path: str | Path,
-        map_location: Callable[..., Any] | None = None,
-        weights_only: bool | None = None,
-    ) -> dict[str, Any]:
+    def load_checkpoint(self, path: str | Path, *_: Any, **__: Any) -> dict[str, Any]:
         """Reads tensors and plain values; `UserError` if the file is gone."""
         try:
             content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
@@ -87,16 +78,13 @@ class Checkpoints(Checkpoint):
         folder: of the files.
         every: iterations between them.
         run: `config_hash` of the run, which is kept in its checkpoints.
-
-    Attributes:
-        begun: whether training has begun, so that a checkpoint, if any, has been loaded.
     """
 
     def __init__(self, folder: Path, *, every: int, run: str) -> None:
         self.folder = folder
         self.every = every
         self.run = run
-        self.begun = False
+        self.begun = False  # whether training has, so that a checkpoint, if any, has been loaded
         self._saved: int | None = None
         self._between_iterations = False
         self._stop_requested = False
@@ -115,10 +103,9 @@ class Checkpoints(Checkpoint):
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Removes the older checkpoints that a kill right after the last one has left."""
         if trainer.ckpt_path:
-            steps = {path.resolve(): step for step, path in _checkpoints_in(self.folder).items()}
-            step = steps.get(Path(trainer.ckpt_path).resolve())
-            if step is not None:
-                self._remove_older(trainer, step=step)
+            for step, path in _checkpoints_in(self.folder).items():
+                if path.resolve() == Path(trainer.ckpt_path).resolve():
+                    self._remove_older(trainer, step=step)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Takes over Ctrl-C and SIGTERM."""
@@ -136,15 +123,11 @@ class Checkpoints(Checkpoint):
             if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
                 self._handlers[number] = signal.signal(number, self._on_signal)
 
-    def on_train_batch_start(
-        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
-    ) -> None:
+    def on_train_batch_start(self, *_: Any) -> None:
         """Notes that a checkpoint would hold half an iteration from here on."""
         self._between_iterations = False
 
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
         """Saves where it is due, and stops where that was requested. Lightning calls it last."""
         if trainer.global_step % self.every == 0:
             self._save(trainer)
@@ -159,9 +142,7 @@ class Checkpoints(Checkpoint):
         self._save(trainer)
         self._restore_handlers()
 
-    def on_exception(
-        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
-    ) -> None:
+    def on_exception(self, trainer: Trainer, *_: Any) -> None:
         """Saves between iterations; not on several ranks, of which only one may have failed."""
         if self._between_iterations and trainer.world_size == 1:
             self._save(trainer)

@@ -22,16 +22,6 @@ from torch.utils.hooks import RemovableHandle
 
 from ganstoch.callbacks.evaluation import Evaluation
 from ganstoch.callbacks.progress import Periodic, iteration_of, log_metrics
-from ganstoch.diagnosis import (
-    VERDICTS,
-    Diagnosed,
-    Monitor,
-    References,
-    Signals,
-    Verdict,
-    measure,
-    references,
-)
 from ganstoch.diagnosis.adapters import (
     GeneratorAdapter,
     adapter_for,
@@ -39,12 +29,12 @@ from ganstoch.diagnosis.adapters import (
     real_images,
     undisturbed,
 )
+from ganstoch.diagnosis.monitor import Monitor
 from ganstoch.diagnosis.non_finite import NonFiniteDetector
-from ganstoch.diagnosis.signals import to_columns
-from ganstoch.diagnosis.verdicts import FATAL
+from ganstoch.diagnosis.rules import Verdict
+from ganstoch.diagnosis.signals import References, Signals, measure, references, to_columns
+from ganstoch.diagnosis.verdicts import FATAL, VERDICTS, Diagnosed
 from ganstoch.errors import UserError
-
-__all__ = ["Action", "Diagnosis", "DiagnosisSettings"]
 
 _log = logging.getLogger("ganstoch")
 
@@ -90,10 +80,6 @@ class Diagnosis(Periodic):
         held_out: real images that are not trained on, or None.
         path: file that the signals are left in when training ends, or None.
 
-    Attributes:
-        monitor: draws the verdicts.
-        acts: what was done so far, each with its iteration, act, verdict and words.
-
     Raises:
         UserError: at the start of training, where there is no way to make images or nothing to
             compare them with.
@@ -119,7 +105,7 @@ class Diagnosis(Periodic):
             raise UserError(f"diagnosis.images must be 8 or more, got {images}")
         self.act = act
         self.monitor = Monitor((VERDICTS if act == "alert" else FATAL) if on is None else on)
-        self.acts: list[dict[str, Any]] = []
+        self.acts: list[dict[str, Any]] = []  # each with its iteration, act, verdict and words
         self.images = images
         self.sample = sample
         self.latent_dim = latent_dim
@@ -175,19 +161,15 @@ class Diagnosis(Periodic):
 
         return hook
 
-    def on_train_batch_start(
-        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
-    ) -> None:
+    def on_train_batch_start(self, trainer: Trainer, *_: Any) -> None:
         """Sees to it that gradients are measured where that is due."""
         self._measures_next = iteration_of(trainer) % self.every == 0
 
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
         """Measures at the interval."""
         assert self._detector is not None
         self._detector.end_iteration(iteration_of(trainer))
-        super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
+        super().on_train_batch_end(trainer, pl_module)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Removes all hooks from the networks."""
@@ -226,9 +208,7 @@ class Diagnosis(Periodic):
         """Whether the last measurement is of this iteration."""
         return bool(self.history) and self.history[-1].iteration == iteration
 
-    def measure(
-        self, trainer: Trainer, module: LightningModule, iteration: int, *, last: bool
-    ) -> None:
+    def measure(self, trainer: Trainer, module: LightningModule, iteration: int) -> None:
         """Measures the signals, tells a new verdict and acts where that is due."""
         assert self._detector is not None
         assert self._adapter is not None
@@ -240,15 +220,13 @@ class Diagnosis(Periodic):
             )
         self._earlier = [images, *self._earlier[:1]]
         losses: dict[str, Tensor] = getattr(module, "losses", {})
-        values: dict[str, Any] = {
-            name.replace("/", "_"): loss.item() for name, loss in losses.items()
+        values = {name.replace("/", "_"): loss for name, loss in losses.items()}
+        values |= {f"gradient_{name}": norm for name, norm in self._gradients.items()}
+        measured: dict[str, Any] = {
+            name: value.item() for name, value in values.items() if hasattr(signals, name)
         }
-        values |= {f"gradient_{name}": norm.item() for name, norm in self._gradients.items()}
-        measured = {name: value for name, value in values.items() if hasattr(signals, name)}
-        signals = dataclasses.replace(
-            signals, **measured, broken=self._detector.first() or signals.broken
-        )
-        diagnosed = self.monitor.add(signals)
+        broken = self._detector.first() or signals.broken
+        diagnosed = self.monitor.add(dataclasses.replace(signals, **measured, broken=broken))
         if self.act == "restore" and self.monitor.is_best:
             self._best = {k: v.detach().cpu().clone() for k, v in module.state_dict().items()}
         numbers = {
@@ -261,14 +239,13 @@ class Diagnosis(Periodic):
             level = logging.INFO if diagnosed.verdict == "healthy" else logging.WARNING
             _log.log(level, "%s", diagnosed.words)
         if self.act != "log":
-            self._act(trainer, module)
+            self._act(trainer, module, iteration)
 
-    def _act(self, trainer: Trainer, module: LightningModule) -> None:
-        iteration = self.history[-1].iteration
+    def _act(self, trainer: Trainer, module: LightningModule, iteration: int) -> None:
         for finding in self.monitor.newly_due:
             words = f"diagnosis.act {self.act} at iteration {iteration}: {finding.words}"
-            done = {"iteration": iteration, "act": self.act, "verdict": finding.verdict}
-            self.acts.append({**done, "words": words})
+            act = {"iteration": iteration, "act": self.act, "verdict": finding.verdict}
+            self.acts.append({**act, "words": words})
             if trainer.is_global_zero:
                 _log.warning("%s", words)
                 for logger in trainer.loggers:

@@ -32,38 +32,26 @@ from ganstoch.rng import normal, rng_for
 from ganstoch.training.distributed import gather
 from ganstoch.training.gan import GAN, digest
 
-__all__ = ["AfterEvaluation", "Evaluation", "Outcome", "StopRule", "has_converged"]
-
 _log = logging.getLogger("ganstoch")
 
-_SEED = 0
-"""Decides the queries, the same in every evaluation of every run."""
-WATCHED = ("overfitting/pixel_l1/mean", "mode_drop/pixel_l1/mean")
-"""Metrics of the stop rule."""
-_BIRTHDAY_BATCHES = 4
-"""Images made for the birthday test, in units of its batch."""
+WATCHED = ("overfitting/pixel_l1/mean", "mode_drop/pixel_l1/mean")  # by the stop rule
+_BIRTHDAY_BATCHES = 4  # images made for the birthday test, in units of its batch
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A measurement, with what a picture of it needs.
+    """A measurement, with what a picture of it needs."""
 
-    Attributes:
-        iteration: D+G iterations done when it was taken.
-        generated: images or points of all evaluation latents, float32, shape (S, *shape), CPU.
-        pairs: for each feature space's name the queries and their neighbours, both ways.
-    """
-
-    iteration: int
-    generated: Tensor
-    pairs: dict[str, OverfittingScores]
+    iteration: int  # D+G iterations done when it was taken
+    generated: Tensor  # of all evaluation latents, float32, shape (S, *shape), CPU
+    pairs: dict[str, OverfittingScores]  # queries and neighbours, by the feature space's name
 
 
 class AfterEvaluation(Callback):
     """A callback that acts on measurements just made."""
 
-    def on_evaluation(self, trainer: Trainer, evaluation: Evaluation, outcome: Outcome) -> None:
-        """Acts on a measurement, the last of `evaluation.history`."""
+    def on_evaluation(self, trainer: Trainer, evaluation: Evaluation) -> None:
+        """Acts on a measurement, the last of `evaluation.history`; see `evaluation.latest`."""
 
 
 class Evaluation(Periodic):
@@ -87,12 +75,6 @@ class Evaluation(Periodic):
         held_out: whether held-out images look for their neighbours too.
         weights: file of the feature network's weights; None looks where they are usually kept.
             Where there is none, one line says so and the pixels go on; a damaged one ends a run.
-
-    Attributes:
-        history: all measurements so far.
-        baseline: the same numbers of held-out images in the generator's place, and the mode scores
-            of a perfect sampler.
-        latest: the last measurement's images and pairs; None before.
     """
 
     def __init__(
@@ -115,10 +97,7 @@ class Evaluation(Periodic):
         if isinstance(queries, int) and queries < 1:
             raise UserError(f"evaluation.queries must be 1 or more, or 'all', got {queries}")
         if birthday is not None and (birthday < 2 or queries is None):
-            raise UserError(
-                f"evaluation.birthday must be 2 or more, where neighbours are measured, got "
-                f"{birthday}"
-            )
+            raise UserError(f"evaluation.birthday must be 2 or more, with queries, got {birthday}")
         if held_out and queries is None:
             raise UserError("evaluation.held_out needs neighbours; give evaluation.queries")
         self.birthday = birthday
@@ -128,7 +107,9 @@ class Evaluation(Periodic):
         self.semantic: FeatureSpace | None = semantic
         self.semantic_every = semantic_every
         self.weights = weights
-        self.history: list[Measurement] = []
+        self.history: list[Measurement] = []  # all measurements so far
+        # The same numbers of held-out images in the generator's place, and the mode scores of a
+        # perfect sampler.
         self.baseline: dict[str, float] = {}
         self.latest: Outcome | None = None
         self._extractors: dict[str, Extractor] = {}
@@ -162,15 +143,11 @@ class Evaluation(Periodic):
 
     def is_measured(self, iteration: int) -> bool:
         """Whether every feature space has been measured at this iteration."""
-        return (
-            self.latest is not None
-            and self.latest.iteration == iteration
-            and len(self.latest.pairs) == len(self._extractors)
-            and (
-                self.birthday is None
-                or any(name.startswith("birthday") for name in self.history[-1].metrics)
-            )
-        )
+        if self.latest is None or self.latest.iteration != iteration:
+            return False
+        birthday = any(name.startswith("birthday") for name in self.history[-1].metrics)
+        is_whole = len(self.latest.pairs) == len(self._extractors)
+        return is_whole and (birthday or self.birthday is None)
 
     def state_dict(self) -> dict[str, Any]:
         """The measurements so far, so that a resumed run has its whole history."""
@@ -185,31 +162,23 @@ class Evaluation(Periodic):
     def _check(self, data: ImageData) -> None:
         """Refuses settings that the data do not allow."""
         name = data.source.name
+        problem = ""
         if not self.neighbours and data.known_modes is None:
-            raise UserError(
-                f"evaluation.queries is null, but the modes of {name} are not known; give a number"
-            )
-        if self.neighbours and len(data.shape) != 3:
-            raise UserError(
-                f"evaluation.queries is for images, and {name} has points; set it to null"
-            )
-        if self.held_out and data.held_out is None:
-            raise UserError(
-                f"evaluation.held_out is true, but all images of {name} are trained "
-                "on; lower data.n, or set it to false"
-            )
-        if self.birthday is not None and self.birthday > data.n // 5:
-            raise UserError(
-                f"evaluation.birthday is {self.birthday}; give at most a fifth of data.n = {data.n}"
-            )
+            problem = f"queries is null, but the modes of {name} are not known; give a number"
+        elif self.neighbours and len(data.shape) != 3:
+            problem = f"queries is for images, and {name} has points; set it to null"
+        elif self.held_out and data.held_out is None:
+            problem = f"held_out is true, but all of {name} is trained on; lower data.n"
+        elif self.birthday is not None and self.birthday > data.n // 5:
+            problem = f"birthday is {self.birthday}; give at most a fifth of data.n = {data.n}"
+        if problem:
+            raise UserError(f"evaluation.{problem}")
 
-    def measure(
-        self, trainer: Trainer, module: LightningModule, iteration: int, *, last: bool
-    ) -> None:
+    def measure(self, trainer: Trainer, module: LightningModule, iteration: int) -> None:
         """Takes one measurement: distances, held-out drop, mode scores, collisions, digests."""
         assert isinstance(module, GAN)
         assert module.latents is not None
-        semantic = last or bool(self.semantic_every and iteration % self.semantic_every == 0)
+        semantic = self.is_end or bool(self.semantic_every and iteration % self.semantic_every == 0)
         data = data_of(trainer)
         known_modes = data.known_modes
         spaces = [name for name in self._extractors if semantic or name == "pixel"]
@@ -244,7 +213,7 @@ class Evaluation(Periodic):
         log_metrics(trainer, measurement.metrics)
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
             if isinstance(callback, AfterEvaluation):
-                callback.on_evaluation(trainer, self, self.latest)
+                callback.on_evaluation(trainer, self)
 
     def _share_features(
         self, trainer: Trainer, make: Callable[[slice], Tensor], count: int, spaces: list[str]
@@ -284,16 +253,8 @@ class Evaluation(Periodic):
         """Overfitting and mode drop by the extractors' names."""
         scores = {}
         for space, generated in features.items():
-            extractor = self._extractors[space]
-            real = self._features_of("train", space, data)
-            scores[extractor.name] = overfitting_mode_drop(
-                real,
-                generated,
-                norm=extractor.norm,
-                queries=self.queries,
-                seed=_SEED,
-                scale=extractor.scale(real.shape[1]),
-            )
+            extractor, real = self._extractors[space], self._features_of("train", space, data)
+            scores[extractor.name] = compare(real, generated, extractor, queries=self.queries)
         return scores
 
     def _held_out_drop(self, data: ImageData, features: dict[str, Tensor]) -> dict[str, float]:
@@ -306,7 +267,6 @@ class Evaluation(Periodic):
                 generated,
                 norm=extractor.norm,
                 queries=self.queries,
-                seed=_SEED,
                 scale=extractor.scale(generated.shape[1]),
             )
             metrics |= pairs.tail.named(f"held_out_drop/{extractor.name}")
@@ -321,6 +281,14 @@ class Evaluation(Periodic):
             extractor(gan.sample(latents)), self._features_of("train", space, data), size=size
         )
         return {f"birthday/{extractor.name}/{name}": value for name, value in metrics.items()}
+
+
+def compare(
+    real: Tensor, generated: Tensor, extractor: Extractor, *, queries: int | None
+) -> OverfittingScores:
+    """Overfitting and mode drop of an extractor's features; the same queries in every run."""
+    scale = extractor.scale(real.shape[1])
+    return overfitting_mode_drop(real, generated, norm=extractor.norm, queries=queries, scale=scale)
 
 
 def _named(pairs: dict[str, OverfittingScores]) -> dict[str, float]:
@@ -385,13 +353,9 @@ class StopRule(AfterEvaluation):
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Lets a run that had converged, and was killed before its record, end where it did."""
-        self._check(trainer, callback_of(trainer, Evaluation))
+        self.on_evaluation(trainer, callback_of(trainer, Evaluation))
 
-    def on_evaluation(self, trainer: Trainer, evaluation: Evaluation, outcome: Outcome) -> None:
-        """Checks a measurement just made."""
-        self._check(trainer, evaluation)
-
-    def _check(self, trainer: Trainer, evaluation: Evaluation) -> None:
+    def on_evaluation(self, trainer: Trainer, evaluation: Evaluation) -> None:
         """Applies this rule alone, also to what was measured before the run was resumed."""
         self.converged = has_converged(
             evaluation.history, window=self.window, threshold=self.threshold, after=self.after

@@ -21,23 +21,14 @@ from typing import Any
 import torch
 from pytorch_lightning import LightningModule, Trainer
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from ganstoch.callbacks.progress import Periodic, data_of, log_metrics
 from ganstoch.data.datamodule import ImageData
 from ganstoch.data.subset import Sampling
 from ganstoch.errors import UserError
 from ganstoch.latents import Latents
-from ganstoch.metrics.gradient_noise import GradientNoise as Measured
-from ganstoch.metrics.gradient_noise import (
-    GradientSums,
-    Side,
-    combine,
-    endless,
-    finite,
-    jittered,
-    share_of_pieces,
-)
+from ganstoch.metrics import gradient_noise as estimates
+from ganstoch.metrics.progress import progress_bar
 from ganstoch.models.layers import frozen, needs_full_batch
 from ganstoch.objectives import Pointwise
 from ganstoch.remedies.base import changes_gradients
@@ -46,15 +37,9 @@ from ganstoch.training.example_gradients import collect
 from ganstoch.training.gan import GAN
 from ganstoch.types import to_signed
 
-__all__ = ["FILE", "GradientNoise", "GradientNoiseSettings", "measure_players", "obstacle"]
-
 FILE = "gradient_noise.json"
-SCHEMA = 1
-"""Version of the file's layout."""
-EXAMPLES = 64
-"""Examples in a pass; of a layer's gradients there are fewer at a time, see `collect`."""
-_VALUES = ("signal", "noise", "ratio", "critical_batch")
-"""What is logged and left in the file of a player."""
+SCHEMA = 1  # version of the file's layout
+EXAMPLES = 64  # in a pass; of a layer's gradients there are fewer at a time, see `collect`
 
 
 @dataclass(frozen=True)
@@ -80,9 +65,6 @@ class GradientNoise(Periodic):
         settings: when to measure, and on how many draws.
         path: the file that it leaves, `gradient_noise.json` in the run's folder.
         quiet: whether to leave the terminal alone.
-
-    Attributes:
-        history: for every iteration measured, the players' values by name.
     """
 
     at_start = True
@@ -93,7 +75,7 @@ class GradientNoise(Periodic):
             raise UserError(f"gradient_noise.draws must be 2 or more, got {settings.draws}")
         self.settings = settings
         self.quiet = quiet
-        self.history: dict[int, dict[str, Measured]] = {}
+        self.history: dict[int, dict[str, estimates.GradientNoise]] = {}  # by iteration and player
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Refuses a run whose gradients are more than sums over single examples."""
@@ -119,24 +101,17 @@ class GradientNoise(Periodic):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Takes up the history of the run that is resumed."""
         self.history = {
-            iteration: {name: Measured(**values) for name, values in players.items()}
+            iteration: {name: estimates.GradientNoise(**values) for name, values in players.items()}
             for iteration, players in state_dict["history"].items()
         }
 
-    def measure(
-        self, trainer: Trainer, module: LightningModule, iteration: int, *, last: bool
-    ) -> None:
+    def measure(self, trainer: Trainer, module: LightningModule, iteration: int) -> None:
         """Measures both players' gradients."""
         if not trainer.is_global_zero:
             return
         assert isinstance(module, GAN)
-        players = measure_players(
-            module,
-            data_of(trainer),
-            iteration=iteration,
-            draws=self.settings.draws,
-            quiet=self.quiet,
-        )
+        data, draws = data_of(trainer), self.settings.draws
+        players = measure_players(module, data, iteration=iteration, draws=draws, quiet=self.quiet)
         for player, noise in players.items():
             if not math.isfinite(noise.signal + noise.noise):
                 raise UserError(
@@ -148,8 +123,9 @@ class GradientNoise(Periodic):
             f"gradient/{player}/{name}": value
             for player, noise in players.items()
             for name, value in _values(noise).items()
+            if value is not None
         }
-        log_metrics(trainer, {name: value for name, value in values.items() if value is not None})
+        log_metrics(trainer, values)
 
     def content(self, trainer: Trainer, module: LightningModule) -> dict[str, Any]:
         """What `gradient_noise.json` holds."""
@@ -173,8 +149,14 @@ class GradientNoise(Periodic):
         }
 
 
-def _values(measured: Measured) -> dict[str, float | None]:
-    return {name: getattr(measured, name) for name in _VALUES}
+def _values(noise: estimates.GradientNoise) -> dict[str, float | None]:
+    """What is logged and left in the file of a player."""
+    return {
+        "signal": noise.signal,
+        "noise": noise.noise,
+        "ratio": noise.ratio,
+        "critical_batch": noise.critical_batch,
+    }
 
 
 def obstacle(gan: GAN) -> str | None:
@@ -195,7 +177,7 @@ def obstacle(gan: GAN) -> str | None:
 
 def measure_players(
     gan: GAN, data: ImageData, *, iteration: int, draws: int, quiet: bool = True
-) -> dict[str, Measured]:
+) -> dict[str, estimates.GradientNoise]:
     """Both players' signal and noise, under ``discriminator`` and ``generator``.
 
     Exact where the bank is fixed and has no noise upon it. Otherwise an estimate, from ``draws``
@@ -215,9 +197,6 @@ def measure_players(
     z = _latents(gan, draws=draws).to(dtype)
     group = draws if gan.latents.noise > 0 and gan.latents.count is not None else 1
     pixels = data.subset.pixels
-    total = len(pixels) + 2 * len(z)
-    off = True if quiet else None
-    bar = tqdm(total=total, desc="gradients", unit="", leave=False, delay=3, disable=off)
 
     def signed(x: Tensor) -> Tensor:
         return to_signed(x, dtype=dtype) if x.dtype == torch.uint8 else x.to(dtype)
@@ -228,15 +207,15 @@ def measure_players(
         inputs: Callable[[Tensor], Tensor],
         losses: Callable[[Any], Tensor],
         group: int = 1,
-    ) -> GradientSums:
+    ) -> estimates.GradientSums:
         """Over all examples' gradients, of which ``group`` neighbours are draws of the same."""
-        total, device = GradientSums(draws=group), next(network.parameters()).device
-        for block in torch.split(examples, -(-EXAMPLES // group) * group):
+        total, device = estimates.GradientSums(draws=group), next(network.parameters()).device
+        blocks = torch.split(examples, -(-EXAMPLES // group) * group)
+        for block in progress_bar(blocks, "gradients", disable=True if quiet else None):
             collect(network, inputs(block.to(device)), losses, total, group=group)
-            bar.update(len(block))
         return total
 
-    with _refined(gan), torch.no_grad(), bar:
+    with _refined(gan), torch.no_grad():
         real = sums(discriminator, pixels, signed, lambda d: objective.real_loss(d.logits))
         fake = sums(
             discriminator, z, generator.forward, lambda d: objective.fake_loss(d.logits), group
@@ -252,19 +231,21 @@ def measure_players(
     share = _share_of_images(data.sampling, n=real.count, m=m, iteration=iteration)
     latents = gan.latents
     return {
-        "discriminator": combine([finite(real, share=share), _side(fake, latents, m=m)]),
-        "generator": combine([_side(of_generator, latents, m=m)]),
+        "discriminator": estimates.combine(
+            [estimates.finite(real, share=share), _side(fake, latents, m=m)]
+        ),
+        "generator": estimates.combine([_side(of_generator, latents, m=m)]),
     }
 
 
-def _side(sums: GradientSums, latents: Latents, *, m: int) -> Side:
+def _side(sums: estimates.GradientSums, latents: Latents, *, m: int) -> estimates.Side:
     """Signal and noise of what hangs on the latents, by how they are drawn."""
     if latents.count is None:
-        return endless(sums, size=m)
-    share = share_of_pieces([m], count=latents.count)
+        return estimates.endless(sums, size=m)
+    share = estimates.share_of_pieces([m], count=latents.count)
     if latents.noise:
-        return jittered(sums, size=m, share=share)
-    return finite(sums, share=share)
+        return estimates.jittered(sums, size=m, share=share)
+    return estimates.finite(sums, share=share)
 
 
 def _share_of_images(rule: Sampling, *, n: int, m: int, iteration: int) -> float:
@@ -274,7 +255,7 @@ def _share_of_images(rule: Sampling, *, n: int, m: int, iteration: int) -> float
     if rule == "with_replacement":
         return 1.0 / m
     left = n - iteration * m % n  # of the epoch that the batch begins in
-    return share_of_pieces([m] if m <= left else [left, m - left], count=n)
+    return estimates.share_of_pieces([m] if m <= left else [left, m - left], count=n)
 
 
 def _latents(gan: GAN, *, draws: int) -> Tensor:

@@ -11,13 +11,11 @@ from typing import Any
 from pytorch_lightning import LightningModule, Trainer
 from torch import Tensor
 
+from ganstoch.callbacks.evaluation import compare
 from ganstoch.callbacks.progress import Periodic, log_metrics
 from ganstoch.diagnosis.adapters import adapter_for, real_images, undisturbed
 from ganstoch.errors import UserError
 from ganstoch.metrics.features import Extractor, FeatureSpace, make_extractor
-from ganstoch.metrics.overfitting import overfitting_mode_drop
-
-__all__ = ["NeighbourMonitor"]
 
 
 class NeighbourMonitor(Periodic):
@@ -39,10 +37,6 @@ class NeighbourMonitor(Periodic):
         real: training images (N, C, H, W), uint8 or floats in [-1, 1]; None for our own data's.
         held_out: real images that are not trained on, or None.
 
-    Attributes:
-        history: iteration and metrics of every measurement.
-        baseline: the metrics of held-out images; empty without them.
-
     Raises:
         UserError: at the start of training, where there is no way to make images or nothing to
             compare them with.
@@ -61,9 +55,10 @@ class NeighbourMonitor(Periodic):
         held_out: Tensor | None = None,
     ) -> None:
         super().__init__(every, name="NeighbourMonitor")
-        for name, number in (("images", images), ("queries", queries)):
-            if number < 1:
-                raise UserError(f"NeighbourMonitor: {name} must be 1 or more, got {number}")
+        if images < 1 or queries < 1:
+            raise UserError(
+                f"NeighbourMonitor: images ({images}) and queries ({queries}) must be 1 or more"
+            )
         self.images = images
         self.queries = queries
         self.extractor = make_extractor(features) if isinstance(features, str) else features
@@ -71,8 +66,8 @@ class NeighbourMonitor(Periodic):
         self.latent_dim = latent_dim
         self.real = real
         self.held_out = held_out
-        self.history: list[tuple[int, dict[str, float]]] = []
-        self.baseline: dict[str, float] = {}
+        self.history: list[tuple[int, dict[str, float]]] = []  # iterations and metrics
+        self.baseline: dict[str, float] = {}  # of held-out images; empty without them
         self._features: Tensor | None = None
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -81,8 +76,8 @@ class NeighbourMonitor(Periodic):
         adapter_for(pl_module, self.sample, self.latent_dim)  # refuses now rather than later
         self._features = self.extractor(real)
         if held_out is not None and not self.baseline:
-            ways = self._measure(held_out[: self.images])
-            self.baseline = {f"held_out/{name}": value for name, value in ways.items()}
+            metrics = self._measure(held_out[: self.images])
+            self.baseline = {f"held_out/{name}": value for name, value in metrics.items()}
 
     def is_measured(self, iteration: int) -> bool:
         """Whether the last measurement is of this iteration."""
@@ -97,15 +92,13 @@ class NeighbourMonitor(Periodic):
         self.history = [(int(i), dict(m)) for i, m in state_dict["history"]]
         self.baseline = dict(state_dict["baseline"])
 
-    def measure(
-        self, trainer: Trainer, module: LightningModule, iteration: int, *, last: bool
-    ) -> None:
+    def measure(self, trainer: Trainer, module: LightningModule, iteration: int) -> None:
         """Measures images of the generator, unless they are not finite."""
         with undisturbed(module):
-            made = adapter_for(module, self.sample, self.latent_dim).draw(self.images)
-        if made.is_floating_point() and not bool(made.isfinite().all()):
+            generated = adapter_for(module, self.sample, self.latent_dim).draw(self.images)
+        if generated.is_floating_point() and not bool(generated.isfinite().all()):
             return  # nothing has a neighbour; `Diagnosis` says where it came from
-        metrics = self._measure(made)
+        metrics = self._measure(generated)
         self.history.append((iteration, metrics))
         log_metrics(trainer, metrics | self.baseline, step=iteration)
 
@@ -113,11 +106,5 @@ class NeighbourMonitor(Periodic):
         assert self._features is not None
         clipped = images.clamp(-1, 1) if images.is_floating_point() else images
         features = self.extractor(clipped).to(self._features.device)
-        ways = overfitting_mode_drop(
-            self._features,
-            features,
-            norm=self.extractor.norm,
-            queries=self.queries,
-            scale=self.extractor.scale(features.shape[1]),
-        )
-        return ways.named(self.extractor.name)
+        scores = compare(self._features, features, self.extractor, queries=self.queries)
+        return scores.named(self.extractor.name)

@@ -27,15 +27,10 @@ from ganstoch.rng import rng_for, without_replacement
 from ganstoch.training.gan import GAN
 from ganstoch.types import to_signed
 
-__all__ = ["Probe", "ProbeSettings", "features_of"]
-
 _log = logging.getLogger("ganstoch")
 
-SCHEMA = 1
-"""Version of the file's layout."""
-
-_PUT_ASIDE = 5
-"""One image in so many tests the probe, where there are no others."""
+SCHEMA = 1  # version of the file's layout
+_PUT_ASIDE = 5  # one image in so many tests the probe, where there are no others
 
 
 @dataclass(frozen=True)
@@ -132,15 +127,13 @@ class Probe(Periodic):
         self.points = list(state_dict["moments"])
         self.pixels = None if state_dict["pixels"] is None else ProbeScore(**state_dict["pixels"])
 
-    def measure(
-        self, trainer: Trainer, module: LightningModule, iteration: int, *, last: bool
-    ) -> None:
+    def measure(self, trainer: Trainer, module: LightningModule, iteration: int) -> None:
         """Fits and tests one probe."""
         assert isinstance(module, GAN)
         split = self._split
         assert split is not None
-        train = features_of(module.discriminator, split.train_pixels)
-        test = features_of(module.discriminator, split.test_pixels)
+        train = _features_of(module.discriminator, split.train_pixels)
+        test = _features_of(module.discriminator, split.test_pixels)
         try:
             score = split.score(train, test)
         except ValueError as error:
@@ -185,18 +178,12 @@ def _choose(data: ImageData, *, limit: int) -> _Split:
     return _Split(*fitted, unseen.pixels, unseen.labels, "held_out")
 
 
-def features_of(discriminator: Discriminator, examples: Tensor, *, batch_size: int = 256) -> Tensor:
-    """What D's last layer weighs, shape (N, F), on the CPU, in the precision of its weights.
-
-    Args:
-        discriminator: left as it was, its mode included.
-        examples: uint8 images, shape (N, C, H, W), or float points, shape (N, D); any device.
-        batch_size: most examples at once.
-    """
+def _features_of(discriminator: Discriminator, examples: Tensor) -> Tensor:
+    """What D's last layer weighs, shape (N, F), on the CPU, in the precision of its weights."""
     like = next(discriminator.parameters())
     features = []
     with undisturbed(discriminator):
-        for part in torch.split(examples, batch_size):
+        for part in torch.split(examples, 256):
             here = part.to(like.device)
             signed = here.dtype == torch.uint8
             inputs = to_signed(here, dtype=like.dtype) if signed else here.to(like.dtype)

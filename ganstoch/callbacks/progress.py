@@ -24,23 +24,13 @@ from ganstoch.errors import UserError
 from ganstoch.records import write_atomically
 from ganstoch.training.gan import GAN
 
-__all__ = [
-    "LossLogger",
-    "Periodic",
-    "Progress",
-    "RandomnessReport",
-    "RandomnessSource",
-    "callback_of",
-    "data_of",
-    "log_metrics",
-    "sources_of_randomness",
-]
-
 _log = logging.getLogger("ganstoch")
 _C = TypeVar("_C", bound=Callback)
 
+# Metrics beside the bar.
 SHOWN = {"overfitting/pixel_l1/mean": "overfitting", "mode_drop/pixel_l1/mean": "mode drop"}
-"""Metrics beside the bar."""
+LINE_EVERY = 30.0  # seconds between lines of progress where the output is no terminal
+FILE_EVERY = 1.0  # seconds between updates of the file
 
 
 def data_of(trainer: Trainer) -> ImageData:
@@ -70,7 +60,7 @@ def log_metrics(trainer: Trainer, metrics: Mapping[str, float], step: int | None
 
 
 class Periodic(Callback, ABC):
-    """Measures every so many iterations, and at the end; leaves what it has found in a file.
+    """Measures every so many iterations, and at the end; leaves what it has measured in a file.
 
     A run that is resumed after its end trains no more, and is measured all the same.
 
@@ -80,10 +70,9 @@ class Periodic(Callback, ABC):
         path: the file, or None.
     """
 
-    at_start = False
-    """Whether to measure before the first iteration too."""
-    at_end = True
-    """Whether to measure the last iteration if it is off the interval."""
+    at_start = False  # whether to measure before the first iteration too
+    at_end = True  # whether to measure the last iteration if it is off the interval
+    is_end = False  # whether the measurement that is being taken is that of the end
 
     def __init__(self, every: int, *, name: str, path: Path | None = None) -> None:
         if every < 1:
@@ -92,10 +81,8 @@ class Periodic(Callback, ABC):
         self.path = path
 
     @abstractmethod
-    def measure(
-        self, trainer: Trainer, module: LightningModule, iteration: int, *, last: bool
-    ) -> None:
-        """Takes one measurement after so many iterations, ``last`` at the end."""
+    def measure(self, trainer: Trainer, module: LightningModule, iteration: int) -> None:
+        """Takes one measurement after so many iterations."""
 
     @abstractmethod
     def is_measured(self, iteration: int) -> bool:
@@ -108,22 +95,22 @@ class Periodic(Callback, ABC):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Measures the beginning, of callbacks that do."""
         if self.at_start and iteration_of(trainer) == 0:
-            self.measure(trainer, pl_module, 0, last=False)
+            self.measure(trainer, pl_module, 0)
 
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
         """Measures at the interval."""
         iteration = iteration_of(trainer)
         if iteration % self.every == 0:
-            self.measure(trainer, pl_module, iteration, last=False)
+            self.measure(trainer, pl_module, iteration)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Measures the end."""
         iteration = iteration_of(trainer)
         if self.at_end and not self.is_measured(iteration):
             pl_module.to(trainer.strategy.root_device)  # Lightning moves it away after training
-            self.measure(trainer, pl_module, iteration, last=True)
+            self.is_end = True
+            self.measure(trainer, pl_module, iteration)
+            self.is_end = False
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Measures the end of a run that was resumed after it; leaves the file."""
@@ -145,9 +132,7 @@ def iteration_of(trainer: Trainer) -> int:
 class LossLogger(Callback):
     """Writes the losses every `trainer.log_every_n_steps` iterations; reading stalls a device."""
 
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
         """Writes the losses at the interval, as means over the ranks."""
         assert isinstance(pl_module, GAN)
         several = trainer.world_size > 1  # then only the first rank knows whether anybody reads
@@ -169,17 +154,11 @@ class Progress(Callback):
     Args:
         path: the file, which holds the current iteration.
         quiet: whether to leave the terminal alone and only write the file.
-        line_every: seconds between lines where the output is no terminal.
-        file_every: seconds between updates of the file.
     """
 
-    def __init__(
-        self, path: Path, *, quiet: bool = False, line_every: float = 30.0, file_every: float = 1.0
-    ) -> None:
+    def __init__(self, path: Path, *, quiet: bool = False) -> None:
         self.path = path
         self.quiet = quiet
-        self.line_every = line_every
-        self.file_every = file_every
         self._bar: tqdm[Any] | None = None
         self._written = 0.0
         self._shown: dict[str, float] = {}
@@ -199,31 +178,26 @@ class Progress(Callback):
             unit="it",
             file=sys.stderr,
             disable=self.quiet or not trainer.is_global_zero,
-            mininterval=0.5 if terminal else self.line_every,
+            mininterval=0.5 if terminal else LINE_EVERY,
             ncols=None if terminal else 100,
             dynamic_ncols=terminal,
         )
 
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
+    def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
         """Moves on by one iteration."""
         assert self._bar is not None
         self._bar.update(1)
         now = time.monotonic()
-        if now - self._written >= self.file_every:
+        if now - self._written >= FILE_EVERY:
             self._written = now
             self._write(trainer)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Closes the bar."""
         self._write(trainer)
-        if self._bar is not None:
-            self._bar.close()
+        self.on_exception()
 
-    def on_exception(
-        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
-    ) -> None:
+    def on_exception(self, *_: Any) -> None:
         """Leaves the terminal clean for the message that follows."""
         if self._bar is not None:
             self._bar.close()
@@ -256,30 +230,25 @@ class RandomnessSource(NamedTuple):
 
 def sources_of_randomness(trainer: Trainer, gan: GAN, data: ImageData) -> list[RandomnessSource]:
     """All of them, for a run whose data and latents are set up."""
-    rows = [*_drawn_once(gan, data), *_drawn_in_batches(gan, data), *_numerical(trainer, gan)]
-    return [RandomnessSource(*row) for row in rows]
-
-
-_Row = tuple[str, State, str, str]
-
-
-def _on(is_random: object) -> State:
-    return "on" if is_random else "off"
-
-
-def _drawn_once(gan: GAN, data: ImageData) -> list[_Row]:
     seed, subset = f"seed {gan.seed}", f"{len(data.subset.ids)} images, seed {data.subset_seed}"
-    return [
+    rows: list[tuple[str, State, str, str]] = [
         ("initial weights", "fixed", seed, "seed_everything"),
         ("spectral norm's start", "fixed", seed, "seed_everything"),
         ("choice of subset", "fixed", subset, "data.subset_seed"),
         ("augmentation, dequantization", "off", "there is none", "none"),
         ("data-loader workers", "off", "the subset lies on the device", "none"),
         ("evaluation", "off", "a stream of its own, no part in training", "none"),
+        *_drawn_in_batches(gan, data),
+        *_numerical(trainer, gan),
     ]
+    return [RandomnessSource(*row) for row in rows]
 
 
-def _drawn_in_batches(gan: GAN, data: ImageData) -> list[_Row]:
+def _on(is_random: object) -> State:
+    return "on" if is_random else "off"
+
+
+def _drawn_in_batches(gan: GAN, data: ImageData) -> list[tuple[str, State, str, str]]:
     assert gan.latents is not None
     times, pack = gan.remedies.spec.images_factor, gan.remedies.spec.pack
     n, m, bank = len(data.subset.ids), data.batch_size * times, gan.latents.count
@@ -306,7 +275,7 @@ def _drawn_in_batches(gan: GAN, data: ImageData) -> list[_Row]:
     ]
 
 
-def _numerical(trainer: Trainer, gan: GAN) -> list[_Row]:
+def _numerical(trainer: Trainer, gan: GAN) -> list[tuple[str, State, str, str]]:
     deterministic = torch.are_deterministic_algorithms_enabled()
     kernels = "deterministic kernels" if deterministic else "any kernels"
     tf32 = "on" if torch.backends.cuda.matmul.allow_tf32 else "off"

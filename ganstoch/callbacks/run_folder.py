@@ -1,4 +1,7 @@
-"""What a finished run leaves in its folder: pictures, samples, the record."""
+"""What a finished run leaves in its folder: pictures, samples, the record.
+
+[1] Yazici et al. 2020, arXiv:2006.14265.
+"""
 
 from __future__ import annotations
 
@@ -24,14 +27,11 @@ from ganstoch.records import Record, write_atomically, write_record
 from ganstoch.training.gan import GAN
 from ganstoch.types import to_bytes
 
+# Packages that decide numbers.
 PACKAGES = ("torch", "pytorch-lightning", "torchmetrics", "numpy", "faiss-cpu", "faiss-gpu")
-"""Packages that decide numbers."""
-COLUMNS = 10
-"""Queries in a picture, as in [1]."""
-POINTS = 512
-"""Points kept of a measurement."""
-MOMENTS = 64
-"""Most measurements kept; of more, every second one is dropped."""
+COLUMNS = 10  # queries in a picture, as in [1]
+POINTS = 512  # points kept of a measurement
+MOMENTS = 64  # most measurements kept; of more, every second one is dropped
 
 
 def panels(outcome: Outcome, data: Tensor) -> dict[str, Tensor]:
@@ -66,11 +66,12 @@ class NeighbourGrid(AfterEvaluation):
         self.path = path
         self._panels: dict[str, Tensor] = {}
 
-    def on_evaluation(self, trainer: Trainer, evaluation: Evaluation, outcome: Outcome) -> None:
+    def on_evaluation(self, trainer: Trainer, evaluation: Evaluation) -> None:
         """Shows a measurement just made."""
-        if not outcome.pairs or not trainer.is_global_zero:
+        assert evaluation.latest is not None
+        if not evaluation.latest.pairs or not trainer.is_global_zero:
             return
-        self._panels = panels(outcome, data_of(trainer).subset.pixels.cpu())
+        self._panels = panels(evaluation.latest, data_of(trainer).subset.pixels.cpu())
         for logger in trainer.loggers:
             if isinstance(logger, WandbLogger):
                 for name in ("overfitting", "mode_drop"):
@@ -104,11 +105,12 @@ class SampleHistory(AfterEvaluation):
         self._count = 0
         self._latest: Outcome | None = None
 
-    def on_evaluation(self, trainer: Trainer, evaluation: Evaluation, outcome: Outcome) -> None:
+    def on_evaluation(self, trainer: Trainer, evaluation: Evaluation) -> None:
         """Keeps a measurement just made, if it is of points."""
-        if outcome.generated.ndim == 2:
-            self._latest = outcome
-            self._keep(outcome, last=False)
+        assert evaluation.latest is not None
+        if evaluation.latest.generated.ndim == 2:
+            self._latest = evaluation.latest
+            self._keep(self._latest, last=False)
 
     def _keep(self, outcome: Outcome, *, last: bool) -> None:
         if outcome.iteration in self.samples:

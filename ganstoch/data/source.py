@@ -17,7 +17,7 @@ from ganstoch.errors import UserError
 from ganstoch.types import KnownModes, Shape, Split
 
 SIDE = 32  # height and width of the paper's images, in pixels
-HELD_OUT = 10_000  # most examples of a held-out split that is drawn
+_HELD_OUT = 10_000  # most examples of a held-out split that is drawn
 
 
 class ImageSet(ABC):
@@ -139,7 +139,7 @@ class Drawn:
 
     def split_size(self, split: Split) -> int:
         """Examples of a split: held out are as many as are trained on, at most 10,000."""
-        return self.size if split == "train" else min(self.size, HELD_OUT)
+        return self.size if split == "train" else min(self.size, _HELD_OUT)
 
 
 def require_folder(root: Path, *, holds: str) -> None:

@@ -4,8 +4,9 @@ Nothing here needs our trainer: `measure` takes callables and tensors, `Monitor`
 """
 
 from ganstoch.diagnosis.monitor import Monitor
+from ganstoch.diagnosis.rules import Verdict
 from ganstoch.diagnosis.signals import Networks, References, Signals, measure, references
-from ganstoch.diagnosis.verdicts import VERDICTS, Diagnosed, Finding, Verdict, diagnose
+from ganstoch.diagnosis.verdicts import VERDICTS, Diagnosed, Finding, diagnose
 
 __all__ = [
     "VERDICTS",

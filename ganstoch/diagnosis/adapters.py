@@ -22,22 +22,16 @@ from ganstoch.remedies.base import pack_examples
 from ganstoch.rng import normal, rng_for
 from ganstoch.training.gan import GAN
 
-__all__ = ["GeneratorAdapter", "adapter_for", "players_of", "real_images", "undisturbed"]
-
 _SEED = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GeneratorAdapter:
-    """Makes images of a generator in training.
+    """Makes images of a generator in training."""
 
-    Attributes:
-        draw: so many images, shape (N, *shape), the same at every call of the same generator.
-        networks: what can be diagnosed, given how many latents it is to be shown.
-    """
-
+    # So many images, shape (N, *shape), the same at every call of the same generator.
     draw: Callable[[int], Tensor]
-    networks: Callable[[int], Networks]
+    networks: Callable[[int], Networks]  # what can be diagnosed, shown so many latents
 
 
 def players_of(module: LightningModule) -> dict[str, nn.Module]:

@@ -7,11 +7,9 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from ganstoch.diagnosis.rules import quality
+from ganstoch.diagnosis.rules import Verdict, quality
 from ganstoch.diagnosis.signals import Signals
-from ganstoch.diagnosis.verdicts import FATAL, Diagnosed, Finding, Verdict, diagnose
-
-__all__ = ["Monitor"]
+from ganstoch.diagnosis.verdicts import FATAL, Diagnosed, Finding, diagnose
 
 
 class Monitor:
@@ -19,21 +17,15 @@ class Monitor:
 
     Args:
         on: the verdicts that are to be acted on.
-
-    Attributes:
-        history: the signals so far.
-        diagnosed: what follows from them; None before the first.
-        is_new: whether the last signals have changed the verdict.
-        is_best: whether the last signals are of the best images so far.
-        newly_due: findings to act on that were not due at the measurement before.
     """
 
     def __init__(self, on: Sequence[Verdict] = FATAL) -> None:
         self.on = tuple(on)
         self.history: list[Signals] = []
-        self.diagnosed: Diagnosed | None = None
-        self.is_new = self.is_best = False
-        self.newly_due: tuple[Finding, ...] = ()
+        self.diagnosed: Diagnosed | None = None  # what follows from the history
+        self.is_new = False  # whether the last signals have changed the verdict
+        self.is_best = False  # whether the last signals are of the best images so far
+        self.newly_due: tuple[Finding, ...] = ()  # to act on, and not at the measurement before
         self._verdict = ""
         self._due: list[str] = []
         self._best = math.inf

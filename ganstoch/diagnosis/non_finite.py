@@ -15,8 +15,6 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-__all__ = ["NonFiniteDetector"]
-
 
 class NonFiniteDetector:
     """Listens to the layers of networks until it is removed.

@@ -19,20 +19,9 @@ from torch import Tensor
 from ganstoch.rng import normal, rng_for, without_replacement
 from ganstoch.types import to_signed
 
-__all__ = [
-    "Networks",
-    "References",
-    "Signals",
-    "from_columns",
-    "measure",
-    "references",
-    "to_columns",
-]
-
+# Quantile of real images' distances to their nearest other, below which two are the same.
 _COLLISION = 0.05
-"""Quantile of real images' distances to their nearest other, below which two are the same."""
-BANK = 1024
-"""Most training images among which the nearest is looked for."""
+BANK = 1024  # most training images among which the nearest is looked for
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,106 +32,74 @@ class Signals:
     images, so that they mean the same for every data set. Closeness and reach are of the averaged
     generator where there is one, for that is what gets used; all else is of the raw one.
 
-    Attributes:
-        iteration: iterations done.
-        diversity: root mean square distance between two generated images; 1 is the data's own.
-        collisions: share of a generated batch whose nearest other member is nearer than that of
-            all but 5 % of real images in a batch of real ones; 0.05 is the data's own.
-        isolation: median distance of a generated image to its nearest other in the batch, over that
-            of real images in a batch of real ones; near 0 where images come in a few kinds.
-        sensitivity: how far images move with z: what the diversity would be if the generator were
-            linear with its present gradient with respect to z, z standard normal.
-        closeness: mean distance of generated images to their nearest training image, over that of
-            held-out real images; small for copies, and for blur.
-        reach: mean distance of real images to their nearest in a generated batch, over that to
-            their nearest in a real batch of the same size; large where modes are missing.
-        drift: root mean square change of the images of the same latents since the last measurement.
-        turn: cosine between that change and the one before it: near 1 where images go on in one
-            direction, below 0 where they go back and forth.
-        average_gap: root mean square difference between the images of the averaged and of the raw
-            generator, same latents.
-        gap: mean logit of training images less that of generated ones.
-        gap_held_out: mean logit of training images less that of held-out ones; above 0 where the
-            discriminator knows its training images.
-        separation: share of pairs of a training and a generated image whose logits are in the right
-            order, a half of ties; 0.5 where the discriminator cannot tell them apart. Unlike the
-            accuracies it means the same for every loss.
-        accuracy_real: share of training images with a logit above 0.
-        accuracy_held_out: share of held-out images with a logit above 0.
-        accuracy_fake: share of generated images with a logit below 0.
-        loss_discriminator: of the last iteration.
-        loss_generator: of the last iteration.
-        gradient_discriminator: l2 norm of its whole gradient at the last update.
-        gradient_generator: the same of the generator.
-        broken: where the first number that was not finite came from, "discriminator.body.0,
-            iteration 12"; empty while all are finite.
+    The difference of logits ``gap_held_out`` is above 0 where the discriminator knows its training
+    images. ``separation`` means the same for every loss, unlike the accuracies.
     """
 
-    iteration: int
-    diversity: float | None = None
+    iteration: int  # iterations done
+    diversity: float | None = None  # rms distance of two generated images; 1 is the data's own
+    # Share of a generated batch whose nearest other member is nearer than that of all but 5 % of
+    # real images in a batch of real ones; 0.05 is the data's own.
     collisions: float | None = None
+    # Median distance of a generated image to its nearest other in the batch, over that of real
+    # images in a batch of real ones; near 0 where images come in a few kinds.
     isolation: float | None = None
+    # How far images move with z: what the diversity would be if the generator were linear with its
+    # present gradient with respect to z, z standard normal.
     sensitivity: float | None = None
+    # Mean distance of generated images to their nearest training image, over that of held-out real
+    # images; small for copies, and for blur.
     closeness: float | None = None
+    # Mean distance of real images to their nearest in a generated batch, over that to their nearest
+    # in a real batch of the same size; large where modes are missing.
     reach: float | None = None
-    drift: float | None = None
+    drift: float | None = None  # rms change of the same latents' images since the last measurement
+    # Cosine between that change and the one before it: near 1 where images go on in one direction,
+    # below 0 where they go back and forth.
     turn: float | None = None
-    average_gap: float | None = None
-    gap: float | None = None
-    gap_held_out: float | None = None
+    average_gap: float | None = None  # rms distance of the averaged and the raw generator's images
+    gap: float | None = None  # mean logit of training images less that of generated ones
+    gap_held_out: float | None = None  # mean logit of training images less that of held-out ones
+    # Share of pairs of a training and a generated image whose logits are in the right order, a half
+    # of ties; 0.5 where the discriminator cannot tell them apart.
     separation: float | None = None
-    accuracy_real: float | None = None
+    accuracy_real: float | None = None  # share of training images with a logit above 0
     accuracy_held_out: float | None = None
-    accuracy_fake: float | None = None
-    loss_discriminator: float | None = None
+    accuracy_fake: float | None = None  # share of generated images with a logit below 0
+    loss_discriminator: float | None = None  # of the last iteration
     loss_generator: float | None = None
-    gradient_discriminator: float | None = None
+    gradient_discriminator: float | None = None  # l2 norm of its whole gradient, last update
     gradient_generator: float | None = None
+    # Where the first number that was not finite came from, "discriminator.body.0, iteration 12".
     broken: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Networks:
-    """What is diagnosed: a generator, and its discriminator if there is one.
+    """What is diagnosed: a generator, and its discriminator if there is one."""
 
-    Attributes:
-        sample: images or points (S, *shape) of the raw generator from latents (S, latent_dim), or
-            from None where it draws its own.
-        latents: the same at every measurement, or None where the generator takes none.
-        average: as ``sample``, of the averaged generator, or None.
-        discriminator: logits (N,) of images, or None.
-    """
-
+    # Images or points (S, *shape) of the raw generator from latents (S, latent_dim), or from None
+    # where it draws its own.
     sample: Callable[[Tensor | None], Tensor]
-    latents: Tensor | None = None
-    average: Callable[[Tensor | None], Tensor] | None = None
-    discriminator: Callable[[Tensor], Tensor] | None = None
+    latents: Tensor | None = None  # the same each time; None where the generator takes none
+    average: Callable[[Tensor | None], Tensor] | None = None  # ``sample`` of the averaged generator
+    discriminator: Callable[[Tensor], Tensor] | None = None  # logits (N,) of images
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class References:
-    """Real images, and the distances between them that signals are relative to.
+    """Real images, and the distances between them that signals are relative to."""
 
-    Attributes:
-        batch: training images, shape (S, *shape), signed floats.
-        bank: training images, flattened, float32, shape (B, F); B at most `BANK`.
-        held_out: real images that are no training images, shape (S, *shape), or None.
-        scale: root mean square distance between two training images.
-        collision: below this distance two images of a batch of S count as the same.
-        isolation: median distance of a training image to its nearest other in a batch of S.
-        closeness: mean distance of a held-out image (or, without them, of a training image) to the
-            nearest other member of the bank.
-        reach: mean distance of a training image to its nearest in another batch of S real ones.
-    """
-
-    batch: Tensor
-    bank: Tensor
-    held_out: Tensor | None
-    scale: float
-    collision: float
-    isolation: float
+    batch: Tensor  # training images, shape (S, *shape), signed floats
+    bank: Tensor  # training images, flattened, float32, shape (B, F); B at most `BANK`
+    held_out: Tensor | None  # real images that are no training images, shape (S, *shape)
+    scale: float  # root mean square distance between two training images
+    collision: float  # below this distance two images of a batch of S count as the same
+    isolation: float  # median distance of a training image to its nearest other in a batch of S
+    # Mean distance of a held-out image (or, without them, of a training image) to the nearest other
+    # member of the bank.
     closeness: float
-    reach: float
+    reach: float  # mean distance of a training image to its nearest in another batch of S real ones
 
     def to(self, device: torch.device) -> References:
         """The same with its images on a device."""
@@ -318,20 +275,15 @@ def _nearest_other(rows: Tensor) -> Tensor:
 def to_columns(history: Sequence[Signals]) -> dict[str, list[Any]]:
     """Each measured signal over time, to four digits, for JSON; None: not measured or finite."""
     columns = {
-        field.name: [_short(getattr(signals, field.name)) for signals in history]
-        for field in dataclasses.fields(Signals)
+        name: [_short(getattr(signals, name)) for signals in history] for name in Signals.__slots__
     }
-    return {
-        name: values
-        for name, values in columns.items()
-        if any(value not in (None, "") for value in values)
-    }
+    return {name: values for name, values in columns.items() if set(values) - {None, ""}}
 
 
 def from_columns(columns: dict[str, list[Any]]) -> list[Signals]:
     """The history that `to_columns` made columns of, but for digits; `ValueError` for others."""
-    names = {field.name for field in dataclasses.fields(Signals)}
     lengths = {len(values) for values in columns.values()}
+    names = set(Signals.__slots__)
     if "iteration" not in columns or not set(columns) <= names or len(lengths) != 1:
         raise ValueError("no columns of signals")
     return [

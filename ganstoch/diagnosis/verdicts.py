@@ -13,17 +13,12 @@ from dataclasses import dataclass
 from ganstoch.diagnosis.rules import RULES, Rule, Verdict
 from ganstoch.diagnosis.signals import Signals
 
-__all__ = ["FATAL", "SURE", "VERDICTS", "Diagnosed", "Finding", "Verdict", "diagnose"]
-
-PERSIST = 3
-"""Measurements in a row at which a finding must hold."""
-
+PERSIST = 3  # measurements in a row at which a finding must hold
+# How sure a verdict must be to be acted on: six measurements that show it. Some alarms pass.
 SURE = 0.98
-"""How sure a verdict must be to be acted on: six measurements that show it. Some alarms pass."""
 
-VERDICTS: tuple[Verdict, ...] = (*(rule.verdict for rule in RULES), "healthy")
-"""All verdicts, the gravest first."""
-
+VERDICTS: tuple[Verdict, ...] = (*(rule.verdict for rule in RULES), "healthy")  # the gravest first
+# Those after which training goes nowhere; the others leave a generator that may be of use.
 FATAL: tuple[Verdict, ...] = (
     "non_finite",
     "diverged",
@@ -33,26 +28,17 @@ FATAL: tuple[Verdict, ...] = (
     "discriminator_dominates",
     "generator_dominates",
 )
-"""Those after which training goes nowhere; the others leave a generator that may be of use."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One thing that is wrong.
-
-    Attributes:
-        verdict: its name.
-        since: iteration of the first measurement at which it was seen; it has lasted since.
-        sure: 1 - 2^-k after k measurements that showed it, 1 for what needs no repetition.
-        evidence: the signals that say so, each as "name value (what is usual)".
-        remedies: what is known to help, names of packaged remedies or settings.
-    """
+    """One thing that is wrong."""
 
     verdict: Verdict
-    since: int
-    sure: float
-    evidence: tuple[str, ...]
-    remedies: tuple[str, ...]
+    since: int  # iteration of the first measurement at which it was seen; it has lasted since
+    sure: float  # 1 - 2^-k after k measurements that showed it, 1 for what needs no repetition
+    evidence: tuple[str, ...]  # what it means, then the signals that say so as "name value"
+    remedies: tuple[str, ...]  # what is known to help, names of packaged remedies or settings
 
     @property
     def words(self) -> str:
@@ -63,15 +49,10 @@ class Finding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Diagnosed:
-    """What the signals say at one measurement.
-
-    Attributes:
-        iteration: of the measurement.
-        findings: all of them, the gravest first; none if all is well.
-    """
+    """What the signals say at one measurement."""
 
     iteration: int
-    findings: tuple[Finding, ...]
+    findings: tuple[Finding, ...]  # all of them, the gravest first; none if all is well
 
     @property
     def verdict(self) -> Verdict:
@@ -92,20 +73,21 @@ class Diagnosed:
         return (
             f"diagnosis at iteration {self.iteration}: {first.words}"
             + (f"; also {also}" if also else "")
-            + (f"; try {', '.join(first.remedies)}" if first.remedies else "")
+            + f"; try {', '.join(first.remedies)}"
         )
 
 
-def _stretch(rule: Rule, history: Sequence[Signals], *, needed: int) -> list[bool]:
+def _stretch(rule: Rule, history: Sequence[Signals]) -> list[bool]:
     """The measurements, up to the last, of a failure that lasts; empty if there is none.
 
-    It takes ``needed`` measurements in a row to find a failure. From then on those belong to it too
+    It takes `PERSIST` measurements in a row to find a failure. From then on those belong to it too
     at which it merely lasts. Returns for each of them whether it shows the failure.
     """
+    needed = 1 if rule.at_once else PERSIST
     shown: list[bool] = []  # the latest first
     for end in range(len(history), 0, -1):
         holds = rule.holds(history[:end])
-        if not (holds or (rule.lasts is not None and rule.lasts(history[:end]))):
+        if not (holds or rule.lasts(history[:end])):
             break
         shown.append(holds)
     shown.reverse()
@@ -117,17 +99,15 @@ def _stretch(rule: Rule, history: Sequence[Signals], *, needed: int) -> list[boo
 
 def diagnose(history: Sequence[Signals]) -> Diagnosed:
     """The verdict at the last of a run's signals, at least one, in order of iteration."""
-    findings = []
-    for rule in RULES:
-        stretch = _stretch(rule, history, needed=1 if rule.at_once else PERSIST)
-        if stretch:
-            findings.append(
-                Finding(
-                    verdict=rule.verdict,
-                    since=history[-len(stretch)].iteration,
-                    sure=1.0 if rule.at_once else 1 - 2.0 ** -sum(stretch),
-                    evidence=rule.evidence(history),
-                    remedies=rule.remedies,
-                )
-            )
+    findings = [
+        Finding(
+            verdict=rule.verdict,
+            since=history[-len(stretch)].iteration,
+            sure=1.0 if rule.at_once else 1 - 2.0 ** -sum(stretch),
+            evidence=rule.evidence(history),
+            remedies=rule.remedies,
+        )
+        for rule in RULES
+        if (stretch := _stretch(rule, history))
+    ]
     return Diagnosed(iteration=history[-1].iteration, findings=tuple(findings))

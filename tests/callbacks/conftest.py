@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
+from typing import Any
 
 import pytest
+from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.callbacks import ModelCheckpoint
 
 from ganstoch.data import Ring
 from ganstoch.data.datamodule import ImageData
@@ -32,6 +36,33 @@ def make_point_game() -> Callable[..., GAN]:
         )
 
     return make
+
+
+class Watch(Callback):
+    """Calls back after every iteration."""
+
+    def __init__(self, look: Callable[[Trainer, GAN], None]) -> None:
+        self.look = look
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
+        assert isinstance(pl_module, GAN)
+        self.look(trainer, pl_module)
+
+
+@pytest.fixture
+def watch() -> Callable[[Callable[[Trainer, GAN], None]], Callback]:
+    """Has a function called after every iteration."""
+    return Watch
+
+
+@pytest.fixture
+def keep(tmp_path: Path) -> Callable[..., ModelCheckpoint]:
+    """Keeps every iteration's checkpoint, by default as ``tmp_path/step=ITERATION.ckpt``."""
+
+    def keep(folder: Path = tmp_path) -> ModelCheckpoint:
+        return ModelCheckpoint(folder, filename="{step}", every_n_train_steps=1, save_top_k=-1)
+
+    return keep
 
 
 @pytest.fixture

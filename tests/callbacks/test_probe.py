@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning import Trainer
 
 from ganstoch.callbacks.evaluation import Evaluation
 from ganstoch.callbacks.probe import Probe, ProbeSettings
@@ -92,11 +92,6 @@ def test_what_it_finds_by_hand(make_gan: Make, make_data: Make, fit: Make, tmp_p
     # Kernels may add up in another order in batches of another size.
     assert found.moments[-1].accuracy == pytest.approx(score.accuracy, abs=2e-3)
     assert found.moments[-1].train_accuracy == pytest.approx(score.train_accuracy, abs=0.02)
-    pixels = linear_probe(
-        data.subset.pixels, data.subset.labels, digits.pixels[unseen], digits.labels[unseen]
-    )
-    assert (found.pixels, found.pixels_train) == (pixels.accuracy, pixels.train_accuracy)
-    assert found.chance == pixels.chance
     assert found.moments[0].accuracy > 0.5 > found.chance
 
 
@@ -121,20 +116,17 @@ def test_without_other_images_a_fifth_is_put_aside(
     assert torch.equal(labels, data.subset.labels[order])
 
 
-def game_with(remedy: Any) -> GAN:
-    return GAN(
-        partial(PaperGenerator, width=16, latent_dim=8),
-        partial(PaperDiscriminator, width=16),
-        remedies=[remedy],
-    )
-
-
 @pytest.mark.parametrize("remedy", [Packing(size=2), DiscriminatorBatchNorm()])
 def test_features_of_several_images_are_refused(
     make_data: Make, fit: Make, tmp_path: Path, remedy: Any
 ) -> None:
+    gan = GAN(
+        partial(PaperGenerator, width=16, latent_dim=8),
+        partial(PaperDiscriminator, width=16),
+        remedies=[remedy],
+    )
     with pytest.raises(UserError, match="probe"):
-        fit(game_with(remedy), make_data(), probe(tmp_path), steps=1)
+        fit(gan, make_data(), probe(tmp_path), steps=1)
 
 
 def test_a_world_of_points_has_classes_too(
@@ -146,17 +138,14 @@ def test_a_world_of_points_has_classes_too(
     assert found.chance < 0.4 < found.moments[0].accuracy
 
 
-class Diverge(Callback):
-    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
-        assert isinstance(pl_module, GAN)
-        next(pl_module.discriminator.parameters()).data.fill_(float("nan"))
-
-
 def test_a_diverged_discriminator_is_told_in_one_line(
-    make_gan: Make, make_data: Make, fit: Make, tmp_path: Path
+    make_gan: Make, make_data: Make, fit: Make, watch: Make, tmp_path: Path
 ) -> None:
+    def diverge(trainer: Trainer, gan: GAN) -> None:
+        next(gan.discriminator.parameters()).data.fill_(float("nan"))
+
     with pytest.raises(UserError, match=r"iteration 1.*model\.optimizer\.lr"):
-        fit(make_gan(), make_data(), Diverge(), probe(tmp_path, every=1), steps=3)
+        fit(make_gan(), make_data(), watch(diverge), probe(tmp_path, every=1), steps=3)
 
 
 def test_settings_out_of_range(tmp_path: Path) -> None:

@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 import torch
-from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning import Trainer
 
+import ganstoch.callbacks.progress
 from ganstoch.callbacks.evaluation import Evaluation
 from ganstoch.callbacks.progress import (
     LossLogger,
@@ -29,49 +30,28 @@ from ganstoch.training.gan import GAN
 Make = Callable[..., Any]
 
 
-class Every(Callback):
-    """Changes the interval after the trainer has been made."""
-
-    def __init__(self, interval: int) -> None:
-        self.interval = interval
-
-    def on_fit_start(self, trainer: Trainer, *_: Any) -> None:
-        trainer.log_every_n_steps = self.interval
-
-
 def test_losses_at_the_interval(
-    make_gan: Make, make_data: Make, fit: Make, make_losses: Make, journalist: Any
+    make_gan: Make,
+    make_data: Make,
+    fit: Make,
+    make_losses: Make,
+    watch: Make,
+    journalist: Any,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    def every_second(trainer: Trainer, gan: GAN) -> None:
+        trainer.log_every_n_steps = 2
+
     losses = make_losses()
-    fit(make_gan(), make_data(), losses, Every(2), LossLogger(), steps=5, loggers=[journalist])
+    callbacks = losses, watch(every_second), LossLogger()
+    trainer = fit(make_gan(), make_data(), *callbacks, steps=5, loggers=[journalist])
     assert [step for step, _ in journalist.metrics] == [2, 4]
     for step, metrics in journalist.metrics:
         d, g = losses.trace[step]
         assert metrics == {"loss/discriminator": d, "loss/generator": g}
-
-
-def test_one_rank_writes(
-    make_gan: Make, make_data: Make, fit: Make, journalist: Any, monkeypatch: Any
-) -> None:
-    trainer = fit(make_gan(), make_data(), steps=1, loggers=[journalist])
-    log_metrics(trainer, {"a": 1.0})
-    assert journalist.metrics == [(1, {"a": 1.0})]
     monkeypatch.setattr(type(trainer), "is_global_zero", False)
     log_metrics(trainer, {"a": 2.0})
-    assert journalist.metrics == [(1, {"a": 1.0})]
-
-
-class Reader(Callback):
-    """Reads the file after every iteration."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.seen: list[dict[str, Any]] = []
-
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, *_: Any, **__: Any
-    ) -> None:
-        self.seen.append(json.loads(self.path.read_bytes()))
+    assert len(journalist.metrics) == 2  # one rank writes
 
 
 def evaluation() -> Evaluation:
@@ -79,21 +59,31 @@ def evaluation() -> Evaluation:
 
 
 def test_the_file_says_how_far_the_run_is(
-    make_gan: Make, make_data: Make, fit: Make, tmp_path: Path
+    make_gan: Make,
+    make_data: Make,
+    fit: Make,
+    watch: Make,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    path = tmp_path / "progress.json"
-    measured, reader = evaluation(), Reader(path)
-    progress = Progress(path, quiet=True, file_every=0.0)
-    fit(make_gan(), make_data(), measured, progress, reader, steps=3)
-    assert [(state["iteration"], state["of"]) for state in reader.seen] == [(1, 3), (2, 3), (3, 3)]
-    assert set(reader.seen[0]) == {"iteration", "of"}  # nothing measured yet
-    metrics = measured.history[0].metrics
-    assert reader.seen[1]["overfitting"] == round(metrics["overfitting/pixel_l1/mean"], 2)
-    assert reader.seen[2]["mode drop"] == round(metrics["mode_drop/pixel_l1/mean"], 2)
-    last = json.loads(path.read_bytes())
-    metrics = measured.history[-1].metrics
-    assert last["iteration"] == 3
-    assert last["overfitting"] == round(metrics["overfitting/pixel_l1/mean"], 2)
+    monkeypatch.setattr(ganstoch.callbacks.progress, "FILE_EVERY", 0.0)
+    path, states = tmp_path / "progress.json", []
+
+    def look(trainer: Trainer, gan: GAN) -> None:
+        states.append(json.loads(path.read_bytes()))
+
+    measured = evaluation()
+    fit(make_gan(), make_data(), measured, Progress(path, quiet=True), watch(look), steps=3)
+    assert [(state["iteration"], state["of"]) for state in states] == [(1, 3), (2, 3), (3, 3)]
+    assert set(states[0]) == {"iteration", "of"}  # nothing measured yet
+    first, last = (measurement.metrics for measurement in measured.history)
+    assert states[1]["overfitting"] == round(first["overfitting/pixel_l1/mean"], 2)
+    assert states[2]["mode drop"] == round(first["mode_drop/pixel_l1/mean"], 2)
+    end = json.loads(path.read_bytes())
+    assert (end["iteration"], end["overfitting"]) == (
+        3,
+        round(last["overfitting/pixel_l1/mean"], 2),
+    )
     assert list(tmp_path.glob("progress*")) == [path]
 
 
@@ -103,30 +93,17 @@ def test_quiet_leaves_the_terminal_alone(
     fit: Make,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(ganstoch.callbacks.progress, "LINE_EVERY", 0.0)
     progress = Progress(tmp_path / "progress.json", quiet=True)
     fit(make_gan(), make_data(), evaluation(), progress, steps=2)
     assert "it/s" not in capsys.readouterr().err
-    progress = Progress(tmp_path / "progress.json", line_every=0.0)
+    progress = Progress(tmp_path / "progress.json")
     fit(make_gan(), make_data(), evaluation(), progress, steps=2)
     shown = capsys.readouterr().err
     assert "2/2" in shown
     assert "overfitting=" in shown
-
-
-class Breaks(Callback):
-    def on_train_batch_start(self, trainer: Trainer, *_: Any) -> None:
-        raise RuntimeError("pulled the plug")
-
-
-def test_the_bar_is_closed_before_an_error_is_told(
-    make_gan: Make, make_data: Make, fit: Make, tmp_path: Path
-) -> None:
-    progress = Progress(tmp_path / "progress.json")
-    with pytest.raises(RuntimeError, match="pulled the plug"):
-        fit(make_gan(), make_data(), evaluation(), progress, Breaks(), steps=2)
-    assert progress._bar is not None
-    assert progress._bar.disable  # which is how tqdm marks a closed bar
 
 
 @pytest.fixture
@@ -196,7 +173,7 @@ def test_each_setting_turns_on_its_source(
 
 
 @pytest.mark.parametrize(
-    ("remedy", "coupled", "draws"),
+    ("remedy", "is_coupled", "draws"),
     [
         (DiscriminatorBatchNorm(), True, "none"),
         (Packing(), True, "none"),
@@ -204,49 +181,46 @@ def test_each_setting_turns_on_its_source(
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Remedy) else "",
 )
+@pytest.mark.parametrize("m", ["n/4", "n"])
 def test_remedies_are_named(
-    make_gan: Make, make_data: Make, remedy: Remedy, coupled: bool, draws: str
+    make_data: Make, remedy: Remedy, is_coupled: bool, draws: str, m: str
 ) -> None:
-    kept = make_gan()
     gan = GAN(
         partial(PaperGenerator, width=8, latent_dim=8),
         partial(PaperDiscriminator, width=8),
         remedies=[remedy],
     )
-    trainer = Trainer(accelerator="cpu", logger=False, max_epochs=1)
-    for m, drawn in (("n/4", True), ("n", False)):
-        data = make_data(m=m)
-        data.setup("fit")
-        gan.setup_latents(n=64, m=data.batch_size)
-        kept.setup_latents(n=64, m=data.batch_size)
-        plain = {s.name: s for s in sources_of_randomness(trainer, kept, data)}
-        found = {s.name: s for s in sources_of_randomness(trainer, gan, data)}
-        together, own = found["batch-coupled layers"], found["remedies' draws"]
-        # A batch that is always the same leaves nothing to chance.
-        assert together.state == ("on" if drawn and coupled else "off")
-        assert (own.state, own.what) == ("off" if draws == "none" else "on", draws)
-        assert plain["batch-coupled layers"].state == plain["remedies' draws"].state == "off"
+    trainer, data = Trainer(accelerator="cpu", logger=False, max_epochs=1), make_data(m=m)
+    data.setup("fit")
+    gan.setup_latents(n=64, m=data.batch_size)
+    listed = {source.name: source for source in sources_of_randomness(trainer, gan, data)}
+    together, own = listed["batch-coupled layers"], listed["remedies' draws"]
+    # A batch that is always the same leaves nothing to chance.
+    assert together.state == ("on" if m == "n/4" and is_coupled else "off")
+    assert (own.state, own.what) == ("off" if draws == "none" else "on", draws)
 
 
+@pytest.mark.parametrize("is_deterministic", [True, False])
+@pytest.mark.parametrize("precision", ["bf16-mixed", "32-true"])
+@pytest.mark.parametrize("micro_batch", [8, "auto"])
 def test_what_is_left_to_the_machine_is_left_to_chance(
-    make_gan: Make, make_data: Make, monkeypatch: pytest.MonkeyPatch
+    make_gan: Make,
+    make_data: Make,
+    monkeypatch: pytest.MonkeyPatch,
+    micro_batch: Any,
+    precision: Any,
+    is_deterministic: bool,
 ) -> None:
-    gan, data = make_gan(micro_batch=8), make_data()
+    gan, data = make_gan(micro_batch=micro_batch), make_data()
     data.setup("fit")
     gan.setup_latents(n=64)
-    for micro_batch, kernels, state in (
-        (8, False, "fixed"),
-        ("auto", False, "on"),
-        ("auto", True, "fixed"),
-    ):
-        gan.micro_batch = micro_batch
-        monkeypatch.setattr(torch, "are_deterministic_algorithms_enabled", lambda k=kernels: k)
-        for precision in ("bf16-mixed", "32-true"):
-            trainer = Trainer(accelerator="cpu", precision=precision, logger=False, max_epochs=1)
-            found = {s.name: s for s in sources_of_randomness(trainer, gan, data)}
-            assert found["order of sums"].state == state
-            rounding = "off" if precision == "32-true" else "fixed" if kernels else "on"
-            assert found["reduced precision"].state == rounding
+    monkeypatch.setattr(torch, "are_deterministic_algorithms_enabled", lambda: is_deterministic)
+    trainer = Trainer(accelerator="cpu", precision=precision, logger=False, max_epochs=1)
+    listed = {source.name: source for source in sources_of_randomness(trainer, gan, data)}
+    order = "on" if micro_batch == "auto" and not is_deterministic else "fixed"
+    assert listed["order of sums"].state == order
+    rounding = "fixed" if is_deterministic else "on"
+    assert listed["reduced precision"].state == ("off" if precision == "32-true" else rounding)
 
 
 def test_is_printed_and_logged_at_start_up(

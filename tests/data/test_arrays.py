@@ -80,10 +80,13 @@ def test_half_precision(dtype: torch.dtype) -> None:
     assert gap.abs().max() <= 1
 
 
-def test_three_axes_are_grey() -> None:
+def test_three_axes_are_grey_and_a_little_overshoot_is_clipped() -> None:
     images = opened(BYTES[:, 0])
     assert images.shape == (1, 5, 7)
     assert np.array_equal(images.read(ALL)[:, 0], BYTES[:, 0])
+    array = unit(BYTES)
+    array[0, 0, 0, :2] = [1.0005, -0.0005]
+    assert opened(array).read(torch.tensor([0]))[0, 0, 0, :2].tolist() == [255, 0]
 
 
 def test_resize() -> None:
@@ -94,12 +97,6 @@ def test_resize() -> None:
     assert np.array_equal(images.read(torch.tensor([2]))[0].permute(1, 2, 0), small)
     grey = opened(BYTES[:, :1], resize=5)
     assert np.array_equal(grey.read(ALL)[:, 0], BYTES[:, 0, :, 1:6])
-
-
-def test_values_a_little_out_of_range_are_clipped() -> None:
-    array = unit(BYTES)
-    array[0, 0, 0, :2] = [1.0005, -0.0005]
-    assert opened(array).read(torch.tensor([0]))[0, 0, 0, :2].tolist() == [255, 0]
 
 
 @pytest.mark.parametrize(
@@ -201,15 +198,20 @@ def test_programs_in_files_are_not_run(ending: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("ending", ["npy", "npz", "pt"])
-@pytest.mark.parametrize("cut", ["empty", "half", "text"])
-def test_damaged_files(ending: str, cut: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("damage", ["empty", "half", "text", "flip"])
+def test_damaged_files(ending: str, damage: str, tmp_path: Path) -> None:
+    """A byte is flipped where it must be noticed: npy and pt have no checksum of their numbers."""
     path = tmp_path / f"samples.{ending}"
     if ending == "pt":
         torch.save(torch.from_numpy(BYTES), path)
     else:
         (np.save if ending == "npy" else np.savez)(path, BYTES)  # type: ignore[operator]
     content = path.read_bytes()
-    path.write_bytes({"empty": b"", "half": content[: len(content) // 2], "text": b"404"}[cut])
+    half = len(content) // 2
+    at = half if ending == "npz" else 1
+    flipped = content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :]
+    damaged = {"empty": b"", "half": content[:half], "text": b"404", "flip": flipped}
+    path.write_bytes(damaged[damage])
     refused(path)
 
 

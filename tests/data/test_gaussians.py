@@ -19,21 +19,18 @@ def points_of(images: Points) -> torch.Tensor:
     return images.read(torch.arange(len(images)))
 
 
-def test_ring_has_eight_different_angles() -> None:
-    centres = Ring().known_modes(ROOT).centres
-    assert centres.shape == (8, 2)
-    assert torch.allclose(centres.norm(dim=1), torch.ones(8))
-    turns = (torch.atan2(centres[:, 1], centres[:, 0]) * 8 / (2 * math.pi)).round() % 8
-    assert turns.tolist() == [0, 1, 2, 3, 4, 5, 6, 7]
-    apart = torch.cdist(centres, centres).fill_diagonal_(torch.inf).amin(1)
-    assert torch.allclose(apart, torch.tensor(2 * math.sin(math.pi / 8)))
-
-
-def test_grid() -> None:
-    world = Grid().known_modes(ROOT)
-    expected = {(x, y) for x in (-4, -2, 0, 2, 4) for y in (-4, -2, 0, 2, 4)}
-    assert {tuple(centre) for centre in world.centres.tolist()} == expected
-    assert (len(world.centres), world.sigma, Ring().known_modes(ROOT).sigma) == (25, 0.05, 0.01)
+def test_ring_and_grid() -> None:
+    ring, grid = Ring().known_modes(ROOT), Grid().known_modes(ROOT)
+    turns = [i * 2 * math.pi / 8 for i in range(8)]
+    expected = torch.tensor([[math.cos(turn), math.sin(turn)] for turn in turns])
+    assert torch.allclose(ring.centres, expected, atol=1e-6)
+    places = {(x, y) for x in (-4, -2, 0, 2, 4) for y in (-4, -2, 0, 2, 4)}
+    assert {tuple(centre) for centre in grid.centres.tolist()} == places
+    assert (len(grid.centres), grid.sigma, ring.sigma) == (25, 0.05, 0.01)
+    assert len(Ring().open(ROOT, "held_out")) == 10_000
+    assert len(Ring(size=50).open(ROOT, "held_out")) == 50
+    with pytest.raises(UserError, match=r"data\.source\.size"):
+        Ring(size=0)
 
 
 def test_high_dimensional() -> None:
@@ -92,10 +89,3 @@ def test_chosen_points_are_pinned() -> None:
     assert (subset.pixels[0] * 1e4).round().tolist() == [-9983.0, 54.0]
     assert subset.classes[7] == "mode 7"
     assert subset.names(torch.tensor([1499]))[0].startswith("train/")
-
-
-def test_sizes() -> None:
-    assert len(Ring().open(ROOT, "held_out")) == 10_000
-    assert len(Ring(size=50).open(ROOT, "held_out")) == 50
-    with pytest.raises(UserError, match=r"data\.source\.size"):
-        Ring(size=0)

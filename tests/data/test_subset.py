@@ -27,14 +27,7 @@ def test_subset_is_made_of_the_chosen_images(gradient_images: ArrayImages) -> No
     assert torch.equal(subset.labels, subset.ids % 10)
     assert subset.classes == tuple("0123456789")
     assert subset.names(torch.tensor([39])) == (f"train/{int(subset.ids[39])}",)
-
-
-def test_seed_decides(gradient_images: ArrayImages) -> None:
-    first, again, other = (choose(gradient_images, n=40, seed=seed) for seed in (1, 1, 2))
-    assert torch.equal(first.ids, again.ids)
-    assert first.sha256 == again.sha256
-    assert not torch.equal(first.ids, other.ids)
-    assert first.sha256 != other.sha256
+    assert not torch.equal(choose(gradient_images, n=40, seed=2).ids, subset.ids)
 
 
 @pytest.mark.parametrize("n", [101, 0, -1])
@@ -51,21 +44,9 @@ def test_checksum_covers_pixels_and_shape() -> None:
     assert checksum(pixels.view(2, 4, 3).mT.contiguous().mT) == checksum(pixels.view(2, 4, 3))
     assert checksum(pixels.view(3, 2, 4)) != expected
     assert checksum(pixels.view(2, 3, 4) + 1) != expected
-
-
-def test_checksum_of_points() -> None:
     points = torch.arange(6.0).view(3, 2)
     content = points.numpy().tobytes()
     assert checksum(points) == hashlib.sha256(b"float32 (3, 2) " + content).hexdigest()
-    assert checksum(points) != checksum(points.flip(0))
-    assert checksum(-torch.zeros(1, 1)) != checksum(torch.zeros(1, 1))
-
-
-def test_subset_of_points() -> None:
-    points = torch.arange(20.0).view(10, 2)
-    subset = choose(ArrayImages(points, split="train"), n=4, seed=0)
-    assert torch.equal(subset.pixels, points[subset.ids])
-    assert subset.pixels.dtype == torch.float32
 
 
 def test_leftover_never_meets_the_subset(gradient_images: ArrayImages) -> None:

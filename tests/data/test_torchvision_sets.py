@@ -95,8 +95,16 @@ def test_cifar10_is_downloaded_and_mended(
         CIFAR10().open(target, "train")
     CIFAR10().prepare(target)
     assert len(CIFAR10().open(target, "train")) == 10
+    address = datasets.CIFAR10.url
     monkeypatch.setattr(datasets.CIFAR10, "url", NOWHERE)
     CIFAR10().prepare(target)  # nothing to do
+    with pytest.raises(UserError, match=f"cannot download {NOWHERE}"):
+        CIFAR10().prepare(tmp_path / "newer")
+    (tmp_path / "web" / datasets.CIFAR10.filename).write_bytes(b"a log-in page")
+    monkeypatch.setattr(datasets.CIFAR10, "url", address)
+    for _ in range(2):  # nor is it read the second time
+        with pytest.raises(UserError, match=f"cannot download {address}"):
+            CIFAR10().prepare(tmp_path / "newer")
 
 
 def test_cifar10_runs_nothing_that_a_file_asks_for(
@@ -111,15 +119,6 @@ def test_cifar10_runs_nothing_that_a_file_asks_for(
     with pytest.raises(UserError, match=names("cifar10", cifar[0])):
         CIFAR10().open(cifar[0], "held_out")
     assert not (tmp_path / "sprung").exists()
-
-
-def test_a_wrong_download_is_never_read(
-    cifar: tuple[Path, NDArray[np.uint8]], tmp_path: Path
-) -> None:
-    (tmp_path / "web" / datasets.CIFAR10.filename).write_bytes(b"a log-in page")
-    for _ in range(2):
-        with pytest.raises(UserError, match=r"cannot download http://"):
-            CIFAR10().prepare(tmp_path / "new")
 
 
 # --- SVHN ----------------------------------------------------------------------------------------
@@ -191,11 +190,9 @@ DAMAGE: dict[str, Callable[[bytes], bytes]] = {
     "header": lambda whole: whole[:10],
     "short": lambda whole: whole[:-1],
     "long": lambda whole: whole + b"x",
-    "floats": lambda whole: b"\0\0\x0d\x03" + whole[4:],
     "flat": lambda whole: b"\0\0\x08\x01" + whole[4:],
     "none": lambda whole: struct.pack(">4I", 0x803, 0, 28, 28),
     "huge": lambda whole: struct.pack(">4I", 0x803, 10**6, 28, 28) + bytes(10**6),
-    "narrow": lambda whole: struct.pack(">4I", 0x803, 3, 28, 7) + whole[16 : 16 + 3 * 28 * 7],
     "fewer": lambda whole: struct.pack(">4I", 0x803, 2, 28, 28) + whole[16 : 16 + 2 * 28 * 28],
 }
 
@@ -214,19 +211,21 @@ def test_a_damaged_grey_file(
         FashionMNIST().open(tmp_path, "train")
 
 
-def test_a_damaged_gzip_file_or_label(tmp_path: Path, write_grey: Callable[..., None]) -> None:
+@pytest.mark.parametrize("damage", ["half", "plain", "flip", "label"])
+def test_a_damaged_gzip_file_or_label(
+    tmp_path: Path, write_grey: Callable[..., None], damage: str
+) -> None:
     write_grey(tmp_path, zipped=True, train=3)
-    path = tmp_path / f"{IMAGES}.gz"
-    whole = path.read_bytes()
-    flipped = bytearray(whole)
-    flipped[len(whole) // 2] ^= 0xFF
-    for content in (whole[: len(whole) // 2], b"plain text", bytes(flipped)):
-        path.write_bytes(content)
-        with pytest.raises(UserError, match=names("fashion_mnist", tmp_path)):
-            FashionMNIST().open(tmp_path, "train")
-    path.write_bytes(whole)
-    labels = struct.pack(">2I", 0x801, 3) + bytes([1, 2, 10])
-    (tmp_path / f"{LABELS}.gz").write_bytes(gzip.compress(labels))
+    path = tmp_path / f"{LABELS if damage == 'label' else IMAGES}.gz"
+    content = path.read_bytes()
+    half = len(content) // 2
+    damaged = {
+        "half": content[:half],
+        "plain": b"plain text",
+        "flip": content[:half] + bytes([content[half] ^ 0xFF]) + content[half + 1 :],
+        "label": gzip.compress(struct.pack(">2I", 0x801, 3) + bytes([1, 2, 10])),
+    }
+    path.write_bytes(damaged[damage])
     with pytest.raises(UserError, match=names("fashion_mnist", tmp_path)):
         FashionMNIST().open(tmp_path, "train")
 

@@ -69,9 +69,8 @@ def test_the_origin_of_a_number_that_is_not_finite_stays_known() -> None:
     monitor = Monitor()
     for iteration, broken in ((1, ""), (2, "generator.0, iteration 2"), (3, "the images")):
         monitor.add(Signals(iteration=iteration, broken=broken))
-    assert [signals.broken for signals in monitor.history] == [
-        *("", "generator.0, iteration 2", "generator.0, iteration 2"),
-    ]
+    expected = ["", *["generator.0, iteration 2"] * 2]
+    assert [signals.broken for signals in monitor.history] == expected
 
 
 def test_the_best_images_are_those_nearest_both_ways() -> None:

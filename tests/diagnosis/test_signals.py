@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
-from ganstoch.diagnosis import Networks, References, measure, references
+from ganstoch.diagnosis import Networks, References, Signals, measure, references
 from ganstoch.rng import normal, rng_for
 
 DIM, SHAPE = 6, (3, 4, 4)
@@ -33,17 +34,54 @@ def linear(matrix: Tensor, z: Tensor | None) -> Tensor:
     return (z @ matrix).view(-1, *SHAPE)
 
 
-def test_real_images_in_the_generators_place_score_one(known: References) -> None:
-    other = images(64, seed=5)
-    signals, _ = measure(Networks(sample=lambda _: other), known, iteration=3)
+def signals_of(images: Tensor, known: References, **others: Any) -> Signals:
+    """Of a generator that makes these images whatever its latents are."""
+    signals, _ = measure(Networks(sample=lambda _: images, **others), known, iteration=3)
     assert signals.iteration == 3
-    assert signals.diversity == pytest.approx(1, abs=0.05)
-    assert signals.isolation == pytest.approx(1, abs=0.05)
-    assert signals.closeness == pytest.approx(1, abs=0.05)
-    assert signals.reach == pytest.approx(1, abs=0.05)
-    assert signals.collisions is not None
-    assert signals.collisions < 0.25
+    return signals
+
+
+@pytest.mark.parametrize(
+    ("made", "expected"),
+    [
+        # Real images in the generator's place score 1.
+        (
+            images(64, seed=5),
+            {"diversity": 1, "isolation": 1, "closeness": 1, "reach": 1, "collisions": 0.05},
+        ),
+        (images(1).expand(64, *SHAPE), {"diversity": 0, "isolation": 0, "collisions": 1}),
+        # A few kinds are told by their isolation.
+        (
+            images(4, seed=3).repeat(16, 1, 1, 1) + images(64, seed=4, spread=1e-3),
+            {"diversity": 1, "isolation": 0},
+        ),
+    ],
+    ids=["real", "one image", "few kinds"],
+)
+def test_known_images(made: Tensor, expected: dict[str, float], known: References) -> None:
+    signals = signals_of(made, known)
+    for name, value in expected.items():
+        assert getattr(signals, name) == pytest.approx(value, abs=0.15), name
     assert signals.sensitivity is signals.gap is signals.drift is signals.average_gap is None
+
+
+def test_copies_are_close_and_reach_as_far_as_the_data(known: References) -> None:
+    signals = signals_of(images(200)[100:164], known)
+    assert signals.closeness == pytest.approx(0, abs=2e-3)
+    assert signals.reach is not None
+    assert signals.reach < 1.05
+
+
+def test_a_generator_deaf_to_z_has_no_sensitivity_however_diverse(known: References) -> None:
+    own, z = images(64, seed=9), latents(64)
+    signals, _ = measure(
+        Networks(sample=lambda z: own + 0 * z.sum(), latents=z),  # type: ignore[union-attr]
+        known,
+        iteration=1,
+    )
+    assert signals.sensitivity == 0.0
+    assert signals.diversity == pytest.approx(1, abs=0.05)
+    assert signals_of(own, known, latents=z).sensitivity == 0.0
 
 
 def test_sensitivity_is_the_diversity_of_a_linear_generator(known: References) -> None:
@@ -56,44 +94,6 @@ def test_sensitivity_is_the_diversity_of_a_linear_generator(known: References) -
     assert signals.sensitivity == pytest.approx(exact, rel=0.03)
     assert signals.diversity == pytest.approx(exact, rel=0.03)
     assert torch.equal(made, linear(matrix, z))
-
-
-def test_a_generator_deaf_to_z_has_no_sensitivity_however_diverse(known: References) -> None:
-    own = images(64, seed=9)
-    signals, _ = measure(
-        Networks(sample=lambda z: own + 0 * z.sum(), latents=latents(64)),  # type: ignore[union-attr]
-        known,
-        iteration=1,
-    )
-    assert signals.sensitivity == 0.0
-    assert signals.diversity == pytest.approx(1, abs=0.05)
-    ignoring, _ = measure(Networks(sample=lambda _: own, latents=latents(64)), known, iteration=1)
-    assert ignoring.sensitivity == 0.0
-
-
-def test_one_image_has_no_diversity_and_collides(known: References) -> None:
-    one = images(1).expand(64, *SHAPE)
-    signals, _ = measure(Networks(sample=lambda _: one), known, iteration=1)
-    assert signals.diversity == pytest.approx(0, abs=1e-6)
-    assert signals.isolation == pytest.approx(0, abs=1e-3)
-    assert signals.collisions == 1.0
-    assert signals.reach is not None
-    assert signals.reach > 1.1
-
-
-def test_copies_are_close_and_reach_as_far_as_the_data(known: References) -> None:
-    signals, _ = measure(Networks(sample=lambda _: images(200)[100:164]), known, iteration=1)
-    assert signals.closeness == pytest.approx(0, abs=2e-3)
-    assert signals.reach is not None
-    assert signals.reach < 1.05
-
-
-def test_a_few_kinds_are_told_by_their_isolation(known: References) -> None:
-    few = images(4, seed=3).repeat(16, 1, 1, 1) + images(64, seed=4, spread=1e-3)
-    signals, _ = measure(Networks(sample=lambda _: few), known, iteration=1)
-    assert signals.diversity == pytest.approx(1, abs=0.15)
-    assert signals.isolation is not None
-    assert signals.isolation < 0.01
 
 
 def test_drift_and_turn_follow_known_steps(known: References) -> None:
@@ -122,9 +122,7 @@ def test_logits_are_compared_by_rank_and_by_side(known: References) -> None:
             return torch.tensor([0.5, -0.5])
         return torch.tensor([-2.0, 2.0, -2.0, -2.0])
 
-    signals, _ = measure(
-        Networks(sample=lambda _: images(64, seed=8), discriminator=judge), known, iteration=1
-    )
+    signals = signals_of(images(64, seed=8), known, discriminator=judge)
     assert signals.gap == pytest.approx(1.5 + 1.0)
     assert signals.gap_held_out == pytest.approx(1.5)
     assert signals.accuracy_real == 0.75
@@ -134,18 +132,12 @@ def test_logits_are_compared_by_rank_and_by_side(known: References) -> None:
     assert signals.separation == pytest.approx((3 * 4 + 1 + 2 * 0.5) / 16)
 
 
-def test_average_gap_is_the_distance_between_both_generators(known: References) -> None:
+def test_average_gap_and_images_that_are_not_finite(known: References) -> None:
     raw = images(64, seed=10)
-    signals, _ = measure(
-        Networks(sample=lambda _: raw, average=lambda _: raw + 0.1), known, iteration=1
-    )
-    assert signals.average_gap == pytest.approx(0.1 * math.sqrt(FEATURES) / known.scale, rel=1e-4)
-
-
-def test_images_that_are_not_finite_are_all_that_is_said(known: References) -> None:
-    bad = images(64)
-    bad[3, 0, 0, 0] = torch.nan
-    signals, _ = measure(Networks(sample=lambda _: bad), known, iteration=7)
+    gap = signals_of(raw, known, average=lambda _: raw + 0.1).average_gap
+    assert gap == pytest.approx(0.1 * math.sqrt(FEATURES) / known.scale, rel=1e-4)
+    raw[3, 0, 0, 0] = torch.nan
+    signals = signals_of(raw, known)
     assert signals.broken == "the generated images"
     assert signals.diversity is None
 
@@ -162,19 +154,11 @@ def test_measuring_uses_up_no_chance(known: References) -> None:
 
 
 def test_references_without_held_out_ask_the_data_themselves() -> None:
-    real = images(200)
-    known = references(real, None, size=64)
+    known = references(images(200), None, size=64)
     flat = known.bank.double()
     apart = torch.cdist(flat, flat, compute_mode="donot_use_mm_for_euclid_dist")
     expected = apart.fill_diagonal_(torch.inf).amin(1).mean().item()
     assert known.closeness == pytest.approx(expected, rel=1e-4)
-    assert known.held_out is None
-
-
-@pytest.mark.parametrize(
-    ("real", "complaint"),
-    [(images(3), "at least 4"), (torch.zeros(10, *SHAPE), "all the same")],
-)
-def test_references_refuse_what_says_nothing(real: Tensor, complaint: str) -> None:
-    with pytest.raises(ValueError, match=complaint):
-        references(real, None, size=64)
+    for real in (images(3), torch.zeros(10, *SHAPE)):  # too few, or all the same
+        with pytest.raises(ValueError, match="real images"):
+            references(real, None, size=64)

@@ -37,6 +37,9 @@ WELL = Signals(
 )
 
 
+RULE = {rule.verdict: rule for rule in RULES}
+
+
 def history(count: int, change: Callable[[int], dict[str, Any]]) -> list[Signals]:
     """Moments 25 iterations apart, each as usual but for what a function of its number says."""
     return [dataclasses.replace(WELL, iteration=25 * (i + 1), **change(i)) for i in range(count)]
@@ -45,12 +48,7 @@ def history(count: int, change: Callable[[int], dict[str, Any]]) -> list[Signals
 BROKEN: dict[Verdict, Callable[[int], dict[str, Any]]] = {
     "non_finite": lambda i: {"broken": "generator.0, iteration 99"} if i >= 7 else {},
     "ignores_latent": lambda i: {"sensitivity": 1e-4},
-    "generator_dominates": lambda i: {
-        "separation": 0.02,
-        "gap": -1.0,
-        "closeness": 2.6,
-        "reach": 2,
-    },
+    "generator_dominates": lambda i: {"separation": 0.02, "gap": -1.0, "closeness": 2.6},
     "diverged": lambda i: {"gap": 10.0**i},
     "complete_collapse": lambda i: (
         {"diversity": 0.03, "sensitivity": 0.03, "isolation": 0.03} if i >= 5 else {}
@@ -64,13 +62,7 @@ BROKEN: dict[Verdict, Callable[[int], dict[str, Any]]] = {
 }
 
 
-def test_every_rule_has_its_scenario() -> None:
-    assert set(BROKEN) == {rule.verdict for rule in RULES}
-    assert (*(rule.verdict for rule in RULES), "healthy") == VERDICTS
-    assert set(FATAL) < set(VERDICTS)
-
-
-@pytest.mark.parametrize("verdict", list(BROKEN))
+@pytest.mark.parametrize("verdict", [verdict for verdict in VERDICTS if verdict != "healthy"])
 def test_each_failure_is_named(verdict: Verdict) -> None:
     said = diagnose(history(10, BROKEN[verdict]))
     assert said.verdict == verdict
@@ -79,6 +71,13 @@ def test_each_failure_is_named(verdict: Verdict) -> None:
     assert len(finding.evidence) > 1
     assert said.words.startswith(f"diagnosis at iteration 250: {verdict} since iteration")
     assert "\n" not in said.words
+    # It is sure once six measurements show it, and then acted on if it ends a run.
+    longer = history(12, BROKEN[verdict])
+    counts = [i for i in range(1, 13) if diagnose(longer[:i]).due([verdict])]
+    first = next(i for i in range(1, 13) if RULE[verdict].holds(longer[:i]))
+    assert counts == [*range(first if verdict == "non_finite" else first + 5, 13)]
+    assert verdict == "stalled" or counts
+    assert (verdict in {f.verdict for f in diagnose(longer).due()}) == (verdict in FATAL)
 
 
 def test_a_run_that_is_well_is_healthy_from_its_first_moment_on() -> None:
@@ -94,22 +93,12 @@ def test_nothing_is_said_before_the_third_moment_in_a_row(verdict: Verdict) -> N
         verdict in {finding.verdict for finding in diagnose(moments[: i + 1]).findings}
         for i in range(12)
     ]
-    holds = next(rule.holds for rule in RULES if rule.verdict == verdict)
-    first = next(i for i in range(12) if holds(moments[: i + 1]))
+    first = next(i for i in range(12) if RULE[verdict].holds(moments[: i + 1]))
     assert counts.index(True) == first + 2
     found = diagnose(moments[: first + 3]).findings
     finding = next(f for f in found if f.verdict == verdict)
     assert finding.since == moments[first].iteration
     assert finding.sure == 1 - 2**-3
-
-
-def test_what_is_not_finite_is_said_at_once() -> None:
-    moments = history(8, BROKEN["non_finite"])
-    assert diagnose(moments[:7]).verdict == "healthy"
-    said = diagnose(moments)
-    assert said.verdict == "non_finite"
-    assert said.findings[0].sure == 1.0
-    assert "generator.0, iteration 99" in said.words
 
 
 def test_a_loss_near_nothing_decides_nothing() -> None:
@@ -151,11 +140,6 @@ def test_without_a_discriminator_or_latents_what_is_there_is_judged() -> None:
     assert diagnose(copies).verdict == "memorization"
 
 
-def good(history: list[Signals]) -> list[Signals]:
-    """The same with moments before it at which all was well, so that there is something to lose."""
-    return [*[dataclasses.replace(WELL, iteration=i) for i in range(6)], *history]
-
-
 WAVERING: dict[Verdict, dict[str, Any]] = {
     "ignores_latent": {"sensitivity": 0.03},
     "generator_dominates": {"separation": 0.3, "gap": -0.2, "closeness": 2.6, "reach": 2.5},
@@ -170,8 +154,9 @@ WAVERING: dict[Verdict, dict[str, Any]] = {
 @pytest.mark.parametrize("verdict", list(WAVERING))
 def test_a_grave_verdict_stays_until_the_signals_say_otherwise(verdict: Verdict) -> None:
     wavering = history(8, lambda i: WAVERING[verdict])
-    assert verdict not in {finding.verdict for finding in diagnose(good(wavering)).findings}
-    found = good(history(10, BROKEN[verdict]))
+    good = [dataclasses.replace(WELL, iteration=i) for i in range(6)]  # something to lose
+    assert verdict not in {finding.verdict for finding in diagnose([*good, *wavering]).findings}
+    found = [*good, *history(10, BROKEN[verdict])]
     before = diagnose(found).findings[0]
     after = diagnose([*found, *wavering])
     assert after.verdict == before.verdict == verdict
@@ -179,27 +164,6 @@ def test_a_grave_verdict_stays_until_the_signals_say_otherwise(verdict: Verdict)
     assert after.findings[0].sure == before.sure  # it lasts, and is no surer
     well = [*found, *wavering, *history(1, lambda i: {})]
     assert verdict not in {finding.verdict for finding in diagnose(well).findings}
-
-
-def test_one_pattern_of_garbage_is_no_mere_standstill() -> None:
-    """Rates a hundred times too high: the first look sees a ruin, the last ones one pattern."""
-    seen = "4.3 3.0 2.8 2.8 2.9 3.0 3.0 5.0 4.8 4.9 4.3 3.9 3.8 3.9 4.5 4.5 4.1"
-    closeness = [float(value) for value in seen.split()]
-    ruin = history(
-        len(closeness),
-        lambda i: {
-            "closeness": closeness[i],
-            "reach": 0.82 * closeness[i],
-            "diversity": 0.4 if i < 14 else 0.07,
-            "isolation": 0.2 if i < 14 else 0.06,
-            "drift": 1.6,
-            "turn": -0.3,
-        },
-    )
-    said = [diagnose(ruin[: i + 1]).verdict for i in range(len(ruin))]
-    assert said[-1] in ("diverged", "complete_collapse")
-    first = next(i for i, verdict in enumerate(said) if verdict == "diverged")
-    assert set(said[first:]) <= {"diverged", "complete_collapse"}
 
 
 def test_a_generator_that_saturated_has_diverged_and_does_not_ignore_z() -> None:
@@ -223,14 +187,3 @@ def test_columns_hold_a_history() -> None:
         from_columns({"iteration": [1, 2], "gap": [1.0]})
     with pytest.raises(ValueError, match="no columns"):
         from_columns({"iteration": [1], "wrong": [1.0]})
-
-
-def test_acting_takes_six_moments_in_a_row_and_a_verdict_that_ends_a_run() -> None:
-    wins = history(9, BROKEN["generator_dominates"])
-    asked = [bool(diagnose(wins[: i + 1]).due()) for i in range(9)]
-    assert asked == [False] * 5 + [True] * 4
-    copies = diagnose(history(9, BROKEN["memorization"]))
-    assert not copies.due()
-    assert copies.due(["memorization"])
-    assert diagnose(history(8, BROKEN["non_finite"])).due()
-    assert not diagnose(history(8, lambda i: {})).due()
