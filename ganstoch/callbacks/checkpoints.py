@@ -72,12 +72,7 @@ class Checkpoints(Checkpoint):
 
     A checkpoint is never of the middle of an iteration. So Ctrl-C and SIGTERM let the iteration
     finish first; a second one does not, and the run then goes on from an earlier checkpoint. The
-    last two stay, in case the last is damaged.
-
-    Args:
-        folder: of the files.
-        every: iterations between them.
-        run: `config_hash` of the run, which is kept in its checkpoints.
+    last two stay, in case the last is damaged. ``run`` is the run's `config_hash`, which they keep.
     """
 
     def __init__(self, folder: Path, *, every: int, run: str) -> None:

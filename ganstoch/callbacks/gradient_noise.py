@@ -60,11 +60,7 @@ class GradientNoise(Periodic):
     """Measures |g|^2 and the variance of the mini-batch's gradient along training.
 
     It draws from a stream of its own and touches no weight: training goes the same way without it.
-
-    Args:
-        settings: when to measure, and on how many draws.
-        path: the file that it leaves, `gradient_noise.json` in the run's folder.
-        quiet: whether to leave the terminal alone.
+    It leaves `gradient_noise.json` in the run's folder.
     """
 
     at_start = True
@@ -183,12 +179,8 @@ def measure_players(
     Exact where the bank is fixed and has no noise upon it. Otherwise an estimate, from ``draws``
     noises on every latent of the bank, or from ``draws`` n fresh latents; the same ones every time.
 
-    Args:
-        gan: set up, without an `obstacle`. Nothing of it changes.
-        data: set up.
-        iteration: the coming iteration, whose batch is meant where batches differ.
-        draws: see above; 2 or more.
-        quiet: whether to leave a terminal alone.
+    Nothing of the GAN changes, which has no `obstacle`; ``iteration`` is the coming one, whose
+    batch is meant where batches differ.
     """
     assert isinstance(gan.objective, Pointwise)
     assert gan.latents is not None

@@ -52,11 +52,7 @@ class Probe(Periodic):
     The features are those that D's last layer weighs, in evaluation mode and without power
     iteration: training goes the same way with the probe or without it. The probe is fitted to
     images that D trains on, and tested on held-out images where the source has some with classes;
-    otherwise on a fifth of the images that D trains on, and a line says so.
-
-    Args:
-        settings: when, and on how much.
-        path: the file that it leaves, `probe.json` in the run's folder.
+    otherwise on a fifth of the images that D trains on, and a line says so. It leaves `probe.json`.
     """
 
     at_start = True

@@ -62,12 +62,8 @@ def log_metrics(trainer: Trainer, metrics: Mapping[str, float], step: int | None
 class Periodic(Callback, ABC):
     """Measures every so many iterations, and at the end; leaves what it has measured in a file.
 
-    A run that is resumed after its end trains no more, and is measured all the same.
-
-    Args:
-        every: iterations between measurements.
-        name: of the setting, for errors.
-        path: the file, or None.
+    A run that is resumed after its end trains no more, and is measured all the same. ``name`` is
+    that of the setting, for errors.
     """
 
     at_start = False  # whether to measure before the first iteration too
@@ -151,9 +147,7 @@ class LossLogger(Callback):
 class Progress(Callback):
     """Iterations per second, time left and the latest metrics: a bar, and always a file.
 
-    Args:
-        path: the file, which holds the current iteration.
-        quiet: whether to leave the terminal alone and only write the file.
+    ``quiet`` leaves the terminal alone and only writes the file.
     """
 
     def __init__(self, path: Path, *, quiet: bool = False) -> None:

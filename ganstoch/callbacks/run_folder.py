@@ -40,9 +40,7 @@ def panels(outcome: Outcome, data: Tensor) -> dict[str, Tensor]:
     Under ``overfitting_queries`` generated images, under ``overfitting_<space>`` the data image
     nearest to each; under ``mode_drop_queries`` and ``mode_drop_<space>`` the other way round.
 
-    Args:
-        outcome: a measurement.
-        data: all data images, uint8, shape (n, C, H, W).
+    ``data`` are all data images, uint8, shape (n, C, H, W).
     """
     generated = to_bytes(outcome.generated)
     rows: dict[str, Tensor] = {}
@@ -151,14 +149,7 @@ def _save_arrays(path: Path, *, compressed: bool = True, **arrays: np.ndarray[An
 
 
 class RecordWriter(Callback):
-    """Writes `record.json` and `samples.npz` when a run has finished, and not before.
-
-    Args:
-        folder: the run's folder.
-        config: the resolved configuration.
-        config_hash: digest of what in it decides the run's numbers.
-        preset: name of the preset.
-    """
+    """Writes `record.json` and `samples.npz` when a run has finished, and not before."""
 
     def __init__(
         self, folder: Path, *, config: dict[str, Any], config_hash: str, preset: str

@@ -35,13 +35,8 @@ _SLACK = 1e-3  # how far beyond its range a float may lie: rounding, not another
 class NumericImages(ImageSet):
     """Images of an array in memory or mapped, its layout and range told from its numbers.
 
-    Args:
-        array: shape (N, C, H, W), (N, H, W, C) or (N, H, W), uint8 or floats.
-        where: what messages call it.
-        resize: side of the square that each image's centre is scaled to; None to leave them.
-
-    Raises:
-        UserError: if the layout or the range cannot be told, or a number is NaN.
+    ``where`` is what messages call it; ``resize`` the side of the square that each image's centre
+    is scaled to. A `UserError` if the layout or the range cannot be told, or a number is NaN.
     """
 
     def __init__(self, array: NDArray[Any], *, where: str, resize: int | None = None) -> None:
@@ -114,12 +109,8 @@ def _lower_end(array: NDArray[Any], *, where: str) -> int | None:
 def load_array(path: Path, *, memory: int) -> tuple[NDArray[Any], tuple[str, ...]]:
     """The array of images in a file, mapped rather than read where the format allows.
 
-    Args:
-        path: a file with the ending .npz, .npy, .pt or .pth.
-        memory: bytes that an array may unpack to.
-
-    Returns:
-        The array, and notes on which of several was taken, each a sentence.
+    ``memory`` is how many bytes it may unpack to. The notes, each a sentence, say which of several
+    arrays was taken.
     """
     ending = path.suffix.lower()
     try:

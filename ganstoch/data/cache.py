@@ -157,10 +157,8 @@ def locked(target: Path, *, doing: str, otherwise: tuple[Path, ...] = ()) -> Ite
     The lock is a hidden file beside the target, and dies with its holder. What a killed holder has
     left half-written beside the target is removed. Where nothing may be written there is no lock.
 
-    Args:
-        target: what is made; its folder is made if it is missing.
-        doing: what the other process is at, in words: "convert the images in data".
-        otherwise: where the target may lie instead, if its folder may not be written to.
+    ``doing`` says in words what the other process is at: "convert the images in data".
+    ``otherwise`` is where the target may lie instead, if its folder may not be written to.
     """
     for place in (target, *otherwise):
         lock = FileLock(place.with_name(f".{place.name}.lock"))

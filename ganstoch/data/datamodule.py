@@ -168,17 +168,10 @@ class ImageData(LightningDataModule):
         world: int = 1,
         repeat: int = 0,
     ) -> Batch:
-        """The real half of any iteration.
+        """The real half of any iteration: a rank's share, in whole packs (`share`), of one draw.
 
-        Args:
-            iteration: the iteration, from 0.
-            device: where to put it. The whole subset moves there at the first call, and stays.
-            rank: whose share of the common draw, in whole packs (`share`).
-            world: how many ranks share the draw.
-            repeat: which of the iteration's independent draws, from 0.
-
-        Raises:
-            UserError: if there are more ranks than packs in a batch.
+        The whole subset moves to the device at the first call, and stays; ``repeat`` as in
+        `draw_ids`. A `UserError` if there are more ranks than packs in a batch.
         """
         size = self.batch_size * self.images_factor
         if -(-size // self.pack) < world:

@@ -56,13 +56,8 @@ def decode_all(
 ) -> Tensor:
     """Several images, decoded in threads: uint8, shape (len(paths), *shape), contiguous.
 
-    Args:
-        paths: the files.
-        shape: of each image, (channels, height, width); 1 channel of grey files, or 3.
-        filter: for the central square, scaled where that is not the size; None for images that must
-            have the size.
-        fix: what a user can do about a file that cannot be read.
-        label: what a progress display calls the work; None for no display.
+    Each is the central square scaled by the ``filter``, or, without one, must have the size. A file
+    that cannot be read is refused with the ``fix``; ``label`` names a progress display.
     """
     channels, height, width = shape
     pixels = np.empty((len(paths), height, width, channels), np.uint8)

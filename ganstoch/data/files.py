@@ -40,10 +40,6 @@ def list_files(root: Path, *, endings: Collection[str]) -> tuple[tuple[str, ...]
     Hidden files and folders are passed over. Links are followed, but a folder is read only once,
     and under its own name if that lies below the root: so a link to a folder above ends nowhere.
 
-    Args:
-        root: the folder.
-        endings: file name endings to take, lower case, with their dot.
-
     Returns:
         Paths below the root with "/", sorted by code point; and how many were passed over.
     """

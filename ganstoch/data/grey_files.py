@@ -34,11 +34,8 @@ class GreyFiles:
     def read(self, root: Path, split: Split, *, name: str) -> tuple[Tensor, Tensor]:
         """The images, uint8 (N, 28, 28), and their labels, int64 (N,) in [0, 9].
 
-        Args:
-            root: the folder of the four ``*-ubyte`` or ``*-ubyte.gz`` files, or the one above
-                `folders`.
-            split: ``train`` or ``held_out``.
-            name: of the data set, as ``ganstoch prepare`` knows it.
+        The root is the folder of the four ``*-ubyte`` or ``*-ubyte.gz`` files, or the one above
+        `folders`; ``name`` is that of the data set.
         """
         prefix = "train" if split == "train" else "t10k"
         with explained(name, root):

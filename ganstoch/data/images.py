@@ -29,10 +29,7 @@ _CACHED_BYTES = 2**28  # most decoded pixels that stay in memory, so that they a
 class FolderImages(ImageSet):
     """Image files, decoded in threads when they are read, and once where they fit 256 MiB.
 
-    Args:
-        root: the folder.
-        names: the files' paths relative to it.
-        shape, filter, fix, label: as for `decode_all`.
+    ``names`` are paths relative to the root; the other arguments are those of `decode_all`.
     """
 
     def __init__(

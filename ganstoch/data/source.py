@@ -54,13 +54,7 @@ class ImageSet(ABC):
 
 
 class ArrayImages(ImageSet):
-    """Images in memory.
-
-    Args:
-        pixels: uint8, shape (N, C, H, W), range [0, 255]; or points, float32, shape (N, D).
-        names: the images' own names, N of them.
-        split, labels, classes, where: as for `ImageSet`.
-    """
+    """Images, uint8 (N, C, H, W), or points, float32 (N, D), in memory; else as `ImageSet`."""
 
     def __init__(
         self,

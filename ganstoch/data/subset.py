@@ -164,13 +164,8 @@ def draw_ids(
 ) -> Tensor:
     """The images of one iteration, for all ranks together: positions, int64, shape (m,).
 
-    Args:
-        rule: how to draw.
-        count: images to draw from, n.
-        m: images to draw; for ``exactly_once`` a multiple of n, so that each comes as often.
-        seed: the run's seed.
-        iteration: the iteration, from 0.
-        repeat: which of the iteration's independent draws, from 0.
+    ``count`` is n; of ``exactly_once`` m is a multiple of it, so that each image comes as often.
+    ``repeat`` says which of the iteration's independent draws is meant, from 0.
     """
     part = f"repeat{repeat}" if repeat else ""
     if rule == "with_replacement":

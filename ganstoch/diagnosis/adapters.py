@@ -58,11 +58,8 @@ def adapter_for(
 ) -> GeneratorAdapter:
     """How images are made: by a `GAN`, by a callable given, or by the module's own `sample(n)`.
 
-    Args:
-        module: what trains.
-        sample: makes n images; None for the module's.
-        latent_dim: length of z, if the module's ``generator`` takes z of shape (N, latent_dim);
-            None for the attribute of that name of the generator or the module.
+    ``latent_dim`` is the length of z, if the module's ``generator`` takes z of shape (N,
+    latent_dim); None for the attribute of that name of the generator or the module.
     """
     if isinstance(module, GAN) and sample is None:
         return _of_gan(module)

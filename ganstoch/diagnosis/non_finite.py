@@ -17,12 +17,9 @@ from torch.utils.hooks import RemovableHandle
 
 
 class NonFiniteDetector:
-    """Listens to the layers of networks until it is removed.
+    """Listens to the layers of networks, by their names' prefixes, until it is removed.
 
     A compiled network runs past its hooks: of that nothing is noticed.
-
-    Args:
-        networks: by the names with which their layers' names begin.
     """
 
     def __init__(self, networks: Mapping[str, nn.Module]) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import platform
+import re
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from pytorch_lightning import Callback, Trainer
+from pytorch_lightning import Callback
 from pytorch_lightning.loggers import WandbLogger
 from torch import Tensor
 
@@ -20,6 +23,7 @@ from ganstoch.callbacks.run_folder import (
     NeighbourGrid,
     RecordWriter,
     SampleHistory,
+    git_sha,
     hardware,
     panels,
     versions,
@@ -27,7 +31,6 @@ from ganstoch.callbacks.run_folder import (
 from ganstoch.metrics import overfitting_mode_drop
 from ganstoch.records import Record, read_record
 from ganstoch.rng import rng_for, with_replacement
-from ganstoch.training.gan import GAN
 from ganstoch.types import to_bytes, to_signed
 
 Make = Callable[..., Any]
@@ -83,23 +86,15 @@ class Gallery(WandbLogger):
     def __init__(self) -> None:
         self.pictures: list[tuple[str, int, Any]] = []
 
-    name = "gallery"
-    version = "0"
-    save_dir = None
-
-    def log_hyperparams(self, params: Any) -> None:
+    def ignore(self, *_: Any, **__: Any) -> None:
         pass
 
-    def log_metrics(self, metrics: Any, step: int | None = None) -> None:
-        pass
+    log_hyperparams = log_metrics = finalize = ignore  # type: ignore[assignment]
+    name, version, save_dir = "gallery", "0", None  # type: ignore[assignment]
 
     def log_image(self, key: str, images: list[Any], step: int | None = None, **_: Any) -> None:
-        (picture,) = images
         assert step is not None
-        self.pictures.append((key, step, picture))
-
-    def finalize(self, status: str) -> None:
-        pass
+        self.pictures.append((key, step, images[0]))
 
 
 def test_shows_every_measurement_once(
@@ -153,7 +148,6 @@ def test_every_second_is_let_go_where_they_are_too_many(
     make_point_game: Make,
     make_ring: Make,
     fit: Make,
-    watch: Make,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     steps: int,
@@ -161,18 +155,13 @@ def test_every_second_is_let_go_where_they_are_too_many(
 ) -> None:
     """The first and the last always stay, and those between are evenly spread."""
     monkeypatch.setattr(ganstoch.callbacks.run_folder, "MOMENTS", 4)
-    made: dict[int, Tensor] = {}
-
-    def look(trainer: Trainer, gan: GAN) -> None:
-        assert gan.latents is not None
-        made[trainer.global_step] = gan.sample(gan.latents.evaluation(POINTS))
-
-    history = SampleHistory(tmp_path / "t.npz")
-    fit(make_point_game(), make_ring(), measure(1), watch(look), history, steps=steps)
+    history, evaluation = SampleHistory(tmp_path / "t.npz"), measure(1)
+    fit(make_point_game(), make_ring(), evaluation, history, steps=steps)
     file = read(tmp_path / "t.npz")
     assert file["iterations"].tolist() == kept
-    for iteration, points in zip(file["iterations"], file["samples"], strict=True):
-        assert np.allclose(points, made[iteration].numpy(), atol=1e-6)
+    assert evaluation.latest is not None
+    assert file["samples"].shape == (len(kept), POINTS, 2)
+    assert np.array_equal(file["samples"][-1], evaluation.latest.generated[:POINTS])
 
 
 @pytest.mark.parametrize("killed_after", [1, 2, 5])
@@ -299,7 +288,16 @@ def test_a_resumed_run_leaves_the_same_record(
     assert samples[0] == samples[1]
 
 
-def test_time_adds_up_over_the_segments_of_a_run(tmp_path: Path) -> None:
-    *_, recorder = callbacks(tmp_path)
-    recorder.load_state_dict({"seconds": 1000.0})
-    assert 1000.0 <= recorder.state_dict()["seconds"] < 2000.0
+def test_what_a_record_says_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    packages = versions()
+    assert packages["python"] == platform.python_version()
+    assert {"torch", "ganstoch", "pytorch-lightning", "numpy"} <= set(packages)
+    assert "thread(s)" in hardware()
+    sha = git_sha()
+    assert sha is None or re.fullmatch(r"[0-9a-f]{40}\+?", sha)
+
+    def no_git(*_: Any, **__: Any) -> None:
+        raise FileNotFoundError("git")
+
+    monkeypatch.setattr(subprocess, "run", no_git)
+    assert git_sha() is None
