@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
-import signal
 import socket
 import time
-import traceback
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import astuple
@@ -129,13 +128,11 @@ def state_of() -> Callable[[Trainer], dict[str, Tensor]]:
     """Every number that training has made: weights, start vectors, the average, Adam's moments."""
 
     def state_of(trainer: Trainer) -> dict[str, Tensor]:
-        state = {
-            name: value.clone() for name, value in trainer.lightning_module.state_dict().items()
-        }
-        for player, optimizer in zip(("d", "g"), trainer.optimizers, strict=True):
+        state = dict(trainer.lightning_module.state_dict())
+        for player, optimizer in zip("dg", trainer.optimizers, strict=True):
             for i, moments in optimizer.state_dict()["state"].items():
-                state |= {f"adam.{player}.{i}.{k}": v.clone() for k, v in moments.items()}
-        return state
+                state |= {f"adam.{player}.{i}.{name}": value for name, value in moments.items()}
+        return {name: value.clone() for name, value in state.items()}
 
     return state_of
 
@@ -209,40 +206,29 @@ def on_ranks(tmp_path: Path) -> Callable[..., list[Any]]:
     def on_ranks(work: Callable[[], Any], world: int = 2) -> list[Any]:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
+            place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
+        place |= {"NODE_RANK": "0", "WORLD_SIZE": str(world)}
         files = [tmp_path / f"rank{rank}.pt" for rank in range(world)]
-        children = []
+
+        def work_as(rank: int) -> None:
+            os.environ |= {**place, "LOCAL_RANK": str(rank)}
+            torch.save(work(), files[rank])
+            os._exit(0)
+
+        fork = multiprocessing.get_context("fork")
+        ranks = [fork.Process(target=work_as, args=(rank,)) for rank in range(world)]
         with warnings.catch_warnings(action="ignore"):  # of forks beside threads
-            for rank, file in enumerate(files):
-                if (child := os.fork()) == 0:
-                    _work_as_rank(work, file, rank=rank, world=world, port=port)
-                children.append(child)
+            for process in ranks:
+                process.start()
         deadline = time.monotonic() + 120
-        waiting, failed = set(children), False
-        while waiting and not failed and time.monotonic() < deadline:
-            for child in list(waiting):
-                done, status = os.waitpid(child, os.WNOHANG)
-                if done:
-                    waiting.remove(child)
-                    failed = failed or status != 0
+        while any(process.exitcode is None for process in ranks):
             time.sleep(0.01)
-        for child in waiting:  # for ever, once another has failed
-            os.kill(child, signal.SIGKILL)
-            os.waitpid(child, 0)
-        assert not failed, "a rank failed; see what it printed"
-        assert not waiting, "a rank takes too long"
+            if time.monotonic() > deadline or any(process.exitcode for process in ranks):
+                break
+        for process in ranks:  # those that wait for ever, once another has failed
+            process.kill()
+            process.join()
+        assert [process.exitcode for process in ranks] == [0] * world, "see what they printed"
         return [torch.load(file, weights_only=True) for file in files]
 
     return on_ranks
-
-
-def _work_as_rank(work: Callable[[], Any], file: Path, *, rank: int, world: int, port: int) -> None:
-    """Never returns."""
-    place = {"LOCAL_RANK": rank, "NODE_RANK": 0, "WORLD_SIZE": world, "MASTER_PORT": port}
-    os.environ |= {"MASTER_ADDR": "127.0.0.1", **{name: str(n) for name, n in place.items()}}
-    try:
-        torch.save(work(), file)
-    except BaseException:
-        traceback.print_exc()
-        os._exit(1)
-    os._exit(0)

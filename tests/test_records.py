@@ -27,26 +27,19 @@ from ganstoch.records import (
 @pytest.fixture
 def record() -> Record:
     metrics = {"overfitting/pixel_l1/mean": 0.1 + 0.2, "mode_drop/pixel_l1/mean": 1e-300}
+    points = [(10, 160, {"a": 2.0}), (20, 320, metrics)]
+    fields: dict[str, Any] = {
+        **{"config_hash": "abc", "preset": "mini", "dataset": "digits", "subset_sha256": "def"},
+        **{"seed": -3, "n": 64, "m": 16, "noise": 0.5, "iterations": 20, "seconds": 1 / 3},
+    }
     return Record(
-        config_hash="abc",
-        seed=-3,
-        preset="mini",
-        dataset="digits",
-        n=64,
-        m=16,
+        **fields,
         bank=None,
-        noise=0.5,
-        iterations=20,
         images_seen=320,
         converged=False,
-        seconds=1 / 3,
-        subset_sha256="def",
         metrics=metrics,
         baseline={},
-        history=(
-            Measurement(iteration=10, images_seen=160, metrics={"a": 2.0}),
-            Measurement(iteration=20, images_seen=320, metrics=metrics),
-        ),
+        history=tuple(Measurement(iteration=i, images_seen=s, metrics=m) for i, s, m in points),
         config={"data": {"m": "n/4", "list": [1, None, 0.5, True]}},
         versions={"python": "3"},
         hardware="2 x processor, größer",
@@ -93,18 +86,11 @@ def edit(path: Path, change: Callable[[dict[str, Any]], Any]) -> None:
         (lambda c: c.pop("noise"), "noise"),
         (lambda c: c.update(colour="red"), "colour"),
         (lambda c: c.update(n="64"), "n"),
-        (lambda c: c.update(n=True), "n"),
         (lambda c: c.update(n=0), "n"),
         (lambda c: c.update(iterations=2**63), "iterations"),
-        (lambda c: c.update(converged=1), "converged"),
-        (lambda c: c.update(bank="n"), "bank"),
         (lambda c: c.update(seconds=math.nan), "seconds"),
-        (lambda c: c.update(metrics=[1.0]), "metrics"),
         (lambda c: c["metrics"].update(a="1"), "metrics.a"),
-        (lambda c: c.update(history={}), "history"),
-        (lambda c: c["history"].append(3), "history.2"),
         (lambda c: c["history"][0].pop("metrics"), "history.0.metrics"),
-        (lambda c: c["history"][1].update(iteration=1.5), "history.1.iteration"),
     ],
 )
 def test_a_damaged_field_is_named(
@@ -152,15 +138,10 @@ def test_settings_of_the_first_design_get_their_new_names() -> None:
     assert converted_config({"model": old, "seed": 0}) == {"model": new, "seed": 0}
 
 
-def test_a_terminal_obeys_no_name_in_a_record(path: Path) -> None:
-    edit(path, lambda c: c.update(dataset="\x1b[2Jdigits"))
-    assert read_record(path).dataset.isprintable()
-
-
-def test_a_whole_number_is_a_float_too(path: Path) -> None:
-    edit(path, lambda c: c.update(noise=0, seconds=2))
+def test_a_terminal_obeys_no_name_and_a_whole_number_is_a_float_too(path: Path) -> None:
+    edit(path, lambda c: c.update(dataset="\x1b[2Jdigits", noise=0))
     record = read_record(path)
-    assert (record.noise, record.seconds) == (0.0, 2.0)
+    assert record.dataset.isprintable()
     assert isinstance(record.noise, float)
 
 
@@ -172,6 +153,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(
     write_atomically(path, b"old")
 
     def fail(*_: Any, **__: Any) -> None:
+        assert path.read_bytes() == b"old"  # as a reader sees it now
         raise OSError(errno.ENOSPC, "full")
 
     with monkeypatch.context() as patched:
@@ -182,21 +164,6 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(
     assert list(tmp_path.iterdir()) == [path]
     write_atomically(path, b"new")
     assert path.read_bytes() == b"new"
-
-
-def test_a_reader_never_sees_half_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "file"
-    write_atomically(path, b"old")
-    seen: list[tuple[bytes, bytes]] = []
-    replace = os.replace
-
-    def look(source: str, target: Path) -> None:
-        seen.append((path.read_bytes(), Path(source).read_bytes()))
-        replace(source, target)
-
-    monkeypatch.setattr(os, "replace", look)
-    write_atomically(path, b"new")
-    assert seen == [(b"old", b"new")]
 
 
 def test_a_place_that_is_a_file_cannot_be_written_into(tmp_path: Path) -> None:

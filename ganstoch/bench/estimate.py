@@ -1,4 +1,4 @@
-"""What Table 1 will cost here, from a minute's measurement; on other devices, a lower bound."""
+"""What Table 1 will cost here, from a minute's measurement."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from statistics import median
 import torch
 
 from ganstoch.bench.equality import Contest, draw
-from ganstoch.bench.goals import count_flops
 from ganstoch.bench.memory import peak_bytes
 from ganstoch.bench.timing import say, seconds
 from ganstoch.callbacks.run_folder import hardware
@@ -20,12 +19,6 @@ from ganstoch.runs.settings import resolve_all, understand
 from ganstoch.runs.sweep import read_sweep
 from ganstoch.training.gan import CPU_MICRO_BATCH, GAN
 
-ACCELERATORS = {  # dense float32 and bfloat16 TFLOP/s, from the makers' data sheets
-    "H100 SXM": (67.0, 989.0),
-    "A100": (19.5, 312.0),
-    "L4": (30.3, 121.0),
-    "RTX 4090": (82.6, 165.0),
-}
 FEW, MANY = 4, 64  # batch sizes that are timed; between them an iteration's time is a line
 
 
@@ -40,7 +33,7 @@ class _Seconds:
 
 
 def estimate(preset: str) -> int:
-    """Prints the cost of each row of Table 1 at a preset, here and as a bound elsewhere."""
+    """Prints the cost of each row of Table 1 at a preset."""
     sweep = replace(read_sweep(sweep_path("table1")), preset=preset)
     lines = [sweep.arguments(point) for point in sweep.points()]
     if not lines:
@@ -56,7 +49,7 @@ def estimate(preset: str) -> int:
     gan.to(device).micro_batch = None
     say(f"the networks of preset {preset}, about a minute")
     cost = _measure(gan, n=rows[0]["data"]["n"])
-    total, images = 0.0, 0
+    total = 0.0
     print(f"preset {preset}, per data set and seed, on {hardware()}")
     print("     m noise  s/iteration  iterations       time    memory")
     for config in rows:
@@ -72,12 +65,11 @@ def estimate(preset: str) -> int:
             f"{m:>6} {config['model']['latents']['noise']:>5g} {iteration:>12.3f} "
             f"{iterations:>11,} {_duration(spent):>10} {memory / 2**30:>5.1f} GiB{parts}"
         )
-        total, images = total + spent, images + iterations * m
+        total += spent
     print(
         f"all rows: {_duration(total)} for each of {len(set(sources))} data set(s) and each seed; "
         "iterations are caps, and a stop rule may end a row before; semantic features come on top"
     )
-    _roofline(gan, images)
     return 0
 
 
@@ -111,20 +103,6 @@ def _micro_batch(gan: GAN, m: int, device: torch.device) -> int | None:
     while size > 1 and peak_bytes(gan, m=size, micro_batch=None) > free:
         size = -(-size // 2)
     return None if size == m else size
-
-
-def _roofline(gan: GAN, images: int) -> None:
-    """Least time on devices that are not here: operations over their makers' peak."""
-    image = count_flops(Contest(gan, None, MANY).ours) / MANY
-    print(
-        f"roofline, not a measurement: {image / 1e9:.2f} GFLOP an image and iteration, "
-        f"{images:,} images; no less than"
-    )
-    for name, (single, half) in ACCELERATORS.items():
-        print(
-            f"  {name:<9} {_duration(image * images / single / 1e12):>9} in float32, "
-            f"{_duration(image * images / half / 1e12):>9} in bfloat16"
-        )
 
 
 def _duration(spent: float) -> str:

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import wraps
-from typing import Any, Literal, ParamSpec, TypeVar
+from typing import Any, Literal, TypeVar
 
-import matplotlib
+import matplotlib.style
 import numpy as np
 import pandas as pd
 from matplotlib import colormaps
@@ -49,20 +48,12 @@ _GAP = 2
 TRAINING = SCORES["mode_drop_mean"]
 HELD_OUT = "held_out_drop/pixel_l1/mean"
 
-P = ParamSpec("P")
-T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
 
 
-def styled(draw: Callable[P, T]) -> Callable[P, T]:
+def styled(draw: F) -> F:
     """Draws in the house's style, whatever a user's own matplotlibrc says."""
-
-    @wraps(draw)
-    def drawn(*args: P.args, **kwargs: P.kwargs) -> T:
-        with matplotlib.rc_context():
-            matplotlib.rcdefaults()
-            matplotlib.rcParams.update(_STYLE)
-            return draw(*args, **kwargs)
-
+    drawn: F = matplotlib.style.context(["default", _STYLE])(draw)
     return drawn
 
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from ganstoch.bench import estimate, goals, report
+from ganstoch.bench import goals, report
 from ganstoch.bench.costs import diagnosis_price, lightning_overhead
 from ganstoch.bench.equality import Contest, make_gan, make_reference
 from ganstoch.bench.goals import Goal, Scale, count_flops, has_bf16
@@ -48,19 +48,12 @@ def test_turns_alternate_and_the_first_does_not_count() -> None:
     assert set(times) == {"a", "b"}
 
 
-@pytest.mark.parametrize(
-    ("value", "least", "most", "met"),
-    [(2.0, 2.0, None, True), (1.9, 2.0, None, False), (1.1, None, 1.0, False)],
-)
-def test_a_goal_is_a_bound_on_either_side(
-    value: float, least: float | None, most: float | None, met: bool
-) -> None:
-    assert Goal("k", value, least, most, "").met is met
+def test_a_goal_is_a_bound_on_either_side() -> None:
+    bounds = ((2.0, 2.0, None), (1.9, 2.0, None), (1.0, None, 1.0), (1.1, None, 1.0))
+    assert [Goal("k", *bound, "").met for bound in bounds] == [True, False, True, False]
 
 
-def test_bf16_goals_apply_where_the_processor_multiplies_it(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_bf16_goals_apply_where_it_is_multiplied(monkeypatch: pytest.MonkeyPatch) -> None:
     for flags, expected in (({"avx512_bf16": True}, True), ({"amx_bf16": True}, True), ({}, False)):
         monkeypatch.setattr(torch.cpu, "get_capabilities", lambda flags=flags: flags)
         assert has_bf16(torch.device("cpu")) is expected
@@ -91,9 +84,7 @@ def test_the_overhead_is_what_the_loop_adds(monkeypatch: pytest.MonkeyPatch) -> 
     assert lightning_overhead(make_gan(latent_dim=16, width=16), m=4, iterations=3) > 0.5
 
 
-def test_the_price_of_the_diagnosis_counts_measuring_by_the_default_interval(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_measuring_is_priced_by_the_default_interval(monkeypatch: pytest.MonkeyPatch) -> None:
     sleep_in(monkeypatch, GAN, "training_step", 0.3)
     sleep_in(monkeypatch, Diagnosis, "measure", 3.0)
     price = diagnosis_price(make_gan(latent_dim=16, width=16), m=4, iterations=2)
@@ -115,14 +106,10 @@ def test_every_goal_in_the_table_and_as_json(
     assert content["not_applicable"] == ["bf16_speedup", "bf16_vs_bf16_speedup"]
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines[1 : len(keys) + 1]] == keys
-    assert [
-        name for name in ("whole", "broken") for line in lines if name in line and "defect" in line
-    ] == ["broken"]
+    assert [line.split()[0] for line in lines if "defect" in line] == ["broken"]
 
 
-def test_estimate_prices_every_row(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_estimate_prices_every_row(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bench", "--estimate", "--preset", "mini"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("preset mini, per data set and seed, on ")
@@ -132,5 +119,4 @@ def test_estimate_prices_every_row(
     per_iteration = [float(row[2]) for row in rows]
     assert per_iteration[0] > per_iteration[1] > per_iteration[3] > 0
     assert lines[7].startswith("all rows: ")
-    assert lines[8].startswith("roofline, not a measurement: ")
-    assert len(lines) == 9 + len(estimate.ACCELERATORS)
+    assert len(lines) == 8

@@ -28,8 +28,8 @@ def test_live_bytes_are_those_of_living_tensors() -> None:
 
 def test_never_less_than_the_weights_gradients_and_moments() -> None:
     gan = make_gan(latent_dim=8, width=16)
-    weights = sum(p.nbytes for p in gan.parameters())
     peak = peak_bytes(gan, m=1, micro_batch=None)
+    weights = sum(p.nbytes for p in gan.parameters())
     trained = sum(p.nbytes for p in gan.parameters() if p.requires_grad)
     assert peak > weights + 2 * trained  # two moments each
     assert peak < weights + 4 * trained + 10 * 2**20
