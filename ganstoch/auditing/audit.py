@@ -7,7 +7,6 @@ import resource
 import sys
 import time
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,33 +15,25 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ganstoch.auditing.evidence import LEAST, MOST, gather
-from ganstoch.auditing.feature_cache import features_of
 from ganstoch.auditing.findings import find
 from ganstoch.auditing.inputs import MEMORY, Images, Role, open_images, option
-from ganstoch.auditing.lists import audit_lists, histograms, notes_of
+from ganstoch.auditing.lists import audit_lists, audit_notes
 from ganstoch.auditing.measures import K, LatentGenerator, latent_recovery, measures_of
-from ganstoch.auditing.output import check_place, png_pictures, write_files
+from ganstoch.auditing.output import check_place, write_files
 from ganstoch.auditing.report import AuditReport
 from ganstoch.auditing.verdict import verdict
 from ganstoch.callbacks.run_folder import hardware, versions
 from ganstoch.errors import UserError
 from ganstoch.metrics.features import Extractor, FeatureSpace, make_extractor
 
-__all__ = ["Source", "audit"]
-
 _log = logging.getLogger("ganstoch")
 
 Source = Path | str | NDArray[Any] | Tensor | Images
 """Where a set of images comes from; see `open_images`."""
 
-_PROGRAM = 3 * 2**28
-"""What Python and its libraries take before any image is read."""
-
-_SEARCHES = 2**29
-"""Blocks of a search."""
-
-_ROW = 1024
-"""What an image takes apart from its features: names, digests, neighbours, scores."""
+_PROGRAM = 3 * 2**28  # bytes that Python and its libraries take before any image is read
+_SEARCHES = 2**29  # of a search's blocks
+_ROW = 1024  # of an image apart from its features: names, digests, neighbours, scores
 
 
 def audit(
@@ -99,9 +90,7 @@ def audit(
     }
     free = _check_sizes(sets, memory=memory)
     try:
-        evidence = gather(
-            sets, extractors, features=partial(features_of, cache=cache, memory=free), seed=seed
-        )
+        evidence = gather(sets, extractors, cache=cache, memory=free, seed=seed)
         measures = {k: m for space in evidence.spaces for k, m in measures_of(space).items()}
     except UserError:
         raise
@@ -112,20 +101,17 @@ def audit(
         measures |= latent_recovery(generator, sets["real"], sets["held_out"], seed=seed)
     findings = find(evidence)
     kind, sentence = verdict(findings, evidence)
-    lists = audit_lists(sets, evidence, findings)
+    more_notes = audit_notes(sets, evidence, findings, recovery=generator is not None)
+    lists, tables, pictures = audit_lists(sets, evidence, findings)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     report = AuditReport(
         verdict=kind,
         sentence=sentence,
         findings=tuple(finding.sentence for finding in findings),
-        notes=(
-            *notes,
-            *evidence.notes,
-            *notes_of(sets, evidence, findings, recovery=generator is not None),
-        ),
+        notes=(*notes, *evidence.notes, *more_notes),
         sets=evidence.facts.sets,
         metrics=measures,
-        **lists.fields,
-        histograms=tuple(each for space in evidence.spaces for each in histograms(space)),
+        **lists,
         settings={
             "features": [extractor.name for extractor in extractors],
             "resize": resize,
@@ -133,15 +119,13 @@ def audit(
             "k": K,
             "most": MOST,
         },
-        **_machine(),
+        versions=versions(),
+        hardware=hardware(),
+        peak_memory=peak if sys.platform == "darwin" else peak * 1024,
         seconds=time.monotonic() - started,
     )
     if out is not None:
-        pictures = {
-            **png_pictures(sets["real"], lists.shown_real),
-            **png_pictures(sets["generated"], lists.shown_generated),
-        }
-        write_files(out, report, pictures=pictures, missed=lists.missed, generated=lists.generated)
+        write_files(out, report, **tables, pictures=pictures)
     return report
 
 
@@ -160,26 +144,15 @@ def _check_sizes(sets: dict[Role, Images], *, memory: int) -> int:
     """Bytes for each set's features; a UserError for too few images or too little memory."""
     for role, images in sets.items():
         if len(images) < LEAST:
-            word = "image" if len(images) == 1 else "images"
             raise UserError(
-                f"{images.where} holds {len(images)} {word}, and an audit needs at least {LEAST}; "
+                f"images in {images.where}: {len(images)}, and an audit needs at least {LEAST}; "
                 f"give {option(role)} more"
             )
     pixels = max(np.prod(images.shape) for images in sets.values())
     needed = _PROGRAM + _SEARCHES + _ROW * sum(map(len, sets.values())) + 512 * int(pixels)
     if memory < needed:
-        mib = -(-needed // 2**20)
         raise UserError(
-            f"{memory / 2**20:,.0f} MiB are too little for these images; give --memory {mib}MiB or "
-            "more"
+            f"{memory / 2**20:,.0f} MiB are too little for these images; give --memory "
+            f"{-(-needed // 2**20)}MiB or more"
         )
     return (memory - needed) // len(sets)
-
-
-def _machine() -> dict[str, Any]:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return {
-        "versions": versions(),
-        "hardware": hardware(),
-        "peak_memory": peak if sys.platform == "darwin" else peak * 1024,
-    }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,36 +21,13 @@ from ganstoch.rng import normal, rng_for
 from ganstoch.training.gan import GAN
 from ganstoch.types import to_bytes
 
-__all__ = ["CheckpointImages", "Latents", "load_checkpoint"]
-
 Latents = Literal["bank", "fresh"]
 """Latents whose images are audited: the fixed ones of training, or others."""
-
-_STATE = "run.json"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CheckpointImages:
-    """What a checkpoint gives an audit.
-
-    Attributes:
-        generator: the averaged generator.
-        generated: its images.
-        real: the run's training images; None where they were not asked for.
-        held_out: real images that the run never saw; None where there are none.
-        notes: for the report, each a sentence.
-    """
-
-    generator: LatentGenerator
-    generated: Images
-    real: Images | None
-    held_out: Images | None
-    notes: tuple[str, ...]
 
 
 def load_checkpoint(
     checkpoint: Path, *, latents: Latents | None = None, data: bool = True
-) -> CheckpointImages:
+) -> dict[str, Any]:
     """Lets the averaged generator of a run make as many images as it was trained on.
 
     Args:
@@ -59,58 +35,59 @@ def load_checkpoint(
         latents: "bank" for the run's fixed latents, "fresh" for others; None for the bank if any.
         data: whether to load the run's own images too.
 
+    Returns:
+        Arguments of `audit`: generator, generated, notes; with data real and held_out.
+
     Raises:
         UserError: if the file is no such checkpoint, the run's settings are not beside it, its data
             cannot be read, or it makes points rather than images.
     """
     state = read_checkpoint(checkpoint)
-    config = _config_beside(checkpoint)
-    game, images = _rebuild(config, checkpoint=checkpoint)
-    if len(game.shape) != 3:
+    gan, images = _rebuild(checkpoint)
+    if len(gan.shape) != 3:
         raise UserError(f"{checkpoint} is of a generator of points; an audit is of images")
-    game.on_load_checkpoint(state)
-    game.load_state_dict(state["state_dict"])
-    game.eval()
-    _deal(game, images, data=data)
-    assert game.latents is not None
-    bank = game.latents.fixed is not None
+    gan.on_load_checkpoint(state)
+    gan.load_state_dict(state["state_dict"])
+    gan.eval()
+    if data:
+        images.setup("fit")
+        gan.setup_data(images)
+    else:  # which only remedies look at
+        gan.setup_latents(n=images.n)
+    assert gan.latents is not None
+    bank = gan.latents.fixed is not None
     if latents == "bank" and not bank:
         raise UserError(f"the run of {checkpoint} has no bank of latents; use --latents fresh")
-    fixed = latents == "bank" or (latents is None and bank)
-    dim = game.generator.latent_dim
-    rng = rng_for(game.seed, "evaluation", part="audit/latents")
-    z = game.latents.evaluation() if fixed else normal((images.n, dim), rng)
-    made = game.sample(z)
+    dim, what = gan.generator.latent_dim, "latents that training never used"
+    z = normal((images.n, dim), rng_for(gan.seed, "evaluation", part="audit/latents"))
+    if bank and latents != "fresh":
+        z, what = gan.latents.evaluation(), "the run's bank of fixed latents"
+    made = gan.sample(z)
     if not made.isfinite().all():
         raise UserError(f"the generator of {checkpoint} makes images that are not finite")
     generated = open_images(to_bytes(made).numpy(), role="generated")
     generated.where = str(checkpoint)
-    what = "the run's bank of fixed latents" if fixed else "latents that training never used"
     note = f"Generated images are those of the averaged generator from {len(z):,} of {what}."
-    return CheckpointImages(
-        generator=LatentGenerator(generate=game.average, latent_dim=dim),
-        generated=generated,
-        real=_real(images) if data else None,
-        held_out=_held_out(images) if data else None,
-        notes=(note,),
-    )
+    return {
+        "generator": LatentGenerator(generate=gan.average, latent_dim=dim),
+        "generated": generated,
+        "notes": (note,),
+        **(_real_images(images) if data else {}),
+    }
 
 
-def _config_beside(checkpoint: Path) -> dict[str, Any]:
-    """The run's settings, from run.json beside the folder of checkpoints."""
-    path = checkpoint.resolve().parent.parent / _STATE
+def _rebuild(checkpoint: Path) -> tuple[GAN, ImageData]:
+    """The run's networks and data, from run.json beside the folder of checkpoints."""
+    path = checkpoint.resolve().parent.parent / "run.json"
     try:
         config = converted_config(json.loads(path.read_bytes())["config"])
-        return {"model": config["model"], "data": config["data"]}
+        config = {"model": config["model"], "data": config["data"]}
     except OSError as error:
         raise UserError(
             f"{path} cannot be read ({error.strerror}); leave the checkpoint in its run's folder"
         ) from error
     except (ValueError, RecursionError, KeyError, TypeError) as error:
         raise UserError(f"{path} is damaged; train the run again") from error
-
-
-def _rebuild(config: dict[str, Any], *, checkpoint: Path) -> tuple[GAN, ImageData]:
     parser = LightningArgumentParser(exit_on_error=False)
     parser.add_lightning_class_args(GAN, "model")
     parser.add_lightning_class_args(ImageData, "data")
@@ -121,35 +98,19 @@ def _rebuild(config: dict[str, Any], *, checkpoint: Path) -> tuple[GAN, ImageDat
             f"this version cannot read the settings of the run of {checkpoint} ({error}); audit it "
             "with the version that trained it, such as ganstoch 0.5.0"
         ) from error
-    game, images = made.model, made.data
-    assert isinstance(game, GAN)
-    assert isinstance(images, ImageData)
-    return game, images
+    return made.model, made.data
 
 
-def _deal(game: GAN, images: ImageData, *, data: bool) -> None:
-    """Draws the bank, which needs the data themselves only if a remedy looks at them."""
-    if data:
-        images.setup("fit")
-        game.setup_data(images)
-    else:
-        game.setup_latents(n=images.n)
-
-
-def _real(images: ImageData) -> Images:
-    subset = images.subset
-    pixels = ArrayImages(
+def _real_images(images: ImageData) -> dict[str, Images | None]:
+    subset, name, held_out = images.subset, images.source.name, None
+    real = ArrayImages(
         subset.pixels,
         labels=subset.labels,
         classes=subset.classes,
         names=subset.names(torch.arange(len(subset))),
-        where=f"{images.source.name}, {len(subset):,} images",
+        where=f"{name}, {len(subset):,} images",
     )
-    return Images(pixels, role="real")
-
-
-def _held_out(images: ImageData) -> Images | None:
-    if images.held_out is None:
-        return None
-    pixels = ArrayImages(images.held_out, where=f"{images.source.name}, held out")
-    return Images(pixels, role="held_out")
+    if images.held_out is not None:
+        pixels = ArrayImages(images.held_out, where=f"{name}, held out")
+        held_out = Images(pixels, role="held_out")
+    return {"real": Images(real, role="real"), "held_out": held_out}

@@ -10,7 +10,6 @@ import io
 import logging
 import re
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +17,6 @@ from ganstoch.errors import UserError
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser
-
-__all__ = ["audit_arguments", "audit_command", "parse_memory"]
 
 _OUT = Path("audit")
 _UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
@@ -96,7 +93,12 @@ def audit_command(options: Any) -> int:
     from ganstoch.auditing.feature_cache import default_cache
     from ganstoch.auditing.output import PAGE, terminal
 
-    with _silence() if options.quiet else contextlib.nullcontext():
+    with contextlib.ExitStack() as stack:
+        if options.quiet:
+            logger = logging.getLogger("ganstoch")
+            stack.callback(logger.setLevel, logger.level)
+            logger.setLevel(logging.WARNING)
+            stack.enter_context(contextlib.redirect_stderr(io.StringIO()))
         report = audit(
             **_sources(options),
             features=[name.strip() for name in options.features.split(",") if name.strip()],
@@ -135,19 +137,13 @@ def _check(options: Any) -> None:
 
 def _sources(options: Any) -> dict[str, Any]:
     """Where the images come from: what was given, and from the checkpoint what was not."""
-    given = {name: options[name] for name in ("real", "generated", "held_out")}
+    sources = {name: options[name] for name in ("real", "generated", "held_out")}
     if options.checkpoint is None:
-        return given
+        return sources
     from ganstoch.auditing.checkpoint import load_checkpoint  # brings Lightning: seconds
 
     run = load_checkpoint(options.checkpoint, latents=options.latents, data=options.real is None)
-    return {
-        "real": options.real or run.real,
-        "generated": run.generated,
-        "held_out": options.held_out or run.held_out,
-        "generator": run.generator,
-        "notes": run.notes,
-    }
+    return run | {name: path for name, path in sources.items() if path is not None}
 
 
 def parse_memory(text: str) -> int:
@@ -161,16 +157,3 @@ def parse_memory(text: str) -> int:
     if size < 1:
         raise UserError(f"--memory must be a size such as 2GiB or 800MiB, got {text!r}")
     return size
-
-
-@contextlib.contextmanager
-def _silence() -> Iterator[None]:
-    """No word and no bar on standard error; what is wrong is still raised."""
-    logger = logging.getLogger("ganstoch")
-    level = logger.level
-    logger.setLevel(logging.WARNING)
-    try:
-        with contextlib.redirect_stderr(io.StringIO()):
-            yield
-    finally:
-        logger.setLevel(level)

@@ -19,6 +19,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import pandas as pd
 import torch
 from torch import Tensor
 
@@ -29,38 +30,25 @@ from ganstoch.metrics.neighbours import k_nearest
 from ganstoch.metrics.progress import progress_bar
 from ganstoch.rng import rng_for, without_replacement
 
-__all__ = ["Coverage", "coverage"]
-
 _NEIGHBOURS = 8
-_POOLED = 4000
-"""Most images of each kind in the pool."""
+_POOLED = 4000  # most images of each kind in the pool
 _PERMUTATIONS = 1999
 _SHARED = 4
 """One generated image serves all images around it, so that misses come in groups: in random splits
 of real images r varied twice as much as of independent images, as if each of these were four."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Coverage:
-    """Training images that the generator misses.
+    """Training images that the generator misses."""
 
-    Attributes:
-        missed: their share, beyond what is natural.
-        rate: r, before what is natural is taken off.
-        natural: r_0.
-        p_value: chance of as large a rate where nothing is missed.
-        ids: of the missed images, most missed first, int64.
-        order: of all images that were looked up, most missed first, int64.
-        classes: share of each class's images that are missed; empty without labels.
-    """
-
-    missed: Share
-    rate: float
-    natural: float
-    p_value: float
-    ids: Tensor
-    order: Tensor
-    classes: dict[str, float]
+    missed: Share  # beyond what is natural
+    rate: float  # r
+    natural: float  # r_0
+    p_value: float  # chance of as large a rate where nothing is missed
+    ids: Tensor  # of the missed images, most missed first, int64
+    order: Tensor  # of all images that were looked up, most missed first, int64
+    classes: dict[str, float]  # share of each class's images that are missed
 
 
 def coverage(
@@ -71,40 +59,38 @@ def coverage(
     labels: tuple[str, ...] | None = None,
 ) -> Coverage:
     """Applies the rule; ``median_ratio`` above 1 says how much farther generated images lie."""
-    real, held_out = space.real, space.held_out
+    real, bank = space.real, space.held_out
     from_ids = others = torch.arange(len(real))
-    if held_out is None:
-        mixed = torch.randperm(
-            len(real), generator=rng_for(space.seed, "evaluation", part="audit/missed/half")
-        )
-        from_ids, others = (half.sort().values for half in mixed.tensor_split(2))
-    bank = take(real, others) if held_out is None else held_out
+    if bank is None:
+        halves = torch.randperm(len(real), generator=_rng(space, "/half")).tensor_split(2)
+        from_ids, others = (half.sort().values for half in halves)
+        bank = take(real, others)
     size = min(_POOLED, len(space.generated), len(bank))
     images, k = take(real, from_ids), min(_NEIGHBOURS, size)
-    sample = space.generated[_some(space, len(space.generated), size, part="generated")]
-    made = k_nearest(images, sample, k=k, norm=space.norm)
-    pooled = _some(space, len(bank), size, part="stand-in")
+    # In random order: positions must not tell between equally near images.
+    sample = without_replacement(len(space.generated), size, _rng(space, "/generated"))
+    made = k_nearest(images, space.generated[sample], k=k, norm=space.norm)
+    pooled = without_replacement(len(bank), size, _rng(space, "/stand-in"))
     unseen = k_nearest(images, bank[pooled], k=min(2 * k, size), norm=space.norm)
-    if held_out is None:
+    if space.held_out is None:
         own = searches.groups[others[pooled]][unseen.ids] == searches.groups[from_ids][:, None]
         unseen.distances.masked_fill_(own, torch.inf)
-    rng = rng_for(space.seed, "evaluation", part="audit/missed")
+    rng = _rng(space, "")
     distances = torch.cat([made.distances / max(1.0, median_ratio), unseen.distances], dim=1)
     ids = torch.cat([made.ids, size + unseen.ids], dim=1)
-    # In random order, so that of equally near images none is preferred.
     mixed = torch.randperm(distances.shape[1], generator=rng)
     near = distances[:, mixed].argsort(dim=1, stable=True)[:, :k]
     nearest = ids[:, mixed].gather(1, near)
 
-    def alone(is_made: Tensor) -> Tensor:
+    def are_missed(is_made: Tensor) -> Tensor:
         return ~is_made[nearest].any(1)
 
     is_made = torch.arange(2 * size) < size
-    missed = alone(is_made)
+    missed = are_missed(is_made)
     rate = missed.double().mean().item()
     natural = torch.empty(_PERMUTATIONS, dtype=torch.float64)
     for i in progress_bar(range(_PERMUTATIONS), "permutations", total=_PERMUTATIONS):
-        natural[i] = alone(is_made[torch.randperm(2 * size, generator=rng)]).double().mean()
+        natural[i] = are_missed(is_made[torch.randperm(2 * size, generator=rng)]).double().mean()
     mean = natural.mean().item()
     estimate = max(0.0, (rate - mean) / (1 - mean))
     worth = len(images) / _SHARED
@@ -113,6 +99,10 @@ def coverage(
     ratio = made.distances[:, 0] / unseen.distances.amin(1).clamp(min=1e-9)
     order = ratio.argsort(descending=True, stable=True)
     order = torch.cat([order[missed[order]], order[~missed[order]]])
+    classes = {}
+    if labels is not None:
+        of = [labels[i] for i in from_ids.tolist()]
+        classes = pd.Series(missed.numpy()).groupby(of).mean().to_dict()
     return Coverage(
         missed=Share(
             estimate=estimate,
@@ -124,18 +114,9 @@ def coverage(
         p_value=(1 + int((natural >= rate - 1e-12).sum())) / (1 + _PERMUTATIONS),
         ids=from_ids[order[: int(missed.sum())]],
         order=from_ids[order],
-        classes={} if labels is None else _by_class(from_ids, missed, labels),
+        classes=classes,
     )
 
 
-def _some(space: Space, count: int, size: int, *, part: str) -> Tensor:
-    """Ids of so many, in random order: positions must not tell between equally near images."""
-    rng = rng_for(space.seed, "evaluation", part=f"audit/missed/{part}")
-    return without_replacement(count, size, rng)
-
-
-def _by_class(ids: Tensor, missed: Tensor, labels: tuple[str, ...]) -> dict[str, float]:
-    members: dict[str, list[bool]] = {name: [] for name in sorted(set(labels))}
-    for i, is_missed in zip(ids.tolist(), missed.tolist(), strict=True):
-        members[labels[i]].append(is_missed)
-    return {name: sum(each) / len(each) for name, each in members.items() if each}
+def _rng(space: Space, part: str) -> torch.Generator:
+    return rng_for(space.seed, "evaluation", part=f"audit/missed{part}")

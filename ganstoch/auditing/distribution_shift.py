@@ -17,8 +17,6 @@ from torch import Tensor
 from ganstoch.auditing.searches import Searches
 from ganstoch.metrics.excess import Excess
 
-__all__ = ["STRICT", "DistributionShift", "distribution_shift", "median_interval"]
-
 _USUAL = 1.96
 """Standard errors of a 95 % interval: what is reported."""
 
@@ -28,29 +26,19 @@ STRICT = 3.29
 _BY_NATURE = 0.01
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class DistributionShift:
-    """How far generated images lie from the training images.
+    """How far generated images lie from the training images."""
 
-    Attributes:
-        median_ratio: 1 for draws from the data; 0 for copies.
-        low, high: its 95 % interval.
-        sure_low, sure_high: its 99.9 % interval.
-        far: images that are flagged as too far.
-        is_far: which of the generated images, bool, shape (M,).
-        real_is_far: which of the training images, by their distance to the others, bool, (N,).
-        held_out_is_far: which of the held-out images, bool, shape (L,); empty without.
-    """
-
-    median_ratio: float
-    low: float
+    median_ratio: float  # 1 for draws from the data; 0 for copies
+    low: float  # its 95 % interval
     high: float
-    sure_low: float
+    sure_low: float  # its 99.9 % interval
     sure_high: float
-    far: Excess
-    is_far: Tensor
-    real_is_far: Tensor
-    held_out_is_far: Tensor
+    far: Excess  # images that are flagged as too far
+    is_far: Tensor  # which of the generated images, bool, (M,)
+    real_is_far: Tensor  # which of the training images, by their distance to the others, (N,)
+    held_out_is_far: Tensor  # which of the held-out images, (L,); empty without
 
 
 def distribution_shift(searches: Searches) -> DistributionShift:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -13,7 +14,8 @@ from ganstoch.auditing.appearance import Appearance, appearance
 from ganstoch.auditing.coverage import Coverage, coverage
 from ganstoch.auditing.distribution_shift import DistributionShift, distribution_shift
 from ganstoch.auditing.facts import IDENTICAL_LEVEL, SURELY, Facts, coincidences, gather_facts
-from ganstoch.auditing.inputs import Images, Role, option
+from ganstoch.auditing.feature_cache import features_of
+from ganstoch.auditing.inputs import MEMORY, Images, Role, option
 from ganstoch.auditing.proportions import Proportions, proportions
 from ganstoch.auditing.repeats import Repeats, repeated_images, same_below, support_size
 from ganstoch.auditing.searches import Searches, Space, search, take
@@ -24,17 +26,6 @@ from ganstoch.metrics.ct_score import CTScore, ct_score
 from ganstoch.metrics.features import Extractor
 from ganstoch.metrics.train_vs_held_out import TrainVsHeldOutScore, train_vs_held_out
 
-__all__ = [
-    "LEAST",
-    "MOST",
-    "Evidence",
-    "SpaceEvidence",
-    "check_alike",
-    "check_disjoint",
-    "examine",
-    "gather",
-]
-
 _log = logging.getLogger("ganstoch")
 
 LEAST = 20
@@ -44,16 +35,9 @@ MOST = 10_000
 """Images of each set that the measures look at whose work grows with the square of the images."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class SpaceEvidence:
-    """What one feature space shows, each with unseen real images in the same place.
-
-    Attributes:
-        proportions: counts over clusters and, where there are labels, over classes.
-        support: how many different images there seem to be among the generated.
-        real_support: the same of real images.
-        train_vs_held_out: the test against held-out images; None without, as ``ct``.
-    """
+    """What one feature space shows, each with unseen real images in the same place."""
 
     space: Space
     searches: Searches
@@ -61,28 +45,29 @@ class SpaceEvidence:
     shift: DistributionShift
     repeats: Repeats
     coverage: Coverage
-    proportions: tuple[Proportions, ...]
-    support: Support
-    real_support: Support
-    train_vs_held_out: TrainVsHeldOutScore | None
+    proportions: list[Proportions]  # by clusters and, where there are labels, by classes
+    support: Support  # how many different images there seem to be among the generated
+    real_support: Support  # and among real ones
+    train_vs_held_out: TrainVsHeldOutScore | None  # None without held-out images, as ct
     ct: CTScore | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Evidence:
     """What is known of the sets: facts, odd looks, every feature space, and notes, sentences."""
 
     facts: Facts
     looks: Appearance
-    spaces: tuple[SpaceEvidence, ...]
-    notes: tuple[str, ...] = ()
+    spaces: list[SpaceEvidence]
+    notes: list[str]
 
 
 def gather(
     sets: dict[Role, Images],
     extractors: Sequence[Extractor],
     *,
-    features: Callable[[Images, Extractor], Tensor],
+    cache: Path | None = None,
+    memory: int = MEMORY,
     seed: int,
 ) -> Evidence:
     """Reads, counts and measures.
@@ -90,7 +75,8 @@ def gather(
     Args:
         sets: of one shape, of at least `LEAST` images: "real", "generated", perhaps "held_out".
         extractors: of the feature spaces, at least one.
-        features: of all images of a set in a space, shape (N, F).
+        cache: folder to keep features in; None keeps none.
+        memory: bytes that the features of one set may take.
         seed: decides every sample and permutation.
 
     Raises:
@@ -99,10 +85,10 @@ def gather(
     """
     check_alike(list(sets.values()))
     for images in sets.values():
-        images.sha256()  # reads every image: one that cannot be read is told before all else
+        _ = images.content  # an image that cannot be read is told before all else
     real, generated, held_out = sets["real"], sets["generated"], sets.get("held_out")
     notes = [note for images in sets.values() for note in images.notes]
-    ids = torch.arange(0)
+    ids, looks = torch.arange(0), None
     if held_out is not None:
         ids, note = check_disjoint(real, held_out, seed=seed)
         notes += [note] if note else []
@@ -111,11 +97,12 @@ def gather(
                 f"only {len(ids)} of the held-out images are not among the real ones, and an "
                 f"audit needs at least {LEAST}; give {option('held_out')} more"
             )
-    looks = appearance(
-        real.looks(),
-        generated.looks(),
-        None if held_out is None else held_out.looks().of(ids.numpy()),
-    )
+        looks = held_out.content.looks.iloc[ids.numpy()]
+    odd = appearance(real.content.looks, generated.content.looks, looks)
+
+    def features(images: Images, extractor: Extractor) -> Tensor:
+        return features_of(images, extractor, cache=cache, memory=memory)
+
     spaces = []
     for extractor in extractors:
         _log.info("%s: features of %s images", extractor.name, f"{sum(map(len, sets.values())):,}")
@@ -127,15 +114,11 @@ def gather(
             seed=seed,
         )
         _log.info("%s: neighbours", extractor.name)
-        spaces.append(examine(space, looks, labels=real.labels))
-    return Evidence(
-        facts=gather_facts(sets, seed=seed), looks=looks, spaces=tuple(spaces), notes=tuple(notes)
-    )
+        spaces.append(_examine(space, odd, labels=real.labels))
+    return Evidence(facts=gather_facts(sets, seed=seed), looks=odd, spaces=spaces, notes=notes)
 
 
-def examine(
-    space: Space, looks: Appearance, *, labels: tuple[str, ...] | None = None
-) -> SpaceEvidence:
+def _examine(space: Space, looks: Appearance, *, labels: tuple[str, ...] | None) -> SpaceEvidence:
     """Measures all that the rules look at in one space; a ValueError for too few images."""
     searches = search(space)
     shift = distribution_shift(searches)
@@ -175,22 +158,19 @@ def examine(
 
 def check_alike(sets: Sequence[Images]) -> None:
     """A UserError that names both if a set's channels or size are not the first one's."""
-    first = sets[0]
-    colours = {1: "grey", 3: "RGB"}
-    for other in sets[1:]:
-        if other.shape[0] != first.shape[0]:
-            grey, colour = (first, other) if first.shape[0] == 1 else (other, first)
-            raise UserError(
-                f"{first.where} holds {colours[first.shape[0]]} images and {other.where} "
-                f"{colours[other.shape[0]]} ones; repeat the channel of {option(grey.role)} three "
-                f"times, or make {option(colour.role)} grey"
-            )
-        if other.shape != first.shape:
-            sizes = [f"{images.shape[2]}x{images.shape[1]}" for images in (first, other)]
-            raise UserError(
-                f"{first.where} holds images of {sizes[0]} pixels and {other.where} of {sizes[1]}; "
-                f"add --resize {min(*first.shape[1:], *other.shape[1:])}"
-            )
+    first, *others = sets
+    for other in others:
+        if other.shape == first.shape:
+            continue
+        first_is, other_is = (
+            f"{images.where} holds {'grey' if images.shape[0] == 1 else 'RGB'} images of "
+            f"{images.shape[2]}x{images.shape[1]} pixels"
+            for images in (first, other)
+        )
+        fix = f"add --resize {min(*first.shape[1:], *other.shape[1:])}"
+        if first.shape[0] != other.shape[0]:
+            fix = f"make {option(first.role)} and {option(other.role)} both grey or both RGB"
+        raise UserError(f"{first_is} and {other_is}; {fix}")
 
 
 def check_disjoint(real: Images, held_out: Images, *, seed: int) -> tuple[Tensor, str | None]:
@@ -204,28 +184,24 @@ def check_disjoint(real: Images, held_out: Images, *, seed: int) -> tuple[Tensor
         if any.
 
     Raises:
-        UserError: if both are the same folder, file or images, or more than half of the different
-            held-out images are, pixel for pixel, among the real ones, for no reason of the data's.
+        UserError: if both are the same images, or more than half of the different held-out images
+            are, pixel for pixel, among the real ones, for no reason of the data's.
     """
     fix = "--held-out must be real images that the generator was not trained on"
-    paths = [images.path.resolve() for images in (real, held_out) if images.path is not None]
-    if len(paths) == 2 and paths[0] == paths[1]:
-        raise UserError(f"{real.where} is given both as --real and as --held-out; {fix}")
-    everyone = torch.arange(len(held_out))
-    if real.sha256() == held_out.sha256():
+    if real.content.sha256 == held_out.content.sha256:
         raise UserError(f"{held_out.where} holds the same images as {real.where}; {fix}")
-    shared = coincidences(real.digests(), held_out.digests(), seed=seed)
+    everyone, digests = torch.arange(len(held_out)), held_out.content.digests
+    shared = coincidences(real.content.digests, digests, seed=seed)
     if not shared.identical:
         return everyone, None
-    digests = held_out.digests()
-    among = {digests[i] for i in (*shared.identical, *shared.common)}
     share = f"{len(shared.identical)} of the {len(held_out)} held-out images"
     verb = "is" if len(shared.identical) == 1 else "are"
-    repeats = len(set(real.digests())) < len(real)
+    repeats = len(set(real.content.digests)) < len(real)
     if shared.identical_p > (SURELY if repeats else IDENTICAL_LEVEL):
         return everyone, f"{share} {verb} pixel for pixel among the real ones, as repeats may be."
+    among = {digests[i] for i in (*shared.identical, *shared.common)}
     if 2 * len(among) > len(set(digests)):
         raise UserError(f"{share} in {held_out.where} are among those of {real.where}; {fix}")
     is_unseen = torch.ones(len(held_out), dtype=torch.bool)
-    is_unseen[list(shared.identical)] = False
+    is_unseen[shared.identical] = False
     return everyone[is_unseen], f"{share} {verb} pixel for pixel among the real ones, and left out."

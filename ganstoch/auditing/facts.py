@@ -27,8 +27,6 @@ from ganstoch.auditing.inputs import Images, Role
 from ganstoch.auditing.report import SetFacts
 from ganstoch.metrics.excess import Excess
 
-__all__ = ["IDENTICAL_LEVEL", "SURELY", "Coincidences", "Facts", "coincidences", "gather_facts"]
-
 IDENTICAL_LEVEL = 0.02
 """Chance at which identical images are no longer put down to the data's own repeats. Where no image
 of the data repeats, none is identical by chance; so this level is used up only by data that repeat
@@ -42,42 +40,26 @@ _DRAWS = 2**24
 """Numbers drawn at most; where many images repeat, fewer permutations say as much."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Coincidences:
-    """Identical images between a set and the training images, and within the set.
+    """Positions of images of a set that equal training images, or each other."""
 
-    Attributes:
-        identical: positions of the set's images that equal a training image which occurs once.
-        twins: position of that training image, for each of them.
-        common: positions of those that equal a training image which repeats.
-        repeated: positions of those that equal an earlier image of their own set.
-        identical_p: chance of as many identical ones by the data's own repeats, in (0, 1].
-        repeated_p: idem of repeated ones.
-    """
-
-    identical: tuple[int, ...]
-    twins: tuple[int, ...]
-    common: tuple[int, ...]
-    repeated: tuple[int, ...]
-    identical_p: float
-    repeated_p: float
+    identical: list[int]  # equal to a training image which occurs once
+    twins: list[int]  # position of that training image, for each of them
+    common: list[int]  # equal to a training image which repeats
+    repeated: list[int]  # equal to an earlier image of their own set
+    identical_p: float  # chance of as many identical ones by the data's own repeats
+    repeated_p: float  # of as many repeated ones
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Facts:
-    """What is certain of the sets of an audit.
-
-    Attributes:
-        sets: of each set, by role.
-        generated: its coincidences with the training images.
-        one_colour: images of one colour among the generated, against all real ones.
-        times: how often every training image occurs, 1 but for sets that were doubled.
-    """
+    """What is certain of the sets of an audit."""
 
     sets: dict[Role, SetFacts]
-    generated: Coincidences
-    one_colour: Excess
-    times: int
+    generated: Coincidences  # with the training images
+    one_colour: Excess  # images of one colour among the generated, against all real ones
+    times: int  # how often every training image occurs, 1 but for sets that were doubled
 
 
 def gather_facts(sets: dict[Role, Images], *, seed: int) -> Facts:
@@ -86,25 +68,25 @@ def gather_facts(sets: dict[Role, Images], *, seed: int) -> Facts:
         role: SetFacts(
             where=images.where,
             images=len(images),
-            different=len(set(images.digests())),
-            one_colour=int(images.looks().one_colour.sum()),
+            different=len(set(images.content.digests)),
+            one_colour=int(images.content.looks["one_colour"].sum()),
             shape=images.shape,
-            sha256=images.sha256(),
+            sha256=images.content.sha256,
         )
         for role, images in sets.items()
     }
     unseen = [count for role, count in counts.items() if role != "generated"]
-    made = counts["generated"]
+    real, made = sets["real"].content.digests, sets["generated"].content.digests
     return Facts(
         sets=counts,
-        generated=coincidences(sets["real"].digests(), sets["generated"].digests(), seed=seed),
+        generated=coincidences(real, made, seed=seed),
         one_colour=Excess(
-            count=made.one_colour,
-            total=made.images,
+            count=counts["generated"].one_colour,
+            total=len(made),
             usual=sum(count.one_colour for count in unseen),
             usual_total=sum(count.images for count in unseen),
         ),
-        times=_times(Counter(sets["real"].digests())),
+        times=_times(Counter(real)),
     )
 
 
@@ -113,23 +95,18 @@ def coincidences(real: tuple[bytes, ...], others: tuple[bytes, ...], *, seed: in
     in_real, in_others = Counter(real), Counter(others)
     times = _times(in_real)
     first = {digest: i for i, digest in reversed(list(enumerate(real)))}
-    identical, common, repeated, seen = list[int](), list[int](), list[int](), set[bytes]()
-    for i, digest in enumerate(others):
-        if digest in in_real:
-            (identical if in_real[digest] == times else common).append(i)
-        if digest in seen:
-            repeated.append(i)
-        seen.add(digest)
+    first_other = {digest: i for i, digest in reversed(list(enumerate(others)))}
+    identical = [i for i, digest in enumerate(others) if in_real[digest] == times]
     pool = [
         (in_real[digest] // times, in_others[digest])
         for digest in in_real.keys() | in_others.keys()
     ]
     identical_p, repeated_p = _p_values(np.array(pool, np.int64), seed=seed)
     return Coincidences(
-        identical=tuple(identical),
-        twins=tuple(first[others[i]] for i in identical),
-        common=tuple(common),
-        repeated=tuple(repeated),
+        identical=identical,
+        twins=[first[others[i]] for i in identical],
+        common=[i for i, digest in enumerate(others) if in_real[digest] > times],
+        repeated=[i for i, digest in enumerate(others) if first_other[digest] < i],
         identical_p=identical_p,
         repeated_p=repeated_p,
     )
@@ -149,9 +126,8 @@ def _p_values(pool: NDArray[np.int64], *, seed: int) -> tuple[float, float]:
     often, alone = several.sum(1), int(size.sum() - several.sum())
     rng = np.random.default_rng(seed)
     draws = max(999, min(_PERMUTATIONS, _DRAWS // len(often)))
-    colours = np.append(often, alone)
     called = rng.multivariate_hypergeometric(
-        colours, int(pool[:, 0].sum()), size=draws, method="marginals"
+        np.append(often, alone), int(pool[:, 0].sum()), size=draws, method="marginals"
     )[:, :-1]
     rest = often - called
 

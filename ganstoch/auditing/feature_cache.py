@@ -24,16 +24,12 @@ from ganstoch.errors import UserError
 from ganstoch.metrics.features import Extractor, Pixels
 from ganstoch.metrics.progress import progress_bar
 
-__all__ = ["default_cache", "features_of"]
-
 _BATCH = 64
 """Images that go through an extractor at once. Always as many, the last batch filled up: networks
 round differently in batches of different sizes, and copies must stay at distance 0 wherever they
 stand."""
-_WITNESSES = 4
-"""Images whose features are made anew to see whether those on file are still what would be made."""
-_AGREEMENT = 1e-2
-"""How far those may differ, as a part of the largest: devices round, other weights do far worse."""
+_WITNESSES = 4  # images whose features are made anew, to see whether those on file are still right
+_AGREEMENT = 1e-2  # of the largest: devices round, other weights differ by far more
 
 
 def default_cache() -> Path | None:
@@ -43,17 +39,14 @@ def default_cache() -> Path | None:
 
 
 def features_of(images: Images, extractor: Extractor, *, cache: Path | None, memory: int) -> Tensor:
-    """Features of all images, in their order.
-
-    What does not fit the memory allowed is mapped from a file. Of several processes that want the
-    same features one makes them.
+    """Features of all images, in their order; of several processes one makes them.
 
     Args:
         images: what to take features of.
         extractor: makes them.
         cache: folder to keep them in; None to keep nothing. Pixels that fit the memory are not
             kept. A folder that may not be written to is done without.
-        memory: bytes that these features may take.
+        memory: bytes that these features may take; larger ones are mapped from a file.
 
     Returns:
         Shape (N, F), in the extractor's dtype, on the CPU; writing to it changes no file.
@@ -83,9 +76,9 @@ def _cached(
     images: Images, extractor: Extractor, *, cache: Path, memory: int, like: Tensor
 ) -> Tensor:
     """Features from the cache, put there first if they are not."""
-    key = f"1/{images.sha256()}/{len(images)}/{images.shape}/{extractor.name}"
+    key = f"1/{images.content.sha256}/{len(images)}/{images.shape}/{extractor.name}"
     path = cache / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.npy"
-    facts = {"images": images.sha256(), "extractor": extractor.name}
+    facts = {"images": images.content.sha256, "extractor": extractor.name}
     with locked(path.with_suffix(""), doing=f"finish {extractor.name}"):
         features = _load(path, rows=len(images), memory=memory, like=like)
         if features is None:

@@ -26,17 +26,16 @@ What no rule finds is `verdict`'s to say.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from operator import attrgetter
+from typing import NamedTuple
 
 from ganstoch.auditing.evidence import Evidence, SpaceEvidence
 from ganstoch.auditing.facts import IDENTICAL_LEVEL
 from ganstoch.auditing.proportions import Cell, Proportions
 from ganstoch.auditing.report import Verdict
-from ganstoch.auditing.words import decimals, fixed, percent, percent_range
+from ganstoch.auditing.words import fixed, percent, percent_range
 from ganstoch.metrics.excess import Excess
-
-__all__ = ["LEVEL", "Finding", "find", "level_of", "missed_modes", "short_cells", "times"]
 
 LEVEL = 0.002
 """Of audits in which nothing is wrong, the share in which one rule may say otherwise."""
@@ -66,23 +65,18 @@ FEWER = 10
 
 _NAMED = 5
 
-Result = tuple[float, str] | None
-"""Of a rule that holds: the share of the images that it speaks of, at least, and a sentence."""
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """One rule that holds.
-
-    Attributes:
-        share: of the images that it speaks of, at least, in [0, 1].
-        space: the space it was found in; None for what is the same in all.
-    """
+class Finding(NamedTuple):
+    """One rule that holds: of a share of the images at least, in one space or by no space."""
 
     verdict: Verdict
-    sentence: str
     share: float
+    sentence: str
     space: SpaceEvidence | None = None
+
+
+Rule = Callable[[SpaceEvidence, float], Finding | None]
+"""A rule of a space, at a level."""
 
 
 def level_of(evidence: Evidence) -> float:
@@ -90,142 +84,136 @@ def level_of(evidence: Evidence) -> float:
     return LEVEL / len(evidence.spaces)
 
 
-def find(evidence: Evidence) -> tuple[Finding, ...]:
+def find(evidence: Evidence) -> list[Finding]:
     """All rules that hold, gravest verdict first.
 
     Of one verdict a rule is passed over that speaks of no more images than one before it.
     """
-    spaces, level = evidence.spaces, level_of(evidence)
+    level = level_of(evidence)
 
-    def best(rule: Callable[[SpaceEvidence, float], Result]) -> tuple[Result, SpaceEvidence | None]:
-        """The rule in the space where it speaks of most images."""
-        results = [(result, s) for s in spaces if (result := rule(s, level)) is not None]
-        return max(results, key=lambda pair: pair[0][0], default=(None, None))
-
-    def whole(rule: Callable[[Evidence], Result]) -> tuple[Result, SpaceEvidence | None]:
-        return rule(evidence), None
+    def strongest(rules: Iterable[Rule]) -> list[Finding | None]:
+        """Each rule in the space where it speaks of most images."""
+        of_spaces = [[rule(space, level) for space in evidence.spaces] for rule in rules]
+        return [
+            max(filter(None, each), key=attrgetter("share"), default=None) for each in of_spaces
+        ]
 
     # Blurred or foreign images lie nearer to each other than to the data, and repeat none.
     blurred = evidence.looks.excess.low > MOST_OF_THEM
-    results: dict[Verdict, list[tuple[Result, SpaceEvidence | None]]] = {
-        "memorization": [whole(_identical), best(_copies)],
-        "mode_collapse": [
-            best(_few_different),
-            whole(_repeats),
-            *(best(rule) for rule in (_of_few, _nearly_repeated) if not blurred),
-        ],
-        "mode_drop": [best(_classes), best(_clusters), best(missed_modes)],
-        "distribution_shift": [
-            whole(_one_colour),
-            whole(_odd_looks),
-            *(best(rule) for rule in (_far, _farther, _apart)),
-        ],
-    }
-    findings = []
-    for verdict, each in results.items():
-        told = 0.0
-        for result, space in each:
-            if result is not None and (result[0] > told or verdict == "mode_drop"):
-                share, sentence = result
-                findings.append(
-                    Finding(verdict=verdict, sentence=sentence, share=share, space=space)
-                )
-                told = max(told, share)
-    return tuple(findings)
+    results = [
+        _identical(evidence),
+        *strongest([_copies, _few_different]),
+        _repeats(evidence),
+        *strongest([] if blurred else [_of_few, _nearly_repeated]),
+        *strongest([_classes, _clusters, missed_modes]),
+        _one_colour(evidence),
+        _odd_looks(evidence),
+        *strongest([_far, _farther, _apart]),
+    ]
+    findings: list[Finding] = []
+    for finding in filter(None, results):
+        before = [other.share for other in findings if other.verdict == finding.verdict]
+        if finding.verdict == "mode_drop" or finding.share > max(before, default=0.0):
+            findings.append(finding)
+    return findings
 
 
-def _excess(excess: Excess, level: float, sentence: str, by: str = "") -> Result:
+def _excess(
+    verdict: Verdict,
+    excess: Excess,
+    level: float,
+    sentence: str,
+    space: SpaceEvidence | None = None,
+) -> Finding | None:
     """The rule of every share: more generated than unseen real images are flagged.
 
-    ``sentence`` has places for ``{share}`` and ``{interval}``; ``by`` is the space, if any.
+    The sentence has places for ``{share}`` and ``{interval}``.
     """
     if excess.low <= 0 or excess.p_value > level:
         return None
-    interval = f"95 % interval {percent_range(excess.low, excess.high)}" + (by and f", by {by}")
-    return excess.low, sentence.format(share=percent(excess.estimate), interval=interval)
+    interval = f"95 % interval {percent_range(excess.low, excess.high)}"
+    if space is not None:
+        interval += f", by {space.space.words}"
+    words = sentence.format(share=percent(excess.estimate), interval=interval)
+    return Finding(verdict, excess.low, words, space)
 
 
-def _identical(evidence: Evidence) -> Result:
+def _identical(evidence: Evidence) -> Finding | None:
     facts, made = evidence.facts.generated, evidence.facts.sets["generated"].images
     count = len(facts.identical)
     if count == 0 or facts.identical_p > IDENTICAL_LEVEL:
         return None
-    return count / made, (
+    sentence = (
         f"{count:,} of the {made:,} generated images ({percent(count / made)}) are, pixel for "
         "pixel, training images that do not repeat in the training set."
     )
+    return Finding("memorization", count / made, sentence)
 
 
-def _copies(space: SpaceEvidence, level: float) -> Result:
-    return _excess(
-        space.copied.excess,
-        level,
+def _copies(space: SpaceEvidence, level: float) -> Finding | None:
+    sentence = (
         "{share} of the generated images are seen to be copies of training images ({interval}); "
-        "copies that were mirrored, shifted or cropped may be more.",
-        space.space.words,
+        "copies that were mirrored, shifted or cropped may be more."
     )
+    return _excess("memorization", space.copied.excess, level, sentence, space)
 
 
-def _few_different(space: SpaceEvidence, level: float) -> Result:
+def _few_different(space: SpaceEvidence, _: float) -> Finding | None:
     few = max(FEW, len(space.space.real) / PER_REAL)
-    if space.support.estimate > few or space.support.high > 2 * few:
-        return None
-    return _variations(space)
+    is_few = space.support.estimate <= few and space.support.high <= 2 * few
+    return _variations(space) if is_few else None
 
 
-def _of_few(space: SpaceEvidence, level: float) -> Result:
+def _of_few(space: SpaceEvidence, _: float) -> Finding | None:
     """More than a few, where nearly all repeat each other."""
     many = len(space.space.generated) / FEWER
-    if space.repeats.excess.low <= MOST_OF_THEM or space.support.high > many:
-        return None
-    return _variations(space)
+    is_of_few = space.repeats.excess.low > MOST_OF_THEM and space.support.high <= many
+    return _variations(space) if is_of_few else None
 
 
-def _variations(space: SpaceEvidence) -> Result:
+def _variations(space: SpaceEvidence) -> Finding | None:
     size, usual = space.support, space.real_support
     if usual.low < FEWER * size.high:
         return None
     about = max(1, round(size.estimate))
     what = "one and the same image" if about == 1 else f"about {about:,} different images"
-    return 1.0, (
+    sentence = (
         f"The generated images are variations of {what}, where real images show at least "
         f"{usual.low:,.0f} (by {space.space.words})."
     )
+    return Finding("mode_collapse", 1.0, sentence, space)
 
 
-def _repeats(evidence: Evidence) -> Result:
+def _repeats(evidence: Evidence) -> Finding | None:
     facts, sets = evidence.facts.generated, evidence.facts.sets
     made, real = sets["generated"], sets["real"]
     share = len(facts.repeated) / made.images
     if share == 0 or facts.repeated_p > LEVEL:
         return None
-    return share, (
+    sentence = (
         f"{percent(share)} of the generated images repeat another one pixel for pixel: "
         f"{made.images:,} images, {made.different:,} different; of {real.images:,} training images "
         f"{real.different:,} are different."
     )
+    return Finding("mode_collapse", share, sentence)
 
 
-def _nearly_repeated(space: SpaceEvidence, level: float) -> Result:
-    return _excess(
-        space.repeats.excess,
-        level,
-        "{share} of the generated images are nearly another generated one ({interval}).",
-        space.space.words,
-    )
+def _nearly_repeated(space: SpaceEvidence, level: float) -> Finding | None:
+    sentence = "{share} of the generated images are nearly another generated one ({interval})."
+    return _excess("mode_collapse", space.repeats.excess, level, sentence, space)
 
 
-def _classes(space: SpaceEvidence, level: float) -> Result:
+def _classes(space: SpaceEvidence, level: float) -> Finding | None:
     return _shifted(space, level, by_class=True)
 
 
-def _clusters(space: SpaceEvidence, level: float) -> Result:
+def _clusters(space: SpaceEvidence, level: float) -> Finding | None:
     if _classes(space, level) is not None:
         return None  # says it better
     return _shifted(space, level, by_class=False)
 
 
-def _shifted(space: SpaceEvidence, level: float, *, by_class: bool) -> Result:
+def _shifted(space: SpaceEvidence, level: float, *, by_class: bool) -> Finding | None:
     for counts in space.proportions:
         is_shift = counts.p_value <= level / len(space.proportions) and counts.distance >= SHIFT
         if counts.by_class is not by_class or not is_shift:
@@ -234,11 +222,12 @@ def _shifted(space: SpaceEvidence, level: float, *, by_class: bool) -> Result:
         names = [f"{c.name} ({percent(c.generated)} for {percent(c.real)})" for c in cells[:_NAMED]]
         more = f" and {len(cells) - _NAMED} more" if len(cells) > _NAMED else ""
         kind = "classes" if by_class else "clusters of the data"
-        return counts.distance, (
+        sentence = (
             f"Generated images fall on other {kind} than unseen real images do "
             f"(p = {counts.p_value:.2g}, by {space.space.words}); too few are {', '.join(names)}"
             f"{more}."
         )
+        return Finding("mode_drop", counts.distance, sentence, space)
     return None
 
 
@@ -252,72 +241,71 @@ def _deficit(cell: Cell) -> float:
     return cell.generated / cell.real if cell.real else 1.0
 
 
-def missed_modes(space: SpaceEvidence, level: float) -> Result:
+def missed_modes(space: SpaceEvidence, level: float) -> Finding | None:
     """Training images that have no generated one among their nearest."""
     share, classes = space.coverage.missed, space.coverage.classes
     if space.coverage.p_value > level or share.estimate < MISSED:
         return None
     worst = sorted(classes.items(), key=lambda item: -item[1])[:_NAMED]
     most = ", ".join(f"{name} ({percent(lost)})" for name, lost in worst if lost > 0.1)
-    return share.estimate, (
+    sentence = (
         f"{percent(share.estimate)} of the training images are missed (95 % interval "
         f"{percent_range(share.low, share.high)}, by {space.space.words})"
         + (f", most of all of {most}." if most else ".")
     )
+    return Finding("mode_drop", share.estimate, sentence, space)
 
 
-def _one_colour(evidence: Evidence) -> Result:
+def _one_colour(evidence: Evidence) -> Finding | None:
     excess = evidence.facts.one_colour
-    return _excess(
-        excess,
-        LEVEL / 2,
+    sentence = (
         f"{excess.count:,} generated images are of one single colour, {{share}} of them beyond "
-        f"what real images show ({{interval}}); of these {percent(excess.natural)} are.",
+        f"what real images show ({{interval}}); of these {percent(excess.natural)} are."
     )
+    return _excess("distribution_shift", excess, LEVEL / 2, sentence)
 
 
-def _odd_looks(evidence: Evidence) -> Result:
-    return _excess(
-        evidence.looks.excess,
-        LEVEL / 2,
+def _odd_looks(evidence: Evidence) -> Finding | None:
+    sentence = (
         "{share} of the generated images look like no real one ({interval}), most of them "
-        f"{evidence.looks.words} than nearly all real images.",
+        f"{evidence.looks.words} than nearly all real images."
     )
+    return _excess("distribution_shift", evidence.looks.excess, LEVEL / 2, sentence)
 
 
-def _far(space: SpaceEvidence, level: float) -> Result:
-    return _excess(
-        space.shift.far,
-        level,
+def _far(space: SpaceEvidence, level: float) -> Finding | None:
+    sentence = (
         "{share} of the generated images are farther from the data than real ones come to be "
-        "({interval}).",
-        space.space.words,
+        "({interval})."
     )
+    return _excess("distribution_shift", space.shift.far, level, sentence, space)
 
 
-def _farther(space: SpaceEvidence, level: float) -> Result:
+def _farther(space: SpaceEvidence, _: float) -> Finding | None:
     if space.shift.sure_low <= FARTHER:
         return None
-    return 1.0, (
+    sentence = (
         f"Generated images lie {times(space.shift.median_ratio)} times as far from the training "
         f"images as unseen real images do (by {space.space.words})."
     )
+    return Finding("distribution_shift", 1.0, sentence, space)
 
 
-def _apart(space: SpaceEvidence, level: float) -> Result:
+def _apart(space: SpaceEvidence, _: float) -> Finding | None:
     two_sample = space.repeats.two_sample
     # A generator that leaves out a share m puts as many images into the rest: 1 / (2 - m).
     left_out = max([space.coverage.missed.high, *(2 * c.distance for c in space.proportions)])
     explained = max(two_sample.baseline, 1 / (2 - min(1.0, left_out)))
     if two_sample.sure <= explained + APART:
         return None
-    return two_sample.share, (
+    sentence = (
         f"{percent(two_sample.share)} of the generated images lie nearer to other generated images "
         f"than to the data, where real images do in {percent(two_sample.baseline)}: they can be "
         f"told apart from the data (by {space.space.words})."
     )
+    return Finding("distribution_shift", two_sample.share, sentence, space)
 
 
 def times(ratio: float) -> str:
     """A ratio for a sentence: ``1.69``, ``140``."""
-    return fixed(ratio, decimals([ratio])) if ratio < 10 else f"{ratio:,.0f}"
+    return fixed(ratio)[0] if ratio < 10 else f"{ratio:,.0f}"

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import pandas as pd
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -18,57 +19,23 @@ from ganstoch.data.images import open_images as open_set
 from ganstoch.data.source import ImageSet
 from ganstoch.metrics.progress import progress_bar
 
-__all__ = ["MEMORY", "Images", "Looks", "Role", "open_images", "option"]
-
 Role = Literal["real", "generated", "held_out"]
 """What a set of images is to the audit."""
 
-_BLOCK_BYTES = 2**25
-"""Of pixels read at once: 32 MiB."""
+_BLOCK_BYTES = 2**25  # of pixels read at once
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Looks:
-    """What each image looks like in three numbers, float64, shape (N,).
+@dataclass(frozen=True)
+class Content:
+    """Facts of every image of a set."""
 
-    Attributes:
-        brightness: mean grey level, in [0, 255].
-        contrast: standard deviation of the grey levels.
-        sharpness: mean absolute difference of neighbouring pixels, along rows and columns.
-        one_colour: whether all pixels are the same, bool.
-    """
-
-    brightness: NDArray[np.float64]
-    contrast: NDArray[np.float64]
-    sharpness: NDArray[np.float64]
-    one_colour: NDArray[np.bool_]
-
-    def of(self, ids: NDArray[np.int64]) -> Looks:
-        """Those of some images."""
-        return Looks(
-            self.brightness[ids], self.contrast[ids], self.sharpness[ids], self.one_colour[ids]
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class _Content:
-    sha256: str
-    digests: tuple[bytes, ...]
-    looks: Looks
+    sha256: str  # of the pixels, image after image, each channel by channel and row by row
+    digests: tuple[bytes, ...]  # 16 bytes an image, the same for the same pixels alone
+    looks: pd.DataFrame  # brightness, contrast, sharpness, one_colour: see `_looks`
 
 
 class Images:
-    """Images of one shape in a fixed order, in a role.
-
-    Attributes:
-        images: the images themselves; `len`, `names` and `read` are theirs.
-        role: what the images are to the audit.
-        where: the folder or file as given, or e.g. "generated array".
-        path: the same as a path; None for what was in memory.
-        shape: (channels, height, width); 1 channel is grey, 3 are red, green and blue.
-        labels: class of each image; None where there are none.
-        notes: what was decided for the user on opening, each a sentence.
-    """
+    """Images of one shape (C, H, W), in a role; an `ImageSet` whose labels are names, or None."""
 
     def __init__(self, images: ImageSet, *, role: Role) -> None:
         self.images, self.role = images, role
@@ -83,34 +50,19 @@ class Images:
     def __len__(self) -> int:
         return len(self.images)
 
-    def sha256(self) -> str:
-        """Of the pixels, image after image, each channel by channel and row by row."""
-        return self._content.sha256
-
-    def digests(self) -> tuple[bytes, ...]:
-        """16 bytes for each image, the same for images of the same pixels and for no others."""
-        return self._content.digests
-
-    def looks(self) -> Looks:
-        """What each image looks like."""
-        return self._content.looks
-
     @cached_property
-    def _content(self) -> _Content:
+    def content(self) -> Content:
         """Facts of every image, from reading all of them once; a UserError where that fails."""
-        whole, each, looks = hashlib.sha256(), list[bytes](), list[NDArray[np.float64]]()
+        whole, digests, looks = hashlib.sha256(), list[bytes](), list[pd.DataFrame]()
         rows = max(1, min(1024, _BLOCK_BYTES // int(np.prod(self.shape))))
-        for ids in progress_bar(
-            torch.split(torch.arange(len(self)), rows), f"reading {self.where}"
-        ):
+        blocks = torch.split(torch.arange(len(self)), rows)
+        for ids in progress_bar(blocks, f"reading {self.where}"):
             block = self.read(ids)
             for image in block.numpy():
                 whole.update(image.data)
-                each.append(hashlib.blake2b(image.data, digest_size=16).digest())
+                digests.append(hashlib.blake2b(image.data, digest_size=16).digest())
             looks.append(_looks(block))
-        brightness, contrast, sharpness, one_colour = np.concatenate(looks, axis=1)
-        all_looks = Looks(brightness, contrast, sharpness, one_colour > 0)
-        return _Content(whole.hexdigest(), tuple(each), all_looks)
+        return Content(whole.hexdigest(), tuple(digests), pd.concat(looks, ignore_index=True))
 
 
 def open_images(
@@ -130,11 +82,20 @@ def option(role: Role) -> str:
     return f"--{role.replace('_', '-')}"
 
 
-def _looks(block: Tensor) -> NDArray[np.float64]:
-    """The numbers of `Looks` for images (N, C, H, W), uint8; float64 (4, N)."""
+def _looks(block: Tensor) -> pd.DataFrame:
+    """What images (N, C, H, W), uint8, look like.
+
+    Mean and standard deviation of the grey levels, mean absolute difference of neighbouring ones,
+    and whether all pixels are of one colour.
+    """
     grey = block.float().mean(1)
     down, right = grey.diff(dim=1).abs().flatten(1), grey.diff(dim=2).abs().flatten(1)
     steps = torch.cat([down, right, torch.zeros(len(grey), 1)], dim=1)
-    same = (block == block[:, :, :1, :1]).flatten(1).all(1)
-    rows = [grey.mean((1, 2)), grey.flatten(1).std(1, correction=0), steps.mean(1), same.float()]
-    return torch.stack(rows).double().numpy()
+    return pd.DataFrame(
+        {
+            "brightness": grey.mean((1, 2)).double().numpy(),
+            "contrast": grey.flatten(1).std(1, correction=0).double().numpy(),
+            "sharpness": steps.mean(1).double().numpy(),
+            "one_colour": (block == block[:, :, :1, :1]).flatten(1).all(1).numpy(),
+        }
+    )

@@ -21,15 +21,10 @@ from torch import Tensor
 from ganstoch.auditing.searches import sample_ids
 from ganstoch.rng import rng_for
 
-__all__ = ["label_shift"]
-
 _FOLDS = 5
-_TRAINED = 3000
-"""Most images that a classifier learns from."""
-_RIDGE = 3.0
-"""Of the mean eigenvalue: few images, many features."""
-_SHARPNESS = 8.0
-"""Answers of a regression on 0 and 1 as logarithms of odds."""
+_TRAINED = 3000  # most images that a classifier learns from
+_RIDGE = 3.0  # of the mean eigenvalue: few images, many features
+_SHARPNESS = 8.0  # answers of a regression on 0 and 1 as logarithms of odds
 _PERMUTATIONS = 3999
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,52 +13,34 @@ from torch import Tensor
 from ganstoch.auditing.evidence import Evidence, SpaceEvidence
 from ganstoch.auditing.findings import Finding, level_of, short_cells
 from ganstoch.auditing.inputs import Images, Role
+from ganstoch.auditing.output import png_pictures
 from ganstoch.auditing.report import CellShares, Histogram, Pair, Share, Twin
 from ganstoch.auditing.verdict import signals
 
-__all__ = ["Lists", "audit_lists", "histograms", "notes_of"]
-
-_PAIRS = 12
-"""Pairs of images that a report shows of either kind."""
-
+_PAIRS = 12  # of images that a report shows of either kind
 _BINS = 40
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lists:
-    """Lists of a report.
+def audit_lists(
+    sets: dict[Role, Images], evidence: Evidence, findings: Sequence[Finding]
+) -> tuple[dict[str, Any], dict[str, pd.DataFrame], dict[str, bytes]]:
+    """Lists, each from the space with the strongest evidence.
 
-    Attributes:
-        fields: of `AuditReport`, by name.
-        missed: a row for each missed image.
-        generated: a row for each generated image, with its flags.
-        shown_real: ids of real images in the pairs.
-        shown_generated: of generated ones.
+    Returns:
+        Fields of `AuditReport`; tables of missed and of generated images; and PNG files of the
+        images in the pairs, by ``role/name``.
     """
-
-    fields: dict[str, Any]
-    missed: pd.DataFrame
-    generated: pd.DataFrame
-    shown_real: tuple[int, ...]
-    shown_generated: tuple[int, ...]
-
-
-def audit_lists(sets: dict[Role, Images], evidence: Evidence, findings: Sequence[Finding]) -> Lists:
-    """Makes the lists, each from the space with the strongest evidence."""
-    spaces = evidence.spaces
+    spaces, real, generated = evidence.spaces, sets["real"], sets["generated"]
     of = {finding.verdict: finding.space for finding in findings if finding.space}
     by_copies = of.get("memorization") or max(spaces, key=lambda s: s.copied.excess.low)
     by_misses = of.get("mode_drop") or max(spaces, key=lambda s: s.coverage.missed.low)
-    real, generated = sets["real"], sets["generated"]
 
     copied, near = by_copies.copied, by_copies.searches.generated.neighbours
     suspects, scale = copied.suspects[:_PAIRS], by_copies.space.scale
-    usual = by_copies.searches.unseen_distances.quantile(0.5).item() / scale
     reach = by_misses.searches.pairs.mode_drop.neighbours
     order, ids = by_misses.coverage.order[:_PAIRS], by_misses.coverage.ids
     typical = torch.cat(by_misses.searches.reach_real).sort().values
-    names = real.names(ids)
-    shared = evidence.facts.generated
+    shared, missed = evidence.facts.generated, real.names(ids)
     fields = {
         "copied_share": Share(
             estimate=copied.excess.estimate, low=copied.excess.low, high=copied.excess.high
@@ -69,136 +50,124 @@ def audit_lists(sets: dict[Role, Images], evidence: Evidence, findings: Sequence
             generated.names(suspects),
             real.names(near.ids[suspects]),
             near.distances[suspects] / scale,
-            typical=usual,
+            by_copies.searches.unseen_distances.quantile(0.5).item() / scale,
         ),
         "most_missed": _pairs(
             real.names(order),
             generated.names(reach.ids[order]),
             reach.distances[order],
-            typical=typical[len(typical) // 2].item(),
+            typical[len(typical) // 2].item(),
         ),
-        "missed": names,
+        "missed": missed,
         "missed_by_class": by_misses.coverage.classes,
-        "identical": tuple(
+        "identical": [
             Twin(generated=one, real=other)
             for one, other in zip(
                 generated.names(torch.tensor(shared.identical, dtype=torch.int64)),
                 real.names(torch.tensor(shared.twins, dtype=torch.int64)),
                 strict=True,
             )
-        ),
-        "proportions": tuple(
+        ],
+        "proportions": [
             CellShares(
                 space=space.space.name,
                 name=cell.name,
                 generated=cell.generated,
                 real=cell.real,
-                short=cell in short,
+                short=cell in short_cells(counts, level_of(evidence)),
                 example=real.names(torch.tensor([cell.example]))[0],
             )
             for space in spaces
             for counts in space.proportions
-            for short in [short_cells(counts, level_of(evidence))]
             for cell in counts.cells
+        ],
+        "histograms": [histogram for space in spaces for histogram in _histograms(space)],
+    }
+    tables = {
+        "missed": pd.DataFrame(
+            {
+                "image": missed,
+                "class": [real.labels[i] for i in ids.tolist()] if real.labels else "",
+                "nearest_generated": generated.names(reach.ids[ids]),
+                "distance": reach.distances[ids].numpy(),
+            }
+        ),
+        "generated": pd.DataFrame(
+            {
+                "image": generated.names(torch.arange(len(generated))),
+                "nearest_real": real.names(near.ids),
+                "distance": (near.distances / scale).numpy(),
+                "flags": _flags(generated, evidence, by_copies),
+            }
         ),
     }
-    classes = [""] * len(ids) if real.labels is None else [real.labels[i] for i in ids.tolist()]
-    missed = {
-        "image": names,
-        "class": classes,
-        "nearest_generated": generated.names(reach.ids[ids]),
-        "distance": reach.distances[ids].tolist(),
+    pictures = {
+        **png_pictures(real, torch.cat([near.ids[suspects], order])),
+        **png_pictures(generated, torch.cat([suspects, reach.ids[order]])),
     }
-    return Lists(
-        fields=fields,
-        missed=pd.DataFrame(missed),
-        generated=_flagged(generated, real, evidence, by_copies),
-        shown_real=(*near.ids[suspects].tolist(), *order.tolist()),
-        shown_generated=(*suspects.tolist(), *reach.ids[order].tolist()),
-    )
+    return fields, tables, pictures
 
 
-def _flagged(
-    generated: Images, real: Images, evidence: Evidence, by: SpaceEvidence
-) -> pd.DataFrame:
-    """Every generated image with its nearest training image and its flags."""
-    facts, near = evidence.facts.generated, by.searches.generated.neighbours
+def _flags(generated: Images, evidence: Evidence, by: SpaceEvidence) -> list[str]:
+    """What every generated image was flagged as."""
     flags: list[list[str]] = [[] for _ in range(len(generated))]
+    facts = evidence.facts.generated
     marks = {
         "identical": facts.identical,
         "identical to one that repeats": facts.common,
         "repeats another": facts.repeated,
-        "one colour": generated.looks().one_colour.nonzero()[0].tolist(),
-        "odd looks": evidence.looks.flagged.nonzero()[0].tolist(),
+        "one colour": np.flatnonzero(generated.content.looks["one_colour"]),
+        "odd looks": np.flatnonzero(evidence.looks.flagged),
         "copy": by.copied.suspects[: by.copied.excess.count].tolist(),
         "nearly repeats another": by.repeats.ids.tolist(),
-        "far": by.shift.is_far.nonzero()[:, 0].tolist(),
+        "far": np.flatnonzero(by.shift.is_far),
     }
     for word, ids in marks.items():
         for i in ids:
             flags[i].append(word)
-    return pd.DataFrame(
-        {
-            "image": generated.names(torch.arange(len(generated))),
-            "nearest_real": real.names(near.ids),
-            "distance": (near.distances / by.space.scale).tolist(),
-            "flags": list(map("; ".join, flags)),
-        }
-    )
+    return ["; ".join(words) for words in flags]
 
 
 def _pairs(
-    names: Sequence[str], neighbours: Sequence[str], distances: Tensor, *, typical: float
-) -> tuple[Pair, ...]:
-    return tuple(
+    names: Sequence[str], neighbours: Sequence[str], distances: Tensor, typical: float
+) -> list[Pair]:
+    return [
         Pair(name=name, neighbour=neighbour, distance=distance, typical=typical)
         for name, neighbour, distance in zip(names, neighbours, distances.tolist(), strict=True)
-    )
+    ]
 
 
-def histograms(evidence: SpaceEvidence) -> tuple[Histogram, ...]:
+def _histograms(evidence: SpaceEvidence) -> list[Histogram]:
     """Distances both ways, each beside those of real images in the generator's place."""
     searches, space = evidence.searches, evidence.space
-    with_held_out = space.held_out is not None
-    unseen = "held out" if with_held_out else "real, among each other"
-    place = "to held-out images" if with_held_out else "to other real images"
-    return (
-        _histogram(
-            f"From images to their nearest training image ({space.name})",
-            space.unit,
-            {
-                "generated": searches.pairs.overfitting.neighbours.distances,
-                unseen: searches.unseen_distances / space.scale,
-            },
-        ),
-        _histogram(
-            f"From training images to the nearest of {searches.size:,} others ({space.name})",
-            space.unit,
-            {
-                "to generated images": searches.reach_generated[0],
-                place: searches.reach_real[0],
-            },
-        ),
-    )
-
-
-def _histogram(title: str, unit: str, series: dict[str, Tensor]) -> Histogram:
-    top = max(float(distances.max()) for distances in series.values())
-    edges = np.linspace(0.0, top or 1.0, _BINS + 1)
-    return Histogram(
-        title=title,
-        unit=unit,
-        edges=tuple(edges.tolist()),
-        counts={
-            name: tuple(np.histogram(distances.numpy(), edges)[0].tolist())
-            for name, distances in series.items()
+    unseen, place = "real, among each other", "to other real images"
+    if space.held_out is not None:
+        unseen, place = "held out", "to held-out images"
+    series = {
+        f"From images to their nearest training image ({space.name})": {
+            "generated": searches.pairs.overfitting.neighbours.distances,
+            unseen: searches.unseen_distances / space.scale,
         },
-    )
+        f"From training images to the nearest of {searches.size:,} others ({space.name})": {
+            "to generated images": searches.reach_generated[0],
+            place: searches.reach_real[0],
+        },
+    }
+    histograms = []
+    for title, distances in series.items():
+        top = max(float(each.max()) for each in distances.values())
+        edges = np.linspace(0.0, top or 1.0, _BINS + 1)
+        counts = {
+            name: np.histogram(each.numpy(), edges)[0].tolist() for name, each in distances.items()
+        }
+        histogram = Histogram(title=title, unit=space.unit, edges=edges.tolist(), counts=counts)
+        histograms.append(histogram)
+    return histograms
 
 
-def notes_of(
+def audit_notes(
     sets: dict[Role, Images], evidence: Evidence, findings: Sequence[Finding], *, recovery: bool
-) -> tuple[str, ...]:
+) -> list[str]:
     """What could not be measured, and what to keep in mind."""
     notes, facts, spaces = [], evidence.facts, evidence.spaces
     for role, counts in facts.sets.items():
@@ -227,7 +196,7 @@ def notes_of(
     if "held_out" not in sets:
         notes.append(
             "No held-out images were given: training images compared with each other stand in for "
-            "them, and the tests that need them (nearer_to_train, C_T) were not made."
+            "them, and the tests that need them (train_vs_held_out, C_T) were not made."
         )
         if recovery:
             notes.append("Latent recovery compares with held-out images, and was not made.")
@@ -249,4 +218,4 @@ def notes_of(
                 f"By {name} mode drop was measured from {searched:,} of the training images; the "
                 "others stood in for held-out ones."
             )
-    return tuple(notes)
+    return notes

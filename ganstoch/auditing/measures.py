@@ -1,4 +1,4 @@
-"""The numbers of an audit by name: one table of value, baseline, interval, target and meaning.
+"""The numbers of an audit by name, each with baseline, interval, target and meaning.
 
 One name, one quantity: a value is what the metric of that name computes from all images. Most of
 them depend on how many images there are; so a baseline of real images in the generated ones' place
@@ -14,9 +14,9 @@ held-out images, and without these MiFID is not reported there.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -28,17 +28,14 @@ from ganstoch.auditing.searches import Space, sample_ids, take
 from ganstoch.metrics.authpct import authpct_from
 from ganstoch.metrics.copies import replication_share
 from ganstoch.metrics.copy_score import HALF_AS_FAR
-from ganstoch.metrics.excess import Excess
 from ganstoch.metrics.features import Inception
 from ganstoch.metrics.fid import GaussianStats, frechet_from_stats
 from ganstoch.metrics.inception_score import Classifying, inception_score
 from ganstoch.metrics.kid import kernel_distance
 from ganstoch.metrics.latent_recovery import recover, recovery_gap
 from ganstoch.metrics.mifid import EPSILON, cosine_distance, penalized
-from ganstoch.metrics.overfitting import TailMeans, tail_means
+from ganstoch.metrics.overfitting import tail_means
 from ganstoch.metrics.prdc import prdc
-
-__all__ = ["K", "LatentGenerator", "fidelity", "latent_recovery", "measures_of"]
 
 K = 5
 """Neighbours that make the radius of a ball, for precision, recall, density and coverage."""
@@ -49,322 +46,254 @@ _RECOVERED = 64
 _ITERATIONS = 50
 
 Target = Literal["low", "high", "baseline"]
-Texts = Mapping[str, tuple[Target, str]]
-Numbers = dict[str, Any]
-"""Fields of a `Measure`: value, baseline, low, high, p_value."""
-
-
-def _copied(e: SpaceEvidence) -> Numbers:
-    share = e.copied.excess
-    return {
-        "value": share.estimate,
-        "low": share.low,
-        "high": share.high,
-        "p_value": share.p_value,
-    }
-
-
-def _replication(e: SpaceEvidence) -> Numbers:
-    near, usual = e.searches.generated.neighbours.distances, e.searches.unseen_distances
-    limit = usual.sort().values[int(_NEAR * (len(usual) - 1))].item()
-    value, baseline = (replication_share(each, threshold=limit) for each in (near, usual))
-    return {"value": value, "baseline": baseline}
-
-
-def _authpct(e: SpaceEvidence) -> Numbers:
-    searches, within = e.searches, e.searches.left_out.neighbours.distances
-    sides = (searches.generated, searches.held_out)
-    value, baseline = (side and authpct_from(side.neighbours, within).percent for side in sides)
-    return {"value": value, "baseline": baseline}
-
-
-def _train_vs_held_out(e: SpaceEvidence) -> Numbers | None:
-    s = e.train_vs_held_out
-    if s is None:
-        return None
-    return {"value": s.share, "baseline": 0.5, "low": s.low, "high": s.high, "p_value": s.p_value}
-
-
-def _ct_value(e: SpaceEvidence) -> Numbers | None:
-    if e.ct is None or not math.isfinite(e.ct.value):
-        return None
-    return {"value": e.ct.value, "baseline": 0.0}
-
-
-def _missed(e: SpaceEvidence) -> Numbers:
-    c = e.coverage
-    return {"value": c.rate, "baseline": c.natural, "p_value": c.p_value}
-
-
-def _shifted(e: SpaceEvidence, *, by_class: bool) -> Numbers | None:
-    for counts in e.proportions:
-        if counts.by_class is by_class:
-            return {"value": counts.distance, "baseline": 0.0, "p_value": counts.p_value}
-    return None
-
-
-def _flagged(excess: Excess) -> Numbers:
-    return {"value": excess.rate, "baseline": excess.natural, "p_value": excess.p_value}
-
-
-def _median_ratio(e: SpaceEvidence) -> Numbers:
-    bounded = math.isfinite(e.shift.high)
-    interval = {"low": e.shift.low, "high": e.shift.high} if bounded else {}
-    return {"value": e.shift.median_ratio, "baseline": 1.0, **interval}
-
-
-def _two_sample(e: SpaceEvidence) -> Numbers:
-    t = e.repeats.two_sample
-    return {"value": t.share, "baseline": t.baseline, "low": t.low, "high": t.high}
-
-
-def _is_bounded(e: SpaceEvidence) -> bool:
-    return math.isfinite(e.support.estimate) and math.isfinite(e.support.high)
-
-
-def _support_size(e: SpaceEvidence) -> Numbers:
-    size, usual = e.support, e.real_support
-    baseline = usual.estimate if math.isfinite(usual.estimate) else usual.low
-    if not _is_bounded(e):
-        return {"value": size.low, "baseline": baseline}
-    return {"value": size.estimate, "baseline": baseline, "low": size.low, "high": size.high}
-
-
-_TABLE: Mapping[str, tuple[Callable[[SpaceEvidence], Numbers | None], Target, str]] = {
-    "copied/{space}": (
-        _copied,
-        "low",
-        "Share of generated images that are copies of training images, beyond what unseen real "
-        "images show.",
-    ),
-    "replication/{space}": (
-        _replication,
-        "baseline",
-        "Share of generated images as near to a training image as the nearest 1 % of unseen real "
-        "images are; blur raises it too.",
-    ),
-    "authpct/{space}": (
-        _authpct,
-        "baseline",
-        "Percentage of generated images that are farther from their nearest training image than "
-        "that is from its own nearest; low for copies, high for noise.",
-    ),
-    "nearer_to_train/{space}": (
-        _train_vs_held_out,
-        "baseline",
-        "Share of generated images nearer to a training image than to as many held-out ones.",
-    ),
-    "ct/{space}/z": (
-        lambda e: None if e.ct is None else {"value": e.ct.z, "baseline": 0.0},
-        "baseline",
-        "Whether distances to the training set are smaller (below -3: copying) or larger (above 3) "
-        "than those of held-out images, in standard errors.",
-    ),
-    "ct/{space}/value": (
-        _ct_value,
-        "baseline",
-        "C_T: the same within cells of the data, {cells} counted, averaged.",
-    ),
-    "missed/{space}": (
-        _missed,
-        "baseline",
-        "Share of training images that have no generated image among the eight nearest of as many "
-        "generated and unseen real ones.",
-    ),
-    "clusters/{space}": (
-        lambda e: _shifted(e, by_class=False),
-        "low",
-        "Share of generated images that fall on other clusters of the data than unseen real ones "
-        "do, beyond chance.",
-    ),
-    "classes/{space}": (
-        lambda e: _shifted(e, by_class=True),
-        "low",
-        "Share of generated images that fall on other classes than unseen real ones do, beyond "
-        "chance.",
-    ),
-    "far/{space}": (
-        lambda e: _flagged(e.shift.far),
-        "baseline",
-        "Share of generated images that are farther from the data than 99 in 100 unseen real "
-        "images are.",
-    ),
-    "repeated/{space}": (
-        lambda e: _flagged(e.repeats.excess),
-        "baseline",
-        "Share of generated images that lie half as far from another generated image as from the "
-        "data, or less.",
-    ),
-    "median_ratio/{space}": (
-        _median_ratio,
-        "baseline",
-        "Median distance of generated images to the training images, over that of unseen real "
-        "images.",
-    ),
-    "two_sample_1nn/{space}": (
-        _two_sample,
-        "baseline",
-        "Share of generated images nearer to another generated image than to as many training "
-        "images.",
-    ),
-    "birthday/{space}/support": (
-        _support_size,
-        "high",
-        "How many different images there seem to be, by how soon two are the same{at_least}.",
-    ),
-}
-
-_TAILS = {
-    "mean": "the mean",
-    "worst10": "the mean of the farthest 10 %",
-    "worst5": "the mean of the farthest 5 %",
-}
-
-_PRDC: Texts = {
-    "precision": ("high", "Share of generated images within the real images' manifold"),
-    "recall": ("high", "Share of real images within the generated images' manifold"),
-    "density": ("baseline", "Real balls around a generated image, over their mean number"),
-    "coverage": ("high", "Share of real images whose surroundings hold a generated image"),
-}
-
-_FIDELITY: Texts = {
-    "fid": ("low", "Frechet distance of the features, {count}."),
-    "kid": (
-        "low",
-        "Kernel distance of the features, unbiased: 0 for draws from the data; {kid:,} images.",
-    ),
-    "cosine": (
-        "baseline",
-        "Mean cosine distance of generated images to the nearest training image, {count}.",
-    ),
-    "mifid": (
-        "low",
-        "FID, divided by the mean cosine distance to the nearest training image where that is "
-        "below {epsilon:.3g}: large for copies; {count}.",
-    ),
-    "inception_score": (
-        "high",
-        "How sure a classifier is of each image and how varied its answers, {made:,} images in 10 "
-        "parts; it never looks at the data.",
-    ),
-}
+Texts = dict[str, tuple[Target, str]]
+"""Target and meaning of measures that are made together, by the last part of their names."""
 
 
 def measures_of(evidence: SpaceEvidence) -> dict[str, Measure]:
     """All numbers of a space, by name; a ValueError for features that a measure refuses."""
-    ct, space = evidence.ct, evidence.space
-    words = {
-        "space": space.name,
-        "cells": f"{sum(cell.counted for cell in ct.cells)} of {len(ct.cells)}" if ct else "",
-        "at_least": (
-            "" if _is_bounded(evidence) else "; at least this many, as too few are the same to tell"
-        ),
-    }
     return {
         **_distances(evidence),
-        **{
-            key.format_map(words): Measure(
-                target=target, meaning=meaning.format_map(words), **numbers
-            )
-            for key, (function, target, meaning) in _TABLE.items()
-            if (numbers := function(evidence)) is not None
-        },
+        **_copying(evidence),
+        **_missing(evidence),
+        **_unlike(evidence),
         **_manifold(evidence),
-        **fidelity(space),
+        **fidelity(evidence.space),
     }
 
 
 def _distances(evidence: SpaceEvidence) -> dict[str, Measure]:
     """Overfitting and mode drop; the second thinned too, averaged over blocks."""
     space, searches = evidence.space, evidence.searches
-    name, unit, pairs = space.name, space.unit, searches.pairs
-
-    def average(blocks: tuple[Tensor, ...]) -> TailMeans:
-        tails = [_fields(tail_means(distances), _TAILS) for distances in blocks]
-        return TailMeans(**{part: sum(t[part] for t in tails) / len(tails) for part in _TAILS})
-
-    def tails(key: str, text: str, value: TailMeans, baseline: TailMeans | None) -> None:
-        texts: Texts = {
-            part: ("baseline", f"{text} in {unit}, {words}.") for part, words in _TAILS.items()
-        }
-        numbers = None if baseline is None else _fields(baseline, _TAILS)
-        measures.update(_compared(key + "/{}", texts, _fields(value, _TAILS), numbers))
-
-    measures: dict[str, Measure] = {}
-    back = "Distance of training images to the nearest of"
-    usual = average(searches.reach_real)
+    back, usual = "Distance of training images to the nearest of", searches.reach_real
     everyone = len(searches.from_ids) == len(space.real)
     same = everyone and searches.size == len(space.generated)
-    tails(
-        f"overfitting/{name}",
-        "Distance of generated images to their nearest training image",
-        pairs.overfitting.tail,
-        tail_means(searches.unseen_distances / space.scale),
+    measures = _tails(
+        f"overfitting/{space.name}",
+        f"Distance of generated images to their nearest training image in {space.unit}",
+        [searches.pairs.overfitting.neighbours.distances],
+        [searches.unseen_distances / space.scale],
     )
-    tails(
-        f"mode_drop/{name}",
-        f"{back} all {len(space.generated):,} generated images",
-        pairs.mode_drop.tail,
+    measures |= _tails(
+        f"mode_drop/{space.name}",
+        f"{back} all {len(space.generated):,} generated images in {space.unit}",
+        [searches.pairs.mode_drop.neighbours.distances],
         usual if same else None,
     )
     if not same:
-        tails(
-            f"mode_drop_thinned/{name}",
-            f"{back} {searches.size:,} generated images",
-            average(searches.reach_generated),
+        measures |= _tails(
+            f"mode_drop_thinned/{space.name}",
+            f"{back} {searches.size:,} generated images in {space.unit}",
+            searches.reach_generated,
             usual,
         )
     return measures
 
 
+def _tails(
+    key: str, text: str, blocks: list[Tensor], usual: list[Tensor] | None
+) -> dict[str, Measure]:
+    """Mean distance and the means of the largest, averaged over blocks."""
+    parts = {
+        "mean": "the mean",
+        "worst10": "the mean of the farthest 10 %",
+        "worst5": "the mean of the farthest 5 %",
+    }
+
+    def average(distances: list[Tensor]) -> dict[str, float]:
+        tails = [tail_means(each) for each in distances]
+        return {part: sum(getattr(tail, part) for tail in tails) / len(tails) for part in parts}
+
+    texts: Texts = {part: ("baseline", f"{text}, {words}.") for part, words in parts.items()}
+    baseline = None if usual is None else average(usual)
+    return _compared(f"{key}/{{}}", texts, average(blocks), baseline)
+
+
 def _compared(
-    key: str, texts: Texts, value: Mapping[str, float], baseline: Mapping[str, float] | None
+    key: str, texts: Texts, value: dict[str, float], baseline: dict[str, float] | None
 ) -> dict[str, Measure]:
     """A measure for each text whose value is known, under the key with its part put in."""
+    usual = baseline or {}
     return {
         key.format(part): Measure(
-            value=value[part],
-            baseline=None if baseline is None else baseline.get(part),
-            target=target,
-            meaning=meaning,
+            target=target, meaning=meaning, value=value[part], baseline=usual.get(part)
         )
         for part, (target, meaning) in texts.items()
         if part in value
     }
 
 
-def _fields(scores: object, names: Iterable[str]) -> dict[str, float]:
-    return {name: getattr(scores, name) for name in names}
+def _copying(evidence: SpaceEvidence) -> dict[str, Measure]:
+    name, searches, copied = evidence.space.name, evidence.searches, evidence.copied.excess
+    near, usual = searches.generated.neighbours, searches.unseen_distances
+    limit = usual.sort().values[int(_NEAR * (len(usual) - 1))].item()
+    within, held_out = searches.left_out.neighbours.distances, searches.held_out
+    measures = {
+        f"copied/{name}": Measure(
+            target="low",
+            meaning="Share of generated images that are copies of training images, beyond what "
+            "unseen real images show.",
+            value=copied.estimate,
+            low=copied.low,
+            high=copied.high,
+            p_value=copied.p_value,
+        ),
+        f"replication/{name}": Measure(
+            target="baseline",
+            meaning="Share of generated images as near to a training image as the nearest 1 % "
+            "of unseen real images are; blur raises it too.",
+            value=replication_share(near.distances, threshold=limit),
+            baseline=replication_share(usual, threshold=limit),
+        ),
+        f"authpct/{name}": Measure(
+            target="baseline",
+            meaning="Percentage of generated images that are farther from their nearest "
+            "training image than that is from its own nearest; low for copies, high for noise.",
+            value=authpct_from(near, within).percent,
+            baseline=held_out and authpct_from(held_out.neighbours, within).percent,
+        ),
+    }
+    if (score := evidence.train_vs_held_out) is not None:
+        measures[f"train_vs_held_out/{name}"] = Measure(
+            target="baseline",
+            meaning="Share of generated images nearer to a training image than to as many "
+            "held-out ones.",
+            value=score.share,
+            baseline=0.5,
+            low=score.low,
+            high=score.high,
+            p_value=score.p_value,
+        )
+    if (ct := evidence.ct) is not None:
+        measures[f"ct/{name}/z"] = Measure(
+            target="baseline",
+            meaning="Whether distances to the training set are smaller (below -3: copying) or "
+            "larger (above 3) than those of held-out images, in standard errors.",
+            value=ct.z,
+            baseline=0.0,
+        )
+        if math.isfinite(ct.value):
+            cells = f"{sum(cell.counted for cell in ct.cells)} of {len(ct.cells)}"
+            measures[f"ct/{name}/value"] = Measure(
+                target="baseline",
+                meaning=f"C_T: the same within cells of the data, {cells} counted, averaged.",
+                value=ct.value,
+                baseline=0.0,
+            )
+    return measures
+
+
+def _missing(evidence: SpaceEvidence) -> dict[str, Measure]:
+    name, coverage = evidence.space.name, evidence.coverage
+    measures = {
+        f"missed/{name}": Measure(
+            target="baseline",
+            meaning="Share of training images that have no generated image among the eight "
+            "nearest of as many generated and unseen real ones.",
+            value=coverage.rate,
+            baseline=coverage.natural,
+            p_value=coverage.p_value,
+        )
+    }
+    for counts in evidence.proportions:
+        cells, kind = (
+            ("classes", "classes") if counts.by_class else ("clusters", "clusters of the data")
+        )
+        measures[f"{cells}/{name}"] = Measure(
+            target="low",
+            meaning=f"Share of generated images that fall on other {kind} than unseen real ones "
+            "do, beyond chance.",
+            value=counts.distance,
+            baseline=0.0,
+            p_value=counts.p_value,
+        )
+    return measures
+
+
+def _unlike(evidence: SpaceEvidence) -> dict[str, Measure]:
+    name, shift, repeats = evidence.space.name, evidence.shift, evidence.repeats
+    two_sample, support, usual = repeats.two_sample, evidence.support, evidence.real_support
+    is_bounded = math.isfinite(support.estimate) and math.isfinite(support.high)
+    at_least = "" if is_bounded else "; at least this many, as too few are the same to tell"
+    return {
+        f"far/{name}": Measure(
+            target="baseline",
+            meaning="Share of generated images that are farther from the data than 99 in 100 "
+            "unseen real images are.",
+            value=shift.far.rate,
+            baseline=shift.far.natural,
+            p_value=shift.far.p_value,
+        ),
+        f"repeated/{name}": Measure(
+            target="baseline",
+            meaning="Share of generated images that lie half as far from another generated "
+            "image as from the data, or less.",
+            value=repeats.excess.rate,
+            baseline=repeats.excess.natural,
+            p_value=repeats.excess.p_value,
+        ),
+        f"median_ratio/{name}": Measure(
+            target="baseline",
+            meaning="Median distance of generated images to the training images, over that of "
+            "unseen real images.",
+            value=shift.median_ratio,
+            baseline=1.0,
+            low=shift.low if math.isfinite(shift.high) else None,
+            high=shift.high if math.isfinite(shift.high) else None,
+        ),
+        f"two_sample_1nn/{name}": Measure(
+            target="baseline",
+            meaning="Share of generated images nearer to another generated image than to as "
+            "many training images.",
+            value=two_sample.share,
+            baseline=two_sample.baseline,
+            low=two_sample.low,
+            high=two_sample.high,
+        ),
+        f"birthday/{name}/support": Measure(
+            target="high",
+            meaning="How many different images there seem to be, by how soon two are the "
+            f"same{at_least}.",
+            value=support.estimate if is_bounded else support.low,
+            baseline=usual.estimate if math.isfinite(usual.estimate) else usual.low,
+            low=support.low if is_bounded else None,
+            high=support.high if is_bounded else None,
+        ),
+    }
 
 
 def _manifold(evidence: SpaceEvidence) -> dict[str, Measure]:
     """Precision, recall, density and coverage, by the space's own norm."""
     space, stand_in = evidence.space, evidence.searches.stand_in
+    parts: Texts = {
+        "precision": ("high", "Share of generated images within the real images' manifold"),
+        "recall": ("high", "Share of real images within the generated images' manifold"),
+        "density": ("baseline", "Real balls around a generated image, over their mean number"),
+        "coverage": ("high", "Share of real images whose surroundings hold a generated image"),
+    }
 
     def compared(key: str, real: Tensor, made: Tensor, usual: Tensor | None) -> dict[str, Measure]:
         sizes = f"{len(real):,} real and {len(made):,} generated images, k = {K}"
-        return _compared(
-            f"{key}/{space.name}/{{}}",
-            {part: (target, f"{text}; {sizes}.") for part, (target, text) in _PRDC.items()},
-            _fields(prdc(real, made, k=K, norm=space.norm), _PRDC),
-            None if usual is None else _fields(prdc(real, usual, k=K, norm=space.norm), _PRDC),
+        texts: Texts = {part: (to, f"{text}; {sizes}.") for part, (to, text) in parts.items()}
+        value, baseline = (
+            None if rows is None else asdict(prdc(real, rows, k=K, norm=space.norm))
+            for rows in (made, usual)
         )
+        assert value is not None
+        return _compared(f"{key}/{space.name}/{{}}", texts, value, baseline)
 
     real = space.sample(space.real, MOST, "prdc/real")
     made = space.sample(space.generated, MOST, "prdc/generated")
     some = take(space.real, evidence.searches.from_ids)
-    same = len(some) == len(space.real) and min(len(stand_in), MOST) >= len(made)
-    usual = space.sample(stand_in, len(made), "prdc/stand-in") if same else None
-    measures = compared("prdc", real, made, usual)
-    if not same:
-        size = min(MOST, len(some), len(stand_in), len(space.generated))
-        measures |= compared(
-            "prdc_thinned",
-            space.sample(some, size, "prdc/asked"),
-            space.sample(space.generated, size, "prdc/some generated"),
-            space.sample(stand_in, size, "prdc/stand-in"),
-        )
-    return measures
+    if len(some) == len(space.real) and min(len(stand_in), MOST) >= len(made):
+        return compared("prdc", real, made, space.sample(stand_in, len(made), "prdc/stand-in"))
+    size = min(MOST, len(some), len(stand_in), len(space.generated))
+    return compared("prdc", real, made, None) | compared(
+        "prdc_thinned",
+        space.sample(some, size, "prdc/asked"),
+        space.sample(space.generated, size, "prdc/some generated"),
+        space.sample(stand_in, size, "prdc/stand-in"),
+    )
 
 
 def fidelity(space: Space) -> dict[str, Measure]:
@@ -392,35 +321,44 @@ def fidelity(space: Space) -> dict[str, Measure]:
         return values
 
     def compared(key: str, made: Tensor, usual: Tensor | None) -> dict[str, Measure]:
-        words = {
-            "made": len(made),
-            "count": f"{len(made):,} images against {len(space.real):,}",
-            "kid": min(MOST, len(made)),
-            "epsilon": epsilon or 0.0,
+        count = f"{len(made):,} images against {len(space.real):,}"
+        texts: Texts = {
+            "fid": ("low", f"Frechet distance of the features, {count}."),
+            "kid": (
+                "low",
+                "Kernel distance of the features, unbiased: 0 for draws from the data; "
+                f"{min(MOST, len(made)):,} images.",
+            ),
+            "cosine": (
+                "baseline",
+                f"Mean cosine distance of generated images to the nearest training image, {count}.",
+            ),
+            "mifid": (
+                "low",
+                "FID, divided by the mean cosine distance to the nearest training image where that "
+                f"is below {epsilon or 0.0:.3g}: large for copies; {count}.",
+            ),
+            "inception_score": (
+                "high",
+                f"How sure a classifier is of each image and how varied its answers, {len(made):,} "
+                "images in 10 parts; it never looks at the data.",
+            ),
         }
-        return _compared(
-            f"{key}/{space.name}",
-            {part: (target, text.format_map(words)) for part, (target, text) in _FIDELITY.items()},
-            numbers(made, "generated"),
-            None if usual is None else numbers(usual, "held out"),
-        )
+        baseline = None if usual is None else numbers(usual, "held out")
+        return _compared(f"{key}/{space.name}", texts, numbers(made, "generated"), baseline)
 
-    enough = held_out is not None and len(held_out) >= len(made)
-    measures = compared("{}", made, usual if enough else None)
-    if held_out is not None and not enough:
-        some = space.sample(made, len(held_out), "fidelity/generated")
-        measures |= compared("{}_thinned", some, held_out)
-    return measures
+    if held_out is None or len(held_out) >= len(made):
+        return compared("{}", made, usual)
+    some = space.sample(made, len(held_out), "fidelity/generated")
+    return compared("{}", made, None) | compared("{}_thinned", some, held_out)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True)
 class LatentGenerator:
     """A generator whose latents can be looked for.
 
-    Attributes:
-        generate: from latents, float32, shape (N, latent_dim), to images in [-1, 1], shape
-            (N, C, H, W), differentiable, each image a function of its own latent.
-        latent_dim: length of a latent.
+    ``generate`` makes images (N, C, H, W) in [-1, 1] of latents, float32, (N, latent_dim),
+    differentiably, each image a function of its own latent.
     """
 
     generate: Callable[[Tensor], Tensor]
@@ -447,11 +385,11 @@ def latent_recovery(
         gap = recovery_gap(errors(real), errors(held_out))
     return {
         "recovery/error": Measure(
-            value=gap.train_median,
-            baseline=gap.held_out_median,
-            p_value=gap.p_value,
             target="baseline",
             meaning="Median squared error at which the generator, its latent sought, shows "
             "training images; the baseline is that of held-out images.",
-        ),
+            value=gap.train_median,
+            baseline=gap.held_out_median,
+            p_value=gap.p_value,
+        )
     }

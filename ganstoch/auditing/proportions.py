@@ -26,6 +26,8 @@ import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from operator import itemgetter
+from typing import Any
 
 import numpy as np
 import torch
@@ -38,10 +40,7 @@ from ganstoch.metrics.excess import Excess, design_effect
 from ganstoch.metrics.neighbours import first_equal, times_each
 from ganstoch.rng import rng_for
 
-__all__ = ["Cell", "Proportions", "proportions"]
-
-_COUNTED = 20_000
-"""Images of each set that are counted."""
+_COUNTED = 20_000  # images of each set
 _BANK = 20_000
 _PER_CLUSTER = 40
 _CLUSTERS = 16
@@ -49,41 +48,25 @@ _LEAST = 5
 _PERMUTATIONS = 9999
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Cell:
-    """One class or cluster.
+    """One class or cluster."""
 
-    Attributes:
-        name: the class, or "cluster 3".
-        generated: share of the generated images, in [0, 1].
-        real: share of unseen real images.
-        short: chance of so few generated images by nature (Fisher).
-        example: id of the training image in its middle.
-    """
-
-    name: str
-    generated: float
-    real: float
-    short: float
-    example: int
+    name: str  # the class, or "cluster 3"
+    generated: float  # share of the generated images
+    real: float  # share of unseen real images
+    short: float  # chance of so few generated images by nature (Fisher)
+    example: int  # id of the training image in its middle
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Proportions:
-    """Counts of generated and of unseen real images over the cells of one map.
+    """Counts of generated and of unseen real images over classes or clusters."""
 
-    Attributes:
-        cells: in the order of their names.
-        p_value: of the permutation test, in (0, 1].
-        distance: half the summed differences of the shares, beyond what chance gives, in [0, 1].
-        generated, real: images counted.
-        by_class: whether the cells are the data's own classes.
-    """
-
-    cells: tuple[Cell, ...]
-    p_value: float
-    distance: float
-    generated: int
+    cells: tuple[Cell, ...]  # in the order of their names
+    p_value: float  # of the permutation test
+    distance: float  # half the summed differences of the shares, beyond what chance gives
+    generated: int  # images counted
     real: int
     by_class: bool
 
@@ -92,16 +75,13 @@ class Proportions:
 
         By Fisher's test at the level, shared among the cells, with a power of 95 %.
         """
-        level /= len(self.cells)
-        for hundredth in range(1, 100):
-            share = hundredth / 100
+        for share in np.arange(1, 100) / 100:
             spread = math.sqrt(share * (1 - share) / self.real)
             few = int((share - 1.645 * spread) * self.real)
-            test = Excess(
-                count=few, total=self.real, usual=0, usual_total=self.generated
-            )  # as many real ones and no generated one
-            if few > 0 and test.p_value <= level:
-                return share
+            # As many real ones and no generated one.
+            test = Excess(count=few, total=self.real, usual=0, usual_total=self.generated)
+            if few > 0 and test.p_value <= level / len(self.cells):
+                return float(share)
         return None
 
 
@@ -113,7 +93,7 @@ def proportions(
     odd_generated: Tensor,
     odd_real: Tensor,
     odd_held_out: Tensor,
-) -> tuple[Proportions, ...]:
+) -> list[Proportions]:
     """Counts by clusters and, where there are labels, by classes; of too few images nothing.
 
     Args:
@@ -124,43 +104,34 @@ def proportions(
         odd_real: training images that the same rules leave out, bool, shape (N,).
         odd_held_out: held-out images idem, bool, shape (L,) or empty.
     """
-    seed, everyone = space.seed, torch.arange(len(space.real))
-    held_out = space.held_out
+    seed, held_out, mapped = space.seed, space.held_out, torch.arange(len(space.real))
+    plain_real = (~odd_real).nonzero()[:, 0]
+    plain_held_out = None
+    if held_out is not None:
+        plain_held_out = take(held_out, (~odd_held_out).nonzero()[:, 0])
     if held_out is not None and len(held_out) >= max(20, min(len(space.real) // 2, 200)):
-        mapped, counted = everyone, held_out[(~odd_held_out).nonzero()[:, 0].to(held_out.device)]
+        counted = plain_held_out
     else:
-        half = sample_ids(len(everyone), len(everyone) // 2, seed=seed, part="proportions/half")
-        is_map = torch.zeros(len(everyone), dtype=torch.bool)
-        is_map[half] = True
-        mapped, rest = half, (~is_map & ~odd_real).nonzero()[:, 0]
-        counted = take(space.real, rest)
+        mapped = sample_ids(len(mapped), len(mapped) // 2, seed=seed, part="proportions/half")
+        counted = take(space.real, plain_real[~torch.isin(plain_real, mapped)])
+    assert counted is not None
     mapped = mapped[sample_ids(len(mapped), _BANK, seed=seed, part="proportions/map")]
-    plain = (~odd_generated).nonzero()[:, 0]
-    made = space.sample(take(space.generated, plain), _COUNTED, "proportions/generated")
+    plain = take(space.generated, (~odd_generated).nonzero()[:, 0])
+    made = space.sample(plain, _COUNTED, "proportions/generated")
     counted = space.sample(counted, _COUNTED, "proportions/real")
     if min(len(made), len(counted), len(mapped)) < 2 * _LEAST:
-        return ()
-    bank = take(space.real, mapped)
+        return []
     # Of near-duplicates among the real images, and of sets in which all occur several times.
     first = first_equal(space.real)
     design = times_each(first) * design_effect(searches.groups[torch.unique(first)])
-    counts = [_by_clusters(space, bank, mapped, made, counted, design=design)]
+    counts = _by_clusters(space, mapped, made, counted, design=design)
     if labels is not None and len(set(labels)) > 1:
-        real = (~odd_real).nonzero()[:, 0]
-        real = real[sample_ids(len(real), _COUNTED, seed=seed, part="proportions/classes")]
-        unseen = (~odd_held_out).nonzero()[:, 0]
-        counts.append(
-            _by_classes(
-                space,
-                [labels[i] for i in real.tolist()],
-                real,
-                made,
-                None if held_out is None else take(held_out, unseen),
-                groups=searches.groups[real],
-                design=design,
-            )
-        )
-    return tuple(each for each in counts if each is not None)
+        part = "proportions/classes"
+        real = plain_real[sample_ids(len(plain_real), _COUNTED, seed=seed, part=part)]
+        names = [labels[i] for i in real.tolist()]
+        groups = searches.groups[real]
+        counts += [_by_classes(space, names, real, made, plain_held_out, groups, design=design)]
+    return counts
 
 
 def _by_classes(
@@ -169,142 +140,122 @@ def _by_classes(
     ids: Tensor,
     made: Tensor,
     held_out: Tensor | None,
-    *,
     groups: Tensor,
+    *,
     design: float,
-) -> Proportions | None:
+) -> Proportions:
     """Names, ids and groups are of the training images that are counted."""
     classes = sorted(set(names))
     of = torch.tensor([classes.index(name) for name in names])
     unseen = made[:0] if held_out is None else held_out
     rows = torch.cat([take(space.real, ids), unseen, made]).flatten(1).cpu().double()
     is_made = torch.arange(len(rows)) >= len(ids) + len(unseen)
-    separate = [
-        torch.arange(len(ids)),
-        *([groups] if len(set(groups.tolist())) < len(groups) else []),
-    ]
-    p_value, voted = max(
-        (label_shift(rows, of, is_made, together=t, seed=space.seed) for t in separate),
-        key=lambda result: result[0],
-    )
+    results = [label_shift(rows, of, is_made, together=torch.arange(len(ids)), seed=space.seed)]
+    if len(torch.unique(groups)) < len(groups):
+        results += [label_shift(rows, of, is_made, together=groups, seed=space.seed)]
+    p_value, voted = max(results, key=itemgetter(0))
+    examples = [int(ids[(of == i).nonzero()[0, 0]]) for i in range(len(classes))]
     compared = _compared(
-        voted[is_made],
-        voted[~is_made],
-        names=classes,
-        examples=[int(ids[(of == i).nonzero()[0, 0]]) for i in range(len(classes))],
-        design=design,
-        seed=space.seed,
-        by_class=True,
+        voted[is_made], voted[~is_made], classes, examples, design=design, seed=space.seed
     )
-    return replace(compared, p_value=p_value)
+    return replace(compared, p_value=p_value, by_class=True)
 
 
 def _by_clusters(
-    space: Space, bank: Tensor, ids: Tensor, made: Tensor, counted: Tensor, *, design: float
-) -> Proportions | None:
+    space: Space, mapped: Tensor, made: Tensor, counted: Tensor, *, design: float
+) -> list[Proportions]:
+    """Counts by the k-means clusters of some training images, given by their ids."""
     from sklearn.cluster import MiniBatchKMeans  # takes a second to import
     from sklearn.exceptions import ConvergenceWarning
 
-    count = min(_CLUSTERS, len(bank) // _PER_CLUSTER, len(counted) // _PER_CLUSTER)
+    count = min(_CLUSTERS, len(mapped) // _PER_CLUSTER, len(counted) // _PER_CLUSTER)
     if count < 2:
-        return None
+        return []
     rng = rng_for(space.seed, "evaluation", part="proportions/clusters")
     draw = int(torch.randint(2**31 - 1, (), generator=rng))
     kmeans = MiniBatchKMeans(n_clusters=count, n_init=3, random_state=draw)
-    rows = bank.flatten(1).cpu().float().numpy()
+    rows = take(space.real, mapped).flatten(1).cpu().float()
     with warnings.catch_warnings():  # fewer different images than clusters
         warnings.simplefilter("ignore", ConvergenceWarning)
-        kmeans.fit(rows)
+        kmeans.fit(rows.numpy())
     centres = torch.from_numpy(np.unique(kmeans.cluster_centers_, axis=0)).float()
     if len(centres) < 2:
-        return None
+        return []
 
-    def nearest(some: Tensor) -> Tensor:
+    def nearest(images: Tensor) -> Tensor:
+        blocks = torch.split(images, 2048)
         return torch.cat(
-            [
-                torch.cdist(b.flatten(1).cpu().float(), centres).argmin(1)
-                for b in torch.split(some, 2048)
-            ]
+            [torch.cdist(b.flatten(1).cpu().float(), centres).argmin(1) for b in blocks]
         )
 
-    apart = torch.cdist(torch.from_numpy(rows), centres)
-    return _compared(
-        nearest(made),
-        nearest(counted),
-        names=[f"cluster {i + 1}" for i in range(len(centres))],
-        examples=[int(ids[i]) for i in apart.argmin(0)],
-        design=design,
-        seed=space.seed,
-        by_class=False,
+    names = [f"cluster {i + 1}" for i in range(len(centres))]
+    examples = mapped[torch.cdist(rows, centres).argmin(0)].tolist()
+    compared = _compared(
+        nearest(made), nearest(counted), names, examples, design=design, seed=space.seed
     )
+    return [compared]
 
 
 def _compared(
     made: Tensor,
     counted: Tensor,
-    *,
     names: Sequence[str],
     examples: Sequence[int],
+    *,
     design: float,
     seed: int,
-    by_class: bool,
 ) -> Proportions:
-    table = np.stack(
-        [torch.bincount(of, minlength=len(names)).numpy() for of in (made, counted)]
-    ).astype(np.int64)
+    table = np.stack([torch.bincount(of, minlength=len(names)).numpy() for of in (made, counted)])
     p_value, distance = _test(table, design=design, seed=seed)
-    generated, real = table.sum(1)
+    generated, real = map(int, table.sum(1))
+    cells = [
+        Cell(
+            name=name,
+            generated=float(of_made / generated),
+            real=float(of_real / real),
+            # By whole groups of near-duplicates, as the chi-squared.
+            short=Excess(
+                count=int(of_real / design),
+                total=max(1, int(real / design)),
+                usual=int(of_made),
+                usual_total=generated,
+            ).p_value,
+            example=example,
+        )
+        for name, example, of_made, of_real in zip(names, examples, *table, strict=True)
+    ]
     return Proportions(
-        cells=tuple(
-            Cell(
-                name=name,
-                generated=float(table[0, i] / generated),
-                real=float(table[1, i] / real),
-                # By whole groups of near-duplicates, as the chi-squared.
-                short=Excess(
-                    count=int(table[1, i] / design),
-                    total=max(1, int(real / design)),
-                    usual=int(table[0, i]),
-                    usual_total=int(generated),
-                ).p_value,
-                example=examples[i],
-            )
-            for i, name in enumerate(names)
-        ),
+        cells=tuple(cells),
         p_value=p_value,
         distance=distance,
-        generated=int(generated),
-        real=int(real),
-        by_class=by_class,
+        generated=generated,
+        real=real,
+        by_class=False,
     )
 
 
 def _test(table: NDArray[np.int64], *, design: float, seed: int) -> tuple[float, float]:
     """The p-value of chi-squared, and the distance of the rows beyond chance."""
-    sizes = table.sum(0)
-    small = sizes < _LEAST
+    small = table.sum(0) < _LEAST
     merged = np.concatenate([table[:, ~small], table[:, small].sum(1, keepdims=True)], axis=1)
     merged = merged[:, merged.sum(0) > 0]
     if merged.shape[1] < 2:
         return 1.0, 0.0
     rows, columns = merged.sum(1), merged.sum(0)
-    rng = np.random.default_rng(seed)
-    first = rng.multivariate_hypergeometric(
+    first = np.random.default_rng(seed).multivariate_hypergeometric(
         columns, int(rows[0]), size=_PERMUTATIONS, method="marginals"
     )
     expected = columns * rows[0] / rows.sum()
 
-    def chi_squared(counts: NDArray[np.int64]) -> NDArray[np.float64]:
+    def chi_squared(counts: NDArray[np.int64]) -> Any:
         # The second row's deviations are the first's, against its own expectation.
         both = 1 / expected + 1 / (columns - expected)
-        squared: NDArray[np.float64] = ((counts - expected) ** 2 * both).sum(-1)
-        return squared
+        return ((counts - expected) ** 2 * both).sum(-1)
 
-    def apart(counts: NDArray[np.int64]) -> NDArray[np.float64]:
-        gap: NDArray[np.float64] = np.abs(counts / rows[0] - (columns - counts) / rows[1]).sum(-1)
-        return gap / 2
+    def apart(counts: NDArray[np.int64]) -> Any:
+        return np.abs(counts / rows[0] - (columns - counts) / rows[1]).sum(-1) / 2
 
     true = chi_squared(merged[0]) / design
     p_value = (1 + int((chi_squared(first) >= true - 1e-9).sum())) / (1 + _PERMUTATIONS)
-    beyond = float(apart(merged[0])) ** 2 - float((apart(first) ** 2).mean())
+    beyond = apart(merged[0]) ** 2 - (apart(first) ** 2).mean()
     return p_value, math.sqrt(max(0.0, beyond))

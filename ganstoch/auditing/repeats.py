@@ -37,8 +37,6 @@ from ganstoch.metrics.excess import Excess, clopper_pearson, design_effect
 from ganstoch.metrics.neighbours import nearest_neighbours, within_set_nearest
 from ganstoch.types import Neighbours
 
-__all__ = ["Repeats", "TwoSample1NN", "repeated_images", "same_below", "support_size"]
-
 _MOST = 4000
 _PAIR = 2.0
 _SAMPLE = 200
@@ -50,27 +48,18 @@ _SHARED = 2
 real images the share varied about as much."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class TwoSample1NN:
-    """Share of the images that lie nearer to their own kind than to the data: 1/2 for draws.
+    """Share of the images that lie nearer to their own kind than to the data: 1/2 for draws."""
 
-    Attributes:
-        share: of generated images, in [0, 1]; ties count half.
-        low, high: its 95 % interval.
-        sure: lower end of its 99.9 % interval.
-        baseline: of real images in their place.
-        images: of each set that are compared.
-    """
-
-    share: float
-    low: float
+    share: float  # of generated images; ties count half
+    low: float  # its 95 % interval
     high: float
-    sure: float
-    baseline: float
-    images: int
+    sure: float  # lower end of its 99.9 % interval
+    baseline: float  # of real images in their place
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Repeats:
     """Generated images that are nearly another one: ids int64, ascending; at a ratio of 1 too."""
 
@@ -117,7 +106,6 @@ def repeated_images(space: Space) -> Repeats:
             high=high,
             sure=clopper_pearson(share * worth, worth, level=0.999)[0],
             baseline=_nearer(usual.distances, usual_other),
-            images=size,
         ),
     )
 

@@ -28,31 +28,21 @@ from ganstoch.metrics.overfitting import OverfittingScores, overfitting_mode_dro
 from ganstoch.rng import rng_for, without_replacement
 from ganstoch.types import Norm
 
-__all__ = ["Searches", "Space", "linked_groups", "sample_ids", "search", "take"]
-
-_BLOCKS = 8
-"""Most blocks that are compared."""
+_BLOCKS = 8  # most that are compared
 
 _ENOUGH = 200
 """Held-out images from which on they alone say what is natural."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Space:
-    """The sets of an audit as one extractor sees them.
-
-    Attributes:
-        real: features of the training images, shape (N, F), uint8 or floats.
-        generated: of the generated images, shape (M, F).
-        held_out: of real images that were not trained on, shape (L, F); None where there are none.
-        seed: decides every thinning.
-    """
+    """The sets of an audit as one extractor sees them."""
 
     extractor: Extractor
-    real: Tensor
-    generated: Tensor
-    held_out: Tensor | None
-    seed: int
+    real: Tensor  # features, (N, F), uint8 or floats
+    generated: Tensor  # (M, F)
+    held_out: Tensor | None  # (L, F)
+    seed: int  # decides every thinning
 
     @property
     def name(self) -> str:
@@ -70,14 +60,14 @@ class Space:
         return self.extractor.scale(self.real.shape[1])
 
     @property
-    def unit(self) -> str:
-        """Of a scaled distance."""
-        return "grey levels" if self.is_pixels else "units of the features"
-
-    @property
     def is_pixels(self) -> bool:
         """Whether rows are grey levels rather than a network's activations."""
         return self.name.startswith("pixel")
+
+    @property
+    def unit(self) -> str:
+        """Of a scaled distance."""
+        return "grey levels" if self.is_pixels else "units of the features"
 
     @property
     def words(self) -> str:
@@ -117,42 +107,24 @@ def linked_groups(neighbours: Tensor, linked: Tensor, *, first: Tensor | None = 
     return torch.from_numpy(connected_components(links, directed=False)[1]).long()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Searches:
-    """Distances of one space, float64 on the CPU, in its own units unless told otherwise.
+    """Distances of one space, float64 on the CPU, in its own units unless told otherwise."""
 
-    Attributes:
-        pairs: overfitting and mode drop of all images, scaled.
-        generated: from generated images to all training images.
-        left_out: from training images to the others.
-        held_out: from held-out images to all training images; None without.
-        groups: id of the group of near-duplicates that each training image is in, int64, (N,).
-        unseen_scores: copy scores of real images that were not trained on, shape (R,).
-        unseen_groups: id of the group of each of these, int64, shape (R,).
-        unseen_nearest: from such images to their nearest training image, shape (R,).
-        unseen_distances: the same past near-duplicates, shape (U,).
-        from_ids: ids of the training images that ``reach_*`` starts from, int64, shape (A,).
-        stand_in: features of the real images in the generated ones' place, shape (S, F).
-        reach_generated: for each block of generated images, shape (A,): distances to its nearest,
-            scaled.
-        reach_real: the same for blocks of the stand-ins.
-        size: images in a block.
-    """
-
-    pairs: OverfittingScores
-    generated: CopyScores
-    left_out: CopyScores
-    held_out: CopyScores | None
-    groups: Tensor
-    unseen_scores: Tensor
-    unseen_groups: Tensor
-    unseen_nearest: Tensor
-    unseen_distances: Tensor
-    from_ids: Tensor
-    stand_in: Tensor
-    reach_generated: tuple[Tensor, ...]
-    reach_real: tuple[Tensor, ...]
-    size: int
+    pairs: OverfittingScores  # of all images, scaled
+    generated: CopyScores  # from generated images to all training images
+    left_out: CopyScores  # from training images to the others
+    held_out: CopyScores | None  # from held-out images to all training images
+    groups: Tensor  # group of near-duplicates that each training image is in, int64, (N,)
+    unseen_scores: Tensor  # copy scores of real images that were not trained on, (R,)
+    unseen_groups: Tensor  # group of each of these, int64, (R,)
+    unseen_nearest: Tensor  # from such images to their nearest training image, (R,)
+    unseen_distances: Tensor  # the same past near-duplicates, (U,)
+    from_ids: Tensor  # training images that reach_* starts from, int64, (A,)
+    stand_in: Tensor  # features of the real images in the generated ones' place, (S, F)
+    reach_generated: list[Tensor]  # to each block of generated images, (A,), scaled
+    reach_real: list[Tensor]  # to each block of the stand-ins
+    size: int  # images in a block
 
 
 def search(space: Space) -> Searches:
@@ -176,8 +148,7 @@ def search(space: Space) -> Searches:
     if space.held_out is not None:
         held_out = copy_scores(space.held_out, real, norm=norm, seed=seed)
         near, count = held_out.neighbours.distances, len(held_out.scores)
-        unlike_any = len(real) + torch.arange(count)
-        alone = (held_out.scores, unlike_any, near, near)
+        alone = (held_out.scores, len(real) + torch.arange(count), near, near)
         few = count < _ENOUGH
         unseen = tuple(torch.cat([a, b]) if few else a for a, b in zip(alone, unseen, strict=True))
         stand_in, from_ids = space.held_out, torch.arange(len(real))
@@ -220,19 +191,16 @@ def _halves(groups: Tensor, *, seed: int) -> tuple[Tensor, Tensor]:
     return is_first[members].nonzero()[:, 0], (~is_first[members]).nonzero()[:, 0]
 
 
-def _reach(
-    space: Space, from_ids: Tensor, bank: Tensor, size: int, *, part: str
-) -> tuple[Tensor, ...]:
+def _reach(space: Space, from_ids: Tensor, bank: Tensor, size: int, *, part: str) -> list[Tensor]:
     """Scaled distances from training images to each block of a bank."""
     order = _order(len(bank), seed=space.seed, part=part)
     images = take(space.real, from_ids)
-    return tuple(
+    return [
         nearest_neighbours(images, take(bank, block.sort().values), norm=space.norm).distances
         / space.scale
         for block in torch.split(order[: min(_BLOCKS, len(bank) // size) * size], size)
-    )
+    ]
 
 
 def _order(count: int, *, seed: int, part: str) -> Tensor:
-    rng = rng_for(seed, "evaluation", part=f"audit/{part}")
-    return torch.randperm(count, generator=rng)
+    return torch.randperm(count, generator=rng_for(seed, "evaluation", part=f"audit/{part}"))

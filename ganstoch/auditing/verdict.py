@@ -18,8 +18,6 @@ from ganstoch.auditing.report import Verdict
 from ganstoch.auditing.words import percent, percent_range
 from ganstoch.metrics.excess import Excess
 
-__all__ = ["signals", "verdict"]
-
 SUSPECT = 0.01
 """Chance at which a number that is no finding points to one."""
 
@@ -92,10 +90,6 @@ def signals(evidence: Evidence) -> list[str]:
 
 def _power(evidence: Evidence) -> str:
     """What the rules would have found, as a list of shares."""
-
-    def least(shares: Sequence[float | None]) -> float | None:
-        return min((share for share in shares if share is not None), default=None)
-
     level, spaces = level_of(evidence), evidence.spaces
     limits = {
         "copies without edits": [m.copied.excess.detectable(level) for m in spaces],
@@ -110,11 +104,9 @@ def _power(evidence: Evidence) -> str:
             for counts in m.proportions
         ],
     }
-    powers = {name: least(shares) for name, shares in limits.items()}
-    clauses = [
-        f"{name} from {percent(share)} on" for name, share in powers.items() if share is not None
-    ]
-    none = [name for name, share in powers.items() if share is None]
+    shares = {name: [s for s in each if s is not None] for name, each in limits.items()}
+    clauses = [f"{name} from {percent(min(each))} on" for name, each in shares.items() if each]
+    none = [name for name, each in shares.items() if not each]
     if none:
         clauses.append(f"but at no share {', '.join(none)}, for which these sets say too little")
     return ", ".join(clauses)

@@ -3,38 +3,33 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 
-__all__ = ["decimals", "fixed", "p_words", "percent", "percent_range", "range_words"]
+from ganstoch.auditing.report import Measure
 
 _MINUS = "\N{MINUS SIGN}"
 _PERCENT = "\N{NO-BREAK SPACE}%"
 _EXACT = 1e15  # above it a float does not hold every whole number
 
 
-def decimals(values: Iterable[float | None]) -> int | None:
-    """Digits behind the point that give the largest of some values four digits in all.
+def fixed(*values: float | None) -> list[str]:
+    """Numbers with as many decimals as give the largest four digits: ``31.21``, ``12,800``.
 
-    Returns:
-        0 to 3; None if all are so small that powers of ten say more.
+    All are powers of ten, ``1.2e-05``, if all are below 0.01; None is "".
     """
     sizes = [abs(value) for value in values if value]
-    if not sizes:
-        return 0
-    if max(sizes) < 0.01:
-        return None
+    largest = max(sizes, default=0.0)
     if all(size < _EXACT and float(size).is_integer() for size in sizes):
-        return 0
-    return min(max(3 - math.floor(math.log10(max(sizes))), 0), 3)
+        spec = ",.0f"
+    elif largest < 0.01:
+        spec = ".3g"
+    else:
+        spec = f",.{min(max(3 - math.floor(math.log10(largest)), 0), 3)}f"
+    return ["" if value is None else _signed(f"{value:{spec}}") for value in values]
 
 
-def fixed(value: float | None, places: int | None) -> str:
-    """A number with so many decimals: ``12,800``, ``0.031``, ``1.2e-05``; "" for None."""
-    if value is None:
-        return ""
-    text = f"{value:.3g}" if places is None else f"{value:,.{places}f}"
+def _signed(text: str) -> str:
     if float(text.replace(",", "")) == 0.0:
-        text = text.removeprefix("-")  # nothing is below zero that rounds to it
+        return text.removeprefix("-")  # nothing is below zero that rounds to it
     return text.replace("-", _MINUS, 1) if text.startswith("-") else text
 
 
@@ -49,14 +44,9 @@ def percent(share: float) -> str:
     return f"{value:.1f}{_PERCENT}" if value not in (0, 100) else f"{value:.0f}{_PERCENT}"
 
 
-def range_words(low: str, high: str) -> str:
-    """Both ends of an interval; an en dash between them, unless one of them is below zero."""
-    return f"{low} to {high}" if _MINUS in low + high else f"{low}\N{EN DASH}{high}"
-
-
 def percent_range(low: float, high: float) -> str:
     """An interval of shares, with one per cent sign: ``9.7-10.7 %``."""
-    return range_words(percent(low).removesuffix(_PERCENT), percent(high))
+    return f"{percent(low).removesuffix(_PERCENT)}\N{EN DASH}{percent(high)}"
 
 
 def p_words(p_value: float | None) -> str:
@@ -66,3 +56,11 @@ def p_words(p_value: float | None) -> str:
     if p_value < 1e-4:
         return "<\N{NO-BREAK SPACE}0.0001"
     return f"{p_value:.{4 if p_value < 0.01 else 3 if p_value < 0.1 else 2}f}"
+
+
+def measure_cells(measure: Measure) -> list[str]:
+    """Value, baseline, 95 % interval and p-value, as the terminal and the page show them."""
+    value, baseline, low, high = fixed(measure.value, measure.baseline, measure.low, measure.high)
+    between = " to " if _MINUS in low + high else "\N{EN DASH}"
+    interval = f"{low}{between}{high}" if low else ""
+    return [value, baseline, interval, p_words(measure.p_value)]

@@ -29,9 +29,8 @@ import torch
 from tqdm import tqdm
 
 from ganstoch.auditing.evidence import gather
-from ganstoch.auditing.feature_cache import features_of
 from ganstoch.auditing.findings import find
-from ganstoch.auditing.inputs import MEMORY, Images, Role, open_images
+from ganstoch.auditing.inputs import Images, Role, open_images
 from ganstoch.auditing.verdict import verdict
 from ganstoch.bench.null_images import SYNTHETIC, Pixels, draw, real_images
 from ganstoch.metrics.features import EfficientNetLite0, Extractor
@@ -137,8 +136,7 @@ def run_trial(trial: Trial, folders: dict[str, str], features: str | None) -> di
         role: open_images(array, role=role) for role, array in arrays.items() if len(array)
     }
     sets["real"].labels = labels
-    make = partial(features_of, cache=None, memory=MEMORY)
-    evidence = gather(sets, [space], features=make, seed=trial.draw)
+    evidence = gather(sets, [space], seed=trial.draw)
     findings = find(evidence)
     kind, sentence = verdict(findings, evidence)
     return {

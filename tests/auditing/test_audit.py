@@ -16,7 +16,7 @@ import torch
 import ganstoch
 from ganstoch.auditing.audit import audit
 from ganstoch.auditing.measures import LatentGenerator
-from ganstoch.auditing.report import AuditReport, read_report
+from ganstoch.auditing.report import AuditReport
 from ganstoch.errors import UserError
 
 
@@ -118,7 +118,8 @@ def test_classes_come_from_folders(split: Any, make: Any, folder: Any, tmp_path:
     assert [row["image"] for row in rows] == list(report.missed)
     assert {row["image"].split("/")[0] for row in rows} == {row["class"] for row in rows}
     assert sorted(float(row["distance"]) for row in rows)[0] > 0
-    assert read_report(tmp_path / "out" / "report.json") == report
+    text = (tmp_path / "out" / "report.json").read_text()
+    assert AuditReport.model_validate_json(text) == report
     page = (tmp_path / "out" / "report.html").read_text()
     assert page.count("data:image/png;base64,") >= 24
 
@@ -171,8 +172,8 @@ def test_recovery_of_a_generator_that_stored_its_images(split: Any) -> None:
 
 
 REFUSED: dict[str, tuple[Callable[[Any], dict[str, Any]], list[str]]] = {
-    "too few": (lambda d: {"generated": d.fresh[:19]}, ["holds 19 images", "at least 20"]),
-    "too few held out": (lambda d: {"held_out": d.held_out[:1]}, ["1 image,", "--held-out"]),
+    "too few": (lambda d: {"generated": d.fresh[:19]}, ["19", "--generated"]),
+    "too few held out": (lambda d: {"held_out": d.held_out[:1]}, ["1", "--held-out"]),
     "other sizes": (
         lambda d: {"generated": d.fresh[:, :, :, :6].contiguous()},
         ["8x8", "6x8", "--resize"],

@@ -64,28 +64,27 @@ def test_makes_the_images_that_the_run_measured(checkpoint: Path) -> None:
     run = load_checkpoint(checkpoint)
     with np.load(checkpoint.parents[1] / "samples.npz") as samples:
         expected = torch.from_numpy(samples["generated"])
-    assert torch.equal(run.generated.read(torch.arange(64)), expected)
-    assert len(set(run.generated.digests())) == 64
-    assert run.generated.where == str(checkpoint)
-    assert "64 of the run's bank" in run.notes[0]
+    assert torch.equal(run["generated"].read(torch.arange(64)), expected)
+    assert len(set(run["generated"].content.digests)) == 64
+    assert run["generated"].where == str(checkpoint)
+    assert "64 of the run's bank" in run["notes"][0]
 
 
 def test_real_images_are_the_runs_own(checkpoint: Path) -> None:
     record = json.loads((checkpoint.parents[1] / "record.json").read_bytes())
     run = load_checkpoint(checkpoint)
-    assert run.real is not None
-    assert run.held_out is not None
-    assert run.real.labels is not None
-    assert len(run.real) == len(run.real.labels) == record["n"] == 64
+    assert len(run["real"]) == len(run["real"].labels) == record["n"] == 64
     source = Digits().open(Path(), "train")
     assert source is not None
     for i in (0, 63):
-        name = run.real.names(torch.tensor([i]))[0]
+        name = run["real"].names(torch.tensor([i]))[0]
         position = int(name.rsplit("/", 1)[1])
-        assert torch.equal(run.real.read(torch.tensor([i])), source.read(torch.tensor([position])))
+        assert torch.equal(
+            run["real"].read(torch.tensor([i])), source.read(torch.tensor([position]))
+        )
         assert source.labels is not None
-        assert run.real.labels[i] == str(int(source.labels[position]))
-    assert not set(run.real.digests()) & set(run.held_out.digests())
+        assert run["real"].labels[i] == str(int(source.labels[position]))
+    assert not set(run["real"].content.digests) & set(run["held_out"].content.digests)
 
 
 def test_a_run_of_0_5_0_is_read(checkpoint: Path, tmp_path: Path) -> None:
@@ -96,12 +95,14 @@ def test_a_run_of_0_5_0_is_read(checkpoint: Path, tmp_path: Path) -> None:
     (folder / "run.json").write_text(json.dumps(state))
     (folder / "checkpoints" / f"{checkpoint.name}.seal").write_text("{}")
     old = load_checkpoint(folder / "checkpoints" / checkpoint.name)
-    assert old.generated.sha256() == load_checkpoint(checkpoint).generated.sha256()
+    assert (
+        old["generated"].content.sha256 == load_checkpoint(checkpoint)["generated"].content.sha256
+    )
 
 
 def test_fresh_latents_are_others(checkpoint: Path) -> None:
     bank, fresh, again = (
-        load_checkpoint(checkpoint, latents=kind).generated.sha256()
+        load_checkpoint(checkpoint, latents=kind)["generated"].content.sha256
         for kind in ("bank", "fresh", "fresh")
     )
     assert bank != fresh == again
@@ -109,29 +110,28 @@ def test_fresh_latents_are_others(checkpoint: Path) -> None:
 
 def test_the_generator_can_be_asked(checkpoint: Path) -> None:
     run = load_checkpoint(checkpoint, data=False)
-    assert run.real is None
-    assert run.held_out is None
-    z = torch.randn(3, run.generator.latent_dim, requires_grad=True)
-    made = run.generator.generate(z)
+    assert run.keys() == {"generator", "generated", "notes"}
+    z = torch.randn(3, run["generator"].latent_dim, requires_grad=True)
+    made = run["generator"].generate(z)
     made.sum().backward()
     assert z.grad is not None
     assert z.grad.abs().sum() > 0
     kept = torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"]
     averaged = {name: value for name, value in kept.items() if name.startswith("average.")}
-    asked = run.generator.generate
+    asked = run["generator"].generate
     assert isinstance(asked, torch.nn.Module)
     assert averaged.keys() == {f"average.{name}" for name in asked.state_dict()}
     assert all(torch.equal(v, averaged[f"average.{n}"]) for n, v in asked.state_dict().items())
     # Without the data the bank is the same.
     with_data = load_checkpoint(checkpoint)
     ids = torch.arange(64)
-    assert torch.equal(run.generated.read(ids), with_data.generated.read(ids))
+    assert torch.equal(run["generated"].read(ids), with_data["generated"].read(ids))
     assert to_bytes(made.detach()).shape == (3, 3, 32, 32)
 
 
 def test_a_run_of_fresh_latents(play: Callable[..., Path]) -> None:
     checkpoint = play("--model.latents.bank=fresh")
-    assert "never used" in load_checkpoint(checkpoint).notes[0]
+    assert "never used" in load_checkpoint(checkpoint)["notes"][0]
     with pytest.raises(UserError, match="no bank of latents; use --latents fresh"):
         load_checkpoint(checkpoint, latents="bank")
 

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
-from PIL import Image
 
 from ganstoch.auditing.evidence import check_alike, check_disjoint
 from ganstoch.auditing.inputs import Images, Role, open_images
@@ -36,16 +33,9 @@ def test_sizes_that_differ() -> None:
     check_alike([wide])
 
 
-def test_held_out_folder_is_the_real_one(tmp_path: Path) -> None:
-    for i in range(3):
-        Image.fromarray(BYTES[i].transpose(1, 2, 0)).save(tmp_path / f"{i}.png")
-    (tmp_path / "link").symlink_to(tmp_path)
-    real = open_images(tmp_path, role="real")
-    for again in (tmp_path, tmp_path / "link", tmp_path / ".." / tmp_path.name):
-        with pytest.raises(UserError, match="given both as --real and as --held-out"):
-            check_disjoint(real, open_images(again, role="held_out"), seed=0)
-    with pytest.raises(UserError, match="held-out array holds the same images as"):
-        check_disjoint(real, opened(0, 3, role="held_out"), seed=0)
+def test_held_out_images_are_the_real_ones() -> None:
+    with pytest.raises(UserError, match="--held-out"):
+        check_disjoint(opened(0, 3), opened(0, 3, role="held_out"), seed=0)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -18,10 +19,23 @@ def kinds(evidence: Evidence) -> list[str]:
 
 
 @pytest.mark.parametrize("held_out", [True, False])
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("held out", "no_issue"),
+        ("copy all", "memorization"),
+        ("copy one", "memorization"),
+        ("copy a tenth", "memorization"),
+        ("one unseen image", "mode_collapse"),
+        ("drop half", "mode_drop"),
+        ("drop the zeros", "mode_drop"),
+        ("noise", "distribution_shift"),
+        ("blur", "distribution_shift"),
+    ],
+)
 def test_scenarios(
-    scenario: tuple[str, str], held_out: bool, split: Any, make: Any, evidence: Any
+    name: str, expected: str, held_out: bool, split: Any, make: Any, evidence: Any
 ) -> None:
-    name, expected = scenario
     digits = split()
     found = evidence(digits, make(name, digits), held_out=held_out)
     kind, sentence = verdict(find(found), found)
@@ -100,7 +114,7 @@ def test_the_space_with_most_to_say_speaks(split: Any, make: Any, evidence: Any)
     digits = split()
     made = make("noise", digits)
     one, other = (evidence(digits, made, extractor=space) for space in (Pixels(), Corner()))
-    both = Evidence(facts=one.facts, looks=one.looks, spaces=(*other.spaces, *one.spaces))
+    both = dataclasses.replace(one, spaces=other.spaces + one.spaces)
     assert level_of(both) == level_of(one) / 2
     found = {finding.space.space.name for finding in find(both) if finding.space}
     assert found <= {"pixel_l1", "corner_l1"}

@@ -18,9 +18,9 @@ from PIL import Image
 from pydantic import ValidationError
 
 from ganstoch.auditing.output import render, terminal, write_files
-from ganstoch.auditing.report import AuditReport, read_report
-from ganstoch.auditing.words import decimals, fixed, p_words, percent, percent_range
-from ganstoch.errors import UserError, visible
+from ganstoch.auditing.report import AuditReport
+from ganstoch.auditing.words import fixed, p_words, percent, percent_range
+from ganstoch.errors import visible
 
 HOSTILE = (
     "</title></style><script>alert(1)</script>\"'><img src=x onerror=alert(2)>{{ 7 * 7 }}$x_{"
@@ -126,87 +126,30 @@ def pictures() -> dict[str, bytes]:
 @pytest.mark.parametrize("changes", [{}, EMPTY], ids=["all", "least"])
 def test_round_trip(changes: Report, tmp_path: Path) -> None:
     report = make_report(**changes)
-    write_files(tmp_path / "out", report, pictures={}, missed=NO_ROWS, generated=NO_ROWS)
-    assert read_report(tmp_path / "out" / "report.json") == report
-    plain = json.loads((tmp_path / "out" / "report.json").read_bytes())
+    write_files(tmp_path, report, pictures={}, missed=NO_ROWS, generated=NO_ROWS)
+    text = (tmp_path / "report.json").read_text()
+    assert AuditReport.model_validate_json(text) == report
+    plain = json.loads(text)
     assert plain["schema"] == 3
     assert list(plain["metrics"]) == list(report.metrics)
-    assert list(plain["missed_by_class"]) == list(report.missed_by_class)
-
-
-def test_a_report_of_an_earlier_version_is_converted(tmp_path: Path) -> None:
-    old = content(schema=2, verdict="drops_modes")
-    measure = {"value": 1.2, "wanted": "baseline", "meaning": "", "baseline": 1.0}
-    old["metrics"] = {"offset/pixel_l1": measure, "cluster/pixel_l1": measure}
-    (tmp_path / "report.json").write_text(json.dumps(old))
-    report = read_report(tmp_path / "report.json")
-    assert report.verdict == "mode_drop"
-    assert list(report.metrics) == ["median_ratio/pixel_l1", "two_sample_1nn/pixel_l1"]
-    assert report.metrics["median_ratio/pixel_l1"].target == "baseline"
-
-
-def changed(*keys: str | int, to: Any) -> Report:
-    """A report with one value deep inside it changed; ... takes the key away."""
-    whole = content()
-    inner: Any = whole
-    for key in keys[:-1]:
-        inner = inner[key]
-    if to is ...:
-        del inner[keys[-1]]
-    else:
-        inner[keys[-1]] = to
-    return whole
-
-
-WRONG: list[tuple[Report, str]] = [
-    (changed("verdict", to="leaks"), "verdict"),
-    (changed("schema", to=1), "schema"),
-    (changed("colour", to="red"), "colour"),
-    (changed("seconds", to=-1.0), "seconds"),
-    (changed("sets", "generated", to=...), "generated"),
-    (changed("sets", "real", "sha256", to=...), "sets.real.sha256"),
-    (changed("sets", "real", "different", to=9999), "sets.real"),
-    (changed("copied_share", "low", to=0.9), "copied_share"),
-    (changed("proportions", 0, "real", to=-0.1), "proportions.0.real"),
-    (changed("metrics", "copied/pixel_l1", "low", to=None), "metrics.copied/pixel_l1"),
-    (changed("metrics", "copied/pixel_l1", "p_value", to=2.0), "copied/pixel_l1.p_value"),
-    (changed("metrics", "copied/pixel_l1", "target", to="more"), "copied/pixel_l1.target"),
-    (changed("histograms", 0, "edges", to=[0.0, 2.0, 1.0]), "histograms.0"),
-    (changed("histograms", 0, "counts", "generated", to=[1]), "histograms.0"),
-    (changed("histograms", 0, "counts", "generated", to=[1, -2]), "histograms.0.counts.generated"),
-]
-
-
-@pytest.mark.parametrize(("plain", "key"), WRONG, ids=[key for _, key in WRONG])
-def test_a_wrong_field_is_named(plain: Report, key: str, tmp_path: Path) -> None:
-    with pytest.raises(ValidationError):
-        AuditReport.model_validate(plain)
-    path = tmp_path / "report.json"
-    path.write_text(json.dumps(plain))
-    with pytest.raises(UserError) as caught:
-        read_report(path)
-    assert key in str(caught.value)
-    assert str(path) in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    "text", [b"", b"\xff\xfe", b"[" * 100_000, b"[]", b"{}", b'{"schema": NaN}', None]
+    "changes",
+    [
+        {"verdict": "leaks"},
+        {"schema": 2},
+        {"colour": "red"},
+        {"missed_by_class": {"cat": -0.1}},
+        {"seconds": float("nan")},
+    ],
+    ids=str,
 )
-def test_another_file_is_refused(text: bytes | None, tmp_path: Path) -> None:
-    path = tmp_path / "report.json"
-    if text is not None:
-        path.write_bytes(text)
-    with pytest.raises(UserError, match=r"report\.json"):
-        read_report(path)
-
-
-def test_numbers_that_are_not_finite_are_not_written() -> None:
-    with pytest.raises(ValidationError):
-        make_report(seconds=float("nan"))
+def test_a_wrong_field_is_refused(changes: Report) -> None:
+    with pytest.raises(ValidationError, match=next(iter(changes))):
+        make_report(**changes)
     with pytest.raises(ValueError, match="JSON"):
         make_report(settings={"x": float("inf")}).to_json()
-    # The formula of an interval may miss its end by rounding.
-    make_report(copied_share={"estimate": 0.0, "low": 7e-18, "high": 0.01})
 
 
 class Page(HTMLParser):
@@ -286,7 +229,7 @@ def test_an_empty_report_is_a_page_without_empty_parts() -> None:
     assert terminal(make_report(**EMPTY))
 
 
-def test_no_name_is_a_danger(pictures: dict[str, bytes], tmp_path: Path) -> None:
+def test_no_name_is_a_danger(pictures: dict[str, bytes]) -> None:
     """Every text that somebody else chose, everywhere at once."""
     pair = {"name": HOSTILE, "neighbour": HOSTILE, "distance": 1.0}
     facts = content()["sets"]["real"] | {"where": HOSTILE, "sha256": HOSTILE}
@@ -322,8 +265,7 @@ def test_no_name_is_a_danger(pictures: dict[str, bytes], tmp_path: Path) -> None
     assert unseen <= {"\n", "\xa0"}
     assert len(images_of(page)) == 3
     assert all(c.isprintable() for c in terminal(report).replace("\n", ""))
-    write_files(tmp_path, report, pictures={}, missed=NO_ROWS, generated=NO_ROWS)
-    assert read_report(tmp_path / "report.json") == report
+    assert AuditReport.model_validate(json.loads(report.to_json())) == report
 
 
 @pytest.mark.parametrize(
@@ -342,7 +284,7 @@ def test_no_name_is_a_danger(pictures: dict[str, bytes], tmp_path: Path) -> None
 def test_numbers_of_a_line_have_equally_many_decimals(
     values: tuple[float | None, ...], shown: list[str]
 ) -> None:
-    assert [fixed(value, decimals(values)) for value in values] == shown
+    assert fixed(*values) == shown
 
 
 @pytest.mark.parametrize(
