@@ -68,14 +68,11 @@ def test_without_replacement_never_repeats() -> None:
         assert set(ids.tolist()) <= set(range(20))
     whole = without_replacement(20, 20, rng_for(0, "latent"))
     assert sorted(whole.tolist()) == list(range(20))
+    with pytest.raises(ValueError, match="5 different ids from 4"):
+        without_replacement(4, 5, rng_for(0, "latent"))
 
 
 def test_without_replacement_is_uniform() -> None:
     drawn = torch.cat([without_replacement(8, 2, rng_for(0, "latent", i)) for i in range(4000)])
     frequency = drawn.bincount(minlength=8) / 4000
     assert (frequency - 0.25).abs().max() < 4 * (0.25 * 0.75 / 4000) ** 0.5
-
-
-def test_without_replacement_cannot_draw_more_than_there_are() -> None:
-    with pytest.raises(ValueError, match="cannot draw 5 different ids from 4"):
-        without_replacement(4, 5, rng_for(0, "latent"))

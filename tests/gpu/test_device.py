@@ -25,7 +25,7 @@ pytestmark = [
 CUDA = torch.device("cuda")
 
 
-def play(gan: GAN, *, m: int = 16, iterations: int = 3, mixed: bool = False) -> dict[str, Tensor]:
+def train(gan: GAN, *, m: int = 16, iterations: int = 3, mixed: bool = False) -> dict[str, Tensor]:
     """The state some iterations leave, and the losses on the way."""
     optimizers = gan.configure_optimizers()
     left: dict[str, Tensor] = {}
@@ -51,7 +51,7 @@ def deterministic(monkeypatch: pytest.MonkeyPatch) -> object:
 def test_deterministic_kernels_give_the_same_bits() -> None:
     gan = make_gan(latent_dim=64, width=128).to(CUDA)
     twin = copy.deepcopy(gan)
-    one, other = play(gan), play(twin)
+    one, other = train(gan), train(twin)
     assert [name for name in one if not torch.equal(one[name], other[name])] == []
 
 
@@ -63,20 +63,16 @@ def test_the_gpu_computes_what_the_cpu_does() -> None:
     for iteration in range(3):
         batch, z = draw(16, 16, iteration=iteration)
         here.train_iteration([parts_of(batch, z, gan=here)], *optimizers, iteration=iteration)
-    found = play(there)
+    theirs = train(there)
     for name, value in here.state_dict().items():
-        assert (value - found[name].cpu()).abs().max() < 1e-9, name
+        assert (value - theirs[name].cpu()).abs().max() < 1e-9, name
 
 
 @pytest.mark.parametrize("forms", [Forms("taps", "taps", "taps"), Forms(grad_weight="convolved")])
 def test_forms_agree(forms: Forms) -> None:
     x = torch.linspace(-1, 1, 8 * 64 * 16, device=CUDA).view(8, 64, 4, 4).double().requires_grad_()
-    w = (
-        torch.linspace(-1, 1, 32 * 64 * 25, device=CUDA)
-        .view(32, 64, 5, 5)
-        .double()
-        .requires_grad_()
-    )
+    w = torch.linspace(-1, 1, 32 * 64 * 25, device=CUDA).view(32, 64, 5, 5).double()
+    w.requires_grad_()
     geometry = Geometry(1, 2)
     one, other = (convolve(x, w, None, geometry, f) for f in (forms, Forms()))
     assert torch.allclose(one, other, rtol=1e-10)
@@ -91,7 +87,7 @@ def test_compiled_networks_and_cuda_graphs_against_eager(mode: str) -> None:
     twin = copy.deepcopy(gan)
     twin.compile_mode = mode  # type: ignore[assignment]
     twin.on_fit_start()
-    eager, compiled = play(gan, iterations=5), play(twin, iterations=5)
+    eager, compiled = train(gan, iterations=5), train(twin, iterations=5)
     for name, value in eager.items():
         assert torch.allclose(value, compiled[name], rtol=1e-3, atol=1e-4), name
 
@@ -99,7 +95,7 @@ def test_compiled_networks_and_cuda_graphs_against_eager(mode: str) -> None:
 def test_drift_of_bf16_is_small_and_named() -> None:
     gan = make_gan(latent_dim=64, width=128).to(CUDA)
     twin = copy.deepcopy(gan)
-    single, mixed = play(gan, m=64, iterations=5), play(twin, m=64, iterations=5, mixed=True)
+    single, mixed = train(gan, m=64, iterations=5), train(twin, m=64, iterations=5, mixed=True)
     for name, value in mixed.items():
         assert value.dtype == torch.float32, name
         if "loss" in name:
@@ -128,7 +124,7 @@ def test_memory_is_what_was_counted(make_gan: Callable[..., GAN]) -> None:
     gan = make_gan(width=256).to(CUDA)
     counted = peak_bytes(gan, m=64, micro_batch=None)
     torch.cuda.reset_peak_memory_stats()
-    play(gan, m=64)
+    train(gan, m=64)
     held = torch.cuda.max_memory_allocated()
     assert 0.5 * counted < held < 2 * counted  # kernels' own workspace comes on top
     few = peak_bytes(gan, m=512, micro_batch=64)

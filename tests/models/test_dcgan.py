@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from ganstoch.models import (
     DCGANDiscriminator,
@@ -33,21 +33,12 @@ KERNELS = {
     DCGANDiscriminator: [(5, 2)] * 4,
     UnrolledDiscriminator: [(3, 2)] * 3,
 }
-NORMALISED = {
+NORMALIZED = {
     DCGANGenerator: [512, 256, 128, 64],
     UnrolledGenerator: [64, 32, 16, 8],
     DCGANDiscriminator: [128, 256, 512],
     UnrolledDiscriminator: [2, 4, 8],
 }
-
-
-def numbers(*shape: int) -> Tensor:
-    return normal(shape, rng_for(0, "data"))
-
-
-def start(network: nn.Module) -> nn.Module:
-    initialize(network, std=0.1, rng=rng_for(0, "init"))
-    return network
 
 
 @pytest.mark.parametrize("make", [*GENERATORS, *DISCRIMINATORS])
@@ -69,7 +60,7 @@ def test_layer_by_layer(make: type[Generator | Discriminator]) -> None:
     assert maps == MAPS[make]
     assert kernels == KERNELS[make]
     norms = [layer for layer in layers if isinstance(layer, BatchNorm)]
-    assert [len(norm.weight) for norm in norms] == NORMALISED[make]
+    assert [len(norm.weight) for norm in norms] == NORMALIZED[make]
     assert all((norm.running_mean is not None) == is_generator for norm in norms)
     slopes = [layer.negative_slope for layer in layers if isinstance(layer, nn.LeakyReLU)]
     slope = {DCGANDiscriminator: 0.2, UnrolledDiscriminator: 0.3}.get(make)
@@ -79,8 +70,9 @@ def test_layer_by_layer(make: type[Generator | Discriminator]) -> None:
 @pytest.mark.parametrize("make", GENERATORS)
 @pytest.mark.parametrize("shape", [(3, 28, 28), (1, 32, 32), (3, 28, 17)])
 def test_generators_make_images_of_the_size(make: type[Generator], shape: tuple[int, ...]) -> None:
-    network = start(make(shape, latent_dim=5, width=8))
-    images = network(numbers(4, 5))
+    network = make(shape, latent_dim=5, width=8)
+    initialize(network, std=0.1, rng=rng_for(0, "init"))
+    images = network(normal((4, 5), rng_for(0, "data")))
     assert images.shape == (4, *shape)
     assert images.abs().max() <= 1
     assert images.std() > 0.01

@@ -6,21 +6,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ganstoch.models import (
-    Discriminator,
-    Generator,
-    MaxoutDiscriminator,
-    ReLUGenerator,
-    TanhDiscriminator,
-    TanhGenerator,
-)
+from ganstoch.models import MaxoutDiscriminator, ReLUGenerator, TanhDiscriminator, TanhGenerator
 from ganstoch.models.layers import initialize
 from ganstoch.models.mlp import LinearMaxout
 from ganstoch.rng import normal, rng_for
-
-SHAPES = [(2,), (1200,), (6, 28, 28)]
-GENERATORS = [ReLUGenerator, TanhGenerator]
-DISCRIMINATORS = [MaxoutDiscriminator, TanhDiscriminator]
 
 
 def numbers(*shape: int, draw: int = 0) -> Tensor:
@@ -32,28 +21,23 @@ def start(network: nn.Module) -> nn.Module:
     return network.double()
 
 
-@pytest.mark.parametrize("make", GENERATORS)
-@pytest.mark.parametrize("shape", SHAPES)
-def test_generators_serve_any_world(make: type[Generator], shape: tuple[int, ...]) -> None:
-    network = start(make(shape, latent_dim=7, width=8))
-    last = [layer for layer in network.modules() if isinstance(layer, nn.Linear)][-1]
-    last.weight.data *= 100
-    made = network(numbers(5, 7))
-    assert network.latent_dim == 7
-    assert made.shape == (5, *shape)
-    assert (made.abs().max() <= 1) == (len(shape) == 3)  # points are unbounded
-
-
-@pytest.mark.parametrize("make", DISCRIMINATORS)
-@pytest.mark.parametrize("shape", SHAPES)
-def test_discriminators_serve_any_world(make: type[Discriminator], shape: tuple[int, ...]) -> None:
-    network = start(make(shape, width=8))
-    x = numbers(5, *shape)
-    critique = network(x)
-    assert critique.logits.shape == (5,)
-    assert critique.features.shape == (5, network.head_features) == (5, 8)
-    assert torch.equal(network.head(network.body(x)).flatten(), critique.logits)
-    assert torch.equal(network.body(x), critique.features)
+@pytest.mark.parametrize("shape", [(2,), (1200,), (6, 28, 28)])
+def test_they_serve_points_and_images(shape: tuple[int, ...]) -> None:
+    for generator in (ReLUGenerator, TanhGenerator):
+        network = start(generator(shape, latent_dim=7, width=8))
+        last = [layer for layer in network.modules() if isinstance(layer, nn.Linear)][-1]
+        last.weight.data *= 100
+        examples = network(numbers(5, 7))
+        assert network.latent_dim == 7
+        assert examples.shape == (5, *shape)
+        assert (examples.abs().max() <= 1) == (len(shape) == 3)  # points are unbounded
+    for discriminator in (MaxoutDiscriminator, TanhDiscriminator):
+        network, x = start(discriminator(shape, width=8)), numbers(5, *shape)
+        output = network(x)
+        assert output.logits.shape == (5,)
+        assert output.features.shape == (5, network.head_features) == (5, 8)
+        assert torch.equal(network.head(network.body(x)).flatten(), output.logits)
+        assert torch.equal(network.body(x), output.features)
 
 
 def count(module: nn.Module) -> int:
@@ -103,27 +87,19 @@ def test_tanh_networks_equal_their_formula() -> None:
     assert torch.allclose(d(x).logits, expected, atol=1e-12)
 
 
-@pytest.fixture
-def layer() -> LinearMaxout:
-    return start(LinearMaxout(4, 3, pieces=5))
-
-
 def by_hand(layer: LinearMaxout, x: Tensor) -> Tensor:
     """Unit j is the largest of the rows j, j + 3, ..., j + 12 of the matrix."""
     every = x @ layer.linear.weight.T + layer.linear.bias
     return torch.stack([every[:, j::3].amax(1) for j in range(3)], dim=1)
 
 
-def test_maxout_is_the_largest_piece(layer: LinearMaxout) -> None:
-    x = numbers(50, 4)
-    assert torch.allclose(layer(x), by_hand(layer, x), rtol=0, atol=1e-14)
-
-
-def test_maxout_has_the_gradient_of_a_maximum(layer: LinearMaxout) -> None:
+def test_maxout_is_the_largest_piece_and_has_its_gradient() -> None:
+    layer = start(LinearMaxout(4, 3, pieces=5))
     x, direction = numbers(50, 4).requires_grad_(), numbers(50, 3, draw=1)
-    wanted = [x, layer.linear.weight, layer.linear.bias]
-    ours = torch.autograd.grad((layer(x) * direction).sum(), wanted)
-    theirs = torch.autograd.grad((by_hand(layer, x) * direction).sum(), wanted)
+    assert torch.allclose(layer(x), by_hand(layer, x), rtol=0, atol=1e-14)
+    inputs = [x, layer.linear.weight, layer.linear.bias]
+    ours = torch.autograd.grad((layer(x) * direction).sum(), inputs)
+    theirs = torch.autograd.grad((by_hand(layer, x) * direction).sum(), inputs)
     for here, there in zip(ours, theirs, strict=True):
         assert torch.allclose(here, there, atol=1e-12)
         assert here.abs().sum() > 0

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.utils.hooks import RemovableHandle
 
 from ganstoch.models import PaperDiscriminator, PaperGenerator
 from ganstoch.models.layers import LatentConv, SpectralConv2d, UpsampleConv, initialize
@@ -37,18 +36,15 @@ def count(module: nn.Module) -> int:
 def walk(network: nn.Module, input: Tensor) -> list[tuple[nn.Module, tuple[int, ...]]]:
     """The layers in the order in which they are reached, with their outputs' shapes."""
     seen: list[tuple[nn.Module, tuple[int, ...]]] = []
-    hooks: list[RemovableHandle] = []
 
-    def note(module: nn.Module, _: tuple[Tensor, ...], output: Tensor) -> None:
+    def record(module: nn.Module, _: tuple[Tensor, ...], output: Tensor) -> None:
         seen.append((module, tuple(output.shape)))
 
     for module in network.modules():
         if not list(module.children()):
-            hooks.append(module.register_forward_hook(note))
+            module.register_forward_hook(record)
     network(input)
-    for hook in hooks:
-        hook.remove()
-    return seen
+    return list(seen)
 
 
 def test_table_2_layer_by_layer() -> None:
@@ -70,14 +66,14 @@ def test_table_3_layer_by_layer() -> None:
     with torch.device("meta"):
         network = PaperDiscriminator((3, 32, 32))
         seen = walk(network, torch.empty(1, 3, 32, 32))
-        critique = network(torch.empty(5, 3, 32, 32))
+        output = network(torch.empty(5, 3, 32, 32))
     layers = [(layer, out) for layer, out in seen if count(layer)]
     activations = [(layer, out) for layer, out in seen if not count(layer)]
     assert len(layers) == len(TABLE_3)
     assert len(activations) == len(TABLE_3) - 1
     for i, (kernel, stride, padding, activation, shape, parameters) in enumerate(TABLE_3):
         layer, out = layers[i]
-        assert isinstance(layer, SpectralConv2d)  # spectral normalisation on every layer
+        assert isinstance(layer, SpectralConv2d)  # spectral normalization on every layer
         assert (layer.kernel_size, layer.stride, layer.padding) == (kernel, stride, padding)
         assert (layer.dilation, layer.groups, layer.padding_mode) == ((1, 1), 1, "zeros")
         assert count(layer) == parameters
@@ -86,8 +82,8 @@ def test_table_3_layer_by_layer() -> None:
             assert type(activations[i][0]) is activation
             assert activations[i][1] == out
     assert count(network) == 9_728 + 819_456 + 3_277_312 + 13_108_224 + 16_385 == 17_231_105
-    assert critique.logits.shape == (5,)
-    assert critique.features.shape == (5, 16 * 1024)
+    assert output.logits.shape == (5,)
+    assert output.features.shape == (5, 16 * 1024)
 
 
 @pytest.mark.parametrize("network", [PaperGenerator, PaperDiscriminator])
@@ -99,26 +95,14 @@ def test_slope_and_no_layer_that_couples_a_batch(
     assert not any("Norm" in type(m).__name__ or "Dropout" in type(m).__name__ for m in modules)
 
 
-def plain(width: int, latent_dim: int) -> nn.Sequential:
-    """Table 2 as one would write it down."""
-    return nn.Sequential(
-        nn.Unflatten(1, (latent_dim, 1, 1)),
-        nn.Conv2d(latent_dim, width, 4, stride=1, padding=3),
-        nn.LeakyReLU(0.2),
-        nn.Upsample(scale_factor=2, mode="nearest"),
-        nn.Conv2d(width, width // 2, 3, stride=1, padding=1),
-        nn.LeakyReLU(0.2),
-        nn.Upsample(scale_factor=2, mode="nearest"),
-        nn.Conv2d(width // 2, width // 4, 3, stride=1, padding=1),
-        nn.LeakyReLU(0.2),
-        nn.Upsample(scale_factor=2, mode="nearest"),
-        nn.Conv2d(width // 4, 3, 3, stride=1, padding=1),
-        nn.Tanh(),
-    ).double()
-
-
 def test_generator_equals_stock_layers() -> None:
-    ours, stock = PaperGenerator((3, 32, 32), width=16, latent_dim=8).double(), plain(16, 8)
+    """Table 2 as one would write it down."""
+    ours = PaperGenerator((3, 32, 32), width=16, latent_dim=8).double()
+    layers = [nn.Unflatten(1, (8, 1, 1)), nn.Conv2d(8, 16, 4, stride=1, padding=3)]
+    for into, out in ((16, 8), (8, 4), (4, 3)):
+        layers += [nn.LeakyReLU(0.2), nn.Upsample(scale_factor=2, mode="nearest")]
+        layers += [nn.Conv2d(into, out, 3, stride=1, padding=1)]
+    stock = nn.Sequential(*layers, nn.Tanh()).double()
     for parameter in ours.parameters():
         nn.init.normal_(parameter, std=0.2, generator=make_rng(0, "init", parameter.numel()))
 
@@ -155,6 +139,6 @@ def test_discriminator_equals_stock_layers() -> None:
         )
         maps = torch.where(stock > 0, stock, 0.2 * stock)
     logits = ((ours.head.weight / ours.head.norm()) * maps).sum(dim=(1, 2, 3)) + ours.head.bias
-    critique = ours(x)
-    assert (critique.logits - logits).abs().max() < 1e-12
-    assert (critique.features - maps.flatten(1)).abs().max() < 1e-12
+    output = ours(x)
+    assert (output.logits - logits).abs().max() < 1e-12
+    assert (output.features - maps.flatten(1)).abs().max() < 1e-12

