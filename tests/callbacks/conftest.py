@@ -18,6 +18,8 @@ from ganstoch.models import TanhDiscriminator, TanhGenerator
 from ganstoch.remedies import Remedy
 from ganstoch.training.gan import GAN, AdamSettings
 
+Make = Callable[..., Any]
+
 
 @pytest.fixture
 def make_point_game() -> Callable[..., GAN]:
@@ -69,3 +71,15 @@ def keep(tmp_path: Path) -> Callable[..., ModelCheckpoint]:
 def make_ring() -> Callable[..., ImageData]:
     """600 points of the ring."""
     return partial(ImageData, Ring(), n=600, m=16)
+
+
+@pytest.fixture
+def run(make_gan: Make, make_data: Make, fit: Make) -> Make:
+    """Plays the usual GAN on the usual data, with callbacks."""
+    return lambda *callbacks, **others: fit(make_gan(), make_data(), *callbacks, **others)
+
+
+@pytest.fixture
+def run_points(make_point_game: Make, make_ring: Make, fit: Make) -> Make:
+    """Plays the two small networks on points, with callbacks."""
+    return lambda *callbacks, **others: fit(make_point_game(), make_ring(), *callbacks, **others)

@@ -43,12 +43,10 @@ def test_gradients_are_those_of_the_last_update(
     assert diagnosis.history[0].gradient_generator == pytest.approx(seen["5 generator"])
 
 
-def test_signals_are_logged_and_left_in_a_file(
-    make_gan: Make, make_data: Make, fit: Make, journalist: Any, tmp_path: Path
-) -> None:
+def test_signals_are_logged_and_left_in_a_file(run: Make, journalist: Any, tmp_path: Path) -> None:
     path = tmp_path / "run" / "diagnosis.json"
     diagnosis = Diagnosis(every=2, images=16, path=path)
-    fit(make_gan(), make_data(), diagnosis, steps=6, loggers=[journalist])
+    run(diagnosis, steps=6, loggers=[journalist])
     logged = dict(journalist.metrics)
     assert set(logged) == {2, 4, 6}
     assert logged[4]["diagnosis/diversity"] == diagnosis.history[1].diversity
@@ -109,10 +107,8 @@ DIAGNOSE = "ganstoch.diagnosis.monitor.diagnose"
 
 @pytest.mark.parametrize("act", ["alert", "stop"])
 def test_acts_with_words_when_a_verdict_first_becomes_due(
+    run: Make,
     act: Action,
-    make_gan: Make,
-    make_data: Make,
-    fit: Make,
     journalist: Any,
     alerts: list[tuple[str, str]],
     caplog: pytest.LogCaptureFixture,
@@ -123,7 +119,7 @@ def test_acts_with_words_when_a_verdict_first_becomes_due(
     path = tmp_path / "diagnosis.json"
     diagnosis = Diagnosis(every=1, images=8, act=act, path=path)
     with caplog.at_level(logging.INFO, logger="ganstoch"):
-        trainer = fit(make_gan(), make_data(), diagnosis, steps=9, loggers=[journalist])
+        trainer = run(diagnosis, steps=9, loggers=[journalist])
     assert trainer.global_step == (6 if act == "stop" else 9)
     said = [record.message for record in caplog.records if f"diagnosis.act {act}" in record.message]
     assert len(said) == 1
@@ -135,27 +131,27 @@ def test_acts_with_words_when_a_verdict_first_becomes_due(
 
 
 def test_an_alert_is_of_every_verdict_and_a_stop_of_those_that_lead_nowhere(
-    make_gan: Make, make_data: Make, fit: Make, monkeypatch: pytest.MonkeyPatch
+    run: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(DIAGNOSE, diagnosing("memorization", "stalled"))
     alerting = Diagnosis(every=1, images=8, act="alert")
-    fit(make_gan(), make_data(), alerting, steps=8)
+    run(alerting, steps=8)
     assert [act["verdict"] for act in alerting.acts] == ["memorization", "stalled"]
     stopping = Diagnosis(every=1, images=8, act="stop")
-    assert fit(make_gan(), make_data(), stopping, steps=8).global_step == 8
+    assert run(stopping, steps=8).global_step == 8
     assert stopping.acts == []
 
 
 def test_a_stopped_run_that_was_killed_does_not_train_on(
-    make_gan: Make, make_data: Make, fit: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(DIAGNOSE, diagnosing("diverged"))
     checkpoints = Checkpoints(tmp_path / "checkpoints", every=100, run="this")
     diagnosis = Diagnosis(every=1, images=8, act="stop")
-    fit(make_gan(), make_data(), diagnosis, checkpoints, steps=9)
+    run(diagnosis, checkpoints, steps=9)
     (last,) = (tmp_path / "checkpoints").glob("*.ckpt")
     resumed = Diagnosis(every=1, images=8, act="stop")
-    assert fit(make_gan(), make_data(), resumed, steps=9, resume=last).global_step == 6
+    assert run(resumed, steps=9, resume=last).global_step == 6
     assert resumed.acts == diagnosis.acts
 
 

@@ -102,15 +102,13 @@ def test_copies_reach_held_out_images_as_far_as_the_data_do(
     assert expected > 1.0
 
 
-def test_a_diverged_generator_is_told_in_one_line(
-    make_gan: Make, make_data: Make, fit: Make, watch: Make
-) -> None:
+def test_a_diverged_generator_is_told_in_one_line(run: Make, watch: Make) -> None:
     def diverge(trainer: Trainer, gan: GAN) -> None:
         if trainer.global_step == 2:
             next(gan.generator.parameters()).data.fill_(float("nan"))
 
     with pytest.raises(UserError, match=r"iteration 3.*model\.optimizer\.lr"):
-        fit(make_gan(), make_data(), watch(diverge), measure(), steps=9)
+        run(watch(diverge), measure(), steps=9)
 
 
 class MeanColour(Extractor):
@@ -135,14 +133,10 @@ def mean_colour(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("mean_colour")
 @pytest.mark.parametrize(("semantic_every", "semantic"), [(None, [5]), (4, [4, 5]), (2, [2, 4, 5])])
 def test_second_feature_space_at_its_own_interval(
-    make_gan: Make,
-    make_data: Make,
-    fit: Make,
-    semantic_every: int | None,
-    semantic: list[int],
+    run: Make, semantic_every: int | None, semantic: list[int]
 ) -> None:
     evaluation = measure(1, semantic="inception", semantic_every=semantic_every, birthday=4)
-    fit(make_gan(), make_data(), evaluation, steps=5)
+    run(evaluation, steps=5)
     assert [m.iteration for m in evaluation.history] == [1, 2, 3, 4, 5]  # none of them twice
     more = {key.replace("pixel_l1", "mean_colour_l2") for key in KEYS}
     for m in evaluation.history:
@@ -236,10 +230,9 @@ def test_images_seen_are_those_that_were_looked_at(
     ],
 )
 def test_what_the_data_do_not_allow_is_refused(
+    run_points: Make,
     make_gan: Make,
     make_data: Make,
-    make_point_game: Make,
-    make_ring: Make,
     fit: Make,
     settings: dict[str, Any],
     held_out: bool,
@@ -251,15 +244,15 @@ def test_what_the_data_do_not_allow_is_refused(
     with pytest.raises(UserError, match=rf"evaluation\.{key}"):
         fit(make_gan(), data, measure(**settings), steps=1)
     with pytest.raises(UserError, match=r"evaluation\.queries"):  # neighbours of points
-        fit(make_point_game(), make_ring(), measure(queries=8), steps=1)
+        run_points(measure(queries=8), steps=1)
 
 
 def test_goes_on_by_pixels_where_weights_are_missing(
-    make_gan: Make, make_data: Make, fit: Make, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    run: Make, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     evaluation = measure(semantic="inception", weights=tmp_path / "nowhere.pth")
     with caplog.at_level(logging.WARNING, logger="ganstoch"):
-        fit(make_gan(), make_data(), evaluation, steps=2)
+        run(evaluation, steps=2)
     (line,) = [r.getMessage() for r in caplog.records if r.name == "ganstoch"]
     assert "nowhere.pth" in line
     assert [set(m.metrics) for m in evaluation.history] == [KEYS, KEYS]

@@ -228,7 +228,7 @@ def test_parts_change_nothing(passes: int, noise: float, monkeypatch: pytest.Mon
     ids=lambda remedy: type(remedy).__name__,
 )
 def test_remedies_that_change_the_gradient_are_refused(
-    remedy: Remedy, make_gan: Make, make_data: Make, fit: Make, tmp_path: Path
+    remedy: Remedy, make_data: Make, fit: Make, tmp_path: Path
 ) -> None:
     gan = GAN(
         partial(PaperGenerator, width=8, latent_dim=3),
@@ -261,10 +261,8 @@ def noticing(folder: Path, *, every: int, draws: int = 2) -> GradientNoise:
     return GradientNoise(GradientNoiseSettings(every=every, draws=draws), folder / FILE)
 
 
-def test_a_run_leaves_its_values(
-    make_gan: Make, make_data: Make, fit: Make, journalist: Any, tmp_path: Path
-) -> None:
-    fit(make_gan(), make_data(), noticing(tmp_path, every=2), steps=3, loggers=[journalist])
+def test_a_run_leaves_its_values(run: Make, journalist: Any, tmp_path: Path) -> None:
+    run(noticing(tmp_path, every=2), steps=3, loggers=[journalist])
     content = read_gradient_noise(tmp_path)
     assert content is not None
     assert [moment.iteration for moment in content.history] == [0, 2, 3]

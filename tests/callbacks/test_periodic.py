@@ -52,21 +52,21 @@ class Times(Periodic):
     ("every", "steps", "at"), [(1, 2, [0, 1, 2]), (2, 5, [0, 2, 4, 5]), (9, 2, [0, 2])]
 )
 def test_measures_the_interval_and_both_ends(
-    every: int, steps: int, at: list[int], make_gan: Make, make_data: Make, fit: Make
+    run: Make, every: int, steps: int, at: list[int]
 ) -> None:
     times = Times(every)
-    fit(make_gan(), make_data(), times, steps=steps)
+    run(times, steps=steps)
     assert times.seen == at
 
 
 @pytest.mark.parametrize("killed_after", [1, 4, 5])
 def test_a_resumed_run_measures_what_is_left_and_leaves_the_file(
-    killed_after: int, make_gan: Make, make_data: Make, fit: Make, keep: Make, tmp_path: Path
+    run: Make, killed_after: int, keep: Make, tmp_path: Path
 ) -> None:
     """Also one that was killed after its last iteration, where nothing is left to train."""
-    fit(make_gan(), make_data(), Times(2), keep(), steps=5)
+    run(Times(2), keep(), steps=5)
     checkpoint = tmp_path / f"step={killed_after}.ckpt"
-    fit(make_gan(), make_data(), Times(2, tmp_path / "t.json"), steps=5, resume=checkpoint)
+    run(Times(2, tmp_path / "t.json"), steps=5, resume=checkpoint)
     assert json.loads((tmp_path / "t.json").read_bytes()) == {"seen": [0, 2, 4, 5]}
 
 
@@ -127,20 +127,14 @@ def test_measuring_changes_no_bit_of_training(
 @CALLBACKS
 @pytest.mark.parametrize("killed_after", [3, 5])
 def test_a_resumed_run_has_measured_the_same(
-    make: Callable[[Path], Periodic],
-    killed_after: int,
-    make_gan: Make,
-    make_data: Make,
-    fit: Make,
-    keep: Make,
-    tmp_path: Path,
+    run: Make, make: Callable[[Path], Periodic], killed_after: int, keep: Make, tmp_path: Path
 ) -> None:
     whole, resumed = make(tmp_path / "whole"), make(tmp_path / "resumed")
-    fit(make_gan(), make_data(), whole, keep(), steps=5)
-    fit(make_gan(), make_data(), make(tmp_path / "first"), keep(tmp_path / "k"), steps=3)
+    run(whole, keep(), steps=5)
+    run(make(tmp_path / "first"), keep(tmp_path / "k"), steps=3)
     folder = tmp_path / "k" if killed_after == 3 else tmp_path
     checkpoint = folder / f"step={killed_after}.ckpt"
-    fit(make_gan(), make_data(), resumed, steps=5, resume=checkpoint)
+    run(resumed, steps=5, resume=checkpoint)
     if whole.path is not None and resumed.path is not None:
         assert resumed.path.read_bytes() == whole.path.read_bytes()
     else:

@@ -56,10 +56,8 @@ class Few(Source):
         return ArrayImages(images.pixels[: self.count], split=split, labels=labels)
 
 
-def test_probes_are_logged_and_left_in_a_file(
-    make_gan: Make, make_data: Make, fit: Make, tmp_path: Path, journalist: Any
-) -> None:
-    fit(make_gan(), make_data(), probe(tmp_path, every=2), steps=3, loggers=[journalist])
+def test_probes_are_logged_and_left_in_a_file(run: Make, tmp_path: Path, journalist: Any) -> None:
+    run(probe(tmp_path, every=2), steps=3, loggers=[journalist])
     found = track(tmp_path)
     assert [moment.iteration for moment in found.moments] == [0, 2, 3]
     assert [(s, m) for s, m in journalist.metrics if "probe/accuracy" in m] == [
@@ -123,23 +121,21 @@ def test_features_of_several_images_are_refused(
         fit(gan, make_data(), probe(tmp_path), steps=1)
 
 
-def test_a_world_of_points_has_classes_too(
-    make_point_game: Make, make_ring: Make, fit: Make, tmp_path: Path
-) -> None:
+def test_a_world_of_points_has_classes_too(run_points: Make, tmp_path: Path) -> None:
     measure = Evaluation(every=1, queries=None, semantic=None)
-    fit(make_point_game(), make_ring(), measure, probe(tmp_path, images=100), steps=1)
+    run_points(measure, probe(tmp_path, images=100), steps=1)
     found = track(tmp_path)
     assert found.chance < 0.4 < found.moments[0].accuracy
 
 
 def test_a_diverged_discriminator_is_told_in_one_line(
-    make_gan: Make, make_data: Make, fit: Make, watch: Make, tmp_path: Path
+    run: Make, watch: Make, tmp_path: Path
 ) -> None:
     def diverge(trainer: Trainer, gan: GAN) -> None:
         next(gan.discriminator.parameters()).data.fill_(float("nan"))
 
     with pytest.raises(UserError, match=r"iteration 1.*model\.optimizer\.lr"):
-        fit(make_gan(), make_data(), watch(diverge), probe(tmp_path, every=1), steps=3)
+        run(watch(diverge), probe(tmp_path, every=1), steps=3)
 
 
 def test_settings_out_of_range(tmp_path: Path) -> None:

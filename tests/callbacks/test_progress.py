@@ -32,20 +32,14 @@ Make = Callable[..., Any]
 
 
 def test_losses_at_the_interval(
-    make_gan: Make,
-    make_data: Make,
-    fit: Make,
-    make_losses: Make,
-    watch: Make,
-    journalist: Any,
-    monkeypatch: pytest.MonkeyPatch,
+    run: Make, make_losses: Make, watch: Make, journalist: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def every_second(trainer: Trainer, gan: GAN) -> None:
         trainer.log_every_n_steps = 2
 
     losses = make_losses()
     callbacks = losses, watch(every_second), LossLogger()
-    trainer = fit(make_gan(), make_data(), *callbacks, steps=5, loggers=[journalist])
+    trainer = run(*callbacks, steps=5, loggers=[journalist])
     assert [step for step, _ in journalist.metrics] == [2, 4]
     for step, metrics in journalist.metrics:
         d, g = losses.trace[step]
@@ -60,12 +54,7 @@ def evaluation() -> Evaluation:
 
 
 def test_the_file_says_how_far_the_run_is(
-    make_gan: Make,
-    make_data: Make,
-    fit: Make,
-    watch: Make,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    run: Make, watch: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ganstoch.callbacks.progress, "FILE_EVERY", 0.0)
     path, states = tmp_path / "progress.json", []
@@ -74,7 +63,7 @@ def test_the_file_says_how_far_the_run_is(
         states.append(json.loads(path.read_bytes()))
 
     measured = evaluation()
-    fit(make_gan(), make_data(), measured, Progress(path, quiet=True), watch(look), steps=3)
+    run(measured, Progress(path, quiet=True), watch(look), steps=3)
     assert [(state["iteration"], state["of"]) for state in states] == [(1, 3), (2, 3), (3, 3)]
     assert set(states[0]) == {"iteration", "of"}  # nothing measured yet
     first, last = (measurement.metrics for measurement in measured.history)
@@ -89,19 +78,14 @@ def test_the_file_says_how_far_the_run_is(
 
 
 def test_quiet_leaves_the_terminal_alone(
-    make_gan: Make,
-    make_data: Make,
-    fit: Make,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
+    run: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ganstoch.callbacks.progress, "LINE_EVERY", 0.0)
     progress = Progress(tmp_path / "progress.json", quiet=True)
-    fit(make_gan(), make_data(), evaluation(), progress, steps=2)
+    run(evaluation(), progress, steps=2)
     assert "it/s" not in capsys.readouterr().err
     progress = Progress(tmp_path / "progress.json")
-    fit(make_gan(), make_data(), evaluation(), progress, steps=2)
+    run(evaluation(), progress, steps=2)
     shown = capsys.readouterr().err
     assert "2/2" in shown
     assert "overfitting=" in shown
@@ -196,10 +180,10 @@ def test_what_is_left_to_the_machine_is_left_to_chance(
 
 
 def test_is_printed_and_logged_at_start_up(
-    make_gan: Make, make_data: Make, fit: Make, journalist: Any, caplog: pytest.LogCaptureFixture
+    run: Make, journalist: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.INFO, logger="ganstoch"):
-        fit(make_gan(), make_data(), RandomnessReport(), steps=1, loggers=[journalist])
+        run(RandomnessReport(), steps=1, loggers=[journalist])
     (message,) = [r.getMessage() for r in caplog.records if r.name == "ganstoch"]
     _, *lines = message.split("\n")
     (settings,) = [s["randomness"] for s in journalist.settings if "randomness" in s]

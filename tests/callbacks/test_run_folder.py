@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from pytorch_lightning import Callback
 from pytorch_lightning.loggers import WandbLogger
 from torch import Tensor
 
@@ -98,11 +97,7 @@ class Gallery(WandbLogger):
 
 
 def test_shows_every_measurement_once(
-    make_gan: Make,
-    make_data: Make,
-    fit: Make,
-    tmp_path: Path,
-    evaluation: Evaluation,
+    make_gan: Make, make_data: Make, fit: Make, tmp_path: Path, evaluation: Evaluation
 ) -> None:
     gallery, data = Gallery(), make_data()
     shown = NeighbourGrid(tmp_path / "panels.npz")
@@ -145,18 +140,12 @@ def read(path: Path) -> dict[str, np.ndarray[Any, Any]]:
     ],
 )
 def test_every_second_is_let_go_where_they_are_too_many(
-    make_point_game: Make,
-    make_ring: Make,
-    fit: Make,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    steps: int,
-    kept: list[int],
+    run_points: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, steps: int, kept: list[int]
 ) -> None:
     """The first and the last always stay, and those between are evenly spread."""
     monkeypatch.setattr(ganstoch.callbacks.run_folder, "MOMENTS", 4)
     history, evaluation = SampleHistory(tmp_path / "t.npz"), measure(1)
-    fit(make_point_game(), make_ring(), evaluation, history, steps=steps)
+    run_points(evaluation, history, steps=steps)
     file = read(tmp_path / "t.npz")
     assert file["iterations"].tolist() == kept
     assert evaluation.latest is not None
@@ -166,18 +155,13 @@ def test_every_second_is_let_go_where_they_are_too_many(
 
 @pytest.mark.parametrize("killed_after", [1, 2, 5])
 def test_a_resumed_run_leaves_the_same_trail(
-    make_point_game: Make,
-    make_ring: Make,
-    fit: Make,
-    keep: Make,
-    tmp_path: Path,
-    killed_after: int,
+    run_points: Make, keep: Make, tmp_path: Path, killed_after: int
 ) -> None:
     """Even one that was killed after its last iteration, where nothing is left to train."""
     trails = [SampleHistory(tmp_path / f"{name}.npz") for name in ("whole", "resumed")]
-    fit(make_point_game(), make_ring(), measure(2), trails[0], keep(), steps=5)
+    run_points(measure(2), trails[0], keep(), steps=5)
     checkpoint = tmp_path / f"step={killed_after}.ckpt"
-    fit(make_point_game(), make_ring(), measure(2), trails[1], steps=5, resume=checkpoint)
+    run_points(measure(2), trails[1], steps=5, resume=checkpoint)
     whole, resumed = (read(trail.path) for trail in trails)
     assert whole["iterations"].tolist() == [2, 4, 5]
     for key in whole:
@@ -240,52 +224,25 @@ def test_a_finished_run_leaves_its_record_and_samples(
     assert generated.shape == (64, 3, 32, 32)
 
 
-def test_the_record_of_points(
-    make_point_game: Make, make_ring: Make, fit: Make, tmp_path: Path
-) -> None:
+def test_the_record_of_points(run_points: Make, tmp_path: Path) -> None:
     """They are kept as they are, and the stop rule keeps quiet."""
     rule = StopRule(window=1, threshold=0.999)
     recorder = RecordWriter(tmp_path, config={}, config_hash="abc", preset="ring")
-    fit(make_point_game(), make_ring(), measure(1), rule, recorder, steps=4)
+    run_points(measure(1), rule, recorder, steps=4)
     record = read_record(tmp_path / "record.json")
     assert (record.dataset, record.bank, record.converged) == ("ring", None, False)
     assert read(tmp_path / "samples.npz")["generated"].shape == (2500, 2)
     assert read(tmp_path / "samples.npz")["generated"].dtype == np.float32
 
 
-class Breaks(Callback):
-    """Ends a run from without, in its third iteration."""
+def test_an_unfinished_run_leaves_no_record(run: Make, watch: Make, tmp_path: Path) -> None:
+    def fail(*_: Any) -> None:
+        raise RuntimeError("pulled the plug")
 
-    def on_train_batch_start(self, trainer: Any, *_: Any) -> None:
-        if trainer.global_step == 2:
-            raise RuntimeError("pulled the plug")
-
-
-def test_an_unfinished_run_leaves_no_record(
-    make_gan: Make, make_data: Make, fit: Make, tmp_path: Path
-) -> None:
     with pytest.raises(RuntimeError, match="pulled the plug"):
-        fit(make_gan(), make_data(), *callbacks(tmp_path), Breaks(), steps=4)
+        run(*callbacks(tmp_path), watch(fail), steps=4)
     assert not list(tmp_path.rglob("record.json"))
     assert not list(tmp_path.rglob("samples.npz"))
-
-
-@pytest.mark.parametrize("killed_after", [2, 3, 4])
-def test_a_resumed_run_leaves_the_same_record(
-    make_gan: Make, make_data: Make, fit: Make, keep: Make, tmp_path: Path, killed_after: int
-) -> None:
-    fit(make_gan(), make_data(), *callbacks(tmp_path / "whole"), keep(), steps=4)
-    fit(
-        make_gan(),
-        make_data(),
-        *callbacks(tmp_path / "resumed"),
-        steps=4,
-        resume=tmp_path / f"step={killed_after}.ckpt",
-    )
-    whole, resumed = (read_record(tmp_path / n / "record.json") for n in ("whole", "resumed"))
-    assert resumed.model_copy(update={"seconds": whole.seconds}) == whole
-    samples = [(tmp_path / name / "samples.npz").read_bytes() for name in ("whole", "resumed")]
-    assert samples[0] == samples[1]
 
 
 def test_what_a_record_says_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:

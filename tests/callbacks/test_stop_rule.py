@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pytorch_lightning import Trainer
 
 from ganstoch.callbacks.evaluation import Evaluation, StopRule, has_converged
 from ganstoch.errors import UserError
@@ -75,15 +74,6 @@ def rule(**settings: Any) -> StopRule:
 
 def measure(every: int = 1) -> Evaluation:
     return Evaluation(every=every, queries=4, semantic=None)
-
-
-@pytest.fixture
-def run(make_gan: Make, make_data: Make, fit: Make) -> Make:
-    def run(*callbacks: Any, **others: Any) -> Trainer:
-        trainer: Trainer = fit(make_gan(), make_data(), *callbacks, **others)
-        return trainer
-
-    return run
 
 
 def test_a_converged_run_that_was_killed_does_not_train_on(

@@ -122,15 +122,6 @@ def test_held_out_images_with_their_classes(tmp_path: Path, own: bool, limit: in
     assert torch.equal(again.pixels, found.pixels)
 
 
-def test_loads_once(data: ImageData) -> None:
-    subset = data.subset
-    data.prepare_data()
-    data.setup("test")
-    assert data.subset is subset
-    assert isinstance(data.source, Toy)
-    assert data.source.opened == ["train", "held_out"]
-
-
 def test_heavy_packages_are_imported_on_demand() -> None:
     code = (
         "import sys, ganstoch.data; "

@@ -9,6 +9,7 @@ import struct
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -37,7 +38,8 @@ def audit(root: Path, *, resize: int | None = None) -> ImageSet:
     return open_images(root, option="--real", resize=resize)
 
 
-OPENERS: list[Callable[[Path], ImageSet]] = [train, audit]
+Opener = Callable[[Path], ImageSet]
+OPENERS: list[Opener] = [train, audit]
 
 
 def names(images: ImageSet) -> tuple[str, ...]:
@@ -69,7 +71,7 @@ def even(mode: str, value: object) -> Image.Image:
     return Image.new(mode, (32, 32), value)  # type: ignore[arg-type]
 
 
-def refused(opener: Callable[[Path], ImageSet], root: Path) -> str:
+def refused(opener: Opener, root: Path) -> str:
     """The one line that says what is wrong, from opening or, at the latest, from reading."""
     with pytest.raises(UserError) as caught:
         read(opener(root))
@@ -81,7 +83,7 @@ def refused(opener: Callable[[Path], ImageSet], root: Path) -> str:
 
 
 @pytest.mark.parametrize("opener", OPENERS)
-def test_lists_images_alone_in_order(opener: Callable[[Path], ImageSet], tmp_path: Path) -> None:
+def test_lists_images_alone_in_order(opener: Opener, tmp_path: Path) -> None:
     expected = ("B/1.webp", "a.jpg", "b.gif", "b/10.PNG", "b/2.png", "b/c/d/3.bmp", "é.png")
     save(tmp_path, *reversed(expected))
     for path in ("notes.txt", ".hidden.png", ".cache/1.png", "b/._1.png", "Makefile", "Thumbs.db"):
@@ -95,7 +97,7 @@ def test_lists_images_alone_in_order(opener: Callable[[Path], ImageSet], tmp_pat
 
 
 @pytest.mark.parametrize("opener", OPENERS)
-def test_links(opener: Callable[[Path], ImageSet], tmp_path: Path) -> None:
+def test_links(opener: Opener, tmp_path: Path) -> None:
     save(tmp_path, "elsewhere/1.png", "root/x/2.png", "root/y/3.png")
     root = tmp_path / "root"
     (root / "away").symlink_to(tmp_path / "elsewhere")
@@ -111,9 +113,7 @@ def test_links(opener: Callable[[Path], ImageSet], tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("opener", OPENERS)
 @pytest.mark.parametrize("ending", ["part", "crdownload", "tmp"])
-def test_unfinished_downloads(
-    opener: Callable[[Path], ImageSet], ending: str, tmp_path: Path
-) -> None:
+def test_unfinished_downloads(opener: Opener, ending: str, tmp_path: Path) -> None:
     save(tmp_path, "a.png")
     (tmp_path / f"b.png.{ending}").write_bytes(b"half")
     assert f"b.png.{ending}" in refused(opener, tmp_path)
@@ -139,9 +139,7 @@ def test_nothing_to_train_on_or_audit(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("opener", OPENERS)
-def test_first_level_folders_are_classes(
-    opener: Callable[[Path], ImageSet], tmp_path: Path
-) -> None:
+def test_first_level_folders_are_classes(opener: Opener, tmp_path: Path) -> None:
     save(tmp_path / "one", "a/1.png")
     save(tmp_path, "dog/1.png", "cat/2.png", "cat/deep/3.png", "ant/4.png")
     assert labels(opener(tmp_path / "one")) == ((), None)
@@ -272,9 +270,7 @@ def test_crops_the_centre(tmp_path: Path, width: int, height: int) -> None:
         assert np.array_equal(read(images)[0].numpy(), expected)
 
 
-def test_scales_the_central_square(
-    tmp_path: Path, noise: Callable[[int], NDArray[np.uint8]]
-) -> None:
+def test_scales_the_central_square(tmp_path: Path, noise: Callable[[int], Any]) -> None:
     small = noise(1)[0].transpose(1, 2, 0)
     square = np.kron(small, np.ones((2, 2, 1), np.uint8))
     margin = np.full((64, 13, 3), 255, np.uint8)
@@ -367,7 +363,7 @@ def test_skipped_files_do_not_renumber_the_classes(tmp_path: Path) -> None:
     "side", [10_000, 60_000]
 )  # Pillow warns above 9,459, and raises above 13,378
 def test_refuses_a_decompression_bomb(
-    opener: Callable[[Path], ImageSet], tmp_path: Path, side: int, recwarn: pytest.WarningsRecorder
+    opener: Opener, tmp_path: Path, side: int, recwarn: pytest.WarningsRecorder
 ) -> None:
     """A file of a few bytes whose header promises gigabytes is refused before they are there."""
     save(tmp_path, "a.png")
@@ -382,9 +378,7 @@ def test_refuses_a_decompression_bomb(
 
 
 @pytest.mark.parametrize("opener", OPENERS)
-def test_no_other_program_draws_an_image(
-    opener: Callable[[Path], ImageSet], tmp_path: Path
-) -> None:
+def test_no_other_program_draws_an_image(opener: Opener, tmp_path: Path) -> None:
     postscript = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 32 32\n%%EndComments\nshowpage\n"
     (tmp_path / "a.png").write_bytes(postscript)
     (tmp_path / "b.eps").write_bytes(postscript)

@@ -5,11 +5,14 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ganstoch.data import ArrayImages, Manifest, choose
 from ganstoch.errors import UserError
+
+Make = Callable[..., Any]
 
 NAME = "ganstoch-toy-n10-seed4.json"
 
@@ -85,7 +88,7 @@ def test_a_full_disk_leaves_nothing_half_written(
 
 
 def test_read_only_root_goes_without(
-    tmp_path: Path, manifest: Manifest, make_read_only: Callable[[Path], None]
+    tmp_path: Path, manifest: Manifest, make_read_only: Make
 ) -> None:
     make_read_only(tmp_path)
     manifest.verify_or_write(tmp_path)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,12 +14,14 @@ from ganstoch.data.stacked import StackedImages
 from ganstoch.errors import UserError
 from ganstoch.types import StackedClasses
 
+Make = Callable[..., Any]
+
 KINDS = [StackedMNIST, StackedFashion]
 DEBIAN = Path("/usr/share/datasets")
 
 
 @pytest.fixture
-def root(tmp_path: Path, write_grey: Callable[..., None]) -> Path:
+def root(tmp_path: Path, write_grey: Make) -> Path:
     """60 training and 40 test images in files as published, no two alike."""
     write_grey(tmp_path / "files", train=60, t10k=40)
     return tmp_path / "files"

@@ -22,6 +22,9 @@ from torchvision import datasets
 from ganstoch.data import CIFAR10, SVHN, FashionMNIST, Source, StackedFashion, StackedMNIST
 from ganstoch.errors import UserError
 
+Make = Callable[..., Any]
+Site = tuple[Path, NDArray[np.uint8]]
+
 BATCHES = [*(f"data_batch_{i}" for i in range(1, 6)), "test_batch"]
 NOWHERE = "http://127.0.0.1:1/"
 
@@ -40,11 +43,8 @@ def names(what: str, root: Path) -> str:
 
 @pytest.fixture
 def cifar(
-    tmp_path: Path,
-    web: tuple[Path, str],
-    noise: Callable[[int], NDArray[np.uint8]],
-    monkeypatch: pytest.MonkeyPatch,
-) -> tuple[Path, NDArray[np.uint8]]:
+    tmp_path: Path, web: tuple[Path, str], noise: Make, monkeypatch: pytest.MonkeyPatch
+) -> Site:
     """A root of six batches of two images, with their archive on the web; and their pixels."""
     folder = tmp_path / "cifar-10-batches-py"
     folder.mkdir()
@@ -68,7 +68,7 @@ def cifar(
     return tmp_path, pixels
 
 
-def test_cifar10_keeps_the_order_of_the_batches(cifar: tuple[Path, NDArray[np.uint8]]) -> None:
+def test_cifar10_keeps_the_order_of_the_batches(cifar: Site) -> None:
     root, pixels = cifar
     images = CIFAR10().open(root, "train")
     assert torch.equal(images.read(torch.arange(10)), torch.from_numpy(pixels[:10]))
@@ -82,7 +82,7 @@ def test_cifar10_keeps_the_order_of_the_batches(cifar: tuple[Path, NDArray[np.ui
 
 
 def test_cifar10_is_downloaded_and_mended(
-    cifar: tuple[Path, NDArray[np.uint8]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cifar: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     target = tmp_path / "new"
     CIFAR10().prepare(target)
@@ -107,9 +107,7 @@ def test_cifar10_is_downloaded_and_mended(
             CIFAR10().prepare(tmp_path / "newer")
 
 
-def test_cifar10_runs_nothing_that_a_file_asks_for(
-    cifar: tuple[Path, NDArray[np.uint8]], tmp_path: Path
-) -> None:
+def test_cifar10_runs_nothing_that_a_file_asks_for(cifar: Site, tmp_path: Path) -> None:
     class Trap:
         def __reduce__(self) -> tuple[Any, ...]:
             return os.mkdir, (str(tmp_path / "sprung"),)
@@ -131,10 +129,7 @@ def write_svhn(path: Path, pixels: NDArray[Any], labels: list[int]) -> None:
 
 
 def test_svhn(
-    tmp_path: Path,
-    web: tuple[Path, str],
-    noise: Callable[[int], NDArray[np.uint8]],
-    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path, web: tuple[Path, str], noise: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     site, url = web
     pixels = noise(6)
@@ -168,7 +163,7 @@ IMAGES, LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
 @pytest.mark.parametrize("zipped", [True, False])
 @pytest.mark.parametrize("folder", [".", "FashionMNIST/raw", "fashion-mnist"])
 def test_grey_files_wherever_they_lie(
-    tmp_path: Path, write_grey: Callable[..., None], folder: str, zipped: bool
+    tmp_path: Path, write_grey: Make, folder: str, zipped: bool
 ) -> None:
     write_grey(tmp_path / folder, zipped=zipped, train=12, t10k=2)
     content = (tmp_path / folder / (IMAGES + ".gz" * zipped)).read_bytes()
@@ -199,9 +194,7 @@ DAMAGE: dict[str, Callable[[bytes], bytes]] = {
 
 @pytest.mark.parametrize("damage", DAMAGE)
 @pytest.mark.parametrize("zipped", [True, False])
-def test_a_damaged_grey_file(
-    tmp_path: Path, write_grey: Callable[..., None], damage: str, zipped: bool
-) -> None:
+def test_a_damaged_grey_file(tmp_path: Path, write_grey: Make, damage: str, zipped: bool) -> None:
     write_grey(tmp_path, zipped=zipped, train=3)
     path = tmp_path / (IMAGES + ".gz" * zipped)
     content = gzip.decompress(path.read_bytes()) if zipped else path.read_bytes()
@@ -212,9 +205,7 @@ def test_a_damaged_grey_file(
 
 
 @pytest.mark.parametrize("damage", ["half", "plain", "flip", "label"])
-def test_a_damaged_gzip_file_or_label(
-    tmp_path: Path, write_grey: Callable[..., None], damage: str
-) -> None:
+def test_a_damaged_gzip_file_or_label(tmp_path: Path, write_grey: Make, damage: str) -> None:
     write_grey(tmp_path, zipped=True, train=3)
     path = tmp_path / f"{LABELS if damage == 'label' else IMAGES}.gz"
     content = path.read_bytes()
@@ -243,7 +234,7 @@ def test_grey_files_are_downloaded_where_missing(
     published: Any,
     folder: str,
     tmp_path: Path,
-    write_grey: Callable[..., None],
+    write_grey: Make,
     web: tuple[Path, str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
