@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -276,7 +276,7 @@ def _manifold(evidence: SpaceEvidence) -> dict[str, Measure]:
         sizes = f"{len(real):,} real and {len(made):,} generated images, k = {K}"
         texts: Texts = {part: (to, f"{text}; {sizes}.") for part, (to, text) in parts.items()}
         value, baseline = (
-            None if rows is None else asdict(prdc(real, rows, k=K, norm=space.norm))
+            None if rows is None else prdc(real, rows, k=K, norm=space.norm)._asdict()
             for rows in (made, usual)
         )
         assert value is not None

@@ -1,9 +1,8 @@
 """How many generated images are no mere variations of a training image: AuthPct.
 
 [1] Alaa et al. 2022, "How faithful is your synthetic data? Sample-level metrics for evaluating and
-auditing generative models", arXiv:2102.08921, Sec. 5.
-
-With i*(j) the training image nearest to the generated image j,
+auditing generative models", arXiv:2102.08921, Sec. 5. With i*(j) the training image nearest to the
+generated image j,
 
     j is authentic  <=>  d(j, i*(j)) > d(i*(j), nearest other training image of i*(j)).
 
@@ -13,7 +12,7 @@ spacing of the training set itself. Which share novel images reach is told by he
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from torch import Tensor
 
@@ -22,8 +21,7 @@ from ganstoch.metrics.neighbours import nearest_neighbours, within_set_nearest
 from ganstoch.types import Neighbours, Norm
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AuthPctScore:
+class AuthPctScore(NamedTuple):
     """The authentic generated images, in percent and one by one, bool, shape (M,)."""
 
     percent: float
@@ -37,22 +35,15 @@ def authpct(train: Tensor, generated: Tensor, *, norm: Norm = "l2") -> AuthPctSc
         train: features of training images, shape (N, F...), uint8, float32 or float64, N > 1.
         generated: features of generated images, shape (M, F...).
         norm: "l1" or "l2"; [1] takes l2.
-
-    Example:
-        >>> import torch
-        >>> train = torch.tensor([[0.0], [1.0], [5.0]])
-        >>> score = authpct(train, torch.tensor([[0.2], [3.1], [8.0], [10.0]]))
-        >>> score.percent  # 8 is nearer to 5 than 5 to its own neighbour 1
-        25.0
     """
     nearest = nearest_neighbours(generated, train, norm=norm)
     return authpct_from(nearest, within_set_nearest(train, norm=norm).distances)
 
 
 def authpct_from(nearest: Neighbours, spacing: Tensor) -> AuthPctScore:
-    """`authpct`, from neighbours that are known already."""
+    """`authpct`, from nearest training images and their distances to their nearest others (N,)."""
     authentic = nearest.distances > spacing[nearest.ids]
-    return AuthPctScore(percent=100 * authentic.double().mean().item(), authentic=authentic)
+    return AuthPctScore(100 * authentic.double().mean().item(), authentic)
 
 
 class AuthPct(FeatureMetric):
@@ -65,7 +56,6 @@ class AuthPct(FeatureMetric):
     default_features = "inception"
     higher_is_better = True
 
-    def measure(self, real: Tensor, generated: Tensor) -> dict[str, float]:
-        """The percentage."""
+    def _measure(self, real: Tensor, generated: Tensor) -> dict[str, float]:
         self.result = authpct(real, generated, norm=self.extractor.norm)
         return {f"authpct/{self.extractor.name}": self.result.percent}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any, ClassVar, Literal, TypedDict
+from typing import Any, ClassVar, Literal, NamedTuple, TypedDict
 
 import torch
 from torch import Tensor
@@ -13,6 +13,7 @@ from torchmetrics.utilities.data import dim_zero_cat
 from ganstoch.metrics.features import Extractor, FeatureSpace, make_extractor
 
 Side = Literal["real", "generated", "held_out"]
+Features = Extractor | FeatureSpace | None
 
 
 class Options(TypedDict, total=False):
@@ -22,10 +23,23 @@ class Options(TypedDict, total=False):
     reset_real_features: bool
 
 
+class MeanSd(NamedTuple):
+    """Mean and standard deviation of several values of one measure."""
+
+    mean: float
+    sd: float
+
+    @classmethod
+    def of(cls, values: list[float]) -> MeanSd:
+        """Of values, in float64; the deviation divides by their number."""
+        numbers = torch.tensor(values, dtype=torch.float64)
+        return cls(numbers.mean().item(), numbers.std(correction=0).item())
+
+
 class FeatureMetric(Metric):
     """A function of the features of real, generated and perhaps held-out images.
 
-    A subclass names its `sides` and implements `measure`. Every rank keeps its own features;
+    A subclass names its `sides` and implements `_measure`. Every rank keeps its own features;
     torchmetrics gathers them in rank order before `compute`. Nothing is drawn from torch's global
     generator. `result` is what the metric's function returned at the last `compute`.
 
@@ -46,11 +60,7 @@ class FeatureMetric(Metric):
     held_out_features: list[Tensor]
 
     def __init__(
-        self,
-        features: Extractor | FeatureSpace | None = None,
-        *,
-        seed: int = 0,
-        reset_real_features: bool = True,
+        self, features: Features = None, *, seed: int = 0, reset_real_features: bool = True
     ) -> None:
         super().__init__()
         features = self.default_features if features is None else features
@@ -66,7 +76,7 @@ class FeatureMetric(Metric):
             self.add_state(f"{side}_features", default=[], dist_reduce_fx="cat")
 
     @abstractmethod
-    def measure(self, *features: Any, **_: Any) -> dict[str, float]:
+    def _measure(self, *features: Any, **_: Any) -> dict[str, float]:
         """The metric's values by name, from the features of its sides in their order."""
 
     def update(self, images: Tensor, *, real: bool, held_out: bool = False) -> None:
@@ -93,7 +103,7 @@ class FeatureMetric(Metric):
             raise ValueError(f"images differ in shape; numbers of features: {widths}")
         return {
             name: torch.tensor(value, dtype=torch.float64, device=self.device)
-            for name, value in self.measure(*features.values()).items()
+            for name, value in self._measure(*features.values()).items()
         }
 
     def _gathered(self, side: Side) -> Tensor:

@@ -4,13 +4,11 @@
 
 Among s draws from N equally likely things two are the same with probability
 
-    p(s) = 1 - (1 - 1/N) (1 - 2/N) .. (1 - (s - 1)/N)  =~  1 - exp(-s (s - 1) / (2 N)),
+    p(s) = 1 - (1 - 1/N) (1 - 2/N) .. (1 - (s - 1)/N)  =~  1 - exp(-s (s - 1) / (2 N)).
 
-one half at s =~ 1.18 sqrt(N). Where things are not equally likely, N comes out at about
-1 / sum_i p_i^2: how many carry the weight.
-
-[1] lets a person decide whether the nearest pair of a batch is the same image. Ours: it is, if it
-lies nearer than real images do in batches of the same size (`calibrate`).
+Where things are not equally likely, N comes out at about 1 / sum_i p_i^2: how many carry the
+weight. [1] lets a person decide whether the nearest pair of a batch is the same image. Ours: it is,
+if it lies nearer than real images do in batches of the same size (`calibrate`).
 """
 
 from __future__ import annotations
@@ -64,12 +62,7 @@ def collisions(
 ) -> float:
     """Share of batches whose nearest pair is at a distance of at most the threshold, in [0, 1].
 
-    Args:
-        features: of generated images, shape (M, F).
-        size: images in a batch, from 2 to M, drawn without replacement.
-        threshold: in the units of the features, at least 0.
-        repeats: batches.
-        seed: decides the batches.
+    Batches of 2 to M images (M, F) are drawn without replacement; see `calibrate`.
     """
     nearest = _nearest(features, size=size, repeats=repeats, seed=seed, part="collide")
     return (nearest <= threshold).double().mean().item()
@@ -86,9 +79,8 @@ def estimate_support(
     """How many different images a generator makes.
 
     The smallest batch size s at which half of the batches hold a collision is searched by doubling,
-    then by halving. The share of them that do, p, and its interval (Wilson 1927) then give N and
-    its interval, by p(s) = p above. Large batches from M images share most of their pairs, so no
-    more than (M / s)^2 of them are taken to be independent.
+    then by halving; their share p and its interval (Wilson 1927) give N and its interval. Large
+    batches share most of their pairs, so at most (M / s)^2 of them are taken to be independent.
 
     Args:
         features: of generated images, shape (M, F). Only an N below about M^2 / 2 can be told.
@@ -133,15 +125,15 @@ def collision_metrics(
 ) -> dict[str, float]:
     """Collisions in a batch of generated images (M, F), and the support that they point to.
 
-    Two images are the same if they are nearer than the nearest pair of all but 5 % of batches of
-    real images (R, F). Returns ``collision``, a probability, and, where it is finite, ``support``.
+    Real images (R, F) set the threshold. Returns ``collision``, a probability, and, where it is
+    finite, ``support``.
     """
     generated, real = features.float(), real.float().cpu()
     threshold = calibrate(real, size=size, repeats=repeats)
     probability = collisions(generated, size=size, threshold=threshold, repeats=repeats)
     support = estimate_support(generated, real=real, repeats=repeats).estimate
-    metrics = {"collision": probability}
-    return metrics | ({"support": support} if math.isfinite(support) else {})
+    metrics = {"collision": probability, "support": support}
+    return {name: value for name, value in metrics.items() if math.isfinite(value)}
 
 
 def _apart(features: Tensor) -> Tensor:

@@ -4,19 +4,15 @@
     size", ICCV 2021: the share of generated images below a stated distance (`replication_share`).
 
 Ours (`copied_share`) states no distance. Generated images, and real ones that were not trained on,
-are scored by how unusually near they are to one training image (`copy_score`), and fall below a
-threshold t in shares F_g(t) and F_0(t). If a share c of the generated images are copies and the
-others behave like unseen real ones,
-
-    F_g(t) = c + (1 - c) F_0(t),    so    c = (F_g(t) - F_0(t)) / (1 - F_0(t)).
-
-The threshold looks at real images only: t is 1/2, half as far as usual, or less where more than 1 %
-of unseen images, exact copies aside, would come as near by nature. Intervals and test: `excess`.
+are scored by how unusually near they are to one training image (`copy_score`); what share of them
+scores at or below a threshold, beyond the share of real ones, is told by `excess`. The threshold
+looks at real images only: 1/2, half as far as usual, or less where more than 1 % of unseen images,
+exact copies aside, would come as near by nature.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from torch import Tensor
 
@@ -26,17 +22,15 @@ from ganstoch.metrics.excess import Excess, design_effect
 from ganstoch.types import Norm
 
 _BY_NATURE = 0.01
-
 # Training images that stand for unseen ones: they fix a share of 1 % to within 0.2 %.
 _LEFT_OUT = 5000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class CopiedShare:
+class CopiedShare(NamedTuple):
     """Copies among generated images; ``excess`` has their share and its interval."""
 
     excess: Excess  # how many generated and how many unseen real images count
-    threshold: float  # score t at or below which an image counts
+    threshold: float  # score at or below which an image counts
     suspects: Tensor  # ids of all generated images, the most suspicious first, int64, shape (M,)
     scores: Tensor  # of the generated images in their own order, float64, shape (M,)
 
@@ -63,13 +57,12 @@ def copied_share(
         norm: "l1" or "l2".
         seed: decides the parts and which training images stand for unseen ones.
     """
-    copies = copy_scores(generated, train, norm=norm, seed=seed)
-    baseline = (
-        left_out_scores(train, norm=norm, seed=seed, most=_LEFT_OUT).scores
-        if held_out is None
-        else copy_scores(held_out, train, norm=norm, seed=seed).scores
-    )
-    return share_of_copies(copies.scores, baseline)
+    scores = copy_scores(generated, train, norm=norm, seed=seed).scores
+    if held_out is None:
+        baseline = left_out_scores(train, norm=norm, seed=seed, most=_LEFT_OUT)
+    else:
+        baseline = copy_scores(held_out, train, norm=norm, seed=seed)
+    return share_of_copies(scores, baseline.scores)
 
 
 def share_of_copies(
@@ -81,7 +74,9 @@ def share_of_copies(
     together or not at all, and so say less.
     """
     scores, baseline = _checked(scores), _checked(baseline)
-    threshold = _threshold(baseline)
+    threshold, inexact = HALF_AS_FAR, baseline[baseline > 0]
+    if len(inexact):
+        threshold = min(threshold, inexact.quantile(_BY_NATURE, interpolation="lower").item())
     counts = baseline <= threshold
     excess = Excess(
         count=int((scores <= threshold).sum()),
@@ -89,36 +84,18 @@ def share_of_copies(
         usual=int(counts.sum()),
         usual_total=len(baseline),
     ).by_groups(1.0 if groups is None else design_effect(groups[counts]))
-    return CopiedShare(
-        excess=excess,
-        threshold=threshold,
-        suspects=scores.argsort(stable=True),
-        scores=scores,
-    )
+    return CopiedShare(excess, threshold, scores.argsort(stable=True), scores)
 
 
 def replication_share(distances: Tensor, *, threshold: float) -> float:
     """Share of distances (M,) at or below a stated threshold [1], in [0, 1]."""
-    if distances.ndim != 1 or len(distances) == 0:
-        raise ValueError(f"expected distances of shape (M,), got {tuple(distances.shape)}")
-    if not threshold >= 0:
-        raise ValueError(f"threshold must be at least 0, got {threshold}")
     return (distances <= threshold).double().mean().item()
 
 
 def _checked(scores: Tensor) -> Tensor:
-    if scores.ndim != 1 or len(scores) == 0:
-        raise ValueError(f"expected scores of shape (N,), got {tuple(scores.shape)}")
-    if not ((scores >= 0) & (scores <= 1)).all():
-        raise ValueError("scores must lie in [0, 1]")
+    if scores.ndim != 1 or len(scores) == 0 or not ((scores >= 0) & (scores <= 1)).all():
+        raise ValueError(f"scores must be numbers in [0, 1], shape (N,); got {scores}")
     return scores.double()
-
-
-def _threshold(baseline: Tensor) -> float:
-    inexact = baseline[baseline > 0]
-    if len(inexact) == 0:
-        return HALF_AS_FAR
-    return min(HALF_AS_FAR, inexact.quantile(_BY_NATURE, interpolation="lower").item())
 
 
 class Copies(FeatureMetric):
@@ -130,11 +107,9 @@ class Copies(FeatureMetric):
     sides = ("real", "generated", "held_out")
     higher_is_better = False
 
-    def measure(self, real: Tensor, generated: Tensor, held_out: Tensor) -> dict[str, float]:
-        """The share and the ends of its interval."""
+    def _measure(self, real: Tensor, generated: Tensor, held_out: Tensor) -> dict[str, float]:
         self.result = copied_share(
             generated, real, held_out, norm=self.extractor.norm, seed=self.seed
         )
-        key = f"copied/{self.extractor.name}"
-        excess = self.result.excess
+        key, excess = f"copied/{self.extractor.name}", self.result.excess
         return {f"{key}/{part}": getattr(excess, part) for part in ("estimate", "low", "high")}

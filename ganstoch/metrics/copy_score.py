@@ -1,8 +1,7 @@
 """How unusually near an image is to one single image of a set.
 
-A small distance alone says little: a blurred image is near everything. So the distance to the
-nearest member is measured against the image's own surroundings. The set is cut at random into parts
-of equal size, and with d_1 .. d_P an image's distances to the nearest member of each part,
+A small distance alone says little: a blurred image is near everything. So the set is cut at random
+into parts of equal size, and with d_1 .. d_P an image's distances to the nearest member of each,
 
     score = min_p d_p / median_p d_p.
 
@@ -13,8 +12,8 @@ up to three near-duplicates of the member change little, and exact duplicates no
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -36,8 +35,7 @@ PARTS = 8
 HALF_AS_FAR = 0.5
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class CopyScores:
+class CopyScores(NamedTuple):
     """Images compared with a set: scores from 0, a copy of one member, to 1, as far from all."""
 
     scores: Tensor  # in [0, 1], float64, shape (Q,)
@@ -60,7 +58,7 @@ def copy_scores(images: Tensor, train: Tensor, *, norm: Norm, seed: int = 0) -> 
 
     The set needs two different rows; the seed decides its parts.
     """
-    parts = _parts(_members(train, seed=seed))
+    parts = _parts(train, seed=seed, least=2)
     return nearest_in_parts(images, parts, rows=lambda ids: _take(train, ids), norm=norm)
 
 
@@ -75,31 +73,22 @@ def left_out_scores(
         seed: decides which are looked up, and the parts.
         most: members to look up, drawn at random; None takes all, in their order.
     """
-    members = _members(train, seed=seed)
-    if len(members) < 3:
-        raise ValueError(f"needs at least 3 different training images, got {len(members)}")
+    parts = _parts(train, seed=seed, least=3)
     ids = torch.arange(len(train))
     if most is not None and most < len(train):
         rng = rng_for(seed, "evaluation", part="nearness/left out")
         ids = without_replacement(len(train), most, rng).sort().values
-    first = first_equal(train.detach().flatten(1))
-    often = torch.bincount(first, minlength=len(train))
-    # Every image so often is every image once.
-    repeated = (often > times_each(first))[first[ids]]
-    parts = _parts(members)
     images = _take(train, ids)
-    distances = torch.empty(len(ids), len(parts), dtype=torch.float64)
-    nearest = torch.empty(len(ids), len(parts), dtype=torch.int64)
-    place = torch.full((len(train),), -1, dtype=torch.int64)
+    distances, nearest = _nearest_of_each(images, parts, lambda ids: _take(train, ids), norm=norm)
+    first = first_equal(train.detach().flatten(1))
+    # Every image so often is every image once.
+    repeats = torch.bincount(first, minlength=len(train)) > times_each(first)
+    first = first[ids]
     for p, part in enumerate(progress_bar(parts, "nearest others")):
-        near = nearest_neighbours(images, _take(train, part), norm=norm)
-        distances[:, p], nearest[:, p] = near.distances, part[near.ids]
-        place.fill_(-1)
-        place[part] = torch.arange(len(part))
-        own = ((place[first[ids]] >= 0) & ~repeated).nonzero()[:, 0]
+        place = torch.searchsorted(part, first).clamp(max=len(part) - 1)
+        own = ((part[place] == first) & ~repeats[first]).nonzero()[:, 0]
         if len(own) and len(part) > 1:
-            others = within_set_nearest(_take(train, part), norm=norm)
-            whose = place[first[ids[own]]]
+            others, whose = within_set_nearest(_take(train, part), norm=norm), place[own]
             distances[own, p], nearest[own, p] = others.distances[whose], part[others.ids[whose]]
         elif len(own):  # alone in its part
             distances[own, p] = torch.inf
@@ -107,7 +96,7 @@ def left_out_scores(
 
 
 def nearest_in_parts(
-    images: Tensor, parts: Iterable[Tensor], *, rows: Callable[[Tensor], Tensor], norm: Norm
+    images: Tensor, parts: Sequence[Tensor], *, rows: Callable[[Tensor], Tensor], norm: Norm
 ) -> CopyScores:
     """Scores by given parts, of which one at a time is held.
 
@@ -117,25 +106,28 @@ def nearest_in_parts(
         rows: the features of members, given their ids.
         norm: "l1" or "l2".
     """
-    parts = tuple(parts)
+    return _summed_up(*_nearest_of_each(images, parts, rows, norm=norm))
+
+
+def _nearest_of_each(
+    images: Tensor, parts: Sequence[Tensor], rows: Callable[[Tensor], Tensor], *, norm: Norm
+) -> tuple[Tensor, Tensor]:
+    """Distances to the nearest member of each part and whose they are, (Q, P) both."""
     distances = torch.empty(len(images), len(parts), dtype=torch.float64)
     ids = torch.empty(len(images), len(parts), dtype=torch.int64)
-    for p, members in enumerate(progress_bar(parts, "nearest images")):
-        near = nearest_neighbours(images, rows(members), norm=norm)
-        distances[:, p], ids[:, p] = near.distances, members[near.ids]
-    return _summed_up(distances, ids)
+    for p, part in enumerate(progress_bar(parts, "nearest images")):
+        near = nearest_neighbours(images, rows(part), norm=norm)
+        distances[:, p], ids[:, p] = near.distances, part[near.ids]
+    return distances, ids
 
 
 def _summed_up(distances: Tensor, ids: Tensor) -> CopyScores:
-    """Scores from distances to parts (Q, P) and whose they are."""
     nearest = distances.amin(1)
     lowest = torch.where(distances == nearest[:, None], ids, torch.iinfo(torch.int64).max).amin(1)
     around = _median(distances)
     # An image that most parts hold belongs to no single member.
     scores = torch.where(around > 0, nearest / around, 1.0)
-    return CopyScores(
-        scores=scores, neighbours=Neighbours(distances=nearest, ids=lowest), parts=distances
-    )
+    return CopyScores(scores, Neighbours(distances=nearest, ids=lowest), parts=distances)
 
 
 def _median(distances: Tensor) -> Tensor:
@@ -144,20 +136,15 @@ def _median(distances: Tensor) -> Tensor:
     return known.nanquantile(0.5, dim=1)
 
 
-def _members(train: Tensor, *, seed: int) -> Tensor:
-    """Ids of the different members in random order, int64."""
+def _parts(train: Tensor, *, seed: int, least: int) -> list[Tensor]:
+    """Ids of the different members, shared out evenly at random; ties go to the lowest id."""
     if train.ndim < 2 or train.numel() == 0:
         raise ValueError(f"expected features of shape (N, F), got {tuple(train.shape)}")
     members = first_of_each(train.detach().flatten(1))
-    if len(members) < 2:
-        raise ValueError(f"needs at least 2 different training images, got {len(members)}")
+    if len(members) < least:
+        raise ValueError(f"needs {least} different training images or more, got {len(members)}")
     order = torch.randperm(len(members), generator=rng_for(seed, "evaluation", part="nearness"))
-    return members[order]
-
-
-def _parts(members: Tensor) -> list[Tensor]:
-    """Members shared out evenly, each part ascending so that ties go to the lowest id."""
-    shares = torch.tensor_split(members, min(PARTS, len(members)))
+    shares = torch.tensor_split(members[order], min(PARTS, len(members)))
     return [share.sort().values for share in shares]
 
 

@@ -3,20 +3,16 @@
 [1] Meehan, Chaudhuri, Dasgupta 2020, "A Non-Parametric Test to Detect Data-Copying in Generative
     Models", arXiv:2004.05675, Sec. 3.
 
-With L(x) the distance from x to the nearest training image, U is the number of pairs of a generated
-image q and a held-out one p with L(q) > L(p), ties counted half (Mann-Whitney). For m generated and
-n held-out images,
+With U the number of pairs of one of m generated and one of n held-out images of which the first is
+farther from its nearest training image, ties counted half (Mann-Whitney),
 
     Z_U = (U - m n / 2) / sqrt(m n (m + n + 1) / 12)
 
-is about standard normal where both are as far from the training images; Z_U << 0 is copying, Z_U
->> 0 underfitting. As a generator may do either in different regions, Z_U is taken within the cells
-of a k-means clustering of the training images, each with its own training images only, and
-
-    C_T = sum_c P_n(c) Z_U(c) / sum_c P_n(c)
-
-over the cells that hold a share of more than tau of the generated images; P_n(c) is the share of
-held-out images in cell c. The authors' program adds 1/2 to each U, which the paper does not.
+is about standard normal where both are as far; Z_U << 0 is copying, Z_U >> 0 underfitting. As a
+generator may do either in different regions, Z_U is taken within the cells of a k-means clustering
+of the training images, each with its own training images only. C_T is its mean over the cells that
+hold a share of more than tau of the generated images, weighted by their held-out images. The
+authors' program adds 1/2 to each U, which the paper does not.
 """
 
 from __future__ import annotations
@@ -29,8 +25,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ganstoch.metrics.base import FeatureMetric, Options
-from ganstoch.metrics.features import Extractor, FeatureSpace
+from ganstoch.metrics.base import FeatureMetric, Features, Options
 from ganstoch.metrics.neighbours import nearest_neighbours
 from ganstoch.metrics.neighbours.byte_search import row_blocks
 from ganstoch.metrics.progress import progress_bar
@@ -101,9 +96,8 @@ def ct_score(
             z = rank_z(*near)
         counted = min(counts) > 0 and len(made) / len(generated) > share
         result.append(Cell(z, *counts, counted=counted))
-    cells_counted = [cell for cell in result if cell.counted]
-    weight = sum(cell.held_out for cell in cells_counted)
-    weighted = sum(cell.held_out * cell.z for cell in cells_counted)
+    weight = sum(cell.held_out for cell in result if cell.counted)
+    weighted = sum(cell.held_out * cell.z for cell in result if cell.counted)
     return CTScore(weighted / weight if weight else torch.nan, rank_z(*to_train), tuple(result))
 
 
@@ -153,7 +147,7 @@ def _assign(features: Tensor, centres: NDArray[np.float32]) -> Tensor:
 
 
 class CT(FeatureMetric):
-    """C_T as a `torchmetrics.Metric`; see `ct_score`. Far below 0 is copying.
+    """C_T as a `torchmetrics.Metric`; see `ct_score`, also for ``cells``. Far below 0 is copying.
 
     ``compute`` returns float64 scalars ``ct/<extractor>/{value,z}``.
     """
@@ -161,17 +155,12 @@ class CT(FeatureMetric):
     sides = ("real", "generated", "held_out")
 
     def __init__(
-        self,
-        features: Extractor | FeatureSpace = "pixel",
-        *,
-        cells: int = 10,
-        **options: Unpack[Options],
+        self, features: Features = None, *, cells: int = 10, **options: Unpack[Options]
     ) -> None:
         super().__init__(features, **options)
         self.cells = cells
 
-    def measure(self, real: Tensor, generated: Tensor, held_out: Tensor) -> dict[str, float]:
-        """C_T, and Z_U without cells."""
+    def _measure(self, real: Tensor, generated: Tensor, held_out: Tensor) -> dict[str, float]:
         norm = self.extractor.norm
         self.result = ct_score(
             generated, real, held_out, norm=norm, cells=self.cells, seed=self.seed

@@ -7,11 +7,8 @@ the generated images deserve it and the others behave as the real ones do,
 
 The upper end of c's interval is that of k / M [1]: blurred or noisy images may not be flagged by
 nature. Its lower end takes the natural share off with the uncertainty of both counts [2]. The test
-that there is nothing to see is Fisher's: which of the two sets the flagged images fell into is
-hypergeometric. Near-duplicates are flagged together or not at all, so that a count of them varies
-more, by the size of the group that an image is in, on average [3]:
-
-    design effect = sum of n_g^2 / sum of n_g    over the groups' sizes n_g.
+that there is nothing to see is Fisher's. Near-duplicates are flagged together or not at all, so a
+count of them varies more, by their design effect [3].
 
 [1] Clopper, Pearson 1934, "The use of confidence or fiducial limits illustrated in the case of the
     binomial", Biometrika 26.
@@ -35,10 +32,6 @@ def clopper_pearson(count: float, total: float, *, level: float = 0.95) -> tuple
     """The exact interval of a share of ``total`` trials [1], both ends in [0, 1].
 
     Neither number need be whole, where trials are worth less than one.
-
-    Example:
-        >>> [round(end, 4) for end in clopper_pearson(0, 500)]
-        [0.0, 0.0074]
     """
     tail = (1 - level) / 2
     low = 0.0 if count <= 0 else float(betaincinv(count, total - count + 1, tail))
@@ -47,7 +40,7 @@ def clopper_pearson(count: float, total: float, *, level: float = 0.95) -> tuple
 
 
 def design_effect(groups: Tensor) -> float:
-    """Images that count as one, on average, given each image's group (N,); of no image, 1."""
+    """Sum of n_g^2 / sum of n_g of the sizes of groups [3], given each image's (N,); of none, 1."""
     sizes = torch.bincount(groups).double()
     return (sizes.square().sum() / len(groups)).item() if len(groups) else 1.0
 

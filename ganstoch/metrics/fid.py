@@ -1,33 +1,29 @@
 """Frechet distance between two sets of features: FID where the features are Inception's.
 
 [1] Heusel et al. 2017, "GANs Trained by a Two Time-Scale Update Rule Converge to a Local Nash
-    Equilibrium", arXiv:1706.08500, Eq. 6.
-[2] Dowson, Landau 1982, "The Frechet distance between multivariate normal distributions".
-
-With means m and covariances S, the squared distance of [2], which [1] calls FID, is
+    Equilibrium", arXiv:1706.08500, Eq. 6: with means m and covariances S,
 
     |m1 - m2|^2 + tr S1 + tr S2 - 2 tr (S1 S2)^(1/2).
 
-The last trace is usually taken as the sum of the roots of the eigenvalues of S1 S2. With fewer
-images than features, many of these are 0 but for rounding, 1e-16 of the largest, and the root makes
-1e-8 of that. Here each S is factored, S = A A', and the trace is the sum of the singular values of
-A1' A2: the same number, but no root is taken of rounding.
+The last trace is usually taken from the eigenvalues of S1 S2. With fewer images than features, many
+of these are 0 but for rounding, 1e-16 of the largest, and their roots are 1e-8 of that. Here each S
+is factored, S = A A', and the trace is the sum of the singular values of A1' A2: the same number,
+but no root is taken of rounding.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from scipy.linalg import lapack
 from torch import Tensor
 
 from ganstoch.metrics.base import FeatureMetric
-from ganstoch.metrics.neighbours.byte_search import float64_blocks
+from ganstoch.metrics.neighbours.byte_search import as_rows, float64_blocks
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GaussianStats:
+class GaussianStats(NamedTuple):
     """Mean (F,) and covariance (F, F) of ``count`` rows, float64, unbiased."""
 
     mean: Tensor
@@ -36,14 +32,8 @@ class GaussianStats:
 
     @classmethod
     def of(cls, features: Tensor) -> GaussianStats:
-        """Of rows (N, F), uint8 or floating, in float64, in two passes of blocks."""
-        if features.ndim != 2 or features.numel() == 0:
-            raise ValueError(
-                f"features must have shape (N, F), none of them 0; got {tuple(features.shape)}"
-            )
-        if features.dtype != torch.uint8 and not features.is_floating_point():
-            raise ValueError(f"features must be uint8 or floating, got {features.dtype}")
-        rows = features.detach()
+        """Of rows (N, F), uint8, float32 or float64, in float64, in two passes of blocks."""
+        (rows,) = as_rows(features=features)
         total = torch.zeros(rows.shape[1], dtype=torch.float64, device=rows.device)
         for block in float64_blocks(rows):
             total += rows[block].double().sum(dim=0)
@@ -52,13 +42,11 @@ class GaussianStats:
         for block in float64_blocks(rows):
             centred = rows[block].double() - mean
             scatter.addmm_(centred.T, centred)
-        if not torch.isfinite(scatter).all():
-            raise ValueError("features contain NaN or infinite values")
-        return cls(mean=mean, covariance=scatter / max(1, len(rows) - 1), count=len(rows))
+        return cls(mean, scatter / max(1, len(rows) - 1), len(rows))
 
 
 def frechet_distance(real: Tensor, generated: Tensor) -> float:
-    """Squared Frechet distance [2] of two sets of features, (N, F) and (M, F), 2 rows or more.
+    """Squared Frechet distance [1] of two sets of features, (N, F) and (M, F), 2 rows or more.
 
     Equal to torch-fidelity's FID up to rounding. It falls as more images are taken, so only
     distances of equally many images compare.
@@ -94,22 +82,11 @@ class FID(FeatureMetric):
     ``compute`` returns one float64 scalar, ``fid/<extractor>``; smaller is closer. Only
     ``fid/inception_l2`` compares with published numbers, and only with as many images (usually
     50,000 generated ones against all real ones): with fewer it is larger.
-
-    Example:
-        >>> import torch
-        >>> from ganstoch.metrics import FID
-        >>> metric = FID("pixel")
-        >>> data = torch.tensor([0, 100], dtype=torch.uint8).reshape(2, 1, 1, 1)
-        >>> metric.update(data, real=True)
-        >>> metric.update(data + 3, real=False)
-        >>> metric.compute()["fid/pixel_l1"]  # moved by 3, else the same
-        tensor(9., dtype=torch.float64)
     """
 
     default_features = "inception"
     higher_is_better = False
 
-    def measure(self, real: Tensor, generated: Tensor) -> dict[str, float]:
-        """The distance."""
+    def _measure(self, real: Tensor, generated: Tensor) -> dict[str, float]:
         self.result = frechet_distance(real, generated)
         return {f"fid/{self.extractor.name}": self.result}

@@ -1,17 +1,16 @@
 """How much of a mini-batch's gradient is signal and how much is chance, from single examples.
 
 The signal is |g|^2, g the gradient of the loss over all examples; the noise is the trace of the
-covariance of the mini-batch's gradient, that is E|g_m - g|^2. A loss that is a mean over examples
-of a finite set needs no sampling for either: with g_i the gradients of the N single examples and
-S = (1/N) sum_i |g_i - g|^2, a batch of m has the noise
+covariance of the mini-batch's gradient, that is E|g_m - g|^2. With g_i the gradients of the N
+single examples and S = (1/N) sum_i |g_i - g|^2, a batch of m has the noise
 
 * S / m, drawn with replacement;
 * S / m (N - m) / (N - 1), drawn without [2], which is 0 at m = N.
 
 A loss that is a sum of such means, of real and of generated examples drawn independently, has the
 sum of their noises. The ratio of signal to noise is 1 where m is [1]'s "simple noise scale", the
-critical batch size tr(Sigma_1) / |g|^2, if all is drawn with replacement. Here an "example" of the
-discriminator is a real one and a generated one, and Sigma_1 is the covariance of one such pair.
+critical batch size tr(Sigma_1) / |g|^2; an "example" of the discriminator is a real and a generated
+one.
 
 [1] McCandlish et al. 2018, "An Empirical Model of Large-Batch Training", arXiv:1812.06162,
 Sec. 2.2.
@@ -62,11 +61,8 @@ class Side:
 class GradientSums:
     """Mean and spread of examples' gradients, which come in blocks and are not kept.
 
-    Sums of squares are taken around each block's own mean and then merged [3], so that nothing is
-    lost where gradients are nearly equal. Blocks are summed in their own precision, the rest in
-    float64.
-
-    [3] Chan, Golub, LeVeque 1983, "Algorithms for Computing the Sample Variance".
+    Sums of squares are taken around each block's own mean, in its own precision, and then merged in
+    float64 (Chan, Golub, LeVeque 1983), so that nothing is lost where gradients are nearly equal.
 
     Args:
         draws: examples, one after the other, that are draws of the same one, such as one latent

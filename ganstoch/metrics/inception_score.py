@@ -4,22 +4,21 @@
 [2] Barratt, Sharma 2018, "A Note on the Inception Score", arXiv:1801.01973.
 
 With p(c|x) the class probabilities of an image and p(c) their mean over the images, the score is
-exp(mean over x of KL(p(.|x) || p)), from 1 (the same answer to every image) to the number of
-classes. It never looks at the data: a generator that copies them, or one that makes one perfect
-image of each class, scores as well as any [2].
+exp(mean over x of KL(p(.|x) || p)), from 1 to the number of classes. It never looks at the data: a
+generator that copies them, or makes one perfect image of each class, scores as well as any [2].
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-from typing import NamedTuple, Protocol, Unpack, runtime_checkable
+from typing import Protocol, Unpack, runtime_checkable
 
 import torch
 from torch import Tensor
 
-from ganstoch.metrics.base import FeatureMetric, Options
-from ganstoch.metrics.features import Extractor, FeatureSpace
+from ganstoch.metrics.base import FeatureMetric, Features, MeanSd, Options
+from ganstoch.metrics.neighbours.byte_search import as_rows
 from ganstoch.rng import rng_for
 
 
@@ -31,42 +30,29 @@ class Classifying(Protocol):
         """Class scores (N, C) of features (N, F)."""
 
 
-class SplitScores(NamedTuple):
-    """Mean and standard deviation of the scores of the parts that the images were split into."""
-
-    mean: float
-    sd: float
-
-
-def inception_score(
-    logits: Tensor, *, splits: int = 10, seed: int = 0, shuffled: bool = True
-) -> SplitScores:
-    """The score [1] of each of several parts of the images, as torch-fidelity reports it.
+def inception_score(logits: Tensor, *, splits: int = 10, seed: int = 0) -> MeanSd:
+    """The score [1], in [1, C], of each of several random parts of the images.
 
     A part of few images scores low, as its p(c) is made of few answers: scores compare between
     equally many images in equally many splits (usually 50,000 in 10).
 
     Args:
-        logits: class scores, shape (N, C), floating, N at least ``splits``; scores are in [1, C].
+        logits: class scores, shape (N, C), float32 or float64, N at least ``splits``.
         splits: number of parts, of equal size up to one image.
         seed: decides which images go to which part.
-        shuffled: False takes the parts in the order given. Images that come sorted by class must
-            be shuffled: else every part has few classes, and scores low.
     """
-    if logits.ndim != 2 or logits.numel() == 0 or not logits.is_floating_point():
-        raise ValueError(f"logits must be floats (N, C), got {logits.dtype} {tuple(logits.shape)}")
-    if not 1 <= splits <= len(logits):
-        raise ValueError(f"{len(logits)} images cannot make {splits} splits")
-    if not torch.isfinite(logits).all():
-        raise ValueError("logits contain NaN or infinite values")
-    rows = logits.detach().to("cpu", torch.float64)
-    if shuffled:
-        rng = rng_for(seed, "evaluation", part="inception score")
-        rows = rows[torch.randperm(len(rows), generator=rng)]
+    rng = rng_for(seed, "evaluation", part="inception score")
+    return scores_of_parts(logits[torch.randperm(len(logits), generator=rng)], splits=splits)
+
+
+def scores_of_parts(logits: Tensor, *, splits: int) -> MeanSd:
+    """`inception_score` of parts in the order given, as torch-fidelity computes it."""
+    (rows,) = as_rows(logits=logits)
+    if not 1 <= splits <= len(rows):
+        raise ValueError(f"{len(rows)} images cannot make {splits} splits")
+    rows = rows.to("cpu", torch.float64)
     borders = [i * len(rows) // splits for i in range(splits + 1)]
-    scores = [_score(rows[start:end]) for start, end in itertools.pairwise(borders)]
-    values = torch.tensor(scores, dtype=torch.float64)
-    return SplitScores(values.mean().item(), values.std(correction=0).item())
+    return MeanSd.of([_score(rows[start:end]) for start, end in itertools.pairwise(borders)])
 
 
 def _score(logits: Tensor) -> float:
@@ -86,18 +72,15 @@ class InceptionScore(FeatureMetric):
         features: an `Extractor` that is `Classifying`, or "inception", whose 1,008 class scores are
             taken without their bias, as in the score's first program.
         splits: number of parts; the score of few images in many parts is low.
-        options: ``seed`` decides which images go to which part.
+        options: ``seed`` decides which images go to which part; see `FeatureMetric`.
     """
 
+    default_features = "inception"
     higher_is_better = True
     sides = ("generated",)
 
     def __init__(
-        self,
-        features: Extractor | FeatureSpace = "inception",
-        *,
-        splits: int = 10,
-        **options: Unpack[Options],
+        self, features: Features = None, *, splits: int = 10, **options: Unpack[Options]
     ) -> None:
         super().__init__(features, **options)
         if not isinstance(self.extractor, Classifying):
@@ -109,8 +92,7 @@ class InceptionScore(FeatureMetric):
         if held_out or not real:
             super().update(images, real=real, held_out=held_out)
 
-    def measure(self, generated: Tensor) -> dict[str, float]:
-        """Mean and standard deviation over the splits."""
+    def _measure(self, generated: Tensor) -> dict[str, float]:
         assert isinstance(self.extractor, Classifying)
         logits = self.extractor.logits(generated)
         self.result = inception_score(logits, splits=self.splits, seed=self.seed)

@@ -10,32 +10,25 @@ mean discrepancy is
     + mean of k over pairs y, y' of different rows of the other
     - 2 mean of k over all pairs x, y.
 
-Its expectation is the same for any number of images. The usual report [1] is the mean over random
-subsets; the estimate from all pairs has the same expectation, varies less, and needs no draw.
+The usual report [1] is the mean over random subsets; the estimate from all pairs has the same
+expectation, for any number of images, varies less, and needs no draw.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, Unpack
+from typing import Unpack
 
 import torch
 from torch import Tensor
 
-from ganstoch.metrics.base import FeatureMetric, Options
-from ganstoch.metrics.features import Extractor, FeatureSpace
+from ganstoch.metrics.base import FeatureMetric, Features, MeanSd, Options
+from ganstoch.metrics.neighbours.byte_search import as_rows
 from ganstoch.metrics.progress import progress_bar
 from ganstoch.rng import rng_for, without_replacement
 
 # Numbers in one float64 block of features, and of kernel values: 32 MiB each.
 _BLOCK_ELEMENTS = 2**22
-
-
-class SubsetDistances(NamedTuple):
-    """Mean and standard deviation of kernel distances between random subsets, as in [1]."""
-
-    mean: float
-    sd: float
 
 
 def kernel_distance(real: Tensor, generated: Tensor) -> float:
@@ -45,42 +38,35 @@ def kernel_distance(real: Tensor, generated: Tensor) -> float:
     held; the work is about 2 N^2 F operations for N images a side.
 
     Args:
-        real: shape (N, F), uint8 or floating, N at least 2.
+        real: shape (N, F), uint8, float32 or float64, N at least 2.
         generated: shape (M, F), the same.
     """
-    _check(real, generated)
+    real, generated = as_rows(real=real, generated=generated)
+    n, m = len(real), len(generated)
+    if min(n, m) < 2:
+        raise ValueError(f"needs at least 2 rows a side, got {n} and {m}")
     rows = max(1, min(_BLOCK_ELEMENTS // real.shape[1], int(_BLOCK_ELEMENTS**0.5)))
-    x, y = torch.split(real.detach(), rows), torch.split(generated.detach(), rows)
-    within = [_sum_within(side) for side in (x, y)]
-    value = (
-        within[0] / (len(real) * (len(real) - 1))
-        + within[1] / (len(generated) * (len(generated) - 1))
-        - 2 * (_sum_between(x, y) / (len(real) * len(generated)))
-    )
-    if not abs(value) < float("inf"):
-        raise ValueError("features contain NaN or infinite values, or overflow when cubed")
-    return value
+    x, y = torch.split(real, rows), torch.split(generated, rows)
+    within = _sum_within(x) / (n * (n - 1)) + _sum_within(y) / (m * (m - 1))
+    return within - 2 * (_sum_between(x, y) / (n * m))
 
 
 def kernel_distance_of_subsets(
     real: Tensor, generated: Tensor, *, subsets: int = 100, size: int = 1000, seed: int = 0
-) -> SubsetDistances:
-    """`kernel_distance` between random subsets, as torch-fidelity reports KID.
+) -> MeanSd:
+    """`kernel_distance` between random subsets, as torch-fidelity reports KID [1].
 
     Args:
-        real: shape (N, F), uint8 or floating.
+        real: shape (N, F), uint8, float32 or float64.
         generated: shape (M, F), the same.
         subsets: number of pairs of subsets.
         size: rows in each, drawn without replacement, from 2 to the smaller of N and M.
         seed: decides which rows are drawn.
     """
-    _check(real, generated)
-    if subsets < 1:
-        raise ValueError(f"subsets must be at least 1, got {subsets}")
-    if not 2 <= size <= min(len(real), len(generated)):
+    if subsets < 1 or not 2 <= size <= min(len(real), len(generated)):
         raise ValueError(
-            f"subsets of {size} rows cannot be drawn from {len(real)} and {len(generated)}; "
-            "the size must be at least 2 and at most the smaller of these"
+            f"needs 1 or more subsets of 2 rows up to all, got {subsets} of {size} from "
+            f"{len(real)} and {len(generated)}"
         )
     rng = rng_for(seed, "evaluation", part="kernel distance")
     values = []
@@ -88,70 +74,7 @@ def kernel_distance_of_subsets(
         ours = without_replacement(len(real), size, rng).to(real.device)
         theirs = without_replacement(len(generated), size, rng).to(generated.device)
         values.append(kernel_distance(real[ours], generated[theirs]))
-    distances = torch.tensor(values, dtype=torch.float64)
-    return SubsetDistances(distances.mean().item(), distances.std(correction=0).item())
-
-
-class KID(FeatureMetric):
-    """Kernel distance between real and generated images [1], as a `torchmetrics.Metric`.
-
-    ``compute`` returns three float64 scalars: ``kid/<extractor>`` from all pairs of images, and
-    ``kid/<extractor>/{subset_mean,subset_sd}`` over random subsets; smaller is closer. Only those
-    of ``inception_l2`` compare with published numbers, which are at times multiplied by 1,000.
-
-    Args:
-        subsets: number of pairs of subsets.
-        subset_size: images in each, at most as many as either side has.
-        options: ``seed`` decides which images are in the subsets.
-
-    Example:
-        >>> import torch
-        >>> from ganstoch.metrics import KID
-        >>> metric = KID("pixel", subset_size=2)
-        >>> data = torch.tensor([0, 1], dtype=torch.uint8).reshape(2, 1, 1, 1)
-        >>> metric.update(data, real=True)
-        >>> metric.update(data + 1, real=False)
-        >>> metric.compute()["kid/pixel_l1"]  # 1 + 27 - 2 (1 + 1 + 8 + 27) / 4
-        tensor(9.5000, dtype=torch.float64)
-    """
-
-    higher_is_better = False
-
-    def __init__(
-        self,
-        features: Extractor | FeatureSpace = "inception",
-        *,
-        subsets: int = 100,
-        subset_size: int = 1000,
-        **options: Unpack[Options],
-    ) -> None:
-        super().__init__(features, **options)
-        self.subsets = subsets
-        self.subset_size = subset_size
-
-    def measure(self, real: Tensor, generated: Tensor) -> dict[str, float]:
-        """The distance from all pairs, and mean and deviation of the subsets' distances."""
-        self.result = kernel_distance_of_subsets(
-            real, generated, subsets=self.subsets, size=self.subset_size, seed=self.seed
-        )
-        key = f"kid/{self.extractor.name}"
-        return {
-            key: kernel_distance(real, generated),
-            f"{key}/subset_mean": self.result.mean,
-            f"{key}/subset_sd": self.result.sd,
-        }
-
-
-def _check(real: Tensor, generated: Tensor) -> None:
-    for rows, side in ((real, "real"), (generated, "generated")):
-        if rows.ndim != 2 or len(rows) < 2 or rows.shape[1] == 0:
-            raise ValueError(
-                f"{side} features must have shape (N, F), N at least 2; got {tuple(rows.shape)}"
-            )
-        if rows.dtype != torch.uint8 and not rows.is_floating_point():
-            raise ValueError(f"{side} features must be uint8 or floating, got {rows.dtype}")
-    if real.shape[1] != generated.shape[1]:
-        raise ValueError(f"{real.shape[1]} features a row against {generated.shape[1]}")
+    return MeanSd.of(values)
 
 
 def _kernel(x: Tensor, y: Tensor) -> Tensor:
@@ -162,7 +85,7 @@ def _kernel(x: Tensor, y: Tensor) -> Tensor:
 def _sum_within(blocks: Sequence[Tensor]) -> float:
     """Sum over pairs of different rows, each pair in both orders."""
     total = 0.0
-    for i, block in enumerate(progress_bar(blocks, "kernel within a set", total=len(blocks))):
+    for i, block in enumerate(progress_bar(blocks, "kernel within a set")):
         x = block.to(torch.float64)
         diagonal = x.square().sum(dim=1).div_(x.shape[1]).add_(1.0).pow_(3).sum()
         total += (_kernel(x, x).sum() - diagonal).item()
@@ -173,8 +96,49 @@ def _sum_within(blocks: Sequence[Tensor]) -> float:
 
 def _sum_between(blocks: Sequence[Tensor], others: Sequence[Tensor]) -> float:
     total = 0.0
-    for block in progress_bar(blocks, "kernel between sets", total=len(blocks)):
+    for block in progress_bar(blocks, "kernel between sets"):
         x = block.to(torch.float64)
         for other in others:
             total += _kernel(x, other.to(x.device, torch.float64)).sum().item()
     return total
+
+
+class KID(FeatureMetric):
+    """Kernel distance between real and generated images [1], as a `torchmetrics.Metric`.
+
+    ``compute`` returns three float64 scalars: ``kid/<extractor>`` from all pairs of images, and
+    ``kid/<extractor>/{subset_mean,subset_sd}`` over random subsets; smaller is closer. Only those
+    of ``inception_l2`` compare with published numbers, which are at times multiplied by 1,000.
+
+    Args:
+        features: "inception", "pixel", "efficientnet_lite0", or an `Extractor`.
+        subsets: number of pairs of subsets.
+        subset_size: images in each, at least 2, at most as many as either side has.
+        options: ``seed`` decides which images are in the subsets; see `FeatureMetric`.
+    """
+
+    default_features = "inception"
+    higher_is_better = False
+
+    def __init__(
+        self,
+        features: Features = None,
+        *,
+        subsets: int = 100,
+        subset_size: int = 1000,
+        **options: Unpack[Options],
+    ) -> None:
+        super().__init__(features, **options)
+        self.subsets = subsets
+        self.subset_size = subset_size
+
+    def _measure(self, real: Tensor, generated: Tensor) -> dict[str, float]:
+        self.result = kernel_distance_of_subsets(
+            real, generated, subsets=self.subsets, size=self.subset_size, seed=self.seed
+        )
+        key = f"kid/{self.extractor.name}"
+        return {
+            key: kernel_distance(real, generated),
+            f"{key}/subset_mean": self.result.mean,
+            f"{key}/subset_sd": self.result.sd,
+        }

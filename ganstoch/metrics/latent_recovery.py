@@ -4,12 +4,9 @@
     Recovery", arXiv:1901.03396, Sec. 3.
 
 For an image x, the recovery error is min_z ||G(z) - x||^2, here as a mean over pixels. A generator
-that has memorized its training images recovers them better than held-out ones; [1] compares the
-medians (MRE, median recovery error) and the whole distributions (Kolmogorov-Smirnov).
-
-As in [1] the minimum is looked for by L-BFGS, but for a batch of images at once (`minimize_each`):
-no image's result depends on its batch mates, other than by how a network rounds in batches of
-another size. Every image starts from the same latents, so that neither does it depend on its place.
+that has memorized its training images recovers them better than held-out ones. As in [1] the
+minimum is looked for by L-BFGS, but for a batch of images at once (`minimize_each`): no image's
+result depends on its batch mates, nor on its place, as all start from the same latents.
 """
 
 from __future__ import annotations
@@ -74,10 +71,8 @@ def recover(
         batch_size: images at once.
         seed: decides the starts.
     """
-    if min(latent_dim, iterations, restarts, batch_size) < 1:
-        raise ValueError("latent_dim, iterations, restarts and batch_size must be at least 1")
-    if images.ndim < 2 or len(images) == 0:
-        raise ValueError(f"expected images of shape (N, C, H, W), got {tuple(images.shape)}")
+    if min(latent_dim, iterations, restarts, batch_size, len(images)) < 1:
+        raise ValueError("numbers and images must be at least 1")
     starts = normal((restarts, latent_dim), rng_for(seed, "evaluation", part="recovery"))
     errors, latents = [], []
     for some in progress_bar(torch.split(images, batch_size), "latent recovery"):
@@ -100,8 +95,6 @@ def recover(
 def recovery_gap(train_errors: Tensor, held_out_errors: Tensor) -> RecoveryGap:
     """Compares recovery errors of training (N,) and held-out images (K,) [1, Sec. 3]."""
     sides = [errors.double().cpu() for errors in (train_errors, held_out_errors)]
-    if any(side.ndim != 1 or len(side) == 0 for side in sides):
-        raise ValueError("expected errors of shapes (N,) and (K,), at least one of each")
     train, held_out = (side.quantile(0.5).item() for side in sides)
     test = ks_2samp(*(side.numpy() for side in sides))
     return RecoveryGap(

@@ -3,38 +3,33 @@
 [1] Bai, Lin, Raffel, Kan 2021, "On training sample memorization: Lessons from benchmarking
     generative modeling with a large-scale competition", arXiv:2106.03062.
 
-With cosine distances between features, generated images asking and training images answering,
+    m = mean_g min_x (1 - |cos(g, x)|),    MiFID = FID / m if m < epsilon, else FID,
 
-    m = mean_g min_x (1 - |cos(g, x)|),    MiFID = FID / m if m < epsilon, else FID.
-
-The direction matters: a generator that makes one training image again and again has m = 0, while
-most training images are far from whatever it makes. FID is asked of the training images too, so
-a generator that returns all of them has FID = MiFID = 0: read m beside it.
+with g the features of generated and x of training images. The direction matters: a generator that
+makes one training image again and again has m = 0. One that returns all of them has FID = MiFID = 0
+too: read m beside it.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Unpack
+from typing import NamedTuple, Unpack
 
 import torch
 from torch import Tensor
 
-from ganstoch.metrics.base import FeatureMetric, Options
-from ganstoch.metrics.features import Extractor, FeatureSpace, Inception
+from ganstoch.metrics.base import FeatureMetric, Features, Options
+from ganstoch.metrics.features import Inception
 from ganstoch.metrics.fid import frechet_distance
 from ganstoch.metrics.neighbours import nearest_neighbours
 from ganstoch.metrics.neighbours.byte_search import float64_blocks
 
+# m from which on nothing counts as memorized in Inception's space; the choice of [1].
 EPSILON = 0.1
-"""m from which on nothing counts as memorized in Inception's space; the choice of [1]."""
-
 # Added to m by the authors, so that there is a quotient where m is 0.
 _GUARD = 1e-15
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MiFIDScore:
+class MiFIDScore(NamedTuple):
     """MiFID, and the FID and mean cosine distance m that it is made of."""
 
     value: float
@@ -52,8 +47,7 @@ def mifid(train: Tensor, generated: Tensor, *, epsilon: float = EPSILON) -> MiFI
         raise ValueError(f"epsilon must be above 0, got {epsilon}")
     distance = cosine_distance(generated, train)
     fid = frechet_distance(train, generated)
-    value = penalized(fid, distance, epsilon=epsilon)
-    return MiFIDScore(value=value, fid=fid, distance=distance)
+    return MiFIDScore(penalized(fid, distance, epsilon=epsilon), fid, distance)
 
 
 def penalized(fid: float, distance: float, *, epsilon: float) -> float:
@@ -90,25 +84,23 @@ def _units(features: Tensor, *, name: str) -> Tensor:
 
 
 class MiFID(FeatureMetric):
-    """MiFID as a `torchmetrics.Metric`; see `mifid`.
+    """MiFID [1] as a `torchmetrics.Metric`.
 
     ``compute`` returns float64 scalars ``mifid/<extractor>`` and, the distance m of generated to
     training images by itself, ``mifid/<extractor>/distance``.
 
     Args:
+        features: "inception", "pixel", "efficientnet_lite0", or an `Extractor`.
         epsilon: m from which on nothing counts as memorized; None for 0.1 in Inception's space.
             Elsewhere it must be given: half the m of held-out images is a start.
         options: see `FeatureMetric`.
     """
 
+    default_features = "inception"
     higher_is_better = False
 
     def __init__(
-        self,
-        features: Extractor | FeatureSpace = "inception",
-        *,
-        epsilon: float | None = None,
-        **options: Unpack[Options],
+        self, features: Features = None, *, epsilon: float | None = None, **options: Unpack[Options]
     ) -> None:
         super().__init__(features, **options)
         if epsilon is None and not isinstance(self.extractor, Inception):
@@ -118,8 +110,7 @@ class MiFID(FeatureMetric):
             )
         self.epsilon = EPSILON if epsilon is None else epsilon
 
-    def measure(self, real: Tensor, generated: Tensor) -> dict[str, float]:
-        """MiFID and the distance m."""
+    def _measure(self, real: Tensor, generated: Tensor) -> dict[str, float]:
         self.result = mifid(real, generated, epsilon=self.epsilon)
         key = f"mifid/{self.extractor.name}"
         return {key: self.result.value, f"{key}/distance": self.result.distance}

@@ -3,17 +3,16 @@
 [1] Srivastava et al. 2017, "VEEGAN", arXiv:1705.07761, Sec. 5.
 [2] Lin et al. 2018, "PacGAN", arXiv:1712.04086, Sec. 4, and its published code.
 
-Conventions that reports differ in, and ours, which are those of the code of [2]: a mode counts from
-one sample on; a point is good by its distance as a whole (not each coordinate by itself); the
-divergence is KL(generated || data), called reverse, in nats, between shares of the modes, of good
-points only, where classes are counted of all images, however unsure their classifier is.
+Conventions are those of the code of [2]: a mode counts from one sample on; a point is good by its
+distance as a whole; the divergence is KL(generated || data), called reverse, in nats, between
+shares of the modes, of good points only, but of all images, however unsure their classifier is.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -26,35 +25,26 @@ from ganstoch.types import GaussianModes, KnownModes, StackedClasses
 CONFIDENT = 0.9
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModeScores:
+class ModeScores(NamedTuple):
     """What S samples reach of K modes."""
 
-    modes: int  # with at least one sample that counts, in [0, K]
+    count: int  # modes with at least one sample that counts, in [0, K]
     of: int  # K
     good_share: float  # of the samples: points near a centre, or images the classifier is sure of
     reverse_kl: float  # KL(shares of the modes || uniform) in nats; ln K, the worst, without any
-    confident_modes: int | None = None  # with an image that the classifier is sure of
+    confident_count: int | None = None  # modes with an image that the classifier is sure of
     confidence: float | None = None  # its mean probability for the class it names
 
     def named(self) -> dict[str, float]:
         """The scores by the names that records and logs know them by."""
-        values: dict[str, float | None] = {
-            "count": self.modes,
-            "of": self.of,
-            "good_share": self.good_share,
-            "reverse_kl": self.reverse_kl,
-            "confident_count": self.confident_modes,
-            "confidence": self.confidence,
-        }
-        return {f"modes/{name}": float(v) for name, v in values.items() if v is not None}
+        return {f"modes/{name}": float(v) for name, v in self._asdict().items() if v is not None}
 
 
 def score_gaussians(points: Tensor, mixture: GaussianModes) -> ModeScores:
     """What points (S, D) reach of a mixture of Gaussians.
 
-    A point belongs to its nearest centre and is good if nearer to it than radius * sigma,
-    which in the plane is a Mahalanobis distance below 3. Points that are no numbers are not good.
+    A point belongs to its nearest centre and is good if nearer to it than radius * sigma, which in
+    the plane is a Mahalanobis distance below 3. Points that are no numbers are not good.
     """
     if points.ndim != 2 or not len(points) or points.shape[1] != mixture.centres.shape[1]:
         raise ValueError(
@@ -70,7 +60,7 @@ def score_gaussians(points: Tensor, mixture: GaussianModes) -> ModeScores:
     good = distances < mixture.radius * mixture.sigma
     counts = nearest[good].bincount(minlength=len(mixture.centres))
     return ModeScores(
-        modes=int((counts > 0).sum()),
+        count=int((counts > 0).sum()),
         of=len(counts),
         good_share=good.double().mean().item(),
         reverse_kl=_reverse_kl(counts),
@@ -95,11 +85,11 @@ def score_classes(predicted: Tensor, confidence: Tensor, classes: int) -> ModeSc
     sure = confidence >= CONFIDENT
     counts = predicted.bincount(minlength=classes)
     return ModeScores(
-        modes=int((counts > 0).sum()),
+        count=int((counts > 0).sum()),
         of=classes,
         good_share=sure.double().mean().item(),
         reverse_kl=_reverse_kl(counts),
-        confident_modes=int((predicted[sure].bincount(minlength=classes) > 0).sum()),
+        confident_count=int((predicted[sure].bincount(minlength=classes) > 0).sum()),
         confidence=confidence.mean().item(),
     )
 

@@ -1,9 +1,7 @@
 """Overfitting and mode drop of [1]: the headline metric, for training, audit and other loops.
 
 [1] Yazici et al. 2020, "Empirical analysis of overfitting and mode drop in GAN training",
-arXiv:2006.14265, Sec. 4.
-
-With N(q, S) = min_{s in S} ||q - s|| / scale, the distance from q to the nearest member of S:
+arXiv:2006.14265, Sec. 4. With N(q, S) = min_{s in S} ||q - s|| / scale,
 
     overfitting = {N(g, real) : g in a sample of generated}       generated -> data
     mode drop   = {N(x, generated) : x in a sample of real}       data -> generated
@@ -14,22 +12,19 @@ that the generator copies; a large mode drop says that it leaves data out.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
-from typing import Literal, Unpack
+from typing import Literal, NamedTuple, Unpack
 
 import torch
 from torch import Tensor
 
-from ganstoch.metrics.base import FeatureMetric, Options
-from ganstoch.metrics.features import Extractor, FeatureSpace
+from ganstoch.metrics.base import FeatureMetric, Features, Options
 from ganstoch.metrics.neighbours import nearest_neighbours
 from ganstoch.rng import rng_for, without_replacement
 from ganstoch.types import Neighbours, Norm
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TailMeans:
+class TailMeans(NamedTuple):
     """A set of distances as three means: of all, of the largest 10 % and of the largest 5 %."""
 
     mean: float
@@ -38,12 +33,10 @@ class TailMeans:
 
     def named(self, prefix: str) -> dict[str, float]:
         """The three under the names of metrics, e.g. ``overfitting/pixel_l1/mean``."""
-        parts = {"mean": self.mean, "worst10": self.worst10, "worst5": self.worst5}
-        return {f"{prefix}/{part}": value for part, value in parts.items()}
+        return {f"{prefix}/{part}": value for part, value in self._asdict().items()}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NearestPairs:
+class NearestPairs(NamedTuple):
     """Nearest neighbours in one direction."""
 
     queries: Tensor  # members of the one side that were looked up, int64, shape (Q,), ascending
@@ -51,8 +44,7 @@ class NearestPairs:
     tail: TailMeans  # of those distances
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OverfittingScores:
+class OverfittingScores(NamedTuple):
     """Both metrics: overfitting from generated images to the data, mode drop the other way."""
 
     overfitting: NearestPairs
@@ -60,19 +52,12 @@ class OverfittingScores:
 
     def named(self, space: str) -> dict[str, float]:
         """The six numbers under the names of metrics, in a feature space, e.g. "pixel_l1"."""
-        return self.overfitting.tail.named(f"overfitting/{space}") | self.mode_drop.tail.named(
-            f"mode_drop/{space}"
-        )
+        overfitting = self.overfitting.tail.named(f"overfitting/{space}")
+        return overfitting | self.mode_drop.tail.named(f"mode_drop/{space}")
 
 
 def tail_means(distances: Tensor) -> TailMeans:
-    """Means of distances (Q,), in float64; the worst p % are the ceil(p Q / 100) largest.
-
-    Example:
-        >>> import torch
-        >>> tail_means(torch.arange(1.0, 21.0))  # the worst: 19 and 20; 20
-        TailMeans(mean=10.5, worst10=19.5, worst5=20.0)
-    """
+    """Means of distances (Q,), in float64; the worst p % are the ceil(p Q / 100) largest."""
     if distances.ndim != 1 or len(distances) == 0:
         raise ValueError(f"expected distances of shape (Q,), got {tuple(distances.shape)}")
     falling = distances.double().sort(descending=True).values
@@ -81,7 +66,7 @@ def tail_means(distances: Tensor) -> TailMeans:
         # Whole numbers: 0.1 * 30 is a little more than 3, and its ceiling 4.
         return falling[: -(-percent * len(falling) // 100)].mean().item()
 
-    return TailMeans(mean=worst(100), worst10=worst(10), worst5=worst(5))
+    return TailMeans(worst(100), worst(10), worst(5))
 
 
 def overfitting_mode_drop(
@@ -106,14 +91,6 @@ def overfitting_mode_drop(
         seed: any integer; decides the samples only.
         scale: what distances are divided by, above 0: the number of pixels and channels makes an
             l1 distance a mean difference.
-
-    Example:
-        >>> import torch
-        >>> real = torch.tensor([[0.0, 0.0], [4.0, 0.0]])
-        >>> generated = torch.tensor([[0.0, 1.0], [0.0, 1.0]])
-        >>> both = overfitting_mode_drop(real, generated, norm="l1", queries=None)
-        >>> both.overfitting.tail.mean, both.mode_drop.tail.mean
-        (1.0, 3.0)
     """
     closest = partial(nearest_of_sample, norm=norm, queries=queries, seed=seed, scale=scale)
     return OverfittingScores(
@@ -145,12 +122,8 @@ def nearest_of_sample(
     if queries is not None and queries < count:
         ids = without_replacement(count, queries, rng_for(seed, "evaluation", draw)).sort().values
     nearest = nearest_neighbours(images[ids.to(images.device)], bank, norm=norm)
-    distances = nearest.distances / scale
-    return NearestPairs(
-        queries=ids,
-        neighbours=Neighbours(distances=distances, ids=nearest.ids),
-        tail=tail_means(distances),
-    )
+    scaled = Neighbours(distances=nearest.distances / scale, ids=nearest.ids)
+    return NearestPairs(queries=ids, neighbours=scaled, tail=tail_means(scaled.distances))
 
 
 class OverfittingModeDrop(FeatureMetric):
@@ -162,8 +135,9 @@ class OverfittingModeDrop(FeatureMetric):
     closer. The samples depend on the seed and on the order in which images come.
 
     Args:
+        features: "pixel", "inception", "efficientnet_lite0", or an `Extractor`.
         queries: images in each sample, at least 1, or "all"; [1] takes 200.
-        options: ``seed`` decides which images are in the samples.
+        options: ``seed`` decides which images are in the samples; see `FeatureMetric`.
 
     Example:
         >>> import torch
@@ -183,7 +157,7 @@ class OverfittingModeDrop(FeatureMetric):
 
     def __init__(
         self,
-        features: Extractor | FeatureSpace = "pixel",
+        features: Features = None,
         *,
         queries: int | Literal["all"] = 200,
         **options: Unpack[Options],
@@ -191,8 +165,7 @@ class OverfittingModeDrop(FeatureMetric):
         super().__init__(features, **options)
         self.queries = queries
 
-    def measure(self, real: Tensor, generated: Tensor) -> dict[str, float]:
-        """The six numbers."""
+    def _measure(self, real: Tensor, generated: Tensor) -> dict[str, float]:
         self.result = overfitting_mode_drop(
             real,
             generated,

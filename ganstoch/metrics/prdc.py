@@ -1,7 +1,7 @@
 """Precision, recall, density and coverage: how two sets lie in each other's manifold.
 
-With NND_k(x) the distance of x to its k-th nearest other member of its own set, a set's manifold is
-the union of the balls of that radius around its members. All four are shares or means over members:
+A set's manifold is the union of balls around its members, each as wide as the distance to the
+member's k-th nearest other. All four are shares or means over members:
 
     precision = share of generated images in at least one real ball            generated -> real
     recall    = share of real images in at least one generated ball            real -> generated
@@ -9,8 +9,7 @@ the union of the balls of that radius around its members. All four are shares or
     coverage  = share of real balls with at least one generated image          real -> generated
 
 Precision and recall are those of [1, Sec. 3], density and coverage those of [2, Eq. 3-4], with k of
-the real set in both and strict inequalities, as in [2]'s reference program. A copy of a real image
-is in that image's ball unless the ball has radius 0, that is unless k other real images equal it.
+the real set in both and strict inequalities, as in [2]'s reference program.
 
 [1] Kynkaanniemi et al. 2019, "Improved precision and recall metric for assessing generative
 models", arXiv:1904.06991. [2] Naeem et al. 2020, "Reliable fidelity and diversity metrics for
@@ -19,19 +18,16 @@ generative models", arXiv:2002.09797.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Unpack
+from typing import NamedTuple, Unpack
 
 from torch import Tensor
 
-from ganstoch.metrics.base import FeatureMetric, Options
-from ganstoch.metrics.features import Extractor, FeatureSpace
+from ganstoch.metrics.base import FeatureMetric, Features, Options
 from ganstoch.metrics.neighbours import kth_distances, pairs_within
 from ganstoch.types import Norm
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PRDCScores:
+class PRDCScores(NamedTuple):
     """Four numbers, shares in [0, 1] but for the density, which is about 1 where sets are alike."""
 
     precision: float
@@ -50,15 +46,6 @@ def prdc(real: Tensor, generated: Tensor, *, k: int = 5, norm: Norm = "l2") -> P
         generated: features of generated images, shape (M, F...), M > k.
         k: of the radii, at least 1; [2] takes 5.
         norm: "l1" or "l2", the latter in [1, 2].
-
-    Example:
-        >>> import torch
-        >>> real = torch.tensor([[0.0], [1.0], [10.0], [11.0]])
-        >>> scores = prdc(real, torch.tensor([[0.25], [0.75], [99.0]]), k=1)
-        >>> round(scores.precision, 3), round(scores.density, 3)  # two of three, in two balls each
-        (0.667, 1.333)
-        >>> scores.coverage, scores.covered.tolist()  # nothing near the second pair
-        (0.5, [True, True, False, False])
     """
     within = pairs_within(
         real,
@@ -82,23 +69,19 @@ class PRDC(FeatureMetric):
     """Precision, recall, density and coverage as a `torchmetrics.Metric`.
 
     ``compute`` returns four float64 scalars, larger is better:
-    ``prdc/<extractor>/{precision,recall,density,coverage}``; see `prdc`.
+    ``prdc/<extractor>/{precision,recall,density,coverage}``; see `prdc`, also for ``k``.
     """
 
+    default_features = "inception"
     higher_is_better = True
 
     def __init__(
-        self,
-        features: Extractor | FeatureSpace = "inception",
-        *,
-        k: int = 5,
-        **options: Unpack[Options],
+        self, features: Features = None, *, k: int = 5, **options: Unpack[Options]
     ) -> None:
         super().__init__(features, **options)
         self.k = k
 
-    def measure(self, real: Tensor, generated: Tensor) -> dict[str, float]:
-        """The four numbers."""
+    def _measure(self, real: Tensor, generated: Tensor) -> dict[str, float]:
         self.result = prdc(real, generated, k=self.k, norm=self.extractor.norm)
         parts = ("precision", "recall", "density", "coverage")
         return {f"prdc/{self.extractor.name}/{part}": getattr(self.result, part) for part in parts}

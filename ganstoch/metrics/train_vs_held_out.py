@@ -1,19 +1,17 @@
 """Whether generated images are nearer to the training images than to unseen ones.
 
-The share. Training and held-out images are thinned to equal numbers, because the nearest of more
-images is nearer; then a generator that has learnt the distribution and not the images is nearer to
-either half of the time. The share is averaged over random thinnings that use every image.
+The share. Training and held-out images are thinned to equal numbers, as the nearest of more images
+is nearer, and the share is averaged over random thinnings that use every image: a generator that
+has learnt the distribution and not the images is nearer to either half of the time.
 
-The test. If the generator owes nothing to the training images in particular, then given all real
-images, pooled, and the generated ones, every way to call as many of the pool "training" is as
-likely as the true one: these labels are permuted, and p is the share of permutations, the true
-labels among them, that reach the statistic [1]. A share does not see one copy in a hundred, so each
-generated image g votes for the label of its nearest real image with a weight that knows no labels,
+The test. If the generator owes nothing to the training images in particular, then every way to call
+as many of the pooled real images "training" is as likely as the true one: p is the share of
+permutations, the true labels among them, that reach the statistic [1]
 
     T = sum_g w_g [nearest of g is a training image],    w_g = log(max(score_g, 0.001))^2,
 
-with the score of `copy_scores` in the pool: 0 for a copy of one image, near 1 for an image with no
-relation to any. No thinning is needed here, whatever the numbers.
+a vote of the generated images, each weighted by its `copy_scores` in the pool, which know no
+labels: a share would not see one copy in a hundred. No thinning is needed here.
 
 [1] Phipson, Smyth 2010, "Permutation p-values should never be zero", arXiv:1603.05766, Sec. 2.
 """
@@ -70,8 +68,6 @@ def train_vs_held_out(
         permutations: how many, at least 1; the smallest p is 1 / (permutations + 1).
         seed: decides thinnings, resamples and permutations.
     """
-    if permutations < 1:
-        raise ValueError(f"permutations must be at least 1, got {permutations}")
     if train.dtype != held_out.dtype:
         raise ValueError(f"training images are {train.dtype}, held-out ones {held_out.dtype}")
     nearer = _nearer(generated, train, held_out, norm=norm, seed=seed)
@@ -101,25 +97,16 @@ def _nearer(generated: Tensor, train: Tensor, held_out: Tensor, *, norm: Norm, s
 def _interval(values: Tensor, *, seed: int) -> tuple[float, float]:
     """The 95 % interval of a mean, by resampling."""
     rng = rng_for(seed, "evaluation", part="nearer/resamples")
-    step = max(1, _BLOCK // len(values))
-    means = [
-        values[
-            torch.randint(len(values), (min(step, _RESAMPLES - i), len(values)), generator=rng)
-        ].mean(1)
-        for i in range(0, _RESAMPLES, step)
-    ]
+    count = len(values)
+    means = []
+    for rows in torch.arange(_RESAMPLES).split(max(1, _BLOCK // count)):
+        means.append(values[torch.randint(count, (len(rows), count), generator=rng)].mean(1))
     low, high = torch.cat(means).quantile(torch.tensor([0.025, 0.975], dtype=torch.float64))
     return low.item(), high.item()
 
 
 def _p_value(
-    generated: Tensor,
-    train: Tensor,
-    held_out: Tensor,
-    *,
-    norm: Norm,
-    permutations: int,
-    seed: int,
+    generated: Tensor, train: Tensor, held_out: Tensor, *, norm: Norm, permutations: int, seed: int
 ) -> float:
     count, pool = len(train), len(train) + len(held_out)
     # Positions in the pool must not tell the labels: they decide parts, and between equally near.
@@ -163,8 +150,7 @@ class TrainVsHeldOut(FeatureMetric):
 
     sides = ("real", "generated", "held_out")
 
-    def measure(self, real: Tensor, generated: Tensor, held_out: Tensor) -> dict[str, float]:
-        """The share, the ends of its interval, and the p-value."""
+    def _measure(self, real: Tensor, generated: Tensor, held_out: Tensor) -> dict[str, float]:
         self.result = train_vs_held_out(
             generated, real, held_out, norm=self.extractor.norm, seed=self.seed
         )

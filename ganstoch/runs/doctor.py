@@ -50,7 +50,6 @@ def examine(root: Path) -> Iterator[Finding]:
     import torch
 
     from ganstoch.metrics.features import inception_weights_path
-    from ganstoch.metrics.neighbours import faiss_flavour
     from ganstoch.runs.fit import logged_in
 
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
@@ -63,13 +62,6 @@ def examine(root: Path) -> Iterator[Finding]:
         words = f"{torch.cuda.device_count()} x {properties.name}, "
         words += f"{properties.total_memory / 2**30:.0f} GiB"
     yield Finding("GPU", gpu, words)
-    try:
-        flavour = faiss_flavour()
-        faiss = not flavour.startswith("none")
-        without = "torch searches, as exactly but more slowly; pip install 'ganstoch[cpu]'"
-        yield Finding("FAISS", faiss, flavour if faiss else without)
-    except UserError as error:
-        yield Finding("FAISS", False, str(error))
     online = logged_in()
     offline = "runs stay offline until wandb sync; wandb login"
     yield Finding("W&B login", online, "runs are uploaded as they go" if online else offline)

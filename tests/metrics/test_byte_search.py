@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ganstoch.metrics.neighbours import byte_search, nearest, nearest_neighbours
-from ganstoch.metrics.neighbours.byte_search import fits_bytes, search_bytes
+from ganstoch.metrics.neighbours import byte_search, knn, nearest_neighbours
+from ganstoch.metrics.neighbours.byte_search import is_grey, search_bytes
 from ganstoch.types import Neighbours
 
 
@@ -100,7 +100,7 @@ def test_fewer_members_than_candidates() -> None:
     ],
 )
 def test_what_fits(rows: Tensor, fits: bool) -> None:
-    assert fits_bytes(rows) is fits
+    assert is_grey(rows) is fits
 
 
 def test_only_grey_levels_by_l1_without_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -111,7 +111,7 @@ def test_only_grey_levels_by_l1_without_a_gpu(monkeypatch: pytest.MonkeyPatch) -
         nothing = torch.zeros(len(query))
         return Neighbours(distances=nothing, ids=nothing.long()), nothing.bool()
 
-    monkeypatch.setattr(nearest, "search_bytes", by_bytes)
+    monkeypatch.setattr(knn, "search_bytes", by_bytes)
     grey = draw(4, 6, seed=9)
     nearest_neighbours(grey, grey, norm="l2")
     nearest_neighbours(grey - 300, grey, norm="l1")

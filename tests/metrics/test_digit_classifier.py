@@ -98,7 +98,7 @@ def test_counts_modes(file: Path) -> None:
     scores = make_mode_scorer(world)(images.reshape(20, 3, 28, 28).float() / 127.5 - 1)
     triples = labels.reshape(20, 3) @ torch.tensor([100, 10, 1])
     assert scores.of == 1000
-    assert abs(scores.modes - len(set(triples.tolist()))) <= 1
+    assert abs(scores.count - len(set(triples.tolist()))) <= 1
     assert scores.confidence is not None
     assert 0 < scores.confidence <= 1
 

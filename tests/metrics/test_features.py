@@ -72,7 +72,7 @@ def test_rounding_beyond_the_range_is_let_pass() -> None:
         pytest.param(torch.full((1, 1, 2, 2), 1.01), r"lie in \[-1, 1\], got \[1.01", id="above"),
         pytest.param(torch.full((1, 1, 2, 2), -1.01), r"lie in \[-1, 1\]", id="below"),
         pytest.param(torch.full((1, 1, 2, 2), 255.0), "give bytes as uint8", id="float bytes"),
-        pytest.param(torch.full((1, 1, 2, 2), torch.nan), "contain NaN", id="nan"),
+        pytest.param(torch.full((1, 1, 2, 2), torch.nan), r"got \[nan, nan\]", id="nan"),
         pytest.param(torch.full((1, 1, 2, 2), torch.inf), r"got \[inf, inf\]", id="inf"),
         pytest.param(torch.zeros(1, 1, 2, 2).long(), "got torch.int64", id="int64"),
         pytest.param(torch.zeros(3, 2, 2), r"\(N, C, H, W\).*got \(3, 2, 2\)", id="one image"),
@@ -162,7 +162,7 @@ def test_a_program_among_the_weights_is_not_run(tmp_path: Path, how: str) -> Non
     else:
         torch.save({"fc.weight": Malice(trace)}, path)
     for load in (Inception, EfficientNetLite0):
-        with pytest.raises(UserError, match="was not run"):
+        with pytest.raises(UserError, match="cannot read weights"):
             load(path)
     assert not trace.exists()
 

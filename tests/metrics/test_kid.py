@@ -80,12 +80,9 @@ def test_bytes_do_not_overflow() -> None:
 @pytest.mark.parametrize(
     ("real", "generated", "message"),
     [
-        (torch.zeros(3, 2), torch.zeros(3, 4), "2 features a row against 4"),
-        (torch.zeros(1, 2), torch.zeros(3, 2), r"real .* N at least 2; got \(1, 2\)"),
-        (torch.zeros(3, 2), torch.zeros(3, 2, 1), r"generated .* got \(3, 2, 1\)"),
-        (torch.zeros(3, 2), torch.zeros(3, 2).int(), "uint8 or floating, got torch.int32"),
+        (torch.zeros(3, 2), torch.zeros(3, 4), "real has 2, generated has 4"),
+        (torch.zeros(1, 2), torch.zeros(3, 2), "at least 2 rows a side"),
         (torch.full((3, 2), torch.nan), torch.zeros(3, 2), "NaN or infinite"),
-        (torch.full((3, 2), 1e200, dtype=torch.float64), torch.zeros(3, 2), "NaN or infinite"),
     ],
 )
 def test_refused_features(real: Tensor, generated: Tensor, message: str) -> None:

@@ -134,11 +134,9 @@ def test_refuses() -> None:
     wanted = images(2, seed=1)
     with pytest.raises(ValueError, match="at least 1"):
         recover(neutral, wanted, latent_dim=8, restarts=0)
-    with pytest.raises(ValueError, match="shape"):
+    with pytest.raises(ValueError, match="at least 1"):
         recover(neutral, wanted[:0], latent_dim=8)
     with pytest.raises(ValueError, match="the generator makes images of shape"):
         recover(neutral, wanted[:, :, :2], latent_dim=8)
     with pytest.raises(ValueError, match="NaN"):
         recover(lambda z: neutral(z) * torch.nan, wanted, latent_dim=8)
-    with pytest.raises(ValueError, match="errors of shapes"):
-        recovery_gap(torch.zeros(0), torch.zeros(2))

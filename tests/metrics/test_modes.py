@@ -57,7 +57,7 @@ def test_as_the_authors_compute_it() -> None:
     modes, share, kl = by_hand(points, spread)
     scores = score_gaussians(points, spread)
     assert 0.1 < share < 0.9
-    assert scores.modes == modes
+    assert scores.count == modes
     assert (scores.good_share, scores.reverse_kl) == pytest.approx((share, kl))
 
 
@@ -65,7 +65,7 @@ def test_as_the_authors_compute_it() -> None:
 def test_a_perfect_sampler_scores_as_theory_says(world: GaussianModes) -> None:
     scores = perfect_sampler(world, seed=3)
     count = len(world.centres)
-    assert scores.modes == scores.of == count
+    assert scores.count == scores.of == count
     expected = chi2.cdf(world.radius**2, world.spread)
     assert abs(scores.good_share - expected) < 4 * math.sqrt(expected * (1 - expected) / 2500)
     floors = [perfect_sampler(world, seed=seed).reverse_kl for seed in range(40)]
@@ -80,21 +80,21 @@ def test_copying_one_point(world: GaussianModes) -> None:
     scores = score_gaussians(world.centres[:1].expand(100, -1), world)
     count = len(world.centres)
     assert scores == ModeScores(
-        modes=1, of=count, good_share=1.0, reverse_kl=pytest.approx(math.log(count))
+        count=1, of=count, good_share=1.0, reverse_kl=pytest.approx(math.log(count))
     )
 
 
 @pytest.mark.parametrize("value", [7.0, math.nan, math.inf])
 def test_noise_reaches_nothing(value: float) -> None:
     scores = score_gaussians(torch.full((50, 2), value), GRID)
-    assert scores == ModeScores(modes=0, of=25, good_share=0.0, reverse_kl=math.log(25))
+    assert scores == ModeScores(count=0, of=25, good_share=0.0, reverse_kl=math.log(25))
 
 
 def test_only_good_points_count() -> None:
     near = RING.centres[:2] * 1.0299  # 2.99 sigma outwards
     far = RING.centres[2:] * 1.0301
     scores = score_gaussians(torch.cat([near, far]), RING)
-    assert (scores.modes, scores.good_share) == (2, 0.25)
+    assert (scores.count, scores.good_share) == (2, 0.25)
     assert scores.reverse_kl == pytest.approx(math.log(4))
 
 
@@ -127,18 +127,18 @@ def test_classes() -> None:
     confidence = torch.tensor([0.95, 0.2, 0.2, 0.9, 0.89, 0.5], dtype=torch.float64)
     scores = score_classes(predicted, confidence, 10)
     kl = sum(p * math.log(10 * p) for p in (3 / 6, 2 / 6, 1 / 6))
-    assert (scores.modes, scores.of, scores.confident_modes) == (3, 10, 2)
+    assert (scores.count, scores.of, scores.confident_count) == (3, 10, 2)
     assert scores.reverse_kl == pytest.approx(kl)  # of all images, as in PacGAN
     assert scores.good_share == pytest.approx(2 / 6)
     assert scores.confidence == pytest.approx(3.64 / 6)
     order = torch.tensor([5, 3, 1, 0, 2, 4])
     again = score_classes(predicted[order], confidence[order], 10)
-    assert (again.modes, again.reverse_kl) == (scores.modes, scores.reverse_kl)
+    assert (again.count, again.reverse_kl) == (scores.count, scores.reverse_kl)
 
 
 def test_perfect_stacks() -> None:
     scores = perfect_sampler(STACKED, seed=0)
-    assert (scores.modes, scores.of, scores.confident_modes) == (1000, 1000, 1000)
+    assert (scores.count, scores.of, scores.confident_count) == (1000, 1000, 1000)
     assert (scores.good_share, scores.confidence) == (1.0, 1.0)
     assert abs(scores.reverse_kl - 0.0193) < 4 * 0.0009  # measured elsewhere
     assert abs(scores.reverse_kl - 999 / 52_000) < 4 * 0.0009
@@ -157,7 +157,7 @@ def test_classes_must_fit(predicted: list[int], confidence: list[float]) -> None
 
 
 def test_names() -> None:
-    assert ModeScores(modes=7, of=8, good_share=0.5, reverse_kl=0.25).named() == {
+    assert ModeScores(count=7, of=8, good_share=0.5, reverse_kl=0.25).named() == {
         "modes/count": 7.0,
         "modes/of": 8.0,
         "modes/good_share": 0.5,

@@ -24,7 +24,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ganstoch.metrics.neighbours.byte_search import fits_bytes, float64_blocks, opencv, rounded
+from ganstoch.metrics.neighbours.byte_search import float64_blocks, is_grey, opencv, rounded
 from ganstoch.types import Norm
 
 # More than float32 loses by underflow among rows of norm at most 1.
@@ -106,17 +106,17 @@ class _Squares(Ruler):
 
 
 class _Sums(Ruler):
-    """The l1 norm by float32 sums: no product, no cancellation, but slow."""
+    """The l1 norm by sums: no product, no cancellation, but slow."""
 
-    def __init__(self, frame: _Frame) -> None:
-        self._frame = frame
-        self._c = 2 * (len(frame.origin) + 16) * torch.finfo(torch.float32).eps / 2
+    def __init__(self, frame: _Frame, dtype: torch.dtype) -> None:
+        self._frame, self._dtype = frame, dtype
+        self._c = 2 * (len(frame.origin) + 16) * torch.finfo(dtype).eps / 2
 
     def load(self, rows: Tensor) -> Loaded:
-        values = self._frame.moved(rows, torch.float32)
+        values = self._frame.moved(rows, self._dtype)
         norms = torch.cat([values[b].double().abs().sum(1) for b in float64_blocks(values)])
         slack = 2 * self._c * norms + 2 * _TINY
-        return Loaded(values, (-slack / 2).float(), slack)
+        return Loaded(values, (-slack / 2).to(self._dtype), slack)
 
     def low(self, left: Loaded, right: Loaded) -> Tensor:
         sums = torch.cdist(left.values, right.values, p=1.0)
@@ -158,15 +158,20 @@ class _Bytes(Ruler):
 
 def rulers(first: Tensor, second: Tensor, *, norm: Norm) -> list[Ruler]:
     """Rulers for two sets of rows (N, F) and (M, F), from the fastest to the finest."""
-    if norm == "l1":
-        if first.device.type == "cpu" and fits_bytes(first) and fits_bytes(second):
-            return [_Bytes(first.shape[1])]
-        return [_Sums(_Frame(first, second))]
+    if norm not in ("l1", "l2"):
+        raise ValueError(f"norm must be 'l1' or 'l2', got {norm!r}")
+    by_bytes = norm == "l1" and is_grey(first, second)
+    if by_bytes and first.dtype == second.dtype == torch.uint8:
+        return [_Bytes(first.shape[1])]
     frame = _Frame(first, second)
-    fine = _Squares(frame, torch.float64)
+    fine, rough = torch.float64, torch.float32
+    if by_bytes:
+        return [_Bytes(first.shape[1]), _Sums(frame, fine)]
+    if norm == "l1":
+        return [_Sums(frame, rough), _Sums(frame, fine)]
     if first.shape[1] > 2**17 or not _products_are_whole(frame.device):
-        return [fine]
-    return [_Squares(frame, torch.float32), fine]
+        return [_Squares(frame, fine)]
+    return [_Squares(frame, rough), _Squares(frame, fine)]
 
 
 def _products_are_whole(device: torch.device) -> bool:

@@ -43,10 +43,8 @@ _BLOCK_ELEMENTS = 2**24
 _Proposal = tuple[Tensor, Tensor, Tensor]
 
 
-def as_rows(norm: Norm, **sets: Tensor) -> list[Tensor]:
+def as_rows(**sets: Tensor) -> list[Tensor]:
     """Sets of values, by name, as rows of one length, (N, F); a ValueError names what is wrong."""
-    if norm not in ("l1", "l2"):
-        raise ValueError(f"norm must be 'l1' or 'l2', got {norm!r}")
     result = []
     for name, values in sets.items():
         if values.dtype not in (torch.uint8, torch.float32, torch.float64):
@@ -127,14 +125,16 @@ def opencv() -> ModuleType:
     return cv2
 
 
-def fits_bytes(rows: Tensor) -> bool:
-    """Whether rows (N, F) are grey levels in [0, 255], few enough to be summed in 32 bits."""
-    if rows.shape[1] > 2**23:
-        return False
-    if rows.dtype == torch.uint8:
-        return True
-    low, high = torch.aminmax(rows)
-    return bool(low >= 0.0) and bool(high <= 255.0)
+def is_grey(*sets: Tensor) -> bool:
+    """Whether rows (N, F) are grey levels in [0, 255], on a CPU, to be summed in 32 bits."""
+    for rows in sets:
+        if rows.device.type != "cpu" or rows.shape[1] > 2**23:
+            return False
+        if rows.dtype != torch.uint8:
+            low, high = torch.aminmax(rows)
+            if low < 0.0 or high > 255.0:
+                return False
+    return True
 
 
 def search_bytes(query: Tensor, bank: Tensor, *, others: bool = False) -> tuple[Neighbours, Tensor]:

@@ -1,8 +1,10 @@
-"""Exact k nearest neighbours, in another set or in one's own.
+"""Exact nearest neighbours, in another set or in one's own.
 
-All pairs are bounded (`bounds`); the few candidates that the bounds leave are computed in float64.
-A duplicate counts as a neighbour, a row itself does not. Memory beyond the arguments stays under
-1 GiB for rows of fewer than 2^18 numbers. The work is done on a GPU where the rows are on one.
+On a CPU, images are searched by l1 as bytes (`byte_search`). Elsewhere all pairs are bounded
+(`bounds`); the few candidates that the bounds leave are computed in float64, in which exact copies
+are at distance 0. A duplicate counts as a neighbour, a row itself does not. Memory beyond the
+arguments stays under 1 GiB for rows of fewer than 2^18 numbers. The work is done on a GPU where the
+rows are on one.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from ganstoch.metrics.neighbours.byte_search import (
     as_rows,
     exact_distances,
     first_equal,
-    fits_bytes,
+    is_grey,
     row_blocks,
     search_bytes,
 )
@@ -25,6 +27,28 @@ from ganstoch.types import Neighbours, Norm
 _BLOCK_ROWS = 4096
 # Candidates beyond k, by which to see that no other can be nearer.
 _EXTRA = 8
+
+
+def nearest_neighbours(query: Tensor, bank: Tensor, *, norm: Norm) -> Neighbours:
+    """For each query the nearest member of the bank, of equally near ones that of the lowest id.
+
+    Args:
+        query: shape (Q, F...), uint8, float32 or float64; trailing axes are flattened.
+        bank: shape (B, F...), of the same kinds, as many numbers a row as the query.
+        norm: "l1" or "l2".
+
+    Returns:
+        Distances (Q,) float64 in the units of the arguments, exact, and ids (Q,) int64; on the CPU.
+    """
+    rows, members = as_rows(query=query, bank=bank)
+    if norm != "l1" or not is_grey(rows, members):
+        nearest = k_nearest(rows, members, k=1, norm=norm)
+        return Neighbours(distances=nearest.distances[:, 0], ids=nearest.ids[:, 0])
+    nearest, unsure = search_bytes(rows, members)
+    if unsure.any():
+        rest = k_nearest(rows[unsure], members, k=1, norm=norm)
+        nearest.distances[unsure], nearest.ids[unsure] = rest.distances[:, 0], rest.ids[:, 0]
+    return nearest
 
 
 def k_nearest(query: Tensor, bank: Tensor, *, k: int, norm: Norm) -> Neighbours:
@@ -38,7 +62,7 @@ def k_nearest(query: Tensor, bank: Tensor, *, k: int, norm: Norm) -> Neighbours:
 
     Returns distances (Q, k) float64 and ids (Q, k) int64, on the CPU.
     """
-    rows, members = as_rows(norm, query=query, bank=bank)
+    rows, members = as_rows(query=query, bank=bank)
     if not 1 <= k <= len(members):
         raise ValueError(f"k must be from 1 to the number of members, {len(members)}, got {k}")
     first = first_equal(members)
@@ -67,7 +91,7 @@ def _least(distances: Tensor, ids: Tensor, *, k: int) -> Neighbours:
 
 def kth_distances(features: Tensor, *, k: int, norm: Norm) -> Tensor:
     """Distance of each row (N, F...) to the k-th nearest other row, float64 (N,), on the CPU."""
-    rows = _several(features, k=k, norm=norm)
+    rows = _several(features, k=k)
     nearest = _nearest(rows, rows, k=k, norm=norm, own=torch.arange(len(rows)))
     return nearest.distances[:, -1].clone()
 
@@ -77,9 +101,9 @@ def within_set_nearest(features: Tensor, *, norm: Norm) -> Neighbours:
 
     Of equally near ones the lowest id answers, or one of them where there are nine or more.
     """
-    rows = _several(features, k=1, norm=norm)
+    rows = _several(features, k=1)
     every = torch.arange(len(rows))
-    if norm == "l2" or rows.device.type != "cpu" or not fits_bytes(rows):
+    if norm != "l1" or not is_grey(rows):
         nearest = _nearest(rows, rows, k=1, norm=norm, own=every)
         return Neighbours(distances=nearest.distances[:, 0], ids=nearest.ids[:, 0])
     nearest, unsure = search_bytes(rows, rows, others=True)
@@ -90,8 +114,8 @@ def within_set_nearest(features: Tensor, *, norm: Norm) -> Neighbours:
     return nearest
 
 
-def _several(features: Tensor, *, k: int, norm: Norm) -> Tensor:
-    (rows,) = as_rows(norm, features=features)
+def _several(features: Tensor, *, k: int) -> Tensor:
+    (rows,) = as_rows(features=features)
     if not 1 <= k < len(rows):
         raise ValueError(f"k must be from 1 to the number of other rows, {len(rows) - 1}, got {k}")
     return rows

@@ -44,7 +44,7 @@ def pairs_within(
         second_radii: shape (M,), at least 0.
         norm: "l1" or "l2".
     """
-    first, second = as_rows(norm, first=first, second=second)
+    first, second = as_rows(first=first, second=second)
     radii = (
         _radii(first_radii, len(first), name="first_radii"),
         _radii(second_radii, len(second), name="second_radii"),
