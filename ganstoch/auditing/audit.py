@@ -16,13 +16,14 @@ from torch import Tensor
 
 from ganstoch.auditing.evidence import LEAST, MOST, gather
 from ganstoch.auditing.findings import find
-from ganstoch.auditing.inputs import MEMORY, Images, Role, open_images, option
+from ganstoch.auditing.inputs import Images, Role, open_images, option
 from ganstoch.auditing.lists import audit_lists, audit_notes
 from ganstoch.auditing.measures import K, LatentGenerator, latent_recovery, measures_of
 from ganstoch.auditing.output import check_place, write_files
 from ganstoch.auditing.report import AuditReport
 from ganstoch.auditing.verdict import verdict
 from ganstoch.callbacks.run_folder import hardware, versions
+from ganstoch.data.arrays import MEMORY
 from ganstoch.errors import UserError
 from ganstoch.metrics.features import Extractor, FeatureSpace, make_extractor
 
@@ -73,21 +74,15 @@ def audit(
     started = time.monotonic()
     if out is not None:
         check_place(out)
-    extractors = [_extractor(each) for each in features]
-    if not extractors:
-        raise UserError("no feature space to measure in; give at least one of --features")
-    sources: dict[Role, Source | None] = {
-        "real": real,
-        "generated": generated,
-        "held_out": held_out,
-    }
-    sets: dict[Role, Images] = {
-        role: source
-        if isinstance(source, Images)
-        else open_images(source, role=role, resize=resize, memory=memory)
-        for role, source in sources.items()
-        if source is not None
-    }
+    extractors = _extractors(features)
+    sources: dict[Role, Source | None] = {"real": real, "generated": generated}
+    sources["held_out"] = held_out
+    sets: dict[Role, Images] = {}
+    for role, source in sources.items():
+        if isinstance(source, Images):
+            sets[role] = source
+        elif source is not None:
+            sets[role] = open_images(source, role=role, resize=resize, memory=memory)
     free = _check_sizes(sets, memory=memory)
     try:
         evidence = gather(sets, extractors, cache=cache, memory=free, seed=seed)
@@ -129,11 +124,11 @@ def audit(
     return report
 
 
-def _extractor(space: FeatureSpace | Extractor) -> Extractor:
-    if isinstance(space, Extractor):
-        return space
+def _extractors(features: Sequence[FeatureSpace | Extractor]) -> list[Extractor]:
+    if not features:
+        raise UserError("no feature space to measure in; give at least one of --features")
     try:
-        return make_extractor(space)
+        return [f if isinstance(f, Extractor) else make_extractor(f) for f in features]
     except UserError:
         raise
     except ValueError as error:

@@ -33,9 +33,9 @@ from ganstoch.rng import rng_for, without_replacement
 _NEIGHBOURS = 8
 _POOLED = 4000  # most images of each kind in the pool
 _PERMUTATIONS = 1999
+# One generated image serves all images around it, so that misses come in groups: in random splits
+# of real images r varied twice as much as of independent images, as if each of these were four.
 _SHARED = 4
-"""One generated image serves all images around it, so that misses come in groups: in random splits
-of real images r varied twice as much as of independent images, as if each of these were four."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -99,10 +99,11 @@ def coverage(
     ratio = made.distances[:, 0] / unseen.distances.amin(1).clamp(min=1e-9)
     order = ratio.argsort(descending=True, stable=True)
     order = torch.cat([order[missed[order]], order[~missed[order]]])
-    classes = {}
+    classes: dict[str, float] = {}
     if labels is not None:
         of = [labels[i] for i in from_ids.tolist()]
-        classes = pd.Series(missed.numpy()).groupby(of).mean().to_dict()
+        means = pd.Series(missed.numpy()).groupby(of).mean()
+        classes = dict(zip(map(str, means.index), means.tolist(), strict=True))
     return Coverage(
         missed=Share(
             estimate=estimate,

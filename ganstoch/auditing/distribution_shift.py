@@ -17,12 +17,8 @@ from torch import Tensor
 from ganstoch.auditing.searches import Searches
 from ganstoch.metrics.excess import Excess
 
-_USUAL = 1.96
-"""Standard errors of a 95 % interval: what is reported."""
-
-STRICT = 3.29
-"""Of a 99.9 % interval: what a verdict rests on, for an audit looks at many things at once."""
-
+_USUAL = 1.96  # standard errors of a 95 % interval: what is reported
+STRICT = 3.29  # of a 99.9 % interval: what a verdict rests on, for an audit looks at many things
 _BY_NATURE = 0.01
 
 

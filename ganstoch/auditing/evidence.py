@@ -15,10 +15,11 @@ from ganstoch.auditing.coverage import Coverage, coverage
 from ganstoch.auditing.distribution_shift import DistributionShift, distribution_shift
 from ganstoch.auditing.facts import IDENTICAL_LEVEL, SURELY, Facts, coincidences, gather_facts
 from ganstoch.auditing.feature_cache import features_of
-from ganstoch.auditing.inputs import MEMORY, Images, Role, option
+from ganstoch.auditing.inputs import Images, Role, option
 from ganstoch.auditing.proportions import Proportions, proportions
 from ganstoch.auditing.repeats import Repeats, repeated_images, same_below, support_size
 from ganstoch.auditing.searches import Searches, Space, search, take
+from ganstoch.data.arrays import MEMORY
 from ganstoch.errors import UserError
 from ganstoch.metrics.birthday import Support
 from ganstoch.metrics.copies import CopiedShare, share_of_copies
@@ -28,11 +29,8 @@ from ganstoch.metrics.train_vs_held_out import TrainVsHeldOutScore, train_vs_hel
 
 _log = logging.getLogger("ganstoch")
 
-LEAST = 20
-"""Images of each set: half of one must hold k neighbours, twice over."""
-
-MOST = 10_000
-"""Images of each set that the measures look at whose work grows with the square of the images."""
+LEAST = 20  # images of each set: half of one must hold k neighbours, twice over
+MOST = 10_000  # images of each set for measures whose work grows with their square
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -2,11 +2,10 @@
 
 Images are told apart by their pixels. That a generated image is a training image bit for bit is a
 fact; whether it is evidence depends on the data, for blank pages and simple drawings repeat by
-nature. So the data themselves tell. Under the null, training and generated
-images are draws from one source, repeats and all; then, given all images pooled, every way to call
-as many of them "training" is as likely as the true one. Of each image that occurs n times in the
-pool the number in the training set is hypergeometric, and two numbers are held against their
-permutations:
+nature. So the data themselves tell. Under the null, training and generated images are draws from
+one source, repeats and all; then, given all images pooled, every way to call as many of them
+"training" is as likely as the true one. Of each image that occurs n times in the pool the number in
+the training set is hypergeometric, and two numbers are held against their permutations:
 
     identical  generated images that equal a training image which does not repeat itself
     repeated   generated images beyond the first of each
@@ -27,17 +26,12 @@ from ganstoch.auditing.inputs import Images, Role
 from ganstoch.auditing.report import SetFacts
 from ganstoch.metrics.excess import Excess
 
+# Chance at which identical images are no longer put down to the data's own repeats. Where no image
+# of the data repeats, none is identical by chance: only data that repeat rarely use up this level.
 IDENTICAL_LEVEL = 0.02
-"""Chance at which identical images are no longer put down to the data's own repeats. Where no image
-of the data repeats, none is identical by chance; so this level is used up only by data that repeat
-rarely, and few certain copies are enough."""
-
-SURELY = 0.002
-"""Idem before held-out images are refused, where training images repeat by nature."""
-
+SURELY = 0.002  # idem before held-out images are refused, where training images repeat by nature
 _PERMUTATIONS = 9999
-_DRAWS = 2**24
-"""Numbers drawn at most; where many images repeat, fewer permutations say as much."""
+_DRAWS = 2**24  # numbers at most; where many images repeat, fewer permutations say as much
 
 
 @dataclass(frozen=True, kw_only=True)

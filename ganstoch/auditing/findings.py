@@ -37,32 +37,15 @@ from ganstoch.auditing.report import Verdict
 from ganstoch.auditing.words import fixed, percent, percent_range
 from ganstoch.metrics.excess import Excess
 
-LEVEL = 0.002
-"""Of audits in which nothing is wrong, the share in which one rule may say otherwise."""
-
-FARTHER = 1.2
-"""Leaving out the easy half of the handwritten digits raises the distance to them by a tenth."""
-
-APART = 0.10
-"""Share that lies nearer to its own kind for no other reason; in random splits of a few hundred
-images it wavers by less."""
-
-SHIFT = 0.02
-"""Images that fall on other classes: less is seen in any large set, and harms nobody."""
-
-MISSED = 0.02
-
-MOST_OF_THEM = 0.5
-
-FEW = 10
-"""Different images that are few for any data set."""
-
-PER_REAL = 100
-"""Training images for each different generated one, from which on a generator has collapsed."""
-
-FEWER = 10
-"""Times that real images show more different images than a generator that has collapsed."""
-
+LEVEL = 0.002  # share of audits with nothing wrong in which one rule may say otherwise
+_FARTHER = 1.2  # leaving out the easy half of the digits raises the distance to them by a tenth
+_APART = 0.10  # share nearer to its own kind; in splits of a few hundred images it wavers by less
+_SHIFT = 0.02  # images that fall on other classes: less is seen in any large set
+_MISSED = 0.02
+_MOST_OF_THEM = 0.5
+_FEW = 10  # different images that are few for any data set
+_PER_REAL = 100  # training images for each different generated one, from which on it has collapsed
+_FEWER = 10  # times that real images show more different images than a collapsed generator
 _NAMED = 5
 
 
@@ -75,23 +58,16 @@ class Finding(NamedTuple):
     space: SpaceEvidence | None = None
 
 
-Rule = Callable[[SpaceEvidence, float], Finding | None]
-"""A rule of a space, at a level."""
-
-
-def level_of(evidence: Evidence) -> float:
-    """Of one rule in one space."""
-    return LEVEL / len(evidence.spaces)
-
-
 def find(evidence: Evidence) -> list[Finding]:
     """All rules that hold, gravest verdict first.
 
     Of one verdict a rule is passed over that speaks of no more images than one before it.
     """
-    level = level_of(evidence)
+    level = LEVEL / len(evidence.spaces)
 
-    def strongest(rules: Iterable[Rule]) -> list[Finding | None]:
+    def strongest(
+        rules: Iterable[Callable[[SpaceEvidence, float], Finding | None]],
+    ) -> list[Finding | None]:
         """Each rule in the space where it speaks of most images."""
         of_spaces = [[rule(space, level) for space in evidence.spaces] for rule in rules]
         return [
@@ -99,7 +75,7 @@ def find(evidence: Evidence) -> list[Finding]:
         ]
 
     # Blurred or foreign images lie nearer to each other than to the data, and repeat none.
-    blurred = evidence.looks.excess.low > MOST_OF_THEM
+    blurred = evidence.looks.excess.low > _MOST_OF_THEM
     results = [
         _identical(evidence),
         *strongest([_copies, _few_different]),
@@ -159,21 +135,21 @@ def _copies(space: SpaceEvidence, level: float) -> Finding | None:
 
 
 def _few_different(space: SpaceEvidence, _: float) -> Finding | None:
-    few = max(FEW, len(space.space.real) / PER_REAL)
+    few = max(_FEW, len(space.space.real) / _PER_REAL)
     is_few = space.support.estimate <= few and space.support.high <= 2 * few
     return _variations(space) if is_few else None
 
 
 def _of_few(space: SpaceEvidence, _: float) -> Finding | None:
     """More than a few, where nearly all repeat each other."""
-    many = len(space.space.generated) / FEWER
-    is_of_few = space.repeats.excess.low > MOST_OF_THEM and space.support.high <= many
+    many = len(space.space.generated) / _FEWER
+    is_of_few = space.repeats.excess.low > _MOST_OF_THEM and space.support.high <= many
     return _variations(space) if is_of_few else None
 
 
 def _variations(space: SpaceEvidence) -> Finding | None:
     size, usual = space.support, space.real_support
-    if usual.low < FEWER * size.high:
+    if usual.low < _FEWER * size.high:
         return None
     about = max(1, round(size.estimate))
     what = "one and the same image" if about == 1 else f"about {about:,} different images"
@@ -208,14 +184,12 @@ def _classes(space: SpaceEvidence, level: float) -> Finding | None:
 
 
 def _clusters(space: SpaceEvidence, level: float) -> Finding | None:
-    if _classes(space, level) is not None:
-        return None  # says it better
-    return _shifted(space, level, by_class=False)
+    return None if _classes(space, level) else _shifted(space, level, by_class=False)
 
 
 def _shifted(space: SpaceEvidence, level: float, *, by_class: bool) -> Finding | None:
     for counts in space.proportions:
-        is_shift = counts.p_value <= level / len(space.proportions) and counts.distance >= SHIFT
+        is_shift = counts.p_value <= level / len(space.proportions) and counts.distance >= _SHIFT
         if counts.by_class is not by_class or not is_shift:
             continue
         cells = short_cells(counts, level) or sorted(counts.cells, key=_deficit)[:1]
@@ -244,7 +218,7 @@ def _deficit(cell: Cell) -> float:
 def missed_modes(space: SpaceEvidence, level: float) -> Finding | None:
     """Training images that have no generated one among their nearest."""
     share, classes = space.coverage.missed, space.coverage.classes
-    if space.coverage.p_value > level or share.estimate < MISSED:
+    if space.coverage.p_value > level or share.estimate < _MISSED:
         return None
     worst = sorted(classes.items(), key=lambda item: -item[1])[:_NAMED]
     most = ", ".join(f"{name} ({percent(lost)})" for name, lost in worst if lost > 0.1)
@@ -282,7 +256,7 @@ def _far(space: SpaceEvidence, level: float) -> Finding | None:
 
 
 def _farther(space: SpaceEvidence, _: float) -> Finding | None:
-    if space.shift.sure_low <= FARTHER:
+    if space.shift.sure_low <= _FARTHER:
         return None
     sentence = (
         f"Generated images lie {times(space.shift.median_ratio)} times as far from the training "
@@ -292,18 +266,18 @@ def _farther(space: SpaceEvidence, _: float) -> Finding | None:
 
 
 def _apart(space: SpaceEvidence, _: float) -> Finding | None:
-    two_sample = space.repeats.two_sample
+    repeats = space.repeats
     # A generator that leaves out a share m puts as many images into the rest: 1 / (2 - m).
     left_out = max([space.coverage.missed.high, *(2 * c.distance for c in space.proportions)])
-    explained = max(two_sample.baseline, 1 / (2 - min(1.0, left_out)))
-    if two_sample.sure <= explained + APART:
+    explained = max(repeats.baseline, 1 / (2 - min(1.0, left_out)))
+    if repeats.sure <= explained + _APART:
         return None
     sentence = (
-        f"{percent(two_sample.share)} of the generated images lie nearer to other generated images "
-        f"than to the data, where real images do in {percent(two_sample.baseline)}: they can be "
+        f"{percent(repeats.share)} of the generated images lie nearer to other generated images "
+        f"than to the data, where real images do in {percent(repeats.baseline)}: they can be "
         f"told apart from the data (by {space.space.words})."
     )
-    return Finding("distribution_shift", two_sample.share, sentence, space)
+    return Finding("distribution_shift", repeats.share, sentence, space)
 
 
 def times(ratio: float) -> str:

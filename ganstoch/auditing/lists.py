@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ganstoch.auditing.evidence import Evidence, SpaceEvidence
-from ganstoch.auditing.findings import Finding, level_of, short_cells
+from ganstoch.auditing.findings import LEVEL, Finding, short_cells
 from ganstoch.auditing.inputs import Images, Role
 from ganstoch.auditing.output import png_pictures
 from ganstoch.auditing.report import CellShares, Histogram, Pair, Share, Twin
@@ -74,7 +74,7 @@ def audit_lists(
                 name=cell.name,
                 generated=cell.generated,
                 real=cell.real,
-                short=cell in short_cells(counts, level_of(evidence)),
+                short=cell in short_cells(counts, LEVEL / len(evidence.spaces)),
                 example=real.names(torch.tensor([cell.example]))[0],
             )
             for space in spaces
@@ -112,7 +112,7 @@ def _flags(generated: Images, evidence: Evidence, by: SpaceEvidence) -> list[str
     """What every generated image was flagged as."""
     flags: list[list[str]] = [[] for _ in range(len(generated))]
     facts = evidence.facts.generated
-    marks = {
+    marks: dict[str, Iterable[int]] = {
         "identical": facts.identical,
         "identical to one that repeats": facts.common,
         "repeats another": facts.repeated,

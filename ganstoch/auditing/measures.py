@@ -150,7 +150,7 @@ def _copying(evidence: SpaceEvidence) -> dict[str, Measure]:
             meaning="Percentage of generated images that are farther from their nearest "
             "training image than that is from its own nearest; low for copies, high for noise.",
             value=authpct_from(near, within).percent,
-            baseline=held_out and authpct_from(held_out.neighbours, within).percent,
+            baseline=authpct_from(held_out.neighbours, within).percent if held_out else None,
         ),
     }
     if (score := evidence.train_vs_held_out) is not None:
@@ -212,7 +212,7 @@ def _missing(evidence: SpaceEvidence) -> dict[str, Measure]:
 
 def _unlike(evidence: SpaceEvidence) -> dict[str, Measure]:
     name, shift, repeats = evidence.space.name, evidence.shift, evidence.repeats
-    two_sample, support, usual = repeats.two_sample, evidence.support, evidence.real_support
+    support, usual = evidence.support, evidence.real_support
     is_bounded = math.isfinite(support.estimate) and math.isfinite(support.high)
     at_least = "" if is_bounded else "; at least this many, as too few are the same to tell"
     return {
@@ -245,10 +245,10 @@ def _unlike(evidence: SpaceEvidence) -> dict[str, Measure]:
             target="baseline",
             meaning="Share of generated images nearer to another generated image than to as "
             "many training images.",
-            value=two_sample.share,
-            baseline=two_sample.baseline,
-            low=two_sample.low,
-            high=two_sample.high,
+            value=repeats.share,
+            baseline=repeats.baseline,
+            low=repeats.low,
+            high=repeats.high,
         ),
         f"birthday/{name}/support": Measure(
             target="high",

@@ -17,6 +17,7 @@ from operator import itemgetter
 from pathlib import Path
 
 import pandas as pd
+import torch
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from PIL import Image
@@ -143,7 +144,7 @@ def _classes(report: AuditReport) -> list[tuple[str, float]]:
 
 def png_pictures(images: Images, ids: Tensor) -> dict[str, bytes]:
     """PNG files of some images, by ``role/name``."""
-    several = ids.unique()
+    several = torch.unique(ids)
     pictures = {}
     for name, pixels in zip(images.names(several), images.read(several), strict=True):
         buffer = io.BytesIO()
@@ -170,8 +171,8 @@ def render(report: AuditReport, pictures: Mapping[str, bytes]) -> str:
         measure_cells=measure_cells,
         drawn=_drawn,
         proportions=[(name, list(cells)) for name, cells in groupby(report.proportions, _map_name)],
-        copied=[_pair(pair, pictures, "generated", "real") for pair in report.most_copied],
-        missed=[_pair(pair, pictures, "real", "generated") for pair in report.most_missed],
+        pictures={name: _address(content, "png") for name, content in pictures.items()},
+        distance=_distance,
         classes=_classes(report),
         sharp=max(report.sets["real"].shape[1:], default=0) <= _TILE,
         settings=_settings(report),
@@ -183,16 +184,10 @@ def _map_name(cell: CellShares) -> str:
     return f"{cell.space}, {'clusters' if cell.name.startswith('cluster ') else 'classes'}"
 
 
-def _pair(
-    pair: Pair, pictures: Mapping[str, bytes], role: str, neighbour_role: str
-) -> tuple[Pair, Markup | None, Markup | None, str]:
-    """The pair, its two pictures, and its distance in words."""
+def _distance(pair: Pair) -> str:
     distance, typical = fixed(pair.distance, pair.typical)
-    words = distance + (", identical" if pair.distance == 0 else "")
-    words += f"; typical {typical}" if typical else ""
-    names = (f"{role}/{pair.name}", f"{neighbour_role}/{pair.neighbour}")
-    own, other = (_address(pictures[n], "png") if n in pictures else None for n in names)
-    return pair, own, other, words
+    identical = ", identical" if pair.distance == 0 else ""
+    return f"{distance}{identical}" + (f"; typical {typical}" if typical else "")
 
 
 def _address(content: bytes, kind: str) -> Markup:

@@ -43,29 +43,22 @@ _SAMPLE = 200
 _ROUNDS = 40
 _SAME = 0.01
 _BLOCK_ELEMENTS = 2**22
+# Images next to the same gap answer alike, so that this many count as one; in random splits of
+# real images the share varied about as much.
 _SHARED = 2
-"""Images next to the same gap answer alike, so that this many count as one; in random splits of
-real images the share varied about as much."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class TwoSample1NN:
-    """Share of the images that lie nearer to their own kind than to the data: 1/2 for draws."""
-
-    share: float  # of generated images; ties count half
-    low: float  # its 95 % interval
-    high: float
-    sure: float  # lower end of its 99.9 % interval
-    baseline: float  # of real images in their place
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Repeats:
-    """Generated images that are nearly another one: ids int64, ascending; at a ratio of 1 too."""
+    """Generated images that are nearly another one, or nearer to their kind than to the data."""
 
     excess: Excess
-    ids: Tensor
-    two_sample: TwoSample1NN
+    ids: Tensor  # of those that are nearly another one, int64, ascending
+    share: float  # nearer to their own kind, 1/2 for draws; ties count half
+    low: float  # its 95 % interval
+    high: float
+    sure: float  # lower end of its 99.9 % interval
+    baseline: float  # of real images in their place
 
 
 def repeated_images(space: Space) -> Repeats:
@@ -100,13 +93,11 @@ def repeated_images(space: Space) -> Repeats:
             usual_total=total,
         ),
         ids=ids[flagged],
-        two_sample=TwoSample1NN(
-            share=share,
-            low=low,
-            high=high,
-            sure=clopper_pearson(share * worth, worth, level=0.999)[0],
-            baseline=_nearer(usual.distances, usual_other),
-        ),
+        share=share,
+        low=low,
+        high=high,
+        sure=clopper_pearson(share * worth, worth, level=0.999)[0],
+        baseline=_nearer(usual.distances, usual_other),
     )
 
 

@@ -29,9 +29,7 @@ from ganstoch.rng import rng_for, without_replacement
 from ganstoch.types import Norm
 
 _BLOCKS = 8  # most that are compared
-
-_ENOUGH = 200
-"""Held-out images from which on they alone say what is natural."""
+_ENOUGH = 200  # held-out images from which on they alone say what is natural
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from ganstoch.auditing.distribution_shift import STRICT
 from ganstoch.auditing.evidence import Evidence
 from ganstoch.auditing.facts import IDENTICAL_LEVEL, Facts
-from ganstoch.auditing.findings import LEVEL, Finding, level_of, missed_modes, times
+from ganstoch.auditing.findings import LEVEL, Finding, missed_modes, times
 from ganstoch.auditing.report import Verdict
 from ganstoch.auditing.words import percent, percent_range
 from ganstoch.metrics.excess import Excess
@@ -57,7 +57,7 @@ def signals(evidence: Evidence) -> list[str]:
         clauses.append(f"{_interval(looks.excess)} of the generated images look like no real one")
     for space in evidence.spaces:
         by = f"(by {space.space.words})"
-        level = level_of(evidence)
+        level = LEVEL / len(evidence.spaces)
         if space.copied.excess.low > 0 and space.copied.excess.p_value > level:
             clauses.append(f"{_interval(space.copied.excess)} seem to be copies {by}")
         for excess, words in (
@@ -90,7 +90,7 @@ def signals(evidence: Evidence) -> list[str]:
 
 def _power(evidence: Evidence) -> str:
     """What the rules would have found, as a list of shares."""
-    level, spaces = level_of(evidence), evidence.spaces
+    level, spaces = LEVEL / len(evidence.spaces), evidence.spaces
     limits = {
         "copies without edits": [m.copied.excess.detectable(level) for m in spaces],
         "repeated images": [m.repeats.excess.detectable(level) for m in spaces],

@@ -76,7 +76,8 @@ def make() -> Callable[[str, Digits], Tensor]:
             case "noise":
                 return torch.randint(0, 256, fresh.shape, dtype=torch.uint8, generator=rng)
             case "blur":
-                return gaussian_blur(fresh, [5, 5], [1.0, 1.0])
+                blurred: Tensor = gaussian_blur(fresh, [5, 5], [1.0, 1.0])
+                return blurred
         raise KeyError(scenario)
 
     return make

@@ -137,11 +137,6 @@ def test_a_run_of_fresh_latents(play: Callable[..., Path]) -> None:
 
 
 def test_bad_checkpoints_are_told_in_one_line(checkpoint: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="there is no checkpoint"):
-        load_checkpoint(tmp_path / "step=1.ckpt")
-    (tmp_path / "noise.ckpt").write_bytes(b"no checkpoint")
-    with pytest.raises(UserError, match="damaged, or no checkpoint"):
-        load_checkpoint(tmp_path / "noise.ckpt")
     torch.save({"weights": torch.zeros(1)}, tmp_path / "other.ckpt")
     with pytest.raises(UserError, match="no checkpoint of ganstoch fit"):
         load_checkpoint(tmp_path / "other.ckpt")

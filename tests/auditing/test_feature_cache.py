@@ -6,7 +6,6 @@ import errno
 import hashlib
 import json
 import os
-import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -169,25 +168,6 @@ def test_other_weights_under_the_same_name_are_noticed(tmp_path: Path) -> None:
     rounded = Linear(seed=1)
     rounded.weight = rounded.weight.bfloat16().float()
     assert torch.equal(features_of(images_of(), rounded, cache=tmp_path, memory=LARGE), found)
-
-
-def test_several_at_once_make_it_once(tmp_path: Path) -> None:
-    extractor, found = Linear(), list[Tensor]()
-    started = threading.Barrier(4)
-
-    def ask() -> None:
-        images = images_of()
-        started.wait()
-        found.append(features_of(images, extractor, cache=tmp_path, memory=LARGE))
-
-    threads = [threading.Thread(target=ask) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert extractor.runs == 1
-    assert len(found) == 4
-    assert all(torch.equal(one, found[0]) for one in found)
 
 
 def test_an_image_that_cannot_be_read_leaves_nothing(tmp_path: Path) -> None:

