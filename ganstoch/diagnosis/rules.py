@@ -47,11 +47,12 @@ class Rule:
     verdict: Verdict
     means: str  # what its signals say, in words
     holds: Callable[[History], bool]  # whether the end of a history shows it
-    # Whether the end of a history is still of a failure that was found before it.
-    lasts: Callable[[History], bool]
     signals: tuple[str, ...]  # that are its evidence
     remedies: tuple[str, ...]  # packaged remedies and settings that are known to help
-    at_once: bool  # whether one measurement is enough
+    # Whether the end of a history is still of a failure that was found before it, within wider
+    # bounds; None where it lasts as long as it holds.
+    lasts: Callable[[History], bool] | None = None
+    at_once: bool = False  # whether one measurement is enough
 
     def evidence(self, history: History) -> tuple[str, ...]:
         """What the signals say, then each at the last measurement."""
@@ -62,32 +63,6 @@ class Rule:
                 number = value if isinstance(value, str) else f"{value:.3g}"
                 evidence.append(f"{name.replace('_', ' ')} {number}")
         return tuple(evidence)
-
-
-RULES: list[Rule] = []  # the gravest first; of several that hold, the first is the verdict
-
-
-def _rule(
-    verdict: Verdict,
-    means: str,
-    *,
-    signals: tuple[str, ...],
-    remedies: tuple[str, ...],
-    times: float | None = None,
-    lasts: Callable[[History], bool] | None = None,
-    at_once: bool = False,
-) -> Callable[[Callable[..., bool]], Callable[..., bool]]:
-    """Puts a function in the table as the sign of a failure.
-
-    The failure lasts within ``times`` its bounds, or as ``lasts`` says, or as long as it holds.
-    """
-
-    def add(holds: Callable[..., bool]) -> Callable[..., bool]:
-        still = partial(holds, times=times) if times else lasts or holds
-        RULES.append(Rule(verdict, means, holds, still, signals, remedies, at_once))
-        return holds
-
-    return add
 
 
 def quality(signals: Signals) -> float:
@@ -155,24 +130,10 @@ def _nowhere(history: History) -> bool:
     return quality(history[-1]) > 0.75 * quality(history[0]) and not _progress(history)
 
 
-@_rule(
-    "non_finite",
-    "a number that is not finite",
-    signals=("broken",),
-    remedies=("lower model.optimizer.lr", "trainer.precision 32-true", "r1"),
-    at_once=True,
-)
 def _non_finite(history: History) -> bool:
     return bool(history[-1].broken)
 
 
-@_rule(
-    "ignores_latent",
-    "the gradient with respect to z is next to nothing",
-    signals=("sensitivity", "diversity"),
-    remedies=("see that z reaches the generator", *_MORE_DIVERSITY),
-    times=2,
-)
 def _ignores_latent(history: History, *, times: float = 1.0) -> bool:
     """Many images, none of which z decides; or one, from a z that is not looked at at all."""
     sensitivity, diversity = _at(history, "sensitivity"), _at(history, "diversity")
@@ -183,13 +144,6 @@ def _ignores_latent(history: History, *, times: float = 1.0) -> bool:
     return len(history) > 1 and (unheard or never)
 
 
-@_rule(
-    "complete_collapse",
-    "all images are one",
-    signals=("diversity", "collisions", "isolation"),
-    remedies=_MORE_DIVERSITY,
-    lasts=partial(_one_image, times=2),
-)
 def _complete_collapse(history: History) -> bool:
     """One image, of a generator that has made more, or that moves and still makes but one."""
     was_more = any((s.diversity or 0) > 0.1 for s in history[:-1])
@@ -197,25 +151,11 @@ def _complete_collapse(history: History) -> bool:
     return _one_image(history) and (was_more or not stands) and not _takes_off(history)
 
 
-@_rule(
-    "generator_dominates",
-    "the discriminator takes generated images for real ones, which they are not",
-    signals=("separation", "gap", "closeness", "reach"),
-    remedies=("see that the discriminator learns, and from the right labels", "ttur", "ratio_d5"),
-    times=2,
-)
 def _generator_dominates(history: History, *, times: float = 1.0) -> bool:
     is_fooled = _at(history, "separation") < 0.2 * times and _at(history, "gap") < 0
     return is_fooled and _bad(history)
 
 
-@_rule(
-    "diverged",
-    "logits, or images, without bound",
-    signals=("gap", "sensitivity", "closeness", "loss_discriminator"),
-    remedies=("lower model.optimizer.lr", "r1", "wgan_gp", "lower model.optimizer.beta1"),
-    lasts=_still_lost,
-)
 def _diverged(history: History) -> bool:
     """Logits or losses in the hundreds, images that z flings about, or ever farther away."""
     names = ("gap", "loss_discriminator", "loss_generator")
@@ -228,25 +168,11 @@ def _diverged(history: History) -> bool:
     return loud or chaotic or (away and len(history) > 4)
 
 
-@_rule(
-    "partial_collapse",
-    "images come in a few kinds",
-    signals=("isolation", "collisions", "reach"),
-    remedies=(*_MORE_DIVERSITY, "mixture3", "a larger data.m"),
-    times=2,
-)
 def _partial_collapse(history: History, *, times: float = 1.0) -> bool:
     few = _at(history, "isolation") < 0.05 * times and not _one_image(history)
     return few and len(history) > 2
 
 
-@_rule(
-    "vanishing_gradient",
-    "the generator's gradient is gone",
-    signals=("gradient_generator", "separation", "gap"),
-    remedies=("the non-saturating objective", "relativistic", "wgan_gp", "label_smoothing"),
-    times=10,
-)
 def _vanishing_gradient(history: History, *, times: float = 1.0) -> bool:
     """A thousandth of G's first gradient, or below 1e-4, while D tells images apart [3]."""
     norms = [s.gradient_generator for s in history if s.gradient_generator is not None]
@@ -255,24 +181,12 @@ def _vanishing_gradient(history: History, *, times: float = 1.0) -> bool:
     return gone and _at(history, "separation") > 0.95
 
 
-@_rule(
-    "discriminator_dominates",
-    "every image is told apart, and they get no better",
-    signals=("separation", "gap", "drift"),
-    remedies=("label_smoothing", "label_flipping", "ratio_g2", "r1", "pretraining"),
-)
 def _discriminator_dominates(history: History) -> bool:
     knows = _at(history, "separation") > 0.995
     stands = _at(history, "drift") < 0.02
     return knows and _bad(history) and (stands or _nowhere(history))
 
 
-@_rule(
-    "oscillating",
-    "images go back and forth",
-    signals=("drift", "turn"),
-    remedies=("lower model.optimizer.lr", "lower model.optimizer.beta1", "r1", "a larger data.m"),
-)
 def _oscillating(history: History) -> bool:
     """Images change by as much as they differ from each other; or back and forth, to no end."""
     last = history[-4:]
@@ -286,22 +200,10 @@ def _oscillating(history: History) -> bool:
     return _bad(history) and (wild or to_no_end)
 
 
-@_rule(
-    "memorization",
-    "images are nearer to training images than held-out ones are, and reach them all",
-    signals=("closeness", "reach"),
-    remedies=("more data", "a smaller data.m", "model.latents.noise 0.5"),
-)
 def _memorization(history: History) -> bool:
     return _at(history, "closeness") < 0.75 and _at(history, "reach") < 1  # a blur reaches nothing
 
 
-@_rule(
-    "stalled",
-    "the best is long past",
-    signals=("closeness", "reach"),
-    remedies=("--diagnosis.act restore", "lower model.optimizer.lr", "a larger data.m"),
-)
 def _stalled(history: History) -> bool:
     """The best is long past, and what is there is worse by a tenth; medians of three."""
     qualities = [value for value in map(quality, history) if math.isfinite(value)]
@@ -310,3 +212,101 @@ def _stalled(history: History) -> bool:
         return False
     best = min(range(len(smooth)), key=smooth.__getitem__)
     return len(smooth) - 1 - best >= 4 and smooth[-1] > 1.1 * smooth[best]
+
+
+# The gravest first; of several that hold, the first is the verdict.
+RULES = (
+    Rule(
+        "non_finite",
+        "a number that is not finite",
+        _non_finite,
+        signals=("broken",),
+        remedies=("lower model.optimizer.lr", "trainer.precision 32-true", "r1"),
+        at_once=True,
+    ),
+    Rule(
+        "ignores_latent",
+        "the gradient with respect to z is next to nothing",
+        _ignores_latent,
+        signals=("sensitivity", "diversity"),
+        remedies=("see that z reaches the generator", *_MORE_DIVERSITY),
+        lasts=partial(_ignores_latent, times=2),
+    ),
+    Rule(
+        "complete_collapse",
+        "all images are one",
+        _complete_collapse,
+        signals=("diversity", "collisions", "isolation"),
+        remedies=_MORE_DIVERSITY,
+        lasts=partial(_one_image, times=2),
+    ),
+    Rule(
+        "generator_dominates",
+        "the discriminator takes generated images for real ones, which they are not",
+        _generator_dominates,
+        signals=("separation", "gap", "closeness", "reach"),
+        remedies=(
+            "see that the discriminator learns, and from the right labels",
+            "ttur",
+            "ratio_d5",
+        ),
+        lasts=partial(_generator_dominates, times=2),
+    ),
+    Rule(
+        "diverged",
+        "logits, or images, without bound",
+        _diverged,
+        signals=("gap", "sensitivity", "closeness", "loss_discriminator"),
+        remedies=("lower model.optimizer.lr", "r1", "wgan_gp", "lower model.optimizer.beta1"),
+        lasts=_still_lost,
+    ),
+    Rule(
+        "partial_collapse",
+        "images come in a few kinds",
+        _partial_collapse,
+        signals=("isolation", "collisions", "reach"),
+        remedies=(*_MORE_DIVERSITY, "mixture3", "a larger data.m"),
+        lasts=partial(_partial_collapse, times=2),
+    ),
+    Rule(
+        "vanishing_gradient",
+        "the generator's gradient is gone",
+        _vanishing_gradient,
+        signals=("gradient_generator", "separation", "gap"),
+        remedies=("the non-saturating objective", "relativistic", "wgan_gp", "label_smoothing"),
+        lasts=partial(_vanishing_gradient, times=10),
+    ),
+    Rule(
+        "discriminator_dominates",
+        "every image is told apart, and they get no better",
+        _discriminator_dominates,
+        signals=("separation", "gap", "drift"),
+        remedies=("label_smoothing", "label_flipping", "ratio_g2", "r1", "pretraining"),
+    ),
+    Rule(
+        "oscillating",
+        "images go back and forth",
+        _oscillating,
+        signals=("drift", "turn"),
+        remedies=(
+            "lower model.optimizer.lr",
+            "lower model.optimizer.beta1",
+            "r1",
+            "a larger data.m",
+        ),
+    ),
+    Rule(
+        "memorization",
+        "images are nearer to training images than held-out ones are, and reach them all",
+        _memorization,
+        signals=("closeness", "reach"),
+        remedies=("more data", "a smaller data.m", "model.latents.noise 0.5"),
+    ),
+    Rule(
+        "stalled",
+        "the best is long past",
+        _stalled,
+        signals=("closeness", "reach"),
+        remedies=("--diagnosis.act restore", "lower model.optimizer.lr", "a larger data.m"),
+    ),
+)

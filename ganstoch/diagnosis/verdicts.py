@@ -87,7 +87,7 @@ def _stretch(rule: Rule, history: Sequence[Signals]) -> list[bool]:
     shown: list[bool] = []  # the latest first
     for end in range(len(history), 0, -1):
         holds = rule.holds(history[:end])
-        if not (holds or rule.lasts(history[:end])):
+        if not (holds or (rule.lasts is not None and rule.lasts(history[:end]))):
             break
         shown.append(holds)
     shown.reverse()
