@@ -42,39 +42,19 @@ def audit_arguments(parser: ArgumentParser) -> None:
     add = parser.add_argument
     add("--real", type=Path | None, help="the generator's training images", metavar="DIR")
     add("--generated", type=Path | None, help="images that it made", metavar="DIR")
-    add(
-        "--held-out",
-        type=Path | None,
-        help="real images that it was not trained on; every number then has a baseline of its own",
-        metavar="DIR",
-    )
-    add(
-        "--checkpoint",
-        type=Path | None,
-        help="of ganstoch fit, in place of --generated; the run's own images unless --real is "
-        "given",
-        metavar="FILE",
-    )
-    add(
-        "--latents",
-        choices=["bank", "fresh"],
-        help="for --checkpoint: the fixed latents of training, or others; the bank if there is one",
-    )
-    add(
-        "--features",
-        default="pixel",
-        help="comma-separated: pixel, inception, efficientnet_lite0; pixel if unset",
-        metavar="A,B",
-    )
+    unseen = "real images that it was not trained on; every number then has a baseline of its own"
+    add("--held-out", type=Path | None, help=unseen, metavar="DIR")
+    run = "of ganstoch fit, in place of --generated; the run's own images unless --real is given"
+    add("--checkpoint", type=Path | None, help=run, metavar="FILE")
+    which = "for --checkpoint: the fixed latents of training, or others; the bank if there is one"
+    add("--latents", choices=["bank", "fresh"], help=which)
+    spaces = "comma-separated: pixel, inception, efficientnet_lite0; pixel if unset"
+    add("--features", default="pixel", help=spaces, metavar="A,B")
     add("--out", type=Path | None, help="folder of the report; audit if unset")
     add("--json", action="store_true", help="print the report as JSON; no files without --out")
     add("--memory", default="2GiB", help="most to take; 2GiB if unset")
-    add(
-        "--resize",
-        type=int | None,
-        help="side to scale each image's centre to, in pixels",
-        metavar="N",
-    )
+    side = "side to scale each image's centre to, in pixels"
+    add("--resize", type=int | None, help=side, metavar="N")
     add("--seed", type=int, default=0, help="of every sample; 0 if unset")
     add("--no-cache", action="store_true", help="keep no features for next time")
     add("--quiet", action="store_true", help="nothing on standard error")

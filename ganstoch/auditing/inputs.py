@@ -39,7 +39,7 @@ class Images:
 
     def __init__(self, images: ImageSet, *, role: Role) -> None:
         self.images, self.role = images, role
-        self.where, self.path, self.notes = images.where, images.path, images.notes
+        self.where, self.notes = images.where, images.notes
         channels, height, width = images.shape
         self.shape = (channels, height, width)
         self.labels: tuple[str, ...] | None = None
