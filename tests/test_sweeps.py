@@ -17,13 +17,14 @@ from ganstoch.runs.configs import config_path, sweep_path
 from ganstoch.runs.settings import Resolved, compose, resolve, resolve_all, understand
 from ganstoch.runs.sweep import Scalar, read_sweep
 
-FILES = sorted(p for p in (Path(__file__).parents[1] / "sweeps").iterdir() if p.is_file())
 COUNTS = {
     **{"bank": 4, "bimodal": 5, "birthday": 8, "gaussians1200": 12, "grid": 12, "noise": 24},
     **{"remedies": 100, "ring": 12, "ring_unrolled": 12, "stacked": 4},
     **{"table1": 15, "table1_matched": 15},
 }
-OF_WORLDS = ("bimodal", "gaussians1200", "grid", "ring", "ring_unrolled", "stacked")
+SYNTHETIC = ("bimodal", "gaussians1200", "grid", "ring", "ring_unrolled", "stacked")
+
+FILES = [Path(__file__).parents[1] / "sweeps" / f"{name}.yaml" for name in COUNTS]
 
 each_sweep = pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
 
@@ -80,21 +81,15 @@ def arrived(run: Resolved, key: str) -> object:
     return value
 
 
-def test_what_is_there() -> None:
-    assert [path.name for path in FILES] == [f"{name}.yaml" for name in COUNTS]
-    for path in FILES:
-        assert sweep_path(path.stem).read_bytes() == path.read_bytes()
-
-
 @each_sweep
 def test_file_obeys_the_schema(engine: ModuleType, path: Path) -> None:
     """Its metric is one that is logged: modes where they are known, else a headline metric."""
+    assert sweep_path(path.stem).read_bytes() == path.read_bytes()
     check = engine.config.schema_violations_from_proposed_config
     assert check(read(path)) == []
     assert check({**read(path), "method": "grit"}) != []
-    if path.stem in OF_WORLDS:
-        expected = {"name": "modes/count", "goal": "maximize"}
-    else:
+    expected = {"name": "modes/count", "goal": "maximize"}
+    if path.stem not in SYNTHETIC:
         kind = "mode_drop" if path.stem in ("remedies", "birthday") else "overfitting"
         expected = {"name": f"{kind}/pixel_l1/mean", "goal": "minimize"}
     assert read(path)["metric"] == expected
@@ -177,25 +172,25 @@ def test_every_remedy_of_the_survey_meets_every_chance() -> None:
     }
 
 
-def test_worlds_ask_for_the_remedies_of_their_papers() -> None:
+def test_known_modes_meet_the_remedies_of_their_papers() -> None:
     packs = ["plain", "pacgan2", "pacgan3", "pacgan4"]
-    asked = {name: read_sweep(sweep_path(name)).parameters["remedy"] for name in OF_WORLDS}
-    assert all(asked[name] == packs for name in ("ring", "grid", "gaussians1200", "stacked"))
-    assert asked["ring_unrolled"] == ["plain", "unrolled1", "unrolled5", "unrolled10"]
-    assert asked["bimodal"][0] == "plain"
+    values = {name: read_sweep(sweep_path(name)).parameters["remedy"] for name in SYNTHETIC}
+    assert all(values[name] == packs for name in ("ring", "grid", "gaussians1200", "stacked"))
+    assert values["ring_unrolled"] == ["plain", "unrolled1", "unrolled5", "unrolled10"]
+    assert values["bimodal"][0] == "plain"
 
 
-def test_table1_lists_the_paper_rows() -> None:
-    sweep = read_sweep(sweep_path("table1"))
-    assert sweep.preset == "paper"
-    runs = resolve_all([sweep.arguments(point) for point in sweep.points()])
+def runs_of(name: str) -> list[Resolved]:
+    sweep = read_sweep(sweep_path(name))
+    return resolve_all([sweep.arguments(point) for point in sweep.points()])
+
+
+def test_table1_lists_the_paper_rows_and_matched_rows_see_equal_images() -> None:
+    runs = runs_of("table1")
+    assert {run.config["preset"] for run in runs} == {"paper"}
     rows = [(run.name.split("-n")[0], run.name.split("-")[2:-2]) for run in runs]
     shares = [["m3200"], ["m800"], ["m200"], ["m50"], ["m3200", "noise0.5"]]
     assert rows == [(name, row) for name in ("svhn", "cifar10", "ffhq") for row in shares]
 
-
-def test_matched_rows_see_equal_images() -> None:
-    sweep = read_sweep(sweep_path("table1_matched"))
-    runs = resolve_all([sweep.arguments(point) for point in sweep.points()])
-    steps = [run.config["trainer"]["max_steps"] for run in runs[:5]]
+    steps = [run.config["trainer"]["max_steps"] for run in runs_of("table1_matched")[:5]]
     assert steps == [100_000, 400_000, 1_600_000, 6_400_000, 100_000]

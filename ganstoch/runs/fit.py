@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import dataclasses
 import gc
 import json
 import logging
@@ -11,6 +10,7 @@ import netrc
 import os
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, nullcontext
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import urlparse
@@ -149,7 +149,7 @@ def _callbacks(config: Any, resolved: Resolved, folder: Path, held: ExitStack) -
     config_hash = resolved.config_hash
     return [
         *callbacks,
-        RunFolder(folder, resolved, tracking=Tracking(**config.wandb.as_dict()), held=held),
+        RunFolder(folder, resolved, Tracking(**config.wandb.as_dict()), held),
         RandomnessReport(),
         RecordWriter(folder, config=resolved.config, config_hash=config_hash, preset=config.preset),
         Progress(folder / "progress.json", quiet=config.quiet),
@@ -234,22 +234,21 @@ def _half(command: Command) -> int:
     return smaller
 
 
+@dataclass(eq=False)
 class RunFolder(Callback):
     """Claims the run's folder, writes its settings and opens its W&B log.
 
     By now the data are read, the networks are made and a checkpoint, if any, is loaded. What a
-    command that was refused leaves behind must not stand in the way of the corrected one. ``held``
-    keeps the claim until whoever made it has finished.
+    command that was refused leaves behind must not stand in the way of the corrected one.
     """
 
-    def __init__(
-        self, folder: Path, resolved: Resolved, *, tracking: Tracking, held: ExitStack
-    ) -> None:
-        self.folder = folder
-        self.resolved = resolved
-        self.tracking = tracking
-        self.held = held
-        self._before = _state_of(folder)
+    folder: Path
+    resolved: Resolved
+    tracking: Tracking
+    held: ExitStack  # keeps the claim until whoever made it has finished
+
+    def __post_init__(self) -> None:
+        self._before = _state_of(self.folder)
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Refuses data of another shape than the networks are for."""
@@ -283,7 +282,7 @@ class RunFolder(Callback):
         sweep_up(self.folder / "checkpoints")
         if trainer.ckpt_path:
             _log.info("going on from %s", trainer.ckpt_path)
-        settings = json.dumps(dataclasses.asdict(self.resolved), indent=1)
+        settings = json.dumps(asdict(self.resolved), indent=1)
         write_atomically(self.folder / SETTINGS, settings.encode())
         config_hash = self.resolved.config_hash
         described = self.resolved.config | {
@@ -385,10 +384,6 @@ class SteadyLogger(WandbLogger):
     def log_metrics(self, metrics: Any, step: int | None = None) -> None:
         """Logs numbers."""
         self._safely(super().log_metrics, metrics, step)
-
-    def log_hyperparams(self, params: Any) -> None:
-        """Logs settings."""
-        self._safely(super().log_hyperparams, params)
 
     def log_image(
         self, key: str, images: list[Any], step: int | None = None, **kwargs: Any

@@ -241,24 +241,3 @@ def test_a_disk_that_takes_nothing_from_the_start(
     assert started == []
     left = [path for path in here.rglob("*") if path.is_file()]
     assert [(path.name, path.stat().st_size) for path in left] in ([], [("running.lock", 0)])
-
-
-def test_a_disk_that_fills_up_later(
-    here: Path, fit: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    original = os.replace
-
-    def replace(source: str, target: Path) -> None:
-        if target.suffix == ".ckpt":
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        original(source, target)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(os, "replace", replace)
-        answer = fit()
-    assert answer.status == 2
-    last = answer.err.splitlines()[-1]
-    assert last.startswith("ganstoch: ")
-    assert "run/checkpoints/step=2.ckpt" in last
-    assert not (here / "run" / "record.json").exists()
-    assert fit().status == 0

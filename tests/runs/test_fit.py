@@ -122,24 +122,19 @@ def test_a_measured_run_is_another_one_with_the_same_numbers(
     ours, theirs = record_of(here / "run"), record_of(reference)
     assert ours.history == theirs.history
     assert ours.config_hash != theirs.config_hash
-    assert (here / "run" / file).exists()
     assert not (reference / file).exists()
     assert file.removesuffix(".json") in fit().complaint
-    if "gradient_noise" in words:
-        noise = read_gradient_noise(here / "run")
-        assert noise is not None
+    if noise := read_gradient_noise(here / "run"):
         assert [moment.iteration for moment in noise.history] == [0, 2, 4]
         assert noise.history[-1].generator.noise > 0
-    if "probe" in words:
-        probe = read_probe(here / "run")
-        assert probe is not None
+    if probe := read_probe(here / "run"):
         assert [moment.iteration for moment in probe.moments] == [0, 3, 4]
+    assert (here / "run" / file).exists()
 
 
 def test_a_remedy_that_adds_to_the_gradient_has_no_gradient_noise(here: Path, fit: Command) -> None:
-    answer = fit("--gradient_noise.every=2", "--remedy=r1")
-    assert answer.status == 2
-    assert all(name in answer.err.splitlines()[-1] for name in ("gradient_noise", "R1"))
+    last = fit("--gradient_noise.every=2", "--remedy=r1").last
+    assert all(name in last for name in ("gradient_noise", "R1"))
     assert not (here / "run" / "run.json").exists()  # the folder is free for the mended command
 
 
@@ -312,21 +307,22 @@ def test_a_checkpoint_of_0_5_0_is_resumed_with_its_callbacks_states(
     assert record_of(here / "run").history == record_of(reference).history
 
 
-def without_settings(path: Path) -> None:
-    content = torch.load(path, weights_only=True)
-    del content["callbacks"]["RecordWriter"]["config"]
-    torch.save(content, path)
-
-
-def without_history(path: Path) -> None:
+def without(callback: str, key: str) -> Callable[[Path], None]:
     """As another version might save."""
-    content = torch.load(path, weights_only=True)
-    del content["callbacks"]["Evaluation"]["history"]
-    torch.save(content, path)
+
+    def damage(path: Path) -> None:
+        content = torch.load(path, weights_only=True)
+        del content["callbacks"][callback][key]
+        torch.save(content, path)
+
+    return damage
 
 
-@pytest.mark.parametrize("damage", [without_settings, without_history, with_a_bit_flipped])
-def test_a_checkpoint_that_was_asked_for_is_no_other(
+@pytest.mark.parametrize(
+    "damage",
+    [without("RecordWriter", "config"), without("Evaluation", "history"), with_a_bit_flipped],
+)
+def test_a_checkpoint_that_is_named_is_no_other(
     damage: Callable[[Path], None], here: Path, made: Path, fit: Command
 ) -> None:
     """Where a file is named, a damaged one is refused."""
@@ -383,9 +379,7 @@ def test_a_gpu_too_small_for_any_micro_batch_is_told_in_one_line(
 
     monkeypatch.setattr(owner, method, full)
     answer = fit("--model.micro_batch=auto")
-    assert answer.status == 2
-    assert answer.err.splitlines()[-1].startswith("ganstoch: ")
-    assert "model.micro_batch" in answer.err.splitlines()[-1]
+    assert "model.micro_batch" in answer.last
     assert "Traceback" not in answer.err
 
 
@@ -445,12 +439,6 @@ def test_wandb_offline(here: Path, fit: Command, monkeypatch: Patch) -> None:
     summary = dict(wandb.run.summary)
     for name, value in record.metrics.items():
         assert summary[name] == pytest.approx(value)
-
-
-def test_wandb_hears_nothing_of_a_refused_run(here: Path, fit: Command) -> None:
-    assert fit("--wandb.mode=offline", "--model.latents.noise=-1").status == 2
-    assert wandb.run is None
-    assert list(here.iterdir()) == []
 
 
 GAME = [

@@ -1,0 +1,375 @@
+"""`ganstoch table1` and `ganstoch remedies` from the command line to the report, of toy size."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from ganstoch.records import Record, read_record
+from ganstoch.runs import pool, table
+from ganstoch.runs.configs import SYNTHETIC, packaged_names
+from ganstoch.runs.pool import Row
+from ganstoch.runs.sweep import Sweep
+from ganstoch.training.gan import GAN
+
+Command = Callable[..., Any]
+Finished = tuple[Path, int, str, list[str]]
+"""A folder, the command's status, what it said, and the rows that it started."""
+
+TABLE = ["curves.png", "fig1.png", "fig2.png", "index.html", "plan.json"]
+TABLE += ["table1.csv", "table1.md", "table1.tex"]
+RING = ["index.html", "modes.gif", "modes.png", "plan.json"]
+RING += ["synthetic.csv", "synthetic.md", "synthetic_curves.png"]
+IMAGES = ["index.html", "plan.json", "remedies.csv", "remedies.md", "remedies.png"]
+ROWS = {(64, 0.0), (16, 0.0), (4, 0.0), (1, 0.0), (64, 0.5)}
+SWEEP = 'method: grid\ncommand: ["${env}", ganstoch, fit, --config, mini, "${args}"]\nparameters: '
+SMALL = {
+    "trainer.max_steps": "3",
+    "evaluation.every": "2",
+    "data.n": "64",
+    "data.m": "16",
+    "model.generator.init_args.width": "8",
+    "model.generator.init_args.depth": "1",
+    "model.discriminator.init_args.width": "8",
+    "wandb.mode": "disabled",
+}
+
+
+def records(out: Path) -> list[Record]:
+    return [read_record(path) for path in sorted(out.glob("runs/*/record.json"))]
+
+
+def contents(out: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()}
+
+
+def failed(answer: Any) -> list[str]:
+    """The lines on rows that failed."""
+    return [line for line in answer.out.splitlines() if line.startswith("FAILED ")]
+
+
+@pytest.fixture
+def table1(ganstoch: Command, tiny_rows: tuple[str, ...], started: list[str]) -> Command:
+    """The whole table on 256 digits in the folder `out`, its rows in this process."""
+
+    def table1(*words: object) -> Any:
+        return ganstoch("table1", "--preset", "mini", *tiny_rows, "--out", "out", *words)
+
+    return table1
+
+
+@pytest.fixture
+def out(here: Path, finished_table: tuple[Path, list[str]]) -> Path:
+    """A copy of the finished table."""
+    return Path(shutil.copytree(finished_table[0], here / "out"))
+
+
+@pytest.fixture(scope="module")
+def ring(tmp_path_factory: pytest.TempPathFactory, first_time: Command) -> Finished:
+    """Two remedies and two seeds on a small ring; do not touch."""
+    out = tmp_path_factory.mktemp("ring") / "out"
+    settings = [word for key, value in SMALL.items() for word in ("--set", f"{key}={value}")]
+    words = ["--synthetic", "ring", "--remedies", "plain,packing2+hinge", "--seeds", "0,3"]
+    return out, *first_time("remedies", *words, *settings, "--out", str(out))
+
+
+@pytest.fixture(scope="session")
+def images_line(tiny_rows: tuple[str, ...]) -> list[str]:
+    """The words behind `ganstoch` for two remedies on 64 digits, one of which takes no noise."""
+    words = ["remedies", "--preset", "mini", "--remedies", "plain,svre", "--set", "data.n=64"]
+    return [*words, *tiny_rows]
+
+
+@pytest.fixture(scope="module")
+def images(
+    tmp_path_factory: pytest.TempPathFactory, images_line: list[str], first_time: Command
+) -> Finished:
+    """Those, as far as they can be carried out; do not touch."""
+    out = tmp_path_factory.mktemp("images") / "out"
+    return out, *first_time(*images_line, "--out", str(out))
+
+
+def test_every_row_is_run_and_reported(finished_table: tuple[Path, list[str]]) -> None:
+    out, labels = finished_table
+    # Costliest first.
+    assert [label.split("-", 2)[2] for label in labels[:2]] == ["m64-seed0", "m64-noise0.5-seed0"]
+    assert len(labels) == 5
+    assert {(record.m, record.noise) for record in records(out)} == ROWS
+    for record in records(out):
+        assert (record.preset, record.dataset, record.n, record.seed) == ("mini", "digits", 256, 0)
+        assert [m.iteration for m in record.history] == [2, 4]
+    assert len(list(out.glob("runs/*/log.txt"))) == 5
+    assert sorted(contents(out)) == TABLE
+    plan = json.loads((out / "plan.json").read_bytes())
+    assert sorted(plan["runs"]) == sorted(f"runs/{p.name}" for p in (out / "runs").iterdir())
+    assert plan["missing"] == []
+
+
+def test_a_finished_table_starts_nothing(out: Path, table1: Command, started: list[str]) -> None:
+    before = contents(out)
+    answer = table1()
+    assert (answer.status, answer.err) == (0, "")
+    assert started == []
+    assert contents(out)["table1.md"] == before["table1.md"]
+    assert "wandb sync" not in answer.out
+    (next(out.glob("runs/*")) / "wandb" / "offline-run-1").mkdir(parents=True)
+    assert "wandb sync out/runs/*/wandb/offline-run-*" in table1().out
+
+
+def test_only_what_is_missing_is_run(
+    out: Path, table1: Command, started: list[str], here: Path
+) -> None:
+    (gone,) = out.glob("runs/digits-n256-m4-*")
+    before = read_record(gone / "record.json")
+    shutil.rmtree(gone)
+    assert table1().status == 0
+    assert started == ["digits-n256-m4-seed0"]
+    assert read_record(gone / "record.json").metrics == before.metrics
+    del started[:]
+    # Other settings are other rows beside the old.
+    (here / "one.yaml").write_text(SWEEP + "{config: {values: [n256]}}\n")
+    assert table1("--sweep", "one.yaml", "--set", "model.optimizer.lr=0.1").status == 0
+    assert started == ["digits-n256-m1-seed0"]
+    assert len(records(out)) == 6
+    assert len(json.loads((out / "plan.json").read_bytes())["runs"]) == 1
+
+
+def test_a_failing_row_stops_no_other(
+    here: Path, table1: Command, started: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One row diverges; it is named in the output and the table, and later alone tried again."""
+    original = GAN.sample
+
+    def sample(self: GAN, latents: torch.Tensor, **options: Any) -> torch.Tensor:
+        bad = self.trainer.datamodule.batch_size == 4  # type: ignore[attr-defined]
+        return original(self, latents, **options) * (float("nan") if bad else 1.0)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(GAN, "sample", sample)
+        answer = table1()
+    assert answer.status == 1
+    assert len(started) == 5
+    (line,) = failed(answer)
+    assert line.startswith("FAILED digits-n256-m4-seed0: ")
+    assert "out/runs/digits-n256-m4-seed0-" in line
+    assert {record.m for record in records(here / "out")} == {64, 16, 1}
+    assert "digits-n256-m4-seed0" in (here / "out" / "table1.md").read_text()
+    del started[:]
+    assert table1().status == 0
+    assert started == ["digits-n256-m4-seed0"]
+
+
+def test_an_interrupted_table_goes_on(
+    here: Path,
+    finished_table: tuple[Path, list[str]],
+    table1: Command,
+    started: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Ctrl-C in the third row's third iteration; that row goes on from its second."""
+    original, calls = GAN.train_iteration, []
+
+    def play(self: GAN, *arguments: Any, **options: Any) -> None:
+        calls.append(1)
+        if len(calls) == 11:
+            raise KeyboardInterrupt
+        original(self, *arguments, **options)
+
+    start = pool.launch
+
+    def interrupted(row: Row, environment: Any) -> Any:
+        ended = start(row, environment)
+        if ended.returncode == 130:  # Ctrl-C reaches rows and pool alike
+            raise KeyboardInterrupt
+        return ended
+
+    with monkeypatch.context() as patch:
+        patch.setattr(GAN, "train_iteration", play)
+        patch.setattr(pool, "launch", interrupted)
+        answer = table1()
+    assert answer.status == 130
+    assert len(started) == 3
+    assert len(records(here / "out")) == 2
+    assert table1().status == 0
+    assert len(started) == 3 + 3
+    assert started[2] == started[3]
+    (resumed,) = [message for message in caplog.messages if message.endswith("step=2.ckpt")]
+    assert f"{started[2]}-" in resumed
+    ours, theirs = records(here / "out"), records(finished_table[0])
+    assert [r.config_hash for r in ours] == [r.config_hash for r in theirs]
+    assert [r.history for r in ours] == [r.history for r in theirs]
+
+
+def test_the_noisy_row_takes_its_twin_s_iterations(
+    here: Path, table1: Command, started: list[str]
+) -> None:
+    (here / "two.yaml").write_text(SWEEP + "{config: {values: [n4-noise, n4]}}\n")
+    rule = ("stop=true", "window=2", "threshold=0.9", "after=4")
+    words = [word for setting in rule for word in ("--set", f"stop_rule.{setting}")]
+    words += ["--sweep", "two.yaml", "--set", "trainer.max_steps=50"]
+    assert table1(*words).status == 0
+    assert started == ["digits-n256-m64-seed0", "digits-n256-m64-noise0.5-seed0"]
+    by_noise = {record.noise: record for record in records(here / "out")}
+    assert by_noise[0.0].converged
+    assert by_noise[0.0].iterations == by_noise[0.5].iterations == 4
+    assert table1(*words).status == 0
+    assert len(started) == 2
+
+
+def test_auto_is_paper_with_a_gpu(
+    here: Path, ganstoch: Command, started: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "Some GPU")
+    answer = ganstoch("table1", "--root", "nowhere")
+    assert answer.out.startswith("preset paper")
+    # Its data are not here: fifteen rows are named, and nothing is begun.
+    names = [line.split("-")[0] for line in failed(answer)]
+    assert names == [f"FAILED {name}" for name in ("svhn", "cifar10", "ffhq") for _ in range(5)]
+    assert "n12800-m3200-" in failed(answer)[0]
+    assert answer.complaint
+    assert started == []
+    assert list(here.iterdir()) == []
+
+
+def test_rows_whose_data_are_missing_are_named_and_the_others_run(
+    out: Path, table1: Command, started: list[str]
+) -> None:
+    answer = table1("--data", "digits,svhn", "--root", "nowhere")
+    assert answer.status == 1
+    assert len([line for line in failed(answer) if "svhn-n256-m" in line]) == 5
+    assert started == []
+    assert (out / "table1.md").read_text().count("svhn-n256-m") == 5
+
+
+def test_rows_are_processes_of_their_own(
+    here: Path, tiny_rows: tuple[str, ...], ganstoch: Command
+) -> None:
+    """The real thing, without a stand-in; one row can be trained and one cannot."""
+    (here / "two.yaml").write_text(
+        SWEEP + "{config: {value: n4}, model.latents.noise: {values: [0.0, -1.0]}}\n"
+    )
+    words = ["--preset", "mini", "--sweep", "two.yaml", *tiny_rows, "--out", "out", "--jobs", "2"]
+    answer = ganstoch("table1", *words)
+    assert answer.status == 1
+    (record,) = records(here / "out")
+    assert (record.m, record.noise, record.iterations) == (64, 0.0, 4)
+    (line,) = failed(answer)
+    assert "model.latents.noise" in line
+    (log,) = here.glob("out/runs/*noise-1*/log.txt")
+    assert log.read_text().count("\n") == 1
+    assert {path.name for path in log.parent.iterdir()} == {"log.txt"}
+
+
+def test_remedies_on_the_ring(ring: Finished) -> None:
+    out, status, said, started = ring
+    assert status == 0
+    assert sorted(started) == [
+        f"ring-n64-m16-bank-fresh{remedy}-seed{seed}"
+        for remedy in ("-packing2+hinge", "")
+        for seed in (0, 3)
+    ]
+    by_name = {(record.config["remedy"], record.seed): record for record in records(out)}
+    assert set(by_name) == {(name, seed) for name in ("plain", "packing2+hinge") for seed in (0, 3)}
+    for record in by_name.values():
+        assert [m.iteration for m in record.history] == [2, 3]
+        assert record.metrics["modes/of"] == 8
+        assert record.images_seen == 3 * 16
+    assert sorted(contents(out)) == RING
+    assert all(name in said for name, _ in by_name)
+    assert all(name in (out / "synthetic.md").read_text() for name, _ in by_name)
+    assert all((run / "trail.npz").exists() for run in (out / "runs").iterdir())
+
+
+def test_every_remedy_meets_every_amount_of_chance(
+    images: Finished, images_line: list[str], here: Path, ganstoch: Command, started: list[str]
+) -> None:
+    """What cannot be is named, stops nothing, and alone is tried again."""
+    out, status, said, first = images
+    assert status == 1
+    chance = ["m64", "m4", "m1", "m64-noise0.5"]
+    assert sorted(first) == sorted(
+        f"digits-n64-{each}{remedy}-seed0" for each in chance for remedy in ("", "-svre")
+    )
+    impossible = "digits-n64-m64-noise0.5-svre-seed0"
+    (line,) = [each for each in said.splitlines() if each.startswith("FAILED")]
+    assert line.startswith(f"FAILED {impossible}: SVRE ")
+    assert {(r.config["remedy"], r.m, r.noise) for r in records(out)} == {
+        *(("plain", m, 0.0) for m in (64, 4, 1)),
+        *(("svre", m, 0.0) for m in (64, 4, 1)),
+        ("plain", 64, 0.5),
+    }
+    assert sorted(contents(out)) == IMAGES
+    assert impossible in (out / "remedies.md").read_text()
+    shutil.copytree(out, here / "out")
+    assert ganstoch(*images_line, "--out", "out").status == 1
+    assert started == [impossible]
+
+
+def test_reports_need_records_alone(
+    ring: Finished, images: Finished, finished_table: tuple[Path, list[str]], here: Path
+) -> None:
+    """In a process of its own: no torch, no Lightning, the same bytes."""
+    before = {}
+    finished = {"ring": ring, "images": images, "table1": finished_table}
+    for name, (folder, *_) in finished.items():
+        shutil.copytree(folder, here / name, ignore=shutil.ignore_patterns("*.ckpt"))
+        before[name] = contents(here / name)
+        for file in before[name]:
+            if file != "plan.json":
+                (here / name / file).unlink()
+    program = (
+        "import sys\n"
+        "from ganstoch.cli import main\n"
+        "lines = ('remedies --synthetic ring --out ring', 'remedies --out images',\n"
+        "         'table1 --out table1')\n"
+        "status = [main([*line.split(), '--report']) for line in lines]\n"
+        "heavy = {'torch', 'torchvision', 'pytorch_lightning', 'lightning_fabric', 'wandb'}\n"
+        "print(sorted(heavy & set(sys.modules)), status)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stderr == ""
+    assert done.stdout.splitlines()[-1] == "[] [0, 0, 0]"
+    assert {name: contents(here / name) for name in before} == before
+
+
+@pytest.mark.parametrize("synthetic", [None, *SYNTHETIC])
+def test_each_kind_of_data_has_a_sweep_and_a_folder(
+    synthetic: str | None, ganstoch: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs: list[tuple[Sweep, Path]] = []
+    monkeypatch.setattr(
+        table, "_run", lambda sweep, options, out, write: runs.append((sweep, out)) or 0
+    )
+    words = ["--preset", "small"] if synthetic is None else ["--synthetic", synthetic]
+    assert ganstoch("remedies", *words).status == 0
+    assert ganstoch("remedies", *words, "--out", "x", "--data", "stacked_fashion").status == 0
+    (sweep, out), (again, elsewhere) = runs
+    assert out == Path("runs") / (synthetic or "remedies-small")
+    assert elsewhere == Path("x")
+    assert sweep.parameters["remedy"][0] == "plain"  # what the others are held against
+    assert "seed_everything" in sweep.parameters
+    assert sweep.preset in packaged_names()
+    assert again == sweep.with_values("data.source", ["StackedFashion"])
+
+
+def test_a_report_by_default_is_where_the_runs_are(
+    ring: Finished, here: Path, started: list[str], ganstoch: Command
+) -> None:
+    line = ["remedies", "--synthetic", "ring", "--report"]
+    assert "runs/ring" in ganstoch(*line).complaint
+    shutil.copytree(ring[0], here / "runs" / "ring")
+    answer = ganstoch(*line)
+    assert (answer.status, answer.err) == (0, "")
+    assert "packing2+hinge" in answer.out
