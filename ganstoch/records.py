@@ -140,7 +140,8 @@ def _read(content: Any, where: str) -> Record:
         raise UserError(f"{where} has no schema, so it is no record; {_FIX}")
     if content["schema"] in (1, 2):  # of ganstoch 0.5.0
         content = {key: value for key, value in content.items() if key != "company"}
-        content |= {"schema": SCHEMA, "config": converted_config(content.get("config"))}
+        content |= {"schema": SCHEMA}
+    content |= {"config": converted_config(content.get("config"))}
     record: Record = decode(Record, content, where, fix=_FIX)
     return record
 
@@ -153,6 +154,10 @@ def converted_config(config: Any) -> Any:
     if isinstance(remedies := model.get("remedies"), list):
         text = json.dumps(remedies).replace('remedies.Replay"', 'remedies.ExperienceReplay"')
         model["remedies"] = json.loads(text)
+    names = str(config.get("remedy", "")).split("+")
+    if "replay" in names:
+        names = ["experience_replay" if name == "replay" else name for name in names]
+        config = config | {"remedy": "+".join(names)}
     return config | {"model": model}
 
 

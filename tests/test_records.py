@@ -135,7 +135,11 @@ def test_records_of_the_first_design_are_converted(tmp_path: Path) -> None:
 def test_settings_of_the_first_design_get_their_new_names() -> None:
     old = {"forms": "rule", "remedies": [{"class_path": "ganstoch.remedies.Replay"}]}
     new = {"remedies": [{"class_path": "ganstoch.remedies.ExperienceReplay"}]}
-    assert converted_config({"model": old, "seed": 0}) == {"model": new, "seed": 0}
+    label = {"remedy": "hinge+replay"}
+    assert converted_config({"model": old, **label}) == {
+        "model": new,
+        "remedy": "hinge+experience_replay",
+    }
 
 
 def test_a_terminal_obeys_no_name_and_a_whole_number_is_a_float_too(path: Path) -> None:
