@@ -37,29 +37,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return _run(words)
     except UserError as error:
-        print(f"ganstoch: {error}", file=sys.stderr)
-        return error.status
+        return _end(error, error.status)
     except OSError as error:
         fix = _FIXES.get(error.errno or 0)
         if fix is None:
             raise
         place = f": {error.filename}" if error.filename else ""
-        print(f"ganstoch: {UserError(f'{error.strerror}{place}; {fix}')}", file=sys.stderr)
-        return 2
+        return _end(UserError(f"{error.strerror}{place}; {fix}"), 2)
     except (MemoryError, RuntimeError) as error:
         # What torch's allocator says: on the CPU it has no exception of its own.
         if not isinstance(error, MemoryError) and "can't allocate memory" not in str(error):
             raise
-        print("ganstoch: too little memory for what is asked for; ask for less", file=sys.stderr)
-        return 2
+        return _end("too little memory for what is asked for; ask for less", 2)
     except KeyboardInterrupt:
-        print("ganstoch: interrupted; the same command goes on where it stopped", file=sys.stderr)
-        return 130
+        return _end("interrupted; the same command goes on where it stopped", 130)
+
+
+def _end(why: object, status: int) -> int:
+    print(f"ganstoch: {why}", file=sys.stderr)
+    return status
 
 
 def _run(words: list[str]) -> int:
     if words[:1] in (["--help"], ["-h"]):
-        print(_help())
+        lines = [f"    {name:<10}{command.summary}" for name, command in _COMMANDS.items()]
+        print(_HELP.format(commands="\n".join(lines)))
         return 0
     if words[:1] == ["--version"]:
         print(f"ganstoch {__version__}")
@@ -101,32 +103,26 @@ def _run(words: list[str]) -> int:
     return command.run(options)
 
 
-def _help() -> str:
-    return "\n".join(
-        [
-            "usage: ganstoch COMMAND ...",
-            "\nMeasures overfitting and mode drop of GANs; the same seed gives the same bits.",
-            "\ncommands:",
-            *(f"    {name:<10}{command.summary}" for name, command in _COMMANDS.items()),
-            "\nexamples:",
-            *(f"    {line}" for line in _EXAMPLES.strip().splitlines()),
-            "\n`ganstoch COMMAND --help` says more.",
-        ]
-    )
+_HELP = """usage: ganstoch COMMAND ...
 
+Measures overfitting and mode drop of GANs; the same seed gives the same bits.
 
-_EXAMPLES = """
-ganstoch table1 --preset mini                 the paper's Table 1 on handwritten digits
-ganstoch fit --config mini --config n16       one row of it
-ganstoch fit --config cifar10 --config n256   one row at the paper's scale
-ganstoch remedies --preset mini               every remedy at every amount of stochasticity
-ganstoch remedies --synthetic ring            where the modes can be counted
-ganstoch audit --real A --generated B         does any generator copy, what does it drop
-ganstoch verify runs/.../record.json          the same run once more: is it the same bits
-ganstoch prepare cifar10 --root data          fetch and check a data set
-ganstoch bench --quick                        how fast it is here, and that nothing changes
-ganstoch bench --estimate --preset paper      what Table 1 will cost here
-"""
+commands:
+{commands}
+
+examples:
+    ganstoch table1 --preset mini                 the paper's Table 1 on handwritten digits
+    ganstoch fit --config mini --config n16       one row of it
+    ganstoch fit --config cifar10 --config n256   one row at the paper's scale
+    ganstoch remedies --preset mini               every remedy at every amount of stochasticity
+    ganstoch remedies --synthetic ring            where the modes can be counted
+    ganstoch audit --real A --generated B         does any generator copy, what does it drop
+    ganstoch verify runs/.../record.json          the same run once more: is it the same bits
+    ganstoch prepare cifar10 --root data          fetch and check a data set
+    ganstoch bench --quick                        how fast it is here, and that nothing changes
+    ganstoch bench --estimate --preset paper      what Table 1 will cost here
+
+`ganstoch COMMAND --help` says more."""
 
 
 def _fit(words: list[str]) -> int:
@@ -165,50 +161,38 @@ def _bench(options: Any) -> int:
 _Option = tuple[str, dict[str, Any]]
 
 
-def _option(name: str, **settings: Any) -> _Option:
-    return name, settings
+def _option(name: str, meaning: str, **settings: Any) -> _Option:
+    return name, {"help": meaning, **settings}
 
 
-_ROOT = _option("--root", type=Path | None, help="folder of the data set's files")
-_DATA_ROOT = _option("--root", type=Path, default=Path("data"), help="folder of the data sets")
+_FLAG = {"action": "store_true"}
+_COUNT = {"type": NonNegativeInt, "default": 0}
+_PAIRS = {"action": "append", "default": [], "metavar": "KEY=VALUE"}
+_PATH = {"type": Path | None}
+_WORDS = {"type": str | None}
+_ROOT = _option("--root", "folder of the data set's files", **_PATH)
+_DATA_ROOT = _option("--root", "folder of the data sets", type=Path, default=Path("data"))
 _SWEEP = (
     _option(
         "--preset",
+        "auto: paper where a CUDA device is visible, otherwise mini",
         choices=["auto", *PRESETS],
         default="auto",
-        help="auto: paper where a CUDA device is visible, otherwise mini",
     ),
-    _option("--data", type=str | None, help="data sets, comma-separated; else the preset's own"),
+    _option("--data", "data sets, comma-separated; else the preset's own", **_WORDS),
     _ROOT,
-    _option("--seeds", type=str | None, help="comma-separated, e.g. 0,1,2; else the sweep's"),
-    _option(
-        "--jobs",
-        type=NonNegativeInt,
-        default=0,
-        help="runs at once; 0: one a core, or one on a GPU",
-    ),
-    _option("--out", type=Path | None, help="folder of all results; runs/... if unset"),
-    _option(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="a setting for every row, as for ganstoch fit, e.g. trainer.max_steps=20",
-    ),
-    _option("--report", action="store_true", help="train nothing: table and figures of OUT"),
+    _option("--seeds", "comma-separated, e.g. 0,1,2; else the sweep's", **_WORDS),
+    _option("--jobs", "runs at once; 0: one a core, or one on a GPU", **_COUNT),
+    _option("--out", "folder of all results; runs/... if unset", **_PATH),
+    _option("--set", "for every row, as for ganstoch fit, e.g. trainer.max_steps=20", **_PAIRS),
+    _option("--report", "train nothing: table and figures of OUT", **_FLAG),
     _option(
         "--executor",
+        "submit each row as a job, of a Slurm cluster or of this machine, that outlives this "
+        "command; --jobs is then how many run at once",
         choices=["local", "slurm"],
-        help="submit each row as a job, of a Slurm cluster or of this machine, that outlives "
-        "this command; --jobs is then how many run at once",
     ),
-    _option(
-        "--slurm",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="what each job asks Slurm for, e.g. partition=gpu, gpus_per_node=1, timeout_min=240",
-    ),
+    _option("--slurm", "what each job gets, e.g. partition=gpu, timeout_min=240", **_PAIRS),
 )
 
 
@@ -229,11 +213,7 @@ _COMMANDS = {
         "Trains every row of a sweep file, skips those that are finished, resumes those that were "
         "interrupted, and writes the table and its figures to OUT.",
         (
-            _option(
-                "--sweep",
-                default="table1",
-                help="table1, table1_matched, noise, bank, or a sweep file",
-            ),
+            _option("--sweep", "table1, table1_matched, noise, bank, or a file", default="table1"),
             *_SWEEP,
         ),
     ),
@@ -244,16 +224,12 @@ _COMMANDS = {
         "of stochasticity, or on data whose modes are known. Finished runs are skipped, "
         "interrupted ones resumed. `ganstoch fit --help` names the packaged remedies.",
         (
-            _option(
-                "--synthetic",
-                choices=SYNTHETIC,
-                help="data whose modes are known, in place of images",
-            ),
+            _option("--synthetic", "data of known modes, in place of images", choices=SYNTHETIC),
             _option(
                 "--remedies",
-                type=str | None,
+                "comma-separated; A+B stacks two; the sweep's own list if unset",
                 metavar="A,B",
-                help="comma-separated; A+B stacks two; the sweep's own list if unset",
+                **_WORDS,
             ),
             *_SWEEP,
         ),
@@ -273,14 +249,14 @@ _COMMANDS = {
         "equal within a tolerance, or different, and where it first differs. The status is 0, or "
         "1 if it is different.",
         (
-            _option("record", type=Path, metavar="RECORD", help="a record.json, or its folder"),
-            _option("--out", type=Path | None, help="folder of the new run; else verified/..."),
+            _option("record", "a record.json, or its folder", type=Path, metavar="RECORD"),
+            _option("--out", "folder of the new run; else verified/...", **_PATH),
             _ROOT,
             _option(
                 "--tolerance",
+                "largest relative gap of a metric that passes for rounding",
                 type=NonNegativeFloat,
                 default=1e-3,
-                help="largest relative gap of a metric that passes for rounding",
             ),
         ),
     ),
@@ -289,10 +265,10 @@ _COMMANDS = {
         "fetch, convert and check a data set",
         "Fetches or converts a data set, checks it and writes its manifest.",
         (
-            _option("name", help="a data set, or inception for the feature network's weights"),
+            _option("name", "a data set, or inception for the feature network's weights"),
             _DATA_ROOT,
-            _option("--n", type=int | None, help="size of the subset; else 12800, or all"),
-            _option("--subset_seed", type=int, default=0, help="which subset"),
+            _option("--n", "size of the subset; else 12800, or all", type=int | None),
+            _option("--subset_seed", "which subset", type=int, default=0),
         ),
     ),
     "bench": _Command(
@@ -301,10 +277,10 @@ _COMMANDS = {
         "Races training against a plain transcription of the paper's loop, in one process and in "
         "turns, and shows that both compute the same. With --estimate, says what Table 1 costs.",
         (
-            _option("--quick", action="store_true", help="narrower networks, within a minute"),
-            _option("--json", type=Path | None, metavar="FILE", help="write it as JSON"),
-            _option("--estimate", action="store_true", help="cost of each row of a table here"),
-            _option("--preset", choices=PRESETS, default="paper", help="for --estimate"),
+            _option("--quick", "narrower networks, within a minute", **_FLAG),
+            _option("--json", "write it as JSON", metavar="FILE", **_PATH),
+            _option("--estimate", "cost of each row of a table here", **_FLAG),
+            _option("--preset", "for --estimate", choices=PRESETS, default="paper"),
         ),
     ),
     "cases": _Command(
@@ -313,22 +289,17 @@ _COMMANDS = {
         "Trains short runs whose trouble, or lack of it, was put there on purpose, and says how "
         "the verdicts agree. Runs that are there already are not trained again.",
         (
-            _option("--seeds", type=str, default="0", help="comma-separated, e.g. 0,1"),
-            _option(
-                "--jobs", type=NonNegativeInt, default=0, help="runs at once; 0 for one a core"
-            ),
-            _option("--out", type=Path, default=Path("runs/cases"), help="their folder"),
-            _option("--report", action="store_true", help="train nothing, score what is there"),
+            _option("--seeds", "comma-separated, e.g. 0,1", type=str, default="0"),
+            _option("--jobs", "runs at once; 0 for one a core", **_COUNT),
+            _option("--out", "their folder", type=Path, default=Path("runs/cases")),
+            _option("--report", "train nothing, score what is there", **_FLAG),
         ),
     ),
     "doctor": _Command(
         _late("runs.doctor", "doctor"),
         "what is here, and what is missing",
         "Says what is here and what each missing thing costs.",
-        (
-            _option("--preset", choices=PRESETS, default="mini", help="what is to be run"),
-            _DATA_ROOT,
-        ),
+        (_option("--preset", "what is to be run", choices=PRESETS, default="mini"), _DATA_ROOT),
     ),
 }
 

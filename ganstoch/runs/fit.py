@@ -24,8 +24,7 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from ganstoch.callbacks.checkpoints import Checkpoints, newest_checkpoint, read_checkpoint
 from ganstoch.callbacks.diagnosis import Diagnosis
-from ganstoch.callbacks.gradient_noise import FILE as GRADIENT_NOISE
-from ganstoch.callbacks.gradient_noise import GradientNoise, GradientNoiseSettings
+from ganstoch.callbacks.gradient_noise import FILE, GradientNoise, GradientNoiseSettings
 from ganstoch.callbacks.probe import Probe, ProbeSettings
 from ganstoch.callbacks.progress import LossLogger, Progress, RandomnessReport, data_of
 from ganstoch.callbacks.run_folder import (
@@ -53,11 +52,9 @@ from ganstoch.training.gan import GAN
 
 _log = logging.getLogger("ganstoch")
 
-SETTINGS = "run.json"
-"""A run's settings, in its folder from the first moment."""
+SETTINGS = "run.json"  # a run's settings, in its folder from the first moment
 _LIMITS = {"init_timeout": 30.0, "finish_timeout": 60.0}
-"""Seconds for W&B's first answer, and for the rest of the upload at the end. The variables
-WANDB_INIT_TIMEOUT and WANDB_FINISH_TIMEOUT go before them."""
+"""Seconds for W&B's first answer and for the end of the upload; variables WANDB_... go before."""
 
 
 class Busy(UserError):
@@ -69,10 +66,8 @@ class Busy(UserError):
 def fit(arguments: Sequence[str]) -> Path:
     """Runs, resumes, or recognizes as finished, what a command line of `ganstoch fit` asks for.
 
-    Where a GPU's memory turns out too small, it goes on with half the images at a time.
-
-    Returns:
-        The run's folder.
+    Where a GPU's memory turns out too small, it goes on with half the images at a time. Returns the
+    run's folder.
 
     Raises:
         UserError: for anything the user can mend; `Busy` if another process is at work on the run.
@@ -145,7 +140,7 @@ def _callbacks(config: Any, resolved: Resolved, folder: Path, held: ExitStack) -
         callbacks.append(Probe(ProbeSettings(**config.probe.as_dict()), folder / "probe.json"))
     if config.gradient_noise is not None:
         noise = GradientNoiseSettings(**config.gradient_noise.as_dict())
-        callbacks.append(GradientNoise(noise, folder / GRADIENT_NOISE, quiet=config.quiet))
+        callbacks.append(GradientNoise(noise, folder / FILE, quiet=config.quiet))
     config_hash = resolved.config_hash
     return [
         *callbacks,
@@ -180,9 +175,9 @@ def _settings_in(folder: Path) -> Resolved | None:
 
 
 def _began_with(checkpoint: Path, folder: Path) -> bool:
-    """Whether the run in the folder went on from this very checkpoint of another: it has its own.
+    """Whether the run in the folder went on from this very checkpoint of another.
 
-    So the same command goes on where it was interrupted, and not at the beginning once more.
+    Then it goes on where it was interrupted, and not at the beginning once more.
     """
     if checkpoint.resolve().parent == (folder / "checkpoints").resolve():
         return False
@@ -200,8 +195,7 @@ def _train(command: Command, checkpoint: Path | None) -> None:
     trainer = command.trainer
     try:
         # While ranks start, and until they take signals over, SIGTERM ends them with this process.
-        alone = trainer.world_size == 1
-        with nullcontext() if alone else sigterm_interrupts():
+        with nullcontext() if trainer.world_size == 1 else sigterm_interrupts():
             trainer.fit(command.model, command.datamodule, ckpt_path=checkpoint, weights_only=True)
     except UserError:
         raise
@@ -325,7 +319,9 @@ def make_logger(
     Where the server is out of reach, or refuses, the run is logged offline, which is said. Under a
     W&B agent the agent's own run id is kept; otherwise a resumed run goes on under ``run_id``.
     """
-    mode: str = tracking.mode
+    options = asdict(tracking) | {"name": folder.name, "save_dir": folder}
+    options["id"] = os.environ.get("WANDB_RUN_ID", run_id)
+    mode: str = options.pop("mode")
     if mode == "auto":
         mode = os.environ.get("WANDB_MODE") or ("online" if logged_in() else "offline")
     if mode == "disabled":
@@ -334,31 +330,21 @@ def make_logger(
     # Reports of W&B's own errors, which a process would wait for at its end.
     os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
     folder.mkdir(parents=True, exist_ok=True)
-    options: dict[str, Any] = {
-        "name": folder.name,
-        "save_dir": folder,
-        "project": tracking.project,
-        "group": tracking.group,
-        "entity": tracking.entity,
-        "id": os.environ.get("WANDB_RUN_ID", run_id),
-    }
-    modes = ["offline"] if mode in ("offline", "dryrun") else [mode, "offline"]
     why = ""
-    for mode in modes:
-        resumes = mode != "offline" and "WANDB_SWEEP_ID" not in os.environ
+    for each in ["offline"] if mode in ("offline", "dryrun") else [mode, "offline"]:
+        resumes = each != "offline" and "WANDB_SWEEP_ID" not in os.environ
         try:
-            logger = SteadyLogger(mode=mode, resume="allow" if resumes else None, **options)
-            break
+            logger = SteadyLogger(mode=each, resume="allow" if resumes else None, **options)
         except Exception as error:
             why = why or f" ({_reason(error)})"
             _end_wandb()
-    else:
-        _log.warning("W&B does not start%s; the run goes on without it", why)
-        return None
-    logger.log_config(config)
-    if mode == "offline":
-        _log.info("W&B is offline%s; to upload this run: wandb sync %s", why, logger.folder)
-    return logger
+            continue
+        logger.log_config(config)
+        if each == "offline":
+            _log.info("W&B is offline%s; to upload this run: wandb sync %s", why, logger.folder)
+        return logger
+    _log.warning("W&B does not start%s; the run goes on without it", why)
+    return None
 
 
 class SteadyLogger(WandbLogger):
@@ -381,15 +367,13 @@ class SteadyLogger(WandbLogger):
         self.folder = Path(self._run.dir).parent
         atexit.register(self._close)  # after W&B's own, hence carried out before it
 
-    def log_metrics(self, metrics: Any, step: int | None = None) -> None:
+    def log_metrics(self, *arguments: Any, **options: Any) -> None:
         """Logs numbers."""
-        self._safely(super().log_metrics, metrics, step)
+        self._safely(super().log_metrics, *arguments, **options)
 
-    def log_image(
-        self, key: str, images: list[Any], step: int | None = None, **kwargs: Any
-    ) -> None:
+    def log_image(self, *arguments: Any, **options: Any) -> None:
         """Logs pictures, which W&B first writes to files of its own."""
-        self._safely(super().log_image, key, images, step, **kwargs)
+        self._safely(super().log_image, *arguments, **options)
 
     def log_config(self, config: dict[str, Any]) -> None:
         """Sets the run's configuration, also where a resumed run has another."""

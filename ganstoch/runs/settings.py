@@ -197,7 +197,7 @@ class Command(LightningCLI):
         """Nothing yet."""
 
     def build(self, callbacks: list[Callback]) -> None:
-        """Makes the data, the game and the trainer, which gets these callbacks after its own.
+        """Makes the data, the GAN and the trainer, which gets these callbacks after its own.
 
         Raises:
             UserError: for a setting that one of them does not take, or not on several devices.
@@ -331,11 +331,7 @@ def understand(arguments: Sequence[str]) -> Command:
 
 
 def resolve_all(lines: Sequence[Sequence[str]]) -> list[Resolved]:
-    """Understands command lines of `ganstoch fit` without running them.
-
-    Raises:
-        UserError: for an unknown key, a wrong type or a value out of its range.
-    """
+    """Understands command lines of `ganstoch fit`, as `understand` does, without running them."""
     if not lines:
         return []  # making the parser takes a second
     parser = understand([]).parser
@@ -371,8 +367,7 @@ def compose(config: dict[str, Any]) -> Remedies:
     """The remedies that a run would play with, as plain settings name them; see `Resolved`.
 
     Raises:
-        UserError: for a remedy's setting out of its range, or remedies and an objective that
-            cannot go together.
+        UserError: for a setting out of its range, or parts that cannot go together.
     """
     model = config["model"]
     objective = _instance(model["objective"]) if model["objective"] else NonSaturating()

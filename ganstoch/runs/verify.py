@@ -14,7 +14,6 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -23,7 +22,7 @@ from jsonargparse import Namespace
 
 from ganstoch.data.subset import resolve_batch_size
 from ganstoch.errors import UserError, visible
-from ganstoch.records import RECORD, Measurement, Record, read_record
+from ganstoch.records import RECORD, Record, read_record
 
 
 def verify(options: Namespace) -> int:
@@ -132,15 +131,14 @@ class Comparison:
 
     def lines(self) -> list[str]:
         """The comparison in words, one fact a line."""
-        lines = [self.sameness]
-        if self.sameness == "bit-identical":
-            measurements = len(self.earlier.history)
-            lines[0] += f": {self.compared:,} numbers and digests of weights, over "
-            lines[0] += f"{measurements} measurements"
-        elif self.sameness == "equal":
-            gap = max((each.gap for each in self.differences), default=0.0)
-            lines[0] += f" within {self.tolerance:g}: the largest relative gap is {gap:.2g}, in "
-            lines[0] += f"{self.compared:,} numbers"
+        gap = max((each.gap for each in self.differences), default=0.0)
+        details = {
+            "bit-identical": f": {self.compared:,} numbers and digests of weights, over "
+            f"{len(self.earlier.history)} measurements",
+            "equal": f" within {self.tolerance:g}: the largest relative gap is {gap:.2g}, in "
+            f"{self.compared:,} numbers",
+        }
+        lines = [self.sameness + details.get(self.sameness, "")]
         if self.differences:
             first = self.differences[0].iteration
             parts = [each.name for each in self.differences if each.iteration == first]
@@ -152,18 +150,30 @@ class Comparison:
                 f"{each.then:.6g}, is {each.now:.6g}"
             )
         if not any(m.digests for m in self.earlier.history):
-            lines.append(
-                "the record has no digests of the weights: that they are the same bits cannot be "
-                "said"
-            )
+            lines.append("the record has no digests of the weights: whether bits agree is unknown")
         return lines + [f"not the same: {line}" for line in circumstances(self.earlier, self.later)]
 
 
 def compare(earlier: Record, later: Record, *, tolerance: float) -> Comparison:
     """Compares two records; see `Comparison`."""
-    pairs = list(_pairs(earlier, later))
-    differences = [each for each in pairs if each.then != each.now]
+    thens, nows = _numbers(earlier), _numbers(later)
+    pairs = [
+        Difference(*key, thens.get(key, math.nan), nows.get(key, math.nan))
+        for key in sorted(thens | nows)
+    ]
+    # Without a digest that only one has: 0.5.0 took none.
+    pairs = [pair for pair in pairs if isinstance(pair.then, str) == isinstance(pair.now, str)]
+    differences = [pair for pair in pairs if pair.then != pair.now]
     return Comparison(earlier, later, tolerance, len(pairs), differences)
+
+
+def _numbers(record: Record) -> dict[tuple[int, str], float | str]:
+    """Every number and digest by its iteration and name."""
+    numbers: dict[tuple[int, str], float | str] = {(0, k): v for k, v in record.baseline.items()}
+    for measurement in record.history:
+        named = {**measurement.digests, **measurement.metrics}
+        numbers |= {(measurement.iteration, name): value for name, value in named.items()}
+    return numbers
 
 
 def circumstances(earlier: Record, later: Record) -> list[str]:
@@ -176,22 +186,3 @@ def circumstances(earlier: Record, later: Record) -> list[str]:
         for name in sorted(then | now)
         if then.get(name) != now.get(name)
     ]
-
-
-def _pairs(earlier: Record, later: Record) -> Iterator[Difference]:
-    """Every number and digest of both; digests that only one has are left out: 0.5.0 took none."""
-    start = [Measurement(iteration=0, images_seen=0, metrics=r.baseline) for r in (earlier, later)]
-    thens, nows = (
-        {m.iteration: m for m in (first, *record.history)}
-        for first, record in zip(start, (earlier, later), strict=True)
-    )
-    empty = Measurement(iteration=0, images_seen=0, metrics={})
-    for i in sorted(thens | nows):
-        then, now = thens.get(i, empty), nows.get(i, empty)
-        for name in sorted(then.digests.keys() & now.digests.keys()):
-            yield Difference(i, name, then.digests[name], now.digests[name])
-        for name in sorted(then.metrics | now.metrics):
-            missing = math.nan
-            yield Difference(
-                i, name, then.metrics.get(name, missing), now.metrics.get(name, missing)
-            )
