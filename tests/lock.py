@@ -32,7 +32,7 @@ def would_be_installed(lines: list[str]) -> dict[str, str]:
 
 def locked() -> list[str]:
     """The lines of the lock file."""
-    versions = {canonicalize_name(each.name): each.version for each in distributions()}
+    versions: dict[str, str] = {canonicalize_name(d.name): d.version for d in distributions()}
     lines = [line for extra in EXTRAS.values() for line in extra]
     absent = [line for line in lines if canonicalize_name(Requirement(line).name) not in versions]
     versions |= would_be_installed(absent)

@@ -15,8 +15,8 @@ from ganstoch.cli import main
 
 ROOT = Path(__file__).parents[1]
 MAKEFILE = (ROOT / "Makefile").read_text()
-VARIABLES = ("PRESET", "SEEDS", "JOBS", "DATA", "ROOT", "OUT", "SWEEP", "SYNTHETIC", "REMEDIES")
-VARIABLES += ("PYTHON",)
+VARIABLES = ["PRESET", "SEEDS", "JOBS", "DATA", "ROOT", "OUT", "SWEEP", "SYNTHETIC", "REMEDIES"]
+VARIABLES += ["PYTHON"]
 
 pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="there is no make")
 

@@ -52,7 +52,7 @@ RENAMED: dict[str, dict[str, str]] = {
 
 
 def refuse_renamed(kind: str, word: str) -> None:
-    """Refuses a word of an earlier version, naming what took its place."""
+    """Refuses a word of version 0.5.0, naming what took its place."""
     if hint := RENAMED[kind].get(word):
         raise UserError(f"{kind} {word} is of an earlier version; {hint}")
 
@@ -116,11 +116,7 @@ def _is_special(name: str) -> bool:
 
 
 def read_yaml(path: Path, *, kind: str) -> Any:
-    """What a YAML file holds; ``kind`` is what it is to the user, "config" or "sweep".
-
-    Raises:
-        UserError: if it cannot be read, or is no YAML of plain values.
-    """
+    """What a YAML file holds, a "config" or "sweep"; a UserError if it is none of plain values."""
     try:
         with path.open(encoding="utf-8") as file:
             return load_yaml(file.read(_MOST + 1))
@@ -160,36 +156,31 @@ def sweep_path(name: str) -> Path:
 
 def _find(kind: str, name: str) -> Path:
     refuse_renamed("config", name)
-    known = _packaged(f"{kind}s")
-    path = known.get(name) or Path(name).expanduser()
+    packaged = _packaged(f"{kind}s")
+    path = packaged.get(name) or Path(name).expanduser()
     if not path.is_file():
-        raise UserError(f"no {kind} {name!r}: neither a file nor one of {', '.join(known)}")
+        raise UserError(f"no {kind} {name!r}: neither a file nor one of {', '.join(packaged)}")
     return path
 
 
 def _remedy_paths(names: str) -> list[Path]:
     """The configs of packaged remedies whose names are joined by +, of one objective at most."""
-    known = _packaged("configs/remedies")
+    packaged = _packaged("configs/remedies")
     objectives = {}
     for name in names.split("+"):
         refuse_renamed("remedy", name)
-        if name not in known:
+        if name not in packaged:
             raise UserError(f"no remedy {name!r}; there are {', '.join(remedy_names())}")
-        content = read_yaml(known[name], kind="config")
+        content = read_yaml(packaged[name], kind="config")
         if objective := content.get("model", {}).get("objective"):
             objectives[objective] = name
     if len(objectives) > 1:
-        raise UserError(
-            f"{' and '.join(objectives.values())} each bring an objective of their own; take one "
-            "of them"
-        )
-    return [known[name] for name in names.split("+")]
+        raise UserError(f"{' and '.join(objectives.values())} each bring an objective; take one")
+    return [packaged[name] for name in names.split("+")]
 
 
 def with_paths(arguments: Sequence[str]) -> list[str]:
-    """Command-line arguments with every ``--config NAME`` made a path.
-
-    ``--remedy=A+B`` comes behind the configs of both.
+    """Command-line arguments with every ``--config NAME`` made a path, ``--remedy A+B`` several.
 
     Raises:
         UserError: for a name that there is nothing behind, or remedies that cannot be joined.

@@ -22,7 +22,7 @@ from ganstoch.errors import UserError
 from ganstoch.records import RECORD, RUN_LOCK, Record, is_finished, read_record
 
 BUSY = os.EX_TEMPFAIL  # 75: exit status of a `ganstoch fit` whose folder another process holds
-LOG = "log.txt"
+LOG = "log.txt"  # in a row's folder
 _LOCK_CHECK_S = 2.0
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +14,7 @@ from jsonargparse import Namespace
 from ganstoch.errors import UserError
 from ganstoch.records import FileModel, decode, read_json, write_atomically
 from ganstoch.runs.configs import sweep_path
-from ganstoch.runs.sweep import Scalar, Sweep, parse_seeds, read_sweep
+from ganstoch.runs.sweep import Sweep, parse_seeds, read_sweep
 
 if TYPE_CHECKING:
     import submitit
@@ -32,10 +31,6 @@ class _Plan(FileModel):
     missing: list[str]
 
 
-_Write = Callable[[Path, Sequence[Path], Sequence[str]], str]
-"""Writes files to a folder from runs and a line for each missing one; returns what to print."""
-
-
 def table1(options: Namespace) -> int:
     """Trains what is not finished, writes Table 1 and its figures, prints the table.
 
@@ -45,13 +40,7 @@ def table1(options: Namespace) -> int:
     Returns:
         0, or 1 if a run failed.
     """
-
-    def write(out: Path, runs: Sequence[Path], missing: Sequence[str]) -> str:
-        from ganstoch.report.reports import write_report
-
-        return write_report(out, runs, missing=missing)
-
-    return _table(options, options.sweep, folder=Path(options.sweep).stem, write=write)
+    return _table(options, options.sweep, folder=Path(options.sweep).stem, write="write_report")
 
 
 def remedies(options: Namespace) -> int:
@@ -64,22 +53,19 @@ def remedies(options: Namespace) -> int:
         0, or 1 if a run failed.
     """
     synthetic = options.synthetic
-
-    def write(out: Path, runs: Sequence[Path], missing: Sequence[str]) -> str:
-        from ganstoch.report.reports import write_remedies_report, write_synthetic_report
-
-        if synthetic is None:
-            return write_remedies_report(out, runs, missing=missing)
-        return write_synthetic_report(out, runs, missing=missing)
-
-    if synthetic is not None and options.preset != "auto":
+    if synthetic is None:
+        return _table(options, "remedies", folder="remedies", write="write_remedies_report")
+    if options.preset != "auto":
         raise UserError(f"--preset is for images; --synthetic {synthetic} has its own settings")
-    sweep = {None: "remedies", "1200d": "gaussians1200"}.get(synthetic, synthetic)
-    return _table(options, sweep, folder=synthetic or "remedies", write=write)
+    sweep = "gaussians1200" if synthetic == "1200d" else synthetic
+    return _table(options, sweep, folder=synthetic, write="write_synthetic_report")
 
 
-def _table(options: Namespace, name: str, *, folder: str, write: _Write) -> int:
-    """Runs a sweep, with what the options put in the place of its own, or only reports."""
+def _table(options: Namespace, name: str, *, folder: str, write: str) -> int:
+    """Runs a sweep, with what the options put in the place of its own, or only reports.
+
+    ``write`` is the function of `ganstoch.report.reports` that writes the files.
+    """
     if options.report and options.out:
         return _report(options.out, write)
     preset = None
@@ -118,15 +104,15 @@ def _preset(options: Namespace) -> tuple[str, str]:
     return "mini", "no CUDA device is visible (--preset small or paper for more)"
 
 
-def _words(options: Namespace, option: str) -> list[Scalar]:
+def _words(options: Namespace, option: str) -> list[str]:
     """The different words of an option, comma-separated."""
-    words: list[Scalar] = [word.strip() for word in options[option].split(",")]
+    words = [word.strip() for word in options[option].split(",")]
     if len(set(words)) < len(words):
         raise UserError(f"--{option} has a word twice: {options[option]}")
     return words
 
 
-def _run(sweep: Sweep, options: Namespace, out: Path, write: _Write) -> int:
+def _run(sweep: Sweep, options: Namespace, out: Path, write: str) -> int:
     """Trains the rows that are not finished, then writes and prints the report."""
     from ganstoch.runs.plan import plan
 
@@ -196,13 +182,16 @@ def _train(todo: Sequence[Row], options: Namespace, executor: submitit.AutoExecu
     run_on_cluster(todo, executor, parallel=parallel, environment=variables, say=say)
 
 
-def _report(out: Path, write: _Write) -> int:
+def _report(out: Path, write: str) -> int:
     """Rebuilds a report from the records alone, and prints its table."""
     file, fix = out / PLAN, "run the command without --report"
     if not file.exists():
         raise UserError(f"{out} holds no results; {fix}")
+    from ganstoch.report import reports
+
     plan: _Plan = decode(_Plan, read_json(file, fix=fix), str(file), fix=fix)
-    sys.stdout.write(write(out, [out / name for name in plan.runs], plan.missing) + "\n")
+    runs = [out / name for name in plan.runs]
+    print(getattr(reports, write)(out, runs, missing=plan.missing))
     return 0
 
 

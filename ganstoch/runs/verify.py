@@ -171,8 +171,8 @@ def _numbers(record: Record) -> dict[tuple[int, str], float | str]:
     """Every number and digest by its iteration and name."""
     numbers: dict[tuple[int, str], float | str] = {(0, k): v for k, v in record.baseline.items()}
     for measurement in record.history:
-        named = {**measurement.digests, **measurement.metrics}
-        numbers |= {(measurement.iteration, name): value for name, value in named.items()}
+        for named in (measurement.digests, measurement.metrics):
+            numbers |= {(measurement.iteration, name): value for name, value in named.items()}
     return numbers
 
 

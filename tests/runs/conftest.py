@@ -198,14 +198,14 @@ def started(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
 
 @pytest.fixture(scope="session")
 def first_time() -> Callable[..., tuple[int, str, list[str]]]:
-    """Carries out a whole sweep: the status, what was said, the rows that were started."""
+    """Carries out a whole sweep: the status, what was printed, the rows that were started."""
 
     def first_time(*words: str) -> tuple[int, str, list[str]]:
         labels: list[str] = []
-        said = io.StringIO()
-        with rows_here(labels), contextlib.redirect_stdout(said):
+        output = io.StringIO()
+        with rows_here(labels), contextlib.redirect_stdout(output):
             status = main(list(words))
-        return status, said.getvalue(), labels
+        return status, output.getvalue(), labels
 
     return first_time
 

@@ -19,7 +19,6 @@ FIT = [
     ("--data.nn=3", "--data.nn=3"),
     ("--model.generator.init_args.widht=16", "model.generator widht"),
     ("--data.n=many", "data.n many"),
-    ("--model.latents.noise=nan", "model.latents.noise nan"),
     ("--equal=epochs", "equal iterations images epochs"),
     ("--config", "--config"),
     ("--config foo", "'foo' mini"),
@@ -27,7 +26,6 @@ FIT = [
     ("--config photos/00.png", "photos/00.png"),
     ("--data.source=cifar10", "data.source 'cifar10'"),
     ("--model.objective=Foo", "model.objective 'Foo'"),
-    ("--remedy=packing2+foo", "'foo' acgan wgan_gp"),
     ("--remedy=", "''"),
     ("--remedy=packing2 --remedy=hinge", "--remedy"),
     ("--remedy=hinge+packing2+wgan_gp", "hinge wgan_gp"),
@@ -42,30 +40,19 @@ FIT = [
     ("--evaluation.queries=null", "evaluation.queries digits"),
     ("--data.source=Ring", "model.shape ring"),
     ("--data.source=Folder --data.root=nowhere", "nowhere --data.root"),
-    ("--data.source=Folder --data.root=typo.yaml", "typo.yaml"),
     ("--data.source=Folder --data.root=empty", "empty --data.root"),
     ("--data.source=Folder --data.root=broken --data.n=8 --data.m=2", "broken/ skip_unreadable"),
     ("--data.source=Folder --data.root=photos --data.n=13", "data.n 13 12"),
     ("--data.source=CIFAR10 --data.root=nowhere", "prepare cifar10 --root nowhere"),
     ("--data.n=1798", "data.n 1798 1797"),
-    ("--data.n=0", "data.n"),
     ("--data.m=65", "data.m 65 64"),
-    ("--data.m=0", "data.m"),
     ("--data.m=n/0", "data.m 'n/0'"),
-    ("--data.m=1.5", "data.m '1.5'"),
     ("--data.sampling=exactly_once", "data.sampling exactly_once"),
-    ("--model.latents.noise=-0.5", "model.latents.noise -0.5"),
     ("--model.latents.bank=many", "model.latents.bank 'many'"),
     ("--model.latents.bank=3", "bank data.m"),
-    ("--model.generator.init_args.width=12", "width 8 12"),
-    ("--model.optimizer.lr=0", "model.optimizer.lr"),
-    ("--model.ema_decay=1", "model.ema_decay"),
     ("--trainer.max_steps=0", "trainer.max_steps"),
-    ("--evaluation.every=0", "evaluation.every"),
-    ("--evaluation.semantic_every=3", "evaluation.semantic_every evaluation.every"),
     ("--checkpoint_every=0", "checkpoint_every"),
     ("--stop_rule.threshold=2", "stop_rule.threshold"),
-    ("--probe.every=0", "probe.every"),
     ("--probe.images=9", "probe"),
     ("--probe.every=1 --remedy=packing2", "probe"),
     ("--seed_everything=-1", "seed_everything -1"),
@@ -73,9 +60,7 @@ FIT = [
     ("--seeds=0,1", "--seeds --seed_everything"),
     ("--trainer.precision=16-mixed", "trainer.precision bf16-mixed"),
     ("--trainer.max_epochs=1", "trainer.max_epochs trainer.max_steps"),
-    ("--trainer.max_time=00:00:01:00", "trainer.max_time"),
     ("--trainer.fast_dev_run=true", "trainer.fast_dev_run"),
-    ("--trainer.limit_test_batches=2", "trainer.limit_test_batches"),
     ("--trainer.default_root_dir=logs", "trainer.default_root_dir"),
     ("--trainer.gradient_clip_val=1", "gradient_clip_val"),
     ("--trainer.accelerator=abacus", "abacus"),
@@ -100,8 +85,6 @@ TABLE1 = [
     ("--sweep typo.yaml", "typo.yaml method"),
     ("--jobs -1", "jobs -1"),
     ("--seeds a", "--seeds 'a'"),
-    ("--seeds 1,1", "--seeds"),
-    ("--seeds=", "--seeds"),
     ("--set data.n", "--set KEY=VALUE"),
     ("--set data.nn=3", "--data.nn=3"),
     ("--set data.m=300", "data.m 300 256"),
@@ -208,15 +191,12 @@ def test_what_is_no_part_of_a_game_is_never_called(key: str, here: Path, fit: Co
     assert [path for path in here.rglob("*") if path.is_file()] == [config]
 
 
-@pytest.mark.parametrize("content", [b"", b"{}", b'{"runs": 3, "missing": []}', b'{"runs": []}'])
-def test_a_damaged_plan_is_named(content: bytes, here: Path, ganstoch: Command) -> None:
-    (here / "plan.json").write_bytes(content)
+@pytest.mark.parametrize("content", ["", "{}", '{"runs": 3, "missing": []}', '{"runs": []}'])
+def test_a_damaged_file_is_named(content: str, here: Path, ganstoch: Command, fit: Command) -> None:
+    (here / "plan.json").write_text(content)
     assert "plan.json" in ganstoch("table1", "--report", "--out", here).complaint
-
-
-def test_a_damaged_state_of_a_run_is_named(here: Path, fit: Command) -> None:
     (here / "run").mkdir()
-    (here / "run" / "run.json").write_text("{}")
+    (here / "run" / "run.json").write_text(content)
     assert "run/run.json" in fit().complaint
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from ganstoch.errors import UserError
-from ganstoch.runs.sweep import Sweep, parse_seeds, read_sweep
+from ganstoch.runs.sweep import Scalar, Sweep, parse_seeds, read_sweep
 
 HEAD = 'method: grid\ncommand: ["${env}", ganstoch, fit, --config, small, "${args}"]\n'
 WHOLE = HEAD + "parameters: {data.m: {value: 3}}\n"
@@ -16,7 +16,7 @@ def test_a_grid_is_read_and_spelled_out_as_an_agent_would(here: Path) -> None:
     path.write_text(HEAD + "parameters: {data.m: {values: [n/4, 3]}, noise: {value: 0.5}}\n")
     sweep = read_sweep(path)
     assert sweep == Sweep("own", "small", {"data.m": ["n/4", 3], "noise": [0.5]})
-    points = [{"data.m": "n/4", "noise": 0.5}, {"data.m": 3, "noise": 0.5}]
+    points: list[dict[str, Scalar]] = [{"data.m": "n/4", "noise": 0.5}, {"data.m": 3, "noise": 0.5}]
     assert sweep.points() == points
     assert sweep.arguments(points[0]) == ["--config", "small", "--data.m=n/4", "--noise=0.5"]
     path.write_text("name: mine\n" + path.read_text())

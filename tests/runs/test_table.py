@@ -320,8 +320,8 @@ def test_reports_need_records_alone(
 ) -> None:
     """In a process of its own: no torch, no Lightning, the same bytes."""
     before = {}
-    finished = {"ring": ring, "images": images, "table1": finished_table}
-    for name, (folder, *_) in finished.items():
+    finished = {"ring": ring[0], "images": images[0], "table1": finished_table[0]}
+    for name, folder in finished.items():
         shutil.copytree(folder, here / name, ignore=shutil.ignore_patterns("*.ckpt"))
         before[name] = contents(here / name)
         for file in before[name]:
@@ -349,9 +349,12 @@ def test_each_kind_of_data_has_a_sweep_and_a_folder(
     synthetic: str | None, ganstoch: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     runs: list[tuple[Sweep, Path]] = []
-    monkeypatch.setattr(
-        table, "_run", lambda sweep, options, out, write: runs.append((sweep, out)) or 0
-    )
+
+    def run(sweep: Sweep, options: Any, out: Path, write: str) -> int:
+        runs.append((sweep, out))
+        return 0
+
+    monkeypatch.setattr(table, "_run", run)
     words = ["--preset", "small"] if synthetic is None else ["--synthetic", synthetic]
     assert ganstoch("remedies", *words).status == 0
     assert ganstoch("remedies", *words, "--out", "x", "--data", "stacked_fashion").status == 0
