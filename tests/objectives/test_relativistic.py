@@ -91,22 +91,6 @@ def test_slopes_of_pairs_in_closed_form(lead: float) -> None:
         assert slope.tolist() == pytest.approx([value / 4] * 4, rel=1e-12, abs=0)
 
 
-@pytest.mark.parametrize("offset", [-60.0, -30.0, 0.0, 30.0, 60.0])
-def test_logistic_slopes_of_averages_in_closed_form(offset: float) -> None:
-    """Of a logit itself and, the second term, of the average that it is part of."""
-    real = (logits(5, 0).detach() + offset).requires_grad_()
-    fake = logits(7, 1)  # counts may differ
-    mean_r, mean_f = real.mean().item(), fake.mean().item()
-    behind = [s(mean_f - r) for r in real.tolist()]  # chance given to a real image of being fake
-    ahead = [s(f - mean_r) for f in fake.tolist()]  # and to a fake of being real
-    loss = RelativisticAverage().discriminator(real, fake)
-    for_real, for_fake = torch.autograd.grad(loss, [real, fake])
-    expected = [-(b + sum(ahead) / 7) / 5 for b in behind]
-    assert for_real.tolist() == pytest.approx(expected, rel=1e-7, abs=0)
-    expected = [(a + sum(behind) / 5) / 7 for a in ahead]
-    assert for_fake.tolist() == pytest.approx(expected, rel=1e-7, abs=0)
-
-
 @each
 @pytest.mark.parametrize("shift", [-40.0, 7.0])
 def test_a_shift_of_all_logits_changes_nothing(loss: Objective, shift: float) -> None:

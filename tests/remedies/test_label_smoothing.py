@@ -7,7 +7,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from ganstoch.objectives import LeastSquares, NonSaturating, Pointwise
 from ganstoch.remedies import LabelFlipping, LabelSmoothing, Packing, Remedy
 from ganstoch.remedies.base import DiscriminatorPass
 
@@ -46,17 +45,6 @@ def test_one_sided_is_the_cross_entropy_of_the_paper(tiny: SimpleNamespace) -> N
         s, t = 1 / (1 + math.exp(-x)), 1 / (1 + math.exp(-y))
         expected -= (0.9 * math.log(s) + 0.1 * math.log(1 - s) + math.log(1 - t)) / tiny.m
     assert gan.discriminator_loss_of(scores).item() == pytest.approx(expected, abs=1e-12)
-
-
-@pytest.mark.parametrize(
-    ("objective", "best"), [(NonSaturating(), math.log(0.8 / 0.2)), (LeastSquares(), 0.8)]
-)
-def test_an_ideal_discriminator_says_what_the_labels_are(objective: Pointwise, best: float) -> None:
-    """Where real and generated are the same, the best logit is that of the mean label."""
-    logit, target = torch.tensor([best], requires_grad=True), torch.tensor([0.8])
-    loss = objective.soft(logit, logit, real_targets=target, fake_targets=target)
-    (slope,) = torch.autograd.grad(loss, logit)
-    assert abs(slope.item()) < 1e-6
 
 
 def test_smooths_what_was_flipped_before_and_is_flipped_after(tiny: SimpleNamespace) -> None:

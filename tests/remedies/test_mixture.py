@@ -56,16 +56,6 @@ def test_a_generator_learns_from_its_own_latents_only(tiny: SimpleNamespace) -> 
     assert steep[0].abs().max() > 0
 
 
-def test_measuring_asks_the_same_generator_as_training(tiny: SimpleNamespace) -> None:
-    gan = tiny.make(Mixture(generators=3))
-    drawn = gan.latents.draw(5, tiny.m, device=torch.device("cpu"))
-    ids = gan.latents.draw_ids(5, tiny.m)
-    in_training = gan.generator.assigned(drawn, "mixture")
-    measured = gan.average.generator.assigned(gan.latents.evaluation()[ids], "mixture")
-    assert torch.equal(in_training, measured)
-    assert len(in_training.unique()) > 1
-
-
 def test_identity_is_the_cross_entropy_of_who_made_it(tiny: SimpleNamespace) -> None:
     """MGAN, Eq. 2: - beta sum_k pi_k E log C_k(G_k(z)), in both players' losses."""
     gan = tiny.make(Mixture(generators=3, identity=0.7)).double()

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import copy
-from functools import partial
 from types import SimpleNamespace
 
 import pytest
@@ -9,9 +8,7 @@ import torch
 from torch.optim import Adam
 
 from ganstoch.errors import UserError
-from ganstoch.models import TanhDiscriminator, TanhGenerator
 from ganstoch.remedies import Pretraining, Ratio
-from ganstoch.training.gan import GAN, AdamSettings
 
 
 @pytest.mark.parametrize("noise", [0.0, 0.5])
@@ -34,19 +31,6 @@ def test_is_regression_on_pairs(tiny: SimpleNamespace, noise: float) -> None:
         assert (one - other).abs().max() < 1e-12
     for name, value in start.discriminator.state_dict().items():
         assert torch.equal(gan.discriminator.state_dict()[name], value), name
-
-
-def test_learns_its_pairs(tiny: SimpleNamespace) -> None:
-    gan = GAN(
-        partial(TanhGenerator, latent_dim=8, width=64),
-        partial(TanhDiscriminator, width=6),
-        remedies=[Pretraining(iterations=150)],
-        optimizer=AdamSettings(lr=0.005),
-        shape=(2,),
-    )
-    gan.setup_latents(n=tiny.n, m=tiny.m)
-    losses = tiny.train(gan, iterations=150)
-    assert losses[-1]["loss/generator"] < 0.25 * losses[0]["loss/generator"]
 
 
 def test_then_the_gan_is_trained(tiny: SimpleNamespace) -> None:

@@ -129,32 +129,6 @@ def test_equals_the_algorithm_written_down(tiny: SimpleNamespace, variance_reduc
         assert all(p.grad is None and p.requires_grad for p in player.parameters())
 
 
-def whole(gan: Any, pixels: Tensor, iteration: int) -> list[list[MicroBatch]]:
-    """All images and all latents, for each of the iteration's updates."""
-    z = gan.latents.draw(iteration, 24, device=torch.device("cpu"))
-    batch = Batch(pixels, torch.arange(24), size=24)
-    parts = split(batch, z, micro_batch=gan.micro_batch, dtype=torch.float32)
-    return [parts] * (sum(gan.remedies.spec.updates) - 1)
-
-
-@pytest.mark.parametrize("micro_batch", [None, 7])
-@pytest.mark.parametrize("points", [True, False])
-def test_a_full_batch_has_no_variance_to_reduce(
-    tiny: SimpleNamespace, points: bool, micro_batch: int | None
-) -> None:
-    """At m = n the correction cancels to the bit, and what is left is extragradient."""
-    reduced = tiny.make(SVRE(every=2), points=points, micro_batch=micro_batch)
-    plain = tiny.make(SVRE(variance_reduction=False), points=points, micro_batch=micro_batch)
-    pixels, _ = tiny.world(plain)
-    for gan in (reduced, plain):
-        steps = gan.configure_optimizers()
-        for iteration in range(3):
-            gan.train_iteration(whole(gan, pixels, iteration), *steps, iteration=iteration)
-    for player in ("generator", "discriminator"):
-        ours, theirs = (getattr(gan, player).state_dict() for gan in (reduced, plain))
-        assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
-
-
 @pytest.mark.parametrize("bank", [3, 6])
 def test_the_corrected_gradient_is_the_full_one_on_average(bank: int) -> None:
     """Over all batches of two of three images and of the latents, and it varies less."""

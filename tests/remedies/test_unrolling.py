@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
@@ -14,42 +14,26 @@ from torch.func import functional_call
 from torch.nn.functional import softplus
 from torch.optim import Adam
 
-from ganstoch.remedies import (
-    ACGAN,
-    R1,
-    WGANGP,
-    DiscriminatorBatchNorm,
-    ExperienceReplay,
-    FeatureMatching,
-    LabelFlipping,
-    MinibatchDiscrimination,
-    Mixture,
-    Packing,
-    Pretraining,
-    Ratio,
-    Remedy,
-    Snapshots,
-    Unrolling,
-    unrolling,
-)
+from ganstoch import remedies
+from ganstoch.remedies import Unrolling, unrolling
 from ganstoch.remedies.base import StepInfo
 from ganstoch.remedies.unrolling import Start, unroll
 from ganstoch.rng import normal, rng_for
 
-SEVERAL: dict[str, Callable[[], Sequence[Remedy]]] = {
-    "alone": lambda: (),
-    "acgan": lambda: (ACGAN(classes=3),),
-    "batch_norm": lambda: (DiscriminatorBatchNorm(),),
-    "feature_matching": lambda: (FeatureMatching(),),
-    "flipping_ratio": lambda: (LabelFlipping(probability=0.5), Ratio(discriminator=2, generator=2)),
-    "minibatch_discrimination": lambda: (MinibatchDiscrimination(kernels=3, dims=2),),
-    "mixture": lambda: (Mixture(generators=2, identity=1.0),),
-    "packing": lambda: (Packing(size=2),),
-    "pretraining": lambda: (Pretraining(iterations=1),),
-    "r1": lambda: (R1(),),
-    "replay": lambda: (ExperienceReplay(capacity=8),),
-    "snapshots": lambda: (Snapshots(every=1, lasting=1),),
-    "wgan_gp": lambda: (WGANGP(),),
+SEVERAL: dict[str, dict[str, dict[str, Any]]] = {
+    "alone": {},
+    "acgan": {"ACGAN": {"classes": 3}},
+    "batch_norm": {"DiscriminatorBatchNorm": {}},
+    "feature_matching": {"FeatureMatching": {}},
+    "flipping": {"LabelFlipping": {"probability": 0.5}, "Ratio": {"generator": 2}},
+    "minibatch_discrimination": {"MinibatchDiscrimination": {"kernels": 3, "dims": 2}},
+    "mixture": {"Mixture": {"generators": 2, "identity": 1.0}},
+    "packing": {"Packing": {}},
+    "pretraining": {"Pretraining": {"iterations": 1}},
+    "r1": {"R1": {}, "Ratio": {"discriminator": 2}},
+    "replay": {"ExperienceReplay": {"capacity": 8}},
+    "snapshots": {"Snapshots": {"every": 1, "lasting": 1}},
+    "wgan_gp": {"WGANGP": {}},
 }
 
 
@@ -70,7 +54,8 @@ def test_the_first_unrolled_update_is_the_real_one(
     tiny: SimpleNamespace, others: str, points: bool
 ) -> None:
     """Beside any other remedy: same batch, draws, spectral norms and moments of Adam."""
-    gan = tiny.make(*SEVERAL[others](), Unrolling(steps=1), points=points).double()
+    beside = [getattr(remedies, name)(**given) for name, given in SEVERAL[others].items()]
+    gan = tiny.make(*beside, Unrolling(steps=1), points=points).double()
     off: list[float] = []
     moved: list[float] = []
 

@@ -10,7 +10,7 @@ from unittest import mock
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ganstoch.bench.equality import differences
 from ganstoch.errors import UserError
@@ -81,26 +81,6 @@ def test_leaves_no_gradient_and_every_parameter_trainable(
         assert all(p.requires_grad for p in player.parameters())
         assert all(p.grad is None for p in player.parameters())
     assert not any(p.requires_grad for p in gan.average.parameters())
-
-
-def test_each_update_moves_its_own_player(make_gan: Callable[..., GAN]) -> None:
-    gan = make_gan()
-    gan.setup_latents(n=40)
-    step_d, step_g = gan.configure_optimizers()
-
-    def weights(player: nn.Module) -> Tensor:
-        return torch.cat([p.detach().flatten() for p in player.parameters()])
-
-    before = weights(gan.generator), weights(gan.discriminator)
-    with mock.patch.object(step_g, "step"):
-        gan.train_iteration([parts_of(gan, 0)], step_d, step_g, iteration=0)
-    assert torch.equal(weights(gan.generator), before[0])
-    assert not torch.equal(weights(gan.discriminator), before[1])
-    middle = weights(gan.discriminator)
-    with mock.patch.object(step_d, "step"):
-        gan.train_iteration([parts_of(gan, 1)], step_d, step_g, iteration=1)
-    assert not torch.equal(weights(gan.generator), before[0])
-    assert torch.equal(weights(gan.discriminator), middle)
 
 
 def test_optimizers_are_the_papers_by_default() -> None:

@@ -6,7 +6,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from ganstoch.objectives import NonSaturating
 from ganstoch.rng import normal, rng_for, with_replacement
 from ganstoch.training.gan import GAN
 from ganstoch.training.micro_batch import split
@@ -49,30 +48,6 @@ def test_real_images_are_floats_of_the_networks_precision() -> None:
 def test_a_share_is_one_that_was_dealt() -> None:
     with pytest.raises(ValueError, match="in a share of 4"):
         split(batch_of(8), torch.zeros(8, 2), micro_batch=4, dtype=torch.float32, world=2)
-
-
-@pytest.mark.parametrize("world", [1, 2, 3, 7])
-def test_unequal_ranks_average_to_the_whole_batch(world: int) -> None:
-    """Gradients are averaged over ranks, so a rank's loss counts world times its share."""
-    real, fake = (normal((10,), rng_for(0, "data", i)).double() for i in range(2))
-    objective, pixels = NonSaturating(), real_images(10)
-    by_rank, weights = [], 0.0
-    for rank in range(world):
-        mine = torch.arange(10)[rank::world]
-        share = Batch(pixels=pixels[mine], ids=mine, size=10)
-        parts = split(
-            share, mine[:, None], micro_batch=2, dtype=torch.float64, rank=rank, world=world
-        )
-        losses = []
-        for part in parts:
-            ids = part.latents[:, 0].long()
-            assert torch.equal(part.pixels, pixels[ids])
-            losses.append(part.weight * objective.discriminator(real[ids], fake[ids]))
-        by_rank.append(sum(losses))
-        weights += sum(part.weight for part in parts)
-    assert weights == pytest.approx(world)
-    whole = objective.discriminator(real, fake).item()
-    assert sum(by_rank).item() / world == pytest.approx(whole, rel=1e-13)
 
 
 def train(gan: GAN, *, micro_batch: int, iterations: int) -> dict[str, Tensor]:
