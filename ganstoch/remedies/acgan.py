@@ -46,11 +46,7 @@ class ACGAN(Remedy):
         self._require(0.0 <= weight < math.inf, "weight", weight, "0 or more")
         self.classes = classes
         self.weight = weight
-
-    @property
-    def spec(self) -> RemedySpec:
-        """A generated example is to be of the class that its latent chose."""
-        return RemedySpec(is_noop=self.weight == 0.0, pairs_latents=True)
+        self.spec = RemedySpec(is_noop=self.weight == 0.0, pairs_latents=True)
 
     def check(self, objective: Objective, others: Sequence[Remedy]) -> None:
         """Refuses packs, whose examples are of several classes."""

@@ -153,10 +153,7 @@ class Remedy(nn.Module):
 
     # When the GAN is made.
 
-    @property
-    def spec(self) -> RemedySpec:
-        """What it asks of the training step; factors on learning rates only after `setup`."""
-        return RemedySpec()
+    spec = RemedySpec()  # what it asks of the training step; learning rates only after `setup`
 
     def check(self, objective: Objective, others: Sequence[Remedy]) -> None:
         """Refuses an objective, or another remedy, that it cannot go with."""

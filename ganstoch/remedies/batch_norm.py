@@ -37,11 +37,7 @@ class DiscriminatorBatchNorm(Remedy):
     def __init__(self, *, apart: bool | None = True) -> None:
         super().__init__()
         self.separate = apart
-
-    @property
-    def spec(self) -> RemedySpec:
-        """An example's output depends on its batch."""
-        return RemedySpec(is_noop=self.separate is None, needs_full_batch=True)
+        self.spec = RemedySpec(is_noop=self.separate is None, needs_full_batch=True)
 
     def check(self, objective: Objective, others: Sequence[Remedy]) -> None:
         """Refuses one batch together beside a remedy that needs two."""

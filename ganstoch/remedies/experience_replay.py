@@ -48,11 +48,7 @@ class ExperienceReplay(Remedy):
         self.share = share
         self.capacity = capacity
         self._entering: dict[int, Tensor] = {}
-
-    @property
-    def spec(self) -> RemedySpec:
-        """It draws what is replaced, and by what."""
-        return RemedySpec(is_noop=self.share == 0.0, stochastic=True)
+        self.spec = RemedySpec(is_noop=self.share == 0.0, stochastic=True)
 
     def check(self, objective: Objective, others: Sequence[Remedy]) -> None:
         """Refuses a loss that asks which latents an example is of; an old one's are gone."""

@@ -26,11 +26,8 @@ class FeatureMatching(Remedy):
         super().__init__()
         self._require(0.0 <= share <= 1.0, "share", share, "in [0, 1]")
         self.share = share
-
-    @property
-    def spec(self) -> RemedySpec:
-        """It takes a share of the objective's loss, so it comes before what adds to that."""
-        return RemedySpec(
+        # It takes a share of the objective's loss, so it comes before what adds to that.
+        self.spec = RemedySpec(
             is_noop=self.share == 0.0, needs_full_batch=True, needs_real=True, priority=1
         )
 

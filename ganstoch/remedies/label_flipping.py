@@ -22,12 +22,8 @@ class LabelFlipping(Remedy):
         super().__init__()
         self._require(0.0 <= probability <= 1.0, "probability", probability, "in [0, 1]")
         self.probability = probability
-
-    @property
-    def spec(self) -> RemedySpec:
-        """It draws labels."""
         is_noop = self.probability == 0.0
-        return RemedySpec(is_noop=is_noop, stochastic=True)
+        self.spec = RemedySpec(is_noop=is_noop, stochastic=True)
 
     def targets(
         self, real: Tensor, fake: Tensor, scores: DiscriminatorPass

@@ -6,7 +6,6 @@ import math
 
 from torch import Tensor
 
-from ganstoch.errors import UserError
 from ganstoch.remedies.base import DiscriminatorPass, Remedy, RemedySpec
 
 Range = tuple[float, float]
@@ -31,19 +30,12 @@ class LabelSmoothing(Remedy):
     def __init__(self, *, real: Range = (0.7, 1.2), fake: Range = (0.0, 0.3)) -> None:
         super().__init__()
         for name, (low, high) in (("real", real), ("fake", fake)):
-            if not -math.inf < low <= high < math.inf:
-                raise UserError(
-                    f"model.remedies: {name} of LabelSmoothing must be [lowest, highest], got "
-                    f"[{low}, {high}]"
-                )
+            valid = -math.inf < low <= high < math.inf
+            self._require(valid, name, [low, high], "[lowest, highest]")
         self.real = real
         self.fake = fake
-
-    @property
-    def spec(self) -> RemedySpec:
-        """It draws labels."""
         is_noop = self.real == (1.0, 1.0) and self.fake == (0.0, 0.0)
-        return RemedySpec(is_noop=is_noop, stochastic=True)
+        self.spec = RemedySpec(is_noop=is_noop, stochastic=True)
 
     def targets(
         self, real: Tensor, fake: Tensor, scores: DiscriminatorPass

@@ -49,12 +49,8 @@ class MinibatchDiscrimination(Remedy):
             self._require(value >= least, name, value, f"{least} or more")
         self.kernels = kernels
         self.dims = dims
-
-    @property
-    def spec(self) -> RemedySpec:
-        """Real and generated examples each make a batch of their own, seen whole."""
         is_noop = self.kernels == 0
-        return RemedySpec(is_noop=is_noop, separate_passes=True, needs_full_batch=True)
+        self.spec = RemedySpec(is_noop=is_noop, separate_passes=True, needs_full_batch=True)
 
     def wrap_networks(
         self, generator: GeneratorFactory, discriminator: DiscriminatorFactory

@@ -51,11 +51,7 @@ class Mixture(Remedy):
         self._require(0.0 <= identity < math.inf, "identity", identity, "0 or more")
         self.generators = generators
         self.identity = identity
-
-    @property
-    def spec(self) -> RemedySpec:
-        """With ``identity`` the discriminator tells which generator an example is of."""
-        return RemedySpec(is_noop=self.generators == 1, pairs_latents=self.identity > 0.0)
+        self.spec = RemedySpec(is_noop=self.generators == 1, pairs_latents=self.identity > 0.0)
 
     def check(self, objective: Objective, others: Sequence[Remedy]) -> None:
         """Refuses packs where generated examples are told apart one by one."""

@@ -38,28 +38,19 @@ class Packing(Remedy):
         super().__init__()
         self._require(size >= 1, "size", size, "1 or more")
         self.size = size
-        self.matched = matched
-
-    @property
-    def spec(self) -> RemedySpec:
-        """Packs, of m images or of ``size`` times as many."""
-        factor = self.size if self.matched == "packs" else 1
-        return RemedySpec(is_noop=self.size == 1, pack=self.size, images_factor=factor)
+        factor = size if matched == "packs" else 1
+        self.spec = RemedySpec(is_noop=size == 1, pack=size, images_factor=factor)
 
     def setup(self, facts: DataFacts) -> None:
         """Refuses a bank of latents that m packs would exhaust."""
         factor = self.spec.images_factor
-        if facts.m * factor < self.size:
-            _log.warning(
-                "data.m = %d is less than a pack of %d: a pack holds one image several times, and "
-                "tells nothing of variety",
-                facts.m,
-                self.size,
-            )
-        wanted, bank = factor * facts.m, facts.latents.count
-        if bank is not None and wanted > bank:
+        m, size = facts.m * factor, self.size
+        if m < size:
+            _log.warning("data.m = %d is less than a pack of %d: it repeats images", facts.m, size)
+        bank = facts.latents.count
+        if bank is not None and m > bank:
             raise UserError(
-                f"Packing of {self.size} with matched packs draws {wanted} latents for an update "
+                f"Packing of {self.size} with matched packs draws {m} latents for an update "
                 f"from a bank of {bank}; set model.latents.bank to {self.size}n or fresh, or "
                 "matched to images"
             )

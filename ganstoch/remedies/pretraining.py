@@ -34,11 +34,7 @@ class Pretraining(Remedy):
         self._require(iterations >= 0, "iterations", iterations, "0 or more")
         self.iterations = iterations
         self._bank: Tensor | None = None
-
-    @property
-    def spec(self) -> RemedySpec:
-        """One update of the generator an iteration."""
-        return RemedySpec(is_noop=self.iterations == 0)
+        self.spec = RemedySpec(is_noop=self.iterations == 0)
 
     def setup(self, facts: DataFacts) -> None:
         """Refuses latents that cannot be paired with the images."""

@@ -27,11 +27,7 @@ class R1(Remedy):
         super().__init__()
         self._require(0.0 <= gamma < math.inf, "gamma", gamma, "0 or more")
         self.gamma = gamma
-
-    @property
-    def spec(self) -> RemedySpec:
-        """No penalty at gamma 0."""
-        return RemedySpec(is_noop=self.gamma == 0.0)
+        self.spec = RemedySpec(is_noop=self.gamma == 0.0)
 
     def attach(self, generator: Generator, discriminator: Discriminator, *, shape: Shape) -> None:
         """Refuses a discriminator that couples the examples of a batch."""

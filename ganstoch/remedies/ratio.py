@@ -25,9 +25,5 @@ class Ratio(Remedy):
         super().__init__()
         for name, count in (("discriminator", discriminator), ("generator", generator)):
             self._require(count >= 1, name, count, "1 or more")
-        self.counts = discriminator, generator
-
-    @property
-    def spec(self) -> RemedySpec:
-        """So many updates."""
-        return RemedySpec(is_noop=self.counts == (1, 1), updates=self.counts)
+        counts = discriminator, generator
+        self.spec = RemedySpec(is_noop=counts == (1, 1), updates=counts)

@@ -53,12 +53,8 @@ class Snapshots(Remedy):
         self.keep = keep
         self.lasting = lasting
         self.copies = nn.ModuleList()
-
-    @property
-    def spec(self) -> RemedySpec:
-        """It draws which copy is met, by the generator where copies are of the discriminator."""
         against = self.of == "discriminator"
-        return RemedySpec(is_noop=self.lasting == 0, stochastic=True, replaces_critic=against)
+        self.spec = RemedySpec(is_noop=self.lasting == 0, stochastic=True, replaces_critic=against)
 
     def attach(self, generator: Generator, discriminator: Discriminator, *, shape: Shape) -> None:
         """Makes room for the copies."""

@@ -74,12 +74,9 @@ class SVRE(Remedy):
         self.full_slopes = nn.ModuleList()
         self._facts: DataFacts | None = None
         self._others: Sequence[Remedy] = ()
-
-    @property
-    def spec(self) -> RemedySpec:
-        """An extrapolation takes a batch of its own, as a further update of D would."""
-        is_noop = not (self.extrapolate or self.variance_reduction)
-        return RemedySpec(is_noop=is_noop, updates=(2, 1) if self.extrapolate else (1, 1))
+        is_noop = not (extrapolate or variance_reduction)
+        updates = (2, 1) if extrapolate else (1, 1)  # an extrapolation takes a batch of its own
+        self.spec = RemedySpec(is_noop=is_noop, updates=updates)
 
     def check(self, objective: Objective, others: Sequence[Remedy]) -> None:
         """Refuses what has no place in simultaneous updates, or no full gradient."""

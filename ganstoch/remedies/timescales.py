@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import replace
 from typing import Literal
 
 from ganstoch.data.subset import resolve_batch_size
-from ganstoch.errors import UserError
 from ganstoch.remedies.base import DataFacts, Remedy, RemedySpec
 
 _POWERS = {"none": 0.0, "sqrt": 0.5, "linear": 1.0}
@@ -44,32 +44,19 @@ class Timescales(Remedy):
         super().__init__()
         for name, factor in (("discriminator", discriminator), ("generator", generator)):
             self._require(0.0 < factor < math.inf, name, factor, "above 0")
-        if scale not in _POWERS:
-            raise UserError(
-                f"model.remedies: scale of Timescales must be {', '.join(_POWERS)}, got {scale!r}"
-            )
-        known = re.fullmatch(r"n(/[1-9]\d*)?|0*[1-9]\d*", str(reference))
-        if known is None:
-            raise UserError(
-                "model.remedies: reference of Timescales must be 1 or more, or a share such as "
-                f"n/4, got {reference!r}"
-            )
-        self.factors = discriminator, generator
+        self._require(scale in _POWERS, "scale", scale, ", ".join(_POWERS))
+        valid = re.fullmatch(r"n(/[1-9]\d*)?|0*[1-9]\d*", str(reference)) is not None
+        self._require(valid, "reference", reference, "1 or more, or a share such as n/4")
         self.power = _POWERS[scale]
         self.reference = reference
-        self.scale = 1.0
-
-    @property
-    def spec(self) -> RemedySpec:
-        """The factors on both learning rates."""
-        discriminator, generator = self.factors
-        return RemedySpec(
-            is_noop=self.factors == (1.0, 1.0) and self.power == 0.0,
-            lr_factors=(discriminator * self.scale, generator * self.scale),
-        )
+        self.factors = discriminator, generator
+        is_noop = self.factors == (1.0, 1.0) and self.power == 0.0
+        self.spec = RemedySpec(is_noop=is_noop, lr_factors=self.factors)
 
     def setup(self, facts: DataFacts) -> None:
         """Takes the factor that follows m."""
         share = str(self.reference).startswith("n")
         reference = resolve_batch_size(self.reference, n=facts.n) if share else int(self.reference)
-        self.scale = (facts.m / reference) ** self.power
+        scale = (facts.m / reference) ** self.power
+        discriminator, generator = self.factors
+        self.spec = replace(self.spec, lr_factors=(discriminator * scale, generator * scale))

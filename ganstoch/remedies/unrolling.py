@@ -96,11 +96,7 @@ class Unrolling(Remedy):
         self.steps = steps
         self.optimizer = optimizer
         self._before: tuple[Start, Numbers, StepInfo] | None = None  # of this iteration
-
-    @property
-    def spec(self) -> RemedySpec:
-        """The generator is trained against the unrolled discriminator, a function of the batch."""
-        return RemedySpec(is_noop=self.steps == 0, needs_full_batch=True, replaces_critic=True)
+        self.spec = RemedySpec(is_noop=self.steps == 0, needs_full_batch=True, replaces_critic=True)
 
     @contextmanager
     def around_discriminator_step(

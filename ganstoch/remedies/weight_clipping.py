@@ -31,11 +31,7 @@ class WeightClipping(Remedy):
         super().__init__()
         self._require(limit > 0.0, "limit", limit, "above 0")
         self.limit = limit
-
-    @property
-    def spec(self) -> RemedySpec:
-        """No limit clips nothing."""
-        return RemedySpec(is_noop=math.isinf(self.limit))
+        self.spec = RemedySpec(is_noop=math.isinf(self.limit))
 
     @contextmanager
     def around_discriminator_step(

@@ -30,11 +30,7 @@ class WGANGP(Remedy):
         super().__init__()
         self._require(0.0 <= weight < math.inf, "weight", weight, "0 or more")
         self.weight = weight
-
-    @property
-    def spec(self) -> RemedySpec:
-        """It draws where the penalty is taken."""
-        return RemedySpec(is_noop=self.weight == 0.0, stochastic=True)
+        self.spec = RemedySpec(is_noop=self.weight == 0.0, stochastic=True)
 
     def attach(self, generator: Generator, discriminator: Discriminator, *, shape: Shape) -> None:
         """Refuses a discriminator that couples the examples of a batch."""
