@@ -105,12 +105,10 @@ def test_the_rule_at_the_papers_width() -> None:
 
 def test_layers_compute_by_the_rule() -> None:
     """The same bits as the forms that the rule names, forward and backward."""
-    x, weight = numbers(2, 64, 4, 4), numbers(64, 64, 5, 5, draw=1)
-    geometry = Geometry(1, 2)
+    x, weight, geometry = numbers(2, 64, 4, 4), numbers(64, 64, 5, 5, draw=1), Geometry(1, 2)
     forms = conv_forms(geometry, weight, x.device)
     assert forms != Forms()
-    pair = []
-    for given in (None, forms):
-        out = convolve(x, weight, None, geometry, given)
-        pair.append((out, *torch.autograd.grad(out.square().sum(), (x, weight))))
-    assert all(map(torch.equal, *pair))
+    outs = [convolve(x, weight, None, geometry, given) for given in (None, forms)]
+    slopes = [torch.autograd.grad(out.square().sum(), (x, weight)) for out in outs]
+    assert all(map(torch.equal, *slopes))
+    assert torch.equal(*outs)

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import pytest
 import torch
 from torch import Tensor, nn
 
 from ganstoch.models import PaperDiscriminator, PaperGenerator
-from ganstoch.models.layers import LatentConv, SpectralConv2d, UpsampleConv, initialize
-from ganstoch.rng import normal
-from ganstoch.rng import rng_for as make_rng
+from ganstoch.models.layers import LatentConv, SpectralConv2d, UpsampleConv
 
 # Columns: what the row is, its activation, its output's shape, its parameters as in x out x taps.
 TABLE_2 = [
@@ -93,52 +89,3 @@ def test_slope_and_no_layer_that_couples_a_batch(
     modules = list(network((3, 32, 32), width=8).modules())
     assert {m.negative_slope for m in modules if isinstance(m, nn.LeakyReLU)} == {0.2}
     assert not any("Norm" in type(m).__name__ or "Dropout" in type(m).__name__ for m in modules)
-
-
-def test_generator_equals_stock_layers() -> None:
-    """Table 2 as one would write it down."""
-    ours = PaperGenerator((3, 32, 32), width=16, latent_dim=8).double()
-    layers = [nn.Unflatten(1, (8, 1, 1)), nn.Conv2d(8, 16, 4, stride=1, padding=3)]
-    for into, out in ((16, 8), (8, 4), (4, 3)):
-        layers += [nn.LeakyReLU(0.2), nn.Upsample(scale_factor=2, mode="nearest")]
-        layers += [nn.Conv2d(into, out, 3, stride=1, padding=1)]
-    stock = nn.Sequential(*layers, nn.Tanh()).double()
-    for parameter in ours.parameters():
-        nn.init.normal_(parameter, std=0.2, generator=make_rng(0, "init", parameter.numel()))
-
-    def as_stock(tensors: Sequence[Tensor]) -> list[Tensor]:
-        """The first layer keeps its 4 x 4 kernels as a matrix of one row per output pixel."""
-        kernel = tensors[0].view(16, 4, 4, 8).permute(0, 3, 1, 2).flip(2, 3)
-        return [kernel, *tensors[1:]]
-
-    with torch.no_grad():
-        for here, there in zip(as_stock(list(ours.parameters())), stock.parameters(), strict=True):
-            there.copy_(here)
-    z = normal((5, 8), make_rng(0, "latent")).double().requires_grad_()
-    direction = normal((5, 3, 32, 32), make_rng(0, "noise")).double()
-    images, expected = ours(z), stock(z)
-    assert images.std() > 0.1
-    assert (images - expected).abs().max() < 1e-12
-    one = torch.autograd.grad((images * direction).sum(), [z, *ours.parameters()])
-    other = torch.autograd.grad((expected * direction).sum(), [z, *stock.parameters()])
-    for here, there in zip([one[0], *as_stock(one[1:])], other, strict=True):
-        assert (here - there).abs().max() < 1e-12 * max(1.0, there.abs().max().item())
-
-
-def test_discriminator_equals_stock_layers() -> None:
-    ours = PaperDiscriminator((3, 32, 32), width=16)
-    initialize(ours, std=0.02, rng=make_rng(0, "init"))
-    ours.double()
-    x = normal((4, 3, 32, 32), make_rng(0, "data")).double()
-    maps = x
-    for i in (0, 2, 4, 6):
-        layer = ours.body[i]
-        assert isinstance(layer, SpectralConv2d)
-        stock = nn.functional.conv2d(
-            maps, (layer.weight / layer.norm()), layer.bias, stride=1 if i == 6 else 2, padding=2
-        )
-        maps = torch.where(stock > 0, stock, 0.2 * stock)
-    logits = ((ours.head.weight / ours.head.norm()) * maps).sum(dim=(1, 2, 3)) + ours.head.bias
-    output = ours(x)
-    assert (output.logits - logits).abs().max() < 1e-12
-    assert (output.features - maps.flatten(1)).abs().max() < 1e-12

@@ -67,34 +67,18 @@ def test_every_remedy_and_objective_has_one() -> None:
 
 
 def test_they_stack_in_the_order_given() -> None:
-    given = [
-        ("packing3", "unrolled5", "label_smoothing"),
-        ("label_smoothing", "packing3"),
-        ("wgan_gp", "ratio_d5"),
-        ("hinge", "ratio_d5", "wgan_gp"),
-        ("packing2", "wgan_gp", "plain"),
-        ("plain", "packing2"),
-    ]
-    models = [each.config["model"] for each in resolve_all([line(*names) for names in given])]
-    assert [classes(model) for model in models] == [
-        ["Packing", "Unrolling", "LabelSmoothing"],
-        ["LabelSmoothing", "Packing"],
-        ["WGANGP", "Ratio"],
-        ["Ratio", "WGANGP"],
-        ["Packing", "WGANGP"],
-        ["Packing"],
-    ]
-    assert [type(made(model["objective"])).__name__ for model in models] == [
-        *("NonSaturating", "NonSaturating", "Wasserstein", "Wasserstein"),
-        *("Wasserstein", "NonSaturating"),
-    ]
-    packing, unrolling, _ = models[0]["remedies"]
-    assert (packing["init_args"]["size"], unrolling["init_args"]["steps"]) == (3, 5)
-
-
-def test_a_remedy_on_the_line_stacks_on_them_too() -> None:
     words = ["--model.remedies+=R1", "--model.remedies+=Packing"]
     words += ["--model.remedies.init_args.size=4"]
-    (resolved,) = resolve_all([[*line("label_flipping"), *words]])
-    assert classes(resolved.config["model"]) == ["LabelFlipping", "R1", "Packing"]
-    assert resolved.config["model"]["remedies"][2]["init_args"]["size"] == 4
+    given = {
+        "packing3 unrolled5": (["Packing", "Unrolling"], "NonSaturating"),
+        "hinge ratio_d5 wgan_gp": (["Ratio", "WGANGP"], "Wasserstein"),
+        "wgan_gp packing2 plain": (["WGANGP", "Packing"], "Wasserstein"),
+    }
+    resolved = resolve_all([*(line(*names.split()) for names in given), [*line("hinge"), *words]])
+    models = [each.config["model"] for each in resolved]
+    expected = [*given.values(), (["R1", "Packing"], "Hinge")]  # by words of the command line too
+    for model, (kinds, objective) in zip(models, expected, strict=True):
+        assert classes(model) == kinds
+        assert type(made(model["objective"])).__name__ == objective
+    packings = models[0]["remedies"][0], models[3]["remedies"][1]
+    assert [packing["init_args"]["size"] for packing in packings] == [3, 4]

@@ -203,16 +203,6 @@ def test_the_snapshot_is_renewed_once_an_epoch(tiny: SimpleNamespace) -> None:
         assert renewed == expected
 
 
-def test_the_snapshot_is_state(tiny: SimpleNamespace) -> None:
-    gan = tiny.make(SVRE())
-    assert [name for name, _ in gan.remedies.named_parameters()] == []
-    saved = [name for name in gan.state_dict() if name.startswith("remedies.")]
-    count = sum(len(list(p.parameters())) for p in (gan.generator, gan.discriminator))
-    assert len(saved) == 2 * count
-    plain = tiny.make(SVRE(variance_reduction=False)).state_dict()
-    assert not [name for name in plain if name.startswith("remedies.")]
-
-
 @pytest.mark.parametrize(("extrapolate", "count"), [(True, 2), (False, 1)])
 def test_one_power_iteration_a_gradient(
     tiny: SimpleNamespace, extrapolate: bool, count: int
