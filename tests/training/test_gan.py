@@ -10,31 +10,13 @@ from unittest import mock
 
 import pytest
 import torch
-from torch import Tensor
 
-from ganstoch.bench.equality import differences
+from ganstoch.bench.equality import differences, draw, parts_of
 from ganstoch.errors import UserError
 from ganstoch.models import Discriminator, PaperDiscriminator, PaperGenerator
 from ganstoch.models.convolution import Forms
-from ganstoch.rng import normal, rng_for, with_replacement
+from ganstoch.rng import normal, rng_for
 from ganstoch.training.gan import CPU_MICRO_BATCH, GAN, AdamSettings
-from ganstoch.training.micro_batch import split
-from ganstoch.types import Batch, MicroBatch
-
-CPU = torch.device("cpu")
-
-
-def real_images(draw: int) -> Tensor:
-    rng = rng_for(0, "data", draw)
-    return with_replacement(256, 16 * 3072, rng).to(torch.uint8).view(16, 3, 32, 32)
-
-
-def parts_of(gan: GAN, iteration: int, *, micro_batch: int | None = None) -> list[MicroBatch]:
-    assert gan.latents is not None
-    z = gan.latents.draw(iteration, 16, device=CPU)
-    batch = Batch(pixels=real_images(iteration), ids=torch.arange(16), size=16)
-    dtype = next(gan.parameters()).dtype
-    return split(batch, z, micro_batch=micro_batch, dtype=dtype)
 
 
 @pytest.mark.parametrize("micro_batch", [None, 5])
@@ -54,11 +36,10 @@ def test_equals_the_plain_algorithm(make_gan: Callable[..., GAN], micro_batch: i
 def test_one_power_iteration_an_update_whatever_the_parts(
     make_gan: Callable[..., GAN], micro_batch: int | None
 ) -> None:
-    gan = make_gan()
-    gan.setup_latents(n=40)
+    gan = make_gan(micro_batch=micro_batch)
     with mock.patch.object(Discriminator, "power_iterate") as step:
         for t in range(3):
-            parts = parts_of(gan, t, micro_batch=micro_batch)
+            parts = parts_of(*draw(16, 8, iteration=t), gan=gan)
             gan.train_iteration([parts], *gan.configure_optimizers(), iteration=t)
     assert step.call_count == 2 * 3
 
@@ -67,16 +48,19 @@ def test_one_power_iteration_an_update_whatever_the_parts(
 def test_leaves_no_gradient_and_every_parameter_trainable(
     make_gan: Callable[..., GAN], micro_batch: int | None
 ) -> None:
-    gan = make_gan()
-    gan.setup_latents(n=40)
+    gan = make_gan(micro_batch=micro_batch)
     optimizers = gan.configure_optimizers()
     seen: list[bool] = []
+    made: list[int] = []
+    gan.generator.register_forward_hook(lambda m, x, y: made.append(len(y)))
     gan.discriminator.register_forward_pre_hook(
         lambda module, _: seen.append(all(p.requires_grad for p in module.parameters()))
     )
-    parts = parts_of(gan, 0, micro_batch=micro_batch)
+    parts = parts_of(*draw(16, 8, iteration=0), gan=gan)
     gan.train_iteration([parts], *optimizers, iteration=0)
     assert seen == [True] * len(parts) + [False] * len(parts)  # spared in the generator's update
+    # One micro-batch: one forward pass of the generator serves both updates.
+    assert made == ([16] if len(parts) == 1 else 2 * [len(part.ids) for part in parts])
     for player in (gan.generator, gan.discriminator):
         assert all(p.requires_grad for p in player.parameters())
         assert all(p.grad is None for p in player.parameters())
