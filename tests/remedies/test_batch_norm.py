@@ -86,7 +86,8 @@ def test_statistics_of_whom(tiny: SimpleNamespace, apart: bool) -> None:
         mean = sums.mean(0)
         variance = (sums - mean).square().mean(0)
         normal = (sums - mean) / (variance + 1e-5).sqrt() * w["body.4.weight"] + w["body.4.bias"]
-        return (torch.tanh(normal) @ w["head.weight"].T + w["head.bias"]).flatten()
+        result: Tensor = (torch.tanh(normal) @ w["head.weight"].T + w["head.bias"]).flatten()
+        return result
 
     if apart:
         real, fake = logits(part.real), logits(fakes)

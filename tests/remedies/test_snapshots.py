@@ -11,14 +11,14 @@ import torch
 from torch import Tensor
 
 from ganstoch.remedies import Snapshots
-from ganstoch.remedies.base import StepInfo
+from ganstoch.remedies.base import DiscriminatorPass, StepInfo
 
 
 def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
     return all(torch.equal(one[name], other[name]) for name in one)
 
 
-def met(remedy: Snapshots, *, iterations: int) -> list[int | None]:
+def met(remedy: Snapshots, *, iterations: int) -> list[Any]:
     """Which copy each iteration meets, by its place."""
     for place, copied in enumerate(remedy.copies):
         for value in copied.buffers():
@@ -76,7 +76,11 @@ def test_the_discriminator_learns_from_an_old_generator(
         for p in gan.generator.parameters():
             p.add_(0.05)
     shown: list[Tensor] = []
-    observed = lambda _, scores: shown.append(scores.fakes) or {}  # noqa: E731
+
+    def observed(remedy: Snapshots, scores: DiscriminatorPass) -> dict[str, Tensor]:
+        shown.append(scores.fakes)
+        return {}
+
     with mock.patch.object(Snapshots, "observe", observed):
         tiny.train(gan, iterations=2, start=2, optimizers=steps)
     then, later = (old(tiny.draw(gan, t)[0][0].latents) for t in (2, 3))

@@ -197,7 +197,7 @@ def test_the_snapshot_is_renewed_once_an_epoch(tiny: SimpleNamespace) -> None:
         for iteration in range(7):
             before = {k: v.clone() for k, v in gan.generator.state_dict().items()}
             tiny.train(gan, iterations=1, start=iteration, optimizers=steps)
-            past = remedy.snapshots[0].values()
+            past = dict(zip(before, remedy.snapshots[0].buffers(), strict=True))
             if all(torch.equal(past[name], before[name]) for name in before):
                 renewed.append(iteration)
         assert renewed == expected

@@ -63,7 +63,7 @@ def test_parts_of_all_ranks_are_the_packs_of_one(world: int) -> None:
         mine = share(13, rank=rank, world=world, group=3)
         batch = Batch(100.0 + mine[:, None], mine, size=13)
         settings = {"rank": rank, "world": world, "group": 3, "micro_batch": 4}
-        for part in split(batch, mine[:, None].double(), dtype=torch.float64, **settings):  # type: ignore[arg-type]
+        for part in split(batch, mine[:, None].double(), dtype=torch.float64, **settings):
             assert torch.equal(part.real[:, 0] - 100, part.latents[:, 0])
             assert torch.equal(part.positions, part.ids)
             assert part.size == 13

@@ -91,7 +91,7 @@ def test_forward_halves_of_the_step(
 
 
 def test_fake_tensors_find_what_was_left_on_the_cpu(fake_gan: GAN) -> None:
-    fake_gan.discriminator.head.u = torch.zeros(1)  # type: ignore[union-attr]
+    fake_gan.discriminator.head.u = torch.zeros(1)
     with pytest.raises(RuntimeError):
         fake_gan.discriminator(torch.zeros(2, 3, 32, 32, device="cuda"))
 
