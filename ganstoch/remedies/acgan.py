@@ -102,6 +102,7 @@ class ACGAN(Remedy):
     def observe(self, scores: DiscriminatorPass) -> dict[str, Tensor]:
         """Accuracies of the second head."""
         assert scores.of_real is not None
+        assert scores.batch.labels is not None
         real = scores.of_real.others[KIND].argmax(1) == scores.batch.labels
         fake = scores.of_fake.others[KIND].argmax(1) == chosen(scores, KIND)
         return {

@@ -314,7 +314,7 @@ class GAN(LightningModule):
     def add_gradients(self, loss: Tensor) -> None:
         """Adds a loss's gradients, of this rank's share, to those that are there."""
         if self._trainer is None:
-            loss.backward()
+            torch.autograd.backward(loss)
         else:
             self.manual_backward(loss)
 
@@ -343,7 +343,7 @@ class GAN(LightningModule):
     @property
     def full_batch_for(self) -> str | None:
         """The class that needs a batch in one part, if there is one."""
-        parts = [self.objective] if self.objective.needs_full_batch else []
+        parts: list[object] = [self.objective] if self.objective.needs_full_batch else []
         parts += [remedy for remedy in self.remedies if remedy.spec.needs_full_batch]
         parts += [net for net in (self.generator, self.discriminator) if needs_full_batch(net)]
         return type(parts[0]).__name__ if parts else None
@@ -460,7 +460,9 @@ class GAN(LightningModule):
     def digests(self) -> dict[str, str]:
         """A digest of each network and of the optimizers' moments together, by name."""
         networks = ("generator", "discriminator", "average")
-        tensors = {name: self.get_submodule(name).state_dict().values() for name in networks}
+        tensors: dict[str, Iterable[Tensor]] = {
+            name: self.get_submodule(name).state_dict().values() for name in networks
+        }
         states = [optimizer.state_dict()["state"] for optimizer in self.trainer.optimizers]
         moments = (sorted(each.items()) for state in states for each in state.values())
         tensors["optimizers"] = [value for pairs in moments for _, value in pairs]
