@@ -13,7 +13,7 @@ but no root is taken of rounding.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import torch
 from scipy.linalg import lapack
@@ -23,7 +23,8 @@ from ganstoch.metrics.base import FeatureMetric
 from ganstoch.metrics.neighbours.byte_search import as_rows, float64_blocks
 
 
-class GaussianStats(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class GaussianStats:
     """Mean (F,) and covariance (F, F) of ``count`` rows, float64, unbiased."""
 
     mean: Tensor

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from dataclasses import asdict, dataclass
 
 import torch
 from torch import Tensor
@@ -25,7 +25,8 @@ from ganstoch.types import GaussianModes, KnownModes, StackedClasses
 CONFIDENT = 0.9
 
 
-class ModeScores(NamedTuple):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModeScores:
     """What S samples reach of K modes."""
 
     count: int  # modes with at least one sample that counts, in [0, K]
@@ -37,7 +38,7 @@ class ModeScores(NamedTuple):
 
     def named(self) -> dict[str, float]:
         """The scores by the names that records and logs know them by."""
-        return {f"modes/{name}": float(v) for name, v in self._asdict().items() if v is not None}
+        return {f"modes/{name}": float(v) for name, v in asdict(self).items() if v is not None}
 
 
 def score_gaussians(points: Tensor, mixture: GaussianModes) -> ModeScores:

@@ -99,7 +99,7 @@ def _interval(values: Tensor, *, seed: int) -> tuple[float, float]:
     rng = rng_for(seed, "evaluation", part="nearer/resamples")
     count = len(values)
     means = []
-    for rows in torch.arange(_RESAMPLES).split(max(1, _BLOCK // count)):
+    for rows in torch.split(torch.arange(_RESAMPLES), max(1, _BLOCK // count)):
         means.append(values[torch.randint(count, (len(rows), count), generator=rng)].mean(1))
     low, high = torch.cat(means).quantile(torch.tensor([0.025, 0.975], dtype=torch.float64))
     return low.item(), high.item()

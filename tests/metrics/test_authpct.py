@@ -74,16 +74,3 @@ def test_equal_distances_are_not_authentic() -> None:
     train = torch.tensor([[0.0], [2.0], [9.0]])
     found = authpct(train, torch.tensor([[-2.0], [-2.1], [1.0]]))
     assert found.authentic.tolist() == [False, True, False]
-
-
-def test_duplicates_in_training_have_no_spacing() -> None:
-    train = torch.tensor([[0.0], [0.0], [9.0]])
-    found = authpct(train, torch.tensor([[0.0], [1e-6], [8.0]]))
-    assert found.authentic.tolist() == [False, True, False]
-
-
-def test_refusals() -> None:
-    with pytest.raises(ValueError, match="features a row"):
-        authpct(draw(5, 3), draw(5, 4))
-    with pytest.raises(ValueError, match="other rows, 0"):
-        authpct(draw(1, 3), draw(5, 3))

@@ -83,13 +83,6 @@ def test_equal_members_answer_by_the_lowest() -> None:
     assert nearest_neighbours(bank[5:6], bank, norm="l1").ids.tolist() == [4]
 
 
-def test_fewer_members_than_candidates() -> None:
-    query, bank = draw(5, 9, seed=7), draw(3, 9, seed=8)
-    found, unsure = search_bytes(query, bank)
-    assert not unsure.any()
-    assert_right(found, query, bank, ~unsure)
-
-
 @pytest.mark.parametrize(
     ("rows", "fits"),
     [

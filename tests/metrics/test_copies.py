@@ -165,15 +165,6 @@ def test_threshold() -> None:
     assert excess.estimate == pytest.approx((0.1 - 50 / 950) / (1 - 50 / 950))
 
 
-def test_refuses() -> None:
-    good = torch.full((3,), 0.5)
-    for bad in (torch.zeros(0), torch.zeros(2, 2), torch.tensor([1.5]), torch.tensor([torch.nan])):
-        with pytest.raises(ValueError, match="scores"):
-            share_of_copies(bad, good)
-        with pytest.raises(ValueError, match="scores"):
-            share_of_copies(good, bad)
-
-
 def test_replication_share() -> None:
     distances = torch.tensor([0.0, 1.0, 2.0, 3.0])
     assert [replication_share(distances, threshold=t) for t in (0, 1.5, 3)] == [0.25, 0.5, 1.0]

@@ -124,10 +124,3 @@ def test_seed_and_large_sets(monkeypatch: pytest.MonkeyPatch) -> None:
     assert one == same
     assert [cell.train for cell in one.cells] != [cell.train for cell in other.cells]
     assert sum(cell.train for cell in one.cells) == 200
-
-
-def test_refuses() -> None:
-    with pytest.raises(ValueError, match="cells"):
-        ct_score(draw(3, 2, seed=1), draw(3, 2, seed=1), draw(3, 2, seed=1), norm="l2", cells=0)
-    with pytest.raises(ValueError, match="distances of shapes"):
-        rank_z(torch.zeros(0), torch.zeros(1))

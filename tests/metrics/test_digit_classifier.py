@@ -80,27 +80,10 @@ def test_what_is_no_number_is_black(classifier: DigitClassifier) -> None:
     assert torch.equal(broken[0], black[0])
 
 
-@pytest.mark.parametrize("shape", [(0, 3, 28, 28), (2, 1, 28, 28), (2, 3, 32, 32), (3, 28, 28)])
-def test_stacks_of_another_shape(classifier: DigitClassifier, shape: tuple[int, ...]) -> None:
-    with pytest.raises(ValueError, match=r"expected stacks of shape \(S, 3, 28, 28\)"):
-        classify_stacks(classifier, torch.zeros(shape))
-
-
 def test_comes_back_from_its_files(file: Path, classifier: DigitClassifier) -> None:
     loaded = load_classifier(file, made_by=MADE_BY)
     images = toys(50, seed=4)[0].reshape(-1, 1, 28, 28).float()
     assert torch.equal(loaded(images), classifier(images))
-
-
-def test_counts_modes(file: Path) -> None:
-    world = StackedClasses(samples=100, classifier=file, made_by=MADE_BY)
-    images, labels = toys(60, seed=5)
-    scores = make_mode_scorer(world)(images.reshape(20, 3, 28, 28).float() / 127.5 - 1)
-    triples = labels.reshape(20, 3) @ torch.tensor([100, 10, 1])
-    assert scores.of == 1000
-    assert abs(scores.count - len(set(triples.tolist()))) <= 1
-    assert scores.confidence is not None
-    assert 0 < scores.confidence <= 1
 
 
 def test_missing(tmp_path: Path) -> None:

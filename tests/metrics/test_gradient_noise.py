@@ -175,14 +175,6 @@ def test_products_are_as_if_they_were_made(draws: int, block: int) -> None:
     assert kept.within == pytest.approx(made.within, rel=1e-12)
 
 
-@pytest.mark.parametrize("block", [1, 2, 7, 30])
-def test_blocks_change_nothing(block: int) -> None:
-    rows = draw(30, 4)
-    whole, parts = sums_of(rows), sums_of(rows, block=block)
-    assert parts.between == pytest.approx(whole.between, rel=1e-12)
-    torch.testing.assert_close(parts.mean["b"], whole.mean["b"])
-
-
 def test_nearly_equal_gradients_keep_their_digits() -> None:
     # Differences of 1e-3 around 1e3: sums of squares around 0 would leave none of them.
     rows = (1e3 + 1e-3 * draw(64, 4)).float()

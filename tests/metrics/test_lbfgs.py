@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ganstoch.metrics.lbfgs import _History, minimize_each
+from ganstoch.metrics.lbfgs import minimize_each
 
 
 def draw(*shape: int, seed: int) -> Tensor:
@@ -37,20 +37,6 @@ def test_curvature_sets_the_scale() -> None:
         lambda points, ids: 1e-3 * (scales * points**2).sum(1), draw(5, 8, seed=2), iterations=60
     )
     assert found.values.max() < 1e-9
-
-
-def test_what_is_forgotten() -> None:
-    history = _History(draw(3, 4, seed=1))
-    slope = draw(3, 4, seed=2)
-    assert history.blind().tolist() == [True] * 3
-    assert torch.equal(history.direction(slope), -slope)
-    step = draw(3, 4, seed=3)
-    history.add(step, step * torch.tensor([[2.0], [2.0], [-2.0]]))  # the third curved downwards
-    assert history.blind().tolist() == [False, False, True]
-    torch.testing.assert_close(history.direction(slope)[:2], -slope[:2] / 2)
-    history.forget(torch.tensor([True, False, False]))
-    assert history.blind().tolist() == [True, False, True]
-    assert torch.equal(history.direction(slope)[0], -slope[0])
 
 
 def test_valleys() -> None:

@@ -75,15 +75,6 @@ def test_a_perfect_sampler_scores_as_theory_says(world: GaussianModes) -> None:
     assert abs(sum(floors) / 40 - floor) < 4 * spread / math.sqrt(40)
 
 
-@pytest.mark.parametrize("world", WORLDS)
-def test_copying_one_point(world: GaussianModes) -> None:
-    scores = score_gaussians(world.centres[:1].expand(100, -1), world)
-    count = len(world.centres)
-    assert scores == ModeScores(
-        count=1, of=count, good_share=1.0, reverse_kl=pytest.approx(math.log(count))
-    )
-
-
 @pytest.mark.parametrize("value", [7.0, math.nan, math.inf])
 def test_noise_reaches_nothing(value: float) -> None:
     scores = score_gaussians(torch.full((50, 2), value), GRID)
@@ -113,12 +104,6 @@ def test_coordinates_without_spread_count_too() -> None:
     assert score_gaussians(point, EMBEDDED).good_share == 0
 
 
-@pytest.mark.parametrize("shape", [(0, 2), (5, 3), (5,), (5, 2, 1)])
-def test_points_of_another_shape(shape: tuple[int, ...]) -> None:
-    with pytest.raises(ValueError, match=r"expected points of shape \(S, 2\), got"):
-        score_gaussians(torch.zeros(shape), RING)
-
-
 # --- classes -------------------------------------------------------------------------------------
 
 
@@ -142,15 +127,6 @@ def test_perfect_stacks() -> None:
     assert (scores.good_share, scores.confidence) == (1.0, 1.0)
     assert abs(scores.reverse_kl - 0.0193) < 4 * 0.0009  # measured elsewhere
     assert abs(scores.reverse_kl - 999 / 52_000) < 4 * 0.0009
-
-
-@pytest.mark.parametrize(
-    ("predicted", "confidence"),
-    [([], []), ([1, 2], [0.5]), ([-1], [0.5]), ([10], [0.5])],
-)
-def test_classes_must_fit(predicted: list[int], confidence: list[float]) -> None:
-    with pytest.raises(ValueError, match=r"expected two of shape|classes must be in 0 .. 9"):
-        score_classes(torch.tensor(predicted, dtype=torch.int64), torch.tensor(confidence), 10)
 
 
 # --- both ----------------------------------------------------------------------------------------

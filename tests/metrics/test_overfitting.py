@@ -32,22 +32,6 @@ def measured(metric: OverfittingModeDrop, real: Tensor, generated: Tensor) -> di
     return {key: value.item() for key, value in metric.compute().items()}
 
 
-def test_grey_levels() -> None:
-    real = torch.full((3, 3, 8, 8), 100, dtype=torch.uint8)
-    values = measured(OverfittingModeDrop(), real, real + 7)
-    assert set(values.values()) == {7.0}
-    signed = measured(OverfittingModeDrop(), real, to_signed(real + 7))
-    assert all(value == pytest.approx(7.0, abs=1e-4) for value in signed.values())
-
-
-def test_arguments() -> None:
-    with pytest.raises(ValueError, match="pixel, inception or efficientnet_lite0"):
-        OverfittingModeDrop("vgg")  # type: ignore[arg-type]
-    assert OverfittingModeDrop.higher_is_better is False
-    assert OverfittingModeDrop.is_differentiable is False
-    assert OverfittingModeDrop.full_state_update is False
-
-
 class Stranger(pl.LightningModule):
     """Somebody else's GAN, with the metric as the only thing of ours."""
 

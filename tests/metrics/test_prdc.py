@@ -113,10 +113,3 @@ def test_expectations_of_two_draws_from_one_distribution(count: int, made: int) 
     for found, expected in ((density, 1.0), (coverage, 1 - nearest_are_real)):
         assert abs(found.mean() - expected) < 4 * found.std() / draws**0.5
         assert found.std() / draws**0.5 < 0.04
-
-
-def test_refusals() -> None:
-    with pytest.raises(ValueError, match="first has 5, second has 4"):
-        prdc(draw(9, 5), draw(9, 4))
-    with pytest.raises(ValueError, match="number of other rows, 4, got 5"):
-        prdc(draw(9, 5), draw(5, 5))

@@ -134,11 +134,3 @@ def test_seed_decides() -> None:
     )
     assert one == same
     assert one != other
-
-
-def test_refuses() -> None:
-    rows = draw(5, 3, seed=1)
-    with pytest.raises(ValueError, match=r"held-out ones torch\.float64"):
-        train_vs_held_out(rows, rows, rows.double(), norm="l2")
-    with pytest.raises(ValueError, match="features a row"):
-        train_vs_held_out(rows, rows, rows[:, :2], norm="l2")

@@ -119,18 +119,6 @@ def test_few_pairs_need_float64(monkeypatch: pytest.MonkeyPatch) -> None:
     assert torch.equal(found.in_ball_of_first, (apart < 21).sum(1))
 
 
-def test_balls_of_radius_0_cost_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(within_radii, "exact_distances", lambda a, b, i, j, norm: 1 / len(i))
-    copies = draw(1, 8, seed=7).expand(30, 8)
-    zero, short = torch.zeros(30), torch.full((30,), 0.5)
-    with pytest.raises(ZeroDivisionError):  # asked about no pair at all
-        pairs_within(copies, copies, first_radii=zero, second_radii=zero, norm="l2")
-    monkeypatch.undo()
-    found = pairs_within(copies, copies, first_radii=zero, second_radii=short, norm="l2")
-    assert found.in_ball_of_first.sum() == 0
-    assert found.balls_of_second_around.tolist() == [30] * 30
-
-
 @pytest.mark.parametrize(
     ("second", "radii", "message"),
     [

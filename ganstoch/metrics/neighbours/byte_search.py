@@ -108,7 +108,8 @@ def first_equal(rows: Tensor) -> Tensor:
 
 def first_of_each(rows: Tensor) -> Tensor:
     """Ids of the rows that equal no earlier row bit for bit, ascending, int64."""
-    return first_equal(rows).unique()
+    ids: Tensor = torch.unique(first_equal(rows))
+    return ids
 
 
 def times_each(first: Tensor) -> int:
