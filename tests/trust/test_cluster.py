@@ -13,14 +13,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
 import pytest
-import torch
 
 from ganstoch.cli import main
-from ganstoch.records import Record, read_record
 from ganstoch.runs import pool
 from ganstoch.runs.pool import Row
 
@@ -29,48 +27,35 @@ pytestmark = pytest.mark.filterwarnings(
     "ignore:subprocess .* is still running:ResourceWarning",
     "ignore::pytest.PytestUnraisableExceptionWarning",
 )
-
-TINY = {
-    "trainer.max_steps": "120",
-    "evaluation.every": "60",
-    "evaluation.queries": "8",
-    "evaluation.semantic": "null",
-    "model.generator.init_args.width": "16",
-    "model.generator.init_args.latent_dim": "8",
-    "model.discriminator.init_args.width": "16",
-    "wandb.mode": "disabled",
-}
+Make = Callable[..., Any]
 SWEEP = (
     'method: grid\ncommand: ["${env}", ganstoch, fit, --config, mini, "${args}"]\n'
     "parameters: {config: {values: [n4, n16]}}\n"
 )
-WORDS = ["table1", "--preset=mini", "--sweep=two.yaml", "--jobs=2"]
-WORDS += [f"--set={key}={value}" for key, value in TINY.items()]
-PASSING = {"seconds", "hardware", "git_sha", "config"}
-"""What a record may say otherwise elsewhere."""
 
 
 @pytest.fixture(scope="module")
-def reference(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def words(make_lab: Make) -> list[str]:
+    """A table of two rows of 120 iterations."""
+    longer = {"trainer.max_steps": 120, "evaluation.every": 60, "checkpoint_every": 1000}
+    return [*make_lab(Path()).table(**longer), "--sweep=two.yaml"]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(words: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same table without jobs, its rows one after the other in this process."""
     here = tmp_path_factory.mktemp("reference")
     (here / "two.yaml").write_text(SWEEP)
 
-    class Ended:
-        def __init__(self, status: int) -> None:
-            self.status = status
-
-        def poll(self) -> int:
-            return self.status
-
-    def start(row: Row, environment: object) -> Ended:
-        return Ended(main(["fit", *row.arguments, f"--out={row.folder}", "--quiet=true"]))
+    def start(row: Row, environment: object) -> SimpleNamespace:
+        status = main(["fit", *row.arguments, f"--out={row.folder}", "--quiet=true"])
+        return SimpleNamespace(poll=lambda: status)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("OMP_NUM_THREADS", "1")
         patch.chdir(here)
         patch.setattr(pool, "launch", start)
-        assert main([*WORDS, "--out=out"]) == 0
+        assert main(words) == 0
     return here / "out"
 
 
@@ -83,97 +68,75 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     signal.signal(signal.SIGINT, before)
 
 
-def essence(record: Record) -> dict[str, Any]:
-    return record.model_dump(exclude=PASSING)
-
-
-def assert_same_runs(ours: Path, theirs: Path) -> int:
-    """Every row's record, images and weights are the same bits; how many rows."""
-    names = sorted(path.name for path in (theirs / "runs").iterdir())
-    assert sorted(path.name for path in (ours / "runs").iterdir()) == names
-    for name in names:
-        one, other = ours / "runs" / name, theirs / "runs" / name
-        assert essence(read_record(one / "record.json")) == essence(
-            read_record(other / "record.json")
-        )
-        with np.load(one / "samples.npz") as mine, np.load(other / "samples.npz") as yours:
-            assert {k: mine[k].tobytes() for k in mine} == {k: yours[k].tobytes() for k in yours}
-        (mine,), (yours,) = (
-            [
-                torch.load(path, weights_only=True)["state_dict"]
-                for path in (run / "checkpoints").glob("step=120.ckpt")
-            ]
-            for run in (one, other)
-        )
-        assert all(torch.equal(mine[key], yours[key]) for key in mine.keys() | yours.keys())
-    return len(names)
-
-
 def rows_of(table: Path) -> list[str]:
     """The lines of a table in Markdown that hold values, without the times, which are last."""
     lines = (table / "table1.md").read_text().splitlines()
     return [line.rpartition("|")[0].rpartition("|")[0] for line in lines if line.startswith("|")]
 
 
+def assert_same_table(ours: Path, theirs: Path, assert_same_run: Make) -> int:
+    """Every row's record, images and weights are the same bits; how many rows."""
+    names = sorted(path.name for path in (theirs / "runs").iterdir())
+    assert sorted(path.name for path in (ours / "runs").iterdir()) == names
+    for name in names:
+        assert_same_run(ours / "runs" / name, theirs / "runs" / name)
+    assert rows_of(ours) == rows_of(theirs)
+    return len(names)
+
+
 def test_jobs_outlive_the_command_that_submitted_them(
-    reference: Path, here: Path, monkeypatch: pytest.MonkeyPatch
+    words: list[str], undisturbed: Path, here: Path, assert_same_run: Make
 ) -> None:
     """Ctrl-C as soon as one trains; jobs go on, and the same command waits for these very jobs."""
-    words = [*WORDS, "--out=out", "--executor=local"]
-    with monkeypatch.context() as patch:
 
-        def share(row: Row) -> float:
-            if list(here.glob("out/runs/*/run.json")):
-                raise KeyboardInterrupt
-            return 0.0
+    def share(row: Row) -> float:
+        if list(here.glob("out/runs/*/run.json")):
+            raise KeyboardInterrupt
+        return 0.0
 
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pool, "_share", share)
-        assert main(words) == 130
+        assert main([*words, "--executor=local"]) == 130
     assert not list(here.glob("out/runs/*/record.json"))
-    assert main(words) == 0
+    assert main([*words, "--executor=local"]) == 0
     assert len(list(here.glob("out/jobs/*_submitted.pkl"))) == 2
-    assert_same_runs(here / "out", reference)
-    assert rows_of(here / "out") == rows_of(reference)
+    assert_same_table(here / "out", undisturbed, assert_same_run)
     for log in here.glob("out/runs/*/log.txt"):
         assert "going on from" not in log.read_text()
 
 
 def job_of(folder: str) -> int:
     """The process that runs a row as its child."""
-    listed = subprocess.run(
-        ["ps", "-wweo", "ppid,args"], capture_output=True, text=True, check=True
-    )
-    (line,) = [w for w in listed.stdout.splitlines() if w.endswith(f"--out={folder} --quiet=true")]
+    command = ["ps", "-wweo", "ppid,args"]
+    listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    (line,) = [w for w in listed.splitlines() if w.endswith(f"--out={folder} --quiet=true")]
     return int(line.split()[0])
 
 
 def test_a_preempted_job_is_requeued_and_goes_on(
-    reference: Path, here: Path, tally: Callable[..., None]
+    words: list[str], undisturbed: Path, here: Path, assert_same_run: Make, tally: Make
 ) -> None:
-    trouble: list[BaseException] = []
+    preempted: list[str] = []
 
     def preempt() -> None:
-        try:
-            waiting = {path.name for path in (reference / "runs").iterdir()}
-            until = time.monotonic() + 150
-            while waiting:
-                assert time.monotonic() < until
-                time.sleep(0.01)
-                for name in list(waiting):
-                    if (here / "out" / "runs" / name / "run.json").exists():  # training begins
-                        time.sleep(0.3)
-                        os.kill(job_of(f"out/runs/{name}"), signal.SIGUSR2)
-                        waiting.remove(name)
-        except BaseException as error:
-            trouble.append(error)
+        waiting = {path.name for path in (undisturbed / "runs").iterdir()}
+        until = time.monotonic() + 150
+        while waiting and time.monotonic() < until:
+            time.sleep(0.01)
+            for name in list(waiting):
+                if (here / "out/runs" / name / "run.json").exists():  # training begins
+                    time.sleep(0.3)
+                    os.kill(job_of(f"out/runs/{name}"), signal.SIGUSR2)
+                    waiting.remove(name)
+                    preempted.append(name)
 
     thread = threading.Thread(target=preempt)
     thread.start()
-    status = main([*WORDS, "--out=out", "--executor=local"])
+    status = main([*words, "--executor=local"])
     thread.join()
-    assert not trouble
+    assert len(preempted) == 2
     assert status == 0
     for log in here.glob("out/runs/*/log.txt"):
         assert "going on from" in log.read_text(), log.read_text()
     assert len(list(here.glob("out/jobs/*_submitted.pkl"))) == 2  # no new jobs: the same again
-    tally("requeued, same bits", assert_same_runs(here / "out", reference))
+    tally("requeued, same bits", assert_same_table(here / "out", undisturbed, assert_same_run))

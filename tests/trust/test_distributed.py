@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sysconfig
@@ -23,9 +22,9 @@ from ganstoch import remedies
 from ganstoch.cli import main
 from ganstoch.data import Digits
 from ganstoch.data.datamodule import ImageData
-from ganstoch.latents import LatentSettings
 from ganstoch.models import PaperDiscriminator, PaperGenerator
 from ganstoch.objectives import Hinge, LeastSquares, Objective, Relativistic, Wasserstein
+from ganstoch.records import read_record
 from ganstoch.remedies import (
     ACGAN,
     R1,
@@ -47,9 +46,10 @@ from ganstoch.rng import rng_for, with_replacement
 from ganstoch.training.distributed import Ranks
 from ganstoch.training.gan import GAN
 
+Make = Callable[..., Any]
 STEPS = 20
 REFUSED = {"DiscriminatorBatchNorm", "FeatureMatching", "MinibatchDiscrimination", "Unrolling"}
-"""Those that look at whole batches; tests/training/test_ranks.py shows that they are."""
+"""Those that look at whole batches; tests/training/test_distributed.py shows that they are."""
 
 SHARED: dict[str, Callable[[], list[Remedy]]] = {
     "none": list,
@@ -88,54 +88,52 @@ OBJECTIVES: dict[str, Objective] = {
 }
 
 
-def make(*given: Remedy, objective: Objective | None = None, noise: float = 0.0) -> GAN:
+def make(*given: Remedy, objective: Objective | None = None) -> GAN:
     return GAN(
         partial(PaperGenerator, width=8, latent_dim=8),
         partial(PaperDiscriminator, width=8),
         objective,
         remedies=given,
-        latents=LatentSettings(noise=noise),
         ema_decay=0.9,
         micro_batch=4,
     )
 
 
-def play(
-    devices: int,
-    game: GAN,
-    *,
-    steps: int = STEPS,
-    resume: Path | None = None,
-    keep: Path | None = None,
-) -> dict[str, Tensor]:
+@pytest.fixture
+def play(state_of: Callable[..., dict[str, Tensor]]) -> Callable[..., dict[str, Tensor]]:
     """Every number that training leaves, in double precision; losses are means over the ranks."""
-    kept = keep and ModelCheckpoint(keep, filename="{step}", every_n_train_steps=7, save_top_k=-1)
-    with warnings.catch_warnings(action="ignore"):  # Lightning's about itself
-        trainer = Trainer(
-            accelerator="cpu",
-            devices=devices,
-            strategy=Ranks() if devices > 1 else "auto",
-            precision="64-true",
-            max_epochs=-1,
-            max_steps=steps,
-            logger=False,
-            callbacks=[kept] if kept else [],
-            enable_checkpointing=kept is not None,
-            enable_progress_bar=False,
-            enable_model_summary=False,
+
+    def play(
+        devices: int, game: GAN, *, resume: Path | None = None, save: Path | None = None
+    ) -> dict[str, Tensor]:
+        every = save and ModelCheckpoint(
+            save, filename="{step}", every_n_train_steps=7, save_top_k=-1
         )
-        data = ImageData(Digits(), n=48, m=13)
-        trainer.fit(game, datamodule=data, ckpt_path=resume, weights_only=True)
-    numbers = dict(game.state_dict())
-    for player, optimizer in zip("dg", trainer.optimizers, strict=True):
-        for i, moments in optimizer.state_dict()["state"].items():
-            numbers |= {f"adam.{player}.{i}.{name}": value for name, value in moments.items()}
-    for name, loss in game.losses.items():
-        mean = loss.clone()
-        if devices > 1:
-            torch.distributed.all_reduce(mean)
-        numbers[name] = mean / devices
-    return {name: value.clone() for name, value in numbers.items()}
+        with warnings.catch_warnings(action="ignore"):  # Lightning's about itself
+            trainer = Trainer(
+                accelerator="cpu",
+                devices=devices,
+                strategy=Ranks() if devices > 1 else "auto",
+                precision="64-true",
+                max_epochs=-1,
+                max_steps=STEPS,
+                logger=False,
+                callbacks=[every] if every else [],
+                enable_checkpointing=every is not None,
+                enable_progress_bar=False,
+                enable_model_summary=False,
+            )
+            data = ImageData(Digits(), n=48, m=13)
+            trainer.fit(game, datamodule=data, ckpt_path=resume, weights_only=True)
+        numbers = state_of(trainer)
+        for name, loss in game.losses.items():
+            mean = loss.clone()
+            if devices > 1:
+                torch.distributed.all_reduce(mean)
+            numbers[name] = mean / devices
+        return numbers
+
+    return play
 
 
 def farthest(one: dict[str, Tensor], other: dict[str, Tensor]) -> tuple[float, str]:
@@ -153,15 +151,12 @@ def test_every_remedy_is_shared_or_refused() -> None:
     assert not named & REFUSED
 
 
-@pytest.mark.parametrize("name", [*SHARED, *OBJECTIVES, "noise"])
-def test_two_ranks_are_one(
-    name: str, on_ranks: Callable[..., list[Any]], tally: Callable[..., None]
-) -> None:
+@pytest.mark.parametrize("name", [*SHARED, *OBJECTIVES])
+def test_two_ranks_are_one(name: str, play: Make, on_ranks: Make, tally: Make) -> None:
     """13 images: 7 and 6, or 9 and 6 (three and two packs of 3), at most 4 at once."""
 
     def game() -> GAN:
-        given = SHARED[name]() if name in SHARED else []
-        return make(*given, objective=OBJECTIVES.get(name), noise=0.5 * (name == "noise"))
+        return make(*SHARED.get(name, list)(), objective=OBJECTIVES.get(name))
 
     one, other = on_ranks(lambda: play(2, game()))
     assert same(one, other)
@@ -173,25 +168,23 @@ def test_two_ranks_are_one(
     tally("DDP equals one process", len(one))
 
 
-def test_three_ranks_are_one(
-    on_ranks: Callable[..., list[Any]], tally: Callable[..., None]
-) -> None:
-    found = on_ranks(lambda: play(3, make(*SHARED["several"]())), world=3)
-    assert all(same(found[0], other) for other in found)
-    far, where = farthest(found[0], play(1, make(*SHARED["several"]())))
+def test_three_ranks_are_one(play: Make, on_ranks: Make, tally: Make) -> None:
+    ranks = on_ranks(lambda: play(3, make(*SHARED["several"]())), world=3)
+    assert all(same(ranks[0], other) for other in ranks)
+    far, where = farthest(ranks[0], play(1, make(*SHARED["several"]())))
     assert far < 1e-10, where
-    tally("DDP equals one process", len(found[0]))
+    tally("DDP equals one process", len(ranks[0]))
 
 
 def test_a_resumed_run_is_the_uninterrupted_one(
-    on_ranks: Callable[..., list[Any]], tmp_path: Path, tally: Callable[..., None]
+    play: Make, on_ranks: Make, tmp_path: Path, tally: Make
 ) -> None:
     """To the bit on two ranks; gone on with on one, within rounding."""
 
     def game() -> GAN:
         return make(*SHARED["several"]())
 
-    whole, _ = on_ranks(lambda: play(2, game(), keep=tmp_path))
+    whole, _ = on_ranks(lambda: play(2, game(), save=tmp_path))
     checkpoint = tmp_path / "step=7.ckpt"
     one, other = on_ranks(lambda: play(2, game(), resume=checkpoint))
     assert same(one, whole)
@@ -219,28 +212,23 @@ sys.addaudithook(hook)
 """
 
 
-def test_the_command_on_two_devices(tmp_path: Path, tally: Callable[..., None]) -> None:
+def test_the_command_on_two_devices(lab: Any, tmp_path: Path, tally: Make) -> None:
     """The same record; every file is the first rank's, the data's manifest too.
 
     What packages leave in home and temporary folders when they are imported is not counted.
     """
-    root, scratch = tmp_path / "images", tmp_path / "scratch"
+    root, scratch, audit = tmp_path / "images", tmp_path / "scratch", tmp_path / "audit.txt"
     root.mkdir()
     scratch.mkdir()
     for i, pixels in enumerate(with_replacement(256, 80 * 3072, rng_for(0, "data")).split(3072)):
         image = pixels.to(torch.uint8).view(32, 32, 3).numpy()
         Image.fromarray(image).save(root / f"{i}.png")
-    line = ["--config=mini", "--data.source=Folder", f"--data.root={root}"]
-    line += ["--data.n=70", "--data.m=13", "--model.micro_batch=4"]
-    line += [f"--model.{p}.init_args.width=16" for p in ("generator", "discriminator")]
-    line += ["--model.generator.init_args.latent_dim=8", "--trainer.max_steps=20"]
-    line += ["--evaluation.every=5", "--evaluation.semantic=null", "--evaluation.held_out=true"]
-    line += ["--wandb.mode=offline", "--quiet=true", "--checkpoint_every=8"]
-    line += ["--trainer.accelerator=cpu", "--trainer.precision=64-true"]
+    line = [*lab.settings, "--data.source=Folder", f"--data.root={root}", "--data.n=70"]
+    line += ["--data.m=13", "--model.micro_batch=4", "--evaluation.held_out=true"]
+    line += ["--wandb.mode=offline", "--trainer.accelerator=cpu", "--trainer.precision=64-true"]
     (tmp_path / "sitecustomize.py").write_text(AUDIT)
-    audit = tmp_path / "audit.txt"
     environment = os.environ | {
-        "PYTHONPATH": str(tmp_path),
+        "PYTHONPATH": f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}",
         "PYTHONDONTWRITEBYTECODE": "1",
         "AUDIT_LOG": str(audit),
         "TMPDIR": str(scratch),
@@ -248,24 +236,19 @@ def test_the_command_on_two_devices(tmp_path: Path, tally: Callable[..., None]) 
         "TORCHINDUCTOR_CACHE_DIR": str(scratch / "inductor"),
     }
     command = [str(Path(sysconfig.get_path("scripts")) / "ganstoch"), "fit", *line]
-    subprocess.run(
-        [*command, "--trainer.devices=2", f"--out={tmp_path / 'two'}"],
-        env=environment,
-        check=True,
-        timeout=400,
-    )
+    words = [*command, "--trainer.devices=2", f"--out={tmp_path / 'two'}"]
+    subprocess.run(words, env=environment, check=True, timeout=400)
     assert main(["fit", *line, f"--out={tmp_path / 'one'}"]) == 0
 
-    one, two = (json.loads((tmp_path / n / "record.json").read_bytes()) for n in ("one", "two"))
+    one, two = (read_record(tmp_path / name / "record.json") for name in ("one", "two"))
     tried = 0
-    for ours, theirs in zip(two["history"], one["history"], strict=True):
-        assert ours["iteration"] == theirs["iteration"]
-        assert ours["images_seen"] == theirs["images_seen"]
-        assert ours["metrics"] == pytest.approx(theirs["metrics"], rel=1e-10)
-        tried += len(ours["metrics"])
-    assert two["metrics"] == pytest.approx(one["metrics"], rel=1e-10)
-    assert two["baseline"] == pytest.approx(one["baseline"], rel=1e-10)
-    assert tried == 4 * 9
+    for ours, theirs in zip(two.history, one.history, strict=True):
+        assert (ours.iteration, ours.images_seen) == (theirs.iteration, theirs.images_seen)
+        assert ours.metrics == pytest.approx(theirs.metrics, rel=1e-10)
+        tried += len(ours.metrics)
+    assert two.metrics == pytest.approx(one.metrics, rel=1e-10)
+    assert two.baseline == pytest.approx(one.baseline, rel=1e-10)
+    assert tried == 3 * 9
     tally("record on two devices equals one's", tried)
 
     written = [line.split(" ", 2) for line in audit.read_text().splitlines()]

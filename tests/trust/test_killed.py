@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import io
 import json
 import os
 import random
@@ -12,70 +13,83 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+import ganstoch.records
 from ganstoch.callbacks.checkpoints import newest_checkpoint
-from ganstoch.records import Record, read_record
+from ganstoch.callbacks.evaluation import Evaluation
+from ganstoch.records import read_record
 
-PASSING = {"seconds", "hardware", "git_sha"}
-"""What a record may say otherwise after a kill."""
-
-
-def essence(record: Record) -> dict[str, Any]:
-    """A record without what is of this machine and moment."""
-    content = record.model_dump(exclude=PASSING)
-    content["config"] = {k: v for k, v in record.config.items() if k not in ("out", "wandb")}
-    return content
+Make = Callable[..., Any]
 
 
-def state(path: Path) -> dict[str, Any]:
-    """Every number of a checkpoint, but for the time it took."""
-    content = torch.load(path, weights_only=True)
-    content["callbacks"].pop("RecordWriter")
-    return {key: content[key] for key in ("state_dict", "optimizer_states", "callbacks", "loops")}
+def assert_same_files(ours: Path, reference: Path) -> None:
+    files = [
+        {str(p.relative_to(folder)) for p in folder.rglob("*") if p.name != "log.txt"}
+        for folder in (ours, reference)
+    ]
+    assert files[0] == files[1]
 
 
-def same(one: Any, other: Any) -> bool:
-    if isinstance(one, torch.Tensor):
-        return torch.equal(one, other)
-    if isinstance(one, dict):
-        return one.keys() == other.keys() and all(same(one[k], other[k]) for k in one)
-    if isinstance(one, list | tuple):
-        return len(one) == len(other) and all(map(same, one, other))
-    return bool(one == other)
-
-
-def assert_same_run(ours: Path, reference: Path) -> None:
-    """Record, images, panels and last checkpoint: the same bits; and nothing else lies about."""
-    assert essence(read_record(ours / "record.json")) == essence(
-        read_record(reference / "record.json")
-    )
-    for name in ("samples.npz", "panels.npz"):
-        with np.load(ours / name) as one, np.load(reference / name) as other:
-            assert {k: one[k].tobytes() for k in one} == {k: other[k].tobytes() for k in other}
-    last = sorted((reference / "checkpoints").glob("*.ckpt"), key=lambda p: int(p.stem[5:]))[-1]
-    assert same(state(ours / "checkpoints" / last.name), state(last))
-
-    def files(folder: Path) -> set[str]:
-        return {str(p.relative_to(folder)) for p in folder.rglob("*") if p.name != "log.txt"}
-
-    assert files(ours) == files(reference)
-
-
-def assert_nothing_half_read(folder: Path, run: str) -> None:
+def assert_nothing_half_read(folder: Path, reference: Path) -> None:
     """What has its name is whole, or is known not to be."""
     for path in folder.rglob("*.json"):
         json.loads(path.read_bytes())
     for path in folder.rglob("*.npz"):
         with np.load(path) as arrays:
             assert all(arrays[name].size for name in arrays)
+    run = read_record(reference / "record.json").config_hash
     sound = newest_checkpoint(folder / "checkpoints", run=run)
     if sound is not None:
         torch.load(sound, weights_only=True)
+
+
+def arm(moment: str, number: int) -> None:
+    """Has this process kill itself at the ``number``-th moment of its kind."""
+    calls: list[str] = []
+
+    def due() -> None:
+        calls.append(moment)
+        if len(calls) == number:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    class HalfWriter(io.FileIO):
+        """A file that has half of what it is given on disk when the moment is asked for."""
+
+        def write(self, content: Any) -> int:
+            half = len(content) // 2
+            super().write(content[:half])
+            due()
+            return half + super().write(content[half:])
+
+    def replace(*paths: Any) -> None:
+        if moment == "written":
+            due()
+        os.replace(*paths)
+        if moment == "named":
+            due()
+
+    def before(owner: Any, name: str) -> None:
+        original = getattr(owner, name)
+
+        def method(*arguments: Any, **options: Any) -> Any:
+            due()
+            return original(*arguments, **options)
+
+        setattr(owner, name, method)
+
+    if moment == "step":
+        before(torch.optim.Adam, "step")
+    elif moment == "evaluation":
+        before(Evaluation, "measure")
+    else:
+        instead = {"fdopen": HalfWriter} if moment == "half" else {"replace": replace}
+        ganstoch.records.os = SimpleNamespace(**(vars(os) | instead))  # type: ignore[assignment]
 
 
 def moments() -> Iterator[tuple[str, int]]:
@@ -94,148 +108,104 @@ def moments() -> Iterator[tuple[str, int]]:
 
 @pytest.mark.parametrize("moment", [*moments()], ids=lambda m: f"{m[0]}{m[1]}")
 def test_killed_at_a_chosen_moment(
-    moment: tuple[str, int],
-    forge: Any,
-    fit: list[str],
-    reference: tuple[Path, float],
-    tmp_path: Path,
-    tally: Callable[..., None],
+    moment: tuple[str, int], lab: Any, reference: Any, assert_same_run: Make, tally: Make
 ) -> None:
-    log = tmp_path / "log"
-    run = read_record(reference[0] / "record.json").config_hash
-    assert forge.start(fit, cwd=tmp_path, log=log, kill=moment).wait() == -9
-    assert_nothing_half_read(tmp_path / "run", run)
-    assert forge.start(fit, cwd=tmp_path, log=log).wait() == 0, log.read_text()
-    assert_same_run(tmp_path / "run", reference[0])
+    lab.run(lab.fit, status=-9, first=lambda: arm(*moment))
+    assert_nothing_half_read(lab.here / "run", reference[0])
+    lab.run(lab.fit)
+    assert_same_run(lab.here / "run", reference[0])
+    assert_same_files(lab.here / "run", reference[0])
     tally("fit killed at a chosen moment, resumed to the same bits")
 
 
-def run_and_kill(
-    forge: Any, words: list[str], here: Path, *, seed: int, seconds: float, times: int
-) -> tuple[int, bool]:
-    """Starts a command and kills it from outside after a random time, again and again.
-
-    Returns:
-        How often it was killed, and whether it ended by itself before the last of them.
-    """
-    rng, kills = random.Random(seed), 0
-    for _ in range(times):
-        running = forge.start(words, cwd=here, log=here / "log")
-        time.sleep(rng.uniform(0.2, 0.9) * seconds)
-        kill = os.killpg if rng.random() < 0.5 else os.kill  # with its rows, or alone
-        with contextlib.suppress(ProcessLookupError):  # it has ended
-            kill(running.pid, signal.SIGKILL)
-        if running.wait() == 0:
-            return kills, True
-        kills += 1
-    return kills, False
+def run_and_kill(lab: Any, words: list[str], *, rng: random.Random, seconds: float) -> bool:
+    """Starts a command and kills it from outside after a random time; whether it had ended."""
+    running = lab.start(words)
+    time.sleep(rng.uniform(0.2, 0.9) * seconds)
+    kill = os.killpg if rng.random() < 0.5 else os.kill  # with its rows, or alone
+    with contextlib.suppress(ProcessLookupError):  # it has ended
+        kill(running.pid, signal.SIGKILL)
+    return bool(running.wait() == 0)
 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_killed_again_and_again(
-    seed: int,
-    forge: Any,
-    fit: list[str],
-    reference: tuple[Path, float],
-    tmp_path: Path,
-    tally: Callable[..., None],
+    seed: int, lab: Any, reference: Any, assert_same_run: Make, tally: Make
 ) -> None:
     """From outside, after a random time, up to eight times before it may end."""
-    log = tmp_path / "log"
-    run = read_record(reference[0] / "record.json").config_hash
-    kills, seconds = 0, reference[1]
-    for turn in range(8):
-        options = {"seed": 10 * seed + turn, "seconds": seconds, "times": 1}
-        killed, ended = run_and_kill(forge, fit, tmp_path, **options)
-        kills += killed
-        if ended and kills:
+    folder, seconds = reference
+    kills, rng = 0, random.Random(seed)
+    for _ in range(8):
+        if not run_and_kill(lab, lab.fit, rng=rng, seconds=seconds):
+            kills += 1
+            assert_nothing_half_read(lab.here / "run", folder)
+        elif kills:
             break
-        if ended:  # faster than the undisturbed run was: from the start, and earlier
-            shutil.rmtree(tmp_path / "run")
+        else:  # faster than the undisturbed run was: from the start, and earlier
+            shutil.rmtree(lab.here / "run")
             seconds /= 2
-        else:
-            assert_nothing_half_read(tmp_path / "run", run)
     assert kills
-    assert forge.start(fit, cwd=tmp_path, log=log).wait() == 0, log.read_text()
-    assert_same_run(tmp_path / "run", reference[0])
+    lab.run(lab.fit)
+    assert_same_run(lab.here / "run", folder)
+    assert_same_files(lab.here / "run", folder)
     tally("fit killed at random, resumed to the same bits", kills)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
 @pytest.mark.parametrize("seed", range(2))
 def test_asked_to_stop(
-    number: signal.Signals,
-    seed: int,
-    forge: Any,
-    fit: list[str],
-    reference: tuple[Path, float],
-    tmp_path: Path,
-    tally: Callable[..., None],
+    number: signal.Signals, seed: int, lab: Any, reference: Any, tally: Make
 ) -> None:
     """A checkpoint first, once training has begun; an exit status that is not 0; no traceback."""
-    log = tmp_path / "log"
-    running = forge.start([*fit, "--checkpoint_every=1000"], cwd=tmp_path, log=log)
-    progress = tmp_path / "run" / "progress.json"
-    while not progress.exists():
+    run = lab.here / "run"
+    running = lab.start([*lab.fit, "--checkpoint_every=1000"])
+    while not (run / "progress.json").exists():
         time.sleep(0.01)
     time.sleep(random.Random(seed).uniform(0.0, 0.1) * reference[1])
     os.kill(running.pid, number)
     status = running.wait()
-    if not (tmp_path / "run" / "record.json").exists():
-        assert status == 130, log.read_text()
-        assert "interrupted; the same command goes on" in log.read_text()
-        assert list((tmp_path / "run" / "checkpoints").glob("*.ckpt"))
-    assert "Traceback" not in log.read_text()
-    assert forge.start(fit, cwd=tmp_path, log=log).wait() == 0
-    assert read_record(tmp_path / "run" / "record.json").history == (
-        read_record(reference[0] / "record.json").history
-    )
+    if not (run / "record.json").exists():
+        assert status == 130, running.said
+        assert running.lines("interrupted; the same command goes on")
+        assert list((run / "checkpoints").glob("*.ckpt"))
+    assert not running.lines("Traceback")
+    lab.run(lab.fit)
+    records = [read_record(folder / "record.json") for folder in (run, reference[0])]
+    assert records[0].history == records[1].history
     tally(f"fit stopped by {number.name}, resumed to the same bits", int(status == 130))
 
 
 @pytest.fixture(scope="module")
-def words(tiny: dict[str, str]) -> list[str]:
-    """A table of five such runs."""
-    settings = [f"--set={key}={value}" for key, value in tiny.items()]
-    return ["table1", "--preset=mini", "--jobs=2", "--out=out", *settings]
-
-
-@pytest.fixture(scope="module")
-def table(
-    forge: Any, words: list[str], tmp_path_factory: pytest.TempPathFactory
-) -> tuple[Path, float]:
-    """A table that nothing disturbed, and the seconds it took."""
-    here = tmp_path_factory.mktemp("table")
-    started = time.monotonic()
-    assert forge.start(words, cwd=here, log=here / "log").wait() == 0
-    return here / "out", time.monotonic() - started
+def table(make_lab: Make, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, float]:
+    """A table of five runs that nothing disturbed, and the seconds it took."""
+    lab = make_lab(tmp_path_factory.mktemp("table"))
+    return lab.here / "out", lab.run(lab.table()).seconds
 
 
 @pytest.mark.parametrize("seed", range(2))
 def test_a_table_killed_again_and_again(
-    seed: int,
-    forge: Any,
-    words: list[str],
-    table: tuple[Path, float],
-    tmp_path: Path,
-    tally: Callable[..., None],
+    seed: int, lab: Any, table: tuple[Path, float], assert_same_run: Make, tally: Make
 ) -> None:
     """Its own process alone, whose rows go on, or all of them; the next one picks up either."""
-    log = tmp_path / "log"
-    kills, _ = run_and_kill(forge, words, tmp_path, seed=seed, seconds=table[1], times=4)
-    assert forge.start(words, cwd=tmp_path, log=log).wait() == 0, log.read_text()
-    rows = sorted(path.name for path in (table[0] / "runs").iterdir())
-    assert sorted(path.name for path in (tmp_path / "out" / "runs").iterdir()) == rows
-    assert len(rows) == 5
-    for row in rows:
-        assert_same_run(tmp_path / "out" / "runs" / row, table[0] / "runs" / row)
-    assert numbers(tmp_path / "out" / "table1.csv") == numbers(table[0] / "table1.csv")
+    words, rng, kills = lab.table(), random.Random(seed), 0
+    while kills < 4 and not run_and_kill(lab, words, rng=rng, seconds=table[1]):
+        kills += 1
+    lab.run(words)
+    ours, theirs = (
+        {path.name: path for path in (out / "runs").iterdir()}
+        for out in (lab.here / "out", table[0])
+    )
+    assert ours.keys() == theirs.keys()
+    assert len(ours) == 5
+    for row, folder in ours.items():
+        assert_same_run(folder, theirs[row])
+        assert_same_files(folder, theirs[row])
+    assert numbers(lab.here / "out") == numbers(table[0])
     tally("table1 killed at random, resumed to the same bits", kills)
 
 
-def numbers(table: Path) -> list[dict[str, str]]:
-    """Its rows without times."""
-    with table.open(newline="") as file:
+def numbers(out: Path) -> list[dict[str, str]]:
+    """A table's rows without times."""
+    with (out / "table1.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert len(rows) >= 5
     return [{k: v for k, v in row.items() if "seconds" not in k} for row in rows]

@@ -1,4 +1,4 @@
-"""Twenty thousand iterations: memory, open files and threads stay where they are."""
+"""Thousands of iterations: memory, open files and threads stay where they are."""
 
 from __future__ import annotations
 
@@ -9,31 +9,28 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from ganstoch.records import read_record
-
-ITERATIONS = 20_000
+ITERATIONS = 6_000
 
 
-def test_a_long_run_stays_as_it_is(tmp_path: Path, tally: Callable[..., None]) -> None:
-    """The mini game at m = 1, measured, diagnosed and saved all along, with W&B offline."""
-    words = ["fit", "--config=mini", "--config=n256", f"--trainer.max_steps={ITERATIONS}"]
-    words += ["--out=run", "--quiet=true", "--wandb.mode=offline", "--diagnosis.every=500"]
-    words += ["--evaluation.every=200", "--evaluation.semantic=null"]
+def test_a_long_run_stays_as_it_is(lab: Any, tally: Callable[..., None]) -> None:
+    """Small networks at m = 1, measured, diagnosed and saved all along, with W&B offline."""
+    words = [*lab.fit, f"--trainer.max_steps={ITERATIONS}", "--data.m=1", "--wandb.mode=offline"]
+    words += ["--evaluation.every=50", "--diagnosis.every=100", "--checkpoint_every=100"]
     process = subprocess.Popen(
         [sys.executable, "-m", "ganstoch.cli", *words],
-        cwd=tmp_path,
+        cwd=lab.here,
         env=os.environ | {"OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"},
         stderr=subprocess.DEVNULL,
     )
-    looks = []
-    here = Path(f"/proc/{process.pid}")
+    here, looks = Path(f"/proc/{process.pid}"), []
     while process.poll() is None:
-        time.sleep(2.0)
+        time.sleep(0.5)
         try:
-            progress = json.loads((tmp_path / "run" / "progress.json").read_bytes())
+            progress = json.loads((lab.here / "run/progress.json").read_bytes())
             pages = int((here / "statm").read_text().split()[1])
             files, threads = (len(os.listdir(here / name)) for name in ("fd", "task"))
         except (OSError, ValueError):
@@ -41,9 +38,8 @@ def test_a_long_run_stays_as_it_is(tmp_path: Path, tally: Callable[..., None]) -
         memory = pages * os.sysconf("SC_PAGE_SIZE")
         looks.append((progress["iteration"], memory, files, threads))
     assert process.returncode == 0
-    assert read_record(tmp_path / "run" / "record.json").iterations == ITERATIONS
     steady = np.array(looks, dtype=float)
-    steady = steady[steady[:, 0] > ITERATIONS / 10]  # the first measurements have made their room
+    steady = steady[steady[:, 0] > ITERATIONS / 5]  # the first measurements have made their room
     assert len(steady) > 30
     iterations, memory, files, threads = steady.T
     # What a history of a hundred measurements holds is a few hundred kilobytes.

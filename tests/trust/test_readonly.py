@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -33,15 +34,8 @@ exit $status
 """
 """Makes everything read-only but the volume and an empty /tmp, for this process alone."""
 
-FIT = (
-    *("fit", "--config=mini", "--trainer.max_steps=4", "--checkpoint_every=2", "--data.n=64"),
-    *("--evaluation.every=2", "--evaluation.queries=8", "--evaluation.semantic=null"),
-    *("--model.generator.init_args.width=16", "--model.discriminator.init_args.width=16"),
-    *("--wandb.mode=offline", "--quiet=true"),
-)
 
-
-def test_fit_on_a_read_only_root(tmp_path: Path, tally: Callable[..., None]) -> None:
+def test_fit_on_a_read_only_root(lab: Any, tally: Callable[..., None]) -> None:
     enter = ["unshare", "--mount", "bash", "-c"]
     mount = [*enter, f"mount --bind /tmp {VOLUME}"]
     if os.geteuid() or subprocess.run(mount, capture_output=True, check=False).returncode:
@@ -52,8 +46,9 @@ def test_fit_on_a_read_only_root(tmp_path: Path, tally: Callable[..., None]) -> 
     places = {k: VOLUME + v for k, v in re.findall(r"(\w+)=/ganstoch(/\S*)?", text)}
     assert places["HOME"] == VOLUME
     path = {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}
+    words = ["fit", *lab.settings, "--wandb.mode=offline"]
     fitted = subprocess.run(
-        [*enter, SCRIPT, "bash", str(tmp_path), sys.executable, "-m", "ganstoch.cli", *FIT],
+        [*enter, SCRIPT, "bash", str(lab.here), sys.executable, "-m", "ganstoch.cli", *words],
         env={**path, "OMP_NUM_THREADS": "1", **places},
         check=False,
         capture_output=True,
@@ -62,6 +57,6 @@ def test_fit_on_a_read_only_root(tmp_path: Path, tally: Callable[..., None]) -> 
     assert fitted.returncode == 0, fitted.stderr
     assert "Traceback" not in fitted.stderr
     assert fitted.stdout.splitlines()[-1] == "left in /tmp: 0"
-    (record,) = tmp_path.glob("runs/*/record.json")
+    (record,) = lab.here.glob("runs/*/record.json")
     assert list(record.parent.glob("wandb/offline-run-*"))
     tally("read-only root, one writable volume", 1)

@@ -15,13 +15,13 @@ import unicodedata
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
 from hypothesis import HealthCheck, Phase
 
 from ganstoch.cli import main
-from ganstoch.data import Digits
 
 PATIENCE = 10.0
 """Seconds that a refusal may take; starting up is over by then."""
@@ -40,14 +40,6 @@ hypothesis.settings.register_profile(
     suppress_health_check=list(HealthCheck),
 )
 
-TINY = (
-    *("--config=mini", "--trainer.max_steps=4", "--checkpoint_every=2", "--evaluation.every=2"),
-    *("--evaluation.queries=8", "--evaluation.semantic=null", "--wandb.mode=disabled"),
-    *("--model.generator.init_args.width=16", "--model.generator.init_args.latent_dim=8"),
-    *("--model.discriminator.init_args.width=16", "--data.n=64", "--quiet=true"),
-)
-"""A run of four iterations on 64 digits."""
-
 
 class Late(BaseException):
     """What ends a command that hangs; no handler of the program's own may catch it."""
@@ -56,14 +48,14 @@ class Late(BaseException):
 class Ground:
     """A working directory with a home and a folder for temporary files below it."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, fit: list[str]) -> None:
+        self.folder, self.fit = folder, fit
         self.count: Callable[[], None] = int
 
     def listing(self) -> dict[Path, tuple[int, int]]:
         """Everything here, with its size and when it was last changed."""
-        found = {path: path.lstat() for path in self.folder.rglob("*")}
-        return {path: (status.st_size, status.st_mtime_ns) for path, status in found.items()}
+        entries = {path: path.lstat() for path in self.folder.rglob("*")}
+        return {path: (status.st_size, status.st_mtime_ns) for path, status in entries.items()}
 
     def ask(self, *words: object) -> tuple[object, str]:
         """Carries out a command: its status, and what it said on standard error."""
@@ -90,7 +82,7 @@ class Ground:
 
     def refuses(self, *words: object) -> str:
         """Makes sure that a command ends as a bad input must; returns its one line."""
-        before, most = self.listing(), _memory()
+        before, most = self.listing(), memory()
         started = time.monotonic()
         signal.setitimer(signal.ITIMER_REAL, 3 * PATIENCE)
         try:
@@ -105,22 +97,23 @@ class Ground:
         assert not [c for c in line if unicodedata.category(c) in ("Cc", "Cf", "Cs", "Zl", "Zp")]
         assert line.strip(), err
         assert seconds < PATIENCE, f"{seconds:.1f} s"
-        assert _memory() - most < MEMORY
+        assert memory() - most < MEMORY
         assert self.listing() == before
         self.count()
         return line
 
 
-def _memory() -> int:
+def memory() -> int:
     """Most bytes that this process has ever taken."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 @pytest.fixture(scope="module")
-def ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
+def ground(
+    make_lab: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Ground]:
     """A ground on which a first run has been made, so that every library has started up."""
     folder = tmp_path_factory.mktemp("ground")
-    images = Digits().open(Path(), "train")
     with pytest.MonkeyPatch.context() as patch:
         for name in ("home", "tmp"):
             (folder / name).mkdir()
@@ -129,14 +122,13 @@ def ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
         patch.setenv("HOME", str(folder / "home"))
         patch.setenv("TMPDIR", str(folder / "tmp"))
         patch.setattr(tempfile, "tempdir", str(folder / "tmp"))
-        patch.setattr(Digits, "open", lambda _, root, split: images if split == "train" else None)
         patch.chdir(folder)
         os.mkfifo("fifo")
         before = signal.signal(signal.SIGALRM, _late)
-        made = Ground(folder)
-        status, err = made.ask("fit", *TINY, "--out=run")
+        ground = Ground(folder, make_lab(folder).fit)
+        status, err = ground.ask(*ground.fit)
         assert status == 0, err
-        yield made
+        yield ground
         signal.signal(signal.SIGALRM, before)
     shutil.rmtree(folder, ignore_errors=True)
 

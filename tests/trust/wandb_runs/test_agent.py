@@ -43,21 +43,12 @@ def environment(run_id: str, config: Mapping[str, Any]) -> dict[str, str]:
     """What W&B's agent gives a run, and that there is no server."""
     path = Path("wandb", f"sweep-{ID}", f"config-{run_id}.yaml").absolute()
     save_config_file_from_dict(str(path), dict(config))
-    return {
-        **{"WANDB_SWEEP_ID": ID, "WANDB_RUN_ID": run_id, "WANDB_SWEEP_PARAM_PATH": str(path)},
-        "WANDB_MODE": "offline",
-    }
+    names = {"WANDB_SWEEP_ID": ID, "WANDB_RUN_ID": run_id, "WANDB_SWEEP_PARAM_PATH": str(path)}
+    return names | {"WANDB_MODE": "offline"}
 
 
 def test_a_sweep(
-    here: Path,
-    engine: ModuleType,
-    apart: Make,
-    when: Make,
-    tiny: tuple[str, ...],
-    logged: Make,
-    assert_same_run: Make,
-    tally: Make,
+    lab: Any, engine: ModuleType, preempted: Make, logged: Make, assert_same_run: Make, tally: Make
 ) -> None:
     """The shipped sweep's command and rows on 64 digits, the second run preempted in between.
 
@@ -68,57 +59,47 @@ def test_a_sweep(
     settings = yaml.safe_load(SWEEP.read_text())
     settings["parameters"]["data.source"] = {"values": ["Digits"]}
     settings["parameters"]["config"] = {"values": ["n4", "n16", "n4-noise"]}
-    command = ["${env}", "ganstoch", "fit", *tiny, "${args}"]
     assert settings["command"] == ["${env}", "ganstoch", "fit", "--config", "paper", "${args}"]
-    settings["command"] = command
+    each = "--trainer.log_every_n_steps=1"
+    settings["command"] = ["${env}", "ganstoch", "fit", *lab.settings, each, "${args}"]
     metric = settings["metric"]["name"]
-
-    def stop(trainer: Any) -> None:
-        trainer.loggers[0].mark_preempting()
-        raise KeyboardInterrupt
-
     runs: list[Any] = []
     while (run := engine.next_run(settings, runs)) is not None:
         runs.append(run)
         run_id, folder = f"run{len(runs)}", Path(f"out{len(runs)}")
-        words = [*words_of(settings, run.config), f"--out={folder}"]
-        assert words[:2] == ["ganstoch", "fit"]
+        program, *words = [*words_of(settings, run.config), f"--out={folder}"]
+        assert program == "ganstoch"
         env = environment(run_id, run.config)
-        if len(runs) == 2:
-            ended = apart(*words[1:], first=when(5, stop), **env)
-            assert ended.status == 130, ended.said
+        stopped = len(runs) == 2
+        if stopped:
+            lab.run(words, status=130, first=preempted, **env)
             (first,) = logged(folder)
             assert "preempting" in first.kinds
             assert first.exit_code == 1
             assert not (folder / "record.json").exists()
-        ended = apart(*words[1:], **env)
-        assert ended.status == 0, ended.said
-        found = logged(folder)
-        assert [one.run_id for one in found] == [run_id] * (2 if len(runs) == 2 else 1)
-        assert all(entry.run.sweep_id in ("", ID) for entry in found[-1].entries)
-        assert any(entry.run.sweep_id == ID for entry in found[-1].entries)
-        assert found[-1].exit_code == 0
-        assert "preempting" not in found[-1].kinds
-        record = read_record(folder / "record.json")
-        config = found[-1].config
+        lab.run(words, **env)
+        starts = logged(folder)
+        assert [one.run_id for one in starts] == [run_id] * (1 + stopped)
+        assert {entry.run.sweep_id for entry in starts[-1].entries} == {"", ID}
+        assert starts[-1].exit_code == 0
+        assert "preempting" not in starts[-1].kinds
+        record, config = read_record(folder / "record.json"), starts[-1].config
         assert config["config_hash"] == record.config_hash
         assert config["data"] == record.config["data"]
-        for key, entry in run.config.items():
-            assert config[key] == entry["value"], key
-        measured = [row[metric] for row in found[-1].history if metric in row]
+        assert all(config[key] == entry["value"] for key, entry in run.config.items())
+        measured = [row[metric] for row in starts[-1].history if metric in row]
         assert measured[-1] == record.metrics[metric]
         run.history = [{metric: value} for value in measured]
         run.state = engine.RunState.finished
         tally("a W&B sweep without its server: its runs")
-        if len(runs) == 2:
-            steps = [{row["trainer/global_step"] for row in one.history} for one in found]
+        if stopped:
+            steps = [{row["trainer/global_step"] for row in one.history} for one in starts]
             assert max(steps[0]) == 5
-            assert set(range(6, 9)) <= steps[1]
-            assert set(range(1, 9)) <= steps[0] | steps[1]
-            straight = apart(*words[1:], "--out=straight", "--wandb.mode=disabled")
-            assert straight.status == 0, straight.said
+            assert set(range(6, 13)) <= steps[1]
+            assert set(range(1, 13)) <= steps[0] | steps[1]
+            lab.run([*words, "--out=straight", "--wandb.mode=disabled"])
             assert_same_run(folder, Path("straight"))
             tally("a W&B sweep without its server: preempted, gone on")
-    assert len(runs) == 3
     records = [read_record(Path(f"out{i}") / "record.json") for i in (1, 2, 3)]
+    assert len(runs) == 3
     assert [(record.m, record.noise) for record in records] == [(16, 0.0), (4, 0.0), (16, 0.5)]

@@ -15,15 +15,10 @@ import pytest
 
 KEY = "c0ffee00" * 5
 """Of the length that W&B asks for; opens nothing."""
-
-PROMISE = "W&B key leaks nowhere: files and outputs searched"
+FORMS = [KEY.encode(), base64.b64encode(f"api:{KEY}".encode()), base64.b64encode(KEY.encode())]
+"""The key as it is, and as a header would carry it."""
 
 Make = Callable[..., Any]
-
-
-def forms() -> list[bytes]:
-    """The key as it is, and as a header would carry it."""
-    return [KEY.encode(), base64.b64encode(f"api:{KEY}".encode()), base64.b64encode(KEY.encode())]
 
 
 def members(content: bytes) -> Iterator[bytes]:
@@ -35,23 +30,25 @@ def members(content: bytes) -> Iterator[bytes]:
                 yield from members(archive.read(name))
 
 
-def holding(folder: Path) -> tuple[list[Path], int]:
-    """The files that hold the key, and how many there are at all."""
+def holding(folder: Path) -> tuple[list[str], int]:
+    """The files that hold the key, what commands said among them, and how many there are."""
     files = [path for path in folder.rglob("*") if path.is_file() and path.name != ".netrc"]
-    found = [
-        path
+    leaks = [
+        path.name
         for path in files
-        if any(form in part for part in members(path.read_bytes()) for form in forms())
+        if any(form in part for part in members(path.read_bytes()) for form in FORMS)
     ]
-    return found, len(files)
+    return sorted(leaks), len(files)
 
 
-def searched(folder: Path, said: list[str]) -> int:
-    """How many files and outputs there are, none of which holds the key."""
-    assert not [text for text in said if KEY in text]
-    found, count = holding(folder)
-    assert found == []
-    return count + len(said)
+@pytest.fixture
+def assert_no_leak(here: Path, tally: Make) -> Callable[[], None]:
+    def search() -> None:
+        leaks, count = holding(here)
+        assert leaks == []
+        tally("W&B key leaks nowhere: files and outputs searched", count)
+
+    return search
 
 
 def test_the_search_finds_it(here: Path) -> None:
@@ -59,22 +56,13 @@ def test_the_search_finds_it(here: Path) -> None:
         archive.writestr("inner", b"x" * 1000 + KEY.encode())
     Path("header").write_bytes(b"Basic " + base64.b64encode(f"api:{KEY}".encode()))
     Path("clean").write_bytes(KEY.encode()[:-1])
-    found, count = holding(here)
-    assert sorted(path.name for path in found) == ["deep.npz", "header"]
-    assert count == 3
+    assert holding(here) == (["deep.npz", "header"], 3)
 
 
 @pytest.mark.parametrize(
     ("place", "mode"), [("variable", "offline"), ("variable", "online"), ("netrc", "online")]
 )
-def test_fit(
-    place: str,
-    mode: str,
-    here: Path,
-    apart: Make,
-    tiny: tuple[str, ...],
-    tally: Make,
-) -> None:
+def test_fit(place: str, mode: str, lab: Any, assert_no_leak: Make) -> None:
     """Offline, and with a server out of reach, which is tried with the key."""
     with socket.create_server(("127.0.0.1", 0)) as closed:
         server = f"127.0.0.1:{closed.getsockname()[1]}"
@@ -85,43 +73,32 @@ def test_fit(
         netrc = Path(os.environ["HOME"], ".netrc")
         netrc.write_text(f"machine 127.0.0.1\n  login user\n  password {KEY}\n")
         netrc.chmod(0o600)
-    words = ("fit", *tiny, "--out=run")
-    ended = apart(*words, f"--wandb.mode={mode}", **env)
-    assert ended.status == 0, ended.said
-    assert ("W&B is offline (" in ended.said) == (mode == "online")
-    for name in ("record.json", "samples.npz", "checkpoints/step=8.ckpt"):
-        assert (here / "run" / name).exists()
-    printed = apart(*words, "--print_config", **env)
-    assert "seed_everything" in printed.said
-    tally(PROMISE, searched(here, [ended.said, printed.said]))
+    ended = lab.run([*lab.fit, f"--wandb.mode={mode}"], **env)
+    assert bool(ended.lines("W&B is offline (")) == (mode == "online")
+    for name in ("record.json", "samples.npz", "checkpoints/step=12.ckpt"):
+        assert (lab.here / "run" / name).exists()
+    assert lab.run([*lab.fit, "--print_config"], **env).lines("seed_everything")
+    assert_no_leak()
 
 
-def test_the_other_commands(here: Path, apart: Make, tiny: tuple[str, ...], tally: Make) -> None:
+def test_the_other_commands(lab: Any, assert_no_leak: Make) -> None:
     """A table of one row, its report, the doctor, and refusals."""
     env = {"WANDB_API_KEY": KEY, "WANDB_MODE": "offline"}
     Path("one.yaml").write_text(
         'method: grid\ncommand: ["${env}", ganstoch, fit, --config, mini, "${args}"]\n'
         "parameters: {config: {values: [n4]}}\n"
     )
-    settings = [f"--set={word.removeprefix('--')}" for word in tiny[1:-1]]
-    words = ("table1", "--sweep=one.yaml", "--preset=mini", "--out=table", "--jobs=1", *settings)
-    ended = apart(*words, **env)
-    assert ended.status == 0, ended.said
-    assert len(list((here / "table").rglob("*.wandb"))) == 1
-    said = [ended.said]
-    for words in (("doctor",), ("fit", "--config=none"), ("fit", *tiny, "--wandb.mode=no")):
-        ended = apart(*words, **env)
-        assert ended.status == (0 if words == ("doctor",) else 2), ended.said
-        said.append(ended.said)
-    tally(PROMISE, searched(here, said))
+    lab.run([*lab.table(**{"wandb.mode": "offline"}), "--sweep=one.yaml"], **env)
+    assert len(list((lab.here / "out").rglob("*.wandb"))) == 1
+    lab.run(["doctor"], **env)
+    lab.run(["fit", "--config=none"], status=2, **env)
+    lab.run([*lab.fit, "--wandb.mode=no"], status=2, **env)
+    assert_no_leak()
 
 
-def test_a_key_that_wandb_refuses(
-    here: Path, apart: Make, tiny: tuple[str, ...], tally: Make
-) -> None:
+def test_a_key_that_wandb_refuses(lab: Any, assert_no_leak: Make) -> None:
     """Its complaint about the key does not quote it."""
     wrong = KEY[:20] + "?" * 30 + KEY
-    ended = apart("fit", *tiny, "--wandb.mode=online", "--out=run", WANDB_API_KEY=wrong)
-    assert ended.status == 0, ended.said
+    ended = lab.run([*lab.fit, "--wandb.mode=online"], WANDB_API_KEY=wrong)
     assert ended.lines("W&B is offline (")
-    tally(PROMISE, searched(here, [ended.said]))
+    assert_no_leak()
