@@ -28,8 +28,8 @@ HERE = Path(__file__).resolve().parents[1]
 Weights = dict[str, list[Any]]
 
 
-def games() -> dict[str, Callable[[], tuple[Any, Any]]]:
-    """What is trained, by name: each makes a game and its data, in either version."""
+def make_cases() -> dict[str, Callable[[], tuple[Any, Any]]]:
+    """What is trained, by name: each makes a GAN and its data, in either version."""
     from ganstoch import models, objectives, remedies
     from ganstoch.data import Digits, Ring
     from ganstoch.data.datamodule import ImageData
@@ -51,7 +51,7 @@ def games() -> dict[str, Callable[[], tuple[Any, Any]]]:
     ) -> tuple[Any, Any]:
         sizes = {"width": 16, "latent_dim": 8} if nets == "Paper" else {}
         networks = [getattr(models, f"{nets}{player}") for player in ("Generator", "Discriminator")]
-        game = gan(
+        model = gan(
             partial(networks[0], **sizes),
             partial(networks[1], **({"width": 16} if nets == "Paper" else {})),
             objective,
@@ -61,10 +61,10 @@ def games() -> dict[str, Callable[[], tuple[Any, Any]]]:
             ema_decay=0.9,
             **settings,
         )
-        return game, ImageData(Digits(), n=64, m=m)
+        return model, ImageData(Digits(), n=64, m=m)
 
     def points(*given: Any, **settings: Any) -> tuple[Any, Any]:
-        game = gan(
+        model = gan(
             partial(models.ReLUGenerator, latent_dim=2, width=32, depth=4, batch_norm=True),
             partial(models.MaxoutDiscriminator, width=20, depth=3, pieces=5),
             remedies=given,
@@ -74,7 +74,7 @@ def games() -> dict[str, Callable[[], tuple[Any, Any]]]:
             shape=(2,),
             **settings,
         )
-        return game, ImageData(Ring(size=1000), n=1000, m=100)
+        return model, ImageData(Ring(size=1000), n=1000, m=100)
 
     acgan = partial(remedies.ACGAN, classes=10)
     each: dict[str, Callable[[], Any]] = {
@@ -150,7 +150,7 @@ def train(make: Callable[[], tuple[Any, Any]], *, iterations: int, devices: int)
 
     from ganstoch.training.distributed import Ranks
 
-    game, data = make()
+    model, data = make()
     Trainer(
         accelerator="cpu",
         devices=devices,
@@ -162,9 +162,9 @@ def train(make: Callable[[], tuple[Any, Any]], *, iterations: int, devices: int)
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
-    ).fit(game, datamodule=data)
-    ema = next(getattr(game, name) for name in ("ema", "average") if hasattr(game, name))
-    players = {"G": game.generator, "D": game.discriminator, "average": ema.generator}
+    ).fit(model, datamodule=data)
+    ema = next(getattr(model, name) for name in ("ema", "average") if hasattr(model, name))
+    players = {"G": model.generator, "D": model.discriminator, "average": ema.generator}
     return {
         name: [value.detach().clone() for value in network.state_dict().values()]
         for name, network in players.items()
@@ -183,7 +183,7 @@ def train_all(names: Sequence[str], file: Path, *, iterations: int) -> None:
     warnings.simplefilter("ignore")
     for name in ("pytorch_lightning", "pytorch_lightning.utilities.rank_zero", "lightning_fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    cases, trained = games(), {}
+    cases, trained = make_cases(), {}
     alone = [name for name in names if not name.startswith("two ranks")]
     for name in alone:
         trained[name] = train(cases[name], iterations=iterations, devices=1)
@@ -253,7 +253,7 @@ def main() -> int:
     import torch
 
     sys.path.insert(0, str(HERE))
-    names = [name for name in games() if fnmatch.fnmatch(name, arguments.only)]
+    names = [name for name in make_cases() if fnmatch.fnmatch(name, arguments.only)]
     with tempfile.TemporaryDirectory() as scratch:
         options = {"iterations": arguments.iterations}
         kept: dict[str, Weights] = {}
