@@ -46,16 +46,10 @@ class DigitClassifier(nn.Module):
 def train_classifier(
     images: Tensor, labels: Tensor, *, seed: int = 0, epochs: int = 6
 ) -> DigitClassifier:
-    """A trained classifier, on the CPU, a function of its arguments; shows the time left.
+    """A classifier of images (N, 28, 28), uint8, trained on the CPU; a function of its arguments.
 
-    Adam, its learning rate falling from 0.002 to 0 along a straight line; every weight starts
-    normal with variance 2 / inputs (He et al. 2015), every bias at 0.
-
-    Args:
-        images: uint8, shape (N, 28, 28), range [0, 255].
-        labels: int64, shape (N,), range [0, 9].
-        seed: decides the start and the order.
-        epochs: times that every image is shown.
+    Labels are int64, shape (N,), in [0, 9]. Adam, its learning rate falling from 0.002 to 0 along a
+    straight line; every weight starts normal with variance 2 / inputs (He et al. 2015).
     """
     with torch.device("meta"):  # the constructor would draw from the global generator
         classifier = DigitClassifier()

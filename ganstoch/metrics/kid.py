@@ -56,12 +56,7 @@ def kernel_distance_of_subsets(
 ) -> MeanSd:
     """`kernel_distance` between random subsets, as torch-fidelity reports KID [1].
 
-    Args:
-        real: shape (N, F), uint8, float32 or float64.
-        generated: shape (M, F), the same.
-        subsets: number of pairs of subsets.
-        size: rows in each, drawn without replacement, from 2 to the smaller of N and M.
-        seed: decides which rows are drawn.
+    The ``size`` rows of each, from 2 to the smaller of N and M, are drawn without replacement.
     """
     if subsets < 1 or not 2 <= size <= min(len(real), len(generated)):
         raise ValueError(
