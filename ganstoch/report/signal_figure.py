@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 
+from ganstoch.records import read_json, write_atomically
 from ganstoch.report.figures import figure, png, styled
 
 # Title of each panel, its signals with their labels, and the value that real images would have.
@@ -50,3 +52,11 @@ def draw_signals(signals: Mapping[str, Sequence[float | None]], *, verdict: str)
     for axis in axes[-1]:
         axis.set_xlabel("iteration")
     return png(made)
+
+
+def write_signals(file: Path) -> None:
+    """A picture beside a run's ``diagnosis.json``; none if it never looked."""
+    content = read_json(file, fix="train the run again")
+    if content["signals"]["iteration"]:
+        picture = draw_signals(content["signals"], verdict=content["verdict"])
+        write_atomically(file.with_suffix(".png"), picture)

@@ -48,6 +48,7 @@ from ganstoch.records import (
 from ganstoch.runs.pool import BUSY, sigterm_interrupts
 from ganstoch.runs.resume import differences, refuse_other_settings
 from ganstoch.runs.settings import Command, Resolved, Tracking, compose, resolve, understand
+from ganstoch.runs.wandb_end import end_wandb, first_line
 from ganstoch.training.gan import GAN
 
 _log = logging.getLogger("ganstoch")
@@ -66,8 +67,7 @@ class Busy(UserError):
 def fit(arguments: Sequence[str]) -> Path:
     """Runs, resumes, or recognizes as finished, what a command line of `ganstoch fit` asks for.
 
-    Where a GPU's memory turns out too small, it goes on with half the images at a time. Returns the
-    run's folder.
+    Where a GPU's memory is too small, half the images at a time go on. Returns the run's folder.
 
     Raises:
         UserError: for anything the user can mend; `Busy` if another process is at work on the run.
@@ -110,21 +110,14 @@ def _fit_once(command: Command) -> Path:
             content, steps = read_checkpoint(named), config.trainer.max_steps
             refuse_other_settings(named, content, config=resolved.config, steps=steps)
         _train(command, own or named)
-    if command.trainer.is_global_zero and not (folder / RECORD).exists():
+    first = command.trainer.is_global_zero
+    if first and not (folder / RECORD).exists():
         raise UserError(f"{folder} was interrupted; the same command goes on from its checkpoint")
-    if command.trainer.is_global_zero and config.diagnosis is not None:
-        _draw_signals(folder / "diagnosis.json")
+    if first and config.diagnosis is not None:
+        from ganstoch.report.signal_figure import write_signals  # brings matplotlib
+
+        write_signals(folder / "diagnosis.json")
     return folder
-
-
-def _draw_signals(file: Path) -> None:
-    """A picture of the signals that the diagnosis saw, beside them."""
-    from ganstoch.report.signal_figure import draw_signals  # brings matplotlib
-
-    content = read_json(file, fix="train the run again")
-    if content["signals"]["iteration"]:
-        picture = draw_signals(content["signals"], verdict=content["verdict"])
-        write_atomically(file.with_suffix(".png"), picture)
 
 
 def _callbacks(config: Any, resolved: Resolved, folder: Path, held: ExitStack) -> list[Callback]:
@@ -158,10 +151,7 @@ def _is_this_run_finished(folder: Path, resolved: Resolved) -> bool:
     if earlier is not None and earlier.config_hash != resolved.config_hash:
         names = [name for name, *_ in differences(earlier.config, resolved.config)]
         changed = ", ".join(names) or "the version"
-        raise UserError(
-            f"{folder} holds a run with other settings ({changed}); choose another --out or remove "
-            "it"
-        )
+        raise UserError(f"{folder} is of other settings ({changed}); remove it or give --out")
     return is_finished(folder, resolved.config_hash)
 
 
@@ -175,10 +165,7 @@ def _settings_in(folder: Path) -> Resolved | None:
 
 
 def _began_with(checkpoint: Path, folder: Path) -> bool:
-    """Whether the run in the folder went on from this very checkpoint of another.
-
-    Then it goes on where it was interrupted, and not at the beginning once more.
-    """
+    """Whether the run in the folder, which then goes on itself, began at another's checkpoint."""
     if checkpoint.resolve().parent == (folder / "checkpoints").resolve():
         return False
     settings = _settings_in(folder)
@@ -223,8 +210,7 @@ def _half(command: Command) -> int:
         mend = f"lower data.m: {by} takes whole batches" if by else "lower model.micro_batch"
         raise UserError(f"the GPU's memory is full; {mend}, or narrow the networks")
     smaller = -(-at_once // 2)
-    same = "which gives the same result to rounding"
-    _log.warning("the GPU's memory is full with %d images; on with %d, %s", at_once, smaller, same)
+    _log.warning("the GPU's memory is full with %d images; on with %d at once", at_once, smaller)
     return smaller
 
 
@@ -336,8 +322,8 @@ def make_logger(
         try:
             logger = SteadyLogger(mode=each, resume="allow" if resumes else None, **options)
         except Exception as error:
-            why = why or f" ({_reason(error)})"
-            _end_wandb()
+            why = why or f" ({first_line(error)})"
+            end_wandb()
             continue
         logger.log_config(config)
         if each == "offline":
@@ -400,33 +386,12 @@ class SteadyLogger(WandbLogger):
             call(*arguments, **options)
         except Exception as error:
             self._silent = True
-            rest = f"which changes nothing else; to upload what it has: wandb sync {self.folder}"
-            _log.warning("W&B stopped (%s), %s", _reason(error), rest)
-            _end_wandb()
+            why, folder = first_line(error), self.folder
+            _log.warning("W&B stopped (%s); to upload what it has: wandb sync %s", why, folder)
+            end_wandb()
 
     def _close(self, exit_code: int = 1) -> None:
         # Left to itself W&B takes an interrupted run for a good one, and a sweep then ends there.
         self._safely(self._run.finish, exit_code=exit_code)
         self._silent = True
         atexit.unregister(self._close)
-
-
-def _end_wandb() -> None:
-    """Ends what there is of W&B in this process, which could otherwise fail anew at its end."""
-    import wandb
-    from wandb.sdk.lib.module import unset_globals
-
-    for end in (wandb.finish, wandb.teardown):
-        try:
-            end()
-        except (Exception, SystemExit) as error:
-            _log.debug("W&B: %s", error)
-    if wandb.run is not None:  # its process died before it could be ended: no next run may take it
-        unset_globals()
-
-
-def _reason(error: Exception) -> str:
-    """An error's first line, or its kind if it has none, without the API key."""
-    line = next(iter(str(error).splitlines()), "") or type(error).__name__
-    key = os.environ.get("WANDB_API_KEY")
-    return line.replace(key, "(the key)") if key else line

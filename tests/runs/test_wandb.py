@@ -37,7 +37,7 @@ class Spy:
 def spies(monkeypatch: Patch) -> list[Spy]:
     monkeypatch.setattr(Spy, "made", [], raising=False)
     monkeypatch.setattr(wandb_logger, "SteadyLogger", Spy)
-    monkeypatch.setattr(wandb_logger, "_end_wandb", lambda: None)
+    monkeypatch.setattr(wandb_logger, "end_wandb", lambda: None)
     for name in ("WANDB_SILENT", "WANDB_ERROR_REPORTING"):
         monkeypatch.setenv(name, "true")
     return Spy.made
