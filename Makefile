@@ -52,7 +52,7 @@ table1: .venv/.stamp  ## Train and print Table 1 (PRESET=mini|small|paper DATA= 
 	@$(BIN)/ganstoch table1 --sweep $(SWEEP) $(ASKED)
 
 remedies: .venv/.stamp  ## Every remedy at every chance (SYNTHETIC=ring|grid|... REMEDIES=a,b and as table1)
-	@$(BIN)/ganstoch remedies $(if $(SYNTHETIC),--synthetic $(SYNTHETIC)) $(if $(REMEDIES),--remedies $(REMEDIES)) $(ASKED)
+	@$(BIN)/ganstoch remedies $(if $(SYNTHETIC),--synthetic $(SYNTHETIC)) $(if $(WORLD),--world $(WORLD)) $(if $(REMEDIES),--remedies $(REMEDIES)) $(ASKED)
 
 test: .venv/.stamp-dev  ## Run the tests on the CPU, offline
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal

@@ -55,7 +55,6 @@ def test_the_tests_have_at_most_20000_lines() -> None:
     assert sum(lengths(Path(__file__).parent)) <= 20_000
 
 
-@not_yet
 def test_the_median_file_has_at_most_120_lines() -> None:
     assert median(lengths()) <= 120
 

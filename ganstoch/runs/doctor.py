@@ -50,6 +50,7 @@ def examine(root: Path) -> Iterator[Finding]:
     import torch
 
     from ganstoch.metrics.features import inception_weights_path
+    from ganstoch.metrics.neighbours import faiss_flavour
     from ganstoch.runs.fit import logged_in
 
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
@@ -62,6 +63,12 @@ def examine(root: Path) -> Iterator[Finding]:
         words = f"{torch.cuda.device_count()} x {properties.name}, "
         words += f"{properties.total_memory / 2**30:.0f} GiB"
     yield Finding("GPU", gpu, words)
+    try:
+        cost = "no search on the GPU; pip install 'ganstoch[gpu]' or 'ganstoch[cpu]'"
+        flavour = faiss_flavour()
+        yield Finding("FAISS", flavour is not None, flavour or cost)
+    except UserError as error:
+        yield Finding("FAISS", False, str(error))
     online = logged_in()
     offline = "runs stay offline until wandb sync; wandb login"
     yield Finding("W&B login", online, "runs are uploaded as they go" if online else offline)

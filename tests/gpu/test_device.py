@@ -103,12 +103,18 @@ def test_drift_of_bf16_is_small_and_named() -> None:
 
 
 @pytest.mark.parametrize("norm", ["l1", "l2"])
-def test_the_gpu_finds_what_the_cpu_finds(norm: Norm) -> None:
+def test_faiss_on_the_gpu_finds_what_the_cpu_finds(
+    norm: Norm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    faiss = pytest.importorskip("faiss")
+    if not hasattr(faiss, "StandardGpuResources"):
+        pytest.skip("the CPU build of FAISS")
     rng = torch.Generator().manual_seed(0)
     query = torch.rand(200, 3072, generator=rng) * 255
     bank = (torch.rand(3000, 3072, generator=rng) * 255).to(torch.uint8)
     query[:50] = bank[:50].float()
     there = nearest_neighbours(query.to(CUDA), bank.to(CUDA), norm=norm)
+    monkeypatch.setattr(faiss, "get_num_gpus", lambda: 0)
     here = nearest_neighbours(query, bank, norm=norm)
     assert torch.equal(here.ids, there.ids)
     assert torch.equal(here.distances, there.distances)

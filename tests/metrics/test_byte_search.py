@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ganstoch.metrics.neighbours import byte_search, knn, nearest_neighbours
+from ganstoch.metrics.neighbours import byte_search, nearest, nearest_neighbours
 from ganstoch.metrics.neighbours.byte_search import is_grey, search_bytes
 from ganstoch.types import Neighbours
 
@@ -104,7 +104,7 @@ def test_only_grey_levels_by_l1_without_a_gpu(monkeypatch: pytest.MonkeyPatch) -
         nothing = torch.zeros(len(query))
         return Neighbours(distances=nothing, ids=nothing.long()), nothing.bool()
 
-    monkeypatch.setattr(knn, "search_bytes", by_bytes)
+    monkeypatch.setattr(nearest, "search_bytes", by_bytes)
     grey = draw(4, 6, seed=9)
     nearest_neighbours(grey, grey, norm="l2")
     nearest_neighbours(grey - 300, grey, norm="l1")

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import types
+from types import ModuleType
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
+from ganstoch.errors import UserError
 from ganstoch.metrics.neighbours import (
     bounds,
     byte_search,
+    faiss_flavour,
     k_nearest,
     knn,
     kth_distances,
+    nearest,
     nearest_neighbours,
     within_set_nearest,
 )
@@ -34,6 +39,41 @@ def apart(query: Tensor, bank: Tensor, norm: Norm) -> np.ndarray:
     return np.stack([np.linalg.norm(b - row, ord=1 if norm == "l1" else 2, axis=1) for row in q])
 
 
+@pytest.fixture(params=["bounds", "faiss", "faiss on a GPU"])
+def search(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Each way to search floats; the third is FAISS's own search behind a GPU's functions."""
+    if request.param == "bounds":
+        monkeypatch.setattr(nearest, "load_faiss", lambda: None)
+        return "bounds"
+    faiss = pytest.importorskip("faiss")
+    if request.param == "faiss on a GPU":
+        monkeypatch.setattr(nearest, "load_faiss", lambda: GPUBuild(faiss))
+    return str(request.param)
+
+
+class GPUBuild:
+    """FAISS as if it had two GPUs: what it is called with, not what a GPU computes."""
+
+    __version__ = "1.15.1"
+
+    def __init__(self, faiss: ModuleType) -> None:
+        self.faiss, self.METRIC_L1, self.METRIC_L2 = faiss, faiss.METRIC_L1, faiss.METRIC_L2
+
+    class StandardGpuResources:
+        def setTempMemory(self, size: int) -> None:
+            assert size == 2**28
+
+    def get_num_gpus(self) -> int:
+        return 2
+
+    def knn_gpu(
+        self, _: object, query: np.ndarray, bank: np.ndarray, k: int, *, metric: int, device: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        assert device == 0
+        distances, ids = self.faiss.knn(query, bank, k, metric=metric)
+        return np.asarray(distances), np.asarray(ids)
+
+
 def others(rows: Tensor, norm: Norm) -> np.ndarray:
     """All distances; nobody is near itself."""
     every = apart(rows, rows, norm)
@@ -43,30 +83,31 @@ def others(rows: Tensor, norm: Norm) -> np.ndarray:
 
 def assert_nearest(query: Tensor, bank: Tensor, norm: Norm) -> None:
     every = apart(query, bank, norm)
-    nearest = nearest_neighbours(query, bank, norm=norm)
-    assert (nearest.distances.dtype, nearest.ids.dtype) == (torch.float64, torch.int64)
-    np.testing.assert_allclose(nearest.distances.numpy(), every.min(1), rtol=1e-13, atol=0)
-    np.testing.assert_array_equal(nearest.ids.numpy(), every.argmin(1))
+    near = nearest_neighbours(query, bank, norm=norm)
+    assert (near.distances.dtype, near.ids.dtype) == (torch.float64, torch.int64)
+    np.testing.assert_allclose(near.distances.numpy(), every.min(1), rtol=1e-13, atol=0)
+    np.testing.assert_array_equal(near.ids.numpy(), every.argmin(1))
 
 
 def assert_exact_others(rows: Tensor, norm: Norm, *, k: int) -> None:
     every = others(rows, norm)
     kth = kth_distances(rows, k=k, norm=norm).numpy()
     np.testing.assert_allclose(kth, np.sort(every, 1)[:, k - 1], rtol=1e-13, atol=0)
-    nearest = within_set_nearest(rows, norm=norm)
-    np.testing.assert_allclose(nearest.distances.numpy(), every.min(1), rtol=1e-13, atol=0)
-    at = every[np.arange(len(rows)), nearest.ids.numpy()]
+    near = within_set_nearest(rows, norm=norm)
+    np.testing.assert_allclose(near.distances.numpy(), every.min(1), rtol=1e-13, atol=0)
+    at = every[np.arange(len(rows)), near.ids.numpy()]
     np.testing.assert_allclose(at, every.min(1), rtol=1e-13, atol=0)
 
 
+@pytest.mark.usefixtures("search")
 @pytest.mark.parametrize("norm", NORMS)
 def test_grid_shifted_by_eps(norm: Norm) -> None:
     eps, axis = 0.25, torch.arange(6.0)
     grid = torch.cartesian_prod(axis, axis, axis)
-    nearest = nearest_neighbours(grid + eps, grid, norm=norm)
+    near = nearest_neighbours(grid + eps, grid, norm=norm)
     expected = 3 * eps if norm == "l1" else eps * 3**0.5
-    assert nearest.ids.tolist() == list(range(len(grid)))
-    assert nearest.distances.numpy() == pytest.approx(expected, rel=0, abs=1e-15)
+    assert near.ids.tolist() == list(range(len(grid)))
+    assert near.distances.numpy() == pytest.approx(expected, rel=0, abs=1e-15)
 
 
 @pytest.mark.parametrize("norm", NORMS)
@@ -78,6 +119,7 @@ def test_points_on_a_line(norm: Norm) -> None:
     assert within_set_nearest(rows, norm=norm).ids.tolist() == [1, 0, 1, 2, 3]
 
 
+@pytest.mark.usefixtures("search")
 @pytest.mark.parametrize("norm", NORMS)
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.float32, torch.float64])
 def test_brute_force(norm: Norm, dtype: torch.dtype) -> None:
@@ -90,6 +132,7 @@ def test_brute_force(norm: Norm, dtype: torch.dtype) -> None:
         assert_exact_others(moved[1], norm, k=5)
 
 
+@pytest.mark.usefixtures("search")
 @pytest.mark.parametrize("norm", NORMS)
 def test_copies_are_at_zero_and_rows_exclude_themselves(norm: Norm) -> None:
     rows = draw(600, 3 * 32 * 32, seed=3, scale=60).add(128).clamp(0, 255)
@@ -98,13 +141,14 @@ def test_copies_are_at_zero_and_rows_exclude_themselves(norm: Norm) -> None:
     assert copies.ids.tolist() == list(range(0, 600, 3))
     rows = rows[:30, :8]
     rows[9] = rows[4]
-    nearest = within_set_nearest(rows, norm=norm)
-    assert nearest.distances[[4, 9]].tolist() == [0, 0]
-    assert nearest.ids[[4, 9]].tolist() == [9, 4]
-    assert (nearest.distances > 0).sum() == 28
+    near = within_set_nearest(rows, norm=norm)
+    assert near.distances[[4, 9]].tolist() == [0, 0]
+    assert near.ids[[4, 9]].tolist() == [9, 4]
+    assert (near.distances > 0).sum() == 28
     assert (kth_distances(rows, k=2, norm=norm) > 0).all()
 
 
+@pytest.mark.usefixtures("search")
 @pytest.mark.parametrize("norm", NORMS)
 def test_ties_go_to_the_lowest_id(norm: Norm) -> None:
     square = torch.tensor([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
@@ -114,8 +158,8 @@ def test_ties_go_to_the_lowest_id(norm: Norm) -> None:
     # A collapsed generator: many identical members, more than there are candidates.
     collapsed = draw(1, 64, seed=5).expand(500, 64).clone()
     collapsed[:7] += 1
-    nearest = nearest_neighbours(draw(30, 64, seed=6) + collapsed[-1], collapsed, norm=norm)
-    assert set(nearest.ids.tolist()) in ({7}, {0, 7})
+    near = nearest_neighbours(draw(30, 64, seed=6) + collapsed[-1], collapsed, norm=norm)
+    assert set(near.ids.tolist()) in ({7}, {0, 7})
 
 
 @pytest.mark.parametrize("norm", NORMS)
@@ -125,9 +169,9 @@ def test_crowds(norm: Norm, spread: float) -> None:
     rows = draw(3, 1, 24, seed=3, scale=40).add(128).clamp(20, 235).double()
     crowd = (rows + spread * draw(3, 30, 24, seed=4).double()).flatten(0, 1)
     assert_exact_others(crowd, norm, k=5)
-    nearest = nearest_neighbours(crowd[:9] + 1.0, crowd, norm=norm)
+    near = nearest_neighbours(crowd[:9] + 1.0, crowd, norm=norm)
     every = apart(crowd[:9] + 1.0, crowd, norm)
-    np.testing.assert_allclose(nearest.distances.numpy(), every.min(1), rtol=1e-13, atol=0)
+    np.testing.assert_allclose(near.distances.numpy(), every.min(1), rtol=1e-13, atol=0)
 
 
 @pytest.mark.parametrize("norm", NORMS)
@@ -188,9 +232,9 @@ def test_some_rows_of_a_set(norm: Norm, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(knn, "_BLOCK_ROWS", 8)
     rows = draw(50, 6, seed=8)
     own = torch.tensor([41, 3, 3, 17, 8, 9, 30, 31, 32])
-    nearest = knn._nearest(rows[own], rows, k=2, norm=norm, own=own)
+    near = knn._nearest(rows[own], rows, k=2, norm=norm, own=own)
     expected = np.sort(others(rows, norm), 1)[own.numpy(), :2]
-    np.testing.assert_allclose(nearest.distances.numpy(), expected, rtol=1e-13)
+    np.testing.assert_allclose(near.distances.numpy(), expected, rtol=1e-13)
 
 
 @pytest.mark.parametrize("norm", NORMS)
@@ -204,13 +248,13 @@ def test_k_nearest_of_another_set(norm: Norm, kind: str) -> None:
         x.byte() if kind == "bytes" else x - 500 * (kind == "any") for x in (query, bank)
     )
     bank[5:70:9] = bank[2]  # one image many times
-    nearest = k_nearest(query, bank, k=6, norm=norm)
+    near = k_nearest(query, bank, k=6, norm=norm)
     expected = np.sort(apart(query, bank, norm), 1)[:, :6]
-    np.testing.assert_allclose(nearest.distances.numpy(), expected, rtol=1e-13, atol=0)
+    np.testing.assert_allclose(near.distances.numpy(), expected, rtol=1e-13, atol=0)
     # The same number for the same two rows, and of equally near members the lowest ids.
     i, j = torch.meshgrid(torch.arange(31), torch.arange(90), indexing="ij")
     exact = byte_search.exact_distances(query, bank, i.flatten(), j.flatten(), norm=norm)
-    assert torch.equal(nearest.ids, exact.view(31, 90).sort(dim=1, stable=True).indices[:, :6])
+    assert torch.equal(near.ids, exact.view(31, 90).sort(dim=1, stable=True).indices[:, :6])
 
 
 def test_bounds_hold_and_are_tight() -> None:
@@ -278,19 +322,34 @@ def test_refused_numbers_and_norms() -> None:
             search(rows, rows, norm="cosine")
 
 
+def test_two_distributions_of_faiss(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nearest, "distributions", lambda name: [name] * name.endswith("pu"))
+    with pytest.raises(UserError, match="pip uninstall -y faiss-cpu faiss-gpu"):
+        nearest_neighbours(draw(2, 2), draw(2, 2), norm="l1")
+
+
+def test_broken_faiss(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "faiss", types.ModuleType("faiss"))  # no `knn`
+    with pytest.raises(UserError, match="force-reinstall"):
+        faiss_flavour()
+    monkeypatch.setitem(sys.modules, "faiss", None)
+    assert faiss_flavour() is None
+
+
 def test_arguments_and_global_generator_are_left_alone() -> None:
     query, bank = draw(5, 3, seed=15).requires_grad_(), draw(9, 3, seed=16)
     before, state = bank.clone(), torch.get_rng_state()
-    nearest = nearest_neighbours(query, bank, norm="l2")
+    near = nearest_neighbours(query, bank, norm="l2")
     assert torch.equal(bank, before)
     assert torch.equal(torch.get_rng_state(), state)
-    assert not nearest.distances.requires_grad
+    assert not near.distances.requires_grad
 
 
 def test_light_import() -> None:
     code = (
         "import sys, ganstoch.metrics, ganstoch.metrics.neighbours, ganstoch.metrics.features;"
         "from ganstoch.metrics import nearest_neighbours;"
-        "sys.exit(any(n in sys.modules for n in ('torchmetrics', 'cv2', 'torch_fidelity')))"
+        "heavy = ('torchmetrics', 'cv2', 'faiss', 'torch_fidelity');"
+        "sys.exit(any(name in sys.modules for name in heavy))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

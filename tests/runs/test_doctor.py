@@ -11,7 +11,7 @@ from ganstoch.metrics.features import INCEPTION_FILE
 from ganstoch.runs import doctor as module
 from ganstoch.runs.doctor import NEEDED, Finding, examine
 
-ITEMS = ["CPU", "GPU", "W&B login", "Inception weights"]
+ITEMS = ["CPU", "GPU", "FAISS", "W&B login", "Inception weights"]
 POINTS = ["bimodal", "gaussians1200", "grid", "ring"]
 SETS = ["cifar10", "digits", "fashion_mnist", "ffhq", "stacked_fashion", "stacked_mnist", "svhn"]
 ITEMS += sorted([*POINTS, *SETS])
@@ -28,7 +28,7 @@ def test_every_item_is_listed_with_what_mends_it(here: Path) -> None:
     findings = list(examine(here / "data"))
     assert [finding.name for finding in findings] == ITEMS
     present = {finding.name for finding in findings if finding.here}
-    assert present == {"CPU", "digits", *POINTS}
+    assert present == {"CPU", "FAISS", "digits", *POINTS}
     assert {name for names in NEEDED.values() for name in names} <= set(ITEMS)
     words = {finding.name: finding.words for finding in findings}
     assert f"ganstoch prepare cifar10 --root {here / 'data'}" in words["cifar10"]

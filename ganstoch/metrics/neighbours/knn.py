@@ -1,10 +1,9 @@
-"""Exact nearest neighbours, in another set or in one's own.
+"""Exact k nearest neighbours, in another set or in one's own.
 
-On a CPU, images are searched by l1 as bytes (`byte_search`). Elsewhere all pairs are bounded
-(`bounds`); the few candidates that the bounds leave are computed in float64, in which exact copies
-are at distance 0. A duplicate counts as a neighbour, a row itself does not. Memory beyond the
-arguments stays under 1 GiB for rows of fewer than 2^18 numbers. The work is done on a GPU where the
-rows are on one.
+All pairs are bounded (`bounds`); the few candidates that the bounds leave are computed in float64,
+in which exact copies are at distance 0. A duplicate counts as a neighbour, a row itself does not.
+Memory beyond the arguments stays under 1 GiB for rows of fewer than 2^18 numbers. The work is done
+on a GPU where the rows are on one.
 """
 
 from __future__ import annotations
@@ -27,28 +26,6 @@ from ganstoch.types import Neighbours, Norm
 _BLOCK_ROWS = 4096
 # Candidates beyond k, by which to see that no other can be nearer.
 _EXTRA = 8
-
-
-def nearest_neighbours(query: Tensor, bank: Tensor, *, norm: Norm) -> Neighbours:
-    """For each query the nearest member of the bank, of equally near ones that of the lowest id.
-
-    Args:
-        query: shape (Q, F...), uint8, float32 or float64; trailing axes are flattened.
-        bank: shape (B, F...), of the same kinds, as many numbers a row as the query.
-        norm: "l1" or "l2".
-
-    Returns:
-        Distances (Q,) float64 in the units of the arguments, exact, and ids (Q,) int64; on the CPU.
-    """
-    rows, members = as_rows(query=query, bank=bank)
-    if norm != "l1" or not is_grey(rows, members):
-        nearest = k_nearest(rows, members, k=1, norm=norm)
-        return Neighbours(distances=nearest.distances[:, 0], ids=nearest.ids[:, 0])
-    nearest, unsure = search_bytes(rows, members)
-    if unsure.any():
-        rest = k_nearest(rows[unsure], members, k=1, norm=norm)
-        nearest.distances[unsure], nearest.ids[unsure] = rest.distances[:, 0], rest.ids[:, 0]
-    return nearest
 
 
 def k_nearest(query: Tensor, bank: Tensor, *, k: int, norm: Norm) -> Neighbours:

@@ -1,0 +1,163 @@
+"""The nearest neighbour of each query: a fast search proposes candidates, float64 decides.
+
+On a CPU, images are searched by l1 as bytes (`byte_search`) and features by l2 between bounds
+(`knn`). FAISS, where it is installed, searches everything on a GPU, and on a CPU what bytes cannot
+tell. It adds up in float32, in which exact copies come out at a distance above 0.
+"""
+
+from __future__ import annotations
+
+import importlib
+from importlib.metadata import distributions
+from types import ModuleType
+
+import torch
+from torch import Tensor
+
+from ganstoch.errors import UserError
+from ganstoch.metrics.neighbours.byte_search import (
+    as_rows,
+    exact_distances,
+    first_of_each,
+    float64_blocks,
+    is_grey,
+    search_bytes,
+)
+from ganstoch.metrics.neighbours.knn import k_nearest
+from ganstoch.metrics.progress import progress_bar
+from ganstoch.types import Neighbours, Norm
+
+_CANDIDATES = 4
+# Numbers in one float32 block of queries or bank, and of distances between them: 128 MiB each.
+_SEARCH_ELEMENTS = 2**25
+_GPU_SCRATCH_BYTES = 2**28
+# One folder `faiss/` belongs to all of them: the last one installed wins, silently.
+_DISTRIBUTIONS = ("faiss-cpu", "faiss-gpu", "faiss-gpu-cu11", "faiss-gpu-cu12", "faiss-gpu-cuvs")
+
+
+def nearest_neighbours(query: Tensor, bank: Tensor, *, norm: Norm) -> Neighbours:
+    """For each query the nearest member of the bank, of equally near ones that of the lowest id.
+
+    A distance is exact for its id. By FAISS, should more than four members be as near as float32
+    can tell, the id is that of one of them.
+
+    Args:
+        query: shape (Q, F...), uint8, float32 or float64; trailing axes are flattened.
+        bank: shape (B, F...), of the same kinds, as many numbers a row as the query.
+        norm: "l1" or "l2".
+
+    Returns:
+        Distances (Q,) float64 in the units of the arguments, and ids (Q,) int64; on the CPU.
+
+    Raises:
+        ValueError: for an empty argument, rows of different lengths, another dtype, NaN or Inf, or
+            values so large that distances overflow.
+        UserError: if the installation of FAISS is broken.
+    """
+    rows, members = as_rows(query=query, bank=bank)
+    faiss = load_faiss()
+    on_gpu = faiss is not None and gpus(faiss) > 0
+    if norm == "l1" and not on_gpu and is_grey(rows, members):
+        nearest, unsure = search_bytes(rows, members)
+        if unsure.any():
+            rest = _search(rows[unsure], members, norm=norm, faiss=faiss)
+            nearest.distances[unsure], nearest.ids[unsure] = rest.distances, rest.ids
+        return nearest
+    return _search(rows, members, norm=norm, faiss=faiss if on_gpu or norm == "l1" else None)
+
+
+def _search(query: Tensor, bank: Tensor, *, norm: Norm, faiss: ModuleType | None) -> Neighbours:
+    if faiss is None:
+        nearest = k_nearest(query, bank, k=1, norm=norm)
+        return Neighbours(distances=nearest.distances[:, 0], ids=nearest.ids[:, 0])
+    # l2 is made of products, which lose least when the numbers are small, and so does a cast from
+    # float64. Otherwise nothing is taken off, so that sums of bytes stay exact.
+    wide = torch.float64 in (query.dtype, bank.dtype)
+    origin = bank.mean(dim=0, dtype=torch.float64).cpu() if norm == "l2" or wide else None
+    members = first_of_each(bank)  # identical ones would fill all four places
+    width = query.shape[1]
+    bank_rows = max(1, min(len(members), _SEARCH_ELEMENTS // width))
+    query_rows = max(1, min(_SEARCH_ELEMENTS // width, _SEARCH_ELEMENTS // bank_rows))
+    distances = torch.full((len(query),), torch.inf, dtype=torch.float64)
+    ids = torch.zeros(len(query), dtype=torch.int64)
+    for some in progress_bar(torch.split(members, bank_rows), "nearest neighbours"):
+        block = _to_float32(bank[some.to(bank.device)], origin)
+        for start in range(0, len(query), query_rows):
+            i = slice(start, start + query_rows)
+            rows = _to_float32(query[i], origin)
+            places = _propose(rows, block, k=min(_CANDIDATES, len(some)), norm=norm, faiss=faiss)
+            if places.min() < 0:
+                raise ValueError("values too large: distances overflow float32; rescale them")
+            listed = some[places].sort(dim=1).values  # argmin takes the first of equals
+            of_query = torch.arange(len(listed))[:, None].expand_as(listed).flatten()
+            exact = exact_distances(query[i], bank, of_query, listed.flatten(), norm=norm)
+            least = exact.view_as(listed).min(dim=1)
+            better = least.values < distances[i]  # strictly: earlier blocks hold the lower ids
+            lowest = listed.gather(1, least.indices[:, None])[:, 0]
+            distances[i] = torch.where(better, least.values, distances[i])
+            ids[i] = torch.where(better, lowest, ids[i])
+    return Neighbours(distances=distances, ids=ids)
+
+
+def _propose(query: Tensor, bank: Tensor, *, k: int, norm: Norm, faiss: ModuleType) -> Tensor:
+    """Positions in the bank of about the k nearest, int64, (Q, k); -1 where there is none."""
+    metric = faiss.METRIC_L1 if norm == "l1" else faiss.METRIC_L2
+    rows, members, count = query.numpy(), bank.numpy(), gpus(faiss)
+    if not count:
+        return torch.from_numpy(faiss.knn(rows, members, k, metric=metric)[1])
+    # FAISS may carry its own CUDA runtime, which does not know which device torch has chosen.
+    current = torch.cuda.current_device() if torch.cuda.is_available() else 0
+    resources = faiss.StandardGpuResources()
+    resources.setTempMemory(_GPU_SCRATCH_BYTES)  # by default it takes 1.5 GiB from training
+    device = min(current, count - 1)
+    nearest = faiss.knn_gpu(resources, rows, members, k, metric=metric, device=device)
+    return torch.from_numpy(nearest[1])
+
+
+def _to_float32(rows: Tensor, origin: Tensor | None) -> Tensor:
+    """Rows, less the origin, as contiguous float32 on the CPU."""
+    if origin is None:
+        return rows.to("cpu", torch.float32).contiguous()
+    small = torch.empty(rows.shape, dtype=torch.float32)
+    for block in float64_blocks(rows):
+        small[block] = rows[block].to("cpu", torch.float64) - origin
+    return small
+
+
+def faiss_flavour() -> str | None:
+    """FAISS in words, as "gpu 1.15.1, 2 devices" or "cpu 1.15.1"; None where there is none."""
+    faiss = load_faiss()
+    if faiss is None:
+        return None
+    devices = gpus(faiss)
+    return (
+        f"gpu {faiss.__version__}, {devices} device(s)" if devices else f"cpu {faiss.__version__}"
+    )
+
+
+def load_faiss() -> ModuleType | None:
+    """The module, or None where none is installed; `UserError` for a broken installation."""
+    installed = [name for name in _DISTRIBUTIONS if any(distributions(name=name))]
+    if len(installed) > 1:
+        raise UserError(
+            f"{' and '.join(installed)} are installed together and overwrite each other's files; "
+            f"run: pip uninstall -y {' '.join(installed)}, then install one: "
+            "pip install 'ganstoch[gpu]' or pip install 'ganstoch[cpu]'"
+        )
+    try:
+        faiss = importlib.import_module("faiss")
+        faiss.knn  # noqa: B018  # gone once one of two distributions was uninstalled
+    except Exception as error:  # a GPU build without its CUDA wheels raises RuntimeError and others
+        if isinstance(error, ModuleNotFoundError) and error.name == "faiss":
+            return None
+        raise UserError(
+            f"faiss is installed but cannot be used ({error}); "
+            "run: pip install --force-reinstall 'ganstoch[gpu]' (or 'ganstoch[cpu]')"
+        ) from error
+    return faiss
+
+
+def gpus(faiss: ModuleType) -> int:
+    """Number of GPUs that FAISS can use."""
+    # Any GPU call aborts the whole process where there is no GPU, so both gates come first.
+    return int(faiss.get_num_gpus()) if hasattr(faiss, "StandardGpuResources") else 0
