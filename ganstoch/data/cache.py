@@ -12,10 +12,10 @@ import io
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,8 +24,6 @@ from torch import Tensor
 
 from ganstoch.errors import UserError
 from ganstoch.records import write_atomically
-
-_T = TypeVar("_T")
 
 _SCHEMA = 1
 _PATIENCE = 1.0  # seconds to wait for another process before saying so
@@ -130,24 +128,6 @@ def is_read_only(error: UserError) -> bool:
     """Whether a file could not be written because its folder is read-only to this user."""
     cause = error.__cause__
     return isinstance(cause, OSError) and cause.errno in _READ_ONLY
-
-
-def make_once(
-    target: Path,
-    *,
-    doing: str,
-    look: Callable[[], _T | None],
-    make: Callable[[], _T],
-    otherwise: tuple[Path, ...] = (),
-) -> _T:
-    """What ``look`` finds, or else ``make`` makes, by one process at a time; others as `locked`.
-
-    Killed half-way, ``make`` must leave nothing that ``look`` would take for whole.
-    """
-    if (result := look()) is not None:
-        return result
-    with locked(target, doing=doing, otherwise=otherwise):
-        return make() if (result := look()) is None else result
 
 
 @contextmanager

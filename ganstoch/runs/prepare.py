@@ -8,7 +8,7 @@ from pathlib import Path
 from jsonargparse import Namespace
 
 from ganstoch.data import Manifest, choose, find_source
-from ganstoch.data.cache import locked, make_once, places, write_if_allowed
+from ganstoch.data.cache import locked, places, write_if_allowed
 from ganstoch.data.download import patience
 from ganstoch.data.stacked import Stacked
 from ganstoch.errors import UserError
@@ -74,11 +74,10 @@ def _fetch_inception() -> None:
     from ganstoch.metrics.features import INCEPTION_URL, inception_weights_path
 
     path = inception_weights_path()
-
-    def download() -> Path:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with locked(path, doing="download Inception's weights"), patience():
         try:
-            with patience():
+            if not path.exists():
+                path.parent.mkdir(parents=True, exist_ok=True)
                 torch.hub.download_url_to_file(
                     INCEPTION_URL, str(path), hash_prefix="6726825d", progress=sys.stderr.isatty()
                 )
@@ -87,8 +86,4 @@ def _fetch_inception() -> None:
                 f"cannot fetch Inception's weights ({error}); fetch {INCEPTION_URL} elsewhere and "
                 f"put it at {path}"
             ) from error
-        return path
-
-    doing = "download Inception's weights"
-    make_once(path, doing=doing, look=lambda: path if path.exists() else None, make=download)
     print(f"Inception's weights are at {path}")

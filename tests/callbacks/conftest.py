@@ -58,6 +58,19 @@ def watch() -> Callable[[Callable[[Trainer, GAN], None]], Callback]:
 
 
 @pytest.fixture
+def diverge() -> Callable[[str], Callback]:
+    """Makes a weight of a network NaN after every iteration."""
+
+    def diverge(network: str) -> Callback:
+        def spoil(trainer: Trainer, gan: GAN) -> None:
+            next(getattr(gan, network).parameters()).data.fill_(float("nan"))
+
+        return Watch(spoil)
+
+    return diverge
+
+
+@pytest.fixture
 def keep(tmp_path: Path) -> Callable[..., ModelCheckpoint]:
     """Keeps every iteration's checkpoint, by default as ``tmp_path/step=ITERATION.ckpt``."""
 

@@ -4,6 +4,7 @@ import logging
 import math
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -102,13 +103,9 @@ def test_copies_reach_held_out_images_as_far_as_the_data_do(
     assert expected > 1.0
 
 
-def test_a_diverged_generator_is_told_in_one_line(run: Make, watch: Make) -> None:
-    def diverge(trainer: Trainer, gan: GAN) -> None:
-        if trainer.global_step == 2:
-            next(gan.generator.parameters()).data.fill_(float("nan"))
-
-    with pytest.raises(UserError, match=r"iteration 3.*model\.optimizer\.lr"):
-        run(watch(diverge), measure(), steps=9)
+def test_a_diverged_generator_is_told_in_one_line(run: Make, diverge: Make) -> None:
+    with pytest.raises(UserError, match=r"iteration 2.*model\.optimizer\.lr"):
+        run(diverge("generator"), measure(), steps=3)
 
 
 class MeanColour(Extractor):
@@ -253,6 +250,28 @@ def test_goes_on_by_pixels_where_weights_are_missing(
     evaluation = measure(semantic="inception", weights=tmp_path / "nowhere.pth")
     with caplog.at_level(logging.WARNING, logger="ganstoch"):
         run(evaluation, steps=2)
-    (line,) = [r.getMessage() for r in caplog.records if r.name == "ganstoch"]
-    assert "nowhere.pth" in line
+    assert ["nowhere.pth" in record.getMessage() for record in caplog.records] == [True]
     assert [set(m.metrics) for m in evaluation.history] == [KEYS, KEYS]
+
+
+def test_weights_that_one_rank_of_two_misses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two ranks, the other one has measured pixels only."""
+    evaluation, images = measure(), torch.zeros(2, 3, 32, 32)
+    evaluation._extractors = {"pixel": make_extractor("pixel"), "inception": MeanColour()}
+    shares: list[tuple[Tensor, dict[str, Tensor]]] = []
+
+    def gather(share: tuple[Tensor, dict[str, Tensor]], *, world: int) -> list[Any]:
+        others = {name: share[1][name] for name in names}
+        shares[:] = [share, (share[0], others)]
+        return shares
+
+    monkeypatch.setattr(ganstoch.callbacks.evaluation, "gather", gather)
+    trainer: Any = SimpleNamespace(world_size=2, global_rank=0)
+    spaces = ["pixel", "inception"]
+    names = spaces
+    whole, features = evaluation._share_features(trainer, lambda own: images[own], 2, spaces)
+    assert len(whole) == len(features["inception"]) == 2
+    names = ["pixel"]
+    with pytest.raises(UserError, match=r"evaluation\.semantic") as caught:
+        evaluation._share_features(trainer, lambda own: images[own], 2, spaces)
+    assert "\n" not in str(caught.value)

@@ -21,10 +21,8 @@ class Toy(Source):
 
     def __init__(self, own_held_out: bool = True) -> None:
         self.own_held_out = own_held_out
-        self.opened: list[Split] = []
 
     def open(self, root: Path, split: Split) -> ImageSet | None:
-        self.opened.append(split)
         if split == "held_out" and not self.own_held_out:
             return None
         values = torch.arange(100) if split == "train" else torch.arange(200, 210)
@@ -89,37 +87,13 @@ def test_held_out_images_that_the_subset_left_over(tmp_path: Path) -> None:
     assert data.held_out is not None
     assert len(data.held_out) == 40
     assert not set(data.held_out[:, 0, 0, 0].tolist()) & set(data.subset.ids.tolist())
+    own = ImageData(Toy(), root=tmp_path, n=40)
+    own.setup("fit")
+    assert own.held_out is not None
+    assert own.held_out[:, 0, 0, 0].tolist() == list(range(200, 210))
     everything = ImageData(Toy(own_held_out=False), root=tmp_path, n=100)
     everything.setup("fit")
     assert everything.held_out is None
-
-
-class Labelled(Toy):
-    """Images whose class is their position modulo 7."""
-
-    def open(self, root: Path, split: Split) -> ImageSet | None:
-        images = super().open(root, split)
-        if images is not None:
-            images.labels = images.read(torch.arange(len(images)))[:, 0, 0, 0].long() % 7
-        return images
-
-
-@pytest.mark.parametrize("own", [True, False])
-@pytest.mark.parametrize("limit", [5, 50, 1000])
-def test_held_out_images_with_their_classes(tmp_path: Path, own: bool, limit: int) -> None:
-    data = ImageData(Labelled(own), root=tmp_path, n=40)
-    data.setup("fit")
-    found = data.held_out_with_labels(limit)
-    assert found is not None
-    positions = found.pixels[:, 0, 0, 0].tolist()
-    assert len(set(positions)) == len(found) == min(limit, 10 if own else 60)
-    unseen = set(range(200, 210)) if own else set(range(100)) - set(data.subset.ids.tolist())
-    assert set(positions) <= unseen
-    assert found.labels is not None
-    assert found.labels.tolist() == [position % 7 for position in positions]
-    again = data.held_out_with_labels(limit)
-    assert again is not None
-    assert torch.equal(again.pixels, found.pixels)
 
 
 def test_heavy_packages_are_imported_on_demand() -> None:

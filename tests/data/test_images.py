@@ -326,42 +326,17 @@ def broken(path: Path, kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["text", "JPEG", "PNG", "BMP", "WEBP", "TIFF", "GIF"])
-def test_an_unreadable_file_is_named_or_skipped(
-    tmp_path: Path, kind: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_unreadable_file_is_named(tmp_path: Path, kind: str) -> None:
     noisy(tmp_path / "a.png", 64, 64, 3)
     noisy(tmp_path / "c.png", 64, 64, 3)
     broken(tmp_path / "b.png", kind)
     for opener in OPENERS:
         assert f"{tmp_path}/b.png" in refused(opener, tmp_path)
     assert len(train(tmp_path).read(torch.tensor([0, 2]))) == 2  # only what is read is decoded
-    with pytest.raises(UserError, match="skip_unreadable"):
-        read(train(tmp_path))
-    images = Folder(skip_unreadable=True).open(tmp_path, "train")
-    assert images is not None
-    assert names(images) == ("a.png", "c.png")
-    assert f"{tmp_path}/b.png" in capsys.readouterr().err
-    (tmp_path / "a.png").unlink()
-    (tmp_path / "c.png").unlink()
-    with pytest.raises(UserError, match=r"--data\.root"):
-        Folder(skip_unreadable=True).open(tmp_path, "train")
-
-
-def test_skipped_files_do_not_renumber_the_classes(tmp_path: Path) -> None:
-    save(tmp_path, "train/b/1.png", "train/c/2.png", "test/c/3.png")
-    (tmp_path / "train" / "a").mkdir()
-    broken(tmp_path / "train" / "a" / "broken.png", "text")
-    splits: dict[Split, list[int]] = {"train": [1, 2], "held_out": [2]}
-    for split, expected in splits.items():
-        images = Folder(skip_unreadable=True).open(tmp_path, split)
-        assert images is not None
-        assert labels(images) == (("a", "b", "c"), expected)
 
 
 @pytest.mark.parametrize("opener", OPENERS)
-@pytest.mark.parametrize(
-    "side", [10_000, 60_000]
-)  # Pillow warns above 9,459, and raises above 13,378
+@pytest.mark.parametrize("side", [10_000, 60_000])  # Pillow warns above 9,459, raises above 13,378
 def test_refuses_a_decompression_bomb(
     opener: Opener, tmp_path: Path, side: int, recwarn: pytest.WarningsRecorder
 ) -> None:
@@ -380,10 +355,7 @@ def test_refuses_a_decompression_bomb(
 @pytest.mark.parametrize("opener", OPENERS)
 def test_no_other_program_draws_an_image(opener: Opener, tmp_path: Path) -> None:
     postscript = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 32 32\n%%EndComments\nshowpage\n"
-    (tmp_path / "a.png").write_bytes(postscript)
     (tmp_path / "b.eps").write_bytes(postscript)
-    # FITS: its numbers are unpacked before their size is known.
-    (tmp_path / "x.fits").write_bytes(b"SIMPLE  =                    T" + b" " * 2850)
-    assert "a.png" in refused(opener, tmp_path)
-    (tmp_path / "a.png").unlink()
     assert "no images" in refused(opener, tmp_path)
+    (tmp_path / "a.png").write_bytes(postscript)
+    assert "a.png" in refused(opener, tmp_path)

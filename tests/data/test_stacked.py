@@ -11,13 +11,11 @@ from torch import Tensor
 
 from ganstoch.data import StackedFashion, StackedMNIST
 from ganstoch.data.stacked import StackedImages
-from ganstoch.errors import UserError
 from ganstoch.types import StackedClasses
 
 Make = Callable[..., Any]
 
 KINDS = [StackedMNIST, StackedFashion]
-DEBIAN = Path("/usr/share/datasets")
 
 
 @pytest.fixture
@@ -56,8 +54,8 @@ def test_stacks_are_triples_with_their_labels(kind: type[StackedMNIST], root: Pa
     assert images.names(torch.tensor([3])) == ("train/3",)
     assert torch.equal(all_of(kind(size=500).open(root, "train")), stacks)
     assert not torch.equal(all_of(kind(size=500, seed=1).open(root, "train")), stacks)
-    whole = kind(protocol="unrolled", size=10, seed=2)
-    assert whole.label == f"{kind.name}-unrolled-size10-seed2"
+    unrolled = kind(protocol="unrolled", size=10, seed=2)
+    assert unrolled.label == f"{kind.name}-unrolled-size10-seed2"
 
 
 def test_held_out_stacks(root: Path) -> None:
@@ -86,12 +84,3 @@ def test_world(root: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
     judge.parent.mkdir()
     judge.touch()
     assert StackedMNIST().known_modes(root).classifier == judge
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_names_what_is_missing(kind: type[StackedMNIST], root: Path) -> None:
-    (root / "t10k-images-idx3-ubyte").unlink()
-    with pytest.raises(UserError, match=f"prepare {kind.name}"):
-        kind().open(root, "train")
-    with pytest.raises(UserError, match=r"data\.source\.size"):
-        kind(size=0)

@@ -98,8 +98,6 @@ def test_cifar10_is_downloaded_and_mended(
     address = datasets.CIFAR10.url
     monkeypatch.setattr(datasets.CIFAR10, "url", NOWHERE)
     CIFAR10().prepare(target)  # nothing to do
-    with pytest.raises(UserError, match=f"cannot download {NOWHERE}"):
-        CIFAR10().prepare(tmp_path / "newer")
     (tmp_path / "web" / datasets.CIFAR10.filename).write_bytes(b"a log-in page")
     monkeypatch.setattr(datasets.CIFAR10, "url", address)
     for _ in range(2):  # nor is it read the second time
@@ -180,43 +178,30 @@ def test_grey_files_wherever_they_lie(
     assert len(FashionMNIST().open(tmp_path, "held_out")) == 2
 
 
-DAMAGE: dict[str, Callable[[bytes], bytes]] = {
-    "empty": lambda whole: b"",
-    "header": lambda whole: whole[:10],
-    "short": lambda whole: whole[:-1],
-    "long": lambda whole: whole + b"x",
-    "flat": lambda whole: b"\0\0\x08\x01" + whole[4:],
-    "none": lambda whole: struct.pack(">4I", 0x803, 0, 28, 28),
-    "huge": lambda whole: struct.pack(">4I", 0x803, 10**6, 28, 28) + bytes(10**6),
-    "fewer": lambda whole: struct.pack(">4I", 0x803, 2, 28, 28) + whole[16 : 16 + 2 * 28 * 28],
+DAMAGE: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
+    "empty": (IMAGES, lambda whole: b""),
+    "header": (IMAGES, lambda whole: whole[:10]),
+    "short": (IMAGES, lambda whole: whole[:-1]),
+    "long": (IMAGES, lambda whole: whole + b"x"),
+    "flat": (IMAGES, lambda whole: b"\0\0\x08\x01" + whole[4:]),
+    "none": (IMAGES, lambda whole: struct.pack(">4I", 0x803, 0, 28, 28)),
+    "huge": (IMAGES, lambda whole: struct.pack(">4I", 0x803, 10**6, 28, 28) + bytes(10**6)),
+    "fewer": (IMAGES, lambda whole: struct.pack(">4I", 0x803, 2, 28, 28) + whole[16:1584]),
+    "label": (LABELS, lambda whole: whole[:-1] + b"\x0a"),
+    "half a gzip": (f"{IMAGES}.gz", lambda whole: whole[: len(whole) // 2]),
+    "no gzip": (f"{IMAGES}.gz", lambda whole: b"plain text"),
+    "flipped gzip": (
+        f"{IMAGES}.gz",
+        lambda whole: whole[:99] + bytes([~whole[99] & 255]) + whole[100:],
+    ),
 }
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
-@pytest.mark.parametrize("zipped", [True, False])
-def test_a_damaged_grey_file(tmp_path: Path, write_grey: Make, damage: str, zipped: bool) -> None:
-    write_grey(tmp_path, zipped=zipped, train=3)
-    path = tmp_path / (IMAGES + ".gz" * zipped)
-    content = gzip.decompress(path.read_bytes()) if zipped else path.read_bytes()
-    content = DAMAGE[damage](content)
-    path.write_bytes(gzip.compress(content) if zipped else content)
-    with pytest.raises(UserError, match=names("fashion_mnist", tmp_path)):
-        FashionMNIST().open(tmp_path, "train")
-
-
-@pytest.mark.parametrize("damage", ["half", "plain", "flip", "label"])
-def test_a_damaged_gzip_file_or_label(tmp_path: Path, write_grey: Make, damage: str) -> None:
-    write_grey(tmp_path, zipped=True, train=3)
-    path = tmp_path / f"{LABELS if damage == 'label' else IMAGES}.gz"
-    content = path.read_bytes()
-    half = len(content) // 2
-    damaged = {
-        "half": content[:half],
-        "plain": b"plain text",
-        "flip": content[:half] + bytes([content[half] ^ 0xFF]) + content[half + 1 :],
-        "label": gzip.compress(struct.pack(">2I", 0x801, 3) + bytes([1, 2, 10])),
-    }
-    path.write_bytes(damaged[damage])
+def test_a_damaged_grey_file(tmp_path: Path, write_grey: Make, damage: str) -> None:
+    file, change = DAMAGE[damage]
+    write_grey(tmp_path, zipped=file.endswith(".gz"), train=3)
+    (tmp_path / file).write_bytes(change((tmp_path / file).read_bytes()))
     with pytest.raises(UserError, match=names("fashion_mnist", tmp_path)):
         FashionMNIST().open(tmp_path, "train")
 

@@ -41,7 +41,7 @@ FIT = [
     ("--data.source=Ring", "model.shape ring"),
     ("--data.source=Folder --data.root=nowhere", "nowhere --data.root"),
     ("--data.source=Folder --data.root=empty", "empty --data.root"),
-    ("--data.source=Folder --data.root=broken --data.n=8 --data.m=2", "broken/ skip_unreadable"),
+    ("--data.source=Folder --data.root=broken --data.n=8 --data.m=2", "broken/ remove"),
     ("--data.source=Folder --data.root=photos --data.n=13", "data.n 13 12"),
     ("--data.source=CIFAR10 --data.root=nowhere", "prepare cifar10 --root nowhere"),
     ("--data.n=1798", "data.n 1798 1797"),
