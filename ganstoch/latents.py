@@ -96,14 +96,18 @@ class Latents:
             z = z.add(noise, alpha=math.sqrt(self.noise))
         return z
 
-    def draw_ids(self, iteration: int, size: int, *, repeat: int = 0) -> Tensor:
-        """Positions in the bank of one iteration's latents, int64, shape (size,), all different."""
-        assert self.count is not None
-        if size > self.count:
+    def check(self, size: int) -> None:
+        """Refuses a batch of more latents than the bank has."""
+        if self.count is not None and size > self.count:
             raise UserError(
                 f"a batch of {size} latents cannot be drawn without replacement from a bank of "
                 f"{self.count}; lower data.m or raise model.latents.bank"
             )
+
+    def draw_ids(self, iteration: int, size: int, *, repeat: int = 0) -> Tensor:
+        """Positions in the bank of one iteration's latents, int64, shape (size,), all different."""
+        assert self.count is not None
+        self.check(size)
         if size == self.count:  # every latent once: an order would be one more source of chance
             return torch.arange(size)
         part = f"repeat{repeat}" if repeat else ""

@@ -8,7 +8,6 @@ import socket
 import time
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import astuple
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,7 @@ from ganstoch.data import Digits
 from ganstoch.data.datamodule import ImageData
 from ganstoch.latents import LatentSettings
 from ganstoch.models import PaperDiscriminator, PaperGenerator, convolution
-from ganstoch.models.convolution import Forms, Geometry
+from ganstoch.models.convolution import Form, Geometry
 from ganstoch.training.gan import GAN, AdamSettings
 
 # Networks this small lose more by waiting for a second thread than it gives, above all where
@@ -71,14 +70,14 @@ def make_gan() -> Callable[..., GAN]:
 
 
 @pytest.fixture
-def use_forms(monkeypatch: pytest.MonkeyPatch) -> Callable[[Forms], None]:
+def use_form(monkeypatch: pytest.MonkeyPatch) -> Callable[[Form], None]:
     """Has every convolution computed like this, taps only where there is no stride."""
 
-    def use(forms: Forms) -> None:
-        def chosen(geometry: Geometry, weight: Tensor, device: torch.device) -> Forms:
-            return forms if geometry.has_taps or "taps" not in astuple(forms) else Forms()
+    def use(form: Form) -> None:
+        def chosen(geometry: Geometry, weight: Tensor, device: torch.device) -> Form:
+            return form if geometry.has_taps or form != "taps" else "direct"
 
-        monkeypatch.setattr(convolution, "conv_forms", chosen)
+        monkeypatch.setattr(convolution, "conv_form", chosen)
 
     return use
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -17,21 +16,11 @@ from torch import Tensor
 from torch.amp import is_autocast_available
 from torch.nn import functional as F
 
+# How the three passes of a convolution are computed. "direct" is the library's own way. "convolved"
+# takes the gradient of the weight as a forward convolution of the input by the output's gradient.
+# "taps" adds up matrix products, one for each tap and row, of what meets the image and not its
+# padding; stride 1 only.
 Form = Literal["direct", "convolved", "taps"]
-
-
-@dataclass(frozen=True, slots=True)
-class Forms:
-    """How the three passes of a convolution are computed.
-
-    "direct" is the library's own way. "convolved" takes the gradient of the weight as a forward
-    convolution of the input by the output's gradient. "taps" adds up matrix products, one for each
-    tap and row, of what meets the image and not its padding; stride 1 only.
-    """
-
-    forward: Literal["direct", "taps"] = "direct"
-    grad_input: Literal["direct", "taps"] = "direct"
-    grad_weight: Form = "direct"
 
 
 class Geometry(NamedTuple):
@@ -47,27 +36,21 @@ class Geometry(NamedTuple):
         return self.stride == 1 and not self.transposed
 
 
-def conv_forms(geometry: Geometry, weight: Tensor, device: torch.device) -> Forms:
-    """The forms that nearly always took least time on CPUs; the direct form on GPUs.
+def conv_form(geometry: Geometry, weight: Tensor, device: torch.device) -> Form:
+    """The form that nearly always took least time on CPUs; the direct one on GPUs.
 
     The choice depends on the arguments alone, so a run repeats bit by bit.
     """
     if device.type != "cpu":
-        return Forms()
+        return "direct"
     narrow = min(weight.shape[:2])
     if geometry.has_taps and narrow >= 512:
-        return Forms("taps", "taps", "taps")
-    if narrow >= (64 if geometry.has_taps else 256):
-        return Forms(grad_weight="convolved")
-    return Forms()
+        return "taps"
+    return "convolved" if narrow >= (64 if geometry.has_taps else 256) else "direct"
 
 
 def convolve(
-    x: Tensor,
-    weight: Tensor,
-    bias: Tensor | None,
-    geometry: Geometry,
-    forms: Forms | None = None,
+    x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry, form: Form | None = None
 ) -> Tensor:
     """Convolution of a batch (N, in, H, W); under autocast in its precision, as torch's own.
 
@@ -76,20 +59,20 @@ def convolve(
         weight: shape (out, in, k, k), or (in, out, k, k) if transposed.
         bias: shape (out,), or None.
         geometry: stride and padding.
-        forms: how to compute it and its gradients; by `conv_forms` if None.
+        form: how to compute it and its gradients; by `conv_form` if None.
     """
     kind = x.device.type
     mixed = is_autocast_available(kind) and torch.is_autocast_enabled(kind)
     if mixed and x.dtype != torch.float64:  # which autocast leaves alone
         dtype = torch.get_autocast_dtype(kind)
         x, weight, bias = x.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype)
-    forms = conv_forms(geometry, weight, x.device) if forms is None else forms
-    if forms == Forms():
+    form = form or conv_form(geometry, weight, x.device)
+    if form == "direct":
         return _direct(x, weight, bias, geometry)
-    if forms.forward == "taps":
+    if form == "taps":
         # Laid out once for both passes; to every other form it looks like the weight it is.
         weight = _from_columns(_columns(weight))
-    result: Tensor = _Convolution.apply(x, weight, bias, geometry, forms)
+    result: Tensor = _Convolution.apply(x, weight, bias, geometry, form)
     return result
 
 
@@ -110,44 +93,40 @@ class _Convolution(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry, forms: Forms
+        x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry, form: Form
     ) -> Tensor:
-        if forms.forward == "taps":
+        if form == "taps":
             maps = _taps_forward(x, weight, geometry.padding)
             return maps if bias is None else maps.add_(bias.view(-1, 1, 1))
         return _direct(x, weight, bias, geometry)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        x, weight, _, ctx.geometry, ctx.forms = inputs
+        x, weight, _, ctx.geometry, ctx.form = inputs
         ctx.save_for_backward(x, weight)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = ctx.saved_tensors
         wants_x, wants_weight, wants_bias = ctx.needs_input_grad[:3]
+        stride, padding, transposed = ctx.geometry
         # A gradient that is itself differentiated needs operations that autograd knows.
-        forms = Forms() if torch.is_grad_enabled() else ctx.forms
-        gradients: list[Tensor | None] = [None, None]
-        mask = [
-            wants_x and forms.grad_input == "direct",
-            wants_weight and forms.grad_weight == "direct",
-        ]
-        if any(mask):
-            stride, padding, transposed = ctx.geometry
-            direct = torch.ops.aten.convolution_backward(
+        form: Form = "direct" if torch.is_grad_enabled() else ctx.form
+        of_x: Tensor | None = None
+        of_weight: Tensor | None = None
+        if form == "taps":
+            of_x = _taps_grad_input(gradient, weight, padding) if wants_x else None
+        else:
+            direct_weight = wants_weight and form == "direct"
+            of_x, of_weight, _ = torch.ops.aten.convolution_backward(
                 gradient, x, weight, None, [stride] * 2, [padding] * 2, [1, 1], transposed,
-                [0, 0], 1, [*mask, False],
-            )[:2]  # fmt: skip
-            gradients = list(direct)
-        if wants_x and forms.grad_input == "taps":
-            gradients[0] = _taps_grad_input(gradient, weight, ctx.geometry.padding)
-        if wants_weight and forms.grad_weight == "convolved":
-            gradients[1] = _convolved(x, gradient, weight.shape[2], ctx.geometry)
-        if wants_weight and forms.grad_weight == "taps":
-            gradients[1] = _taps_grad_weight(x, gradient, weight.shape[2], ctx.geometry.padding)
+                [0, 0], 1, [wants_x, direct_weight, False],
+            )  # fmt: skip
+        if wants_weight and form != "direct":
+            grad_weight = _convolved if form == "convolved" else _taps_grad_weight
+            of_weight = grad_weight(x, gradient, weight.shape[2], ctx.geometry)
         of_bias = gradient.sum((0, 2, 3)) if wants_bias else None
-        return (*gradients, of_bias, None, None)
+        return of_x, of_weight, of_bias, None, None
 
 
 def _convolved(x: Tensor, gradient: Tensor, size: int, geometry: Geometry) -> Tensor:
@@ -225,12 +204,12 @@ def _taps_grad_input(gradient: Tensor, weight: Tensor, padding: int) -> Tensor:
     return _from_columns(result).contiguous()
 
 
-def _taps_grad_weight(x: Tensor, gradient: Tensor, size: int, padding: int) -> Tensor:
+def _taps_grad_weight(x: Tensor, gradient: Tensor, size: int, geometry: Geometry) -> Tensor:
     _, channels, height, width = x.shape
     out = gradient.shape[1]
     maps, slopes = _columns(x), _columns(gradient)
     result = x.new_zeros(size, out, size, channels)
-    for t in _terms(height, width, size, padding):
+    for t in _terms(height, width, size, geometry.padding):
         _block(result, slice(t.tap, t.tap + 1), t.taps).addmm_(
             _block(slopes, t.outs, t.row).t(), _block(maps, t.ins, t.rows)
         )

@@ -73,9 +73,8 @@ class UnrolledGenerator(Generator):
     def __init__(
         self, shape: Shape = (3, 28, 28), *, latent_dim: int = 256, width: int = 64
     ) -> None:
-        _check(shape, latent_dim=latent_dim, width=width)
-        if width % 8:
-            raise UserError(f"width of this generator must be a multiple of 8, got {width}")
+        _check(shape, latent_dim=latent_dim)
+        check_sizes(step=8, width=width)
         super().__init__()
         self.latent_dim = latent_dim
         channels = [width, width // 2, width // 4, width // 8]
@@ -94,9 +93,8 @@ class UnrolledDiscriminator(Discriminator):
     """
 
     def __init__(self, shape: Shape = (3, 28, 28), *, width: int = 8) -> None:
-        _check(shape, width=width)
-        if width % 4:
-            raise UserError(f"width of this discriminator must be a multiple of 4, got {width}")
+        _check(shape)
+        check_sizes(step=4, width=width)
         super().__init__()
         layers = _reducing([shape[0], width // 4, width // 2, width], kernel=3, slope=0.3)
         self.body = nn.Sequential(*layers, nn.Flatten())

@@ -205,7 +205,7 @@ class Discriminator(nn.Module):
                 module.power_iterate()
 
 
-GeneratorFactory = Callable[[Shape], Generator]
+GeneratorFactory = Callable[..., Generator]  # of a shape, and of a latent_dim where it may be set
 DiscriminatorFactory = Callable[[Shape], Discriminator]
 
 
@@ -214,11 +214,11 @@ def needs_full_batch(network: nn.Module) -> bool:
     return any(getattr(layer, "needs_full_batch", False) for layer in network.modules())
 
 
-def check_sizes(**sizes: int) -> None:
-    """A UserError, which names it, if a size of a network is below 1."""
+def check_sizes(*, step: int = 1, **sizes: int) -> None:
+    """A UserError, which names it, if a size of a network is no positive multiple of ``step``."""
     for name, size in sizes.items():
-        if size < 1:
-            raise UserError(f"{name} of a network must be 1 or more, got {size}")
+        if size < 1 or size % step:
+            raise UserError(f"{name} of this network must be a multiple of {step}, got {size}")
 
 
 @contextmanager

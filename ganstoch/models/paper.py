@@ -17,6 +17,7 @@ from ganstoch.models.layers import (
     LatentConv,
     SpectralConv2d,
     UpsampleConv,
+    check_sizes,
 )
 from ganstoch.types import Shape
 
@@ -27,8 +28,7 @@ def _check(shape: Shape, width: int) -> None:
     if shape[1:] != (32, 32):
         size = " x ".join(map(str, shape[1:])) or "points"
         raise UserError(f"the paper's networks make 32 x 32 images, not {size}")
-    if width < 8 or width % 8:
-        raise UserError(f"width of the paper's networks must be a multiple of 8, got {width}")
+    check_sizes(step=8, width=width)
 
 
 class PaperGenerator(Generator):
@@ -45,16 +45,10 @@ class PaperGenerator(Generator):
         _check(shape, width)
         super().__init__()
         self.latent_dim = latent_dim
-        self.layers = nn.Sequential(
-            LatentConv(latent_dim, width),
-            nn.LeakyReLU(SLOPE, inplace=True),
-            UpsampleConv(width, width // 2),
-            nn.LeakyReLU(SLOPE, inplace=True),
-            UpsampleConv(width // 2, width // 4),
-            nn.LeakyReLU(SLOPE, inplace=True),
-            UpsampleConv(width // 4, shape[0]),
-            nn.Tanh(),
-        )
+        layers: list[nn.Module] = [LatentConv(latent_dim, width)]
+        for into, out in pairwise([width, width // 2, width // 4, shape[0]]):
+            layers += [nn.LeakyReLU(SLOPE, inplace=True), UpsampleConv(into, out)]
+        self.layers = nn.Sequential(*layers, nn.Tanh())
 
 
 class PaperDiscriminator(Discriminator):

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from typing import cast
 
 import torch
 from torch import Tensor
@@ -12,7 +10,6 @@ from torch.nn import functional as F
 
 from ganstoch.errors import UserError
 from ganstoch.models.layers import DiscriminatorFactory, Generator, GeneratorFactory
-from ganstoch.objectives import Objective
 from ganstoch.remedies.base import DataFacts, DiscriminatorPass, Remedy, RemedySpec
 from ganstoch.remedies.choice import choose, chosen, cross_entropy, with_head
 from ganstoch.types import Shape
@@ -48,23 +45,13 @@ class ACGAN(Remedy):
         self.weight = weight
         self.spec = RemedySpec(is_noop=self.weight == 0.0, pairs_latents=True)
 
-    def check(self, objective: Objective, others: Sequence[Remedy]) -> None:
-        """Refuses packs, whose examples are of several classes."""
-        if any(other.spec.pack > 1 for other in others):
-            raise UserError(
-                "ACGAN asks for each example's class, and a pack has examples of several; leave "
-                "out ACGAN or Packing"
-            )
-
     def setup(self, facts: DataFacts) -> None:
         """Refuses data without labels, or with another number of classes."""
-        if facts.labels is None:
-            raise UserError("ACGAN needs labels, and these data have none; take labelled data")
-        classes = int(facts.labels.max()) + 1
+        classes = 0 if facts.labels is None else int(facts.labels.max()) + 1
         if classes != self.classes:
             raise UserError(
-                f"ACGAN is told of {self.classes} classes, and the data have {classes}; set its "
-                f"classes to {classes}"
+                f"ACGAN is told of {self.classes} classes, and the data have labels of {classes}; "
+                f"set its classes to {classes}, or take labelled data"
             )
 
     def wrap_networks(
@@ -76,15 +63,8 @@ class ACGAN(Remedy):
             if latent_dim is None:
                 with torch.device("meta"):  # only to be asked for the length of its latents
                     latent_dim = generator(shape).latent_dim + 1
-            inner = cast(Callable[..., Generator], generator)
-            try:
-                network = inner(shape, latent_dim=latent_dim - 1 + self.classes)
-            except TypeError as error:
-                raise UserError(
-                    "ACGAN makes the generator's latents longer and needs a generator with an "
-                    "argument latent_dim; take another model.generator"
-                ) from error
-            return _Conditional(network, classes=self.classes)
+            inner = generator(shape, latent_dim=latent_dim - 1 + self.classes)
+            return _Conditional(inner, classes=self.classes)
 
         return conditional, with_head(discriminator, KIND, count=self.classes)
 

@@ -54,13 +54,13 @@ class DiscriminatorPass:
 
     info: StepInfo
     batch: MicroBatch
-    generated: Tensor  # what the generator made of the latents, shape (M, *shape)
+    generator: Generator
+    generated: Tensor  # what it made of the latents, shape (M, *shape)
     fakes: Tensor  # the examples in their places that the discriminator saw, shape (M, *shape)
     critic: DiscriminatorFn
     of_fake: DiscriminatorOutput  # for ``fakes``, one for each pack
     of_real: DiscriminatorOutput | None  # None in the generator's update, unless it is needed
     pack: int  # examples to an output
-    assigned: Callable[[str], Tensor | None]  # by the latents, see `Generator.assigned`
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +97,12 @@ class GANView(Protocol):
     def keep_largest(self, values: Tensor) -> None:
         """Puts the largest of all ranks' values in each one's place."""
 
-    def discriminator_loss(
+    def discriminate(
         self, critic: DiscriminatorFn, batch: MicroBatch, fakes: Tensor, *, info: StepInfo
-    ) -> Tensor:
+    ) -> DiscriminatorPass:
+        """The outputs for real and generated examples, for the discriminator's own loss."""
+
+    def discriminator_loss(self, scores: DiscriminatorPass) -> Tensor:
         """The discriminator's loss of a micro-batch, remedies included; a scalar."""
 
     def generator_loss(
@@ -117,6 +120,7 @@ class RemedySpec:
     needs_full_batch: bool = False  # an example's loss depends on the others of its batch
     needs_real: bool = False  # the generator's loss needs D's output for real examples
     pairs_latents: bool = False  # D's loss needs the latent that each generated example is of
+    mixes_latents: bool = False  # an output of D is not of one latent of the batch
     stochastic: bool = False  # it draws from the stream "remedy" in every iteration
     replaces_critic: bool = False  # the generator is trained against another critic than D
     priority: int = 0  # in the generator's loss, remedies of higher priority come first
@@ -274,13 +278,19 @@ class Remedies(nn.ModuleList):
                 f"{type(objective).__name__} compares real with generated images and has no labels "
                 "to smooth or to flip; take an objective such as NonSaturating"
             )
+        steps = [r for r in self if overrides(r, "train_step")]
+        critics = [r for r in self if r.spec.replaces_critic]
+        pairing = [r for r in self if r.spec.pairs_latents]
+        mixing = [r for r in self if r.spec.mixes_latents]
         for clash, several in {
-            "replace the training step": [r for r in self if overrides(r, "train_step")],
-            "replace the generator's critic": [r for r in self if r.spec.replaces_critic],
+            "both replace the training step": steps,
+            "both replace the generator's critic": critics,
+            "cannot go together: an output of the discriminator must be of one latent of the "
+            "batch": [*pairing, *mixing] if pairing and mixing else [],
         }.items():
             if len(several) > 1:
                 both = " and ".join(type(r).__name__ for r in several)
-                raise UserError(f"{both} both {clash}; take one of them")
+                raise UserError(f"{both} {clash}; take one of them")
         for remedy in self:
             remedy.check(objective, [other for other in self if other is not remedy])
         self.by_priority = sorted(self, key=lambda remedy: -remedy.spec.priority)

@@ -76,17 +76,8 @@ def normalized(body: nn.Sequential) -> nn.Sequential:
         if isinstance(layer, BatchNorm) or not list(layer.parameters()):
             continue
         if not first and not isinstance(after, BatchNorm):
-            layers.append(BatchNorm(_channels(layer), tracked=False))
+            names = ("out_channels", "out_features")
+            channels = next(getattr(layer, name) for name in names if hasattr(layer, name))
+            layers.append(BatchNorm(channels, tracked=False))
         first = False
     return nn.Sequential(*layers)
-
-
-def _channels(layer: nn.Module) -> int:
-    """Length of dimension 1 of what a layer makes."""
-    for name in ("out_channels", "out_features"):
-        if isinstance(channels := getattr(layer, name, None), int):
-            return channels
-    raise UserError(
-        f"DiscriminatorBatchNorm cannot tell the channels of a {type(layer).__name__}; take "
-        "another discriminator"
-    )

@@ -39,7 +39,7 @@ def with_head(make: DiscriminatorFactory, kind: str, *, count: int) -> Discrimin
 
 def chosen(scores: DiscriminatorPass, kind: str) -> Tensor:
     """What the latents chose, int64, shape (M,)."""
-    choices = scores.assigned(kind)
+    choices = scores.generator.assigned(scores.batch.latents, kind)
     assert choices is not None
     return choices
 

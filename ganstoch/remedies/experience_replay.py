@@ -7,15 +7,12 @@ places of random ones in it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from ganstoch.errors import UserError
 from ganstoch.models.layers import Discriminator, Generator
-from ganstoch.objectives import Objective
 from ganstoch.remedies.base import DiscriminatorPass, GANView, Remedy, RemedySpec, StepInfo
 from ganstoch.types import MicroBatch, Shape
 
@@ -48,16 +45,7 @@ class ExperienceReplay(Remedy):
         self.share = share
         self.capacity = capacity
         self._entering: dict[int, Tensor] = {}
-        self.spec = RemedySpec(is_noop=self.share == 0.0, stochastic=True)
-
-    def check(self, objective: Objective, others: Sequence[Remedy]) -> None:
-        """Refuses a loss that asks which latents an example is of; an old one's are gone."""
-        for other in others:
-            if other.spec.pairs_latents:
-                raise UserError(
-                    f"{type(other).__name__} needs to know which latents a generated example is "
-                    "of, and ExperienceReplay keeps none; take one of them"
-                )
+        self.spec = RemedySpec(is_noop=self.share == 0.0, stochastic=True, mixes_latents=True)
 
     def attach(self, generator: Generator, discriminator: Discriminator, *, shape: Shape) -> None:
         """Makes room for the examples."""

@@ -6,8 +6,21 @@ import torch
 from torch import Tensor
 
 from ganstoch.errors import UserError
-from ganstoch.models.layers import Discriminator
-from ganstoch.remedies.base import DiscriminatorFn
+from ganstoch.models.layers import Discriminator, Generator, needs_full_batch
+from ganstoch.remedies.base import DiscriminatorFn, Remedy
+from ganstoch.types import Shape
+
+
+class GradientPenalty(Remedy):
+    """A remedy that needs each logit to depend on its own input alone."""
+
+    def attach(self, generator: Generator, discriminator: Discriminator, *, shape: Shape) -> None:
+        """Refuses a discriminator that couples the examples of a batch."""
+        if needs_full_batch(discriminator):
+            raise UserError(
+                f"{type(self).__name__} is about the gradient of one image's logit, and a layer of "
+                "the discriminator makes that depend on the whole batch; take one without"
+            )
 
 
 def input_gradients(critic: DiscriminatorFn, inputs: Tensor) -> Tensor:
@@ -18,15 +31,3 @@ def input_gradients(critic: DiscriminatorFn, inputs: Tensor) -> Tensor:
     # Unlike torch.autograd.grad this works inside torch.func's own transformations as well.
     gradient: Tensor = torch.func.grad(lambda x: critic(x).logits.sum())(inputs)
     return gradient.flatten(1)
-
-
-def refuse_coupling(penalty: str, discriminator: Discriminator) -> None:
-    """Refuses a discriminator whose logits depend on more than their own example or pack."""
-    layers = {
-        type(x).__name__ for x in discriminator.modules() if getattr(x, "needs_full_batch", False)
-    }
-    if layers:
-        raise UserError(
-            f"{penalty} is about the gradient of one image's logit, which is not defined where "
-            f"{' and '.join(sorted(layers))} makes it depend on the whole batch; leave out one"
-        )

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 
-from ganstoch.errors import UserError
 from ganstoch.models.layers import DiscriminatorFactory, Generator, GeneratorFactory
-from ganstoch.objectives import Objective
 from ganstoch.remedies.base import DiscriminatorPass, Remedy, RemedySpec
 from ganstoch.remedies.choice import choose, cross_entropy, with_head
 from ganstoch.types import Shape
@@ -53,25 +50,14 @@ class Mixture(Remedy):
         self.identity = identity
         self.spec = RemedySpec(is_noop=self.generators == 1, pairs_latents=self.identity > 0.0)
 
-    def check(self, objective: Objective, others: Sequence[Remedy]) -> None:
-        """Refuses packs where generated examples are told apart one by one."""
-        if self.identity and any(other.spec.pack > 1 for other in others):
-            raise UserError(
-                "Mixture asks who made each example, and a pack has examples of several "
-                "generators; set its identity to 0, or leave out Packing"
-            )
-
     def wrap_networks(
         self, generator: GeneratorFactory, discriminator: DiscriminatorFactory
     ) -> tuple[GeneratorFactory, DiscriminatorFactory]:
         """K generators and one around them; where needed, a head that tells them apart."""
 
         def mixed(shape: Shape, *, latent_dim: int | None = None) -> Generator:
-            member: Callable[[Shape], Generator] = generator
-            if latent_dim is not None:
-                inner = cast(Callable[..., Generator], generator)
-                member = partial(inner, latent_dim=latent_dim - 1)
-            return _Mixed([member(shape) for _ in range(self.generators)])
+            length = {} if latent_dim is None else {"latent_dim": latent_dim - 1}
+            return _Mixed([generator(shape, **length) for _ in range(self.generators)])
 
         if self.identity:
             discriminator = with_head(discriminator, KIND, count=self.generators)

@@ -8,15 +8,11 @@ examples that are too alike, however good each of them is.
 
 from __future__ import annotations
 
-import logging
 from typing import Literal
 
-from ganstoch.errors import UserError
 from ganstoch.models.layers import Discriminator, DiscriminatorFactory, GeneratorFactory
-from ganstoch.remedies.base import DataFacts, Remedy, RemedySpec
+from ganstoch.remedies.base import Remedy, RemedySpec
 from ganstoch.types import Shape
-
-_log = logging.getLogger("ganstoch")
 
 
 class Packing(Remedy):
@@ -39,21 +35,9 @@ class Packing(Remedy):
         self._require(size >= 1, "size", size, "1 or more")
         self.size = size
         factor = size if matched == "packs" else 1
-        self.spec = RemedySpec(is_noop=size == 1, pack=size, images_factor=factor)
-
-    def setup(self, facts: DataFacts) -> None:
-        """Refuses a bank of latents that m packs would exhaust."""
-        factor = self.spec.images_factor
-        m, size = facts.m * factor, self.size
-        if m < size:
-            _log.warning("data.m = %d is less than a pack of %d: it repeats images", facts.m, size)
-        bank = facts.latents.count
-        if bank is not None and m > bank:
-            raise UserError(
-                f"Packing of {self.size} with matched packs draws {m} latents for an update "
-                f"from a bank of {bank}; set model.latents.bank to {self.size}n or fresh, or "
-                "matched to images"
-            )
+        self.spec = RemedySpec(
+            is_noop=size == 1, pack=size, images_factor=factor, mixes_latents=True
+        )
 
     def wrap_networks(
         self, generator: GeneratorFactory, discriminator: DiscriminatorFactory

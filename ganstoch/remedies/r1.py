@@ -10,13 +10,11 @@ import math
 
 from torch import Tensor
 
-from ganstoch.models.layers import Discriminator, Generator
-from ganstoch.remedies.base import DiscriminatorPass, Remedy, RemedySpec, pack_examples
-from ganstoch.remedies.input_gradients import input_gradients, refuse_coupling
-from ganstoch.types import Shape
+from ganstoch.remedies.base import DiscriminatorPass, RemedySpec, pack_examples
+from ganstoch.remedies.input_gradients import GradientPenalty, input_gradients
 
 
-class R1(Remedy):
+class R1(GradientPenalty):
     """A penalty on the squared gradient of the logits at real examples; of packs, at the packs.
 
     Args:
@@ -28,10 +26,6 @@ class R1(Remedy):
         self._require(0.0 <= gamma < math.inf, "gamma", gamma, "0 or more")
         self.gamma = gamma
         self.spec = RemedySpec(is_noop=self.gamma == 0.0)
-
-    def attach(self, generator: Generator, discriminator: Discriminator, *, shape: Shape) -> None:
-        """Refuses a discriminator that couples the examples of a batch."""
-        refuse_coupling("R1", discriminator)
 
     def discriminator_loss(self, loss: Tensor, scores: DiscriminatorPass) -> Tensor:
         """The loss and the penalty, a scalar."""

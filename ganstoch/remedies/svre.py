@@ -81,52 +81,48 @@ class SVRE(Remedy):
     def check(self, objective: Objective, others: Sequence[Remedy]) -> None:
         """Refuses what has no place in simultaneous updates, or no full gradient."""
         for other in others:
-            name, spec = type(other).__name__, other.spec
+            spec = other.spec
             swaps = spec.replaces_critic or overrides(other, "fakes_for_discriminator")
             if swaps or spec.updates != (1, 1):
                 raise UserError(
-                    f"{name} changes the order of updates or the opponents in them, and SVRE "
-                    "updates both players at once; take one of them"
+                    f"{type(other).__name__} changes the order of updates or the opponents in "
+                    "them, and SVRE updates both players at once; take one of them"
                 )
-            varies = spec.needs_full_batch or spec.stochastic or spec.pack > 1
-            if self.variance_reduction and varies:
-                raise _no_full_gradient(f"{name} couples, packs or draws", "leave it out")
-        if self.variance_reduction and not isinstance(objective, Pointwise):
-            raise _no_full_gradient(
-                f"{type(objective).__name__} compares the images of a batch",
-                "take an objective such as NonSaturating",
-            )
+            if spec.needs_full_batch or spec.stochastic or spec.pack > 1:
+                self._refuse(other)
+        if not isinstance(objective, Pointwise):
+            self._refuse(objective)
         self._others = others
 
     def attach(self, generator: Generator, discriminator: Discriminator, *, shape: Shape) -> None:
         """Makes room for the snapshot of both players and its gradients."""
-        if not self.variance_reduction:
-            return
-        players = (generator, discriminator)
-        for player in players:
+        for player in (generator, discriminator):
             if needs_full_batch(player):
-                raise _no_full_gradient(
-                    f"{type(player).__name__} has batch normalization", "take a network without"
-                )
-        self.snapshots = nn.ModuleList(Copy(player.state_dict()) for player in players)
-        self.full_slopes = nn.ModuleList(Copy(dict(p.named_parameters())) for p in players)
+                self._refuse(player)
+            if self.variance_reduction:
+                self.snapshots.append(Copy(player.state_dict()))
+                self.full_slopes.append(Copy(dict(player.named_parameters())))
+
+    def _refuse(self, other: object) -> None:
+        """Ends in an error if there must be a full gradient."""
+        if self.variance_reduction:
+            raise UserError(
+                f"{type(other).__name__} couples, packs or draws, so that the gradient of all "
+                "images is not the mean of the batches' ones; leave it out, or set "
+                "variance_reduction of SVRE to false"
+            )
 
     def setup(self, facts: DataFacts) -> None:
         """Refuses latents that have no full gradient."""
         self.period = self.every or -(-facts.n // facts.m)
-        if not self.variance_reduction:
-            return
         self._facts = facts
-        count, n = facts.latents.count, facts.n
-        if count is None or facts.latents.noise:
+        sizes = facts.n, facts.latents.count or 0
+        endless = min(sizes) == 0 or facts.latents.noise
+        if self.variance_reduction and (endless or max(sizes) % min(sizes)):
             raise UserError(
-                "SVRE needs the gradient of all latents, and there is no end of fresh or noisy "
-                "ones; set model.latents.bank to n and noise to 0, or variance_reduction to false"
-            )
-        if max(count, n) % min(count, n):
-            raise UserError(
-                f"SVRE goes through {n} images and {count} latents at once, so that one number "
-                "must be a multiple of the other; set model.latents.bank to n"
+                f"SVRE needs the gradient of all {facts.n} images and all latents at once, so that "
+                "one number must be a multiple of the other; set model.latents.bank to n and "
+                "model.latents.noise to 0, or variance_reduction to false"
             )
 
     def train_step(
@@ -220,13 +216,6 @@ class SVRE(Remedy):
             )
 
 
-def _no_full_gradient(cause: str, fix: str) -> UserError:
-    return UserError(
-        f"{cause}, so that the gradient of all images is not the mean of the batches' ones; {fix}, "
-        "or set variance_reduction of SVRE to false"
-    )
-
-
 def _add_gradients(
     gan: GANView, batches: Iterable[MicroBatch], info: StepInfo
 ) -> tuple[Tensor, Tensor]:
@@ -235,8 +224,8 @@ def _add_gradients(
     total = torch.zeros(2, device=next(generator.parameters()).device)
     for batch in batches:
         fakes = generator(batch.latents)
-        loss_d = gan.discriminator_loss(discriminator, batch, fakes.detach(), info=info)
-        loss_d = batch.weight * loss_d
+        scores = gan.discriminate(discriminator, batch, fakes.detach(), info=info)
+        loss_d = batch.weight * gan.discriminator_loss(scores)
         gan.add_gradients(loss_d)
         with frozen(discriminator):
             loss_g = batch.weight * gan.generator_loss(discriminator, batch, fakes, info=info)

@@ -117,7 +117,8 @@ class Unrolling(Remedy):
 
         def loss(theta: Numbers, buffers: Numbers) -> Tensor:
             past = partial(functional_call, gan.discriminator, buffers | theta)
-            return batch.weight * gan.discriminator_loss(past, batch, fakes, info=real_info)
+            scores = gan.discriminate(past, batch, fakes, info=real_info)
+            return batch.weight * gan.discriminator_loss(scores)
 
         def gradients(theta: Numbers, step: int) -> Numbers:
             gradient: Numbers = torch.func.grad(loss)(theta, before if step == 0 else after)

@@ -10,13 +10,11 @@ import math
 
 from torch import Tensor
 
-from ganstoch.models.layers import Discriminator, Generator
-from ganstoch.remedies.base import DiscriminatorPass, Remedy, RemedySpec, pack_examples
-from ganstoch.remedies.input_gradients import input_gradients, refuse_coupling
-from ganstoch.types import Shape
+from ganstoch.remedies.base import DiscriminatorPass, RemedySpec, pack_examples
+from ganstoch.remedies.input_gradients import GradientPenalty, input_gradients
 
 
-class WGANGP(Remedy):
+class WGANGP(GradientPenalty):
     """A penalty on how far the gradient norm between real and generated examples is from 1.
 
     One norm and one eps for each input of the critic, be it an example or a pack; the mean is over
@@ -31,10 +29,6 @@ class WGANGP(Remedy):
         self._require(0.0 <= weight < math.inf, "weight", weight, "0 or more")
         self.weight = weight
         self.spec = RemedySpec(is_noop=self.weight == 0.0, stochastic=True)
-
-    def attach(self, generator: Generator, discriminator: Discriminator, *, shape: Shape) -> None:
-        """Refuses a discriminator that couples the examples of a batch."""
-        refuse_coupling("WGANGP", discriminator)
 
     def discriminator_loss(self, loss: Tensor, scores: DiscriminatorPass) -> Tensor:
         """The loss and the penalty, a scalar."""

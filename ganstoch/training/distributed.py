@@ -6,7 +6,8 @@ Gradients are averaged once an update, and of the network that is updated only. 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar, cast
 
 import torch
@@ -36,6 +37,8 @@ class Ranks(DDPStrategy):
 
 def average_gradients(player: nn.Module, *, world: int) -> None:
     """Averages a network's gradients over all ranks, in one message."""
+    if world == 1:
+        return
     gradients = [p.grad for p in player.parameters() if p.grad is not None]
     whole = torch.cat([gradient.flatten() for gradient in gradients])
     distributed.all_reduce(whole)
@@ -45,9 +48,10 @@ def average_gradients(player: nn.Module, *, world: int) -> None:
         gradient.copy_(piece.view_as(gradient))
 
 
-def keep_largest(values: Tensor) -> None:
+def keep_largest(values: Tensor, *, world: int) -> None:
     """Puts the largest of all ranks' values in each one's place."""
-    distributed.all_reduce(values, op=distributed.ReduceOp.MAX)
+    if world > 1:
+        distributed.all_reduce(values, op=distributed.ReduceOp.MAX)
 
 
 def gather(own: _T, *, world: int) -> list[_T]:
@@ -63,3 +67,12 @@ def differing(point: Mapping[str, str], *, world: int) -> list[str]:
     """Names under which the ranks' values differ."""
     points = gather(point, world=world)
     return [name for name in point if len({each[name] for each in points}) > 1]
+
+
+def digest(tensors: Iterable[Tensor]) -> str:
+    """16 hexadecimal digits of the bytes of tensors, in their order, wherever they lie."""
+    sha256 = hashlib.sha256()
+    for tensor in tensors:
+        flat = tensor.detach().cpu().contiguous().reshape(-1)
+        sha256.update(flat.view(torch.uint8).numpy().data)
+    return sha256.hexdigest()[:16]

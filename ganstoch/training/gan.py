@@ -6,12 +6,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -66,9 +64,8 @@ class AdamSettings:
 class GAN(LightningModule):
     """A generator and a discriminator that train each other, and the generator's average.
 
-    An iteration is one update of the discriminator, one of the generator on the same batch, and
-    one step of the average. Remedies act on it through the hooks of `Remedy`. ``average`` is what
-    gets measured; ``losses`` are scalars of the last iteration, with what remedies measure.
+    Remedies act on an iteration through the hooks of `Remedy`. ``average`` is what gets measured;
+    ``losses`` are scalars of the last iteration, with what remedies measure.
 
     Args:
         generator: makes the generator from an image shape.
@@ -161,8 +158,7 @@ class GAN(LightningModule):
     ) -> None:
         """Updates of the discriminator, then of the generator, then one step of the average.
 
-        There is one batch an update, in micro-batches, but one serves both the last update of the
-        discriminator and the first of the generator. Iterations count from 0.
+        One batch an update, but one for the discriminator's last and the generator's first.
         """
         info = StepInfo(self.seed, iteration)
         for remedy in self.remedies:
@@ -189,23 +185,21 @@ class GAN(LightningModule):
             for name, value in values.items():
                 measures[name] = measures.get(name, 0.0) + value
         for update, batch in enumerate(batches[shared:]):
-            info, ready = StepInfo(self.seed, iteration, update), update == 0 and whole
-            step = optimizers[1]
+            info, step = StepInfo(self.seed, iteration, update), optimizers[1]
             if update < updates_g - 1:  # an iteration counts once
                 step = getattr(step, "optimizer", step)
-            loss_g = self.generator_step(batch, step, info, fakes if ready else None)
+            ready = fakes if update == 0 and whole else None
+            loss_g = self.generator_step(batch, step, info, ready)
         losses = {"loss/discriminator": loss_d, "loss/generator": loss_g}
         return losses | {name: total / updates_d for name, total in measures.items()}
 
     def discriminator_step(
         self, batch: Sequence[MicroBatch], optimizer: Optimizer, info: StepInfo, keep_graph: bool
     ) -> tuple[Tensor, dict[str, Tensor], Tensor]:
-        """One update of the discriminator.
+        """One update: the loss, what remedies measured, the examples of the last micro-batch.
 
-        The generator does not change before its own update. So where a batch is one micro-batch,
-        ``keep_graph`` makes one forward pass of the generator serve both players; otherwise its
-        examples are made again, so that only one micro-batch's are in memory. Returned are the
-        loss, what remedies measured, and the generated examples of the last micro-batch.
+        The generator does not change before its own update, so that where a batch is one
+        micro-batch, ``keep_graph`` makes one forward pass of it serve both players.
         """
         total, measures = torch.zeros((), device=self.device), dict[str, Tensor]()
         self.discriminator.power_iterate()
@@ -213,7 +207,7 @@ class GAN(LightningModule):
             with torch.set_grad_enabled(keep_graph):
                 fakes = self.generator(micro.latents)
             scores = self.discriminate(self.discriminator, micro, fakes.detach(), info=info)
-            loss = micro.weight * self.discriminator_loss_of(scores)
+            loss = micro.weight * self.discriminator_loss(scores)
             self.add_gradients(loss)
             total = total + loss.detach()
             for remedy in self.remedies:
@@ -256,10 +250,7 @@ class GAN(LightningModule):
     def discriminate(
         self, critic: DiscriminatorFn, batch: MicroBatch, fakes: Tensor, *, info: StepInfo
     ) -> DiscriminatorPass:
-        """The outputs for real and generated examples, for the discriminator's own loss.
-
-        The critic takes packs of examples; fakes (M, *shape) are the generator's of the latents.
-        """
+        """The outputs for real and generated examples, for the discriminator's own loss."""
         generated, pack = fakes, self.remedies.spec.pack
         for remedy in self.remedies:
             fakes = remedy.fakes_for_discriminator(fakes, self, batch, info=info)
@@ -268,18 +259,11 @@ class GAN(LightningModule):
             of_real, of_fake = critic(packs[0]), critic(packs[1])
         else:
             of_real, of_fake = critic(torch.cat(packs)).halves()
-        assigned = partial(self.generator.assigned, batch.latents)
         return DiscriminatorPass(
-            info, batch, generated, fakes, critic, of_fake, of_real, pack, assigned
+            info, batch, self.generator, generated, fakes, critic, of_fake, of_real, pack
         )
 
-    def discriminator_loss(
-        self, critic: DiscriminatorFn, batch: MicroBatch, fakes: Tensor, *, info: StepInfo
-    ) -> Tensor:
-        """The discriminator's loss of a micro-batch, a scalar; arguments as of `discriminate`."""
-        return self.discriminator_loss_of(self.discriminate(critic, batch, fakes, info=info))
-
-    def discriminator_loss_of(self, scores: DiscriminatorPass) -> Tensor:
+    def discriminator_loss(self, scores: DiscriminatorPass) -> Tensor:
         """The objective's loss under the remedies' targets, and what they make of it; a scalar."""
         assert scores.of_real is not None
         real, fake = scores.of_real.logits, scores.of_fake.logits
@@ -302,9 +286,8 @@ class GAN(LightningModule):
         pack = self.remedies.spec.pack
         of_fake = critic(pack_examples(fakes, pack))
         of_real = critic(pack_examples(batch.real, pack)) if self.needs_real else None
-        assigned = partial(self.generator.assigned, batch.latents)
         scores = DiscriminatorPass(
-            info, batch, fakes, fakes, critic, of_fake, of_real, pack, assigned
+            info, batch, self.generator, fakes, fakes, critic, of_fake, of_real, pack
         )
         loss = self.objective.generator(of_fake.logits, None if of_real is None else of_real.logits)
         for remedy in self.remedies.by_priority:
@@ -320,13 +303,11 @@ class GAN(LightningModule):
 
     def average_gradients(self, player: nn.Module) -> None:
         """Averages a network's gradients over the ranks, so that they are those of the batch."""
-        if self.world_size > 1:
-            distributed.average_gradients(player, world=self.world_size)
+        distributed.average_gradients(player, world=self.world_size)
 
     def keep_largest(self, values: Tensor) -> None:
         """Puts the largest of all ranks' values in each one's place."""
-        if self.world_size > 1:
-            distributed.keep_largest(values)
+        distributed.keep_largest(values, world=self.world_size)
 
     # What it needs of data and latents.
 
@@ -374,6 +355,7 @@ class GAN(LightningModule):
         self.n, self.m = n, m
         dim = self.generator.latent_dim
         self.latents = Latents(self.latent_settings, dim=dim, n=n, seed=self.seed)
+        self.latents.check(m * self.remedies.spec.images_factor)
         for remedy in self.remedies:
             remedy.setup(DataFacts(n, m, self.latents, pixels, labels))
 
@@ -442,11 +424,12 @@ class GAN(LightningModule):
         """Refuses ranks that start, or go on, from different points, naming the difference."""
         if (world := self.world_size) == 1:
             return
-        bank = self.latents.fixed if self.latents else None
+        assert self.latents is not None
+        bank = [] if self.latents.fixed is None else [self.latents.fixed]
         point = self.digests() | {
             "iteration": str(self.global_step),
-            "weights": digest(self.state_dict().values()),
-            "latents": "" if bank is None else digest([bank]),
+            "weights": distributed.digest(self.state_dict().values()),
+            "latents": distributed.digest(bank),
             "images": self.trainer.datamodule.subset.sha256,  # type: ignore[attr-defined]
             "settings": f"seed {self.seed}, m {self.m}, {self.trainer.max_steps} iterations",
             "torch": torch.__version__,
@@ -459,14 +442,14 @@ class GAN(LightningModule):
 
     def digests(self) -> dict[str, str]:
         """A digest of each network and of the optimizers' moments together, by name."""
-        networks = ("generator", "discriminator", "average")
-        tensors: dict[str, Iterable[Tensor]] = {
-            name: self.get_submodule(name).state_dict().values() for name in networks
-        }
         states = [optimizer.state_dict()["state"] for optimizer in self.trainer.optimizers]
         moments = (sorted(each.items()) for state in states for each in state.values())
-        tensors["optimizers"] = [value for pairs in moments for _, value in pairs]
-        return {name: digest(values) for name, values in tensors.items()}
+        digests = {
+            name: distributed.digest(self.get_submodule(name).state_dict().values())
+            for name in ("generator", "discriminator", "average")
+        }
+        of_moments = distributed.digest(value for pairs in moments for _, value in pairs)
+        return digests | {"optimizers": of_moments}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keeps the micro-batch, so that a resumed run goes on with the same order of sums."""
@@ -482,17 +465,7 @@ class GAN(LightningModule):
                     f"the checkpoint is of other networks: {name} has shape {there} in it, {here} "
                     "in this run; give the settings it was made with, or another checkpoint"
                 )
-        # Lightning converts the networks to the run's precision after it has loaded them: numbers
-        # of 64 bits would pass through 32.
+        # Lightning converts to the run's precision afterwards: 64 bits would pass through 32.
         self.to(next(v.dtype for v in saved.values() if v.is_floating_point()))
         if self.micro_batch == "auto":
             self.micro_batch = checkpoint.get("arithmetic", {}).get("micro_batch", "auto")
-
-
-def digest(tensors: Iterable[Tensor]) -> str:
-    """16 hexadecimal digits of the bytes of tensors, in their order, wherever they lie."""
-    sha256 = hashlib.sha256()
-    for tensor in tensors:
-        flat = tensor.detach().cpu().contiguous().reshape(-1)
-        sha256.update(flat.view(torch.uint8).numpy().data)
-    return sha256.hexdigest()[:16]

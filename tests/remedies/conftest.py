@@ -120,7 +120,7 @@ def scores_of(
     part = MicroBatch(real, real, 1.0, ids, None, ids, len(real))
     outputs = critic(fakes), critic(real)
     return DiscriminatorPass(
-        StepInfo(0, 0), part, fakes, fakes, critic, *outputs, pack, lambda kind: None
+        StepInfo(0, 0), part, Generator(), fakes, fakes, critic, *outputs, pack
     )
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ganstoch.remedies import ACGAN, Mixture, Remedy
 from ganstoch.remedies.choice import choose
@@ -25,7 +25,7 @@ def test_choices_are_quantiles_of_the_normal() -> None:
     z = torch.tensor([-40.0, -0.6745, -0.6744, -1e-6, 1e-6, 0.6744, 0.6745, 9.0, 40.0])
     assert choose(z, 4).tolist() == [0, 0, 1, 1, 2, 2, 3, 3, 3]
     assert choose(z.double(), 4).tolist() == choose(z, 4).tolist()
-    assert choose(z, 1).unique().tolist() == [0]
+    assert not choose(z, 1).any()
 
 
 @pytest.mark.parametrize("points", [True, False])
@@ -66,35 +66,12 @@ def test_identity_is_the_cross_entropy_of_who_made_it(tiny: SimpleNamespace) -> 
         share = [math.exp(s) / sum(math.exp(other) for other in logits) for s in logits]
         k = int(3 * 0.5 * (1 + math.erf(z[0].item() / math.sqrt(2))))
         expected -= 0.7 * math.log(share[k]) / tiny.m
-    d = gan.discriminator_loss_of(scores)
+    d = gan.discriminator_loss(scores)
     d -= gan.objective.discriminator(scores.of_real.logits, scores.of_fake.logits)
     g = gan.generator_loss(gan.discriminator, scores.batch, scores.fakes, info=scores.info)
     g -= gan.objective.generator(scores.of_fake.logits)
     assert d.item() == pytest.approx(expected, abs=1e-12)
     assert g.item() == pytest.approx(expected, abs=1e-12)
-
-
-def test_equal_generators_cannot_be_told_apart_and_are_driven_apart(tiny: SimpleNamespace) -> None:
-    """Equal generators cost log K whatever the head says, on average; training lowers it."""
-    gan = tiny.make(Mixture(generators=2, identity=2.0), lr=0.02)
-    one, other = gan.generator.members
-    other.load_state_dict(one.state_dict())
-    z = latents_of(gan, [0, 1])[:1].float().repeat(2, 1)
-    z[1, 0] *= -1
-
-    def distance() -> float:
-        return (one(z[:1, 1:]) - other(z[:1, 1:])).abs().max().item()
-
-    def cost() -> float:
-        logits = gan.discriminator(gan.generator(z)).others["mixture"]
-        value: float = nn.functional.cross_entropy(logits, torch.tensor([0, 1])).item()
-        return value
-
-    assert distance() == 0.0
-    assert cost() >= math.log(2)
-    tiny.train(gan, iterations=80)
-    assert distance() > 0.1
-    assert cost() < 0.6 * math.log(2)
 
 
 @pytest.mark.parametrize("acgan_first", [True, False])

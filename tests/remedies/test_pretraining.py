@@ -8,7 +8,7 @@ import torch
 from torch.optim import Adam
 
 from ganstoch.errors import UserError
-from ganstoch.remedies import Pretraining, Ratio
+from ganstoch.remedies import Pretraining
 
 
 @pytest.mark.parametrize("noise", [0.0, 0.5])
@@ -44,14 +44,6 @@ def test_then_the_gan_is_trained(tiny: SimpleNamespace) -> None:
     tiny.train(twin, iterations=2, start=2, optimizers=twins)
     for name, value in gan.state_dict().items():
         assert torch.equal(value, twin.state_dict()[name]), name
-
-
-def test_one_update_an_iteration_whatever_the_ratio(tiny: SimpleNamespace) -> None:
-    gan = tiny.make(Pretraining(iterations=2), Ratio(discriminator=2, generator=2))
-    steps = gan.configure_optimizers()
-    tiny.train(gan, iterations=2, optimizers=steps)
-    assert steps[0].state == {}
-    assert {state["step"].item() for state in steps[1].state.values()} == {2.0}
 
 
 @pytest.mark.parametrize("bank", ["fresh", 23])

@@ -33,12 +33,12 @@ def test_equals_the_loop_written_down(tiny: SimpleNamespace, n_dis: int, n_gen: 
             step_d.zero_grad()
             real, fake = d(part.real).logits, d(g(part.latents).detach()).logits
             loss_d = softplus(-real).mean() + softplus(fake).mean()
-            loss_d.backward()
+            torch.autograd.backward(loss_d)
             step_d.step()
         for part in batches[n_dis - 1 :]:
             step_g.zero_grad()
             loss_g = softplus(-d(g(part.latents)).logits).mean()
-            loss_g.backward()
+            torch.autograd.backward(loss_g)
             step_g.step()
     losses = tiny.train(gan, iterations=3)[-1]
     expected = {"loss/discriminator": loss_d.item(), "loss/generator": loss_g.item()}

@@ -8,18 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import get_args
 
 import pytest
 import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 
-from ganstoch.models.convolution import Forms
+from ganstoch.models.convolution import Form
 from ganstoch.training.gan import GAN
 from ganstoch.training.micro_batch import split
 from ganstoch.types import Batch
-
-ALL_FORMS = [Forms(), Forms(grad_weight="convolved"), Forms("taps", "taps", "taps")]
 
 
 def to_fake_cuda(module: nn.Module) -> None:
@@ -66,12 +65,12 @@ def on_cuda(*tensors: Tensor) -> bool:
 
 
 @pytest.mark.parametrize("mixed", [False, True])
-@pytest.mark.parametrize("forms", ALL_FORMS, ids=str)
+@pytest.mark.parametrize("form", get_args(Form))
 def test_forward_halves_of_the_step(
-    fake_gan: GAN, mixed: bool, forms: Forms, use_forms: Callable[[Forms], None]
+    fake_gan: GAN, mixed: bool, form: Form, use_form: Callable[[Form], None]
 ) -> None:
     gan = fake_gan
-    use_forms(forms)
+    use_form(form)
     pixels = torch.zeros(16, 3, 32, 32, dtype=torch.uint8, device="cuda")
     batch = Batch(pixels=pixels, ids=torch.arange(16, device="cuda"), size=16)
     assert gan.latents is not None
@@ -97,15 +96,15 @@ def test_fake_tensors_find_what_was_left_on_the_cpu(fake_gan: GAN) -> None:
 
 
 @pytest.mark.parametrize("micro_batch", [None, 5])
-@pytest.mark.parametrize("forms", ALL_FORMS, ids=str)
+@pytest.mark.parametrize("form", get_args(Form))
 def test_an_iteration_looks_at_no_value(
     make_gan: Callable[..., GAN],
     micro_batch: int | None,
-    forms: Forms,
-    use_forms: Callable[[Forms], None],
+    form: Form,
+    use_form: Callable[[Form], None],
 ) -> None:
     """Looking at one would make the CPU wait for the GPU, every time."""
-    use_forms(forms)
+    use_form(form)
     meta = make_gan().to("meta")
     pixels = torch.zeros(16, 3, 32, 32, dtype=torch.uint8, device="meta")
     batch = Batch(pixels=pixels, ids=torch.arange(16, device="meta"), size=16)
