@@ -21,6 +21,7 @@ from torch import Tensor
 
 from ganstoch.data import Digits
 from ganstoch.data.datamodule import ImageData
+from ganstoch.diagnosis import VERDICTS, Diagnosed, Finding, Signals, Verdict
 from ganstoch.latents import LatentSettings
 from ganstoch.models import PaperDiscriminator, PaperGenerator, convolution
 from ganstoch.models.convolution import Form, Geometry
@@ -120,6 +121,25 @@ def fit(tmp_path: Path) -> Callable[..., Trainer]:
         return trainer
 
     return fit
+
+
+@pytest.fixture
+def diagnosing(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Has every measurement from the third on show some verdicts, surer each time."""
+
+    def diagnosing(*verdicts: Verdict) -> None:
+        def finding(name: Verdict, count: int) -> Finding:
+            sure = 1.0 if name == "non_finite" else 1 - 2.0**-count
+            return Finding(verdict=name, since=1, sure=sure, evidence=("seen",), remedies=())
+
+        def diagnose(history: Sequence[Signals]) -> Diagnosed:
+            count, names = len(history), sorted(verdicts, key=VERDICTS.index)
+            findings = tuple(finding(name, count) for name in names if count > 2)
+            return Diagnosed(iteration=history[-1].iteration, findings=findings)
+
+        monkeypatch.setattr("ganstoch.diagnosis.monitor.diagnose", diagnose)
+
+    return diagnosing
 
 
 @pytest.fixture

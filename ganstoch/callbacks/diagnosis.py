@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -31,7 +31,6 @@ from ganstoch.diagnosis.adapters import (
 )
 from ganstoch.diagnosis.monitor import Monitor
 from ganstoch.diagnosis.non_finite import NonFiniteDetector
-from ganstoch.diagnosis.rules import Verdict
 from ganstoch.diagnosis.signals import References, Signals, measure, references, to_columns
 from ganstoch.diagnosis.verdicts import FATAL, VERDICTS, Diagnosed
 from ganstoch.errors import UserError
@@ -66,12 +65,9 @@ class Diagnosis(Periodic):
 
     Args:
         every: iterations between measurements.
-        act: what follows from a verdict of `on` once it is sure, which takes six measurements that
-            show it (one for what is not finite): "log" tells of it, "alert" also alerts W&B,
-            "stop" also ends training, "restore" ends it and puts back the weights of the best
-            measurement.
-        on: the verdicts that are acted on; None for all in an alert, which ends nothing, and
-            otherwise for those after which training goes nowhere.
+        act: what follows from a verdict that is sure, which takes six measurements that show it
+            (one for what is not finite): "log", or "alert" of any; "stop", or "restore" of the
+            weights of the best measurement, of one after which training goes nowhere.
         images: in a batch that is looked at, at least 8.
         sample: makes n images, shape (n, *shape), floats in [-1, 1]; None for the module's own way.
         latent_dim: length of z, where neither the module nor its ``generator`` has it as an
@@ -80,9 +76,8 @@ class Diagnosis(Periodic):
         held_out: real images that are not trained on, or None.
         path: file that the signals are left in when training ends, or None.
 
-    Raises:
-        UserError: at the start of training, where there is no way to make images or nothing to
-            compare them with.
+    A `UserError` at the start of training says that there is no way to make images, or nothing to
+    compare them with.
     """
 
     at_end = False
@@ -92,7 +87,6 @@ class Diagnosis(Periodic):
         *,
         every: int = 100,
         act: Action = "log",
-        on: Sequence[Verdict] | None = None,
         images: int = 64,
         sample: Callable[[int], Tensor] | None = None,
         latent_dim: int | None = None,
@@ -104,7 +98,7 @@ class Diagnosis(Periodic):
         if images < 8:
             raise UserError(f"diagnosis.images must be 8 or more, got {images}")
         self.act = act
-        self.monitor = Monitor((VERDICTS if act == "alert" else FATAL) if on is None else on)
+        self.monitor = Monitor(VERDICTS if act == "alert" else FATAL)
         self.acts: list[dict[str, Any]] = []  # each with its iteration, act, verdict and words
         self.images = images
         self.sample = sample

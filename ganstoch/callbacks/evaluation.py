@@ -58,10 +58,9 @@ class Evaluation(Periodic):
     """1-NN distances both ways, pixel by pixel and in a feature space [1, Sec. 4]; known modes.
 
     Data whose modes are known are also measured by how many of them the generator reaches.
-    ``held_out_drop`` is the mode drop of images that training never saw: held-out -> generated. A
-    generator that copies all data scores the baseline's overfitting, held-out -> data, which is
-    asked by the same images; one to which training images mean no more than others scores about
-    its own mode drop. Neither is a limit: images that average many are near to everything.
+    ``held_out_drop`` is the mode drop of images that training never saw. A generator that copies
+    all data scores the baseline's overfitting; one to which training images mean no more than
+    others scores about its own mode drop.
 
     Args:
         every: iterations between measurements by pixel; the last iteration is always measured.
@@ -70,11 +69,11 @@ class Evaluation(Periodic):
         semantic: feature space beside the pixels, or None.
         semantic_every: iterations between measurements in that space, a multiple of ``every``;
             None measures it at the end only.
-        birthday: images in a batch of the birthday test, at most a fifth of the subset; null for no
-            test. It is made in the feature space, or by pixel, wherever that space is measured.
+        birthday: images in a batch of the birthday test, at most a fifth of the subset, made
+            wherever the feature space is measured; null for no test.
         held_out: whether held-out images look for their neighbours too.
         weights: file of the feature network's weights; None looks where they are usually kept.
-            Where there is none, one line says so and the pixels go on; a damaged one ends a run.
+            Without them one line says so and the pixels go on.
     """
 
     def __init__(
@@ -326,16 +325,14 @@ def has_converged(
 class StopRule(AfterEvaluation):
     """Notes convergence and, where asked, ends the run there; `trainer.max_steps` is the cap.
 
-    [1, Sec. 5] trains "each case till convergence of our metrics" and does not say when that is.
-    Here: when neither the best overfitting mean nor the best mode-drop mean has fallen by more than
-    a small share over a window of iterations.
+    [1, Sec. 5] trains "each case till convergence of our metrics" and does not say when that is:
+    see `has_converged`.
 
     Args:
         window: iterations to look back.
         threshold: relative fall over the window that still counts as progress, in (0, 1).
         after: iterations before which nothing is called converged.
-        stop: whether to end the run at convergence, rather than only to note it. Rows compared at
-            equal iterations must not stop by themselves.
+        stop: whether to end the run at convergence, rather than only to note it.
     """
 
     def __init__(

@@ -3,9 +3,9 @@
 [1] Yazici et al. 2020, Sec. 3: sampling error and the difference between the distributions; late in
 training "stochasticity dominates". The mathematics is in `ganstoch.metrics.gradient_noise`.
 
-A measurement is of the networks as they stand between two iterations, with the spectral norms
-refined as the next update will: D's is the very gradient it will follow, G's is against D before
-that update. It is taken in the precision of the weights, also where training computes in a lower.
+A measurement is of the networks between two iterations, with the spectral norms refined as the
+next update will: D's is the gradient it will follow, G's is against D before that update. It is
+taken in the precision of the weights.
 """
 
 from __future__ import annotations
@@ -48,8 +48,7 @@ class GradientNoiseSettings:
 
     Attributes:
         every: iterations between measurements; the start and the end are always measured.
-        draws: noises on every latent where there is noise, or fresh latents for every image where
-            latents are fresh: what the estimates of these rows rest on.
+        draws: noises on every latent, or fresh latents for every image, that estimates rest on.
     """
 
     every: int
@@ -57,11 +56,7 @@ class GradientNoiseSettings:
 
 
 class GradientNoise(Periodic):
-    """Measures |g|^2 and the variance of the mini-batch's gradient along training.
-
-    It draws from a stream of its own and touches no weight: training goes the same way without it.
-    It leaves `gradient_noise.json` in the run's folder.
-    """
+    """Measures |g|^2 and the variance of a batch's gradient; leaves `gradient_noise.json`."""
 
     at_start = True
 
@@ -158,9 +153,8 @@ def _values(noise: estimates.GradientNoise) -> dict[str, float | None]:
 def obstacle(gan: GAN) -> str | None:
     """Who makes a gradient more than a sum over single examples, if anybody does.
 
-    Batch normalization, packs, minibatch discrimination and the relativistic average make an
-    example's gradient depend on the rest of its batch; penalties add terms of their own. Remedies
-    that change step sizes, weights after a step, or the number of steps may stay.
+    Some make an example's gradient depend on the rest of its batch, as packs do; penalties add
+    terms of their own. Remedies that change step sizes, weights or the number of steps may stay.
     """
     for network in (gan.generator, gan.discriminator):
         if needs_full_batch(network):

@@ -37,9 +37,8 @@ class NeighbourMonitor(Periodic):
         real: training images (N, C, H, W), uint8 or floats in [-1, 1]; None for our own data's.
         held_out: real images that are not trained on, or None.
 
-    Raises:
-        UserError: at the start of training, where there is no way to make images or nothing to
-            compare them with.
+    A `UserError` at the start of training says that there is no way to make images, or nothing to
+    compare them with.
     """
 
     def __init__(

@@ -9,7 +9,6 @@ neither is refused.
 from __future__ import annotations
 
 import math
-import pickle
 import warnings
 import zipfile
 from collections.abc import Mapping
@@ -127,14 +126,9 @@ def load_array(path: Path, *, memory: int) -> tuple[NDArray[Any], tuple[str, ...
     except PermissionError as error:
         raise UserError(f"may not read {path}; change its permissions") from error
     except Exception as error:  # a damaged file raises almost anything
-        text = str(error)
-        words = ("allow_pickle", "Object arrays", "Python objects")
-        if isinstance(error, pickle.UnpicklingError) or any(word in text for word in words):
-            fix = "holds Python objects, which are not run; save plain numbers"
-            raise UserError(f"{path} {fix}") from error
-        first = (text.strip().splitlines() or [type(error).__name__])[0][:200]
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
         raise UserError(
-            f"cannot read {path}: cut short, damaged or of another format ({first})"
+            f"cannot read {path}: damaged, of another format or no plain numbers ({first})"
         ) from error
     if key is None:
         names = ", ".join(keys) or "nothing"

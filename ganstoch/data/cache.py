@@ -50,10 +50,7 @@ def places(root: Path) -> tuple[Path, ...]:
 def load_array(path: Path, *, memory: int | None = None) -> tuple[Tensor, dict[str, Any]] | None:
     """An array of the cache and the facts saved with it; None if it is missing or damaged.
 
-    Args:
-        path: its .npy file.
-        memory: bytes that it may take; a larger one is mapped, and writing to the tensor does not
-            change the file. None for any number.
+    One that takes more than ``memory`` bytes is mapped; writing to the tensor changes no file.
     """
     try:
         facts = json.loads(path.with_suffix(".json").read_bytes())
@@ -77,16 +74,11 @@ def save_array(
     like: Tensor,
     facts: Mapping[str, Any] | None = None,
 ) -> None:
-    """Writes rows to an array of the cache, batch by batch, whole or not at all.
+    """Writes ``rows`` rows to an array of the cache, batch by batch, whole or not at all.
 
-    Plain writes and no mapping: on a full disk a mapped page kills the process.
-
-    Args:
-        path: the .npy file; its folder is made.
-        batches: shape (n, ...) each, ``rows`` rows in all.
-        rows: how many there will be.
-        like: of the shape of a batch but for its length, and of its dtype.
-        facts: for the owner to recognize the entry by; anything that JSON can say.
+    Plain writes and no mapping: on a full disk a mapped page kills the process. ``like`` has the
+    shape of a batch but for its length, and its dtype; ``facts`` are the owner's, to recognize the
+    entry by.
     """
     digest, head = hashlib.sha256(), io.BytesIO()
     header = {
@@ -134,11 +126,9 @@ def is_read_only(error: UserError) -> bool:
 def locked(target: Path, *, doing: str, otherwise: tuple[Path, ...] = ()) -> Iterator[None]:
     """One process at a time in the block; says on standard error that it waits, if it does.
 
-    The lock is a hidden file beside the target, and dies with its holder. What a killed holder has
-    left half-written beside the target is removed. Where nothing may be written there is no lock.
-
-    ``doing`` says in words what the other process is at: "convert the images in data".
-    ``otherwise`` is where the target may lie instead, if its folder may not be written to.
+    The lock is a hidden file beside the target, and dies with its holder, whose half-written files
+    are removed. Where nothing may be written there is no lock. ``doing`` says in words what the
+    other process is at; ``otherwise`` is where the target may lie if its folder is read-only.
     """
     for place in (target, *otherwise):
         lock = FileLock(place.with_name(f".{place.name}.lock"))

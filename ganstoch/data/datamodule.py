@@ -32,11 +32,7 @@ _CPU = torch.device("cpu")
 
 
 class StepCounter:
-    """Loader that counts 0, 1, 2, ... for ever: Lightning's loop wants something to iterate over.
-
-    The images of a step are a function of seed and iteration (`ImageData.batch`); an empty state
-    tells Lightning that resuming is safe.
-    """
+    """Loader that counts 0, 1, 2, ... for ever; its empty state tells Lightning that it resumes."""
 
     def __iter__(self) -> Iterator[int]:
         return itertools.count()
@@ -52,8 +48,7 @@ class StepCounter:
 class ImageData(LightningDataModule):
     """Batches drawn from a fixed subset of a source, a function of seed and iteration alone.
 
-    Lightning takes a number from `StepCounter` and hands it to `on_after_batch_transfer`, which
-    puts `batch` of the current iteration in its place.
+    Lightning takes numbers from a `StepCounter`; `on_after_batch_transfer` puts batches in place.
 
     Args:
         source: where the images come from.
@@ -73,10 +68,10 @@ class ImageData(LightningDataModule):
     batch_size: int  # m in images, over all ranks
     sampling: Sampling  # the rule that batches are drawn by
     known_modes: KnownModes | None  # of a synthetic data set; None where they are not known
-    images_factor: int = (
-        1  # how many times m images a batch holds; the model sets this and the next
-    )
-    pack: int = 1  # how many images the discriminator looks at together; no two ranks share them
+    # How many times m images a batch holds, and how many of them the discriminator looks at
+    # together, which no two ranks share; the model sets both.
+    images_factor: int = 1
+    pack: int = 1
 
     def __init__(
         self,

@@ -85,13 +85,10 @@ def central_square(image: Image.Image, side: int, *, filter: ScaleFilter) -> Ima
 
 
 def decode(path: Path, *, fix: str) -> Image.Image:
-    """Opens an image of any mode as 8-bit RGB, upright; ``fix`` says what to do if that fails.
+    """Opens an image of any mode as 8-bit RGB, upright; a `UserError` with the ``fix`` if it fails.
 
     The camera's rotation mark is obeyed. Transparent pixels are laid on white; grey is repeated; 16
     bits are scaled to 8 (65535 becomes 255); of an animation the first frame counts.
-
-    Raises:
-        UserError: if it is damaged, cut short, no image, or larger than ``Image.MAX_IMAGE_PIXELS``.
     """
     return _opened(path, lambda image: _to_rgb(ImageOps.exif_transpose(image)), fix=fix)
 

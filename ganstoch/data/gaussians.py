@@ -109,9 +109,8 @@ class HighDimensional(_Mixture, Source):
     All coordinates of a centre are equal; the first 700 coordinates of a point have standard
     deviation 1 around them, the other 500 none. The nearest two centres are 8.7 apart.
 
-    Ours: which points are good. [1] asks for a distance below 10 standard deviations, which no
-    point of the data reaches: they are sqrt(700) = 26.5 from their own centre. We take the distance
-    in all 1,200 coordinates, as [2] does, and the radius that 98.9 % of the data stay within.
+    Ours: good are the points nearer than the radius that 98.9 % of the data stay within. [1] asks
+    for 10 standard deviations, but the data are sqrt(700) = 26.5 from their own centre.
     """
 
     name = "gaussians1200"

@@ -85,12 +85,8 @@ def open_images(
         source: a folder of image files, with those below it; a file .npz, .npy, .pt or .pth that
             holds an array of images; or such an array or tensor (see `NumericImages`).
         option: the command line's option for the set, for messages, e.g. ``--real``.
-        resize: side of the square that each image's centre is scaled to, in pixels; None where the
-            images have one size already.
+        resize: side of the square that each image's centre is scaled to, in pixels, or None.
         memory: bytes that a compressed array may unpack to.
-
-    Raises:
-        UserError: if there are none, or they cannot be read as images of one shape.
     """
     if resize is not None and resize < 1:
         raise UserError(f"--resize must be at least 1 pixel, got {resize}")

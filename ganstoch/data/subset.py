@@ -56,11 +56,7 @@ def choose(images: ImageSet, *, n: int, seed: int) -> Subset:
 def leftover_ids(images: ImageSet, *, used: Tensor, limit: int, seed: int) -> Tensor:
     """Draws images that training never sees: ascending positions, int64, shape (at most limit,).
 
-    Args:
-        images: a held-out split, or the one that the subset was chosen from.
-        used: positions in ``images`` that the subset took, int64; empty for a held-out split.
-        limit: how many to draw at most.
-        seed: decides which.
+    ``used`` are the positions in ``images`` that the subset took, int64; none of a held-out split.
     """
     free = torch.ones(len(images), dtype=torch.bool)
     free[used] = False
@@ -103,11 +99,7 @@ class Manifest(FileModel):
         )
 
     def verify_or_write(self, root: Path) -> None:
-        """Compares with the file below the root, or writes it if there is none yet and one may.
-
-        Raises:
-            UserError: if the file is of another subset or no manifest, or the disk is full.
-        """
+        """Compares with the file below the root, or writes it if there is none yet and one may."""
         path = root / f"ganstoch-{self.source}-n{self.n}-seed{self.seed}.json"
         if not path.exists():
             write_if_allowed(path, self.model_dump_json(by_alias=True).encode() + b"\n")

@@ -112,14 +112,11 @@ def references(real: Tensor, held_out: Tensor | None, *, size: int, seed: int = 
     """Draws the real images that a run is compared with, once.
 
     Args:
-        real: training images (N, C, H, W), uint8 or floats in [-1, 1], or points (N, D); N at least
-            4.
+        real: training images (N, C, H, W), uint8 or floats in [-1, 1], or points (N, D). A
+            ValueError for fewer than 4, or if they are all the same.
         held_out: real images that are not trained on, or None.
         size: S, images in a batch; at most N / 2 are taken.
         seed: decides which.
-
-    Raises:
-        ValueError: for fewer than 4 images, or images that are all the same.
     """
     if len(real) < 4:
         raise ValueError(f"expected at least 4 real images, got {len(real)}")
@@ -165,8 +162,7 @@ def measure(
         before: the images that the last two calls returned, the latest first, as far as there are.
         seed: decides the directions in which the gradient with respect to z is taken.
 
-    Returns:
-        The signals, and the generated images, float32, shape (S, *shape).
+    Returns the signals and the generated images, float32, shape (S, *shape).
     """
     images, sensitivity = _sampled(networks, seed=seed)
     flat = images.flatten(1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ganstoch.callbacks.checkpoints import Checkpoints
 from ganstoch.callbacks.diagnosis import Action, Diagnosis
-from ganstoch.diagnosis import Diagnosed, Finding, Signals, Verdict
+from ganstoch.diagnosis import Signals
 from ganstoch.diagnosis.signals import from_columns
 from ganstoch.errors import UserError
 from ganstoch.runs.faults import Poison
@@ -79,30 +79,13 @@ def test_restores_the_weights_of_the_best_look(
 @pytest.fixture
 def alerts(journalist: Any, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
     """What W&B is alerted of, title and text."""
-    found: list[tuple[str, str]] = []
+    messages: list[tuple[str, str]] = []
 
     def alert(self: Any, title: str, text: str) -> None:
-        found.append((title, text))
+        messages.append((title, text))
 
     monkeypatch.setattr(type(journalist), "alert", alert, raising=False)
-    return found
-
-
-def diagnosing(*verdicts: Verdict) -> Callable[[Sequence[Signals]], Diagnosed]:
-    """Has every measurement from the third on show these verdicts, surer each time."""
-
-    def diagnose(history: Sequence[Signals]) -> Diagnosed:
-        count = len(history)
-        findings = tuple(
-            Finding(verdict=v, since=1, sure=1 - 2.0**-count, evidence=("seen",), remedies=())
-            for v in verdicts
-        )
-        return Diagnosed(iteration=history[-1].iteration, findings=findings if count > 2 else ())
-
-    return diagnose
-
-
-DIAGNOSE = "ganstoch.diagnosis.monitor.diagnose"
+    return messages
 
 
 @pytest.mark.parametrize("act", ["alert", "stop"])
@@ -112,28 +95,30 @@ def test_acts_with_words_when_a_verdict_first_becomes_due(
     journalist: Any,
     alerts: list[tuple[str, str]],
     caplog: pytest.LogCaptureFixture,
-    monkeypatch: pytest.MonkeyPatch,
+    diagnosing: Make,
     tmp_path: Path,
 ) -> None:
-    monkeypatch.setattr(DIAGNOSE, diagnosing("diverged"))
+    diagnosing("diverged")
     path = tmp_path / "diagnosis.json"
     diagnosis = Diagnosis(every=1, images=8, act=act, path=path)
     with caplog.at_level(logging.INFO, logger="ganstoch"):
         trainer = run(diagnosis, steps=9, loggers=[journalist])
     assert trainer.global_step == (6 if act == "stop" else 9)
-    said = [record.message for record in caplog.records if f"diagnosis.act {act}" in record.message]
-    assert len(said) == 1
-    assert "iteration 6:" in said[0]
-    assert "diverged" in said[0]
-    assert alerts == [("ganstoch: diverged", said[0])]
-    (kept,) = json.loads(path.read_bytes())["acts"]
-    assert kept == {"iteration": 6, "act": act, "verdict": "diverged", "words": said[0]}
+    lines = [
+        record.message for record in caplog.records if f"diagnosis.act {act}" in record.message
+    ]
+    assert len(lines) == 1
+    assert "iteration 6:" in lines[0]
+    assert "diverged" in lines[0]
+    assert alerts == [("ganstoch: diverged", lines[0])]
+    (entry,) = json.loads(path.read_bytes())["acts"]
+    assert entry == {"iteration": 6, "act": act, "verdict": "diverged", "words": lines[0]}
 
 
 def test_an_alert_is_of_every_verdict_and_a_stop_of_those_that_lead_nowhere(
-    run: Make, monkeypatch: pytest.MonkeyPatch
+    run: Make, diagnosing: Make
 ) -> None:
-    monkeypatch.setattr(DIAGNOSE, diagnosing("memorization", "stalled"))
+    diagnosing("memorization", "stalled")
     alerting = Diagnosis(every=1, images=8, act="alert")
     run(alerting, steps=8)
     assert [act["verdict"] for act in alerting.acts] == ["memorization", "stalled"]
@@ -143,9 +128,9 @@ def test_an_alert_is_of_every_verdict_and_a_stop_of_those_that_lead_nowhere(
 
 
 def test_a_stopped_run_that_was_killed_does_not_train_on(
-    run: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Make, tmp_path: Path, diagnosing: Make
 ) -> None:
-    monkeypatch.setattr(DIAGNOSE, diagnosing("diverged"))
+    diagnosing("diverged")
     checkpoints = Checkpoints(tmp_path / "checkpoints", every=100, run="this")
     diagnosis = Diagnosis(every=1, images=8, act="stop")
     run(diagnosis, checkpoints, steps=9)

@@ -16,6 +16,7 @@ from torch.func import functional_call, grad, vmap
 from torch.optim import SGD
 
 import ganstoch.callbacks.gradient_noise
+from ganstoch import objectives, remedies
 from ganstoch.callbacks.gradient_noise import (
     FILE,
     GradientNoise,
@@ -31,28 +32,8 @@ from ganstoch.latents import LatentSettings
 from ganstoch.models import PaperDiscriminator, PaperGenerator
 from ganstoch.models.layers import needs_full_batch
 from ganstoch.models.mlp import ReLUGenerator, TanhDiscriminator, TanhGenerator
-from ganstoch.objectives import (
-    Hinge,
-    LeastSquares,
-    NonSaturating,
-    Objective,
-    Relativistic,
-    RelativisticAverage,
-)
-from ganstoch.remedies import (
-    R1,
-    DiscriminatorBatchNorm,
-    ExperienceReplay,
-    FeatureMatching,
-    LabelSmoothing,
-    MinibatchDiscrimination,
-    Packing,
-    Ratio,
-    Remedy,
-    Timescales,
-    Unrolling,
-    WeightClipping,
-)
+from ganstoch.objectives import Objective
+from ganstoch.remedies import Remedy
 from ganstoch.report.run_files import read_gradient_noise
 from ganstoch.training.gan import GAN
 from ganstoch.training.micro_batch import split
@@ -63,13 +44,13 @@ PLAYERS = ("discriminator", "generator")
 
 
 def points(
-    *remedies: Remedy, objective: Objective | None = None, bank: int | str = "n", noise: float = 0.0
+    *chosen: Remedy, objective: Objective | None = None, bank: int | str = "n", noise: float = 0.0
 ) -> GAN:
     return GAN(
         partial(TanhGenerator, latent_dim=3, width=4, depth=1),
         partial(TanhDiscriminator, width=4, depth=1),
         objective,
-        remedies=remedies,
+        remedies=chosen,
         latents=LatentSettings(bank=bank, noise=noise),
         shape=(2,),
     ).double()
@@ -119,7 +100,9 @@ def trace(gradients: Tensor) -> float:
     return float((gradients - gradients.mean(0)).square().sum(1).mean())
 
 
-@pytest.mark.parametrize("objective", [NonSaturating(), LeastSquares(), Hinge(), None])
+@pytest.mark.parametrize(
+    "objective", [objectives.NonSaturating(), objectives.LeastSquares(), objectives.Hinge(), None]
+)
 def test_by_every_batch(objective: Objective | None) -> None:
     gan = images() if objective is None else points(objective=objective)
     n, m = (3, 2) if objective is None else (4, 2)
@@ -216,14 +199,14 @@ def test_parts_change_nothing(passes: int, noise: float, monkeypatch: pytest.Mon
 @pytest.mark.parametrize(
     "remedy",
     [
-        Packing(size=2),
-        MinibatchDiscrimination(),
-        DiscriminatorBatchNorm(),
-        FeatureMatching(),
-        R1(),
-        LabelSmoothing(),
-        ExperienceReplay(),
-        Unrolling(steps=1),
+        remedies.Packing(size=2),
+        remedies.MinibatchDiscrimination(),
+        remedies.DiscriminatorBatchNorm(),
+        remedies.FeatureMatching(),
+        remedies.R1(),
+        remedies.LabelSmoothing(),
+        remedies.ExperienceReplay(),
+        remedies.Unrolling(steps=1),
     ],
     ids=lambda remedy: type(remedy).__name__,
 )
@@ -232,8 +215,8 @@ def test_remedies_that_change_the_gradient_are_refused(remedy: Remedy) -> None:
 
 
 def test_objectives_and_networks_that_tie_examples_are_refused() -> None:
-    assert obstacle(points(objective=RelativisticAverage())) == "RelativisticAverage"
-    assert obstacle(points(objective=Relativistic())) == "Relativistic"
+    assert obstacle(points(objective=objectives.RelativisticAverage())) == "RelativisticAverage"
+    assert obstacle(points(objective=objectives.Relativistic())) == "Relativistic"
     gan = GAN(
         partial(ReLUGenerator, width=4, depth=1),
         partial(TanhDiscriminator, width=4, depth=1),
@@ -241,7 +224,11 @@ def test_objectives_and_networks_that_tie_examples_are_refused() -> None:
     )
     assert needs_full_batch(gan.generator)
     assert obstacle(gan) == "ReLUGenerator"
-    free = [Timescales(discriminator=4.0), Ratio(discriminator=2), WeightClipping()]
+    free = [
+        remedies.Timescales(discriminator=4.0),
+        remedies.Ratio(discriminator=2),
+        remedies.WeightClipping(),
+    ]
     assert obstacle(points(*free)) is None
 
 

@@ -350,12 +350,3 @@ def test_refuses_a_decompression_bomb(
     assert "too large" in refused(opener, tmp_path)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 2**15  # KiB
     assert not list(recwarn)
-
-
-@pytest.mark.parametrize("opener", OPENERS)
-def test_no_other_program_draws_an_image(opener: Opener, tmp_path: Path) -> None:
-    postscript = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 32 32\n%%EndComments\nshowpage\n"
-    (tmp_path / "b.eps").write_bytes(postscript)
-    assert "no images" in refused(opener, tmp_path)
-    (tmp_path / "a.png").write_bytes(postscript)
-    assert "a.png" in refused(opener, tmp_path)

@@ -2,26 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 
 import pytest
 
-from ganstoch.diagnosis import VERDICTS, Diagnosed, Finding, Monitor, Signals, Verdict
-
-
-def diagnosing(patch: pytest.MonkeyPatch, *verdicts: Verdict) -> None:
-    """Has every measurement from the third on show these verdicts, surer each time."""
-
-    def finding(name: Verdict, count: int) -> Finding:
-        sure = 1.0 if name == "non_finite" else 1 - 2.0**-count
-        return Finding(verdict=name, since=1, sure=sure, evidence=("seen",), remedies=())
-
-    def diagnose(history: Sequence[Signals]) -> Diagnosed:
-        count = len(history)
-        findings = tuple(finding(name, count) for name in sorted(verdicts, key=VERDICTS.index))
-        return Diagnosed(iteration=history[-1].iteration, findings=findings if count > 2 else ())
-
-    patch.setattr("ganstoch.diagnosis.monitor.diagnose", diagnose)
+from ganstoch.diagnosis import VERDICTS, Monitor, Signals, Verdict
 
 
 def add(monitor: Monitor, count: int) -> list[tuple[int, bool, tuple[str, ...]]]:
@@ -36,26 +21,26 @@ def add(monitor: Monitor, count: int) -> list[tuple[int, bool, tuple[str, ...]]]
 
 @pytest.mark.parametrize("verdict", [v for v in VERDICTS if v != "healthy"])
 def test_a_verdict_is_new_once_and_due_once(
-    verdict: Verdict, monkeypatch: pytest.MonkeyPatch
+    verdict: Verdict, diagnosing: Callable[..., None]
 ) -> None:
-    diagnosing(monkeypatch, verdict)
+    diagnosing(verdict)
     answers = add(Monitor(on=[verdict]), 9)
     assert [i for i, is_new, _ in answers if is_new] == [1, 3]
     assert [i for i, _, due in answers if due] == [3 if verdict == "non_finite" else 6]
 
 
 def test_a_graver_verdict_that_is_not_acted_on_holds_up_nothing(
-    monkeypatch: pytest.MonkeyPatch,
+    diagnosing: Callable[..., None],
 ) -> None:
-    diagnosing(monkeypatch, "vanishing_gradient", "ignores_latent")
+    diagnosing("vanishing_gradient", "ignores_latent")
     monitor = Monitor(on=["vanishing_gradient"])
     assert [due for *_, due in add(monitor, 7) if due] == [("vanishing_gradient",)]
     assert monitor.diagnosed is not None
     assert monitor.diagnosed.verdict == "ignores_latent"
 
 
-def test_a_resumed_monitor_answers_as_the_first_would(monkeypatch: pytest.MonkeyPatch) -> None:
-    diagnosing(monkeypatch, "diverged")
+def test_a_resumed_monitor_answers_as_the_first_would(diagnosing: Callable[..., None]) -> None:
+    diagnosing("diverged")
     whole, first, second = Monitor(), Monitor(), Monitor()
     answers = add(whole, 9)
     before = add(first, 7)

@@ -62,43 +62,33 @@ BROKEN: dict[Verdict, Callable[[int], dict[str, Any]]] = {
 }
 
 
-@pytest.mark.parametrize("verdict", [verdict for verdict in VERDICTS if verdict != "healthy"])
-def test_each_failure_is_named(verdict: Verdict) -> None:
-    said = diagnose(history(10, BROKEN[verdict]))
-    assert said.verdict == verdict
-    finding = said.findings[0]
+@pytest.mark.parametrize("verdict", BROKEN)
+def test_each_failure_is_seen_three_times_before_it_is_named_and_six_before_it_is_sure(
+    verdict: Verdict,
+) -> None:
+    moments = history(12, BROKEN[verdict])
+    first = next(end for end in range(1, 13) if RULE[verdict].holds(moments[:end]))
+    diagnoses = {end: diagnose(moments[:end]) for end in range(1, 13)}
+    findings = {end: {f.verdict: f for f in said.findings} for end, said in diagnoses.items()}
+    named, sure = (first, first) if verdict == "non_finite" else (first + 2, first + 5)
+    assert [end for end in findings if verdict in findings[end]] == [*range(named, 13)]
+    assert [end for end, said in diagnoses.items() if said.due([verdict])] == [*range(sure, 13)]
+    assert (verdict in {f.verdict for f in diagnoses[12].due()}) == (verdict in FATAL)
+    finding = findings[named][verdict]
+    assert finding.since == moments[first - 1].iteration
+    assert finding.sure == (1 if verdict == "non_finite" else 1 - 2**-3)
     assert finding.remedies
     assert len(finding.evidence) > 1
-    assert said.words.startswith(f"diagnosis at iteration 250: {verdict} since iteration")
-    assert "\n" not in said.words
-    # It is sure once six measurements show it, and then acted on if it ends a run.
-    longer = history(12, BROKEN[verdict])
-    counts = [i for i in range(1, 13) if diagnose(longer[:i]).due([verdict])]
-    first = next(i for i in range(1, 13) if RULE[verdict].holds(longer[:i]))
-    assert counts == [*range(first if verdict == "non_finite" else first + 5, 13)]
-    assert verdict == "stalled" or counts
-    assert (verdict in {f.verdict for f in diagnose(longer).due()}) == (verdict in FATAL)
+    assert diagnoses[10].verdict == verdict
+    assert diagnoses[10].words.startswith(f"diagnosis at iteration 250: {verdict} since iteration")
+    assert "\n" not in diagnoses[10].words
 
 
 def test_a_run_that_is_well_is_healthy_from_its_first_moment_on() -> None:
     well = history(12, lambda i: {"closeness": 2.0 - 0.05 * i})
     assert {diagnose(well[: i + 1]).verdict for i in range(12)} == {"healthy"}
+    assert {*BROKEN, "healthy"} == set(VERDICTS)
     assert diagnose(well).words == "diagnosis at iteration 300: healthy"
-
-
-@pytest.mark.parametrize("verdict", [v for v in BROKEN if v != "non_finite"])
-def test_nothing_is_said_before_the_third_moment_in_a_row(verdict: Verdict) -> None:
-    moments = history(12, BROKEN[verdict])
-    counts = [
-        verdict in {finding.verdict for finding in diagnose(moments[: i + 1]).findings}
-        for i in range(12)
-    ]
-    first = next(i for i in range(12) if RULE[verdict].holds(moments[: i + 1]))
-    assert counts.index(True) == first + 2
-    found = diagnose(moments[: first + 3]).findings
-    finding = next(f for f in found if f.verdict == verdict)
-    assert finding.since == moments[first].iteration
-    assert finding.sure == 1 - 2**-3
 
 
 def test_a_loss_near_nothing_decides_nothing() -> None:
