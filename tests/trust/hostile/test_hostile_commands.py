@@ -26,76 +26,52 @@ NASTY = st.sampled_from(
 ) | st.text(min_size=1, max_size=20).filter(lambda text: "\0" not in text)
 """The system lets no null byte into a command line."""
 
-FIT_KEYS = st.sampled_from(
-    [
-        *("seed_everything", "preset", "remedy", "equal", "seeds", "checkpoint_every", "out"),
-        *("ckpt_path", "iterations_of", "quiet", "wandb.mode", "wandb", "config", "probe"),
-        *("data", "data.source", "data.root", "data.n", "data.m", "data.sampling"),
-        "data.subset_seed",
-        *("model", "model.generator", "model.generator.init_args.width", "model.discriminator"),
-        *("model.objective", "model.remedies", "model.latents.bank", "model.latents.noise"),
-        *("model.optimizer.lr", "model.optimizer.beta1", "model.ema_decay", "model.micro_batch"),
-        *("model.shape", "trainer", "trainer.max_steps", "trainer.precision"),
-        *("trainer.accelerator", "trainer.devices", "trainer.callbacks", "trainer.plugins"),
-        *("trainer.strategy", "trainer.max_time", "trainer.profiler", "trainer.logger"),
-        *("evaluation.every", "evaluation.queries", "evaluation.semantic", "evaluation.weights"),
-        *("stop_rule.threshold", "stop_rule.stop", "data.source.init_args", "nowhere.at.all"),
-    ]
-)
-FIT = st.tuples(FIT_KEYS, NASTY, st.sampled_from(SURE), st.booleans()).map(
-    lambda case: [
-        *([f"--{case[0]}={case[1]}"] if case[3] else [f"--{case[0]}", case[1]]),
-        case[2],
-    ]
-)
-MINI = ["table1", "--preset", "mini"]
-OTHERS = st.one_of(
-    st.tuples(NASTY).map(list),
-    st.tuples(st.sampled_from(["--data", "--sweep", "--seeds", "--root"]), NASTY).map(
-        lambda words: [*MINI, *words, "--set", "data.n=1798"]
+FIT_KEYS = [
+    *("seed_everything", "preset", "remedy", "equal", "seeds", "checkpoint_every", "out"),
+    *("ckpt_path", "iterations_of", "quiet", "wandb.mode", "wandb", "config", "probe"),
+    *("data", "data.source", "data.root", "data.n", "data.m", "data.sampling", "data.subset_seed"),
+    *("model", "model.generator", "model.generator.init_args.width", "model.discriminator"),
+    *("model.objective", "model.remedies", "model.latents.bank", "model.latents.noise"),
+    *("model.optimizer.lr", "model.optimizer.beta1", "model.ema_decay", "model.micro_batch"),
+    *("model.shape", "trainer", "trainer.max_steps", "trainer.precision", "trainer.accelerator"),
+    *("trainer.devices", "trainer.callbacks", "trainer.plugins", "trainer.strategy"),
+    *("trainer.max_time", "trainer.profiler", "trainer.logger", "evaluation.every"),
+    *("evaluation.queries", "evaluation.semantic", "evaluation.weights", "stop_rule.threshold"),
+    *("stop_rule.stop", "data.source.init_args", "nowhere.at.all"),
+]
+OTHERS = [
+    "*",
+    *(f"table1 --preset mini {each} * --set data.n=1798" for each in ("--data", "--sweep")),
+    *(f"table1 --preset mini {each} * --set data.n=1798" for each in ("--seeds", "--root")),
+    *(f"table1 {each} * --set data.n=1798" for each in ("--preset", "--jobs")),
+    *(f"table1 --preset mini --set {key}=* --set data.m=300" for key in FIT_KEYS),
+    "table1 --preset mini --set * --set data.m=300",
+    "remedies --preset mini --synthetic * --set data.m=300",
+    "remedies --preset mini --remedies * --set data.m=300",
+    *(f"{each} --preset mini --report --out *" for each in ("table1", "remedies")),
+    *(
+        f"audit --real run --generated nowhere --{each} *"
+        for each in ("real", "held-out", "features", "memory", "resize", "seed", "out")
     ),
-    st.tuples(st.sampled_from(["--preset", "--jobs"]), NASTY).map(
-        lambda words: ["table1", *words, "--set", "data.n=1798"]
+    *("audit --checkpoint *", "prepare *", "prepare digits --n * --n 0", "verify *"),
+    *(
+        f"prepare {each} --root run/record.json --subset_seed *"
+        for each in ("cifar10", "svhn", "ffhq", "folder")
     ),
-    st.tuples(FIT_KEYS, NASTY).map(
-        lambda s: [*MINI, "--set", f"{s[0]}={s[1]}", "--set", "data.m=300"]
-    ),
-    NASTY.map(lambda word: [*MINI, "--set", word, "--set", "data.m=300"]),
-    st.tuples(st.sampled_from(["--synthetic", "--remedies"]), NASTY).map(
-        lambda words: ["remedies", "--preset", "mini", *words, "--set", "data.m=300"]
-    ),
-    st.tuples(st.sampled_from(["table1", "remedies"]), NASTY).map(
-        lambda words: [words[0], "--preset", "mini", "--report", "--out", words[1]]
-    ),
-    st.tuples(
-        st.sampled_from(
-            ["--real", "--held-out", "--features", "--memory", "--resize", "--seed", "--out"]
-        ),
-        NASTY,
-    ).map(lambda words: ["audit", "--real", "run", "--generated", "nowhere", *words]),
-    NASTY.map(lambda word: ["audit", "--checkpoint", word]),
-    NASTY.map(lambda word: ["prepare", word]),
-    st.tuples(st.sampled_from(["cifar10", "svhn", "ffhq", "folder"]), NASTY).map(
-        lambda words: ["prepare", words[0], "--root", "run/record.json", "--subset_seed", words[1]]
-    ),
-    NASTY.map(lambda word: ["prepare", "digits", "--n", word, "--n", "0"]),
-    st.tuples(st.sampled_from(["--preset", "--estimate"]), NASTY).map(
-        lambda words: ["bench", *words, "--preset", "none"]
-    ),
-    NASTY.map(lambda word: ["cases", "--seeds", word, "--jobs", "-1"]),
-    NASTY.map(lambda word: ["cases", "--report", "--out", word]),
-    NASTY.map(lambda word: ["doctor", "--preset", word]),
-    NASTY.map(lambda word: ["verify", word]),
-)
+    *(f"bench {each} * --preset none" for each in ("--preset", "--estimate")),
+    *("cases --seeds * --jobs -1", "cases --report --out *", "doctor --preset *"),
+]
+"""The other commands; a star is where something nasty stands."""
 
 
 @settings(settings.get_profile("hostile"), max_examples=60)
-@given(words=FIT)
-def test_fit(words: list[str], counted: Any) -> None:
-    counted.refuses(*counted.fit, "--out=out", *words)
+@given(key=st.sampled_from(FIT_KEYS), value=NASTY, sure=st.sampled_from(SURE), joined=st.booleans())
+def test_fit(key: str, value: str, sure: str, joined: bool, counted: Any) -> None:
+    words = [f"--{key}={value}"] if joined else [f"--{key}", value]
+    counted.refuses(*counted.fit, "--out=out", *words, sure)
 
 
 @settings(settings.get_profile("hostile"), max_examples=120)
-@given(words=OTHERS)
-def test_every_other_command(words: list[str], counted: Any) -> None:
-    counted.refuses(*words)
+@given(line=st.sampled_from(OTHERS), value=NASTY)
+def test_every_other_command(line: str, value: str, counted: Any) -> None:
+    counted.refuses(*(word.replace("*", value) for word in line.split()))

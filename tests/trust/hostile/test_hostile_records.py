@@ -88,14 +88,24 @@ def may_stand(place: tuple[Any, ...], value: Any) -> bool:
     return (name, value) in right or (name in ("git_sha", "bank", "threads") and value is None)
 
 
-@settings(HOSTILE, max_examples=30)
-@given(content=WHOLE, name=st.sampled_from(["plan.json", "runs/run/record.json"]))
+LEFT = {
+    "report/plan.json": ["table1", "--preset=mini", "--report", "--out=report"],
+    "report/runs/run/record.json": ["table1", "--preset=mini", "--report", "--out=report"],
+    "report/runs/run/panels.npz": ["table1", "--preset=mini", "--report", "--out=report"],
+    "run/record.json": ["verify", "run/record.json"],
+    "run/run.json": ["fit"],
+}
+"""What a run or a table leaves, and a command that reads it."""
+
+
+@settings(HOSTILE, max_examples=70)
+@given(content=WHOLE | st.binary(max_size=50), name=st.sampled_from(sorted(LEFT)))
 def test_a_whole_file(content: bytes, name: str, report: Path, counted: Any) -> None:
-    whole = (report / name).read_bytes()
-    (report / name).write_bytes(content)
-    counted.refuses("table1", "--preset", "mini", "--report", "--out", report)
-    counted.refuses("verify", report / "plan.json" if "plan" in name else report / name)
-    (report / name).write_bytes(whole)
+    path = counted.folder / name
+    whole = path.read_bytes()
+    path.write_bytes(content)
+    counted.refuses(*(counted.fit if LEFT[name] == ["fit"] else LEFT[name]))
+    path.write_bytes(whole)
 
 
 @settings(HOSTILE, max_examples=20)
@@ -104,26 +114,6 @@ def test_a_plan(key: str, value: Any, report: Path, counted: Any) -> None:
     content = {"runs": ["nowhere"], "missing": [], key: value}
     (report / "plan.json").write_text(json.dumps(content))
     counted.refuses("table1", "--preset", "mini", "--report", "--out", report)
-
-
-@settings(HOSTILE, max_examples=20)
-@given(content=WHOLE | st.binary(max_size=50), name=st.sampled_from(["run.json", "record.json"]))
-def test_a_run_that_is_there(content: bytes, name: str, counted: Any) -> None:
-    path = counted.folder / "run" / name
-    whole = path.read_bytes()
-    path.write_bytes(content)
-    counted.refuses(*counted.fit)
-    path.write_bytes(whole)
-
-
-@settings(HOSTILE, max_examples=20)
-@given(content=WHOLE | st.binary(max_size=50))
-def test_what_a_run_left(content: bytes, report: Path, counted: Any) -> None:
-    path = report / "runs/run/panels.npz"
-    whole = path.read_bytes()
-    path.write_bytes(content)
-    counted.refuses("table1", "--preset", "mini", "--report", "--out", report)
-    path.write_bytes(whole)
 
 
 @settings(HOSTILE, max_examples=20)
