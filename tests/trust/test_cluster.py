@@ -13,7 +13,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -42,21 +41,12 @@ def words(make_lab: Make) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(words: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same table without jobs, its rows one after the other in this process."""
-    here = tmp_path_factory.mktemp("reference")
-    (here / "two.yaml").write_text(SWEEP)
-
-    def start(row: Row, environment: object) -> SimpleNamespace:
-        status = main(["fit", *row.arguments, f"--out={row.folder}", "--quiet=true"])
-        return SimpleNamespace(poll=lambda: status)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("OMP_NUM_THREADS", "1")
-        patch.chdir(here)
-        patch.setattr(pool, "launch", start)
-        assert main(words) == 0
-    return here / "out"
+def undisturbed(words: list[str], make_lab: Make, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same table without jobs."""
+    lab = make_lab(tmp_path_factory.mktemp("reference"))
+    (lab.here / "two.yaml").write_text(SWEEP)
+    lab.run(words)
+    return lab.here / "out"  # type: ignore[no-any-return]
 
 
 @pytest.fixture

@@ -86,6 +86,7 @@ OBJECTIVES: dict[str, Objective] = {
     "relativistic": Relativistic(),
     "wasserstein": Wasserstein(),
 }
+TWO = [*SHARED, *OBJECTIVES]
 
 
 def make(*given: Remedy, objective: Objective | None = None) -> GAN:
@@ -141,25 +142,24 @@ def farthest(one: dict[str, Tensor], other: dict[str, Tensor]) -> tuple[float, s
     return max(((one[k] - other[k]).abs().max().item(), k) for k in one)
 
 
-def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
-    return one.keys() == other.keys() and all(torch.equal(one[k], other[k]) for k in one)
-
-
 def test_every_remedy_is_shared_or_refused() -> None:
     named = {name.partition(",")[0] for name in SHARED} - {"none", "several"}
     assert named | REFUSED | {"Remedies", "Remedy"} == set(remedies.__all__)
     assert not named & REFUSED
 
 
-@pytest.mark.parametrize("name", [*SHARED, *OBJECTIVES])
-def test_two_ranks_are_one(name: str, play: Make, on_ranks: Make, tally: Make) -> None:
+@pytest.mark.parametrize(("name", "world"), [*((n, 2) for n in TWO), ("several", 3)])
+def test_several_ranks_are_one(
+    name: str, world: int, play: Make, on_ranks: Make, assert_same_bits: Make, tally: Make
+) -> None:
     """13 images: 7 and 6, or 9 and 6 (three and two packs of 3), at most 4 at once."""
 
     def game() -> GAN:
         return make(*SHARED.get(name, list)(), objective=OBJECTIVES.get(name))
 
-    one, other = on_ranks(lambda: play(2, game()))
-    assert same(one, other)
+    one, *others = on_ranks(lambda: play(world, game()), world=world)
+    for other in others:
+        assert_same_bits(one, other)
     alone, start = play(1, game()), game().double().state_dict()
     far, where = farthest(one, alone)
     assert far < 1e-10, where
@@ -168,16 +168,8 @@ def test_two_ranks_are_one(name: str, play: Make, on_ranks: Make, tally: Make) -
     tally("DDP equals one process", len(one))
 
 
-def test_three_ranks_are_one(play: Make, on_ranks: Make, tally: Make) -> None:
-    ranks = on_ranks(lambda: play(3, make(*SHARED["several"]())), world=3)
-    assert all(same(ranks[0], other) for other in ranks)
-    far, where = farthest(ranks[0], play(1, make(*SHARED["several"]())))
-    assert far < 1e-10, where
-    tally("DDP equals one process", len(ranks[0]))
-
-
 def test_a_resumed_run_is_the_uninterrupted_one(
-    play: Make, on_ranks: Make, tmp_path: Path, tally: Make
+    play: Make, on_ranks: Make, assert_same_bits: Make, tmp_path: Path, tally: Make
 ) -> None:
     """To the bit on two ranks; gone on with on one, within rounding."""
 
@@ -187,8 +179,8 @@ def test_a_resumed_run_is_the_uninterrupted_one(
     whole, _ = on_ranks(lambda: play(2, game(), save=tmp_path))
     checkpoint = tmp_path / "step=7.ckpt"
     one, other = on_ranks(lambda: play(2, game(), resume=checkpoint))
-    assert same(one, whole)
-    assert same(other, whole)
+    assert_same_bits(one, whole)
+    assert_same_bits(other, whole)
     far, where = farthest(play(1, game(), resume=checkpoint), whole)
     assert far < 1e-10, where
     tally("resumed on two ranks, the same bits", len(whole))

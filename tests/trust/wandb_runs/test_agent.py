@@ -74,8 +74,9 @@ def test_a_sweep(
         if stopped:
             lab.run(words, status=130, first=preempted, **env)
             (first,) = logged(folder)
-            assert "preempting" in first.kinds
+            assert first.kinds.index("preempting") < first.kinds.index("exit")
             assert first.exit_code == 1
+            tally("a run stopped from outside is marked as preempting")
             assert not (folder / "record.json").exists()
         lab.run(words, **env)
         starts = logged(folder)

@@ -17,8 +17,6 @@ from typing import Any
 import pytest
 from wandb.sdk.lib.service import service_process
 
-from ganstoch.records import read_record
-
 KEY = "0123456789abcdef" * 2 + "deadbeef"
 """Of the length that W&B asks for; opens nothing."""
 
@@ -81,28 +79,6 @@ def fit(lab: Any, reference: Any, assert_same_run: Make, tally: Make) -> Make:
         return ended
 
     return fit
-
-
-def test_undisturbed_all_of_it_is_in_the_file(here: Path, fit: Make, logged: Make) -> None:
-    (line,) = fit("offline").lines("W&B")
-    (run,) = logged(here / "run")
-    record = read_record(here / "run" / "record.json")
-    assert run.run_id == record.config_hash[:16]
-    (uploads,) = Path("run", "wandb").glob("offline-run-*")
-    assert line == f"W&B is offline; to upload this run: wandb sync {uploads}"
-    written = {**record.config, "config_hash": record.config_hash, "versions": record.versions}
-    written["model"] = run.config["model"]  # the record's has what was left to the machine besides
-    assert {key: run.config[key] for key in written} == json.loads(json.dumps(written, default=str))
-    rows: dict[int, dict[str, Any]] = {}
-    for row in run.history:
-        rows.setdefault(row["trainer/global_step"], {}).update(row)
-    assert [step for step in rows if step] == [*range(1, 13)]
-    assert all("loss/generator" in rows[step] for step in range(1, 13))
-    for measured in record.history:
-        row = rows[measured.iteration]
-        assert {name: row[name] for name in measured.metrics} == measured.metrics
-    assert run.exit_code == 0
-    assert "preempting" not in run.kinds
 
 
 @pytest.mark.parametrize("how", ["refuses", "is silent"])
@@ -175,20 +151,3 @@ def test_it_cannot_be_started(fit: Make) -> None:
 
     (line,) = fit("offline", first=put_another).lines("W&B")
     assert line.startswith("W&B does not start (")
-
-
-def test_a_run_marked_as_preempting_says_so(
-    lab: Any, preempted: Make, logged: Make, tally: Make
-) -> None:
-    """In its file, so that it is there to be uploaded; and its exit status is not 0."""
-    words = [*lab.fit, "--wandb.mode=offline", "--trainer.log_every_n_steps=1"]
-    lab.run(words, status=130, first=preempted)
-    (run,) = logged(lab.here / "run")
-    assert "preempting" in run.kinds
-    assert run.kinds.index("preempting") < run.kinds.index("exit")
-    assert run.exit_code == 1
-    assert run.config["data"]["n"] == 64
-    assert max(row["trainer/global_step"] for row in run.history) == 5
-    settings = json.loads((lab.here / "run/run.json").read_bytes())["config"]
-    assert settings["data"]["n"] == 64
-    tally("a run stopped from outside is marked as preempting")
