@@ -24,29 +24,25 @@ class Judged:
     ended: bool  # whether ``--diagnosis.act stop`` would have ended the run
     cause: str
 
-    @property
-    def right(self) -> bool:
-        """Whether the verdict is the label."""
-        return self.verdict == self.label
-
 
 def false_alarms(judged: Sequence[Judged]) -> tuple[int, int]:
     """How many healthy runs were called anything else at their end, and how many there are."""
-    healthy = [run for run in judged if run.label == "healthy"]
-    return sum(not run.right for run in healthy), len(healthy)
+    healthy = [run.verdict for run in judged if run.label == "healthy"]
+    return len(healthy) - healthy.count("healthy"), len(healthy)
 
 
 def confusion_terminal(judged: Sequence[Judged], verdicts: Sequence[str]) -> str:
     """The matrix, a line a cause and a column a verdict in their order, and every mistaken run."""
     present = [v for v in verdicts if any(v in (run.label, run.verdict) for run in judged)]
-    runs = pd.DataFrame([(run.label, run.verdict) for run in judged], columns=["label", "verdict"])
+    runs = pd.DataFrame(judged)
     matrix = pd.crosstab(runs.label, runs.verdict)
     matrix = matrix.reindex(index=present, columns=present, fill_value=0)
     shown = matrix.astype(str).replace("0", ".").set_axis(range(1, len(present) + 1), axis=1)
     shown.insert(0, "cause", present)
     shown["found"] = [_found(judged, label) for label in present]
-    seeds = ", ".join(str(seed) for seed in sorted({run.seed for run in judged}))
+    seeds = ", ".join(map(str, sorted(runs.seed.unique())))
     wrong, healthy = false_alarms(judged)
+    mistaken = [run for run in judged if run.verdict != run.label]
     lines = [
         "Verdicts at the end of labelled runs",
         *wrapped(
@@ -56,15 +52,14 @@ def confusion_terminal(judged: Sequence[Judged], verdicts: Sequence[str]) -> str
         "",
         shown.set_axis(range(1, len(present) + 1)).to_markdown(tablefmt="plain", stralign="right"),
         "",
-        f"right: {sum(run.right for run in judged)} of {len(judged)}; false alarms at the end of "
+        f"right: {len(judged) - len(mistaken)} of {len(judged)}; false alarms at the end of "
         f"healthy runs: {wrong} of {healthy}",
         *(part for text in _alarms(judged) for part in wrapped(text)),
     ]
-    for run in judged:
-        if not run.right:
-            words = run.verdict + (f", also {', '.join(run.others)}" if run.others else "")
-            text = f"{run.name}, seed {run.seed}: {run.cause}; {run.label} was called {words}"
-            lines += wrapped(text, first="  ", rest="      ")
+    for run in mistaken:
+        words = run.verdict + (f", also {', '.join(run.others)}" if run.others else "")
+        text = f"{run.name}, seed {run.seed}: {run.cause}; {run.label} was called {words}"
+        lines += wrapped(text, first="  ", rest="      ")
     return "\n".join(lines) + "\n"
 
 

@@ -53,8 +53,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 def styled(draw: F) -> F:
     """Draws in the house's style, whatever a user's own matplotlibrc says."""
-    drawn: F = matplotlib.style.context(["default", _STYLE])(draw)
-    return drawn
+    return matplotlib.style.context(["default", _STYLE])(draw)  # type: ignore[no-any-return]
 
 
 def figure(
@@ -120,10 +119,9 @@ def _logarithmic(values: Sequence[float], ratio: float) -> bool:
 
 @styled
 def draw_neighbors(runs: pd.DataFrame, *, direction: Direction) -> bytes:
-    """Figure 1 (``overfitting``) or Figure 2 (``mode_drop``) as PNG, of each row's first seed.
+    """Figure 1 (``overfitting``) or Figure 2 (``mode_drop``) of [1] as PNG, of rows' first seeds.
 
-    As in [1], data sets stand side by side, mini-batches shrink downwards and noisy rows come last;
-    in a block the queries are on top, below them the nearest neighbors by pixel and by feature.
+    A column a data set; in a block queries are above their nearest neighbors.
     """
     datasets = [list(settings(own)) for _, own in runs.groupby("dataset", sort=False)]
     lines = max(len(own) for own in datasets)
@@ -139,8 +137,10 @@ def draw_neighbors(runs: pd.DataFrame, *, direction: Direction) -> bytes:
             if strips is None:
                 ax.text(0, 0.5, "this run left no images")
                 continue
-            grid, labels = _grid(strips, *_WORDS[direction])
+            grid = _grid(strips)
             ax.imshow(grid, interpolation="nearest")
+            query, nearest = _WORDS[direction]
+            labels = [query, *(f"{nearest}\nby {space}" for space in list(strips)[1:])]
             for place, label in enumerate(labels):
                 y = (place + 0.5) * grid.shape[0] / len(labels)
                 ax.text(-8, y, label, ha="right", va="center", color="0.4")
@@ -155,16 +155,15 @@ def draw_neighbors(runs: pd.DataFrame, *, direction: Direction) -> bytes:
     return png(made)
 
 
-def _grid(strips: Mapping[str, Bytes], query: str, nearest: str) -> tuple[Bytes, list[str]]:
-    """The images of a block, a line a kind, enlarged by a whole factor; and the lines' names."""
+def _grid(strips: Mapping[str, Bytes]) -> Bytes:
+    """The images of a block, a line a kind, enlarged by a whole factor."""
     factor = max(_TILE // max(strips["queries"].shape[1:3]), 1)
     lines = []
     for images in strips.values():
         large = images.repeat(factor, axis=1).repeat(factor, axis=2)
         framed = np.pad(large, ((0, 0), (0, _GAP), (0, _GAP), (0, 0)), constant_values=255)
         lines.append(np.concatenate(list(framed), axis=1))
-    names = [query, *(f"{nearest}\nby {space}" for space in list(strips)[1:])]
-    return np.concatenate(lines), names
+    return np.concatenate(lines)
 
 
 @styled
@@ -205,9 +204,8 @@ def draw_curves(runs: pd.DataFrame) -> bytes:
 def draw_trade_off(runs: pd.DataFrame) -> bytes | None:
     """Generalization against mode drop: held-out images' distance over training images', PNG.
 
-    A path a setting, from its first measurement (open) to its last (full). On the diagonal nothing
-    is memorized; the height above it, the generalization gap, is drawn once more by itself. None
-    where no run has looked at held-out images.
+    A path a setting, from its first measurement (open) to its last (full); the height above the
+    diagonal is the generalization gap. None where no run has looked at held-out images.
     """
     if HELD_OUT not in runs:
         return None
@@ -246,10 +244,7 @@ def draw_trade_off(runs: pd.DataFrame) -> bytes | None:
 
 @styled
 def draw_heatmap(runs: pd.DataFrame) -> bytes:
-    """Both distances of every remedy (down) and setting (across), PNG.
-
-    A cell is colored by its change from plain in the same column: blue below, red above.
-    """
+    """Both distances of every remedy (down) and setting (across), colored by change, PNG."""
     table = remedies_csv(runs).query("remedy != 'held-out real'")
     datasets = list(table.groupby("dataset", sort=False))
     tallest = max(own.remedy.nunique() for _, own in datasets)

@@ -54,10 +54,8 @@ def span(values: Sequence[float]) -> str:
 
 def duration(seconds: float) -> str:
     """A wall time in two units at most: ``12 s``, ``3 min 20 s``, ``1 h 12 min``."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s" if whole else f"{seconds:.1f} s"
-    if whole < 3600:
-        return f"{whole // 60} min" + (f" {whole % 60} s" if whole % 60 else "")
-    minutes = round(seconds / 60)
-    return f"{minutes // 60} h" + (f" {minutes % 60} min" if minutes % 60 else "")
+    if round(seconds) == 0:
+        return f"{seconds:.1f} s"
+    size, units = (60, ("h", "min")) if round(seconds) >= 3600 else (1, ("min", "s"))
+    counts = divmod(round(seconds / size), 60)
+    return " ".join(f"{n} {unit}" for n, unit in zip(counts, units, strict=True) if n)

@@ -12,6 +12,7 @@ import pandas as pd
 from ganstoch.errors import UserError, visible
 from ganstoch.records import RECORD, Record, read_record
 from ganstoch.report.published import Protocol, protocol_of
+from ganstoch.report.run_files import PLAYERS
 
 # The columns that tell one row of a table from another; its runs differ in the seed alone.
 SETTING = ["dataset", "protocol", "remedy", "m", "noise", "bank"]
@@ -28,10 +29,8 @@ def frame(records: Iterable[Record | tuple[Record, Path]]) -> pd.DataFrame:
     """One row a run: `SETTING`, other fields of the record, metrics by key, ``baseline/<key>``.
 
     ``bank`` is NaN for fresh latents. Runs stand in order of their first data set, noise, m from
-    large to small, bank, remedy (plain first) and seed.
-
-    Raises:
-        UserError: if there is none, a run is given twice, or a data set mixes presets or sizes.
+    large to small, bank, remedy (plain first) and seed. A `UserError` tells of no runs, of one that
+    is given twice, and of a data set with several presets or sizes.
     """
     pairs = [each if isinstance(each, tuple) else (each, None) for each in records]
     if not pairs:
@@ -110,16 +109,13 @@ def protocol(record: Record) -> Protocol:
     if record.preset == "ring_unrolled":
         return protocol_of(record.preset)
     variant = setting(record, "data", "source", "init_args", "protocol")
-    widths = [setting(record, "model", p, "init_args", "width") for p in _PLAYERS]
-    kinds = [str(setting(record, "model", p, "class_path")) for p in _PLAYERS]
+    widths = [setting(record, "model", p, "init_args", "width") for p in PLAYERS]
+    kinds = [str(setting(record, "model", p, "class_path")) for p in PLAYERS]
     theirs = all(kind.rpartition(".")[2].startswith("Unrolled") for kind in kinds)
     known = theirs and all(isinstance(width, int) and width > 0 for width in widths)
     # That discriminator has twice the generator's channels at the same width: see `models.dcgan`.
     ratio = 2 * widths[0] / widths[1] if known else None
     return protocol_of(record.dataset, variant=variant or "veegan", ratio=ratio)
-
-
-_PLAYERS = ("discriminator", "generator")
 
 
 def require(table: pd.DataFrame, keys: Iterable[str], *, fix: str) -> None:
@@ -144,9 +140,8 @@ def history(runs: pd.DataFrame) -> pd.DataFrame:
 def curve(points: pd.DataFrame, metric: str, *, x: str = "iteration") -> pd.DataFrame:
     """A metric of one setting along training: mean, low and high over its seeds, by ``x``.
 
-    Every place where one of the seeds was measured, from the first where all have a value. A seed
-    that stopped earlier keeps its last value, so that the curve ends on the table's mean. Of
-    ``points``, see `history`, without the metric it is empty.
+    Of ``points``, see `history`, from the first where all seeds have a value; a seed that stopped
+    earlier keeps its last value, so that the curve ends on the table's mean.
     """
     if metric not in points:
         return pd.DataFrame({"mean": [], "low": [], "high": []})

@@ -19,8 +19,7 @@ import pandas as pd
 
 _VALUES = Path(__file__).parent / "values"
 
-# The six columns of Table 1 with their keys in a record: pixel l1 to the nearest neighbor, in grey
-# levels per pixel and channel, over all queries and over the worst 10 % and 5 %.
+# The six columns of Table 1 with their keys in a record, in grey levels per pixel and channel.
 SCORES = {
     f"{direction}_{part}": f"{direction}/pixel_l1/{part}"
     for direction in ("overfitting", "mode_drop")
@@ -87,10 +86,9 @@ _STACKED = {"stacked_mnist": "stacked MNIST", "stacked_fashion": "stacked Fashio
 
 
 def protocol_of(dataset: str, *, variant: str = "veegan", ratio: float | None = None) -> Protocol:
-    """The protocol of a synthetic data set, by the name of its source (or ``ring_unrolled``).
+    """The protocol of a synthetic data set, by its name (or ``ring_unrolled``).
 
-    Of stacked images it is a variant, ``veegan`` or ``unrolled``, and the ratio of D's size to G's,
-    as in the columns of [2, Table 3]; None if unknown.
+    Of stacked images by variant, ``veegan`` or ``unrolled``, and D's size over G's [2, Table 3].
     """
     if dataset not in _STACKED:
         return _SYNTHETIC.get(dataset, Protocol(dataset, dataset))

@@ -11,17 +11,11 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from ganstoch.errors import visible
 from ganstoch.records import write_atomically
-from ganstoch.report import tables
+from ganstoch.report import synthetic_figures, tables
 from ganstoch.report.captions import caption
 from ganstoch.report.figures import draw_curves, draw_heatmap, draw_neighbors, draw_trade_off
 from ganstoch.report.formatting import wrapped
 from ganstoch.report.frame import load
-from ganstoch.report.synthetic_figures import (
-    animate_modes,
-    draw_modes,
-    draw_synthetic_curves,
-    scenes,
-)
 from ganstoch.report.tables import Section
 from ganstoch.report.training_figures import draw_gradient_noise, draw_probe
 
@@ -44,7 +38,7 @@ def write_report(out: Path, runs: Sequence[Path], *, missing: Sequence[str] = ()
         UserError: if the records make no table, or a file is damaged or cannot be written.
     """
     frame, absent = load(runs, missing=missing)
-    numbers, sections = tables.table1_csv(frame), tables.table1(frame)
+    words, sections = caption(frame, absent, paper=True), tables.table1(frame)
     pictures = {
         "fig1.png": draw_neighbors(frame, direction="overfitting"),
         "fig2.png": draw_neighbors(frame, direction="mode_drop"),
@@ -53,39 +47,36 @@ def write_report(out: Path, runs: Sequence[Path], *, missing: Sequence[str] = ()
         "trade_off.png": draw_trade_off(frame),
         "probe.png": draw_probe(frame),
     }
-    words = caption(frame, absent, paper=True)
-    _write(out, "table1", "Table 1", words, numbers, sections, pictures)
+    _write(out / "table1", "Table 1", words, tables.table1_csv(frame), sections, pictures)
     return _terminal("Table 1", words, tables.table1(frame, full=False))
 
 
 def write_remedies_report(out: Path, runs: Sequence[Path], *, missing: Sequence[str] = ()) -> str:
-    """Writes ``remedies.csv``, ``.md``, ``.png``, ``index.html``; otherwise as `write_report`."""
+    """Writes the remedies' tables and heat map; otherwise as `write_report`."""
     frame, absent = load(runs, missing=missing)
-    numbers, sections = tables.remedies_csv(frame), tables.remedies(frame)
-    words, heading = caption(frame, absent), "Remedies by stochasticity"
+    heading, words = "Remedies by stochasticity", caption(frame, absent)
+    sections = tables.remedies(frame)
     pictures = {"remedies.png": draw_heatmap(frame)}
-    _write(out, "remedies", heading, words, numbers, sections, pictures)
+    _write(out / "remedies", heading, words, tables.remedies_csv(frame), sections, pictures)
     return _terminal(heading, words, sections)
 
 
 def write_synthetic_report(out: Path, runs: Sequence[Path], *, missing: Sequence[str] = ()) -> str:
-    """Writes ``synthetic.csv``, ``.md``, pictures and ``index.html``; as `write_report`."""
+    """Writes the tables and pictures of synthetic data sets; otherwise as `write_report`."""
     frame, absent = load(runs, missing=missing)
-    numbers, sections = tables.synthetic_csv(frame), tables.synthetic(frame)
-    points = scenes(frame)
+    heading, words = "Synthetic data sets", caption(frame, absent, what=_SYNTHETIC)
+    sections, points = tables.synthetic(frame), synthetic_figures.scenes(frame)
     pictures = {
-        "synthetic_curves.png": draw_synthetic_curves(frame),
-        "modes.png": draw_modes(points) if points else None,
-        "modes.gif": animate_modes(points) if points else None,
+        "synthetic_curves.png": synthetic_figures.draw_synthetic_curves(frame),
+        "modes.png": synthetic_figures.draw_modes(points) if points else None,
+        "modes.gif": synthetic_figures.animate_modes(points) if points else None,
     }
-    words, heading = caption(frame, absent, what=_SYNTHETIC), "Synthetic data sets"
-    _write(out, "synthetic", heading, words, numbers, sections, pictures)
+    _write(out / "synthetic", heading, words, tables.synthetic_csv(frame), sections, pictures)
     return _terminal(heading, words, sections)
 
 
 def _write(
-    out: Path,
-    name: str,
+    stem: Path,
     heading: str,
     words: str,
     numbers: pd.DataFrame,
@@ -95,24 +86,21 @@ def _write(
     """Writes a report's files, each whole or not at all; the page last."""
     drawn = {path: image for path, image in pictures.items() if image is not None}
     files = {
-        f"{name}.csv": tables.csv(numbers).encode(),
-        f"{name}.md": _markdown(heading, words, sections).encode(errors="replace"),
-        f"{name}.tex": _latex(sections).encode(errors="replace"),
+        f"{stem.name}.csv": tables.csv(numbers),
+        f"{stem.name}.md": _markdown(heading, words, sections),
+        f"{stem.name}.tex": _latex(sections),
         **drawn,
-        "index.html": report_page(heading, words, sections, list(drawn)).encode(errors="replace"),
+        "index.html": report_page(heading, words, sections, list(drawn)),
     }
     for path, content in files.items():
-        write_atomically(out / path, content)
+        raw = content.encode(errors="replace") if isinstance(content, str) else content
+        write_atomically(stem.parent / path, raw)
 
 
 def report_page(
     heading: str, caption: str, sections: Sequence[Section], pictures: Sequence[str]
 ) -> str:
-    """The HTML page of a table and its pictures: one file, without scripts.
-
-    Names of data sets and machines are whatever somebody called them: the template escapes them,
-    and writes out characters that cannot be seen but change how a name looks.
-    """
+    """The HTML page of a table and its pictures; names are escaped, invisible characters shown."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -121,10 +109,9 @@ def report_page(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    page = environment.get_template("page.html.j2").render(
-        heading=heading, caption=caption, sections=sections, pictures=pictures
-    )
-    return page + "\n"
+    template = environment.get_template("page.html.j2")
+    values = {"heading": heading, "caption": caption, "sections": sections, "pictures": pictures}
+    return template.render(values) + "\n"
 
 
 def _grid(shown: pd.DataFrame, *, form: str) -> str:
@@ -148,11 +135,8 @@ def _markdown(heading: str, words: str, sections: Sequence[Section]) -> str:
 
 def _latex(sections: Sequence[Section]) -> str:
     """The tables in LaTeX (package booktabs), each below its heading as a comment."""
-    parts = [
-        f"% {section.heading}\n{section.shown.to_latex(index=False, escape=True)}"
-        for section in sections
-    ]
-    return "\n".join(parts)
+    written = [(each.heading, each.shown.to_latex(index=False, escape=True)) for each in sections]
+    return "\n".join(f"% {heading}\n{table}" for heading, table in written)
 
 
 def _terminal(heading: str, words: str, sections: Sequence[Section]) -> str:

@@ -96,36 +96,29 @@ def read_probe(folder: Path) -> ProbeTrack | None:
 
 
 def _read(model: type[M], path: Path) -> M | None:
-    content: M | None = None
-    if path.exists():
-        content = decode(model, read_json(path, fix=_FIX), str(path), fix=_FIX)
-    return content
+    return decode(model, read_json(path, fix=_FIX), str(path), fix=_FIX) if path.exists() else None
 
 
 def read_strips(folder: Path, *, direction: str) -> dict[str, Bytes] | None:
     """A block of Figure 1 or 2 out of `panels.npz`; None if the run left none.
 
-    The images whose neighbors were sought (``queries``), their nearest neighbors by pixel l1
-    (``pixel``) and, where measured, by feature l2, under the network's name: each (N, H, W, 3), at
-    most ten. A `UserError` tells of a damaged file, or of arrays that do not fit together.
+    ``queries``, their nearest neighbors by ``pixel`` l1 and, where measured, by a network's
+    features under its name: each (N, H, W, 3), N at most 10. A `UserError` names a damaged file.
     """
     path = folder / "panels.npz"
-    stored = _arrays(path, direction)
+    stored = _arrays(path, f"{direction}_")
     if stored is None:
         return None
-    kinds = {name.removeprefix(f"{direction}_"): a[:COUNT] for name, a in stored.items() if a.ndim}
-    features = sorted(set(kinds) - {"queries", "pixel_l1"}, key=lambda k: ("inception" not in k, k))
-    chosen = [kinds.get(kind) for kind in ("queries", "pixel_l1", *features[:1])]
-    shapes: set[tuple[int, ...]] = {
-        a.shape if a is not None and a.dtype == np.uint8 else () for a in chosen
-    }
-    if len(shapes) > 1 or len(shape := shapes.pop()) != 4 or shape[1] not in (1, 3):
+    features = sorted(set(stored) - {"queries", "pixel_l1"})
+    strips = {}
+    for name in ("queries", "pixel_l1", *features):
+        label = name.removesuffix("_l1").removesuffix("_l2").replace("_", " ")
+        strips[label] = stored.get(name, np.empty(0))
+    (dtype, shape), *others = {(images.dtype, images.shape) for images in strips.values()}
+    if others or dtype != np.uint8 or len(shape) != 4 or shape[1] not in (1, 3):
         raise UserError(f"{path}: {direction}_* must be uint8 of one shape (N, 3, H, W); {_FIX}")
-    names = [each.removesuffix("_l2").removesuffix("_l1") for each in features[:1]]
-    labels = ["queries", "pixel", *(name.replace("_", " ") for name in names)]
-    upright = [np.asarray(images).transpose(0, 2, 3, 1) for images in chosen]
-    colored = [np.broadcast_to(images, (*images.shape[:3], 3)) for images in upright]
-    return dict(zip(labels, colored, strict=True))
+    upright = {name: images[:COUNT].transpose(0, 2, 3, 1) for name, images in strips.items()}
+    return {name: np.broadcast_to(a, (*a.shape[:3], 3)) for name, a in upright.items()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,27 +136,23 @@ class SampleHistory:
 
 
 def read_samples(folder: Path) -> SampleHistory | None:
-    """A run's generated points over training out of `trail.npz`; None if the run left none.
-
-    A `UserError` tells of a damaged file, or of arrays that do not fit together.
-    """
+    """A run's `trail.npz`; None if it left none, a `UserError` if the file is damaged."""
     path = folder / "trail.npz"
     stored = _arrays(path)
     if stored is None:
         return None
-    try:
-        iterations, samples, real = (stored[name] for name in ("iterations", "samples", "real"))
-        _, sampled, size = samples.shape
-        fits = (
-            (iterations.dtype, samples.dtype, real.dtype) == (np.int64, np.float32, np.float32)
-            and iterations.shape == samples.shape[:1] != (0,)
-            and real.shape == (len(real), size)
-            and min(sampled, size, len(real)) > 0
-            and bool(np.all(np.diff(iterations) > 0) and np.isfinite(real).all())
-        )
-    except (KeyError, ValueError, TypeError):
-        fits = False
-    if not fits:
+    iterations, samples, real = (
+        stored.get(name, np.empty(0)) for name in ("iterations", "samples", "real")
+    )
+    if not (
+        (iterations.dtype, samples.dtype, real.dtype) == (np.int64, np.float32, np.float32)
+        and (samples.ndim, real.ndim) == (3, 2)
+        and iterations.shape == samples.shape[:1]
+        and samples.shape[2] == real.shape[1]
+        and samples.size * real.size > 0
+        and (np.diff(iterations) > 0).all()
+        and np.isfinite(real).all()
+    ):
         raise UserError(
             f"{path}: iterations (T,) must rise, samples (T, S, D) and real (R, D) be float32; "
             f"{_FIX}"
@@ -172,11 +161,13 @@ def read_samples(folder: Path) -> SampleHistory | None:
 
 
 def _arrays(path: Path, prefix: str = "") -> dict[str, Any] | None:
+    """The arrays of a file whose names begin so, by the rest of their names."""
     if not path.exists():
         return None
     try:
         # `allow_pickle=False`: a file of arrays must not be able to run code.
         with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
-            return {name: stored[name] for name in stored.files if name.startswith(prefix)}
+            names = [name for name in stored.files if name.startswith(prefix)]
+            return {name.removeprefix(prefix): stored[name] for name in names}
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
         raise UserError(f"{path} cannot be read ({error}); {_FIX}") from error

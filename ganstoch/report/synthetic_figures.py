@@ -1,7 +1,6 @@
 """Synthetic data sets: modes over training, and where the generated points lie.
 
-As in Fig. 2 of Metz et al. 2017, "Unrolled generative adversarial networks": a row per method, a
-column per point of training, the data last. The film shows every point, all remedies at once.
+As in Fig. 2 of Metz et al. 2017, "Unrolled generative adversarial networks".
 """
 
 from __future__ import annotations
@@ -37,10 +36,7 @@ _HOLD = 12  # frames that the film stays on the last one
 
 @styled
 def draw_synthetic_curves(runs: pd.DataFrame) -> bytes:
-    """Modes, good samples and reverse KL over iterations, three axes a data set, as PNG.
-
-    Dashed: the published value of the remedy with that color. Dotted: true samples.
-    """
+    """Modes, good samples and reverse KL over iterations, as PNG; dashed: published values."""
     groups = list(runs.groupby(["dataset", "protocol"], sort=False))
     made, axes = figure(len(groups), 3, size=(4.4, 3.2))
     known = published_synthetic()
@@ -82,8 +78,7 @@ class Scene:
 
     heading: str
     samples: dict[str, SampleHistory]  # of each setting's first run that left some, by its name
-    low: Floats  # lower corner of the window, shape (D,)
-    high: Floats
+    window: Floats  # lower and upper end of each coordinate, shape (D, 2)
 
     @property
     def iterations(self) -> list[int]:
@@ -97,10 +92,7 @@ class Scene:
 
 
 def scenes(runs: pd.DataFrame) -> list[Scene]:
-    """The points of every data set whose runs left some.
-
-    A `UserError` tells of a damaged file, or of points that differ in their coordinates.
-    """
+    """The points of every data set whose runs left some; a `UserError` if they do not match."""
     made = []
     for _, own in runs.groupby(["dataset", "protocol"], sort=False):
         samples = {}
@@ -134,8 +126,8 @@ def _scene(own: pd.DataFrame, samples: dict[str, SampleHistory]) -> Scene:
     low, high = real.min(0), real.max(0)
     # Square, so that a ring is round.
     center, reach = (low + high) / 2, float((high - low).max()) * (0.5 + _MARGIN) or 1.0
-    low, high = ((center + sign * reach).astype(np.float32) for sign in (-1, 1))
-    return Scene(heading=heading, samples=samples, low=low, high=high)
+    corners = [(center + sign * reach).astype(np.float32) for sign in (-1, 1)]
+    return Scene(heading=heading, samples=samples, window=np.stack(corners, axis=1))
 
 
 def _principal(real: Floats) -> Floats:
@@ -150,8 +142,7 @@ def density(scene: Scene, points: Floats) -> npt.NDArray[np.float64]:
     """Root of the share of the points (P, D) in each cell of the window, so that few still show."""
     with np.errstate(invalid="ignore"):  # a diverged run has points anywhere
         points = points[np.isfinite(points).all(1)]
-    window = np.stack([scene.low, scene.high], axis=1)
-    counts, _ = np.histogramdd(points, bins=_BINS, range=window.tolist())
+    counts, _ = np.histogramdd(points, bins=_BINS, range=scene.window.tolist())
     counts = counts.T if counts.ndim == 2 else counts[None]
     return np.asarray(np.sqrt(counts / max(len(points), 1)))
 

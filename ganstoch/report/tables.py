@@ -1,8 +1,4 @@
-"""Table 1, remedies and synthetic data sets, in two forms each.
-
-`csv` is for programs: numbers, a column each. `Section` is for readers, in Markdown, LaTeX and on a
-terminal: strings such as ``10.21 ± 0.97``.
-"""
+"""Table 1, remedies and synthetic data sets: numbers for `csv`, and strings for readers."""
 
 from __future__ import annotations
 
@@ -34,11 +30,7 @@ class Section:
 
 
 def summary(runs: pd.DataFrame, metrics: Mapping[str, str]) -> pd.DataFrame:
-    """One row a setting, in the frame's order, with what its seeds cost.
-
-    Of each metric (its key by name) it has the mean, ``_sd`` (sample standard deviation, NaN for
-    one seed) and ``_count``.
-    """
+    """One row a setting, in the frame's order: each metric's mean, ``_sd`` and ``_count``, cost."""
     columns = {name: runs.get(key, np.nan) for name, key in metrics.items()}
     grouped = runs.assign(**columns).groupby([*SETTING, "n", "preset"], sort=False, dropna=False)
     aggregated = {"seeds": ("seed", "size"), "converged": ("converged", "sum")}
@@ -50,10 +42,7 @@ def summary(runs: pd.DataFrame, metrics: Mapping[str, str]) -> pd.DataFrame:
 
 
 def baseline(runs: pd.DataFrame, metrics: Mapping[str, str]) -> pd.DataFrame:
-    """Real images (or true samples) in the generator's place: means and ``_sd`` over the seeds.
-
-    Every setting of a seed measures the same ones. Data sets without them have no row.
-    """
+    """Real images (or true samples) in the generator's place: means and ``_sd`` over the seeds."""
     columns = {name: runs.get(f"baseline/{key}", np.nan) for name, key in metrics.items()}
     known = runs.assign(**columns).dropna(subset=list(metrics), how="all")
     where = ["dataset", "protocol", "n", "preset"]
@@ -94,8 +83,8 @@ def _amount(mean: float, error: float, places: int) -> str:
 def table1_csv(runs: pd.DataFrame) -> pd.DataFrame:
     """Table 1, a row per setting and one per data set for held-out real images.
 
-    Columns: setting, seeds, the six `SCORES`, the same with ``_paper`` (as published for that n/m
-    and noise) and ``_sd``, and what the runs cost. A `UserError` names a run without a score.
+    Columns: the six `SCORES`, the same with ``_paper`` (as published for that n/m and noise) and
+    ``_sd``, and what the runs cost. A `UserError` names a run without a score.
     """
     require(runs, SCORES.values(), fix=_IMAGES)
     rows = summary(runs, SCORES)
@@ -167,11 +156,11 @@ def _scores(row: Any, part: str = "", *, full: bool) -> dict[str, str]:
 
 
 def _cost(group: pd.DataFrame, *, full: bool) -> dict[str, str]:
-    more = {}
-    if full:
-        more = {"images seen": span([*group.images_seen]), "seconds": span([*group.seconds])}
+    more = {"images seen": span([*group.images_seen]), "seconds": span([*group.seconds])}
     converged = f"{group.converged.sum()} of {len(group)}"
-    return {"iterations": span(list(group.iterations)), "converged": converged, **more}
+    return {"iterations": span(list(group.iterations)), "converged": converged} | (
+        more if full else {}
+    )
 
 
 # Remedies by stochasticity
@@ -231,10 +220,7 @@ def _distance(row: Any, name: str) -> str:
 
 
 def _below_full_batch(own: pd.DataFrame) -> Iterator[str]:
-    """Which remedies do more against mode drop than training without chance, plain at m = n.
-
-    A gap counts if it is larger than the standard deviation over the seeds of either side.
-    """
+    """Which remedies have lower mode drop than plain at m = n by more than either deviation."""
     rows = summary(own, DIRECTIONS)
     full = rows[(rows.remedy == "plain") & (rows.m == rows.n) & (rows.noise == 0)]
     for removed in lines(full):
@@ -271,8 +257,7 @@ def synthetic_csv(runs: pd.DataFrame) -> pd.DataFrame:
     """A row per remedy and setting, and one per data set for true samples.
 
     Columns: means with ``_se`` (standard error over the seeds that have the quantity), what was
-    published for the same remedy without noise, the gap, ours less theirs, and the gap in standard
-    errors of the difference, of those errors that are known.
+    published for the remedy without noise, the gap, ours less theirs, also in standard errors.
     """
     require(runs, ["modes/count", "modes/of"], fix=_MODES)
     runs = in_percent(runs)

@@ -37,11 +37,9 @@ def noise_track(histories: Sequence[GradientNoise], player: str) -> pd.DataFrame
 
 
 def overtaken(track: pd.DataFrame) -> int | None:
-    """The first iteration from which on noise exceeds signal half of the time or more, or None.
-
-    The start does not count: there G's gradient is small because nothing is trained yet.
-    """
+    """The first iteration from which on noise exceeds signal half of the time or more, or None."""
     above = track.noise > track.signal
+    # Not at the start, where G's gradient is small because nothing is trained yet.
     for place in above.index[above & (above.index > 0)]:
         if above.loc[place:].mean() >= 0.5:
             return int(place)
@@ -50,11 +48,9 @@ def overtaken(track: pd.DataFrame) -> int | None:
 
 @styled
 def draw_gradient_noise(runs: pd.DataFrame) -> bytes | None:
-    """When the noise of the gradients overtakes their signal: three axes a setting, PNG.
+    """When the noise of the gradients overtakes their signal [Yazici et al. 2020, Sec. 3], PNG.
 
-    Yazici et al. 2020, Sec. 3: at first the sampling error of the gradient is smaller than the
-    difference between the distributions; later it dominates and stops progress. None where no run
-    has measured it.
+    Three axes a setting. None where no run has measured it.
     """
     measured = []
     for row, group in settings(runs):
@@ -113,10 +109,9 @@ def _draw_player(ax: Axes, track: pd.DataFrame) -> None:
 
 @styled
 def draw_probe(runs: pd.DataFrame) -> bytes | None:
-    """Accuracy of a linear probe on the discriminator's features, two axes a data set, PNG.
+    """Accuracy of a linear probe on D's features, on images not fitted to and on those that are.
 
-    Left on images that the probe was not fitted to, right on those that it was. None where no run
-    has a ``probe.json``.
+    Two axes a data set, PNG. None where no run has a ``probe.json``.
     """
     probes: Any = [None if row.folder is None else read_probe(row.folder) for row in lines(runs)]
     probed = runs.assign(probe=probes).dropna(subset=["probe"])

@@ -27,17 +27,6 @@ PROBE: dict[str, Any] = {
 FILES = {GRADIENT_NOISE: (read_gradient_noise, NOISE), "probe.json": (read_probe, PROBE)}
 
 
-@pytest.mark.parametrize("name", FILES)
-def test_a_file_says_what_was_written(tmp_path: Path, name: str) -> None:
-    read, content = FILES[name]
-    assert read(tmp_path) is None
-    (tmp_path / name).write_text(json.dumps(content))
-    model = read(tmp_path)
-    assert model is not None
-    back = json.loads(model.model_dump_json(by_alias=True))
-    assert content.items() <= back.items()
-
-
 @pytest.mark.parametrize(
     ("name", "change", "key"),
     [
@@ -45,7 +34,6 @@ def test_a_file_says_what_was_written(tmp_path: Path, name: str) -> None:
         (GRADIENT_NOISE, {"history": [POINT, POINT]}, "rise"),
         (GRADIENT_NOISE, {"history": [POINT | {"generator": {}}]}, "history.0.generator.signal"),
         ("probe.json", {"test": "elsewhere"}, "test"),
-        ("probe.json", {"moments": [MOMENT, MOMENT]}, "rise"),
         ("probe.json", {"more": 1}, "more"),
         ("probe.json", None, ""),
     ],
@@ -61,12 +49,12 @@ def test_a_damaged_field_is_named(
 
 def images(count: int, **changes: Any) -> dict[str, Any]:
     rng = np.random.default_rng(0)
-    kinds = ("queries", "pixel_l1", "vgg_l2", "inception_64px_l2")
+    kinds = ("queries", "pixel_l1", "inception_64px_l2")
     shape = (count, 3, 4, 4)
     return {f"mode_drop_{k}": rng.integers(0, 256, shape, np.uint8) for k in kinds} | changes
 
 
-def test_strips_hold_ten_images_upright_and_the_papers_network(tmp_path: Path) -> None:
+def test_strips_hold_ten_images_upright(tmp_path: Path) -> None:
     arrays = images(12)
     np.savez(tmp_path / "panels.npz", **arrays)
     strips = read_strips(tmp_path, direction="mode_drop")
@@ -76,23 +64,6 @@ def test_strips_hold_ten_images_upright_and_the_papers_network(tmp_path: Path) -
     first = arrays["mode_drop_queries"][0].transpose(1, 2, 0)
     np.testing.assert_array_equal(strips["queries"][0], first)
     assert read_strips(tmp_path / "no", direction="mode_drop") is None
-
-
-@pytest.mark.parametrize(
-    "arrays",
-    [
-        {},
-        {"mode_drop_queries": images(3)["mode_drop_queries"]},
-        images(3, mode_drop_pixel_l1=np.zeros((3, 3, 4, 4), np.float32)),
-        images(3, mode_drop_pixel_l1=np.zeros((2, 3, 4, 4), np.uint8)),
-        images(3, mode_drop_queries=np.array([object()])),
-        images(3, mode_drop_queries=np.uint8(3)),
-    ],
-)
-def test_strips_that_do_not_fit_are_refused(tmp_path: Path, arrays: dict[str, Any]) -> None:
-    np.savez(tmp_path / "panels.npz", **arrays)
-    with pytest.raises(UserError, match=r"panels\.npz"):
-        read_strips(tmp_path, direction="mode_drop")
 
 
 SAMPLES: dict[str, Any] = {
@@ -111,19 +82,25 @@ def test_samples_are_those_of_the_last_iteration_so_far(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "change",
+    "arrays",
     [
-        {},  # cut short
-        {"iterations": np.array([5, 2])},
-        {"samples": np.zeros((2, 3, 2))},
-        {"samples": np.zeros((2, 0, 2), np.float32)},
-        {"real": np.zeros((4, 3), np.float32)},
-        {"real": np.full((4, 2), np.nan, np.float32)},
+        {},
+        {"mode_drop_queries": images(3)["mode_drop_queries"]},
+        images(3, mode_drop_pixel_l1=np.zeros((3, 3, 4, 4), np.float32)),
+        images(3, mode_drop_pixel_l1=np.zeros((2, 3, 4, 4), np.uint8)),
+        images(3, mode_drop_queries=np.array([object()])),
+        images(3, mode_drop_queries=np.uint8(3)),
+        SAMPLES | {"iterations": np.array([5, 2])},
+        SAMPLES | {"samples": np.zeros((2, 3, 2))},
+        SAMPLES | {"samples": np.zeros((2, 0, 2), np.float32)},
+        SAMPLES | {"real": np.zeros((4, 3), np.float32)},
+        SAMPLES | {"real": np.full((4, 2), np.nan, np.float32)},
     ],
 )
-def test_samples_that_do_not_fit_are_refused(tmp_path: Path, change: dict[str, Any]) -> None:
-    path = tmp_path / "trail.npz"
-    np.savez(path, **(SAMPLES | change))
-    path.write_bytes(path.read_bytes()[: None if change else 300])
+def test_arrays_that_do_not_fit_are_refused(tmp_path: Path, arrays: dict[str, Any]) -> None:
+    for name in ("panels.npz", "trail.npz"):
+        np.savez(tmp_path / name, **arrays)
+    with pytest.raises(UserError, match=r"panels\.npz"):
+        read_strips(tmp_path, direction="mode_drop")
     with pytest.raises(UserError, match=r"trail\.npz"):
         read_samples(tmp_path)

@@ -22,14 +22,16 @@ def read(table: pd.DataFrame) -> pd.DataFrame:
     return pd.read_csv(io.StringIO(tables.csv(table)), dtype={"bank": str})
 
 
-def test_a_row_is_the_mean_and_deviation_of_its_seeds(make_record):
+def test_a_row_is_the_mean_and_deviation_of_its_seeds_below_held_out_images(make_record):
     values = {0: 10.0, 1: 12.5, 2: 11.0}
-    runs = frame(make_record((v,) * 6, seed=seed, m=16) for seed, v in values.items())
-    (row,) = read(tables.table1_csv(runs)).to_dict("records")
-    assert row["seeds"] == 3
-    for name in SCORES:
+    records = [make_record((v,) * 6, seed=s, m=16, baseline=HELD_OUT) for s, v in values.items()]
+    held_out, row = read(tables.table1_csv(frame(records))).to_dict("records")
+    assert row["seeds"] == held_out["seeds"] == 3
+    assert (held_out["remedy"], row["remedy"]) == ("held-out real", "plain")
+    for name, real in zip(SCORES, HELD_OUT, strict=True):
         assert row[name] == pytest.approx(mean(values.values()), rel=1e-5)
         assert row[f"{name}_sd"] == pytest.approx(stdev(values.values()), rel=1e-5)
+        assert (held_out[name], held_out[f"{name}_sd"]) == (real, 0.0)
 
 
 def test_rows_stand_in_the_order_of_the_paper(make_record):
@@ -63,33 +65,25 @@ def test_the_papers_value_stands_beside_the_same_share_of_n(make_record):
     assert list(section.shown.overfitting) == ["1.00", "1.55", "1.00", "1.00", "6.09"]
 
 
-def test_held_out_images_come_first(make_record):
-    runs = frame([make_record(m=m, seed=s, baseline=HELD_OUT) for m in (64, 1) for s in (0, 1)])
-    table = tables.table1_csv(runs)
-    assert list(table.remedy) == ["held-out real", "plain", "plain"]
-    assert (table.overfitting_mean[0], table.overfitting_mean_sd[0], table.seeds[0]) == (20, 0, 2)
+def test_a_name_cannot_run_as_a_formula_in_a_spreadsheet(make_record):
+    for name in ("=1+1", "+1", "-1", "@SUM(A1)"):
+        table = read(tables.table1_csv(frame([make_record(dataset=name, preset=name)])))
+        assert table.dataset[0] == table.preset[0] == f"'{name}"
 
 
-@pytest.mark.parametrize("name", ["=1+1", "+1", "-1", "@SUM(A1)"])
-def test_a_name_cannot_run_as_a_formula_in_a_spreadsheet(make_record, name):
-    table = read(tables.table1_csv(frame([make_record(dataset=name, preset=name)])))
-    assert table.dataset[0] == table.preset[0] == f"'{name}"
-
-
-def test_what_makes_no_table_is_named(make_record):
-    with pytest.raises(UserError, match="no finished runs"):
-        frame([])
-    with pytest.raises(UserError, match="seed 3"):
-        frame([make_record(seed=3)] * 2)
-    with pytest.raises(UserError, match=r"preset.*mini, tiny"):
-        frame([make_record(), make_record(seed=1, preset="mini")])
-    with pytest.raises(UserError, match=r"\bn: 128, 256"):
-        frame([make_record(), make_record(seed=1, n=128)])
-    lacking = make_record().model_copy(update={"metrics": {}})
-    with pytest.raises(UserError, match="overfitting/pixel_l1/mean"):
-        tables.table1_csv(frame([make_record(seed=1), lacking]))
-    with pytest.raises(UserError, match="modes/count"):
-        tables.synthetic_csv(frame([make_record()]))
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ([], "no finished runs"),
+        ([{"seed": 3}, {"seed": 3}], "seed 3"),
+        ([{}, {"seed": 1, "preset": "mini"}], r"preset.*mini, tiny"),
+        ([{}, {"seed": 1, "n": 128}], r"\bn: 128, 256"),
+        ([{"seed": 1}, {"metrics": {}}], "overfitting/pixel_l1/mean"),
+    ],
+)
+def test_what_makes_no_table_is_named(make_record, changes, named):
+    with pytest.raises(UserError, match=named):
+        tables.table1_csv(frame([make_record(**change) for change in changes]))
 
 
 def test_a_curve_is_the_mean_over_seeds_wherever_one_was_measured(make_record):
@@ -119,14 +113,14 @@ def test_claims(make_record):
     assert verdicts(frame(records)) == [True] * 5
     assert "10.50 to 11.25; 1 of 2 seeds" in list(claims(frame(records)))[1]
     worse = [r for r in records if r.m == 16 or r.noise] + [make_record((30.0,) * 6, m=64)]
-    assert verdicts(frame(worse)) == [False, False, False, False, False]
+    assert verdicts(frame(worse)) == [False] * 5
 
 
 def test_the_paper_bears_its_own_claims_out(make_record):
     for dataset, rows in published_table1().groupby("dataset", sort=False):
         records = [
             make_record(
-                [row[name] for name in SCORES],
+                row[[*SCORES]],
                 dataset=dataset,
                 n=12_800,
                 m=12_800 // int(row.n_over_m),
@@ -138,13 +132,9 @@ def test_the_paper_bears_its_own_claims_out(make_record):
         assert verdicts(frame(records)) == [True] * expected
 
 
-def with_remedy(record: Any, remedy: str, **changes: Any) -> Any:
-    return record.model_copy(update={"config": {"remedy": remedy}, **changes})
-
-
 def test_remedies_are_measured_against_plain_in_the_same_column(make_record):
     records = [
-        with_remedy(make_record((value,) * 6, m=m), remedy)
+        make_record((value,) * 6, m=m, remedy=remedy)
         for remedy, m, value in (
             *(("plain", 256, 10.0), ("plain", 16, 20.0)),
             *(("r1", 256, 9.0), ("r1", 16, 25.0), ("unrolled10", 16, 8.0), ("unrolled5", 16, 30.0)),
@@ -162,18 +152,17 @@ def test_remedies_are_measured_against_plain_in_the_same_column(make_record):
     assert "unrolled5" not in remark
 
 
-def points(make_record: Any, remedy: str, seed: int, modes: float, **metrics: float) -> Any:
-    measured = {"modes/count": modes, "modes/of": 8.0, **metrics}
-    record = make_record(dataset="ring", bank=None, n=1000, m=100, seed=seed, iterations=4000)
-    best = {"modes/count": 8.0, "modes/of": 8.0}
-    return with_remedy(record, remedy, metrics=measured, baseline=best)
+def test_gaps_to_published_values_are_in_standard_errors_of_the_seeds_that_have_them(make_record):
+    def points(seed: int, modes: float, remedy: str = "plain", **metrics: float) -> Any:
+        metrics |= {"modes/count": modes, "modes/of": 8.0, "modes/good_share": 0.5}
+        sizes: dict[str, Any] = {"bank": None, "n": 1000, "m": 100, "iterations": 4000}
+        best = make_record(dataset="ring", seed=seed, remedy=remedy, metrics=metrics, **sizes)
+        return best.model_copy(update={"baseline": {"modes/count": 8.0, "modes/of": 8.0}})
 
-
-def test_gaps_to_published_values_are_in_standard_errors(make_record):
+    divergence = ({"modes/reverse_kl": 0.1}, {}, {"modes/reverse_kl": 0.3})
     modes = (6.0, 8.0, 7.0)
-    good = {"modes/good_share": 0.5}
-    records = [points(make_record, "plain", seed, each, **good) for seed, each in enumerate(modes)]
-    table = tables.synthetic_csv(frame([*records, points(make_record, "r1", 0, 8.0)]))
+    records = [points(s, modes[s], **more) for s, more in enumerate(divergence)]
+    table = tables.synthetic_csv(frame([*records, points(0, 8.0, "r1")]))
     true, plain, other = table.to_dict("records")
     assert (true["remedy"], true["modes"]) == ("true samples", 8.0)
     error = stdev(modes) / np.sqrt(3)
@@ -182,16 +171,10 @@ def test_gaps_to_published_values_are_in_standard_errors(make_record):
     assert plain["modes_gap_in_se"] == pytest.approx(0.7 / np.hypot(error, 0.5))
     assert plain["good_percent_gap_in_se"] == pytest.approx((98.2 - 50.0) / 0.2)
     assert plain["published_share"] == 0.01
+    assert (plain["reverse_kl"], plain["reverse_kl_se"]) == pytest.approx((0.2, 0.1))
     assert np.isnan(other["modes_gap"])
-
-
-def test_a_mean_says_how_many_seeds_it_leaves_out(make_record):
-    """A collapsed run may have no divergence; the others' error is over their number."""
-    kl = ({"modes/reverse_kl": 0.1}, {}, {"modes/reverse_kl": 0.3})
-    records = [points(make_record, "plain", s, 8.0, **more) for s, more in enumerate(kl)]
-    row = tables.synthetic_csv(frame(records)).iloc[-1]
-    assert row.reverse_kl == pytest.approx(0.2)
-    assert row.reverse_kl_se == pytest.approx(0.1)
+    with pytest.raises(UserError, match="modes/count"):
+        tables.synthetic_csv(frame([make_record()]))
 
 
 def test_numbers_in_words():

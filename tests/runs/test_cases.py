@@ -97,7 +97,7 @@ def test_the_committed_matrix_follows_from_the_committed_signals_and_keeps_the_p
         delays = [run.found_after for run in judged if run.label == label]
         assert len(delays) > 4
         assert all(delay is not None and delay <= 3 for delay in delays)
-    assert sum(run.right for run in judged) / len(judged) > 0.8
+    assert sum(run.verdict == run.label for run in judged) / len(judged) > 0.8
 
 
 @pytest.mark.parametrize(("words", "name"), [("--report", "cases"), ("--jobs -1", "jobs")])
