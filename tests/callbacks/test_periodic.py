@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -26,8 +25,8 @@ class Times(Periodic):
 
     at_start = True
 
-    def __init__(self, every: int, path: Path | None = None) -> None:
-        super().__init__(every, name="times", path=path)
+    def __init__(self, every: int) -> None:
+        super().__init__(every, name="times")
         self.seen: list[int] = []
 
     def measure(self, trainer: Trainer, module: LightningModule, iteration: int) -> None:
@@ -37,15 +36,6 @@ class Times(Periodic):
 
     def is_measured(self, iteration: int) -> bool:
         return iteration in self.seen
-
-    def content(self, trainer: Trainer, module: LightningModule) -> dict[str, Any]:
-        return {"seen": self.seen}
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"seen": self.seen}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.seen = list(state_dict["seen"])
 
 
 @pytest.mark.parametrize(
@@ -57,17 +47,6 @@ def test_measures_the_interval_and_both_ends(
     times = Times(every)
     run(times, steps=steps)
     assert times.seen == at
-
-
-@pytest.mark.parametrize("killed_after", [1, 4, 5])
-def test_a_resumed_run_measures_what_is_left_and_leaves_the_file(
-    run: Make, killed_after: int, keep: Make, tmp_path: Path
-) -> None:
-    """Also one that was killed after its last iteration, where nothing is left to train."""
-    run(Times(2), keep(), steps=5)
-    checkpoint = tmp_path / f"step={killed_after}.ckpt"
-    run(Times(2, tmp_path / "t.json"), steps=5, resume=checkpoint)
-    assert json.loads((tmp_path / "t.json").read_bytes()) == {"seen": [0, 2, 4, 5]}
 
 
 def test_an_interval_below_1_is_refused() -> None:

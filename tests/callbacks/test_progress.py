@@ -19,13 +19,12 @@ from ganstoch.callbacks.progress import (
     LossLogger,
     Progress,
     RandomnessReport,
-    RandomnessSource,
     log_metrics,
     sources_of_randomness,
 )
 from ganstoch.latents import LatentSettings
 from ganstoch.models import PaperDiscriminator, PaperGenerator
-from ganstoch.remedies import WGANGP, DiscriminatorBatchNorm, Packing, Remedy
+from ganstoch.remedies import WGANGP, DiscriminatorBatchNorm, Packing
 from ganstoch.training.gan import GAN
 
 Make = Callable[..., Any]
@@ -88,92 +87,53 @@ def test_quiet_leaves_the_terminal_alone(
         assert ("2/2" in shown) == ("overfitting=" in shown) == ("it/s" in shown) == (not quiet)
 
 
-Sources = dict[str, RandomnessSource]
+IMAGES, LATENTS = "sampling of images", "sampling of latents"
+MACHINE = {"floating point", "reduced precision", "order of sums"}
 
 
-@pytest.fixture
-def sources(make_data: Make) -> Make:
-    """The sources of a run with some settings, by name."""
-
-    def sources(
-        *remedies: Remedy,
-        latents: LatentSettings = LatentSettings(),  # noqa: B008
-        micro_batch: Any = None,
-        precision: Any = "32-true",
-        **data_settings: Any,
-    ) -> Sources:
-        generator = partial(PaperGenerator, width=8, latent_dim=8)
-        discriminator = partial(PaperDiscriminator, width=8)
-        options: Any = {"remedies": remedies, "latents": latents, "micro_batch": micro_batch}
-        gan, data = GAN(generator, discriminator, **options), make_data(**data_settings)
-        data.setup("fit")
-        gan.setup_latents(n=64, m=data.batch_size)
-        trainer = Trainer(accelerator="cpu", precision=precision, logger=False, max_epochs=1)
-        listed = sources_of_randomness(trainer, gan, data)
-        assert len({source.name for source in listed}) == len(listed)
-        return {source.name: source for source in listed}
-
-    return sources
-
-
-def states(listed: Sources, state: str) -> set[str]:
-    return {name for name, source in listed.items() if source.state == state}
-
-
-@pytest.fixture
-def deterministic(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch, "are_deterministic_algorithms_enabled", lambda: True)
-
-
-@pytest.mark.usefixtures("deterministic")
-def test_the_full_batch_leaves_nothing_on(sources: Make) -> None:
-    listed = sources(m="n")
-    assert states(listed, "on") == set()
-    assert states(listed, "fixed") == {
-        *("initial weights", "spectral norm's start", "choice of subset", "latents"),
-        *("floating point", "order of sums"),
-    }
-
-
-@pytest.mark.usefixtures("deterministic")
 @pytest.mark.parametrize(
     ("settings", "on"),
     [
-        ({"m": "n/4"}, ["sampling of images", "sampling of latents"]),
-        ({"latents": LatentSettings(bank="fresh")}, ["latents", "sampling of latents"]),
-        ({"latents": LatentSettings(bank="2n")}, ["sampling of latents"]),
-        ({"latents": LatentSettings(noise=0.5)}, ["noise on latents"]),
-        ({"sampling": "permutation"}, ["sampling of images"]),
-        ({"sampling": "with_replacement"}, ["sampling of images"]),
+        ({}, set()),  # the full batch leaves nothing to chance
+        ({"m": "n/4"}, {IMAGES, LATENTS}),
+        ({"latents": LatentSettings(bank="fresh")}, {"latents", LATENTS}),
+        ({"latents": LatentSettings(bank="2n")}, {LATENTS}),
+        ({"latents": LatentSettings(noise=0.5)}, {"noise on latents"}),
+        ({"sampling": "permutation"}, {IMAGES}),
+        ({"sampling": "with_replacement"}, {IMAGES}),
+        ({"remedies": [Packing()]}, set()),
+        ({"remedies": [Packing()], "m": "n/4"}, {IMAGES, LATENTS, "batch-coupled layers"}),
+        ({"remedies": [DiscriminatorBatchNorm()]}, set()),
+        (
+            {"remedies": [DiscriminatorBatchNorm()], "m": "n/4"},
+            {IMAGES, LATENTS, "batch-coupled layers"},
+        ),
+        ({"remedies": [WGANGP()]}, {"remedies' draws"}),
+        ({"deterministic": False}, {"floating point"}),
+        ({"deterministic": False, "precision": "bf16-mixed", "micro_batch": "auto"}, MACHINE),
     ],
     ids=str,
 )
 def test_each_setting_turns_on_its_source(
-    sources: Make, settings: dict[str, Any], on: list[str]
+    settings: dict[str, Any], on: set[str], make_data: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert states(sources(**{"m": "n"} | settings), "on") == set(on)
-
-
-@pytest.mark.parametrize("m", ["n/4", "n"])
-@pytest.mark.parametrize("remedy", [DiscriminatorBatchNorm, Packing, WGANGP])
-def test_remedies_are_named(sources: Make, remedy: type[Remedy], m: str) -> None:
-    listed = sources(remedy(), m=m)
-    together, own = listed["batch-coupled layers"], listed["remedies' draws"]
-    # A batch that is always the same leaves nothing to chance.
-    assert (together.state == "on") == (m == "n/4" and remedy is not WGANGP)
-    assert (own.state, own.what) == (("on", "WGANGP") if remedy is WGANGP else ("off", "none"))
-
-
-@pytest.mark.parametrize("is_deterministic", [True, False])
-def test_what_is_left_to_the_machine_is_left_to_chance(
-    sources: Make, is_deterministic: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    options: dict[str, Any] = {"m": "n", "precision": "32-true"} | settings
+    is_deterministic = options.pop("deterministic", True)
     monkeypatch.setattr(torch, "are_deterministic_algorithms_enabled", lambda: is_deterministic)
-    expected = "fixed" if is_deterministic else "on"
-    listed = sources(micro_batch=8, precision="bf16-mixed")
-    assert (listed["order of sums"].state, listed["reduced precision"].state) == ("fixed", expected)
-    listed = sources(micro_batch="auto")
-    assert (listed["order of sums"].state, listed["reduced precision"].state) == (expected, "off")
+    data = make_data(**{key: options.pop(key) for key in ("m", "sampling") if key in options})
+    data.setup("fit")
+    trainer = Trainer(
+        accelerator="cpu", precision=options.pop("precision"), logger=False, max_epochs=1
+    )
+    gan = GAN(
+        partial(PaperGenerator, width=8, latent_dim=8),
+        partial(PaperDiscriminator, width=8),
+        **options,
+    )
+    gan.setup_latents(n=64, m=data.batch_size)
+    sources = sources_of_randomness(trainer, gan, data)
+    assert len({source.name for source in sources}) == len(sources)
+    assert {source.name for source in sources if source.state == "on"} == on
 
 
 def test_is_printed_and_logged_at_start_up(

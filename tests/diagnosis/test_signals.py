@@ -50,26 +50,20 @@ def signals_of(images: Tensor, known: References, **others: Any) -> Signals:
             {"diversity": 1, "isolation": 1, "closeness": 1, "reach": 1, "collisions": 0.05},
         ),
         (images(1).expand(64, *SHAPE), {"diversity": 0, "isolation": 0, "collisions": 1}),
+        (images(200)[100:164], {"closeness": 0, "reach": 0.6}),  # copies, of some of the batch too
         # A few kinds are told by their isolation.
         (
             images(4, seed=3).repeat(16, 1, 1, 1) + images(64, seed=4, spread=1e-3),
             {"diversity": 1, "isolation": 0},
         ),
     ],
-    ids=["real", "one image", "few kinds"],
+    ids=["real", "one image", "copies", "few kinds"],
 )
 def test_known_images(made: Tensor, expected: dict[str, float], known: References) -> None:
     signals = signals_of(made, known)
     for name, value in expected.items():
-        assert getattr(signals, name) == pytest.approx(value, abs=0.15), name
+        assert getattr(signals, name) == pytest.approx(value, abs=0.15 if value else 0.01), name
     assert signals.sensitivity is signals.gap is signals.drift is signals.average_gap is None
-
-
-def test_copies_are_close_and_reach_as_far_as_the_data(known: References) -> None:
-    signals = signals_of(images(200)[100:164], known)
-    assert signals.closeness == pytest.approx(0, abs=2e-3)
-    assert signals.reach is not None
-    assert signals.reach < 1.05
 
 
 def test_a_generator_deaf_to_z_has_no_sensitivity_however_diverse(known: References) -> None:

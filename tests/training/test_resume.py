@@ -58,27 +58,6 @@ def test_a_resumed_run_is_the_uninterrupted_one(
     assert any(name.startswith("average.") for name in whole)
 
 
-def test_measuring_changes_no_bit_of_training(
-    make_gan: Make,
-    make_data: Make,
-    fit: Make,
-    state_of: Callable[..., State],
-    assert_same_bits: Callable[[State, State], None],
-    make_losses: Make,
-) -> None:
-    traces, states = [], []
-    for seed, callbacks in enumerate(([], [measure(1)], [measure(3)])):
-        torch.manual_seed(seed)
-        losses = make_losses()
-        trainer = fit(make_gan(noise=0.5), make_data(), *callbacks, losses, steps=6)
-        traces.append(losses.trace)
-        states.append(state_of(trainer))
-    assert len(traces[0]) == 6
-    assert traces[0] == traces[1] == traces[2]
-    for state in states[1:]:
-        assert_same_bits(state, states[0])
-
-
 def test_a_checkpoint_holds_the_average_and_no_bank(
     make_gan: Make, make_data: Make, fit: Make, tmp_path: Path
 ) -> None:
