@@ -28,7 +28,6 @@ from ganstoch.data.subset import Sampling
 from ganstoch.errors import UserError
 from ganstoch.latents import Latents
 from ganstoch.metrics import gradient_noise as estimates
-from ganstoch.metrics.progress import progress_bar
 from ganstoch.models.layers import frozen, needs_full_batch
 from ganstoch.objectives import Pointwise
 from ganstoch.remedies.base import changes_gradients
@@ -60,12 +59,11 @@ class GradientNoise(Periodic):
 
     at_start = True
 
-    def __init__(self, settings: GradientNoiseSettings, path: Path, *, quiet: bool = False) -> None:
+    def __init__(self, settings: GradientNoiseSettings, path: Path) -> None:
         super().__init__(settings.every, name="gradient_noise", path=path)
         if settings.draws < 2:
             raise UserError(f"gradient_noise.draws must be 2 or more, got {settings.draws}")
         self.settings = settings
-        self.quiet = quiet
         self.history: dict[int, dict[str, estimates.GradientNoise]] = {}  # by iteration and player
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -102,7 +100,7 @@ class GradientNoise(Periodic):
             return
         assert isinstance(module, GAN)
         data, draws = data_of(trainer), self.settings.draws
-        players = measure_players(module, data, iteration=iteration, draws=draws, quiet=self.quiet)
+        players = measure_players(module, data, iteration=iteration, draws=draws)
         for player, noise in players.items():
             if not math.isfinite(noise.signal + noise.noise):
                 raise UserError(
@@ -166,7 +164,7 @@ def obstacle(gan: GAN) -> str | None:
 
 
 def measure_players(
-    gan: GAN, data: ImageData, *, iteration: int, draws: int, quiet: bool = True
+    gan: GAN, data: ImageData, *, iteration: int, draws: int
 ) -> dict[str, estimates.GradientNoise]:
     """Both players' signal and noise, under ``discriminator`` and ``generator``.
 
@@ -197,7 +195,7 @@ def measure_players(
         """Over all examples' gradients, of which ``group`` neighbours are draws of the same."""
         total, device = estimates.GradientSums(draws=group), next(network.parameters()).device
         blocks = torch.split(examples, -(-EXAMPLES // group) * group)
-        for block in progress_bar(blocks, "gradients", disable=True if quiet else None):
+        for block in blocks:
             collect(network, inputs(block.to(device)), losses, total, group=group)
         return total
 

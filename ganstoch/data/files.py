@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import errno
 import os
 from collections import deque
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import torch
@@ -14,22 +13,10 @@ from torch import Tensor
 from ganstoch.data.decoding import extensions
 from ganstoch.errors import UserError
 
-_UNFINISHED = {".part", ".partial", ".crdownload", ".tmp"}  # until a program's file is whole
-
 
 def list_images(folder: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The image files below a folder, and notes on what was passed over, each a sentence.
-
-    Raises:
-        UserError: if some are unfinished downloads.
-    """
-    names, skipped = list_files(folder, endings=extensions() | _UNFINISHED)
-    unfinished = [name for name in names if Path(name).suffix.lower() in _UNFINISHED]
-    if unfinished:
-        raise UserError(
-            f"{folder} holds unfinished files, as {unfinished[0]}; wait until they are whole, or "
-            "remove them"
-        )
+    """The image files below a folder, and notes on what was passed over, each a sentence."""
+    names, skipped = list_files(folder, endings=extensions())
     note = f"Passed over in {folder}: {skipped:,} hidden or of no image format."
     return names, (note,) if skipped else ()
 
@@ -57,12 +44,14 @@ def list_files(root: Path, *, endings: Collection[str]) -> tuple[tuple[str, ...]
             with os.scandir(folder) as entries:
                 for entry in sorted(entries, key=lambda entry: entry.name):
                     path = folder / entry.name
+                    # A path's test is False, too, for a link that leads to itself.
+                    test = path if entry.is_symlink() else entry
                     if entry.name.startswith("."):
                         skipped += 1
-                    elif _leads(entry.is_dir):
+                    elif test.is_dir():
                         # A folder that has a name of its own before every link to it.
                         (waiting.append if entry.is_symlink() else waiting.appendleft)(path)
-                    elif path.suffix.lower() in endings and _leads(entry.is_file):
+                    elif path.suffix.lower() in endings and test.is_file():
                         names.append(path.relative_to(root).as_posix())
                     else:
                         skipped += 1
@@ -71,29 +60,15 @@ def list_files(root: Path, *, endings: Collection[str]) -> tuple[tuple[str, ...]
     return tuple(sorted(names)), skipped
 
 
-def _leads(test: Callable[[], bool]) -> bool:
-    """A directory entry's test; False for a link that leads to itself."""
-    try:
-        return test()
-    except OSError as error:
-        if error.errno == errno.ELOOP:
-            return False
-        raise
+def classify(names: Sequence[str], *, like: Sequence[str]) -> tuple[tuple[str, ...], Tensor | None]:
+    """The classes, which are the first-level folders of the files ``like``, and images' labels.
 
-
-def classes_of(names: Sequence[str]) -> tuple[str, ...]:
-    """The first-level folders, sorted; none if fewer than two, or a file lies outside."""
-    parts = [name.split("/", 1) for name in names]
-    classes = sorted({part[0] for part in parts})
-    return tuple(classes) if len(classes) > 1 and all(len(part) > 1 for part in parts) else ()
-
-
-def classify(
-    names: Sequence[str], *, classes: tuple[str, ...]
-) -> tuple[tuple[str, ...], Tensor | None]:
-    """The classes and the images' labels; none of either if an image is in no known class."""
+    None of either where all those are of one class or one lies outside, or an image is of no class.
+    """
+    parts = [name.split("/", 1) for name in like]
+    classes = tuple(sorted({part[0] for part in parts}))
     number = {label: i for i, label in enumerate(classes)}
     labels = [number.get(name.split("/", 1)[0]) for name in names]
-    if None in labels:
+    if len(classes) < 2 or any(len(part) == 1 for part in parts) or None in labels:
         return (), None
     return classes, torch.tensor(labels, dtype=torch.int64)

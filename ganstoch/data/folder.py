@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ganstoch.data.decoding import ScaleFilter
-from ganstoch.data.files import classes_of, classify, list_images
+from ganstoch.data.files import classify, list_images
 from ganstoch.data.images import FolderImages
 from ganstoch.data.source import SIDE, Source, require_folder
 from ganstoch.errors import UserError
@@ -59,6 +59,6 @@ class Folder(Source):
         )
         images.notes = notes
         # Both splits number their classes by the training split's.
-        reference = names if split == "train" else list_images(train)[0]
-        images.classes, images.labels = classify(names, classes=classes_of(reference))
+        like = names if split == "train" else list_images(train)[0]
+        images.classes, images.labels = classify(names, like=like)
         return images

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ganstoch.data.arrays import ARRAY_ENDINGS, MEMORY, NumericImages, load_array, to_numpy
 from ganstoch.data.decoding import ScaleFilter, decode_all, in_threads, read_header
-from ganstoch.data.files import classes_of, classify, list_files, list_images
+from ganstoch.data.files import classify, list_images
 from ganstoch.data.source import ImageSet
 from ganstoch.errors import UserError
 from ganstoch.types import Shape
@@ -110,11 +110,8 @@ def _open_folder(root: Path, *, option: str, resize: int | None) -> FolderImages
     """The images of a folder, of the size that all have or that is asked for."""
     names, notes = list_images(root)
     if not names:
-        arrays = list_files(root, endings=ARRAY_ENDINGS)[0]
-        fix = f"{option} must point to a folder of images, or to a .npz, .npy or .pt file"
-        if arrays:
-            fix = f"give the file itself: {option} {root / arrays[0]}"
-        raise UserError(f"no images under {root}; {fix}")
+        fix = "must point to a folder of images, or to a .npz, .npy or .pt file itself"
+        raise UserError(f"no images under {root}; {option} {fix}")
     fix = "replace it or remove it"
     paths = [root / name for name in names]
     headers = in_threads(lambda path: read_header(path, fix=fix), paths, label=f"looking at {root}")
@@ -129,6 +126,6 @@ def _open_folder(root: Path, *, option: str, resize: int | None) -> FolderImages
     channels = 1 if all(is_grey for _, is_grey in headers) else 3
     filter: ScaleFilter | None = None if resize is None else "lanczos"
     images = FolderImages(root, names, shape=(channels, height, width), filter=filter, fix=fix)
-    images.classes, images.labels = classify(names, classes=classes_of(names))
+    images.classes, images.labels = classify(names, like=names)
     images.notes = notes
     return images

@@ -133,7 +133,7 @@ def _callbacks(config: Any, resolved: Resolved, folder: Path, held: ExitStack) -
         callbacks.append(Probe(ProbeSettings(**config.probe.as_dict()), folder / "probe.json"))
     if config.gradient_noise is not None:
         noise = GradientNoiseSettings(**config.gradient_noise.as_dict())
-        callbacks.append(GradientNoise(noise, folder / FILE, quiet=config.quiet))
+        callbacks.append(GradientNoise(noise, folder / FILE))
     config_hash = resolved.config_hash
     return [
         *callbacks,

@@ -111,14 +111,6 @@ def test_links(opener: Opener, tmp_path: Path) -> None:
     assert names(opener(root)) == ("4.png", "away/1.png", "x/2.png", "y/3.png")
 
 
-@pytest.mark.parametrize("opener", OPENERS)
-@pytest.mark.parametrize("ending", ["part", "crdownload", "tmp"])
-def test_unfinished_downloads(opener: Opener, ending: str, tmp_path: Path) -> None:
-    save(tmp_path, "a.png")
-    (tmp_path / f"b.png.{ending}").write_bytes(b"half")
-    assert f"b.png.{ending}" in refused(opener, tmp_path)
-
-
 def test_nothing_to_train_on_or_audit(tmp_path: Path) -> None:
     (tmp_path / "list.txt").touch()
     for root in (tmp_path, tmp_path / "gone", tmp_path / "list.txt"):
@@ -129,8 +121,6 @@ def test_nothing_to_train_on_or_audit(tmp_path: Path) -> None:
         assert "--real" in refused(audit, tmp_path / file)
     (tmp_path / "samples").mkdir()
     assert "--real" in refused(audit, tmp_path / "samples")
-    np.save(tmp_path / "samples" / "s.npy", np.zeros((3, 4, 4, 3), np.uint8))
-    assert refused(audit, tmp_path / "samples").endswith(f"--real {tmp_path / 'samples/s.npy'}")
     with pytest.raises(UserError, match="--resize"):
         audit(tmp_path / "sub", resize=0)
 
