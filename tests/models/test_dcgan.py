@@ -20,20 +20,21 @@ from ganstoch.rng import normal, rng_for
 GENERATORS = [DCGANGenerator, UnrolledGenerator]
 DISCRIMINATORS = [DCGANDiscriminator, UnrolledDiscriminator]
 
+Kind = type[Generator | Discriminator]
 # What each layer makes of a stacked image, or of a latent on the way to one.
-MAPS = {
+MAPS: dict[Kind, list[tuple[int, ...]]] = {
     DCGANGenerator: [(512, 2, 2), (256, 4, 4), (128, 7, 7), (64, 14, 14), (3, 28, 28)],
     UnrolledGenerator: [(64, 4, 4), (32, 7, 7), (16, 14, 14), (8, 28, 28), (3, 28, 28)],
     DCGANDiscriminator: [(64, 14, 14), (128, 7, 7), (256, 4, 4), (512, 2, 2)],
     UnrolledDiscriminator: [(2, 14, 14), (4, 7, 7), (8, 4, 4)],
 }
-KERNELS = {
+KERNELS: dict[Kind, list[tuple[int, int]]] = {
     DCGANGenerator: [(5, 2)] * 4,
     UnrolledGenerator: [(3, 2)] * 3 + [(3, 1)],
     DCGANDiscriminator: [(5, 2)] * 4,
     UnrolledDiscriminator: [(3, 2)] * 3,
 }
-NORMALIZED = {
+NORMALIZED: dict[Kind, list[int]] = {
     DCGANGenerator: [512, 256, 128, 64],
     UnrolledGenerator: [64, 32, 16, 8],
     DCGANDiscriminator: [128, 256, 512],
@@ -42,16 +43,19 @@ NORMALIZED = {
 
 
 @pytest.mark.parametrize("make", [*GENERATORS, *DISCRIMINATORS])
-def test_layer_by_layer(make: type[Generator | Discriminator]) -> None:
+def test_layer_by_layer(make: Kind) -> None:
     network = make()
     is_generator = isinstance(network, Generator)
-    layers = network.layers if isinstance(network, Generator) else network.body
+    x, layers = (
+        torch.zeros(2, 3, 28, 28),
+        network.get_submodule("layers" if is_generator else "body"),
+    )
+    if isinstance(network, Generator):
+        assert network.latent_dim == (256 if make is UnrolledGenerator else 100)
+        x = torch.zeros(2, network.latent_dim)
     maps: list[tuple[int, ...]] = []
     kernels: list[tuple[int, int]] = []
-    if is_generator:
-        assert network.latent_dim == {DCGANGenerator: 100, UnrolledGenerator: 256}[make]
-    x = torch.zeros(2, network.latent_dim) if is_generator else torch.zeros(2, 3, 28, 28)
-    for layer in layers:
+    for layer in layers.children():
         x = layer(x)
         if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
             kernels.append((layer.kernel_size[0], layer.stride[0]))
@@ -59,12 +63,12 @@ def test_layer_by_layer(make: type[Generator | Discriminator]) -> None:
             maps.append(tuple(x.shape[1:]))
     assert maps == MAPS[make]
     assert kernels == KERNELS[make]
-    norms = [layer for layer in layers if isinstance(layer, BatchNorm)]
+    norms = [layer for layer in layers.children() if isinstance(layer, BatchNorm)]
     assert [len(norm.weight) for norm in norms] == NORMALIZED[make]
     assert all((norm.running_mean is not None) == is_generator for norm in norms)
-    slopes = [layer.negative_slope for layer in layers if isinstance(layer, nn.LeakyReLU)]
-    slope = {DCGANDiscriminator: 0.2, UnrolledDiscriminator: 0.3}.get(make)
-    assert slopes == [slope] * (0 if is_generator else len(maps))
+    slopes = [each.negative_slope for each in layers.children() if isinstance(each, nn.LeakyReLU)]
+    slope = 0.3 if make is UnrolledDiscriminator else 0.2
+    assert slopes == ([] if is_generator else [slope] * len(maps))
 
 
 @pytest.mark.parametrize("make", GENERATORS)

@@ -59,6 +59,16 @@ def test_losses_and_slopes(loss: Pointwise) -> None:
         assert gradient.tolist() == pytest.approx(list(map(slope, LOGITS)), rel=1e-12, abs=0)
 
 
+@pytest.mark.parametrize(("of_data", "of_generator"), [(0.3, 0.3), (0.9, 0.1), (0.2, 0.6)])
+def test_least_squares_find_the_chance_that_an_image_is_real(
+    of_data: float, of_generator: float
+) -> None:
+    """Mao et al. 2017, Eq. 5: D* = p_data / (p_data + p_g) where a = 0, b = 1."""
+    best = torch.tensor(of_data / (of_data + of_generator), dtype=torch.double, requires_grad=True)
+    loss = of_data * LeastSquares().real_loss(best) + of_generator * LeastSquares().fake_loss(best)
+    assert torch.autograd.grad(loss, best)[0].item() == pytest.approx(0, abs=1e-15)
+
+
 def test_wasserstein_is_the_distance_under_the_steepest_critic_of_slope_one() -> None:
     """Two clouds a shift of 5 apart are 5 apart in earth mover's distance; D(x) = x attains it."""
     cloud = torch.tensor([0.0, 1.0, 4.0])
