@@ -40,10 +40,7 @@ def split(
     """
     positions = share(batch.size, rank=rank, world=world, group=group)
     pixels, ids, labels, count = batch.pixels, batch.ids, batch.labels, len(positions)
-    if not count == len(pixels) == len(latents):
-        raise ValueError(
-            f"{len(latents)} latents for {len(pixels)} examples, in a share of {count}"
-        )
+    assert count == len(pixels) == len(latents), (count, len(pixels), len(latents))
     size = -(-batch.size // group) * group  # with those that come twice
     step = max(group, (micro_batch or count) // group * group)
     return [

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import math
 import os
 import warnings
 from collections.abc import Callable
 from functools import partial
-from itertools import chain
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from pytorch_lightning import Trainer
+from torch import Tensor
 
 from ganstoch.callbacks.evaluation import Evaluation
 from ganstoch.callbacks.progress import LossLogger
@@ -28,31 +27,12 @@ from ganstoch.models import (
     PaperGenerator,
 )
 from ganstoch.objectives import Objective, RelativisticAverage
-from ganstoch.remedies import (
-    R1,
-    Packing,
-    Remedy,
-    Unrolling,
-)
+from ganstoch.remedies import R1, Packing, Remedy, Unrolling
 from ganstoch.rng import share
 from ganstoch.training.distributed import Ranks, differing
 from ganstoch.training.gan import GAN
 from ganstoch.training.micro_batch import split
 from ganstoch.types import Batch
-
-
-@pytest.mark.parametrize("group", [1, 2, 3])
-@pytest.mark.parametrize("world", [1, 2, 3, 4])
-@pytest.mark.parametrize("size", [12, 10, 13])
-def test_whole_groups_are_dealt_out(size: int, world: int, group: int) -> None:
-    whole = share(size, group=group).view(-1, group).tolist()
-    assert list(chain(*whole)) == [i % size for i in range(math.ceil(size / group) * group)]
-    hands = [share(size, rank=rank, world=world, group=group) for rank in range(world)]
-    dealt = [hand.view(-1, group).tolist() for hand in hands]
-    assert sorted(chain(*dealt)) == sorted(whole)
-    assert max(map(len, dealt)) - min(map(len, dealt)) <= 1
-    if group == 1:
-        assert hands[-1].tolist() == list(range(world - 1, size, world))
 
 
 @pytest.mark.parametrize("world", [1, 2, 3])
@@ -118,56 +98,57 @@ def test_differences_are_named(on_ranks: Callable[..., list[Any]]) -> None:
     assert on_ranks(work, 3) == [[[], ["torch"]]] * 3
 
 
-def train(devices: int, gan: GAN, *, steps: int, logger: Any) -> dict[str, Any]:
-    """Everything that a gan in double precision leaves: numbers, metrics, what was logged."""
-    evaluation = Evaluation(every=steps // 2, queries=40, semantic=None, held_out=True)
-    trainer = Trainer(
-        accelerator="cpu",
-        devices=devices,
-        strategy=Ranks() if devices > 1 else "auto",
-        precision="64-true",
-        max_epochs=-1,
-        max_steps=steps,
-        logger=logger,
-        log_every_n_steps=3,
-        callbacks=[evaluation, LossLogger()],
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-    )
-    with warnings.catch_warnings(action="ignore"):  # Lightning's about itself
-        trainer.fit(gan, datamodule=ImageData(Digits(), n=48, m=13))
-    numbers = dict(gan.state_dict())
-    for player, optimizer in zip("dg", trainer.optimizers, strict=True):
-        for i, moments in optimizer.state_dict()["state"].items():
-            numbers |= {f"adam.{player}.{i}.{name}": value for name, value in moments.items()}
-    assert evaluation.latest is not None
-    pairs = evaluation.latest.pairs["pixel_l1"]
-    return {
-        "numbers": numbers,
-        "generated": evaluation.latest.generated,
-        "ids": [pairs.overfitting.neighbours.ids, pairs.mode_drop.neighbours.ids],
-        "metrics": [dict(m.metrics) for m in evaluation.history],
-        "baseline": evaluation.baseline,
-        "seen": [m.images_seen for m in evaluation.history],
-        "logged": logger.metrics,
-    }
+@pytest.fixture
+def train(journalist: Any, state_of: Callable[..., dict[str, Tensor]]) -> Callable[..., Any]:
+    """Trains in double precision; all that is left: numbers, metrics, what was logged."""
+
+    def train(devices: int, gan: GAN, *, steps: int) -> dict[str, Any]:
+        evaluation = Evaluation(every=steps // 2, queries=40, semantic=None, held_out=True)
+        trainer = Trainer(
+            accelerator="cpu",
+            devices=devices,
+            strategy=Ranks() if devices > 1 else "auto",
+            precision="64-true",
+            max_epochs=-1,
+            max_steps=steps,
+            logger=journalist,
+            log_every_n_steps=3,
+            callbacks=[evaluation, LossLogger()],
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+        )
+        with warnings.catch_warnings(action="ignore"):  # Lightning's about itself
+            trainer.fit(gan, datamodule=ImageData(Digits(), n=48, m=13))
+        assert evaluation.latest is not None
+        pairs = evaluation.latest.pairs["pixel_l1"]
+        return {
+            "numbers": state_of(trainer),
+            "generated": evaluation.latest.generated,
+            "ids": [pairs.overfitting.neighbours.ids, pairs.mode_drop.neighbours.ids],
+            "metrics": [dict(m.metrics) for m in evaluation.history],
+            "baseline": evaluation.baseline,
+            "seen": [m.images_seen for m in evaluation.history],
+            "logged": journalist.metrics,
+        }
+
+    return train
 
 
-def test_two_ranks_are_one(on_ranks: Callable[..., list[Any]], journalist: Any) -> None:
+def test_two_ranks_are_one(on_ranks: Callable[..., Any], train: Callable[..., Any]) -> None:
     """13 images, so 7 and 6, at most 3 at once: 3 parts and 2; noise on the latents; a penalty."""
 
     def gan() -> GAN:
         latents = LatentSettings(noise=0.5)
         return paper_gan(R1(gamma=1.0), latents=latents, micro_batch=3, ema_decay=0.9)
 
-    one, other = on_ranks(lambda: train(2, gan(), steps=20, logger=journalist))
+    one, other = on_ranks(lambda: train(2, gan(), steps=20))
     assert all(torch.equal(one["numbers"][k], other["numbers"][k]) for k in one["numbers"])
     assert torch.equal(one["generated"], other["generated"])
     assert one["metrics"] == other["metrics"]
     assert other["logged"] == []
 
-    alone = train(1, gan(), steps=20, logger=journalist)
+    alone = train(1, gan(), steps=20)
     assert one["numbers"].keys() == alone["numbers"].keys()
     gaps = [(one["numbers"][k] - alone["numbers"][k]).abs().max() for k in one["numbers"]]
     assert max(gaps) < 1e-10
@@ -185,11 +166,13 @@ def test_two_ranks_are_one(on_ranks: Callable[..., list[Any]], journalist: Any) 
     assert len(one["metrics"][0]) == 9
 
 
-def test_ranks_that_differ_are_refused(on_ranks: Callable[..., list[Any]], journalist: Any) -> None:
+def test_ranks_that_differ_are_refused(
+    on_ranks: Callable[..., Any], train: Callable[..., Any]
+) -> None:
     def work() -> str:
         gan = paper_gan(seed=int(os.environ["LOCAL_RANK"]))
         with pytest.raises(UserError) as caught:
-            train(2, gan, steps=2, logger=journalist)
+            train(2, gan, steps=2)
         return str(caught.value)
 
     one, other = on_ranks(work)

@@ -48,16 +48,14 @@ def test_one_power_iteration_an_update_whatever_the_parts(
 def test_leaves_no_gradient_and_every_parameter_trainable(
     make_gan: Callable[..., GAN], micro_batch: int | None
 ) -> None:
-    gan = make_gan(micro_batch=micro_batch)
-    optimizers = gan.configure_optimizers()
-    seen: list[bool] = []
-    made: list[int] = []
+    gan, seen = make_gan(micro_batch=micro_batch), list[bool]()
+    made = list[int]()
     gan.generator.register_forward_hook(lambda m, x, y: made.append(len(y)))
     gan.discriminator.register_forward_pre_hook(
         lambda module, _: seen.append(all(p.requires_grad for p in module.parameters()))
     )
     parts = parts_of(*draw(16, 8, iteration=0), gan=gan)
-    gan.train_iteration([parts], *optimizers, iteration=0)
+    gan.train_iteration([parts], *gan.configure_optimizers(), iteration=0)
     assert seen == [True] * len(parts) + [False] * len(parts)  # spared in the generator's update
     # One micro-batch: one forward pass of the generator serves both updates.
     assert made == ([16] if len(parts) == 1 else 2 * [len(part.ids) for part in parts])

@@ -28,8 +28,3 @@ def test_real_images_are_floats_of_the_networks_precision() -> None:
         assert part.real.dtype == dtype
         assert part.real.tolist() == pytest.approx([-1.0, -0.6, 1.0], abs=1e-7)
     assert batch.pixels.tolist() == [0, 51, 255]
-
-
-def test_a_share_is_one_that_was_dealt() -> None:
-    with pytest.raises(ValueError, match="in a share of 4"):
-        split(*draw(8, 2, iteration=0), micro_batch=4, dtype=torch.float32, world=2)

@@ -89,12 +89,6 @@ def test_forward_halves_of_the_step(
         assert buffer.dtype == torch.float32  # the norms are never rounded
 
 
-def test_fake_tensors_find_what_was_left_on_the_cpu(fake_gan: GAN) -> None:
-    fake_gan.discriminator.head.u = torch.zeros(1)
-    with pytest.raises(RuntimeError):
-        fake_gan.discriminator(torch.zeros(2, 3, 32, 32, device="cuda"))
-
-
 @pytest.mark.parametrize("micro_batch", [None, 5])
 @pytest.mark.parametrize("form", get_args(Form))
 def test_an_iteration_looks_at_no_value(
