@@ -93,7 +93,8 @@ def audit(
         raise UserError(str(error)) from error
     if generator is not None and "held_out" in sets:
         _log.info("latent recovery")
-        measures |= latent_recovery(generator, sets["real"], sets["held_out"], seed=seed)
+        recovery = latent_recovery(generator, sets["real"], sets["held_out"], seed=seed)
+        measures.update([recovery])
     findings = find(evidence)
     kind, sentence = verdict(findings, evidence)
     more_notes = audit_notes(sets, evidence, findings, recovery=generator is not None)

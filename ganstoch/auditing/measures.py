@@ -14,16 +14,17 @@ held-out images, and without these MiFID is not reported there.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Literal
+from itertools import chain
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from ganstoch.auditing.evidence import MOST, SpaceEvidence
 from ganstoch.auditing.inputs import Images
-from ganstoch.auditing.report import Measure
+from ganstoch.auditing.report import Measure, Target
 from ganstoch.auditing.searches import Space, sample_ids, take
 from ganstoch.metrics.authpct import authpct_from
 from ganstoch.metrics.copies import replication_share
@@ -37,258 +38,207 @@ from ganstoch.metrics.mifid import EPSILON, cosine_distance, penalized
 from ganstoch.metrics.overfitting import tail_means
 from ganstoch.metrics.prdc import prdc
 
-K = 5
-"""Neighbours that make the radius of a ball, for precision, recall, density and coverage."""
-
+K = 5  # neighbours that make the radius of a ball, for precision, recall, density and coverage
 _NEAR = 0.01
 _SPLITS = 10
 _RECOVERED = 64
 _ITERATIONS = 50
+_TAILS = {
+    "mean": "the mean",
+    "worst10": "the mean of the farthest 10 %",
+    "worst5": "the mean of the farthest 5 %",
+}
+_MEANINGS: dict[Target, dict[str, str]] = {
+    "low": {
+        "copied": "Share of generated images that are copies of training images, beyond what "
+        "unseen real images show.",
+        "classes": "Share of generated images that fall on other classes than unseen real ones "
+        "do, beyond chance.",
+        "clusters": "Share of generated images that fall on other clusters of the data than unseen "
+        "real ones do, beyond chance.",
+        "fid": "Frechet distance of the features, {sizes}.",
+        "kid": "Kernel distance of the features, unbiased: 0 for draws from the data; {sample:,} "
+        "images.",
+        "mifid": "FID, divided by the mean cosine distance to the nearest training image where "
+        "that is below {epsilon:.3g}: large for copies; {sizes}.",
+    },
+    "high": {
+        "birthday/support": "How many different images there seem to be, by how soon two are the "
+        "same{bound}.",
+        "prdc/precision": "Share of generated images within the real images' manifold; {sizes}.",
+        "prdc/recall": "Share of real images within the generated images' manifold; {sizes}.",
+        "prdc/coverage": "Share of real images whose surroundings hold a generated image; {sizes}.",
+        "inception_score": "How sure a classifier is of each image and how varied its answers, "
+        "{count:,} images in 10 parts; it never looks at the data.",
+    },
+    "baseline": {
+        "overfitting": "Distance of generated images to their nearest training image in {unit}, "
+        "{tail}.",
+        "mode_drop": "Distance of training images to the nearest of {count} generated images in "
+        "{unit}, {tail}.",
+        "replication": "Share of generated images as near to a training image as the nearest 1 % "
+        "of unseen real images are; blur raises it too.",
+        "authpct": "Percentage of generated images that are farther from their nearest training "
+        "image than that is from its own nearest; low for copies, high for noise.",
+        "train_vs_held_out": "Share of generated images nearer to a training image than to as many "
+        "held-out ones.",
+        "ct/z": "Whether distances to the training set are smaller (below -3: copying) or larger "
+        "(above 3) than those of held-out images, in standard errors.",
+        "ct/value": "C_T: the same within cells of the data, {cells} counted, averaged.",
+        "missed": "Share of training images that have no generated image among the eight nearest "
+        "of as many generated and unseen real ones.",
+        "far": "Share of generated images that are farther from the data than 99 in 100 unseen "
+        "real images are.",
+        "repeated": "Share of generated images that lie half as far from another generated image "
+        "as from the data, or less.",
+        "median_ratio": "Median distance of generated images to the training images, over that of "
+        "unseen real images.",
+        "two_sample_1nn": "Share of generated images nearer to another generated image than to as "
+        "many training images.",
+        "prdc/density": "Real balls around a generated image, over their mean number; {sizes}.",
+        "cosine": "Mean cosine distance of generated images to the nearest training image, "
+        "{sizes}.",
+        "recovery/error": "Median squared error at which the generator, its latent sought, shows "
+        "training images; the baseline is that of held-out images.",
+    },
+}
 
-Target = Literal["low", "high", "baseline"]
-Texts = dict[str, tuple[Target, str]]
-"""Target and meaning of measures that are made together, by the last part of their names."""
+Named = tuple[str, Measure]
+
+
+def _measure(
+    key: str,
+    value: float,
+    baseline: float | None = None,
+    *,
+    interval: tuple[float | None, float | None] = (None, None),
+    p_value: float | None = None,
+    **words: Any,
+) -> Named:
+    """A measure under its name; ``words`` are put into its meaning."""
+    name = key.replace("_thinned", "")
+    if name.endswith(tuple(_TAILS)):
+        name, part = name.split("/")
+        words["tail"] = _TAILS[part]
+    target, meaning = next((to, texts[name]) for to, texts in _MEANINGS.items() if name in texts)
+    return key, Measure(
+        value=value,
+        target=target,
+        meaning=meaning.format(**words),
+        baseline=baseline,
+        low=interval[0],
+        high=interval[1],
+        p_value=p_value,
+    )
 
 
 def measures_of(evidence: SpaceEvidence) -> dict[str, Measure]:
     """All numbers of a space, by name; a ValueError for features that a measure refuses."""
-    return {
-        **_distances(evidence),
-        **_copying(evidence),
-        **_missing(evidence),
-        **_unlike(evidence),
-        **_manifold(evidence),
-        **fidelity(evidence.space),
-    }
-
-
-def _distances(evidence: SpaceEvidence) -> dict[str, Measure]:
-    """Overfitting and mode drop; the second thinned too, averaged over blocks."""
-    space, searches = evidence.space, evidence.searches
-    back, usual = "Distance of training images to the nearest of", searches.reach_real
-    everyone = len(searches.from_ids) == len(space.real)
-    same = everyone and searches.size == len(space.generated)
-    measures = _tails(
-        f"overfitting/{space.name}",
-        f"Distance of generated images to their nearest training image in {space.unit}",
-        [searches.pairs.overfitting.neighbours.distances],
-        [searches.unseen_distances / space.scale],
-    )
-    measures |= _tails(
-        f"mode_drop/{space.name}",
-        f"{back} all {len(space.generated):,} generated images in {space.unit}",
-        [searches.pairs.mode_drop.neighbours.distances],
-        usual if same else None,
-    )
-    if not same:
-        measures |= _tails(
-            f"mode_drop_thinned/{space.name}",
-            f"{back} {searches.size:,} generated images in {space.unit}",
-            searches.reach_generated,
-            usual,
-        )
+    measures = {}
+    parts = (_distances, _tests, _manifold)
+    for key, measure in chain(*(part(evidence) for part in parts), fidelity(evidence.space)):
+        first, *rest = key.split("/")
+        measures["/".join([first, evidence.space.name, *rest])] = measure
     return measures
 
 
-def _tails(
-    key: str, text: str, blocks: list[Tensor], usual: list[Tensor] | None
-) -> dict[str, Measure]:
-    """Mean distance and the means of the largest, averaged over blocks."""
-    parts = {
-        "mean": "the mean",
-        "worst10": "the mean of the farthest 10 %",
-        "worst5": "the mean of the farthest 5 %",
-    }
+def _distances(evidence: SpaceEvidence) -> Iterator[Named]:
+    """Overfitting and mode drop; the second thinned too, averaged over blocks."""
+    space, searches, usual = evidence.space, evidence.searches, evidence.searches.reach_real
 
-    def average(distances: list[Tensor]) -> dict[str, float]:
-        tails = [tail_means(each) for each in distances]
-        return {part: sum(getattr(tail, part) for tail in tails) / len(tails) for part in parts}
+    def average(blocks: list[Tensor], part: str) -> float:
+        return sum(getattr(tail_means(each), part) for each in blocks) / len(blocks)
 
-    texts: Texts = {part: ("baseline", f"{text}, {words}.") for part, words in parts.items()}
-    baseline = None if usual is None else average(usual)
-    return _compared(f"{key}/{{}}", texts, average(blocks), baseline)
+    def tails(
+        key: str, blocks: list[Tensor], usual: list[Tensor] | None, count: str = ""
+    ) -> Iterator[Named]:
+        for part in _TAILS:
+            baseline = None if usual is None else average(usual, part)
+            value = average(blocks, part)
+            yield _measure(f"{key}/{part}", value, baseline, unit=space.unit, count=count)
 
-
-def _compared(
-    key: str, texts: Texts, value: dict[str, float], baseline: dict[str, float] | None
-) -> dict[str, Measure]:
-    """A measure for each text whose value is known, under the key with its part put in."""
-    usual = baseline or {}
-    return {
-        key.format(part): Measure(
-            target=target, meaning=meaning, value=value[part], baseline=usual.get(part)
-        )
-        for part, (target, meaning) in texts.items()
-        if part in value
-    }
+    everyone = len(searches.from_ids) == len(space.real)
+    same = everyone and searches.size == len(space.generated)
+    pairs, near = searches.pairs, searches.unseen_distances / space.scale
+    yield from tails("overfitting", [pairs.overfitting.neighbours.distances], [near])
+    all_of_them = [pairs.mode_drop.neighbours.distances]
+    count = f"all {len(space.generated):,}"
+    yield from tails("mode_drop", all_of_them, usual if same else None, count)
+    if not same:
+        generated = searches.reach_generated
+        yield from tails("mode_drop_thinned", generated, usual, f"{searches.size:,}")
 
 
-def _copying(evidence: SpaceEvidence) -> dict[str, Measure]:
-    name, searches, copied = evidence.space.name, evidence.searches, evidence.copied.excess
+def _tests(evidence: SpaceEvidence) -> Iterator[Named]:
+    """What the rules look at, and other counts of copies."""
+    searches, copied = evidence.searches, evidence.copied.excess
     near, usual = searches.generated.neighbours, searches.unseen_distances
     limit = usual.sort().values[int(_NEAR * (len(usual) - 1))].item()
     within, held_out = searches.left_out.neighbours.distances, searches.held_out
-    measures = {
-        f"copied/{name}": Measure(
-            target="low",
-            meaning="Share of generated images that are copies of training images, beyond what "
-            "unseen real images show.",
-            value=copied.estimate,
-            low=copied.low,
-            high=copied.high,
-            p_value=copied.p_value,
-        ),
-        f"replication/{name}": Measure(
-            target="baseline",
-            meaning="Share of generated images as near to a training image as the nearest 1 % "
-            "of unseen real images are; blur raises it too.",
-            value=replication_share(near.distances, threshold=limit),
-            baseline=replication_share(usual, threshold=limit),
-        ),
-        f"authpct/{name}": Measure(
-            target="baseline",
-            meaning="Percentage of generated images that are farther from their nearest "
-            "training image than that is from its own nearest; low for copies, high for noise.",
-            value=authpct_from(near, within).percent,
-            baseline=authpct_from(held_out.neighbours, within).percent if held_out else None,
-        ),
-    }
+    yield _measure(
+        "copied", copied.estimate, interval=(copied.low, copied.high), p_value=copied.p_value
+    )
+    shares = (replication_share(each, threshold=limit) for each in (near.distances, usual))
+    yield _measure("replication", *shares)
+    unseen = authpct_from(held_out.neighbours, within).percent if held_out else None
+    yield _measure("authpct", authpct_from(near, within).percent, unseen)
     if (score := evidence.train_vs_held_out) is not None:
-        measures[f"train_vs_held_out/{name}"] = Measure(
-            target="baseline",
-            meaning="Share of generated images nearer to a training image than to as many "
-            "held-out ones.",
-            value=score.share,
-            baseline=0.5,
-            low=score.low,
-            high=score.high,
-            p_value=score.p_value,
+        interval = (score.low, score.high)
+        yield _measure(
+            "train_vs_held_out", score.share, 0.5, interval=interval, p_value=score.p_value
         )
     if (ct := evidence.ct) is not None:
-        measures[f"ct/{name}/z"] = Measure(
-            target="baseline",
-            meaning="Whether distances to the training set are smaller (below -3: copying) or "
-            "larger (above 3) than those of held-out images, in standard errors.",
-            value=ct.z,
-            baseline=0.0,
-        )
+        yield _measure("ct/z", ct.z, 0.0)
         if math.isfinite(ct.value):
             cells = f"{sum(cell.counted for cell in ct.cells)} of {len(ct.cells)}"
-            measures[f"ct/{name}/value"] = Measure(
-                target="baseline",
-                meaning=f"C_T: the same within cells of the data, {cells} counted, averaged.",
-                value=ct.value,
-                baseline=0.0,
-            )
-    return measures
-
-
-def _missing(evidence: SpaceEvidence) -> dict[str, Measure]:
-    name, coverage = evidence.space.name, evidence.coverage
-    measures = {
-        f"missed/{name}": Measure(
-            target="baseline",
-            meaning="Share of training images that have no generated image among the eight "
-            "nearest of as many generated and unseen real ones.",
-            value=coverage.rate,
-            baseline=coverage.natural,
-            p_value=coverage.p_value,
-        )
-    }
+            yield _measure("ct/value", ct.value, 0.0, cells=cells)
+    coverage, shift, repeats = evidence.coverage, evidence.shift, evidence.repeats
+    yield _measure("missed", coverage.rate, coverage.natural, p_value=coverage.p_value)
     for counts in evidence.proportions:
-        cells, kind = (
-            ("classes", "classes") if counts.by_class else ("clusters", "clusters of the data")
-        )
-        measures[f"{cells}/{name}"] = Measure(
-            target="low",
-            meaning=f"Share of generated images that fall on other {kind} than unseen real ones "
-            "do, beyond chance.",
-            value=counts.distance,
-            baseline=0.0,
-            p_value=counts.p_value,
-        )
-    return measures
+        key = "classes" if counts.by_class else "clusters"
+        yield _measure(key, counts.distance, 0.0, p_value=counts.p_value)
+    for key, excess in (("far", shift.far), ("repeated", repeats.excess)):
+        yield _measure(key, excess.rate, excess.natural, p_value=excess.p_value)
+    bounded = math.isfinite(shift.high)
+    interval = (shift.low, shift.high) if bounded else (None, None)
+    yield _measure("median_ratio", shift.median_ratio, 1.0, interval=interval)
+    interval = (repeats.low, repeats.high)
+    yield _measure("two_sample_1nn", repeats.share, repeats.baseline, interval=interval)
+    support, real = evidence.support, evidence.real_support
+    bounded = math.isfinite(support.estimate) and math.isfinite(support.high)
+    yield _measure(
+        "birthday/support",
+        support.estimate if bounded else support.low,
+        real.estimate if math.isfinite(real.estimate) else real.low,
+        interval=(support.low, support.high) if bounded else (None, None),
+        bound="" if bounded else "; at least this many, as too few are the same to tell",
+    )
 
 
-def _unlike(evidence: SpaceEvidence) -> dict[str, Measure]:
-    name, shift, repeats = evidence.space.name, evidence.shift, evidence.repeats
-    support, usual = evidence.support, evidence.real_support
-    is_bounded = math.isfinite(support.estimate) and math.isfinite(support.high)
-    at_least = "" if is_bounded else "; at least this many, as too few are the same to tell"
-    return {
-        f"far/{name}": Measure(
-            target="baseline",
-            meaning="Share of generated images that are farther from the data than 99 in 100 "
-            "unseen real images are.",
-            value=shift.far.rate,
-            baseline=shift.far.natural,
-            p_value=shift.far.p_value,
-        ),
-        f"repeated/{name}": Measure(
-            target="baseline",
-            meaning="Share of generated images that lie half as far from another generated "
-            "image as from the data, or less.",
-            value=repeats.excess.rate,
-            baseline=repeats.excess.natural,
-            p_value=repeats.excess.p_value,
-        ),
-        f"median_ratio/{name}": Measure(
-            target="baseline",
-            meaning="Median distance of generated images to the training images, over that of "
-            "unseen real images.",
-            value=shift.median_ratio,
-            baseline=1.0,
-            low=shift.low if math.isfinite(shift.high) else None,
-            high=shift.high if math.isfinite(shift.high) else None,
-        ),
-        f"two_sample_1nn/{name}": Measure(
-            target="baseline",
-            meaning="Share of generated images nearer to another generated image than to as "
-            "many training images.",
-            value=repeats.share,
-            baseline=repeats.baseline,
-            low=repeats.low,
-            high=repeats.high,
-        ),
-        f"birthday/{name}/support": Measure(
-            target="high",
-            meaning="How many different images there seem to be, by how soon two are the "
-            f"same{at_least}.",
-            value=support.estimate if is_bounded else support.low,
-            baseline=usual.estimate if math.isfinite(usual.estimate) else usual.low,
-            low=support.low if is_bounded else None,
-            high=support.high if is_bounded else None,
-        ),
-    }
-
-
-def _manifold(evidence: SpaceEvidence) -> dict[str, Measure]:
+def _manifold(evidence: SpaceEvidence) -> Iterator[Named]:
     """Precision, recall, density and coverage, by the space's own norm."""
     space, stand_in = evidence.space, evidence.searches.stand_in
-    parts: Texts = {
-        "precision": ("high", "Share of generated images within the real images' manifold"),
-        "recall": ("high", "Share of real images within the generated images' manifold"),
-        "density": ("baseline", "Real balls around a generated image, over their mean number"),
-        "coverage": ("high", "Share of real images whose surroundings hold a generated image"),
-    }
 
-    def compared(key: str, real: Tensor, made: Tensor, usual: Tensor | None) -> dict[str, Measure]:
+    def compared(key: str, real: Tensor, made: Tensor, usual: Tensor | None) -> Iterator[Named]:
         sizes = f"{len(real):,} real and {len(made):,} generated images, k = {K}"
-        texts: Texts = {part: (to, f"{text}; {sizes}.") for part, (to, text) in parts.items()}
         value, baseline = (
-            None if rows is None else prdc(real, rows, k=K, norm=space.norm)._asdict()
+            None if rows is None else prdc(real, rows, k=K, norm=space.norm)
             for rows in (made, usual)
         )
-        assert value is not None
-        return _compared(f"{key}/{space.name}/{{}}", texts, value, baseline)
+        for part in ("precision", "recall", "density", "coverage"):
+            of_real = getattr(baseline, part, None)
+            yield _measure(f"{key}/{part}", getattr(value, part), of_real, sizes=sizes)
 
     real = space.sample(space.real, MOST, "prdc/real")
     made = space.sample(space.generated, MOST, "prdc/generated")
     some = take(space.real, evidence.searches.from_ids)
     if len(some) == len(space.real) and min(len(stand_in), MOST) >= len(made):
-        return compared("prdc", real, made, space.sample(stand_in, len(made), "prdc/stand-in"))
+        usual = space.sample(stand_in, len(made), "prdc/stand-in")
+        yield from compared("prdc", real, made, usual)
+        return
     size = min(MOST, len(some), len(stand_in), len(space.generated))
-    return compared("prdc", real, made, None) | compared(
+    yield from compared("prdc", real, made, None)
+    yield from compared(
         "prdc_thinned",
         space.sample(some, size, "prdc/asked"),
         space.sample(space.generated, size, "prdc/some generated"),
@@ -296,10 +246,10 @@ def _manifold(evidence: SpaceEvidence) -> dict[str, Measure]:
     )
 
 
-def fidelity(space: Space) -> dict[str, Measure]:
+def fidelity(space: Space) -> Iterator[Named]:
     """Measures that are meant for a network's features, by name; nothing for pixels."""
     if space.is_pixels:
-        return {}
+        return
     stats = GaussianStats.of(space.real)
     made, held_out = space.generated, space.held_out
     usual = None if held_out is None else space.sample(held_out, len(made), "fidelity/held out")
@@ -320,37 +270,23 @@ def fidelity(space: Space) -> dict[str, Measure]:
             values["inception_score"] = score.mean
         return values
 
-    def compared(key: str, made: Tensor, usual: Tensor | None) -> dict[str, Measure]:
-        count = f"{len(made):,} images against {len(space.real):,}"
-        texts: Texts = {
-            "fid": ("low", f"Frechet distance of the features, {count}."),
-            "kid": (
-                "low",
-                "Kernel distance of the features, unbiased: 0 for draws from the data; "
-                f"{min(MOST, len(made)):,} images.",
-            ),
-            "cosine": (
-                "baseline",
-                f"Mean cosine distance of generated images to the nearest training image, {count}.",
-            ),
-            "mifid": (
-                "low",
-                "FID, divided by the mean cosine distance to the nearest training image where that "
-                f"is below {epsilon or 0.0:.3g}: large for copies; {count}.",
-            ),
-            "inception_score": (
-                "high",
-                f"How sure a classifier is of each image and how varied its answers, {len(made):,} "
-                "images in 10 parts; it never looks at the data.",
-            ),
+    def compared(suffix: str, made: Tensor, usual: Tensor | None) -> Iterator[Named]:
+        words: dict[str, Any] = {
+            "sizes": f"{len(made):,} images against {len(space.real):,}",
+            "sample": min(MOST, len(made)),
+            "count": len(made),
+            "epsilon": epsilon,
         }
-        baseline = None if usual is None else numbers(usual, "held out")
-        return _compared(f"{key}/{space.name}", texts, numbers(made, "generated"), baseline)
+        baseline = {} if usual is None else numbers(usual, "held out")
+        for key, value in numbers(made, "generated").items():
+            yield _measure(f"{key}{suffix}", value, baseline.get(key), **words)
 
     if held_out is None or len(held_out) >= len(made):
-        return compared("{}", made, usual)
-    some = space.sample(made, len(held_out), "fidelity/generated")
-    return compared("{}", made, None) | compared("{}_thinned", some, held_out)
+        yield from compared("", made, usual)
+    else:
+        yield from compared("", made, None)
+        some = space.sample(made, len(held_out), "fidelity/generated")
+        yield from compared("_thinned", some, held_out)
 
 
 @dataclass(frozen=True)
@@ -367,7 +303,7 @@ class LatentGenerator:
 
 def latent_recovery(
     generator: LatentGenerator, real: Images, held_out: Images, *, seed: int
-) -> dict[str, Measure]:
+) -> Named:
     """Compares recovery errors of a sample of training images and of one of held-out images."""
 
     def errors(images: Images) -> Tensor:
@@ -383,13 +319,5 @@ def latent_recovery(
 
     with torch.enable_grad():
         gap = recovery_gap(errors(real), errors(held_out))
-    return {
-        "recovery/error": Measure(
-            target="baseline",
-            meaning="Median squared error at which the generator, its latent sought, shows "
-            "training images; the baseline is that of held-out images.",
-            value=gap.train_median,
-            baseline=gap.held_out_median,
-            p_value=gap.p_value,
-        )
-    }
+    medians = gap.train_median, gap.held_out_median
+    return _measure("recovery/error", *medians, p_value=gap.p_value)

@@ -12,6 +12,8 @@ Verdict = Literal[
 ]
 """The gravest finding: training images are copied; generated images repeat; data are left out;
 images are of another kind; none of these, but a number points to one; none."""
+Target = Literal["low", "high", "baseline"]
+"""What a good generator has."""
 
 _Part = Annotated[float, Field(ge=0, le=1)]
 _Count = Annotated[int, Field(ge=0)]
@@ -33,7 +35,7 @@ class Measure(_Model):
     """One number of an audit."""
 
     value: float
-    target: Literal["low", "high", "baseline"]  # what a good generator has
+    target: Target
     meaning: str  # in one short sentence
     baseline: float | None = None  # of unseen real images in the generated ones' place
     low: float | None = None  # the 95 % interval of the value
