@@ -15,13 +15,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ganstoch.auditing.evidence import LEAST, MOST, gather
-from ganstoch.auditing.findings import find
+from ganstoch.auditing.findings import find, verdict
 from ganstoch.auditing.inputs import Images, Role, open_images, option
 from ganstoch.auditing.lists import audit_lists, audit_notes
 from ganstoch.auditing.measures import K, LatentGenerator, latent_recovery, measures_of
 from ganstoch.auditing.output import check_place, write_files
 from ganstoch.auditing.report import AuditReport
-from ganstoch.auditing.verdict import verdict
 from ganstoch.callbacks.run_folder import hardware, versions
 from ganstoch.data.arrays import MEMORY
 from ganstoch.errors import UserError

@@ -1,4 +1,4 @@
-"""From facts and measures to findings, by stated rules, gravest first.
+"""From facts and measures to findings, by stated rules, gravest first, and to the verdict.
 
 Null of every rule: generated and unseen real images are draws from one source, repeats and
 near-duplicates and all. Each rule is a test at `LEVEL`, shared among the feature spaces; together
@@ -20,24 +20,29 @@ distribution_shift  more generated than real images are of one colour, or darker
                     than nearly all real ones, or farther from the data than nearly all unseen ones
                     (Fisher); or all lie 1.2 times as far, or nearer to each other than to the data
                     by 0.1 more than modes left out explain (99.9 % intervals)
-
-What no rule finds is `verdict`'s to say.
+undecided           no rule holds, and a number points the other way: identical images too few to
+                    tell from chance, a 95 % interval of copied or missed images above 0, another
+                    test at `SUSPECT`, generated images nearer to training than to held-out ones
+no_issue            none of these; the sentence says what would have been found
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from operator import attrgetter
 from typing import NamedTuple
 
+from ganstoch.auditing.distribution_shift import STRICT
 from ganstoch.auditing.evidence import Evidence, SpaceEvidence
-from ganstoch.auditing.facts import IDENTICAL_LEVEL
+from ganstoch.auditing.facts import IDENTICAL_LEVEL, Facts
 from ganstoch.auditing.proportions import Cell, Proportions
 from ganstoch.auditing.report import Verdict
 from ganstoch.auditing.words import fixed, percent, percent_range
 from ganstoch.metrics.excess import Excess
 
 LEVEL = 0.002  # share of audits with nothing wrong in which one rule may say otherwise
+SUSPECT = 0.01  # chance at which a number that is no finding points to one
 _FARTHER = 1.2  # leaving out the easy half of the digits raises the distance to them by a tenth
 _APART = 0.10  # share nearer to its own kind; in splits of a few hundred images it wavers by less
 _SHIFT = 0.02  # images that fall on other classes: less is seen in any large set
@@ -65,26 +70,28 @@ def find(evidence: Evidence) -> list[Finding]:
     """
     level = LEVEL / len(evidence.spaces)
 
-    def strongest(
-        rules: Iterable[Callable[[SpaceEvidence, float], Finding | None]],
-    ) -> list[Finding | None]:
-        """Each rule in the space where it speaks of most images."""
-        of_spaces = [[rule(space, level) for space in evidence.spaces] for rule in rules]
-        return [
-            max(filter(None, each), key=attrgetter("share"), default=None) for each in of_spaces
-        ]
+    def strongest(rule: Callable[[SpaceEvidence, float], Finding | None]) -> Finding | None:
+        """The rule in the space where it speaks of most images."""
+        findings = filter(None, (rule(space, level) for space in evidence.spaces))
+        return max(findings, key=attrgetter("share"), default=None)
 
     # Blurred or foreign images lie nearer to each other than to the data, and repeat none.
     blurred = evidence.looks.excess.low > _MOST_OF_THEM
     results = [
         _identical(evidence),
-        *strongest([_copies, _few_different]),
+        strongest(_copies),
+        strongest(_few_different),
         _repeats(evidence),
-        *strongest([] if blurred else [_of_few, _nearly_repeated]),
-        *strongest([_classes, _clusters, missed_modes]),
+        None if blurred else strongest(partial(_few_different, repeating=True)),
+        None if blurred else strongest(_nearly_repeated),
+        strongest(partial(_shifted, by_class=True)),
+        strongest(partial(_shifted, by_class=False)),
+        strongest(missed_modes),
         _one_colour(evidence),
         _odd_looks(evidence),
-        *strongest([_far, _farther, _apart]),
+        strongest(_far),
+        strongest(_farther),
+        strongest(_apart),
     ]
     findings: list[Finding] = []
     for finding in filter(None, results):
@@ -92,6 +99,21 @@ def find(evidence: Evidence) -> list[Finding]:
         if finding.verdict == "mode_drop" or finding.share > max(before, default=0.0):
             findings.append(finding)
     return findings
+
+
+def verdict(findings: Sequence[Finding], evidence: Evidence) -> tuple[Verdict, str]:
+    """The gravest finding and its sentence, or that there is none and what that means."""
+    if findings:
+        return findings[0].verdict, findings[0].sentence
+    pointing = list(signals(evidence))
+    names = " and ".join(space.space.words for space in evidence.spaces)
+    if pointing:
+        return "undecided", f"No finding by {names}, but {'; '.join(pointing)}."
+    return "no_issue", (
+        f"Nothing found by {names}. Found 95 times in 100 would have been {_power(evidence)}. "
+        f"At most {percent(max(m.copied.excess.high_beyond for m in evidence.spaces))} are such "
+        "copies."
+    )
 
 
 def _excess(
@@ -134,22 +156,15 @@ def _copies(space: SpaceEvidence, level: float) -> Finding | None:
     return _excess("memorization", space.copied.excess, level, sentence, space)
 
 
-def _few_different(space: SpaceEvidence, _: float) -> Finding | None:
-    few = max(_FEW, len(space.space.real) / _PER_REAL)
-    is_few = space.support.estimate <= few and space.support.high <= 2 * few
-    return _variations(space) if is_few else None
-
-
-def _of_few(space: SpaceEvidence, _: float) -> Finding | None:
-    """More than a few, where nearly all repeat each other."""
-    many = len(space.space.generated) / _FEWER
-    is_of_few = space.repeats.excess.low > _MOST_OF_THEM and space.support.high <= many
-    return _variations(space) if is_of_few else None
-
-
-def _variations(space: SpaceEvidence) -> Finding | None:
+def _few_different(space: SpaceEvidence, _: float, *, repeating: bool = False) -> Finding | None:
+    """Few different images; or, where nearly all repeat each other, more than a few."""
     size, usual = space.support, space.real_support
-    if usual.low < _FEWER * size.high:
+    few = max(_FEW, len(space.space.real) / _PER_REAL)
+    is_few = size.estimate <= few and size.high <= 2 * few
+    if repeating:
+        is_few = size.high <= len(space.space.generated) / _FEWER
+        is_few = is_few and space.repeats.excess.low > _MOST_OF_THEM
+    if not is_few or usual.low < _FEWER * size.high:
         return None
     about = max(1, round(size.estimate))
     what = "one and the same image" if about == 1 else f"about {about:,} different images"
@@ -179,30 +194,25 @@ def _nearly_repeated(space: SpaceEvidence, level: float) -> Finding | None:
     return _excess("mode_collapse", space.repeats.excess, level, sentence, space)
 
 
-def _classes(space: SpaceEvidence, level: float) -> Finding | None:
-    return _shifted(space, level, by_class=True)
-
-
-def _clusters(space: SpaceEvidence, level: float) -> Finding | None:
-    return None if _classes(space, level) else _shifted(space, level, by_class=False)
-
-
 def _shifted(space: SpaceEvidence, level: float, *, by_class: bool) -> Finding | None:
-    for counts in space.proportions:
-        is_shift = counts.p_value <= level / len(space.proportions) and counts.distance >= _SHIFT
-        if counts.by_class is not by_class or not is_shift:
-            continue
-        cells = short_cells(counts, level) or sorted(counts.cells, key=_deficit)[:1]
-        names = [f"{c.name} ({percent(c.generated)} for {percent(c.real)})" for c in cells[:_NAMED]]
-        more = f" and {len(cells) - _NAMED} more" if len(cells) > _NAMED else ""
-        kind = "classes" if by_class else "clusters of the data"
-        sentence = (
-            f"Generated images fall on other {kind} than unseen real images do "
-            f"(p = {counts.p_value:.2g}, by {space.space.words}); too few are {', '.join(names)}"
-            f"{more}."
-        )
-        return Finding("mode_drop", counts.distance, sentence, space)
-    return None
+    """Other classes than of unseen real images, or where these say nothing other clusters."""
+    shifts = {
+        counts.by_class: counts
+        for counts in space.proportions
+        if counts.p_value <= level / len(space.proportions) and counts.distance >= _SHIFT
+    }
+    if by_class is not max(shifts, default=None):
+        return None
+    counts = shifts[by_class]
+    cells = short_cells(counts, level) or sorted(counts.cells, key=_deficit)[:1]
+    names = [f"{c.name} ({percent(c.generated)} for {percent(c.real)})" for c in cells[:_NAMED]]
+    more = f" and {len(cells) - _NAMED} more" if len(cells) > _NAMED else ""
+    kind = "classes" if by_class else "clusters of the data"
+    sentence = (
+        f"Generated images fall on other {kind} than unseen real images do "
+        f"(p = {counts.p_value:.2g}, by {space.space.words}); too few are {', '.join(names)}{more}."
+    )
+    return Finding("mode_drop", counts.distance, sentence, space)
 
 
 def short_cells(counts: Proportions, level: float) -> list[Cell]:
@@ -259,10 +269,16 @@ def _farther(space: SpaceEvidence, _: float) -> Finding | None:
     if space.shift.sure_low <= _FARTHER:
         return None
     sentence = (
-        f"Generated images lie {times(space.shift.median_ratio)} times as far from the training "
-        f"images as unseen real images do (by {space.space.words})."
+        f"Generated images lie {_times(space)} times as far from the training images as unseen "
+        f"real images do (by {space.space.words})."
     )
     return Finding("distribution_shift", 1.0, sentence, space)
+
+
+def _times(space: SpaceEvidence) -> str:
+    """The ratio of distances: ``1.69``, ``140``."""
+    ratio = space.shift.median_ratio
+    return fixed(ratio)[0] if ratio < 10 else f"{ratio:,.0f}"
 
 
 def _apart(space: SpaceEvidence, _: float) -> Finding | None:
@@ -280,6 +296,90 @@ def _apart(space: SpaceEvidence, _: float) -> Finding | None:
     return Finding("distribution_shift", repeats.share, sentence, space)
 
 
-def times(ratio: float) -> str:
-    """A ratio for a sentence: ``1.69``, ``140``."""
-    return fixed(ratio)[0] if ratio < 10 else f"{ratio:,.0f}"
+def signals(evidence: Evidence) -> Iterator[str]:
+    """What points to a fault that no rule finds, each a clause."""
+    facts, looks, real = evidence.facts.generated, evidence.looks, evidence.facts.sets["real"]
+    level = LEVEL / len(evidence.spaces)
+    # Where training images repeat they explain some, and the test says that these are no more.
+    single = real.images == real.different * evidence.facts.times
+    if facts.identical and facts.identical_p > IDENTICAL_LEVEL and single:
+        count, made = len(facts.identical), evidence.facts.sets["generated"].images
+        are = "is, pixel for pixel, a training image"
+        if count > 1:
+            are = "are, pixel for pixel, training images"
+        enough = _enough(evidence.facts)
+        more = f"; at this rate {enough:,} generated images would tell" if enough else ""
+        yield (
+            f"{count:,} of {made:,} generated images {are}, too few to rule out repeats in the "
+            f"data{more}"
+        )
+    if LEVEL / 2 < looks.excess.p_value <= SUSPECT:
+        yield f"{_interval(looks.excess)} of the generated images look like no real one"
+    for space in evidence.spaces:
+        by, copied = f"(by {space.space.words})", space.copied.excess
+        if copied.low > 0 and copied.p_value > level:
+            yield f"{_interval(copied)} seem to be copies {by}"
+        for excess, words in (
+            (space.repeats.excess, "seem to repeat others"),
+            (space.shift.far, "seem unlike the data"),
+        ):
+            if level < excess.p_value <= SUSPECT:
+                yield f"{_interval(excess)} {words} {by}"
+        missed = space.coverage.missed
+        if missed.low > 0 and missed_modes(space, level) is None:
+            yield f"{percent(missed.estimate)} of the data seem to be missed {by}"
+        score = space.train_vs_held_out
+        if score is not None and score.p_value <= level:
+            yield (
+                f"generated images lie nearer to training than to held-out images than chance "
+                f"allows, p = {score.p_value:.2g} {by}: copies with edits may do this"
+            )
+        elif space.ct is not None and space.ct.z <= -STRICT:
+            yield (
+                "generated images lie nearer to training images than held-out ones do, "
+                f"Z = {space.ct.z:.1f} {by}: copies with edits, or blur"
+            )
+        elif space.shift.sure_high < 1:
+            yield (
+                f"generated images lie {_times(space)} times as far from training images as unseen "
+                f"real ones {by}: copies with edits, or blur"
+            )
+
+
+def _power(evidence: Evidence) -> str:
+    """What the rules would have found, as a list of shares."""
+    level, spaces = LEVEL / len(evidence.spaces), evidence.spaces
+    limits = {
+        "copies without edits": [m.copied.excess.detectable(level) for m in spaces],
+        "repeated images": [m.repeats.excess.detectable(level) for m in spaces],
+        "images unlike the data": [
+            evidence.looks.excess.detectable(LEVEL / 2),
+            *(m.shift.far.detectable(level) for m in spaces),
+        ],
+        "one part of the data left out": [
+            counts.detectable(level / len(m.proportions))
+            for m in spaces
+            for counts in m.proportions
+        ],
+    }
+    shares = {name: [s for s in each if s is not None] for name, each in limits.items()}
+    clauses = [f"{name} from {percent(min(each))} on" for name, each in shares.items() if each]
+    none = [name for name, each in shares.items() if not each]
+    if none:
+        clauses.append(f"but at no share {', '.join(none)}, for which these sets say too little")
+    return ", ".join(clauses)
+
+
+def _enough(facts: Facts) -> int | None:
+    """Generated images at which as large a share of identical ones would be a finding."""
+    made, real = facts.sets["generated"].images, facts.sets["real"].different
+    rate = len(facts.generated.identical) / made
+    for size in range(made, 101 * made, made):
+        split = 2 * real * size / (real + size) ** 2  # chance that twins fall into both sets
+        if split ** (rate * size) <= IDENTICAL_LEVEL:
+            return size
+    return None
+
+
+def _interval(excess: Excess) -> str:
+    return f"{percent(excess.estimate)} ({percent_range(excess.low, excess.high)})"

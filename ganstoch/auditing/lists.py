@@ -11,11 +11,10 @@ import torch
 from torch import Tensor
 
 from ganstoch.auditing.evidence import Evidence, SpaceEvidence
-from ganstoch.auditing.findings import LEVEL, Finding, short_cells
+from ganstoch.auditing.findings import LEVEL, Finding, short_cells, signals
 from ganstoch.auditing.inputs import Images, Role
 from ganstoch.auditing.output import png_pictures
 from ganstoch.auditing.report import CellShares, Histogram, Pair, Share, Twin
-from ganstoch.auditing.verdict import signals
 
 _PAIRS = 12  # of images that a report shows of either kind
 _BINS = 40

@@ -29,9 +29,8 @@ import torch
 from tqdm import tqdm
 
 from ganstoch.auditing.evidence import gather
-from ganstoch.auditing.findings import find
+from ganstoch.auditing.findings import find, verdict
 from ganstoch.auditing.inputs import Images, Role, open_images
-from ganstoch.auditing.verdict import verdict
 from ganstoch.bench.null_images import SYNTHETIC, Pixels, draw, real_images
 from ganstoch.metrics.features import EfficientNetLite0, Extractor
 from ganstoch.metrics.features import Pixels as PixelSpace

@@ -9,8 +9,7 @@ import pytest
 import torch
 
 from ganstoch.auditing.evidence import Evidence
-from ganstoch.auditing.findings import LEVEL, find
-from ganstoch.auditing.verdict import signals, verdict
+from ganstoch.auditing.findings import LEVEL, find, signals, verdict
 from ganstoch.metrics.features import Pixels
 
 
