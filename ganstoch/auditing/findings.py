@@ -37,8 +37,7 @@ from ganstoch.auditing.distribution_shift import STRICT
 from ganstoch.auditing.evidence import Evidence, SpaceEvidence
 from ganstoch.auditing.facts import IDENTICAL_LEVEL, Facts
 from ganstoch.auditing.proportions import Cell, Proportions
-from ganstoch.auditing.report import Verdict
-from ganstoch.auditing.words import fixed, percent, percent_range
+from ganstoch.auditing.report import Verdict, fixed, percent, percent_range
 from ganstoch.metrics.excess import Excess
 
 LEVEL = 0.002  # share of audits with nothing wrong in which one rule may say otherwise

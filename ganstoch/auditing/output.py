@@ -8,6 +8,7 @@ cannot be seen but change how a name looks are written out.
 from __future__ import annotations
 
 import base64
+import contextlib
 import io
 import os
 import textwrap
@@ -24,9 +25,9 @@ from PIL import Image
 from tabulate import tabulate
 from torch import Tensor
 
+from ganstoch.auditing import report as words
 from ganstoch.auditing.inputs import Images
 from ganstoch.auditing.report import AuditReport, CellShares, Histogram, Pair
-from ganstoch.auditing.words import fixed, measure_cells, percent, percent_range
 from ganstoch.errors import UserError, visible
 from ganstoch.records import read_json, write_atomically
 from ganstoch.report.formatting import cell, wrapped
@@ -35,29 +36,24 @@ REPORT, PAGE, MISSED, GENERATED = "report.json", "report.html", "missed.csv", "g
 
 _NAMED = 5
 _TILE = 96  # pixels of an image's side on the page
-_PAGE_ONLY = ("/worst10", "/worst5", "/density", "/z")
-"""Ends of names that the terminal leaves out."""
+_PAGE_ONLY = ("/worst10", "/worst5", "/density", "/z")  # ends of names, left out on the terminal
 
 
 def check_place(out: Path) -> None:
     """A UserError for a place that cannot be written to, or that holds files of others."""
     fix = "choose another --out"
     others = [name for name in (REPORT, PAGE, MISSED, GENERATED) if (out / name).exists()]
-    if others and not _is_report(out / REPORT):
+    content: object = None
+    with contextlib.suppress(UserError):
+        content = read_json(out / REPORT, fix="")
+    is_report = isinstance(content, dict) and {"schema", "verdict", "copied_share"} <= set(content)
+    if others and not is_report:
         raise UserError(f"{out} holds a {others[0]} that no audit has written; {fix}")
     folder = next(place for place in (out, *out.absolute().parents) if place.exists())
     if not folder.is_dir():
         raise UserError(f"{folder} is a file and not a folder; {fix}")
     if not os.access(folder, os.W_OK | os.X_OK):
         raise UserError(f"may not write to {folder}; {fix}")
-
-
-def _is_report(path: Path) -> bool:
-    try:
-        content = read_json(path, fix="")
-    except UserError:
-        return False
-    return isinstance(content, dict) and {"schema", "verdict", "copied_share"} <= content.keys()
 
 
 def write_files(
@@ -86,50 +82,45 @@ def _csv(frame: pd.DataFrame) -> str:
 
 def terminal(report: AuditReport) -> str:
     """A report in at most 100 columns: the verdict, then the numbers that people look for."""
-    texts = [("", f"{verdict_words(report).upper()}: {report.sentence}")]
-    texts += [("  also: ", sentence) for sentence in report.findings[1:]]
-    texts.append(("", ""))
+    lines = _lines("", f"{verdict_words(report).upper()}: {report.sentence}")
+    for sentence in report.findings[1:]:
+        lines += _lines("  also: ", sentence)
+    lines.append("")
     for role, facts in report.sets.items():
         text = f"{facts.images:,} images ({'x'.join(map(str, facts.shape))}), {facts.where}"
-        texts.append((f"  {role.replace('_', ' '):<11}", text))
+        lines += _lines(f"  {role.replace('_', ' '):<11}", text)
     if report.identical:
         named = [f"{twin.generated} is {twin.real}" for twin in report.identical[:_NAMED]]
         more = len(report.identical) - _NAMED
         end = f" and {more:,} more" if more > 0 else ""
-        texts += [("", ""), ("", f"identical: {', '.join(named)}{end}")]
-    after = []
-    worst = [item for item in _classes(report)[:_NAMED] if item[1] > 0]
-    if worst:
-        words = ", ".join(f"{name} {100 * share:.1f} %" for name, share in worst)
-        after += [("", ""), ("", f"missed by class, most first: {words}")]
-    if report.notes:
-        after += [("", ""), *(("note: ", note) for note in report.notes)]
-    return "\n".join([*_lines(texts), "", *_table(report), *_lines(after)])
-
-
-def _lines(texts: list[tuple[str, str]]) -> list[str]:
-    """Wrapped lines of each text after its first words, and no character that a terminal obeys."""
-    return [
-        line
-        for first, text in texts
-        for line in wrapped(_plain(text), first=first, rest=" " * len(first)) or [""]
-    ]
-
-
-def _plain(text: str) -> str:
-    return visible(text).replace("\N{NO-BREAK SPACE}", " ")
-
-
-def _table(report: AuditReport) -> list[str]:
+        lines += ["", *_lines("", f"identical: {', '.join(named)}{end}")]
     rows = [
-        [_plain(text) for text in (name, *measure_cells(measure))]
+        [_plain(text) for text in (name, *words.measure_cells(measure))]
         for name, measure in report.metrics.items()
         if not name.endswith(_PAGE_ONLY)
     ]
     heads = ["", "generated", "unseen real", "95 % interval", "p"]
     align = ("left", "right", "right", "left", "right") if rows else None
     table = tabulate(rows, heads, tablefmt="plain", disable_numparse=True, colalign=align)
-    return [line.rstrip() for line in table.splitlines()]
+    lines += ["", *(line.rstrip() for line in table.splitlines())]
+    worst = [item for item in _classes(report)[:_NAMED] if item[1] > 0]
+    if worst:
+        shares = ", ".join(f"{name} {100 * share:.1f} %" for name, share in worst)
+        lines += ["", *_lines("", f"missed by class, most first: {shares}")]
+    if report.notes:
+        lines.append("")
+    for note in report.notes:
+        lines += _lines("note: ", note)
+    return "\n".join(lines)
+
+
+def _lines(first: str, text: str) -> list[str]:
+    """A text in lines, after its first words, without a character that a terminal obeys."""
+    return wrapped(_plain(text), first=first, rest=" " * len(first))
+
+
+def _plain(text: str) -> str:
+    return visible(text).replace("\N{NO-BREAK SPACE}", " ")
 
 
 def verdict_words(report: AuditReport) -> str:
@@ -166,9 +157,9 @@ def render(report: AuditReport, pictures: Mapping[str, bytes]) -> str:
     text = environment.get_template("page.html.j2").render(
         report=report,
         verdict=verdict_words(report),
-        percent=percent,
-        percent_range=percent_range,
-        measure_cells=measure_cells,
+        percent=words.percent,
+        percent_range=words.percent_range,
+        measure_cells=words.measure_cells,
         drawn=_drawn,
         proportions=[(name, list(cells)) for name, cells in groupby(report.proportions, _map_name)],
         pictures={name: _address(content, "png") for name, content in pictures.items()},
@@ -185,7 +176,7 @@ def _map_name(cell: CellShares) -> str:
 
 
 def _distance(pair: Pair) -> str:
-    distance, typical = fixed(pair.distance, pair.typical)
+    distance, typical = words.fixed(pair.distance, pair.typical)
     identical = ", identical" if pair.distance == 0 else ""
     return f"{distance}{identical}" + (f"; typical {typical}" if typical else "")
 
@@ -227,16 +218,15 @@ def _short(text: str) -> str:
 
 def _settings(report: AuditReport) -> dict[str, object]:
     """All that decides the numbers, and what they were computed on."""
-    settings = {
-        key: ", ".join(map(str, value)) if isinstance(value, list | tuple) else value
-        for key, value in report.settings.items()
-    }
-    return {
-        **{key: "none" if value is None else value for key, value in settings.items()},
-        **{
-            f"{role.replace('_', ' ')}, sha256 of the pixels": facts.sha256
-            for role, facts in report.sets.items()
-        },
+    settings: dict[str, object] = {}
+    for key, value in report.settings.items():
+        is_list = isinstance(value, list | tuple)
+        settings[key] = (
+            ", ".join(map(str, value)) if is_list else "none" if value is None else value
+        )
+    for role, facts in report.sets.items():
+        settings[f"{role.replace('_', ' ')}, sha256 of the pixels"] = facts.sha256
+    return settings | {
         **report.versions,
         "hardware": report.hardware,
         "seconds": f"{report.seconds:.1f}",

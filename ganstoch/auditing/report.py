@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -10,13 +11,13 @@ from pydantic import BaseModel, ConfigDict, Field
 Verdict = Literal[
     "memorization", "mode_collapse", "mode_drop", "distribution_shift", "undecided", "no_issue"
 ]
-"""The gravest finding: training images are copied; generated images repeat; data are left out;
-images are of another kind; none of these, but a number points to one; none."""
 Target = Literal["low", "high", "baseline"]
-"""What a good generator has."""
-
 _Part = Annotated[float, Field(ge=0, le=1)]
 _Count = Annotated[int, Field(ge=0)]
+
+_MINUS = "\N{MINUS SIGN}"
+_PERCENT = "\N{NO-BREAK SPACE}%"
+_EXACT = 1e15  # above it a float does not hold every whole number
 
 
 class _Model(BaseModel):
@@ -35,7 +36,7 @@ class Measure(_Model):
     """One number of an audit."""
 
     value: float
-    target: Target
+    target: Target  # what a good generator has
     meaning: str  # in one short sentence
     baseline: float | None = None  # of unseen real images in the generated ones' place
     low: float | None = None  # the 95 % interval of the value
@@ -121,3 +122,55 @@ class AuditReport(_Model):
     def to_json(self) -> str:
         """The content of report.json; a ValueError for settings that are not finite."""
         return json.dumps(self.model_dump(by_alias=True), indent=1, allow_nan=False) + "\n"
+
+
+def fixed(*values: float | None) -> list[str]:
+    """Numbers with as many decimals as give the largest four digits: ``31.21``, ``12,800``.
+
+    All are powers of ten, ``1.2e-05``, if all are below 0.01; None is "".
+    """
+    sizes = [abs(value) for value in values if value]
+    largest = max(sizes, default=0.0)
+    if all(size < _EXACT and float(size).is_integer() for size in sizes):
+        spec = ",.0f"
+    elif largest < 0.01:
+        spec = ".3g"
+    else:
+        spec = f",.{min(max(3 - math.floor(math.log10(largest)), 0), 3)}f"
+    # By "z" nothing is below zero that rounds to it.
+    texts = ["" if value is None else f"{value:z{spec}}" for value in values]
+    return [f"{_MINUS}{text[1:]}" if text.startswith("-") else text for text in texts]
+
+
+def percent(share: float) -> str:
+    """A share of a whole: ``10.2 %``, ``0.31 %``; never a 0 or 100 that was only rounded to it."""
+    value = 100 * share
+    if 0 < value < 0.001:
+        text = "<0.001"
+    elif 99.95 <= value < 100:
+        text = ">99.9"
+    else:
+        places = 0 if value in (0, 100) else 3 if value < 0.1 else 2 if value < 1 else 1
+        text = f"{value:.{places}f}"
+    return f"{text}{_PERCENT}"
+
+
+def percent_range(low: float, high: float) -> str:
+    """An interval of shares, with one per cent sign: ``9.7-10.7 %``."""
+    return f"{percent(low).removesuffix(_PERCENT)}\N{EN DASH}{percent(high)}"
+
+
+def p_words(p_value: float | None) -> str:
+    """A p-value: ``0.031``, ``< 0.0001``; "" for None."""
+    if p_value is None:
+        return ""
+    if p_value < 1e-4:
+        return "<\N{NO-BREAK SPACE}0.0001"
+    return f"{p_value:.{4 if p_value < 0.01 else 3 if p_value < 0.1 else 2}f}"
+
+
+def measure_cells(measure: Measure) -> list[str]:
+    """Value, baseline, 95 % interval and p-value, as the terminal and the page show them."""
+    value, baseline, low, high = fixed(measure.value, measure.baseline, measure.low, measure.high)
+    between = " to " if _MINUS in low + high else "\N{EN DASH}"
+    return [value, baseline, f"{low}{between}{high}" if low else "", p_words(measure.p_value)]
