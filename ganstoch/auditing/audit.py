@@ -8,15 +8,12 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from torch import Tensor
 
 from ganstoch.auditing.evidence import LEAST, MOST, gather
 from ganstoch.auditing.findings import find, verdict
-from ganstoch.auditing.inputs import Images, Role, open_images, option
+from ganstoch.auditing.inputs import Images, Role, Source, open_images, option
 from ganstoch.auditing.lists import audit_lists, audit_notes
 from ganstoch.auditing.measures import K, LatentGenerator, latent_recovery, measures_of
 from ganstoch.auditing.output import check_place, write_files
@@ -27,9 +24,6 @@ from ganstoch.errors import UserError
 from ganstoch.metrics.features import Extractor, FeatureSpace, make_extractor
 
 _log = logging.getLogger("ganstoch")
-
-Source = Path | str | NDArray[Any] | Tensor | Images
-"""Where a set of images comes from; see `open_images`."""
 
 _PROGRAM = 3 * 2**28  # bytes that Python and its libraries take before any image is read
 _SEARCHES = 2**29  # of a search's blocks
@@ -73,22 +67,23 @@ def audit(
     started = time.monotonic()
     if out is not None:
         check_place(out)
-    extractors = _extractors(features)
+    if not features:
+        raise UserError("no feature space to measure in; give at least one of --features")
     sources: dict[Role, Source | None] = {"real": real, "generated": generated}
     sources["held_out"] = held_out
-    sets: dict[Role, Images] = {}
-    for role, source in sources.items():
-        if isinstance(source, Images):
-            sets[role] = source
-        elif source is not None:
-            sets[role] = open_images(source, role=role, resize=resize, memory=memory)
+    sets = {
+        role: open_images(source, role=role, resize=resize, memory=memory)
+        for role, source in sources.items()
+        if source is not None
+    }
     free = _check_sizes(sets, memory=memory)
     try:
+        extractors = [f if isinstance(f, Extractor) else make_extractor(f) for f in features]
         evidence = gather(sets, extractors, cache=cache, memory=free, seed=seed)
         measures = {k: m for space in evidence.spaces for k, m in measures_of(space).items()}
     except UserError:
         raise
-    except ValueError as error:  # what no image of a data set would be
+    except ValueError as error:  # for no such feature space, or what no image of a data set is
         raise UserError(str(error)) from error
     if generator is not None and "held_out" in sets:
         _log.info("latent recovery")
@@ -96,7 +91,7 @@ def audit(
         measures.update([recovery])
     findings = find(evidence)
     kind, sentence = verdict(findings, evidence)
-    more_notes = audit_notes(sets, evidence, findings, recovery=generator is not None)
+    more_notes = audit_notes(evidence, findings, recovery=generator is not None)
     lists, tables, pictures = audit_lists(sets, evidence, findings)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     report = AuditReport(
@@ -122,17 +117,6 @@ def audit(
     if out is not None:
         write_files(out, report, **tables, pictures=pictures)
     return report
-
-
-def _extractors(features: Sequence[FeatureSpace | Extractor]) -> list[Extractor]:
-    if not features:
-        raise UserError("no feature space to measure in; give at least one of --features")
-    try:
-        return [f if isinstance(f, Extractor) else make_extractor(f) for f in features]
-    except UserError:
-        raise
-    except ValueError as error:
-        raise UserError(f"{error}; see --features") from error
 
 
 def _check_sizes(sets: dict[Role, Images], *, memory: int) -> int:

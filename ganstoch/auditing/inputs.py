@@ -20,7 +20,6 @@ from ganstoch.data.source import ImageSet
 from ganstoch.metrics.progress import progress_bar
 
 Role = Literal["real", "generated", "held_out"]
-"""What a set of images is to the audit."""
 
 _BLOCK_BYTES = 2**25  # of pixels read at once
 
@@ -65,16 +64,16 @@ class Images:
         return Content(whole.hexdigest(), tuple(digests), pd.concat(looks, ignore_index=True))
 
 
+Source = Path | str | NDArray[Any] | Tensor | Images
+
+
 def open_images(
-    source: Path | str | NDArray[Any] | Tensor,
-    *,
-    role: Role,
-    resize: int | None = None,
-    memory: int = MEMORY,
+    source: Source, *, role: Role, resize: int | None = None, memory: int = MEMORY
 ) -> Images:
-    """Opens a set of images as `ganstoch.data.images.open_images` does, for a role."""
-    images = open_set(source, option=option(role), resize=resize, memory=memory)
-    return Images(images, role=role)
+    """Opens a set of images for a role as `ganstoch.data.images.open_images` does, if need be."""
+    if isinstance(source, Images):
+        return source
+    return Images(open_set(source, option=option(role), resize=resize, memory=memory), role=role)
 
 
 def option(role: Role) -> str:
@@ -83,11 +82,7 @@ def option(role: Role) -> str:
 
 
 def _looks(block: Tensor) -> pd.DataFrame:
-    """What images (N, C, H, W), uint8, look like.
-
-    Mean and standard deviation of the grey levels, mean absolute difference of neighbouring ones,
-    and whether all pixels are of one colour.
-    """
+    """Looks of images (N, C, H, W), uint8; sharpness: mean difference of neighbouring levels."""
     grey = block.float().mean(1)
     down, right = grey.diff(dim=1).abs().flatten(1), grey.diff(dim=2).abs().flatten(1)
     steps = torch.cat([down, right, torch.zeros(len(grey), 1)], dim=1)

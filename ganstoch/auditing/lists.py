@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -40,6 +40,10 @@ def audit_lists(
     order, ids = by_misses.coverage.order[:_PAIRS], by_misses.coverage.ids
     typical = torch.cat(by_misses.searches.reach_real).sort().values
     shared, missed = evidence.facts.generated, real.names(ids)
+    twins = (
+        images.names(torch.tensor(positions, dtype=torch.int64))
+        for images, positions in ((generated, shared.identical), (real, shared.twins))
+    )
     fields = {
         "copied_share": Share(
             estimate=copied.excess.estimate, low=copied.excess.low, high=copied.excess.high
@@ -59,21 +63,14 @@ def audit_lists(
         ),
         "missed": missed,
         "missed_by_class": by_misses.coverage.classes,
-        "identical": [
-            Twin(generated=one, real=other)
-            for one, other in zip(
-                generated.names(torch.tensor(shared.identical, dtype=torch.int64)),
-                real.names(torch.tensor(shared.twins, dtype=torch.int64)),
-                strict=True,
-            )
-        ],
+        "identical": [Twin(generated=one, real=other) for one, other in zip(*twins, strict=True)],
         "proportions": [
             CellShares(
                 space=space.space.name,
                 name=cell.name,
                 generated=cell.generated,
                 real=cell.real,
-                short=cell in short_cells(counts, LEVEL / len(evidence.spaces)),
+                short=cell in short_cells(counts, LEVEL / len(spaces)),
                 example=real.names(torch.tensor([cell.example]))[0],
             )
             for space in spaces
@@ -83,33 +80,28 @@ def audit_lists(
         "histograms": [histogram for space in spaces for histogram in _histograms(space)],
     }
     tables = {
-        "missed": pd.DataFrame(
-            {
-                "image": missed,
-                "class": [real.labels[i] for i in ids.tolist()] if real.labels else "",
-                "nearest_generated": generated.names(reach.ids[ids]),
-                "distance": reach.distances[ids].numpy(),
-            }
-        ),
-        "generated": pd.DataFrame(
-            {
-                "image": generated.names(torch.arange(len(generated))),
-                "nearest_real": real.names(near.ids),
-                "distance": (near.distances / scale).numpy(),
-                "flags": _flags(generated, evidence, by_copies),
-            }
-        ),
+        "missed": {
+            "image": missed,
+            "class": [real.labels[i] for i in ids.tolist()] if real.labels else "",
+            "nearest_generated": generated.names(reach.ids[ids]),
+            "distance": reach.distances[ids].numpy(),
+        },
+        "generated": {
+            "image": generated.names(torch.arange(len(generated))),
+            "nearest_real": real.names(near.ids),
+            "distance": (near.distances / scale).numpy(),
+            "flags": _flags(generated, evidence, by_copies),
+        },
     }
     pictures = {
         **png_pictures(real, torch.cat([near.ids[suspects], order])),
         **png_pictures(generated, torch.cat([suspects, reach.ids[order]])),
     }
-    return fields, tables, pictures
+    return fields, {name: pd.DataFrame(table) for name, table in tables.items()}, pictures
 
 
 def _flags(generated: Images, evidence: Evidence, by: SpaceEvidence) -> list[str]:
     """What every generated image was flagged as."""
-    flags: list[list[str]] = [[] for _ in range(len(generated))]
     facts = evidence.facts.generated
     marks: dict[str, Iterable[int]] = {
         "identical": facts.identical,
@@ -121,6 +113,7 @@ def _flags(generated: Images, evidence: Evidence, by: SpaceEvidence) -> list[str
         "nearly repeats another": by.repeats.ids.tolist(),
         "far": np.flatnonzero(by.shift.is_far),
     }
+    flags: list[list[str]] = [[] for _ in range(len(generated))]
     for word, ids in marks.items():
         for i in ids:
             flags[i].append(word)
@@ -136,7 +129,7 @@ def _pairs(
     ]
 
 
-def _histograms(evidence: SpaceEvidence) -> list[Histogram]:
+def _histograms(evidence: SpaceEvidence) -> Iterator[Histogram]:
     """Distances both ways, each beside those of real images in the generator's place."""
     searches, space = evidence.searches, evidence.space
     unseen, place = "real, among each other", "to other real images"
@@ -152,55 +145,52 @@ def _histograms(evidence: SpaceEvidence) -> list[Histogram]:
             place: searches.reach_real[0],
         },
     }
-    histograms = []
     for title, distances in series.items():
         top = max(float(each.max()) for each in distances.values())
         edges = np.linspace(0.0, top or 1.0, _BINS + 1)
         counts = {
             name: np.histogram(each.numpy(), edges)[0].tolist() for name, each in distances.items()
         }
-        histogram = Histogram(title=title, unit=space.unit, edges=edges.tolist(), counts=counts)
-        histograms.append(histogram)
-    return histograms
+        yield Histogram(title=title, unit=space.unit, edges=edges.tolist(), counts=counts)
 
 
 def audit_notes(
-    sets: dict[Role, Images], evidence: Evidence, findings: Sequence[Finding], *, recovery: bool
-) -> list[str]:
+    evidence: Evidence, findings: Sequence[Finding], *, recovery: bool
+) -> Iterator[str]:
     """What could not be measured, and what to keep in mind."""
-    notes, facts, spaces = [], evidence.facts, evidence.spaces
+    facts, spaces, shared = evidence.facts, evidence.spaces, evidence.facts.generated
     for role, counts in facts.sets.items():
-        where = f"{sets[role].where} ({role.replace('_', ' ')})"
+        where = f"{counts.where} ({role.replace('_', ' ')})"
         if counts.different < counts.images:
-            notes.append(f"{where}: {counts.images:,} images, {counts.different:,} different.")
+            yield f"{where}: {counts.images:,} images, {counts.different:,} different."
         if counts.one_colour:
-            notes.append(f"{where}: {counts.one_colour:,} images of one single colour.")
+            yield f"{where}: {counts.one_colour:,} images of one single colour."
     if facts.times > 1:
-        notes.append(
+        yield (
             f"Every real image occurs {facts.times} times or a multiple of it; as often as all do, "
             "it counts once."
         )
-    if facts.generated.common:
-        notes.append(
-            f"{len(facts.generated.common):,} generated images are, pixel for pixel, real images "
-            "that repeat among the real ones: no evidence of copying by itself."
+    if shared.common:
+        yield (
+            f"{len(shared.common):,} generated images are, pixel for pixel, real images that "
+            "repeat among the real ones: no evidence of copying by itself."
         )
-    if facts.generated.identical and not findings:
-        notes.append(
-            f"{len(facts.generated.identical):,} generated images are, pixel for pixel, real "
-            "images that do not repeat; see their list."
+    if shared.identical and not findings:
+        yield (
+            f"{len(shared.identical):,} generated images are, pixel for pixel, real images that do "
+            "not repeat; see their list."
         )
     if findings and findings[0].verdict != "memorization":  # of which copies explain most
-        notes += [f"Also: {signal}." for signal in signals(evidence)]
-    if "held_out" not in sets:
-        notes.append(
+        yield from (f"Also: {signal}." for signal in signals(evidence))
+    if "held_out" not in facts.sets:
+        yield (
             "No held-out images were given: training images compared with each other stand in for "
             "them, and the tests that need them (train_vs_held_out, C_T) were not made."
         )
         if recovery:
-            notes.append("Latent recovery compares with held-out images, and was not made.")
+            yield "Latent recovery compares with held-out images, and was not made."
     if all(each.space.is_pixels for each in spaces):
-        notes.append(
+        yield (
             "Measured in pixels alone: a copy that was mirrored, shifted or cropped is none there, "
             "and in photographs pixels hardly show which kinds of things are left out; --features "
             "efficientnet_lite0 or inception sees more."
@@ -208,13 +198,12 @@ def audit_notes(
     for each in spaces:
         name, searched = each.space.name, len(each.searches.from_ids)
         if each.shift.low > 1.0:
-            notes.append(
+            yield (
                 f"By {name} generated images lie {each.shift.median_ratio:.2f} times as far from "
                 "the data as unseen real ones; that much is not counted as missing."
             )
         if searched < len(each.space.real):
-            notes.append(
+            yield (
                 f"By {name} mode drop was measured from {searched:,} of the training images; the "
                 "others stood in for held-out ones."
             )
-    return notes
