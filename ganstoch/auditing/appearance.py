@@ -54,12 +54,7 @@ def appearance(
     flagged, natural = of_made <= limit, of_real <= limit
     per_direction = [int((counts <= limit).sum()) for counts in made]
     return Appearance(
-        excess=Excess(
-            count=int(flagged.sum()),
-            total=len(flagged),
-            usual=int(natural.sum()),
-            usual_total=len(natural),
-        ),
+        excess=Excess(int(flagged.sum()), len(flagged), int(natural.sum()), len(natural)),
         flagged=flagged,
         real=natural[: len(real)],
         held_out=natural[len(real) :],

@@ -22,7 +22,6 @@ from ganstoch.training.gan import GAN
 from ganstoch.types import to_bytes
 
 Latents = Literal["bank", "fresh"]
-"""Latents whose images are audited: the fixed ones of training, or others."""
 
 
 def load_checkpoint(
@@ -37,10 +36,6 @@ def load_checkpoint(
 
     Returns:
         Arguments of `audit`: generator, generated, notes; with data real and held_out.
-
-    Raises:
-        UserError: if the file is no such checkpoint, the run's settings are not beside it, its data
-            cannot be read, or it makes points rather than images.
     """
     state = read_checkpoint(checkpoint)
     gan, images = _rebuild(checkpoint)
@@ -102,7 +97,7 @@ def _rebuild(checkpoint: Path) -> tuple[GAN, ImageData]:
 
 
 def _real_images(images: ImageData) -> dict[str, Images | None]:
-    subset, name, held_out = images.subset, images.source.name, None
+    subset, name = images.subset, images.source.name
     real = ArrayImages(
         subset.pixels,
         labels=subset.labels,
@@ -110,7 +105,8 @@ def _real_images(images: ImageData) -> dict[str, Images | None]:
         names=subset.names(torch.arange(len(subset))),
         where=f"{name}, {len(subset):,} images",
     )
+    held_out = None
     if images.held_out is not None:
-        pixels = ArrayImages(images.held_out, where=f"{name}, held out")
-        held_out = Images(pixels, role="held_out")
+        unseen = ArrayImages(images.held_out, where=f"{name}, held out")
+        held_out = Images(unseen, role="held_out")
     return {"real": Images(real, role="real"), "held_out": held_out}

@@ -61,11 +61,7 @@ def audit_arguments(parser: ArgumentParser) -> None:
 
 
 def audit_command(options: Any) -> int:
-    """Makes the audit of the parsed options, prints it and leaves its files; 0 for any verdict.
-
-    Raises:
-        UserError: for anything the user can mend; nothing is written then.
-    """
+    """Makes the audit of the parsed options, prints it and leaves its files; 0 for any verdict."""
     memory = parse_memory(options.memory)
     _check(options)
     out = options.out or (None if options.json else _OUT)
@@ -102,17 +98,16 @@ def _check(options: Any) -> None:
         raise UserError("--latents chooses what a --checkpoint's generator makes; give one")
     if checkpoint is not None and options.generated is not None:
         raise UserError("--generated and --checkpoint both say what was generated; give one")
-    for name in ("real", "generated", "held_out"):
-        path: Path | None = options[name]
-        if path is not None and not path.exists():
-            word = name.replace("_", "-")
-            raise UserError(f"{path} does not exist; --{word} must point to images")
-        if path is None and checkpoint is None and name != "held_out":
-            raise UserError(f"--{name} is missing: a folder of images, or a file that holds them")
     if checkpoint is not None and not checkpoint.is_file():
         raise UserError(
             f"there is no checkpoint {checkpoint}; --checkpoint takes a step=*.ckpt of ganstoch fit"
         )
+    for name in ("real", "generated", "held-out"):
+        path: Path | None = options[name.replace("-", "_")]
+        if path is not None and not path.exists():
+            raise UserError(f"{path} does not exist; --{name} must point to images")
+        if path is None and checkpoint is None and name != "held-out":
+            raise UserError(f"--{name} is missing: a folder of images, or a file that holds them")
 
 
 def _sources(options: Any) -> dict[str, Any]:
@@ -127,11 +122,7 @@ def _sources(options: Any) -> dict[str, Any]:
 
 
 def parse_memory(text: str) -> int:
-    """Bytes, from e.g. "2GiB", "1.5g", "800 MB" (of 1,024 KB, as all units here) or a number.
-
-    Raises:
-        UserError: if it cannot be read, or is not above 0.
-    """
+    """Bytes, from e.g. "2GiB", "1.5g", "800 MB" (of 1,024 KB) or a number; else a UserError."""
     match = re.fullmatch(r"\s*(\d{1,18}(?:\.\d*)?)\s*([kmgt]?)(?:i?b)?\s*", text, re.IGNORECASE)
     size = int(float(match[1]) * _UNITS[match[2].lower()]) if match else 0
     if size < 1:

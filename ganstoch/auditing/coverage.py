@@ -52,11 +52,7 @@ class Coverage:
 
 
 def coverage(
-    space: Space,
-    searches: Searches,
-    *,
-    median_ratio: float,
-    labels: tuple[str, ...] | None = None,
+    space: Space, searches: Searches, *, median_ratio: float, labels: tuple[str, ...] | None = None
 ) -> Coverage:
     """Applies the rule; ``median_ratio`` above 1 says how much farther generated images lie."""
     real, bank = space.real, space.held_out
@@ -82,15 +78,13 @@ def coverage(
     near = distances[:, mixed].argsort(dim=1, stable=True)[:, :k]
     nearest = ids[:, mixed].gather(1, near)
 
-    def are_missed(is_made: Tensor) -> Tensor:
-        return ~is_made[nearest].any(1)
-
     is_made = torch.arange(2 * size) < size
-    missed = are_missed(is_made)
+    missed = ~is_made[nearest].any(1)
     rate = missed.double().mean().item()
     natural = torch.empty(_PERMUTATIONS, dtype=torch.float64)
     for i in progress_bar(range(_PERMUTATIONS), "permutations", total=_PERMUTATIONS):
-        natural[i] = are_missed(is_made[torch.randperm(2 * size, generator=rng)]).double().mean()
+        permuted = is_made[torch.randperm(2 * size, generator=rng)]
+        natural[i] = (~permuted[nearest].any(1)).double().mean()
     mean = natural.mean().item()
     estimate = max(0.0, (rate - mean) / (1 - mean))
     worth = len(images) / _SHARED

@@ -52,13 +52,8 @@ def distribution_shift(searches: Searches) -> DistributionShift:
         high=high,
         sure_low=sure_low,
         sure_high=sure_high,
-        far=Excess(
-            count=int(is_far.sum()),
-            total=len(near),
-            # The one at the limit too: it was chosen among them.
-            usual=int((usual >= limit).sum()),
-            usual_total=len(usual),
-        ),
+        # The real one at the limit too: it was chosen among them.
+        far=Excess(int(is_far.sum()), len(near), int((usual >= limit).sum()), len(usual)),
         is_far=is_far,
         real_is_far=searches.left_out.beyond_near_duplicates() > limit,
         held_out_is_far=is_far[:0] if held_out is None else held_out.neighbours.distances > limit,
@@ -68,7 +63,7 @@ def distribution_shift(searches: Searches) -> DistributionShift:
 def _median_ratio(
     made: Tensor, past: Tensor, nearest: Tensor, *, z: float
 ) -> tuple[float, float, float]:
-    """Low end, estimate and high end of the ratio of medians; wide, from both medians' ends.
+    """Low end, estimate and high end of the ratio, from both medians' ends.
 
     Against distances past near-duplicates where it is above 1, against all where it is below.
     """

@@ -68,14 +68,7 @@ def gather(
     memory: int = MEMORY,
     seed: int,
 ) -> Evidence:
-    """Reads, counts and measures.
-
-    Args:
-        sets: of one shape, of at least `LEAST` images: "real", "generated", perhaps "held_out".
-        extractors: of the feature spaces, at least one.
-        cache: folder to keep features in; None keeps none.
-        memory: bytes that the features of one set may take.
-        seed: decides every sample and permutation.
+    """Reads, counts and measures; ``cache`` keeps features, ``memory`` is for those of one set.
 
     Raises:
         UserError: for images that cannot be read or compared.
@@ -98,17 +91,19 @@ def gather(
         looks = held_out.content.looks.iloc[ids.numpy()]
     odd = appearance(real.content.looks, generated.content.looks, looks)
 
-    def features(images: Images, extractor: Extractor) -> Tensor:
-        return features_of(images, extractor, cache=cache, memory=memory)
-
     spaces = []
     for extractor in extractors:
         _log.info("%s: features of %s images", extractor.name, f"{sum(map(len, sets.values())):,}")
+        features = {
+            role: features_of(images, extractor, cache=cache, memory=memory)
+            for role, images in sets.items()
+        }
+        unseen = features.get("held_out")
         space = Space(
             extractor=extractor,
-            real=features(real, extractor),
-            generated=features(generated, extractor),
-            held_out=None if held_out is None else take(features(held_out, extractor), ids),
+            real=features["real"],
+            generated=features["generated"],
+            held_out=None if unseen is None else take(unseen, ids),
             seed=seed,
         )
         _log.info("%s: neighbours", extractor.name)
@@ -160,15 +155,16 @@ def check_alike(sets: Sequence[Images]) -> None:
     for other in others:
         if other.shape == first.shape:
             continue
-        first_is, other_is = (
-            f"{images.where} holds {'grey' if images.shape[0] == 1 else 'RGB'} images of "
-            f"{images.shape[2]}x{images.shape[1]} pixels"
-            for images in (first, other)
-        )
         fix = f"add --resize {min(*first.shape[1:], *other.shape[1:])}"
         if first.shape[0] != other.shape[0]:
             fix = f"make {option(first.role)} and {option(other.role)} both grey or both RGB"
-        raise UserError(f"{first_is} and {other_is}; {fix}")
+        raise UserError(f"{_what(first)} and {_what(other)}; {fix}")
+
+
+def _what(images: Images) -> str:
+    channels, height, width = images.shape
+    kind = "grey" if channels == 1 else "RGB"
+    return f"{images.where} holds {kind} images of {width}x{height} pixels"
 
 
 def check_disjoint(real: Images, held_out: Images, *, seed: int) -> tuple[Tensor, str | None]:
@@ -178,8 +174,7 @@ def check_disjoint(real: Images, held_out: Images, *, seed: int) -> tuple[Tensor
     own repeats do not explain (`coincidences`) were trained on.
 
     Returns:
-        Positions of the held-out images that may stay, int64, ascending; and a note on the others,
-        if any.
+        Positions of the held-out images that may stay, int64, ascending; and a note on the others.
 
     Raises:
         UserError: if both are the same images, or more than half of the different held-out images
@@ -190,16 +185,17 @@ def check_disjoint(real: Images, held_out: Images, *, seed: int) -> tuple[Tensor
         raise UserError(f"{held_out.where} holds the same images as {real.where}; {fix}")
     everyone, digests = torch.arange(len(held_out)), held_out.content.digests
     shared = coincidences(real.content.digests, digests, seed=seed)
-    if not shared.identical:
+    count = len(shared.identical)
+    if not count:
         return everyone, None
-    share = f"{len(shared.identical)} of the {len(held_out)} held-out images"
-    verb = "is" if len(shared.identical) == 1 else "are"
+    share = f"{count} of the {len(held_out)} held-out images"
+    note = f"{share} {'is' if count == 1 else 'are'} pixel for pixel among the real ones"
     repeats = len(set(real.content.digests)) < len(real)
     if shared.identical_p > (SURELY if repeats else IDENTICAL_LEVEL):
-        return everyone, f"{share} {verb} pixel for pixel among the real ones, as repeats may be."
+        return everyone, f"{note}, as repeats may be."
     among = {digests[i] for i in (*shared.identical, *shared.common)}
     if 2 * len(among) > len(set(digests)):
         raise UserError(f"{share} in {held_out.where} are among those of {real.where}; {fix}")
     is_unseen = torch.ones(len(held_out), dtype=torch.bool)
     is_unseen[shared.identical] = False
-    return everyone[is_unseen], f"{share} {verb} pixel for pixel among the real ones, and left out."
+    return everyone[is_unseen], f"{note}, and left out."

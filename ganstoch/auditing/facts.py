@@ -57,7 +57,7 @@ class Facts:
 
 
 def gather_facts(sets: dict[Role, Images], *, seed: int) -> Facts:
-    """Counts what the sets hold; reads every image if none has been read yet."""
+    """Counts what the sets hold."""
     counts = {
         role: SetFacts(
             where=images.where,
@@ -75,10 +75,10 @@ def gather_facts(sets: dict[Role, Images], *, seed: int) -> Facts:
         sets=counts,
         generated=coincidences(real, made, seed=seed),
         one_colour=Excess(
-            count=counts["generated"].one_colour,
-            total=len(made),
-            usual=sum(count.one_colour for count in unseen),
-            usual_total=sum(count.images for count in unseen),
+            counts["generated"].one_colour,
+            len(made),
+            sum(count.one_colour for count in unseen),
+            sum(count.images for count in unseen),
         ),
         times=_times(Counter(real)),
     )
@@ -91,10 +91,7 @@ def coincidences(real: tuple[bytes, ...], others: tuple[bytes, ...], *, seed: in
     first = {digest: i for i, digest in reversed(list(enumerate(real)))}
     first_other = {digest: i for i, digest in reversed(list(enumerate(others)))}
     identical = [i for i, digest in enumerate(others) if in_real[digest] == times]
-    pool = [
-        (in_real[digest] // times, in_others[digest])
-        for digest in in_real.keys() | in_others.keys()
-    ]
+    pool = [(in_real[d] // times, in_others[d]) for d in in_real.keys() | in_others.keys()]
     identical_p, repeated_p = _p_values(np.array(pool, np.int64), seed=seed)
     return Coincidences(
         identical=identical,

@@ -7,14 +7,12 @@ may stand for other weights.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -24,10 +22,9 @@ from ganstoch.errors import UserError
 from ganstoch.metrics.features import Extractor, Pixels
 from ganstoch.metrics.progress import progress_bar
 
+# Images that go through an extractor at once. Always as many, the last batch filled up: networks
+# round differently in batches of different sizes, and copies must stay at distance 0.
 _BATCH = 64
-"""Images that go through an extractor at once. Always as many, the last batch filled up: networks
-round differently in batches of different sizes, and copies must stay at distance 0 wherever they
-stand."""
 _WITNESSES = 4  # images whose features are made anew, to see whether those on file are still right
 _AGREEMENT = 1e-2  # of the largest: devices round, other weights differ by far more
 
@@ -44,15 +41,12 @@ def features_of(images: Images, extractor: Extractor, *, cache: Path | None, mem
     Args:
         images: what to take features of.
         extractor: makes them.
-        cache: folder to keep them in; None to keep nothing. Pixels that fit the memory are not
-            kept. A folder that may not be written to is done without.
+        cache: folder to keep them in, but for pixels that fit the memory; None to keep nothing. A
+            folder that may not be written to is done without.
         memory: bytes that these features may take; larger ones are mapped from a file.
 
     Returns:
         Shape (N, F), in the extractor's dtype, on the CPU; writing to it changes no file.
-
-    Raises:
-        UserError: if an image cannot be read, or a disk is full.
     """
     witnesses = extractor(images.read(_witness_ids(len(images)))).cpu()
     fits = len(images) * witnesses.shape[1] * witnesses.element_size() <= memory
@@ -63,28 +57,29 @@ def features_of(images: Images, extractor: Extractor, *, cache: Path | None, mem
             if not is_read_only(error):
                 raise
             print(f"features are not kept: may not write to {cache}", file=sys.stderr)
-    batches = _batches(images, extractor)
-    if not fits:
-        return _through_temporary_file(batches, rows=len(images), like=witnesses)
-    rows = torch.empty(len(images), witnesses.shape[1], dtype=witnesses.dtype)
-    for batch, place in zip(batches, torch.split(rows, _BATCH), strict=True):
-        place.copy_(batch)
-    return rows
+    if fits:
+        rows = torch.empty(len(images), witnesses.shape[1], dtype=witnesses.dtype)
+        for batch, place in zip(_batches(images, extractor), rows.split(_BATCH), strict=True):
+            place.copy_(batch)
+        return rows
+    # Mapped from a file that has no name any more, and is gone with the tensor.
+    with tempfile.TemporaryDirectory(prefix="ganstoch-", ignore_cleanup_errors=True) as folder:
+        return _cached(images, extractor, cache=Path(folder), memory=memory, like=witnesses)
 
 
 def _cached(
     images: Images, extractor: Extractor, *, cache: Path, memory: int, like: Tensor
 ) -> Tensor:
     """Features from the cache, put there first if they are not."""
-    key = f"1/{images.content.sha256}/{len(images)}/{images.shape}/{extractor.name}"
+    rows, sha256 = len(images), images.content.sha256
+    key = f"1/{sha256}/{rows}/{images.shape}/{extractor.name}"
     path = cache / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.npy"
-    facts = {"images": images.content.sha256, "extractor": extractor.name}
+    facts = {"images": sha256, "extractor": extractor.name}
     with locked(path.with_suffix(""), doing=f"finish {extractor.name}"):
-        features = _load(path, rows=len(images), memory=memory, like=like)
+        features = _load(path, rows=rows, memory=memory, like=like)
         if features is None:
-            batches = _batches(images, extractor)
-            save_array(path, batches, rows=len(images), like=like, facts=facts)
-            features = _load(path, rows=len(images), memory=memory, like=like)
+            save_array(path, _batches(images, extractor), rows=rows, like=like, facts=facts)
+            features = _load(path, rows=rows, memory=memory, like=like)
         assert features is not None
         return features
 
@@ -111,14 +106,3 @@ def _batches(images: Images, extractor: Extractor) -> Iterator[Tensor]:
     for ids in progress_bar(torch.split(torch.arange(len(images)), _BATCH), label):
         filled = torch.cat([ids, ids[-1:].expand(_BATCH - len(ids))])
         yield extractor(images.read(filled))[: len(ids)].cpu()
-
-
-def _through_temporary_file(batches: Iterator[Tensor], *, rows: int, like: Tensor) -> Tensor:
-    """Rows mapped from a file that has no name any more, and is gone with the tensor."""
-    with tempfile.TemporaryDirectory(prefix="ganstoch-", ignore_cleanup_errors=True) as folder:
-        path = Path(folder) / "features.npy"
-        save_array(path, batches, rows=rows, like=like)
-        features = torch.from_numpy(np.load(path, mmap_mode="c", allow_pickle=False))
-        with contextlib.suppress(PermissionError):  # where an open file cannot be removed
-            path.unlink()
-        return features

@@ -41,26 +41,20 @@ def label_shift(
         seed: decides folds, samples and permutations.
 
     Returns:
-        The p-value, in (0, 1], and for each image its likeliest class, int64, shape (N,).
+        The p-value, and for each image its likeliest class, int64, shape (N,).
     """
-    folds = _folds(together, len(features), seed=seed)
+    rng = rng_for(seed, "evaluation", part="audit/classes/folds")
+    names, members = torch.unique(together, return_inverse=True)
+    of_groups = torch.randperm(len(names), generator=rng) % _FOLDS
+    of_others = torch.randperm(len(features) - len(together), generator=rng) % _FOLDS
+    folds = torch.cat([of_groups[members], of_others])
     answers = torch.empty(len(features), int(classes.max()) + 1, dtype=torch.float64)
     for fold in range(_FOLDS):
         rest, learnt = folds == fold, (folds[: len(classes)] != fold).nonzero()[:, 0]
         learnt = learnt[sample_ids(len(learnt), _TRAINED, seed=seed, part=f"classes/{fold}")]
-        answers[rest] = _answers(
-            features[learnt], classes[learnt], features[rest], answers.shape[1]
-        )
+        learnt_features, count = features[learnt], answers.shape[1]
+        answers[rest] = _answers(learnt_features, classes[learnt], features[rest], count)
     return _hotelling(answers, is_made, folds, seed=seed), answers.argmax(1)
-
-
-def _folds(together: Tensor, count: int, *, seed: int) -> Tensor:
-    """A fifth for each image, int64, shape (count,); training images come first, by groups."""
-    rng = rng_for(seed, "evaluation", part="audit/classes/folds")
-    names, members = torch.unique(together, return_inverse=True)
-    first = (torch.randperm(len(names), generator=rng) % _FOLDS)[members]
-    others = torch.randperm(count - len(together), generator=rng) % _FOLDS
-    return torch.cat([first, others])
 
 
 def _answers(learnt: Tensor, classes: Tensor, rest: Tensor, count: int) -> Tensor:

@@ -25,7 +25,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any
 
@@ -48,7 +48,7 @@ _LEAST = 5
 _PERMUTATIONS = 9999
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Cell:
     """One class or cluster."""
 
@@ -59,7 +59,7 @@ class Cell:
     example: int  # id of the training image in its middle
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Proportions:
     """Counts of generated and of unseen real images over classes or clusters."""
 
@@ -78,8 +78,7 @@ class Proportions:
         for share in np.arange(1, 100) / 100:
             spread = math.sqrt(share * (1 - share) / self.real)
             few = int((share - 1.645 * spread) * self.real)
-            # As many real ones and no generated one.
-            test = Excess(count=few, total=self.real, usual=0, usual_total=self.generated)
+            test = Excess(few, self.real, 0, self.generated)
             if few > 0 and test.p_value <= level / len(self.cells):
                 return float(share)
         return None
@@ -94,27 +93,20 @@ def proportions(
     odd_real: Tensor,
     odd_held_out: Tensor,
 ) -> list[Proportions]:
-    """Counts by clusters and, where there are labels, by classes; of too few images nothing.
+    """Counts by clusters and, where training images have labels, by classes; of too few nothing.
 
-    Args:
-        space: the sets' features.
-        searches: of the same space.
-        labels: class of each training image.
-        odd_generated: generated images to leave out, bool, shape (M,).
-        odd_real: training images that the same rules leave out, bool, shape (N,).
-        odd_held_out: held-out images idem, bool, shape (L,) or empty.
+    The odd images, bool, (M,), (N,) and (L,) or empty, are left out.
     """
     seed, held_out, mapped = space.seed, space.held_out, torch.arange(len(space.real))
     plain_real = (~odd_real).nonzero()[:, 0]
-    plain_held_out = None
+    plain_held_out = counted = None
     if held_out is not None:
         plain_held_out = take(held_out, (~odd_held_out).nonzero()[:, 0])
-    if held_out is not None and len(held_out) >= max(20, min(len(space.real) // 2, 200)):
-        counted = plain_held_out
-    else:
+        if len(held_out) >= max(20, min(len(space.real) // 2, 200)):
+            counted = plain_held_out
+    if counted is None:
         mapped = sample_ids(len(mapped), len(mapped) // 2, seed=seed, part="proportions/half")
         counted = take(space.real, plain_real[~torch.isin(plain_real, mapped)])
-    assert counted is not None
     mapped = mapped[sample_ids(len(mapped), _BANK, seed=seed, part="proportions/map")]
     plain = take(space.generated, (~odd_generated).nonzero()[:, 0])
     made = space.sample(plain, _COUNTED, "proportions/generated")
@@ -155,10 +147,8 @@ def _by_classes(
         results += [label_shift(rows, of, is_made, together=groups, seed=space.seed)]
     p_value, voted = max(results, key=itemgetter(0))
     examples = [int(ids[(of == i).nonzero()[0, 0]]) for i in range(len(classes))]
-    compared = _compared(
-        voted[is_made], voted[~is_made], classes, examples, design=design, seed=space.seed
-    )
-    return replace(compared, p_value=p_value, by_class=True)
+    sets = voted[is_made], voted[~is_made]
+    return _compared(*sets, classes, examples, design=design, seed=space.seed, class_p=p_value)
 
 
 def _by_clusters(
@@ -183,17 +173,13 @@ def _by_clusters(
         return []
 
     def nearest(images: Tensor) -> Tensor:
-        blocks = torch.split(images, 2048)
-        return torch.cat(
-            [torch.cdist(b.flatten(1).cpu().float(), centres).argmin(1) for b in blocks]
-        )
+        blocks = (block.flatten(1).cpu().float() for block in torch.split(images, 2048))
+        return torch.cat([torch.cdist(block, centres).argmin(1) for block in blocks])
 
     names = [f"cluster {i + 1}" for i in range(len(centres))]
     examples = mapped[torch.cdist(rows, centres).argmin(0)].tolist()
-    compared = _compared(
-        nearest(made), nearest(counted), names, examples, design=design, seed=space.seed
-    )
-    return [compared]
+    sets = nearest(made), nearest(counted)
+    return [_compared(*sets, names, examples, design=design, seed=space.seed)]
 
 
 def _compared(
@@ -204,34 +190,21 @@ def _compared(
     *,
     design: float,
     seed: int,
+    class_p: float | None = None,
 ) -> Proportions:
+    """Counts of cells and their test; ``class_p`` is the p-value of classes, from their own."""
     table = np.stack([torch.bincount(of, minlength=len(names)).numpy() for of in (made, counted)])
     p_value, distance = _test(table, design=design, seed=seed)
     generated, real = map(int, table.sum(1))
-    cells = [
-        Cell(
-            name=name,
-            generated=float(of_made / generated),
-            real=float(of_real / real),
-            # By whole groups of near-duplicates, as the chi-squared.
-            short=Excess(
-                count=int(of_real / design),
-                total=max(1, int(real / design)),
-                usual=int(of_made),
-                usual_total=generated,
-            ).p_value,
-            example=example,
-        )
-        for name, example, of_made, of_real in zip(names, examples, *table, strict=True)
-    ]
-    return Proportions(
-        cells=tuple(cells),
-        p_value=p_value,
-        distance=distance,
-        generated=generated,
-        real=real,
-        by_class=False,
-    )
+    cells = []
+    for name, example, of_made, of_real in zip(names, examples, *table, strict=True):
+        # By whole groups of near-duplicates, as the chi-squared.
+        test = Excess(int(of_real / design), max(1, int(real / design)), int(of_made), generated)
+        shares = float(of_made / generated), float(of_real / real)
+        cells.append(Cell(name, *shares, test.p_value, example))
+    is_class = class_p is not None
+    p_value = p_value if class_p is None else class_p
+    return Proportions(tuple(cells), p_value, distance, generated, real, is_class)
 
 
 def _test(table: NDArray[np.int64], *, design: float, seed: int) -> tuple[float, float]:

@@ -73,25 +73,21 @@ def repeated_images(space: Space) -> Repeats:
     data = space.sample(bank, size, "repeated/bank")
     ids = sample_ids(len(space.generated), size, seed=space.seed, part="repeated/generated")
     unseen = space.sample(stand_in, size, "repeated/stand-in")
-    (own, other), (usual, usual_other) = (
-        (
-            within_set_nearest(rows, norm=space.norm),
-            nearest_neighbours(rows, data, norm=space.norm).distances,
-        )
+    own, usual = (
+        within_set_nearest(rows, norm=space.norm) for rows in (take(space.generated, ids), unseen)
+    )
+    other, usual_other = (
+        nearest_neighbours(rows, data, norm=space.norm).distances
         for rows in (take(space.generated, ids), unseen)
     )
     flagged, natural = _repeats(own.distances, other), _repeats(usual.distances, usual_other)
     effect = max(_PAIR, design_effect(linked_groups(usual.ids, natural)[natural]))
     total = max(1, round(size / effect))
+    count, natural_count = (round(int(each.sum()) / effect) for each in (flagged, natural))
     share, worth = _nearer(own.distances, other), size / _SHARED
     low, high = clopper_pearson(share * worth, worth)
     return Repeats(
-        excess=Excess(
-            count=round(int(flagged.sum()) / effect),
-            total=total,
-            usual=round(int(natural.sum()) / effect),
-            usual_total=total,
-        ),
+        excess=Excess(count, total, natural_count, total),
         ids=ids[flagged],
         share=share,
         low=low,

@@ -91,13 +91,7 @@ def take(features: Tensor, ids: Tensor) -> Tensor:
 
 
 def linked_groups(neighbours: Tensor, linked: Tensor, *, first: Tensor | None = None) -> Tensor:
-    """Groups of images that are linked, over any number of links: ids, int64, shape (N,).
-
-    Args:
-        neighbours: for each image the id of another, int64, shape (N,).
-        linked: whether the two belong together, bool, shape (N,).
-        first: for each image the id of one it belongs with in any case, int64, shape (N,).
-    """
+    """Ids of images' groups (N,): each with its neighbour if linked, and in any case with first."""
     everyone = torch.arange(len(neighbours))
     of = torch.cat([everyone[linked], everyone])
     to = torch.cat([neighbours[linked], everyone if first is None else first])
@@ -138,22 +132,19 @@ def search(space: Space) -> Searches:
         first=first if times_each(first) > 1 else None,
     )
     past = own.beyond_near_duplicates()
-    past = past[~past.isnan()]
-    if len(past) == 0:
-        past = own.neighbours.distances
+    past = own.neighbours.distances if past.isnan().all() else past[~past.isnan()]
     unseen: tuple[Tensor, ...] = (own.scores, groups, own.neighbours.distances, past)
-    held_out = None
-    if space.held_out is not None:
-        held_out = copy_scores(space.held_out, real, norm=norm, seed=seed)
-        near, count = held_out.neighbours.distances, len(held_out.scores)
+    held_out, stand_in = None, space.held_out
+    if stand_in is None:
+        from_ids, others = _halves(groups, seed=seed)
+        stand_in = take(real, others)
+    else:
+        from_ids = torch.arange(len(real))
+        held_out = copy_scores(stand_in, real, norm=norm, seed=seed)
+        near, count = held_out.neighbours.distances, len(stand_in)
         alone = (held_out.scores, len(real) + torch.arange(count), near, near)
         few = count < _ENOUGH
         unseen = tuple(torch.cat([a, b]) if few else a for a, b in zip(alone, unseen, strict=True))
-        stand_in, from_ids = space.held_out, torch.arange(len(real))
-    else:
-        from_ids, others = _halves(groups, seed=seed)
-        stand_in = take(real, others)
-    scores, unseen_groups, nearest, past = unseen
     size = min(len(space.generated), len(stand_in))
     return Searches(
         pairs=overfitting_mode_drop(
@@ -163,10 +154,10 @@ def search(space: Space) -> Searches:
         left_out=own,
         held_out=held_out,
         groups=groups,
-        unseen_scores=scores,
-        unseen_groups=unseen_groups,
-        unseen_nearest=nearest,
-        unseen_distances=past,
+        unseen_scores=unseen[0],
+        unseen_groups=unseen[1],
+        unseen_nearest=unseen[2],
+        unseen_distances=unseen[3],
         from_ids=from_ids,
         stand_in=stand_in,
         reach_generated=_reach(space, from_ids, space.generated, size, part="generated"),
@@ -191,8 +182,7 @@ def _halves(groups: Tensor, *, seed: int) -> tuple[Tensor, Tensor]:
 
 def _reach(space: Space, from_ids: Tensor, bank: Tensor, size: int, *, part: str) -> list[Tensor]:
     """Scaled distances from training images to each block of a bank."""
-    order = _order(len(bank), seed=space.seed, part=part)
-    images = take(space.real, from_ids)
+    order, images = _order(len(bank), seed=space.seed, part=part), take(space.real, from_ids)
     return [
         nearest_neighbours(images, take(bank, block.sort().values), norm=space.norm).distances
         / space.scale

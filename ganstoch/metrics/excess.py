@@ -45,7 +45,7 @@ def design_effect(groups: Tensor) -> float:
     return (sizes.square().sum() / len(groups)).item() if len(groups) else 1.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Excess:
     """Flagged images among generated ones, beside those among unseen real ones."""
 

@@ -18,8 +18,7 @@ from PIL import Image
 from pydantic import ValidationError
 
 from ganstoch.auditing.output import render, terminal, write_files
-from ganstoch.auditing.report import AuditReport
-from ganstoch.auditing.words import fixed, p_words, percent, percent_range
+from ganstoch.auditing.report import AuditReport, fixed, p_words, percent, percent_range
 from ganstoch.errors import visible
 
 HOSTILE = (
