@@ -59,7 +59,9 @@ def features_of(images: Images, extractor: Extractor, *, cache: Path | None, mem
             print(f"features are not kept: may not write to {cache}", file=sys.stderr)
     if fits:
         rows = torch.empty(len(images), witnesses.shape[1], dtype=witnesses.dtype)
-        for batch, place in zip(_batches(images, extractor), rows.split(_BATCH), strict=True):
+        for batch, place in zip(
+            _batches(images, extractor), torch.split(rows, _BATCH), strict=True
+        ):
             place.copy_(batch)
         return rows
     # Mapped from a file that has no name any more, and is gone with the tensor.

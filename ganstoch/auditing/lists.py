@@ -79,7 +79,7 @@ def audit_lists(
         ],
         "histograms": [histogram for space in spaces for histogram in _histograms(space)],
     }
-    tables = {
+    tables: dict[str, dict[str, Any]] = {
         "missed": {
             "image": missed,
             "class": [real.labels[i] for i in ids.tolist()] if real.labels else "",

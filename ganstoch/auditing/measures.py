@@ -147,7 +147,7 @@ def _distances(evidence: SpaceEvidence) -> Iterator[Named]:
     space, searches, usual = evidence.space, evidence.searches, evidence.searches.reach_real
 
     def average(blocks: list[Tensor], part: str) -> float:
-        return sum(getattr(tail_means(each), part) for each in blocks) / len(blocks)
+        return float(sum(getattr(tail_means(each), part) for each in blocks) / len(blocks))
 
     def tails(
         key: str, blocks: list[Tensor], usual: list[Tensor] | None, count: str = ""
@@ -183,10 +183,8 @@ def _tests(evidence: SpaceEvidence) -> Iterator[Named]:
     unseen = authpct_from(held_out.neighbours, within).percent if held_out else None
     yield _measure("authpct", authpct_from(near, within).percent, unseen)
     if (score := evidence.train_vs_held_out) is not None:
-        interval = (score.low, score.high)
-        yield _measure(
-            "train_vs_held_out", score.share, 0.5, interval=interval, p_value=score.p_value
-        )
+        ends = score.low, score.high
+        yield _measure("train_vs_held_out", score.share, 0.5, interval=ends, p_value=score.p_value)
     if (ct := evidence.ct) is not None:
         yield _measure("ct/z", ct.z, 0.0)
         if math.isfinite(ct.value):
@@ -199,11 +197,10 @@ def _tests(evidence: SpaceEvidence) -> Iterator[Named]:
         yield _measure(key, counts.distance, 0.0, p_value=counts.p_value)
     for key, excess in (("far", shift.far), ("repeated", repeats.excess)):
         yield _measure(key, excess.rate, excess.natural, p_value=excess.p_value)
-    bounded = math.isfinite(shift.high)
-    interval = (shift.low, shift.high) if bounded else (None, None)
+    interval = (shift.low, shift.high) if math.isfinite(shift.high) else (None, None)
     yield _measure("median_ratio", shift.median_ratio, 1.0, interval=interval)
-    interval = (repeats.low, repeats.high)
-    yield _measure("two_sample_1nn", repeats.share, repeats.baseline, interval=interval)
+    ends = repeats.low, repeats.high
+    yield _measure("two_sample_1nn", repeats.share, repeats.baseline, interval=ends)
     support, real = evidence.support, evidence.real_support
     bounded = math.isfinite(support.estimate) and math.isfinite(support.high)
     yield _measure(

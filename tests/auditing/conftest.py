@@ -44,7 +44,8 @@ def split() -> Callable[..., Digits]:
     def split(seed: int = 0, *, train: int = 800, fresh: int = 500, held_out: int = 497) -> Digits:
         rng = rng_for(seed, "evaluation", part="test split")
         order = torch.randperm(len(pixels), generator=rng)
-        a, b, c = order[: train + fresh + held_out].split([train, fresh, held_out])
+        a, b = order[:train], order[train : train + fresh]
+        c = order[train + fresh : train + fresh + held_out]
         return Digits(pixels[a], labels[a], pixels[b], labels[b], pixels[c])
 
     return split
@@ -58,27 +59,18 @@ def make() -> Callable[[str, Digits], Tensor]:
         rng = rng_for(0, "evaluation", part="test scenario")
         fresh, count = digits.fresh, len(digits.fresh)
         copies = digits.train[torch.randint(len(digits.train), (count,), generator=rng)]
-        match scenario:
-            case "held out":
-                return fresh
-            case "copy all":
-                return copies
-            case "copy one":
-                return digits.train[:1].expand(count, -1, -1, -1).contiguous()
-            case "copy a tenth":
-                return torch.cat([copies[: count // 10], fresh[count // 10 :]])
-            case "one unseen image":
-                return fresh[:1].expand(count, -1, -1, -1).contiguous()
-            case "drop half":
-                return fresh[digits.fresh_labels < 5]
-            case "drop the zeros":
-                return fresh[digits.fresh_labels != 0]
-            case "noise":
-                return torch.randint(0, 256, fresh.shape, dtype=torch.uint8, generator=rng)
-            case "blur":
-                blurred: Tensor = gaussian_blur(fresh, [5, 5], [1.0, 1.0])
-                return blurred
-        raise KeyError(scenario)
+        blurred: Tensor = gaussian_blur(fresh, [5, 5], [1.0, 1.0])
+        return {
+            "held out": fresh,
+            "copy all": copies,
+            "copy one": digits.train[:1].repeat(count, 1, 1, 1),
+            "copy a tenth": torch.cat([copies[: count // 10], fresh[count // 10 :]]),
+            "one unseen image": fresh[:1].repeat(count, 1, 1, 1),
+            "drop half": fresh[digits.fresh_labels < 5],
+            "drop the zeros": fresh[digits.fresh_labels != 0],
+            "noise": torch.randint(0, 256, fresh.shape, dtype=torch.uint8, generator=rng),
+            "blur": blurred,
+        }[scenario]
 
     return make
 

@@ -16,7 +16,6 @@ from ganstoch.auditing.checkpoint import load_checkpoint
 from ganstoch.cli import main
 from ganstoch.data import Digits
 from ganstoch.errors import UserError
-from ganstoch.types import to_bytes
 
 TINY = {
     "trainer.max_steps": "2",
@@ -31,6 +30,7 @@ TINY = {
     "data.n": "64",
     "quiet": "true",
 }
+ALL = torch.arange(64)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -42,101 +42,91 @@ def digits_once() -> Any:
         yield
 
 
-@pytest.fixture(scope="module")
-def play(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+def play(folder: Path, *words: str) -> Path:
     """Trains for two iterations; the checkpoint."""
-
-    def play(*words: str) -> Path:
-        folder = tmp_path_factory.mktemp("run")
-        tiny = [f"--{key}={value}" for key, value in TINY.items()]
-        assert main(["fit", "--config", "mini", *tiny, f"--out={folder}", *words]) == 0
-        return folder / "checkpoints" / "step=2.ckpt"
-
-    return play
+    tiny = [f"--{key}={value}" for key, value in TINY.items()]
+    assert main(["fit", "--config", "mini", *tiny, f"--out={folder}", *words]) == 0
+    return folder / "checkpoints" / "step=2.ckpt"
 
 
 @pytest.fixture(scope="module")
-def checkpoint(play: Callable[..., Path]) -> Path:
-    return play()
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return play(tmp_path_factory.mktemp("run"))
 
 
-def test_makes_the_images_that_the_run_measured(checkpoint: Path) -> None:
+@pytest.fixture
+def changed(checkpoint: Path, tmp_path: Path) -> Callable[[Callable[[Any], None]], Path]:
+    """The checkpoint in a copy of its run, whose run.json is changed."""
+
+    def changed(change: Callable[[Any], None]) -> Path:
+        folder = tmp_path / "run"
+        shutil.copytree(checkpoint.parents[1], folder, dirs_exist_ok=True)
+        state = json.loads((folder / "run.json").read_bytes())
+        change(state["config"]["model"])
+        (folder / "run.json").write_text(json.dumps(state))
+        return folder / "checkpoints" / checkpoint.name
+
+    return changed
+
+
+def test_images_are_those_that_the_run_measured(checkpoint: Path) -> None:
     run = load_checkpoint(checkpoint)
     with np.load(checkpoint.parents[1] / "samples.npz") as samples:
         expected = torch.from_numpy(samples["generated"])
-    assert torch.equal(run["generated"].read(torch.arange(64)), expected)
+    assert torch.equal(run["generated"].read(ALL), expected)
     assert len(set(run["generated"].content.digests)) == 64
     assert run["generated"].where == str(checkpoint)
     assert "64 of the run's bank" in run["notes"][0]
 
 
 def test_real_images_are_the_runs_own(checkpoint: Path) -> None:
-    record = json.loads((checkpoint.parents[1] / "record.json").read_bytes())
-    run = load_checkpoint(checkpoint)
-    assert len(run["real"]) == len(run["real"].labels) == record["n"] == 64
-    source = Digits().open(Path(), "train")
+    run, source = load_checkpoint(checkpoint), Digits().open(Path(), "train")
     assert source is not None
-    for i in (0, 63):
-        name = run["real"].names(torch.tensor([i]))[0]
-        position = int(name.rsplit("/", 1)[1])
-        assert torch.equal(
-            run["real"].read(torch.tensor([i])), source.read(torch.tensor([position]))
-        )
-        assert source.labels is not None
-        assert run["real"].labels[i] == str(int(source.labels[position]))
+    assert source.labels is not None
+    assert len(run["real"]) == len(run["real"].labels) == 64
+    places = torch.tensor([int(name.rsplit("/", 1)[1]) for name in run["real"].names(ALL)])
+    assert torch.equal(run["real"].read(ALL), source.read(places))
+    assert list(run["real"].labels) == [str(label) for label in source.labels[places].tolist()]
     assert not set(run["real"].content.digests) & set(run["held_out"].content.digests)
 
 
-def test_a_run_of_0_5_0_is_read(checkpoint: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "run"
-    shutil.copytree(checkpoint.parents[1], folder)
-    state = json.loads((folder / "run.json").read_bytes())
-    state["config"]["model"]["forms"] = "rule"
-    (folder / "run.json").write_text(json.dumps(state))
-    (folder / "checkpoints" / f"{checkpoint.name}.seal").write_text("{}")
-    old = load_checkpoint(folder / "checkpoints" / checkpoint.name)
-    assert (
-        old["generated"].content.sha256 == load_checkpoint(checkpoint)["generated"].content.sha256
-    )
+def test_a_run_of_0_5_0_is_read(checkpoint: Path, changed: Any) -> None:
+    old = changed(lambda model: model.update(forms="rule"))
+    old.with_name(f"{old.name}.seal").write_text("{}")
+    contents = [load_checkpoint(path)["generated"].content for path in (old, checkpoint)]
+    assert contents[0].sha256 == contents[1].sha256
 
 
-def test_fresh_latents_are_others(checkpoint: Path) -> None:
+def test_fresh_latents_are_others(checkpoint: Path, tmp_path: Path) -> None:
     bank, fresh, again = (
         load_checkpoint(checkpoint, latents=kind)["generated"].content.sha256
         for kind in ("bank", "fresh", "fresh")
     )
     assert bank != fresh == again
+    bankless = play(tmp_path, "--model.latents.bank=fresh")
+    assert "never used" in load_checkpoint(bankless)["notes"][0]
+    with pytest.raises(UserError, match="no bank of latents; use --latents fresh"):
+        load_checkpoint(bankless, latents="bank")
 
 
-def test_the_generator_can_be_asked(checkpoint: Path) -> None:
+def test_the_generator_is_the_averaged_one(checkpoint: Path) -> None:
     run = load_checkpoint(checkpoint, data=False)
     assert run.keys() == {"generator", "generated", "notes"}
+    generate = run["generator"].generate
     z = torch.randn(3, run["generator"].latent_dim, requires_grad=True)
-    made = run["generator"].generate(z)
-    made.sum().backward()
+    images = generate(z)
+    assert images.shape == (3, 3, 32, 32)
+    images.sum().backward()
     assert z.grad is not None
     assert z.grad.abs().sum() > 0
-    kept = torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"]
-    averaged = {name: value for name, value in kept.items() if name.startswith("average.")}
-    asked = run["generator"].generate
-    assert isinstance(asked, torch.nn.Module)
-    assert averaged.keys() == {f"average.{name}" for name in asked.state_dict()}
-    assert all(torch.equal(v, averaged[f"average.{n}"]) for n, v in asked.state_dict().items())
+    weights = torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"]
+    assert all(torch.equal(v, weights[f"average.{n}"]) for n, v in generate.state_dict().items())
     # Without the data the bank is the same.
     with_data = load_checkpoint(checkpoint)
-    ids = torch.arange(64)
-    assert torch.equal(run["generated"].read(ids), with_data["generated"].read(ids))
-    assert to_bytes(made.detach()).shape == (3, 3, 32, 32)
+    assert torch.equal(run["generated"].read(ALL), with_data["generated"].read(ALL))
 
 
-def test_a_run_of_fresh_latents(play: Callable[..., Path]) -> None:
-    checkpoint = play("--model.latents.bank=fresh")
-    assert "never used" in load_checkpoint(checkpoint)["notes"][0]
-    with pytest.raises(UserError, match="no bank of latents; use --latents fresh"):
-        load_checkpoint(checkpoint, latents="bank")
-
-
-def test_bad_checkpoints_are_told_in_one_line(checkpoint: Path, tmp_path: Path) -> None:
+def test_a_checkpoint_away_from_its_run_is_refused(checkpoint: Path, tmp_path: Path) -> None:
     torch.save({"weights": torch.zeros(1)}, tmp_path / "other.ckpt")
     with pytest.raises(UserError, match="no checkpoint of ganstoch fit"):
         load_checkpoint(tmp_path / "other.ckpt")
@@ -150,34 +140,28 @@ def test_bad_checkpoints_are_told_in_one_line(checkpoint: Path, tmp_path: Path) 
         load_checkpoint(lonely)
 
 
-def test_settings_that_do_not_fit_are_told(checkpoint: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "run"
-    shutil.copytree(checkpoint.parents[1], folder)
-    state = json.loads((folder / "run.json").read_bytes())
-    copy = folder / "checkpoints" / checkpoint.name
-    state["config"]["model"]["generator"]["init_args"]["width"] = 32
-    (folder / "run.json").write_text(json.dumps(state))
-    with pytest.raises(UserError, match="the checkpoint is of other networks"):
-        load_checkpoint(copy)
-    state["config"]["model"]["colour"] = "blue"
-    (folder / "run.json").write_text(json.dumps(state))
-    with pytest.raises(UserError, match=r"colour.*ganstoch 0\.5\.0"):
-        load_checkpoint(copy)
-
-
-def test_points_are_no_images(play: Callable[..., Path]) -> None:
-    folder = play().parents[1]  # any run whose shape is then another
-    state = json.loads((folder / "run.json").read_bytes())
-    model = state["config"]["model"]
-    model["shape"] = [2]
-    model["generator"] = {
+POINTS = {
+    "shape": [2],
+    "generator": {
         "class_path": "ganstoch.models.ReLUGenerator",
         "init_args": {"latent_dim": 2, "width": 8, "depth": 1, "batch_norm": False},
-    }
-    model["discriminator"] = {
+    },
+    "discriminator": {
         "class_path": "ganstoch.models.MaxoutDiscriminator",
         "init_args": {"width": 8, "depth": 1, "pieces": 2},
-    }
-    (folder / "run.json").write_text(json.dumps(state))
-    with pytest.raises(UserError, match="generator of points"):
-        load_checkpoint(folder / "checkpoints" / "step=2.ckpt")
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "key"),
+    [
+        (lambda model: model["generator"]["init_args"].update(width=32), "of other networks"),
+        (lambda model: model.update(colour="blue"), r"colour.*ganstoch 0\.5\.0"),
+        (lambda model: model.update(POINTS), "generator of points"),
+    ],
+    ids=["other networks", "an unknown setting", "points"],
+)
+def test_settings_that_do_not_fit_are_told(change: Any, key: str, changed: Any) -> None:
+    with pytest.raises(UserError, match=key):
+        load_checkpoint(changed(change))

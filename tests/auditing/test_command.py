@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 from collections.abc import Callable
@@ -19,6 +18,8 @@ from ganstoch.auditing.report import AuditReport, Verdict
 from ganstoch.cli import main
 from ganstoch.errors import UserError
 
+SETS = ("--real", "train", "--generated", "made")
+
 
 class Answer(NamedTuple):
     """What a command said."""
@@ -29,8 +30,13 @@ class Answer(NamedTuple):
 
 
 @pytest.fixture
-def run(capsys: pytest.CaptureFixture[str], monkeypatch: Any, tmp_path: Path) -> Any:
-    """Runs `ganstoch audit` in a folder and with a cache of the test's own."""
+def run(
+    split: Any, folder: Any, capsys: pytest.CaptureFixture[str], monkeypatch: Any, tmp_path: Path
+) -> Callable[..., Answer]:
+    """Runs `ganstoch audit` beside folders of 60 real and 40 generated images."""
+    digits = split(train=60, fresh=40, held_out=40)
+    folder("train", digits.train)
+    folder("made", digits.fresh)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
@@ -42,107 +48,97 @@ def run(capsys: pytest.CaptureFixture[str], monkeypatch: Any, tmp_path: Path) ->
     return run
 
 
-@pytest.fixture
-def small(split: Any, folder: Any) -> tuple[Path, Path]:
-    """Folders of 60 real and 40 generated images."""
-    digits = split(train=60, fresh=40, held_out=40)
-    return folder("train", digits.train), folder("made", digits.fresh)
-
-
-def test_what_a_person_sees(
-    small: tuple[Path, Path], run: Callable[..., Answer], tmp_path: Path
-) -> None:
-    answer = run("--real", small[0], "--generated", small[1], "--out", tmp_path / "out")
+def test_what_a_person_sees(run: Any) -> None:
+    answer = run(*SETS, "--out", "out")
     assert answer.status == 0
-    first, *_, last = answer.out.splitlines()
-    assert first.startswith("NO ISSUE: ")
-    assert last == str(tmp_path / "out" / "report.html")
-    assert sorted(os.listdir(tmp_path / "out")) == [
+    assert answer.out.startswith("NO ISSUE: ")
+    *lines, last = answer.out.splitlines()
+    assert max(map(len, lines)) <= 100
+    assert last == "out/report.html"
+    assert sorted(os.listdir("out")) == [
         "generated.csv",
         "missed.csv",
         "report.html",
         "report.json",
     ]
-    assert max(map(len, answer.out.splitlines()[:-1])) <= 100
-    report = AuditReport.model_validate_json((tmp_path / "out" / "report.json").read_text())
+    report = AuditReport.model_validate_json(Path("out", "report.json").read_text())
     assert answer.out.startswith(terminal(report))
     assert f"{report.metrics['prdc/pixel_l1/recall'].value:.3f}" in answer.out
 
 
-@pytest.mark.parametrize("out", [True, False])
-def test_json_alone_on_standard_output(out: bool, small: tuple[Path, Path], run: Any) -> None:
-    more = ["--out", "out"] if out else []
-    answer = run("--real", small[0], "--generated", small[1], "--json", "--quiet", *more)
+def test_json_alone_on_standard_output(run: Any) -> None:
+    answer = run(*SETS, "--json", "--quiet")
     assert answer.err == ""
-    if out:
-        assert answer.out == Path("out", "report.json").read_text()
-    else:
-        assert json.loads(answer.out)["verdict"] == "no_issue"
-        assert not list(Path().rglob("report.json"))
+    assert json.loads(answer.out)["verdict"] == "no_issue"
+    assert not list(Path().rglob("report.json"))
+    answer = run(*SETS, "--json", "--quiet", "--out", "out")
+    assert answer.err == ""
+    assert answer.out == Path("out", "report.json").read_text()
 
 
-def test_overwrites_its_own_report_and_nothing_else(
-    small: tuple[Path, Path], run: Any, tmp_path: Path
-) -> None:
-    out = tmp_path / "out"
-    words = ("--real", small[0], "--generated", small[1], "--out", out, "--quiet")
+def test_overwrites_its_own_report_and_nothing_else(run: Any) -> None:
+    words, out = (*SETS, "--out", "out", "--quiet"), Path("out")
     assert run(*words).status == 0
     (out / "notes.txt").write_text("mine")
     assert run(*words, "--seed", 1).status == 0
     assert json.loads((out / "report.json").read_text())["settings"]["seed"] == 1
     assert (out / "notes.txt").read_text() == "mine"
-    (out / "report.json").write_text('{"schema": 99}')
     before = (out / "report.html").read_bytes()
-    answer = run(*words)
-    assert answer.status == 2
-    assert "another --out" in answer.err
-    assert (out / "report.html").read_bytes() == before
+    (out / "report.json").write_text('{"schema": 99}')
+    assert "another --out" in run(*words).err
     (out / "report.json").unlink()
-    assert "no audit has written" in run(*words).err
+    assert "another --out" in run(*words).err
+    assert (out / "report.html").read_bytes() == before
 
 
-def test_resize_makes_sizes_alike(small: tuple[Path, Path], run: Any, tmp_path: Path) -> None:
+def test_resize_makes_sizes_alike(run: Any) -> None:
     larger = np.zeros((40, 16, 16), np.uint8) + np.arange(40, dtype=np.uint8)[:, None, None]
-    np.save(tmp_path / "larger.npy", larger[:, None])
-    words = ("--real", small[0], "--generated", tmp_path / "larger.npy", "--json", "--quiet")
+    np.save("larger.npy", larger[:, None])
+    words = ("--real", "train", "--generated", "larger.npy", "--json", "--quiet")
     assert "--resize 8" in run(*words).err
     report = json.loads(run(*words, "--resize", 4).out)
     assert report["sets"]["generated"]["shape"] == [1, 4, 4]
     assert report["settings"]["resize"] == 4
 
 
-def test_no_cache_keeps_nothing(small: tuple[Path, Path], run: Any, tmp_path: Path) -> None:
-    words = ("--real", small[0], "--generated", small[1], "--json", "--quiet")
+def test_no_cache_keeps_nothing(run: Any, tmp_path: Path) -> None:
+    words = (*SETS, "--json", "--quiet")
     least = run(*words, "--memory", "1").err.split("--memory ")[1].split()[0]
     assert run(*words, "--memory", least, "--no-cache").status == 0
     assert not (tmp_path / "cache").exists()
 
 
-SETS = ["--real", "train", "--generated", "made"]
-BAD: dict[str, tuple[list[str], str]] = {
-    "nothing": ([], "--real"),
-    "no generated": (["--real", "train"], "--generated"),
-    "no such folder": (["--real", "no", "--generated", "made"], "--real"),
-    "a space": ([*SETS, "--features", "pixel,vgg"], "'vgg'"),
-    "no space": ([*SETS, "--features", ","], "--features"),
-    "little memory": ([*SETS, "--memory", "1KiB"], "--memory 1"),
-    "no memory": ([*SETS, "--memory", "much"], "'much'"),
-    "memory without end": (["--memory", "9" * 400], "--memory"),
-    "size": ([*SETS, "--resize", "0"], "--resize"),
-    "held out": ([*SETS, "--held-out", "train"], "--held-out"),
-    "two subjects": (["--generated", "made", "--checkpoint", "x.ckpt"], "--checkpoint"),
-    "no checkpoint": (["--checkpoint", "x.ckpt"], "x.ckpt"),
-    "an empty path": (["--real", "", "--generated", "made"], "--real"),
-    "an empty folder for the report": ([*SETS, "--out="], "--out"),
-    "latents": ([*SETS, "--latents", "bank"], "--checkpoint"),
-    "a file": ([*SETS, "--out", "train/0000.png"], "--out"),
-    "below a file": ([*SETS, "--out", "train/0000.png/x"], "--out"),
-    "an unknown word": (["--reel", "train"], "--reel"),
+def test_files_of_arrays(run: Any, split: Any) -> None:
+    digits = split(train=60, fresh=40, held_out=40)
+    np.savez("train.npz", images=digits.train.numpy())
+    torch.save(digits.fresh, "made.pt")
+    answer = run("--real", "train.npz", "--generated", "made.pt", "--json", "--quiet")
+    assert json.loads(answer.out)["sets"]["generated"]["where"] == "made.pt"
+
+
+BAD: dict[str, tuple[tuple[str, ...], str]] = {
+    "nothing": ((), "--real"),
+    "no generated": (("--real", "train"), "--generated"),
+    "no such folder": (("--real", "no", "--generated", "made"), "--real"),
+    "a space": ((*SETS, "--features", "pixel,vgg"), "'vgg'"),
+    "no space": ((*SETS, "--features", ","), "--features"),
+    "little memory": ((*SETS, "--memory", "1KiB"), "--memory 1"),
+    "no memory": ((*SETS, "--memory", "much"), "'much'"),
+    "size": ((*SETS, "--resize", "0"), "--resize"),
+    "held out": ((*SETS, "--held-out", "train"), "--held-out"),
+    "two subjects": (("--generated", "made", "--checkpoint", "x.ckpt"), "--checkpoint"),
+    "no checkpoint": (("--checkpoint", "x.ckpt"), "x.ckpt"),
+    "an empty path": (("--real", "", "--generated", "made"), "--real"),
+    "an empty folder for the report": ((*SETS, "--out="), "--out"),
+    "latents": ((*SETS, "--latents", "bank"), "--checkpoint"),
+    "a file": ((*SETS, "--out", "train/0000.png"), "--out"),
+    "below a file": ((*SETS, "--out", "train/0000.png/x"), "--out"),
+    "an unknown word": (("--reel", "train"), "--reel"),
 }
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_mistakes(case: str, small: tuple[Path, Path], run: Any, tmp_path: Path) -> None:
+def test_mistakes(case: str, run: Any, tmp_path: Path) -> None:
     words, key = BAD[case]
     before = sorted(tmp_path.rglob("*"))
     answer = run(*words)
@@ -152,36 +148,30 @@ def test_mistakes(case: str, small: tuple[Path, Path], run: Any, tmp_path: Path)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-def test_a_place_that_may_not_be_written_to(
-    small: tuple[Path, Path], run: Any, tmp_path: Path
-) -> None:
-    closed = tmp_path / "closed"
-    closed.mkdir(mode=0o500)
-    answer = run("--real", small[0], "--generated", small[1], "--out", closed / "out")
+def test_a_place_that_may_not_be_written_to(run: Any) -> None:
+    Path("closed").mkdir(mode=0o500)
+    answer = run(*SETS, "--out", "closed/out")
     assert (answer.status, answer.err.count("\n")) == (2, 1)
-    assert "may not write" in answer.err
+    assert "closed" in answer.err
 
 
-def test_a_full_disk_leaves_no_report(
-    small: tuple[Path, Path], run: Any, monkeypatch: Any, tmp_path: Path
-) -> None:
+def test_a_full_disk_leaves_no_report(run: Any, monkeypatch: Any) -> None:
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("ganstoch.records.os.replace", full)
-    answer = run("--real", small[0], "--generated", small[1], "--out", "out", "--quiet")
+    answer = run(*SETS, "--out", "out", "--quiet")
     assert answer.status == 2
     assert "No space left on device" in answer.err
-    assert list((tmp_path / "out").iterdir()) == []
+    assert os.listdir("out") == []
 
 
-def test_help_names_the_verdicts(run: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_names_the_verdicts(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
-        run("--help")
+        main(["audit", "--help"])
     assert ended.value.code == 0
     text = capsys.readouterr().out
-    for word in get_args(Verdict):
-        assert word in text
+    assert [word for word in get_args(Verdict) if word not in text] == []
 
 
 @pytest.mark.parametrize(
@@ -192,16 +182,7 @@ def test_memory_in_words(text: str, size: int) -> None:
     assert parse_memory(text) == size
 
 
-@pytest.mark.parametrize("text", ["", "0", "-1GiB", "GiB", "2 GiB free", "1e9"])
+@pytest.mark.parametrize("text", ["", "0", "-1GiB", "GiB", "2 GiB free", "1e9", "9" * 400])
 def test_memory_that_is_none(text: str) -> None:
-    with pytest.raises(UserError, match="--memory must be a size"):
+    with pytest.raises(UserError, match="--memory"):
         parse_memory(text)
-
-
-def test_an_archive_of_arrays(split: Any, run: Any, tmp_path: Path) -> None:
-    digits = split(train=60, fresh=40, held_out=40)
-    np.savez(tmp_path / "train.npz", images=digits.train.numpy())
-    torch.save(digits.fresh, tmp_path / "made.pt")
-    answer = run("--real", "train.npz", "--generated", "made.pt", "--json", "--quiet")
-    assert json.loads(answer.out)["sets"]["generated"]["where"] == "made.pt"
-    assert io.StringIO(answer.out).readline() == "{\n"

@@ -6,18 +6,15 @@ import base64
 import io
 import json
 import re
-from collections.abc import Callable
 from html.parser import HTMLParser
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 from PIL import Image
 from pydantic import ValidationError
 
-from ganstoch.auditing.output import render, terminal, write_files
+from ganstoch.auditing.output import render, terminal
 from ganstoch.auditing.report import AuditReport, fixed, p_words, percent, percent_range
 from ganstoch.errors import visible
 
@@ -28,12 +25,11 @@ HOSTILE = (
 """A name such as nobody should give a file, but anybody can."""
 
 Report = dict[str, Any]
-NO_ROWS = pd.DataFrame()
 
 
 def content(**changes: Any) -> Report:
     """A report with all its parts, as JSON has it."""
-    facts = {"different": 1280, "one_colour": 10, "shape": [3, 32, 32], "sha256": "3f"}
+    facts = {"images": 1280, "different": 1280, "one_colour": 10, "shape": [3, 32, 32]}
     plain = {
         "schema": 3,
         "verdict": "memorization",
@@ -41,36 +37,26 @@ def content(**changes: Any) -> Report:
         "findings": ["10.2 % are copies.", "8.3 % of the real images are missed."],
         "notes": ["Pixel distances favour blurred images."],
         "sets": {
-            role: {"where": f"data/{role}", "images": 1280, **facts}
+            role: {"where": f"data/{role}", "sha256": "3f", **facts}
             for role in ("real", "generated", "held_out")
         },
         "copied_share": {"estimate": 0.1016, "low": 0.086, "high": 0.119},
         "missed_share": {"estimate": 0.083, "low": 0.07, "high": 0.1},
         "metrics": {
             "overfitting/pixel_l1/mean": {
-                "value": 31.21,
-                "baseline": 36.94,
-                "target": "baseline",
-                "meaning": "How near they come.",
+                **{"value": 31.21, "baseline": 36.94},
+                **{"target": "baseline", "meaning": "How near they come."},
             },
             "copied/pixel_l1": {
-                "value": 0.1016,
-                "low": 0.086,
-                "high": 0.119,
-                "p_value": 1e-9,
-                "target": "low",
-                "meaning": "Share of copies.",
+                **{"value": 0.1016, "low": 0.086, "high": 0.119, "p_value": 1e-9},
+                **{"target": "low", "meaning": "Share of copies."},
             },
         },
         "identical": [{"generated": "g0.png", "real": "r0.png"}],
         "proportions": [
             {
-                "space": "pixel_l1",
-                "name": name,
-                "generated": 0.1,
-                "real": 0.31,
-                "short": name == "truck",
-                "example": "truck/7.png",
+                **{"space": "pixel_l1", "name": name, "example": "truck/7.png"},
+                **{"generated": 0.1, "real": 0.31, "short": name == "truck"},
             }
             for name in ("cat", "truck", "cluster 1")
         ],
@@ -83,10 +69,8 @@ def content(**changes: Any) -> Report:
         "missed_by_class": {"cat": 0.02, "truck": 0.27, "dog": 0.1},
         "histograms": [
             {
-                "title": "To the nearest real image",
-                "unit": "grey levels",
-                "edges": [0.0, 1.0, 2.0],
-                "counts": {"generated": [1, 2], "held out": [2, 0]},
+                **{"title": "To the nearest real image", "unit": "grey levels"},
+                **{"edges": [0.0, 1.0, 2.0], "counts": {"generated": [1, 2], "held out": [2, 0]}},
             }
         ],
         "settings": {"features": ["pixel"], "k": 5, "resize": None},
@@ -120,17 +104,6 @@ def pictures() -> dict[str, bytes]:
         Image.fromarray(rng.integers(0, 256, (32, 32, 3), dtype=np.uint8)).save(buffer, "PNG")
         files[name] = buffer.getvalue()
     return files
-
-
-@pytest.mark.parametrize("changes", [{}, EMPTY], ids=["all", "least"])
-def test_round_trip(changes: Report, tmp_path: Path) -> None:
-    report = make_report(**changes)
-    write_files(tmp_path, report, pictures={}, missed=NO_ROWS, generated=NO_ROWS)
-    text = (tmp_path / "report.json").read_text()
-    assert AuditReport.model_validate_json(text) == report
-    plain = json.loads(text)
-    assert plain["schema"] == 3
-    assert list(plain["metrics"]) == list(report.metrics)
 
 
 @pytest.mark.parametrize(
@@ -228,41 +201,31 @@ def test_an_empty_report_is_a_page_without_empty_parts() -> None:
     assert terminal(make_report(**EMPTY))
 
 
+FIXED = {"verdict", "target"}
+CHOSEN = {"metrics", "missed_by_class", "counts", "settings", "versions"}  # by whoever named them
+
+
+def hostile(value: Any, name: str = "") -> Any:
+    """The same with every text and every key that somebody else chose a hostile one."""
+    if isinstance(value, dict):
+        return {
+            HOSTILE if name in CHOSEN else key: hostile(item, key) for key, item in value.items()
+        }
+    if isinstance(value, list):
+        return [hostile(item) for item in value]
+    return HOSTILE if isinstance(value, str) and name not in FIXED else value
+
+
 def test_no_name_is_a_danger(pictures: dict[str, bytes]) -> None:
-    """Every text that somebody else chose, everywhere at once."""
-    pair = {"name": HOSTILE, "neighbour": HOSTILE, "distance": 1.0}
-    facts = content()["sets"]["real"] | {"where": HOSTILE, "sha256": HOSTILE}
-    report = make_report(
-        sentence=HOSTILE,
-        findings=[HOSTILE],
-        notes=[HOSTILE],
-        sets={"real": facts, "generated": facts},
-        metrics={HOSTILE: {"value": 1.0, "target": "low", "meaning": HOSTILE}},
-        identical=[{"generated": HOSTILE, "real": HOSTILE}],
-        proportions=[
-            {
-                **{"space": HOSTILE, "name": HOSTILE, "example": HOSTILE},
-                **{"generated": 0.0, "real": 1.0, "short": True},
-            }
-        ],
-        most_copied=[pair],
-        most_missed=[pair],
-        missed=[HOSTILE],
-        missed_by_class={HOSTILE: 0.5},
-        histograms=[
-            {"title": HOSTILE, "unit": HOSTILE, "edges": [0.0, 1.0], "counts": {HOSTILE: [1]}}
-        ],
-        settings={HOSTILE: HOSTILE, "list": [HOSTILE]},
-        versions={HOSTILE: HOSTILE},
-        hardware=HOSTILE,
-    )
+    report = make_report(**hostile(content()))
+    assert report.to_json().count("alert(1)") > 30
     html = render(report, {f"real/{HOSTILE}": pictures["real/r0.png"]})
     assert html.encode()  # halves of surrogate pairs could not be
     page = read_page(html)
     assert visible(HOSTILE) in page.text
     unseen = {character for character in page.text if not character.isprintable()}
     assert unseen <= {"\n", "\xa0"}
-    assert len(images_of(page)) == 3
+    assert len(images_of(page)) == 4
     assert all(c.isprintable() for c in terminal(report).replace("\n", ""))
     assert AuditReport.model_validate(json.loads(report.to_json())) == report
 
@@ -286,21 +249,10 @@ def test_numbers_of_a_line_have_equally_many_decimals(
     assert fixed(*values) == shown
 
 
-@pytest.mark.parametrize(
-    ("function", "arguments", "words"),
-    [
-        (percent, (0.0,), "0 %"),
-        (percent, (1.0,), "100 %"),
-        (percent, (0.102,), "10.2 %"),
-        (percent, (0.00031,), "0.031 %"),
-        (percent, (1e-7,), "<0.001 %"),
-        (percent, (0.9999,), ">99.9 %"),
-        (percent_range, (0.097, 0.107), "9.7\N{EN DASH}10.7 %"),
-        (p_words, (0.0312,), "0.031"),
-        (p_words, (1e-9,), "< 0.0001"),
-    ],
-)
-def test_a_share_is_not_rounded_to_nothing_or_all(
-    function: Callable[..., str], arguments: tuple[float, ...], words: str
-) -> None:
-    assert function(*arguments).replace("\xa0", " ") == words
+def test_a_share_is_not_rounded_to_nothing_or_all() -> None:
+    shares = [percent(share) for share in (0, 1, 0.102, 0.0052, 0.00031, 1e-7, 0.9999)]
+    digits = ["0", "100", "10.2", "0.52", "0.031", "<0.001", ">99.9"]
+    assert shares == [f"{each}\xa0%" for each in digits]
+    assert percent_range(0.097, 0.107) == "9.7\N{EN DASH}10.7\xa0%"
+    p_values = [p_words(p_value) for p_value in (None, 1e-9, 0.0012, 0.0312, 0.5)]
+    assert p_values == ["", "<\xa00.0001", "0.0012", "0.031", "0.50"]
