@@ -189,11 +189,7 @@ def newest_checkpoint(folder: Path, *, run: str) -> Path | None:
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """Opens a checkpoint of `ganstoch fit`; its numbers are read from the file when used.
-
-    Raises:
-        UserError: where there is none, and for a file that is damaged or not of a run.
-    """
+    """Opens a sound checkpoint of `ganstoch fit`; its numbers are read from the file when used."""
     if not path.is_file():
         raise UserError(f"there is no checkpoint {path}; give another file")
     try:

@@ -170,9 +170,7 @@ def measure_players(
 
     Exact where the bank is fixed and has no noise upon it. Otherwise an estimate, from ``draws``
     noises on every latent of the bank, or from ``draws`` n fresh latents; the same ones every time.
-
-    Nothing of the GAN changes, which has no `obstacle`; ``iteration`` is the coming one, whose
-    batch is meant where batches differ.
+    ``iteration`` is the coming one. The GAN has no `obstacle`, and nothing of it changes.
     """
     assert isinstance(gan.objective, Pointwise)
     assert gan.latents is not None

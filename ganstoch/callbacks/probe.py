@@ -49,10 +49,9 @@ class ProbeSettings:
 class Probe(Periodic):
     """Fits a linear classifier to D's features now and then, and tests it on other images.
 
-    The features are those that D's last layer weighs, in evaluation mode and without power
-    iteration: training goes the same way with the probe or without it. The probe is fitted to
-    images that D trains on, and tested on held-out images where the source has some with classes;
-    otherwise on a fifth of the images that D trains on, and a line says so. It leaves `probe.json`.
+    The features are those that D's last layer weighs. The probe is fitted to images that D trains
+    on, and tested on held-out images where the source has some with classes; otherwise on a fifth
+    of the images that D trains on, and a line says so. It leaves `probe.json`.
     """
 
     at_start = True

@@ -106,10 +106,9 @@ def _lower_end(array: NDArray[Any], *, where: str) -> int | None:
 
 
 def load_array(path: Path, *, memory: int) -> tuple[NDArray[Any], tuple[str, ...]]:
-    """The array of images in a file, mapped rather than read where the format allows.
+    """The array of images in a file, mapped where the format allows; notes on which was taken.
 
-    ``memory`` is how many bytes it may unpack to. The notes, each a sentence, say which of several
-    arrays was taken.
+    ``memory`` is how many bytes it may unpack to.
     """
     ending = path.suffix.lower()
     try:

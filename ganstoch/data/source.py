@@ -40,9 +40,7 @@ class ImageSet(ABC):
     def read(self, ids: Tensor) -> Tensor:
         """The images at the positions ``ids`` (N,), repeats allowed: a contiguous copy on the CPU.
 
-        Returns:
-            uint8, shape (N, C, H, W), range [0, 255]; or of points float32, shape (N, D),
-            unbounded.
+        They are uint8, shape (N, C, H, W), range [0, 255]; points float32, shape (N, D), unbounded.
         """
 
     def names(self, ids: Tensor) -> tuple[str, ...]:
@@ -98,10 +96,7 @@ class Source(ABC):
     def open(self, root: Path, split: Split) -> ImageSet | None:
         """The images of a split below ``root``, or None if the source holds none out.
 
-        Then the images that the subset leaves over stand in for them.
-
-        Raises:
-            UserError: if the data are missing or damaged.
+        A `UserError` if the data are missing or damaged.
         """
 
     def known_modes(self, root: Path) -> KnownModes | None:

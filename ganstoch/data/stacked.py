@@ -19,8 +19,8 @@ from ganstoch.data.source import Drawn, ImageSet, Source
 from ganstoch.rng import rng_for, with_replacement
 from ganstoch.types import Split, StackedClasses
 
-# Whose experiment. veegan: [1] as in [3], stacks of all 70,000 images, training and test.
-# unrolled: [2] as in [3], stacks of the 60,000 training images.
+# Whose experiment. veegan: [1] as in [3], stacks of all 70,000 images, training and test, held-out
+# ones too. unrolled: [2] as in [3], of the 60,000 training images; held out of the others.
 Protocol = Literal["veegan", "unrolled"]
 
 SIZE = 128_000  # stacks of a training split, as in [3]'s veegan
@@ -57,9 +57,7 @@ class Stacked(Drawn):
     """What the two sources share; not a `Source` itself, so that it is none to choose.
 
     The three images of a stack are drawn independently and with replacement; a stack's label is 100
-    a + 10 b + c, of the classes a, b and c in its channels. With ``veegan``, held-out stacks are
-    other draws from the same 70,000 images; with ``unrolled`` they are made of the 10,000 test
-    images.
+    a + 10 b + c, of the classes a, b and c in its channels.
 
     Ours: in ``unrolled`` [2] and [3] draw every batch afresh; here a run draws its batches from
     ``size`` stacks that are drawn once, so that data remain a fixed set of n.

@@ -13,11 +13,7 @@ from ganstoch.diagnosis.verdicts import FATAL, Diagnosed, Finding, diagnose
 
 
 class Monitor:
-    """Collects the signals of a run and draws the verdict after each measurement.
-
-    Args:
-        on: the verdicts that are to be acted on.
-    """
+    """Collects a run's signals and draws the verdict after each; ``on`` are those to act on."""
 
     def __init__(self, on: Sequence[Verdict] = FATAL) -> None:
         self.on = tuple(on)

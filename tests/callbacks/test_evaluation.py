@@ -227,21 +227,16 @@ def test_images_seen_are_those_that_were_looked_at(
     ],
 )
 def test_what_the_data_do_not_allow_is_refused(
-    run_points: Make,
-    make_gan: Make,
-    make_data: Make,
-    fit: Make,
-    settings: dict[str, Any],
-    held_out: bool,
-    key: str,
+    make_ring: Make, make_data: Make, settings: dict[str, Any], held_out: bool, key: str
 ) -> None:
-    data = make_data()
+    data, points = make_data(), make_ring()
     data.setup("fit")
+    points.setup("fit")
     data.held_out = data.held_out if held_out else None
     with pytest.raises(UserError, match=rf"evaluation\.{key}"):
-        fit(make_gan(), data, measure(**settings), steps=1)
+        measure(**settings)._check(data)
     with pytest.raises(UserError, match=r"evaluation\.queries"):  # neighbours of points
-        run_points(measure(queries=8), steps=1)
+        measure(queries=8)._check(points)
 
 
 def test_goes_on_by_pixels_where_weights_are_missing(

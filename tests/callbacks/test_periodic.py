@@ -15,7 +15,6 @@ from ganstoch.callbacks.evaluation import Evaluation
 from ganstoch.callbacks.gradient_noise import GradientNoise, GradientNoiseSettings
 from ganstoch.callbacks.probe import Probe, ProbeSettings
 from ganstoch.callbacks.progress import Periodic
-from ganstoch.errors import UserError
 
 Make = Callable[..., Any]
 
@@ -47,11 +46,6 @@ def test_measures_the_interval_and_both_ends(
     times = Times(every)
     run(times, steps=steps)
     assert times.seen == at
-
-
-def test_an_interval_below_1_is_refused() -> None:
-    with pytest.raises(UserError, match=r"times\.every"):
-        Times(0)
 
 
 def evaluation(folder: Path) -> Evaluation:

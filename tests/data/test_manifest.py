@@ -65,13 +65,6 @@ def test_any_flipped_bit_is_noticed(tmp_path: Path, manifest: Manifest, bit: int
             manifest.verify_or_write(tmp_path)
 
 
-@pytest.mark.parametrize("content", [b"", b"null", b"\xff\xfe", b'{"schema": 2}'])
-def test_no_manifest_at_all(tmp_path: Path, manifest: Manifest, content: bytes) -> None:
-    (tmp_path / NAME).write_bytes(content)
-    with pytest.raises(UserError, match=NAME):
-        manifest.verify_or_write(tmp_path)
-
-
 def test_read_only_root_goes_without(
     tmp_path: Path, manifest: Manifest, make_read_only: Make
 ) -> None:

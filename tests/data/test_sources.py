@@ -2,13 +2,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
 import torch
 from sklearn.datasets import load_digits
 
 import ganstoch.data
 from ganstoch.data import Digits, Source, find_source
-from ganstoch.errors import UserError
 
 NAMES = [
     *("bimodal", "cifar10", "digits", "fashion_mnist", "ffhq", "folder", "gaussians1200", "grid"),
@@ -24,11 +22,6 @@ def test_every_source_is_found_by_name(tmp_path: Path) -> None:
         assert find_source(source.name) is getattr(ganstoch.data, source.__name__) is source
         assert source().label == source.name
         assert (source().known_modes(tmp_path) is not None) == (source.name in WORLDS)
-
-
-def test_unknown_source_lists_the_known() -> None:
-    with pytest.raises(UserError, match="cifar10"):
-        find_source("cifar")
 
 
 def test_digits_are_the_published_ones_scaled_up() -> None:

@@ -2,12 +2,10 @@ from __future__ import annotations
 
 import hashlib
 
-import pytest
 import torch
 
 from ganstoch.data import ArrayImages, choose, leftover_ids
 from ganstoch.data.subset import checksum
-from ganstoch.errors import UserError
 
 
 def test_choice_is_pinned(gradient_images: ArrayImages) -> None:
@@ -28,12 +26,6 @@ def test_subset_is_made_of_the_chosen_images(gradient_images: ArrayImages) -> No
     assert subset.classes == tuple("0123456789")
     assert subset.names(torch.tensor([39])) == (f"train/{int(subset.ids[39])}",)
     assert not torch.equal(choose(gradient_images, n=40, seed=2).ids, subset.ids)
-
-
-@pytest.mark.parametrize("n", [101, 0, -1])
-def test_n_must_fit(gradient_images: ArrayImages, n: int) -> None:
-    with pytest.raises(UserError, match=r"--data\.n"):
-        choose(gradient_images, n=n, seed=0)
 
 
 def test_checksum_covers_pixels_and_shape() -> None:
