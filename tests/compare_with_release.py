@@ -41,21 +41,21 @@ def make_cases() -> dict[str, Callable[[], tuple[Any, Any]]]:
     replay = remedies.Replay if old else remedies.ExperienceReplay
 
     def images(
-        *given: Any,
+        *parts: Callable[[], Any],
         m: int | str = 16,
         noise: float = 0.0,
         bank: str = "n",
         nets: str = "Paper",
-        objective: Any = None,
+        objective: Callable[[], Any] | None = None,
         **settings: Any,
     ) -> tuple[Any, Any]:
-        sizes = {"width": 16, "latent_dim": 8} if nets == "Paper" else {}
-        networks = [getattr(models, f"{nets}{player}") for player in ("Generator", "Discriminator")]
+        sizes = {"width": 16} if nets == "Paper" else {}
+        latent = {"latent_dim": 8} if nets == "Paper" else {}
         model = gan(
-            partial(networks[0], **sizes),
-            partial(networks[1], **({"width": 16} if nets == "Paper" else {})),
-            objective,
-            remedies=given,
+            partial(getattr(models, f"{nets}Generator"), **sizes, **latent),
+            partial(getattr(models, f"{nets}Discriminator"), **sizes),
+            objective and objective(),
+            remedies=[part() for part in parts],
             latents=LatentSettings(bank=bank, noise=noise),
             optimizer=adam(lr=1e-3),
             ema_decay=0.9,
@@ -63,22 +63,21 @@ def make_cases() -> dict[str, Callable[[], tuple[Any, Any]]]:
         )
         return model, ImageData(Digits(), n=64, m=m)
 
-    def points(*given: Any, **settings: Any) -> tuple[Any, Any]:
+    def points(*parts: Callable[[], Any]) -> tuple[Any, Any]:
         model = gan(
             partial(models.ReLUGenerator, latent_dim=2, width=32, depth=4, batch_norm=True),
             partial(models.MaxoutDiscriminator, width=20, depth=3, pieces=5),
-            remedies=given,
+            remedies=[part() for part in parts],
             latents=LatentSettings(bank="fresh"),
             optimizer=adam(lr=1e-3, beta1=0.8, beta2=0.999),
             ema_decay=0.0,
             shape=(2,),
-            **settings,
         )
         return model, ImageData(Ring(size=1000), n=1000, m=100)
 
-    acgan = partial(remedies.ACGAN, classes=10)
+    snapshots = partial(remedies.Snapshots, every=8, keep=2, lasting=5)
     each: dict[str, Callable[[], Any]] = {
-        "acgan": acgan,
+        "acgan": partial(remedies.ACGAN, classes=10),
         "batch_norm": remedies.DiscriminatorBatchNorm,
         "batch_norm, one batch": partial(remedies.DiscriminatorBatchNorm, apart=False),
         "experience_replay": partial(replay, share=0.5, capacity=20),
@@ -92,10 +91,8 @@ def make_cases() -> dict[str, Callable[[], tuple[Any, Any]]]:
         "pretraining": partial(remedies.Pretraining, iterations=20),
         "r1": remedies.R1,
         "ratio": partial(remedies.Ratio, discriminator=2, generator=2),
-        "snapshots, generator": partial(remedies.Snapshots, every=8, keep=2, lasting=5),
-        "snapshots, discriminator": partial(
-            remedies.Snapshots, of="discriminator", every=8, keep=2, lasting=5
-        ),
+        "snapshots, generator": snapshots,
+        "snapshots, discriminator": partial(snapshots, of="discriminator"),
         "svre": remedies.SVRE,
         "svre, extrapolation": partial(remedies.SVRE, variance_reduction=False),
         "svre, variance": partial(remedies.SVRE, extrapolate=False, every=3),
@@ -104,16 +101,12 @@ def make_cases() -> dict[str, Callable[[], tuple[Any, Any]]]:
         "weight_clipping": partial(remedies.WeightClipping, limit=0.05),
         "wgan_gp": remedies.WGANGP,
     }
-    pairs = {
-        "r1 + label_smoothing + timescales": ("r1", "label_smoothing", "timescales"),
-        "acgan + mixture + ratio": ("acgan", "mixture", "ratio"),
-        "packing + wgan_gp + label_flipping": ("packing", "wgan_gp", "label_flipping"),
-        "svre, extrapolation + weight_clipping": ("svre, extrapolation", "weight_clipping"),
-        "experience_replay + ratio": ("experience_replay", "ratio"),
-        "pretraining + feature_matching": ("pretraining", "feature_matching"),
-        "unrolling + r1": ("unrolling", "r1"),
-        "unrolling + ratio": ("unrolling", "ratio"),
-    }
+    pairs = [
+        *("r1 + label_smoothing + timescales", "acgan + mixture + ratio"),
+        *("packing + wgan_gp + label_flipping", "svre, extrapolation + weight_clipping"),
+        *("experience_replay + ratio", "pretraining + feature_matching"),
+        *("unrolling + r1", "unrolling + ratio"),
+    ]
     coupled = {"batch_norm", "feature_matching", "minibatch_discrimination", "unrolling"}
     cases: dict[str, Callable[[], tuple[Any, Any]]] = {
         "plain": images,
@@ -123,24 +116,21 @@ def make_cases() -> dict[str, Callable[[], tuple[Any, Any]]]:
         "plain, fresh latents": partial(images, bank="fresh"),
         "plain, micro-batches of 5": partial(images, micro_batch=5),
         "ring": points,
-        "ring, packing": lambda: points(remedies.Packing()),
-        "ring, unrolling": lambda: points(remedies.Unrolling(steps=3)),
+        "ring, packing": partial(points, remedies.Packing),
+        "ring, unrolling": partial(points, partial(remedies.Unrolling, steps=3)),
         "two ranks": images,
         "two ranks, micro-batches of 3": partial(images, micro_batch=3),
     }
     for name, make in each.items():
-        cases[f"remedy {name}"] = lambda make=make: images(make())  # type: ignore[misc]
+        cases[f"remedy {name}"] = partial(images, make)
         if name.split(",")[0] not in coupled:
-            cases[f"remedy {name}, micro-batches of 6"] = lambda make=make: images(  # type: ignore[misc]
-                make(), micro_batch=6
-            )
-            cases[f"two ranks, remedy {name}"] = lambda make=make: images(make())  # type: ignore[misc]
-    for name, parts in pairs.items():
-        cases[f"remedies {name}"] = lambda parts=parts: images(*(each[p]() for p in parts))  # type: ignore[misc]
+            cases[f"remedy {name}, micro-batches of 6"] = partial(images, make, micro_batch=6)
+            cases[f"two ranks, remedy {name}"] = partial(images, make)
+    for name in pairs:
+        cases[f"remedies {name}"] = partial(images, *(each[part] for part in name.split(" + ")))
     for name in objectives.__all__:
         if name not in ("Objective", "Pointwise"):
-            kind = getattr(objectives, name)
-            cases[f"objective {name}"] = lambda kind=kind: images(objective=kind())  # type: ignore[misc]
+            cases[f"objective {name}"] = partial(images, objective=getattr(objectives, name))
     return cases
 
 
@@ -183,18 +173,10 @@ def train_all(names: Sequence[str], file: Path, *, iterations: int) -> None:
     warnings.simplefilter("ignore")
     for name in ("pytorch_lightning", "pytorch_lightning.utilities.rank_zero", "lightning_fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    cases, trained = make_cases(), {}
-    alone = [name for name in names if not name.startswith("two ranks")]
-    for name in alone:
-        trained[name] = train(cases[name], iterations=iterations, devices=1)
-    if len(alone) < len(names):
-        rank = int(os.environ.get("LOCAL_RANK", 0))
-        for name in names:
-            if name not in alone:
-                trained[name] = train(cases[name], iterations=iterations, devices=2)
-        if rank > 0:
-            return
-    torch.save(trained, file)
+    cases, devices = make_cases(), int(os.environ.get("WORLD_SIZE", 1))
+    trained = {name: train(cases[name], iterations=iterations, devices=devices) for name in names}
+    if int(os.environ.get("LOCAL_RANK", 0)) == 0:
+        torch.save(trained, file)
 
 
 def in_version(
@@ -203,27 +185,23 @@ def in_version(
     """The weights that a version trains to, in processes of its own."""
     import torch
 
-    def start(part: Sequence[str], file: Path, rank: int | None, port: int) -> Any:
-        environment = os.environ | {"PYTHONPATH": str(path), "OMP_NUM_THREADS": "1"}
-        if rank is not None:
-            place = {"LOCAL_RANK": rank, "NODE_RANK": 0, "WORLD_SIZE": 2, "MASTER_PORT": port}
-            environment |= {"MASTER_ADDR": "127.0.0.1"} | {k: str(v) for k, v in place.items()}
-        line = [sys.executable, __file__, "--train", str(file), f"--iterations={iterations}"]
-        return subprocess.Popen([*line, *part], env=environment, cwd=folder)
-
-    shared = [name for name in names if name.startswith("two ranks")]
-    alone = [name for name in names if name not in shared]
     trained: dict[str, Weights] = {}
-    for part, ranks in ((alone, (None,)), (shared, (0, 1))):
-        if part:
-            with socket.socket() as free:
-                free.bind(("127.0.0.1", 0))
-                port = free.getsockname()[1]
-            file = folder / f"{path.name}-{len(ranks)}.pt"
-            processes = [start(part, file, rank, port) for rank in ranks]
-            if any([process.wait() for process in processes]):
-                sys.exit(f"{path} could not train these")
-            trained |= torch.load(file, weights_only=True)
+    for world in (1, 2):
+        part = [name for name in names if name.startswith("two ranks") == (world == 2)]
+        if not part:
+            continue
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = str(free.getsockname()[1])
+        place = {"PYTHONPATH": str(path), "OMP_NUM_THREADS": "1", "NODE_RANK": "0"}
+        place |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": str(world)}
+        file = folder / f"{world}.pt"
+        line = [sys.executable, __file__, f"--train={file}", f"--iterations={iterations}", *part]
+        environments = [os.environ | place | {"LOCAL_RANK": str(rank)} for rank in range(world)]
+        processes = [subprocess.Popen(line, env=each, cwd=folder) for each in environments]
+        if any([process.wait() for process in processes]):
+            sys.exit(f"{path} could not train these")
+        trained |= torch.load(file, weights_only=True)
     return trained
 
 
@@ -243,32 +221,21 @@ def main() -> int:
     parser.add_argument("checkout", nargs="+", help="of 0.5.0")
     parser.add_argument("--only", default="*", help="cases whose names match, e.g. '*svre*'")
     parser.add_argument("--iterations", type=int, default=50)
-    parser.add_argument("--keep", type=Path, help="file for the release's weights, to use again")
     parser.add_argument("--train", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.train:  # in a process of its own, and then these are the cases
         train_all(arguments.checkout, arguments.train, iterations=arguments.iterations)
         return 0
     release = Path(arguments.checkout[0]).resolve()
-    import torch
-
     sys.path.insert(0, str(HERE))
     names = [name for name in make_cases() if fnmatch.fnmatch(name, arguments.only)]
     with tempfile.TemporaryDirectory() as scratch:
-        options = {"iterations": arguments.iterations}
-        kept: dict[str, Weights] = {}
-        if arguments.keep and arguments.keep.exists():
-            kept = torch.load(arguments.keep, weights_only=True)
-        missing = [name for name in names if name not in kept]
-        if missing:
-            kept |= in_version(release, missing, Path(scratch), **options)
-            if arguments.keep:
-                torch.save(kept, arguments.keep)
-        ours = in_version(HERE, names, Path(scratch), **options)
+        options = {"folder": Path(scratch), "iterations": arguments.iterations}
+        theirs, ours = (in_version(path, names, **options) for path in (release, HERE))
     worst = 0.0
     print(f"{'case':48} {'max abs difference':>18}  identical")
     for name in names:
-        gap, identical = farthest(kept[name], ours[name])
+        gap, identical = farthest(theirs[name], ours[name])
         worst = max(worst, gap) if gap == gap else float("inf")
         print(f"{name:48} {gap:18.3g}  {'yes' if identical else 'no'}")
     return int(worst > TOLERANCE)

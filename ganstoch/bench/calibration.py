@@ -2,11 +2,9 @@
 
     python -m ganstoch.bench.calibration --photographs FOLDER --clothes FOLDER
 
-Nulls: training, generated and held-out images are draws of one kind, of twelve kinds. Faults: a
-share of the generated images is noise, black, one image again and again, or training images; or
-some classes are left out, in the features of a network. Every draw is audited by the rules and the
-code of `ganstoch audit`. One line of JSON a draw goes to OUT, and draws that are there are not made
-again; the table is made of all of them.
+Nulls: training, generated and held-out images are draws of one of twelve kinds. Faults: a share of
+the generated images is spoiled, or classes are left out. One line of JSON a draw goes to OUT, and
+draws that are there are not made again.
 """
 
 from __future__ import annotations
@@ -52,6 +50,7 @@ RIGHT = {
 }
 FAULTS = tuple(RIGHT)[:-1]
 SHARES = (0.05, 0.02)
+ROLES: tuple[Role, ...] = ("real", "generated", "held_out")
 FAULTY = ("photographs", "clothes", "text scans", "grey blobs")  # kinds with a share made faulty
 CLASSES = "photographs, by a network's features and classes"
 # Classes of ten that are left out, and training, generated and held-out images.
@@ -73,7 +72,7 @@ class Trial:
     draw: int
 
 
-class Known(Extractor):
+class _Known(Extractor):
     """Features (N, F) that a network has made before of these images, found by their pixels."""
 
     name = "efficientnet_lite0_64px_l2"
@@ -84,19 +83,11 @@ class Known(Extractor):
         self._rows = rows
 
     def __call__(self, images: torch.Tensor) -> torch.Tensor:
-        """Shape (N, F); a KeyError for an image that the network has not seen."""
         return self._rows[[self._place[image.tobytes()] for image in images.numpy()]]
 
 
 def trials(kinds: Sequence[str], *, draws: int, most: int, classes: bool) -> Iterator[Trial]:
-    """All draws of these kinds, those of large sets last.
-
-    Args:
-        kinds: of images.
-        draws: of each kind, fault and size.
-        most: training images at most.
-        classes: whether classes can be left out.
-    """
+    """All draws of these kinds, with at most ``most`` training images; those of large sets last."""
 
     def nulls(low: int, high: int) -> Iterator[Trial]:
         for sizes, number in product((s for s in SIZES if low < s[0] <= high), range(draws)):
@@ -128,11 +119,12 @@ def run_trial(trial: Trial, folders: dict[str, str], features: str | None) -> di
         arrays, labels = _without_classes(trial, folders["photographs"], rng)
     else:
         images = draw(trial.kind, folders.get(trial.kind, ""), sum(trial.sizes), rng)
-        real, generated, held_out = np.split(images, np.cumsum(trial.sizes)[:-1])
-        _spoil(generated, round(trial.share * len(generated)), trial.fault, real, rng)
-        arrays = {"real": real, "generated": generated, "held_out": held_out}
+        arrays = np.split(images, np.cumsum(trial.sizes)[:-1])
+        _spoil(arrays[1], round(trial.share * trial.sizes[1]), trial.fault, arrays[0], rng)
     sets: dict[Role, Images] = {
-        role: open_images(array, role=role) for role, array in arrays.items() if len(array)
+        role: open_images(array, role=role)
+        for role, array in zip(ROLES, arrays, strict=True)
+        if len(array)
     }
     sets["real"].labels = labels
     evidence = gather(sets, [space], seed=trial.draw)
@@ -161,26 +153,20 @@ def _spoil(images: Pixels, count: int, fault: str, real: Pixels, rng: np.random.
 
 def _without_classes(
     trial: Trial, folder: str, rng: np.random.Generator
-) -> tuple[dict[Role, Pixels], tuple[str, ...]]:
+) -> tuple[list[Pixels], tuple[str, ...]]:
     """Photographs with some classes left out of the generated, and the real images' classes."""
     images, names = real_images("photographs", folder)
     labels = np.array(names)
     gone = rng.permutation(sorted(set(names)))[: round(10 * trial.share)]
-    order = rng.permutation(len(images))
     n, m, k = trial.sizes
-    real, held_out, rest = order[:n], order[n : n + k], order[n + k :]
+    real, held_out, rest = np.split(rng.permutation(len(images)), [n, n + k])
     generated = rest[~np.isin(labels[rest], gone)][:m]
-    arrays: dict[Role, Pixels] = {
-        "real": images[real],
-        "generated": images[generated],
-        "held_out": images[held_out],
-    }
-    return arrays, tuple(labels[real].tolist())
+    return [images[ids] for ids in (real, generated, held_out)], tuple(labels[real].tolist())
 
 
 @cache
-def _known(folder: str, features: str) -> Known:
-    return Known(real_images("photographs", folder)[0], torch.from_numpy(np.load(features)))
+def _known(folder: str, features: str) -> _Known:
+    return _Known(real_images("photographs", folder)[0], torch.from_numpy(np.load(features)))
 
 
 def table(records: Sequence[dict[str, Any]]) -> str:
@@ -189,10 +175,8 @@ def table(records: Sequence[dict[str, Any]]) -> str:
     frame["images"] = [" / ".join(f"{size:,}" for size in sizes) for sizes in frame["sizes"]]
     frame["order"] = [sum(sizes) for sizes in frame["sizes"]]
     frame["alarm"] = frame["findings"].map(bool)
-    frame["right"] = [
-        bool(set(findings) & set(RIGHT.get(fault, ())))
-        for fault, findings in zip(frame["fault"], frame["findings"], strict=True)
-    ]
+    pairs = zip(frame["fault"], frame["findings"], strict=True)
+    frame["right"] = [bool(set(findings) & set(RIGHT.get(fault, ()))) for fault, findings in pairs]
     nulls, faulty = frame[frame["fault"] == ""].sort_values("order"), frame[frame["fault"] != ""]
     alarms = _counts(nulls, "alarm", ["kind"], ["images"])
     text = "Draws with a finding where nothing is wrong, by real / generated / held-out images:\n\n"

@@ -1,7 +1,6 @@
 """What Lightning's loop and the diagnosis cost, as shares of training's own time.
 
-Both are timed inside one fit, call by call, because two fits timed apart differ by more than the
-shares. A fit is one of digits, whose first iteration does not count.
+Both are timed call by call inside one fit: two fits differ by more than the shares.
 """
 
 from __future__ import annotations
@@ -55,10 +54,7 @@ class _Timer(ExitStack):
 
 
 def lightning_overhead(gan: GAN, *, m: int, iterations: int) -> float:
-    """Time of `Trainer.fit` that is not the bare loop's, as a share of the bare loop's.
-
-    The bare loop draws the batch and the latents and takes the training step.
-    """
+    """Time of `Trainer.fit` that neither draws a batch nor takes a step, as a share of the rest."""
     data = ImageData(Digits(), n=256, m=m)
     with _Timer() as timer:
         timer.patch(data, "batch", "bare")
@@ -72,8 +68,7 @@ def lightning_overhead(gan: GAN, *, m: int, iterations: int) -> float:
 def diagnosis_price(gan: GAN, *, m: int, iterations: int) -> float:
     """Time of the diagnosis at its default interval, as a share of training's without it.
 
-    It listens to the layers at every iteration. It measures more often here than by default, which
-    is counted as often as by default. Needs 2 iterations or more.
+    Listening to the layers counts at every iteration, measuring by the default interval.
     """
     data, diagnosis = ImageData(Digits(), n=256, m=m), Diagnosis(every=2)
     with _Timer() as timer:

@@ -1,4 +1,4 @@
-"""Our training step against the plain loop: the same weights, the same draws, the same results."""
+"""Our training step against the plain loop, from the same weights on the same draws."""
 
 from __future__ import annotations
 
@@ -99,18 +99,15 @@ class Contest:
 
 
 def differences(gan: GAN, *, m: int, iterations: int) -> dict[str, float]:
-    """How far an untrained `GAN` is from the plain loop after some iterations; it is changed.
+    """Trains an untrained `GAN` and the plain loop; the largest absolute differences.
 
-    Largest absolute differences of ``weights`` (the spectral norms' vectors included), ``losses``
-    of any iteration, ``images`` of the live and the averaged generator. In float64 only a defect
-    makes a difference.
+    Of ``weights`` (the spectral norms' vectors included), ``losses`` of any iteration, and
+    ``images`` of the live and the averaged generator.
     """
-    plain = make_reference(gan)
-    optimizers = gan.configure_optimizers()
-    latent_dim, dtype = gan.generator.latent_dim, next(gan.parameters()).dtype
-    losses = 0.0
+    plain, optimizers = make_reference(gan), gan.configure_optimizers()
+    dtype, losses = next(gan.parameters()).dtype, 0.0
     for iteration in range(iterations):
-        batch, z = draw(m, latent_dim, iteration=iteration)
+        batch, z = draw(m, gan.generator.latent_dim, iteration=iteration)
         gan.train_iteration([parts_of(batch, z, gan=gan)], *optimizers, iteration=iteration)
         real, z = to_signed(batch.pixels, dtype=dtype), z.to(dtype)
         theirs = plain.train_iteration(real, z, iteration=iteration)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from statistics import median
 
 import torch
@@ -12,7 +12,6 @@ from ganstoch.bench.memory import peak_bytes
 from ganstoch.bench.timing import say, seconds
 from ganstoch.callbacks.run_folder import hardware
 from ganstoch.data.subset import resolve_batch_size
-from ganstoch.errors import UserError
 from ganstoch.metrics.neighbours import nearest_neighbours
 from ganstoch.runs.configs import sweep_path
 from ganstoch.runs.settings import resolve_all, understand
@@ -22,22 +21,10 @@ from ganstoch.training.gan import CPU_MICRO_BATCH, GAN
 FEW, MANY = 4, 64  # batch sizes that are timed; between them an iteration's time is a line
 
 
-@dataclass(frozen=True, slots=True)
-class _Seconds:
-    """Of an iteration, an image of it (in a whole batch or in parts) and an evaluation."""
-
-    iteration: float
-    image: float
-    image_in_parts: float
-    evaluation: float
-
-
 def estimate(preset: str) -> int:
     """Prints the cost of each row of Table 1 at a preset."""
     sweep = replace(read_sweep(sweep_path("table1")), preset=preset)
     lines = [sweep.arguments(point) for point in sweep.points()]
-    if not lines:
-        raise UserError("the sweep has no rows")
     configs = [resolved.config for resolved in resolve_all(lines)]
     sources = [config["data"]["source"]["class_path"] for config in configs]
     rows = [config for config, source in zip(configs, sources, strict=True) if source == sources[0]]
@@ -48,7 +35,7 @@ def estimate(preset: str) -> int:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     gan.to(device).micro_batch = None
     say(f"the networks of preset {preset}, about a minute")
-    cost = _measure(gan, n=rows[0]["data"]["n"])
+    once, image, image_in_parts, evaluation = _measure(gan, n=rows[0]["data"]["n"])
     total = 0.0
     print(f"preset {preset}, per data set and seed, on {hardware()}")
     print("     m noise  s/iteration  iterations       time    memory")
@@ -57,8 +44,8 @@ def estimate(preset: str) -> int:
         iterations = config["trainer"]["max_steps"]
         evaluations = iterations // config["evaluation"]["every"]
         micro = _micro_batch(gan, m, device)
-        iteration = cost.iteration + m * (cost.image if micro is None else cost.image_in_parts)
-        spent = iterations * iteration + evaluations * cost.evaluation
+        iteration = once + m * (image if micro is None else image_in_parts)
+        spent = iterations * iteration + evaluations * evaluation
         memory = peak_bytes(gan, m=micro or m, micro_batch=None)
         parts = "" if micro is None else f", micro-batches of {micro}"
         print(
@@ -73,7 +60,9 @@ def estimate(preset: str) -> int:
     return 0
 
 
-def _measure(gan: GAN, *, n: int) -> _Seconds:
+def _measure(gan: GAN, *, n: int) -> tuple[float, float, float, float]:
+    """Seconds of an iteration, an image of it, one of a batch in parts, and of an evaluation."""
+
     def iteration(m: int, micro_batch: int | None) -> float:
         gan.micro_batch, step = micro_batch, Contest(gan, None, m).ours
         step()
@@ -87,12 +76,7 @@ def _measure(gan: GAN, *, n: int) -> _Seconds:
     pixels = draw(n, 1, iteration=1)[0].pixels
     queries = pixels[:200].float()
     search = seconds(lambda: nearest_neighbours(queries, pixels, norm="l1"))
-    return _Seconds(
-        iteration=max(0.0, few - FEW * image),
-        image=image,
-        image_in_parts=max(image, halves / MANY),
-        evaluation=images + 2 * search,
-    )
+    return max(0.0, few - FEW * image), image, max(image, halves / MANY), images + 2 * search
 
 
 def _micro_batch(gan: GAN, m: int, device: torch.device) -> int | None:

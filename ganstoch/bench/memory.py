@@ -47,8 +47,7 @@ class _LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
 def peak_bytes(gan: GAN, *, m: int, micro_batch: int | None) -> int:
     """Most bytes that tensors hold at once in an iteration, weights and optimizers included.
 
-    The iteration of m images, of which at most ``micro_batch`` at once, runs on torch's device
-    "meta", where tensors have sizes and no content.
+    Of m images, ``micro_batch`` at once. It runs on "meta", where tensors have no content.
     """
     trainer = getattr(gan, "_trainer", None)
     meta = copy.deepcopy(gan, {id(trainer): None}).to("meta")  # without what it is attached to

