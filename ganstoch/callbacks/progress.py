@@ -12,7 +12,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Any, Literal, TypeVar
 
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
@@ -207,25 +207,15 @@ class Progress(Callback):
             temporary.replace(self.path)
 
 
+# "fixed" is drawn once, the same for the same seed; "on" is drawn anew at every iteration.
 State = Literal["off", "fixed", "on"]
+Randomness = tuple[str, State, str, str]  # a source's name, state, what is random, its setting
 
 
-class RandomnessSource(NamedTuple):
-    """One way in which randomness may enter a run: what is random, and the setting for it.
-
-    "fixed" is drawn once, the same for the same seed; "on" is drawn anew at every iteration.
-    """
-
-    name: str
-    state: State
-    what: str
-    switch: str
-
-
-def sources_of_randomness(trainer: Trainer, gan: GAN, data: ImageData) -> list[RandomnessSource]:
+def sources_of_randomness(trainer: Trainer, gan: GAN, data: ImageData) -> list[Randomness]:
     """All of them, for a run whose data and latents are set up."""
     seed, subset = f"seed {gan.seed}", f"{len(data.subset.ids)} images, seed {data.subset_seed}"
-    rows: list[tuple[str, State, str, str]] = [
+    return [
         ("initial weights", "fixed", seed, "seed_everything"),
         ("spectral norm's start", "fixed", seed, "seed_everything"),
         ("choice of subset", "fixed", subset, "data.subset_seed"),
@@ -235,14 +225,13 @@ def sources_of_randomness(trainer: Trainer, gan: GAN, data: ImageData) -> list[R
         *_drawn_in_batches(gan, data),
         *_numerical(trainer, gan),
     ]
-    return [RandomnessSource(*row) for row in rows]
 
 
 def _on(is_random: object) -> State:
     return "on" if is_random else "off"
 
 
-def _drawn_in_batches(gan: GAN, data: ImageData) -> list[tuple[str, State, str, str]]:
+def _drawn_in_batches(gan: GAN, data: ImageData) -> list[Randomness]:
     assert gan.latents is not None
     times, pack = gan.remedies.spec.images_factor, gan.remedies.spec.pack
     n, m, bank = len(data.subset.ids), data.batch_size * times, gan.latents.count
@@ -269,7 +258,7 @@ def _drawn_in_batches(gan: GAN, data: ImageData) -> list[tuple[str, State, str, 
     ]
 
 
-def _numerical(trainer: Trainer, gan: GAN) -> list[tuple[str, State, str, str]]:
+def _numerical(trainer: Trainer, gan: GAN) -> list[Randomness]:
     deterministic = torch.are_deterministic_algorithms_enabled()
     kernels = "deterministic kernels" if deterministic else "any kernels"
     tf32 = "on" if torch.backends.cuda.matmul.allow_tf32 else "off"
@@ -295,9 +284,9 @@ class RandomnessReport(Callback):
         if not trainer.is_global_zero:
             return
         sources = sources_of_randomness(trainer, pl_module, data_of(trainer))
-        lines = [f"  {s.name:<30}{s.state:<7}{s.what}  [{s.switch}]" for s in sources]
+        lines = [f"  {name:<30}{state:<7}{what}  [{key}]" for name, state, what, key in sources]
         _log.info("sources of randomness\n%s", "\n".join(lines))
-        states = {source.name: f"{source.state}: {source.what}" for source in sources}
+        states = {name: f"{state}: {what}" for name, state, what, _ in sources}
         for logger in trainer.loggers:
             logger.log_hyperparams({"randomness": states})
 

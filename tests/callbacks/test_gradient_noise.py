@@ -265,8 +265,3 @@ def test_the_full_batch_has_no_ratio_to_log(
 def test_a_run_that_has_diverged_says_so(run: Make, diverge: Make, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"iteration 1.*model\.optimizer\.lr"):
         run(diverge("generator"), noticing(tmp_path, every=1), steps=3)
-
-
-def test_settings_out_of_range(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"gradient_noise\.draws"):
-        noticing(tmp_path, every=1, draws=1)

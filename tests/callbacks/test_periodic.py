@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,10 +13,11 @@ import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from ganstoch import Diagnosis, NeighbourMonitor
-from ganstoch.callbacks.evaluation import Evaluation
+from ganstoch.callbacks.evaluation import Evaluation, StopRule
 from ganstoch.callbacks.gradient_noise import GradientNoise, GradientNoiseSettings
 from ganstoch.callbacks.probe import Probe, ProbeSettings
 from ganstoch.callbacks.progress import Periodic
+from ganstoch.errors import UserError
 
 Make = Callable[..., Any]
 
@@ -46,6 +49,22 @@ def test_measures_the_interval_and_both_ends(
     times = Times(every)
     run(times, steps=steps)
     assert times.seen == at
+
+
+REFUSED: dict[str, Callable[[], Callback]] = {
+    "times.every": lambda: Times(0),
+    "diagnosis.images": lambda: Diagnosis(images=4),
+    "gradient_noise.draws": lambda: GradientNoise(GradientNoiseSettings(1, draws=1), Path()),
+    "probe.images": lambda: Probe(ProbeSettings(1, images=1), Path()),
+    "stop_rule.window": lambda: StopRule(window=0),
+    "stop_rule.threshold": lambda: StopRule(threshold=math.nan),
+}
+
+
+@pytest.mark.parametrize("key", REFUSED)
+def test_a_setting_out_of_range_is_named(key: str) -> None:
+    with pytest.raises(UserError, match=re.escape(key)):
+        REFUSED[key]()
 
 
 def evaluation(folder: Path) -> Evaluation:

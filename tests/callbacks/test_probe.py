@@ -130,11 +130,6 @@ def test_a_diverged_discriminator_is_told_in_one_line(
         run(diverge("discriminator"), probe(tmp_path, every=1), steps=3)
 
 
-def test_settings_out_of_range(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"probe\.images"):
-        probe(tmp_path, images=1)
-
-
 @pytest.mark.parametrize(("source", "n"), [(Few(60, labels=False), 40), (Few(1), 1)])
 def test_data_without_classes_are_refused(
     make_gan: Make, fit: Make, tmp_path: Path, source: Source, n: int

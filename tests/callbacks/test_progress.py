@@ -132,8 +132,8 @@ def test_each_setting_turns_on_its_source(
     )
     gan.setup_latents(n=64, m=data.batch_size)
     sources = sources_of_randomness(trainer, gan, data)
-    assert len({source.name for source in sources}) == len(sources)
-    assert {source.name for source in sources if source.state == "on"} == on
+    assert len({name for name, *_ in sources}) == len(sources)
+    assert {name for name, state, *_ in sources if state == "on"} == on
 
 
 def test_is_printed_and_logged_at_start_up(

@@ -197,7 +197,7 @@ def test_damaged_files(ending: str, tmp_path: Path) -> None:
     if ending == "pt":
         torch.save(torch.from_numpy(BYTES), path)
     else:
-        (np.save if ending == "npy" else np.savez)(path, BYTES)  # type: ignore[operator]
+        (np.save if ending == "npy" else np.savez)(path, BYTES)
     content = path.read_bytes()
     for damaged in (b"", b"404", content[: len(content) // 2]):
         path.write_bytes(damaged)
