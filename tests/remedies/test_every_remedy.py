@@ -104,13 +104,14 @@ REFUSED = {
 
 NOT_A_SHARE = (-0.1, 1.1, math.nan)
 NOT_A_WEIGHT = (-1.0, math.inf, math.nan)
+NOT_A_RANGE = ((0.3, 0.2), (math.nan, 1.0), (0.0, math.inf))
 BAD: dict[tuple[str, str], tuple[Any, ...]] = {
     ("ACGAN", "classes"): (1,),
     ("ACGAN", "weight"): NOT_A_WEIGHT,
     ("FeatureMatching", "share"): NOT_A_SHARE,
     ("LabelFlipping", "probability"): NOT_A_SHARE,
-    ("LabelSmoothing", "real"): ((0.3, 0.2), (math.nan, 1.0), (0.0, math.inf)),
-    ("LabelSmoothing", "fake"): ((0.3, 0.2), (math.nan, 1.0), (0.0, math.inf)),
+    ("LabelSmoothing", "real"): NOT_A_RANGE,
+    ("LabelSmoothing", "fake"): NOT_A_RANGE,
     ("MinibatchDiscrimination", "kernels"): (-1,),
     ("MinibatchDiscrimination", "dims"): (0,),
     ("Mixture", "generators"): (0,),

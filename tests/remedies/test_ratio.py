@@ -5,6 +5,7 @@ from functools import partial
 from itertools import combinations
 from types import SimpleNamespace
 from typing import Any
+from unittest import mock
 
 import pytest
 import torch
@@ -49,32 +50,25 @@ def test_equals_the_loop_written_down(tiny: SimpleNamespace, n_dis: int, n_gen: 
 
 
 def test_every_further_update_has_a_batch_and_latents_of_its_own(
-    make_data: Make, fit: Make, monkeypatch: pytest.MonkeyPatch
+    make_data: Make, fit: Make
 ) -> None:
-    gan, data = (
-        GAN(
-            partial(PaperGenerator, width=16, latent_dim=8),
-            partial(PaperDiscriminator, width=16),
-            remedies=[Ratio(discriminator=2, generator=2)],
-        ),
-        make_data(),
-    )
+    networks = partial(PaperGenerator, width=8, latent_dim=8), partial(PaperDiscriminator, width=8)
+    gan, data = GAN(*networks, remedies=[Ratio(discriminator=2, generator=2)]), make_data()
     seen: list[list[tuple[Tensor, Tensor]]] = []
     train = gan.train_iteration
 
-    def recorded(draws: Any, *optimizers: Any, iteration: int) -> None:
-        seen.append([(part.ids, part.latents) for (part,) in draws])
-        train(draws, *optimizers, iteration=iteration)
+    def recorded(batches: Any, *optimizers: Any, iteration: int) -> None:
+        seen.append([(part.ids, part.latents) for (part,) in batches])
+        train(batches, *optimizers, iteration=iteration)
 
-    monkeypatch.setattr(gan, "train_iteration", recorded)
-    fit(gan, data, steps=2)
+    with mock.patch.object(gan, "train_iteration", recorded):
+        fit(gan, data, steps=2)
     assert gan.latents is not None
-    for iteration, draws in enumerate(seen):
-        assert len(draws) == 3
-        for repeat, (ids, z) in enumerate(draws):
+    for iteration, batches in enumerate(seen):
+        for repeat, (ids, z) in enumerate(batches):
             assert torch.equal(ids, data.batch(iteration, repeat=repeat).ids)
             drawn = gan.latents.draw(iteration, 16, device=torch.device("cpu"), repeat=repeat)
             assert torch.equal(z, drawn)
-    for (ids, z), (other_ids, other_z) in combinations([*seen[0], *seen[1]], 2):
-        assert not torch.equal(ids, other_ids)
-        assert not torch.equal(z, other_z)
+    pairs = list(combinations([*seen[0], *seen[1]], 2))
+    assert len(pairs) == 15  # of three batches in each of two iterations
+    assert not any(torch.equal(a, c) or torch.equal(b, d) for (a, b), (c, d) in pairs)

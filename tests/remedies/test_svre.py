@@ -141,22 +141,23 @@ def test_the_corrected_gradient_is_the_full_one_on_average(bank: int) -> None:
         (part,) = split(batch, fixed[list(z)], micro_batch=None, dtype=torch.float64)
         return part
 
-    def move(part: MicroBatch, iteration: int, lr: float = 1.0) -> Tensor:
-        """What the gradient that is applied does to both players."""
-        steps = [torch.optim.SGD(player.parameters(), lr=lr) for player in players]
-        before = torch.cat([p.detach().flatten() for q in players for p in q.parameters()])
-        gan.train_iteration([[part]], *steps, iteration=iteration)
-        after = torch.cat([p.detach().flatten() for q in players for p in q.parameters()])
-        return after - before
+    def steps(lr: float) -> list[torch.optim.Optimizer]:
+        return [torch.optim.SGD(player.parameters(), lr=lr) for player in players]
 
-    move(part_of((0, 2), (1, 0)), 0, lr=0.05)  # away from the snapshot, and not far
-    now = StepInfo(0, 1)
-    here = {name: value.clone() for name, value in gan.state_dict().items()}
+    gan.train_iteration([[part_of((0, 2), (1, 0))]], *steps(0.05), iteration=0)  # off the snapshot
+    held, applied = steps(0.0), list[Tensor]()
+    for step in held:
+        step.register_step_pre_hook(
+            lambda step, *_: applied.extend(
+                p.grad.flatten() for p in step.param_groups[0]["params"]
+            )
+        )
 
     def gradient(part: MicroBatch) -> tuple[Tensor, Tensor]:
         """The corrected one, and the batch's own."""
-        gan.load_state_dict(here)
-        fakes = gan.generator(part.latents)
+        applied.clear()
+        gan.train_iteration([[part]], *held, iteration=1)
+        fakes, now = gan.generator(part.latents), StepInfo(0, 1)
         scores = gan.discriminate(gan.discriminator, part, fakes.detach(), info=now)
         loss_d = gan.discriminator_loss(scores)
         loss_g = gan.generator_loss(gan.discriminator, part, fakes, info=now)
@@ -164,7 +165,7 @@ def test_the_corrected_gradient_is_the_full_one_on_average(bank: int) -> None:
             *torch.autograd.grad(loss_d, list(gan.discriminator.parameters())),
             *torch.autograd.grad(loss_g, list(gan.generator.parameters())),
         ]
-        return -move(part, 1), torch.cat([slope.flatten() for slope in own])
+        return torch.cat(applied), torch.cat([slope.flatten() for slope in own])
 
     everyone = tuple(i % 3 for i in range(max(3, bank)))
     of_everyone, full = gradient(part_of(everyone, tuple(range(bank))))
