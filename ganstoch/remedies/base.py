@@ -24,7 +24,8 @@ from ganstoch.rng import rng_for
 from ganstoch.types import DiscriminatorOutput, MicroBatch, Shape
 
 DiscriminatorFn = Callable[[Tensor], DiscriminatorOutput]  # of packs, where there are packs
-Batches = Sequence[Sequence[MicroBatch]]  # one an update, each in its parts
+Parts = Sequence[MicroBatch]  # of the batch of one update
+Batches = Sequence[Parts]
 AnyOptimizer = Optimizer | LightningOptimizer
 Optimizers = tuple[Optimizer, AnyOptimizer]  # the discriminator's first
 

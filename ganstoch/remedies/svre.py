@@ -23,6 +23,7 @@ from ganstoch.remedies.base import (
     DataFacts,
     GANView,
     Optimizers,
+    Parts,
     Remedy,
     RemedySpec,
     StepInfo,
@@ -155,9 +156,7 @@ class SVRE(Remedy):
                 optimizer.step()
                 optimizer.zero_grad()
 
-    def _gradients(
-        self, gan: GANView, batch: Sequence[MicroBatch], info: StepInfo
-    ) -> tuple[Tensor, Tensor]:
+    def _gradients(self, gan: GANView, batch: Parts, info: StepInfo) -> tuple[Tensor, Tensor]:
         """Both players' gradients where they are, corrected and averaged; D's and G's loss."""
         losses = _add_gradients(gan, batch, info)
         if self.variance_reduction:
@@ -166,7 +165,7 @@ class SVRE(Remedy):
             gan.average_gradients(player)
         return losses
 
-    def _correct(self, gan: GANView, batch: Sequence[MicroBatch], info: StepInfo) -> None:
+    def _correct(self, gan: GANView, batch: Parts, info: StepInfo) -> None:
         """Adds to both players' gradients the full one less the batch's at the snapshot."""
         players = (gan.generator, gan.discriminator)
         weights = [Copy(player.state_dict()) for player in players]

@@ -14,6 +14,8 @@ import torch
 from pytorch_lightning.strategies import DDPStrategy
 from torch import Tensor, distributed, nn
 
+from ganstoch.errors import UserError
+
 _T = TypeVar("_T")
 
 
@@ -63,10 +65,14 @@ def gather(own: _T, *, world: int) -> list[_T]:
     return cast("list[_T]", values)
 
 
-def differing(point: Mapping[str, str], *, world: int) -> list[str]:
-    """Names under which the ranks' values differ."""
+def refuse_differences(point: Mapping[str, str], *, world: int) -> None:
+    """Ends in an error that names the values in which the ranks differ, if there are any."""
     points = gather(point, world=world)
-    return [name for name in point if len({each[name] for each in points}) > 1]
+    if names := [name for name in point if len({each[name] for each in points}) > 1]:
+        raise UserError(
+            f"the {world} devices differ in {', '.join(names)}; start them by one command, from "
+            "the same files, with the same versions"
+        )
 
 
 def digest(tensors: Iterable[Tensor]) -> str:

@@ -7,7 +7,6 @@ of `torch.optim.swa_utils` lives on the device and stalls it at every update; ou
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
 from typing import Self
 
 import torch
@@ -20,10 +19,9 @@ from ganstoch.models import Generator
 class EMA(nn.Module):
     """A generator whose weights follow another's; part of the GAN, and so of its checkpoints.
 
-    After iteration t the weight of the past is min(decay, t / (t + 10)): the average starts as a
-    copy, forgets the random start quickly, and settles at the full horizon. Running statistics
-    follow with the same weight; counters are copied. The average is never in training mode, so
-    that making images with it uses those statistics and does not move them.
+    After iteration t the weight of the past is min(decay, t / (t + 10)). Running statistics follow
+    with the same weight; counters are copied. The average is never in training mode, so that making
+    images with it uses those statistics and does not move them.
 
     Args:
         generator: the network to follow; copied.
@@ -52,17 +50,10 @@ class EMA(nn.Module):
     def update(self, generator: Generator, *, iteration: int) -> None:
         """One step towards the live weights, after iteration ``iteration`` (counted from 0)."""
         past = min(self.decay, iteration / (iteration + 10))
-        pairs = list(zip(_state(self.generator), _state(generator), strict=True))
-        moving = [(ours, live) for ours, live in pairs if ours.is_floating_point()]
-        torch._foreach_lerp_(
-            [ours for ours, _ in moving], [live for _, live in moving], weight=1.0 - past
+        ours, live = (
+            [*network.parameters(), *network.buffers()] for network in (self.generator, generator)
         )
-        for ours, live in pairs:
-            if not ours.is_floating_point():
-                ours.copy_(live)
-
-
-def _state(network: nn.Module) -> Iterator[Tensor]:
-    """Parameters, then buffers."""
-    yield from network.parameters()
-    yield from network.buffers()
+        moving = [i for i, tensor in enumerate(ours) if tensor.is_floating_point()]
+        torch._foreach_lerp_([ours[i] for i in moving], [live[i] for i in moving], weight=1 - past)
+        for i in set(range(len(ours))) - set(moving):
+            ours[i].copy_(live[i])

@@ -8,7 +8,7 @@ of these only a block. It is exact for networks whose layers do not couple the e
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any, Protocol, cast
 
@@ -112,9 +112,15 @@ def _hand_over(
     numbers = sum(p.numel() for p in layer.parameters(recurse=False))
     numbers += _laid_out(layer, x, slope)
     step = max(1, BLOCK_BYTES // (numbers * x.element_size()) // group) * group
-    for i in range(0, len(x), step):
-        for name, gradients in _dense(layer, x[i : i + step], slope[i : i + step]):
-            sink.add(f"{prefix}{name}", gradients.flatten(1))
+    for some, steep in zip(torch.split(x, step), torch.split(slope, step), strict=True):
+        if isinstance(layer, SpectralConv2d):
+            gradients = {"weight": _spectral(layer, some, steep), "bias": steep.sum((2, 3))}
+        elif isinstance(layer, UpsampleConv):
+            gradients = {"weight": _upsampling(layer, some, steep), "bias": steep.sum((2, 3))}
+        else:
+            gradients = _by_transform(layer, some, steep)
+        for name, each in gradients.items():
+            sink.add(f"{prefix}{name}", each.flatten(1))
 
 
 def _laid_out(layer: nn.Module, x: Tensor, slope: Tensor) -> int:
@@ -124,18 +130,6 @@ def _laid_out(layer: nn.Module, x: Tensor, slope: Tensor) -> int:
     if isinstance(layer, UpsampleConv):
         return slope[0].numel() * 4 + layer.weight.numel() * 16 // 9
     return 0
-
-
-def _dense(layer: nn.Module, x: Tensor, slope: Tensor) -> Iterator[tuple[str, Tensor]]:
-    """Each parameter's gradients of the examples, shape (M, ...)."""
-    if isinstance(layer, SpectralConv2d):
-        yield "weight", _spectral(layer, x, slope)
-        yield "bias", slope.sum((2, 3))
-    elif isinstance(layer, UpsampleConv):
-        yield "weight", _upsampling(layer, x, slope)
-        yield "bias", slope.sum((2, 3))
-    else:
-        yield from _by_transform(layer, x, slope)
 
 
 def _spectral(layer: SpectralConv2d, x: Tensor, slope: Tensor) -> Tensor:
@@ -158,12 +152,13 @@ def _upsampling(layer: UpsampleConv, x: Tensor, slope: Tensor) -> Tensor:
     return gradients.transpose(1, 2)
 
 
-def _by_transform(layer: nn.Module, x: Tensor, slope: Tensor) -> Iterator[tuple[str, Tensor]]:
+def _by_transform(layer: nn.Module, x: Tensor, slope: Tensor) -> dict[str, Tensor]:
     """For layers without a rule of their own, by torch's transforms, which take longer."""
 
     def of_one(weights: dict[str, Tensor], x: Tensor, slope: Tensor) -> Tensor:
         output: Tensor = functional_call(layer, weights, (x.unsqueeze(0),))
         return (output * slope.unsqueeze(0)).sum()
 
-    own: dict[str, Tensor] = dict(layer.named_parameters(recurse=False))
-    yield from vmap(grad(of_one), in_dims=(None, 0, 0))(own, x, slope).items()
+    weights: dict[str, Tensor] = dict(layer.named_parameters(recurse=False))
+    gradients: dict[str, Tensor] = vmap(grad(of_one), in_dims=(None, 0, 0))(weights, x, slope)
+    return gradients

@@ -10,7 +10,7 @@ import math
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 from pytorch_lightning import LightningModule
@@ -38,6 +38,7 @@ from ganstoch.remedies.base import (
     DiscriminatorFn,
     DiscriminatorPass,
     Optimizers,
+    Parts,
     StepInfo,
     pack_examples,
 )
@@ -47,8 +48,7 @@ from ganstoch.training.ema import EMA
 from ganstoch.training.micro_batch import split
 from ganstoch.types import Batch, MicroBatch, Shape
 
-# Most images at once on a CPU, by ``micro_batch: auto``: 2 GiB with the paper's networks. Where a
-# CPU's memory is full a process is killed and cannot go on with fewer.
+# By ``micro_batch: auto``: 2 GiB with the paper's networks. A process that runs out is killed.
 CPU_MICRO_BATCH = 1024
 
 
@@ -148,10 +148,9 @@ class GAN(LightningModule):
             batches.append(self.micro_batches(further, repeat=repeat))
         # Lightning counts the steps of an optimizer it has wrapped. D's is taken raw, so that
         # `global_step`, hence `max_steps` and every interval, counts iterations.
-        raw, counted = self.optimizers(use_pl_optimizer=False), self.optimizers()
-        assert isinstance(raw, list)
-        assert isinstance(counted, list)
-        self.train_iteration(batches, raw[0], counted[1], iteration=self.global_step)
+        step_d = self.trainer.optimizers[0]
+        _, step_g = cast(list[AnyOptimizer], self.optimizers())
+        self.train_iteration(batches, step_d, step_g, iteration=self.global_step)
 
     def train_iteration(
         self, batches: Batches, step_d: Optimizer, step_g: AnyOptimizer, *, iteration: int
@@ -162,12 +161,11 @@ class GAN(LightningModule):
         """
         info = StepInfo(self.seed, iteration)
         for remedy in self.remedies:
-            losses = remedy.train_step(self, batches, (step_d, step_g), info=info)
-            if losses is not None:
-                self.losses = losses
+            if losses := remedy.train_step(self, batches, (step_d, step_g), info=info):
                 break
         else:
-            self.losses = self._alternate(batches, (step_d, step_g), iteration)
+            losses = self._alternate(batches, (step_d, step_g), iteration)
+        self.losses = losses
         for remedy in self.remedies:
             remedy.after_step(self, info=info)
         self.average.update(self.generator, iteration=iteration)
@@ -194,7 +192,7 @@ class GAN(LightningModule):
         return losses | {name: total / updates_d for name, total in measures.items()}
 
     def discriminator_step(
-        self, batch: Sequence[MicroBatch], optimizer: Optimizer, info: StepInfo, keep_graph: bool
+        self, batch: Parts, optimizer: Optimizer, info: StepInfo, keep_graph: bool
     ) -> tuple[Tensor, dict[str, Tensor], Tensor]:
         """One update: the loss, what remedies measured, the examples of the last micro-batch.
 
@@ -223,11 +221,7 @@ class GAN(LightningModule):
         return total, measures, fakes
 
     def generator_step(
-        self,
-        batch: Sequence[MicroBatch],
-        optimizer: AnyOptimizer,
-        info: StepInfo,
-        ready: Tensor | None,
+        self, batch: Parts, optimizer: AnyOptimizer, info: StepInfo, ready: Tensor | None
     ) -> Tensor:
         """One update of the generator, from the examples that are ``ready`` or from new ones."""
         total = torch.zeros((), device=self.device)
@@ -296,10 +290,8 @@ class GAN(LightningModule):
 
     def add_gradients(self, loss: Tensor) -> None:
         """Adds a loss's gradients, of this rank's share, to those that are there."""
-        if self._trainer is None:
-            torch.autograd.backward(loss)
-        else:
-            self.manual_backward(loss)
+        backward = torch.autograd.backward if self._trainer is None else self.manual_backward
+        backward(loss)
 
     def average_gradients(self, player: nn.Module) -> None:
         """Averages a network's gradients over the ranks, so that they are those of the batch."""
@@ -384,10 +376,10 @@ class GAN(LightningModule):
             if not 0.0 <= beta < 1.0:
                 raise UserError(f"model.optimizer.{name} must be in [0, 1), got {beta}")
         fused = next(self.parameters()).device.type != "meta"  # has sizes and no kernels
-        players = (self.discriminator, self.generator)
+        factor_d, factor_g = self.remedies.spec.lr_factors
         return [
             Adam(player.parameters(), lr=s.lr * factor, betas=(s.beta1, s.beta2), fused=fused)
-            for player, factor in zip(players, self.remedies.spec.lr_factors, strict=True)
+            for player, factor in ((self.discriminator, factor_d), (self.generator, factor_g))
         ]
 
     def setup(self, stage: str) -> None:
@@ -422,11 +414,11 @@ class GAN(LightningModule):
 
     def on_train_start(self) -> None:
         """Refuses ranks that start, or go on, from different points, naming the difference."""
-        if (world := self.world_size) == 1:
+        if self.world_size == 1:
             return
         assert self.latents is not None
         bank = [] if self.latents.fixed is None else [self.latents.fixed]
-        point = self.digests() | {
+        point = {
             "iteration": str(self.global_step),
             "weights": distributed.digest(self.state_dict().values()),
             "latents": distributed.digest(bank),
@@ -434,11 +426,7 @@ class GAN(LightningModule):
             "settings": f"seed {self.seed}, m {self.m}, {self.trainer.max_steps} iterations",
             "torch": torch.__version__,
         }
-        if names := distributed.differing(point, world=world):
-            raise UserError(
-                f"the {world} devices differ in {', '.join(names)}; start them by one command, "
-                "from the same files, with the same versions"
-            )
+        distributed.refuse_differences(self.digests() | point, world=self.world_size)
 
     def digests(self) -> dict[str, str]:
         """A digest of each network and of the optimizers' moments together, by name."""
