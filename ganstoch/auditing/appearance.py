@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from ganstoch.auditing.inputs import Role
 from ganstoch.metrics.excess import Excess
 
 _BY_NATURE = 0.01
@@ -29,9 +30,7 @@ class Appearance:
     """Images that look like no real one."""
 
     excess: Excess
-    flagged: NDArray[np.bool_]  # of the generated images, (M,)
-    real: NDArray[np.bool_]  # of the training images, (N,)
-    held_out: NDArray[np.bool_]  # of the held-out images, (L,); empty without
+    flagged: dict[Role, NDArray[np.bool_]]  # in each set; held-out: empty without
     words: str  # direction in which most of the flagged generated images are extreme
 
 
@@ -55,8 +54,10 @@ def appearance(
     per_direction = [int((counts <= limit).sum()) for counts in made]
     return Appearance(
         excess=Excess(int(flagged.sum()), len(flagged), int(natural.sum()), len(natural)),
-        flagged=flagged,
-        real=natural[: len(real)],
-        held_out=natural[len(real) :],
+        flagged={
+            "generated": flagged,
+            "real": natural[: len(real)],
+            "held_out": natural[len(real) :],
+        },
         words=words[int(np.argmax(per_direction))],
     )

@@ -21,11 +21,9 @@ from ganstoch.rng import normal, rng_for
 from ganstoch.training.gan import GAN
 from ganstoch.types import to_bytes
 
-Latents = Literal["bank", "fresh"]
-
 
 def load_checkpoint(
-    checkpoint: Path, *, latents: Latents | None = None, data: bool = True
+    checkpoint: Path, *, latents: Literal["bank", "fresh"] | None = None, data: bool = True
 ) -> dict[str, Any]:
     """Lets the averaged generator of a run make as many images as it was trained on.
 

@@ -66,8 +66,10 @@ def audit_command(options: Any) -> int:
     _check(options)
     out = options.out or (None if options.json else _OUT)
     from ganstoch.auditing.audit import audit
-    from ganstoch.auditing.feature_cache import default_cache
     from ganstoch.auditing.output import PAGE, terminal
+    from ganstoch.data.cache import user_cache
+
+    home = None if options.no_cache else user_cache()
 
     with contextlib.ExitStack() as stack:
         if options.quiet:
@@ -79,7 +81,7 @@ def audit_command(options: Any) -> int:
             **_sources(options),
             features=[name.strip() for name in options.features.split(",") if name.strip()],
             out=out,
-            cache=None if options.no_cache else default_cache(),
+            cache=None if home is None else home / "features",
             memory=memory,
             resize=options.resize,
             seed=options.seed,

@@ -2,14 +2,12 @@
 
 As many generated as unseen real images are pooled, and each training image is missed if none of its
 eight nearest of the pool is generated. Without held-out images half of the training images are
-pooled for the other half, each past its own near-duplicates: unseen images would not be these.
-Where generated images as a whole lie farther from the data than real ones do, by a factor c
-(`distribution_shift`), their distances are divided by c first, lest noise on the images passes for
-modes left out.
+pooled for the other half, each past its own near-duplicates. Where generated images as a whole lie
+farther from the data than real ones do, by a factor c (`distribution_shift`), their distances are
+divided by c first, lest noise on the images passes for modes left out.
 
-Under the null the pool's labels are exchangeable, so they are permuted: that says how many images
-are missed by nature, one in 256 or so, and how that number varies where a few images are near to
-very many. With r the share that is missed and r_0 its mean over the permutations,
+Under the null the pool's labels are exchangeable, so they are permuted. With r the share that is
+missed and r_0 its mean over the permutations, one in 256 or so,
 
     missed = (r - r_0) / (1 - r_0).
 """

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from ganstoch.auditing.inputs import Role
 from ganstoch.auditing.searches import Searches
 from ganstoch.metrics.excess import Excess
 
@@ -32,9 +33,7 @@ class DistributionShift:
     sure_low: float  # its 99.9 % interval
     sure_high: float
     far: Excess  # images that are flagged as too far
-    is_far: Tensor  # which of the generated images, bool, (M,)
-    real_is_far: Tensor  # which of the training images, by their distance to the others, (N,)
-    held_out_is_far: Tensor  # which of the held-out images, (L,); empty without
+    is_far: dict[Role, Tensor]  # which images of each set, bool; of no held-out images none
 
 
 def distribution_shift(searches: Searches) -> DistributionShift:
@@ -45,7 +44,7 @@ def distribution_shift(searches: Searches) -> DistributionShift:
     rank = max(1, int(_BY_NATURE * len(usual)))
     limit = usual.sort(descending=True).values[rank - 1]
     is_far = near > limit
-    held_out = searches.held_out
+    unseen = searches.held_out
     return DistributionShift(
         median_ratio=ratio,
         low=low,
@@ -54,9 +53,11 @@ def distribution_shift(searches: Searches) -> DistributionShift:
         sure_high=sure_high,
         # The real one at the limit too: it was chosen among them.
         far=Excess(int(is_far.sum()), len(near), int((usual >= limit).sum()), len(usual)),
-        is_far=is_far,
-        real_is_far=searches.left_out.beyond_near_duplicates() > limit,
-        held_out_is_far=is_far[:0] if held_out is None else held_out.neighbours.distances > limit,
+        is_far={
+            "generated": is_far,
+            "real": searches.left_out.beyond_near_duplicates() > limit,
+            "held_out": is_far[:0] if unseen is None else unseen.neighbours.distances > limit,
+        },
     )
 
 

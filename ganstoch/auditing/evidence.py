@@ -138,9 +138,10 @@ def _examine(space: Space, looks: Appearance, *, labels: tuple[str, ...] | None)
             space,
             searches,
             labels=labels,
-            odd_generated=shift.is_far | torch.from_numpy(looks.flagged),
-            odd_real=shift.real_is_far | torch.from_numpy(looks.real),
-            odd_held_out=shift.held_out_is_far | torch.from_numpy(looks.held_out),
+            odd={
+                role: far | torch.from_numpy(looks.flagged[role])
+                for role, far in shift.is_far.items()
+            },
         ),
         support=support_size(space, space.generated, threshold=below, part="generated"),
         real_support=support_size(space, unseen, threshold=below, part="real"),

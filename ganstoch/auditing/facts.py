@@ -1,17 +1,16 @@
 """What is certain before anything is measured: identical images, repeated ones, ones of one colour.
 
-Images are told apart by their pixels. That a generated image is a training image bit for bit is a
-fact; whether it is evidence depends on the data, for blank pages and simple drawings repeat by
-nature. So the data themselves tell. Under the null, training and generated images are draws from
-one source, repeats and all; then, given all images pooled, every way to call as many of them
-"training" is as likely as the true one. Of each image that occurs n times in the pool the number in
-the training set is hypergeometric, and two numbers are held against their permutations:
+That a generated image is a training image bit for bit is a fact; whether it is evidence depends on
+the data, for blank pages and simple drawings repeat by nature. Under the null, training and
+generated images are draws from one source, repeats and all; then, given all images pooled, every
+way to call as many of them "training" is as likely as the true one. Of each image that occurs n
+times in the pool the number in the training set is hypergeometric, and two numbers are held against
+their permutations:
 
     identical  generated images that equal a training image which does not repeat itself
     repeated   generated images beyond the first of each
 
-A training image that repeats within its own set is thus no evidence; where every training image
-occurs equally often, twice say, it counts once.
+Where every training image occurs equally often, twice say, it counts once.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ _PERMUTATIONS = 9999
 _DRAWS = 2**24  # numbers at most; where many images repeat, fewer permutations say as much
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Coincidences:
     """Positions of images of a set that equal training images, or each other."""
 
@@ -92,14 +91,12 @@ def coincidences(real: tuple[bytes, ...], others: tuple[bytes, ...], *, seed: in
     first_other = {digest: i for i, digest in reversed(list(enumerate(others)))}
     identical = [i for i, digest in enumerate(others) if in_real[digest] == times]
     pool = [(in_real[d] // times, in_others[d]) for d in in_real.keys() | in_others.keys()]
-    identical_p, repeated_p = _p_values(np.array(pool, np.int64), seed=seed)
     return Coincidences(
-        identical=identical,
-        twins=[first[others[i]] for i in identical],
-        common=[i for i, digest in enumerate(others) if in_real[digest] > times],
-        repeated=[i for i, digest in enumerate(others) if first_other[digest] < i],
-        identical_p=identical_p,
-        repeated_p=repeated_p,
+        identical,
+        [first[others[i]] for i in identical],
+        [i for i, digest in enumerate(others) if in_real[digest] > times],
+        [i for i, digest in enumerate(others) if first_other[digest] < i],
+        *_p_values(np.array(pool, np.int64), seed=seed),
     )
 
 

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from ganstoch.auditing.inputs import Images
-from ganstoch.data.cache import is_read_only, load_array, locked, save_array, user_cache
+from ganstoch.data.cache import is_read_only, load_array, locked, save_array
 from ganstoch.errors import UserError
 from ganstoch.metrics.features import Extractor, Pixels
 from ganstoch.metrics.progress import progress_bar
@@ -27,12 +27,6 @@ from ganstoch.metrics.progress import progress_bar
 _BATCH = 64
 _WITNESSES = 4  # images whose features are made anew, to see whether those on file are still right
 _AGREEMENT = 1e-2  # of the largest: devices round, other weights differ by far more
-
-
-def default_cache() -> Path | None:
-    """The folder of features in the user's own cache; None for a user without a home."""
-    folder = user_cache()
-    return None if folder is None else folder / "features"
 
 
 def features_of(images: Images, extractor: Extractor, *, cache: Path | None, memory: int) -> Tensor:

@@ -108,10 +108,10 @@ def _flags(generated: Images, evidence: Evidence, by: SpaceEvidence) -> list[str
         "identical to one that repeats": facts.common,
         "repeats another": facts.repeated,
         "one colour": np.flatnonzero(generated.content.looks["one_colour"]),
-        "odd looks": np.flatnonzero(evidence.looks.flagged),
+        "odd looks": np.flatnonzero(evidence.looks.flagged["generated"]),
         "copy": by.copied.suspects[: by.copied.excess.count].tolist(),
         "nearly repeats another": by.repeats.ids.tolist(),
-        "far": np.flatnonzero(by.shift.is_far),
+        "far": np.flatnonzero(by.shift.is_far["generated"]),
     }
     flags: list[list[str]] = [[] for _ in range(len(generated))]
     for word, ids in marks.items():

@@ -1,21 +1,19 @@
 """Whether generated images fall on classes and clusters as unseen real ones do.
 
-A generator may leave out half of the classes and still have an image near every training image,
-for in pixels a deer is near a ship, and a nearest neighbour asks only for one. So images are told
-apart and counted, and the counts of generated images are held against those of unseen real ones.
-Images that look like no real one (`appearance`, `distance`) are left out on either side: they
-belong to another finding.
+A generator may leave out half of the classes and still have an image near every training image: in
+pixels a deer is near a ship. So images are told apart and counted. Images that look like no real
+one (`appearance`, `distribution_shift`) are left out on either side: they are another finding.
 
 Classes, where the training images have them: a classifier that learns them is applied to all
 images (`label_shift`). Near-duplicates among the training images would be too easy for it, if kept
 apart, and too hard for that of the others, if kept together; both are done, and the larger p is
 taken.
 
-Clusters, where there are none and also where there are: k-means centres of training images, to the
-nearest of which each image goes. Held-out images are counted against the generated ones; where they
-are few, half of the training images, and the other half makes the centres. Given the margins
-chi-squared is permuted, so that small counts need no rule of thumb [1]; cells of less than five
-images are put together, and chi-squared is divided by the design effect of near-duplicates.
+Clusters, always: k-means centres of training images, to the nearest of which each image goes.
+Held-out images are counted against the generated ones; where they are few, half of the training
+images, and the other half makes the centres. Given the margins chi-squared is permuted [1]; cells
+of less than five images are put together, and chi-squared is divided by the design effect of
+near-duplicates.
 
 [1] Agresti 1992, "A survey of exact inference for contingency tables", Statistical Science 7.
 """
@@ -34,6 +32,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ganstoch.auditing.inputs import Role
 from ganstoch.auditing.label_shift import label_shift
 from ganstoch.auditing.searches import Searches, Space, sample_ids, take
 from ganstoch.metrics.excess import Excess, design_effect
@@ -89,26 +88,24 @@ def proportions(
     searches: Searches,
     *,
     labels: tuple[str, ...] | None,
-    odd_generated: Tensor,
-    odd_real: Tensor,
-    odd_held_out: Tensor,
+    odd: dict[Role, Tensor],
 ) -> list[Proportions]:
     """Counts by clusters and, where training images have labels, by classes; of too few nothing.
 
-    The odd images, bool, (M,), (N,) and (L,) or empty, are left out.
+    Odd images, bool, by set, are left out.
     """
     seed, held_out, mapped = space.seed, space.held_out, torch.arange(len(space.real))
-    plain_real = (~odd_real).nonzero()[:, 0]
+    plain_real = (~odd["real"]).nonzero()[:, 0]
     plain_held_out = counted = None
     if held_out is not None:
-        plain_held_out = take(held_out, (~odd_held_out).nonzero()[:, 0])
+        plain_held_out = take(held_out, (~odd["held_out"]).nonzero()[:, 0])
         if len(held_out) >= max(20, min(len(space.real) // 2, 200)):
             counted = plain_held_out
     if counted is None:
         mapped = sample_ids(len(mapped), len(mapped) // 2, seed=seed, part="proportions/half")
         counted = take(space.real, plain_real[~torch.isin(plain_real, mapped)])
     mapped = mapped[sample_ids(len(mapped), _BANK, seed=seed, part="proportions/map")]
-    plain = take(space.generated, (~odd_generated).nonzero()[:, 0])
+    plain = take(space.generated, (~odd["generated"]).nonzero()[:, 0])
     made = space.sample(plain, _COUNTED, "proportions/generated")
     counted = space.sample(counted, _COUNTED, "proportions/real")
     if min(len(made), len(counted), len(mapped)) < 2 * _LEAST:

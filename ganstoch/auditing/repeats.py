@@ -1,24 +1,19 @@
 """Which generated images are one image again, or nearly, and how many different ones there are.
 
-Two generated images that lie much nearer to each other than either does to the data were made from
-one. Generated images are compared with as many of their own kind and as many training images, and
-with d the distance to the nearest of each,
+Generated images are compared with as many of their own kind and as many training images, and with
+d the distance to the nearest of each,
 
     rho = d(nearest other generated) / d(nearest training image).
 
 Draws from the data have rho about 1; an image is flagged at 1/2 or below, as near-duplicates among
 the training images are (`copy_score`). What is usual is told by real images in the generated ones'
-place: held-out ones, or one half of the training images against the other. A copy of a training
-image has a rho that is large, and is counted elsewhere; exact repeats are counted of all images
-(`facts`). Two that repeat each other are flagged together, so that each counts for half at most.
-
-The share with rho below 1 is the leave-one-out accuracy of a 1-nearest-neighbour classifier on the
-generated images [1].
+place: held-out ones, or one half of the training images against the other. Two that repeat each
+other are flagged together, so that each counts for half at most. The share with rho below 1 is the
+leave-one-out accuracy of a 1-nearest-neighbour classifier on the generated images [1].
 
 How many different images a generator makes is estimated by the birthday test on a sample. Two are
 the same there if they are nearer than all but 1 % of the real images come to their nearest other
-real image: unlike a threshold on the nearest pair of a batch this does not take blurred images,
-which all lie somewhat nearer to each other, for one.
+one: unlike a threshold on the nearest pair of a batch this takes no blurred images for one.
 
 [1] Lopez-Paz, Oquab 2017, "Revisiting classifier two-sample tests", arXiv:1610.06545.
 """

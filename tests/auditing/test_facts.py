@@ -122,8 +122,8 @@ def test_odd_images_are_flagged(fault: str) -> None:
         "blur": made[:10].mean((2, 3), keepdims=True) + rng.uniform(-2, 2, (10, 1, 6, 6)),
     }[fault]
     odd = appearance(looks(drawn[:200]), looks(made), None)
-    assert odd.flagged[:10].all()
-    assert odd.flagged[10:].mean() < 0.1
+    assert odd.flagged["generated"][:10].all()
+    assert odd.flagged["generated"][10:].mean() < 0.1
     assert odd.excess.p_value < 0.01
 
 

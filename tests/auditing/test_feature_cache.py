@@ -16,8 +16,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ganstoch.auditing.feature_cache import default_cache, features_of
+from ganstoch.auditing.feature_cache import features_of
 from ganstoch.auditing.inputs import open_images
+from ganstoch.data.cache import user_cache
 from ganstoch.errors import UserError
 from ganstoch.metrics.features import Extractor, Pixels
 from ganstoch.types import Norm
@@ -171,26 +172,6 @@ def test_an_image_that_cannot_be_read_leaves_nothing(tmp_path: Path) -> None:
     assert suffixes(tmp_path) == []
 
 
-def test_leftovers_of_a_killed_process_go(tmp_path: Path) -> None:
-    features(Linear(), tmp_path)
-    (array,) = tmp_path.glob("*.npy")
-    array.unlink()
-    (tmp_path / ".stale").touch()
-    (tmp_path / f".{array.name}.killed").touch()
-    features(Linear(), tmp_path)
-    assert {path.name for path in tmp_path.glob(".*")} == {".stale"}
-
-
-def test_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(descriptor: int) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(UserError, match="No space left"):
-        features(Linear(), tmp_path)
-    assert suffixes(tmp_path) == []
-
-
 def test_a_folder_that_takes_no_files_is_done_without(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -205,15 +186,12 @@ def test_a_folder_that_takes_no_files_is_done_without(
         monkeypatch.setattr(Path, "mkdir", refuse)
 
 
-def test_default_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert default_cache() == tmp_path / "ganstoch" / "features"
-    monkeypatch.delenv("XDG_CACHE_HOME")
-    monkeypatch.setattr(Path, "home", lambda: tmp_path / "home")
-    assert default_cache() == tmp_path / "home" / ".cache" / "ganstoch" / "features"
-
+def test_the_users_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def nobody() -> Path:
         raise RuntimeError("Could not determine home directory.")
 
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", lambda: tmp_path)
+    assert user_cache() == tmp_path / ".cache" / "ganstoch"
     monkeypatch.setattr(Path, "home", nobody)
-    assert default_cache() is None
+    assert user_cache() is None
