@@ -27,7 +27,6 @@ from ganstoch.auditing.inputs import Images
 from ganstoch.auditing.report import Measure, Target
 from ganstoch.auditing.searches import Space, sample_ids, take
 from ganstoch.metrics.authpct import authpct_from
-from ganstoch.metrics.copies import replication_share
 from ganstoch.metrics.copy_score import HALF_AS_FAR
 from ganstoch.metrics.features import Inception
 from ganstoch.metrics.fid import GaussianStats, frechet_from_stats
@@ -178,17 +177,17 @@ def _tests(evidence: SpaceEvidence) -> Iterator[Named]:
     yield _measure(
         "copied", copied.estimate, interval=(copied.low, copied.high), p_value=copied.p_value
     )
-    shares = (replication_share(each, threshold=limit) for each in (near.distances, usual))
+    shares = ((each <= limit).double().mean().item() for each in (near.distances, usual))
     yield _measure("replication", *shares)
-    unseen = authpct_from(held_out.neighbours, within).percent if held_out else None
-    yield _measure("authpct", authpct_from(near, within).percent, unseen)
+    unseen = authpct_from(held_out.neighbours, within) if held_out else None
+    yield _measure("authpct", authpct_from(near, within), unseen)
     if (score := evidence.train_vs_held_out) is not None:
         ends = score.low, score.high
         yield _measure("train_vs_held_out", score.share, 0.5, interval=ends, p_value=score.p_value)
     if (ct := evidence.ct) is not None:
         yield _measure("ct/z", ct.z, 0.0)
         if math.isfinite(ct.value):
-            cells = f"{sum(cell.counted for cell in ct.cells)} of {len(ct.cells)}"
+            cells = f"{ct.counted} of {ct.cells}"
             yield _measure("ct/value", ct.value, 0.0, cells=cells)
     coverage, shift, repeats = evidence.coverage, evidence.shift, evidence.repeats
     yield _measure("missed", coverage.rate, coverage.natural, p_value=coverage.p_value)

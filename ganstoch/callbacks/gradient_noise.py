@@ -214,7 +214,7 @@ def measure_players(
     latents = gan.latents
     return {
         "discriminator": estimates.combine(
-            [estimates.finite(real, share=share), _side(fake, latents, m=m)]
+            [estimates.finite(real, size=m, share=share), _side(fake, latents, m=m)]
         ),
         "generator": estimates.combine([_side(of_generator, latents, m=m)]),
     }
@@ -225,9 +225,7 @@ def _side(sums: estimates.GradientSums, latents: Latents, *, m: int) -> estimate
     if latents.count is None:
         return estimates.endless(sums, size=m)
     share = estimates.share_of_pieces([m], count=latents.count)
-    if latents.noise:
-        return estimates.jittered(sums, size=m, share=share)
-    return estimates.finite(sums, share=share)
+    return estimates.finite(sums, size=m, share=share)
 
 
 def _share_of_images(rule: Sampling, *, n: int, m: int, iteration: int) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any, ClassVar, Literal, NamedTuple, TypedDict
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -16,13 +16,6 @@ Side = Literal["real", "generated", "held_out"]
 Features = Extractor | FeatureSpace | None
 
 
-class Options(TypedDict, total=False):
-    """What every metric may be told by name, see `FeatureMetric`."""
-
-    seed: int
-    reset_real_features: bool
-
-
 class MeanSd(NamedTuple):
     """Mean and standard deviation of several values of one measure."""
 
@@ -31,7 +24,7 @@ class MeanSd(NamedTuple):
 
     @classmethod
     def of(cls, values: list[float]) -> MeanSd:
-        """Of values, in float64; the deviation divides by their number."""
+        """In float64; the deviation divides by the number of values."""
         numbers = torch.tensor(values, dtype=torch.float64)
         return cls(numbers.mean().item(), numbers.std(correction=0).item())
 
@@ -40,13 +33,12 @@ class FeatureMetric(Metric):
     """A function of the features of real, generated and perhaps held-out images.
 
     A subclass names its `sides` and implements `_measure`. Every rank keeps its own features;
-    torchmetrics gathers them in rank order before `compute`. Nothing is drawn from torch's global
-    generator. `result` is what the metric's function returned at the last `compute`.
+    torchmetrics gathers them in rank order before `compute`. `result` is what the metric's function
+    returned at the last `compute`.
 
     Args:
         features: an `Extractor`, or the name of one; None for the subclass's default.
         seed: decides what a metric draws, if it draws anything.
-        reset_real_features: False keeps real and held-out images over ``reset``: give them once.
     """
 
     is_differentiable = False
@@ -59,9 +51,7 @@ class FeatureMetric(Metric):
     generated_features: list[Tensor]
     held_out_features: list[Tensor]
 
-    def __init__(
-        self, features: Features = None, *, seed: int = 0, reset_real_features: bool = True
-    ) -> None:
+    def __init__(self, features: Features = None, *, seed: int = 0) -> None:
         super().__init__()
         features = self.default_features if features is None else features
         extractor = make_extractor(features) if isinstance(features, str) else features
@@ -69,7 +59,6 @@ class FeatureMetric(Metric):
         # every checkpoint and every optimizer of the metric's owner.
         object.__setattr__(self, "extractor", extractor)
         self.seed = seed
-        self.reset_real_features = reset_real_features
         self.result: Any = None
         # Ranks cannot gather a state that stays empty, so there are those of the sides only.
         for side in self.sides:
@@ -106,6 +95,10 @@ class FeatureMetric(Metric):
             for name, value in self._measure(*features.values()).items()
         }
 
+    def _named(self, key: str, result: object, *parts: str) -> dict[str, float]:
+        """Parts of a result under the names of metrics, e.g. ``prdc/pixel_l1/recall``."""
+        return {f"{key}/{self.extractor.name}/{part}": getattr(result, part) for part in parts}
+
     def _gathered(self, side: Side) -> Tensor:
         features = getattr(self, f"{side}_features")
         if len(features) == 0:  # a list, or one tensor once ranks are gathered
@@ -113,11 +106,6 @@ class FeatureMetric(Metric):
         return dim_zero_cat(features)
 
     def reset(self) -> None:
-        """Forgets the generated images, and the real ones unless told to keep them."""
+        """Forgets all images."""
         self.result = None
-        states = [f"{side}_features" for side in self.sides if side != "generated"]
-        features = {state: list(getattr(self, state)) for state in states}
-        super().reset()  # empties the lists in place
-        if not self.reset_real_features:
-            for state, rows in features.items():
-                setattr(self, state, rows)
+        super().reset()

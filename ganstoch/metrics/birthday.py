@@ -21,18 +21,12 @@ from torch import Tensor
 
 from ganstoch.rng import rng_for, without_replacement
 
-# Of the standard normal distribution, 95 % lie within.
-_Z = 1.96
-
-# Images of which all distances are kept, 8 MiB.
-_AT_ONCE = 1000
+_Z = 1.96  # of the standard normal distribution, 95 % lie within
+_AT_ONCE = 1000  # images of which all distances are kept, 8 MiB
 
 
 class Support(NamedTuple):
-    """How many different things the draws seem to come from.
-
-    Where even the largest batches have a probability below one half, the estimate extrapolates.
-    """
+    """How many different things draws come from; extrapolated if the probability is below 1/2."""
 
     size: int  # draws in a batch, s
     probability: float  # share of the batches of that size with a collision, in [0, 1]
@@ -48,9 +42,9 @@ def calibrate(
 
     Args:
         real: features of different real images, best held-out ones, shape (R, F).
-        size: images in a batch, from 2 to R; in larger batches the nearest pair is nearer.
+        size: images in a batch, from 2 to R.
         repeats: batches.
-        quantile: share of the real batches that may hold a collision by this threshold.
+        quantile: share of the real batches that may hold a collision.
         seed: decides the batches.
     """
     nearest = _nearest(real, size=size, repeats=repeats, seed=seed, part="calibrate")
@@ -60,10 +54,7 @@ def calibrate(
 def collisions(
     features: Tensor, *, size: int, threshold: float, repeats: int = 200, seed: int = 0
 ) -> float:
-    """Share of batches whose nearest pair is at a distance of at most the threshold, in [0, 1].
-
-    Batches of 2 to M images (M, F) are drawn without replacement; see `calibrate`.
-    """
+    """Share of random batches of images (M, F) whose nearest pair lies within the threshold."""
     nearest = _nearest(features, size=size, repeats=repeats, seed=seed, part="collide")
     return (nearest <= threshold).double().mean().item()
 
@@ -78,15 +69,14 @@ def estimate_support(
 ) -> Support:
     """How many different images a generator makes.
 
-    The smallest batch size s at which half of the batches hold a collision is searched by doubling,
-    then by halving; their share p and its interval (Wilson 1927) give N and its interval. Large
-    batches share most of their pairs, so at most (M / s)^2 of them are taken to be independent.
+    The smallest batch size s at which half of the batches hold a collision is searched for; their
+    share p and its interval (Wilson 1927) give N and its interval. Large batches share most of
+    their pairs, so at most (M / s)^2 of them are taken to be independent.
 
     Args:
         features: of generated images, shape (M, F). Only an N below about M^2 / 2 can be told.
-        real: features of real images, shape (R, F), which set the threshold for each batch size;
-            batches then hold at most R / 5, beyond which the threshold rests on a few pairs.
-        threshold: without real images, below or at which distance two images are the same.
+        real: features of real images, shape (R, F), to `calibrate` each size of at most R / 5.
+        threshold: without real images, distance up to which two images are the same.
         repeats: batches of each size.
         seed: decides the batches.
     """
@@ -123,10 +113,9 @@ def estimate_support(
 def collision_metrics(
     features: Tensor, real: Tensor, *, size: int, repeats: int = 100
 ) -> dict[str, float]:
-    """Collisions in a batch of generated images (M, F), and the support that they point to.
+    """``collision``, the probability of one in a batch of generated images (M, F), and ``support``.
 
-    Real images (R, F) set the threshold. Returns ``collision``, a probability, and, where it is
-    finite, ``support``.
+    Real images (R, F) set the threshold. A support that is infinite is left out.
     """
     generated, real = features.float(), real.float().cpu()
     threshold = calibrate(real, size=size, repeats=repeats)

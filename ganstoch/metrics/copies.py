@@ -1,13 +1,9 @@
-"""Which generated images are copies of training images, and what share of all they are.
+"""What share of generated images are copies of training images.
 
-[1] Feng, Guo, Benitez-Quiroz, Martinez 2021, "When do GANs replicate? On the choice of dataset
-    size", ICCV 2021: the share of generated images below a stated distance (`replication_share`).
-
-Ours (`copied_share`) states no distance. Generated images, and real ones that were not trained on,
-are scored by how unusually near they are to one training image (`copy_score`); what share of them
-scores at or below a threshold, beyond the share of real ones, is told by `excess`. The threshold
-looks at real images only: 1/2, half as far as usual, or less where more than 1 % of unseen images,
-exact copies aside, would come as near by nature.
+Generated images, and real ones that were not trained on, are scored by how unusually near they are
+to one training image (`copy_score`); what share of them scores at or below a threshold, beyond the
+share of real ones, is told by `excess`. The threshold looks at real images only: 1/2, half as far
+as usual, or less where more than 1 % of unseen images, exact copies aside, would come as near.
 """
 
 from __future__ import annotations
@@ -17,13 +13,11 @@ from typing import NamedTuple
 from torch import Tensor
 
 from ganstoch.metrics.base import FeatureMetric
-from ganstoch.metrics.copy_score import HALF_AS_FAR, copy_scores, left_out_scores
+from ganstoch.metrics.copy_score import HALF_AS_FAR, copy_scores
 from ganstoch.metrics.excess import Excess, design_effect
 from ganstoch.types import Norm
 
 _BY_NATURE = 0.01
-# Training images that stand for unseen ones: they fix a share of 1 % to within 0.2 %.
-_LEFT_OUT = 5000
 
 
 class CopiedShare(NamedTuple):
@@ -36,12 +30,7 @@ class CopiedShare(NamedTuple):
 
 
 def copied_share(
-    generated: Tensor,
-    train: Tensor,
-    held_out: Tensor | None = None,
-    *,
-    norm: Norm,
-    seed: int = 0,
+    generated: Tensor, train: Tensor, held_out: Tensor, *, norm: Norm, seed: int = 0
 ) -> CopiedShare:
     """Share of generated images that are copies of training images.
 
@@ -52,17 +41,14 @@ def copied_share(
     Args:
         generated: features, shape (M, F...), uint8, float32 or float64.
         train: features of all training images, shape (N, F...).
-        held_out: features of real images that were not trained on, of any number; None lets at most
-            5,000 training images stand for them, each compared with the others.
+        held_out: features of real images that were not trained on, of any number.
         norm: "l1" or "l2".
-        seed: decides the parts and which training images stand for unseen ones.
+        seed: decides the parts.
     """
-    scores = copy_scores(generated, train, norm=norm, seed=seed).scores
-    if held_out is None:
-        baseline = left_out_scores(train, norm=norm, seed=seed, most=_LEFT_OUT)
-    else:
-        baseline = copy_scores(held_out, train, norm=norm, seed=seed)
-    return share_of_copies(scores, baseline.scores)
+    scores, baseline = (
+        copy_scores(images, train, norm=norm, seed=seed).scores for images in (generated, held_out)
+    )
+    return share_of_copies(scores, baseline)
 
 
 def share_of_copies(
@@ -73,8 +59,7 @@ def share_of_copies(
     ``groups``, int64 (R,), says which unseen images are near-duplicates of each other: these count
     together or not at all, and so say less.
     """
-    scores, baseline = _checked(scores), _checked(baseline)
-    threshold, inexact = HALF_AS_FAR, baseline[baseline > 0]
+    threshold, inexact = HALF_AS_FAR, baseline[baseline > 0].double()
     if len(inexact):
         threshold = min(threshold, inexact.quantile(_BY_NATURE, interpolation="lower").item())
     counts = baseline <= threshold
@@ -87,22 +72,8 @@ def share_of_copies(
     return CopiedShare(excess, threshold, scores.argsort(stable=True), scores)
 
 
-def replication_share(distances: Tensor, *, threshold: float) -> float:
-    """Share of distances (M,) at or below a stated threshold [1], in [0, 1]."""
-    return (distances <= threshold).double().mean().item()
-
-
-def _checked(scores: Tensor) -> Tensor:
-    if scores.ndim != 1 or len(scores) == 0 or not ((scores >= 0) & (scores <= 1)).all():
-        raise ValueError(f"scores must be numbers in [0, 1], shape (N,); got {scores}")
-    return scores.double()
-
-
 class Copies(FeatureMetric):
-    """Share of generated images that are copies, as a `torchmetrics.Metric`; see `copied_share`.
-
-    ``compute`` returns float64 scalars ``copied/<extractor>/{estimate,low,high}``, in [0, 1].
-    """
+    """`copied_share`: ``copied/<extractor>/{estimate,low,high}``, shares in [0, 1]."""
 
     sides = ("real", "generated", "held_out")
     higher_is_better = False
@@ -111,5 +82,4 @@ class Copies(FeatureMetric):
         self.result = copied_share(
             generated, real, held_out, norm=self.extractor.norm, seed=self.seed
         )
-        key, excess = f"copied/{self.extractor.name}", self.result.excess
-        return {f"{key}/{part}": getattr(excess, part) for part in ("estimate", "low", "high")}
+        return self._named("copied", self.result.excess, "estimate", "low", "high")

@@ -6,8 +6,8 @@ into parts of equal size, and with d_1 .. d_P an image's distances to the neares
     score = min_p d_p / median_p d_p.
 
 An image that comes from nowhere in particular is about as far from every part; a copy of one member
-is near that member's part and no other. The score has no unit and hardly depends on the set's size;
-up to three near-duplicates of the member change little, and exact duplicates nothing.
+is near that member's part and no other. Up to three near-duplicates of the member change little,
+and exact duplicates nothing.
 """
 
 from __future__ import annotations
@@ -26,13 +26,11 @@ from ganstoch.metrics.neighbours import (
     within_set_nearest,
 )
 from ganstoch.metrics.progress import progress_bar
-from ganstoch.rng import rng_for, without_replacement
+from ganstoch.rng import rng_for
 from ganstoch.types import Neighbours, Norm
 
-# Enough for a median that a few near-duplicates do not move.
-PARTS = 8
-# Score at or below which a member is a near-duplicate.
-HALF_AS_FAR = 0.5
+PARTS = 8  # enough for a median that a few near-duplicates do not move
+HALF_AS_FAR = 0.5  # score at or below which a member is a near-duplicate
 
 
 class CopyScores(NamedTuple):
@@ -43,7 +41,7 @@ class CopyScores(NamedTuple):
     parts: Tensor  # distance to the nearest member of each part, float64, shape (Q, P)
 
     def beyond_near_duplicates(self) -> Tensor:
-        """Distance to the nearest member of parts without a near-duplicate, float64, shape (Q,).
+        """Distances (Q,) to the nearest member of parts without a near-duplicate.
 
         NaN for an image of which most parts hold an exact copy.
         """
@@ -62,28 +60,17 @@ def copy_scores(images: Tensor, train: Tensor, *, norm: Norm, seed: int = 0) -> 
     return nearest_in_parts(images, parts, rows=lambda ids: _take(train, ids), norm=norm)
 
 
-def left_out_scores(
-    train: Tensor, *, norm: Norm, seed: int = 0, most: int | None = None
-) -> CopyScores:
+def left_out_scores(train: Tensor, *, norm: Norm, seed: int = 0) -> CopyScores:
     """Members (N, F...) compared with the rest of their own set: what unseen images would find.
 
-    Args:
-        train: features of the set, at least 3 different rows.
-        norm: "l1" or "l2".
-        seed: decides which are looked up, and the parts.
-        most: members to look up, drawn at random; None takes all, in their order.
+    The set needs three different rows.
     """
     parts = _parts(train, seed=seed, least=3)
-    ids = torch.arange(len(train))
-    if most is not None and most < len(train):
-        rng = rng_for(seed, "evaluation", part="nearness/left out")
-        ids = without_replacement(len(train), most, rng).sort().values
-    images = _take(train, ids)
-    distances, nearest = _nearest_of_each(images, parts, lambda ids: _take(train, ids), norm=norm)
+    distances, nearest = _nearest_of_each(train, parts, lambda ids: _take(train, ids), norm=norm)
     first = first_equal(train.detach().flatten(1))
     # Every image so often is every image once.
     repeats = torch.bincount(first, minlength=len(train)) > times_each(first)
-    first = first[ids]
+
     for p, part in enumerate(progress_bar(parts, "nearest others")):
         place = torch.searchsorted(part, first).clamp(max=len(part) - 1)
         own = ((part[place] == first) & ~repeats[first]).nonzero()[:, 0]
@@ -98,13 +85,9 @@ def left_out_scores(
 def nearest_in_parts(
     images: Tensor, parts: Sequence[Tensor], *, rows: Callable[[Tensor], Tensor], norm: Norm
 ) -> CopyScores:
-    """Scores by given parts, of which one at a time is held.
+    """Scores by two or more parts, the ascending ids of their members, one at a time in memory.
 
-    Args:
-        images: features, shape (Q, F...).
-        parts: ids of the members of each part, int64, ascending; at least 2 parts.
-        rows: the features of members, given their ids.
-        norm: "l1" or "l2".
+    ``rows`` gives the features of members from their ids.
     """
     return _summed_up(*_nearest_of_each(images, parts, rows, norm=norm))
 

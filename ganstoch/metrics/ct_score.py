@@ -11,21 +11,21 @@ farther from its nearest training image, ties counted half (Mann-Whitney),
 is about standard normal where both are as far; Z_U << 0 is copying, Z_U >> 0 underfitting. As a
 generator may do either in different regions, Z_U is taken within the cells of a k-means clustering
 of the training images, each with its own training images only. C_T is its mean over the cells that
-hold a share of more than tau of the generated images, weighted by their held-out images. The
-authors' program adds 1/2 to each U, which the paper does not.
+hold more than 20 generated images, as in the authors' program, weighted by their held-out images.
+That program adds 1/2 to each U, which the paper does not.
 """
 
 from __future__ import annotations
 
 import warnings
-from typing import NamedTuple, Unpack
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ganstoch.metrics.base import FeatureMetric, Features, Options
+from ganstoch.metrics.base import FeatureMetric, Features
 from ganstoch.metrics.neighbours import nearest_neighbours
 from ganstoch.metrics.neighbours.byte_search import row_blocks
 from ganstoch.metrics.progress import progress_bar
@@ -37,22 +37,13 @@ _LEAST = 20
 _CLUSTERED = 10_000
 
 
-class Cell(NamedTuple):
-    """One cell: its Z_U (NaN without images of each kind), its images, whether it counts in C_T."""
-
-    z: float
-    train: int
-    held_out: int
-    generated: int
-    counted: bool
-
-
 class CTScore(NamedTuple):
-    """Result of the test: C_T (NaN if no cell counts), Z_U of all images, and the cells."""
+    """Result of the test."""
 
-    value: float
-    z: float
-    cells: tuple[Cell, ...]
+    value: float  # C_T; NaN if no cell holds enough images
+    z: float  # Z_U of all images
+    counted: int  # cells that hold enough images
+    cells: int
 
 
 def ct_score(
@@ -62,43 +53,39 @@ def ct_score(
     *,
     norm: Norm,
     cells: int = 10,
-    tau: float | None = None,
     seed: int = 0,
 ) -> CTScore:
-    """C_T of [1], far below 0 for copying, and all that it is made of.
+    """C_T of [1], far below 0 for copying, and Z_U of all images.
 
     Args:
         generated: features, shape (M, F...), uint8, float32 or float64.
         train: features of training images, shape (N, F...).
         held_out: features of real images that were not trained on, shape (K, F...).
         norm: of the distances, "l1" or "l2"; cells are always made by l2.
-        cells: how many, at least 1; fewer if there are not as many different training images. Their
-            centres come from a random 10,000 of the training images, if there are more.
-        tau: a cell counts if more than this share of the generated images is in it; None for 20
-            images, as in the authors' own program.
+        cells: how many, at least 1; fewer if there are not as many different training images.
         seed: decides the clustering.
     """
     if cells < 1:
         raise ValueError(f"cells must be at least 1, got {cells}")
-    share = _LEAST / len(generated) if tau is None else tau
-    to_train = [nearest_neighbours(x, train, norm=norm).distances for x in (generated, held_out)]
+
+    def z(made: Tensor, own: Tensor, unseen: Tensor) -> float:
+        return rank_z(*(nearest_neighbours(x, own, norm=norm).distances for x in (made, unseen)))
+
+    z_of_all = z(generated, train, held_out)
     centres = _centres(train, cells=cells, seed=seed)
-    sets = (train, held_out, generated)
+    sets = (generated, train, held_out)
     places = [_assign(x, centres) for x in sets]
-    result = []
+    total, weight, counted = 0.0, 0, 0
     for c in progress_bar(range(len(centres)), "cells"):
-        own, unseen, made = (
+        made, own, unseen = (
             x[(place == c).to(x.device)] for x, place in zip(sets, places, strict=True)
         )
-        z, counts = torch.nan, (len(own), len(unseen), len(made))
-        if min(counts) > 0:
-            near = [nearest_neighbours(x, own, norm=norm).distances for x in (made, unseen)]
-            z = rank_z(*near)
-        counted = min(counts) > 0 and len(made) / len(generated) > share
-        result.append(Cell(z, *counts, counted=counted))
-    weight = sum(cell.held_out for cell in result if cell.counted)
-    weighted = sum(cell.held_out * cell.z for cell in result if cell.counted)
-    return CTScore(weighted / weight if weight else torch.nan, rank_z(*to_train), tuple(result))
+        if len(made) > _LEAST and len(own) and len(unseen):
+            total += len(unseen) * z(made, own, unseen)
+            weight += len(unseen)
+            counted += 1
+    value = total / weight if counted else torch.nan
+    return CTScore(value, z_of_all, counted=counted, cells=len(centres))
 
 
 def rank_z(generated: Tensor, held_out: Tensor) -> float:
@@ -106,11 +93,6 @@ def rank_z(generated: Tensor, held_out: Tensor) -> float:
 
     Below 0 where generated images are nearer than held-out ones.
     """
-    if generated.ndim != 1 or held_out.ndim != 1 or 0 in (len(generated), len(held_out)):
-        raise ValueError(
-            f"expected distances of shapes (M,) and (K,), got {tuple(generated.shape)} "
-            f"and {tuple(held_out.shape)}"
-        )
     m, n = len(generated), len(held_out)
     rising = held_out.double().sort().values
     distances = generated.double().contiguous()
@@ -129,9 +111,8 @@ def _centres(train: Tensor, *, cells: int, seed: int) -> NDArray[np.float32]:
     rows = train[ids.to(train.device)].flatten(1).to("cpu", torch.float32).numpy()
     draw = int(torch.randint(2**31 - 1, (), generator=rng))
     kmeans = KMeans(n_clusters=min(cells, len(rows)), n_init=1, random_state=draw)
-    with warnings.catch_warnings():  # fewer different images than cells
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        kmeans.fit(rows)
+    with warnings.catch_warnings(action="ignore", category=ConvergenceWarning):
+        kmeans.fit(rows)  # warns of fewer different images than cells
     centres: NDArray[np.float32] = np.unique(kmeans.cluster_centers_, axis=0)
     return centres.astype(np.float32)
 
@@ -147,17 +128,12 @@ def _assign(features: Tensor, centres: NDArray[np.float32]) -> Tensor:
 
 
 class CT(FeatureMetric):
-    """C_T as a `torchmetrics.Metric`; see `ct_score`, also for ``cells``. Far below 0 is copying.
-
-    ``compute`` returns float64 scalars ``ct/<extractor>/{value,z}``.
-    """
+    """`ct_score`, also for ``cells``: ``ct/<extractor>/{value,z}``; far below 0 is copying."""
 
     sides = ("real", "generated", "held_out")
 
-    def __init__(
-        self, features: Features = None, *, cells: int = 10, **options: Unpack[Options]
-    ) -> None:
-        super().__init__(features, **options)
+    def __init__(self, features: Features = None, *, cells: int = 10, seed: int = 0) -> None:
+        super().__init__(features, seed=seed)
         self.cells = cells
 
     def _measure(self, real: Tensor, generated: Tensor, held_out: Tensor) -> dict[str, float]:
@@ -165,5 +141,4 @@ class CT(FeatureMetric):
         self.result = ct_score(
             generated, real, held_out, norm=norm, cells=self.cells, seed=self.seed
         )
-        key = f"ct/{self.extractor.name}"
-        return {f"{key}/value": self.result.value, f"{key}/z": self.result.z}
+        return self._named("ct", self.result, "value", "z")

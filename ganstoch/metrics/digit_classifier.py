@@ -1,7 +1,7 @@
 """The classifier that tells which of the 1,000 modes a stacked image belongs to.
 
 One network for single grey images, asked for each channel in turn, as in Lin et al. 2018, "PacGAN",
-arXiv:1712.04086, Sec. 4.2. The network is ours: smaller than theirs, for one core.
+arXiv:1712.04086, Sec. 4.2; a smaller one than theirs.
 """
 
 from __future__ import annotations
@@ -21,8 +21,7 @@ from ganstoch.rng import normal, rng_for, without_replacement
 from ganstoch.types import to_bytes, to_signed
 
 _BATCH = 128
-# Images in memory at once where nothing is learnt.
-_AT_ONCE = 1000
+_AT_ONCE = 1000  # images in memory where nothing is learnt
 
 
 class DigitClassifier(nn.Module):
@@ -46,10 +45,10 @@ class DigitClassifier(nn.Module):
 def train_classifier(
     images: Tensor, labels: Tensor, *, seed: int = 0, epochs: int = 6
 ) -> DigitClassifier:
-    """A classifier of images (N, 28, 28), uint8, trained on the CPU; a function of its arguments.
+    """A classifier of images (N, 28, 28), uint8, of labels (N,) in [0, 9], trained on the CPU.
 
-    Labels are int64, shape (N,), in [0, 9]. Adam, its learning rate falling from 0.002 to 0 along a
-    straight line; every weight starts normal with variance 2 / inputs (He et al. 2015).
+    By Adam, at a learning rate that falls linearly from 0.002 to 0; every weight starts normal with
+    variance 2 / inputs (He et al. 2015).
     """
     with torch.device("meta"):  # the constructor would draw from the global generator
         classifier = DigitClassifier()
@@ -62,11 +61,10 @@ def train_classifier(
             else:
                 fan_in = math.prod(parameter.shape[1:])
                 parameter.copy_(normal(tuple(parameter.shape), rng) * math.sqrt(2 / fan_in))
-    orders = [
-        without_replacement(len(images), len(images), rng_for(seed, "data", epoch, part="judge"))
-        for epoch in range(epochs)
-    ]
-    batches = [ids for order in orders for ids in torch.split(order, _BATCH)]
+    batches: list[Tensor] = []
+    for epoch in range(epochs):
+        rng = rng_for(seed, "data", epoch, part="judge")
+        batches += torch.split(without_replacement(len(images), len(images), rng), _BATCH)
     optimizer = torch.optim.Adam(classifier.parameters(), lr=0.002)
     bar = progress_bar(batches, "training the digit classifier", unit=" batches")
     for done, ids in enumerate(bar):
@@ -87,8 +85,7 @@ def accuracy(classifier: DigitClassifier, images: Tensor, labels: Tensor) -> flo
 def classify_stacks(classifier: DigitClassifier, stacks: Tensor) -> tuple[Tensor, Tensor]:
     """Which mode each stack (S, 3, 28, 28), uint8 or in [-1, 1], belongs to, and how surely.
 
-    Returns 100 a + 10 b + c of the classes in the three channels, int64 (S,); and the product of
-    the three probabilities, float32 (S,). Both on the CPU.
+    Returns 100 a + 10 b + c of the classes in the channels, and the product of their probabilities.
     """
     if stacks.shape[1:] != (3, 28, 28) or not len(stacks):
         raise ValueError(f"expected stacks of shape (S, 3, 28, 28), got {tuple(stacks.shape)}")
@@ -101,15 +98,17 @@ def classify_stacks(classifier: DigitClassifier, stacks: Tensor) -> tuple[Tensor
 def _name(classifier: DigitClassifier, images: Tensor) -> tuple[Tensor, Tensor]:
     """Class and probability, (N,) each, of images (N, 28, 28), bytes or floats in [-1, 1]."""
     device = classifier.last.weight.device
-    parts = []
+    classes, sure = [], []
     # Under a trainer's autocast, half precision would change the numbers.
     with torch.autocast(device_type=device.type, enabled=False):
         for part in torch.split(images, _AT_ONCE):
             # A generator that has diverged makes no numbers; black is what they are judged as.
             pixels = to_bytes(part.nan_to_num(-1.0)) if part.is_floating_point() else part
             shares = classifier(to_signed(pixels.to(device)).unsqueeze(1)).softmax(dim=1).cpu()
-            parts.append(shares.max(dim=1))
-    return torch.cat([part.indices for part in parts]), torch.cat([part.values for part in parts])
+            most = shares.max(dim=1)
+            classes.append(most.indices)
+            sure.append(most.values)
+    return torch.cat(classes), torch.cat(sure)
 
 
 def serialize(classifier: DigitClassifier) -> bytes:

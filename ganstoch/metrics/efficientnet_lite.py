@@ -1,8 +1,6 @@
-"""EfficientNet-Lite0, the network only, written out so that one file of weights is all it needs.
+"""EfficientNet-Lite0: Tan & Le 2019, arXiv:1905.11946, Table 1, in the Lite variant.
 
-Architecture: Tan & Le 2019 (arXiv:1905.11946), Table 1, in the Lite variant: ReLU6 for swish, no
-squeeze-and-excitation, stem and head not scaled. `tests/metrics/test_features.py` proves the
-transcription by classifying two photographs with the trained weights.
+That has ReLU6 for swish, no squeeze-and-excitation, and stem and head that are not scaled.
 """
 
 from __future__ import annotations
@@ -41,10 +39,7 @@ _norm = partial(nn.BatchNorm2d, eps=1e-3)
 
 
 class _Block(nn.Module):
-    """Inverted residual: widen 1x1, filter each channel, narrow 1x1; plus the input if it fits.
-
-    The names of the layers are those in the published file of weights.
-    """
+    """Inverted residual, its layers named as in the published file of weights."""
 
     def __init__(
         self, inputs: int, outputs: int, *, kernel: int, stride: int, expansion: int
@@ -76,15 +71,9 @@ class EfficientNetLite0Network(nn.Module):
         self._conv_stem = _conv(3, 32, 3, stride=2)
         self._bn0 = _norm(32)
         self._blocks = nn.ModuleList(
-            _Block(
-                outputs if repeat else inputs,
-                outputs,
-                kernel=kernel,
-                stride=1 if repeat else stride,
-                expansion=expansion,
-            )
+            _Block(first, outputs, kernel=kernel, stride=step, expansion=expansion)
             for repeats, kernel, stride, expansion, inputs, outputs in _STAGES
-            for repeat in range(repeats)
+            for first, step in [(inputs, stride), *[(outputs, 1)] * (repeats - 1)]
         )
         self._conv_head = _conv(320, 1280, 1)
         self._bn1 = _norm(1280)
@@ -93,7 +82,7 @@ class EfficientNetLite0Network(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Activations (N, 1280) in [0, 6] of pictures (N, 3, H, W), which are (bytes - 127) / 128.
 
-        The ImageNet classifier `_fc` turns them into logits (N, 1000).
+        `_fc` makes them logits of ImageNet's classes.
         """
         h = F.relu6(self._bn0(self._conv_stem(images)))
         for block in self._blocks:

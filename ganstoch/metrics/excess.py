@@ -7,8 +7,8 @@ the generated images deserve it and the others behave as the real ones do,
 
 The upper end of c's interval is that of k / M [1]: blurred or noisy images may not be flagged by
 nature. Its lower end takes the natural share off with the uncertainty of both counts [2]. The test
-that there is nothing to see is Fisher's. Near-duplicates are flagged together or not at all, so a
-count of them varies more, by their design effect [3].
+is Fisher's. A count of near-duplicates, flagged together or not at all, varies more, by their
+design effect [3].
 
 [1] Clopper, Pearson 1934, "The use of confidence or fiducial limits illustrated in the case of the
     binomial", Biometrika 26.
@@ -29,10 +29,7 @@ from torch import Tensor
 
 
 def clopper_pearson(count: float, total: float, *, level: float = 0.95) -> tuple[float, float]:
-    """The exact interval of a share of ``total`` trials [1], both ends in [0, 1].
-
-    Neither number need be whole, where trials are worth less than one.
-    """
+    """The exact interval of a share of ``total`` trials [1]; neither number need be whole."""
     tail = (1 - level) / 2
     low = 0.0 if count <= 0 else float(betaincinv(count, total - count + 1, tail))
     high = 1.0 if count >= total else float(betaincinv(count + 1, total - count, 1 - tail))
@@ -56,12 +53,12 @@ class Excess:
 
     @property
     def rate(self) -> float:
-        """Share of generated images that are flagged, in [0, 1]."""
+        """Share of generated images that are flagged."""
         return self.count / self.total
 
     @property
     def natural(self) -> float:
-        """Share of unseen real images that are flagged, in [0, 1]."""
+        """Share of unseen real images that are flagged."""
         return self.usual / self.usual_total
 
     @property
@@ -91,7 +88,7 @@ class Excess:
         """The upper end where the other images are flagged as often as real ones, as in a null."""
         if self.natural >= 1:
             return 1.0
-        above = clopper_pearson(self.count, self.total)[1] - self.rate
+        above = self.high - self.rate
         below = self.natural - clopper_pearson(self.usual, self.usual_total)[0]
         high = self.rate - self.natural + math.hypot(above, below)
         return min(self.high, max(self.estimate, high / (1 - self.natural)))

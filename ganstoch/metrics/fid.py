@@ -5,10 +5,9 @@
 
     |m1 - m2|^2 + tr S1 + tr S2 - 2 tr (S1 S2)^(1/2).
 
-The last trace is usually taken from the eigenvalues of S1 S2. With fewer images than features, many
-of these are 0 but for rounding, 1e-16 of the largest, and their roots are 1e-8 of that. Here each S
-is factored, S = A A', and the trace is the sum of the singular values of A1' A2: the same number,
-but no root is taken of rounding.
+The last trace is usually taken from the eigenvalues of S1 S2: with fewer images than features,
+roots of rounding. Here each S is factored, S = A A', and the trace is the sum of the singular
+values of A1' A2: the same number.
 """
 
 from __future__ import annotations
@@ -49,8 +48,7 @@ class GaussianStats:
 def frechet_distance(real: Tensor, generated: Tensor) -> float:
     """Squared Frechet distance [1] of two sets of features, (N, F) and (M, F), 2 rows or more.
 
-    Equal to torch-fidelity's FID up to rounding. It falls as more images are taken, so only
-    distances of equally many images compare.
+    torch-fidelity's FID up to rounding. It falls as more images are taken.
     """
     return frechet_from_stats(GaussianStats.of(real), GaussianStats.of(generated))
 
@@ -78,11 +76,10 @@ def _factor(covariance: Tensor) -> Tensor:
 
 
 class FID(FeatureMetric):
-    """Frechet distance between real and generated images [1], as a `torchmetrics.Metric`.
+    """Frechet distance between real and generated images [1], ``fid/<extractor>``.
 
-    ``compute`` returns one float64 scalar, ``fid/<extractor>``; smaller is closer. Only
-    ``fid/inception_l2`` compares with published numbers, and only with as many images (usually
-    50,000 generated ones against all real ones): with fewer it is larger.
+    Smaller is closer. Only ``fid/inception_l2`` compares with published numbers, and only with as
+    many images (usually 50,000 generated ones against all real ones).
     """
 
     default_features = "inception"

@@ -8,9 +8,8 @@ single examples and S = (1/N) sum_i |g_i - g|^2, a batch of m has the noise
 * S / m (N - m) / (N - 1), drawn without [2], which is 0 at m = N.
 
 A loss that is a sum of such means, of real and of generated examples drawn independently, has the
-sum of their noises. The ratio of signal to noise is 1 where m is [1]'s "simple noise scale", the
-critical batch size tr(Sigma_1) / |g|^2; an "example" of the discriminator is a real and a generated
-one.
+sum of their noises. Signal and noise are equal where m is [1]'s critical batch size, tr(Sigma_1) /
+|g|^2; an "example" of the discriminator is a real and a generated one.
 
 [1] McCandlish et al. 2018, "An Empirical Model of Large-Batch Training", arXiv:1812.06162,
 Sec. 2.2.
@@ -39,7 +38,7 @@ class GradientNoise:
 
     @property
     def ratio(self) -> float | None:
-        """Signal over noise; None where there is no noise, or no estimate above 0 of either."""
+        """Signal over noise; None unless both are above 0."""
         return self.signal / self.noise if self.signal > 0 and self.noise > 0 else None
 
     @property
@@ -61,17 +60,12 @@ class Side:
 class GradientSums:
     """Mean and spread of examples' gradients, which come in blocks and are not kept.
 
-    Sums of squares are taken around each block's own mean, in its own precision, and then merged in
-    float64 (Chan, Golub, LeVeque 1983), so that nothing is lost where gradients are nearly equal.
-
-    Args:
-        draws: examples, one after the other, that are draws of the same one, such as one latent
-            under several noises; a block holds all draws of each of its examples.
+    Squares are summed around each block's own mean and then merged in float64 (Chan, Golub, LeVeque
+    1983), so that nothing is lost where gradients are nearly equal. ``draws`` examples, one after
+    the other, are draws of the same one, such as one latent under several noises.
     """
 
     def __init__(self, *, draws: int = 1) -> None:
-        if draws < 1:
-            raise ValueError(f"draws must be 1 or more, got {draws}")
         self.draws = draws
         self.mean: dict[str, Tensor] = {}  # over all, float64 vectors by name
         self.between = 0.0  # sum over the examples of |mean of its draws - mean|^2
@@ -119,28 +113,16 @@ class GradientSums:
         self._counts[name] = both
 
 
-def finite(sums: GradientSums, *, share: float) -> Side:
-    """The exact side of a finite set, of which the sums hold one draw of each example.
+def finite(sums: GradientSums, *, size: int, share: float) -> Side:
+    """The side of a finite set of which each batch takes ``size`` examples.
 
+    Exact from one draw of each example. From several, under noise that each batch sees anew, it is
+    an estimate without bias: the noise's variance over m adds to that of the examples' means.
     ``share`` is the noise of a batch over that of one example: 1 / m with replacement, or
     `share_of_pieces`.
     """
-    if sums.draws != 1:
-        raise ValueError("a finite set has one draw of each example; see jittered")
-    single = sums.between / sums.count
-    return Side(mean=sums.mean, noise=share * single, single=single)
-
-
-def jittered(sums: GradientSums, *, size: int, share: float) -> Side:
-    """The side of a finite set whose examples each batch of m sees under new noise: an estimate.
-
-    Total variance: that of the examples' mean gradients and the mean of their variances under the
-    noise, over m; both without bias from two draws or more of every example.
-    """
-    if sums.draws < 2:
-        raise ValueError("noise needs two draws or more of every example")
     count, draws = sums.count, sums.draws
-    inner = sums.within / (count * (draws - 1))
+    inner = sums.within / (count * (draws - 1)) if draws > 1 else 0.0
     outer = sums.between / count - (1 - 1 / count) * inner / draws
     return Side(
         mean=sums.mean,
@@ -161,11 +143,9 @@ def endless(sums: GradientSums, *, size: int) -> Side:
 def share_of_pieces(pieces: Sequence[int], *, count: int) -> float:
     """Noise of a batch over that of one example, where parts of it are drawn without replacement.
 
-    Pieces are the sizes of independent parts: one, or the end of a shuffled epoch and the beginning
-    of the next. ``count`` is the number of examples in the set.
+    Pieces are the sizes of independent parts, from 1 to the ``count`` of examples in the set: one,
+    or the end of a shuffled epoch and the beginning of the next.
     """
-    if not pieces or any(not 1 <= piece <= count for piece in pieces):
-        raise ValueError(f"cannot draw {list(pieces)} without replacement from {count}")
     if count == 1:
         return 0.0
     return sum(p * (count - p) for p in pieces) / ((count - 1) * sum(pieces) ** 2)

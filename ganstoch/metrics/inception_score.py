@@ -4,20 +4,20 @@
 [2] Barratt, Sharma 2018, "A Note on the Inception Score", arXiv:1801.01973.
 
 With p(c|x) the class probabilities of an image and p(c) their mean over the images, the score is
-exp(mean over x of KL(p(.|x) || p)), from 1 to the number of classes. It never looks at the data: a
-generator that copies them, or makes one perfect image of each class, scores as well as any [2].
+exp(mean over x of KL(p(.|x) || p)), from 1 to the number of classes. It never looks at the data:
+whoever copies them, or makes one perfect image of each class, scores as well as any [2].
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-from typing import Protocol, Unpack, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
-from ganstoch.metrics.base import FeatureMetric, Features, MeanSd, Options
+from ganstoch.metrics.base import FeatureMetric, Features, MeanSd
 from ganstoch.metrics.neighbours.byte_search import as_rows
 from ganstoch.rng import rng_for
 
@@ -33,8 +33,7 @@ class Classifying(Protocol):
 def inception_score(logits: Tensor, *, splits: int = 10, seed: int = 0) -> MeanSd:
     """The score [1], in [1, C], of each of several random parts of the images.
 
-    A part of few images scores low, as its p(c) is made of few answers: scores compare between
-    equally many images in equally many splits (usually 50,000 in 10).
+    Scores compare between equally many images in equally many splits (usually 50,000 in 10).
 
     Args:
         logits: class scores, shape (N, C), float32 or float64, N at least ``splits``.
@@ -63,26 +62,23 @@ def _score(logits: Tensor) -> float:
 
 
 class InceptionScore(FeatureMetric):
-    """The Inception score [1] of generated images, as a `torchmetrics.Metric`.
+    """The Inception score [1] of generated images: ``inception_score/<extractor>/{mean,sd}``.
 
-    ``compute`` returns two float64 scalars, ``inception_score/<extractor>/{mean,sd}``, over the
-    splits. Real images may be given, as to the other metrics, and are not looked at.
+    Real images may be given, as to the other metrics, and are not looked at.
 
     Args:
         features: an `Extractor` that is `Classifying`, or "inception", whose 1,008 class scores are
             taken without their bias, as in the score's first program.
         splits: number of parts; the score of few images in many parts is low.
-        options: ``seed`` decides which images go to which part; see `FeatureMetric`.
+        seed: decides which images go to which part.
     """
 
     default_features = "inception"
     higher_is_better = True
     sides = ("generated",)
 
-    def __init__(
-        self, features: Features = None, *, splits: int = 10, **options: Unpack[Options]
-    ) -> None:
-        super().__init__(features, **options)
+    def __init__(self, features: Features = None, *, splits: int = 10, seed: int = 0) -> None:
+        super().__init__(features, seed=seed)
         if not isinstance(self.extractor, Classifying):
             raise ValueError(f"{self.extractor.name} names no classes; the score needs inception")
         self.splits = splits
@@ -96,5 +92,4 @@ class InceptionScore(FeatureMetric):
         assert isinstance(self.extractor, Classifying)
         logits = self.extractor.logits(generated)
         self.result = inception_score(logits, splits=self.splits, seed=self.seed)
-        key = f"inception_score/{self.extractor.name}"
-        return {f"{key}/mean": self.result.mean, f"{key}/sd": self.result.sd}
+        return self._named("inception_score", self.result, "mean", "sd")

@@ -10,36 +10,30 @@ mean discrepancy is
     + mean of k over pairs y, y' of different rows of the other
     - 2 mean of k over all pairs x, y.
 
-The usual report [1] is the mean over random subsets; the estimate from all pairs has the same
-expectation, for any number of images, varies less, and needs no draw.
+The mean over random subsets, usually reported [1], has the same expectation and varies more.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from typing import Unpack
 
 import torch
 from torch import Tensor
 
-from ganstoch.metrics.base import FeatureMetric, Features, MeanSd, Options
+from ganstoch.metrics.base import FeatureMetric, Features, MeanSd
 from ganstoch.metrics.neighbours.byte_search import as_rows
 from ganstoch.metrics.progress import progress_bar
 from ganstoch.rng import rng_for, without_replacement
 
-# Numbers in one float64 block of features, and of kernel values: 32 MiB each.
-_BLOCK_ELEMENTS = 2**22
+_BLOCK_ELEMENTS = 2**22  # in one float64 block of features, and of kernel values: 32 MiB each
 
 
 def kernel_distance(real: Tensor, generated: Tensor) -> float:
     """Unbiased squared MMD [2] with the cubic kernel of [1], from all pairs of rows, in float64.
 
-    Around 0 for sets from one distribution, as often below as above. No matrix of all pairs is
-    held; the work is about 2 N^2 F operations for N images a side.
-
-    Args:
-        real: shape (N, F), uint8, float32 or float64, N at least 2.
-        generated: shape (M, F), the same.
+    Rows (N, F) and (M, F) are uint8, float32 or float64, 2 or more a side. Around 0 for sets from
+    one distribution, as often below as above.
     """
     real, generated = as_rows(real=real, generated=generated)
     n, m = len(real), len(generated)
@@ -48,16 +42,16 @@ def kernel_distance(real: Tensor, generated: Tensor) -> float:
     rows = max(1, min(_BLOCK_ELEMENTS // real.shape[1], int(_BLOCK_ELEMENTS**0.5)))
     x, y = torch.split(real, rows), torch.split(generated, rows)
     within = _sum_within(x) / (n * (n - 1)) + _sum_within(y) / (m * (m - 1))
-    return within - 2 * (_sum_between(x, y) / (n * m))
+    distance = within - 2 * (_sum_between(x, y) / (n * m))
+    if not math.isfinite(distance):
+        raise ValueError("values too large: their kernel overflows; rescale them")
+    return distance
 
 
 def kernel_distance_of_subsets(
     real: Tensor, generated: Tensor, *, subsets: int = 100, size: int = 1000, seed: int = 0
 ) -> MeanSd:
-    """`kernel_distance` between random subsets, as torch-fidelity reports KID [1].
-
-    The ``size`` rows of each, from 2 to the smaller of N and M, are drawn without replacement.
-    """
+    """`kernel_distance` between random subsets of ``size`` rows, as torch-fidelity's KID [1]."""
     if subsets < 1 or not 2 <= size <= min(len(real), len(generated)):
         raise ValueError(
             f"needs 1 or more subsets of 2 rows up to all, got {subsets} of {size} from "
@@ -99,17 +93,17 @@ def _sum_between(blocks: Sequence[Tensor], others: Sequence[Tensor]) -> float:
 
 
 class KID(FeatureMetric):
-    """Kernel distance between real and generated images [1], as a `torchmetrics.Metric`.
+    """Kernel distance between real and generated images [1]; smaller is closer.
 
-    ``compute`` returns three float64 scalars: ``kid/<extractor>`` from all pairs of images, and
-    ``kid/<extractor>/{subset_mean,subset_sd}`` over random subsets; smaller is closer. Only those
-    of ``inception_l2`` compare with published numbers, which are at times multiplied by 1,000.
+    ``compute`` returns ``kid/<extractor>`` from all pairs of images, and
+    ``kid/<extractor>/{subset_mean,subset_sd}`` over random subsets. Only those of ``inception_l2``
+    compare with published numbers, which are at times multiplied by 1,000.
 
     Args:
-        features: "inception", "pixel", "efficientnet_lite0", or an `Extractor`.
+        features: as for every `FeatureMetric`.
         subsets: number of pairs of subsets.
         subset_size: images in each, at least 2, at most as many as either side has.
-        options: ``seed`` decides which images are in the subsets; see `FeatureMetric`.
+        seed: decides which images are in the subsets.
     """
 
     default_features = "inception"
@@ -121,9 +115,9 @@ class KID(FeatureMetric):
         *,
         subsets: int = 100,
         subset_size: int = 1000,
-        **options: Unpack[Options],
+        seed: int = 0,
     ) -> None:
-        super().__init__(features, **options)
+        super().__init__(features, seed=seed)
         self.subsets = subsets
         self.subset_size = subset_size
 

@@ -18,8 +18,7 @@ from torch import Tensor
 _HISTORY = 10
 _HALVINGS = 20
 _ARMIJO = 1e-4
-# Curvature below which a step says nothing, relative to the lengths of step and gradient.
-_FLAT = 1e-12
+_FLAT = 1e-12  # curvature below which a step says nothing, relative to step and gradient
 
 Function = Callable[[Tensor, Tensor], Tensor]
 
@@ -34,11 +33,8 @@ class Minima(NamedTuple):
 def minimize_each(function: Function, starts: Tensor, *, iterations: int) -> Minima:
     """Minimizes B functions of D variables each, from starts (B, D), float32 or float64.
 
-    Args:
-        function: given points (S, D) and which problems they belong to, int64 (S,), the S values,
-            float64, differentiable; each a function of its own point.
-        starts: not changed.
-        iterations: steps of each problem at most.
+    ``function`` gives the values, float64 (S,), at points (S, D) of the problems of given ids (S,);
+    each problem takes at most so many ``iterations``.
     """
     at = starts.detach().clone()
     problems = torch.arange(len(at), device=at.device)

@@ -4,9 +4,8 @@
     a linear classifier on a discriminator's features gets worse late in training; cited for that in
     Yazici et al. 2020, arXiv:2006.14265, Sec. 3.
 
-The classifier is ridge regression of the classes on standardized features. The penalty is the one
-whose squared error, with each training image left out in turn, is smallest. Nothing is drawn, and
-there is nothing to set.
+The classifier is ridge regression of the classes on standardized features, with the penalty whose
+squared error, with each training image left out in turn, is smallest.
 """
 
 from __future__ import annotations
@@ -16,9 +15,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+# Penalties that are tried, strongest first, in units of the mean variance along an axis.
 STRENGTHS = tuple(10.0 ** (power / 2) for power in range(8, -9, -1))
-"""Penalties that are tried, strongest first, in units of the mean variance along an axis."""
-
 # A feature that varies less, as a share of its own size, is constant up to rounding.
 _CONSTANT = 1e-6
 
@@ -38,8 +36,7 @@ def linear_probe(
 ) -> ProbeScore:
     """Fits a linear classifier to some images' features and tests it on others'.
 
-    Multiplying or shifting a feature changes nothing. Memory is about four float64 copies of the
-    training features.
+    Multiplying or shifting a feature changes nothing.
 
     Args:
         train_features: shape (N, F...), any dtype.

@@ -5,28 +5,25 @@
 
     m = mean_g min_x (1 - |cos(g, x)|),    MiFID = FID / m if m < epsilon, else FID,
 
-with g the features of generated and x of training images. The direction matters: a generator that
-makes one training image again and again has m = 0. One that returns all of them has FID = MiFID = 0
-too: read m beside it.
+with g the features of generated and x of training images. A generator that returns all training
+images has MiFID = 0 too: read m beside it.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple, Unpack
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from ganstoch.metrics.base import FeatureMetric, Features, Options
+from ganstoch.metrics.base import FeatureMetric, Features
 from ganstoch.metrics.features import Inception
 from ganstoch.metrics.fid import frechet_distance
 from ganstoch.metrics.neighbours import nearest_neighbours
 from ganstoch.metrics.neighbours.byte_search import float64_blocks
 
-# m from which on nothing counts as memorized in Inception's space; the choice of [1].
-EPSILON = 0.1
-# Added to m by the authors, so that there is a quotient where m is 0.
-_GUARD = 1e-15
+EPSILON = 0.1  # m from which on nothing counts as memorized in Inception's space [1]
+_GUARD = 1e-15  # added to m by the authors, so that there is a quotient where m is 0
 
 
 class MiFIDScore(NamedTuple):
@@ -40,8 +37,8 @@ class MiFIDScore(NamedTuple):
 def mifid(train: Tensor, generated: Tensor, *, epsilon: float = EPSILON) -> MiFIDScore:
     """MiFID [1] of features of training (N, F) and generated images (M, F), at least 2 each.
 
-    From ``epsilon`` on, m counts as no memorization; [1] takes 0.1 for Inception. Elsewhere it must
-    be chosen anew: between pixels, for one, most images are within 0.1.
+    From ``epsilon`` on, m counts as no memorization. Spaces other than Inception's need another:
+    between pixels, most images are within 0.1.
     """
     if not epsilon > 0:
         raise ValueError(f"epsilon must be above 0, got {epsilon}")
@@ -84,25 +81,22 @@ def _units(features: Tensor, *, name: str) -> Tensor:
 
 
 class MiFID(FeatureMetric):
-    """MiFID [1] as a `torchmetrics.Metric`.
-
-    ``compute`` returns float64 scalars ``mifid/<extractor>`` and, the distance m of generated to
-    training images by itself, ``mifid/<extractor>/distance``.
+    """MiFID [1], ``mifid/<extractor>``, and m by itself, ``mifid/<extractor>/distance``.
 
     Args:
-        features: "inception", "pixel", "efficientnet_lite0", or an `Extractor`.
+        features: as for every `FeatureMetric`.
         epsilon: m from which on nothing counts as memorized; None for 0.1 in Inception's space.
             Elsewhere it must be given: half the m of held-out images is a start.
-        options: see `FeatureMetric`.
+        seed: not used.
     """
 
     default_features = "inception"
     higher_is_better = False
 
     def __init__(
-        self, features: Features = None, *, epsilon: float | None = None, **options: Unpack[Options]
+        self, features: Features = None, *, epsilon: float | None = None, seed: int = 0
     ) -> None:
-        super().__init__(features, **options)
+        super().__init__(features, seed=seed)
         if epsilon is None and not isinstance(self.extractor, Inception):
             raise ValueError(
                 f"epsilon must be given for {self.extractor.name}: {EPSILON:g} is for Inception; "

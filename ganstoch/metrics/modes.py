@@ -3,9 +3,9 @@
 [1] Srivastava et al. 2017, "VEEGAN", arXiv:1705.07761, Sec. 5.
 [2] Lin et al. 2018, "PacGAN", arXiv:1712.04086, Sec. 4, and its published code.
 
-Conventions are those of the code of [2]: a mode counts from one sample on; a point is good by its
-distance as a whole; the divergence is KL(generated || data), called reverse, in nats, between
-shares of the modes, of good points only, but of all images, however unsure their classifier is.
+As in the code of [2], a mode counts from one sample on, and the divergence is KL(generated ||
+data), called reverse, between shares of the modes: of good points, but of all images, however
+unsure their classifier is.
 """
 
 from __future__ import annotations
@@ -21,8 +21,7 @@ from ganstoch.metrics.digit_classifier import classify_stacks, load_classifier
 from ganstoch.rng import normal, rng_for, with_replacement
 from ganstoch.types import GaussianModes, KnownModes, StackedClasses
 
-# From which probability on a classifier counts as sure of an image.
-CONFIDENT = 0.9
+CONFIDENT = 0.9  # from which probability on a classifier counts as sure of an image
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,8 +43,8 @@ class ModeScores:
 def score_gaussians(points: Tensor, mixture: GaussianModes) -> ModeScores:
     """What points (S, D) reach of a mixture of Gaussians.
 
-    A point belongs to its nearest centre and is good if nearer to it than radius * sigma, which in
-    the plane is a Mahalanobis distance below 3. Points that are no numbers are not good.
+    A point belongs to its nearest centre and is good if nearer to it than radius * sigma; points
+    that are no numbers are not good.
     """
     if points.ndim != 2 or not len(points) or points.shape[1] != mixture.centres.shape[1]:
         raise ValueError(
@@ -69,19 +68,7 @@ def score_gaussians(points: Tensor, mixture: GaussianModes) -> ModeScores:
 
 
 def score_classes(predicted: Tensor, confidence: Tensor, classes: int) -> ModeScores:
-    """What images reach of a number of classes.
-
-    Args:
-        predicted: the class of each image, int64, shape (S,), in ``range(classes)``.
-        confidence: the classifier's probability for it, in [0, 1], shape (S,).
-        classes: how many there are.
-    """
-    if predicted.ndim != 1 or not len(predicted) or predicted.shape != confidence.shape:
-        raise ValueError(
-            f"expected two of shape (S,), got {tuple(predicted.shape)}, {tuple(confidence.shape)}"
-        )
-    if int(predicted.min()) < 0 or int(predicted.max()) >= classes:
-        raise ValueError(f"classes must be in 0 .. {classes - 1}")
+    """What images reach of ``classes`` classes, by those predicted (S,) and their probabilities."""
     predicted, confidence = predicted.cpu(), confidence.to("cpu", torch.float64)
     sure = confidence >= CONFIDENT
     counts = predicted.bincount(minlength=classes)
@@ -108,10 +95,7 @@ def make_mode_scorer(
 
 
 def perfect_sampler(known_modes: KnownModes, *, seed: int) -> ModeScores:
-    """What a perfect sampler scores with as many samples: no generator does better but by luck.
-
-    Images are taken to be classified without error or doubt.
-    """
+    """What a perfect sampler scores with as many samples, its images classified without error."""
     rng, count = rng_for(seed, "evaluation", part="perfect sampler"), known_modes.samples
     if isinstance(known_modes, StackedClasses):
         drawn = with_replacement(known_modes.modes, count, rng)

@@ -6,19 +6,19 @@ arXiv:2006.14265, Sec. 4. With N(q, S) = min_{s in S} ||q - s|| / scale,
     overfitting = {N(g, real) : g in a sample of generated}       generated -> data
     mode drop   = {N(x, generated) : x in a sample of real}       data -> generated
 
-each as its mean and the means of its worst, that is largest, 10 % and 5 %. Overfitting near 0 says
-that the generator copies; a large mode drop says that it leaves data out.
+each as its mean and the means of its worst, that is largest, 10 % and 5 %. Near 0, overfitting is
+copying; a large mode drop leaves data out.
 """
 
 from __future__ import annotations
 
 from functools import partial
-from typing import Literal, NamedTuple, Unpack
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
-from ganstoch.metrics.base import FeatureMetric, Features, Options
+from ganstoch.metrics.base import FeatureMetric, Features
 from ganstoch.metrics.neighbours import nearest_neighbours
 from ganstoch.rng import rng_for, without_replacement
 from ganstoch.types import Neighbours, Norm
@@ -32,7 +32,7 @@ class TailMeans(NamedTuple):
     worst5: float
 
     def named(self, prefix: str) -> dict[str, float]:
-        """The three under the names of metrics, e.g. ``overfitting/pixel_l1/mean``."""
+        """Under the names of metrics, e.g. ``overfitting/pixel_l1/mean``."""
         return {f"{prefix}/{part}": value for part, value in self._asdict().items()}
 
 
@@ -51,7 +51,7 @@ class OverfittingScores(NamedTuple):
     mode_drop: NearestPairs
 
     def named(self, space: str) -> dict[str, float]:
-        """The six numbers under the names of metrics, in a feature space, e.g. "pixel_l1"."""
+        """Under the names of metrics, in a feature space, e.g. "pixel_l1"."""
         overfitting = self.overfitting.tail.named(f"overfitting/{space}")
         return overfitting | self.mode_drop.tail.named(f"mode_drop/{space}")
 
@@ -80,17 +80,15 @@ def overfitting_mode_drop(
 ) -> OverfittingScores:
     """Overfitting and mode drop [1, Sec. 4] of two sets of features.
 
-    The samples depend on the seed and the numbers of images alone; the other side is always
-    searched whole.
+    Samples depend on the seed and the numbers of images; the other side is always searched whole.
 
     Args:
         real: features of all data, shape (N, F...), uint8, float32 or float64.
         generated: features of all generated images, shape (M, F...).
         norm: "l1" or "l2".
         queries: size of each sample, at least 1; None, or as many as there are, takes every image.
-        seed: any integer; decides the samples only.
-        scale: what distances are divided by, above 0: the number of pixels and channels makes an
-            l1 distance a mean difference.
+        seed: decides the samples.
+        scale: what distances are divided by, above 0.
     """
     closest = partial(nearest_of_sample, norm=norm, queries=queries, seed=seed, scale=scale)
     return OverfittingScores(
@@ -110,8 +108,7 @@ def nearest_of_sample(
 ) -> NearestPairs:
     """From a sample of images (Q, F...) to the nearest of a whole bank (M, F...), one direction.
 
-    ``draw`` says which of the seed's samples: 0 is that of overfitting, 1 that of mode drop. The
-    other arguments are those of `overfitting_mode_drop`.
+    ``draw`` says which of the seed's samples: 0 is that of overfitting, 1 that of mode drop.
     """
     if queries is not None and queries < 1:
         raise ValueError(f"queries must be at least 1, or None for all, got {queries}")
@@ -127,17 +124,16 @@ def nearest_of_sample(
 
 
 class OverfittingModeDrop(FeatureMetric):
-    """Overfitting and mode drop [1, Sec. 4] as a `torchmetrics.Metric`.
+    """Overfitting and mode drop [1, Sec. 4] as a `torchmetrics.Metric`; smaller is closer.
 
-    In pixels, the distance is the mean absolute difference in grey levels per pixel and channel,
-    range [0, 255]; between activations of a network it is l2, from 0 on. ``compute`` returns six
-    float64 scalars, ``{overfitting,mode_drop}/<extractor>/{mean,worst10,worst5}``; smaller is
-    closer. The samples depend on the seed and on the order in which images come.
+    Between pixels, the distance is the mean absolute difference in grey levels, range [0, 255];
+    between activations of a network it is l2. ``compute`` returns six float64 scalars,
+    ``{overfitting,mode_drop}/<extractor>/{mean,worst10,worst5}``.
 
     Args:
         features: "pixel", "inception", "efficientnet_lite0", or an `Extractor`.
         queries: images in each sample, at least 1, or "all"; [1] takes 200.
-        options: ``seed`` decides which images are in the samples; see `FeatureMetric`.
+        seed: decides, with the order in which images come, which are in the samples.
 
     Example:
         >>> import torch
@@ -156,13 +152,9 @@ class OverfittingModeDrop(FeatureMetric):
     higher_is_better = False
 
     def __init__(
-        self,
-        features: Features = None,
-        *,
-        queries: int | Literal["all"] = 200,
-        **options: Unpack[Options],
+        self, features: Features = None, *, queries: int | Literal["all"] = 200, seed: int = 0
     ) -> None:
-        super().__init__(features, **options)
+        super().__init__(features, seed=seed)
         self.queries = queries
 
     def _measure(self, real: Tensor, generated: Tensor) -> dict[str, float]:

@@ -1,17 +1,17 @@
 """Whether generated images are nearer to the training images than to unseen ones.
 
 The share. Training and held-out images are thinned to equal numbers, as the nearest of more images
-is nearer, and the share is averaged over random thinnings that use every image: a generator that
-has learnt the distribution and not the images is nearer to either half of the time.
+is nearer; the share is averaged over random thinnings that use every image, and 1/2 without
+memorization.
 
-The test. If the generator owes nothing to the training images in particular, then every way to call
-as many of the pooled real images "training" is as likely as the true one: p is the share of
+The test. If the generator owes nothing to the training images in particular, every way to call as
+many of the pooled real images "training" is as likely as the true one: p is the share of
 permutations, the true labels among them, that reach the statistic [1]
 
     T = sum_g w_g [nearest of g is a training image],    w_g = log(max(score_g, 0.001))^2,
 
 a vote of the generated images, each weighted by its `copy_scores` in the pool, which know no
-labels: a share would not see one copy in a hundred. No thinning is needed here.
+labels: a share would not see one copy in a hundred.
 
 [1] Phipson, Smyth 2010, "Permutation p-values should never be zero", arXiv:1603.05766, Sec. 2.
 """
@@ -31,10 +31,8 @@ from ganstoch.rng import rng_for
 from ganstoch.types import Norm
 
 _RESAMPLES = 1000
-# Random numbers drawn at once, 32 MiB.
-_BLOCK = 2**22
-# Score of a copy for its weight: nearer ones would outweigh all others, for rounding's sake.
-_COPY = 1e-3
+_BLOCK = 2**22  # random numbers drawn at once, 32 MiB
+_COPY = 1e-3  # least score for a weight: rounding's even smaller ones would outweigh all others
 
 
 class TrainVsHeldOutScore(NamedTuple):
@@ -57,8 +55,7 @@ def train_vs_held_out(
 ) -> TrainVsHeldOutScore:
     """Share of generated images nearer to training images, and whether chance explains more.
 
-    Both real sets must be draws from one distribution: images that differ by source, year or
-    treatment are told apart by this test as surely as by training.
+    Both real sets must be draws from one distribution: the test also tells sources apart.
 
     Args:
         generated: features, shape (M, F...), uint8, float32 or float64.
@@ -68,6 +65,8 @@ def train_vs_held_out(
         permutations: how many, at least 1; the smallest p is 1 / (permutations + 1).
         seed: decides thinnings, resamples and permutations.
     """
+    if permutations < 1:
+        raise ValueError(f"permutations must be at least 1, got {permutations}")
     if train.dtype != held_out.dtype:
         raise ValueError(f"training images are {train.dtype}, held-out ones {held_out.dtype}")
     nearer = _nearer(generated, train, held_out, norm=norm, seed=seed)
@@ -108,6 +107,7 @@ def _interval(values: Tensor, *, seed: int) -> tuple[float, float]:
 def _p_value(
     generated: Tensor, train: Tensor, held_out: Tensor, *, norm: Norm, permutations: int, seed: int
 ) -> float:
+    """Share of permutations that reach T, the true labels among them."""
     count, pool = len(train), len(train) + len(held_out)
     # Positions in the pool must not tell the labels: they decide parts, and between equally near.
     rng = rng_for(seed, "evaluation", part="nearer/pool")
@@ -143,10 +143,7 @@ def _p_value(
 
 
 class TrainVsHeldOut(FeatureMetric):
-    """`train_vs_held_out` as a `torchmetrics.Metric`.
-
-    ``compute`` returns float64 scalars ``train_vs_held_out/<extractor>/{share,low,high,p_value}``.
-    """
+    """`train_vs_held_out`: ``train_vs_held_out/<extractor>/{share,low,high,p_value}``."""
 
     sides = ("real", "generated", "held_out")
 
@@ -154,6 +151,4 @@ class TrainVsHeldOut(FeatureMetric):
         self.result = train_vs_held_out(
             generated, real, held_out, norm=self.extractor.norm, seed=self.seed
         )
-        key = f"train_vs_held_out/{self.extractor.name}"
-        parts = ("share", "low", "high", "p_value")
-        return {f"{key}/{part}": getattr(self.result, part) for part in parts}
+        return self._named("train_vs_held_out", self.result, "share", "low", "high", "p_value")

@@ -9,31 +9,23 @@ from ganstoch.metrics.birthday import calibrate, collisions, estimate_support
 from ganstoch.rng import rng_for
 
 
-def uniform(kinds: int, count: int, *, seed: int = 0) -> torch.Tensor:
+def uniform(kinds: int, count: int) -> torch.Tensor:
     """Draws from as many points, far from each other, on a diagonal of 3 dimensions."""
-    rng = rng_for(seed, "evaluation", part="test")
+    rng = rng_for(0, "evaluation", part="test")
     return torch.randint(kinds, (count, 1), generator=rng).expand(-1, 3).float()
-
-
-def chance(kinds: int, size: int) -> float:
-    """Of a collision: 1 - (1 - 1/K) (1 - 2/K) .."""
-    return 1 - math.prod(1 - i / kinds for i in range(size))
 
 
 @pytest.mark.parametrize(("kinds", "size"), [(365, 23), (20, 4), (20, 8), (2, 2), (3, 4)])
 def test_collisions_come_as_often_as_birthdays(kinds: int, size: int) -> None:
-    features = uniform(kinds, 2000)
-    expected = chance(kinds, size)
-    share = collisions(features, size=size, threshold=0.5, repeats=500)
+    expected = 1 - math.prod(1 - i / kinds for i in range(size))
+    share = collisions(uniform(kinds, 2000), size=size, threshold=0.5, repeats=500)
     assert abs(share - expected) <= 4 * math.sqrt(expected * (1 - expected) / 500)
 
 
 def test_the_threshold_decides_what_is_the_same() -> None:
     features = torch.arange(100.0)[:, None]  # a batch of 2 is never nearer than 1
-    assert collisions(features, size=2, threshold=0.999) == 0
-    assert collisions(features, size=2, threshold=99) == 1
-    assert collisions(features, size=100, threshold=1.0) == 1
-    assert collisions(features, size=100, threshold=0.999) == 0
+    for size, threshold, share in ((2, 0.999, 0), (2, 99, 1), (100, 1.0, 1), (100, 0.999, 0)):
+        assert collisions(features, size=size, threshold=threshold) == share
 
 
 def test_calibration_lets_few_real_batches_collide() -> None:
@@ -48,58 +40,51 @@ def test_calibration_lets_few_real_batches_collide() -> None:
 
 
 @pytest.mark.parametrize("kinds", [1, 2, 10, 100, 400])
-def test_support_is_found(kinds: int) -> None:
-    found = estimate_support(uniform(kinds, 1500))
-    assert found.low <= kinds <= found.high
-    assert found.low <= found.estimate <= found.high
+def test_support_covers_the_truth(kinds: int) -> None:
+    support = estimate_support(uniform(kinds, 1500))
+    assert support.low <= kinds <= support.high
+    assert support.low <= support.estimate <= support.high
     if kinds > 10:
-        assert found.probability >= 0.5
-        assert abs(found.size / (1.1774 * math.sqrt(kinds)) - 1) < 0.2  # sqrt(2 ln 2) = 1.1774
+        assert support.probability >= 0.5
+        assert abs(support.size / (1.1774 * math.sqrt(kinds)) - 1) < 0.2  # sqrt(2 ln 2) = 1.1774
 
 
 def test_formula_at_a_known_probability() -> None:
     # Two kinds, a million each of them: batches of 2 collide half of the time.
-    found = estimate_support(torch.tensor([0.0, 1.0]).repeat(500)[:, None], repeats=2000)
-    assert (found.size, found.estimate) in ((3, 2.0), (2, pytest.approx(1 / found.probability)))
+    support = estimate_support(torch.tensor([0.0, 1.0]).repeat(500)[:, None], repeats=2000)
+    expected = ((3, 2.0), (2, pytest.approx(1 / support.probability)))
+    assert (support.size, support.estimate) in expected
 
 
 def test_a_generator_that_never_repeats_itself() -> None:
-    found = estimate_support(torch.arange(200.0)[:, None])
-    assert (found.size, found.probability) == (200, 0.0)
-    assert found.estimate == found.high == math.inf
+    support = estimate_support(torch.arange(200.0)[:, None])
+    assert (support.size, support.probability) == (200, 0.0)
+    assert support.estimate == support.high == math.inf
     # One batch of all 200 says little: by Wilson, p may be z^2 / (1 + z^2) = 0.79.
-    assert found.low == pytest.approx(200 * 199 / (2 * math.log(1 + 1.96**2)), rel=0.02)
+    assert support.low == pytest.approx(200 * 199 / (2 * math.log(1 + 1.96**2)), rel=0.02)
 
 
 def test_against_real_images() -> None:
     rng = rng_for(0, "evaluation", part="pictures")
-    real = torch.randn(300, 8, generator=rng)
-    few = torch.randn(20, 8, generator=rng)
+    real, few = torch.randn(300, 8, generator=rng), torch.randn(20, 8, generator=rng)
     copies = few.repeat(15, 1) + 1e-3 * torch.randn(300, 8, generator=rng)
-    found = estimate_support(copies, real=real)
-    assert 10 < found.estimate < 30  # the threshold alone makes a few of them the same
+    # The threshold alone makes a few of the twenty the same.
+    assert 10 < estimate_support(copies, real=real).estimate < 30
     fresh = estimate_support(torch.randn(300, 8, generator=rng), real=real)
-    assert fresh.probability < 0.5
-    assert fresh.size == 60
-    assert fresh.low > 1000
+    assert (fresh.size, fresh.probability < 0.5, fresh.low > 1000) == (60, True, True)
 
 
 def test_a_function_of_the_seed_alone() -> None:
-    features = uniform(50, 300)
-    torch.manual_seed(0)
-    state = torch.get_rng_state()
+    features, state = uniform(50, 300), torch.get_rng_state()
     one, again, other = (estimate_support(features, seed=seed) for seed in (1, 1, 2))
     assert one == again != other
     assert torch.equal(torch.get_rng_state(), state)
 
 
-@pytest.mark.parametrize("size", [1, 11])
-def test_sizes_must_fit(size: int) -> None:
-    with pytest.raises(ValueError, match=f"size must be 2 .. 10, got {size}"):
-        collisions(torch.zeros(10, 2), size=size, threshold=0.0)
-
-
-@pytest.mark.parametrize(("count", "real"), [(1, None), (5, 9)])
-def test_there_must_be_some(count: int, real: int | None) -> None:
-    with pytest.raises(ValueError, match="at least 2 images, and 10 real ones"):
-        estimate_support(torch.zeros(count, 2), real=None if real is None else torch.zeros(real, 2))
+def test_refusals() -> None:
+    for size in (1, 11):
+        with pytest.raises(ValueError, match=f"size must be 2 .. 10, got {size}"):
+            collisions(torch.zeros(10, 2), size=size, threshold=0.0)
+    for count, real in ((1, None), (5, torch.zeros(9, 2))):
+        with pytest.raises(ValueError, match="at least 2 images, and 10 real ones"):
+            estimate_support(torch.zeros(count, 2), real=real)

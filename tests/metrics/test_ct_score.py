@@ -30,38 +30,41 @@ def clusters(count: int, *, seed: int, weights: tuple[float, ...] = (0.5, 0.3, 0
 def reference_z(train: Tensor, held_out: Tensor, generated: Tensor) -> float:
     """The authors' program in few words, and its half taken off."""
     tree = NearestNeighbors(n_neighbors=1).fit(train.numpy())
-    asked = [tree.kneighbors(x.numpy())[0][:, 0] for x in (generated, held_out)]
+    distances = [tree.kneighbors(x.numpy())[0][:, 0] for x in (generated, held_out)]
     m, n = len(generated), len(held_out)
     deviation = math.sqrt(m * n * (m + n + 1) / 12)
-    theirs = (mannwhitneyu(*asked, alternative="less").statistic - (m * n / 2 - 0.5)) / deviation
-    return float(theirs - 0.5 / deviation)
+    u = mannwhitneyu(*distances, alternative="less").statistic
+    return float((u - (m * n / 2 - 0.5)) / deviation - 0.5 / deviation)
+
+
+def reference(sets: list[Tensor], places: list[Tensor], cells: int, least: int) -> float:
+    """C_T of training, held-out and generated images from the cell that each is in."""
+    values, weights = [], []
+    for c in range(cells):
+        t, p, q = (x[place == c] for x, place in zip(sets, places, strict=True))
+        if len(q) > least:
+            values.append(reference_z(t, p, q))
+            weights.append(len(p))
+    return float(np.average(values, weights=weights))
 
 
 def test_equal_to_the_authors_program() -> None:
     train, held_out = clusters(600, seed=1), clusters(300, seed=2)
     generated = clusters(400, seed=3, weights=(0.7, 0.28, 0.02))  # about 8 in the third cell
     generated[:50] = train[:50]
-    found = ct_score(generated, train, held_out, norm="l2", cells=3)
-    assert found.z == pytest.approx(reference_z(train, held_out, generated))
-    places = [x.argmax(1) for x in (train, held_out, generated)]
-    values, weights = [], []
-    for c in range(3):
-        t, p, q = (x[of == c] for x, of in zip((train, held_out, generated), places, strict=True))
-        if len(q) / len(generated) > 20 / len(generated):
-            values.append(reference_z(t, p, q))
-            weights.append(len(p) / len(held_out))
-    assert len(values) == 2
-    assert found.value == pytest.approx(np.average(values, weights=weights))
-    assert sum(cell.counted for cell in found.cells) == 2
-    assert sum(cell.train for cell in found.cells) == 600
+    sets = [train, held_out, generated]
+    score = ct_score(generated, train, held_out, norm="l2", cells=3)
+    assert score.z == pytest.approx(reference_z(*sets))
+    assert score.value == pytest.approx(reference(sets, [x.argmax(1) for x in sets], 3, 20))
+    assert (score.counted, score.cells) == (2, 3)
 
 
-def test_cells_that_touch_answer_for_their_own_images_only() -> None:
+def test_cells_that_touch_answer_for_their_own_images_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_LEAST", 0)
     sets = [draw(200, 2, seed=s) for s in (1, 2, 3)]
-    found = ct_score(sets[2], sets[0], sets[1], norm="l2", cells=8, tau=0.0)
-    of = [module._assign(x, module._centres(sets[0], cells=8, seed=0)) for x in sets]
-    expected = [reference_z(*(x[o == c] for x, o in zip(sets, of, strict=True))) for c in range(8)]
-    assert [cell.z for cell in found.cells] == pytest.approx(expected)
+    score = ct_score(sets[2], sets[0], sets[1], norm="l2", cells=8)
+    places = [module._assign(x, module._centres(sets[0], cells=8, seed=0)) for x in sets]
+    assert score.value == pytest.approx(reference(sets, places, 8, 0))
 
 
 def test_rank_z_by_counting_pairs() -> None:
@@ -79,8 +82,7 @@ def test_scenarios() -> None:
     def value(generated: Tensor) -> float:
         return ct_score(generated, train, held_out, norm="l2", cells=3).value
 
-    neutral = value(others)
-    assert abs(neutral) < 3
+    assert abs(value(others)) < 3
     mixtures = []
     for share in (0.01, 0.1, 0.5, 1.0):
         count = round(500 * share)
@@ -89,38 +91,28 @@ def test_scenarios() -> None:
     assert mixtures[-1] < -10
     assert value(train[:1].expand(500, -1)) < -10  # copy one
     assert value(others + 3 * noise) > 5  # underfitted
-    halves = others[others[:, 0] > 50]  # dropping modes is no copying
-    assert abs(value(halves)) < 3
+    assert abs(value(others[others[:, 0] > 50])) < 3  # dropping modes is no copying
 
 
 def test_cells_without_images_do_not_count() -> None:
     train, held_out = clusters(300, seed=1), clusters(200, seed=2, weights=(1.0, 0.0, 0.0))
-    generated = clusters(100, seed=3, weights=(0.0, 0.0, 1.0))
-    found = ct_score(generated, train, held_out, norm="l2", cells=3)
-    assert math.isnan(found.value)
-    assert [cell.counted for cell in found.cells] == [False] * 3
-    assert sorted(cell.generated for cell in found.cells) == [0, 0, 100]
-    few = ct_score(held_out[:20], train, held_out, norm="l2", cells=3)
-    assert math.isnan(few.value)  # more than 20 are asked for
-    assert not math.isnan(ct_score(held_out[:21], train, held_out, norm="l2", cells=3).value)
-    assert not math.isnan(
-        ct_score(held_out[:20], train, held_out, norm="l2", cells=3, tau=0.5).value
-    )
+    elsewhere = clusters(100, seed=3, weights=(0.0, 0.0, 1.0))
+    # Of generated images in a cell, more than 20 are asked for.
+    for generated, counted in ((elsewhere, 0), (held_out[:20], 0), (held_out[:21], 1)):
+        score = ct_score(generated, train, held_out, norm="l2", cells=3)
+        assert (score.counted, math.isnan(score.value)) == (counted, counted == 0)
 
 
-def test_fewer_images_than_cells() -> None:
+def test_fewer_images_than_cells(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_LEAST", 0)
     train = draw(4, 2, seed=1).repeat(5, 1)
-    found = ct_score(train, train, train, norm="l1", cells=9, tau=0.0)
-    assert len(found.cells) == 4
-    assert found.value == 0.0
+    score = ct_score(train, train, train, norm="l1", cells=9)
+    assert (score.value, score.counted, score.cells) == (0.0, 4, 4)
 
 
 def test_seed_and_large_sets(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_CLUSTERED", 50)
     monkeypatch.setattr(byte_search, "_BLOCK_ELEMENTS", 64)
     sets = [clusters(200, seed=s) for s in (1, 2, 3)]
-    one, same = (ct_score(*sets, norm="l2", cells=6, seed=5) for _ in range(2))
-    other = ct_score(*sets, norm="l2", cells=6, seed=6)
-    assert one == same
-    assert [cell.train for cell in one.cells] != [cell.train for cell in other.cells]
-    assert sum(cell.train for cell in one.cells) == 200
+    one, same, other = (ct_score(*sets, norm="l2", cells=6, seed=seed) for seed in (5, 5, 6))
+    assert one == same != other

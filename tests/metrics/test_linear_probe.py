@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import astuple
 from typing import Any
 
 import numpy as np
@@ -67,12 +68,7 @@ def test_as_by_hand(features: int, apart: float) -> None:
         *clouds(24, features=features, apart=apart),
         *clouds(400, features=features, apart=apart, part="test"),
     )
-    expected = by_hand(*sides)
-    found = linear_probe(*sides)
-    assert found.strength == pytest.approx(expected.strength)
-    assert found.accuracy == pytest.approx(expected.accuracy, abs=1e-12)
-    assert found.train_accuracy == pytest.approx(expected.train_accuracy, abs=1e-12)
-    assert found.chance == pytest.approx(expected.chance, abs=1e-12)
+    assert astuple(linear_probe(*sides)) == pytest.approx(astuple(by_hand(*sides)), abs=1e-12)
 
 
 def test_classes_that_no_plane_parts() -> None:
@@ -90,46 +86,34 @@ def test_permuted_labels_leave_chance(features: int) -> None:
     x, labels = clouds(100, features=features, classes=4, apart=2.0)
     tested, truth = clouds(4000, features=features, classes=4, apart=2.0, part="test")
     assert linear_probe(x, labels, tested, truth).accuracy > 0.9
-    found = []
+    accuracies = []
     for draw in range(8):
         rng = rng_for(0, "evaluation", draw, part="permutation")
         permuted = labels[torch.randperm(100, generator=rng)]
-        found.append(linear_probe(x, permuted, tested, truth).accuracy)
+        accuracies.append(linear_probe(x, permuted, tested, truth).accuracy)
     # The classes that are taken for each other go together, so a draw's error is that of a class.
-    assert abs(sum(found) / 8 - 0.25) < 4 * (0.25 * 0.75 / 4 / 8) ** 0.5
-    rng = rng_for(0, "evaluation", part="all")
-    shuffled = truth[torch.randperm(len(truth), generator=rng)]
-    score = linear_probe(x, labels, tested, shuffled)
-    assert abs(score.accuracy - 0.25) < 4 * (0.25 * 0.75 / 4000) ** 0.5
+    assert abs(sum(accuracies) / 8 - 0.25) < 4 * (0.25 * 0.75 / 4 / 8) ** 0.5
 
 
 @pytest.mark.parametrize("features", [6, 50])
-def test_units_and_order_of_features_do_not_matter(features: int) -> None:
+def test_units_order_and_constants_do_not_matter(features: int) -> None:
     x, labels = clouds(30, features=features, apart=0.7)
     tested, truth = clouds(300, features=features, apart=0.7, part="test")
     expected = linear_probe(x, labels, tested, truth)
     assert 0.4 < expected.accuracy < 1.0
     factors = 2.0 ** torch.arange(-3, features - 3).remainder(9)
     order = torch.arange(features).flip(0)
-    constant = torch.full((300, 2), 7.1)
-    for change in (
-        lambda f: f * factors,
-        lambda f: f - 100,
-        lambda f: -f[:, order],
-        lambda f: torch.cat([f, constant[: len(f)]], dim=1),
-    ):
-        assert linear_probe(change(x), labels, change(tested), truth) == expected
-    assert linear_probe(x.flip(0), labels.flip(0), tested, truth) == expected
-
-
-def test_a_feature_constant_up_to_rounding_is_no_feature() -> None:
-    x, labels = clouds(30, features=3, apart=30.0)
-    tested, truth = clouds(90, features=3, apart=30.0, part="test")
     rng = rng_for(0, "evaluation", part="rounding")
-    rounding = 1e6 + 1e-2 * torch.randn(120, 5000, generator=rng, dtype=torch.float64)
-    expected = linear_probe(x, labels, tested, truth)
-    noisy = (torch.cat([x, rounding[:30]], 1), torch.cat([tested, rounding[30:]], 1))
-    assert linear_probe(noisy[0], labels, noisy[1], truth) == expected
+    rounding = 1e6 + 1e-2 * torch.randn(330, 500, generator=rng, dtype=torch.float64)
+    changed = [
+        (x * factors, tested * factors),
+        (x - 100, tested - 100),
+        (-x[:, order], -tested[:, order]),
+        (torch.cat([x, rounding[:30]], 1), torch.cat([tested, rounding[30:]], 1)),
+    ]
+    for fitted, others in changed:
+        assert linear_probe(fitted, labels, others, truth) == expected
+    assert linear_probe(x.flip(0), labels.flip(0), tested, truth) == expected
 
 
 def test_any_type_and_shape() -> None:
@@ -144,14 +128,10 @@ def test_any_type_and_shape() -> None:
 
 def test_a_class_nobody_has_seen_is_missed() -> None:
     points = torch.tensor([[-2.0], [-1.0], [1.0], [2.0], [3.0]])
-    score = linear_probe(
-        points[:4], torch.tensor([3, 3, 5, 5]), points, torch.tensor([3, 3, 5, 5, 8])
-    )
-    assert score.accuracy == 0.8
-    assert score.train_accuracy == 1.0
+    truth = torch.tensor([3, 3, 5, 5, 8])
+    score = linear_probe(points[:4], truth[:4], points, truth)
+    assert (score.accuracy, score.train_accuracy) == (0.8, 1.0)
     assert score.chance == 0.4  # of equally common classes, the first
-    other = linear_probe(points[:3], torch.tensor([3, 3, 5]), points, torch.tensor([5, 5, 5, 3, 8]))
-    assert other.chance == 0.2
 
 
 GOOD = (torch.randn(4, 2), torch.tensor([0, 1, 0, 1]), torch.randn(3, 2), torch.tensor([0, 1, 0]))
@@ -161,11 +141,10 @@ GOOD = (torch.randn(4, 2), torch.tensor([0, 1, 0, 1]), torch.randn(3, 2), torch.
     ("place", "instead", "complaint"),
     [
         (1, torch.zeros(4, dtype=torch.int64), "two classes"),
-        (1, torch.tensor([0, 1, 0]), "one for each of 4 images"),
-        (1, torch.tensor([0.0, 1.0, 0.0, 1.0]), "whole numbers"),
+        (1, torch.tensor([0, 1, 0]), "labels"),
+        (1, torch.tensor([0.0, 1.0, 0.0, 1.0]), "labels"),
         (2, torch.randn(3, 5), "2 features to fit, 5 to test"),
-        (2, torch.tensor([[0.0, 1.0], [2.0, 3.0], [4.0, float("nan")]]), "not finite"),
-        (0, torch.full((4, 2), float("inf")), "not finite"),
+        (2, torch.full((3, 2), float("nan")), "not finite"),
     ],
 )
 def test_refused(place: int, instead: Tensor, complaint: str) -> None:

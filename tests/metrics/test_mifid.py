@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
-from torchmetrics.image import mifid as torchmetrics_mifid
 
 from ganstoch.metrics.fid import frechet_distance
 from ganstoch.metrics.mifid import cosine_distance, mifid
@@ -39,12 +38,6 @@ def test_equal_to_the_reference(shift: float) -> None:
     assert free.value == pytest.approx(fid)
 
 
-def test_opposite_directions_are_alike() -> None:
-    train = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
-    assert cosine_distance(torch.tensor([[-3.0, 0.0]]), train) == 0.0
-    assert cosine_distance(torch.tensor([[1.0, 1.0]]), train) == pytest.approx(1 - 0.5**0.5)
-
-
 def test_direction() -> None:
     """A generator that makes one training image again and again is at distance 0 from them all."""
     train = features(200, seed=1)
@@ -52,26 +45,17 @@ def test_direction() -> None:
     assert cosine_distance(copies, train) == 0.0
     assert mifid(train, copies).value > 1e10
     # Asked from the training images, as torchmetrics does, hardly any is near.
-    wrong = torchmetrics_mifid._compute_cosine_distance(train, copies, cosine_distance_eps=0.1)
-    assert wrong == 1.0
-    right = torchmetrics_mifid._compute_cosine_distance(copies, train, cosine_distance_eps=0.1)
-    assert right == pytest.approx(0.0, abs=1e-12)
+    assert cosine_distance(train, copies) > 0.3
 
 
-def test_lengths_do_not_matter_and_zeros_are_passed_over() -> None:
+def test_lengths_and_signs_do_not_matter_and_zeros_are_passed_over() -> None:
     train, generated = features(50, seed=1), features(30, seed=2)
     plain = cosine_distance(generated, train)
-    assert cosine_distance(
-        generated * 7, train * torch.arange(1.0, 51.0)[:, None]
-    ) == pytest.approx(plain)
+    moved = cosine_distance(generated * -7, train * torch.arange(1.0, 51.0)[:, None])
+    assert moved == pytest.approx(plain)
     zero = torch.zeros(3, 20, dtype=torch.float64)
     assert cosine_distance(torch.cat([zero, generated]), torch.cat([train, zero])) == plain
     with pytest.raises(ValueError, match="training features are all 0"):
         cosine_distance(generated, zero)
-    with pytest.raises(ValueError, match="generated features are all 0"):
-        cosine_distance(zero, train)
-
-
-def test_epsilon() -> None:
     with pytest.raises(ValueError, match="epsilon"):
         mifid(features(3, seed=1), features(3, seed=2), epsilon=0)

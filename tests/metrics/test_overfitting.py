@@ -1,4 +1,4 @@
-"""The metric as a stranger uses it: alone, in a collection, in a trainer, on several ranks."""
+"""Definitions by hand, scenarios that fix which direction is which, and a stranger's trainer."""
 
 from __future__ import annotations
 
@@ -12,24 +12,95 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from ganstoch.metrics.features import EfficientNetLite0
-from ganstoch.metrics.overfitting import OverfittingModeDrop
-from ganstoch.types import to_signed
-
-KEYS = [
-    f"{metric}/pixel_l1/{column}"
-    for metric in ("overfitting", "mode_drop")
-    for column in ("mean", "worst10", "worst5")
-]
+from ganstoch.metrics.overfitting import (
+    OverfittingModeDrop,
+    TailMeans,
+    overfitting_mode_drop,
+    tail_means,
+)
 
 
 def draw(*shape: int, seed: int) -> Tensor:
-    return torch.rand(shape, generator=torch.Generator().manual_seed(seed)).mul(2).sub(1)
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
 
 
-def measured(metric: OverfittingModeDrop, real: Tensor, generated: Tensor) -> dict[str, float]:
-    metric.update(real, real=True)
-    metric.update(generated, real=False)
-    return {key: value.item() for key, value in metric.compute().items()}
+@pytest.mark.parametrize(
+    ("count", "worst10", "worst5"),
+    [(1, 1, 1), (9, 1, 1), (11, 2, 1), (20, 2, 1), (21, 3, 2), (30, 3, 2), (200, 20, 10)],
+)
+def test_worst_are_the_largest(count: int, worst10: int, worst5: int) -> None:
+    shuffled = torch.randperm(count, generator=torch.Generator().manual_seed(count)) + 1
+
+    def top(k: int) -> float:
+        return sum(range(count - k + 1, count + 1)) / k
+
+    assert tail_means(shuffled.float()) == TailMeans((count + 1) / 2, top(worst10), top(worst5))
+
+
+def test_copy_all() -> None:
+    real = draw(60, 32, seed=1)
+    both = overfitting_mode_drop(real, real.flip(0), norm="l2", queries=None)
+    assert both.overfitting.tail == both.mode_drop.tail == TailMeans(0.0, 0.0, 0.0)
+
+
+def test_copy_one() -> None:
+    """A generator that knows one image overfits wholly and drops all the others."""
+    real = draw(60, 32, seed=2)
+    both = overfitting_mode_drop(real, real[17].expand(40, 32), norm="l1", queries=None)
+    assert both.overfitting.tail.worst5 == 0.0
+    assert set(both.overfitting.neighbours.ids.tolist()) == {17}
+    expected = (real - real[17]).abs().sum(1).double().mean().item()
+    assert both.mode_drop.tail.mean == pytest.approx(expected, rel=1e-6)
+    assert both.mode_drop.neighbours.distances[17] == 0
+
+
+def test_drop_half() -> None:
+    """Two far modes, one never generated: exactly half of the data is far away."""
+    near, far = draw(50, 8, seed=3), draw(50, 8, seed=4) + 1000
+    both = overfitting_mode_drop(torch.cat([near, far]), near, norm="l2", queries=None)
+    assert both.overfitting.tail.worst5 == 0.0
+    distances = both.mode_drop.neighbours.distances
+    assert (distances[:50] == 0).all()
+    assert (distances[50:] > 2000).all()
+    assert both.mode_drop.tail.worst10 > 2 * both.mode_drop.tail.mean * 0.99
+
+
+def test_samples_search_the_whole_other_side() -> None:
+    real, generated = draw(300, 6, seed=9), draw(250, 6, seed=10)
+    sampled = overfitting_mode_drop(real, generated, norm="l1", queries=20, seed=3)
+    whole = overfitting_mode_drop(real, generated, norm="l1", queries=None)
+    for some, every in zip(sampled, whole, strict=True):
+        assert len(some.queries) == len(set(some.queries.tolist())) == 20
+        assert torch.equal(some.neighbours.distances, every.neighbours.distances[some.queries])
+        assert torch.equal(some.neighbours.ids, every.neighbours.ids[some.queries])
+    assert max(sampled.mode_drop.queries) > 250 > max(sampled.overfitting.queries)
+    assert max(sampled.overfitting.neighbours.ids) > 250
+
+
+def test_samples_are_the_same_in_every_evaluation() -> None:
+    real = draw(100, 3, seed=11)
+    first, later, other = (
+        [
+            direction.queries.tolist()
+            for direction in overfitting_mode_drop(
+                real, draw(100, 3, seed=s), norm="l1", queries=10, seed=seed
+            )
+        ]
+        for s, seed in ((12, 5), (13, 5), (13, 6))
+    )
+    assert first == later
+    assert first[0] != first[1] != other[1]
+
+
+def test_refuses() -> None:
+    real = draw(4, 3, seed=1)
+    with pytest.raises(ValueError, match="queries"):
+        overfitting_mode_drop(real, real, norm="l1", queries=0)
+    with pytest.raises(ValueError, match="scale"):
+        overfitting_mode_drop(real, real, norm="l1", scale=0.0)
+    for distances in (torch.zeros(0), torch.zeros(2, 2)):
+        with pytest.raises(ValueError, match=r"shape \(Q,\)"):
+            tail_means(distances)
 
 
 class Stranger(pl.LightningModule):
@@ -41,7 +112,7 @@ class Stranger(pl.LightningModule):
         self.closeness = OverfittingModeDrop("pixel", queries=5)
 
     def training_step(self, batch: Tensor, batch_idx: int) -> Tensor:
-        fakes = self.generator(torch.randn(len(batch), 4, device=self.device))
+        fakes: Tensor = self.generator(torch.randn(len(batch), 4, device=self.device))
         return (fakes - batch).square().mean()
 
     def validation_step(self, batch: Tensor, batch_idx: int) -> None:
@@ -63,7 +134,10 @@ class Stranger(pl.LightningModule):
 @pytest.mark.filterwarnings("ignore:.*isinstance.treespec, LeafSpec")
 def test_in_a_strangers_module(tmp_path: Path) -> None:
     model = Stranger()
-    images = DataLoader(draw(8, 1, 4, 4, seed=17), batch_size=4)  # type: ignore[arg-type]
+    images: DataLoader[Tensor] = DataLoader(
+        list(draw(8, 1, 4, 4, seed=17).tanh()),  # type: ignore[arg-type]
+        batch_size=4,
+    )
     trainer = pl.Trainer(
         accelerator="cpu",
         max_steps=2,
@@ -74,7 +148,6 @@ def test_in_a_strangers_module(tmp_path: Path) -> None:
         enable_checkpointing=False,
     )
     trainer.fit(model, images, images)
-    assert set(KEYS) <= set(trainer.callback_metrics)
     assert 0 < trainer.callback_metrics["overfitting/pixel_l1/mean"] < 255
     assert not any("closeness" in key for key in model.state_dict())
 
@@ -87,24 +160,22 @@ def test_semantic_distance_with_trained_weights() -> None:
     """Crops of two photographs: a trained space tells copies, kin and strangers apart."""
     from sklearn.datasets import load_sample_images
 
-    china, flower = (
-        torch.tensor(picture).permute(2, 0, 1) for picture in load_sample_images().images
-    )
-
-    def crops(picture: Tensor, *, shift: int) -> Tensor:
-        window = picture[:, shift : shift + 384, shift : shift + 576]
-        tiles = window.unfold(1, 192, 192).unfold(2, 192, 192)
-        return tiles.flatten(1, 2).transpose(0, 1)
-
-    real = torch.cat([crops(china, shift=0), crops(flower, shift=0)])
-    kin = torch.cat([crops(china, shift=16), crops(flower, shift=16)])
     extractor = EfficientNetLite0(size=64)
-    values = {
-        case: measured(OverfittingModeDrop(extractor, queries="all"), real, generated)
-        for case, generated in (("copies", to_signed(real)), ("kin", kin), ("half", kin[:6]))
-    }
-    over, drop = (f"{m}/{extractor.name}/mean" for m in ("overfitting", "mode_drop"))
-    assert values["copies"][over] == values["copies"][drop] == 0.0
-    assert values["kin"][over] > 1
-    assert values["half"][over] < values["half"][drop]
-    assert values["half"][drop] > values["kin"][drop]
+
+    def crops(shift: int) -> Tensor:
+        tiles = [
+            torch.tensor(picture[shift : shift + 384, shift : shift + 576]).permute(2, 0, 1)
+            for picture in load_sample_images().images
+        ]
+        each = [tile.unfold(1, 192, 192).unfold(2, 192, 192).flatten(1, 2) for tile in tiles]
+        return extractor(torch.cat(each, dim=1).transpose(0, 1))
+
+    real, kin = crops(0), crops(16)
+    copies, others, half = (
+        overfitting_mode_drop(real, generated, norm="l2", queries=None)
+        for generated in (real, kin, kin[:6])
+    )
+    assert copies.overfitting.tail.mean == copies.mode_drop.tail.mean == 0.0
+    assert others.overfitting.tail.mean > 1
+    assert half.overfitting.tail.mean < half.mode_drop.tail.mean
+    assert half.mode_drop.tail.mean > others.mode_drop.tail.mean

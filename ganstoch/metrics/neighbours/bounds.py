@@ -1,15 +1,14 @@
 """Distances between all pairs of two sets, a block at a time, each between two bounds.
 
 What processors are fast at is not exact: float32 products lose the digits of small distances, bytes
-forget fractions. But how much is lost has a bound, so a `Ruler` gives for every pair a number that
-the distance is surely not below and, a known slack higher, one that it is surely not above. Only
-the few pairs that the bounds leave undecided need the exact distance.
+forget fractions. But what is lost has a bound, so a `Ruler` gives for every pair a number that the
+distance is surely not below and, a known slack higher, one that it is surely not above. Only the
+few pairs that the bounds leave undecided need the exact distance.
 
-Squared l2 by its expanded form: with u the unit roundoff, F numbers a row and any order of
-summation, |fl(x.y) - x.y| <= F u ||x|| ||y|| up to terms in u^2 [1, Sec. 3.1]; storing the rows,
-the norms and three more operations add a few u. As ||x|| ||y|| <= (||x||^2 + ||y||^2) / 2, the
-error is below c (||x||^2 + ||y||^2), c = 4 (F + 16) u, with some to spare for the rounding of the
-radius that it is compared with.
+Squared l2 by its expanded form: with u the unit roundoff and F numbers a row, |fl(x.y) - x.y| <=
+F u ||x|| ||y|| up to terms in u^2 [1, Sec. 3.1]; other operations add a few u. As ||x|| ||y|| <=
+(||x||^2 + ||y||^2) / 2, the error is below c (||x||^2 + ||y||^2), c = 4 (F + 16) u, with some to
+spare for the rounding of the radius that it is compared with.
 
 [1] Higham 2002, "Accuracy and Stability of Numerical Algorithms", 2nd edition, SIAM.
 """
@@ -27,8 +26,7 @@ from torch import Tensor
 from ganstoch.metrics.neighbours.byte_search import float64_blocks, is_grey, opencv, rounded
 from ganstoch.types import Norm
 
-# More than float32 loses by underflow among rows of norm at most 1.
-_TINY = 1e-30
+_TINY = 1e-30  # more than float32 loses by underflow among rows of norm at most 1
 _BYTE_TILE = 64
 
 

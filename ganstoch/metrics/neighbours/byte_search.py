@@ -1,16 +1,11 @@
 """Rows of numbers: checked, compared exactly in float64, and searched by l1 on their bytes.
 
-A sum of absolute differences of bytes is what processors have an instruction for, many at a time.
-Rounding moves a distance by no more than the rounding errors of the two images add up to, so only
-members within that of the best are looked at again.
-
-A quarter of the work is enough where images are smooth. By the triangle inequality, with S any
+Processors have an instruction for sums of absolute differences of bytes. Rounding moves a distance
+by no more than the rounding errors of the two images add up to, so only members within that of the
+best are looked at again. Where images are smooth, most are ruled out at half the side: with S any
 square of four pixels,
 
-    sum over p in S of |q_p - b_p|  >=  |sum over p in S of q_p  -  sum over p in S of b_p|,
-
-so images at half the side tell from below how far two images are apart; only the members that may
-by that be the nearest are compared in full.
+    sum over p in S of |q_p - b_p|  >=  |sum over p in S of q_p  -  sum over p in S of b_p|.
 """
 
 from __future__ import annotations
@@ -28,17 +23,12 @@ from ganstoch.metrics.progress import progress_bar
 from ganstoch.types import Neighbours, Norm
 
 _CANDIDATES = 16
-# Members that half-sized images propose, of which the nearest is nearly always one.
-_SHORTLIST = 128
-# Bytes of the bank at once: what stays in a core's cache while all queries pass.
-_TILE_BYTES = 3 * 2**19
-# Bytes that say which members each query is compared with in full, a block of queries at a time.
-_MASK_BYTES = 2**24
-# Queries at a time.
-_BLOCK = 4096
-# Numbers in one float64 block, 32 MiB, and in one block of rows, 64 MiB of float32.
-_EXACT_ELEMENTS = 2**22
-_BLOCK_ELEMENTS = 2**24
+_SHORTLIST = 128  # members that half-sized images propose, the nearest nearly always among them
+_TILE_BYTES = 3 * 2**19  # of the bank: they stay in a core's cache while all queries pass
+_MASK_BYTES = 2**24  # that say which members a block of queries is compared with in full
+_BLOCK = 4096  # queries at a time
+_EXACT_ELEMENTS = 2**22  # in one float64 block, 32 MiB
+_BLOCK_ELEMENTS = 2**24  # in one block of rows, 64 MiB of float32
 
 _Proposal = tuple[Tensor, Tensor, Tensor]
 
@@ -79,10 +69,7 @@ def float64_blocks(rows: Tensor) -> list[slice]:
 def exact_distances(
     query: Tensor, bank: Tensor, query_ids: Tensor, bank_ids: Tensor, *, norm: Norm
 ) -> Tensor:
-    """Distances of pairs of rows in float64, the same number whenever the same two rows are met.
-
-    Pairs (P,) are given by ids, of rows (Q, F) and (B, F).
-    """
+    """Distances (P,) of pairs of rows, by their ids, in float64: one number for the same rows."""
     distances = torch.empty(len(query_ids), dtype=torch.float64)
     step = max(2, _EXACT_ELEMENTS // query.shape[1])
     for start in range(0, len(query_ids), step):

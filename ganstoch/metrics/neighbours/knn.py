@@ -1,9 +1,8 @@
 """Exact k nearest neighbours, in another set or in one's own.
 
-All pairs are bounded (`bounds`); the few candidates that the bounds leave are computed in float64,
-in which exact copies are at distance 0. A duplicate counts as a neighbour, a row itself does not.
-Memory beyond the arguments stays under 1 GiB for rows of fewer than 2^18 numbers. The work is done
-on a GPU where the rows are on one.
+The few candidates that `bounds` leave are computed in float64, in which exact copies are at
+distance 0. A duplicate counts as a neighbour, a row itself does not. Memory beyond the arguments
+stays under 1 GiB for rows of fewer than 2^18 numbers. The work is done on a GPU if rows are there.
 """
 
 from __future__ import annotations
@@ -24,20 +23,13 @@ from ganstoch.metrics.progress import progress_bar
 from ganstoch.types import Neighbours, Norm
 
 _BLOCK_ROWS = 4096
-# Candidates beyond k, by which to see that no other can be nearer.
-_EXTRA = 8
+_EXTRA = 8  # candidates beyond k, by which to see that no other can be nearer
 
 
 def k_nearest(query: Tensor, bank: Tensor, *, k: int, norm: Norm) -> Neighbours:
     """The k nearest members of a bank for each query, the nearest first; ties by the lowest id.
 
-    Args:
-        query: shape (Q, F...), uint8, float32 or float64; trailing axes are flattened.
-        bank: shape (B, F...), of the same kinds; B at least k.
-        k: at least 1.
-        norm: "l1" or "l2".
-
-    Returns distances (Q, k) float64 and ids (Q, k) int64, on the CPU.
+    As `nearest_neighbours`, but distances and ids have the shape (Q, k).
     """
     rows, members = as_rows(query=query, bank=bank)
     if not 1 <= k <= len(members):

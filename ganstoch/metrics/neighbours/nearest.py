@@ -38,16 +38,13 @@ _DISTRIBUTIONS = ("faiss-cpu", "faiss-gpu", "faiss-gpu-cu11", "faiss-gpu-cu12", 
 def nearest_neighbours(query: Tensor, bank: Tensor, *, norm: Norm) -> Neighbours:
     """For each query the nearest member of the bank, of equally near ones that of the lowest id.
 
-    A distance is exact for its id. By FAISS, should more than four members be as near as float32
-    can tell, the id is that of one of them.
+    Distances are exact, in the units of the arguments. By FAISS, should more than four members be
+    as near as float32 can tell, the id is that of one of them.
 
     Args:
         query: shape (Q, F...), uint8, float32 or float64; trailing axes are flattened.
         bank: shape (B, F...), of the same kinds, as many numbers a row as the query.
         norm: "l1" or "l2".
-
-    Returns:
-        Distances (Q,) float64 in the units of the arguments, and ids (Q,) int64; on the CPU.
 
     Raises:
         ValueError: for an empty argument, rows of different lengths, another dtype, NaN or Inf, or
@@ -106,10 +103,9 @@ def _propose(query: Tensor, bank: Tensor, *, k: int, norm: Norm, faiss: ModuleTy
     if not count:
         return torch.from_numpy(faiss.knn(rows, members, k, metric=metric)[1])
     # FAISS may carry its own CUDA runtime, which does not know which device torch has chosen.
-    current = torch.cuda.current_device() if torch.cuda.is_available() else 0
+    device = min(torch.cuda.current_device() if torch.cuda.is_available() else 0, count - 1)
     resources = faiss.StandardGpuResources()
     resources.setTempMemory(_GPU_SCRATCH_BYTES)  # by default it takes 1.5 GiB from training
-    device = min(current, count - 1)
     nearest = faiss.knn_gpu(resources, rows, members, k, metric=metric, device=device)
     return torch.from_numpy(nearest[1])
 
@@ -129,10 +125,9 @@ def faiss_flavour() -> str | None:
     faiss = load_faiss()
     if faiss is None:
         return None
-    devices = gpus(faiss)
-    return (
-        f"gpu {faiss.__version__}, {devices} device(s)" if devices else f"cpu {faiss.__version__}"
-    )
+    if devices := gpus(faiss):
+        return f"gpu {faiss.__version__}, {devices} device(s)"
+    return f"cpu {faiss.__version__}"
 
 
 def load_faiss() -> ModuleType | None:

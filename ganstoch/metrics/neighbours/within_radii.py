@@ -1,8 +1,7 @@
 """Which pairs of two sets lie within given radii, counted exactly.
 
-All pairs are bounded (`bounds`); what the bounds leave undecided is computed in float64. Memory
-beyond the arguments stays under 1 GiB for rows of fewer than 2^18 numbers. The work is done on a
-GPU where the first features are on one.
+What `bounds` leave undecided is computed in float64. Memory beyond the arguments stays under 1 GiB
+for rows of fewer than 2^18 numbers. The work is done on a GPU if the first features are there.
 """
 
 from __future__ import annotations
@@ -19,8 +18,7 @@ from ganstoch.types import Norm
 
 _FIRST_ROWS = 4096
 _SECOND_ROWS = 1024
-# Undecided pairs of a block for which a finer ruler is worth its while.
-_MANY = 2**14
+_MANY = 2**14  # undecided pairs of a block that are worth a finer ruler
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,18 +35,13 @@ def pairs_within(
 ) -> WithinRadii:
     """Counts the pairs of two sets that are nearer than the one's radius, and than the other's.
 
-    Args:
-        first: shape (N, F...), uint8, float32 or float64; trailing axes are flattened.
-        second: shape (M, F...), of the same kinds, as many numbers a row as the first.
-        first_radii: shape (N,), at least 0.
-        second_radii: shape (M,), at least 0.
-        norm: "l1" or "l2".
+    Sets (N, F...) and (M, F...) are as for `nearest_neighbours`; radii (N,) and (M,) at least 0.
     """
     first, second = as_rows(first=first, second=second)
-    radii = (
-        _radii(first_radii, len(first), name="first_radii"),
-        _radii(second_radii, len(second), name="second_radii"),
-    )
+    radii = first_radii.detach().cpu().double(), second_radii.detach().cpu().double()
+    for each, rows in zip(radii, (first, second), strict=True):
+        if each.shape != (len(rows),) or not bool((each >= 0).all()):
+            raise ValueError(f"expected {len(rows)} radii of at least 0")
     counts = WithinRadii(
         in_ball_of_first=torch.zeros(len(first), dtype=torch.int64),
         balls_of_first_around=torch.zeros(len(second), dtype=torch.int64),
@@ -68,12 +61,6 @@ def pairs_within(
     return counts
 
 
-def _radii(radii: Tensor, count: int, *, name: str) -> Tensor:
-    if radii.shape != (count,) or not bool((radii >= 0).all()):
-        raise ValueError(f"{name} must be {count} numbers of at least 0")
-    return radii.detach().to("cpu", torch.float64)
-
-
 def _near(
     tools: list[Ruler],
     left: Loaded,
@@ -83,9 +70,9 @@ def _near(
     *,
     norm: Norm,
 ) -> tuple[Tensor, Tensor, list[Tensor]]:
-    """Rows and columns (P,) of pairs of two blocks, and which are within the one's radius, bool.
+    """Rows and columns (P,) of pairs of two blocks, and which lie within either set's radii, bool.
 
-    Two such answers, for the first radii and for the second; the first tool has loaded ``left``.
+    The first tool has loaded ``left``.
     """
     for ruler in tools:
         left = left if ruler is tools[0] else ruler.load(first)
