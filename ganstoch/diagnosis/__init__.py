@@ -8,16 +8,5 @@ from ganstoch.diagnosis.rules import Verdict
 from ganstoch.diagnosis.signals import Networks, References, Signals, measure, references
 from ganstoch.diagnosis.verdicts import VERDICTS, Diagnosed, Finding, diagnose
 
-__all__ = [
-    "VERDICTS",
-    "Diagnosed",
-    "Finding",
-    "Monitor",
-    "Networks",
-    "References",
-    "Signals",
-    "Verdict",
-    "diagnose",
-    "measure",
-    "references",
-]
+__all__ = ["VERDICTS", "Diagnosed", "Finding", "Monitor", "Networks", "References", "Signals"]
+__all__ += ["Verdict", "diagnose", "measure", "references"]

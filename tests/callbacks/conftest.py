@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from pytorch_lightning import Callback, LightningModule, Trainer
-from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning import Callback, Trainer
+from pytorch_lightning.callbacks import LambdaCallback, ModelCheckpoint
 
 from ganstoch.data import Ring
 from ganstoch.data.datamodule import ImageData
@@ -25,47 +26,36 @@ Make = Callable[..., Any]
 def make_point_game() -> Callable[..., GAN]:
     """Two networks of one hidden layer, and fresh latents."""
 
-    def make(*remedies: Remedy, seed: int = 0, bank: int | str = "fresh") -> GAN:
+    def make(*remedies: Remedy) -> GAN:
         return GAN(
             partial(TanhGenerator, latent_dim=4, width=8, depth=1),
             partial(TanhDiscriminator, width=8, depth=1),
             remedies=remedies,
-            latents=LatentSettings(bank=bank),
+            latents=LatentSettings(bank="fresh"),
             optimizer=AdamSettings(lr=1e-2),
             ema_decay=0.0,
-            seed=seed,
             shape=(2,),
         )
 
     return make
 
 
-class Watch(Callback):
-    """Calls back after every iteration."""
-
-    def __init__(self, look: Callable[[Trainer, GAN], None]) -> None:
-        self.look = look
-
-    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
-        assert isinstance(pl_module, GAN)
-        self.look(trainer, pl_module)
-
-
 @pytest.fixture
 def watch() -> Callable[[Callable[[Trainer, GAN], None]], Callback]:
     """Has a function called after every iteration."""
-    return Watch
+
+    def watch(look: Callable[[Trainer, GAN], None]) -> Callback:
+        return LambdaCallback(on_train_batch_end=lambda trainer, gan, *_: look(trainer, gan))
+
+    return watch
 
 
 @pytest.fixture
-def diverge() -> Callable[[str], Callback]:
+def diverge(watch: Make) -> Callable[[str], Callback]:
     """Makes a weight of a network NaN after every iteration."""
 
-    def diverge(network: str) -> Callback:
-        def spoil(trainer: Trainer, gan: GAN) -> None:
-            next(getattr(gan, network).parameters()).data.fill_(float("nan"))
-
-        return Watch(spoil)
+    def diverge(network: str) -> Any:
+        return watch(lambda _, gan: next(getattr(gan, network).parameters()).data.fill_(math.nan))
 
     return diverge
 

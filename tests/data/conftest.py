@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import functools
 import gzip
 import struct
@@ -16,10 +15,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-import ganstoch.data.cache
 from ganstoch.data import ArrayImages
-from ganstoch.errors import UserError
-from ganstoch.records import write_atomically
 
 
 @pytest.fixture
@@ -35,21 +31,6 @@ def gradient_images() -> ArrayImages:
     return ArrayImages(
         pixels, split="train", labels=torch.arange(100) % 10, classes=tuple("0123456789")
     )
-
-
-@pytest.fixture
-def make_read_only(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
-    """Refuses writes below a folder, as a read-only mount does (tests may run as root)."""
-
-    def refuse(folder: Path) -> None:
-        def write(path: Path, content: bytes) -> None:
-            if path.is_relative_to(folder):
-                raise UserError("read-only") from OSError(errno.EROFS, "Read-only file system")
-            write_atomically(path, content)
-
-        monkeypatch.setattr(ganstoch.data.cache, "write_atomically", write)
-
-    return refuse
 
 
 @pytest.fixture
