@@ -6,9 +6,9 @@ Among s draws from N equally likely things two are the same with probability
 
     p(s) = 1 - (1 - 1/N) (1 - 2/N) .. (1 - (s - 1)/N)  =~  1 - exp(-s (s - 1) / (2 N)).
 
-Where things are not equally likely, N comes out at about 1 / sum_i p_i^2: how many carry the
-weight. [1] lets a person decide whether the nearest pair of a batch is the same image. Ours: it is,
-if it lies nearer than real images do in batches of the same size (`calibrate`).
+Where things are not equally likely, N comes out at about 1 / sum_i p_i^2. [1] lets a person decide
+whether the nearest pair of a batch is the same image. Ours: it is, if it lies nearer than real
+images do in batches of the same size (`calibrate`).
 """
 
 from __future__ import annotations
@@ -40,12 +40,8 @@ def calibrate(
 ) -> float:
     """Below which distance a pair counts as the same image: real images rarely come as near.
 
-    Args:
-        real: features of different real images, best held-out ones, shape (R, F).
-        size: images in a batch, from 2 to R.
-        repeats: batches.
-        quantile: share of the real batches that may hold a collision.
-        seed: decides the batches.
+    Real images, best held-out ones, have features (R, F); a share ``quantile`` of their batches may
+    hold a collision.
     """
     nearest = _nearest(real, size=size, repeats=repeats, seed=seed, part="calibrate")
     return nearest.quantile(quantile).item()
@@ -75,7 +71,7 @@ def estimate_support(
 
     Args:
         features: of generated images, shape (M, F). Only an N below about M^2 / 2 can be told.
-        real: features of real images, shape (R, F), to `calibrate` each size of at most R / 5.
+        real: of real images, shape (R, F), to `calibrate` each size of at most R / 5.
         threshold: without real images, distance up to which two images are the same.
         repeats: batches of each size.
         seed: decides the batches.

@@ -35,15 +35,8 @@ def copied_share(
     """Share of generated images that are copies of training images.
 
     Noise, re-encoding or a slight change of brightness leave a copy a copy, as long as it stays
-    half as far from its original as from the other training images around it. A mirrored or
-    shifted image is no copy in pixels; it may be one between features of a network.
-
-    Args:
-        generated: features, shape (M, F...), uint8, float32 or float64.
-        train: features of all training images, shape (N, F...).
-        held_out: features of real images that were not trained on, of any number.
-        norm: "l1" or "l2".
-        seed: decides the parts.
+    half as far from its original as from the other training images around it. Arguments are those
+    of `copy_scores`; the held-out images may be of any number.
     """
     scores, baseline = (
         copy_scores(images, train, norm=norm, seed=seed).scores for images in (generated, held_out)

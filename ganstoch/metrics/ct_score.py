@@ -8,11 +8,10 @@ farther from its nearest training image, ties counted half (Mann-Whitney),
 
     Z_U = (U - m n / 2) / sqrt(m n (m + n + 1) / 12)
 
-is about standard normal where both are as far; Z_U << 0 is copying, Z_U >> 0 underfitting. As a
-generator may do either in different regions, Z_U is taken within the cells of a k-means clustering
-of the training images, each with its own training images only. C_T is its mean over the cells that
-hold more than 20 generated images, as in the authors' program, weighted by their held-out images.
-That program adds 1/2 to each U, which the paper does not.
+is about standard normal where both are as far; Z_U << 0 is copying, Z_U >> 0 underfitting. C_T is
+its mean, weighted by held-out images, over those cells of a k-means clustering of the training
+images that hold more than 20 generated images, as in the authors' program. That adds 1/2 to each U,
+which the paper does not.
 """
 
 from __future__ import annotations
@@ -55,15 +54,10 @@ def ct_score(
     cells: int = 10,
     seed: int = 0,
 ) -> CTScore:
-    """C_T of [1], far below 0 for copying, and Z_U of all images.
+    """C_T of [1], far below 0 for copying, and Z_U of all images, from features (M, F...) etc.
 
-    Args:
-        generated: features, shape (M, F...), uint8, float32 or float64.
-        train: features of training images, shape (N, F...).
-        held_out: features of real images that were not trained on, shape (K, F...).
-        norm: of the distances, "l1" or "l2"; cells are always made by l2.
-        cells: how many, at least 1; fewer if there are not as many different training images.
-        seed: decides the clustering.
+    ``norm`` is that of the distances; the cells, fewer if there are not as many different training
+    images, are made by l2.
     """
     if cells < 1:
         raise ValueError(f"cells must be at least 1, got {cells}")
@@ -89,10 +83,7 @@ def ct_score(
 
 
 def rank_z(generated: Tensor, held_out: Tensor) -> float:
-    """Z_U [1, Sec. 3.1] of distances (M,) and (K,) to the nearest training image.
-
-    Below 0 where generated images are nearer than held-out ones.
-    """
+    """Z_U [1, Sec. 3.1] of distances (M,) and (K,) to the nearest training image."""
     m, n = len(generated), len(held_out)
     rising = held_out.double().sort().values
     distances = generated.double().contiguous()

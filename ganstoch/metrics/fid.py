@@ -46,10 +46,7 @@ class GaussianStats:
 
 
 def frechet_distance(real: Tensor, generated: Tensor) -> float:
-    """Squared Frechet distance [1] of two sets of features, (N, F) and (M, F), 2 rows or more.
-
-    torch-fidelity's FID up to rounding. It falls as more images are taken.
-    """
+    """Squared Frechet distance [1] of two sets of features, (N, F) and (M, F), 2 rows or more."""
     return frechet_from_stats(GaussianStats.of(real), GaussianStats.of(generated))
 
 

@@ -60,9 +60,8 @@ class Side:
 class GradientSums:
     """Mean and spread of examples' gradients, which come in blocks and are not kept.
 
-    Squares are summed around each block's own mean and then merged in float64 (Chan, Golub, LeVeque
-    1983), so that nothing is lost where gradients are nearly equal. ``draws`` examples, one after
-    the other, are draws of the same one, such as one latent under several noises.
+    Squares are summed around each block's own mean and merged in float64 (Chan, Golub, LeVeque
+    1983). ``draws`` neighbours are draws of the same example, as one latent under several noises.
     """
 
     def __init__(self, *, draws: int = 1) -> None:
@@ -116,10 +115,8 @@ class GradientSums:
 def finite(sums: GradientSums, *, size: int, share: float) -> Side:
     """The side of a finite set of which each batch takes ``size`` examples.
 
-    Exact from one draw of each example. From several, under noise that each batch sees anew, it is
-    an estimate without bias: the noise's variance over m adds to that of the examples' means.
-    ``share`` is the noise of a batch over that of one example: 1 / m with replacement, or
-    `share_of_pieces`.
+    Exact from one draw of each example; an estimate without bias from several, under noise that
+    each batch sees anew. ``share`` is 1 / m with replacement, or `share_of_pieces`.
     """
     count, draws = sums.count, sums.draws
     inner = sums.within / (count * (draws - 1)) if draws > 1 else 0.0

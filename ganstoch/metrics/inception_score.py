@@ -33,12 +33,8 @@ class Classifying(Protocol):
 def inception_score(logits: Tensor, *, splits: int = 10, seed: int = 0) -> MeanSd:
     """The score [1], in [1, C], of each of several random parts of the images.
 
-    Scores compare between equally many images in equally many splits (usually 50,000 in 10).
-
-    Args:
-        logits: class scores, shape (N, C), float32 or float64, N at least ``splits``.
-        splits: number of parts, of equal size up to one image.
-        seed: decides which images go to which part.
+    Class scores have the shape (N, C). Results compare between equally many images in equally many
+    splits (usually 50,000 in 10).
     """
     rng = rng_for(seed, "evaluation", part="inception score")
     return scores_of_parts(logits[torch.randperm(len(logits), generator=rng)], splits=splits)
@@ -69,7 +65,7 @@ class InceptionScore(FeatureMetric):
     Args:
         features: an `Extractor` that is `Classifying`, or "inception", whose 1,008 class scores are
             taken without their bias, as in the score's first program.
-        splits: number of parts; the score of few images in many parts is low.
+        splits: number of parts, of equal size up to one image.
         seed: decides which images go to which part.
     """
 

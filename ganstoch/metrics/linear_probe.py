@@ -34,15 +34,9 @@ class ProbeScore:
 def linear_probe(
     train_features: Tensor, train_labels: Tensor, test_features: Tensor, test_labels: Tensor
 ) -> ProbeScore:
-    """Fits a linear classifier to some images' features and tests it on others'.
+    """Fits a linear classifier to some images' features (N, F...) and tests it on others'.
 
-    Multiplying or shifting a feature changes nothing.
-
-    Args:
-        train_features: shape (N, F...), any dtype.
-        train_labels: integers, shape (N,), of two classes or more.
-        test_features: shape (M, F...), M at least 1.
-        test_labels: integers, shape (M,).
+    Labels are integers, of two classes or more. Multiplying or shifting a feature changes nothing.
     """
     from sklearn.linear_model import RidgeClassifierCV  # takes a second to import
 

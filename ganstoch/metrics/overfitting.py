@@ -80,8 +80,6 @@ def overfitting_mode_drop(
 ) -> OverfittingScores:
     """Overfitting and mode drop [1, Sec. 4] of two sets of features.
 
-    Samples depend on the seed and the numbers of images; the other side is always searched whole.
-
     Args:
         real: features of all data, shape (N, F...), uint8, float32 or float64.
         generated: features of all generated images, shape (M, F...).
@@ -106,10 +104,7 @@ def nearest_of_sample(
     draw: int = 0,
     scale: float = 1.0,
 ) -> NearestPairs:
-    """From a sample of images (Q, F...) to the nearest of a whole bank (M, F...), one direction.
-
-    ``draw`` says which of the seed's samples: 0 is that of overfitting, 1 that of mode drop.
-    """
+    """From the images (Q, F...) of the seed's sample 0 or 1, ``draw``, to the nearest of a bank."""
     if queries is not None and queries < 1:
         raise ValueError(f"queries must be at least 1, or None for all, got {queries}")
     if not scale > 0:

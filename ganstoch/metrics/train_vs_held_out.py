@@ -55,15 +55,8 @@ def train_vs_held_out(
 ) -> TrainVsHeldOutScore:
     """Share of generated images nearer to training images, and whether chance explains more.
 
-    Both real sets must be draws from one distribution: the test also tells sources apart.
-
-    Args:
-        generated: features, shape (M, F...), uint8, float32 or float64.
-        train: features of training images, shape (N, F...).
-        held_out: features of real images that were not trained on, shape (K, F...), same dtype.
-        norm: "l1" or "l2".
-        permutations: how many, at least 1; the smallest p is 1 / (permutations + 1).
-        seed: decides thinnings, resamples and permutations.
+    Both real sets, features (N, F...) and (K, F...) of one dtype, must be draws from one
+    distribution: the test also tells sources apart. The smallest p is 1 / (permutations + 1).
     """
     if permutations < 1:
         raise ValueError(f"permutations must be at least 1, got {permutations}")

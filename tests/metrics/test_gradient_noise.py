@@ -152,11 +152,11 @@ def test_single_precision_keeps_its_digits() -> None:
 
 
 def test_undefined_ratios_are_none() -> None:
-    mean = {"a": torch.ones(2, dtype=torch.float64)}
-    silent = combine([Side(mean=mean, noise=0.0, single=3.0)])
-    assert (silent.ratio, silent.critical_batch) == (None, pytest.approx(1.5))
-    lost = combine([Side(mean=mean, noise=1.0, single=3.0, bias=5.0)])
-    assert (lost.signal, lost.ratio, lost.critical_batch) == (pytest.approx(-3.0), None, None)
+    mean = {"a": torch.tensor([2.0], dtype=torch.float64)}
+    silent = combine([Side(mean=mean, noise=0.0, single=6.0)])
+    assert (silent.ratio, silent.critical_batch) == (None, 1.5)
+    lost = combine([Side(mean=mean, noise=1.0, single=3.0, bias=7.0)])
+    assert (lost.signal, lost.ratio, lost.critical_batch) == (-3.0, None, None)
 
 
 def test_refusals() -> None:

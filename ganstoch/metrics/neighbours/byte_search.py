@@ -34,7 +34,7 @@ _Proposal = tuple[Tensor, Tensor, Tensor]
 
 
 def as_rows(**sets: Tensor) -> list[Tensor]:
-    """Sets of values, by name, as rows of one length, (N, F); a ValueError names what is wrong."""
+    """Sets of values, by name, as rows (N, F) of one length; a ValueError names what is wrong."""
     result = []
     for name, values in sets.items():
         if values.dtype not in (torch.uint8, torch.float32, torch.float64):
