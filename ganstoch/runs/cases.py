@@ -1,7 +1,6 @@
 """`ganstoch cases`: labelled runs, most of them broken on purpose, on which verdicts are scored.
 
-The table of runs is cases.yaml. A run's signals are kept in a file, so that verdicts can be drawn
-from them again at no cost.
+The runs are listed in cases.yaml. Each one's signals are kept, to draw verdicts from them again.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import yaml
@@ -44,8 +43,7 @@ from ganstoch.training.silent_fit import silent_fit
 EVERY = 25  # iterations between measurements
 
 
-@dataclass(frozen=True, slots=True)
-class Family:
+class Family(NamedTuple):
     """Two networks that suit each other, and the data and rates at which they train well."""
 
     generator: GeneratorFactory
@@ -70,9 +68,7 @@ FAMILIES = {
         lr=3e-4,
     ),
     "dcgan": Family(
-        partial(DCGANGenerator, width=8, latent_dim=32),
-        partial(DCGANDiscriminator, width=8),
-        lr=1e-3,
+        partial(DCGANGenerator, width=8, latent_dim=32), partial(DCGANDiscriminator, width=8), 1e-3
     ),
     "ring": Family(
         partial(ReLUGenerator, width=128, depth=3),
@@ -89,8 +85,8 @@ FAMILIES = {
 class Case:
     """One run whose cause of trouble is known; None stands for the family's setting.
 
-    Classes of `ganstoch.objectives`, `ganstoch.remedies` and `ganstoch.runs.faults` are named by a
-    string, or by a mapping of the name to its arguments.
+    Classes of `objectives`, `remedies` and `faults` are named by a string, or by a mapping of the
+    name to its arguments.
     """
 
     name: str
@@ -178,11 +174,6 @@ def trace_path(folder: Path, case: Case, *, seed: int) -> Path:
     return folder / f"{plain}-{seed}.json"
 
 
-def write_trace(path: Path, history: list[Signals]) -> None:
-    """Writes the signals of a run."""
-    write_atomically(path, json.dumps(to_columns(history), allow_nan=False).encode() + b"\n")
-
-
 def read_trace(path: Path) -> list[Signals]:
     """Reads the signals of a run; `UserError` if the file is damaged."""
     try:
@@ -199,10 +190,9 @@ def cases(options: Namespace) -> int:
     if missing and options.report:
         raise UserError(f"{out} lacks {len(missing)} of {len(runs)} runs; run without --report")
     if missing:
-        out.mkdir(parents=True, exist_ok=True)
         workers = options.jobs or len(os.sched_getaffinity(0))
         with multiprocessing.get_context("spawn").Pool(min(workers, len(missing))) as pool:
-            done = pool.imap_unordered(_run_and_write, missing)
+            done = pool.imap_unordered(run_and_write, missing)
             for _ in tqdm(done, total=len(missing), desc="labelled runs", disable=None):
                 pass
     scores = [score_case(case, read_trace(path), seed=seed) for case, seed, path in runs]
@@ -212,8 +202,10 @@ def cases(options: Namespace) -> int:
     return 0
 
 
-def _run_and_write(run: tuple[Case, int, Path]) -> None:
+def run_and_write(run: tuple[Case, int, Path]) -> None:
+    """Trains a case with a seed and writes its signals."""
     torch.set_num_threads(1)
     logging.getLogger("ganstoch").setLevel(logging.ERROR)
     case, seed, path = run
-    write_trace(path, run_case(case, seed=seed))
+    columns = to_columns(run_case(case, seed=seed))
+    write_atomically(path, json.dumps(columns, allow_nan=False).encode() + b"\n")

@@ -11,7 +11,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import redirect_stderr, suppress
 from io import StringIO
 from pathlib import Path
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ganstoch.errors import UserError
 from ganstoch.records import is_finished, write_atomically
-from ganstoch.runs.pool import Row, launch, run_rows
+from ganstoch.runs.pool import Row, launch
 
 if TYPE_CHECKING:
     import submitit
@@ -27,30 +27,23 @@ if TYPE_CHECKING:
 
 Executor = Literal["local", "slurm"]
 
+# What `--slurm` takes, and of what type.
 _TYPES: dict[str, type] = {
     **dict.fromkeys(("cpus_per_task", "gpus_per_node", "signal_delay_s", "timeout_min"), int),
     "mem_gb": float,
     **dict.fromkeys(("account", "comment", "constraint", "exclude", "gres", "mail_type"), str),
     **dict.fromkeys(("mail_user", "nodelist", "partition", "qos", "setup"), str),
 }
-"""What `--slurm` takes, and of what type."""
+# Keys that submitit knows for every kind of cluster; it wants the others prefixed.
 _GENERIC = {"cpus_per_task", "gpus_per_node", "timeout_min", "mem_gb"}
-"""Keys that submitit knows for every kind of cluster; it wants the others prefixed."""
-_SIGNALS = {signal.SIGUSR1, signal.SIGUSR2}
-"""Slurm's signals for the job; they would kill its child."""
+_SIGNALS = {signal.SIGUSR1, signal.SIGUSR2}  # Slurm's for the job; they would kill its child
 _STOPPED = {-signal.SIGTERM, -signal.SIGINT, 128 + signal.SIGTERM, 128 + signal.SIGINT}
-_GRACE_S = 60.0
-"""How long a job whose child was stopped by somebody else waits to be stopped too."""
-_SLOW_DISK_S = 15.0
-"""How long a result may take to appear on a shared disk after its job has ended."""
+_GRACE_S = 60.0  # how long a job whose child somebody else stopped waits to be stopped too
+_SLOW_DISK_S = 15.0  # in which a result appears on a shared disk after its job has ended
 
 
 def slurm_settings(words: Sequence[str]) -> dict[str, Any]:
-    """The KEY=VALUE words of `--slurm`, as submitit takes them; only ``setup`` may come repeatedly.
-
-    Raises:
-        UserError: for an unknown key, a wrong value, or a key given twice.
-    """
+    """The KEY=VALUE words of `--slurm`, checked; only ``setup`` may come repeatedly."""
     settings: dict[str, Any] = {}
     for word in words:
         key, _, text = word.partition("=")
@@ -80,7 +73,7 @@ def make_executor(
     Args:
         kind: a Slurm cluster, or this machine.
         folder: of the jobs' files.
-        slurm: see `slurm_settings`.
+        slurm: KEY=VALUE; see `slurm_settings`.
         at_once: how many of a submission's jobs Slurm runs at once; 0 for no limit.
     """
     settings = slurm_settings(slurm)
@@ -104,57 +97,57 @@ def make_executor(
     return executor
 
 
-def run_on_cluster(
-    rows: Sequence[Row],
-    executor: submitit.AutoExecutor,
-    *,
-    parallel: int,
-    environment: Mapping[str, str | None],
-    say: Callable[[str], None],
-) -> None:
-    """As `run_rows`, but as jobs, which outlive this process, those that can start as one array.
+class Jobs:
+    """Starts rows as jobs, which outlive this process, those that can start as one array.
 
     A row whose job an earlier command submitted, and which has not ended, is not submitted again:
-    ``OUT/jobs/ROW.job`` holds the job's id. ``environment`` is as for `RowJob`.
+    ``OUT/jobs/ROW.job`` holds the job's id.
     """
-    import submitit
 
-    def id_file(row: Row) -> Path:
-        return Path(executor.folder, f"{row.folder.name}.job")
+    def __init__(self, executor: submitit.AutoExecutor) -> None:
+        self.executor = executor
 
-    def earlier(row: Row) -> submitit.Job[int] | None:
-        if not id_file(row).exists():
-            return None
-        kind = submitit.SlurmJob if executor.cluster == "slurm" else submitit.LocalJob
-        job: submitit.Job[int] = kind(executor.folder, id_file(row).read_text().strip())
-        if _is_over(job):
-            return None
-        say(f"{row.label} waits for job {job.job_id}; to submit it anew, remove {id_file(row)}")
-        return job
+    def __call__(self, rows: Sequence[Row], *, threads: int) -> list[_Submitted]:
+        """The rows' jobs; on this machine with so many threads each."""
+        import submitit
 
-    def start(ready: Sequence[Row]) -> list[_Submitted]:
-        jobs = {row: earlier(row) for row in ready}
-        new = [row for row in ready if jobs[row] is None]
+        environment: dict[str, str | None] = {}
+        if self.executor.cluster == "local":  # submitit would hide the devices
+            devices = os.environ.get("CUDA_VISIBLE_DEVICES")
+            environment = {"OMP_NUM_THREADS": str(threads), "CUDA_VISIBLE_DEVICES": devices}
+        jobs = {row: self._earlier(row) for row in rows}
+        new = [row for row in rows if jobs[row] is None]
         new = [row for row in new if not is_finished(row.folder, row.config_hash)]
         before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # jobs inherit that: Ctrl-C is ours
         try:
             with redirect_stderr(StringIO()):  # sbatch's words are in the error
-                made = executor.map_array(RowJob(environment), new) if new else []
+                made = self.executor.map_array(RowJob(environment), new) if new else []
             for row, job in zip(new, made, strict=True):
-                write_atomically(id_file(row), job.job_id.encode())
+                write_atomically(self._id_file(row), job.job_id.encode())
         except (RuntimeError, OSError, submitit.core.utils.FailedSubmissionError) as error:
             lines = [line for line in str(error).splitlines() if line.strip()]
             raise UserError(f"cannot submit: {lines[-1] if lines else repr(error)}") from error
         finally:
             signal.signal(signal.SIGINT, before)
         jobs |= zip(new, made, strict=True)
-        return [_Submitted(row, jobs[row]) for row in ready]
+        return [_Submitted(row, jobs[row]) for row in rows]
 
-    try:
-        run_rows(rows, parallel=parallel, start=start, say=say)
-    except KeyboardInterrupt:
-        say(f"submitted jobs go on, their files are in {executor.folder}; --report shows results")
-        raise
+    def _id_file(self, row: Row) -> Path:
+        return Path(self.executor.folder, f"{row.folder.name}.job")
+
+    def _earlier(self, row: Row) -> submitit.Job[int] | None:
+        """The job of an earlier command, unless it has ended."""
+        import submitit
+
+        file = self._id_file(row)
+        if not file.exists():
+            return None
+        kind = submitit.SlurmJob if self.executor.cluster == "slurm" else submitit.LocalJob
+        job: submitit.Job[int] = kind(self.executor.folder, file.read_text().strip())
+        if _is_over(job):
+            return None
+        print(f"{row.label} waits for job {job.job_id}; to submit it anew, remove {file}")
+        return job
 
 
 def _is_over(job: submitit.Job[int]) -> bool:
@@ -219,7 +212,7 @@ class RowJob:
 
 
 class _Submitted:
-    """A row as the pool looks at it: its job, or None where it was finished meanwhile."""
+    """A row as the pool looks at it: its job, which goes on without us, or None if finished."""
 
     def __init__(self, row: Row, job: submitit.Job[int] | None) -> None:
         self.row = row
@@ -246,7 +239,7 @@ class _Submitted:
         return 1
 
     def send_signal(self, number: int, /) -> None:
-        """Nothing: it goes on without us."""
+        """Nothing."""
 
     def wait(self) -> int:
         """Not at all."""

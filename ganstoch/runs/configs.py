@@ -19,15 +19,12 @@ from ganstoch.errors import UserError
 
 PRESETS = ("mini", "small", "paper")
 FALLBACK = "paper"  # the config that all others are laid over
+# Data whose modes are known; the ring by PacGAN's protocol and by that of unrolled GANs.
 SYNTHETIC = ("ring", "ring_unrolled", "grid", "1200d", "bimodal", "stacked")
-"""Data whose modes are known: points, once by PacGAN's and once by unrolled GANs' protocol on the
-ring, and stacked images with a thousand modes."""
-
-_MOST = 100_000
-"""Characters of a YAML text, and values in it with every alias written out."""
-
+_MOST = 100_000  # characters of a YAML text, and values in it with every alias written out
 _SEEDS = "leave it out; run once for each --seed_everything, or use ganstoch remedies --seeds"
 
+# Words of version 0.5.0 that are gone: kind, word, and what to do.
 RENAMED: dict[str, dict[str, str]] = {
     "command": {"replay": "use ganstoch verify"},
     "option": {
@@ -48,7 +45,6 @@ RENAMED: dict[str, dict[str, str]] = {
         "seeds": _SEEDS,
     },
 }
-"""Words of version 0.5.0 that are gone: kind, word, and what to do."""
 
 
 def refuse_renamed(kind: str, word: str) -> None:
@@ -73,9 +69,8 @@ class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mi
 def load_yaml(text: str) -> Any:
     """A text's value; what is a number and what a word is jsonargparse's choice.
 
-    Raises:
-        yaml.YAMLError: if it is no YAML, too large with its aliases written out, too deep, or has
-            a tag, a key twice or a null byte.
+    Raises a `yaml.YAMLError` if it is no YAML, too large with its aliases written out, too deep, or
+    has a tag, a key twice or a null byte.
     """
     if len(text) > _MOST:
         raise yaml.YAMLError(f"it is longer than {_MOST:,} characters")
@@ -180,11 +175,7 @@ def _remedy_paths(names: str) -> list[Path]:
 
 
 def with_paths(arguments: Sequence[str]) -> list[str]:
-    """Command-line arguments with every ``--config NAME`` made a path, ``--remedy A+B`` several.
-
-    Raises:
-        UserError: for a name that there is nothing behind, or remedies that cannot be joined.
-    """
+    """Command-line arguments with every ``--config NAME`` made a path, ``--remedy A+B`` several."""
     result: list[str] = []
     words = iter(arguments)
     remedied = False

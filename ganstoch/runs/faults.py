@@ -3,168 +3,154 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 
-from ganstoch.models import Generator
 from ganstoch.objectives import NonSaturating
 from ganstoch.rng import normal, rng_for
 from ganstoch.training.gan import GAN
 
 
+@dataclass(eq=False, kw_only=True)
 class _Fault(Callback):
-    """Acts before iterations, which count from 1."""
+    """Acts before iteration ``at``, counted from 1, and before all later ones if ``again``."""
+
+    at: int = 1
+    again: bool = False
 
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        self._before(trainer.global_step + 1, trainer, batch)
+        iteration = trainer.global_step + 1
+        if iteration == self.at or (self.again and iteration > self.at):
+            self._act(trainer, iteration)
 
     @abstractmethod
-    def _before(self, iteration: int, trainer: Trainer, batch: Any) -> None:
-        """Acts, if this is an iteration to do so."""
+    def _act(self, trainer: Trainer, iteration: int) -> None:
+        """Puts the fault into the run."""
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, kw_only=True)
 class Rates(_Fault):
-    """Multiplies the players' learning rates once, before iteration ``at``."""
+    """Multiplies the players' learning rates."""
 
-    at: int = 1
     discriminator: float = 1.0
     generator: float = 1.0
 
-    def _before(self, iteration: int, trainer: Trainer, batch: Any) -> None:
-        if iteration == self.at:
-            factors = (self.discriminator, self.generator)
-            for optimizer, factor in zip(trainer.optimizers, factors, strict=True):
-                for group in optimizer.param_groups:
-                    group["lr"] *= factor
+    def _act(self, trainer: Trainer, iteration: int) -> None:
+        for optimizer, factor in zip(
+            trainer.optimizers, (self.discriminator, self.generator), strict=True
+        ):
+            optimizer.param_groups[0]["lr"] *= factor
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, kw_only=True)
 class Unfreeze(_Fault):
     """Keeps a player's learning rate at 0 until iteration ``at``."""
 
     player: str
-    at: int
 
-    def _before(self, iteration: int, trainer: Trainer, batch: Any) -> None:
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Holds the player."""
         index = ("discriminator", "generator").index(self.player)
-        group = trainer.optimizers[index].param_groups[0]
-        if iteration == 1:
-            self.rate, group["lr"] = group["lr"], 0.0
-        if iteration == self.at:
-            group["lr"] = self.rate
+        self._settings = trainer.optimizers[index].param_groups[0]
+        self._rate, self._settings["lr"] = self._settings["lr"], 0.0
+
+    def _act(self, trainer: Trainer, iteration: int) -> None:
+        self._settings["lr"] = self._rate
 
 
 @dataclass(eq=False)
-class Alternate(_Fault):
+class Alternate(Callback):
     """Shows the discriminator negatives of the data in every second period of iterations."""
 
     period: int
 
-    def _before(self, iteration: int, trainer: Trainer, batch: Any) -> None:
-        if (iteration - 1) // self.period % 2:
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Turns the batch over, in place."""
+        if trainer.global_step // self.period % 2:
             batch.pixels.copy_(255 - batch.pixels)  # a copy of the data
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, kw_only=True)
 class _WeightFault(_Fault):
-    """Changes weights before iteration ``at``, and before all later ones if ``again``.
-
-    ``layer`` is a network or layer by its name in the module, such as "generator.layers.0".
-    """
+    """Changes the weights of a network or layer, by its name such as "generator.layers.0"."""
 
     layer: str
-    _: KW_ONLY
-    at: int
-    again: bool = False
 
     @torch.no_grad()
-    def _before(self, iteration: int, trainer: Trainer, batch: Any) -> None:
-        if iteration == self.at or (self.again and iteration > self.at):
-            layer = trainer.lightning_module.get_submodule(self.layer)
-            self._change(dict(layer.named_parameters()), iteration)
+    def _act(self, trainer: Trainer, iteration: int) -> None:
+        layer = trainer.lightning_module.get_submodule(self.layer)
+        for name, weight in layer.named_parameters():
+            self._change(weight, name, iteration)
 
     @abstractmethod
-    def _change(self, weights: dict[str, nn.Parameter], iteration: int) -> None:
-        """Changes parameters in place."""
+    def _change(self, weight: nn.Parameter, name: str, iteration: int) -> None:
+        """Changes a parameter in place."""
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, kw_only=True)
 class Scale(_WeightFault):
-    """Multiplies a layer's weights."""
+    """Multiplies weights."""
 
     factor: float
 
-    def _change(self, weights: dict[str, nn.Parameter], iteration: int) -> None:
-        for weight in weights.values():
-            weight.mul_(self.factor)
+    def _change(self, weight: nn.Parameter, name: str, iteration: int) -> None:
+        weight.mul_(self.factor)
 
 
 class Kill(_WeightFault):
-    """Sets a layer to 0, also after an iteration's update."""
+    """Sets weights to 0, also after an iteration's update."""
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Acts once more."""
-        self._before(trainer.global_step, trainer, batch)
+        if trainer.global_step >= self.at:
+            self._act(trainer, trainer.global_step)
 
-    def _change(self, weights: dict[str, nn.Parameter], iteration: int) -> None:
-        for weight in weights.values():
-            weight.zero_()
+    def _change(self, weight: nn.Parameter, name: str, iteration: int) -> None:
+        weight.zero_()
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, kw_only=True)
 class Shake(_WeightFault):
     """Adds noise to weights, in proportion to each layer's own size."""
 
     share: float
 
-    def _change(self, weights: dict[str, nn.Parameter], iteration: int) -> None:
-        for name, weight in weights.items():
-            rng = rng_for(0, "noise", iteration, part=f"shake/{name}")
-            noise = normal(tuple(weight.shape), rng).to(weight.device)
-            weight.add_(noise, alpha=self.share * float(weight.square().mean().sqrt()))
+    def _change(self, weight: nn.Parameter, name: str, iteration: int) -> None:
+        rng = rng_for(0, "noise", iteration, part=f"shake/{name}")
+        noise = normal(tuple(weight.shape), rng).to(weight.device)
+        weight.add_(noise, alpha=self.share * float(weight.square().mean().sqrt()))
 
 
-@dataclass(eq=False)
-class Poison(_WeightFault):
+@dataclass(eq=False, kw_only=True)
+class Poison(_Fault):
     """Puts a NaN, or another number, into a layer's first weight."""
 
+    layer: str
     value: float = float("nan")
 
-    def _change(self, weights: dict[str, nn.Parameter], iteration: int) -> None:
-        next(iter(weights.values())).view(-1)[0] = self.value
-
-
-class _ChangedLatents(Generator):
-    """A generator whose latents are changed on their way in."""
-
-    def __init__(self, inner: Generator, change: Callable[[Tensor], Tensor]) -> None:
-        super().__init__()
-        self.inner, self.change, self.latent_dim = inner, change, inner.latent_dim
-
-    def forward(self, latents: Tensor) -> Tensor:
-        images: Tensor = self.inner(self.change(latents))
-        return images
+    @torch.no_grad()
+    def _act(self, trainer: Trainer, iteration: int) -> None:
+        layer = trainer.lightning_module.get_submodule(self.layer)
+        next(layer.parameters()).view(-1)[0] = self.value
 
 
 class _LatentFault(Callback):
-    """Wraps the generator and its average before training begins."""
+    """Changes the latents on their way into the generator and its average."""
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         assert isinstance(pl_module, GAN)
-        averaged = pl_module.average.generator
-        assert isinstance(averaged, Generator)
-        pl_module.generator = _ChangedLatents(pl_module.generator, self._change)
-        pl_module.average.generator = _ChangedLatents(averaged, self._change)
+        for generator in (pl_module.generator, pl_module.average.generator):
+            generator.register_forward_pre_hook(lambda _, inputs: self._change(*inputs))
 
     @abstractmethod
     def _change(self, latents: Tensor) -> Tensor:
@@ -178,11 +164,10 @@ class Blind(_LatentFault):
         return torch.zeros_like(latents)
 
 
-@dataclass(eq=False)
 class InnerNoise(_LatentFault):
     """The generator gets its own noise in place of z: many images, and z decides none of them."""
 
-    calls: int = 0
+    calls = 0
 
     def _change(self, latents: Tensor) -> Tensor:
         self.calls += 1

@@ -54,8 +54,8 @@ from ganstoch.training.gan import GAN
 _log = logging.getLogger("ganstoch")
 
 SETTINGS = "run.json"  # a run's settings, in its folder from the first moment
+# Seconds for W&B's first answer and for the end of the upload; variables WANDB_... go before.
 _LIMITS = {"init_timeout": 30.0, "finish_timeout": 60.0}
-"""Seconds for W&B's first answer and for the end of the upload; variables WANDB_... go before."""
 
 
 class Busy(UserError):
@@ -67,10 +67,8 @@ class Busy(UserError):
 def fit(arguments: Sequence[str]) -> Path:
     """Runs, resumes, or recognizes as finished, what a command line of `ganstoch fit` asks for.
 
-    Where a GPU's memory is too small, half the images at a time go on. Returns the run's folder.
-
-    Raises:
-        UserError: for anything the user can mend; `Busy` if another process is at work on the run.
+    Where a GPU's memory is too small, half the images at a time go on. Returns the run's folder;
+    raises `Busy` if another process is at work on the run.
     """
     command = understand(arguments)
     while True:

@@ -40,17 +40,14 @@ class Row:
     failure: str | None = None  # why it cannot be trained, or failed
 
 
-class Process(Protocol):
+class _Process(Protocol):
     """A row that was started, as `subprocess.Popen`: a process, or a job of a cluster."""
 
-    def poll(self) -> int | None:
-        """The exit status, once it has ended."""
+    def poll(self) -> int | None: ...
 
-    def send_signal(self, number: int, /) -> None:
-        """Asks it to leave a checkpoint and end."""
+    def send_signal(self, number: int, /) -> None: ...
 
-    def wait(self) -> int:
-        """Waits until it has."""
+    def wait(self) -> int: ...
 
 
 def launch(row: Row, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
@@ -64,27 +61,29 @@ def launch(row: Row, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
         )
 
 
+def launch_all(rows: Sequence[Row], *, threads: int) -> list[subprocess.Popen[bytes]]:
+    """Starts rows, each with so many threads."""
+    environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
+    return [launch(row, environment) for row in rows]
+
+
 def run_rows(
-    rows: Sequence[Row],
-    *,
-    parallel: int,
-    start: Callable[[Sequence[Row]], Sequence[Process]],
-    say: Callable[[str], None],
+    rows: Sequence[Row], *, parallel: int, start: Callable[[Sequence[Row]], Sequence[_Process]]
 ) -> None:
     """Trains every row that is neither finished nor failed, the costliest first.
 
-    Sets `Row.finished` or `Row.failure`. A row that fails stops no other. A row whose folder
-    another process holds is left to it, and started here if that process ends without a record.
+    Prints a line for each row that ends, and sets its `Row.finished` or `Row.failure`. A row that
+    fails stops no other. A row whose folder another process holds is left to it, and started here
+    if that process ends without a record.
 
     Args:
         rows: of a sweep.
         parallel: how many at once.
         start: starts some rows.
-        say: receives a line for each row that ends.
     """
     todo = [row for row in rows if not (row.finished or row.failure)]
     waiting = sorted(todo, key=lambda row: -row.work)
-    running: dict[Row, Process] = {}
+    running: dict[Row, _Process] = {}
     held_until: dict[Row, float] = {}  # rows seen in the hands of another process
     shown = sys.stderr.isatty()
     bar = tqdm(
@@ -106,7 +105,7 @@ def run_rows(
             if row.after is not None and not (row.after / RECORD).exists():
                 row.failure = f"it waits for {row.after.name}, which failed"
                 waiting.remove(row)
-                _tell(row, say)
+                _tell(row)
             elif held_until.get(row, 0.0) <= time.monotonic():
                 if _is_held(row.folder):
                     held_until[row] = time.monotonic() + _LOCK_CHECK_S
@@ -130,7 +129,7 @@ def run_rows(
                         waiting.append(row)
                         continue
                     row.failure = row.failure or _failure(row, status)
-                    _tell(row, say)
+                    _tell(row)
                 done = sum(row.work for row in todo if row.finished or row.failure)
                 done += sum(row.work * _share(row) for row in (*waiting, *running))
                 bar.set_postfix_str(f"{len(waiting) + len(running)} runs left", refresh=False)
@@ -142,8 +141,8 @@ def run_rows(
             process.wait()
 
 
-def _tell(row: Row, say: Callable[[str], None]) -> None:
-    """Says how a row has ended, above the display; sets `Row.finished` or `Row.failure`."""
+def _tell(row: Row) -> None:
+    """Prints how a row has ended, above the display; sets `Row.finished` or `Row.failure`."""
     line = f"FAILED {row.label}: "
     try:
         if row.failure is None and is_finished(row.folder, row.config_hash):
@@ -154,7 +153,7 @@ def _tell(row: Row, say: Callable[[str], None]) -> None:
     except UserError as error:
         row.failure = str(error)
     with tqdm.external_write_mode(sys.stderr):
-        say(line if row.finished else line + str(row.failure))
+        print(line if row.finished else line + str(row.failure), flush=True)
 
 
 @contextmanager

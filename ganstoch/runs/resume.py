@@ -16,21 +16,17 @@ from ganstoch.errors import UserError
 from ganstoch.records import converted_config
 
 _FIX = "give what it was made with, or leave out --ckpt_path"
+# Names of a precision that mean another.
 _SAME = {None: "32-true", "32": "32-true", "64": "64-true", "bf16": "bf16-mixed"}
-"""Names of a precision that mean another."""
 _SHOWN = 6
 
 
 def refuse_other_settings(
     path: Path, content: dict[str, Any], *, config: dict[str, Any], steps: int
 ) -> None:
-    """Refuses a command whose game is another than the checkpoint's, or shorter.
+    """Refuses a command whose game is another than that of a checkpoint's ``content``, or shorter.
 
-    Args:
-        path: the checkpoint.
-        content: what it holds.
-        config: the command's settings, nested, as plain values.
-        steps: iterations at which the run is to end.
+    ``config`` are the command's settings, and ``steps`` the iterations at which it is to end.
     """
     if (done := content["global_step"]) > steps:
         raise UserError(

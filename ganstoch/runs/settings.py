@@ -60,9 +60,9 @@ The keys that matter most:
 --print_config prints what all of it comes to. The same command again resumes a run.
 """
 
+# What measures a run beside its evaluation: off unless given.
 _MEASURES = ("diagnosis", "probe", "gradient_noise")
-"""What measures a run beside its evaluation: off unless given."""
-
+# Lightning's settings that must stay as they are.
 _NOT_OFFERED: dict[str, Any] = {
     # Other ways to end a run, whose record would pass for that of a whole one.
     "max_epochs": -1,
@@ -84,7 +84,19 @@ _NOT_OFFERED: dict[str, Any] = {
     "model_registry": None,
     "default_root_dir": None,
 }
-"""Lightning's settings that must stay as they are."""
+
+
+# Warnings of Lightning that do not concern a user of this package.
+_NEEDLESS = (
+    "Using ModelCheckpoint with manual optimization",
+    "Found .* in eval mode at the start of training",  # the average, which is never trained
+    "`tensorboardX` has been removed",
+    ".*Starting from v1.9.0, `tensorboardX`",
+    "Checkpoint directory .* exists and is not empty",
+    "The dirpath has changed from",
+    "LightningCLI's args parameter is intended",
+    "`isinstance\\(treespec, LeafSpec\\)` is deprecated",
+)
 
 
 @dataclass(frozen=True)
@@ -197,11 +209,7 @@ class Command(LightningCLI):
         """Nothing yet."""
 
     def build(self, callbacks: list[Callback]) -> None:
-        """Makes the data, the GAN and the trainer, which gets these callbacks after its own.
-
-        Raises:
-            UserError: for a setting that one of them does not take, or not on several devices.
-        """
+        """Makes the data, the GAN and the trainer, which gets these callbacks after its own."""
         self.trainer_defaults["callbacks"] = callbacks
         self.config.trainer.enable_progress_bar = False  # Lightning's own, beside ours
         try:
@@ -318,12 +326,11 @@ def source_class(config: dict[str, Any]) -> type[Source]:
 
 
 def understand(arguments: Sequence[str]) -> Command:
-    """Parses a command line of `ganstoch fit`.
-
-    Raises:
-        UserError: for an unknown key, a wrong type or a value out of its range.
-    """
-    _quieten()
+    """Parses a command line of `ganstoch fit`; a `UserError` names a wrong key or value."""
+    for name in ("pytorch_lightning.utilities.rank_zero", "lightning_fabric.utilities.seed"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    for message in _NEEDLESS:
+        warnings.filterwarnings("ignore", message=message)
     try:
         return Command(arguments)
     except (ArgumentError, UnicodeDecodeError) as error:
@@ -346,29 +353,8 @@ def resolve_all(lines: Sequence[Sequence[str]]) -> list[Resolved]:
     return resolved
 
 
-def _quieten() -> None:
-    """Drops the messages of Lightning that do not concern a user of this package."""
-    logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)
-    logging.getLogger("lightning_fabric.utilities.seed").setLevel(logging.WARNING)
-    for message in (
-        "Using ModelCheckpoint with manual optimization",
-        "Found .* in eval mode at the start of training",  # the average, which is never trained
-        "`tensorboardX` has been removed",
-        ".*Starting from v1.9.0, `tensorboardX`",
-        "Checkpoint directory .* exists and is not empty",
-        "The dirpath has changed from",
-        "LightningCLI's args parameter is intended",
-        "`isinstance\\(treespec, LeafSpec\\)` is deprecated",
-    ):
-        warnings.filterwarnings("ignore", message=message)
-
-
 def compose(config: dict[str, Any]) -> Remedies:
-    """The remedies that a run would play with, as plain settings name them; see `Resolved`.
-
-    Raises:
-        UserError: for a setting out of its range, or parts that cannot go together.
-    """
+    """The remedies that plain settings name; a `UserError` if they cannot go together."""
     model = config["model"]
     objective = _instance(model["objective"]) if model["objective"] else NonSaturating()
     return Remedies([_instance(item) for item in model["remedies"] or []], objective=objective)

@@ -21,7 +21,6 @@ from ganstoch.records import FileModel, decode
 from ganstoch.runs.configs import packaged_names, read_yaml
 
 Scalar = str | int | float | bool | None
-
 MOST = 10_000  # rows of a sweep: each is understood before the first one starts
 
 
@@ -80,11 +79,7 @@ def parse_seeds(text: str) -> list[int]:
 
 
 def read_sweep(path: Path) -> Sweep:
-    """Reads a sweep file.
-
-    Raises:
-        UserError: if it is missing, no YAML, or not a grid that both readers understand.
-    """
+    """Reads a sweep file; a `UserError` if it is not a grid that both readers understand."""
     where = f"the sweep {path}"
     content: _File = decode(_File, read_yaml(path, kind="sweep"), where, fix="see sweeps/")
     presets = [word for word in content.command if word in packaged_names()]

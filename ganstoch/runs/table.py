@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jsonargparse import Namespace
 
@@ -17,8 +18,6 @@ from ganstoch.runs.configs import sweep_path
 from ganstoch.runs.sweep import Sweep, parse_seeds, read_sweep
 
 if TYPE_CHECKING:
-    import submitit
-
     from ganstoch.runs.pool import Row
 
 PLAN = "plan.json"
@@ -32,26 +31,12 @@ class _Plan(FileModel):
 
 
 def table1(options: Namespace) -> int:
-    """Trains what is not finished, writes Table 1 and its figures, prints the table.
-
-    Args:
-        options: of the command line; see `ganstoch table1 --help`.
-
-    Returns:
-        0, or 1 if a run failed.
-    """
+    """Trains what is not finished, writes Table 1, prints it; returns 1 if a run failed, else 0."""
     return _table(options, options.sweep, folder=Path(options.sweep).stem, write="write_report")
 
 
 def remedies(options: Namespace) -> int:
-    """Trains the same GAN under every remedy, on images or where the modes are known.
-
-    Args:
-        options: of the command line; see `ganstoch remedies --help`.
-
-    Returns:
-        0, or 1 if a run failed.
-    """
+    """As `table1`, for the same GAN under every remedy, on images or where modes are known."""
     synthetic = options.synthetic
     if synthetic is None:
         return _table(options, "remedies", folder="remedies", write="write_remedies_report")
@@ -66,10 +51,8 @@ def _table(options: Namespace, name: str, *, folder: str, write: str) -> int:
 
     ``write`` is the function of `ganstoch.report.reports` that writes the files.
     """
-    if options.report and options.out:
-        return _report(options.out, write)
-    preset = None
-    if options.get("synthetic") is None:
+    preset, why = None, ""
+    if options.get("synthetic") is None and not (options.report and options.out):
         preset, why = _preset(options)
         folder = f"{folder}-{preset}"
     out = options.out or Path("runs") / folder
@@ -115,16 +98,9 @@ def _words(options: Namespace, option: str) -> list[str]:
 def _run(sweep: Sweep, options: Namespace, out: Path, write: str) -> int:
     """Trains the rows that are not finished, then writes and prints the report."""
     from ganstoch.runs.plan import plan
+    from ganstoch.runs.pool import run_rows
 
-    if options.slurm and options.executor != "slurm":
-        raise UserError("--slurm is for --executor slurm")
-    executor = None
-    if options.executor is not None:
-        from ganstoch.runs.cluster import make_executor
-
-        executor = make_executor(
-            options.executor, out / "jobs", slurm=options.slurm, at_once=options.jobs
-        )
+    start, most = _starter(options, out)
     rows = plan(sweep, out=out, root=options.root, settings=options.set)
     for row in rows:
         if row.failure:
@@ -133,53 +109,45 @@ def _run(sweep: Sweep, options: Namespace, out: Path, write: str) -> int:
     if not trainable:
         raise UserError(f"no row can be trained; the first: {rows[0].label}: {rows[0].failure}")
     todo = [row for row in trainable if not row.finished]
-    _write_plan(out, rows, [row.folder for row in trainable])
+    _write_plan(out, rows, trainable)
     print(f"{len(trainable) - len(todo)} runs finished before, {len(todo)} to go; ", end="")
     print(f"everything goes to {out}", flush=True)
     if todo:
-        _train(todo, options, executor)
+        parallel = min(most, len(todo))
+        threads = max(1, len(os.sched_getaffinity(0)) // parallel)
+        run_rows(todo, parallel=parallel, start=partial(start, threads=threads))
     if any(out.glob("runs/*/wandb/offline-run-*")):
         print(f"W&B is offline; to upload: wandb sync {out}/runs/*/wandb/offline-run-*")
-    whole = [row.folder for row in rows if row.finished]
-    missing = _write_plan(out, rows, whole)
-    if not whole:
+    finished = [row for row in rows if row.finished]
+    missing = _write_plan(out, rows, finished)
+    if not finished:
         raise UserError(f"no run finished; the first failed because {missing[0]}")
     _report(out, write)
     return 1 if missing else 0
 
 
-def _train(todo: Sequence[Row], options: Namespace, executor: submitit.AutoExecutor | None) -> None:
-    """Trains rows as processes of this machine, or as jobs of an executor."""
-    from ganstoch.runs.pool import launch, run_rows
+def _starter(options: Namespace, out: Path) -> tuple[Callable[..., Sequence[Any]], int]:
+    """What starts rows, as processes of this machine or as jobs, and how many may run at once."""
+    if options.slurm and options.executor != "slurm":
+        raise UserError("--slurm is for --executor slurm")
+    if options.executor is not None:
+        from ganstoch.runs.cluster import Jobs, make_executor
 
-    cores, jobs = len(os.sched_getaffinity(0)), options.jobs
-    if not jobs:
-        import torch
-
-        jobs = 1 if torch.cuda.is_available() else cores
-    parallel = max(1, min(jobs, len(todo)))
-    own = {"OMP_NUM_THREADS": str(max(1, cores // parallel))}
-
-    def say(line: str) -> None:
-        print(line, flush=True)
-
-    if executor is None:
-        environment = os.environ | own
-        run_rows(
-            todo,
-            parallel=parallel,
-            start=lambda chosen: [launch(row, environment) for row in chosen],
-            say=say,
+        executor = make_executor(
+            options.executor, out / "jobs", slurm=options.slurm, at_once=options.jobs
         )
-        return
-    from ganstoch.runs.cluster import run_on_cluster
-
-    variables: dict[str, str | None] = {}
-    if options.executor == "local":  # submitit would hide the devices
-        variables = {**own, "CUDA_VISIBLE_DEVICES": os.environ.get("CUDA_VISIBLE_DEVICES")}
+        if options.executor == "slurm":
+            return Jobs(executor), 10**6
+        start: Callable[..., Sequence[Any]] = Jobs(executor)
     else:
-        parallel = len(todo)
-    run_on_cluster(todo, executor, parallel=parallel, environment=variables, say=say)
+        from ganstoch.runs.pool import launch_all
+
+        start = launch_all
+    if options.jobs:
+        return start, options.jobs
+    import torch
+
+    return start, 1 if torch.cuda.is_available() else len(os.sched_getaffinity(0))
 
 
 def _report(out: Path, write: str) -> int:
@@ -195,9 +163,9 @@ def _report(out: Path, write: str) -> int:
     return 0
 
 
-def _write_plan(out: Path, rows: Sequence[Row], runs: Sequence[Path]) -> list[str]:
+def _write_plan(out: Path, rows: Sequence[Row], reported: Sequence[Row]) -> list[str]:
     """Writes which runs the report is of, and returns a line for each row that is missing."""
     missing = [f"{row.label}: {row.failure}" for row in rows if row.failure]
-    content = {"runs": [str(run.relative_to(out)) for run in runs], "missing": missing}
+    content = {"runs": [str(row.folder.relative_to(out)) for row in reported], "missing": missing}
     write_atomically(out / PLAN, json.dumps(content, indent=1).encode() + b"\n")
     return missing

@@ -28,12 +28,8 @@ from ganstoch.records import RECORD, Record, read_record
 def verify(options: Namespace) -> int:
     """Runs it again, prints how it compares, and leaves the new run in a folder of its own.
 
-    Args:
-        options: of the command line; see `ganstoch verify --help`.
-
-    Returns:
-        0 if it is the same, bit by bit or within the tolerance; 1 if not; else what `ganstoch fit`
-        returned.
+    Returns 0 if it is the same, bit by bit or within the tolerance; 1 if not; else what
+    `ganstoch fit` returned.
     """
     path = options.record / RECORD if options.record.is_dir() else options.record
     earlier = read_record(path)

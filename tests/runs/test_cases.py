@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import zipfile
 from pathlib import Path
@@ -17,10 +18,10 @@ from ganstoch.runs.cases import (
     EVERY,
     Case,
     read_trace,
+    run_and_write,
     run_case,
     score_case,
     trace_path,
-    write_trace,
 )
 
 ROOT = Path(__file__).parents[2]
@@ -49,12 +50,11 @@ def test_every_fault_can_be_run(case: Case) -> None:
 
 def test_a_cause_is_found_from_a_fresh_run(tmp_path: Path) -> None:
     (case,) = [case for case in CASES if case.name == "NaN in D, ring"]
-    history = run_case(case, seed=7, iterations=225)
     path = trace_path(tmp_path, case, seed=7)
-    write_trace(path, history)
-    judged = score_case(case, read_trace(path), seed=7)
-    assert judged.verdict == "non_finite"
-    assert judged.found_after == 1
+    run_and_write((dataclasses.replace(case, iterations=225), 7, path))
+    history = read_trace(path)
+    judged = score_case(case, history, seed=7)
+    assert (judged.verdict, judged.found_after) == ("non_finite", 1)
     assert history[-1].broken == "discriminator.head, iteration 210"
 
 

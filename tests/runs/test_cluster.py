@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,8 @@ import submitit
 
 from ganstoch.errors import UserError
 from ganstoch.runs import cluster
-from ganstoch.runs.cluster import RowJob, make_executor, run_on_cluster, slurm_settings
-from ganstoch.runs.pool import Row
+from ganstoch.runs.cluster import Jobs, RowJob, make_executor, slurm_settings
+from ganstoch.runs.pool import Row, run_rows
 
 Patch = pytest.MonkeyPatch
 
@@ -78,12 +79,10 @@ def rows(here: Path, names: str) -> list[Row]:
     return [Row(name, ["--seed=1"], here / "out" / name, 1.0, config_hash="c") for name in names]
 
 
-def submit(rows: list[Row], here: Path, *slurm: str) -> list[str]:
-    """Submits rows and waits until all are told of; the lines."""
-    lines: list[str] = []
-    executor = make_executor("slurm", here / "out" / "jobs", slurm=slurm, at_once=0)
-    run_on_cluster(rows, executor, parallel=len(rows), environment={}, say=lines.append)
-    return lines
+def submit(rows: list[Row], here: Path, *slurm: str) -> None:
+    """Submits rows and waits until all are told of."""
+    jobs = Jobs(make_executor("slurm", here / "out" / "jobs", slurm=slurm, at_once=0))
+    run_rows(rows, parallel=len(rows), start=partial(jobs, threads=1))
 
 
 def test_the_script_for_slurm(slurm: Callable[[str], None], here: Path) -> None:
@@ -117,7 +116,7 @@ def test_what_sbatch_refuses_is_told(slurm: Callable[[str], None], here: Path) -
 
 
 def test_a_queued_job_is_not_submitted_twice(
-    slurm: Callable[[str], None], here: Path, monkeypatch: pytest.MonkeyPatch
+    slurm: Callable[[str], None], here: Path, monkeypatch: Patch
 ) -> None:
     def interrupt(seconds: float) -> None:
         raise KeyboardInterrupt
@@ -131,12 +130,16 @@ def test_a_queued_job_is_not_submitted_twice(
 
 
 def test_a_job_that_slurm_ended_is_told(
-    slurm: Callable[[str], None], here: Path, monkeypatch: Patch
+    slurm: Callable[[str], None],
+    here: Path,
+    monkeypatch: Patch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr("ganstoch.runs.cluster._SLOW_DISK_S", 0.0)
     slurm("OUT_OF_MEMORY")
     jobs = rows(here, "ab")
-    lines = submit(jobs, here)
+    submit(jobs, here)
+    lines = capsys.readouterr().out.splitlines()
     assert [line.split(":")[0] for line in sorted(lines)] == ["FAILED a", "FAILED b"]
     assert all("OUT_OF_MEMORY" in str(row.failure) for row in jobs)
 

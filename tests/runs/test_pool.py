@@ -6,7 +6,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from ganstoch.records import RUN_LOCK, Record, write_record
 from ganstoch.runs import pool
 from ganstoch.runs.pool import BUSY, Row, run_rows
 
+Run = Callable[..., list[str]]
 COPY = "import shutil; shutil.copy('../whole.json', 'record.json')\n"
 """What a run that ends well does."""
 
@@ -50,29 +52,27 @@ def row(label: str, program: str = COPY, *, work: float = 1, after: str | None =
     return Row(label, [program], Path.cwd() / label, work=work, config_hash="c", after=twin)
 
 
-def run(
-    rows: Sequence[Row], *, parallel: int = 1, say: Callable[[str], None] | None = None
-) -> list[str]:
-    lines: list[str] = []
-    run_rows(
-        rows,
-        parallel=parallel,
-        start=lambda chosen: [pool.launch(row, {}) for row in chosen],
-        say=say or lines.append,
-    )
-    return lines
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., list[str]]:
+    """Runs rows; a line for each."""
+
+    def run(*rows: Row, parallel: int = 1) -> list[str]:
+        run_rows(rows, parallel=parallel, start=partial(pool.launch_all, threads=1))
+        return capsys.readouterr().out.splitlines()
+
+    return run
 
 
-def test_the_costliest_goes_first(programs: list[str]) -> None:
-    run([row("a", work=1), row("b", work=3), row("c", work=2)])
+def test_the_costliest_goes_first(programs: list[str], run: Run) -> None:
+    run(row("a", work=1), row("b", work=3), row("c", work=2))
     assert programs == ["b", "c", "a"]
 
 
-def test_a_failing_row_stops_no_other(here: Path, programs: list[str]) -> None:
+def test_a_failing_row_stops_no_other(here: Path, programs: list[str], run: Run) -> None:
     why = "import sys; print('ganstoch: data.m is 0; give more', file=sys.stderr); sys.exit(2)"
     rows = [row("a", why, work=9), row("b"), row("c", "raise ValueError('oh')"), row("d", "")]
     rows += [row("e", "import os; os.kill(os.getpid(), 9)")]
-    lines = run(rows, parallel=2)
+    lines = run(*rows, parallel=2)
     for label, part in [
         *(("a", "data.m is 0"), ("a", "status 2"), ("c", "ValueError: oh")),
         *(("d", "record.json"), ("e", "status -9")),
@@ -84,21 +84,18 @@ def test_a_failing_row_stops_no_other(here: Path, programs: list[str]) -> None:
     assert [bool(row.failure) for row in rows] == [True, False, True, True, True]
 
 
-def test_a_noisy_row_waits_for_its_twin(programs: list[str]) -> None:
-    lines = run([row("noisy", work=9, after="twin"), row("twin", work=1)], parallel=2)
+def test_a_noisy_row_waits_for_its_twin_unless_that_failed(programs: list[str], run: Run) -> None:
+    lines = run(row("noisy", work=9, after="twin"), row("twin", work=1), parallel=2)
     assert programs == ["twin", "noisy"]
     assert [line.split(":")[0] for line in lines] == ["done   twin", "done   noisy"]
+    noisy = row("alone", work=9, after="failing")
+    lines = run(noisy, row("failing", "raise SystemExit(1)"), row("other"))
+    assert any(line.startswith("FAILED alone: ") for line in lines)
+    assert "failing" in str(noisy.failure)
+    assert sorted(programs[2:]) == ["failing", "other"]
 
 
-def test_a_noisy_row_does_not_wait_for_a_twin_that_failed(programs: list[str]) -> None:
-    noisy = row("noisy", work=9, after="twin")
-    lines = run([noisy, row("twin", "raise SystemExit(1)"), row("other")])
-    assert any(line.startswith("FAILED noisy: ") for line in lines)
-    assert "twin" in str(noisy.failure)
-    assert sorted(programs) == ["other", "twin"]
-
-
-def test_no_more_at_once_than_allowed(here: Path, programs: list[str]) -> None:
+def test_no_more_at_once_than_allowed(here: Path, programs: list[str], run: Run) -> None:
     count = (
         "import os, time\n"
         "mine = os.path.join('..', 'running', str(os.getpid()))\n"
@@ -108,7 +105,7 @@ def test_no_more_at_once_than_allowed(here: Path, programs: list[str]) -> None:
         "os.remove(mine)\n"
     )
     (here / "running").mkdir()
-    run([row(name, count) for name in "abcd"], parallel=2)
+    run(*(row(name, count) for name in "abcd"), parallel=2)
     assert max(int((here / name / "seen").read_text()) for name in "abcd") <= 2
 
 
@@ -122,7 +119,7 @@ SLEEP = (
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interruption_reaches_the_runs(
-    number: signal.Signals, here: Path, programs: list[str]
+    number: signal.Signals, here: Path, programs: list[str], run: Run
 ) -> None:
     """Else they would go on alone."""
     tell = (
@@ -133,33 +130,35 @@ def test_an_interruption_reaches_the_runs(
     )
     before = signal.getsignal(signal.SIGTERM)
     with pytest.raises(KeyboardInterrupt):
-        run([row("a", SLEEP, work=9), row("b", tell)], parallel=2)
+        run(row("a", SLEEP, work=9), row("b", tell), parallel=2)
     assert (here / "a" / "told").exists()
     assert signal.getsignal(signal.SIGTERM) is before
 
 
-def test_a_row_in_other_hands_takes_no_place(record: Record, programs: list[str]) -> None:
-    a, b, c = row("a", work=9), row("b", work=2), row("c", work=1, after="a")
-    a.folder.mkdir()
-    held, lines = FileLock(a.folder / RUN_LOCK), list[str]()
+def test_a_row_in_other_hands_takes_no_place(
+    record: Record, programs: list[str], run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [row("a", work=9), row("b", work=2), row("c", work=1, after="a")]
+    rows[0].folder.mkdir()
+    held, original = FileLock(rows[0].folder / RUN_LOCK), pool._tell
     held.acquire()
 
-    def say(line: str) -> None:
-        lines.append(line)
-        if line.startswith("done   b"):  # only now does the other process finish
-            write_record(a.folder / "record.json", record)
+    def tell(row: Row) -> None:
+        original(row)
+        if row.label == "b":  # only now does the other process finish
+            write_record(rows[0].folder / "record.json", record)
             held.release()
 
-    run([a, b, c], say=say)
-    assert programs[0] == "b"
-    assert programs[-1] == "c"
+    monkeypatch.setattr(pool, "_tell", tell)
+    lines = run(*rows)
+    assert (programs[0], programs[-1]) == ("b", "c")
     assert [line.partition(":")[0] for line in lines] == ["done   b", "done   a", "done   c"]
 
 
-def test_a_row_that_came_too_late_is_started_again(programs: list[str]) -> None:
+def test_a_row_that_came_too_late_is_started_again(programs: list[str], run: Run) -> None:
     """By then whoever was first has gone without a record."""
     once = f"if not os.path.exists('once'): open('once', 'w').close(); sys.exit({BUSY})\n"
-    (line,) = run([row("a", f"import os, sys\n{once}{COPY}")])
+    (line,) = run(row("a", f"import os, sys\n{once}{COPY}"))
     assert line.startswith("done   a")
     assert programs == ["a", "a"]
 

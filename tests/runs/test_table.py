@@ -14,11 +14,9 @@ import pytest
 import torch
 
 from ganstoch.records import Record, read_record
-from ganstoch.runs import pool, table
+from ganstoch.runs import table
 from ganstoch.runs.configs import SYNTHETIC, packaged_names
-from ganstoch.runs.pool import Row
 from ganstoch.runs.sweep import Sweep
-from ganstoch.training.gan import GAN
 
 Command = Callable[..., Any]
 Finished = tuple[Path, int, str, list[str]]
@@ -82,7 +80,7 @@ def ring(tmp_path_factory: pytest.TempPathFactory, first_time: Command) -> Finis
     return out, *first_time("remedies", *words, *settings, "--out", str(out))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def images_line(tiny_rows: tuple[str, ...]) -> list[str]:
     """The words behind `ganstoch` for two remedies on 64 digits, one of which takes no noise."""
     words = ["remedies", "--preset", "mini", "--remedies", "plain,svre", "--set", "data.n=64"]
@@ -141,73 +139,6 @@ def test_only_what_is_missing_is_run(
     assert started == ["digits-n256-m1-seed0"]
     assert len(records(out)) == 6
     assert len(json.loads((out / "plan.json").read_bytes())["runs"]) == 1
-
-
-def test_a_failing_row_stops_no_other(
-    here: Path, table1: Command, started: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """One row diverges; it is named in the output and the table, and later alone tried again."""
-    original = GAN.sample
-
-    def sample(self: GAN, latents: torch.Tensor, **options: Any) -> torch.Tensor:
-        bad = self.trainer.datamodule.batch_size == 4  # type: ignore[attr-defined]
-        return original(self, latents, **options) * (float("nan") if bad else 1.0)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(GAN, "sample", sample)
-        answer = table1()
-    assert answer.status == 1
-    assert len(started) == 5
-    (line,) = failed(answer)
-    assert line.startswith("FAILED digits-n256-m4-seed0: ")
-    assert "out/runs/digits-n256-m4-seed0-" in line
-    assert {record.m for record in records(here / "out")} == {64, 16, 1}
-    assert "digits-n256-m4-seed0" in (here / "out" / "table1.md").read_text()
-    del started[:]
-    assert table1().status == 0
-    assert started == ["digits-n256-m4-seed0"]
-
-
-def test_an_interrupted_table_goes_on(
-    here: Path,
-    finished_table: tuple[Path, list[str]],
-    table1: Command,
-    started: list[str],
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    """Ctrl-C in the third row's third iteration; that row goes on from its second."""
-    original, calls = GAN.train_iteration, []
-
-    def play(self: GAN, *arguments: Any, **options: Any) -> None:
-        calls.append(1)
-        if len(calls) == 11:
-            raise KeyboardInterrupt
-        original(self, *arguments, **options)
-
-    start = pool.launch
-
-    def interrupted(row: Row, environment: Any) -> Any:
-        ended = start(row, environment)
-        if ended.returncode == 130:  # Ctrl-C reaches rows and pool alike
-            raise KeyboardInterrupt
-        return ended
-
-    with monkeypatch.context() as patch:
-        patch.setattr(GAN, "train_iteration", play)
-        patch.setattr(pool, "launch", interrupted)
-        answer = table1()
-    assert answer.status == 130
-    assert len(started) == 3
-    assert len(records(here / "out")) == 2
-    assert table1().status == 0
-    assert len(started) == 3 + 3
-    assert started[2] == started[3]
-    (resumed,) = [message for message in caplog.messages if message.endswith("step=2.ckpt")]
-    assert f"{started[2]}-" in resumed
-    ours, theirs = records(here / "out"), records(finished_table[0])
-    assert [r.config_hash for r in ours] == [r.config_hash for r in theirs]
-    assert [r.history for r in ours] == [r.history for r in theirs]
 
 
 def test_the_noisy_row_takes_its_twin_s_iterations(
