@@ -7,27 +7,22 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
+from typing import Any
 
 from packaging.requirements import Requirement
 
 EXTRAS = ("cpu", "cluster", "test")
 
 
-def lowest(project: dict[str, object]) -> list[str]:
-    """A line `name==version` for every direct dependency.
-
-    Raises:
-        ValueError: if a dependency has no lower bound, which nothing could then be tried against.
-    """
+def lowest(project: dict[str, Any]) -> list[str]:
+    """A line `name==version` for every direct dependency, each of which has one lower bound."""
     optional = project["optional-dependencies"]
     lines = [*project["dependencies"], *(line for extra in EXTRAS for line in optional[extra])]
-    found = {}
+    versions = {}
     for requirement in map(Requirement, lines):
-        bounds = [s.version for s in requirement.specifier if s.operator in (">=", "==")]
-        if len(bounds) != 1:
-            raise ValueError(f"{requirement} has no lower bound")
-        found[requirement.name] = f"{requirement.name}=={bounds[0]}"
-    return [found[name] for name in sorted(found)]
+        (version,) = [s.version for s in requirement.specifier if s.operator in (">=", "==")]
+        versions[requirement.name] = f"{requirement.name}=={version}"
+    return [versions[name] for name in sorted(versions)]
 
 
 if __name__ == "__main__":

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import errno
-import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from importlib.metadata import entry_points
 from pathlib import Path
 
@@ -52,9 +51,7 @@ def test_help_names_every_command_and_that_of_fit_our_keys(
     [
         ("", COMMANDS),
         ("nonsense", ["nonsense", *COMMANDS]),
-        ("--nonsense", ["--nonsense"]),
         ("table1 --nonsense", ["--nonsense"]),
-        ("table1 --jobs many", ["jobs", "many"]),
         ("table1 --preset foo", ["--preset", "foo", "mini"]),
         ("table1 --out=", ["--out"]),
         ("remedies --synthetic moon", ["--synthetic", "moon", "ring", "stacked"]),
@@ -64,19 +61,13 @@ def test_help_names_every_command_and_that_of_fit_our_keys(
         ("audit --real '' --generated x", ["--real"]),
         # Of an earlier version.
         ("replay record.json", ["ganstoch verify"]),
-        ("remedies --world ring", ["--synthetic"]),
         ("remedies --world=images", ["--synthetic"]),
         ("fit --seeds 0,1", ["--seed_everything"]),
         ("fit --config m3200", ["n4"]),
-        ("fit --config=m800", ["n16"]),
-        ("fit --config=m200", ["n64"]),
-        ("fit --config=m50", ["n256"]),
         ("fit --config=m3200-noise", ["n4-noise"]),
         ("fit --remedy=packing2+replay", ["experience_replay"]),
-        ("remedies --preset=mini --remedies plain,replay", ["experience_replay"]),
         ("fit --model.forms=rule", ["model.forms"]),
         ("fit --config old.yaml", ["model.forms"]),
-        ("fit --model.remedies=[Replay]", ["ExperienceReplay"]),
         ("fit --model.remedies=[ganstoch.remedies.Replay]", ["ExperienceReplay"]),
         ("fit --config seeds.yaml", ["--seed_everything"]),
     ],
@@ -99,30 +90,20 @@ def test_a_mistake_of_the_line_is_one_line_that_names_it(
     assert {path.name for path in tmp_path.iterdir()} == {"old.yaml", "seeds.yaml"}
 
 
-Fail = Callable[[BaseException], None]
-
-
-@pytest.fixture
-def fail(monkeypatch: pytest.MonkeyPatch) -> Fail:
+def fail(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
     """Lets `ganstoch doctor` raise."""
 
-    def fail(error: BaseException) -> None:
-        def doctor(options: object) -> int:
-            raise error
+    def doctor(options: object) -> int:
+        raise error
 
-        monkeypatch.setattr("ganstoch.runs.doctor.doctor", doctor)
-
-    return fail
+    monkeypatch.setattr("ganstoch.runs.doctor.doctor", doctor)
 
 
 @pytest.mark.parametrize(
     ("error", "status", "parts"),
     [
         (UserError("data.n is 0;\n  give\n more"), 2, ["data.n is 0; give more"]),
-        *(
-            (OSError(number, os.strerror(number), "out/x"), 2, [os.strerror(number), "out/x"])
-            for number in (errno.ENOSPC, errno.EROFS)
-        ),
+        (OSError(errno.ENOSPC, "no space", "out/x"), 2, ["no space", "out/x", "--out"]),
         (KeyboardInterrupt(), 130, []),
         (MemoryError(), 2, []),
     ],
@@ -131,10 +112,10 @@ def test_how_a_command_ends_is_one_line(
     error: BaseException,
     status: int,
     parts: list[str],
-    fail: Fail,
+    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    fail(error)
+    fail(monkeypatch, error)
     assert main(["doctor"]) == status
     err = capsys.readouterr().err
     assert err.startswith("ganstoch: ")
@@ -143,8 +124,8 @@ def test_how_a_command_ends_is_one_line(
 
 
 @pytest.mark.parametrize("error", [ValueError("a bug"), OSError(errno.EBADF, "broken")])
-def test_a_bug_keeps_its_traceback(error: Exception, fail: Fail) -> None:
-    fail(error)
+def test_a_bug_keeps_its_traceback(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    fail(monkeypatch, error)
     with pytest.raises(type(error)) as raised:
         main(["doctor"])
     assert raised.value is error
@@ -189,14 +170,11 @@ def loaded(*lines: str, at: Path, of: set[str]) -> list[str]:
 HEAVY = {"torch", "pytorch_lightning", "wandb", "matplotlib", "numpy", "sklearn"}
 
 
-def test_what_needs_no_computing_imports_nothing_heavy(tmp_path: Path) -> None:
+def test_a_command_imports_what_it_needs_alone(tmp_path: Path) -> None:
+    """Help of fit needs Lightning, and with it come matplotlib, SciPy, torchvision."""
     lines = ["--help", "table1 --help", "table1 --nonsense", "audit --checkpoint nowhere"]
     lines.append("audit --real . --generated . --held-out nowhere")
     assert loaded(*lines, at=tmp_path, of=HEAVY) == []
-
-
-def test_help_of_fit_imports_what_the_parser_needs_alone(tmp_path: Path) -> None:
-    """Others come with Lightning: matplotlib, SciPy, torchvision, torch._dynamo."""
     needless = {"wandb", "sklearn", "cv2", "faiss", "jinja2", "submitit"}
     modules = loaded("fit --help", at=tmp_path, of=needless | {"pytorch_lightning"})
     assert modules == ["pytorch_lightning"]

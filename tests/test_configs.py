@@ -10,9 +10,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from pytorch_lightning import Trainer
 
-from ganstoch.cli import main
 from ganstoch.data import Source, StackedFashion, StackedMNIST
 from ganstoch.data.grey_files import GreyFiles
 from ganstoch.data.stacked import _SAMPLES
@@ -181,22 +179,3 @@ def test_known_modes_play_an_iteration(
     assert record.metrics["modes/of"] == SYNTHETIC[name]
     assert 0 <= record.metrics["modes/count"] <= SYNTHETIC[name]
     assert (tmp_path / "run" / "trail.npz").exists() == ("stacked" not in name)
-
-
-def test_fit_needs_no_more_than_a_preset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`ganstoch fit --config mini`, up to its first iteration."""
-    calls: list[tuple[Trainer, Any, Any]] = []
-
-    def fit(self: Trainer, model: Any, datamodule: Any, **options: object) -> None:
-        calls.append((self, model, datamodule))
-        raise KeyboardInterrupt
-
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(Trainer, "fit", fit)
-    assert main(["fit", "--config", "mini"]) == 130
-    ((trainer, gan, data),) = calls
-    mini = written_in("mini")
-    assert trainer.max_steps == mini["trainer.max_steps"]
-    assert gan.generator.latent_dim == mini["model.generator.init_args.latent_dim"]
-    assert gan.average.decay == mini["model.ema_decay"]
-    assert (data.n, data.m, data.source.name) == (256, "n/4", "digits")

@@ -67,7 +67,9 @@ def test_restores_the_weights_of_the_best_look(
         states.append({name: value.clone() for name, value in gan.state_dict().items()})
 
     gan = make_gan()
-    fit(gan, make_data(), Poison(layer="generator.layers.0", at=7), watch(look), diagnosis, steps=20)
+    fit(
+        gan, make_data(), Poison(layer="generator.layers.0", at=7), watch(look), diagnosis, steps=20
+    )
     assert diagnosis.diagnosed is not None
     assert diagnosis.diagnosed.verdict == "non_finite"
     restored = gan.state_dict()

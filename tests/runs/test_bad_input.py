@@ -18,21 +18,15 @@ FIT = [
     ("--confg mini", "--confg"),
     ("--data.nn=3", "--data.nn=3"),
     ("--model.generator.init_args.widht=16", "model.generator widht"),
-    ("--data.n=many", "data.n many"),
     ("--equal=epochs", "equal iterations images epochs"),
     ("--config", "--config"),
-    ("--config foo", "'foo' mini"),
     ("--config typo.yaml", "sorce"),
     ("--config photos/00.png", "photos/00.png"),
-    ("--data.source=cifar10", "data.source 'cifar10'"),
     ("--model.objective=Foo", "model.objective 'Foo'"),
-    ("--remedy=", "''"),
     ("--remedy=packing2 --remedy=hinge", "--remedy"),
-    ("--remedy=hinge+packing2+wgan_gp", "hinge wgan_gp"),
     ("--remedy=packing2+packing3", "model.remedies Packing"),
     ("--remedy=relativistic+label_smoothing", "Relativistic"),
     ("--remedy=acgan+packing2", "ACGAN Packing"),
-    ("--model.remedies=[Foo]", "model.remedies 'Foo'"),
     ("--model.remedies+=Packing --model.remedies.init_args.size=0", "model.remedies size Packing"),
     ("--remedy=svre --model.generator.class_path=DCGANGenerator", "DCGANGenerator SVRE"),
     ("--model.remedies+=ACGAN --model.remedies.init_args.classes=3", "ACGAN classes 10"),
@@ -46,21 +40,17 @@ FIT = [
     ("--data.source=CIFAR10 --data.root=nowhere", "prepare cifar10 --root nowhere"),
     ("--data.n=1798", "data.n 1798 1797"),
     ("--data.m=65", "data.m 65 64"),
-    ("--data.m=n/0", "data.m 'n/0'"),
     ("--data.sampling=exactly_once", "data.sampling exactly_once"),
     ("--model.latents.bank=many", "model.latents.bank 'many'"),
     ("--model.latents.bank=3", "bank data.m"),
     ("--trainer.max_steps=0", "trainer.max_steps"),
     ("--checkpoint_every=0", "checkpoint_every"),
-    ("--stop_rule.threshold=2", "stop_rule.threshold"),
     ("--probe.images=9", "probe"),
     ("--probe.every=1 --remedy=packing2", "probe"),
     ("--seed_everything=-1", "seed_everything -1"),
     ("--model.seed=3", "model.seed"),
-    ("--seeds=0,1", "--seeds --seed_everything"),
     ("--trainer.precision=16-mixed", "trainer.precision bf16-mixed"),
     ("--trainer.max_epochs=1", "trainer.max_epochs trainer.max_steps"),
-    ("--trainer.fast_dev_run=true", "trainer.fast_dev_run"),
     ("--trainer.default_root_dir=logs", "trainer.default_root_dir"),
     ("--trainer.gradient_clip_val=1", "gradient_clip_val"),
     ("--trainer.accelerator=abacus", "abacus"),
@@ -78,13 +68,11 @@ FIT = [
 """Words, and what the line must name."""
 
 TABLE1 = [
-    ("--preset foo", "--preset foo mini"),
     ("--data foo", "'foo' cifar10 digits"),
     ("--data digits,digits", "--data"),
     ("--sweep foo", "'foo' table1"),
     ("--sweep typo.yaml", "typo.yaml method"),
     ("--jobs -1", "jobs -1"),
-    ("--seeds a", "--seeds 'a'"),
     ("--set data.n", "--set KEY=VALUE"),
     ("--set data.nn=3", "--data.nn=3"),
     ("--set data.m=300", "data.m 300 256"),
@@ -103,7 +91,6 @@ REMEDIES = [
         "--remedies plain,packing2+packing3",
         "digits-n256-m256-packing2+packing3-seed0 model.remedies Packing",
     ),
-    ("--remedies hinge+wgan_gp", "hinge wgan_gp"),
     (
         "--preset auto --synthetic ring_unrolled --remedies plain,ttur",
         "ring-n100000-m512-bank-fresh-ttur-seed0 Timescales",
@@ -177,8 +164,8 @@ CALLS = [
 @pytest.mark.parametrize(
     "key",
     [
-        *("data.source", "model.generator", "model.discriminator", "model.objective"),
-        *("model.remedies", "trainer.callbacks", "trainer.logger", "trainer.plugins"),
+        *("data.source", "model.generator", "model.objective", "model.remedies"),
+        *("trainer.callbacks", "trainer.logger", "trainer.plugins"),
     ],
 )
 def test_what_is_no_part_of_a_game_is_never_called(key: str, here: Path, fit: Command) -> None:
@@ -200,8 +187,9 @@ def test_a_damaged_file_is_named(content: str, here: Path, ganstoch: Command, fi
     assert "run/run.json" in fit().complaint
 
 
-@pytest.mark.parametrize("command", ["fit", "table1"])
-@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS])
+@pytest.mark.parametrize(
+    ("number", "command"), [(errno.ENOSPC, "fit"), (errno.EROFS, "fit"), (errno.ENOSPC, "table1")]
+)
 def test_a_disk_that_takes_nothing_from_the_start(
     number: int,
     command: str,

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +8,7 @@ import pytest
 import torch
 
 from ganstoch.metrics.features import INCEPTION_FILE
-from ganstoch.runs import doctor as module
-from ganstoch.runs.doctor import NEEDED, Finding, examine
+from ganstoch.runs.doctor import NEEDED, examine
 
 ITEMS = ["CPU", "GPU", "FAISS", "W&B login", "Inception weights"]
 POINTS = ["bimodal", "gaussians1200", "grid", "ring"]
@@ -25,6 +24,7 @@ def bare(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_every_item_is_listed_with_what_mends_it(here: Path) -> None:
+    weights = here / "torch" / "hub" / "checkpoints" / INCEPTION_FILE
     findings = list(examine(here / "data"))
     assert [finding.name for finding in findings] == ITEMS
     present = {finding.name for finding in findings if finding.here}
@@ -34,11 +34,9 @@ def test_every_item_is_listed_with_what_mends_it(here: Path) -> None:
     assert f"ganstoch prepare cifar10 --root {here / 'data'}" in words["cifar10"]
     assert "ganstoch prepare inception" in words["Inception weights"]
     assert "wandb login" in words["W&B login"]
-    weights = here / "torch" / "hub" / "checkpoints" / INCEPTION_FILE
     weights.parent.mkdir(parents=True)
     weights.write_bytes(b"")
-    words = {finding.name: finding.words for finding in examine(here / "data")}
-    assert words["Inception weights"] == str(weights)
+    assert ("Inception weights", True, str(weights)) in list(examine(here / "data"))
 
 
 def test_mini_can_run_anywhere_and_paper_needs_its_data_and_a_gpu(
@@ -51,14 +49,3 @@ def test_mini_can_run_anywhere_and_paper_needs_its_data_and_a_gpu(
     assert (answer.status, answer.err) == (1, "")
     assert answer.out.splitlines()[-1].endswith(": GPU, cifar10, ffhq, svhn")
     assert answer.out.count("NEEDED") == 4
-
-
-@pytest.mark.parametrize("preset", NEEDED)
-def test_every_preset_can_run_where_everything_is(
-    preset: str, ganstoch: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def everything(root: Path) -> Iterator[Finding]:
-        return (Finding(name, True, "here") for name in ITEMS)
-
-    monkeypatch.setattr(module, "examine", everything)
-    assert ganstoch("doctor", "--preset", preset).status == 0

@@ -14,7 +14,7 @@ import pytest
 from ganstoch.records import Measurement, Record, read_record, read_records, write_record
 from ganstoch.runs.fit import fit as run_fit
 from ganstoch.runs.settings import resolve_all
-from ganstoch.runs.verify import circumstances, compare, settings_of
+from ganstoch.runs.verify import Difference, circumstances, compare, settings_of
 
 Command = Callable[..., Any]
 
@@ -70,20 +70,17 @@ def test_comparison(
     places = [(each.iteration, each.name) for each in comparison.differences]
     assert comparison.sameness == sameness
     assert (places[0] if places else None) == first
-    found = comparison.beyond
-    assert (found and (found.iteration, found.name)) == beyond
+    difference = comparison.beyond
+    assert (difference and (difference.iteration, difference.name)) == beyond
     assert len(comparison.lines()) >= 1
 
 
 def test_a_baseline_is_compared_and_what_is_compared_is_counted(
     record: Callable[..., Record],
 ) -> None:
-    one = record(1.0, 2.0, digests="ab")
+    one, other = record(1.0, 2.0, digests="ab"), record(1.0, 2.0, digests="ab", baseline={"a": 4.0})
     assert compare(one, one, tolerance=0.0).compared == 1 + 2 * 3
-    other = record(1.0, 2.0, digests="ab", baseline={"a": 4.0})
-    found = compare(one, other, tolerance=0.1).beyond
-    assert found is not None
-    assert (found.iteration, found.name, found.then, found.now) == (0, "a", 3.0, 4.0)
+    assert compare(one, other, tolerance=0.1).beyond == Difference(0, "a", 3.0, 4.0)
 
 
 def test_circumstances_are_named(record: Callable[..., Record]) -> None:
