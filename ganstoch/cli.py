@@ -17,19 +17,18 @@ from ganstoch import __version__
 from ganstoch.errors import UserError
 from ganstoch.runs.configs import PRESETS, SYNTHETIC, refuse_renamed
 
-_FULL_OR_CLOSED = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
-_WRONG_PATH = (errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP)
-_FIXES = dict.fromkeys(_FULL_OR_CLOSED, "choose another --out")
-_FIXES |= dict.fromkeys((*_WRONG_PATH, errno.EIO), "give another path, or another --out")
-"""How a user mends an error of the file system."""
+# Errors of the file system that a user can mend by other places.
+_MENDABLE = {
+    *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO),
+    *(errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP),
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command.
 
-    Returns:
-        0 on success, 1 if a run of several failed or a verified run differs, 2 for a mistake that
-        the user can mend, 75 if another process is at work on the run, 130 if interrupted.
+    Returns 0 on success, 1 if a run of several failed or a verified run differs, 2 for a mistake
+    that the user can mend, 75 if another process is at work on the run, 130 if interrupted.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
@@ -39,10 +38,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UserError as error:
         return _end(error, error.status)
     except OSError as error:
-        fix = _FIXES.get(error.errno or 0)
-        if fix is None:
+        if error.errno not in _MENDABLE:
             raise
         place = f": {error.filename}" if error.filename else ""
+        fix = "give another path, or another --out"
         return _end(UserError(f"{error.strerror}{place}; {fix}"), 2)
     except (MemoryError, RuntimeError) as error:
         # What torch's allocator says: on the CPU it has no exception of its own.

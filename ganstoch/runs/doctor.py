@@ -13,11 +13,7 @@ from jsonargparse import Namespace
 from ganstoch import __version__
 from ganstoch.errors import UserError
 
-NEEDED = {
-    "mini": {"digits"},
-    "small": {"cifar10"},
-    "paper": {"GPU", "svhn", "cifar10", "ffhq"},
-}
+NEEDED = {"mini": {"digits"}, "small": {"cifar10"}, "paper": {"GPU", "svhn", "cifar10", "ffhq"}}
 
 
 class Finding(NamedTuple):
@@ -32,16 +28,14 @@ def doctor(options: Namespace) -> int:
     """Prints the findings; returns 1 if something that the preset needs is missing, else 0."""
     preset, missing = options.preset, []
     print(f"ganstoch {__version__}, Python {platform.python_version()}, preset {preset}")
-    for finding in examine(options.root):
-        mark = "ok" if finding.here else "missing"
-        if not finding.here and finding.name in NEEDED[preset]:
+    for name, here, words in examine(options.root):
+        mark = "ok" if here else "missing"
+        if not here and name in NEEDED[preset]:
             mark = "NEEDED"
-            missing.append(finding.name)
-        print(f"  {mark:<8}{finding.name:<19}{finding.words}")
-    if missing:
-        print(f"preset {preset} cannot run as meant without: {', '.join(missing)}")
-    else:
-        print(f"preset {preset} can run")
+            missing.append(name)
+        print(f"  {mark:<8}{name:<19}{words}")
+    able = f"cannot run as meant without: {', '.join(missing)}" if missing else "can run"
+    print(f"preset {preset} {able}")
     return 1 if missing else 0
 
 
@@ -49,9 +43,11 @@ def examine(root: Path) -> Iterator[Finding]:
     """Looks for everything, one thing at a time; data sets in ``root``."""
     import torch
 
+    from ganstoch.data import Source
     from ganstoch.metrics.features import inception_weights_path
     from ganstoch.metrics.neighbours import faiss_flavour
     from ganstoch.runs.fit import logged_in
+    from ganstoch.runs.plan import open_data
 
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     cores = len(os.sched_getaffinity(0))
@@ -69,21 +65,13 @@ def examine(root: Path) -> Iterator[Finding]:
         yield Finding("FAISS", flavour is not None, flavour or cost)
     except UserError as error:
         yield Finding("FAISS", False, str(error))
-    online = logged_in()
     offline = "runs stay offline until wandb sync; wandb login"
-    yield Finding("W&B login", online, "runs are uploaded as they go" if online else offline)
+    yield Finding("W&B login", logged_in(), "uploads runs as they go" if logged_in() else offline)
     path = inception_weights_path()
     cost = "no semantic distances, no third row in the figures; ganstoch prepare inception"
     yield Finding("Inception weights", path.exists(), str(path) if path.exists() else cost)
-    yield from _datasets(root)
-
-
-def _datasets(root: Path) -> Iterator[Finding]:
-    """Every packaged source but `folder`, which is no data set of its own."""
-    from ganstoch.data import Source
-    from ganstoch.runs.plan import open_data
-
     for kind in sorted(Source.__subclasses__(), key=lambda kind: kind.name):
+        # A folder is no data set of its own, and a user's own source none of ours.
         if kind.name == "folder" or not kind.__module__.startswith("ganstoch."):
             continue
         try:

@@ -85,14 +85,11 @@ def run_rows(
     waiting = sorted(todo, key=lambda row: -row.work)
     running: dict[Row, _Process] = {}
     held_until: dict[Row, float] = {}  # rows seen in the hands of another process
-    shown = sys.stderr.isatty()
     bar = tqdm(
         total=round(sum(row.work for row in todo)),
         bar_format="{percentage:3.0f}%|{bar}| {elapsed}, {remaining} to go{postfix}",
-        mininterval=0.5 if shown else 30.0,
-        ncols=None if shown else 100,
-        dynamic_ncols=shown,
-        file=sys.stderr,
+        dynamic_ncols=True,
+        disable=None,  # where nobody looks
     )
 
     def startable() -> list[Row]:

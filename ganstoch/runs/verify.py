@@ -16,7 +16,7 @@ import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from jsonargparse import Namespace
 
@@ -83,8 +83,7 @@ def _fit(words: list[str], *, threads: int | None) -> int:
     return subprocess.run(command, env=environment, check=False).returncode
 
 
-@dataclass(frozen=True, slots=True)
-class Difference:
+class Difference(NamedTuple):
     """A number or digest that two runs differ in; NaN where one of them lacks it."""
 
     iteration: int  # 0 for the baseline
@@ -127,19 +126,19 @@ class Comparison:
 
     def lines(self) -> list[str]:
         """The comparison in words, one fact a line."""
-        gap = max((each.gap for each in self.differences), default=0.0)
-        details = {
-            "bit-identical": f": {self.compared:,} numbers and digests of weights, over "
-            f"{len(self.earlier.history)} measurements",
-            "equal": f" within {self.tolerance:g}: the largest relative gap is {gap:.2g}, in "
-            f"{self.compared:,} numbers",
-        }
-        lines = [self.sameness + details.get(self.sameness, "")]
+        lines: list[str] = [self.sameness]
+        if self.sameness == "bit-identical":
+            lines[0] += f": {self.compared:,} numbers and digests of weights, over "
+            lines[0] += f"{len(self.earlier.history)} measurements"
+        if self.sameness == "equal":
+            gap = max((each.gap for each in self.differences), default=0.0)
+            lines[0] += f" within {self.tolerance:g}: the largest relative gap is {gap:.2g}, in "
+            lines[0] += f"{self.compared:,} numbers"
         if self.differences:
             first = self.differences[0].iteration
-            parts = [each.name for each in self.differences if each.iteration == first]
-            names = ", ".join(parts[:4]) + (" and more" if len(parts) > 4 else "")
-            lines.append(f"first differs at iteration {first:,}: {names}")
+            names = [each.name for each in self.differences if each.iteration == first]
+            more = " and more" if len(names) > 4 else ""
+            lines.append(f"first differs at iteration {first:,}: {', '.join(names[:4])}{more}")
         if each := self.beyond:
             lines.append(
                 f"first beyond {self.tolerance:g} at iteration {each.iteration:,}: {each.name} was "

@@ -9,9 +9,9 @@ import logging
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -35,15 +35,14 @@ TINY = {
     "wandb.mode": "disabled",
 }
 
+# What takes a report its time.
 DRAWN = (
     *("draw_neighbors", "draw_curves", "draw_heatmap"),
     *("draw_synthetic_curves", "draw_modes", "animate_modes"),
 )
-"""What takes a report its time."""
 
 
-@dataclass(frozen=True)
-class Answer:
+class Answer(NamedTuple):
     """What a command said."""
 
     status: int
@@ -54,7 +53,6 @@ class Answer:
     def last(self) -> str:
         """The last line that a user sees of a mistake."""
         assert self.status == 2, self
-        assert self.err.endswith("\n"), self
         line = self.err.splitlines()[-1]
         assert line.startswith("ganstoch: "), self
         return line
@@ -157,21 +155,11 @@ def tiny_rows() -> tuple[str, ...]:
     return tuple(word for k, v in TINY.items() for word in ("--set", f"{k}={v}"))
 
 
-class Ended:
-    """A process that has ended."""
-
-    def __init__(self, status: int) -> None:
-        self.returncode = status
-
-    def poll(self) -> int:
-        return self.returncode
-
-
 @contextlib.contextmanager
 def rows_here(started: list[str]) -> Iterator[None]:
     """Runs a table's rows in this process, one after the other, which saves their start-up."""
 
-    def start(row: Row, environment: object) -> Ended:
+    def start(row: Row, environment: object) -> SimpleNamespace:
         started.append(row.label)
         row.folder.mkdir(parents=True, exist_ok=True)
         with (
@@ -179,7 +167,8 @@ def rows_here(started: list[str]) -> Iterator[None]:
             contextlib.redirect_stdout(log),
             contextlib.redirect_stderr(log),
         ):
-            return Ended(main(["fit", *row.arguments, f"--out={row.folder}", "--quiet=true"]))
+            status = main(["fit", *row.arguments, f"--out={row.folder}", "--quiet=true"])
+        return SimpleNamespace(poll=lambda: status)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("ganstoch.runs.pool.launch", start)

@@ -24,15 +24,14 @@ Command = Callable[..., Any]
 Patch = pytest.MonkeyPatch
 
 
-@pytest.mark.parametrize(("name", "count"), [("digits", "1,797"), ("ring", "100,000")])
 def test_what_needs_no_files_leaves_none_and_the_subset_is_that_of_a_run(
-    name: str, count: str, here: Path, ganstoch: Command
+    here: Path, ganstoch: Command
 ) -> None:
-    data = ImageData(find_source(name)(), n=100, m=1, subset_seed=3)
+    data = ImageData(find_source("ring")(), n=100, m=1, subset_seed=3)
     data.setup("fit")
-    answer = ganstoch("prepare", name, "--n", 100, "--subset_seed", 3)
+    answer = ganstoch("prepare", "ring", "--n", 100, "--subset_seed", 3)
     assert (answer.status, answer.err) == (0, "")
-    assert f"{name}: {count} " in answer.out
+    assert "ring: 100,000 " in answer.out
     assert data.subset.sha256 in answer.out
     assert list(here.iterdir()) == []
 

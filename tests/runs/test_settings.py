@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import functools
-from typing import Any
 
 import pytest
 from pytorch_lightning.strategies import StrategyRegistry
@@ -77,11 +76,6 @@ def test_equal_images_scales_the_iterations(m: str, expected: int) -> None:
     words = [f"--data.m={m}", "--trainer.max_steps=100"]
     assert one(*words, "--equal=images").config["trainer"]["max_steps"] == expected
     assert one(*words).config["trainer"]["max_steps"] == 100
-
-
-def test_one_seed_is_everybody_s() -> None:
-    config: dict[str, Any] = one("--seed_everything=5").config
-    assert config["seed_everything"] == config["model"]["seed"] == config["data"]["seed"] == 5
 
 
 @pytest.mark.parametrize("word", ["--data.nn=3", f"--data.n={10**30}"])

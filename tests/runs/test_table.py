@@ -22,13 +22,10 @@ Command = Callable[..., Any]
 Finished = tuple[Path, int, str, list[str]]
 """A folder, the command's status, what it said, and the rows that it started."""
 
-TABLE = ["curves.png", "fig1.png", "fig2.png", "index.html", "plan.json"]
-TABLE += ["table1.csv", "table1.md", "table1.tex"]
-RING = ["index.html", "modes.gif", "modes.png", "plan.json"]
-RING += ["synthetic.csv", "synthetic.md", "synthetic.tex", "synthetic_curves.png"]
-IMAGES = ["index.html", "plan.json"]
-IMAGES += ["remedies.csv", "remedies.md", "remedies.png", "remedies.tex"]
-ROWS = {(64, 0.0), (16, 0.0), (4, 0.0), (1, 0.0), (64, 0.5)}
+TABLE = {"fig1.png", "fig2.png", "curves.png", "table1.csv", "table1.md", "table1.tex"}
+RING = {"modes.gif", "modes.png", "synthetic_curves.png"}
+RING |= {"synthetic.csv", "synthetic.md", "synthetic.tex"}
+IMAGES = {"remedies.csv", "remedies.md", "remedies.png", "remedies.tex"}
 SWEEP = 'method: grid\ncommand: ["${env}", ganstoch, fit, --config, mini, "${args}"]\nparameters: '
 SMALL = {
     "trainer.max_steps": "3",
@@ -101,12 +98,13 @@ def test_every_row_is_run_and_reported(finished_table: tuple[Path, list[str]]) -
     # Costliest first.
     assert [label.split("-", 2)[2] for label in labels[:2]] == ["m64-seed0", "m64-noise0.5-seed0"]
     assert len(labels) == 5
-    assert {(record.m, record.noise) for record in records(out)} == ROWS
+    rows = {(64, 0.0), (16, 0.0), (4, 0.0), (1, 0.0), (64, 0.5)}
+    assert {(record.m, record.noise) for record in records(out)} == rows
     for record in records(out):
         assert (record.preset, record.dataset, record.n, record.seed) == ("mini", "digits", 256, 0)
         assert [m.iteration for m in record.history] == [2, 4]
     assert len(list(out.glob("runs/*/log.txt"))) == 5
-    assert sorted(contents(out)) == TABLE
+    assert set(contents(out)) == TABLE | {"index.html", "plan.json"}
     plan = json.loads((out / "plan.json").read_bytes())
     assert sorted(plan["runs"]) == sorted(f"runs/{p.name}" for p in (out / "runs").iterdir())
     assert plan["missing"] == []
@@ -173,16 +171,6 @@ def test_auto_is_paper_with_a_gpu(
     assert list(here.iterdir()) == []
 
 
-def test_rows_whose_data_are_missing_are_named_and_the_others_run(
-    out: Path, table1: Command, started: list[str]
-) -> None:
-    answer = table1("--data", "digits,svhn", "--root", "nowhere")
-    assert answer.status == 1
-    assert len([line for line in failed(answer) if "svhn-n256-m" in line]) == 5
-    assert started == []
-    assert (out / "table1.md").read_text().count("svhn-n256-m") == 5
-
-
 def test_rows_are_processes_of_their_own(
     here: Path, tiny_rows: tuple[str, ...], ganstoch: Command
 ) -> None:
@@ -203,22 +191,20 @@ def test_rows_are_processes_of_their_own(
 
 
 def test_remedies_on_the_ring(ring: Finished) -> None:
-    out, status, said, started = ring
+    out, status, printed, started = ring
     assert status == 0
     assert sorted(started) == [
         f"ring-n64-m16-bank-fresh{remedy}-seed{seed}"
         for remedy in ("-packing2+hinge", "")
         for seed in (0, 3)
     ]
-    by_name = {(record.config["remedy"], record.seed): record for record in records(out)}
-    assert set(by_name) == {(name, seed) for name in ("plain", "packing2+hinge") for seed in (0, 3)}
-    for record in by_name.values():
+    for record in records(out):
         assert [m.iteration for m in record.history] == [2, 3]
         assert record.metrics["modes/of"] == 8
         assert record.images_seen == 3 * 16
-    assert sorted(contents(out)) == RING
-    assert all(name in said for name, _ in by_name)
-    assert all(name in (out / "synthetic.md").read_text() for name, _ in by_name)
+        for text in (printed, (out / "synthetic.md").read_text()):
+            assert record.config["remedy"] in text
+    assert set(contents(out)) == RING | {"index.html", "plan.json"}
     assert all((run / "trail.npz").exists() for run in (out / "runs").iterdir())
 
 
@@ -226,21 +212,21 @@ def test_every_remedy_meets_every_amount_of_chance(
     images: Finished, images_line: list[str], here: Path, ganstoch: Command, started: list[str]
 ) -> None:
     """What cannot be is named, stops nothing, and alone is tried again."""
-    out, status, said, first = images
+    out, status, printed, first = images
     assert status == 1
     chance = ["m64", "m4", "m1", "m64-noise0.5"]
     assert sorted(first) == sorted(
         f"digits-n64-{each}{remedy}-seed0" for each in chance for remedy in ("", "-svre")
     )
     impossible = "digits-n64-m64-noise0.5-svre-seed0"
-    (line,) = [each for each in said.splitlines() if each.startswith("FAILED")]
+    (line,) = [each for each in printed.splitlines() if each.startswith("FAILED")]
     assert line.startswith(f"FAILED {impossible}: SVRE ")
     assert {(r.config["remedy"], r.m, r.noise) for r in records(out)} == {
         *(("plain", m, 0.0) for m in (64, 4, 1)),
         *(("svre", m, 0.0) for m in (64, 4, 1)),
         ("plain", 64, 0.5),
     }
-    assert sorted(contents(out)) == IMAGES
+    assert set(contents(out)) == IMAGES | {"index.html", "plan.json"}
     assert impossible in (out / "remedies.md").read_text()
     shutil.copytree(out, here / "out")
     assert ganstoch(*images_line, "--out", "out").status == 1
@@ -300,11 +286,9 @@ def test_each_kind_of_data_has_a_sweep_and_a_folder(
 
 
 def test_a_report_by_default_is_where_the_runs_are(
-    ring: Finished, here: Path, started: list[str], ganstoch: Command
+    ring: Finished, here: Path, ganstoch: Command
 ) -> None:
     line = ["remedies", "--synthetic", "ring", "--report"]
     assert "runs/ring" in ganstoch(*line).complaint
     shutil.copytree(ring[0], here / "runs" / "ring")
-    answer = ganstoch(*line)
-    assert (answer.status, answer.err) == (0, "")
-    assert "packing2+hinge" in answer.out
+    assert "packing2+hinge" in ganstoch(*line).out

@@ -1,3 +1,5 @@
+"""W&B's logger, on a stand-in for what W&B itself does; tests/trust has the real one."""
+
 from __future__ import annotations
 
 import atexit
@@ -10,125 +12,10 @@ import numpy as np
 import pytest
 import wandb
 
-from ganstoch.runs import fit as wandb_logger
 from ganstoch.runs.fit import SteadyLogger, logged_in, make_logger
 from ganstoch.runs.settings import Tracking
 
 Patch = pytest.MonkeyPatch
-
-
-class Spy:
-    """Stands in for the logger, which would start W&B's process."""
-
-    made: list[Spy]
-    refused: tuple[str, ...] = ()
-
-    def __init__(self, **options: Any) -> None:
-        Spy.made.append(self)
-        self.mode = options["mode"]
-        if options["mode"] in self.refused:
-            raise OSError("connection refused: secret\nand more")
-        self.options = options
-        self.config: dict[str, Any] = {}
-        self.folder = options["save_dir"] / "wandb" / "offline-run-1"
-        self.log_config = self.config.update
-
-
-@pytest.fixture
-def spies(monkeypatch: Patch) -> list[Spy]:
-    monkeypatch.setattr(Spy, "made", [], raising=False)
-    monkeypatch.setattr(wandb_logger, "SteadyLogger", Spy)
-    monkeypatch.setattr(wandb_logger, "end_wandb", lambda: None)
-    for name in ("WANDB_SILENT", "WANDB_ERROR_REPORTING"):
-        monkeypatch.setenv(name, "true")
-    return Spy.made
-
-
-def make(here: Path, mode: Any = "auto", **options: Any) -> Any:
-    settings = Tracking(mode=mode, **options)
-    return make_logger(settings, folder=here / "run", run_id="abc", config={"a": 1})
-
-
-def test_a_login_is_found_where_wandb_looks(here: Path, monkeypatch: Patch) -> None:
-    assert not logged_in()
-    home = here / "home"
-    home.mkdir()
-    (home / ".netrc").write_text("machine api.wandb.ai\n login user\n password secret\n")
-    (home / ".netrc").chmod(0o600)
-    assert logged_in()
-    monkeypatch.setenv("WANDB_BASE_URL", "https://wandb.example.org")
-    assert not logged_in()
-    (home / ".netrc").write_text("nonsense\n")
-    assert not logged_in()
-    monkeypatch.setenv("WANDB_API_KEY", "secret")
-    assert logged_in()
-
-
-@pytest.mark.parametrize(
-    ("setting", "variable", "login", "mode"),
-    [
-        ("auto", None, False, "offline"),
-        ("auto", None, True, "online"),
-        ("auto", "dryrun", True, "offline"),
-        ("auto", "disabled", True, None),
-        ("online", "offline", False, "online"),
-        ("offline", "disabled", True, "offline"),
-        ("disabled", "online", True, None),
-    ],
-)
-def test_mode(
-    setting: str,
-    variable: str | None,
-    login: bool,
-    mode: str | None,
-    here: Path,
-    spies: list[Spy],
-    monkeypatch: Patch,
-) -> None:
-    for name, value in (("WANDB_MODE", variable), ("WANDB_API_KEY", "secret" if login else None)):
-        if value:
-            monkeypatch.setenv(name, value)
-    logger = make(here, setting)
-    assert (logger and logger.options["mode"]) == mode
-    assert len(spies) == (mode is not None)
-    assert list(here.iterdir()) == [here / "run"] * len(spies)
-
-
-def test_a_run_goes_on_in_the_same_place_and_an_agent_s_keeps_its_id(
-    here: Path, spies: list[Spy], monkeypatch: Patch
-) -> None:
-    options = make(here, "online", project="p", group="g", entity="e").options
-    assert (options["id"], options["resume"], options["name"]) == ("abc", "allow", "run")
-    assert (options["project"], options["group"], options["entity"]) == ("p", "g", "e")
-    assert make(here, "offline").options["resume"] is None
-    monkeypatch.setenv("WANDB_RUN_ID", "agents")
-    monkeypatch.setenv("WANDB_SWEEP_ID", "sweep")
-    options = make(here, "online").options
-    assert (options["id"], options["resume"]) == ("agents", None)
-
-
-@pytest.mark.parametrize("refused", [("online",), ("online", "offline")])
-def test_without_a_server_a_run_goes_on_offline_or_without_wandb(
-    refused: tuple[str, ...],
-    here: Path,
-    spies: list[Spy],
-    monkeypatch: Patch,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    monkeypatch.setenv("WANDB_API_KEY", "secret")
-    monkeypatch.setattr(Spy, "refused", refused)
-    with caplog.at_level("INFO", logger="ganstoch"):
-        logger = make(here, "online")
-    assert [spy.mode for spy in spies] == ["online", "offline"]
-    (line,) = caplog.messages
-    assert "connection refused" in line
-    assert not {"secret", "more"} & set(line.split())
-    if "offline" in refused:
-        assert logger is None
-    else:
-        assert (logger.options["mode"], logger.options["resume"]) == ("offline", None)
-        assert logger.config == {"a": 1}
-        assert line.endswith(f"wandb sync {logger.folder}")
 
 
 class Run:
@@ -161,35 +48,137 @@ def run(here: Path) -> Run:
 
 
 @pytest.fixture
-def options() -> dict[str, Any]:
-    """What `wandb.init` was called with."""
-    return {}
+def refused() -> set[str]:
+    """Modes in which `wandb.init` fails."""
+    return set()
 
 
 @pytest.fixture
-def logger(run: Run, options: dict[str, Any], monkeypatch: Patch) -> SteadyLogger:
-    def init(**given: Any) -> Run:
-        options.update(given)
+def starts(run: Run, refused: set[str], monkeypatch: Patch) -> list[dict[str, Any]]:
+    """What `wandb.init` was called with, each time."""
+    options_of: list[dict[str, Any]] = []
+
+    def init(**options: Any) -> Run:
+        options_of.append(options)
+        if options["mode"] in refused:
+            raise OSError("connection refused: secret\nand more")
         return run
 
     monkeypatch.setattr(wandb, "init", init)
     monkeypatch.setattr(wandb, "finish", lambda: None)
     monkeypatch.setattr(wandb, "teardown", lambda: run.calls.append("teardown"))
     monkeypatch.setattr(atexit, "register", lambda call: None)
+    for name in ("WANDB_SILENT", "WANDB_ERROR_REPORTING"):
+        monkeypatch.setenv(name, "true")
+    return options_of
+
+
+def make(here: Path, mode: Any = "auto", **options: Any) -> SteadyLogger | None:
+    settings = Tracking(mode=mode, **options)
+    return make_logger(settings, folder=here / "run", run_id="abc", config={"a": 1})
+
+
+def test_a_login_is_found_where_wandb_looks(here: Path, monkeypatch: Patch) -> None:
+    assert not logged_in()
+    home = here / "home"
+    home.mkdir()
+    (home / ".netrc").write_text("machine api.wandb.ai\n login user\n password secret\n")
+    (home / ".netrc").chmod(0o600)
+    assert logged_in()
+    monkeypatch.setenv("WANDB_BASE_URL", "https://wandb.example.org")
+    assert not logged_in()
+    (home / ".netrc").write_text("nonsense\n")
+    assert not logged_in()
+    monkeypatch.setenv("WANDB_API_KEY", "secret")
+    assert logged_in()
+
+
+@pytest.mark.parametrize(
+    ("setting", "variable", "login", "mode"),
+    [
+        ("auto", "", "", "offline"),
+        ("auto", "", "key", "online"),
+        ("auto", "dryrun", "key", "offline"),
+        ("auto", "disabled", "key", None),
+        ("online", "offline", "", "online"),
+        ("offline", "disabled", "key", "offline"),
+        ("disabled", "online", "key", None),
+    ],
+)
+def test_mode(
+    setting: str,
+    variable: str,
+    login: str,
+    mode: str | None,
+    here: Path,
+    starts: list[dict[str, Any]],
+    run: Run,
+    monkeypatch: Patch,
+) -> None:
+    monkeypatch.setenv("WANDB_MODE", variable)
+    monkeypatch.setenv("WANDB_API_KEY", login)
+    logger = make(here, setting)
+    assert [options["mode"] for options in starts] == ([mode] if logger else [])
+    assert (logger is None) == (mode is None)
+    assert run.calls == (["update"] if logger else [])
+    assert (here / "run").exists() == bool(logger)
+
+
+def test_a_run_goes_on_in_the_same_place_and_an_agent_s_keeps_its_id(
+    here: Path, starts: list[dict[str, Any]], monkeypatch: Patch
+) -> None:
+    make(here, "online", project="p", group="g", entity="e")
+    make(here, "offline")
+    monkeypatch.setenv("WANDB_RUN_ID", "agents")
+    monkeypatch.setenv("WANDB_SWEEP_ID", "sweep")
+    make(here, "online")
+    assert [(options["id"], options["resume"]) for options in starts] == [
+        *(("abc", "allow"), ("abc", None), ("agents", None))
+    ]
+    names = ("name", "project", "group", "entity")
+    assert [starts[0][name] for name in names] == ["run", "p", "g", "e"]
+
+
+@pytest.mark.parametrize("modes", [{"online"}, {"online", "offline"}])
+def test_without_a_server_a_run_goes_on_offline_or_without_wandb(
+    modes: set[str],
+    here: Path,
+    starts: list[dict[str, Any]],
+    refused: set[str],
+    monkeypatch: Patch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setenv("WANDB_API_KEY", "secret")
+    refused |= modes
+    with caplog.at_level("INFO", logger="ganstoch"):
+        logger = make(here, "online")
+    assert [options["mode"] for options in starts] == ["online", "offline"]
+    (line,) = caplog.messages
+    assert "connection refused" in line
+    assert "secret" not in line
+    assert "more" not in line
+    assert (logger is None) == ("offline" in modes)
+    if logger is not None:
+        assert line.endswith(f"wandb sync {logger.folder}")
+
+
+@pytest.fixture
+def logger(starts: list[dict[str, Any]]) -> SteadyLogger:
     return SteadyLogger(mode="offline", name="run", project="p")
 
 
 def test_every_wait_has_an_end_and_a_user_s_own_limits_go_first(
-    logger: SteadyLogger, options: dict[str, Any], monkeypatch: Patch
+    logger: SteadyLogger, starts: list[dict[str, Any]], monkeypatch: Patch
 ) -> None:
-    assert 0 < options["settings"].init_timeout <= 60
-    assert 0 < options["settings"].finish_timeout <= 60
-    assert options["settings"].finish_timeout_raises
-    assert "anonymous" not in options
     monkeypatch.setenv("WANDB_INIT_TIMEOUT", "7")
     SteadyLogger(mode="offline")
-    assert "init_timeout" not in options["settings"].model_fields_set
-    assert "finish_timeout" in options["settings"].model_fields_set
+    ours, users = (options["settings"] for options in starts)
+    assert 0 < ours.init_timeout <= 60
+    assert 0 < ours.finish_timeout <= 60
+    assert ours.finish_timeout_raises
+    assert "init_timeout" not in users.model_fields_set
+    assert "finish_timeout" in users.model_fields_set
+    assert "anonymous" not in starts[0]
 
 
 @pytest.mark.parametrize("fails", ["log", "update", "alert", "finish", "mark_preempting"])
