@@ -57,6 +57,11 @@ def test_help_names_every_command_and_that_of_fit_our_keys(
         ("remedies --synthetic moon", ["--synthetic", "moon", "ring", "stacked"]),
         ("remedies --sweep ring", ["--sweep"]),
         ("prepare", ["name"]),
+        ("prepare foo", ["'foo'", "cifar10"]),
+        ("prepare digits --n 1798", ["--n", "1797", "1798"]),
+        ("prepare folder --root nowhere", ["nowhere"]),
+        ("cases --report", ["runs/cases"]),
+        ("cases --jobs -1", ["jobs"]),
         ("doctor --preset auto", ["--preset", "auto"]),
         ("audit --real '' --generated x", ["--real"]),
         # Of an earlier version.

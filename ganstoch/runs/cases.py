@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 import yaml
@@ -43,47 +43,35 @@ from ganstoch.training.silent_fit import silent_fit
 EVERY = 25  # iterations between measurements
 
 
-class Family(NamedTuple):
-    """Two networks that suit each other, and the data and rates at which they train well."""
-
-    generator: GeneratorFactory
-    discriminator: DiscriminatorFactory
-    lr: float
-    beta1: float = 0.5
-    source: type[Source] = Digits
-    n: int = 256
-    m: int = 16
-
-
-FAMILIES = {
-    "conv": Family(
-        partial(PaperGenerator, width=32, latent_dim=32),
-        partial(PaperDiscriminator, width=32),
-        lr=1e-3,
-        beta1=0.0,
-    ),
-    "dense": Family(
-        partial(ReLUGenerator, width=256, depth=3, latent_dim=32),
-        partial(MaxoutDiscriminator, width=64),
-        lr=3e-4,
-    ),
-    "dcgan": Family(
-        partial(DCGANGenerator, width=8, latent_dim=32), partial(DCGANDiscriminator, width=8), 1e-3
-    ),
-    "ring": Family(
-        partial(ReLUGenerator, width=128, depth=3),
-        partial(MaxoutDiscriminator, width=64),
-        lr=1e-3,
-        source=Ring,
-        n=2000,
-        m=64,
-    ),
+# Networks that suit each other, and the data and rates at which they train well.
+FAMILIES: dict[str, dict[str, Any]] = {
+    "conv": {
+        "generator": partial(PaperGenerator, width=32, latent_dim=32),
+        "discriminator": partial(PaperDiscriminator, width=32),
+        "beta1": 0.0,
+    },
+    "dense": {
+        "generator": partial(ReLUGenerator, width=256, depth=3, latent_dim=32),
+        "discriminator": partial(MaxoutDiscriminator, width=64),
+        "base_lr": 3e-4,
+    },
+    "dcgan": {
+        "generator": partial(DCGANGenerator, width=8, latent_dim=32),
+        "discriminator": partial(DCGANDiscriminator, width=8),
+    },
+    "ring": {
+        "generator": partial(ReLUGenerator, width=128, depth=3),
+        "discriminator": partial(MaxoutDiscriminator, width=64),
+        "source": Ring,
+        "n": 2000,
+        "m": 64,
+    },
 }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """One run whose cause of trouble is known; None stands for the family's setting.
+    """One run whose cause of trouble is known.
 
     Classes of `objectives`, `remedies` and `faults` are named by a string, or by a mapping of the
     name to its arguments.
@@ -92,21 +80,24 @@ class Case:
     name: str
     label: Verdict  # that the cause must lead to
     cause: str
-    family: str = "conv"
-    faults: Sequence[Any] = ()
-    lr: float = 1.0  # a multiple of the family's
-    beta1: float | None = None
-    m: int | None = None
-    n: int | None = None
+    generator: GeneratorFactory
+    discriminator: DiscriminatorFactory
+    source: type[Source] = Digits
+    n: int = 256
+    m: int = 16
+    base_lr: float = 1e-3
+    lr: float = 1.0  # times the base
+    beta1: float = 0.5
     noise: float = 0.0
     objective: str = "NonSaturating"
+    faults: Sequence[Any] = ()
     remedies: Sequence[Any] = ()
     iterations: int = 250
     onset: int = 1  # iteration at which the fault acts
 
 
 CASES: tuple[Case, ...] = tuple(
-    Case(name=name, label=label, **settings)
+    Case(name=name, label=label, **FAMILIES[settings.pop("family", "conv")] | settings)
     for label, named in yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text()).items()
     for name, settings in named.items()
 )
@@ -121,18 +112,16 @@ def _make(spec: str | Mapping[str, Mapping[str, Any]]) -> Any:
 
 def run_case(case: Case, *, seed: int, iterations: int | None = None) -> list[Signals]:
     """Trains a case, for its own number of iterations or another, and returns its signals."""
-    family = FAMILIES[case.family]
-    images = ImageData(family.source(), n=case.n or family.n, m=case.m or family.m, seed=seed)
+    images = ImageData(case.source(), n=case.n, m=case.m, seed=seed)
     images.prepare_data()
     images.setup("fit")
-    beta1 = family.beta1 if case.beta1 is None else case.beta1
     gan = GAN(
-        family.generator,
-        family.discriminator,
+        case.generator,
+        case.discriminator,
         _make(case.objective),
         remedies=[_make(spec) for spec in case.remedies],
         latents=LatentSettings(noise=case.noise),
-        optimizer=AdamSettings(lr=family.lr * case.lr, beta1=beta1),
+        optimizer=AdamSettings(lr=case.base_lr * case.lr, beta1=case.beta1),
         ema_decay=0.98,
         seed=seed,
         shape=images.shape,

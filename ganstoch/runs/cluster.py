@@ -1,7 +1,6 @@
 """The rows of a sweep as jobs of a Slurm cluster, or of this machine, through submitit.
 
-submitit pickles what it submits and what comes back. These pickles are files of our own below
-``OUT/jobs``; nothing that comes from elsewhere is read that way.
+Its pickles are files of our own below ``OUT/jobs``; nothing from elsewhere is read that way.
 """
 
 from __future__ import annotations
@@ -192,8 +191,7 @@ class RowJob:
     def checkpoint(self, row: Row) -> DelayedSubmission:
         """Stops the run, which leaves a checkpoint, and returns what goes on from it.
 
-        submitit calls this from its signal handler, before a time limit or a preemption, and has
-        the job queued again.
+        submitit calls this before a time limit or a preemption, and has the job queued again.
         """
         from submitit.helpers import DelayedSubmission
 

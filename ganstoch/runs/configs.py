@@ -1,7 +1,6 @@
 """Packaged configs and sweeps by their short names, words that were renamed, and safe YAML.
 
-jsonargparse reads every config, and every value of a command line, as YAML. Importing this module
-puts `load_yaml` in the place of its loader, for every parser.
+Importing it puts `load_yaml` in the place of jsonargparse's loader, for every parser.
 """
 
 from __future__ import annotations

@@ -216,8 +216,7 @@ def _half(command: Command) -> int:
 class RunFolder(Callback):
     """Claims the run's folder, writes its settings and opens its W&B log.
 
-    By now the data are read, the networks are made and a checkpoint, if any, is loaded. What a
-    command that was refused leaves behind must not stand in the way of the corrected one.
+    Not before all has been read and made: a command that is refused leaves nothing behind.
     """
 
     folder: Path
@@ -334,9 +333,8 @@ def make_logger(
 class SteadyLogger(WandbLogger):
     """Lightning's W&B logger with an end to every wait, none of whose failures reach the caller.
 
-    The W&B run is opened at once, with options of `wandb.init`, which alone can raise. It is closed
-    when training has succeeded; otherwise when the process ends, so that until then it can be
-    marked as preempting.
+    The W&B run is opened at once, which alone can raise. It is closed when training has succeeded;
+    otherwise when the process ends, so that until then it can be marked as preempting.
     """
 
     def __init__(self, *, mode: str, **options: Any) -> None:

@@ -1,8 +1,6 @@
-"""Going on from a checkpoint that is named: what the command may change, and what it may not.
+"""Going on from a checkpoint that is named: what makes up the GAN's training may not change.
 
-How long a run goes on, where its files lie and how it is measured, watched and logged may change.
-What makes up the game may not: the checkpoint brings the optimizers with their rates, and a record
-that names other settings than those it was trained with would be of no run.
+Its record would be of no run. How long it goes on, and how it is measured and logged, may change.
 """
 
 from __future__ import annotations
@@ -64,7 +62,7 @@ def differences(
 
 
 def _game(config: dict[str, Any]) -> dict[str, Any]:
-    """The settings that make up the game and what was measured of it, in one way of saying them."""
+    """The settings that decide training and what was measured of it, in one way of saying them."""
     data, model = config["data"], config["model"]
     n = data["n"]
     m = resolve_batch_size(data["m"], n=n)

@@ -162,10 +162,7 @@ class Resolved:
 
 
 class Command(LightningCLI):
-    """LightningCLI with our own keys; ``config`` has what follows from others filled in.
-
-    Constructing it only parses; `build` makes the objects, once it is known that they are needed.
-    """
+    """LightningCLI with our own keys. Constructing it only parses; `build` makes the objects."""
 
     def __init__(self, arguments: Sequence[str]) -> None:
         super().__init__(

@@ -1,7 +1,6 @@
 """Sweep files: one list of rows, read alike by W&B's agents and by our own runner.
 
-A file is a W&B grid: `command` with `${args}` in it, and `parameters` under dotted keys, each with
-a `value` or a list of `values`. See sweeps/table1.yaml.
+A file is a W&B grid, of dotted keys that each have a value or a list; see sweeps/table1.yaml.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """`ganstoch verify`: reruns a recorded run from its record alone, and says whether it is the same.
 
-A record holds every setting, the digests of the weights at every measurement, and what the machine
-chose; so the run repeats bit by bit on the hardware and versions that made it, and to rounding,
-which training then magnifies, elsewhere.
+It repeats bit by bit on the hardware and versions that made it, and elsewhere to rounding, which
+training then magnifies.
 """
 
 from __future__ import annotations

@@ -37,8 +37,9 @@ TINY = {
 
 # What takes a report its time.
 DRAWN = (
-    *("draw_neighbors", "draw_curves", "draw_heatmap"),
-    *("draw_synthetic_curves", "draw_modes", "animate_modes"),
+    *("reports.draw_neighbors", "reports.draw_curves", "reports.draw_heatmap"),
+    *(f"synthetic_figures.{name}" for name in ("draw_synthetic_curves", "draw_modes")),
+    "synthetic_figures.animate_modes",
 )
 
 
@@ -179,7 +180,7 @@ def rows_here(started: list[str]) -> Iterator[None]:
 def started(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """Labels of the rows that were started, all of them in this process; figures stay empty."""
     for name in DRAWN:
-        monkeypatch.setattr(f"ganstoch.report.reports.{name}", lambda *_, **__: PIXEL)
+        monkeypatch.setattr(f"ganstoch.report.{name}", lambda *_, **__: PIXEL)
     labels: list[str] = []
     with rows_here(labels):
         yield labels

@@ -98,12 +98,3 @@ def test_the_committed_matrix_follows_from_the_committed_signals_and_keeps_the_p
         assert len(delays) > 4
         assert all(delay is not None and delay <= 3 for delay in delays)
     assert sum(run.verdict == run.label for run in judged) / len(judged) > 0.8
-
-
-@pytest.mark.parametrize(("words", "name"), [("--report", "cases"), ("--jobs -1", "jobs")])
-def test_a_report_of_nothing_is_refused(
-    words: str, name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main(["cases", *words.split(), "--out", str(tmp_path / "cases")]) == 2
-    assert name in capsys.readouterr().err
-    assert list(tmp_path.iterdir()) == []

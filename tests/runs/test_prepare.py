@@ -91,22 +91,6 @@ def test_a_read_only_root(clothes: Path, here: Path, ganstoch: Command, monkeypa
     assert str(clothes) in ganstoch(*words).complaint
 
 
-@pytest.mark.parametrize(
-    ("words", "parts"),
-    [
-        (["foo"], ["'foo'", "cifar10"]),
-        (["digits", "--n", "1798"], ["--n", "1797", "1798"]),
-        (["digits", "--n", "0"], ["--n"]),
-        (["folder", "--root", "nowhere"], ["nowhere"]),
-        (["ffhq", "--root", "nowhere"], ["nowhere", "thumbnails128x128"]),
-    ],
-)
-def test_mistakes(words: list[str], parts: list[str], here: Path, ganstoch: Command) -> None:
-    complaint = ganstoch("prepare", *words).complaint
-    assert all(part in complaint for part in parts), complaint
-    assert list(here.iterdir()) == []
-
-
 @pytest.mark.parametrize("name", ["cifar10", "fashion_mnist"])
 def test_no_network(name: str, here: Path, ganstoch: Command, monkeypatch: Patch) -> None:
     def fail(*arguments: object, **options: object) -> None:
