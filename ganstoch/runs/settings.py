@@ -296,10 +296,13 @@ def resolve(config: Namespace) -> Resolved:
     deciding |= {key: plain[key] for key in _MEASURES if plain[key] is not None}
     deciding["iterations_of"] = config.iterations_of and config.iterations_of.name
     deciding["trainer"] = {k: plain["trainer"][k] for k in ("max_steps", "precision")}
-    # The class had this name in 0.5.0, whose digests still hold.
-    text = json.dumps(deciding, sort_keys=True).replace(
-        "remedies.ExperienceReplay", "remedies.Replay"
-    )
+    # Digests of 0.5.0 still hold, where folders had this setting, and a class another name.
+    source = deciding["data"]["source"]
+    if source["class_path"] == "ganstoch.data.Folder":
+        settings = source["init_args"] | {"skip_unreadable": False}
+        deciding["data"]["source"] = source | {"init_args": settings}
+    text = json.dumps(deciding, sort_keys=True)
+    text = text.replace("remedies.ExperienceReplay", "remedies.Replay")
     config_hash = hashlib.sha256(text.encode()).hexdigest()
     m, latents = resolve_batch_size(config.data.m, n=config.data.n), config.model.latents
     name = f"{source_class(plain).name}-n{config.data.n}-m{m}"
