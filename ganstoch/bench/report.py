@@ -57,6 +57,5 @@ def bench(*, quick: bool, file: Path | None) -> int:
 
 
 def _row(goal: Goal) -> tuple[str, ...]:
-    bound = f">= {goal.least:g}" if goal.least is not None else f"<= {goal.most:g}"
     met = "met" if goal.met else "missed" if goal.applies else "not applicable"
-    return goal.key, f"{goal.value:.3f}", bound, met, goal.what
+    return goal.key, f"{goal.value:.3f}", f"{goal.sign} {goal.bound:g}", met, goal.what

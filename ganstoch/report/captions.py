@@ -111,9 +111,10 @@ def _noise_outweighs(runs: pd.DataFrame, noise: float, m: int, key: str) -> bool
     row, least = runs.iloc[0], runs[runs.noise == 0].m.min()
     noisy = lookup(row.dataset, n_over_m=row.n / m, noise=noise)
     small = lookup(row.dataset, n_over_m=row.n / least, noise=0.0)
+    if noisy is None or small is None or small.n_over_m != max(SHARES):
+        return False
     name = next(name for name, metric in SCORES.items() if metric == key)
-    known = noisy is not None and small is not None and small.n_over_m == max(SHARES)
-    return known and bool(noisy[name] > small[name])
+    return bool(noisy[name] > small[name])
 
 
 def _memorizes(m: int, runs: pd.DataFrame) -> str:

@@ -53,7 +53,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 def styled(draw: F) -> F:
     """Draws in the house's style, whatever a user's own matplotlibrc says."""
-    return matplotlib.style.context(["default", _STYLE])(draw)  # type: ignore[no-any-return]
+    return matplotlib.style.context(["default", _STYLE])(draw)
 
 
 def figure(

@@ -85,7 +85,7 @@ def _write(
 ) -> None:
     """Writes a report's files, each whole or not at all; the page last."""
     drawn = {path: image for path, image in pictures.items() if image is not None}
-    files = {
+    files: dict[str, str | bytes] = {
         f"{stem.name}.csv": tables.csv(numbers),
         f"{stem.name}.md": _markdown(heading, words, sections),
         f"{stem.name}.tex": _latex(sections),

@@ -32,11 +32,7 @@ _PANELS: dict[str, tuple[dict[str, str], float | None]] = {
 
 @styled
 def draw_signals(signals: Mapping[str, Sequence[float | None]], *, verdict: str) -> bytes:
-    """Six panels of signals over iterations, PNG.
-
-    The signals are columns of `Signals` as ``diagnosis.json`` holds them, None where not measured;
-    the verdict is that of the last measurement.
-    """
+    """Six panels of signals (columns of ``diagnosis.json``, None where not measured), PNG."""
     made, axes = figure(2, 3, size=(3.6, 2.4), sharex=True)
     made.suptitle(f"Verdict: {verdict.replace('_', ' ')}")
     for axis, (title, (lines, reference)) in zip(axes.flat, _PANELS.items(), strict=True):

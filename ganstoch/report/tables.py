@@ -81,10 +81,9 @@ def _amount(mean: float, error: float, places: int) -> str:
 
 
 def table1_csv(runs: pd.DataFrame) -> pd.DataFrame:
-    """Table 1, a row per setting and one per data set for held-out real images.
+    """Table 1: `SCORES` with ``_paper`` (at that n/m and noise) and ``_sd``, and what it cost.
 
-    Columns: the six `SCORES`, the same with ``_paper`` (as published for that n/m and noise) and
-    ``_sd``, and what the runs cost. A `UserError` names a run without a score.
+    A row per setting and one per data set for held-out real images.
     """
     require(runs, SCORES.values(), fix=_IMAGES)
     rows = summary(runs, SCORES)

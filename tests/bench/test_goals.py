@@ -88,7 +88,7 @@ def test_measuring_is_priced_by_the_default_interval(monkeypatch: pytest.MonkeyP
 def test_every_goal_in_the_table_and_as_json(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    bounds = ((2.0, 2.0, None), (1.9, 2.0, None), (1.0, None, 1.0), (1.1, None, 1.0))
+    bounds = ((2.0, ">=", 2.0), (1.9, ">=", 2.0), (1.0, "<=", 1.0), (1.1, "<=", 1.0))
     assert [Goal("k", *bound, "").met for bound in bounds] == [True, False, True, False]
     monkeypatch.setattr(report, "QUICK", TINY)
     monkeypatch.setattr(report, "equality", lambda: {"whole": 1e-15, "broken": 1e-3})

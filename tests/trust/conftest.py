@@ -19,6 +19,7 @@ from types import SimpleNamespace
 from typing import Any, NoReturn
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -77,18 +78,12 @@ def pytest_terminal_summary(
                     count = counts.setdefault(value[0], {"tried": 0, "kept": 0})
                     count["tried"] += value[1]
                     count["kept"] += value[1] if outcome == "passed" else 0
-    if not counts:
-        return
-    counts = dict(sorted(counts.items()))
-    width = max(map(len, counts))
-    terminalreporter.section("promises")
-    terminalreporter.write_line(f"{PROMISE:<{width}}  tried   kept")
-    for promise, count in counts.items():
-        terminalreporter.write_line(
-            f"{promise:<{width}}  {count['tried']:>5,}  {count['kept']:>5,}"
-        )
-    if file := config.getoption("--tally"):
-        file.write_text(json.dumps(counts, indent=1) + "\n")
+    if counts:
+        terminalreporter.section("promises")
+        table = pd.DataFrame(counts).T.sort_index()
+        terminalreporter.write_line(table.to_markdown(tablefmt="plain", intfmt=","))
+        if file := config.getoption("--tally"):
+            file.write_text(json.dumps(dict(sorted(counts.items())), indent=1) + "\n")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -109,22 +109,6 @@ def test_another_seed_does_matter(lab: Any, reference: Any) -> None:
         assert_same(lab.here / "run", reference[0])
 
 
-def test_parts_of_a_batch_do_not_matter_but_for_rounding(lab: Any, tally: Make) -> None:
-    """In 64 bits, at m = n = 64, against the whole batch at once."""
-    words = [*lab.fit, "--data.m=n", "--trainer.precision=64-true"]
-    for size in ("null", 1, 7, 16, 64):
-        lab.run([*words, f"--out=of-{size}", f"--model.micro_batch={size}"])
-    whole = numbers(lab.here / "of-null")
-    metrics = read_record(lab.here / "of-null/record.json").metrics
-    for size in (1, 7, 16, 64):
-        parts = numbers(lab.here / f"of-{size}")
-        for name, value in whole.items():
-            torch.testing.assert_close(parts[name], value, rtol=1e-9, atol=1e-11)
-        record = read_record(lab.here / f"of-{size}" / "record.json")
-        assert record.metrics == pytest.approx(metrics, rel=1e-9)
-        tally("same result in parts of a batch, in float64")
-
-
 def test_verified_in_processes_of_its_own(reference: Any, tmp_path: Path, tally: Make) -> None:
     """Nothing is forked here, and Python hashes otherwise."""
 

@@ -81,7 +81,6 @@ def test_a_real_disk_runs_full(lab: Any, small_disk: Path, tally: Make) -> None:
     assert running.wait() == 2, running.said
     assert_one_line(running, os.strerror(errno.ENOSPC))
     ballast.unlink()
-    assert list((small_disk / "run/checkpoints").glob("*.ckpt"))
     running = lab.start(words)
     while not running.lines("going on from disk/run/checkpoints/step="):
         time.sleep(0.05)

@@ -40,7 +40,7 @@ def refuse(request: pytest.FixtureRequest, checkpoint: Path, counted: Any) -> Ca
     words = [*counted.fit, f"--ckpt_path={checkpoint}", "--out=out"]
     if request.param == "audit":
         words = ["audit", "--checkpoint", str(checkpoint)]
-    return lambda: counted.refuses(*words)  # type: ignore[no-any-return]
+    return lambda: counted.refuses(*words)
 
 
 Change = Callable[[dict[str, Any]], Any]
