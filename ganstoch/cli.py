@@ -261,8 +261,8 @@ _COMMANDS = {
     ),
     "prepare": _Command(
         _late("runs.prepare", "prepare"),
-        "fetch, convert and check a data set",
-        "Fetches or converts a data set, checks it and writes its manifest.",
+        "fetch and check a data set",
+        "Fetches a data set, checks it and writes its manifest.",
         (
             _option("name", "a data set, or inception for the feature network's weights"),
             _DATA_ROOT,

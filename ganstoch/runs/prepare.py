@@ -1,4 +1,4 @@
-"""`ganstoch prepare`: fetch or convert a data set once, check it, write its manifest."""
+"""`ganstoch prepare`: fetch a data set once, check it, write its manifest."""
 
 from __future__ import annotations
 
