@@ -19,8 +19,7 @@ from ganstoch.types import Shape
 class LinearMaxout(nn.Module):
     """The largest of several linear maps, unit by unit [Goodfellow et al. 2013, "Maxout Networks"].
 
-    The pieces of a unit lie ``out_features`` apart. Where pieces tie, they share the gradient
-    equally, as in `torch.amax`, whose own backward pass takes longer.
+    Where pieces tie, they share the gradient, as in `torch.amax`, whose backward takes longer.
     """
 
     def __init__(self, in_features: int, out_features: int, *, pieces: int) -> None:
@@ -38,9 +37,7 @@ class LinearMaxout(nn.Module):
 
 
 class ReLUGenerator(Generator):
-    """PacGAN's generator of points [1]; as there, no bias where batch norm would remove it.
-
-    Theirs are batch norm's epsilon and momentum too; the tanh of a flat image is ours.
+    """PacGAN's generator of points [1], its batch norm's epsilon and momentum included.
 
     Args:
         shape: (coordinates,) or (channels, height, width).

@@ -243,10 +243,7 @@ def overrides(remedy: Remedy, *hooks: str) -> bool:
 
 
 def changes_gradients(remedy: Remedy) -> bool:
-    """Whether it makes a gradient more than a sum of the objective's over single examples.
-
-    Remedies that change step sizes, weights after a step, or how many steps there are, do not.
-    """
+    """Whether it makes a gradient more than a sum of the objective's over single examples."""
     spec = remedy.spec
     summed = spec.needs_full_batch or spec.needs_real or spec.pack * spec.images_factor > 1
     return summed or overrides(remedy, *GRADIENT_HOOKS)

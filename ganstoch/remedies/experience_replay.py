@@ -22,11 +22,8 @@ class ExperienceReplay(Remedy):
 
     In each of the discriminator's updates an exact share of the generated examples is put aside,
     and old ones, drawn from the buffer with replacement, take their places. At the end of the
-    iteration those put aside enter the buffer: one after the other until it is full, then in
-    places drawn at random, each a different one. While the buffer is empty nothing is replaced.
-    The generator's update sees none of this.
-
-    Differs from [1], where the examples that enter are not said to be those left out.
+    iteration those put aside, which [1] does not say, enter the buffer: one after the other until
+    it is full, then in different places drawn at random. The generator's update sees none of this.
 
     Args:
         share: of the generated examples that are replaced, in [0, 1], rounded to whole examples,

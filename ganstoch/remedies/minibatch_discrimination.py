@@ -7,10 +7,9 @@ of C numbers (dims); then
 
     o(x_i)_b = sum_j exp(-|| M_ib - M_jb ||_1),
 
-the sum over the whole batch, j = i included, as the formula in the paper has it. (The code
-published with it leaves j = i out, which is a constant less, and takes a scale of T and a bias
-from the first batch; neither is done here.) So o lies between 1 and m, and equals m if all examples
-of the batch are alike.
+the sum over the whole batch, j = i included, as in the paper's formula: between 1 and m, which it
+is if all examples are alike. (The paper's code leaves j = i out, and takes a scale of T and a bias
+from the first batch.)
 """
 
 from __future__ import annotations
@@ -34,9 +33,7 @@ class MinibatchDiscrimination(Remedy):
 
     The discriminator's own head stays and gets the addend of o: a linear head on [features, o] is
     the sum of the two. Where it is spectrally normalized, the weights on o are not. Real and
-    generated examples each make a batch of their own.
-
-    The closeness is a sum, as in the paper, so it grows with m.
+    generated examples each make a batch of their own. o is a sum, so it grows with m.
 
     Args:
         kernels: B, 0 or more; 0 is the plain GAN. 100 in the published code.

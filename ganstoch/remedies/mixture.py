@@ -20,19 +20,15 @@ KIND = "mixture"
 class Mixture(Remedy):
     """K generators as one; a further coordinate of the latent chooses among them.
 
-    A latent always goes to the same generator, and each serves an equal share of the latents in
-    expectation; see `choose` for what noise upon the latents does. A batch is thus divided by
-    chance and not evenly, where [1] and [2] give each generator a batch of its own. The generators
-    share no weights; those of [2] share all but their first layer. Each of them computes every
-    latent and what the others are for is dropped: that costs K times the generator's work, and
-    needs no batch size that depends on chance.
+    Each serves an equal share of the latents in expectation; see `choose` for what noise upon them
+    does. So a batch is divided by chance, where [1] and [2] give each generator a batch of its own.
+    The generators share no weights; those of [2] share all but their first layer. Each computes
+    every latent, which costs K times the work, and needs no batch size that depends on chance.
 
-    With ``identity`` above 0, a second head on the discriminator's features tells from a generated
-    example which generator made it, and ``identity`` times its cross-entropy is added to both
-    players' losses: so the generators are driven apart. That is the classifier of [2], Eq. 2, with
-    all of the discriminator's layers but the last shared, as there. In [1], Sec. 3, the generators'
-    numbers are further classes of one softmax beside "real", and the generators get no such term.
-    The head is not spectrally normalized.
+    With ``identity`` above 0, a second head on the discriminator's features, not spectrally
+    normalized, tells which generator made an example, and ``identity`` times its cross-entropy is
+    added to both players' losses: the classifier of [2], Eq. 2. In [1], Sec. 3, the generators are
+    further classes beside "real", and get no such term.
 
     [1] Ghosh et al. 2018, "Multi-Agent Diverse Generative Adversarial Networks" (MAD-GAN).
     [2] Hoang et al. 2018, "MGAN: Training Generative Adversarial Nets with Multiple Generators".

@@ -19,9 +19,8 @@ class Packing(Remedy):
     """Packs of neighbours in the batch, concatenated along the channels.
 
     A batch that is no multiple of the size is completed by its first examples, which then count
-    twice. Neighbours are what the sampling of images and latents makes them: where every image
-    comes once and in order (m = n), the packs are the same in every iteration, and packing adds no
-    chance. A network of the same kind gets wider inputs; nothing else of it changes.
+    twice. Where every image comes once and in order (m = n), the packs are the same in every
+    iteration. A network of the same kind gets wider inputs; nothing else of it changes.
 
     Args:
         size: examples in a pack, 1 or more; 1 is the plain GAN.

@@ -40,12 +40,9 @@ class Pretraining(Remedy):
         """Refuses latents that cannot be paired with the images."""
         count = facts.latents.count
         if count is None or count < facts.n:
-            bank = (
-                "fresh latents are never seen again" if count is None else f"the bank has {count}"
-            )
             raise UserError(
-                f"Pretraining pairs each of {facts.n} images with a latent of its own, and {bank}; "
-                "set model.latents.bank to n"
+                f"Pretraining pairs each of {facts.n} images with a latent of its own, and the "
+                f"bank has {count or 'fresh ones'}; set model.latents.bank to n"
             )
         self._bank = facts.latents.fixed
 

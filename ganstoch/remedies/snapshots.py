@@ -23,10 +23,9 @@ class Snapshots(Remedy):
     """At intervals an old copy of a network takes the place of the present one.
 
     At the end of every ``every``-th iteration one network is copied. In each of the ``lasting``
-    iterations after that, an update meets one of the copies kept, drawn with equal chances, the
-    newest among them: either the discriminator is trained on what an old generator makes of the
-    update's latents, or the generator is trained against an old discriminator. The copied network
-    itself is trained as ever. Spectral norms are those of the time of the copy.
+    iterations after that, an update meets one of the copies kept, drawn with equal chances: either
+    the discriminator is trained on what an old generator makes of the update's latents, or the
+    generator against an old discriminator. Spectral norms are those of the time of the copy.
 
     Args:
         of: whose copies are kept.

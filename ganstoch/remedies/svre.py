@@ -43,13 +43,11 @@ class SVRE(Remedy):
     an iteration. Losses are those of the second batch.
 
     Variance reduction: a batch's gradient at a point, less that of the same batch at a snapshot of
-    both players, plus the snapshot's gradient of all images and all latents of the bank. That is
-    the full gradient on average over batches, and exactly so where m = n. Alone, without
-    extrapolation, both players update at once from one batch.
+    both players, plus the snapshot's gradient of all images and all latents of the bank: the full
+    gradient on average over batches, and exactly so where m = n.
 
-    Differs from [1]: a snapshot is renewed after a fixed number of iterations, not a random one;
-    batches are the run's own. Spectral norms are iterated once before each of the two gradients;
-    a snapshot has its own.
+    Differs from [1]: a snapshot is renewed after a fixed number of iterations, not a random one.
+    Spectral norms are iterated once before each of the two gradients; a snapshot has its own.
 
     Args:
         extrapolate: whether to extrapolate.

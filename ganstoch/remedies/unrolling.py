@@ -69,18 +69,15 @@ def unroll(
 class Unrolling(Remedy):
     """The generator's update looks some updates of the discriminator ahead.
 
-    Updates alternate, so the discriminator's own update comes first, and is what it would be
-    without unrolling. The generator is then trained against the discriminator that ``steps``
-    updates on the iteration's batch would make of the one before that update, the first of them
-    the real one, as a function of the generated examples. One step is therefore the alternating
-    GAN plus the gradient through the discriminator's update. An update of the generator that has
-    a batch of its own, as its second and further ones in an iteration do, unrolls on that batch.
+    The discriminator's own update comes first, as without unrolling. The generator is then trained
+    against the discriminator that ``steps`` updates on the update's batch would make of the one
+    before that update, the first of them the real one, as a function of the generated examples.
+    One step is the alternating GAN plus the gradient through the discriminator's update.
 
     Spectral norms' vectors are not iterated while unrolling: the first step has those of the real
     update, the further ones and the generator's loss those after it. What changes a discriminator
     after its update, as the clipping of weights does, is not unrolled. The derivative of Adam's
-    root of a second moment that is 0 is taken as 0: the first moment is 0 there too, and so the
-    derivative of their quotient is right.
+    root at 0 is taken as 0, which is right for its quotient with a first moment of 0.
 
     Args:
         steps: updates that the generator looks ahead, 0 or more; 0 changes nothing. [1] has up to

@@ -20,8 +20,7 @@ class WeightClipping(Remedy):
     """Clips every parameter of the discriminator, biases and batch norm's scales included.
 
     On a spectrally normalized layer it acts on the weight before that is divided by its norm: the
-    layer is no smaller for it, only its large entries come nearer to the small ones, and the
-    tracked singular vectors are of the weight before the clip until the next update.
+    layer is no smaller for it, only its large entries come nearer to the small ones.
 
     Args:
         limit: c, above 0; 0.01 in the paper. Infinity is the plain GAN.
