@@ -20,25 +20,7 @@ from ganstoch.remedies.unrolling import Unrolling
 from ganstoch.remedies.weight_clipping import WeightClipping
 from ganstoch.remedies.wgan_gp import WGANGP
 
-__all__ = [
-    "ACGAN",
-    "R1",
-    "SVRE",
-    "WGANGP",
-    "DiscriminatorBatchNorm",
-    "ExperienceReplay",
-    "FeatureMatching",
-    "LabelFlipping",
-    "LabelSmoothing",
-    "MinibatchDiscrimination",
-    "Mixture",
-    "Packing",
-    "Pretraining",
-    "Ratio",
-    "Remedies",
-    "Remedy",
-    "Snapshots",
-    "Timescales",
-    "Unrolling",
-    "WeightClipping",
-]
+__all__ = ["ACGAN", "R1", "SVRE", "WGANGP", "DiscriminatorBatchNorm", "ExperienceReplay"]
+__all__ += ["FeatureMatching", "LabelFlipping", "LabelSmoothing", "MinibatchDiscrimination"]
+__all__ += ["Mixture", "Packing", "Pretraining", "Ratio", "Remedies", "Remedy", "Snapshots"]
+__all__ += ["Timescales", "Unrolling", "WeightClipping"]

@@ -24,8 +24,7 @@ class ACGAN(Remedy):
     noise upon the latents does. The generator gets the rest of the latent and the class as a
     one-hot vector behind it. With ``weight`` w, the discriminator's loss gains
     w (CE(real, its label) + CE(generated, its class)), and the generator's w CE(generated, its
-    class): the L_C that both players maximize in [1], Sec. 4. The head is one linear layer on the
-    discriminator's features, not spectrally normalized.
+    class), as in [1], Sec. 4. The head is one linear layer on the features, with no spectral norm.
 
     Logged: ``acgan/real_accuracy`` and ``acgan/fake_accuracy``, shares of the discriminator's
     examples whose class it tells, in [0, 1].
@@ -85,10 +84,8 @@ class ACGAN(Remedy):
         assert scores.batch.labels is not None
         real = scores.of_real.others[KIND].argmax(1) == scores.batch.labels
         fake = scores.of_fake.others[KIND].argmax(1) == chosen(scores, KIND)
-        return {
-            "acgan/real_accuracy": real.float().mean(),
-            "acgan/fake_accuracy": fake.float().mean(),
-        }
+        accuracies = {"acgan/real_accuracy": real, "acgan/fake_accuracy": fake}
+        return {name: right.float().mean() for name, right in accuracies.items()}
 
 
 class _Conditional(Generator):

@@ -4,8 +4,8 @@
 [2] Radford et al. 2016, "Unsupervised Representation Learning with Deep Convolutional GANs",
 Sec. 3.
 
-The discriminator's output for an image then depends on the images beside it. It can see that a
-batch lacks variety; where batches are drawn at random, the output gets that randomness too.
+The discriminator's output for an image then depends on the images beside it: it can see that a
+batch lacks variety, and gets the randomness of the batches.
 """
 
 from __future__ import annotations
@@ -24,9 +24,8 @@ from ganstoch.types import Shape
 class DiscriminatorBatchNorm(Remedy):
     """Batch norm after every hidden layer's sums but the first's, before what bends them.
 
-    For maxout units, which are their own bend, after the maximum. A layer that has batch norm
-    keeps it as it is. There are no running statistics: the discriminator is never used alone.
-    Scaling undoes a spectral norm's bound on the layer it follows.
+    For maxout units, which are their own bend, after the maximum. A layer that has batch norm keeps
+    it. There are no running statistics. Scaling undoes a spectral norm's bound on its layer.
 
     Args:
         apart: whether the discriminator's update takes statistics of real and of generated
@@ -41,12 +40,12 @@ class DiscriminatorBatchNorm(Remedy):
 
     def check(self, objective: Objective, others: Sequence[Remedy]) -> None:
         """Refuses one batch together beside a remedy that needs two."""
-        for other in others:
-            if other.spec.separate_passes and self.separate is False:
-                raise UserError(
-                    f"{type(other).__name__} needs real and generated images judged apart; set "
-                    "apart of DiscriminatorBatchNorm to true"
-                )
+        names = [type(other).__name__ for other in others if other.spec.separate_passes]
+        if names and self.separate is False:
+            raise UserError(
+                f"{names[0]} needs real and generated images judged apart; set apart of "
+                "DiscriminatorBatchNorm to true"
+            )
 
     def wrap_networks(
         self, generator: GeneratorFactory, discriminator: DiscriminatorFactory

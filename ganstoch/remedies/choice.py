@@ -14,9 +14,8 @@ from ganstoch.types import Shape
 def choose(coordinates: Tensor, count: int) -> Tensor:
     """floor(count * Phi(z)): every choice is as likely as any other where z is from N(0, 1).
 
-    A function of the latent and nothing else, so that a latent of the bank makes the same choice
-    in training and in measuring. Noise upon the latents is upon this coordinate too: in training
-    it may choose otherwise, and the first and the last choice become likelier than the others.
+    Noise upon the latents is upon this coordinate too: in training a latent may choose otherwise,
+    and the first and the last choice become likelier than the others.
 
     Args:
         coordinates: one number of each latent, shape (N,).

@@ -14,11 +14,10 @@ Range = tuple[float, float]
 class LabelSmoothing(Remedy):
     """Each example's label is drawn from a range, anew at every update of the discriminator.
 
-    The ranges are those that practitioners give, where a published one is a constant: [1],
-    Sec. 3.4, smooths real labels alone, to 0.9; that is ``real`` (0.9, 0.9) and ``fake`` (0, 0).
-    An example of label t gets t r + (1 - t) f, with r and f drawn from the two ranges, so that
-    labels which an earlier remedy has flipped are smoothed as what they have become. A pack has
-    one label. The generator's loss is as it was.
+    The ranges are those that practitioners give; [1], Sec. 3.4, smooths real labels alone, to 0.9:
+    ``real`` (0.9, 0.9) and ``fake`` (0, 0). An example of label t gets t r + (1 - t) f, with r and
+    f drawn from the two ranges, so that flipped labels are smoothed as what they have become. A
+    pack has one label. The generator's loss is as it was.
 
     [1] Salimans et al. 2016, "Improved Techniques for Training GANs".
 

@@ -2,8 +2,7 @@
 
 [1] Lin et al. 2018, "PacGAN: The power of two samples in generative adversarial networks", Sec. 2.
 
-One logit says whether a whole pack is real. A generator that has lost modes shows in every pack, as
-examples that are too alike, however good each of them is.
+A generator that has lost modes shows in every pack, as examples that are too alike.
 """
 
 from __future__ import annotations

@@ -21,9 +21,8 @@ class Pretraining(Remedy):
     """In the first iterations the generator minimizes the mean absolute error of G(z_i) to x_i.
 
     Latent i of the bank, without noise, is paired with image i of the subset; the batch's images
-    decide which pairs an iteration sees. The discriminator stays as it is. These iterations count
-    as the run's own: the generator makes one update in each, with its own optimizer, whose moments
-    training goes on with; the discriminator's loss is reported as 0.
+    decide which pairs an iteration sees. These iterations count as the run's own: the generator
+    makes one update in each, with its own optimizer; the discriminator's loss is reported as 0.
 
     Args:
         iterations: how many, 0 or more; 0 changes nothing.

@@ -11,8 +11,7 @@ class Ratio(Remedy):
     Several of the discriminator keep it near its optimum, as [1], Alg. 1, has it (its k); several
     of the generator hold back a discriminator that dominates. Every update has real examples and
     latents of its own, but for the last of the discriminator's and the first of the generator's,
-    which share theirs as in the plain GAN. An iteration counts once, whatever it consists of, so
-    that at equal iterations more examples are seen.
+    which share theirs. An iteration counts once, so that at equal iterations more images are seen.
 
     [1] Goodfellow et al. 2014, "Generative Adversarial Nets".
 
