@@ -5,7 +5,7 @@ protocol, and the small networks of the experiment in the unrolled GAN's protoco
 [2] Metz et al. 2017, "Unrolled GANs", appendix: the small networks, which [1] takes over.
 
 Ours: padding is the same on all sides; a bias that batch norm would remove is left out; outside
-training batch norm uses its running statistics, which [1] does in one protocol only.
+training batch norm uses its running statistics.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import product
 from typing import ClassVar
 
 import torch
@@ -18,9 +19,8 @@ from ganstoch.types import DiscriminatorOutput, Shape
 class LatentConv(nn.Module):
     """The 4 x 4 convolution, stride 1, padding 3, of a 1 x 1 latent: (N, in) to (N, out, 4, 4).
 
-    Fifteen of the sixteen taps under each output meet padding only; what is left is a matrix
-    product, and the weight is kept as its matrix, shape (out * 4 * 4, in). Output (i, j) meets tap
-    (3 - i, 3 - j) of the convolution's kernel.
+    Fifteen of the sixteen taps under each output meet padding only; what is left is a product with
+    the weight, shape (out * 4 * 4, in). Output (i, j) meets tap (3 - i, 3 - j) of the kernel.
     """
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
@@ -35,15 +35,15 @@ class LatentConv(nn.Module):
 
     def forward(self, latents: Tensor) -> Tensor:
         """Latents (N, in) to a map (N, out, 4, 4)."""
-        product = F.linear(latents, self.weight).view(-1, len(self.bias), 4, 4)
-        return product + self.bias.view(-1, 1, 1)
+        maps = F.linear(latents, self.weight).view(-1, len(self.bias), 4, 4)
+        return maps + self.bias.view(-1, 1, 1)
 
 
 class UpsampleConv(nn.Module):
     """Nearest-neighbour upsampling by 2, then a 3 x 3 convolution with padding 1, as one operation.
 
-    Both are linear, so their composition is one transposed convolution with stride 2 and a 4 x 4
-    kernel whose entries are sums of the 3 x 3 kernel's: 4 multiply-adds in place of 9.
+    That is one transposed convolution with stride 2 and a 4 x 4 kernel whose entries are sums of
+    the 3 x 3 kernel's: 4 multiply-adds in place of 9.
     """
 
     geometry = Geometry(stride=2, padding=1, transposed=True)
@@ -54,10 +54,9 @@ class UpsampleConv(nn.Module):
         self.weight = nn.Parameter(torch.empty(out_channels, in_channels, 3, 3))
         self.bias = nn.Parameter(torch.empty(out_channels))
         taps = torch.zeros(3, 3, 4, 4)
-        for i in range(3):
-            for j in range(3):
-                # Tap (i, j) serves the two phases of each axis: rows 2 - i and 3 - i of the kernel.
-                taps[i, j, 2 - i : 4 - i, 2 - j : 4 - j] = 1.0
+        for i, j in product(range(3), repeat=2):
+            # Tap (i, j) serves the two phases of each axis: rows 2 - i and 3 - i of the kernel.
+            taps[i, j, 2 - i : 4 - i, 2 - j : 4 - j] = 1.0
         self.register_buffer("_kernel", taps.view(9, 16), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -71,11 +70,9 @@ class UpsampleConv(nn.Module):
 class SpectralConv2d(nn.Conv2d):
     """A convolution whose weight is divided by an estimate of its largest singular value.
 
-    As in [1], with the weight seen as a matrix (out, in * k * k) and its singular vectors u, v
-    tracked by power iteration, which is a call of its own: the number of forward passes in an
-    update must not change what they compute.
-
-    [1] Miyato et al. 2018, "Spectral Normalization for Generative Adversarial Networks", Alg. 1.
+    Miyato et al. 2018, "Spectral Normalization for Generative Adversarial Networks", Alg. 1. Power
+    iteration of the singular vectors u, v of the matrix (out, in * k * k) is a call of its own: the
+    number of forward passes in an update must not change what they compute.
     """
 
     u: Tensor
@@ -125,8 +122,8 @@ class SpectralConv2d(nn.Conv2d):
 class BatchNorm(nn.Module):
     """Batch normalization of vectors and maps alike [Ioffe & Szegedy 2015, Alg. 1].
 
-    Unlike torch's layers it counts no batches. If it is not ``tracked``, as in a discriminator, it
-    keeps no running statistics for use outside training, and every pass takes its own batch's.
+    Unlike torch's layers it counts no batches. If it is not ``tracked``, as in a discriminator,
+    every pass takes its own batch's statistics.
     """
 
     needs_full_batch: ClassVar[bool] = True

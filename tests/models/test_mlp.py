@@ -109,6 +109,7 @@ def test_maxout_is_the_largest_piece_and_has_its_gradient() -> None:
     for here, there in zip(ours, theirs, strict=True):
         assert torch.allclose(here, there, atol=1e-12)
         assert here.abs().sum() > 0
+    assert torch.autograd.gradgradcheck(lambda *x: layer(*x).square(), (x[:5],))  # for penalties
 
 
 def test_pieces_that_tie_share_the_gradient() -> None:
