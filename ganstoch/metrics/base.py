@@ -86,24 +86,20 @@ class FeatureMetric(Metric):
 
     def compute(self) -> dict[str, Tensor]:
         """The metric's values by name, float64 scalars on the metric's device."""
-        features = {side: self._gathered(side) for side in self.sides}
-        widths = {side: rows.shape[1] for side, rows in features.items()}
-        if len(set(widths.values())) > 1:
-            raise ValueError(f"images differ in shape; numbers of features: {widths}")
+        features = []
+        for side in self.sides:
+            rows = getattr(self, f"{side}_features")
+            if len(rows) == 0:  # a list, or one tensor once ranks are gathered
+                raise ValueError(f"no {side} images yet: give them to update() before compute()")
+            features.append(dim_zero_cat(rows))
         return {
             name: torch.tensor(value, dtype=torch.float64, device=self.device)
-            for name, value in self._measure(*features.values()).items()
+            for name, value in self._measure(*features).items()
         }
 
     def _named(self, key: str, result: object, *parts: str) -> dict[str, float]:
         """Parts of a result under the names of metrics, e.g. ``prdc/pixel_l1/recall``."""
         return {f"{key}/{self.extractor.name}/{part}": getattr(result, part) for part in parts}
-
-    def _gathered(self, side: Side) -> Tensor:
-        features = getattr(self, f"{side}_features")
-        if len(features) == 0:  # a list, or one tensor once ranks are gathered
-            raise ValueError(f"no {side} images yet: give them to update() before compute()")
-        return dim_zero_cat(features)
 
     def reset(self) -> None:
         """Forgets all images."""

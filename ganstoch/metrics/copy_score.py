@@ -13,6 +13,7 @@ and exact duplicates nothing.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -40,6 +41,17 @@ class CopyScores(NamedTuple):
     neighbours: Neighbours  # nearest members of the whole set, as `nearest_neighbours` finds them
     parts: Tensor  # distance to the nearest member of each part, float64, shape (Q, P)
 
+    @classmethod
+    def of(cls, distances: Tensor, ids: Tensor) -> CopyScores:
+        """From the distances to the nearest member of each part and whose they are, (Q, P) both."""
+        nearest = distances.amin(1)
+        others = torch.iinfo(torch.int64).max
+        lowest = torch.where(distances == nearest[:, None], ids, others).amin(1)
+        around = _median(distances)
+        # An image that most parts hold belongs to no single member.
+        scores = torch.where(around > 0, nearest / around, 1.0)
+        return cls(scores, Neighbours(distances=nearest, ids=lowest), parts=distances)
+
     def beyond_near_duplicates(self) -> Tensor:
         """Distances (Q,) to the nearest member of parts without a near-duplicate.
 
@@ -57,7 +69,8 @@ def copy_scores(images: Tensor, train: Tensor, *, norm: Norm, seed: int = 0) -> 
     The set needs two different rows; the seed decides its parts.
     """
     parts = _parts(train, seed=seed, least=2)
-    return nearest_in_parts(images, parts, rows=lambda ids: _take(train, ids), norm=norm)
+    rows = partial(_take, train)
+    return CopyScores.of(*nearest_in_parts(images, parts, rows=rows, norm=norm))
 
 
 def left_out_scores(train: Tensor, *, norm: Norm, seed: int = 0) -> CopyScores:
@@ -66,7 +79,7 @@ def left_out_scores(train: Tensor, *, norm: Norm, seed: int = 0) -> CopyScores:
     The set needs three different rows.
     """
     parts = _parts(train, seed=seed, least=3)
-    distances, nearest = _nearest_of_each(train, parts, lambda ids: _take(train, ids), norm=norm)
+    distances, nearest = nearest_in_parts(train, parts, rows=partial(_take, train), norm=norm)
     first = first_equal(train.detach().flatten(1))
     # Every image so often is every image once.
     repeats = torch.bincount(first, minlength=len(train)) > times_each(first)
@@ -79,38 +92,22 @@ def left_out_scores(train: Tensor, *, norm: Norm, seed: int = 0) -> CopyScores:
             distances[own, p], nearest[own, p] = others.distances[whose], part[others.ids[whose]]
         elif len(own):  # alone in its part
             distances[own, p] = torch.inf
-    return _summed_up(distances, nearest)
+    return CopyScores.of(distances, nearest)
 
 
 def nearest_in_parts(
     images: Tensor, parts: Sequence[Tensor], *, rows: Callable[[Tensor], Tensor], norm: Norm
-) -> CopyScores:
-    """Scores by two or more parts, the ascending ids of their members, one at a time in memory.
-
-    ``rows`` gives the features of members from their ids.
-    """
-    return _summed_up(*_nearest_of_each(images, parts, rows, norm=norm))
-
-
-def _nearest_of_each(
-    images: Tensor, parts: Sequence[Tensor], rows: Callable[[Tensor], Tensor], *, norm: Norm
 ) -> tuple[Tensor, Tensor]:
-    """Distances to the nearest member of each part and whose they are, (Q, P) both."""
+    """Distances to the nearest member of each part and whose they are, (Q, P) both.
+
+    Parts are ascending ids; ``rows`` gives the features of members, of one part at a time.
+    """
     distances = torch.empty(len(images), len(parts), dtype=torch.float64)
     ids = torch.empty(len(images), len(parts), dtype=torch.int64)
     for p, part in enumerate(progress_bar(parts, "nearest images")):
         near = nearest_neighbours(images, rows(part), norm=norm)
         distances[:, p], ids[:, p] = near.distances, part[near.ids]
     return distances, ids
-
-
-def _summed_up(distances: Tensor, ids: Tensor) -> CopyScores:
-    nearest = distances.amin(1)
-    lowest = torch.where(distances == nearest[:, None], ids, torch.iinfo(torch.int64).max).amin(1)
-    around = _median(distances)
-    # An image that most parts hold belongs to no single member.
-    scores = torch.where(around > 0, nearest / around, 1.0)
-    return CopyScores(scores, Neighbours(distances=nearest, ids=lowest), parts=distances)
 
 
 def _median(distances: Tensor) -> Tensor:

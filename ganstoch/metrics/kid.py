@@ -96,14 +96,9 @@ class KID(FeatureMetric):
     """Kernel distance between real and generated images [1]; smaller is closer.
 
     ``compute`` returns ``kid/<extractor>`` from all pairs of images, and
-    ``kid/<extractor>/{subset_mean,subset_sd}`` over random subsets. Only those of ``inception_l2``
-    compare with published numbers, which are at times multiplied by 1,000.
-
-    Args:
-        features: as for every `FeatureMetric`.
-        subsets: number of pairs of subsets.
-        subset_size: images in each, at least 2, at most as many as either side has.
-        seed: decides which images are in the subsets.
+    ``kid/<extractor>/{subset_mean,subset_sd}`` over random subsets of ``subset_size`` images, from
+    2 to as many as either side has. Published numbers are of ``inception_l2``, at times multiplied
+    by 1,000.
     """
 
     default_features = "inception"

@@ -2,9 +2,9 @@
 
 [1] Nocedal, Wright 2006, "Numerical Optimization", 2nd ed., Sec. 7.2, Algorithm 7.4.
 
-Every problem has its own history of steps and gradients, and its own step length: one that does not
-lower its value enough (Armijo) is halved, so that no value ever rises. Where no step helps, the
-history is forgotten and the gradient followed; where that does not help either, it is done.
+Every problem has its own history and step length: a step that does not lower its value enough
+(Armijo) is halved. Where none helps, the history is forgotten and the gradient followed; where that
+does not help either, the problem is done.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ Function = Callable[[Tensor, Tensor], Tensor]
 
 
 class Minima(NamedTuple):
-    """Where each problem ended: points (B, D) and the values there, float64 (B,)."""
+    """Where each problem ended."""
 
-    points: Tensor
-    values: Tensor
+    points: Tensor  # (B, D)
+    values: Tensor  # float64 (B,)
 
 
 def minimize_each(function: Function, starts: Tensor, *, iterations: int) -> Minima:

@@ -83,11 +83,8 @@ def _units(features: Tensor, *, name: str) -> Tensor:
 class MiFID(FeatureMetric):
     """MiFID [1], ``mifid/<extractor>``, and m by itself, ``mifid/<extractor>/distance``.
 
-    Args:
-        features: as for every `FeatureMetric`.
-        epsilon: m from which on nothing counts as memorized; None for 0.1 in Inception's space.
-            Elsewhere it must be given: half the m of held-out images is a start.
-        seed: not used.
+    ``epsilon`` must be given for spaces other than Inception's: half the m of held-out images is a
+    start.
     """
 
     default_features = "inception"

@@ -46,10 +46,6 @@ def score_gaussians(points: Tensor, mixture: GaussianModes) -> ModeScores:
     A point belongs to its nearest centre and is good if nearer to it than radius * sigma; points
     that are no numbers are not good.
     """
-    if points.ndim != 2 or not len(points) or points.shape[1] != mixture.centres.shape[1]:
-        raise ValueError(
-            f"expected points of shape (S, {mixture.centres.shape[1]}), got {tuple(points.shape)}"
-        )
     # Not by the expanded square, which has lost its digits at distances as small as sigma.
     apart = torch.cdist(
         points.detach().to("cpu", torch.float64),

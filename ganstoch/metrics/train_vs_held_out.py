@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from ganstoch.metrics.base import FeatureMetric
-from ganstoch.metrics.copy_score import PARTS, nearest_in_parts
+from ganstoch.metrics.copy_score import PARTS, CopyScores, nearest_in_parts
 from ganstoch.metrics.neighbours import nearest_neighbours
 from ganstoch.metrics.progress import progress_bar
 from ganstoch.rng import rng_for
@@ -116,7 +116,7 @@ def _p_value(
         pooled[~is_train.to(pooled.device)] = unseen.to(pooled.device)
         return pooled
 
-    nearest = nearest_in_parts(generated, parts, rows=rows, norm=norm)
+    nearest = CopyScores.of(*nearest_in_parts(generated, parts, rows=rows, norm=norm))
     weights = nearest.scores.clamp(min=_COPY).log().square()
     votes = torch.zeros(pool, dtype=torch.float64).index_add_(0, nearest.neighbours.ids, weights)
     voted = votes.nonzero()[:, 0]

@@ -6,7 +6,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from ganstoch.metrics.copy_score import PARTS, copy_scores, left_out_scores, nearest_in_parts
+from ganstoch.metrics.copy_score import (
+    PARTS,
+    CopyScores,
+    copy_scores,
+    left_out_scores,
+    nearest_in_parts,
+)
 from ganstoch.metrics.neighbours import nearest_neighbours, within_set_nearest
 from ganstoch.types import Norm
 
@@ -19,10 +25,10 @@ def draw(*shape: int, seed: int) -> Tensor:
 def test_least_over_median_of_the_parts(norm: Norm) -> None:
     images, members = draw(20, 5, seed=1), draw(90, 5, seed=2)
     parts = torch.tensor_split(torch.arange(90), 6)
-    scores = nearest_in_parts(images, parts, rows=lambda ids: members[ids], norm=norm).scores
+    near = nearest_in_parts(images, parts, rows=members.__getitem__, norm=norm)
     apart = torch.cdist(images, members, p=1.0 if norm == "l1" else 2.0)
     each = torch.stack([apart[:, ids].amin(1) for ids in parts], dim=1).sort(1).values
-    torch.testing.assert_close(scores, each[:, 0] / each[:, 2:4].mean(1))
+    torch.testing.assert_close(CopyScores.of(*near).scores, each[:, 0] / each[:, 2:4].mean(1))
 
 
 def test_neighbours_are_those_of_the_whole_set() -> None:
@@ -83,8 +89,7 @@ def test_what_most_parts_hold_has_nothing_past_it() -> None:
     past = left_out_scores(blank, norm="l2").beyond_near_duplicates()
     assert past[:100].isfinite().all()
     assert past[:100].min() > 0
-    parts = list(torch.arange(PARTS)[:, None])
-    same = nearest_in_parts(torch.zeros(1, 3), parts, rows=lambda _: torch.zeros(1, 3), norm="l2")
+    same = CopyScores.of(torch.zeros(1, PARTS).double(), torch.arange(PARTS)[None])
     assert same.beyond_near_duplicates().isnan().all()
 
 

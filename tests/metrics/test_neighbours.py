@@ -102,26 +102,6 @@ def assert_exact_others(rows: Tensor, norm: Norm, *, k: int) -> None:
 
 @pytest.mark.usefixtures("search")
 @pytest.mark.parametrize("norm", NORMS)
-def test_grid_shifted_by_eps(norm: Norm) -> None:
-    eps, axis = 0.25, torch.arange(6.0)
-    grid = torch.cartesian_prod(axis, axis, axis)
-    near = nearest_neighbours(grid + eps, grid, norm=norm)
-    expected = 3 * eps if norm == "l1" else eps * 3**0.5
-    assert near.ids.tolist() == list(range(len(grid)))
-    assert near.distances.numpy() == pytest.approx(expected, rel=0, abs=1e-15)
-
-
-@pytest.mark.parametrize("norm", NORMS)
-def test_points_on_a_line(norm: Norm) -> None:
-    rows = torch.tensor([[0.0], [1.0], [3.0], [7.0], [15.0]])
-    assert kth_distances(rows, k=1, norm=norm).tolist() == [1, 1, 2, 4, 8]
-    assert kth_distances(rows, k=2, norm=norm).tolist() == [3, 2, 3, 6, 12]
-    assert kth_distances(rows, k=4, norm=norm).tolist() == [15, 14, 12, 8, 15]
-    assert within_set_nearest(rows, norm=norm).ids.tolist() == [1, 0, 1, 2, 3]
-
-
-@pytest.mark.usefixtures("search")
-@pytest.mark.parametrize("norm", NORMS)
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.float32, torch.float64])
 def test_brute_force(norm: Norm, dtype: torch.dtype) -> None:
     query, bank = (

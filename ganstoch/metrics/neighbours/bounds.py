@@ -43,7 +43,7 @@ class Ruler(ABC):
 
     @abstractmethod
     def load(self, rows: Tensor) -> Loaded:
-        """Gets a block of rows (n, F) ready."""
+        """Gets a block of rows ready."""
 
     @abstractmethod
     def low(self, left: Loaded, right: Loaded) -> Tensor:

@@ -70,10 +70,7 @@ def _near(
     *,
     norm: Norm,
 ) -> tuple[Tensor, Tensor, list[Tensor]]:
-    """Rows and columns (P,) of pairs of two blocks, and which lie within either set's radii, bool.
-
-    The first tool has loaded ``left``.
-    """
+    """Rows and columns (P,) of pairs of two blocks, and which lie within each set's radii."""
     for ruler in tools:
         left = left if ruler is tools[0] else ruler.load(first)
         right = ruler.load(second)
