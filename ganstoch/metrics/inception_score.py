@@ -62,11 +62,8 @@ class InceptionScore(FeatureMetric):
 
     Real images may be given, as to the other metrics, and are not looked at.
 
-    Args:
-        features: an `Extractor` that is `Classifying`, or "inception", whose 1,008 class scores are
-            taken without their bias, as in the score's first program.
-        splits: number of parts, of equal size up to one image.
-        seed: decides which images go to which part.
+    Features are those of a `Classifying` `Extractor`; of "inception", the 1,008 class scores are
+    taken without their bias, as in the score's first program.
     """
 
     default_features = "inception"

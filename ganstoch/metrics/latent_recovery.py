@@ -25,7 +25,7 @@ from ganstoch.types import to_signed
 
 
 class Recovery(NamedTuple):
-    """The nearest that a generator came to each image, on the CPU."""
+    """The nearest that a generator came to each image."""
 
     errors: Tensor  # mean squared difference over pixels, in [-1, 1] units; float64, shape (N,)
     latents: Tensor  # that give them, shape (N, D)

@@ -35,14 +35,7 @@ class PRDCScores(NamedTuple):
 
 
 def prdc(real: Tensor, generated: Tensor, *, k: int = 5, norm: Norm = "l2") -> PRDCScores:
-    """Precision, recall, density and coverage [1, 2].
-
-    Args:
-        real: features of real images, shape (N, F...), N > k.
-        generated: features of generated images, shape (M, F...), M > k.
-        k: of the radii, at least 1; [2] takes 5.
-        norm: "l1" or "l2", the latter in [1, 2].
-    """
+    """Precision, recall, density and coverage of more than k images a side; [2] takes l2, k = 5."""
     within = pairs_within(
         real,
         generated,

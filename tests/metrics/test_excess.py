@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -54,19 +56,14 @@ def test_the_interval_covers_the_share(share: float, made: int, real: int, natur
 
 @pytest.mark.parametrize("usual", [0, 10, 200])
 def test_what_is_detectable_is_detected_as_often_as_it_says(usual: int) -> None:
-    level = 0.002
     nothing = Excess(count=0, total=500, usual=usual, usual_total=1000)
-    share = nothing.detectable(level)
+    share = nothing.detectable(0.002)
     assert share is not None
     rng = np.random.default_rng(0)
 
     def power(share: float) -> float:
         counts = rng.binomial(500, share + (1 - share) * nothing.natural, 1000)
-        found = [
-            Excess(count=int(k), total=500, usual=usual, usual_total=1000).p_value <= level
-            for k in counts
-        ]
-        return float(np.mean(found))
+        return float(np.mean([replace(nothing, count=int(k)).p_value <= 0.002 for k in counts]))
 
     assert 0.93 <= power(share) <= 0.99
     assert power(share / 2) < 0.8

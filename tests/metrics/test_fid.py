@@ -79,16 +79,6 @@ def test_gaussians_with_known_moments() -> None:
     assert distance(one, other) == pytest.approx(expected)
 
 
-def test_symmetric_and_blind_to_order_and_rotation() -> None:
-    real, generated = features(90, 12, seed=8), features(70, 12, seed=9) + 0.01
-    value = frechet_distance(real, generated)
-    turn = torch.linalg.qr(draw(12, 12, seed=10)).Q
-    assert frechet_distance(generated, real) == pytest.approx(value, rel=1e-10)
-    assert frechet_distance(real.flip(0), generated) == pytest.approx(value, rel=1e-10)
-    assert frechet_distance(real @ turn, generated @ turn) == pytest.approx(value, rel=1e-9)
-    assert frechet_distance(3 * real, 3 * generated) == pytest.approx(9 * value, rel=1e-10)
-
-
 def test_moments_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = features(101, 8, seed=11) + 1000  # a mean that squares would drown
     whole = GaussianStats.of(rows)

@@ -134,8 +134,8 @@ def search_bytes(query: Tensor, bank: Tensor, *, others: bool = False) -> tuple[
         others: whether both are the same rows, and none may answer itself.
 
     Returns:
-        Exact distances (Q,) float64 and ids (Q,) int64, ties by the lowest; and which queries are
-        unsure, as too many members are as near as bytes can tell, bool (Q,): these mean nothing.
+        Exact neighbours, ties by the lowest id; and which queries are unsure, bool (Q,), as too
+        many members are as near as bytes can tell: these mean nothing.
     """
     members, member_error = rounded(bank)
     queries, query_error = (members, member_error) if others else rounded(query)

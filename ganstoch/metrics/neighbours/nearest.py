@@ -45,11 +45,6 @@ def nearest_neighbours(query: Tensor, bank: Tensor, *, norm: Norm) -> Neighbours
         query: shape (Q, F...), uint8, float32 or float64; trailing axes are flattened.
         bank: shape (B, F...), of the same kinds, as many numbers a row as the query.
         norm: "l1" or "l2".
-
-    Raises:
-        ValueError: for an empty argument, rows of different lengths, another dtype, NaN or Inf, or
-            values so large that distances overflow.
-        UserError: if the installation of FAISS is broken.
     """
     rows, members = as_rows(query=query, bank=bank)
     faiss = load_faiss()
