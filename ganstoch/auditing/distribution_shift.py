@@ -28,10 +28,8 @@ class DistributionShift:
     """How far generated images lie from the training images."""
 
     median_ratio: float  # 1 for draws from the data; 0 for copies
-    low: float  # its 95 % interval
-    high: float
-    sure_low: float  # its 99.9 % interval
-    sure_high: float
+    interval: tuple[float, float]  # of 95 %
+    sure: tuple[float, float]  # of 99.9 %
     far: Excess  # images that are flagged as too far
     is_far: dict[Role, Tensor]  # which images of each set, bool; of no held-out images none
 
@@ -47,10 +45,8 @@ def distribution_shift(searches: Searches) -> DistributionShift:
     unseen = searches.held_out
     return DistributionShift(
         median_ratio=ratio,
-        low=low,
-        high=high,
-        sure_low=sure_low,
-        sure_high=sure_high,
+        interval=(low, high),
+        sure=(sure_low, sure_high),
         # The real one at the limit too: it was chosen among them.
         far=Excess(int(is_far.sum()), len(near), int((usual >= limit).sum()), len(usual)),
         is_far={

@@ -30,17 +30,11 @@ _AGREEMENT = 1e-2  # of the largest: devices round, other weights differ by far 
 
 
 def features_of(images: Images, extractor: Extractor, *, cache: Path | None, memory: int) -> Tensor:
-    """Features of all images, in their order; of several processes one makes them.
+    """Features of all images, in their order, on the CPU; of several processes one makes them.
 
-    Args:
-        images: what to take features of.
-        extractor: makes them.
-        cache: folder to keep them in, but for pixels that fit the memory; None to keep nothing. A
-            folder that may not be written to is done without.
-        memory: bytes that these features may take; larger ones are mapped from a file.
-
-    Returns:
-        Shape (N, F), in the extractor's dtype, on the CPU; writing to it changes no file.
+    They are kept in ``cache``, if any, but for pixels that fit the memory; a folder that may not be
+    written to is done without. More bytes than ``memory`` are mapped from a file, which writing to
+    the tensor does not change.
     """
     witnesses = extractor(images.read(_witness_ids(len(images)))).cpu()
     fits = len(images) * witnesses.shape[1] * witnesses.element_size() <= memory

@@ -265,7 +265,7 @@ def _far(space: SpaceEvidence, level: float) -> Finding | None:
 
 
 def _farther(space: SpaceEvidence, _: float) -> Finding | None:
-    if space.shift.sure_low <= _FARTHER:
+    if space.shift.sure[0] <= _FARTHER:
         return None
     sentence = (
         f"Generated images lie {_times(space)} times as far from the training images as unseen "
@@ -338,7 +338,7 @@ def signals(evidence: Evidence) -> Iterator[str]:
                 "generated images lie nearer to training images than held-out ones do, "
                 f"Z = {space.ct.z:.1f} {by}: copies with edits, or blur"
             )
-        elif space.shift.sure_high < 1:
+        elif space.shift.sure[1] < 1:
             yield (
                 f"generated images lie {_times(space)} times as far from training images as unseen "
                 f"real ones {by}: copies with edits, or blur"

@@ -1,15 +1,13 @@
 """Whether generated images fall on other classes than real ones, by a classifier that learns them.
 
 A ridge regression learns the classes from four fifths of the labelled training images and predicts
-those of the last fifth, of a fifth of the held-out images and of the generated ones; five times
-over, so that every image is predicted once, by a classifier that has not seen it [1]. Hotelling's
-T^2 compares the mean predictions on either side: it sees more than counts of the likeliest class
-do [2]. Labels are permuted within the fifths.
+those of all other images, a fifth of them at a time, so that every image is predicted once, by a
+classifier that has not seen it [1]. Hotelling's T^2 compares the mean predictions on either side,
+labels permuted within the fifths: it sees more than counts of the likeliest class do [2].
 
 [1] Lipton, Wang, Smola 2018, "Detecting and correcting for label shift with black box predictors",
     arXiv:1802.03916.
-[2] Rabanser, Guennemann, Lipton 2019, "Failing loudly: an empirical study of methods for detecting
-    dataset shift", arXiv:1810.11953: soft answers find more.
+[2] Rabanser, Guennemann, Lipton 2019, "Failing loudly", arXiv:1810.11953.
 """
 
 from __future__ import annotations
@@ -31,7 +29,7 @@ _PERMUTATIONS = 3999
 def label_shift(
     features: Tensor, classes: Tensor, is_made: Tensor, *, together: Tensor, seed: int
 ) -> tuple[float, Tensor]:
-    """Whether generated images fall on other classes than real ones, and on which all fall.
+    """The p-value that all fall on the same classes, and each image's likeliest class, (N,).
 
     Args:
         features: of the labelled training images first, then of any others, float64, (N, F).
@@ -39,9 +37,6 @@ def label_shift(
         is_made: which images are generated, bool, shape (N,).
         together: id of the group of training images that stay in one fold, int64, shape (T,).
         seed: decides folds, samples and permutations.
-
-    Returns:
-        The p-value, and for each image its likeliest class, int64, shape (N,).
     """
     rng = rng_for(seed, "evaluation", part="audit/classes/folds")
     names, members = torch.unique(together, return_inverse=True)

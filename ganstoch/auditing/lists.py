@@ -197,7 +197,7 @@ def audit_notes(
         )
     for each in spaces:
         name, searched = each.space.name, len(each.searches.from_ids)
-        if each.shift.low > 1.0:
+        if each.shift.interval[0] > 1.0:
             yield (
                 f"By {name} generated images lie {each.shift.median_ratio:.2f} times as far from "
                 "the data as unseen real ones; that much is not counted as missing."

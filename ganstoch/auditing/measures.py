@@ -41,7 +41,6 @@ K = 5  # neighbours that make the radius of a ball, for precision, recall, densi
 _NEAR = 0.01
 _SPLITS = 10
 _RECOVERED = 64
-_ITERATIONS = 50
 _TAILS = {
     "mean": "the mean",
     "worst10": "the mean of the farthest 10 %",
@@ -196,10 +195,9 @@ def _tests(evidence: SpaceEvidence) -> Iterator[Named]:
         yield _measure(key, counts.distance, 0.0, p_value=counts.p_value)
     for key, excess in (("far", shift.far), ("repeated", repeats.excess)):
         yield _measure(key, excess.rate, excess.natural, p_value=excess.p_value)
-    interval = (shift.low, shift.high) if math.isfinite(shift.high) else (None, None)
+    interval = shift.interval if math.isfinite(shift.interval[1]) else (None, None)
     yield _measure("median_ratio", shift.median_ratio, 1.0, interval=interval)
-    ends = repeats.low, repeats.high
-    yield _measure("two_sample_1nn", repeats.share, repeats.baseline, interval=ends)
+    yield _measure("two_sample_1nn", repeats.share, repeats.baseline, interval=repeats.interval)
     support, real = evidence.support, evidence.real_support
     bounded = math.isfinite(support.estimate) and math.isfinite(support.high)
     yield _measure(
@@ -304,14 +302,8 @@ def latent_recovery(
 
     def errors(images: Images) -> Tensor:
         ids = sample_ids(len(images), _RECOVERED, seed=seed, part=f"recovery/{images.role}")
-        return recover(
-            generator.generate,
-            images.read(ids),
-            latent_dim=generator.latent_dim,
-            iterations=_ITERATIONS,
-            restarts=1,
-            seed=seed,
-        ).errors
+        dim, pixels = generator.latent_dim, images.read(ids)
+        return recover(generator.generate, pixels, latent_dim=dim, restarts=1, seed=seed).errors
 
     with torch.enable_grad():
         gap = recovery_gap(errors(real), errors(held_out))

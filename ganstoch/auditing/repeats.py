@@ -50,8 +50,7 @@ class Repeats:
     excess: Excess
     ids: Tensor  # of those that are nearly another one, int64, ascending
     share: float  # nearer to their own kind, 1/2 for draws; ties count half
-    low: float  # its 95 % interval
-    high: float
+    interval: tuple[float, float]  # of 95 %
     sure: float  # lower end of its 99.9 % interval
     baseline: float  # of real images in their place
 
@@ -80,13 +79,11 @@ def repeated_images(space: Space) -> Repeats:
     total = max(1, round(size / effect))
     count, natural_count = (round(int(each.sum()) / effect) for each in (flagged, natural))
     share, worth = _nearer(own.distances, other), size / _SHARED
-    low, high = clopper_pearson(share * worth, worth)
     return Repeats(
         excess=Excess(count, total, natural_count, total),
         ids=ids[flagged],
         share=share,
-        low=low,
-        high=high,
+        interval=clopper_pearson(share * worth, worth),
         sure=clopper_pearson(share * worth, worth, level=0.999)[0],
         baseline=_nearer(usual.distances, usual_other),
     )

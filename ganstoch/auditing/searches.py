@@ -1,15 +1,14 @@
 """A feature space of an audit, and the nearest neighbours in it that several measures share.
 
 Unseen real images tell what is natural: held-out ones, and where there are few or none of them,
-training images too, each compared with the others. Training images may hold near-duplicates of each
-other that unseen ones would not meet, copies saved again as JPEG for one. So each search takes the
-side that accuses less: for "too near", a training image finds its near-duplicates; for "too far",
-it passes them over.
+training images too, each compared with the others. These may have near-duplicates that unseen ones
+would not meet. So each search takes the side that accuses less: for "too near" a training image
+finds its near-duplicates; for "too far" it passes them over.
 
 The nearest of more images is nearer. So where generated images are compared with real ones in
 their place (`stand_in`), the larger of the two sets is cut at random into blocks of the smaller
-one's size, each is searched by itself, and what is measured is averaged over the blocks. Without
-held-out images half of the training images stand in, near-duplicates kept together, for the others.
+one's size, and what is measured is averaged over the blocks. Without held-out images half of the
+training images stand in, near-duplicates kept together, for the others.
 """
 
 from __future__ import annotations
@@ -126,11 +125,8 @@ def search(space: Space) -> Searches:
     first = first_equal(real)
     # Where all occur as often, twice say, `own` passes over their duplicates. Blank pages, of
     # which every part holds one, are no group: unseen images are blank as often.
-    groups = linked_groups(
-        own.neighbours.ids,
-        own.scores <= HALF_AS_FAR,
-        first=first if times_each(first) > 1 else None,
-    )
+    same = first if times_each(first) > 1 else None
+    groups = linked_groups(own.neighbours.ids, own.scores <= HALF_AS_FAR, first=same)
     past = own.beyond_near_duplicates()
     past = own.neighbours.distances if past.isnan().all() else past[~past.isnan()]
     unseen: tuple[Tensor, ...] = (own.scores, groups, own.neighbours.distances, past)

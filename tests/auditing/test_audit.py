@@ -138,12 +138,3 @@ def test_refuses(case: str, split: Any, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=key):
         audit(**sets, out=tmp_path / "out")
     assert not (tmp_path / "out").exists()
-
-
-def test_stated_memory_is_enough(split: Any) -> None:
-    digits = split(train=100, fresh=50, held_out=50)
-    with pytest.raises(UserError, match="give --memory") as caught:
-        audit(digits.train, digits.fresh, memory=1)
-    needed = int(str(caught.value).split("--memory ")[1].split("MiB")[0])
-    report = audit(digits.train, digits.fresh, memory=needed * 2**20)  # features are mapped
-    assert numbers(report) == numbers(audit(digits.train, digits.fresh))

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple, get_args
 
 import numpy as np
 import pytest
-import torch
 
 from ganstoch.auditing.command import parse_memory
 from ganstoch.auditing.output import terminal
@@ -112,14 +111,6 @@ def test_what_fits_no_memory_is_kept_but_by_no_cache(run: Any) -> None:
     cached = run(*words, "--memory", least)
     assert len(list(Path("cache/ganstoch/features").glob("*.npy"))) == 1
     assert json.loads(cached.out)["metrics"] == json.loads(uncached.out)["metrics"]
-
-
-def test_files_of_arrays(run: Any, split: Any) -> None:
-    digits = split(train=60, fresh=40, held_out=40)
-    np.savez("train.npz", images=digits.train.numpy())
-    torch.save(digits.fresh, "made.pt")
-    answer = run("--real", "train.npz", "--generated", "made.pt", "--json", "--quiet")
-    assert json.loads(answer.out)["sets"]["generated"]["where"] == "made.pt"
 
 
 BAD: dict[str, tuple[tuple[str, ...], str]] = {

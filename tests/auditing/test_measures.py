@@ -193,7 +193,7 @@ def test_twins_lie_nearer_to_each_other_than_to_the_data(split: Any) -> None:
     # Twins are flagged together: each counts for half.
     assert (twins.excess.count, twins.excess.total) == (250, 250)
     assert twins.excess.p_value < 1e-9
-    assert twins.sure < twins.low < twins.share <= twins.high
+    assert twins.sure < twins.interval[0] < twins.share <= twins.interval[1]
     copies = repeated_images(space_of(digits.train, digits.train[:500], digits.held_out))
     assert copies.share < 0.5
     assert copies.excess.p_value > 0.1
@@ -207,7 +207,7 @@ def test_near_duplicates_in_the_data_are_no_distance(doubled: int, change: int, 
     again[:, :, 0, 0] = (again[:, :, 0, 0].int() + change).clamp(max=255).byte()
     shift = distribution_shift(search(space_of(torch.cat([digits.train, again]), digits.fresh)))
     assert shift.median_ratio == pytest.approx(1.0, abs=0.1)
-    assert 0 <= shift.low <= shift.median_ratio <= shift.high
+    assert 0 <= shift.interval[0] <= shift.median_ratio <= shift.interval[1]
     assert shift.far.p_value > 0.01
 
 
