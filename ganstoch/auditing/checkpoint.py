@@ -25,15 +25,10 @@ from ganstoch.types import to_bytes
 def load_checkpoint(
     checkpoint: Path, *, latents: Literal["bank", "fresh"] | None = None, data: bool = True
 ) -> dict[str, Any]:
-    """Lets the averaged generator of a run make as many images as it was trained on.
+    """Arguments of `audit`: generator, generated, notes; with ``data`` real and held_out too.
 
-    Args:
-        checkpoint: a checkpoint of `ganstoch fit`, of 0.5.0 too, below the run's folder.
-        latents: "bank" for the run's fixed latents, "fresh" for others; None for the bank if any.
-        data: whether to load the run's own images too.
-
-    Returns:
-        Arguments of `audit`: generator, generated, notes; with data real and held_out.
+    The averaged generator of a run, of 0.5.0 too, makes as many images as it was trained on: from
+    the run's bank of fixed latents, if any, unless ``latents`` are to be "fresh".
     """
     state = read_checkpoint(checkpoint)
     gan, images = _rebuild(checkpoint)

@@ -96,12 +96,9 @@ def coverage(
         of = [labels[i] for i in from_ids.tolist()]
         means = pd.Series(missed.numpy()).groupby(of).mean()
         classes = dict(zip(map(str, means.index), means.tolist(), strict=True))
+    low = min(estimate, max(0.0, (rate - mean - below) / (1 - mean)))
     return Coverage(
-        missed=Share(
-            estimate=estimate,
-            low=min(estimate, max(0.0, (rate - mean - below) / (1 - mean))),
-            high=high,
-        ),
+        missed=Share(estimate=estimate, low=low, high=high),
         rate=rate,
         natural=mean,
         p_value=(1 + int((natural >= rate - 1e-12).sum())) / (1 + _PERMUTATIONS),

@@ -70,9 +70,7 @@ def gather(
 ) -> Evidence:
     """Reads, counts and measures; ``cache`` keeps features, ``memory`` is for those of one set.
 
-    Raises:
-        UserError: for images that cannot be read or compared.
-        ValueError: for images of which too few are different to be measured.
+    A ValueError for images of which too few are different to be measured.
     """
     check_alike(list(sets.values()))
     for images in sets.values():
@@ -169,17 +167,11 @@ def _what(images: Images) -> str:
 
 
 def check_disjoint(real: Images, held_out: Images, *, seed: int) -> tuple[Tensor, str | None]:
-    """Makes sure that held-out images are not the training images again.
+    """Positions of the held-out images that were not trained on, ascending; a note on the others.
 
     Images that repeat by nature, blank pages for one, may be in both sets; those that the data's
-    own repeats do not explain (`coincidences`) were trained on.
-
-    Returns:
-        Positions of the held-out images that may stay, int64, ascending; and a note on the others.
-
-    Raises:
-        UserError: if both are the same images, or more than half of the different held-out images
-            are, pixel for pixel, among the real ones, for no reason of the data's.
+    own repeats do not explain (`coincidences`) were trained on. A UserError if more than half of
+    the different held-out images were, or both sets are the same.
     """
     fix = "--held-out must be real images that the generator was not trained on"
     if real.content.sha256 == held_out.content.sha256:

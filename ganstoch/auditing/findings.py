@@ -203,7 +203,7 @@ def _shifted(space: SpaceEvidence, level: float, *, by_class: bool) -> Finding |
     if by_class is not max(shifts, default=None):
         return None
     counts = shifts[by_class]
-    cells = short_cells(counts, level) or sorted(counts.cells, key=_deficit)[:1]
+    cells = short_cells(counts, level) or [min(counts.cells, key=_deficit)]
     names = [f"{c.name} ({percent(c.generated)} for {percent(c.real)})" for c in cells[:_NAMED]]
     more = f" and {len(cells) - _NAMED} more" if len(cells) > _NAMED else ""
     kind = "classes" if by_class else "clusters of the data"
