@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -18,12 +17,7 @@ from PIL import Image
 from ganstoch.auditing.audit import audit
 from ganstoch.bench.null_images import SYNTHETIC, grey_blobs
 
-CIFAR = Path(
-    os.environ.get(
-        "GANSTOCH_CIFAR10_JPEG",
-        Path(__file__).parents[3] / "shared" / "data" / "cifar10-jpeg.tar",
-    )
-)
+CIFAR = Path(__file__).parents[3] / "shared/data/cifar10-jpeg.tar"
 Pixels = NDArray[np.uint8]
 
 
