@@ -46,8 +46,8 @@ def test_it_holds_the_locked_versions_and_their_byte_code() -> None:
 
 def test_one_volume_holds_everything_that_is_written() -> None:
     assert words("VOLUME", LAST) == words("WORKDIR", LAST) == ["/ganstoch"]
-    found = environment(LAST)
-    places = {k: v for k, v in found.items() if v.startswith("/") and k != "PATH"}
+    variables = environment(LAST)
+    places = {k: v for k, v in variables.items() if v.startswith("/") and k != "PATH"}
     assert {"HOME", "XDG_CACHE_HOME", "TORCH_HOME", "MPLCONFIGDIR"} <= set(places)
     for name, place in places.items():
         assert (place + "/").startswith("/ganstoch/"), name

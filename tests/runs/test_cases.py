@@ -24,8 +24,7 @@ from ganstoch.runs.cases import (
     trace_path,
 )
 
-ROOT = Path(__file__).parents[2]
-KEPT = ROOT / "results" / "cases"
+COMMITTED = Path(__file__).parents[2] / "results" / "cases"
 CHEAPEST = {
     case.name.rpartition(", ")[0] or case.name: case
     for case in sorted(CASES, key=lambda case: "conv" not in case.name)
@@ -66,28 +65,20 @@ def test_a_damaged_trace_is_told(text: str, tmp_path: Path) -> None:
         read_trace(path)
 
 
-@pytest.fixture(scope="module")
-def kept(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """The committed signals, unpacked: a file a run."""
-    folder = tmp_path_factory.mktemp("cases")
-    with zipfile.ZipFile(KEPT / "signals.zip") as archive:
-        archive.extractall(folder)
-    return sorted(folder.glob("*.json"))
-
-
 def test_the_committed_matrix_follows_from_the_committed_signals_and_keeps_the_promises(
-    kept: list[Path], capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    text = (KEPT / "confusion.txt").read_text()
+    text = (COMMITTED / "confusion.txt").read_text()
     seeds = re.search(r"seeds ([\d, ]+)\.", text)
     assert seeds is not None
     numbers = seeds[1].replace(" ", "")
-    folder = kept[0].parent
-    assert len(kept) == len(CASES) * len(numbers.split(","))
-    assert main(["cases", "--report", "--seeds", numbers, "--out", str(folder)]) == 0
+    with zipfile.ZipFile(COMMITTED / "signals.zip") as archive:
+        archive.extractall(tmp_path)
+    assert len([*tmp_path.iterdir()]) == len(CASES) * len(numbers.split(","))
+    assert main(["cases", "--report", "--seeds", numbers, "--out", str(tmp_path)]) == 0
     assert capsys.readouterr().out == text
     judged = [
-        score_case(case, read_trace(trace_path(folder, case, seed=seed)), seed=seed)
+        score_case(case, read_trace(trace_path(tmp_path, case, seed=seed)), seed=seed)
         for case in CASES
         for seed in map(int, numbers.split(","))
     ]
