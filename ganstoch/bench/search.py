@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -26,19 +27,13 @@ def race_search(*, n: int, queries: int, rounds: int) -> tuple[float, str]:
     index = faiss.IndexFlat(bank.shape[1], faiss.METRIC_L1)
     index.add(as_floats)
     faiss.omp_set_num_threads(torch.get_num_threads())
-    results: dict[str, Tensor] = {}
-
-    def theirs() -> None:
-        results["faiss"] = torch.from_numpy(index.search(query.numpy(), 1)[1][:, 0])
-
-    def ours() -> None:
-        nearest = nearest_neighbours(query, bank, norm="l1")
-        results["ids"], results["distances"] = nearest.ids, nearest.distances
-
+    theirs = partial(index.search, query.numpy(), 1)
+    ours = partial(nearest_neighbours, query, bank, norm="l1")
     times = in_turns({"faiss": theirs, "ours": ours}, rounds=rounds)
-    same = (results["ids"] == results["faiss"]).sum().item()
-    exact = (query.double() - bank[results["ids"]].double()).abs().sum(1)
-    off = (results["distances"] - exact).abs().max().item()
+    nearest = ours()
+    same = int((nearest.ids == torch.from_numpy(theirs()[1][:, 0])).sum())
+    exact = (query.double() - bank[nearest.ids].double()).abs().sum(1)
+    off = (nearest.distances - exact).abs().max().item()
     words = (
         f"{queries:,} floats in {n:,} bytes: {times['faiss']:.2f} s and {times['ours']:.2f} s; "
         f"{same:,} of {queries:,} ids the same, distances exact to {off:.0e}"
