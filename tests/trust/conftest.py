@@ -118,58 +118,56 @@ def run(words: Sequence[object], environment: dict[str, str]) -> NoReturn:
         os._exit(status if isinstance(status, int) else 1)
 
 
-class ForkedRow:
-    """What a table needs of `subprocess.Popen`, for a row that is forked rather than started."""
+class Forked:
+    """A forked process, with what a table needs of `subprocess.Popen`."""
 
-    def __init__(self, command: Sequence[str], *, stdin: int, stdout: Any, stderr: Any, env: Any):
-        self.returncode: int | None = None
-        self.pid = os.fork()
-        if self.pid == 0:
-            os.dup2(stdout.fileno(), 1)
-            os.dup2(stderr.fileno(), 2)
-            run(command[3:], env)
+    def __init__(self, pid: int) -> None:
+        self.pid, self.started = pid, time.monotonic()
+        self.returncode: int | None = None  # negative: the signal that ended it
+        self.seconds = 0.0
 
-    def poll(self, options: int = os.WNOHANG) -> int | None:
+    def poll(self) -> int | None:
         if self.returncode is None:
-            pid, status = os.waitpid(self.pid, options)
-            if pid:
+            ended, status = os.waitpid(self.pid, os.WNOHANG)
+            if ended:
                 self.returncode = os.waitstatus_to_exitcode(status)
+                self.seconds = time.monotonic() - self.started
         return self.returncode
 
-    def wait(self) -> int | None:
-        return self.poll(0)
+    def wait(self) -> int:
+        while (status := self.poll()) is None:
+            if time.monotonic() - self.started > LIMIT:
+                os.kill(self.pid, signal.SIGKILL)
+            time.sleep(0.01)
+        return status
 
     def send_signal(self, number: int) -> None:
         if self.poll() is None:
             os.kill(self.pid, number)
 
 
-class Running:
-    """A command in a forked process."""
+def fork_row(command: Sequence[str], *, stdin: int, stdout: Any, stderr: Any, env: Any) -> Forked:
+    """In the place of `subprocess.Popen`: a row that is forked rather than started."""
+    if pid := os.fork():
+        return Forked(pid)
+    os.dup2(stdout.fileno(), 1)
+    os.dup2(stderr.fileno(), 2)
+    run(command[3:], env)
+
+
+class Running(Forked):
+    """A command of a test, which writes to a file."""
 
     def __init__(self, pid: int, log: Path) -> None:
-        self.pid, self.log, self.started = pid, log, time.monotonic()
-        self.status: int | None = None  # negative: the signal that ended it
-        self.seconds = 0.0
+        super().__init__(pid)
+        self.log = log
 
     @property
-    def said(self) -> str:
+    def output(self) -> str:
         return self.log.read_text() if self.log.exists() else ""
 
     def lines(self, word: str) -> list[str]:
-        return [line for line in self.said.splitlines() if word in line]
-
-    def wait(self) -> int:
-        """Its status, once it has ended."""
-        while self.status is None:
-            ended, status = os.waitpid(self.pid, os.WNOHANG)
-            if ended:
-                self.status = os.waitstatus_to_exitcode(status)
-                self.seconds = time.monotonic() - self.started
-            elif time.monotonic() - self.started > LIMIT:
-                os.kill(self.pid, signal.SIGKILL)
-            time.sleep(0.01)
-        return self.status
+        return [line for line in self.output.splitlines() if word in line]
 
 
 class Lab:
@@ -215,7 +213,7 @@ class Lab:
                 os.dup2(stream, number)
             sys.stdout = os.fdopen(1, "w", buffering=1, closefd=False)
             sys.stderr = os.fdopen(2, "w", buffering=1, closefd=False)
-            forked = SimpleNamespace(**(vars(subprocess) | {"Popen": ForkedRow}))
+            forked = SimpleNamespace(**(vars(subprocess) | {"Popen": fork_row}))
             pool.subprocess = forked  # type: ignore
             if first is not None:
                 first()
@@ -226,13 +224,13 @@ class Lab:
     def run(self, words: Sequence[object], *, status: int = 0, **options: Any) -> Running:
         """Runs a command to its end, whose status is checked."""
         running = self.start(words, **options)
-        assert running.wait() == status, running.said
+        assert running.wait() == status, running.output
         return running
 
     def close(self) -> None:
         """Ends what is still running, as after a test that failed."""
         for running in self.started:
-            if running.status is None:
+            if running.poll() is None:
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(running.pid, signal.SIGKILL)
                 running.wait()

@@ -155,7 +155,7 @@ def test_asked_to_stop(number: signal.Signals, lab: Any, reference: Any, tally: 
     os.kill(running.pid, number)
     status = running.wait()
     if not (run / "record.json").exists():
-        assert status == 130, running.said
+        assert status == 130, running.output
         assert list((run / "checkpoints").glob("*.ckpt"))
     assert not running.lines("Traceback")
     lab.run(lab.fit)

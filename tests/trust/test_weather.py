@@ -23,10 +23,10 @@ Make = Callable[..., Any]
 
 
 def assert_one_line(running: Any, *words: str) -> None:
-    (complaint,) = [line for line in running.said.splitlines() if line.startswith("ganstoch: ")]
-    assert running.said.endswith(complaint + "\n")
+    (complaint,) = [line for line in running.output.splitlines() if line.startswith("ganstoch: ")]
+    assert running.output.endswith(complaint + "\n")
     assert all(word in complaint for word in words), complaint
-    assert "Traceback" not in running.said
+    assert "Traceback" not in running.output
 
 
 @pytest.mark.parametrize("why", [errno.ENOSPC, errno.EROFS])
@@ -78,7 +78,7 @@ def test_a_real_disk_runs_full(lab: Any, small_disk: Path, tally: Make) -> None:
         time.sleep(0.01)
     ballast = small_disk / "ballast"
     subprocess.run(["dd", "if=/dev/zero", f"of={ballast}"], capture_output=True, check=False)
-    assert running.wait() == 2, running.said
+    assert running.wait() == 2, running.output
     assert_one_line(running, os.strerror(errno.ENOSPC))
     ballast.unlink()
     running = lab.start(words)
