@@ -34,7 +34,8 @@ class FeatureMetric(Metric):
 
     A subclass names its `sides` and implements `_measure`. Every rank keeps its own features;
     torchmetrics gathers them in rank order before `compute`. `result` is what the metric's function
-    returned at the last `compute`.
+    returned at the last `compute`. Set `reset_real_features` to False to keep real and held-out
+    images over `reset`.
 
     Args:
         features: an `Extractor`, or the name of one; None for the subclass's default.
@@ -45,6 +46,7 @@ class FeatureMetric(Metric):
     full_state_update = False
     sides: ClassVar[tuple[Side, ...]] = ("real", "generated")
     default_features: ClassVar[FeatureSpace] = "pixel"
+    reset_real_features = True
 
     extractor: Extractor
     real_features: list[Tensor]
@@ -102,6 +104,11 @@ class FeatureMetric(Metric):
         return {f"{key}/{self.extractor.name}/{part}": getattr(result, part) for part in parts}
 
     def reset(self) -> None:
-        """Forgets all images."""
+        """Forgets the images."""
         self.result = None
-        super().reset()
+        states = [f"{side}_features" for side in self.sides if side != "generated"]
+        features = {state: list(getattr(self, state)) for state in states}
+        super().reset()  # empties the lists in place
+        if not self.reset_real_features:
+            for state, rows in features.items():
+                setattr(self, state, rows)

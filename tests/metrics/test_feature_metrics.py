@@ -104,8 +104,10 @@ def filled(name: str, part: slice = slice(None)) -> FeatureMetric:
     return metric
 
 
-def fill(metric: FeatureMetric, part: slice = slice(None)) -> None:
-    for side in metric.sides:
+def fill(
+    metric: FeatureMetric, part: slice = slice(None), sides: Sequence[str] | None = None
+) -> None:
+    for side in metric.sides if sides is None else sides:
         images, how = SIDES[side]
         for batch in torch.split(images[part], 16):
             metric.update(batch, **how)
@@ -135,7 +137,15 @@ def test_values_are_those_of_the_function(name: str, numbers: dict[str, Sequence
     assert metric.state_dict() == {}
     metric.reset()
     assert metric.result is None
+    fill(metric, sides=["generated"])
+    if metric.sides != ("generated",):
+        with pytest.raises(ValueError, match="no real images"):
+            metric.compute()
+    metric.reset_real_features = False
+    metric.reset()
     fill(metric)
+    metric.reset()
+    fill(metric, sides=["generated"])
     assert values(metric) == pytest.approx(expected, nan_ok=True)
 
 
