@@ -1,7 +1,5 @@
 """What only a CUDA device can show; `make test-gpu` runs it."""
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Callable
 from dataclasses import replace
@@ -56,7 +54,6 @@ def test_deterministic_kernels_give_the_same_bits() -> None:
 
 
 def test_the_gpu_computes_what_the_cpu_does() -> None:
-    """In float64, where only a defect makes a difference."""
     here = make_gan(latent_dim=16, width=32).double()
     there = copy.deepcopy(here).to(CUDA)
     optimizers = here.configure_optimizers()

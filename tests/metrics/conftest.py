@@ -1,7 +1,5 @@
 """A network with random weights, for tests of what is made of its features."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any

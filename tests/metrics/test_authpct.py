@@ -1,7 +1,5 @@
 """AuthPct: the published programs' number, and 0 for whoever copies."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from torch import Tensor

@@ -1,7 +1,5 @@
 """The search on bytes: certain wherever it says so, and it says so nearly always."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np
@@ -43,7 +41,6 @@ def test_where_rounding_misleads() -> None:
 
 @pytest.mark.parametrize(("spread", "low", "high"), [(0.3, 1.0, 1.0), (20.0, 0.0, 0.3)])
 def test_crowds(spread: float, low: float, high: float) -> None:
-    """Members that hardly differ: unsure where bytes cannot tell, right everywhere else."""
     centre = draw(1, 64, seed=3, low=20, high=230)
     bank = centre + draw(60, 64, seed=4, low=-spread, high=spread)
     query = centre + draw(20, 64, seed=5, low=-spread, high=spread)
@@ -85,7 +82,6 @@ def test_only_grey_levels_by_l1_are_searched_as_bytes(monkeypatch: pytest.Monkey
 def test_half_sized_images_change_nothing(
     width: int, smooth: bool, others: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Smooth rows are found in two steps, noise in full; the answers are brute force's."""
     monkeypatch.setattr(byte_search, "_SHORTLIST", 16)
     monkeypatch.setattr(byte_search, "_BLOCK", 50)
     monkeypatch.setattr(byte_search, "_MASK_BYTES", 2000)
@@ -117,7 +113,6 @@ def test_half_sized_images_change_nothing(
 
 
 def test_a_crowd_on_the_short_list(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Thirty members that are one by their bytes are all listed, but sixteen places are kept."""
     monkeypatch.setattr(byte_search, "_SHORTLIST", 40)
     centre = draw(1, 64, seed=12, low=20, high=230).round()
     near = centre + draw(30, 64, seed=13, low=-0.3, high=0.3)

@@ -1,7 +1,5 @@
 """Mixtures whose share of copies is known."""
 
-from __future__ import annotations
-
 import io
 from pathlib import Path
 
@@ -90,7 +88,6 @@ def test_digits(digit_scores: dict[str, Tensor], how: str, rest: str, baseline: 
 
 
 def test_what_is_only_near_everything_is_no_copy(digits: tuple[Tensor, Tensor, Tensor]) -> None:
-    """Grey pictures are nearer to the data than unseen digits are to each other, on dark ones."""
     train, unseen, others = ((images.float() * 0.3).to(torch.uint8) for images in digits)
     excess = copied_share(altered(others, "blurred"), train, unseen, norm="l1").excess
     assert (excess.estimate, excess.low, excess.count) == (0.0, 0.0, 0)
@@ -134,7 +131,6 @@ def test_interval_covers_the_truth(share: float, size: int, unseen: int) -> None
 
 @pytest.mark.parametrize("unseen", [100, 400, 3000])
 def test_no_bias_whatever_the_numbers(unseen: int) -> None:
-    """Training images far more than held-out ones, of few dimensions, where that shows most."""
     train, held_out, others = (uniform(n, 3, seed=s) for n, s in ((3000, 1), (unseen, 2), (800, 3)))
     excess = copied_share(torch.cat([others, train[:200]]), train, held_out, norm="l2").excess
     assert excess.low <= 0.2 <= excess.high

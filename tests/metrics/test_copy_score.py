@@ -1,7 +1,5 @@
 """The score that tells copies from images that are merely near everything."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from torch import Tensor

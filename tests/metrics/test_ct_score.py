@@ -1,7 +1,5 @@
 """C_T against its definition, its sign, and cells that do not count."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

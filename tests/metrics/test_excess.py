@@ -1,7 +1,5 @@
 """Counts against their textbook laws, and how often intervals and tests are right."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

@@ -1,7 +1,5 @@
 """What all metrics share as `torchmetrics.Metric`s: names, sides, batches, ranks, resets."""
 
-from __future__ import annotations
-
 import doctest
 import importlib
 import pickle
@@ -151,7 +149,6 @@ def test_values_are_those_of_the_function(name: str, numbers: dict[str, Sequence
 
 @every_metric
 def test_sides_are_gathered_over_ranks(name: str, numbers: dict[str, Sequence[float]]) -> None:
-    """Two ranks played by one process: each gives its half, all see the whole."""
     ranks = [filled(name, part) for part in (slice(0, 11), slice(11, None))]
     states = [state for state in ranks[0]._defaults if getattr(ranks[0], state)]
     shares = [[torch.cat(getattr(m, state)) for state in states] for m in ranks]
@@ -212,7 +209,6 @@ def test_collection_and_a_module_as_extractor() -> None:
 
 @pytest.mark.parametrize("distance", [frechet_distance, kernel_distance])
 def test_directions_of_the_distances(distance: Callable[[Tensor, Tensor], float]) -> None:
-    """Noise, dropped classes and repeats raise them; copies of all lower them."""
     images = Digits().open(Path(), "train")
     assert images is not None
     assert images.labels is not None

@@ -1,7 +1,5 @@
 """Ranges and refusals; networks bit-equal to their originals; weights that cannot run programs."""
 
-from __future__ import annotations
-
 import copy
 import importlib.util
 import os
@@ -128,7 +126,6 @@ class Malice:
 
 @pytest.mark.parametrize("load", [Inception, EfficientNetLite0])
 def test_weights_that_are_none(tmp_path: Path, load: type[Inception | EfficientNetLite0]) -> None:
-    """Programs among them are not run."""
     path, trace = tmp_path / "weights.pth", tmp_path / "ran"
     contents: list[Any] = [{"fc.weight": Malice(trace)}, {"fc.weight": torch.zeros(2)}, [1]]
     for content in contents:

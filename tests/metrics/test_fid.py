@@ -1,7 +1,5 @@
 """Distances known in closed form, torch-fidelity's own numbers, and how pictures are ranked."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

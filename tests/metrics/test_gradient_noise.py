@@ -1,7 +1,5 @@
 """Against every batch there is, so that nothing is left to chance."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Iterable, Sequence
 

@@ -1,7 +1,5 @@
 """1 for one answer to all, K for K sure answers; torch-fidelity's numbers; no image looked at."""
 
-from __future__ import annotations
-
 import math
 
 import pytest

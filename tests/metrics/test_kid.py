@@ -1,7 +1,5 @@
 """The estimate is unbiased, exactly so, and torch-fidelity's own."""
 
-from __future__ import annotations
-
 import itertools
 import math
 
@@ -34,7 +32,6 @@ def test_equal_to_torch_fidelity(
 
 
 def test_mean_over_all_subsets_is_the_estimate_of_all() -> None:
-    """Which is what unbiased means, where the world has 5 and 4 images: no draw is missing."""
     real, generated = draw(5, 3, seed=3), draw(4, 3, seed=4) * 1.5
     values = [
         kernel_distance(real[list(ours)], generated[list(theirs)])

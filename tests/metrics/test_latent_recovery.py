@@ -1,7 +1,5 @@
 """Generators whose nearest image is known, one that learnt images by heart, one that did not."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import pytest

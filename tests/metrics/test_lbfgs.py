@@ -1,7 +1,5 @@
 """Minima known beforehand, and problems that do not know of each other."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 
@@ -19,7 +17,6 @@ def valleys(points: Tensor, ids: Tensor) -> Tensor:
 
 
 def test_curvature_sets_the_scale() -> None:
-    """On a flat function the second step already has about the right length."""
     scales = torch.logspace(-3, 0, 8, dtype=torch.float64)
     found = minimize_each(
         lambda points, ids: 1e-3 * (scales * points**2).sum(1), draw(5, 8, seed=2), iterations=60
@@ -66,7 +63,6 @@ def test_flat_and_steep_problems_end() -> None:
 
 
 def test_a_step_out_of_bounds_is_taken_back() -> None:
-    """Where a value is no number, the step is halved like any that does not help."""
     found = minimize_each(
         lambda points, ids: (points - (points + 2).log()).sum(1),
         draw(3, 2, seed=8).abs(),

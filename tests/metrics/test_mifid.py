@@ -1,7 +1,5 @@
 """MiFID as its authors compute it, in the direction of their paper."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch
@@ -39,7 +37,6 @@ def test_equal_to_the_reference(shift: float) -> None:
 
 
 def test_direction() -> None:
-    """A generator that makes one training image again and again is at distance 0 from them all."""
     train = features(200, seed=1)
     copies = train[:1].expand(200, -1)
     assert cosine_distance(copies, train) == 0.0

@@ -1,7 +1,5 @@
 """The nearest and the k nearest: exact, by position, whatever is fast and imprecise underneath."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 import types
@@ -146,7 +144,6 @@ def test_ties_go_to_the_lowest_id(norm: Norm) -> None:
 @pytest.mark.parametrize("norm", NORMS)
 @pytest.mark.parametrize("spread", [0.0, 1e-9, 1e-4, 0.2])
 def test_crowds(norm: Norm, spread: float) -> None:
-    """A collapsed generator: far more images that hardly differ than there are candidates."""
     rows = draw(3, 1, 24, seed=3, scale=40).add(128).clamp(20, 235).double()
     crowd = (rows + spread * draw(3, 30, 24, seed=4).double()).flatten(0, 1)
     assert_exact_others(crowd, norm, k=5)
@@ -157,7 +154,6 @@ def test_crowds(norm: Norm, spread: float) -> None:
 
 @pytest.mark.parametrize("norm", NORMS)
 def test_duplicates_cost_nothing(norm: Norm, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Thousands of copies are far more than the candidates, but no other can be nearer than 0."""
     pairs: list[int] = []
 
     def counted(*args: Any, norm: Norm) -> Tensor:
@@ -224,7 +220,6 @@ def test_k_nearest_of_another_set(norm: Norm, kind: str) -> None:
 
 
 def test_bounds_hold_and_are_tight() -> None:
-    """The bounds themselves: never wrong, and far narrower than what they bound."""
     grey = draw(40, 300, seed=9, scale=40).add(128).clamp(0, 255)
     off = ~np.eye(40, dtype=bool)
     cases: list[tuple[Tensor, Norm]] = [(x, "l1") for x in (grey, grey - 400, grey.byte())]

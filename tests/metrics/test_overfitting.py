@@ -1,7 +1,5 @@
 """Definitions by hand, scenarios that fix which direction is which, and a stranger's trainer."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest
@@ -42,7 +40,6 @@ def test_copy_all() -> None:
 
 
 def test_copy_one() -> None:
-    """A generator that knows one image overfits wholly and drops all the others."""
     real = draw(60, 32, seed=2)
     both = overfitting_mode_drop(real, real[17].expand(40, 32), norm="l1", queries=None)
     assert both.overfitting.tail.worst5 == 0.0
@@ -53,7 +50,6 @@ def test_copy_one() -> None:
 
 
 def test_drop_half() -> None:
-    """Two far modes, one never generated: exactly half of the data is far away."""
     near, far = draw(50, 8, seed=3), draw(50, 8, seed=4) + 1000
     both = overfitting_mode_drop(torch.cat([near, far]), near, norm="l2", queries=None)
     assert both.overfitting.tail.worst5 == 0.0

@@ -1,7 +1,5 @@
 """Precision, recall, density, coverage: the reference program's numbers, and the right way up."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np
@@ -58,7 +56,6 @@ def test_copies() -> None:
 
 @pytest.mark.parametrize("norm", ["l1", "l2"])
 def test_dropping_half_lowers_recall_alone(norm: Norm) -> None:
-    """Two far modes; the generator makes one of them."""
     modes, half = draw(400, 8, seed=6), draw(400, 8, seed=7)
     whole = half.clone()
     modes[::2, 0] += 100

@@ -1,7 +1,5 @@
 """The share in closed form, p under the null, and what it takes to see a few copies."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from scipy import stats
@@ -86,7 +84,6 @@ def test_p_is_uniform_where_nothing_was_learnt_by_heart(
 @pytest.mark.parametrize("noise", [0.0, 0.1])
 @pytest.mark.usefixtures("quick")
 def test_one_copy_in_a_hundred_is_seen(noise: float) -> None:
-    """10 copies among 1,000 images: the share cannot tell, the test can."""
     seen, shares = 0, []
     for seed in range(8):
         train, held_out, generated = (draw(1000, 20, seed=10 * seed + i) for i in range(3))
@@ -101,7 +98,6 @@ def test_one_copy_in_a_hundred_is_seen(noise: float) -> None:
 
 
 def test_direction() -> None:
-    """A generator that learnt the held-out images by heart is not near the training images."""
     train, held_out = draw(200, 8, seed=1), draw(200, 8, seed=2)
     near = train + 0.3 * draw(200, 8, seed=3)
     copied = train_vs_held_out(near, train, held_out, norm="l2")
@@ -114,7 +110,6 @@ def test_direction() -> None:
 
 
 def test_the_order_of_the_sets_does_not_break_ties() -> None:
-    """Held-out images that are training images: whoever copies these owes them to neither."""
     train = draw(100, 4, seed=1)
     score = train_vs_held_out(train[:50], train, train.clone(), norm="l2")
     assert score.share == 0.5

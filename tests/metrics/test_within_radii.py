@@ -1,7 +1,5 @@
 """Pairs within radii, counted from bounds and decided exactly at the edge."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest
@@ -38,7 +36,6 @@ def assert_counts(first: Tensor, second: Tensor, radii: tuple[Tensor, Tensor], n
 def test_radii_that_are_distances(
     norm: Norm, kind: str, blocks: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each radius is one of the distances themselves: no bound can tell, and `<` must."""
     first, second = (draw(n, 24, seed=n).mul(40).add(128).clamp(0, 255) for n in (60, 45))
     second[:9] = first[:9]
     if kind == "bytes":
@@ -73,7 +70,6 @@ def test_crowds_take_the_finer_ruler(norm: Norm, monkeypatch: pytest.MonkeyPatch
 
 
 def test_few_pairs_need_float64(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of 360,000 pairs the bounds leave hardly any, which is what makes them worth having."""
     pairs: list[int] = []
 
     def counted(*args: Any, norm: Norm) -> Tensor:

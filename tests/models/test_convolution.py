@@ -1,7 +1,5 @@
 """Every form of every pass computes the same convolution."""
 
-from __future__ import annotations
-
 from typing import get_args
 
 import pytest
@@ -57,7 +55,6 @@ def test_forms_agree(height: int, width: int, size: int, geometry: Geometry, for
 
 @pytest.mark.parametrize("form", ["taps", "convolved"])
 def test_second_derivatives(form: Form) -> None:
-    """A gradient penalty differentiates the gradient."""
     x, weight = numbers(2, 2, 4, 4), numbers(3, 2, 5, 5, draw=1)
     assert torch.autograd.gradgradcheck(
         lambda x, w: convolve(x, w, None, Geometry(1, 2), form).square(), (x, weight)

@@ -1,7 +1,5 @@
 """The convolutional networks, layer by layer as their papers have them."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from torch import nn

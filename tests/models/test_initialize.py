@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 from collections.abc import Callable
 from unittest import mock
 
@@ -31,7 +29,6 @@ def critic() -> PaperDiscriminator:
 def test_the_draws_are_those_of_the_records(
     network: type[PaperGenerator | PaperDiscriminator],
 ) -> None:
-    """Runs are compared with older ones by their seeds: weights are draws in order, biases 0."""
     made, rng = network((3, 32, 32), width=8), rng_for(0, "init")
     initialize(made, std=0.1, rng=rng_for(0, "init"))
     for name, parameter in made.named_parameters():

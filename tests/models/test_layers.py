@@ -1,7 +1,5 @@
 """Each layer against its stock counterpart."""
 
-from __future__ import annotations
-
 import itertools
 from typing import Any
 
@@ -124,7 +122,6 @@ def test_restart_draws_and_iterates_fifteen_times(layer: SpectralConv2d) -> None
 
 @pytest.mark.parametrize("count", [1, 500])
 def test_the_norm_divides_weight_or_sums_alike(layer: SpectralConv2d, count: int) -> None:
-    """One image has fewer sums than the layer has weights, 500 have more."""
     x = numbers(count, 3, 5, 5, draw=8).requires_grad_()
     inputs = (x, layer.weight, layer.bias)
     out = layer(x)

@@ -1,7 +1,5 @@
 """The fully connected networks against their definitions, written down small."""
 
-from __future__ import annotations
-
 from typing import TypeVar
 
 import pytest

@@ -1,7 +1,5 @@
 """Tables 2 and 3 of Yazici et al. 2020, row by row, and the networks against stock layers."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 

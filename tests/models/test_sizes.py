@@ -1,7 +1,5 @@
 """Sizes that a network cannot have are refused by name."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What every objective promises, whatever its formula."""
 
-from __future__ import annotations
-
 import inspect
 from itertools import product
 

@@ -1,7 +1,5 @@
 """The pointwise losses of one logit and their slopes, in closed form."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 

@@ -8,8 +8,6 @@ are +- i sqrt(-f'(c) g'(c)): no objective converges, all turn about the equilibr
 of a discriminator that cannot tell: 0, but 1/2 for least squares.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The relativistic losses, of pairs and of averages, against the authors' formulas."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 
