@@ -29,8 +29,8 @@ from ganstoch.metrics.overfitting import (
 )
 from ganstoch.records import Measurement
 from ganstoch.rng import normal, rng_for
-from ganstoch.training.distributed import digest, gather
-from ganstoch.training.gan import GAN
+from ganstoch.training.distributed import gather
+from ganstoch.training.gan import GAN, digest
 
 _log = logging.getLogger("ganstoch")
 

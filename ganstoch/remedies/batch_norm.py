@@ -75,8 +75,12 @@ def normalized(body: nn.Sequential) -> nn.Sequential:
         if isinstance(layer, BatchNorm) or not list(layer.parameters()):
             continue
         if not first and not isinstance(after, BatchNorm):
-            names = ("out_channels", "out_features")
-            channels = next(getattr(layer, name) for name in names if hasattr(layer, name))
+            channels = getattr(layer, "out_channels", getattr(layer, "out_features", None))
+            if channels is None:
+                raise UserError(
+                    f"DiscriminatorBatchNorm cannot tell the channels of a {type(layer).__name__}; "
+                    "take another discriminator"
+                )
             layers.append(BatchNorm(channels, tracked=False))
         first = False
     return nn.Sequential(*layers)

@@ -6,8 +6,7 @@ Gradients are averaged once an update, and of the network that is updated only. 
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, TypeVar, cast
 
 import torch
@@ -39,8 +38,6 @@ class Ranks(DDPStrategy):
 
 def average_gradients(player: nn.Module, *, world: int) -> None:
     """Averages a network's gradients over all ranks, in one message."""
-    if world == 1:
-        return
     gradients = [p.grad for p in player.parameters() if p.grad is not None]
     whole = torch.cat([gradient.flatten() for gradient in gradients])
     distributed.all_reduce(whole)
@@ -50,16 +47,13 @@ def average_gradients(player: nn.Module, *, world: int) -> None:
         gradient.copy_(piece.view_as(gradient))
 
 
-def keep_largest(values: Tensor, *, world: int) -> None:
+def keep_largest(values: Tensor) -> None:
     """Puts the largest of all ranks' values in each one's place."""
-    if world > 1:
-        distributed.all_reduce(values, op=distributed.ReduceOp.MAX)
+    distributed.all_reduce(values, op=distributed.ReduceOp.MAX)
 
 
 def gather(own: _T, *, world: int) -> list[_T]:
     """What each rank has, in their order, on every rank; tensors should lie on the CPU."""
-    if world == 1:
-        return [own]
     values: list[Any] = [None] * world
     distributed.all_gather_object(values, own)
     return cast("list[_T]", values)
@@ -73,12 +67,3 @@ def refuse_differences(point: Mapping[str, str], *, world: int) -> None:
             f"the {world} devices differ in {', '.join(names)}; start them by one command, from "
             "the same files, with the same versions"
         )
-
-
-def digest(tensors: Iterable[Tensor]) -> str:
-    """16 hexadecimal digits of the bytes of tensors, in their order, wherever they lie."""
-    sha256 = hashlib.sha256()
-    for tensor in tensors:
-        flat = tensor.detach().cpu().contiguous().reshape(-1)
-        sha256.update(flat.view(torch.uint8).numpy().data)
-    return sha256.hexdigest()[:16]

@@ -6,8 +6,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, Literal, cast
@@ -295,11 +296,13 @@ class GAN(LightningModule):
 
     def average_gradients(self, player: nn.Module) -> None:
         """Averages a network's gradients over the ranks, so that they are those of the batch."""
-        distributed.average_gradients(player, world=self.world_size)
+        if self.world_size > 1:
+            distributed.average_gradients(player, world=self.world_size)
 
     def keep_largest(self, values: Tensor) -> None:
         """Puts the largest of all ranks' values in each one's place."""
-        distributed.keep_largest(values, world=self.world_size)
+        if self.world_size > 1:
+            distributed.keep_largest(values)
 
     # What it needs of data and latents.
 
@@ -420,8 +423,8 @@ class GAN(LightningModule):
         bank = [] if self.latents.fixed is None else [self.latents.fixed]
         point = {
             "iteration": str(self.global_step),
-            "weights": distributed.digest(self.state_dict().values()),
-            "latents": distributed.digest(bank),
+            "weights": digest(self.state_dict().values()),
+            "latents": digest(bank),
             "images": self.trainer.datamodule.subset.sha256,  # type: ignore[attr-defined]
             "settings": f"seed {self.seed}, m {self.m}, {self.trainer.max_steps} iterations",
             "torch": torch.__version__,
@@ -433,10 +436,10 @@ class GAN(LightningModule):
         states = [optimizer.state_dict()["state"] for optimizer in self.trainer.optimizers]
         moments = (sorted(each.items()) for state in states for each in state.values())
         digests = {
-            name: distributed.digest(self.get_submodule(name).state_dict().values())
+            name: digest(self.get_submodule(name).state_dict().values())
             for name in ("generator", "discriminator", "average")
         }
-        of_moments = distributed.digest(value for pairs in moments for _, value in pairs)
+        of_moments = digest(value for pairs in moments for _, value in pairs)
         return digests | {"optimizers": of_moments}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -457,3 +460,12 @@ class GAN(LightningModule):
         self.to(next(v.dtype for v in saved.values() if v.is_floating_point()))
         if self.micro_batch == "auto":
             self.micro_batch = checkpoint.get("arithmetic", {}).get("micro_batch", "auto")
+
+
+def digest(tensors: Iterable[Tensor]) -> str:
+    """16 hexadecimal digits of the bytes of tensors, in their order, wherever they lie."""
+    sha256 = hashlib.sha256()
+    for tensor in tensors:
+        flat = tensor.detach().cpu().contiguous().reshape(-1)
+        sha256.update(flat.view(torch.uint8).numpy().data)
+    return sha256.hexdigest()[:16]
