@@ -6,8 +6,6 @@ itself left out. An image is flagged if its least count is at most the rank at w
 in a hundred is; under the null, real and generated images are flagged alike.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The audit: two sets of images, or three, into a report with a verdict."""
 
-from __future__ import annotations
-
 import logging
 import resource
 import sys

@@ -1,7 +1,5 @@
 """Images of a generator of `ganstoch fit`, and its run's data, from a checkpoint alone."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any, Literal

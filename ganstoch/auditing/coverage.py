@@ -12,8 +12,6 @@ missed and r_0 its mean over the permutations, one in 256 or so,
     missed = (r - r_0) / (1 - r_0).
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

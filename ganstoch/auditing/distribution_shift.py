@@ -7,8 +7,6 @@ far           share of generated images that are farther than 99 in 100 unseen r
               part of them may be noise, which no median shows
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

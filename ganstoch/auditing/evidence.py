@@ -1,7 +1,5 @@
 """All that an audit's rules look at: facts of the images, and what every feature space shows."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -13,8 +13,6 @@ their permutations:
 Where every training image occurs equally often, twice say, it counts once.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from dataclasses import dataclass
 

@@ -5,8 +5,6 @@ checksum holds and the features of a few images come out again as they are on fi
 may stand for other weights.
 """
 
-from __future__ import annotations
-
 import hashlib
 import sys
 import tempfile

@@ -26,8 +26,6 @@ undecided           no rule holds, and a number points the other way: identical 
 no_issue            none of these; the sentence says what would have been found
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from operator import attrgetter

@@ -1,7 +1,5 @@
 """Sets of images under audit: their role, and facts of every image from one pass over them."""
 
-from __future__ import annotations
-
 import hashlib
 from dataclasses import dataclass
 from functools import cached_property

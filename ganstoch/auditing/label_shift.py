@@ -10,8 +10,6 @@ labels permuted within the fifths: it sees more than counts of the likeliest cla
 [2] Rabanser, Guennemann, Lipton 2019, "Failing loudly", arXiv:1810.11953.
 """
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 from torch import Tensor

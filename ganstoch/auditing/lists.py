@@ -1,7 +1,5 @@
 """What a report lists: images copied and missed, shares by class, distances, and notes."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 

@@ -11,8 +11,6 @@ an epsilon, and its authors' 0.1 is for Inception. In another space epsilon is h
 held-out images, and without these MiFID is not reported there.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass

@@ -5,8 +5,6 @@ classes are whatever somebody called them: the template escapes all of them, and
 cannot be seen but change how a name looks are written out.
 """
 
-from __future__ import annotations
-
 import base64
 import contextlib
 import io

@@ -18,8 +18,6 @@ near-duplicates.
 [1] Agresti 1992, "A survey of exact inference for contingency tables", Statistical Science 7.
 """
 
-from __future__ import annotations
-
 import math
 import warnings
 from collections.abc import Sequence

@@ -18,8 +18,6 @@ one: unlike a threshold on the nearest pair of a batch this takes no blurred ima
 [1] Lopez-Paz, Oquab 2017, "Revisiting classifier two-sample tests", arXiv:1610.06545.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

@@ -1,7 +1,5 @@
 """The report of an audit: one pydantic model, from which terminal, JSON and page are made."""
 
-from __future__ import annotations
-
 import json
 import math
 from typing import Annotated, Any, Literal

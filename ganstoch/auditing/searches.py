@@ -11,8 +11,6 @@ one's size, and what is measured is averaged over the blocks. Without held-out i
 training images stand in, near-duplicates kept together, for the others.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

@@ -7,8 +7,6 @@ the generated images is spoiled, or classes are left out. One line of JSON a dra
 draws that are there are not made again.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import sys

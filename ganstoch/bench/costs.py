@@ -3,8 +3,6 @@
 Both are timed call by call inside one fit: two fits differ by more than the shares.
 """
 
-from __future__ import annotations
-
 import time
 from collections import defaultdict
 from contextlib import ExitStack

@@ -1,7 +1,5 @@
 """Our training step against the plain loop, from the same weights on the same draws."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from functools import partial
 from typing import cast

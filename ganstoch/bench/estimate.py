@@ -1,7 +1,5 @@
 """What Table 1 will cost here, from a minute's measurement."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from statistics import median
 

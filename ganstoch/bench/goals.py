@@ -1,7 +1,5 @@
 """The goals of `ganstoch bench`: ratios of times, operations and bytes, taken in one process."""
 
-from __future__ import annotations
-
 import math
 import os
 from collections.abc import Callable

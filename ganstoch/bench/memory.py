@@ -1,7 +1,5 @@
 """How much memory an iteration takes, counted without running one."""
 
-from __future__ import annotations
-
 import copy
 import weakref
 from typing import Any

@@ -4,8 +4,6 @@ The kinds differ in what upsets nearest neighbors: identical by nature, nearly s
 sparse, flat, or made of very few patterns.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path

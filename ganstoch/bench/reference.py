@@ -4,8 +4,6 @@ What `ganstoch bench` races against, and what `GAN` must equal: like that, it ta
 iteration an update and not one a call.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize, softplus

@@ -1,7 +1,5 @@
 """`ganstoch bench`: measures speed, checks that it changes no result, prints a table."""
 
-from __future__ import annotations
-
 import json
 import time
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The exact search against FAISS's own flat l1 index, on the CPU."""
 
-from __future__ import annotations
-
 import importlib
 from functools import partial
 

@@ -1,7 +1,5 @@
 """Wall times of calls that take turns in one process."""
 
-from __future__ import annotations
-
 import sys
 import time
 from collections.abc import Callable, Mapping

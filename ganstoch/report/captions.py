@@ -1,7 +1,5 @@
 """A table's caption, and the claims of [1] Yazici et al. 2020, Sec. 5, with their verdicts."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any

@@ -1,7 +1,5 @@
 """How verdicts agree with known causes: a matrix, and what was missed or raised in vain."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 

@@ -3,8 +3,6 @@
 [1] Yazici et al. 2020: images with their neighbors (Fig. 1 and 2), generalization (Sec. 5 and 6).
 """
 
-from __future__ import annotations
-
 import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal, TypeVar

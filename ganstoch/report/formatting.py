@@ -1,7 +1,5 @@
 """Numbers and settings in words: the same in every table, figure and page."""
 
-from __future__ import annotations
-
 import math
 import textwrap
 from collections.abc import Iterable, Sequence

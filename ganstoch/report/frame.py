@@ -1,7 +1,5 @@
 """Records of finished runs as one pandas frame; every table and figure is a selection of it."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path

@@ -9,8 +9,6 @@
     errors are taken for standard errors like those around them.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path

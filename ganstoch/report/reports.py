@@ -1,7 +1,5 @@
 """Whole reports from run directories: everything is made before anything is written."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What a run leaves beside its record: gradient noise, probe, images, points; read and checked."""
 
-from __future__ import annotations
-
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The signals of one run, as its diagnosis saw them."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 

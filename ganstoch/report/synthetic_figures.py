@@ -3,8 +3,6 @@
 As in Fig. 2 of Metz et al. 2017, "Unrolled generative adversarial networks".
 """
 
-from __future__ import annotations
-
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

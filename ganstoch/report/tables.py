@@ -1,7 +1,5 @@
 """Table 1, remedies and synthetic data sets: numbers for `csv`, and strings for readers."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any

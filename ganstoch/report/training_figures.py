@@ -1,7 +1,5 @@
 """What else was measured along training: noise of the gradients, probe of D's features."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 
