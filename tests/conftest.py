@@ -1,10 +1,10 @@
 """Games small enough to be played in a test."""
 
-from __future__ import annotations
-
+import gzip
 import multiprocessing
 import os
 import socket
+import struct
 import time
 import warnings
 from collections.abc import Callable, Sequence
@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
@@ -87,6 +88,25 @@ def use_form(monkeypatch: pytest.MonkeyPatch) -> Callable[[Form], None]:
 def make_data() -> Callable[..., ImageData]:
     """64 handwritten digits."""
     return partial(ImageData, Digits(), n=64, m=16)
+
+
+@pytest.fixture
+def write_grey() -> Callable[..., None]:
+    """Writes images in files as MNIST is published, labelled 0, 1, .., 9, 0, .. by brightness."""
+
+    def write(folder: Path, *, zipped: bool = False, **counts: int) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        rng = np.random.default_rng(0)
+        for prefix, count in counts.items():
+            labels = np.arange(count, dtype=np.uint8) % 10
+            grey = labels[:, None, None] * 25 + rng.integers(0, 9, (count, 28, 28), np.uint8)
+            for kind, values in (("images-idx3-ubyte", grey), ("labels-idx1-ubyte", labels)):
+                head = struct.pack(f">HBB{values.ndim}I", 0, 8, values.ndim, *values.shape)
+                content = head + values.tobytes()
+                path = folder / f"{prefix}-{kind}{'.gz' * zipped}"
+                path.write_bytes(gzip.compress(content) if zipped else content)
+
+    return write
 
 
 @pytest.fixture

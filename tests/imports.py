@@ -4,8 +4,6 @@
 where Python is told to keep nothing, as in many containers, every start compiles what it imports.
 """
 
-from __future__ import annotations
-
 import ast
 import contextlib
 import importlib

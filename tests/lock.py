@@ -4,8 +4,6 @@
 packages that exclude each other: of the one that is not here, pip tells what it would install.
 """
 
-from __future__ import annotations
-
 import json
 import platform
 import subprocess

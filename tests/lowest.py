@@ -3,8 +3,6 @@
 `make test-lowest` installs them in an environment of their own and runs the tests there.
 """
 
-from __future__ import annotations
-
 import tomllib
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """The outer command line; what the commands do is tested in the rooms that do it."""
 
-from __future__ import annotations
-
 import errno
 import shlex
 import subprocess
@@ -147,7 +145,6 @@ def test_words_come_from_the_line_by_itself(
 
 
 def test_a_mistake_as_a_user_sees_it(tmp_path: Path) -> None:
-    """In a process of its own; that of `ganstoch fit` is looked at with the rows of a table."""
     command = [sys.executable, "-m", "ganstoch.cli", "table1", "--report", "--out", "nowhere"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (2, "")
@@ -176,7 +173,6 @@ HEAVY = {"torch", "pytorch_lightning", "wandb", "matplotlib", "numpy", "sklearn"
 
 
 def test_a_command_imports_what_it_needs_alone(tmp_path: Path) -> None:
-    """Help of fit needs Lightning, and with it come matplotlib, SciPy, torchvision."""
     lines = ["--help", "table1 --help", "table1 --nonsense", "audit --checkpoint nowhere"]
     lines.append("audit --real . --generated . --held-out nowhere")
     assert loaded(*lines, at=tmp_path, of=HEAVY) == []

@@ -1,7 +1,5 @@
 """Every packaged config is parsed, alone and over every preset, and plays an iteration."""
 
-from __future__ import annotations
-
 import functools
 from pathlib import Path
 from typing import Any

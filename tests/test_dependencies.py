@@ -1,7 +1,5 @@
 """The bounds of pyproject.toml, the lock file and what the results were computed with agree."""
 
-from __future__ import annotations
-
 import runpy
 import tomllib
 from pathlib import Path
@@ -60,7 +58,6 @@ def test_the_lock_names_versions_and_nothing_else() -> None:
 
 
 def test_the_lock_is_what_the_results_were_computed_with() -> None:
-    """But for two of them, which were computed under an earlier NumPy."""
     versions = [(path, each.versions) for path in RECORDS for each in read_records(path)]
     assert len(versions) >= 30
     for path, used in versions:

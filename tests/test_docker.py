@@ -1,7 +1,5 @@
 """What can be held of the image without an engine to build it."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 
@@ -35,7 +33,6 @@ def test_it_does_not_run_as_root() -> None:
 
 
 def test_it_holds_the_locked_versions_and_their_byte_code() -> None:
-    """Where it runs nothing can be kept: the user may not write there."""
     (install,) = [text for text in words("RUN", LINES) if "pip install" in text]
     for variable in ("PIP_CONSTRAINT", "PIP_BUILD_CONSTRAINT"):
         assert f"{variable}=requirements.lock" in install.split()

@@ -1,7 +1,5 @@
 """The one line of a mistake stays one line, whatever is named in it."""
 
-from __future__ import annotations
-
 from ganstoch.errors import UserError, visible
 
 

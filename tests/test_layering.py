@@ -1,7 +1,5 @@
 """An import only points left along the line of rooms in the README's map of the code."""
 
-from __future__ import annotations
-
 import ast
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
@@ -88,7 +86,6 @@ def test_imports_point_left() -> None:
 
 
 def test_importing_the_package_costs_nothing() -> None:
-    """What it offers is imported when it is used."""
     body = ast.parse((PACKAGE / "__init__.py").read_text()).body
     source = "\n".join(ast.unparse(node) for node in body if not isinstance(node, ast.If))
     names = {name for _, name in imports(source, package="ganstoch")}
@@ -139,7 +136,6 @@ def files_graph() -> dict[str, set[str]]:
 
 
 def test_no_circle_between_files() -> None:
-    """Neither by an import within a function, nor by one for the type checker."""
     graph = files_graph()
     assert "ganstoch.types" in graph["ganstoch.models.layers"]
     TopologicalSorter(graph).prepare()

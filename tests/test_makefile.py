@@ -1,7 +1,5 @@
 """The Makefile, read by make itself; nothing is built."""
 
-from __future__ import annotations
-
 import os
 import re
 import shlex

@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import errno
 import gzip
 import json
@@ -115,7 +113,6 @@ def test_a_damaged_or_missing_file_is_named(tmp_path: Path, content: bytes | Non
 
 
 def test_records_of_the_first_design_are_converted(tmp_path: Path) -> None:
-    """Of ganstoch 0.5.0: layouts 1 and 2; ``company`` and ``forms`` are lost."""
     lines = gzip.decompress((Path(__file__).parent / "records-0.5.0.jsonl.gz").read_bytes())
     path = tmp_path / "record.json"
     for line in lines.splitlines():

@@ -1,7 +1,5 @@
 """Every sweep file, read by W&B's own engine and by ours, down to the settings of each run."""
 
-from __future__ import annotations
-
 import importlib
 import warnings
 from collections.abc import Mapping
@@ -81,7 +79,6 @@ def arrived(run: Resolved, key: str) -> object:
 
 @each_sweep
 def test_file_obeys_the_schema(engine: ModuleType, path: Path) -> None:
-    """Its metric is one that is logged: modes where they are known, else a headline metric."""
     assert sweep_path(path.stem).read_bytes() == path.read_bytes()
     check = engine.config.schema_violations_from_proposed_config
     assert check(read(path)) == []

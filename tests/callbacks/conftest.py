@@ -1,7 +1,5 @@
 """A world of points whose modes are known, small enough to be played in a test."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from functools import partial

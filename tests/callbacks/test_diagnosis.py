@@ -1,7 +1,5 @@
 """The diagnosis of our own GAN: it changes nothing, resumes, acts when asked, and tells causes."""
 
-from __future__ import annotations
-
 import json
 import logging
 from collections.abc import Callable

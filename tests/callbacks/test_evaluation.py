@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import logging
 import math
 from collections.abc import Callable
@@ -84,7 +82,6 @@ def test_metrics_by_brute_force(make_gan: Make, make_data: Make, fit: Make, nois
 def test_copies_reach_held_out_images_as_far_as_the_data_do(
     make_gan: Make, make_data: Make, fit: Make, watch: Make
 ) -> None:
-    """To the last bit, as the same queries ask in the baseline, and in every evaluation."""
     gan, data, evaluation, queries = make_gan(), make_data(), measure(held_out=True), []
     data.setup("fit")
     gan.sample = lambda latents: data.subset.pixels.float().div(127.5).sub(1.0)
@@ -167,7 +164,6 @@ def test_settings_out_of_range(settings: dict[str, Any], key: str) -> None:
 def test_modes_of_a_world(
     make_point_game: Make, make_ring: Make, fit: Make, every: int, measured: list[int]
 ) -> None:
-    """Of a generator that reaches two of eight, one of them twice as often, and misses at times."""
     gan, evaluation = make_point_game(), measure(every, queries=None)
     made = torch.tensor([[1.0, 0.0], [0.0, -1.0], [0.0, 0.0]])
     made = made.repeat_interleave(torch.tensor([1000, 500, 1000]), dim=0)
@@ -212,7 +208,6 @@ def test_modes_of_a_world(
 def test_images_seen_are_those_that_were_looked_at(
     make_point_game: Make, make_ring: Make, fit: Make, remedies: list[Remedy], images: int
 ) -> None:
-    """Of a further update of G only the latents matter, unless its loss needs real images."""
     evaluation = measure(queries=None)
     fit(make_point_game(*remedies), make_ring(), evaluation, steps=2)
     assert [m.images_seen for m in evaluation.history] == [images, 2 * images]

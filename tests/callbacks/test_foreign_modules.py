@@ -1,7 +1,5 @@
 """The callbacks in other people's kinds of modules: a small diffusion model, and a plain DCGAN."""
 
-from __future__ import annotations
-
 import warnings
 from pathlib import Path
 from typing import Any
@@ -38,9 +36,9 @@ class Diffusion(LightningModule):
         super().__init__()
         size = SIDE * SIDE
         self.network = nn.Sequential(nn.Linear(size + 1, 64), nn.SiLU(), nn.Linear(64, size))
-        self.register_buffer("signal", torch.linspace(0.98, 0.05, self.STEPS))
+        self.signal = nn.Buffer(torch.linspace(0.98, 0.05, self.STEPS))
 
-    def noise_of(self, x: Tensor, t: Tensor) -> Tensor:
+    def noise_of(self, x: Tensor, t: Tensor) -> Any:
         return self.network(torch.cat([x, t[:, None] / self.STEPS], dim=1))
 
     def training_step(self, batch: list[Tensor], index: int) -> Tensor:
@@ -72,20 +70,21 @@ class PlainDCGAN(LightningModule):
         super().__init__()
         self.automatic_optimization = False
         self.poison_at = poison_at
-        self.generator = nn.Sequential(
+        self.generator: Any = nn.Sequential(
             *(nn.Linear(4, 8 * 4 * 4), nn.Unflatten(1, (8, 4, 4)), nn.BatchNorm2d(8), nn.ReLU()),
             *(nn.ConvTranspose2d(8, 1, 4, stride=2, padding=1), nn.Tanh()),
         )
-        self.discriminator = nn.Sequential(
+        self.discriminator: Any = nn.Sequential(
             *(nn.Conv2d(1, 8, 4, stride=2, padding=1), nn.LeakyReLU(0.2), nn.Dropout(0.2)),
             *(nn.Flatten(), nn.Linear(8 * 4 * 4, 1)),
         )
 
-    def sample(self, n: int) -> Tensor:
+    def sample(self, n: int) -> Any:
         return self.generator(torch.randn(n, self.latent_dim))
 
     def training_step(self, batch: list[Tensor], index: int) -> None:
-        optimizer_g, optimizer_d = self.optimizers()  # the other way round from ours
+        players: Any = self.optimizers()
+        optimizer_g, optimizer_d = players  # the other way round from ours
         if index + 1 == self.poison_at:
             with torch.no_grad():
                 self.generator[4].weight[0] = torch.nan
@@ -129,11 +128,11 @@ def train(tmp_path: Path) -> Any:
 
 
 @pytest.fixture
-def data() -> dict[str, Tensor]:
+def data() -> dict[str, Any]:
     return {"real": pictures(96, 0), "held_out": pictures(96, 1)}
 
 
-def test_a_diffusion_model_is_watched(train: Any, data: dict[str, Tensor], journalist: Any) -> None:
+def test_a_diffusion_model_is_watched(train: Any, data: dict[str, Any], journalist: Any) -> None:
     monitor = NeighbourMonitor(every=60, images=64, queries=64, **data)
     diagnosis = Diagnosis(every=60, images=32, **data)
     train(Diffusion(), monitor, diagnosis, steps=300, logger=journalist)
@@ -158,7 +157,7 @@ def test_a_diffusion_model_is_watched(train: Any, data: dict[str, Tensor], journ
     assert {"diagnosis/diversity", "held_out/overfitting/pixel_l1/mean"} <= logged
 
 
-def test_a_plain_dcgan_is_watched_to_its_gradients(train: Any, data: dict[str, Tensor]) -> None:
+def test_a_plain_dcgan_is_watched_to_its_gradients(train: Any, data: dict[str, Any]) -> None:
     diagnosis = Diagnosis(every=10, images=32, **data)
     train(PlainDCGAN(), diagnosis, steps=120)  # Lightning counts both players' steps
     assert [s.iteration for s in diagnosis.history] == [10, 20, 30, 40, 50, 60]
@@ -170,7 +169,7 @@ def test_a_plain_dcgan_is_watched_to_its_gradients(train: Any, data: dict[str, T
         assert signals.gradient_generator != signals.gradient_discriminator
 
 
-def test_a_nan_is_traced_to_its_layer_and_iteration(train: Any, data: dict[str, Tensor]) -> None:
+def test_a_nan_is_traced_to_its_layer_and_iteration(train: Any, data: dict[str, Any]) -> None:
     diagnosis = Diagnosis(every=10, images=32, act="stop", **data)
     trainer = train(PlainDCGAN(poison_at=5), diagnosis, steps=400)
     assert diagnosis.diagnosed is not None
@@ -182,7 +181,7 @@ def test_a_nan_is_traced_to_its_layer_and_iteration(train: Any, data: dict[str, 
 
 @pytest.mark.parametrize("module", [Diffusion, PlainDCGAN])
 def test_training_goes_the_same_way_watched_or_not(
-    module: type[LightningModule], train: Any, data: dict[str, Tensor]
+    module: type[LightningModule], train: Any, data: dict[str, Any]
 ) -> None:
     def weights(*callbacks: Callback) -> dict[str, Tensor]:
         torch.manual_seed(1)
@@ -197,7 +196,7 @@ def test_training_goes_the_same_way_watched_or_not(
     assert all(torch.equal(alone[name], watched[name]) for name in alone)
 
 
-def test_what_cannot_be_watched_is_refused(train: Any, data: dict[str, Tensor]) -> None:
+def test_what_cannot_be_watched_is_refused(train: Any, data: dict[str, Any]) -> None:
     class Silent(Diffusion):
         sample = None  # type: ignore[assignment]
 

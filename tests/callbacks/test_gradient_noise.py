@@ -1,7 +1,5 @@
 """In games: against every batch that a GAN could draw, and against training without it."""
 
-from __future__ import annotations
-
 import itertools
 import json
 from collections.abc import Callable, Iterable, Iterator
@@ -193,9 +191,6 @@ def test_parts_change_nothing(passes: int, noise: float, monkeypatch: pytest.Mon
             assert getattr(other[player], value) == pytest.approx(expected, rel=1e-9)
 
 
-# Who is refused.
-
-
 @pytest.mark.parametrize(
     "remedy",
     [
@@ -230,9 +225,6 @@ def test_objectives_and_networks_that_tie_examples_are_refused() -> None:
         remedies.WeightClipping(),
     ]
     assert obstacle(points(*free)) is None
-
-
-# Along training.
 
 
 def noticing(folder: Path, *, every: int, draws: int = 2) -> GradientNoise:

@@ -1,7 +1,5 @@
 """What callbacks with an interval share: when they measure, resuming, and no trace in training."""
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """The probe of the discriminator in a run: when, on what, and without a trace in training."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable
 from functools import partial
@@ -65,7 +63,6 @@ def test_probes_are_logged_and_left_in_a_file(run: Make, tmp_path: Path, journal
 
 
 def test_what_it_finds_by_hand(make_gan: Make, make_data: Make, fit: Make, tmp_path: Path) -> None:
-    """All 64 images that D trains on against all 1,733 digits that it does not."""
     gan, data = make_gan(), make_data()
     fit(gan, data, probe(tmp_path, images=2000), steps=2)
     digits = Digits().open(Path(), "train")

@@ -1,7 +1,5 @@
 """What a run leaves in its folder: pictures, samples along training, the record."""
 
-from __future__ import annotations
-
 import platform
 import re
 import subprocess
@@ -66,7 +64,7 @@ def test_under_each_query_lies_its_nearest_neighbour(queries: int | None, column
         assert asked.dtype == torch.uint8
         apart = torch.cdist(asked.double().flatten(1), asking.double().flatten(1), p=1.0)
         assert (apart.amin(dim=1) == 0).all()  # members of the asking side,
-        assert len(asked.unique(dim=0)) == columns  # all different
+        assert len(torch.unique(asked, dim=0)) == columns  # all different
         for space, seen in (("pixel_l1", slice(0, 3)), ("red_l2", slice(0, 1))):
             one, bank = asked[:, seen].flatten(1), answering[:, seen].flatten(1)
             p = 1.0 if space == "pixel_l1" else 2.0
@@ -88,8 +86,8 @@ class Gallery(WandbLogger):
     def ignore(self, *_: Any, **__: Any) -> None:
         pass
 
-    log_hyperparams = log_metrics = finalize = ignore  # type: ignore[assignment]
-    name, version, save_dir = "gallery", "0", None  # type: ignore[assignment]
+    log_hyperparams = log_metrics = finalize = ignore
+    name, version, save_dir = "gallery", "0", None
 
     def log_image(self, key: str, images: list[Any], step: int | None = None, **_: Any) -> None:
         assert step is not None
@@ -140,7 +138,6 @@ def test_every_second_is_let_go_where_they_are_too_many(
     steps: int,
     iterations: list[int],
 ) -> None:
-    """The first and the last always stay, and those between are evenly spread."""
     monkeypatch.setattr(ganstoch.callbacks.run_folder, "MOMENTS", 4)
     history, evaluation = SampleHistory(tmp_path / "t.npz"), measure(1)
     run_points(evaluation, history, steps=steps)
@@ -155,7 +152,6 @@ def test_every_second_is_let_go_where_they_are_too_many(
 def test_a_resumed_run_leaves_the_same_trail(
     run_points: Make, keep: Make, tmp_path: Path, killed_after: int
 ) -> None:
-    """Even one that was killed after its last iteration, where nothing is left to train."""
     trails = [SampleHistory(tmp_path / f"{name}.npz") for name in ("whole", "resumed")]
     run_points(measure(2), trails[0], keep(), steps=5)
     checkpoint = tmp_path / f"step={killed_after}.ckpt"
@@ -202,7 +198,6 @@ def test_a_finished_run_leaves_its_record_and_samples(
 
 
 def test_the_record_of_points(run_points: Make, tmp_path: Path) -> None:
-    """They are kept as they are, and the stop rule keeps quiet."""
     rule = StopRule(window=1, threshold=0.999)
     recorder = RecordWriter(tmp_path, config={}, config_hash="abc", preset="ring")
     run_points(measure(1), rule, recorder, steps=4)

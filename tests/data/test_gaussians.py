@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import math
 from pathlib import Path
 
@@ -11,7 +9,6 @@ from ganstoch.data import Bimodal, Grid, HighDimensional, Ring, choose
 from ganstoch.data.gaussians import Points
 from ganstoch.errors import UserError
 
-SOURCES = [Ring, Grid, HighDimensional, Bimodal]
 ROOT = Path("nowhere")
 
 
@@ -51,8 +48,7 @@ def test_points_follow_the_mixture(kind: type[Ring]) -> None:
     images = kind().open(ROOT, "train")
     world = kind().known_modes(ROOT)
     points, count = points_of(images), len(world.centres)
-    assert points.dtype == torch.float32
-    assert len(images) == 100_000
+    assert (points.dtype, len(images)) == (torch.float32, 100_000)
     shares = images.labels.bincount(minlength=count) / len(images)
     assert (shares - 1 / count).abs().max() < 4 * math.sqrt(1 / count / 100_000)
     around = (points - world.centres[images.labels]) / world.sigma
@@ -62,7 +58,7 @@ def test_points_follow_the_mixture(kind: type[Ring]) -> None:
     assert torch.equal(torch.cdist(points[:500], world.centres).argmin(1), images.labels[:500])
 
 
-@pytest.mark.parametrize("kind", SOURCES)
+@pytest.mark.parametrize("kind", [Ring, Grid, HighDimensional, Bimodal])
 def test_a_point_depends_on_seed_split_and_place_alone(kind: type[Ring]) -> None:
     images = kind(size=3000).open(ROOT, "train")
     points = points_of(images)
@@ -73,12 +69,10 @@ def test_a_point_depends_on_seed_split_and_place_alone(kind: type[Ring]) -> None
     assert torch.equal(again.read(ids), points[ids])
     assert torch.equal(torch.get_rng_state(), state)
     assert kind(size=7, seed=3).label == f"{kind.name}-size7-seed3"
-    for other in (
-        kind(size=3000, seed=1).open(ROOT, "train"),
-        kind(size=3000).open(ROOT, "held_out"),
-    ):
+    others = kind(size=3000, seed=1).open(ROOT, "train"), kind(size=3000).open(ROOT, "held_out")
+    for other in others:
         assert not torch.isclose(other.read(ids), points[ids]).all(dim=1).any()
-    assert len(points.unique(dim=0)) == 3000
+    assert len(torch.unique(points, dim=0)) == 3000
 
 
 def test_chosen_points_are_pinned() -> None:

@@ -1,8 +1,7 @@
 """Folders of image files as users have them, opened for training and for the audit."""
 
-from __future__ import annotations
-
 import os
+import re
 import resource
 import shutil
 import struct
@@ -24,8 +23,6 @@ from ganstoch.data.decoding import ScaleFilter
 from ganstoch.data.images import open_images
 from ganstoch.errors import UserError
 from ganstoch.types import Split
-
-Colour = tuple[int, int, int]
 
 
 def train(root: Path, *, split: Split = "train", filter: ScaleFilter = "lanczos") -> ImageSet:
@@ -50,7 +47,7 @@ def read(images: ImageSet) -> torch.Tensor:
     return images.read(torch.arange(len(images)))
 
 
-def labels(images: ImageSet) -> tuple[tuple[str, ...], list[int] | None]:
+def labels(images: ImageSet) -> Any:
     return images.classes, None if images.labels is None else images.labels.tolist()
 
 
@@ -77,9 +74,6 @@ def refused(opener: Opener, root: Path) -> str:
         read(opener(root))
     assert "\n" not in str(caught.value)
     return str(caught.value)
-
-
-# --- which files ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("opener", OPENERS)
@@ -123,9 +117,6 @@ def test_nothing_to_train_on_or_audit(tmp_path: Path) -> None:
         audit(tmp_path, resize=0)
 
 
-# --- labels and splits ---------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("opener", OPENERS)
 def test_first_level_folders_are_classes(opener: Opener, tmp_path: Path) -> None:
     save(tmp_path / "one", "a/1.png")
@@ -146,13 +137,10 @@ def test_train_folder_beside_a_held_out_one(tmp_path: Path, other: str) -> None:
     held_out = train(tmp_path, split="held_out")
     assert names(held_out) == (f"{other}/b/5.png", f"{other}/c/4.png")
     assert labels(held_out) == (("a", "b", "c"), [1, 2])  # numbered as in train
-    assert read(train(tmp_path)).unique().tolist() == [11]
-    assert read(held_out).unique().tolist() == [22]
+    assert torch.unique(read(train(tmp_path))).tolist() == [11]
+    assert torch.unique(read(held_out)).tolist() == [22]
     save(tmp_path, f"{other}/new/6.png")
     assert labels(train(tmp_path, split="held_out")) == ((), None)
-
-
-# --- reading -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("cache", [0, 2**28])
@@ -162,8 +150,7 @@ def test_reads_in_the_order_asked_for_and_once_where_it_fits(
     monkeypatch.setattr(images_module, "_CACHED_BYTES", cache)
     for i in range(50):
         save(tmp_path, f"{i:02}.png", value=i)
-    decoded = []
-    decode = decoding_module.decode
+    decoded, decode = [], decoding_module.decode
 
     def counting(path: Path, *, fix: str) -> Image.Image:
         decoded.append(path.name)
@@ -216,13 +203,11 @@ def palette(*colours: int) -> Image.Image:
     ],
 )
 def test_every_mode_becomes_rgb(
-    tmp_path: Path, image: Image.Image, ending: str, options: dict[str, object], expected: Colour
+    tmp_path: Path, image: Image.Image, ending: str, options: dict[str, Any], expected: Any
 ) -> None:
-    image.save(tmp_path / f"a.{ending}", **options)  # type: ignore[arg-type]
-    pixels = read(train(tmp_path))
-    assert pixels.dtype == torch.uint8
+    image.save(tmp_path / f"a.{ending}", **options)
     colour = torch.tensor(expected, dtype=torch.uint8).view(1, 3, 1, 1)
-    assert torch.equal(pixels, colour.expand(1, 3, 32, 32))
+    assert torch.equal(read(train(tmp_path)), colour.expand(1, 3, 32, 32))
 
 
 @pytest.mark.parametrize("image", [even("F", 0.5), even("I", 65536), even("I", -1)])
@@ -235,18 +220,10 @@ def test_grey_folders_have_one_channel_under_audit(tmp_path: Path) -> None:
     grey = noisy(tmp_path / "a.png", 5, 5)
     Image.fromarray(grey.astype(np.uint16) * 257).save(tmp_path / "b.png")
     Image.fromarray(np.eye(5) > 0).save(tmp_path / "c.png")  # one bit a pixel
-    images = audit(tmp_path)
-    assert images.shape == (1, 5, 5)
-    pixels = read(images)[:, 0]
-    assert np.array_equal(pixels[0], grey)
-    assert np.array_equal(pixels[1], grey)
-    assert torch.equal(pixels[2], torch.eye(5, dtype=torch.uint8) * 255)
+    assert np.array_equal(read(audit(tmp_path))[:, 0], np.stack([grey, grey, np.eye(5) * 255]))
     # One colour image makes the set one of colours, in which grey is grey.
     noisy(tmp_path / "d.png", 5, 5, 3)
     assert np.array_equal(audit(tmp_path).read(torch.tensor([0]))[0, 1], grey)
-
-
-# --- geometry ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("width", "height"), [(48, 32), (32, 48), (33, 32), (32, 32)])
@@ -277,7 +254,7 @@ def test_obeys_the_rotation_mark(tmp_path: Path, ending: str) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # "turn me right by a quarter"
     lying = Image.fromarray(np.rot90(upright).copy())
-    options = {"lossless": True} if ending == "webp" else {}
+    options: Any = {"lossless": True} if ending == "webp" else {}
     lying.save(tmp_path / f"a.{ending}", exif=exif, **options)
     images = audit(tmp_path)
     assert images.shape == (3, 32, 40)
@@ -293,31 +270,19 @@ def test_mixed_sizes_under_audit_name_two_files_and_the_fix(tmp_path: Path) -> N
     with pytest.raises(UserError, match=r"b.png .*--resize 8"):
         read(images)
     save(tmp_path, "c.png", size=(9, 7))
-    message = refused(audit, tmp_path)
-    assert "a.png" in message
-    assert "b.png" in message
-    assert message.endswith("--resize 7")
+    assert re.search(r"a\.png.*b\.png.*--resize 7$", refused(audit, tmp_path))
     assert read(audit(tmp_path, resize=7)).shape == (3, 1, 7, 7)
-
-
-# --- what is wrong with a file -------------------------------------------------------------------
-
-
-def broken(path: Path, kind: str) -> None:
-    if kind == "text":
-        path.write_text("not found" if path.suffix == ".png" else "")
-    else:
-        rng = np.random.default_rng(1)
-        image = Image.fromarray(rng.integers(0, 256, (64, 64, 3), dtype=np.uint8))
-        image.save(path, format=kind)
-        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
 @pytest.mark.parametrize("kind", ["text", "JPEG", "PNG", "BMP", "WEBP", "TIFF", "GIF"])
 def test_an_unreadable_file_is_named(tmp_path: Path, kind: str) -> None:
-    noisy(tmp_path / "a.png", 64, 64, 3)
+    image = Image.fromarray(noisy(tmp_path / "a.png", 64, 64, 3))
     noisy(tmp_path / "c.png", 64, 64, 3)
-    broken(tmp_path / "b.png", kind)
+    path = tmp_path / "b.png"
+    path.write_text("not found")
+    if kind != "text":
+        image.save(path, format=kind)
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     for opener in OPENERS:
         assert f"{tmp_path}/b.png" in refused(opener, tmp_path)
     assert len(train(tmp_path).read(torch.tensor([0, 2]))) == 2  # only what is read is decoded
@@ -328,8 +293,7 @@ def test_an_unreadable_file_is_named(tmp_path: Path, kind: str) -> None:
 def test_refuses_a_decompression_bomb(
     opener: Opener, tmp_path: Path, side: int, recwarn: pytest.WarningsRecorder
 ) -> None:
-    """A file of a few bytes whose header promises gigabytes is refused before they are there."""
-    save(tmp_path, "a.png")
+    save(tmp_path, "a.png")  # gets a header that promises gigabytes
     content = bytearray((tmp_path / "a.png").read_bytes())
     content[16:24] = struct.pack(">2I", side, side)
     content[29:33] = struct.pack(">I", zlib.crc32(content[12:29]))

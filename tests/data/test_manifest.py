@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import errno
 import json
 from pathlib import Path
@@ -21,15 +19,9 @@ def test_first_use_writes_it(tmp_path: Path, manifest: Manifest) -> None:
     manifest.verify_or_write(tmp_path)
     path = tmp_path / NAME
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
-    content = json.loads(path.read_bytes())
-    assert content == {
-        "schema": 1,
-        "source": "toy",
-        "split_size": 100,
-        "n": 10,
-        "seed": 4,
-        "ids": list(manifest.ids),
-        "sha256": manifest.sha256,
+    assert json.loads(path.read_bytes()) == {
+        **{"schema": 1, "source": "toy", "split_size": 100, "n": 10, "seed": 4},
+        **{"ids": list(manifest.ids), "sha256": manifest.sha256},
     }
     before = path.stat().st_mtime_ns
     manifest.verify_or_write(tmp_path)

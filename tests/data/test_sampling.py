@@ -1,17 +1,9 @@
-from __future__ import annotations
-
 import itertools
 
 import pytest
 import torch
 
-from ganstoch.data.subset import (
-    BatchSize,
-    Sampling,
-    draw_ids,
-    resolve_batch_size,
-    resolve_sampling,
-)
+from ganstoch.data.subset import BatchSize, Sampling, draw_ids, resolve_batch_size, resolve_sampling
 from ganstoch.errors import UserError
 
 
@@ -21,7 +13,7 @@ def draw(
     ids = draw_ids(rule, count=count, m=m, seed=seed, iteration=iteration)
     assert ids.dtype == torch.int64
     assert ids.shape == (m,)
-    return ids.tolist()
+    return list(ids.tolist())
 
 
 @pytest.mark.parametrize("rule", ["with_replacement", "permutation"])

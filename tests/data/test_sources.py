@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 from pathlib import Path
 
 import torch
@@ -30,8 +28,7 @@ def test_digits_are_the_published_ones_scaled_up() -> None:
     assert len(images) == 1797
     ids = torch.tensor([3, 0, 1796, 3])
     pixels = images.read(ids)
-    assert pixels.shape == (4, 3, 32, 32)
-    assert pixels.dtype == torch.uint8
+    assert (pixels.shape, pixels.dtype) == ((4, 3, 32, 32), torch.uint8)
     assert torch.equal(pixels[:, 0], pixels[:, 2])
     assert torch.equal(pixels[0], pixels[3])
     published = torch.from_numpy(load_digits().images[ids.numpy()]).unsqueeze(1) * (255 / 16)

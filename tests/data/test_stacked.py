@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
@@ -14,8 +12,6 @@ from ganstoch.data.stacked import StackedImages
 from ganstoch.types import StackedClasses
 
 Make = Callable[..., Any]
-
-KINDS = [StackedMNIST, StackedFashion]
 
 
 @pytest.fixture
@@ -36,26 +32,21 @@ def find(stacks: Tensor, singles: Tensor) -> Tensor:
     return same.int().argmax(2)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [StackedMNIST, StackedFashion])
 def test_stacks_are_triples_with_their_labels(kind: type[StackedMNIST], root: Path) -> None:
     source = kind(size=500)
     images = source.open(root, "train")
     stacks = all_of(images)
-    assert stacks.shape == (500, 3, 28, 28)
-    assert stacks.dtype == torch.uint8
-    (train, train_labels), (test, test_labels) = (
-        source.singles(root, "train"),
-        source.singles(root, "held_out"),
-    )
-    members = find(stacks, torch.cat([train, test]))
-    a, b, c = torch.cat([train_labels, test_labels])[members].T
+    assert (stacks.shape, stacks.dtype) == ((500, 3, 28, 28), torch.uint8)
+    train, test = source.singles(root, "train"), source.singles(root, "held_out")
+    members = find(stacks, torch.cat([train[0], test[0]]))
+    a, b, c = torch.cat([train[1], test[1]])[members].T
     assert torch.equal(images.labels, 100 * a + 10 * b + c)
-    assert len(members.unique()) == 100  # test images too, and every one of them
+    assert len(torch.unique(members)) == 100  # test images too, and every one of them
     assert images.names(torch.tensor([3])) == ("train/3",)
     assert torch.equal(all_of(kind(size=500).open(root, "train")), stacks)
     assert not torch.equal(all_of(kind(size=500, seed=1).open(root, "train")), stacks)
-    unrolled = kind(protocol="unrolled", size=10, seed=2)
-    assert unrolled.label == f"{kind.name}-unrolled-size10-seed2"
+    assert kind(protocol="unrolled", size=10, seed=2).label == f"{kind.name}-unrolled-size10-seed2"
 
 
 def test_held_out_stacks(root: Path) -> None:

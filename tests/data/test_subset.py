@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import hashlib
 
 import torch
@@ -12,15 +10,14 @@ def test_choice_is_pinned(gradient_images: ArrayImages) -> None:
     # What a published number was trained on must not move with a release of ours or of torch.
     subset = choose(gradient_images, n=10, seed=0)
     assert subset.ids.tolist() == [0, 11, 18, 27, 31, 37, 41, 79, 84, 93]
-    expected = "1c2fdddbf97addcc2962bc785fa4e4b199dc64f8e2cc40af2dbf559e63facd8c"
-    assert subset.sha256 == expected
+    assert subset.sha256[:16] == "1c2fdddbf97addcc"
 
 
 def test_subset_is_made_of_the_chosen_images(gradient_images: ArrayImages) -> None:
     subset = choose(gradient_images, n=40, seed=3)
     assert len(subset) == 40
     assert torch.equal(subset.pixels, gradient_images.pixels[subset.ids])
-    assert subset.ids.unique().tolist() == subset.ids.tolist()  # different, and sorted
+    assert torch.unique(subset.ids).tolist() == subset.ids.tolist()  # different, and sorted
     assert subset.labels is not None
     assert torch.equal(subset.labels, subset.ids % 10)
     assert subset.classes == tuple("0123456789")
@@ -37,8 +34,8 @@ def test_checksum_covers_pixels_and_shape() -> None:
     assert checksum(pixels.view(3, 2, 4)) != expected
     assert checksum(pixels.view(2, 3, 4) + 1) != expected
     points = torch.arange(6.0).view(3, 2)
-    content = points.numpy().tobytes()
-    assert checksum(points) == hashlib.sha256(b"float32 (3, 2) " + content).hexdigest()
+    expected = hashlib.sha256(b"float32 (3, 2) " + points.numpy().tobytes()).hexdigest()
+    assert checksum(points) == expected
 
 
 def test_leftover_never_meets_the_subset(gradient_images: ArrayImages) -> None:
@@ -47,7 +44,6 @@ def test_leftover_never_meets_the_subset(gradient_images: ArrayImages) -> None:
     assert sorted(rest.tolist() + subset.ids.tolist()) == list(range(100))
     some = leftover_ids(gradient_images, used=subset.ids, limit=7, seed=5).tolist()
     other = leftover_ids(gradient_images, used=subset.ids, limit=7, seed=6).tolist()
+    assert some == sorted(set(some) & set(rest.tolist()))
     assert len(some) == 7
-    assert set(some) < set(rest.tolist())
-    assert some == sorted(some)
     assert some != other

@@ -1,7 +1,5 @@
 """The monitor without any training loop: signals in, verdicts and what is due out."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import pytest
@@ -9,7 +7,7 @@ import pytest
 from ganstoch.diagnosis import VERDICTS, Monitor, Signals, Verdict
 
 
-def add(monitor: Monitor, count: int) -> list[tuple[int, bool, tuple[str, ...]]]:
+def add(monitor: Monitor, count: int) -> list[tuple[int, bool, tuple[Verdict, ...]]]:
     """For each of some measurements: its iteration, whether the verdict is new, what is due."""
     answers = []
     for _ in range(count):

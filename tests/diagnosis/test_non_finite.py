@@ -1,6 +1,6 @@
 """Where the first number that was not finite came from."""
 
-from __future__ import annotations
+from typing import Any
 
 import torch
 from torch import nn
@@ -8,7 +8,7 @@ from torch import nn
 from ganstoch.diagnosis.non_finite import NonFiniteDetector
 
 
-def network() -> nn.Sequential:
+def network() -> Any:
     return nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 4), nn.Linear(4, 1))
 
 

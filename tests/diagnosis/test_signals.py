@@ -1,7 +1,5 @@
 """Signals against closed forms: linear generators, known distances, known logits."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

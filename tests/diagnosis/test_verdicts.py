@@ -1,7 +1,5 @@
 """Verdicts from made-up histories: each rule holds where it should, and nowhere near by."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Callable
 from typing import Any
@@ -92,7 +90,6 @@ def test_a_run_that_is_well_is_healthy_from_its_first_moment_on() -> None:
 
 
 def test_a_loss_near_nothing_decides_nothing() -> None:
-    """The published DCGAN: the discriminator's loss is 0.007 at once, and images get better."""
     moments = history(
         30,
         lambda i: {
@@ -109,7 +106,6 @@ def test_a_loss_near_nothing_decides_nothing() -> None:
 
 
 def test_a_start_is_no_collapse() -> None:
-    """All images grey, then more and more diverse: a start like every other."""
     moments = history(
         10,
         lambda i: {

@@ -1,7 +1,5 @@
 """Runs small enough for a test, and the command line as a user sees it."""
 
-from __future__ import annotations
-
 import base64
 import contextlib
 import io

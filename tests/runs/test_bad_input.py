@@ -1,7 +1,5 @@
 """Mistakes: one line that names the key, status 2, and a folder that stays as it was."""
 
-from __future__ import annotations
-
 import errno
 import os
 import shutil

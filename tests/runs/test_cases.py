@@ -1,7 +1,5 @@
 """The labelled runs: how they are run, kept and scored, and what the committed ones say."""
 
-from __future__ import annotations
-
 import dataclasses
 import re
 import zipfile
@@ -41,7 +39,6 @@ def test_there_are_enough_of_every_kind() -> None:
 
 @pytest.mark.parametrize("case", CHEAPEST.values(), ids=lambda case: case.name)
 def test_every_fault_can_be_run(case: Case) -> None:
-    """One look at each; faults that act later are played whole by `ganstoch cases`."""
     history = run_case(case, seed=0, iterations=EVERY)
     assert history[0].iteration == EVERY
     assert history[0].closeness is not None

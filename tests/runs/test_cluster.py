@@ -1,7 +1,5 @@
 """Rows as jobs: what is asked of Slurm. What a stopped job does is in tests/trust."""
 
-from __future__ import annotations
-
 import os
 import sys
 from collections.abc import Callable
@@ -86,7 +84,6 @@ def submit(rows: list[Row], here: Path, *slurm: str) -> None:
 
 
 def test_the_script_for_slurm(slurm: Callable[[str], None], here: Path) -> None:
-    """The text that would be submitted; that Slurm does what it says is not tried here."""
     settings = ["partition=gpu", "gpus_per_node=1", "cpus_per_task=4", "mem_gb=16", "qos=a b"]
     settings += ["setup=ml cuda", "setup=x=1"]
     executor = make_executor("slurm", here / "out" / "jobs", slurm=settings, at_once=2)
@@ -130,10 +127,7 @@ def test_a_queued_job_is_not_submitted_twice(
 
 
 def test_a_job_that_slurm_ended_is_told(
-    slurm: Callable[[str], None],
-    here: Path,
-    monkeypatch: Patch,
-    capsys: pytest.CaptureFixture[str],
+    slurm: Callable[[str], None], here: Path, monkeypatch: Patch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("ganstoch.runs.cluster._SLOW_DISK_S", 0.0)
     slurm("OUT_OF_MEMORY")

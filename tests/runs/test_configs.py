@@ -1,7 +1,5 @@
 """Short names of configs, and YAML that would construct, grow or hide something: refused."""
 
-from __future__ import annotations
-
 import os
 import time
 from pathlib import Path
@@ -128,7 +126,6 @@ def test_every_parser_reads_by_it() -> None:
 
 
 def test_a_setting_that_names_a_pipe_is_refused(tmp_path: Path) -> None:
-    """The parser would open it, and wait for its other end."""
     os.mkfifo(pipe := tmp_path / "pipe")
     with pytest.raises(yaml.YAMLError, match="pipe"):
         load_yaml(f"model: [a, {{b: {pipe}}}]")

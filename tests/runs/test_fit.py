@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import json
 import shutil
 import signal
@@ -165,7 +163,6 @@ def test_an_interrupted_run_ends_with_the_same_bits(
 def test_a_resumed_run_in_another_precision_ends_with_the_same_bits(
     precision: str, here: Path, fit: Command, monkeypatch: Patch
 ) -> None:
-    """Lightning loads a checkpoint before it has converted the networks."""
     words = (f"--trainer.precision={precision}", "--trainer.max_steps=3")
     assert fit("--out=straight", *words).status == 0
     with monkeypatch.context() as patch:
@@ -191,7 +188,6 @@ def assert_same_state(one: Path, other: Path) -> None:
 def test_a_longer_run_goes_on_from_a_shorter_one_s_checkpoint(
     here: Path, made: Path, fit: Command, monkeypatch: Patch
 ) -> None:
-    """Interrupted, the same command does not begin at the given checkpoint again."""
     assert fit("--trainer.max_steps=6", "--out=straight").status == 0
     words = (f"--ckpt_path={made}", "--trainer.max_steps=6")
     with monkeypatch.context() as patch:
@@ -240,7 +236,6 @@ def test_the_checkpoint_before_a_damaged_one_is_used(
 def test_a_checkpoint_of_0_5_0_is_resumed_with_its_callbacks_states(
     here: Path, reference: Path, fit: Command
 ) -> None:
-    """Its sidecar file is ignored; its settings lie in its run's folder."""
     content = torch.load(reference / "checkpoints" / "step=2.ckpt", weights_only=True)
     states = content["callbacks"]
     states["Recorder"], states["Trail"] = states.pop("RecordWriter"), states.pop("SampleHistory")
@@ -275,7 +270,6 @@ def without(callback: str, key: str) -> Callable[[Path], None]:
 def test_a_checkpoint_that_is_named_is_no_other(
     damage: Callable[[Path], None], here: Path, made: Path, fit: Command
 ) -> None:
-    """Where a file is named, a damaged one is refused."""
     damage(Path(shutil.copy(made, here / "given.ckpt")))
     assert "given.ckpt" in fit("--ckpt_path=given.ckpt").complaint
     assert not (here / "run").exists()
@@ -285,7 +279,6 @@ def test_a_checkpoint_that_is_named_is_no_other(
 def test_a_full_gpu_gets_half_as_many_images_at_once_and_the_same_result(
     at_once: int | None, here: Path, reference: Path, fit: Command, monkeypatch: Patch
 ) -> None:
-    """Its memory takes 8 images; iteration 3 is where it is full."""
     original = GAN.train_iteration
 
     def play(self: GAN, draws: Any, *steps: Any, iteration: int, **options: Any) -> None:
@@ -327,7 +320,6 @@ def test_a_run_at_work_elsewhere_is_left_alone(here: Path, fit: Command) -> None
 def test_what_another_process_did_meanwhile_is_not_undone(
     here: Path, fit: Command, monkeypatch: Patch
 ) -> None:
-    """It finished the run between our look at the folder and our claim."""
     original = RunFolder.setup
 
     def setup(self: RunFolder, *arguments: Any, **options: Any) -> None:
@@ -343,7 +335,6 @@ def test_what_another_process_did_meanwhile_is_not_undone(
 
 
 def test_wandb_offline(here: Path, fit: Command, monkeypatch: Patch) -> None:
-    """Without a login, and nothing set, runs stay here, with their settings and metrics."""
     monkeypatch.setattr(SteadyLogger, "finalize", lambda *_: None)  # left open, to be looked into
     try:
         answer = fit("--wandb.mode=auto")

@@ -1,7 +1,5 @@
 """Sweeps: files, and the rows that are planned of them."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -92,7 +90,6 @@ def test_finished_rows_are_known_by_their_hash(
 def test_what_counts_modes_is_missed_before_training(
     here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Not at its first measurement."""
     monkeypatch.setattr(StackedFashion, "open", lambda *_: range(5))  # the images are there
     sweep = Sweep(name="s", preset="stacked_fashion", parameters={"seed_everything": [0]})
     (row,) = plan(sweep, out=here / "out", root=here, settings=["data.n=5", "data.m=1"])

@@ -1,7 +1,5 @@
 """Processes that last an instant, in the place of training."""
 
-from __future__ import annotations
-
 import os
 import signal
 import subprocess
@@ -121,7 +119,6 @@ SLEEP = (
 def test_an_interruption_reaches_the_runs(
     number: signal.Signals, here: Path, programs: list[str], run: Run
 ) -> None:
-    """Else they would go on alone."""
     tell = (
         "import os, time\n"
         "while not os.path.exists('../a/ready'): time.sleep(0.02)\n"
@@ -156,7 +153,6 @@ def test_a_row_in_other_hands_takes_no_place(
 
 
 def test_a_row_that_came_too_late_is_started_again(programs: list[str], run: Run) -> None:
-    """By then whoever was first has gone without a record."""
     once = f"if not os.path.exists('once'): open('once', 'w').close(); sys.exit({BUSY})\n"
     (line,) = run(row("a", f"import os, sys\n{once}{COPY}"))
     assert line.startswith("done   a")

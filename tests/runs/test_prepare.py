@@ -1,15 +1,11 @@
-from __future__ import annotations
-
 import shutil
 import socket
-import struct
 import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
 
-import numpy as np
 import pytest
 import torch
 import torchvision.datasets
@@ -46,18 +42,9 @@ def test_a_folder_gets_its_manifest(photos: Path, here: Path, ganstoch: Command)
 
 
 @pytest.fixture
-def clothes(here: Path) -> Path:
-    """Four files as published, of few grey images that their brightness tells apart."""
-    folder = here / "clothes"
-    folder.mkdir()
-    rng = np.random.default_rng(0)
-    for prefix, count in (("train", 200), ("t10k", 100)):
-        labels = np.arange(count, dtype=np.uint8) % 10
-        grey = labels[:, None, None] * np.uint8(25) + rng.integers(0, 9, (count, 28, 28), np.uint8)
-        for kind, values in (("images-idx3", grey), ("labels-idx1", labels)):
-            head = struct.pack(f">HBB{values.ndim}I", 0, 8, values.ndim, *values.shape)
-            (folder / f"{prefix}-{kind}-ubyte").write_bytes(head + values.tobytes())
-    return folder
+def clothes(here: Path, write_grey: Command) -> Path:
+    write_grey(here / "clothes", train=200, t10k=100)
+    return here / "clothes"
 
 
 def test_stacks_and_what_counts_their_modes(clothes: Path, ganstoch: Command) -> None:
@@ -102,7 +89,6 @@ def test_no_network(name: str, here: Path, ganstoch: Command, monkeypatch: Patch
 
 
 def test_a_server_that_says_nothing(ganstoch: Command, monkeypatch: Patch) -> None:
-    """It takes connections, and no more."""
     assert 1 <= download.PATIENCE <= 600
     monkeypatch.setattr(download, "PATIENCE", 0.05)
     for variable in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
@@ -118,7 +104,6 @@ def test_a_server_that_says_nothing(ganstoch: Command, monkeypatch: Patch) -> No
 
 
 def test_inception(here: Path, ganstoch: Command, monkeypatch: Patch) -> None:
-    """A wrong hash is told; what is there already is not fetched again."""
     calls = []
 
     def download(url: str, to: str, **options: Any) -> None:

@@ -1,7 +1,5 @@
 """`ganstoch table1` and `ganstoch remedies` from the command line to the report, of toy size."""
 
-from __future__ import annotations
-
 import json
 import shutil
 import subprocess
@@ -174,7 +172,6 @@ def test_auto_is_paper_with_a_gpu(
 def test_rows_are_processes_of_their_own(
     here: Path, tiny_rows: tuple[str, ...], ganstoch: Command
 ) -> None:
-    """The real thing, without a stand-in; one row can be trained and one cannot."""
     (here / "two.yaml").write_text(
         SWEEP + "{config: {value: n4}, model.latents.noise: {values: [0.0, -1.0]}}\n"
     )
@@ -211,7 +208,6 @@ def test_remedies_on_the_ring(ring: Finished) -> None:
 def test_every_remedy_meets_every_amount_of_chance(
     images: Finished, images_line: list[str], here: Path, ganstoch: Command, started: list[str]
 ) -> None:
-    """What cannot be is named, stops nothing, and alone is tried again."""
     out, status, printed, first = images
     assert status == 1
     chance = ["m64", "m4", "m1", "m64-noise0.5"]
@@ -236,7 +232,6 @@ def test_every_remedy_meets_every_amount_of_chance(
 def test_reports_need_records_alone(
     ring: Finished, images: Finished, finished_table: tuple[Path, list[str]], here: Path
 ) -> None:
-    """In a process of its own: no torch, no Lightning, the same bytes."""
     before = {}
     finished = {"ring": ring[0], "images": images[0], "table1": finished_table[0]}
     for name, folder in finished.items():

@@ -1,7 +1,5 @@
 """A record reruns from itself alone, and what differs is told, and where first."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from collections.abc import Callable
@@ -91,7 +89,6 @@ def test_circumstances_are_named(record: Callable[..., Record]) -> None:
 
 
 def test_every_committed_record_says_all_that_makes_it(tmp_path: Path) -> None:
-    """Its settings alone lead to the digest of settings that it was made under."""
     paths = sorted(RESULTS.glob("*/records.jsonl.gz"))
     records = [each for path in paths for each in read_records(path)]
     assert len(records) > 100

@@ -1,7 +1,5 @@
 """W&B's logger, on a stand-in for what W&B itself does; tests/trust has the real one."""
 
-from __future__ import annotations
-
 import atexit
 from functools import partial
 from pathlib import Path
