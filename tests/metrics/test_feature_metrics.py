@@ -12,7 +12,6 @@ import torch
 from torch import Tensor, nn
 from torchmetrics import MetricCollection
 
-import ganstoch.metrics
 from ganstoch.data import Digits
 from ganstoch.metrics import (
     CT,
@@ -227,8 +226,3 @@ def test_directions_of_the_distances(distance: Callable[[Tensor, Tensor], float]
 def test_docstring_example() -> None:
     result = doctest.testmod(importlib.import_module("ganstoch.metrics.overfitting"))
     assert (result.failed, result.attempted) == (0, 9)
-
-
-def test_public_names_are_metrics_and_few() -> None:
-    assert len(ganstoch.metrics.__all__) <= 16
-    assert all(getattr(ganstoch.metrics, name) for name in ganstoch.metrics.__all__)

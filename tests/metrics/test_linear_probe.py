@@ -1,9 +1,10 @@
 from dataclasses import astuple
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from sklearn.linear_model import Ridge
+from sklearn.model_selection import LeaveOneOut, cross_val_predict
 from torch import Tensor
 
 from ganstoch.metrics.linear_probe import STRENGTHS, ProbeScore, linear_probe
@@ -25,47 +26,29 @@ def clouds(
 
 def by_hand(x: Tensor, y: Tensor, x_test: Tensor, y_test: Tensor) -> ProbeScore:
     """The same classifier from its definition: every image is left out by fitting the others."""
-    a, b = x.numpy(), x_test.numpy()
-    scaled, tested = ((each - a.mean(0)) / a.std(0) for each in (a, b))
-    classes = np.unique(y.numpy())
-    coded = (y.numpy()[:, None] == classes).astype(float)
-    rank = min(len(a) - 1, a.shape[1])
-    unit = (scaled**2).sum() / rank
+    rows, labels, truth = x.numpy(), y.numpy(), y_test.numpy()
+    scaled, tested = ((each.numpy() - rows.mean(0)) / rows.std(0) for each in (x, x_test))
+    coded = np.eye(3)[labels]
+    unit = scaled.size / min(len(rows) - 1, rows.shape[1])
 
-    def fit(rows: Any, targets: Any, penalty: float) -> tuple[Any, Any, Any]:
-        centre, share = rows.mean(0), targets.mean(0)
-        square = (rows - centre).T @ (rows - centre) + penalty * np.eye(rows.shape[1])
-        return centre, share, np.linalg.solve(square, (rows - centre).T @ (targets - share))
+    def error(strength: float) -> float:
+        left_out = cross_val_predict(Ridge(strength * unit), scaled, coded, cv=LeaveOneOut())
+        return float(((coded - left_out) ** 2).sum())
 
-    def say(model: tuple[Any, Any, Any], rows: Any) -> Any:
-        return model[1] + (rows - model[0]) @ model[2]
-
-    errors = []
-    for strength in STRENGTHS:
-        error = 0.0
-        for i in range(len(a)):
-            others = np.arange(len(a)) != i
-            model = fit(scaled[others], coded[others], strength * unit)
-            error += ((coded[i] - say(model, scaled[i])) ** 2).sum()
-        errors.append(error)
-    strength = STRENGTHS[int(np.argmin(errors))]
-    model = fit(scaled, coded, strength * unit)
-    commonest = classes[coded.sum(0).argmax()]
+    strength = min(STRENGTHS, key=error)
+    model = Ridge(strength * unit).fit(scaled, coded)
     return ProbeScore(
-        accuracy=float((classes[say(model, tested).argmax(1)] == y_test.numpy()).mean()),
-        chance=float((y_test.numpy() == commonest).mean()),
-        train_accuracy=float((classes[say(model, scaled).argmax(1)] == y.numpy()).mean()),
+        accuracy=float((model.predict(tested).argmax(1) == truth).mean()),
+        chance=float((coded.sum(0).argmax() == truth).mean()),
+        train_accuracy=float((model.predict(scaled).argmax(1) == labels).mean()),
         strength=strength,
     )
 
 
-@pytest.mark.parametrize("features", [2, 7, 60])
-@pytest.mark.parametrize("apart", [0.3, 1.0])
+@pytest.mark.parametrize(("features", "apart"), [(2, 0.3), (7, 1.0), (60, 0.3)])
 def test_as_by_hand(features: int, apart: float) -> None:
-    sides = (
-        *clouds(24, features=features, apart=apart),
-        *clouds(400, features=features, apart=apart, part="test"),
-    )
+    fitted = clouds(24, features=features, apart=apart)
+    sides = (*fitted, *clouds(400, features=features, apart=apart, part="test"))
     assert astuple(linear_probe(*sides)) == pytest.approx(astuple(by_hand(*sides)), abs=1e-12)
 
 

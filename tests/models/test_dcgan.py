@@ -44,10 +44,8 @@ NORMALIZED: dict[Kind, list[int]] = {
 def test_layer_by_layer(make: Kind) -> None:
     network = make()
     is_generator = isinstance(network, Generator)
-    x, layers = (
-        torch.zeros(2, 3, 28, 28),
-        network.get_submodule("layers" if is_generator else "body"),
-    )
+    layers = network.get_submodule("layers" if is_generator else "body")
+    x = torch.zeros(2, 3, 28, 28)
     if isinstance(network, Generator):
         assert network.latent_dim == (256 if make is UnrolledGenerator else 100)
         x = torch.zeros(2, network.latent_dim)

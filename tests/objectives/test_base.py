@@ -8,20 +8,13 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-import ganstoch.objectives
-from ganstoch.objectives import (
-    LeastSquares,
-    NonSaturating,
-    Objective,
-    Pointwise,
-    RelativisticAverage,
-    Saturating,
-)
+from ganstoch import objectives
+from ganstoch.objectives import LeastSquares, Objective, Pointwise, RelativisticAverage
 from ganstoch.rng import normal, rng_for
 
 CLASSES: list[type[Objective]] = [
     kind
-    for kind in vars(ganstoch.objectives).values()
+    for kind in vars(objectives).values()
     if inspect.isclass(kind) and issubclass(kind, Objective) and not inspect.isabstract(kind)
 ]
 PLAIN = [kind() for kind in CLASSES]
@@ -104,7 +97,7 @@ def uniform_targets(count: int) -> tuple[Tensor, Tensor]:
     return 0.7 + 0.5 * draws[0], 0.3 * draws[1]
 
 
-@pytest.mark.parametrize("loss", [NonSaturating(), Saturating()])
+@pytest.mark.parametrize("loss", [objectives.NonSaturating(), objectives.Saturating()])
 def test_soft_is_the_cross_entropy(loss: Pointwise) -> None:
     real, fake = logits(50, 0), logits(50, 1)
     for_real, for_fake = uniform_targets(50)

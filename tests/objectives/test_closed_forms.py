@@ -55,6 +55,10 @@ def test_losses_and_slopes(loss: Pointwise) -> None:
         (gradient,) = torch.autograd.grad(losses.sum(), logits)
         assert losses.tolist() == pytest.approx(list(map(value, LOGITS)), rel=1e-12, abs=0)
         assert gradient.tolist() == pytest.approx(list(map(slope, LOGITS)), rel=1e-12, abs=0)
+    real, fake = logits.flip(0)[:4], logits  # means, of numbers that may differ
+    both = loss.real_loss(real).mean() + loss.fake_loss(fake).mean()
+    assert loss.discriminator(real, fake) == both
+    assert loss.generator(fake) == loss.generator_loss(fake).mean()
 
 
 @pytest.mark.parametrize(("of_data", "of_generator"), [(0.3, 0.3), (0.9, 0.1), (0.2, 0.6)])
