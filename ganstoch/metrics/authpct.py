@@ -6,11 +6,8 @@ generated image j,
 
     j is authentic  <=>  d(j, i*(j)) > d(i*(j), nearest other training image of i*(j)).
 
-A copy is never authentic, but a novel image need not be either: which share these reach is told by
-held-out ones.
+A copy is never authentic; a novel image need not be: held-out images tell which share these reach.
 """
-
-from __future__ import annotations
 
 from torch import Tensor
 
@@ -20,10 +17,7 @@ from ganstoch.types import Neighbours, Norm
 
 
 def authpct(train: Tensor, generated: Tensor, *, norm: Norm = "l2") -> float:
-    """Percentage of generated images (M, F...) that are authentic beside training images (N, F...).
-
-    [1] takes l2.
-    """
+    """Percentage of generated images (M, F...) authentic beside training images (N, F...)."""
     nearest = nearest_neighbours(generated, train, norm=norm)
     return authpct_from(nearest, within_set_nearest(train, norm=norm).distances)
 

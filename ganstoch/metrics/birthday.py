@@ -11,8 +11,6 @@ whether the nearest pair of a batch is the same image. Ours: it is, if it lies n
 images do in batches of the same size (`calibrate`).
 """
 
-from __future__ import annotations
-
 import math
 from typing import NamedTuple
 
@@ -38,10 +36,7 @@ class Support(NamedTuple):
 def calibrate(
     real: Tensor, *, size: int, repeats: int = 200, quantile: float = 0.05, seed: int = 0
 ) -> float:
-    """Below which distance a pair counts as the same image: real images rarely come as near.
-
-    A share ``quantile`` of the batches of real images (R, F), best held-out ones, may collide.
-    """
+    """Distance below which a share ``quantile`` of batches of real images (R, F) hold a pair."""
     nearest = _nearest(real, size=size, repeats=repeats, seed=seed, part="calibrate")
     return nearest.quantile(quantile).item()
 
@@ -62,18 +57,12 @@ def estimate_support(
     repeats: int = 200,
     seed: int = 0,
 ) -> Support:
-    """How many different images a generator makes.
+    """How many different images a generator makes, from features (M, F): up to about M^2 / 2.
 
     The smallest batch size s at which half of the batches hold a collision is searched for; their
     share p and its interval (Wilson 1927) give N and its interval. Large batches share most of
-    their pairs, so at most (M / s)^2 of them are taken to be independent.
-
-    Args:
-        features: of generated images, shape (M, F). Only an N below about M^2 / 2 can be told.
-        real: of real images, shape (R, F), to `calibrate` each size of at most R / 5.
-        threshold: without real images, distance up to which two images are the same.
-        repeats: batches of each size.
-        seed: decides the batches.
+    their pairs, so at most (M / s)^2 of them are taken to be independent. Real images (R, F)
+    `calibrate` each size of at most R / 5; without them the threshold is a distance.
     """
 
     def share(size: int) -> float:
@@ -95,14 +84,8 @@ def estimate_support(
             high, p = middle, q
         else:
             low = middle + 1
-    lowest, highest = _wilson(p, min(repeats, (len(features) / high) ** 2))
-    return Support(
-        size=high,
-        probability=p,
-        estimate=_support(p, size=high),
-        low=_support(highest, size=high),
-        high=_support(lowest, size=high),
-    )
+    shares = p, *reversed(_wilson(p, min(repeats, (len(features) / high) ** 2)))
+    return Support(high, p, *(_support(each, size=high) for each in shares))
 
 
 def collision_metrics(
@@ -132,12 +115,9 @@ def _nearest(features: Tensor, *, size: int, repeats: int, seed: int, part: str)
     """Distances of the nearest pairs of random batches, float64, shape (repeats,)."""
     if not 2 <= size <= len(features):
         raise ValueError(f"size must be 2 .. {len(features)}, got {size}")
-    drawn = (
-        without_replacement(
-            len(features), size, rng_for(seed, "evaluation", i, part=f"birthday/{part}/{size}")
-        )
-        for i in range(repeats)
-    )
+    part = f"birthday/{part}/{size}"
+    rngs = (rng_for(seed, "evaluation", i, part=part) for i in range(repeats))
+    drawn = (without_replacement(len(features), size, rng) for rng in rngs)
     if len(features) > _AT_ONCE:
         return torch.stack([_apart(features[i.to(features.device)]).min().cpu() for i in drawn])
     apart = _apart(features).cpu()  # once for all batches

@@ -6,8 +6,6 @@ share of real ones, is told by `excess`. The threshold looks at real images only
 as usual, or less where more than 1 % of unseen images, exact copies aside, would come as near.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 from torch import Tensor
@@ -32,11 +30,10 @@ class CopiedShare(NamedTuple):
 def copied_share(
     generated: Tensor, train: Tensor, held_out: Tensor, *, norm: Norm, seed: int = 0
 ) -> CopiedShare:
-    """Share of generated images that are copies of training images.
+    """Share of generated images that are copies of training images; features as `copy_scores`.
 
     Noise, re-encoding or a slight change of brightness leave a copy a copy, as long as it stays
-    half as far from its original as from the other training images around it. Arguments are those
-    of `copy_scores`; the held-out images may be of any number.
+    half as far from its original as from the other training images around it.
     """
     scores, baseline = (
         copy_scores(images, train, norm=norm, seed=seed).scores for images in (generated, held_out)
@@ -49,8 +46,7 @@ def share_of_copies(
 ) -> CopiedShare:
     """Share of copies, from the scores of generated (M,) and of unseen real images (R,) alone.
 
-    ``groups``, int64 (R,), says which unseen images are near-duplicates of each other: these count
-    together or not at all, and so say less.
+    Unseen images of one group, int64 (R,), are near-duplicates, which say less.
     """
     threshold, inexact = HALF_AS_FAR, baseline[baseline > 0].double()
     if len(inexact):

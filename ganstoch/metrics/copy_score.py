@@ -53,10 +53,7 @@ class CopyScores(NamedTuple):
         return cls(scores, Neighbours(distances=nearest, ids=lowest), parts=distances)
 
     def beyond_near_duplicates(self) -> Tensor:
-        """Distances (Q,) to the nearest member of parts without a near-duplicate.
-
-        NaN for an image of which most parts hold an exact copy.
-        """
+        """Distances (Q,) to parts without a near-duplicate; NaN if most parts hold exact copies."""
         around = _median(self.parts)
         near = self.parts <= HALF_AS_FAR * around[:, None]
         nearest = self.parts.masked_fill(near, torch.inf).amin(1)
@@ -64,20 +61,14 @@ class CopyScores(NamedTuple):
 
 
 def copy_scores(images: Tensor, train: Tensor, *, norm: Norm, seed: int = 0) -> CopyScores:
-    """How unusually near each image (Q, F...) is to one single member of a set (N, F...).
-
-    The set needs two different rows; the seed decides its parts.
-    """
+    """How unusually near each image (Q, F...) is to one single member of a set (N, F...)."""
     parts = _parts(train, seed=seed, least=2)
     rows = partial(_take, train)
     return CopyScores.of(*nearest_in_parts(images, parts, rows=rows, norm=norm))
 
 
 def left_out_scores(train: Tensor, *, norm: Norm, seed: int = 0) -> CopyScores:
-    """Members (N, F...) compared with the rest of their own set: what unseen images would find.
-
-    The set needs three different rows.
-    """
+    """Members (N, F...) compared with the rest of their own set: what unseen images would find."""
     parts = _parts(train, seed=seed, least=3)
     distances, nearest = nearest_in_parts(train, parts, rows=partial(_take, train), norm=norm)
     first = first_equal(train.detach().flatten(1))
@@ -98,10 +89,7 @@ def left_out_scores(train: Tensor, *, norm: Norm, seed: int = 0) -> CopyScores:
 def nearest_in_parts(
     images: Tensor, parts: Sequence[Tensor], *, rows: Callable[[Tensor], Tensor], norm: Norm
 ) -> tuple[Tensor, Tensor]:
-    """Distances to the nearest member of each part and whose they are, (Q, P) both.
-
-    Parts are ascending ids; ``rows`` gives the features of members, of one part at a time.
-    """
+    """Distances to the nearest member of each part, by ascending ids, and whose they are (Q, P)."""
     distances = torch.empty(len(images), len(parts), dtype=torch.float64)
     ids = torch.empty(len(images), len(parts), dtype=torch.int64)
     for p, part in enumerate(progress_bar(parts, "nearest images")):
@@ -112,8 +100,7 @@ def nearest_in_parts(
 
 def _median(distances: Tensor) -> Tensor:
     """Of each row; a part that holds nobody else, at infinity, has no say."""
-    known = distances.masked_fill(distances.isinf(), torch.nan)
-    return known.nanquantile(0.5, dim=1)
+    return distances.masked_fill(distances.isinf(), torch.nan).nanquantile(0.5, dim=1)
 
 
 def _parts(train: Tensor, *, seed: int, least: int) -> list[Tensor]:

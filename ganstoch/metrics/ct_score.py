@@ -14,8 +14,6 @@ images that hold more than 20 generated images, as in the authors' program. That
 which the paper does not.
 """
 
-from __future__ import annotations
-
 import warnings
 from typing import NamedTuple
 
@@ -56,8 +54,7 @@ def ct_score(
 ) -> CTScore:
     """C_T of [1], far below 0 for copying, and Z_U of all images, from features (M, F...) etc.
 
-    ``norm`` is that of the distances; the cells, fewer if there are not as many different training
-    images, are made by l2.
+    The cells, made by l2, are fewer where there are not as many different training images.
     """
     if cells < 1:
         raise ValueError(f"cells must be at least 1, got {cells}")
@@ -111,11 +108,8 @@ def _centres(train: Tensor, *, cells: int, seed: int) -> NDArray[np.float32]:
 def _assign(features: Tensor, centres: NDArray[np.float32]) -> Tensor:
     """Which centre each row is nearest to, int64 (N,)."""
     rows, about = features.flatten(1), torch.from_numpy(centres)
-    nearest = [
-        torch.cdist(rows[block].to("cpu", torch.float32), about).argmin(1)
-        for block in row_blocks(rows, len(rows))
-    ]
-    return torch.cat(nearest)
+    blocks = (rows[i].to("cpu", torch.float32) for i in row_blocks(rows, len(rows)))
+    return torch.cat([torch.cdist(block, about).argmin(1) for block in blocks])
 
 
 class CT(FeatureMetric):

@@ -4,8 +4,6 @@ One network for single grey images, asked for each channel in turn, as in Lin et
 arXiv:1712.04086, Sec. 4.2; a smaller one than theirs.
 """
 
-from __future__ import annotations
-
 import io
 import math
 from pathlib import Path
@@ -47,8 +45,7 @@ def train_classifier(
 ) -> DigitClassifier:
     """A classifier of images (N, 28, 28), uint8, of labels (N,) in [0, 9], trained on the CPU.
 
-    By Adam, at a learning rate that falls linearly from 0.002 to 0; every weight starts normal with
-    variance 2 / inputs (He et al. 2015).
+    Weights start normal with variance 2 / inputs (He et al. 2015).
     """
     with torch.device("meta"):  # the constructor would draw from the global generator
         classifier = DigitClassifier()
@@ -56,9 +53,8 @@ def train_classifier(
     rng = rng_for(seed, "init", part="judge")
     with torch.no_grad():
         for parameter in classifier.parameters():
-            if parameter.ndim == 1:
-                parameter.zero_()
-            else:
+            parameter.zero_()
+            if parameter.ndim > 1:
                 fan_in = math.prod(parameter.shape[1:])
                 parameter.copy_(normal(tuple(parameter.shape), rng) * math.sqrt(2 / fan_in))
     batches: list[Tensor] = []
@@ -78,20 +74,15 @@ def train_classifier(
 
 def accuracy(classifier: DigitClassifier, images: Tensor, labels: Tensor) -> float:
     """Share of images (N, 28, 28), uint8, whose class (N,) the classifier names, in [0, 1]."""
-    named, _ = _name(classifier, images)
-    return (named == labels).double().mean().item()
+    return (_name(classifier, images)[0] == labels).double().mean().item()
 
 
 def classify_stacks(classifier: DigitClassifier, stacks: Tensor) -> tuple[Tensor, Tensor]:
-    """Which mode each stack (S, 3, 28, 28), uint8 or in [-1, 1], belongs to, and how surely.
-
-    Returns 100 a + 10 b + c of the classes in the channels, and the product of their probabilities.
-    """
+    """Modes 100 a + 10 b + c of stacks (S, 3, 28, 28), uint8 or in [-1, 1]; how sure these are."""
     if stacks.shape[1:] != (3, 28, 28) or not len(stacks):
         raise ValueError(f"expected stacks of shape (S, 3, 28, 28), got {tuple(stacks.shape)}")
     named, sure = _name(classifier, stacks.flatten(0, 1))
-    ids = named.reshape(-1, 3) @ torch.tensor([100, 10, 1])
-    return ids, sure.reshape(-1, 3).prod(dim=1)
+    return named.reshape(-1, 3) @ torch.tensor([100, 10, 1]), sure.reshape(-1, 3).prod(dim=1)
 
 
 @torch.no_grad()

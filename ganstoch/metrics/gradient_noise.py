@@ -16,16 +16,13 @@ Sec. 2.2.
 [2] Cochran 1977, "Sampling Techniques", Sec. 2.3 and 2.6 (the finite population correction).
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-# Numbers whose squares are added up before float64 takes over.
-_STRETCH = 2**14
+_STRETCH = 2**14  # numbers whose squares are added up before float64 takes over
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,10 +55,9 @@ class Side:
 
 
 class GradientSums:
-    """Mean and spread of examples' gradients, which come in blocks and are not kept.
+    """Mean and spread of examples' gradients, which come in blocks (Chan, Golub, LeVeque 1983).
 
-    Squares are summed around each block's own mean and merged in float64 (Chan, Golub, LeVeque
-    1983). ``draws`` neighbours are draws of the same example, as one latent under several noises.
+    ``draws`` neighbours are draws of the same example, as one latent under several noises.
     """
 
     def __init__(self, *, draws: int = 1) -> None:
@@ -115,18 +111,14 @@ class GradientSums:
 def finite(sums: GradientSums, *, size: int, share: float) -> Side:
     """The side of a finite set of which each batch takes ``size`` examples.
 
-    Exact from one draw of each example; an estimate without bias from several, under noise that
-    each batch sees anew. ``share`` is 1 / m with replacement, or `share_of_pieces`.
+    From several draws of each example, an estimate without bias under noise that each batch sees
+    anew. ``share`` is 1 / m with replacement, or `share_of_pieces`.
     """
     count, draws = sums.count, sums.draws
     inner = sums.within / (count * (draws - 1)) if draws > 1 else 0.0
     outer = sums.between / count - (1 - 1 / count) * inner / draws
-    return Side(
-        mean=sums.mean,
-        noise=inner / size + share * outer,
-        single=inner + outer,
-        bias=inner / (count * draws),
-    )
+    noise, bias = inner / size + share * outer, inner / (count * draws)
+    return Side(mean=sums.mean, noise=noise, single=inner + outer, bias=bias)
 
 
 def endless(sums: GradientSums, *, size: int) -> Side:
@@ -161,7 +153,6 @@ def combine(sides: Sequence[Side]) -> GradientNoise:
 
 def _squares(x: Tensor) -> float:
     """Sum of the squares of all numbers: in their own precision over short stretches only."""
-    rows = x.flatten(0, -2) if x.ndim > 1 else x.unsqueeze(0)
-    stretches = torch.split(rows, _STRETCH, dim=1)
+    stretches = torch.split(torch.atleast_2d(x).flatten(0, -2), _STRETCH, dim=1)
     norms = torch.stack([torch.linalg.vector_norm(each, dim=1) for each in stretches])
     return float(norms.double().square().sum())

@@ -8,8 +8,6 @@ exp(mean over x of KL(p(.|x) || p)), from 1 to the number of classes. It never l
 whoever copies them, or makes one perfect image of each class, scores as well as any [2].
 """
 
-from __future__ import annotations
-
 import itertools
 import math
 from typing import Protocol, runtime_checkable
@@ -31,10 +29,9 @@ class Classifying(Protocol):
 
 
 def inception_score(logits: Tensor, *, splits: int = 10, seed: int = 0) -> MeanSd:
-    """The score [1], in [1, C], of each of several random parts of the images.
+    """The score [1], in [1, C], of each of several random parts of class scores (N, C).
 
-    Class scores have the shape (N, C). Results compare between equally many images in equally many
-    splits (usually 50,000 in 10).
+    Results compare between equally many images in equally many splits (usually 50,000 in 10).
     """
     rng = rng_for(seed, "evaluation", part="inception score")
     return scores_of_parts(logits[torch.randperm(len(logits), generator=rng)], splits=splits)
@@ -53,14 +50,11 @@ def scores_of_parts(logits: Tensor, *, splits: int) -> MeanSd:
 def _score(logits: Tensor) -> float:
     log_p = logits.log_softmax(dim=1)
     log_mean = log_p.logsumexp(dim=0) - math.log(len(log_p))
-    divergence = (log_p.exp() * (log_p - log_mean)).sum(dim=1)
-    return divergence.mean().exp().item()
+    return (log_p.exp() * (log_p - log_mean)).sum(dim=1).mean().exp().item()
 
 
 class InceptionScore(FeatureMetric):
     """The Inception score [1] of generated images: ``inception_score/<extractor>/{mean,sd}``.
-
-    Real images may be given, as to the other metrics, and are not looked at.
 
     Features are those of a `Classifying` `Extractor`; of "inception", the 1,008 class scores are
     taken without their bias, as in the score's first program.

@@ -13,8 +13,6 @@ mean discrepancy is
 The mean over random subsets, usually reported [1], has the same expectation and varies more.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 
@@ -30,11 +28,7 @@ _BLOCK_ELEMENTS = 2**22  # in one float64 block of features, and of kernel value
 
 
 def kernel_distance(real: Tensor, generated: Tensor) -> float:
-    """Unbiased squared MMD [2] with the cubic kernel of [1], from all pairs of rows, in float64.
-
-    Rows (N, F) and (M, F) are uint8, float32 or float64, 2 or more a side. Around 0 for sets from
-    one distribution, as often below as above.
-    """
+    """Unbiased squared MMD [2] of rows (N, F) and (M, F) by the cubic kernel of [1], in float64."""
     real, generated = as_rows(real=real, generated=generated)
     n, m = len(real), len(generated)
     if min(n, m) < 2:
@@ -96,9 +90,7 @@ class KID(FeatureMetric):
     """Kernel distance between real and generated images [1]; smaller is closer.
 
     ``compute`` returns ``kid/<extractor>`` from all pairs of images, and
-    ``kid/<extractor>/{subset_mean,subset_sd}`` over random subsets of ``subset_size`` images, from
-    2 to as many as either side has. Published numbers are of ``inception_l2``, at times multiplied
-    by 1,000.
+    ``kid/<extractor>/{subset_mean,subset_sd}`` over random subsets.
     """
 
     default_features = "inception"
@@ -113,16 +105,12 @@ class KID(FeatureMetric):
         seed: int = 0,
     ) -> None:
         super().__init__(features, seed=seed)
-        self.subsets = subsets
-        self.subset_size = subset_size
+        self.subsets, self.subset_size = subsets, subset_size
 
     def _measure(self, real: Tensor, generated: Tensor) -> dict[str, float]:
         self.result = kernel_distance_of_subsets(
             real, generated, subsets=self.subsets, size=self.subset_size, seed=self.seed
         )
-        key = f"kid/{self.extractor.name}"
-        return {
-            key: kernel_distance(real, generated),
-            f"{key}/subset_mean": self.result.mean,
-            f"{key}/subset_sd": self.result.sd,
-        }
+        key, (mean, sd) = f"kid/{self.extractor.name}", self.result
+        distance = kernel_distance(real, generated)
+        return {key: distance, f"{key}/subset_mean": mean, f"{key}/subset_sd": sd}

@@ -8,8 +8,6 @@ that has memorized its training images recovers them better than held-out ones. 
 looks for the minimum, for a batch of images at once (`minimize_each`), all from the same latents.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
@@ -52,10 +50,9 @@ def recover(
     """Looks for the latents that bring a generator nearest to given images.
 
     Args:
-        generate: from latents (B, latent_dim), on the device of the images, to images of their
-            shape in [-1, 1], each a function of its own latent: a network in evaluation mode.
-        images: shape (N, C, H, W), uint8 in [0, 255] or floats in [-1, 1]; floats set the precision
-            of the latents.
+        generate: from latents (B, latent_dim), on the images' device, to images of their shape in
+            [-1, 1], each a function of its own latent: a network in evaluation mode.
+        images: shape (N, C, H, W), uint8, or floats in [-1, 1] that set the latents' precision.
         latent_dim: length of a latent.
         iterations: steps of L-BFGS from each start, as in [1].
         restarts: normal latents to start from; the best end is kept.

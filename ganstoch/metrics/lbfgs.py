@@ -7,8 +7,6 @@ Every problem has its own history and step length: a step that does not lower it
 does not help either, the problem is done.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -44,8 +42,7 @@ def minimize_each(function: Function, starts: Tensor, *, iterations: int) -> Min
     for _ in range(iterations):
         direction = history.direction(slope)
         descent = (direction.double() * slope.double()).sum(1)
-        # Nothing is known of the curvature yet: a length of 1 at most.
-        blind = history.blind()
+        blind = history.blind()  # to the curvature: a length of 1 at most
         short = slope.double().abs().sum(1).clamp(min=1).reciprocal()
         length = torch.where(blind, short, 1.0)
         to, lower = _search(
@@ -111,9 +108,8 @@ class _History:
         """Remembers a step where it curved upwards; elsewhere a step of nothing."""
         step, turn = step.double(), turn.double()
         curved = (step * turn).sum(1) > _FLAT * step.norm(dim=1) * turn.norm(dim=1)
-        known = curved[:, None]
-        self.steps = torch.cat([self.steps, step.where(known, 0.0)[None]])[-_HISTORY:]
-        self.turns = torch.cat([self.turns, turn.where(known, 0.0)[None]])[-_HISTORY:]
+        self.steps = torch.cat([self.steps, step.where(curved[:, None], 0.0)[None]])[-_HISTORY:]
+        self.turns = torch.cat([self.turns, turn.where(curved[:, None], 0.0)[None]])[-_HISTORY:]
 
     def forget(self, problems: Tensor) -> None:
         """Forgets all that is known of some problems, bool (B,)."""

@@ -8,8 +8,6 @@ The classifier is ridge regression of the classes on standardized features, with
 squared error, with each training image left out in turn, is smallest.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch
@@ -17,8 +15,7 @@ from torch import Tensor
 
 # Penalties that are tried, strongest first, in units of the mean variance along an axis.
 STRENGTHS = tuple(10.0 ** (power / 2) for power in range(8, -9, -1))
-# A feature that varies less, as a share of its own size, is constant up to rounding.
-_CONSTANT = 1e-6
+_CONSTANT = 1e-6  # a feature that varies less, as a share of its size, is constant up to rounding
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,8 +9,6 @@ with g the features of generated and x of training images. A generator that retu
 images has MiFID = 0 too: read m beside it.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import torch
@@ -35,11 +33,7 @@ class MiFIDScore(NamedTuple):
 
 
 def mifid(train: Tensor, generated: Tensor, *, epsilon: float = EPSILON) -> MiFIDScore:
-    """MiFID [1] of features of training (N, F) and generated images (M, F), at least 2 each.
-
-    From ``epsilon`` on, m counts as no memorization. Spaces other than Inception's need another:
-    between pixels, most images are within 0.1.
-    """
+    """MiFID [1] of features of training (N, F) and generated images (M, F), at least 2 each."""
     if not epsilon > 0:
         raise ValueError(f"epsilon must be above 0, got {epsilon}")
     distance = cosine_distance(generated, train)
@@ -55,8 +49,7 @@ def penalized(fid: float, distance: float, *, epsilon: float) -> float:
 def cosine_distance(generated: Tensor, train: Tensor) -> float:
     """Mean over generated images (M, F...) of the least 1 - |cos| to a training image (N, F...).
 
-    The nearest is found among unit vectors, where |u - v|^2 / 2 = 1 - cos: exactly 0 for a copy.
-    Rows of zeros have no direction and are passed over, as the authors do.
+    Of unit vectors, |u - v|^2 / 2 = 1 - cos. Rows of zeros are passed over, as the authors do.
     """
     queries, bank = _units(generated, name="generated"), _units(train, name="training")
     nearest = nearest_neighbours(queries, bank, norm="l2").distances
@@ -83,8 +76,8 @@ def _units(features: Tensor, *, name: str) -> Tensor:
 class MiFID(FeatureMetric):
     """MiFID [1], ``mifid/<extractor>``, and m by itself, ``mifid/<extractor>/distance``.
 
-    ``epsilon`` must be given for spaces other than Inception's: half the m of held-out images is a
-    start.
+    ``epsilon`` must be given for spaces other than Inception's: between pixels, most images are
+    within 0.1; half the m of held-out images is a start.
     """
 
     default_features = "inception"

@@ -8,8 +8,6 @@ data), called reverse, between shares of the modes: of good points, but of all i
 unsure their classifier is.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -41,11 +39,7 @@ class ModeScores:
 
 
 def score_gaussians(points: Tensor, mixture: GaussianModes) -> ModeScores:
-    """What points (S, D) reach of a mixture of Gaussians.
-
-    A point belongs to its nearest centre and is good if nearer to it than radius * sigma; points
-    that are no numbers are not good.
-    """
+    """What points (S, D) reach of a mixture: good ones are within radius * sigma of a centre."""
     # Not by the expanded square, which has lost its digits at distances as small as sigma.
     apart = torch.cdist(
         points.detach().to("cpu", torch.float64),
@@ -85,9 +79,7 @@ def make_mode_scorer(
     if isinstance(known_modes, GaussianModes):
         return lambda points: score_gaussians(points, known_modes)
     classifier = load_classifier(known_modes.classifier, made_by=known_modes.made_by).to(device)
-    return lambda images: score_classes(
-        *classify_stacks(classifier, images), classes=known_modes.modes
-    )
+    return lambda images: score_classes(*classify_stacks(classifier, images), known_modes.modes)
 
 
 def perfect_sampler(known_modes: KnownModes, *, seed: int) -> ModeScores:

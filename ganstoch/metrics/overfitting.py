@@ -10,8 +10,6 @@ each as its mean and the means of its worst, that is largest, 10 % and 5 %. Near
 copying; a large mode drop leaves data out.
 """
 
-from __future__ import annotations
-
 from functools import partial
 from typing import Literal, NamedTuple
 
@@ -78,15 +76,9 @@ def overfitting_mode_drop(
     seed: int = 0,
     scale: float = 1.0,
 ) -> OverfittingScores:
-    """Overfitting and mode drop [1, Sec. 4] of two sets of features.
+    """Overfitting and mode drop [1, Sec. 4] of all features of real (N, F...) and generated images.
 
-    Args:
-        real: features of all data, shape (N, F...), uint8, float32 or float64.
-        generated: features of all generated images, shape (M, F...).
-        norm: "l1" or "l2".
-        queries: size of each sample, at least 1; None, or as many as there are, takes every image.
-        seed: decides the samples.
-        scale: what distances are divided by, above 0.
+    ``queries`` is the size of each sample; None takes every image.
     """
     closest = partial(nearest_of_sample, norm=norm, queries=queries, seed=seed, scale=scale)
     return OverfittingScores(

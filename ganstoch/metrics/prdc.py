@@ -14,8 +14,6 @@ models", arXiv:1904.06991. [2] Naeem et al. 2020, "Reliable fidelity and diversi
 generative models", arXiv:2002.09797.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 from torch import Tensor

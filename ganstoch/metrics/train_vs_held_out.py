@@ -16,8 +16,6 @@ labels: a share would not see one copy in a hundred.
 [1] Phipson, Smyth 2010, "Permutation p-values should never be zero", arXiv:1603.05766, Sec. 2.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import torch
@@ -56,7 +54,7 @@ def train_vs_held_out(
     """Share of generated images nearer to training images, and whether chance explains more.
 
     Both real sets, features (N, F...) and (K, F...) of one dtype, must be draws from one
-    distribution: the test also tells sources apart. The smallest p is 1 / (permutations + 1).
+    distribution: the test also tells sources apart.
     """
     if permutations < 1:
         raise ValueError(f"permutations must be at least 1, got {permutations}")

@@ -1,7 +1,5 @@
 """What an objective is: two losses that are functions of the discriminator's logits."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from typing import ClassVar
 
@@ -9,11 +7,7 @@ from torch import Tensor
 
 
 class Objective(ABC):
-    """The losses of both players, each a mean over its batch, minimized.
-
-    Being means, the losses of a batch's parts, weighted by their sizes, add up to the whole's,
-    unless the objective couples the images of a batch.
-    """
+    """The losses of both players, each a mean over its batch, minimized."""
 
     needs_full_batch: ClassVar[bool] = False  # an image's loss depends on others of its batch
     needs_real: ClassVar[bool] = False  # the generator's loss needs the logits of real images too
@@ -53,12 +47,10 @@ class Pointwise(Objective):
     def soft(
         self, real: Tensor, fake: Tensor, *, real_targets: Tensor, fake_targets: Tensor
     ) -> Tensor:
-        """The discriminator's loss, a scalar, under labels that are soft, noisy or flipped.
+        """The discriminator's loss, a scalar, under soft, noisy or flipped labels (N,), plain 1, 0.
 
         A logit of label t costs t real_loss + (1 - t) fake_loss: the cross-entropy with target t
-        for the logistic losses, (logit - t)^2 / 2 up to a constant for least squares. A target
-        outside [0, 1] makes every loss but the least squares unbounded below; its gradient stays
-        bounded. All four have shape (N,); targets are 1 and 0 where plain.
+        for the logistic losses, (logit - t)^2 / 2 up to a constant for least squares.
         """
         return self._soft(real, real_targets) + self._soft(fake, fake_targets)
 

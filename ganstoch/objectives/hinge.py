@@ -1,7 +1,5 @@
 """The hinge loss."""
 
-from __future__ import annotations
-
 from torch import Tensor, relu
 
 from ganstoch.objectives.base import Pointwise

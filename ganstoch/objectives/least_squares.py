@@ -1,7 +1,5 @@
 """The least-squares loss (LSGAN)."""
 
-from __future__ import annotations
-
 from torch import Tensor
 
 from ganstoch.objectives.base import Pointwise
@@ -10,8 +8,7 @@ from ganstoch.objectives.base import Pointwise
 class LeastSquares(Pointwise):
     """D minimizes (D(x) - 1)^2 / 2 + D(G(z))^2 / 2, G minimizes (D(G(z)) - 1)^2 / 2.
 
-    Mao et al. 2017, Eq. 9 (a = 0, b = c = 1), with the paper's factor 1/2, which many programs
-    drop.
+    Mao et al. 2017, Eq. 9 (a = 0, b = c = 1), whose factor 1/2 many programs drop.
     """
 
     def real_loss(self, logits: Tensor) -> Tensor:

@@ -1,7 +1,5 @@
 """The non-saturating loss of the original GAN, which the paper uses throughout."""
 
-from __future__ import annotations
-
 from torch import Tensor
 from torch.nn.functional import softplus
 
@@ -12,7 +10,6 @@ class NonSaturating(Pointwise):
     """D minimizes -log s(D(x)) - log(1 - s(D(G(z)))), G minimizes -log s(D(G(z))).
 
     s is the logistic function; -log s(t) is softplus(-t), whose gradient is exact at any logit.
-
     Goodfellow et al. 2014, Sec. 3; [1] Yazici et al. 2020, Sec. 4.
     """
 

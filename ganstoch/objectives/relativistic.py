@@ -1,7 +1,5 @@
 """The relativistic loss (RSGAN)."""
 
-from __future__ import annotations
-
 from typing import ClassVar
 
 from torch import Tensor
@@ -13,9 +11,7 @@ from ganstoch.objectives.base import Objective
 class Relativistic(Objective):
     """D minimizes -log s(D(x) - D(G(z))), G minimizes -log s(D(G(z)) - D(x)).
 
-    s is the logistic function. Real and generated images are paired by position; a batch may be
-    taken in parts of whole pairs.
-
+    s is the logistic function. Real and generated images are paired by position.
     RSGAN of Jolicoeur-Martineau 2018, "The relativistic discriminator", Sec. 4.
     """
 

@@ -1,7 +1,5 @@
 """The relativistic average losses (RaSGAN, RaHingeGAN, RaLSGAN)."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import ClassVar, Literal
 
@@ -23,7 +21,6 @@ class RelativisticAverage(Objective):
     p(t) is -log s(t), s the logistic function; or max(0, 1 - t); or (t - 1)^2. The averages are
     those of the batch at hand, and gradients flow through them in both players, as in the author's
     program, which halves both losses; here they are summed, as in the paper.
-
     Jolicoeur-Martineau 2018, "The relativistic discriminator", Sec. 4.
 
     Args:

@@ -1,7 +1,5 @@
 """The minimax loss of the original GAN, whose generator's gradient vanishes."""
 
-from __future__ import annotations
-
 from torch import Tensor
 from torch.nn.functional import softplus
 
@@ -13,7 +11,6 @@ class Saturating(Pointwise):
 
     s is the logistic function. The generator's gradient at logit t is -s(t), which dies like exp(t)
     for fakes that the discriminator is sure of: the loss's own flaw, not one of its arithmetic.
-
     Goodfellow et al. 2014, Eq. 1.
     """
 

@@ -1,7 +1,5 @@
 """The Wasserstein loss (WGAN)."""
 
-from __future__ import annotations
-
 from torch import Tensor
 
 from ganstoch.objectives.base import Pointwise
@@ -11,7 +9,6 @@ class Wasserstein(Pointwise):
     """D minimizes D(G(z)) - D(x), G minimizes -D(G(z)).
 
     Only D's architecture or a penalty bounds its Lipschitz constant: the loss alone has no minimum.
-
     Arjovsky et al. 2017, Eq. 2 and Algorithm 1.
     """
 

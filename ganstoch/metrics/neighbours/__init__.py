@@ -1,7 +1,5 @@
 """Exact nearest-neighbour search in l1 and l2."""
 
-from __future__ import annotations
-
 from ganstoch.metrics.neighbours.byte_search import first_equal as first_equal
 from ganstoch.metrics.neighbours.byte_search import first_of_each as first_of_each
 from ganstoch.metrics.neighbours.byte_search import times_each as times_each

@@ -13,8 +13,6 @@ spare for the rounding of the radius that it is compared with.
 [1] Higham 2002, "Accuracy and Stability of Numerical Algorithms", 2nd edition, SIAM.
 """
 
-from __future__ import annotations
-
 import math
 from abc import ABC, abstractmethod
 from typing import Any, NamedTuple

@@ -8,8 +8,6 @@ square of four pixels,
     sum over p in S of |q_p - b_p|  >=  |sum over p in S of q_p  -  sum over p in S of b_p|.
 """
 
-from __future__ import annotations
-
 import hashlib
 import math
 from itertools import pairwise
@@ -126,16 +124,11 @@ def is_grey(*sets: Tensor) -> bool:
 
 
 def search_bytes(query: Tensor, bank: Tensor, *, others: bool = False) -> tuple[Neighbours, Tensor]:
-    """For each query the nearest member of the bank by l1, where bytes tell it for certain.
+    """For each query (Q, F) the nearest member of the bank (B, F) by l1, if bytes are sure of it.
 
-    Args:
-        query: shape (Q, F), grey levels in [0, 255], uint8 or floats.
-        bank: shape (B, F), of the same kinds.
-        others: whether both are the same rows, and none may answer itself.
-
-    Returns:
-        Exact neighbours, ties by the lowest id; and which queries are unsure, bool (Q,), as too
-        many members are as near as bytes can tell: these mean nothing.
+    Neighbours are exact, ties go to the lowest id. Which queries are unsure, as too many members
+    are as near as bytes can tell, comes second, bool (Q,): their neighbours mean nothing. With
+    ``others``, both are the same rows, and none may answer itself.
     """
     members, member_error = rounded(bank)
     queries, query_error = (members, member_error) if others else rounded(query)
@@ -159,10 +152,7 @@ def search_bytes(query: Tensor, bank: Tensor, *, others: bool = False) -> tuple[
 def _propose(
     queries: np.ndarray, members: np.ndarray, margin: Tensor, *, others: bool
 ) -> _Proposal:
-    """Members that may be the nearest: sums over bytes and ids (Q, k), and below any other's (Q,).
-
-    By half-sized images first; in full where these leave a member within the margin (Q,).
-    """
+    """Members that may be the nearest: sums of bytes and ids (Q, k), and below any other's (Q,)."""
     count, k = len(queries), min(_CANDIDATES + others, len(members))
     sums = torch.empty(count, k, dtype=torch.float64)
     ids = torch.empty(count, k, dtype=torch.int64)
@@ -197,8 +187,7 @@ def _in_full(queries: np.ndarray, members: np.ndarray, k: int) -> _Proposal:
 def _nearest_sums(queries: np.ndarray, members: np.ndarray, k: int) -> tuple[Tensor, Tensor]:
     """The k least sums, ascending, float64, and whose they are, int64; both (Q, k)."""
     cv2 = opencv()
-    sums = np.empty((len(queries), k), np.int32)
-    ids = np.empty((len(queries), k), np.int32)
+    sums, ids = np.empty((2, len(queries), k), np.int32)
     tiles = max(1, len(members) // max(k, _TILE_BYTES // members.shape[1]))
     edges = [i * len(members) // tiles for i in range(tiles + 1)]  # no tile is smaller than k
     for start, stop in pairwise(edges):  # a start above 0 merges with what the tiles before had

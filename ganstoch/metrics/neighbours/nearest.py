@@ -5,8 +5,6 @@ On a CPU, images are searched by l1 as bytes (`byte_search`) and features by l2 
 tell. It adds up in float32, in which exact copies come out at a distance above 0.
 """
 
-from __future__ import annotations
-
 import importlib
 from importlib.metadata import distributions
 from types import ModuleType
@@ -36,15 +34,10 @@ _DISTRIBUTIONS = ("faiss-cpu", "faiss-gpu", "faiss-gpu-cu11", "faiss-gpu-cu12", 
 
 
 def nearest_neighbours(query: Tensor, bank: Tensor, *, norm: Norm) -> Neighbours:
-    """For each query the nearest member of the bank, of equally near ones that of the lowest id.
+    """For each query (Q, F...) the nearest member of a bank (B, F...), of ties the lowest id.
 
-    Distances are exact, in the units of the arguments. By FAISS, should more than four members be
-    as near as float32 can tell, the id is that of one of them.
-
-    Args:
-        query: shape (Q, F...), uint8, float32 or float64; trailing axes are flattened.
-        bank: shape (B, F...), of the same kinds, as many numbers a row as the query.
-        norm: "l1" or "l2".
+    Values are uint8, float32 or float64, trailing axes are flattened. Distances are exact. By
+    FAISS, should more than four members be as near as float32 can tell, the id is one of theirs.
     """
     rows, members = as_rows(query=query, bank=bank)
     faiss = load_faiss()

@@ -4,8 +4,6 @@ What `bounds` leave undecided is computed in float64. Memory beyond the argument
 for rows of fewer than 2^18 numbers. The work is done on a GPU if the first features are there.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch
@@ -33,10 +31,7 @@ class WithinRadii:
 def pairs_within(
     first: Tensor, second: Tensor, *, first_radii: Tensor, second_radii: Tensor, norm: Norm
 ) -> WithinRadii:
-    """Counts the pairs of two sets that are nearer than the one's radius, and than the other's.
-
-    Sets (N, F...) and (M, F...) are as for `nearest_neighbours`; radii (N,) and (M,) at least 0.
-    """
+    """Counts pairs of sets (N, F...), (M, F...) that are nearer than radii (N,), and than (M,)."""
     first, second = as_rows(first=first, second=second)
     radii = first_radii.detach().cpu().double(), second_radii.detach().cpu().double()
     for each, rows in zip(radii, (first, second), strict=True):
