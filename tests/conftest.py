@@ -26,6 +26,7 @@ from ganstoch.diagnosis import VERDICTS, Diagnosed, Finding, Signals, Verdict
 from ganstoch.latents import LatentSettings
 from ganstoch.models import PaperDiscriminator, PaperGenerator, convolution
 from ganstoch.models.convolution import Form, Geometry
+from ganstoch.training.distributed import Ranks
 from ganstoch.training.gan import GAN, AdamSettings
 
 # Networks this small lose more by waiting for a second thread than it gives, above all where
@@ -120,22 +121,25 @@ def fit(tmp_path: Path) -> Callable[..., Trainer]:
         steps: int,
         resume: Path | None = None,
         loggers: Sequence[Logger] = (),
+        devices: int = 1,
+        **settings: Any,
     ) -> Trainer:
         with warnings.catch_warnings():
             for message in UNRELATED:
                 warnings.filterwarnings("ignore", message=message)
             trainer = Trainer(
                 accelerator="cpu",
-                devices=1,
+                devices=devices,
+                strategy=Ranks() if devices > 1 else "auto",
                 max_epochs=-1,
                 max_steps=steps,
                 logger=list(loggers) or False,
-                log_every_n_steps=1,
                 callbacks=list(callbacks),
                 enable_checkpointing=any(isinstance(c, Checkpoint) for c in callbacks),
                 enable_progress_bar=False,
                 enable_model_summary=False,
                 default_root_dir=tmp_path,
+                **{"log_every_n_steps": 1, **settings},
             )
             trainer.fit(gan, datamodule=data, ckpt_path=resume, weights_only=True)
         return trainer

@@ -60,12 +60,6 @@ def test_refused_images(images: Tensor, message: str) -> None:
         Pixels()(images)
 
 
-def test_extractors_by_name() -> None:
-    assert isinstance(make_extractor("pixel"), Pixels)
-    with pytest.raises(ValueError, match="got 'vgg'"):
-        make_extractor("vgg")  # type: ignore[arg-type]
-
-
 @pytest.fixture(scope="module")
 def inception(random_inception: Path) -> Inception:
     state = torch.get_rng_state()

@@ -11,8 +11,6 @@ from typing import Any
 
 import pytest
 import torch
-from pytorch_lightning import Trainer
-from torch import Tensor
 
 from ganstoch.callbacks.evaluation import Evaluation
 from ganstoch.callbacks.progress import LossLogger
@@ -100,27 +98,15 @@ def test_differences_are_named(on_ranks: Callable[..., list[Any]]) -> None:
 
 
 @pytest.fixture
-def train(journalist: Any, state_of: Callable[..., dict[str, Tensor]]) -> Callable[..., Any]:
+def train(fit: Callable[..., Any], journalist: Any, state_of: Any) -> Callable[..., Any]:
     """Trains in double precision; all that is left: numbers, metrics, what was logged."""
 
     def train(devices: int, gan: GAN, *, steps: int) -> dict[str, Any]:
         evaluation = Evaluation(every=steps // 2, queries=40, semantic=None, held_out=True)
-        trainer = Trainer(
-            accelerator="cpu",
-            devices=devices,
-            strategy=Ranks() if devices > 1 else "auto",
-            precision="64-true",
-            max_epochs=-1,
-            max_steps=steps,
-            logger=journalist,
-            log_every_n_steps=3,
-            callbacks=[evaluation, LossLogger()],
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-        )
+        data, callbacks = ImageData(Digits(), n=48, m=13), (evaluation, LossLogger())
+        settings = {"devices": devices, "precision": "64-true", "log_every_n_steps": 3}
         with warnings.catch_warnings(action="ignore"):  # Lightning's about itself
-            trainer.fit(gan, datamodule=ImageData(Digits(), n=48, m=13))
+            trainer = fit(gan, data, *callbacks, steps=steps, loggers=[journalist], **settings)
         assert evaluation.latest is not None
         pairs = evaluation.latest.pairs["pixel_l1"]
         return {

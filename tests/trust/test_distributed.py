@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 import torch
 from PIL import Image
-from pytorch_lightning import Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint
 from torch import Tensor
 
@@ -43,7 +42,6 @@ from ganstoch.remedies import (
     WeightClipping,
 )
 from ganstoch.rng import rng_for, with_replacement
-from ganstoch.training.distributed import Ranks
 from ganstoch.training.gan import GAN
 
 Make = Callable[..., Any]
@@ -101,32 +99,18 @@ def make(*given: Remedy, objective: Objective | None = None) -> GAN:
 
 
 @pytest.fixture
-def play(state_of: Callable[..., dict[str, Tensor]]) -> Callable[..., dict[str, Tensor]]:
+def play(fit: Make, state_of: Make) -> Callable[..., dict[str, Tensor]]:
     """Every number that training leaves, in double precision; losses are means over the ranks."""
 
     def play(
         devices: int, game: GAN, *, resume: Path | None = None, save: Path | None = None
     ) -> dict[str, Tensor]:
-        every = save and ModelCheckpoint(
-            save, filename="{step}", every_n_train_steps=7, save_top_k=-1
-        )
+        settings: dict[str, Any] = {"filename": "{step}", "every_n_train_steps": 7}
+        saver = [ModelCheckpoint(save, save_top_k=-1, **settings)] if save else []
+        settings = {"steps": STEPS, "resume": resume, "devices": devices, "precision": "64-true"}
         with warnings.catch_warnings(action="ignore"):  # Lightning's about itself
-            trainer = Trainer(
-                accelerator="cpu",
-                devices=devices,
-                strategy=Ranks() if devices > 1 else "auto",
-                precision="64-true",
-                max_epochs=-1,
-                max_steps=STEPS,
-                logger=False,
-                callbacks=[every] if every else [],
-                enable_checkpointing=every is not None,
-                enable_progress_bar=False,
-                enable_model_summary=False,
-            )
-            data = ImageData(Digits(), n=48, m=13)
-            trainer.fit(game, datamodule=data, ckpt_path=resume, weights_only=True)
-        numbers = state_of(trainer)
+            trainer = fit(game, ImageData(Digits(), n=48, m=13), *saver, **settings)
+        numbers: dict[str, Tensor] = state_of(trainer)
         for name, loss in game.losses.items():
             mean = loss.clone()
             if devices > 1:
