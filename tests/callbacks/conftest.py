@@ -70,7 +70,6 @@ def keep(tmp_path: Path) -> Callable[..., ModelCheckpoint]:
 
 @pytest.fixture
 def make_ring() -> Callable[..., ImageData]:
-    """600 points of the ring."""
     return partial(ImageData, Ring(), n=600, m=16)
 
 

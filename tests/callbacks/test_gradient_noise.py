@@ -28,7 +28,6 @@ from ganstoch.data.subset import Sampling, draw_ids
 from ganstoch.errors import UserError
 from ganstoch.latents import LatentSettings
 from ganstoch.models import PaperDiscriminator, PaperGenerator
-from ganstoch.models.layers import needs_full_batch
 from ganstoch.models.mlp import ReLUGenerator, TanhDiscriminator, TanhGenerator
 from ganstoch.objectives import Objective
 from ganstoch.remedies import Remedy
@@ -81,16 +80,14 @@ def every_batch(gan: GAN, data: ImageData, player: str, m: int) -> Iterator[Tens
     assert gan.latents.fixed is not None
     pixels, bank = data.subset.pixels, gan.latents.fixed.double()
     real = to_signed(pixels, dtype=torch.float64) if pixels.ndim == 4 else pixels.double()
-    chosen = itertools.product(
-        itertools.product(range(len(real)), repeat=m), itertools.combinations(range(len(bank)), m)
-    )
-    for of_x, of_z in chosen:
+    batches = itertools.product(range(len(real)), repeat=m)
+    for of_x, of_z in itertools.product(batches, itertools.combinations(range(len(bank)), m)):
         fakes = gan.generator(bank[list(of_z)])
         if player == "generator":
             loss = gan.objective.generator(gan.discriminator(fakes).logits)
         else:
-            said = gan.discriminator(real[list(of_x)]).logits
-            loss = gan.objective.discriminator(said, gan.discriminator(fakes.detach()).logits)
+            logits = gan.discriminator(real[list(of_x)]).logits
+            loss = gan.objective.discriminator(logits, gan.discriminator(fakes.detach()).logits)
         yield flat(torch.autograd.grad(loss, list(getattr(gan, player).parameters())))
 
 
@@ -120,19 +117,17 @@ def test_by_every_batch(objective: Objective | None) -> None:
 def test_the_full_batch_is_the_gradient_that_is_followed() -> None:
     gan = images()
     data = dealt(gan, n=4, m=4)
-    found = measure_players(gan, data, iteration=0, draws=2)
-    assert [found[player].noise for player in PLAYERS] == [0.0, 0.0]
-    assert [found[player].ratio for player in PLAYERS] == [None, None]
+    measured = measure_players(gan, data, iteration=0, draws=2)
+    assert [(each.noise, each.ratio) for each in measured.values()] == [(0.0, None)] * 2
     weights = list(gan.discriminator.parameters())
     before = [p.detach().clone() for p in weights]
     assert gan.latents is not None
-    batch = data.batch(0)
     z = gan.latents.draw(0, 4, device=torch.device("cpu"))
-    part = split(batch, z, micro_batch=None, dtype=torch.float64)
+    part = split(data.batch(0), z, micro_batch=None, dtype=torch.float64)
     steps = [SGD(player.parameters(), lr=1.0) for player in (gan.discriminator, gan.generator)]
     gan.train_iteration([part], *steps, iteration=0)
     moved = flat(b - p.detach() for b, p in zip(before, weights, strict=True))
-    assert found["discriminator"].signal == pytest.approx(float(moved.square().sum()), rel=1e-9)
+    assert measured["discriminator"].signal == pytest.approx(float(moved.square().sum()), rel=1e-9)
 
 
 @pytest.mark.parametrize("rule", ["permutation", "with_replacement"])
@@ -151,16 +146,15 @@ def test_the_rules_of_sampling(rule: Sampling) -> None:
 
 def generator_gradients(gan: GAN, *, m: int, count: int) -> Tensor:
     """Those of so many of the run's own draws of latents."""
-    latents, generator = gan.latents, gan.generator
-    assert latents is not None
+    latents: Any = gan.latents
     cpu = torch.device("cpu")
     z = torch.stack([latents.draw(i, m, device=cpu).double() for i in range(count)])
 
     def loss(weights: dict[str, Tensor], z: Tensor) -> Tensor:
-        fakes = functional_call(generator, weights, (z,))
+        fakes = functional_call(gan.generator, weights, (z,))
         return gan.objective.generator(gan.discriminator(fakes).logits)
 
-    weights = {name: p.detach() for name, p in generator.named_parameters()}
+    weights = {name: p.detach() for name, p in gan.generator.named_parameters()}
     gradients = vmap(grad(loss), in_dims=(None, 0))(weights, z)
     return torch.cat([each.flatten(1) for each in gradients.values()], dim=1).detach()
 
@@ -169,11 +163,11 @@ def generator_gradients(gan: GAN, *, m: int, count: int) -> Tensor:
 def test_estimates_against_many_batches(bank: str, noise: float) -> None:
     gan = points(bank=bank, noise=noise)
     data = dealt(gan, n=4, m=2)
-    found = measure_players(gan, data, iteration=0, draws=1500)
+    measured = measure_players(gan, data, iteration=0, draws=1500)["generator"]
     drawn = generator_gradients(gan, m=2, count=6000)
-    assert found["generator"].noise == pytest.approx(trace(drawn), rel=0.1)
+    assert measured.noise == pytest.approx(trace(drawn), rel=0.1)
     signal = float(drawn.mean(0).square().sum()) - trace(drawn) / 6000
-    assert found["generator"].signal == pytest.approx(signal, rel=0.15)
+    assert measured.signal == pytest.approx(signal, rel=0.15)
 
 
 @pytest.mark.parametrize("passes", [2, 3, 64])
@@ -212,23 +206,14 @@ def test_remedies_that_change_the_gradient_are_refused(remedy: Remedy) -> None:
 def test_objectives_and_networks_that_tie_examples_are_refused() -> None:
     assert obstacle(points(objective=objectives.RelativisticAverage())) == "RelativisticAverage"
     assert obstacle(points(objective=objectives.Relativistic())) == "Relativistic"
-    gan = GAN(
-        partial(ReLUGenerator, width=4, depth=1),
-        partial(TanhDiscriminator, width=4, depth=1),
-        shape=(2,),
-    )
-    assert needs_full_batch(gan.generator)
-    assert obstacle(gan) == "ReLUGenerator"
-    free = [
-        remedies.Timescales(discriminator=4.0),
-        remedies.Ratio(discriminator=2),
-        remedies.WeightClipping(),
-    ]
-    assert obstacle(points(*free)) is None
+    networks = partial(ReLUGenerator, width=4, depth=1), partial(TanhDiscriminator, width=4)
+    assert obstacle(GAN(*networks, shape=(2,))) == "ReLUGenerator"
+    free = remedies.Timescales(discriminator=4.0), remedies.Ratio(discriminator=2)
+    assert obstacle(points(*free, remedies.WeightClipping())) is None
 
 
-def noticing(folder: Path, *, every: int, draws: int = 2) -> GradientNoise:
-    return GradientNoise(GradientNoiseSettings(every=every, draws=draws), folder / FILE)
+def noticing(folder: Path, *, every: int) -> GradientNoise:
+    return GradientNoise(GradientNoiseSettings(every=every, draws=2), folder / FILE)
 
 
 def test_a_run_leaves_its_values(run: Make, journalist: Any, tmp_path: Path) -> None:

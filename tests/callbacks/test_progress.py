@@ -35,8 +35,7 @@ def test_losses_at_the_interval(
         trainer.log_every_n_steps = 2
 
     losses = make_losses()
-    callbacks = losses, watch(every_second), LossLogger()
-    trainer = run(*callbacks, steps=5, loggers=[journalist])
+    trainer = run(losses, watch(every_second), LossLogger(), steps=5, loggers=[journalist])
     assert [step for step, _ in journalist.metrics] == [2, 4]
     for step, metrics in journalist.metrics:
         d, g = losses.trace[step]
@@ -61,13 +60,10 @@ def test_the_file_says_how_far_the_run_is(
 
     measured = evaluation()
     run(measured, Progress(path, quiet=True), watch(look), steps=3)
-    first, last = (measurement.metrics for measurement in measured.history)
+    pairs = (("overfitting", "overfitting"), ("mode drop", "mode_drop"))
     shown = [
-        {
-            "overfitting": round(metrics["overfitting/pixel_l1/mean"], 2),
-            "mode drop": round(metrics["mode_drop/pixel_l1/mean"], 2),
-        }
-        for metrics in (first, last)
+        {name: round(each.metrics[f"{key}/pixel_l1/mean"], 2) for name, key in pairs}
+        for each in measured.history
     ]
     assert states[0] == {"iteration": 1, "of": 3}  # nothing measured yet
     assert states[1] == {"iteration": 2, "of": 3} | shown[0]
@@ -86,6 +82,7 @@ def test_quiet_leaves_the_terminal_alone(
 
 
 IMAGES, LATENTS = "sampling of images", "sampling of latents"
+COUPLED = {IMAGES, LATENTS, "batch-coupled layers"}
 MACHINE = {"floating point", "reduced precision", "order of sums"}
 
 
@@ -100,12 +97,9 @@ MACHINE = {"floating point", "reduced precision", "order of sums"}
         ({"sampling": "permutation"}, {IMAGES}),
         ({"sampling": "with_replacement"}, {IMAGES}),
         ({"remedies": [Packing()]}, set()),
-        ({"remedies": [Packing()], "m": "n/4"}, {IMAGES, LATENTS, "batch-coupled layers"}),
+        ({"remedies": [Packing()], "m": "n/4"}, COUPLED),
         ({"remedies": [DiscriminatorBatchNorm()]}, set()),
-        (
-            {"remedies": [DiscriminatorBatchNorm()], "m": "n/4"},
-            {IMAGES, LATENTS, "batch-coupled layers"},
-        ),
+        ({"remedies": [DiscriminatorBatchNorm()], "m": "n/4"}, COUPLED),
         ({"remedies": [WGANGP()]}, {"remedies' draws"}),
         ({"deterministic": False}, {"floating point"}),
         ({"deterministic": False, "precision": "bf16-mixed", "micro_batch": "auto"}, MACHINE),
@@ -120,14 +114,10 @@ def test_each_setting_turns_on_its_source(
     monkeypatch.setattr(torch, "are_deterministic_algorithms_enabled", lambda: is_deterministic)
     data = make_data(**{key: options.pop(key) for key in ("m", "sampling") if key in options})
     data.setup("fit")
-    trainer = Trainer(
-        accelerator="cpu", precision=options.pop("precision"), logger=False, max_epochs=1
-    )
-    gan = GAN(
-        partial(PaperGenerator, width=8, latent_dim=8),
-        partial(PaperDiscriminator, width=8),
-        **options,
-    )
+    precision = options.pop("precision")
+    trainer = Trainer(accelerator="cpu", precision=precision, logger=False, max_epochs=1)
+    networks = partial(PaperGenerator, width=8, latent_dim=8), partial(PaperDiscriminator, width=8)
+    gan = GAN(*networks, **options)
     gan.setup_latents(n=64, m=data.batch_size)
     sources = sources_of_randomness(trainer, gan, data)
     assert len({name for name, *_ in sources}) == len(sources)

@@ -13,24 +13,16 @@ import torch
 from pytorch_lightning.loggers import WandbLogger
 from torch import Tensor
 
-import ganstoch.callbacks.run_folder
+from ganstoch.callbacks import run_folder
 from ganstoch.callbacks.evaluation import Evaluation, Outcome, StopRule
-from ganstoch.callbacks.run_folder import (
-    POINTS,
-    NeighbourGrid,
-    RecordWriter,
-    SampleHistory,
-    git_sha,
-    hardware,
-    panels,
-    versions,
-)
+from ganstoch.callbacks.run_folder import NeighbourGrid, RecordWriter, SampleHistory, panels
 from ganstoch.metrics import overfitting_mode_drop
 from ganstoch.records import Record, read_record
 from ganstoch.rng import rng_for, with_replacement
 from ganstoch.types import to_bytes, to_signed
 
 Make = Callable[..., Any]
+Patch = pytest.MonkeyPatch
 CONFIG: dict[str, Any] = {"data": {"m": "n/4"}, "model": {"width": 16}}
 
 
@@ -72,14 +64,16 @@ def test_under_each_query_lies_its_nearest_neighbour(queries: int | None, column
             assert torch.equal(rows[f"{direction}_{space}"], answering[nearest])
 
 
-@pytest.fixture
-def evaluation() -> Evaluation:
-    return Evaluation(every=2, queries=6, semantic=None)
+def measure(every: int, queries: int | None = None) -> Evaluation:
+    return Evaluation(every=every, queries=queries, semantic=None)
+
+
+def read(path: Path) -> dict[str, Any]:
+    with np.load(path) as file:
+        return dict(file)
 
 
 class Gallery(WandbLogger):
-    """Keeps the pictures instead of sending them."""
-
     def __init__(self) -> None:
         self.pictures: list[tuple[str, int, Any]] = []
 
@@ -95,57 +89,42 @@ class Gallery(WandbLogger):
 
 
 def test_shows_every_measurement_once(
-    make_gan: Make, make_data: Make, fit: Make, tmp_path: Path, evaluation: Evaluation
+    make_gan: Make, make_data: Make, fit: Make, tmp_path: Path
 ) -> None:
-    gallery, data = Gallery(), make_data()
+    gallery, data, evaluation = Gallery(), make_data(), measure(2, 6)
     shown = NeighbourGrid(tmp_path / "panels.npz")
     fit(make_gan(), data, evaluation, shown, steps=5, loggers=[gallery])
-    assert [(key, step) for key, step, _ in gallery.pictures] == [
-        (f"panels/{direction}", step)
-        for step in (2, 4, 5)
-        for direction in ("overfitting", "mode_drop")
-    ]
+    keys = ("panels/overfitting", "panels/mode_drop")
+    expected = [(key, step) for step in (2, 4, 5) for key in keys]
+    assert [(key, step) for key, step, _ in gallery.pictures] == expected
     # Two rows of six images, each pixel shown as 2 x 2.
     picture = gallery.pictures[-1][2]
-    assert picture.shape == (2 * 2 * 32, 6 * 2 * 32, 3)
-    assert picture.dtype == np.uint8
+    assert (picture.shape, picture.dtype) == ((2 * 2 * 32, 6 * 2 * 32, 3), np.uint8)
     assert evaluation.latest is not None
     rows = panels(evaluation.latest, data.subset.pixels)
-    with np.load(tmp_path / "panels.npz") as file:
-        assert set(file.files) == set(rows)
-        assert all(np.array_equal(file[name], rows[name]) for name in rows)
+    file = read(tmp_path / "panels.npz")
+    assert set(file) == set(rows)
+    assert all(np.array_equal(file[name], rows[name]) for name in rows)
     top = rows["mode_drop_queries"].permute(2, 0, 3, 1).reshape(32, 6 * 32, 3)
     below = rows["mode_drop_pixel_l1"].permute(2, 0, 3, 1).reshape(32, 6 * 32, 3)
     assert np.array_equal(picture[1::2, ::2], torch.cat([top, below]).numpy())
-
-
-def measure(every: int) -> Evaluation:
-    return Evaluation(every=every, queries=None, semantic=None)
-
-
-def read(path: Path) -> dict[str, np.ndarray[Any, Any]]:
-    with np.load(path) as file:
-        return dict(file)
 
 
 @pytest.mark.parametrize(
     ("steps", "iterations"), [(4, [1, 2, 3, 4]), (5, [1, 3, 5]), (20, [1, 9, 17, 20])]
 )
 def test_every_second_is_let_go_where_they_are_too_many(
-    run_points: Make,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    steps: int,
-    iterations: list[int],
+    run_points: Make, tmp_path: Path, monkeypatch: Patch, steps: int, iterations: list[int]
 ) -> None:
-    monkeypatch.setattr(ganstoch.callbacks.run_folder, "MOMENTS", 4)
+    monkeypatch.setattr(run_folder, "MOMENTS", 4)
     history, evaluation = SampleHistory(tmp_path / "t.npz"), measure(1)
     run_points(evaluation, history, steps=steps)
     file = read(tmp_path / "t.npz")
     assert file["iterations"].tolist() == iterations
     assert evaluation.latest is not None
-    assert file["samples"].shape == (len(iterations), POINTS, 2)
-    assert np.array_equal(file["samples"][-1], evaluation.latest.generated[:POINTS])
+    points = run_folder.POINTS
+    assert file["samples"].shape == (len(iterations), points, 2)
+    assert np.array_equal(file["samples"][-1], evaluation.latest.generated[:points])
 
 
 @pytest.mark.parametrize("killed_after", [1, 2, 5])
@@ -162,18 +141,13 @@ def test_a_resumed_run_leaves_the_same_trail(
         assert np.array_equal(resumed[key], whole[key]), key
 
 
-@pytest.fixture(autouse=True)
-def commit(monkeypatch: pytest.MonkeyPatch) -> str:
-    """The working tree may be edited while tests run."""
-    monkeypatch.setattr(ganstoch.callbacks.run_folder, "git_sha", lambda: "0123abcd+")
-    return "0123abcd+"
-
-
 def test_a_finished_run_leaves_its_record_and_samples(
-    make_gan: Make, make_data: Make, fit: Make, tmp_path: Path, commit: str
+    make_gan: Make, make_data: Make, fit: Make, tmp_path: Path, monkeypatch: Patch
 ) -> None:
+    # The working tree may be edited while tests run.
+    monkeypatch.setattr(run_folder, "git_sha", lambda: "0123abcd+")
     gan, data = make_gan(bank="2n", noise=0.5, seed=3), make_data(seed=3)
-    evaluation = Evaluation(every=2, queries=4, semantic=None)
+    evaluation = measure(2, 4)
     rule = StopRule(window=2, threshold=0.999, stop=False)
     writer = RecordWriter(tmp_path, config=CONFIG, config_hash="abc", preset="tiny")
     fit(gan, data, evaluation, rule, writer, steps=5)
@@ -186,14 +160,14 @@ def test_a_finished_run_leaves_its_record_and_samples(
         **{"metrics": evaluation.history[-1].metrics, "baseline": evaluation.baseline},
         "history": tuple(evaluation.history),
         "config": {**CONFIG, "model": {"width": 16, "micro_batch": None}},
-        **{"versions": versions(), "hardware": hardware(), "git_sha": commit},
+        **{"versions": run_folder.versions(), "hardware": run_folder.hardware()},
+        "git_sha": "0123abcd+",
         "threads": torch.get_num_threads(),
     }
     assert record == Record(**expected)
     assert [m.iteration for m in record.history] == [2, 4, 5]
-    with np.load(tmp_path / "samples.npz") as file:
-        generated = torch.from_numpy(file["generated"])
-    assert torch.equal(generated, to_bytes(gan.sample(gan.latents.evaluation())))
+    generated = read(tmp_path / "samples.npz")["generated"]
+    assert np.array_equal(generated, to_bytes(gan.sample(gan.latents.evaluation())))
     assert generated.shape == (64, 3, 32, 32)
 
 
@@ -203,20 +177,20 @@ def test_the_record_of_points(run_points: Make, tmp_path: Path) -> None:
     run_points(measure(1), rule, recorder, steps=4)
     record = read_record(tmp_path / "record.json")
     assert (record.dataset, record.bank, record.converged) == ("ring", None, False)
-    assert read(tmp_path / "samples.npz")["generated"].shape == (2500, 2)
-    assert read(tmp_path / "samples.npz")["generated"].dtype == np.float32
+    generated = read(tmp_path / "samples.npz")["generated"]
+    assert (generated.shape, generated.dtype) == ((2500, 2), np.float32)
 
 
-def test_what_a_record_says_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    packages = versions()
+def test_what_a_record_says_of_the_machine(monkeypatch: Patch) -> None:
+    packages = run_folder.versions()
     assert packages["python"] == platform.python_version()
     assert {"torch", "ganstoch", "pytorch-lightning", "numpy"} <= set(packages)
-    assert "thread(s)" in hardware()
-    sha = git_sha()
+    assert "thread(s)" in run_folder.hardware()
+    sha = run_folder.git_sha()
     assert sha is None or re.fullmatch(r"[0-9a-f]{40}\+?", sha)
 
     def no_git(*_: Any, **__: Any) -> None:
         raise FileNotFoundError("git")
 
     monkeypatch.setattr(subprocess, "run", no_git)
-    assert git_sha() is None
+    assert run_folder.git_sha() is None

@@ -14,14 +14,11 @@ def history(
     overfitting: Sequence[float], mode_drop: Sequence[float] | None = None
 ) -> list[Measurement]:
     """Measurements after 10, 20, 30, ... iterations."""
-    pairs = zip(overfitting, mode_drop or overfitting, strict=True)
+    names = ("overfitting/pixel_l1/mean", "mode_drop/pixel_l1/mean")
+    metrics = zip(overfitting, mode_drop or overfitting, strict=True)
     return [
-        Measurement(
-            iteration=10 * i,
-            images_seen=40 * i,
-            metrics={"overfitting/pixel_l1/mean": one, "mode_drop/pixel_l1/mean": other},
-        )
-        for i, (one, other) in enumerate(pairs, 1)
+        Measurement(iteration=10 * i, images_seen=i, metrics=dict(zip(names, pair, strict=True)))
+        for i, pair in enumerate(metrics, 1)
     ]
 
 
