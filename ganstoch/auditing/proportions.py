@@ -82,11 +82,7 @@ class Proportions:
 
 
 def proportions(
-    space: Space,
-    searches: Searches,
-    *,
-    labels: tuple[str, ...] | None,
-    odd: dict[Role, Tensor],
+    space: Space, searches: Searches, *, labels: tuple[str, ...] | None, odd: dict[Role, Tensor]
 ) -> list[Proportions]:
     """Counts by clusters and, where training images have labels, by classes; of too few nothing.
 

@@ -7,12 +7,7 @@ from ganstoch.models.dcgan import (
     UnrolledGenerator,
 )
 from ganstoch.models.layers import Discriminator, Generator
-from ganstoch.models.mlp import (
-    MaxoutDiscriminator,
-    ReLUGenerator,
-    TanhDiscriminator,
-    TanhGenerator,
-)
+from ganstoch.models.mlp import MaxoutDiscriminator, ReLUGenerator, TanhDiscriminator, TanhGenerator
 from ganstoch.models.paper import PaperDiscriminator, PaperGenerator
 
 __all__ = ["DCGANDiscriminator", "DCGANGenerator", "Discriminator", "Generator"]

@@ -5,8 +5,6 @@ kernel meet nothing but padding, and the gradient of the weight takes several ti
 layer itself. All ways add up the same numbers, in another order.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal, NamedTuple
@@ -37,10 +35,7 @@ class Geometry(NamedTuple):
 
 
 def conv_form(geometry: Geometry, weight: Tensor, device: torch.device) -> Form:
-    """The form that nearly always took least time on CPUs; the direct one on GPUs.
-
-    The choice depends on the arguments alone, so a run repeats bit by bit.
-    """
+    """The form that nearly always took least time on CPUs; the direct one on GPUs."""
     if device.type != "cpu":
         return "direct"
     narrow = min(weight.shape[:2])
@@ -54,12 +49,7 @@ def convolve(
 ) -> Tensor:
     """Convolution of a batch (N, in, H, W); under autocast in its precision, as torch's own.
 
-    Args:
-        x: the batch.
-        weight: shape (out, in, k, k), or (in, out, k, k) if transposed.
-        bias: shape (out,), or None.
-        geometry: stride and padding.
-        form: how to compute it and its gradients; by `conv_form` if None.
+    The weight has shape (out, in, k, k), or (in, out, k, k) if transposed, the bias (out,).
     """
     kind = x.device.type
     mixed = is_autocast_available(kind) and torch.is_autocast_enabled(kind)

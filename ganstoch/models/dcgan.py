@@ -1,14 +1,11 @@
 """DCGANs with batch normalization, for stacked digits of 28 x 28.
 
-[1] Lin et al. 2018, "PacGAN", and its published code: the DCGAN of the experiment in VEEGAN's
-protocol, and the small networks of the experiment in the unrolled GAN's protocol.
+[1] Lin et al. 2018, "PacGAN", and its published code: DCGAN, in VEEGAN's protocol.
 [2] Metz et al. 2017, "Unrolled GANs", appendix: the small networks, which [1] takes over.
 
 Ours: padding is the same on all sides; a bias that batch norm would remove is left out; outside
 training batch norm uses its running statistics.
 """
-
-from __future__ import annotations
 
 import math
 from collections.abc import Sequence
@@ -88,8 +85,7 @@ class UnrolledDiscriminator(Discriminator):
 
     Args:
         shape: (channels, height, width); channels of a whole pack where it judges packs.
-        width: channels of the last map, a multiple of 4, a quarter of it in the first; 16 where the
-            papers' table says that D is half of G, 8 where it says a quarter.
+        width: channels of the last map, a multiple of 4; 16 where D is half of G, 8 at a quarter.
     """
 
     def __init__(self, shape: Shape = (3, 28, 28), *, width: int = 8) -> None:

@@ -1,7 +1,5 @@
 """Layers, base classes and initial weights of generators and discriminators."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import product
@@ -19,8 +17,7 @@ from ganstoch.types import DiscriminatorOutput, Shape
 class LatentConv(nn.Module):
     """The 4 x 4 convolution, stride 1, padding 3, of a 1 x 1 latent: (N, in) to (N, out, 4, 4).
 
-    Fifteen of the sixteen taps under each output meet padding only; what is left is a product with
-    the weight, shape (out * 4 * 4, in). Output (i, j) meets tap (3 - i, 3 - j) of the kernel.
+    Output (i, j) meets tap (3 - i, 3 - j) only: a product with the weight, (out * 4 * 4, in).
     """
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
@@ -71,8 +68,7 @@ class SpectralConv2d(nn.Conv2d):
     """A convolution whose weight is divided by an estimate of its largest singular value.
 
     Miyato et al. 2018, "Spectral Normalization for Generative Adversarial Networks", Alg. 1. Power
-    iteration of the singular vectors u, v of the matrix (out, in * k * k) is a call of its own: the
-    number of forward passes in an update must not change what they compute.
+    iteration of the singular vectors is a call of its own, apart from forward passes.
     """
 
     u: Tensor
@@ -134,8 +130,7 @@ class BatchNorm(nn.Module):
         self, channels: int, *, tracked: bool = True, momentum: float = 0.1, epsilon: float = 1e-5
     ) -> None:
         super().__init__()
-        self.momentum = momentum
-        self.epsilon = epsilon
+        self.momentum, self.epsilon = momentum, epsilon
         self.weight = nn.Parameter(torch.ones(channels))
         self.bias = nn.Parameter(torch.zeros(channels))
         self.register_buffer("running_mean", torch.zeros(channels) if tracked else None)
@@ -173,13 +168,11 @@ class Generator(nn.Module):
 class Discriminator(nn.Module):
     """Scores images or points: a body makes features, a head maps them to (N, 1).
 
-    Remedies add further ``heads`` on the flattened features, by name. ``separate_passes`` says
-    whether it must see real and generated examples in separate calls; None where that follows from
-    its layers, see `needs_full_batch`.
+    Remedies add further ``heads`` on the flattened features, by name.
     """
 
     gain: ClassVar[float | None] = None  # as for `Generator`
-    separate_passes: bool | None = None
+    separate_passes: bool | None = None  # of real and generated; None: as `needs_full_batch` says
     body: nn.Module  # (N, *shape) to features, (N, head_features) or maps of as many numbers
     head: nn.Module  # the last layer, from the body's features to one logit each
     head_features: int
@@ -232,8 +225,7 @@ def frozen(module: nn.Module) -> Iterator[None]:
 def initialize(module: nn.Module, *, std: float, rng: torch.Generator) -> None:
     """Draws every weight from N(0, std^2) and sets every bias to 0, in place.
 
-    The paper names no initialization; this one is from the same first author's earlier code. The
-    draws follow the order of registration. Batch normalization starts as the identity; a network
+    The paper names no initialization; this one is from the first author's earlier code. A network
     with a ``gain`` has orthogonal matrices times that gain [Saxe et al. 2014].
     """
     gains: dict[nn.Module, float | None] = {}

@@ -5,8 +5,6 @@
 [2] Metz et al. 2017, "Unrolled GANs", and the notebook published with it: the ring.
 """
 
-from __future__ import annotations
-
 import math
 from typing import ClassVar
 
@@ -17,15 +15,14 @@ from ganstoch.types import Shape
 
 
 class LinearMaxout(nn.Module):
-    """The largest of several linear maps, unit by unit [Goodfellow et al. 2013, "Maxout Networks"].
+    """The largest of several linear maps, unit by unit; pieces that tie share the gradient.
 
-    Where pieces tie, they share the gradient, as in `torch.amax`, whose backward takes longer.
+    Goodfellow et al. 2013, "Maxout Networks".
     """
 
     def __init__(self, in_features: int, out_features: int, *, pieces: int) -> None:
         super().__init__()
-        self.pieces = pieces
-        self.out_features = out_features
+        self.pieces, self.out_features = pieces, out_features
         self.linear = nn.Linear(in_features, pieces * out_features)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -4,8 +4,6 @@
 batch: that would be a source of randomness.
 """
 
-from __future__ import annotations
-
 from itertools import pairwise
 
 from torch import nn
@@ -37,8 +35,7 @@ class PaperGenerator(Generator):
     Args:
         shape: (channels, 32, 32).
         latent_dim: length of a latent; 512 in the paper.
-        width: channels of the first map, a multiple of 8, halved twice on the way; 1024 in the
-            paper.
+        width: channels of the first map, a multiple of 8; 1024 in the paper.
     """
 
     def __init__(self, shape: Shape, *, latent_dim: int = 512, width: int = 1024) -> None:
@@ -56,7 +53,7 @@ class PaperDiscriminator(Discriminator):
 
     Args:
         shape: (channels, 32, 32).
-        width: channels of the last map, a multiple of 8, an eighth in the first; 1024 in the paper.
+        width: channels of the last map, a multiple of 8; 1024 in the paper.
     """
 
     def __init__(self, shape: Shape, *, width: int = 1024) -> None:

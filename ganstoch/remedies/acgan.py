@@ -1,7 +1,5 @@
 """ACGAN: a class conditions the generator, and the discriminator classifies."""
 
-from __future__ import annotations
-
 import math
 
 import torch
@@ -20,14 +18,12 @@ KIND = "class"
 class ACGAN(Remedy):
     """A class conditions the generator; a second head of the discriminator predicts it.
 
-    A further coordinate of the latent chooses the class, every class alike; see `choose` for what
-    noise upon the latents does. The generator gets the rest of the latent and the class as a
-    one-hot vector behind it. With ``weight`` w, the discriminator's loss gains
-    w (CE(real, its label) + CE(generated, its class)), and the generator's w CE(generated, its
-    class), as in [1], Sec. 4. The head is one linear layer on the features, with no spectral norm.
+    A further coordinate of the latent chooses the class, see `choose`. The generator gets the rest
+    of the latent and behind it the class as a one-hot vector. With weight w, the discriminator's
+    loss gains w (CE(real, its label) + CE(generated, its class)), and the generator's w CE(
+    generated, its class), as in [1], Sec. 4. The head is one linear layer, with no spectral norm.
 
-    Logged: ``acgan/real_accuracy`` and ``acgan/fake_accuracy``, shares of the discriminator's
-    examples whose class it tells, in [0, 1].
+    Logged: ``acgan/{real,fake}_accuracy``, shares of the examples whose class it tells, in [0, 1].
 
     [1] Odena et al. 2017, "Conditional Image Synthesis with Auxiliary Classifier GANs".
 
@@ -40,9 +36,8 @@ class ACGAN(Remedy):
         super().__init__()
         self._require(classes >= 2, "classes", classes, "2 or more")
         self._require(0.0 <= weight < math.inf, "weight", weight, "0 or more")
-        self.classes = classes
-        self.weight = weight
-        self.spec = RemedySpec(is_noop=self.weight == 0.0, pairs_latents=True)
+        self.classes, self.weight = classes, weight
+        self.spec = RemedySpec(is_noop=weight == 0.0, pairs_latents=True)
 
     def setup(self, facts: DataFacts) -> None:
         """Refuses data without labels, or with another number of classes."""

@@ -145,10 +145,7 @@ class RemedySpec:
 
 
 class Remedy(nn.Module):
-    """A remedy that changes nothing: every hook defaults to "no change".
-
-    Settings out of their range, and what a remedy cannot go with, end in a `UserError`.
-    """
+    """A remedy that changes nothing: every hook defaults to "no change"."""
 
     def _require(self, valid: bool, name: str, value: Any, range_: str) -> None:
         """Refuses a setting out of its range."""
@@ -180,10 +177,7 @@ class Remedy(nn.Module):
     def train_step(
         self, gan: GANView, batches: Batches, optimizers: Optimizers, *, info: StepInfo
     ) -> dict[str, Tensor] | None:
-        """Trains for one iteration in the place of both players' updates, or returns None.
-
-        It leaves every gradient cleared, and returns ``loss/discriminator`` and ``loss/generator``.
-        """
+        """Trains for an iteration in the place of both players' updates: their losses, or None."""
         return None
 
     def fakes_for_discriminator(
@@ -259,10 +253,7 @@ def pack_examples(examples: Tensor, pack: int) -> Tensor:
 
 
 class Remedies(nn.ModuleList):
-    """The remedies of a GAN, in their order, without those that change nothing.
-
-    ``spec`` is what they ask for together, ``by_priority`` their order in the generator's loss.
-    """
+    """The remedies of a GAN without those that change nothing, in their order."""
 
     def __init__(self, given: Sequence[Remedy], *, objective: Objective) -> None:
         super().__init__(remedy for remedy in given if not remedy.spec.is_noop)
@@ -291,7 +282,7 @@ class Remedies(nn.ModuleList):
                 raise UserError(f"{both} {clash}; take one of them")
         for remedy in self:
             remedy.check(objective, [other for other in self if other is not remedy])
-        self.by_priority = sorted(self, key=lambda remedy: -remedy.spec.priority)
+        self.by_priority = sorted(self, key=lambda remedy: -remedy.spec.priority)  # for G's loss
 
     def __iter__(self) -> Iterator[Remedy]:
         return (cast(Remedy, module) for module in super().__iter__())

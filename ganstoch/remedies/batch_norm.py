@@ -1,14 +1,8 @@
 """Batch normalization in the discriminator [1], as DCGAN has it [2].
 
 [1] Ioffe & Szegedy 2015, "Batch Normalization", Alg. 1.
-[2] Radford et al. 2016, "Unsupervised Representation Learning with Deep Convolutional GANs",
-Sec. 3.
-
-The discriminator's output for an image then depends on the images beside it: it can see that a
-batch lacks variety, and gets the randomness of the batches.
+[2] Radford et al. 2016, "Unsupervised Representation Learning with Deep Convolutional GANs".
 """
-
-from __future__ import annotations
 
 from collections.abc import Sequence
 
@@ -28,9 +22,8 @@ class DiscriminatorBatchNorm(Remedy):
     it. There are no running statistics. Scaling undoes a spectral norm's bound on its layer.
 
     Args:
-        apart: whether the discriminator's update takes statistics of real and of generated
-            examples by themselves (true), or of both in one batch (false); null is the plain GAN.
-            The generator's update judges its examples by themselves in either case.
+        apart: whether the discriminator's update takes statistics of real and of generated examples
+            by themselves (true), or of both in one batch (false); null is the plain GAN.
     """
 
     def __init__(self, *, apart: bool | None = True) -> None:

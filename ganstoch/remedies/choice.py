@@ -1,7 +1,5 @@
 """A choice that a coordinate of a latent makes, and a head of the discriminator that tells it."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -12,14 +10,10 @@ from ganstoch.types import Shape
 
 
 def choose(coordinates: Tensor, count: int) -> Tensor:
-    """floor(count * Phi(z)): every choice is as likely as any other where z is from N(0, 1).
+    """floor(count * Phi(z)), int64 (N,), of z (N,): each choice is as likely for z from N(0, 1).
 
     Noise upon the latents is upon this coordinate too: in training a latent may choose otherwise,
     and the first and the last choice become likelier than the others.
-
-    Args:
-        coordinates: one number of each latent, shape (N,).
-        count: how many choices there are; they are int64 from 0 to count - 1, shape (N,).
     """
     shares: Tensor = count * torch.special.ndtr(coordinates)
     return shares.long().clamp(max=count - 1)

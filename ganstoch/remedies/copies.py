@@ -1,7 +1,5 @@
 """Copies of a network's tensors: in checkpoints, in no optimizer."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import torch
@@ -9,11 +7,7 @@ from torch import Tensor, nn
 
 
 class Copy(nn.Module):
-    """Named tensors such as a network's ``state_dict()``, kept as buffers.
-
-    Not a second network: `torch.func.functional_call` runs the live one with these numbers, so that
-    it is computed the same way, compiled or not.
-    """
+    """Named tensors such as a network's ``state_dict()``, kept as buffers, for the live network."""
 
     def __init__(self, values: Mapping[str, Tensor]) -> None:
         super().__init__()

@@ -1,11 +1,8 @@
 """Experience replay: the discriminator is shown old generated examples among the new ones.
 
 [1] Shrivastava et al. 2017, "Learning from Simulated and Unsupervised Images through Adversarial
-Training", Sec. 2.3: half of a batch comes from a buffer, and as many new examples then take the
-places of random ones in it.
+Training", Sec. 2.3.
 """
-
-from __future__ import annotations
 
 from dataclasses import replace
 
@@ -26,10 +23,8 @@ class ExperienceReplay(Remedy):
     it is full, then in different places drawn at random. The generator's update sees none of this.
 
     Args:
-        share: of the generated examples that are replaced, in [0, 1], rounded to whole examples,
-            one at least; 0 changes nothing.
-        capacity: examples in the buffer, 1 or more. Where the share of a batch is more than that,
-            only as many enter.
+        share: of the generated examples, in [0, 1], one example at least; 0 changes nothing.
+        capacity: examples in the buffer, 1 or more, and most that enter at once.
     """
 
     images: Tensor  # the buffer, shape (capacity, *shape), in the examples' range
@@ -39,10 +34,9 @@ class ExperienceReplay(Remedy):
         super().__init__()
         self._require(0.0 <= share <= 1.0, "share", share, "in [0, 1]")
         self._require(capacity >= 1, "capacity", capacity, "1 or more")
-        self.share = share
-        self.capacity = capacity
+        self.share, self.capacity = share, capacity
         self._entering: dict[int, Tensor] = {}
-        self.spec = RemedySpec(is_noop=self.share == 0.0, stochastic=True, mixes_latents=True)
+        self.spec = RemedySpec(is_noop=share == 0.0, stochastic=True, mixes_latents=True)
 
     def attach(self, generator: Generator, discriminator: Discriminator, *, shape: Shape) -> None:
         """Makes room for the examples."""

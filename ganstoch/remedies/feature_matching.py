@@ -2,11 +2,8 @@
 
 [1] Salimans et al. 2016, "Improved Techniques for Training GANs", Sec. 3.1:
 || E f(x) - E f(G(z)) ||_2^2, f being what an intermediate layer of the discriminator makes; here
-the last one before its head. The expectations are means over the batch: not the distance of a real
-example from a generated one, which would draw each image towards another at random.
+the last one before its head. The expectations are means over the batch.
 """
-
-from __future__ import annotations
 
 from torch import Tensor
 
@@ -15,8 +12,6 @@ from ganstoch.remedies.base import DiscriminatorPass, Remedy, RemedySpec
 
 class FeatureMatching(Remedy):
     """The generator's loss is (1 - share) times the objective's, plus share times the distance.
-
-    What other remedies add to that loss they add to the whole, in whatever order they are given.
 
     Args:
         share: in [0, 1]; 0 is the plain GAN, 1 the paper's, without the objective's loss.

@@ -1,7 +1,5 @@
 """Gradients of the discriminator's logits by its inputs, for gradient penalties."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 
@@ -24,10 +22,7 @@ class GradientPenalty(Remedy):
 
 
 def input_gradients(critic: DiscriminatorFn, inputs: Tensor) -> Tensor:
-    """The gradient of each logit by its input, an example or a pack; (N, *shape) to (N, numbers).
-
-    No logit depends on another's input, so the gradient of their sum holds them all.
-    """
+    """Each logit's gradient by its input, an example or a pack; (N, *shape) to (N, numbers)."""
     # Unlike torch.autograd.grad this works inside torch.func's own transformations as well.
     gradient: Tensor = torch.func.grad(lambda x: critic(x).logits.sum())(inputs)
     return gradient.flatten(1)

@@ -1,7 +1,5 @@
 """Label flipping: some of the discriminator's labels are wrong."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 
@@ -11,8 +9,7 @@ from ganstoch.remedies.base import DiscriminatorPass, Remedy, RemedySpec
 class LabelFlipping(Remedy):
     """Each label t becomes 1 - t with some probability, drawn anew at every update of D.
 
-    A practitioners' trick without a paper of its own. Smoothed labels are flipped as they are, if
-    the smoothing comes first. A pack has one label. The generator's loss is as it was.
+    A practitioners' trick. Smoothed labels are flipped too, if the smoothing comes first.
 
     Args:
         probability: of each label's flip, by itself; 0 is the plain GAN.
@@ -22,8 +19,7 @@ class LabelFlipping(Remedy):
         super().__init__()
         self._require(0.0 <= probability <= 1.0, "probability", probability, "in [0, 1]")
         self.probability = probability
-        is_noop = self.probability == 0.0
-        self.spec = RemedySpec(is_noop=is_noop, stochastic=True)
+        self.spec = RemedySpec(is_noop=probability == 0.0, stochastic=True)
 
     def targets(
         self, real: Tensor, fake: Tensor, scores: DiscriminatorPass

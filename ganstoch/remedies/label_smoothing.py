@@ -1,7 +1,5 @@
 """Label smoothing: soft labels for the discriminator."""
 
-from __future__ import annotations
-
 import math
 
 from torch import Tensor
@@ -14,12 +12,10 @@ Range = tuple[float, float]
 class LabelSmoothing(Remedy):
     """Each example's label is drawn from a range, anew at every update of the discriminator.
 
-    The ranges are those that practitioners give; [1], Sec. 3.4, smooths real labels alone, to 0.9:
-    ``real`` (0.9, 0.9) and ``fake`` (0, 0). An example of label t gets t r + (1 - t) f, with r and
-    f drawn from the two ranges, so that flipped labels are smoothed as what they have become. A
-    pack has one label. The generator's loss is as it was.
-
-    [1] Salimans et al. 2016, "Improved Techniques for Training GANs".
+    An example of label t gets t r + (1 - t) f, with r and f drawn from the two ranges, so that
+    flipped labels are smoothed as what they have become. The ranges are those that practitioners
+    give; Salimans et al. 2016, "Improved Techniques for Training GANs", Sec. 3.4, smooths real
+    labels alone, to 0.9.
 
     Args:
         real: lowest and highest label of real examples; equal for a constant.
@@ -31,9 +27,8 @@ class LabelSmoothing(Remedy):
         for name, (low, high) in (("real", real), ("fake", fake)):
             valid = -math.inf < low <= high < math.inf
             self._require(valid, name, [low, high], "[lowest, highest]")
-        self.real = real
-        self.fake = fake
-        is_noop = self.real == (1.0, 1.0) and self.fake == (0.0, 0.0)
+        self.real, self.fake = real, fake
+        is_noop = real == (1.0, 1.0) and fake == (0.0, 0.0)
         self.spec = RemedySpec(is_noop=is_noop, stochastic=True)
 
     def targets(

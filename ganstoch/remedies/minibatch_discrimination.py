@@ -7,12 +7,9 @@ of C numbers (dims); then
 
     o(x_i)_b = sum_j exp(-|| M_ib - M_jb ||_1),
 
-the sum over the whole batch, j = i included, as in the paper's formula: between 1 and m, which it
-is if all examples are alike. (The paper's code leaves j = i out, and takes a scale of T and a bias
-from the first batch.)
+the sum over the whole batch, j = i included, as in the paper's formula: 1 to m, m if all examples
+are alike. (The paper's code leaves j = i out, and takes a scale of T and a bias from the first.)
 """
-
-from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any, ClassVar
@@ -31,8 +28,7 @@ _BLOCK = 2**21  # most numbers in a block of pairs; a few blocks exist at a time
 class MinibatchDiscrimination(Remedy):
     """A head that weighs the features and, beside them, the closeness o to the batch.
 
-    The discriminator's own head stays and gets the addend of o: a linear head on [features, o] is
-    the sum of the two. Where it is spectrally normalized, the weights on o are not. Real and
+    The discriminator's own head stays; weights on o are not spectrally normalized. Real and
     generated examples each make a batch of their own. o is a sum, so it grows with m.
 
     Args:
@@ -44,10 +40,8 @@ class MinibatchDiscrimination(Remedy):
         super().__init__()
         for name, value, least in (("kernels", kernels, 0), ("dims", dims, 1)):
             self._require(value >= least, name, value, f"{least} or more")
-        self.kernels = kernels
-        self.dims = dims
-        is_noop = self.kernels == 0
-        self.spec = RemedySpec(is_noop=is_noop, separate_passes=True, needs_full_batch=True)
+        self.kernels, self.dims = kernels, dims
+        self.spec = RemedySpec(is_noop=kernels == 0, separate_passes=True, needs_full_batch=True)
 
     def wrap_networks(
         self, generator: GeneratorFactory, discriminator: DiscriminatorFactory
@@ -65,14 +59,7 @@ class MinibatchDiscrimination(Remedy):
 
 
 class MinibatchHead(nn.Module):
-    """A head, and what closeness to the batch adds to its logits.
-
-    Args:
-        inner: from features to (N, 1) or (N, 1, 1, 1).
-        features: length of the flattened features.
-        kernels: B.
-        dims: C.
-    """
+    """A head, from features to (N, 1) or (N, 1, 1, 1), and what closeness to the batch adds."""
 
     needs_full_batch: ClassVar[bool] = True
 
@@ -96,8 +83,7 @@ class MinibatchHead(nn.Module):
 def closeness(rows: Tensor) -> Tensor:
     """The o of every kernel and example, shape (B, N), each in [1, N], from M (B, C, N).
 
-    Pairs of examples are looked at in blocks, forwards and backwards alike, so that memory grows
-    with N and not with its square. A gradient of the gradient is exact too, but keeps all blocks.
+    Pairs of examples come in blocks, so that memory grows with N; second gradients keep them all.
     """
     result: Tensor = _Closeness.apply(rows.contiguous())  # an example's neighbour lies beside it
     return result

@@ -1,7 +1,5 @@
 """A mixture of generators, as in MAD-GAN and MGAN."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from typing import cast
@@ -20,15 +18,13 @@ KIND = "mixture"
 class Mixture(Remedy):
     """K generators as one; a further coordinate of the latent chooses among them.
 
-    Each serves an equal share of the latents in expectation; see `choose` for what noise upon them
-    does. So a batch is divided by chance, where [1] and [2] give each generator a batch of its own.
-    The generators share no weights; those of [2] share all but their first layer. Each computes
-    every latent, which costs K times the work, and needs no batch size that depends on chance.
+    A batch is divided among them by chance, see `choose`, where [1] and [2] give each generator a
+    batch of its own. They share no weights; those of [2] share all but their first layer. Each
+    computes every latent, which costs K times the work.
 
     With ``identity`` above 0, a second head on the discriminator's features, not spectrally
     normalized, tells which generator made an example, and ``identity`` times its cross-entropy is
-    added to both players' losses: the classifier of [2], Eq. 2. In [1], Sec. 3, the generators are
-    further classes beside "real", and get no such term.
+    added to both players' losses: the classifier of [2], Eq. 2, not that of [1], Sec. 3.
 
     [1] Ghosh et al. 2018, "Multi-Agent Diverse Generative Adversarial Networks" (MAD-GAN).
     [2] Hoang et al. 2018, "MGAN: Training Generative Adversarial Nets with Multiple Generators".
@@ -42,9 +38,8 @@ class Mixture(Remedy):
         super().__init__()
         self._require(generators >= 1, "generators", generators, "1 or more")
         self._require(0.0 <= identity < math.inf, "identity", identity, "0 or more")
-        self.generators = generators
-        self.identity = identity
-        self.spec = RemedySpec(is_noop=self.generators == 1, pairs_latents=self.identity > 0.0)
+        self.generators, self.identity = generators, identity
+        self.spec = RemedySpec(is_noop=generators == 1, pairs_latents=identity > 0.0)
 
     def wrap_networks(
         self, generator: GeneratorFactory, discriminator: DiscriminatorFactory

@@ -1,11 +1,7 @@
 """Packing: the discriminator scores several examples together [1].
 
 [1] Lin et al. 2018, "PacGAN: The power of two samples in generative adversarial networks", Sec. 2.
-
-A generator that has lost modes shows in every pack, as examples that are too alike.
 """
-
-from __future__ import annotations
 
 from typing import Literal
 
@@ -18,14 +14,12 @@ class Packing(Remedy):
     """Packs of neighbours in the batch, concatenated along the channels.
 
     A batch that is no multiple of the size is completed by its first examples, which then count
-    twice. Where every image comes once and in order (m = n), the packs are the same in every
-    iteration. A network of the same kind gets wider inputs; nothing else of it changes.
+    twice. Where m = n, the packs are the same in every iteration.
 
     Args:
         size: examples in a pack, 1 or more; 1 is the plain GAN.
-        matched: what an update has as many of as in the plain GAN. "images" has m images, hence
-            m / size packs and the same work. "packs" is the authors' own way: m packs, hence
-            size times m images and latents, and more work.
+        matched: what an update has as many of as in the plain GAN: "images", hence m / size packs,
+            or "packs", the authors' own way, hence size times m images and latents.
     """
 
     def __init__(self, *, size: int = 2, matched: Literal["images", "packs"] = "images") -> None:

@@ -1,7 +1,5 @@
 """Supervised pretraining: the generator first learns one image for each latent."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 
@@ -20,9 +18,8 @@ from ganstoch.remedies.base import (
 class Pretraining(Remedy):
     """In the first iterations the generator minimizes the mean absolute error of G(z_i) to x_i.
 
-    Latent i of the bank, without noise, is paired with image i of the subset; the batch's images
-    decide which pairs an iteration sees. These iterations count as the run's own: the generator
-    makes one update in each, with its own optimizer; the discriminator's loss is reported as 0.
+    Latent i of the bank, without noise, is paired with image i of the subset. The generator makes
+    one update in each, with its own optimizer; the discriminator's loss is reported as 0.
 
     Args:
         iterations: how many, 0 or more; 0 changes nothing.
@@ -33,7 +30,7 @@ class Pretraining(Remedy):
         self._require(iterations >= 0, "iterations", iterations, "0 or more")
         self.iterations = iterations
         self._bank: Tensor | None = None
-        self.spec = RemedySpec(is_noop=self.iterations == 0)
+        self.spec = RemedySpec(is_noop=iterations == 0)
 
     def setup(self, facts: DataFacts) -> None:
         """Refuses latents that cannot be paired with the images."""

@@ -4,8 +4,6 @@
 gamma / 2 E || grad D(x) ||^2 on real examples x only.
 """
 
-from __future__ import annotations
-
 import math
 
 from torch import Tensor

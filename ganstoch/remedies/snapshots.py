@@ -4,8 +4,6 @@
 opponents at once. Ours is trained against one old opponent at a time, and only for a while.
 """
 
-from __future__ import annotations
-
 from functools import partial
 from typing import Literal
 
@@ -22,17 +20,15 @@ from ganstoch.types import MicroBatch, Shape
 class Snapshots(Remedy):
     """At intervals an old copy of a network takes the place of the present one.
 
-    At the end of every ``every``-th iteration one network is copied. In each of the ``lasting``
-    iterations after that, an update meets one of the copies kept, drawn with equal chances: either
-    the discriminator is trained on what an old generator makes of the update's latents, or the
-    generator against an old discriminator. Spectral norms are those of the time of the copy.
+    In the iterations after each copy, an update meets one of the copies kept, drawn with equal
+    chances: the discriminator is trained on what an old generator makes of the update's latents, or
+    the generator against an old discriminator. Spectral norms are those of the time of the copy.
 
     Args:
         of: whose copies are kept.
         every: iterations between two copies, 1 or more.
         keep: most copies kept; the oldest goes first. 1 or more.
-        lasting: iterations that meet an old player after each copy, 0 to ``every``; 0 changes
-            nothing.
+        lasting: iterations that meet an old player after each copy, 0 (no change) to ``every``.
     """
 
     def __init__(
@@ -47,13 +43,10 @@ class Snapshots(Remedy):
         for name, value in (("every", every), ("keep", keep)):
             self._require(value >= 1, name, value, "1 or more")
         self._require(0 <= lasting <= every, "lasting", lasting, f"from 0 to every = {every}")
-        self.of = of
-        self.every = every
-        self.keep = keep
-        self.lasting = lasting
+        self.of, self.every, self.keep, self.lasting = of, every, keep, lasting
         self.copies = nn.ModuleList()
-        against = self.of == "discriminator"
-        self.spec = RemedySpec(is_noop=self.lasting == 0, stochastic=True, replaces_critic=against)
+        against = of == "discriminator"
+        self.spec = RemedySpec(is_noop=lasting == 0, stochastic=True, replaces_critic=against)
 
     def attach(self, generator: Generator, discriminator: Discriminator, *, shape: Shape) -> None:
         """Makes room for the copies."""

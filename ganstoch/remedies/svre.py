@@ -1,12 +1,9 @@
 """SVRE: extrapolation against the rotation of the updates, variance reduction against noise.
 
-[1] Chavdarova et al. 2019, "Reducing Noise in GAN Training with Variance Reduced Extragradient",
-Alg. 1: SVRE.
+[1] Chavdarova et al. 2019, "Reducing Noise in GAN Training with Variance Reduced Extragradient".
 [2] Gidel et al. 2019, "A Variational Inequality Perspective on Generative Adversarial Networks",
 Alg. 4: extrapolation with Adam.
 """
-
-from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
@@ -37,36 +34,27 @@ from ganstoch.types import MicroBatch, Shape
 class SVRE(Remedy):
     """Stochastic variance-reduced extragradient: both networks are updated at once.
 
-    Extrapolation: both players step from the same point, by their own optimizers, on the first
-    batch; the gradients at the point they come to, on a second batch, are then applied to where
-    they came from. As in [2], Adam's moments take in both gradients, so that they count two updates
-    an iteration. Losses are those of the second batch.
+    Extrapolation: both players step on the first batch; the gradients at the point they come to, on
+    a second batch, are applied to where they came from. As in [2], Adam's moments take in both.
+    Losses are those of the second batch.
 
     Variance reduction: a batch's gradient at a point, less that of the same batch at a snapshot of
-    both players, plus the snapshot's gradient of all images and all latents of the bank: the full
-    gradient on average over batches, and exactly so where m = n.
-
-    Differs from [1]: a snapshot is renewed after a fixed number of iterations, not a random one.
+    both players, plus the snapshot's gradient of all images and all latents of the bank. Differs
+    from [1], Alg. 1: a snapshot is renewed after a fixed number of iterations, not a random one.
     Spectral norms are iterated once before each of the two gradients; a snapshot has its own.
 
     Args:
         extrapolate: whether to extrapolate.
         variance_reduction: whether to correct gradients. Both false change nothing.
-        every: iterations between renewals of the snapshot, 1 or more; None for an epoch, n / m
-            rounded up.
+        every: iterations between renewals of the snapshot, 1 or more; None for n / m, rounded up.
     """
 
     def __init__(
-        self,
-        *,
-        extrapolate: bool = True,
-        variance_reduction: bool = True,
-        every: int | None = None,
+        self, *, extrapolate: bool = True, variance_reduction: bool = True, every: int | None = None
     ) -> None:
         super().__init__()
         self._require(every is None or every >= 1, "every", every, "1 or more, or null")
-        self.extrapolate = extrapolate
-        self.variance_reduction = variance_reduction
+        self.extrapolate, self.variance_reduction = extrapolate, variance_reduction
         self.every = every
         self.period = every or 1
         self.snapshots = nn.ModuleList()

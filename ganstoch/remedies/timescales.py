@@ -1,7 +1,5 @@
 """Learning rates: one for each player (TTUR), and in proportion to the batch."""
 
-from __future__ import annotations
-
 import math
 import re
 from dataclasses import replace
@@ -29,8 +27,7 @@ class Timescales(Remedy):
         discriminator: factor on the discriminator's rate.
         generator: factor on the generator's rate.
         scale: how the rates follow m.
-        reference: the m that ``model.optimizer.lr`` is meant for: a number, or a share of n such
-            as n/4; looked at only where the rates follow m.
+        reference: the m that ``model.optimizer.lr`` is meant for: a number, or a share such as n/4.
     """
 
     def __init__(
@@ -47,8 +44,7 @@ class Timescales(Remedy):
         self._require(scale in _POWERS, "scale", scale, ", ".join(_POWERS))
         valid = re.fullmatch(r"n(/[1-9]\d*)?|0*[1-9]\d*", str(reference)) is not None
         self._require(valid, "reference", reference, "1 or more, or a share such as n/4")
-        self.power = _POWERS[scale]
-        self.reference = reference
+        self.power, self.reference = _POWERS[scale], reference
         self.factors = discriminator, generator
         is_noop = self.factors == (1.0, 1.0) and self.power == 0.0
         self.spec = RemedySpec(is_noop=is_noop, lr_factors=self.factors)

@@ -4,8 +4,6 @@
 through the discriminator's updates, Adam's moments included.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -39,13 +37,9 @@ class Start:
 def unroll(
     gradients: Callable[[Numbers, int], Numbers], start: Start, *, steps: int, adam: bool
 ) -> Numbers:
-    """Parameters after some updates, differentiable.
+    """Parameters after some steps of Adam [Kingma & Ba 2015, Alg. 1] or plain gradient descent.
 
-    Args:
-        gradients: of the loss, given the parameters and the number of the step, from 0.
-        start: where to begin.
-        steps: updates.
-        adam: whether by Adam [Kingma & Ba 2015, Alg. 1] or by plain gradient descent.
+    ``gradients`` takes the parameters and the number of the step, from 0.
     """
     theta, first, second = start.theta, start.first, start.second
     beta1, beta2 = start.betas
@@ -69,29 +63,24 @@ def unroll(
 class Unrolling(Remedy):
     """The generator's update looks some updates of the discriminator ahead.
 
-    The discriminator's own update comes first, as without unrolling. The generator is then trained
-    against the discriminator that ``steps`` updates on the update's batch would make of the one
-    before that update, the first of them the real one, as a function of the generated examples.
-    One step is the alternating GAN plus the gradient through the discriminator's update.
+    The discriminator's own update comes first. The generator is then trained against what ``steps``
+    updates on the update's batch would make of the discriminator before that update, the first of
+    them the real one, as a function of the generated examples.
 
     Spectral norms' vectors are not iterated while unrolling: the first step has those of the real
     update, the further ones and the generator's loss those after it. What changes a discriminator
-    after its update, as the clipping of weights does, is not unrolled. The derivative of Adam's
-    root at 0 is taken as 0, which is right for its quotient with a first moment of 0.
+    after its update, as the clipping of weights does, is not unrolled.
 
     Args:
-        steps: updates that the generator looks ahead, 0 or more; 0 changes nothing. [1] has up to
-            10, and 5 on the ring.
-        optimizer: how the unrolled updates are made: by the discriminator's own Adam, whose state
-            is gone on with, or by gradient descent of the same step size, in which case the first
-            step is not the real update.
+        steps: updates that the generator looks ahead, up to 10 in [1]; 0 changes nothing.
+        optimizer: the discriminator's own Adam, with its state, or gradient descent of its step
+            size, in which case the first step is not the real update.
     """
 
     def __init__(self, *, steps: int = 5, optimizer: Literal["adam", "sgd"] = "adam") -> None:
         super().__init__()
         self._require(steps >= 0, "steps", steps, "0 or more")
-        self.steps = steps
-        self.optimizer = optimizer
+        self.steps, self.optimizer = steps, optimizer
         self._before: tuple[Start, Numbers, StepInfo] | None = None  # of this iteration
         self.spec = RemedySpec(is_noop=self.steps == 0, needs_full_batch=True, replaces_critic=True)
 
@@ -145,6 +134,6 @@ def _start(discriminator: nn.Module, optimizer: Optimizer) -> Start:
 
 
 def _root(squares: Tensor) -> Tensor:
-    """The square root, with derivative 0 at 0."""
+    """The square root, with derivative 0 at 0, right for its quotient with a first moment of 0."""
     positive = squares > 0
     return torch.where(positive, torch.where(positive, squares, 1.0).sqrt(), 0.0)

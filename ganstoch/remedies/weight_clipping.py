@@ -4,8 +4,6 @@
 critic's updates, which bounds its Lipschitz constant without naming the bound.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,8 +17,7 @@ from ganstoch.remedies.base import GANView, Remedy, RemedySpec, StepInfo
 class WeightClipping(Remedy):
     """Clips every parameter of the discriminator, biases and batch norm's scales included.
 
-    On a spectrally normalized layer it acts on the weight before that is divided by its norm: the
-    layer is no smaller for it, only its large entries come nearer to the small ones.
+    On a spectrally normalized layer it acts on the weight before that is divided by its norm.
 
     Args:
         limit: c, above 0; 0.01 in the paper. Infinity is the plain GAN.
@@ -30,7 +27,7 @@ class WeightClipping(Remedy):
         super().__init__()
         self._require(limit > 0.0, "limit", limit, "above 0")
         self.limit = limit
-        self.spec = RemedySpec(is_noop=math.isinf(self.limit))
+        self.spec = RemedySpec(is_noop=math.isinf(limit))
 
     @contextmanager
     def around_discriminator_step(

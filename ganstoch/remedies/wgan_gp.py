@@ -4,8 +4,6 @@
 weight E (|| grad D(x_hat) ||_2 - 1)^2, x_hat = eps x + (1 - eps) G(z), eps uniform on [0, 1).
 """
 
-from __future__ import annotations
-
 import math
 
 from torch import Tensor
@@ -17,8 +15,7 @@ from ganstoch.remedies.input_gradients import GradientPenalty, input_gradients
 class WGANGP(GradientPenalty):
     """A penalty on how far the gradient norm between real and generated examples is from 1.
 
-    One norm and one eps for each input of the critic, be it an example or a pack; the mean is over
-    the inputs. It goes with any objective; in the paper it is the Wasserstein one.
+    One norm and one eps for each input of the critic, be it an example or a pack.
 
     Args:
         weight: lambda, 0 or more; 10 in the paper, 0 is the plain GAN.

@@ -4,8 +4,6 @@
 of `torch.optim.swa_utils` lives on the device and stalls it at every update; ours does not.
 """
 
-from __future__ import annotations
-
 import copy
 from typing import Self
 
@@ -19,13 +17,9 @@ from ganstoch.models import Generator
 class EMA(nn.Module):
     """A generator whose weights follow another's; part of the GAN, and so of its checkpoints.
 
-    After iteration t the weight of the past is min(decay, t / (t + 10)). Running statistics follow
-    with the same weight; counters are copied. The average is never in training mode, so that making
-    images with it uses those statistics and does not move them.
-
-    Args:
-        generator: the network to follow; copied.
-        decay: weight of the past in the long run, in [0, 1); 0 follows without delay.
+    After iteration t the weight of the past is min(decay, t / (t + 10)), for running statistics
+    too; counters are copied. The average is never in training mode, so that making images with it
+    uses those statistics and does not move them.
     """
 
     def __init__(self, generator: Generator, *, decay: float) -> None:

@@ -1,12 +1,9 @@
 """Every example's own gradient, layer by layer, from one pass over many examples.
 
 A layer's gradient for one example follows from what went into the layer and from the gradient of
-what came out of it. Both are there for all examples after one forward and one backward pass, so
-that single examples need no passes of their own; only one layer's gradients exist at a time, and
-of these only a block. It is exact for networks whose layers do not couple the examples of a batch.
+what came out of it: both are there for all examples after one forward and one backward pass. It is
+exact for networks whose layers do not couple the examples of a batch.
 """
-
-from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -20,8 +17,7 @@ from torch.nn import functional as F
 from ganstoch.errors import UserError
 from ganstoch.models.layers import LatentConv, SpectralConv2d, UpsampleConv, frozen
 
-# Of one layer's gradients, and of what is laid out to compute them, at once.
-BLOCK_BYTES = 128 * 2**20
+BLOCK_BYTES = 128 * 2**20  # of one layer's gradients and what is laid out for them, at once
 
 
 class Sink(Protocol):
@@ -43,8 +39,6 @@ def collect(
     group: int = 1,
 ) -> None:
     """Hands over the gradients of every example's loss in every parameter of a network.
-
-    No weight, gradient or state of the network changes, and no global random number is drawn.
 
     Args:
         network: all of whose parameters lie in modules that map one tensor (M, ...) to another.

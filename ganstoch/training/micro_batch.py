@@ -5,8 +5,6 @@ the gradient of a batch is the weighted sum of the gradients of its parts. Remed
 images say so: in groups, which then stay together, or all of them, which then allow one part only.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 
@@ -24,19 +22,10 @@ def split(
     world: int = 1,
     group: int = 1,
 ) -> list[MicroBatch]:
-    """The batch in micro-batches, the last one possibly smaller.
+    """This rank's share of a batch, as `share` deals it, in parts of at most so many images.
 
     The weights of all parts of all ranks add up to ``world``, because gradients are averaged over
-    ranks: so unequal shares come out right too.
-
-    Args:
-        batch: this rank's share of the real images, as `share` deals it.
-        latents: this rank's share of the latents, one for each real image.
-        micro_batch: most images at once; None for all of them.
-        dtype: precision of the networks.
-        rank: which share this is.
-        world: ranks that share the batch.
-        group: images that must stay together.
+    ranks: so unequal shares come out right too. Images of one ``group`` stay together.
     """
     positions = share(batch.size, rank=rank, world=world, group=group)
     pixels, ids, labels, count = batch.pixels, batch.ids, batch.labels, len(positions)

@@ -1,7 +1,5 @@
 """A short fit without record, checkpoint, progress bar or messages."""
 
-from __future__ import annotations
-
 import logging
 import warnings
 from collections.abc import Sequence
