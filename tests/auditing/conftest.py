@@ -1,7 +1,5 @@
 """Handwritten digits of 8 x 8 pixels, and what a generator may make of them."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path

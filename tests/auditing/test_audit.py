@@ -1,7 +1,5 @@
 """`ganstoch.audit`: from images to a report, and to the files it leaves."""
 
-from __future__ import annotations
-
 import csv
 from collections.abc import Callable
 from pathlib import Path

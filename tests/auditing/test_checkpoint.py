@@ -1,7 +1,5 @@
 """A checkpoint of `ganstoch fit` under audit."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from collections.abc import Callable

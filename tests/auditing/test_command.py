@@ -1,7 +1,5 @@
 """`ganstoch audit` as a user meets it: verdicts from folders, one line for every mistake."""
 
-from __future__ import annotations
-
 import json
 import os
 from collections.abc import Callable

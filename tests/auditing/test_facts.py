@@ -1,7 +1,5 @@
 """Identical and odd images: counted exactly, and put down to the data as often as they should."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np
@@ -64,7 +62,6 @@ def test_copies_among_images_that_do_not_repeat(copies: int) -> None:
 
 
 def test_the_test_of_identical_images_keeps_its_level() -> None:
-    """Draws of one source in which all repeat, some often."""
     p_values = []
     for seed in range(300):
         rng = np.random.default_rng(seed)
@@ -98,7 +95,6 @@ def test_looks_of_an_image_are_their_definitions() -> None:
 
 @pytest.mark.parametrize("held_out", [0, 60])
 def test_real_images_look_like_real_ones(held_out: int) -> None:
-    """Flagged alike on both sides, whatever the numbers."""
     p_values = []
     for seed in range(200):
         rng = np.random.default_rng(seed)
@@ -173,7 +169,6 @@ def test_some_held_out_images_that_were_trained_on_are_left_out() -> None:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_images_that_repeat_by_nature_may_be_in_both(seed: int) -> None:
-    """One pixel at one of 300 places: most held-out images are training images too."""
     rng = np.random.default_rng(seed)
     drawn = np.arange(300) == rng.integers(0, 300, 1500)[:, None]
     dots = drawn.reshape(1500, 1, 15, 20)

@@ -1,7 +1,5 @@
 """Features made once, checked when they come back, mapped where they are large, made by one."""
 
-from __future__ import annotations
-
 import errno
 import hashlib
 import json

@@ -1,7 +1,5 @@
 """Verdicts: right for every scenario, rare where nothing is wrong, and by the rules as stated."""
 
-from __future__ import annotations
-
 import dataclasses
 from typing import Any
 
@@ -80,16 +78,13 @@ def test_shares_that_would_have_been_found_are_found(split: Any, evidence: Any) 
 
 
 @pytest.mark.parametrize(("copies", "expected"), [(2, "undecided"), (12, "memorization")])
-def test_a_few_identical_images_are_undecided(
-    copies: int, expected: str, split: Any, evidence: Any
-) -> None:
+def test_few_identical_images(copies: int, expected: str, split: Any, evidence: Any) -> None:
     digits = split(train=200, fresh=200, held_out=200)
     made = torch.cat([digits.train[:copies], digits.fresh[copies:]])
     assert verdict_of(evidence(digits, made)) == expected
 
 
 def test_what_points_the_other_way_is_told(split: Any, evidence: Any) -> None:
-    """Halfway between a training and an unseen image is nearer to training images than chance."""
     digits = split()
     halves = evidence(digits, (digits.train[:500].int() * 3 + digits.fresh.int() * 2).div(5).byte())
     assert halves.spaces[0].train_vs_held_out.p_value <= 0.001

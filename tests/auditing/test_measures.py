@@ -1,7 +1,5 @@
 """Measures of an audit against their definitions, and against what must not move them."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Callable
 from typing import Any
@@ -76,10 +74,7 @@ def space_of(
 
 
 @pytest.mark.parametrize("held_out", [497, 600, None])
-def test_a_name_stands_for_one_quantity(
-    split: Any, measured: Measured, held_out: int | None
-) -> None:
-    """What the metric of that name says of all images, whatever stands beside it."""
+def test_a_name_is_one_quantity(split: Any, measured: Measured, held_out: int | None) -> None:
     digits = split(train=600, fresh=500, held_out=600)
     if held_out is not None:
         digits = dataclasses.replace(digits, held_out=digits.held_out[:held_out])
@@ -201,7 +196,6 @@ def test_twins_lie_nearer_to_each_other_than_to_the_data(split: Any) -> None:
 
 @pytest.mark.parametrize(("doubled", "change"), [(0, 0), (200, 0), (600, 0), (600, 3)])
 def test_near_duplicates_in_the_data_are_no_distance(doubled: int, change: int, split: Any) -> None:
-    """Training images saved twice come nearer to each other than any unseen image could."""
     digits = split(train=600, fresh=500, held_out=500)
     again = digits.train[:doubled].clone()
     again[:, :, 0, 0] = (again[:, :, 0, 0].int() + change).clamp(max=255).byte()
@@ -228,9 +222,7 @@ def test_missed_images_are_those_of_the_classes_left_out(split: Any, make: Any) 
 
 
 @pytest.mark.parametrize(("different", "low", "high"), [(1, 1, 1.2), (10, 5, 20), (40, 20, 80)])
-def test_support_counts_different_images(
-    split: Any, different: int, low: float, high: float
-) -> None:
+def test_support_of_different_images(split: Any, different: int, low: float, high: float) -> None:
     digits = split()
     again = digits.fresh[torch.arange(500) % different]
     space = space_of(digits.train, again, digits.held_out)

@@ -1,7 +1,5 @@
 """`report.json` and `report.html`: read back as written, nothing else read, no name a danger."""
 
-from __future__ import annotations
-
 import base64
 import json
 from html.parser import HTMLParser
@@ -210,9 +208,7 @@ def test_no_name_is_a_danger(content: dict[str, Any]) -> None:
         ((1e20,), ["100,000,000,000,000,000,000"]),
     ],
 )
-def test_numbers_of_a_line_have_equally_many_decimals(
-    values: tuple[float | None, ...], shown: list[str]
-) -> None:
+def test_numbers_of_a_line_align(values: tuple[float | None, ...], shown: list[str]) -> None:
     assert fixed(*values) == shown
 
 

@@ -1,7 +1,5 @@
 """Whole audits of photographs whose verdict is certain from how their images were made."""
 
-from __future__ import annotations
-
 import io
 import tarfile
 from collections.abc import Callable
@@ -54,10 +52,7 @@ def replaced(images: Pixels, some: Any) -> Pixels:
 
 RNG = np.random.default_rng(5)
 FAULTS: dict[str, tuple[Callable[[Pixels, Pixels], Any], set[str]]] = {
-    "5 % noise": (
-        lambda real, made: RNG.integers(0, 256, made[:25].shape),
-        {"distribution_shift"},
-    ),
+    "5 % noise": (lambda real, made: RNG.integers(0, 256, made[:25].shape), {"distribution_shift"}),
     "5 % black": (
         lambda real, made: np.zeros_like(made[:25]),
         {"distribution_shift", "mode_collapse"},
@@ -91,9 +86,7 @@ def test_a_bad_share_is_found(fault: str, held_out: int, photographs: Pixels) ->
         (1000, 500, 1, "undecided"),
     ],
 )
-def test_copies_are_named(
-    real: int, made: int, copies: int, verdict: str, photographs: Pixels
-) -> None:
+def test_named_copies(real: int, made: int, copies: int, verdict: str, photographs: Pixels) -> None:
     images = replaced(photographs[1000 : 1000 + made], photographs[7 : 7 + copies])
     report = audit(photographs[:real], images)
     assert report.verdict == verdict
@@ -118,7 +111,6 @@ def test_nothing_is_found_in_draws_alike(kind: str, held_out: bool, photographs:
 
 
 def test_copies_with_edits_are_never_nothing(photographs: Pixels) -> None:
-    """Every image is a training image, cut at its borders and scaled up again."""
     cropped = [
         Image.fromarray(image.transpose(1, 2, 0)[2:-2, 2:-2]).resize(image.shape[1:][::-1])
         for image in photographs[:500]
@@ -128,9 +120,7 @@ def test_copies_with_edits_are_never_nothing(photographs: Pixels) -> None:
     assert report.verdict in ("memorization", "undecided")
 
 
-def test_the_table_of_generated_images_says_what_each_is(
-    photographs: Pixels, tmp_path: Path
-) -> None:
+def test_the_table_says_what_each_generated_image_is(photographs: Pixels, tmp_path: Path) -> None:
     made = replaced(photographs[1000:1300], photographs[:20])
     made[20:40] = 0
     audit(photographs[:600], made, out=tmp_path / "out")

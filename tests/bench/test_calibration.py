@@ -1,7 +1,5 @@
 """The calibration plays draws once, in the words of the rules, and counts them."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 
@@ -12,9 +10,7 @@ from ganstoch.bench.calibration import main, trials
 from ganstoch.bench.null_images import SYNTHETIC
 
 
-def test_draws_that_are_there_are_not_made_again(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_draws_are_made_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["--kinds=disks", "--draws=1", "--most=20", f"--out={tmp_path}"]
     assert main(words) == 0
     file = tmp_path / "draws.jsonl"

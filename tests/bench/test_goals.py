@@ -1,7 +1,5 @@
 """What the bench counts is counted right; times are not tested."""
 
-from __future__ import annotations
-
 import json
 import time
 from pathlib import Path
@@ -34,7 +32,6 @@ def test_flops_of_known_operations() -> None:
 
 
 def test_at_most_half_of_the_plain_loops_arithmetic() -> None:
-    """The paper's networks, whose operations grow with the batch."""
     gan = make_gan(latent_dim=512, width=1024)
     contest = Contest(gan, make_reference(gan), 2)
     assert count_flops(contest.ours) / count_flops(contest.theirs) <= 0.50
@@ -71,7 +68,6 @@ def sleep_in(monkeypatch: pytest.MonkeyPatch, owner: type, method: str, seconds:
 
 
 def test_the_overhead_is_what_the_loop_adds(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A step that sleeps makes the share small; a callback that does makes it large."""
     sleep_in(monkeypatch, GAN, "training_step", 0.3)
     assert lightning_overhead(make_gan(latent_dim=16, width=16), m=4, iterations=3) < 0.5
     sleep_in(monkeypatch, LossLogger, "on_train_batch_end", 0.6)

@@ -1,7 +1,5 @@
 """Memory counted without an iteration, against arithmetic and against what is held."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 

@@ -100,9 +100,7 @@ def test_drift_of_bf16_is_small_and_named() -> None:
 
 
 @pytest.mark.parametrize("norm", ["l1", "l2"])
-def test_faiss_on_the_gpu_finds_what_the_cpu_finds(
-    norm: Norm, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_faiss_on_the_gpu_is_that_of_the_cpu(norm: Norm, monkeypatch: pytest.MonkeyPatch) -> None:
     faiss = pytest.importorskip("faiss")
     if not hasattr(faiss, "StandardGpuResources"):
         pytest.skip("the CPU build of FAISS")

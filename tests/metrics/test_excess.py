@@ -12,9 +12,7 @@ from ganstoch.metrics.excess import Excess, clopper_pearson, design_effect
 
 @pytest.mark.parametrize(("count", "total"), [(0, 500), (1, 20), (25, 500), (20, 20), (3, 7)])
 @pytest.mark.parametrize("level", [0.95, 0.999])
-def test_clopper_pearson_is_the_inverted_binomial_test(
-    count: int, total: int, level: float
-) -> None:
+def test_clopper_pearson_inverts_the_binomial_test(count: int, total: int, level: float) -> None:
     expected = binomtest(count, total).proportion_ci(confidence_level=level, method="exact")
     assert clopper_pearson(count, total, level=level) == pytest.approx(
         (expected.low, expected.high), abs=1e-12

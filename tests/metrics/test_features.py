@@ -69,9 +69,7 @@ def inception(random_inception: Path) -> Inception:
     return extractor
 
 
-def test_inception_is_torch_fidelitys_bit_for_bit(
-    inception: Inception, random_inception: Path
-) -> None:
+def test_inception_has_torch_fidelitys_bits(inception: Inception, random_inception: Path) -> None:
     from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
     images = draw_bytes(4, 3, 32, 32, seed=1)

@@ -19,9 +19,7 @@ def draw(*shape: int, seed: int) -> Tensor:
 
 @pytest.mark.parametrize("block", [2**22, 36, 64])
 @pytest.mark.parametrize("as_bytes", [False, True])
-def test_equal_to_torch_fidelity(
-    block: int, as_bytes: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_equals_torch_fidelity(block: int, as_bytes: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kid_module, "_BLOCK_ELEMENTS", block)
     real, generated = draw(23, 9, seed=1), draw(23, 9, seed=2) + 0.3
     if as_bytes:  # which overflow unless they are widened

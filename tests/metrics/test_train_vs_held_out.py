@@ -65,9 +65,7 @@ def test_more_training_than_held_out_images_are_no_advantage(count: int) -> None
     ],
 )
 @pytest.mark.usefixtures("quick")
-def test_p_is_uniform_where_nothing_was_learnt_by_heart(
-    sizes: tuple[int, int, int], spread: float
-) -> None:
+def test_p_is_uniform_under_the_null(sizes: tuple[int, int, int], spread: float) -> None:
     p_values = []
     for seed in range(120):
         train, held_out, generated = (draw(n, 4, seed=1000 * seed + i) for i, n in enumerate(sizes))

@@ -33,9 +33,7 @@ def assert_counts(first: Tensor, second: Tensor, radii: tuple[Tensor, Tensor], n
 @pytest.mark.parametrize("norm", ["l1", "l2"])
 @pytest.mark.parametrize("kind", ["bytes", "grey", "any", "double"])
 @pytest.mark.parametrize("blocks", [False, True])
-def test_radii_that_are_distances(
-    norm: Norm, kind: str, blocks: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_radii_that_are_distances(norm: Norm, kind: str, blocks: bool, monkeypatch: Any) -> None:
     first, second = (draw(n, 24, seed=n).mul(40).add(128).clamp(0, 255) for n in (60, 45))
     second[:9] = first[:9]
     if kind == "bytes":

@@ -26,9 +26,7 @@ def critic() -> PaperDiscriminator:
 
 
 @pytest.mark.parametrize("network", [PaperGenerator, PaperDiscriminator])
-def test_the_draws_are_those_of_the_records(
-    network: type[PaperGenerator | PaperDiscriminator],
-) -> None:
+def test_draws_are_those_of_the_records(network: type[PaperGenerator | PaperDiscriminator]) -> None:
     made, rng = network((3, 32, 32), width=8), rng_for(0, "init")
     initialize(made, std=0.1, rng=rng_for(0, "init"))
     for name, parameter in made.named_parameters():

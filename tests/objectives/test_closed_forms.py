@@ -62,9 +62,7 @@ def test_losses_and_slopes(loss: Pointwise) -> None:
 
 
 @pytest.mark.parametrize(("of_data", "of_generator"), [(0.3, 0.3), (0.9, 0.1), (0.2, 0.6)])
-def test_least_squares_find_the_chance_that_an_image_is_real(
-    of_data: float, of_generator: float
-) -> None:
+def test_least_squares_find_the_chance_of_being_real(of_data: float, of_generator: float) -> None:
     """Mao et al. 2017, Eq. 5: D* = p_data / (p_data + p_g) where a = 0, b = 1."""
     best = torch.tensor(of_data / (of_data + of_generator), dtype=torch.double, requires_grad=True)
     loss = of_data * LeastSquares().real_loss(best) + of_generator * LeastSquares().fake_loss(best)

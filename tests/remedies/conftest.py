@@ -1,7 +1,5 @@
 """Data and GANs of a few numbers, to try remedies on."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from functools import partial
 from types import SimpleNamespace
@@ -90,11 +88,7 @@ def draw(gan: GAN, iteration: int) -> list[list[MicroBatch]]:
 
 
 def train(
-    gan: GAN,
-    *,
-    iterations: int,
-    start: int = 0,
-    optimizers: Sequence[torch.optim.Optimizer] = (),
+    gan: GAN, *, iterations: int, start: int = 0, optimizers: Sequence[torch.optim.Optimizer] = ()
 ) -> list[dict[str, float]]:
     """Trains for some iterations from ``start`` on; their losses."""
     step_d, step_g = optimizers or gan.configure_optimizers()

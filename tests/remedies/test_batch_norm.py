@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 from functools import partial
 from types import SimpleNamespace
 from typing import Any
@@ -71,7 +69,6 @@ def test_a_network_that_has_it_keeps_its_own(kind: Any, apart: bool) -> None:
 
 @pytest.mark.parametrize("apart", [True, False])
 def test_statistics_of_whom(tiny: SimpleNamespace, apart: bool) -> None:
-    """Against the two layers of the network, written down."""
     gan = tiny.make(DiscriminatorBatchNorm(apart=apart)).double()
     critic = gan.discriminator
     ((part,),) = tiny.draw(gan, 0)

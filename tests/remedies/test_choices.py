@@ -1,7 +1,5 @@
 """ACGAN and mixtures: a coordinate of the latent chooses, and a head tells what it chose."""
 
-from __future__ import annotations
-
 import math
 from types import SimpleNamespace
 from typing import Any
@@ -69,7 +67,6 @@ def test_the_generator_gets_the_latent_and_the_class(tiny: SimpleNamespace, poin
 
 
 def test_classes_are_learned_and_obeyed(tiny: SimpleNamespace) -> None:
-    """Three clusters, one a class: the generator comes to put each class where it belongs."""
     gan = tiny.make(ACGAN(classes=3), lr=0.02)
     losses = tiny.train(gan, iterations=150)
     assert losses[0]["acgan/real_accuracy"] < 0.8

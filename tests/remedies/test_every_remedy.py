@@ -4,8 +4,6 @@ Settings are checked, a no-op is the plain GAN, a batch in parts trains as the w
 run goes on as if it had not stopped, and a pair goes together or is refused.
 """
 
-from __future__ import annotations
-
 import inspect
 import math
 from collections.abc import Callable
@@ -209,9 +207,7 @@ def test_what_changes_gradients_is_told_from_the_hooks() -> None:
 
 @pytest.mark.parametrize("points", [True, False])
 @pytest.mark.parametrize("name", ACTIVE)
-def test_micro_batches_change_nothing_or_are_refused(
-    tiny: SimpleNamespace, name: str, points: bool
-) -> None:
+def test_micro_batches_change_nothing(tiny: SimpleNamespace, name: str, points: bool) -> None:
     if name in COUPLED:
         with pytest.raises(UserError, match=f"{ACTIVE[name][0]}.*model.micro_batch"):
             tiny.make(made(name), points=points, micro_batch=3)
@@ -276,7 +272,6 @@ def test_changes_training_and_always_in_the_same_way(
 
 @pytest.mark.parametrize("first", ACTIVE)
 def test_pairs_train_or_are_refused(tiny: SimpleNamespace, first: str) -> None:
-    """In this order and in the other; the third iteration meets what the second has left."""
     for second in ACTIVE:
         if ACTIVE[first][0] == ACTIVE[second][0]:
             continue
@@ -289,9 +284,7 @@ def test_pairs_train_or_are_refused(tiny: SimpleNamespace, first: str) -> None:
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
-def test_remedies_train_with_every_objective_or_are_refused(
-    tiny: SimpleNamespace, objective: str
-) -> None:
+def test_every_objective_trains_or_is_refused(tiny: SimpleNamespace, objective: str) -> None:
     for name in ACTIVE:
         gan = composed(tiny, name, objective=getattr(objectives, objective)())
         pointwise = name in ("flipping", "smoothing", "svre")

@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -105,7 +103,6 @@ def test_every_example_of_the_buffer_is_drawn_alike(tiny: SimpleNamespace) -> No
 
 
 def test_is_the_discriminators_alone(tiny: SimpleNamespace) -> None:
-    """With D held fast, G moves as in the plain GAN, to the bit."""
     gans: list[GAN] = [tiny.make(ExperienceReplay(capacity=8)), tiny.make()]
     for gan in gans:
         step_d, step_g = gan.configure_optimizers()

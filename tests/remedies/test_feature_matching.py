@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 from types import SimpleNamespace
 
 import pytest
@@ -39,7 +37,6 @@ def test_takes_the_objectives_place_by_its_share(tiny: SimpleNamespace, share: f
 
 
 def test_is_of_the_means_and_nothing_else(tiny: SimpleNamespace) -> None:
-    """All images in another order cost nothing, though pairs differ; nor do infinite losses."""
     assert loss_of(tiny, REAL.roll(1, 0)) == pytest.approx(0.0, abs=1e-30)
     assert loss_of(tiny, REAL, given=torch.tensor(torch.inf)) == 0.0
 
@@ -59,9 +56,7 @@ def test_what_others_add_stays_in_either_order(tiny: SimpleNamespace) -> None:
 
 
 @pytest.mark.parametrize("points", [True, False])
-def test_the_generator_minimizes_it_and_the_discriminator_does_not(
-    tiny: SimpleNamespace, points: bool
-) -> None:
+def test_only_the_generator_minimizes_it(tiny: SimpleNamespace, points: bool) -> None:
     gan, plain, start = (
         tiny.make(*remedies, points=points).double() for remedies in ([FeatureMatching()], [], [])
     )

@@ -1,7 +1,5 @@
 """R1 and WGAN-GP against their formulas, for critics whose gradients are known."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -59,9 +57,7 @@ def test_r1_of_a_pack(tiny: SimpleNamespace) -> None:
     assert R1(gamma=10.0).discriminator_loss(ZERO, scores).item() == pytest.approx(125, abs=1e-12)
 
 
-def test_with_r1_the_dirac_gan_comes_to_rest(
-    dirac: Callable[..., list[tuple[float, float]]],
-) -> None:
+def test_r1_brings_the_dirac_gan_to_rest(dirac: Callable[..., list[tuple[float, float]]]) -> None:
     """Mescheder et al. 2018, Sec. 4: without the penalty the players circle each other."""
     h, gamma = 0.2, 1.0
     path = dirac(R1(gamma=gamma), lr=h, iterations=200)

@@ -1,7 +1,5 @@
 """Label flipping and label smoothing."""
 
-from __future__ import annotations
-
 import math
 from types import SimpleNamespace
 

@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import partial
 from types import SimpleNamespace
@@ -35,7 +33,6 @@ def block(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> No
 
 @pytest.mark.usefixtures("block")
 def test_is_the_papers_sum_whatever_the_blocks() -> None:
-    """And its gradients, and the gradients of these."""
     rows, weights = matrices(3, 2, 7).requires_grad_(), matrices(3, 7, part="w").requires_grad_()
 
     def results(of: Callable[[Tensor], Tensor]) -> tuple[Tensor, ...]:

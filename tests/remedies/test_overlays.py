@@ -1,7 +1,5 @@
 """The packaged overlays: one for each remedy and setting worth a row, and they stack."""
 
-from __future__ import annotations
-
 import importlib
 from functools import cache
 from importlib.resources import files
@@ -43,7 +41,6 @@ def classes(model: dict[str, Any]) -> list[str]:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_overlay_is_what_it_says(name: str) -> None:
-    """A remedy that does something and goes with its objective, and nothing else than that."""
     model, content = alone()[name], yaml.safe_load((FOLDER / f"{name}.yaml").read_text())
     assert set(content) == {"model"}
     overlay, plain = content["model"], alone()["plain"]

@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 from functools import partial
 from types import SimpleNamespace
 from typing import Any
@@ -30,7 +28,6 @@ def test_a_pack_holds_its_examples_and_nothing_else(shape: Shape, size: int) -> 
 
 
 def test_sees_in_packs_what_no_single_example_shows() -> None:
-    """Two modes, the generator finds both and uses one at a time; each example is as the data."""
     real = torch.tensor([-1.0, 1.0, 1.0, -1.0, -1.0, -1.0, 1.0, 1.0])[:, None]
     fake = torch.tensor([-1.0, -1.0, 1.0, 1.0, -1.0, -1.0, 1.0, 1.0])[:, None]
 
@@ -66,9 +63,7 @@ def test_the_loss_is_that_of_the_packs(tiny: SimpleNamespace) -> None:
 
 
 @pytest.mark.parametrize(("matched", "packs"), [("images", 4), ("packs", 8)])
-def test_images_or_packs_match_the_plain_gan(
-    tiny: SimpleNamespace, matched: Any, packs: int
-) -> None:
+def test_as_many_images_or_packs_as_plain(tiny: SimpleNamespace, matched: Any, packs: int) -> None:
     gan = tiny.make(Packing(size=2, matched=matched))
     sizes: list[int] = []
 

@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import partial
 from itertools import combinations
@@ -49,9 +47,7 @@ def test_equals_the_loop_written_down(tiny: SimpleNamespace, n_dis: int, n_gen: 
         assert max((a - b).abs().max().item() for a, b in pairs) < 1e-11
 
 
-def test_every_further_update_has_a_batch_and_latents_of_its_own(
-    make_data: Make, fit: Make
-) -> None:
+def test_every_update_has_a_batch_and_latents_of_its_own(make_data: Make, fit: Make) -> None:
     networks = partial(PaperGenerator, width=8, latent_dim=8), partial(PaperDiscriminator, width=8)
     gan, data = GAN(*networks, remedies=[Ratio(discriminator=2, generator=2)]), make_data()
     seen: list[list[tuple[Tensor, Tensor]]] = []

@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import copy
 from collections import Counter
 from types import SimpleNamespace
@@ -60,10 +58,7 @@ def test_keeps_the_last_few_and_trains_none(tiny: SimpleNamespace, of: Any) -> N
 
 
 @pytest.mark.parametrize("points", [True, False])
-def test_the_discriminator_learns_from_an_old_generator(
-    tiny: SimpleNamespace, points: bool
-) -> None:
-    """D's update is the plain one on the images of G as it was; G's is the plain one."""
+def test_discriminators_learn_from_an_old_generator(tiny: SimpleNamespace, points: bool) -> None:
     gan = tiny.make(Snapshots(every=2, keep=1, lasting=1), points=points).double()
     steps = gan.configure_optimizers()
     tiny.train(gan, iterations=2, optimizers=steps)

@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from functools import partial
@@ -31,9 +29,7 @@ def slopes(psi: float, theta: float) -> tuple[float, float]:
 
 
 @pytest.mark.parametrize("variance_reduction", [True, False])
-def test_extragradient_converges_where_gradient_descent_does_not(
-    dirac: Any, variance_reduction: bool
-) -> None:
+def test_extragradient_converges_unlike_descent(dirac: Any, variance_reduction: bool) -> None:
     """Step from here by the gradient at the point extrapolated to; radius^2 1 - h^2 + h^4."""
     remedy = SVRE(variance_reduction=variance_reduction, every=7)
     path = dirac(remedy, lr=H, iterations=100)
@@ -121,7 +117,6 @@ def test_equals_the_algorithm_written_down(tiny: SimpleNamespace, variance_reduc
 
 @pytest.mark.parametrize("bank", [3, 6])
 def test_the_corrected_gradient_is_the_full_one_on_average(bank: int) -> None:
-    """Over all batches of two of three images and of the latents, and it varies less."""
     pixels = torch.tensor([[0.0, 1.0], [2.0, -1.0], [0.5, 0.5]], dtype=torch.float64)
     gan = GAN(
         partial(TanhGenerator, latent_dim=2, width=3),
@@ -197,9 +192,7 @@ def test_the_snapshot_is_renewed_once_an_epoch(tiny: SimpleNamespace) -> None:
 
 
 @pytest.mark.parametrize(("extrapolate", "count"), [(True, 2), (False, 1)])
-def test_one_power_iteration_a_gradient(
-    tiny: SimpleNamespace, extrapolate: bool, count: int
-) -> None:
+def test_one_power_step_a_gradient(tiny: SimpleNamespace, extrapolate: bool, count: int) -> None:
     gan = tiny.make(SVRE(extrapolate=extrapolate, every=2), points=False, micro_batch=3)
     with mock.patch.object(Discriminator, "power_iterate") as iterate:
         tiny.train(gan, iterations=3)

@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import copy
 import math
 from collections.abc import Sequence
@@ -50,10 +48,7 @@ def farthest(one: dict[str, Tensor], other: dict[str, Tensor]) -> float:
     ("others", "points"),
     [(name, True) for name in SEVERAL] + [("alone", False), ("packing", False)],
 )
-def test_the_first_unrolled_update_is_the_real_one(
-    tiny: SimpleNamespace, others: str, points: bool
-) -> None:
-    """Beside any other remedy: same batch, draws, spectral norms and moments of Adam."""
+def test_first_unrolled_update_is_real(tiny: SimpleNamespace, others: str, points: bool) -> None:
     beside = [getattr(remedies, name)(**given) for name, given in SEVERAL[others].items()]
     gan = tiny.make(*beside, Unrolling(steps=1), points=points).double()
     off: list[float] = []
@@ -75,9 +70,7 @@ def test_the_first_unrolled_update_is_the_real_one(
 
 @pytest.mark.parametrize("points", [True, False])
 @pytest.mark.parametrize(("kind", "steps"), [("adam", 1), ("adam", 3), ("sgd", 3)])
-def test_equals_the_formula_written_down(
-    tiny: SimpleNamespace, kind: Any, steps: int, points: bool
-) -> None:
+def test_equals_the_formula(tiny: SimpleNamespace, kind: Any, steps: int, points: bool) -> None:
     """theta^{k+1} = theta^k + update(d f / d theta^k); dG = d f(theta_G, theta^K) / d theta_G."""
     gan = tiny.make(Unrolling(steps=steps, optimizer=kind), points=points).double()
     d, g = gan.discriminator, gan.generator

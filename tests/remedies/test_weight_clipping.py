@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 from types import SimpleNamespace
 
 import pytest
@@ -10,7 +8,6 @@ from ganstoch.remedies import DiscriminatorBatchNorm, WeightClipping
 
 @pytest.mark.parametrize("points", [True, False])
 def test_the_critic_takes_its_step_and_is_clipped(tiny: SimpleNamespace, points: bool) -> None:
-    """Batch norm's scales and shifts too."""
     limit, beside = 0.015, DiscriminatorBatchNorm()
     clipped = tiny.make(beside, WeightClipping(limit=limit), points=points)
     plain = tiny.make(beside, points=points)
@@ -23,7 +20,6 @@ def test_the_critic_takes_its_step_and_is_clipped(tiny: SimpleNamespace, points:
 
 
 def test_spectrally_normalized_layers_are_leveled_and_not_shrunk(tiny: SimpleNamespace) -> None:
-    """What the layer computes with is the weight over its norm, whatever the box."""
     gan = tiny.make(WeightClipping(limit=1e-4), points=False)
     tiny.train(gan, iterations=1)
     gan.discriminator.power_iterate()

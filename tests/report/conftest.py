@@ -1,7 +1,5 @@
 """Records and panels written by hand, for tests that never train."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,7 +20,7 @@ DEFAULTS: dict[str, Any] = {
             "generator": {"class_path": "G", "init_args": {"width": 64, "latent_dim": 512}},
             "discriminator": {"class_path": "D", "init_args": {"width": 64}},
             "optimizer": {"lr": 0.0002, "beta1": 0.0, "beta2": 0.9},
-        },
+        }
     },
 }
 

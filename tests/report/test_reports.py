@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import io
 import json
 import subprocess
@@ -98,7 +96,6 @@ def test_a_damaged_file_leaves_no_half_report(tmp_path: Path, runs: list[Path]) 
 
 
 def test_a_report_loads_neither_torch_nor_the_users_style(tmp_path: Path, runs: list[Path]) -> None:
-    """Tables of a finished sweep are there in seconds, and look the same for everybody."""
     write_report(tmp_path / "a", runs[-1:])
     (tmp_path / "matplotlibrc").write_text("font.size: 30\nlines.linewidth: 9\n")
     code = (
@@ -223,9 +220,7 @@ def test_noise_of_several_seeds_is_their_mean_where_all_were_measured() -> None:
     ("above", "place"),
     [("0000", None), ("1000", None), ("0111", 1), ("0100", None), ("0101", 1), ("1011", 2)],
 )
-def test_noise_overtakes_where_it_stays_above_half_of_the_time(
-    above: str, place: int | None
-) -> None:
+def test_noise_overtakes_where_it_stays_above_half_the_time(above: str, place: int | None) -> None:
     points = [(i, 1.0, 2.0 if each == "1" else 0.5) for i, each in enumerate(above)]
     assert overtaken(noise_track([noise(*points)], "discriminator")) == place
 

@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any
@@ -38,9 +36,7 @@ FILES = {GRADIENT_NOISE: (read_gradient_noise, NOISE), "probe.json": (read_probe
         ("probe.json", None, ""),
     ],
 )
-def test_a_damaged_field_is_named(
-    tmp_path: Path, name: str, change: dict[str, Any] | None, key: str
-) -> None:
+def test_a_damaged_field_is_named(tmp_path: Path, name: str, change: Any, key: str) -> None:
     read, content = FILES[name]
     (tmp_path / name).write_text(json.dumps([] if change is None else content | change))
     with pytest.raises(UserError, match=rf"{name}: .*{key}"):

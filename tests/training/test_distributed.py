@@ -1,7 +1,5 @@
 """A batch that several ranks share trains as it does on one; what cannot be shared is refused."""
 
-from __future__ import annotations
-
 import os
 import warnings
 from collections.abc import Callable
@@ -18,12 +16,7 @@ from ganstoch.data import Digits
 from ganstoch.data.datamodule import ImageData
 from ganstoch.errors import UserError
 from ganstoch.latents import LatentSettings
-from ganstoch.models import (
-    DCGANDiscriminator,
-    DCGANGenerator,
-    PaperDiscriminator,
-    PaperGenerator,
-)
+from ganstoch.models import DCGANDiscriminator, DCGANGenerator, PaperDiscriminator, PaperGenerator
 from ganstoch.objectives import Objective, RelativisticAverage
 from ganstoch.remedies import R1, Packing, Remedy, Unrolling
 from ganstoch.rng import share
@@ -84,7 +77,6 @@ def test_more_devices_than_packs_are_refused() -> None:
 
 
 def test_differences_are_named(on_ranks: Callable[..., list[Any]]) -> None:
-    """Of three ranks, of which one has another version of torch."""
 
     def work() -> None:
         rank = int(os.environ["LOCAL_RANK"])
@@ -153,9 +145,7 @@ def test_two_ranks_are_one(on_ranks: Callable[..., Any], train: Callable[..., An
     assert len(one["metrics"][0]) == 9
 
 
-def test_ranks_that_differ_are_refused(
-    on_ranks: Callable[..., Any], train: Callable[..., Any]
-) -> None:
+def test_ranks_that_differ_are_refused(on_ranks: Any, train: Any) -> None:
     def work() -> str:
         gan = paper_gan(seed=int(os.environ["LOCAL_RANK"]))
         with pytest.raises(UserError) as caught:

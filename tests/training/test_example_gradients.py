@@ -1,7 +1,5 @@
 """Every example's gradient against autograd's, one example at a time."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Training is the same bits whether measured or not, and whether interrupted or not."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any

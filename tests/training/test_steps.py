@@ -1,7 +1,5 @@
 """What counts as an iteration, and that everybody counts alike."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -39,12 +37,7 @@ def test_max_steps_counts_updates_of_both_players(
 
 
 def test_checkpoints_and_curves_are_on_the_same_axis(
-    make_gan: Make,
-    make_data: Make,
-    fit: Make,
-    make_losses: Make,
-    journalist: Any,
-    tmp_path: Path,
+    make_gan: Make, make_data: Make, fit: Make, make_losses: Make, journalist: Any, tmp_path: Path
 ) -> None:
     losses, evaluation = make_losses(), Evaluation(every=2, queries=4, semantic=None)
     checkpoints = ModelCheckpoint(

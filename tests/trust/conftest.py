@@ -1,7 +1,5 @@
 """Commands in forked processes, which spares each the imports; counts of what was tried, last."""
 
-from __future__ import annotations
-
 import atexit
 import contextlib
 import json

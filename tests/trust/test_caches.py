@@ -1,7 +1,5 @@
 """What is prepared once and kept: of several processes, one makes it, even if another is killed."""
 
-from __future__ import annotations
-
 import contextlib
 import multiprocessing
 import os

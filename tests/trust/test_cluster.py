@@ -4,8 +4,6 @@ What Slurm itself does cannot be tried without one: tests/runs/test_cluster.py l
 script that it would get.
 """
 
-from __future__ import annotations
-
 import os
 import signal
 import subprocess
@@ -77,7 +75,6 @@ def assert_same_table(ours: Path, theirs: Path, assert_same_run: Make) -> int:
 def test_jobs_outlive_the_command_that_submitted_them(
     words: list[str], undisturbed: Path, here: Path, assert_same_run: Make
 ) -> None:
-    """Ctrl-C as soon as one trains; jobs go on, and the same command waits for these very jobs."""
 
     def share(row: Row) -> float:
         if list(here.glob("out/runs/*/run.json")):

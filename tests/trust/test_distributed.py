@@ -1,7 +1,5 @@
 """Two ranks train as one device does, under every remedy; only the first of them writes."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sysconfig
@@ -155,7 +153,6 @@ def test_several_ranks_are_one(
 def test_a_resumed_run_is_the_uninterrupted_one(
     play: Make, on_ranks: Make, assert_same_bits: Make, tmp_path: Path, tally: Make
 ) -> None:
-    """To the bit on two ranks; gone on with on one, within rounding."""
 
     def game() -> GAN:
         return make(*SHARED["several"]())

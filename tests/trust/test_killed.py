@@ -1,7 +1,5 @@
 """Killed at any moment, and started again: the same bits, nothing lost, nothing half-read."""
 
-from __future__ import annotations
-
 import contextlib
 import csv
 import io
@@ -126,7 +124,6 @@ def run_and_kill(lab: Any, words: list[str], *, rng: random.Random, seconds: flo
 def test_killed_again_and_again(
     seed: int, lab: Any, reference: Any, assert_same_run: Make, tally: Make
 ) -> None:
-    """From outside, after a random time, up to eight times before it may end."""
     folder, seconds = reference
     kills, rng = 0, random.Random(seed)
     for _ in range(8):
@@ -147,7 +144,6 @@ def test_killed_again_and_again(
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
 def test_asked_to_stop(number: signal.Signals, lab: Any, reference: Any, tally: Make) -> None:
-    """A checkpoint first, once training has begun; an exit status that is not 0; no traceback."""
     run = lab.here / "run"
     running = lab.start([*lab.fit, "--checkpoint_every=1000"])
     while not (run / "progress.json").exists():
@@ -175,7 +171,6 @@ def table(make_lab: Make, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pat
 def test_a_table_killed_again_and_again(
     seed: int, lab: Any, table: tuple[Path, float], assert_same_run: Make, tally: Make
 ) -> None:
-    """Its own process alone, whose rows go on, or all of them; the next one picks up either."""
     words, rng, kills = lab.table(), random.Random(seed), 0
     while kills < 4 and not run_and_kill(lab, words, rng=rng, seconds=table[1]):
         kills += 1

@@ -1,7 +1,5 @@
 """Thousands of iterations: memory, open files and threads stay where they are."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess
@@ -17,7 +15,6 @@ ITERATIONS = 6_000
 
 
 def test_a_long_run_stays_as_it_is(lab: Any, tally: Callable[..., None]) -> None:
-    """Small networks at m = 1, measured, diagnosed and saved all along, with W&B offline."""
     words = [*lab.fit, f"--trainer.max_steps={ITERATIONS}", "--data.m=1", "--wandb.mode=offline"]
     words += ["--evaluation.every=50", "--diagnosis.every=100", "--checkpoint_every=100"]
     process = subprocess.Popen(

@@ -1,7 +1,5 @@
 """A container's promise without a container: a read-only root, one volume, no privileges."""
 
-from __future__ import annotations
-
 import os
 import re
 import subprocess

@@ -1,7 +1,5 @@
 """The same settings, the same bits: in another process, among other company, in bad weather."""
 
-from __future__ import annotations
-
 import itertools
 import json
 import os
@@ -94,7 +92,7 @@ def clock_back() -> None:
 
 
 @pytest.mark.parametrize("weather", [other_seeds, clock_back])
-def test_global_seeds_and_the_clock_do_not_matter(
+def test_seeds_and_clock_do_not_matter(
     weather: Make, lab: Any, reference: Any, tally: Make
 ) -> None:
     lab.run(lab.fit, first=weather)
@@ -110,7 +108,6 @@ def test_another_seed_does_matter(lab: Any, reference: Any) -> None:
 
 
 def test_verified_in_processes_of_its_own(reference: Any, tmp_path: Path, tally: Make) -> None:
-    """Nothing is forked here, and Python hashes otherwise."""
 
     def verify(path: Path, out: str) -> str:
         command = [sys.executable, "-m", "ganstoch.cli", "verify", str(path), f"--out={out}"]

@@ -1,7 +1,5 @@
 """A run on two ranks that is asked to stop: all of them do, after a checkpoint, and it goes on."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import signal

@@ -1,7 +1,5 @@
 """Full and read-only disks: the last checkpoint is good, and one line says why."""
 
-from __future__ import annotations
-
 import errno
 import os
 import signal
@@ -33,7 +31,6 @@ def assert_one_line(running: Any, *words: str) -> None:
 def test_a_disk_that_takes_no_more_from_some_file_on(
     why: int, lab: Any, reference: tuple[Path, float], tally: Make
 ) -> None:
-    """As `fsync` tells; the files before are one of settings and one checkpoint."""
     files: list[int] = []
 
     def fsync(descriptor: int) -> None:
@@ -71,7 +68,6 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_a_real_disk_runs_full(lab: Any, small_disk: Path, tally: Make) -> None:
-    """Filled up in the middle of a long run, and freed afterwards."""
     words = [*lab.fit, "--trainer.max_steps=1000000", "--out=disk/run"]
     running = lab.start(words)
     while not (small_disk / "run/checkpoints/step=6.ckpt").exists():

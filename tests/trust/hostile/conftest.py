@@ -1,7 +1,5 @@
 """A place where hostile input is tried: everything that a refused command leaves behind is seen."""
 
-from __future__ import annotations
-
 import contextlib
 import io
 import logging
@@ -109,9 +107,7 @@ def memory() -> int:
 
 
 @pytest.fixture(scope="module")
-def ground(
-    make_lab: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Ground]:
+def ground(make_lab: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
     """A ground on which a first run has been made, so that every library has started up."""
     folder = tmp_path_factory.mktemp("ground")
     with pytest.MonkeyPatch.context() as patch:

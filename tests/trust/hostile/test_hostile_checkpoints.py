@@ -1,7 +1,5 @@
 """Checkpoints that were cut short, changed, or made by somebody else."""
 
-from __future__ import annotations
-
 import io
 import os
 import pickle

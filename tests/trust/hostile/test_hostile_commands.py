@@ -1,7 +1,5 @@
 """Command lines that nobody should type."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from hypothesis import given, settings

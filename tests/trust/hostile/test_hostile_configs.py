@@ -1,7 +1,5 @@
 """Configs and sweep files that anybody may have written."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from hypothesis import given, settings
@@ -84,10 +82,7 @@ CONFIG = st.one_of(
 
 
 @settings(HOSTILE, max_examples=100)
-@given(
-    content=CONFIG,
-    key=st.sampled_from(["config", "data", "model", "trainer", "data.source"]),
-)
+@given(content=CONFIG, key=st.sampled_from(["config", "data", "model", "trainer", "data.source"]))
 def test_settings_from_a_file(content: bytes, key: str, counted: Any) -> None:
     file = counted.folder / "hostile.yaml"
     file.write_bytes(content)

@@ -3,8 +3,6 @@
 Files that promise or unpack to more than there is room for are in tests/data.
 """
 
-from __future__ import annotations
-
 import gzip
 import io
 import math

@@ -1,7 +1,5 @@
 """Records, plans and states of runs that anybody may have written."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from collections.abc import Iterator
@@ -57,9 +55,7 @@ def fields(content: Any, *, above: tuple[Any, ...] = ()) -> list[tuple[Any, ...]
 
 @HOSTILE
 @given(where=st.integers(0, 10**6), value=WRONG, command=st.sampled_from(["table1", "remedies"]))
-def test_a_field_of_a_record(
-    where: int, value: Any, command: str, report: Path, counted: Any
-) -> None:
+def test_a_records_field(where: int, value: Any, command: str, report: Path, counted: Any) -> None:
     path = report / "runs/run/record.json"
     whole = path.read_bytes()
     content = json.loads(whole)

@@ -1,7 +1,5 @@
 """Runs with W&B around them, and what it wrote of them."""
 
-from __future__ import annotations
-
 import json
 import os
 import struct

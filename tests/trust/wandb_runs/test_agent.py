@@ -1,7 +1,5 @@
 """A W&B sweep from its file to the engine's last point, with all but the server itself."""
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path

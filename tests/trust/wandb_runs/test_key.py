@@ -1,7 +1,5 @@
 """W&B's key is in nothing that a run leaves or says."""
 
-from __future__ import annotations
-
 import base64
 import io
 import os
@@ -51,7 +49,6 @@ def assert_no_leak(here: Path, tally: Make) -> Callable[..., None]:
     ("place", "mode"), [("variable", "offline"), ("variable", "online"), ("netrc", "online")]
 )
 def test_fit(place: str, mode: str, lab: Any, assert_no_leak: Make) -> None:
-    """Offline, and with a server out of reach, which is tried with the key."""
     with socket.create_server(("127.0.0.1", 0)) as closed:
         server = f"127.0.0.1:{closed.getsockname()[1]}"
     env = {"WANDB_BASE_URL": f"http://{server}", "WANDB_INIT_TIMEOUT": "1"}
@@ -68,7 +65,6 @@ def test_fit(place: str, mode: str, lab: Any, assert_no_leak: Make) -> None:
 
 
 def test_the_other_commands(lab: Any, assert_no_leak: Make) -> None:
-    """A table of one row, its report, the doctor, and refusals."""
     env = {"WANDB_API_KEY": KEY, "WANDB_MODE": "offline"}
     Path("one.yaml").write_text(
         'method: grid\ncommand: ["${env}", ganstoch, fit, --config, mini, "${args}"]\n'

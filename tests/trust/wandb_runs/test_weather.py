@@ -1,7 +1,5 @@
 """Training goes on, with the same bits, whatever becomes of W&B."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os
@@ -144,7 +142,6 @@ def test_its_process_is_killed(here: Path, fit: Make, when: Make, logged: Make) 
 
 
 def test_it_cannot_be_started(fit: Make) -> None:
-    """Its program is another one, which ends at once."""
 
     def put_another() -> None:
         service_process.get_core_path = lambda: shutil.which("false")
