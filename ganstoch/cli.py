@@ -25,10 +25,9 @@ _MENDABLE = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command.
+    """Runs one command; returns 0, or 1 if a run of several failed or a verified run differs.
 
-    Returns 0 on success, 1 if a run of several failed or a verified run differs, 2 for a mistake
-    that the user can mend, 75 if another process is at work on the run, 130 if interrupted.
+    2 is for a mistake that the user can mend, 75 for a run that another process holds, 130 for ^C.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
@@ -171,13 +170,9 @@ _PATH = {"type": Path | None}
 _WORDS = {"type": str | None}
 _ROOT = _option("--root", "folder of the data set's files", **_PATH)
 _DATA_ROOT = _option("--root", "folder of the data sets", type=Path, default=Path("data"))
+_PRESET = {"choices": ["auto", *PRESETS], "default": "auto"}
 _SWEEP = (
-    _option(
-        "--preset",
-        "auto: paper where a CUDA device is visible, otherwise mini",
-        choices=["auto", *PRESETS],
-        default="auto",
-    ),
+    _option("--preset", "auto: paper where a CUDA device is visible, otherwise mini", **_PRESET),
     _option("--data", "data sets, comma-separated; else the preset's own", **_WORDS),
     _ROOT,
     _option("--seeds", "comma-separated, e.g. 0,1,2; else the sweep's", **_WORDS),

@@ -5,18 +5,12 @@ from __future__ import annotations
 import unicodedata
 from typing import ClassVar
 
-__all__ = ["UserError", "visible"]
-
+# Unicode's categories of characters that print nothing, or only change what is around them.
 _UNSEEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
-"""Unicode's categories of characters that print nothing, or only change what is around them."""
 
 
 class UserError(ValueError):
-    """Something the user can mend: the command line prints it as one line, with exit status 2.
-
-    The message names the thing and the fix, and holds no character that a terminal would obey:
-    names of files and settings may be anybody's.
-    """
+    """Something the user can mend; its one line holds no character that a terminal would obey."""
 
     status: ClassVar[int] = 2
 

@@ -1,8 +1,7 @@
 """The latents: a fixed bank z_1..z_k, how a batch is drawn from it, and the noise upon it.
 
-[1] Yazici et al. 2020, Sec. 3 and 4: k = n vectors from N(0, I), drawn once and fixed; a batch is
-drawn from them without replacement; in the noisy rows each drawn vector gets e ~ N(0, variance I)
-in training, never in evaluation. z_i is not tied to x_i: the discriminator sees two unpaired sets.
+[1] Yazici et al. 2020, Sec. 3 and 4: k = n vectors from N(0, I), drawn once; in the noisy rows each
+gets e ~ N(0, variance I) in training, never in evaluation. z_i is not tied to x_i.
 """
 
 from __future__ import annotations
@@ -23,10 +22,8 @@ class LatentSettings:
     """How many latents there are, and what noise is upon them.
 
     Attributes:
-        bank: how many fixed latents there are: "n" (as many as images), a multiple such as "2n",
-            a number, or "fresh" for new ones at every iteration.
-        noise: variance of the normal noise added in training; 0 in the paper's noise-free rows,
-            0.5 in its noisy ones.
+        bank: fixed latents: "n" (as many as images), a multiple such as "2n", a number, or "fresh".
+        noise: variance of the normal noise added in training; 0, or 0.5 in the paper's noisy rows.
     """
 
     bank: int | str = "n"
@@ -34,11 +31,7 @@ class LatentSettings:
 
 
 class Latents:
-    """The latents of one run, a function of the seed.
-
-    The bank is no buffer: it is redrawn from the seed, not stored in checkpoints or broadcast.
-    ``dim`` is the length of a latent, ``n`` the number of images in the subset.
-    """
+    """The latents of one run, of length ``dim``, redrawn from the seed for a subset of n images."""
 
     def __init__(self, settings: LatentSettings, *, dim: int, n: int, seed: int) -> None:
         if not (settings.noise >= 0.0 and math.isfinite(settings.noise)):
@@ -69,16 +62,8 @@ class Latents:
     ) -> Tensor:
         """This rank's share of the latents of one iteration, shape (about size / world, dim).
 
-        All ranks make the same draw and deal it out; see `share` for rank, world and group.
-
-        Args:
-            iteration: the iteration that draws.
-            size: the logical batch size m, at most the bank's.
-            device: of the result.
-            rank: which share.
-            world: number of shares.
-            group: neighbours that stay together.
-            repeat: a further draw of the same iteration, for several updates in it.
+        All ranks draw m = ``size`` latents and deal them out, see `share`; ``repeat`` is a further
+        draw of the same iteration, for several updates in it.
         """
         part = f"repeat{repeat}" if repeat else ""
         mine = share(size, rank=rank, world=world, group=group)
@@ -117,8 +102,7 @@ class Latents:
     def evaluation(self, count: int | None = None) -> Tensor:
         """The latents whose images are measured, never noisy; CPU, shape (n or count, dim).
 
-        The first n of the bank, or all of a smaller one; without a bank the same n in every
-        evaluation.
+        The first of the bank; without a bank the same in every evaluation.
         """
         count = self._n if count is None else count
         if self.fixed is not None:

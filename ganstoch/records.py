@@ -78,10 +78,7 @@ class Record(FileModel):
 def write_atomically(
     path: Path, content: bytes | memoryview | Iterator[bytes | memoryview]
 ) -> None:
-    """Writes a file, and its folder, so that a reader sees the old content or the new, never half.
-
-    A `UserError` tells of a full disk or a place that cannot be written to; nothing is left behind.
-    """
+    """Writes a file, and its folder, whole or, with a `UserError` of why, not at all."""
     temporary: str | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -178,11 +175,7 @@ def read_json(path: Path, *, fix: str) -> Any:
 
 
 def decode(expected: Any, value: Any, where: str, *, fix: str) -> Any:
-    """A JSON value as a pydantic model or dataclass, every field checked.
-
-    A `UserError` names the file (``where``), the first field that is missing, unknown or of a wrong
-    value, and the ``fix``.
-    """
+    """A JSON value as a model or dataclass; a `UserError` names the first wrong field, and fix."""
     try:
         text = json.dumps(value, ensure_ascii=False).encode(errors="replace")
         return TypeAdapter(expected).validate_json(text, strict=True)

@@ -21,11 +21,8 @@ Stream = Literal["init", "subset", "data", "latent", "latent_bank", "noise", "re
 def rng_for(seed: int, stream: Stream, step: int = 0, *, part: str = "") -> torch.Generator:
     """A CPU generator that depends on its arguments only.
 
-    Args:
-        seed: the run's seed, any integer.
-        stream: which source of chance draws.
-        step: the iteration that draws; 0 for what is drawn once.
-        part: tells apart several draws of one stream in one iteration, such as two remedies'.
+    ``step`` is the iteration that draws, 0 for what is drawn once; ``part`` tells apart several
+    draws of one stream in one iteration, such as two remedies'.
     """
     name = f"{seed}/{stream}/{step}" + (f"/{part}" if part else "")
     digest = hashlib.blake2b(name.encode(), digest_size=8).digest()
@@ -46,16 +43,10 @@ def without_replacement(count: int, size: int, rng: torch.Generator) -> Tensor:
 
 
 def share(size: int, *, rank: int = 0, world: int = 1, group: int = 1) -> Tensor:
-    """Places that one of several ranks takes of a draw that all of them make; int64.
+    """Places that one of several ranks takes of a draw of ``size`` that all of them make; int64.
 
-    Groups of neighbours are dealt out like cards. A draw that is no multiple of the group begins
-    again with its first places until the last group is full.
-
-    Args:
-        size: how many are drawn.
-        rank: which of the ranks.
-        world: how many there are.
-        group: neighbours that stay together.
+    Groups of ``group`` neighbours are dealt out like cards. A draw that is no multiple of the group
+    begins again with its first places until the last group is full.
     """
     groups = -(-size // group)
     places = torch.arange(groups * group) % size

@@ -70,9 +70,8 @@ class AtomicCheckpointIO(CheckpointIO):
 class Checkpoints(Checkpoint):
     """Saves every so many iterations, at the end, and where the run is interrupted.
 
-    A checkpoint is never of the middle of an iteration. So Ctrl-C and SIGTERM let the iteration
-    finish first; a second one does not, and the run then goes on from an earlier checkpoint. The
-    last two stay, in case the last is damaged. ``run`` is the run's `config_hash`, which they keep.
+    A checkpoint is never of the middle of an iteration: Ctrl-C and SIGTERM let it finish, a second
+    one does not. The last two stay, in case the last is damaged. ``run`` is the `config_hash`.
     """
 
     def __init__(self, folder: Path, *, every: int, run: str) -> None:

@@ -1,7 +1,6 @@
 """Watches a generator in training and says what is wrong with it, with evidence.
 
-It works on a `GAN` and on any LightningModule that has networks called ``generator`` and
-``discriminator``, or a method ``sample(n)``, or is given a function that makes images.
+It works on any LightningModule with a ``generator`` and ``discriminator``, or a ``sample(n)``.
 """
 
 from __future__ import annotations
@@ -46,8 +45,7 @@ class DiagnosisSettings:
 
     Attributes:
         every: iterations between measurements.
-        act: what follows from a verdict that is sure: "log", or "alert" of any; "stop" or "restore"
-            of one after which training goes nowhere.
+        act: on a sure verdict: "log" or "alert" of any; "stop" or "restore" where training is lost.
         images: in a batch that is looked at.
     """
 
@@ -59,25 +57,19 @@ class DiagnosisSettings:
 class Diagnosis(Periodic):
     """Measures signals every so many iterations and draws a verdict from their history.
 
-    Signals go to the loggers as ``diagnosis/<signal>``; a verdict is told when it changes. In
-    between, only the sum of each layer's output is taken, to trace a number that is not finite.
-    Training goes the same way with it or without, bit for bit, unless it is asked to act.
+    Signals go to the loggers as ``diagnosis/<signal>``; a verdict is told when it changes. Training
+    goes the same way with it or without, bit for bit, unless it is asked to act.
 
     Args:
         every: iterations between measurements.
-        act: what follows from a verdict that is sure, which takes six measurements that show it
-            (one for what is not finite): "log", or "alert" of any; "stop", or "restore" of the
-            weights of the best measurement, of one after which training goes nowhere.
+        act: what follows from a sure verdict (six measurements): "log" or "alert" of any; "stop" or
+            "restore" of the best measurement's weights, of one after which training goes nowhere.
         images: in a batch that is looked at, at least 8.
         sample: makes n images, shape (n, *shape), floats in [-1, 1]; None for the module's own way.
-        latent_dim: length of z, where neither the module nor its ``generator`` has it as an
-            attribute.
+        latent_dim: length of z, where neither the module nor its ``generator`` has that attribute.
         real: training images (N, C, H, W), uint8 or floats in [-1, 1]; None for our own data's.
         held_out: real images that are not trained on, or None.
         path: file that the signals are left in when training ends, or None.
-
-    A `UserError` at the start of training says that there is no way to make images, or nothing to
-    compare them with.
     """
 
     at_end = False

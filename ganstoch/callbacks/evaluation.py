@@ -22,15 +22,12 @@ from ganstoch.errors import UserError
 from ganstoch.metrics.birthday import collision_metrics
 from ganstoch.metrics.features import Extractor, FeatureSpace, make_extractor, missing_weights
 from ganstoch.metrics.modes import ModeScores, make_mode_scorer, perfect_sampler
-from ganstoch.metrics.overfitting import (
-    OverfittingScores,
-    nearest_of_sample,
-    overfitting_mode_drop,
-)
+from ganstoch.metrics.overfitting import OverfittingScores, nearest_of_sample, overfitting_mode_drop
 from ganstoch.records import Measurement
 from ganstoch.rng import normal, rng_for
 from ganstoch.training.distributed import gather
 from ganstoch.training.gan import GAN, digest
+from ganstoch.types import Split
 
 _log = logging.getLogger("ganstoch")
 
@@ -57,23 +54,17 @@ class AfterEvaluation(Callback):
 class Evaluation(Periodic):
     """1-NN distances both ways, pixel by pixel and in a feature space [1, Sec. 4]; known modes.
 
-    Data whose modes are known are also measured by how many of them the generator reaches.
-    ``held_out_drop`` is the mode drop of images that training never saw. A generator that copies
-    all data scores the baseline's overfitting; one to which training images mean no more than
-    others scores about its own mode drop.
+    ``held_out_drop`` is the mode drop of images that training never saw: the baseline's overfitting
+    for a generator that copies, about its own mode drop for one that does not.
 
     Args:
         every: iterations between measurements by pixel; the last iteration is always measured.
-        queries: images whose nearest neighbour is looked up, 200 in the paper, or "all"; null for
-            no neighbours, where modes are known.
+        queries: images whose nearest neighbour is looked up, or "all"; null for none (known modes).
         semantic: feature space beside the pixels, or None.
-        semantic_every: iterations between measurements in that space, a multiple of ``every``;
-            None measures it at the end only.
-        birthday: images in a batch of the birthday test, at most a fifth of the subset, made
-            wherever the feature space is measured; null for no test.
+        semantic_every: iterations between those, a multiple of ``every``; None for the end only.
+        birthday: images in a batch of the birthday test, at most n/5; null for no test.
         held_out: whether held-out images look for their neighbours too.
         weights: file of the feature network's weights; None looks where they are usually kept.
-            Without them one line says so and the pixels go on.
     """
 
     def __init__(
@@ -107,9 +98,7 @@ class Evaluation(Periodic):
         self.semantic_every = semantic_every
         self.weights = weights
         self.history: list[Measurement] = []  # all measurements so far
-        # The same numbers of held-out images in the generator's place, and the mode scores of a
-        # perfect sampler.
-        self.baseline: dict[str, float] = {}
+        self.baseline: dict[str, float] = {}  # of held-out images and of a perfect sampler
         self.latest: Outcome | None = None
         self._extractors: dict[str, Extractor] = {}
         self._cache: dict[tuple[str, str], Tensor] = {}
@@ -236,9 +225,7 @@ class Evaluation(Periodic):
             )
         return images, {name: _cat(features[name] for _, features in shares) for name in spaces}
 
-    def _features_of(
-        self, split: Literal["train", "held_out"], space: str, data: ImageData
-    ) -> Tensor:
+    def _features_of(self, split: Split, space: str, data: ImageData) -> Tensor:
         """Features of the data or of held-out images, made once."""
         if (split, space) not in self._cache:
             images = data.subset.pixels if split == "train" else data.held_out
@@ -260,14 +247,9 @@ class Evaluation(Periodic):
         """The mode drop of held-out images, which share the seed's first sample with baselines."""
         metrics: dict[str, float] = {}
         for space, generated in features.items():
-            extractor = self._extractors[space]
-            pairs = nearest_of_sample(
-                self._features_of("held_out", space, data),
-                generated,
-                norm=extractor.norm,
-                queries=self.queries,
-                scale=extractor.scale(generated.shape[1]),
-            )
+            extractor, real = self._extractors[space], self._features_of("held_out", space, data)
+            norm, scale = extractor.norm, extractor.scale(generated.shape[1])
+            pairs = nearest_of_sample(real, generated, norm=norm, queries=self.queries, scale=scale)
             metrics |= pairs.tail.named(f"held_out_drop/{extractor.name}")
         return metrics
 
@@ -276,9 +258,8 @@ class Evaluation(Periodic):
         extractor = self._extractors[space]
         rng = rng_for(0, "evaluation", part="birthday")
         latents = normal((_BIRTHDAY_BATCHES * size, gan.generator.latent_dim), rng)
-        metrics = collision_metrics(
-            extractor(gan.sample(latents)), self._features_of("train", space, data), size=size
-        )
+        generated, real = extractor(gan.sample(latents)), self._features_of("train", space, data)
+        metrics = collision_metrics(generated, real, size=size)
         return {f"birthday/{extractor.name}/{name}": value for name, value in metrics.items()}
 
 
@@ -316,8 +297,7 @@ def has_converged(
         return False
     for name in WATCHED:
         before = min(m.metrics[name] for m in earlier)
-        best = min(m.metrics[name] for m in history)
-        if best <= (1.0 - threshold) * before:
+        if min(m.metrics[name] for m in history) <= (1.0 - threshold) * before:
             return False
     return True
 
@@ -325,8 +305,7 @@ def has_converged(
 class StopRule(AfterEvaluation):
     """Notes convergence and, where asked, ends the run there; `trainer.max_steps` is the cap.
 
-    [1, Sec. 5] trains "each case till convergence of our metrics" and does not say when that is:
-    see `has_converged`.
+    [1, Sec. 5] trains "till convergence of our metrics" and does not say when: see `has_converged`.
 
     Args:
         window: iterations to look back.

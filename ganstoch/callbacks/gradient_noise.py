@@ -1,11 +1,7 @@
 """Signal and noise of both players' gradients along training, at the run's batch size m.
 
-[1] Yazici et al. 2020, Sec. 3: sampling error and the difference between the distributions; late in
-training "stochasticity dominates". The mathematics is in `ganstoch.metrics.gradient_noise`.
-
-A measurement is of the networks between two iterations, with the spectral norms refined as the
-next update will: D's is the gradient it will follow, G's is against D before that update. It is
-taken in the precision of the weights.
+[1] Yazici et al. 2020, Sec. 3. Measured between two iterations, with the spectral norms refined as
+the next update will: D's is the gradient it will follow, G's is against D before that update.
 """
 
 from __future__ import annotations
@@ -140,19 +136,13 @@ class GradientNoise(Periodic):
 
 def _values(noise: estimates.GradientNoise) -> dict[str, float | None]:
     """What is logged and left in the file of a player."""
-    return {
-        "signal": noise.signal,
-        "noise": noise.noise,
-        "ratio": noise.ratio,
-        "critical_batch": noise.critical_batch,
-    }
+    return {name: getattr(noise, name) for name in ("signal", "noise", "ratio", "critical_batch")}
 
 
 def obstacle(gan: GAN) -> str | None:
     """Who makes a gradient more than a sum over single examples, if anybody does.
 
-    Some make an example's gradient depend on the rest of its batch, as packs do; penalties add
-    terms of their own. Remedies that change step sizes, weights or the number of steps may stay.
+    Some tie the examples of a batch together, as packs do; penalties add terms of their own.
     """
     for network in (gan.generator, gan.discriminator):
         if needs_full_batch(network):
@@ -168,9 +158,8 @@ def measure_players(
 ) -> dict[str, estimates.GradientNoise]:
     """Both players' signal and noise, under ``discriminator`` and ``generator``.
 
-    Exact where the bank is fixed and has no noise upon it. Otherwise an estimate, from ``draws``
-    noises on every latent of the bank, or from ``draws`` n fresh latents; the same ones every time.
-    ``iteration`` is the coming one. The GAN has no `obstacle`, and nothing of it changes.
+    Exact for a fixed bank without noise; else an estimate, from ``draws`` noises on every latent of
+    the bank, or ``draws`` n fresh latents. ``iteration`` is the coming one. No GAN with `obstacle`.
     """
     assert isinstance(gan.objective, Pointwise)
     assert gan.latents is not None
@@ -192,8 +181,7 @@ def measure_players(
     ) -> estimates.GradientSums:
         """Over all examples' gradients, of which ``group`` neighbours are draws of the same."""
         total, device = estimates.GradientSums(draws=group), next(network.parameters()).device
-        blocks = torch.split(examples, -(-EXAMPLES // group) * group)
-        for block in blocks:
+        for block in torch.split(examples, -(-EXAMPLES // group) * group):
             collect(network, inputs(block.to(device)), losses, total, group=group)
         return total
 

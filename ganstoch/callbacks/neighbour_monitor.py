@@ -21,9 +21,8 @@ from ganstoch.metrics.features import Extractor, FeatureSpace, make_extractor
 class NeighbourMonitor(Periodic):
     """Logs 1-NN distances both ways [1, Sec. 4] of any LightningModule that makes images.
 
-    Keys are those of `OverfittingModeDrop`; the same with ``held_out/`` before them is what as many
-    held-out real images have in the generator's place, without which the numbers mean little.
-    Training goes the same way with it or without, bit for bit.
+    Keys are those of `OverfittingModeDrop`, after ``held_out/`` of as many held-out real images in
+    the generator's place. Training goes the same way with it or without, bit for bit.
 
     Args:
         every: iterations, that is batches, between measurements; the last one is always measured.
@@ -32,13 +31,9 @@ class NeighbourMonitor(Periodic):
         features: an `Extractor`, or the name of one.
         sample: makes n images, shape (n, C, H, W), floats in [-1, 1] or uint8; None for the
             module's own ``sample(n)``, or its ``generator``.
-        latent_dim: length of z, where neither the module nor its ``generator`` has it as an
-            attribute.
+        latent_dim: length of z, where neither the module nor its ``generator`` has that attribute.
         real: training images (N, C, H, W), uint8 or floats in [-1, 1]; None for our own data's.
         held_out: real images that are not trained on, or None.
-
-    A `UserError` at the start of training says that there is no way to make images, or nothing to
-    compare them with.
     """
 
     def __init__(

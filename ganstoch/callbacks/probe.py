@@ -1,7 +1,6 @@
 """Linear probes of the discriminator's features along training.
 
-[1] Yazici et al. 2020, Sec. 3: where randomness dominates, the discriminator is left with
-superficial explanations, and its features get worse for classification late in training, as in
+[1] Yazici et al. 2020, Sec. 3: late in training features get worse for classification, as in
 [2] Chen et al. 2018, arXiv:1811.11212, Fig. 1.
 """
 
@@ -49,9 +48,8 @@ class ProbeSettings:
 class Probe(Periodic):
     """Fits a linear classifier to D's features now and then, and tests it on other images.
 
-    The features are those that D's last layer weighs. The probe is fitted to images that D trains
-    on, and tested on held-out images where the source has some with classes; otherwise on a fifth
-    of the images that D trains on, and a line says so. It leaves `probe.json`.
+    The features are those that D's last layer weighs. The probe is tested on held-out images with
+    classes, else on a fifth of those that D trains on. It leaves `probe.json`.
     """
 
     at_start = True

@@ -46,11 +46,7 @@ def callback_of(trainer: Trainer, kind: type[_C]) -> _C:
 
 
 def log_metrics(trainer: Trainer, metrics: Mapping[str, float], step: int | None = None) -> None:
-    """Writes metrics to every logger, on the first rank only.
-
-    Lightning's own `self.log` counts batches from 0. Here the axis is ``step``, by default
-    `trainer.global_step`, so that curves, checkpoints and `max_steps` agree.
-    """
+    """Writes metrics to every logger at ``step``, by default `global_step`; first rank only."""
     if trainer.is_global_zero:
         for logger in trainer.loggers:
             logger.log_metrics(dict(metrics), step=trainer.global_step if step is None else step)
@@ -62,8 +58,7 @@ def log_metrics(trainer: Trainer, metrics: Mapping[str, float], step: int | None
 class Periodic(Callback, ABC):
     """Measures every so many iterations, and at the end; leaves what it has measured in a file.
 
-    A run that is resumed after its end trains no more, and is measured all the same. ``name`` is
-    that of the setting, for errors.
+    A run that is resumed after its end is measured all the same. ``name`` is the setting's.
     """
 
     at_start = False  # whether to measure before the first iteration too
@@ -118,10 +113,7 @@ class Periodic(Callback, ABC):
 
 
 def iteration_of(trainer: Trainer) -> int:
-    """The number of the iteration that is going on or has just ended, from 1.
-
-    Batches are counted: Lightning's `global_step` counts every step of every optimizer.
-    """
+    """The iteration going on or just ended, from 1; `global_step` counts all optimizers' steps."""
     return trainer.fit_loop.epoch_loop.total_batch_idx + 1
 
 
@@ -145,10 +137,7 @@ class LossLogger(Callback):
 
 
 class Progress(Callback):
-    """Iterations per second, time left and the latest metrics: a bar, and always a file.
-
-    ``quiet`` leaves the terminal alone and only writes the file.
-    """
+    """Iterations per second, time left and metrics: always a file, and unless ``quiet`` a bar."""
 
     def __init__(self, path: Path, *, quiet: bool = False) -> None:
         self.path = path

@@ -39,8 +39,6 @@ def panels(outcome: Outcome, data: Tensor) -> dict[str, Tensor]:
 
     Under ``overfitting_queries`` generated images, under ``overfitting_<space>`` the data image
     nearest to each; under ``mode_drop_queries`` and ``mode_drop_<space>`` the other way round.
-
-    ``data`` are all data images, uint8, shape (n, C, H, W).
     """
     generated = to_bytes(outcome.generated)
     rows: dict[str, Tensor] = {}
@@ -90,10 +88,9 @@ def _grid(rows: list[Tensor]) -> np.ndarray[Any, Any]:
 
 
 class SampleHistory(AfterEvaluation):
-    """Keeps some of the points that a generator makes along training; nothing for images.
+    """Leaves points of the same latents along training in `trail.npz`; nothing for images.
 
-    They are left in `trail.npz`: ``iterations`` int64 (T,), ``samples`` float32 (T, S, D), the
-    same latents at every measurement, and ``real`` float32 (R, D).
+    ``iterations`` int64 (T,), ``samples`` float32 (T, S, D), ``real`` float32 (R, D).
     """
 
     def __init__(self, path: Path) -> None:

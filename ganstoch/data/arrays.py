@@ -1,9 +1,7 @@
 """Arrays of images in files or in memory: read as numbers only, never as a program.
 
-Layout: four axes are (N, C, H, W) if the second has 1 or 3 places and the last has not, and (N, H,
-W, C) the other way round; three axes are grey images (N, H, W). Range: bytes lie in [0, 255];
-floats lie in [0, 1] if none is below 0, in [-1, 1] if the least is at most -0.5. What fits both or
-neither is refused.
+Four axes are (N, C, H, W) or (N, H, W, C), three (N, H, W); bytes lie in [0, 255], floats in [0, 1]
+or, if the least is at most -0.5, in [-1, 1]. What fits both or neither is refused.
 """
 
 from __future__ import annotations
@@ -32,11 +30,7 @@ _SLACK = 1e-3  # how far beyond its range a float may lie: rounding, not another
 
 
 class NumericImages(ImageSet):
-    """Images of an array in memory or mapped, its layout and range told from its numbers.
-
-    ``where`` is what messages call it; ``resize`` the side of the square that each image's centre
-    is scaled to. A `UserError` if the layout or the range cannot be told, or a number is NaN.
-    """
+    """Images of an array, mapped or not; `UserError` for an unclear layout or range, and NaN."""
 
     def __init__(self, array: NDArray[Any], *, where: str, resize: int | None = None) -> None:
         self._array = _channels_first(array, where=where)
@@ -106,10 +100,7 @@ def _lower_end(array: NDArray[Any], *, where: str) -> int | None:
 
 
 def load_array(path: Path, *, memory: int) -> tuple[NDArray[Any], tuple[str, ...]]:
-    """The array of images in a file, mapped where the format allows; notes on which was taken.
-
-    ``memory`` is how many bytes it may unpack to.
-    """
+    """The array of images in a file, mapped where the format allows; notes on which was taken."""
     ending = path.suffix.lower()
     try:
         if ending == ".npz":

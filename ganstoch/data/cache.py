@@ -48,10 +48,7 @@ def places(root: Path) -> tuple[Path, ...]:
 
 
 def load_array(path: Path, *, memory: int | None = None) -> tuple[Tensor, dict[str, Any]] | None:
-    """An array of the cache and the facts saved with it; None if it is missing or damaged.
-
-    One that takes more than ``memory`` bytes is mapped; writing to the tensor changes no file.
-    """
+    """A cached array, mapped beyond ``memory`` bytes, and its facts; None if missing or damaged."""
     try:
         facts = json.loads(path.with_suffix(".json").read_bytes())
         if not isinstance(facts, dict) or facts.get("schema") != _SCHEMA:
@@ -76,16 +73,12 @@ def save_array(
 ) -> None:
     """Writes ``rows`` rows to an array of the cache, batch by batch, whole or not at all.
 
-    Plain writes and no mapping: on a full disk a mapped page kills the process. ``like`` has the
-    shape of a batch but for its length, and its dtype; ``facts`` are the owner's, to recognize the
-    entry by.
+    Plain writes: on a full disk a mapped page kills the process. ``like`` has a batch's shape and
+    dtype; the owner recognizes the entry by its ``facts``.
     """
     digest, head = hashlib.sha256(), io.BytesIO()
-    header = {
-        "descr": np.lib.format.dtype_to_descr(like[:0].numpy().dtype),
-        "fortran_order": False,
-        "shape": (rows, *like.shape[1:]),
-    }
+    kind = np.lib.format.dtype_to_descr(like[:0].numpy().dtype)
+    header = {"descr": kind, "fortran_order": False, "shape": (rows, *like.shape[1:])}
     np.lib.format.write_array_header_1_0(head, header)
 
     def chunks() -> Iterator[bytes | memoryview]:
@@ -126,9 +119,8 @@ def is_read_only(error: UserError) -> bool:
 def locked(target: Path, *, doing: str, otherwise: tuple[Path, ...] = ()) -> Iterator[None]:
     """One process at a time in the block; says on standard error that it waits, if it does.
 
-    The lock is a hidden file beside the target, and dies with its holder, whose half-written files
-    are removed. Where nothing may be written there is no lock. ``doing`` says in words what the
-    other process is at; ``otherwise`` is where the target may lie if its folder is read-only.
+    The lock is a file beside the target, or beside ``otherwise`` if that folder is read-only; where
+    nothing may be written there is none. ``doing`` says what the other process is at.
     """
     for place in (target, *otherwise):
         lock = FileLock(place.with_name(f".{place.name}.lock"))

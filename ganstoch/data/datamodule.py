@@ -48,30 +48,23 @@ class StepCounter:
 class ImageData(LightningDataModule):
     """Batches drawn from a fixed subset of a source, a function of seed and iteration alone.
 
-    Lightning takes numbers from a `StepCounter`; `on_after_batch_transfer` puts batches in place.
-
     Args:
         source: where the images come from.
         root: the folder that the source's data lie in.
         n: size of the subset.
         m: logical batch size: a number, or a share of the subset such as n or n/4.
-        sampling: how a batch is drawn; by default with replacement, and every image exactly once
-            where m = n.
+        sampling: how a batch is drawn; by default with replacement, exactly once where m = n.
         subset_seed: chooses the subset and the held-out images.
         seed: draws the batches.
     """
 
     subset: Subset  # the n images; this and the next four are set by `setup`
-    # At most n images that training never sees, as the subset has them: from the source's held-out
-    # split, otherwise those that the subset left over; None if none are.
-    held_out: Tensor | None
+    held_out: Tensor | None  # at most n, of the held-out split or those that the subset left over
     batch_size: int  # m in images, over all ranks
     sampling: Sampling  # the rule that batches are drawn by
     known_modes: KnownModes | None  # of a synthetic data set; None where they are not known
-    # How many times m images a batch holds, and how many of them the discriminator looks at
-    # together, which no two ranks share; the model sets both.
-    images_factor: int = 1
-    pack: int = 1
+    images_factor: int = 1  # how many times m images a batch holds; the model sets it and the next
+    pack: int = 1  # images that the discriminator looks at together, which no two ranks share
 
     def __init__(
         self,
@@ -123,10 +116,7 @@ class ImageData(LightningDataModule):
         return images, leftover_ids(images, used=used, limit=limit, seed=self.subset_seed)
 
     def held_out_with_labels(self, limit: int) -> ArrayImages | None:
-        """At most ``limit`` images that training never sees, with their classes; after `setup`.
-
-        They come from where `held_out` does, and may be more than n; None where none have classes.
-        """
+        """As `held_out`, but up to ``limit`` and with classes; None where they have none."""
         images, ids = self._unseen(limit=limit)
         if images.labels is None or not len(ids):
             return None
@@ -165,8 +155,7 @@ class ImageData(LightningDataModule):
     ) -> Batch:
         """The real half of any iteration: a rank's share, in whole packs (`share`), of one draw.
 
-        The whole subset moves to the device at the first call, and stays; ``repeat`` as in
-        `draw_ids`. A `UserError` if there are more ranks than packs in a batch.
+        The whole subset moves to the device at the first call, and stays. See `draw_ids`.
         """
         size = self.batch_size * self.images_factor
         if -(-size // self.pack) < world:

@@ -56,8 +56,7 @@ def decode_all(
 ) -> Tensor:
     """Several images, decoded in threads: uint8, shape (len(paths), *shape), contiguous.
 
-    Each is the central square scaled by the ``filter``, or, without one, must have the size. A file
-    that cannot be read is refused with the ``fix``; ``label`` names a progress display.
+    Each is the central square scaled by the ``filter``, or, without one, must have the size.
     """
     channels, height, width = shape
     pixels = np.empty((len(paths), height, width, channels), np.uint8)
@@ -87,8 +86,7 @@ def central_square(image: Image.Image, side: int, *, filter: ScaleFilter) -> Ima
 def decode(path: Path, *, fix: str) -> Image.Image:
     """Opens an image of any mode as 8-bit RGB, upright; a `UserError` with the ``fix`` if it fails.
 
-    The camera's rotation mark is obeyed. Transparent pixels are laid on white; grey is repeated; 16
-    bits are scaled to 8 (65535 becomes 255); of an animation the first frame counts.
+    Transparency is laid on white, 16 bits are scaled to 8; of an animation the first frame counts.
     """
     return _opened(path, lambda image: _to_rgb(ImageOps.exif_transpose(image)), fix=fix)
 
@@ -146,8 +144,7 @@ def in_threads(
 ) -> list[Result]:
     """``[function(item) for item in items]``, several at a time (decoders let go of the GIL).
 
-    Pillow's warnings are silenced: `decode` refuses in its own words. The first exception, in the
-    order of the items, is raised. ``label`` names the work on a progress display; None for none.
+    The first exception, in the order of the items, is raised; ``label`` names a progress display.
     """
     pool = ThreadPoolExecutor(min(8, os.cpu_count() or 1))
     try:

@@ -19,9 +19,6 @@ _HOLDS = "the folder above thumbnails128x128 or images1024x1024 (github.com/NVla
 class FFHQ(Source):
     """70,000 faces as published, PNG; no held-out split.
 
-    The root is the folder above ``thumbnails128x128``, which is read where both are there, or
-    ``images1024x1024``; or it holds ``00000/00000.png`` and so on itself.
-
     Args:
         filter: resampling filter that scales the images to 32x32.
     """

@@ -22,13 +22,10 @@ def list_images(folder: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 
 def list_files(root: Path, *, endings: Collection[str]) -> tuple[tuple[str, ...], int]:
-    """Files below a folder with one of these endings, in an order that depends on names alone.
+    """Files with these endings, hidden ones apart, sorted by code point; how many were passed over.
 
-    Hidden files and folders are passed over. Links are followed, but a folder is read only once,
-    and under its own name if that lies below the root: so a link to a folder above ends nowhere.
-
-    Returns:
-        Paths below the root with "/", sorted by code point; and how many were passed over.
+    Links are followed, but a folder is read only once, under its own name if that lies below the
+    root: so a link to a folder above ends nowhere.
     """
     names: list[str] = []
     skipped = 0

@@ -15,9 +15,8 @@ from ganstoch.types import Split
 class Folder(Source):
     """Image files in a folder and the folders below it, sorted by path; see `decoding.decode`.
 
-    The central square is scaled to 32x32. If the root holds a folder ``train``, that is the
-    training split and ``test`` or ``held_out`` beside it the held-out one. The first-level folders
-    of a split are its classes, if there are at least two and no image lies outside them.
+    A folder ``train`` is the training split, ``test`` or ``held_out`` beside it the held-out one;
+    the first-level folders of a split are its classes, see `classify`.
 
     Args:
         filter: resampling filter for images that are not 32x32.

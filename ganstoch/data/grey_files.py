@@ -22,10 +22,7 @@ _LARGEST = 2**26  # bytes of a file, unpacked: 60,000 images have 47 million
 
 @dataclass(frozen=True, slots=True)
 class GreyFiles:
-    """The four files of MNIST or Fashion-MNIST: grey 28x28 images of ten classes, format IDX.
-
-    Torchvision's reader takes no packed files, as published and as Debian has them.
-    """
+    """Four IDX files of grey 28x28 images of ten classes; torchvision reads no packed ones."""
 
     folders: tuple[str, ...]  # where below the root they may lie; a download goes to the first
     published: str  # torchvision's class, for its addresses and checksums
@@ -34,8 +31,7 @@ class GreyFiles:
     def read(self, root: Path, split: Split, *, name: str) -> tuple[Tensor, Tensor]:
         """The images, uint8 (N, 28, 28), and their labels, int64 (N,) in [0, 9].
 
-        The root is the folder of the four ``*-ubyte`` or ``*-ubyte.gz`` files, or the one above
-        `folders`; ``name`` is that of the data set.
+        The root is the folder of the four ``*-ubyte`` or ``*-ubyte.gz`` files, or above `folders`.
         """
         prefix = "train" if split == "train" else "t10k"
         with explained(name, root):
@@ -88,11 +84,7 @@ MNIST = GreyFiles(
 
 
 def _read_idx(path: Path) -> Tensor:
-    """An IDX file of bytes as a uint8 tensor; ValueError unless it is as long as its header says.
-
-    Two zero bytes, 8 for "unsigned byte", the number of dimensions, each as a big-endian 32-bit
-    number, then the values (http://yann.lecun.com/exdb/mnist).
-    """
+    """An IDX file of bytes (yann.lecun.com/exdb/mnist), uint8; ValueError for another length."""
     with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
         magic = file.read(4)
         if magic not in (b"\0\0\x08\x01", b"\0\0\x08\x03"):

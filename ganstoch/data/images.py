@@ -1,7 +1,6 @@
 """Images of the user's own: a folder of files, a file of arrays, or an array in memory.
 
-Training and the audit share `FolderImages`. To add a format, write a reader that returns an
-`ImageSet` and let `open_images` choose it.
+To add a format, write a reader that returns an `ImageSet` and let `open_images` choose it.
 """
 
 from __future__ import annotations
@@ -27,10 +26,7 @@ _CACHED_BYTES = 2**28  # most decoded pixels that stay in memory, so that they a
 
 
 class FolderImages(ImageSet):
-    """Image files, decoded in threads when they are read, and once where they fit 256 MiB.
-
-    ``names`` are paths relative to the root; the other arguments are those of `decode_all`.
-    """
+    """Image files by their paths below the root; see `decode_all`. Up to 256 MiB stay decoded."""
 
     def __init__(
         self,
@@ -76,14 +72,10 @@ def open_images(
     resize: int | None = None,
     memory: int = MEMORY,
 ) -> ImageSet:
-    """Opens a set of images; no pixel of a folder, and of an array of bytes, is read yet.
-
-    Of a folder, the set is grey if every file is, else RGB; its first-level folders are the images'
-    classes, if there are at least two and no image lies outside them.
+    """Opens a set of images: of a folder, grey if every file is, else RGB; see `classify`.
 
     Args:
-        source: a folder of image files, with those below it; a file .npz, .npy, .pt or .pth that
-            holds an array of images; or such an array or tensor (see `NumericImages`).
+        source: a folder, a file (.npz, .npy, .pt, .pth) of an array, or such an array or tensor.
         option: the command line's option for the set, for messages, e.g. ``--real``.
         resize: side of the square that each image's centre is scaled to, in pixels, or None.
         memory: bytes that a compressed array may unpack to.

@@ -94,10 +94,7 @@ class Source(ABC):
 
     @abstractmethod
     def open(self, root: Path, split: Split) -> ImageSet | None:
-        """The images of a split below ``root``, or None if the source holds none out.
-
-        A `UserError` if the data are missing or damaged.
-        """
+        """The images of a split, None if none are held out; `UserError` if they are missing."""
 
     def known_modes(self, root: Path) -> KnownModes | None:
         """The modes of a synthetic data set; None where they are not known."""

@@ -54,13 +54,9 @@ class StackedImages(ImageSet):
 
 
 class Stacked(Drawn):
-    """What the two sources share; not a `Source` itself, so that it is none to choose.
+    """Stacks of three drawn images; the label is 100 a + 10 b + c, of their classes a, b and c.
 
-    The three images of a stack are drawn independently and with replacement; a stack's label is 100
-    a + 10 b + c, of the classes a, b and c in its channels.
-
-    Ours: in ``unrolled`` [2] and [3] draw every batch afresh; here a run draws its batches from
-    ``size`` stacks that are drawn once, so that data remain a fixed set of n.
+    Ours: in ``unrolled`` [2] and [3] draw every batch afresh, here from ``size`` fixed stacks.
 
     Args:
         protocol: whose experiment: which images are stacked, how many samples are scored.
@@ -78,10 +74,8 @@ class Stacked(Drawn):
     @property
     def label(self) -> str:
         """The name, with protocol, number of stacks and seed where they are not the usual ones."""
-        usual = super().label
-        if self.protocol == "veegan":
-            return usual
-        return usual.replace(self.name, f"{self.name}-{self.protocol}", 1)
+        name = self.name if self.protocol == "veegan" else f"{self.name}-{self.protocol}"
+        return super().label.replace(self.name, name, 1)
 
     def singles(self, root: Path, split: Split) -> tuple[Tensor, Tensor]:
         """The images that are stacked, uint8 (S, 28, 28), and their labels, int64 (S,)."""
@@ -122,10 +116,7 @@ class StackedMNIST(Stacked, Source):
 
 
 class StackedFashion(Stacked, Source):
-    """Fashion-MNIST's clothes, three at a time: ours, for where MNIST is not to be had.
-
-    Debian's package ``dataset-fashion-mnist`` puts the images in ``/usr/share/datasets``.
-    """
+    """Fashion-MNIST's clothes, three at a time: ours, for where MNIST is not to be had."""
 
     name = "stacked_fashion"
     summary = "the same of Fashion-MNIST, 128,000 triples of clothes as RGB, 28x28 (31 MB)"

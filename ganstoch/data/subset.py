@@ -54,10 +54,7 @@ def choose(images: ImageSet, *, n: int, seed: int) -> Subset:
 
 
 def leftover_ids(images: ImageSet, *, used: Tensor, limit: int, seed: int) -> Tensor:
-    """Draws images that training never sees: ascending positions, int64, shape (at most limit,).
-
-    ``used`` are the positions in ``images`` that the subset took, int64; none of a held-out split.
-    """
+    """Ascending positions, int64 (at most limit,), of images that ``used``, positions, lacks."""
     free = torch.ones(len(images), dtype=torch.bool)
     free[used] = False
     ids = free.nonzero().squeeze(1)
@@ -139,11 +136,7 @@ def resolve_batch_size(m: BatchSize, *, n: int) -> int:
 
 
 def resolve_sampling(sampling: Sampling | None, *, m: int, n: int) -> Sampling:
-    """The rule to draw by: what is asked for, or the paper's with replacement.
-
-    That becomes ``exactly_once`` at m = n, where a bootstrap would bring back the chance that the
-    full batch takes away.
-    """
+    """The rule to draw by; by default no bootstrap at m = n, which would bring back chance."""
     if sampling is None:
         return "exactly_once" if m == n else "with_replacement"
     if sampling == "exactly_once" and m != n:
@@ -156,8 +149,7 @@ def draw_ids(
 ) -> Tensor:
     """The images of one iteration, for all ranks together: positions, int64, shape (m,).
 
-    ``count`` is n; of ``exactly_once`` m is a multiple of it, so that each image comes as often.
-    ``repeat`` says which of the iteration's independent draws is meant, from 0.
+    ``count`` is n; ``repeat`` says which of the iteration's independent draws is meant, from 0.
     """
     part = f"repeat{repeat}" if repeat else ""
     if rule == "with_replacement":

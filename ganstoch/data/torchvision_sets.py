@@ -13,10 +13,7 @@ from ganstoch.types import Split
 
 
 class CIFAR10(Source):
-    """50,000 training images of ten classes, 10,000 held out.
-
-    The root is the folder that holds ``cifar-10-batches-py``.
-    """
+    """50,000 training images of ten classes, 10,000 held out, in ``cifar-10-batches-py``."""
 
     name = "cifar10"
     summary = "CIFAR-10, 50,000 + 10,000 photographs, 32x32 (170 MB)"
@@ -40,10 +37,7 @@ class CIFAR10(Source):
 
 
 class SVHN(Source):
-    """73,257 training digits, 26,032 held out.
-
-    The root is the folder that holds ``train_32x32.mat`` and ``test_32x32.mat``.
-    """
+    """73,257 training digits, 26,032 held out, in ``train_32x32.mat`` and ``test_32x32.mat``."""
 
     name = "svhn"
     summary = "SVHN cropped, 73,257 + 26,032 house-number digits, 32x32 (250 MB)"
@@ -67,10 +61,7 @@ class SVHN(Source):
 
 
 class FashionMNIST(Source):
-    """60,000 grey images of clothes, 10,000 held out, with a frame of 2 black pixels.
-
-    Debian's package ``dataset-fashion-mnist`` puts the files in ``/usr/share/datasets``.
-    """
+    """60,000 grey clothes, 10,000 held out, framed in black; Debian: ``dataset-fashion-mnist``."""
 
     name = "fashion_mnist"
     summary = "Fashion-MNIST, 60,000 + 10,000 grey images of clothes, 28x28 padded (31 MB)"

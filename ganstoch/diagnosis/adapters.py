@@ -46,8 +46,7 @@ def real_images(
     """Training and held-out images: those given, else our own data's; `UserError` if none are."""
     data = getattr(trainer, "datamodule", None)
     if real is None and isinstance(data, ImageData):
-        held = data.held_out
-        return data.subset.pixels, held if held_out is None else held_out
+        return data.subset.pixels, data.held_out if held_out is None else held_out
     if real is None:
         raise UserError("give the callback the training images: real=tensor of shape (N, C, H, W)")
     return real, held_out
@@ -58,8 +57,7 @@ def adapter_for(
 ) -> GeneratorAdapter:
     """How images are made: by a `GAN`, by a callable given, or by the module's own `sample(n)`.
 
-    ``latent_dim`` is the length of z, if the module's ``generator`` takes z of shape (N,
-    latent_dim); None for the attribute of that name of the generator or the module.
+    ``latent_dim`` is the length of the generator's z; None for its or the module's attribute.
     """
     if isinstance(module, GAN) and sample is None:
         return _of_gan(module)
@@ -153,7 +151,6 @@ def undisturbed(module: nn.Module) -> Iterator[None]:
 @contextmanager
 def _same_rng(device: torch.device) -> Iterator[None]:
     """The same numbers at every call for code that draws from the global RNGs."""
-    devices = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(_SEED)
         yield

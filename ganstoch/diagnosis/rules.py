@@ -4,9 +4,8 @@
 Update Rule". [3] Goodfellow et al. 2014, "Generative Adversarial Nets", Sec. 3, the saturating
 loss.
 
-Thresholds are in units of the data's own (see `Signals`), so that they hold for any data. They were
-set by one set of labelled runs and are judged on others: `ganstoch cases`. A failure lasts within
-wider bounds than those that it takes to find it: ``times`` says how much wider.
+Thresholds were set by one set of labelled runs and are judged on others: `ganstoch cases`. A
+failure lasts within wider bounds than those that it takes to find it: ``times`` says how much.
 """
 
 from __future__ import annotations
@@ -66,10 +65,7 @@ class Rule:
 
 
 def quality(signals: Signals) -> float:
-    """How far the generated images are from the data, both ways; 1 is the data's own, inf unknown.
-
-    The geometric mean of closeness and reach: a blur is close and does not reach.
-    """
+    """The geometric mean of closeness and reach; 1 is the data's own, inf where it is unknown."""
     if signals.closeness is None or signals.reach is None:
         return math.inf
     return math.sqrt(max(signals.closeness, 0.0) * max(signals.reach, 0.0))
@@ -183,8 +179,7 @@ def _vanishing_gradient(history: History, *, times: float = 1.0) -> bool:
 
 def _discriminator_dominates(history: History) -> bool:
     knows = _at(history, "separation") > 0.995
-    stands = _at(history, "drift") < 0.02
-    return knows and _bad(history) and (stands or _nowhere(history))
+    return knows and _bad(history) and (_at(history, "drift") < 0.02 or _nowhere(history))
 
 
 def _oscillating(history: History) -> bool:

@@ -1,8 +1,7 @@
 """The signals that tell how training is going, and how they are measured.
 
-A measurement takes small batches and few passes and changes nothing of the training. It uses the
-same latents and the same real images each time, so that a change of a signal is a change of the
-generator.
+A measurement changes nothing of the training, and uses the same latents and real images each time,
+so that a change of a signal is a change of the generator.
 """
 
 from __future__ import annotations
@@ -109,14 +108,10 @@ class References:
 
 
 def references(real: Tensor, held_out: Tensor | None, *, size: int, seed: int = 0) -> References:
-    """Draws the real images that a run is compared with, once.
+    """Draws the real images that a run is compared with, once, in batches of at most ``size``.
 
-    Args:
-        real: training images (N, C, H, W), uint8 or floats in [-1, 1], or points (N, D). A
-            ValueError for fewer than 4, or if they are all the same.
-        held_out: real images that are not trained on, or None.
-        size: S, images in a batch; at most N / 2 are taken.
-        seed: decides which.
+    ``real``: training images (N, C, H, W), uint8 or floats in [-1, 1], or points (N, D); a
+    ValueError for fewer than 4, or if they are all the same.
     """
     if len(real) < 4:
         raise ValueError(f"expected at least 4 real images, got {len(real)}")
@@ -153,16 +148,10 @@ def measure(
     before: Sequence[Tensor] = (),
     seed: int = 0,
 ) -> tuple[Signals, Tensor]:
-    """The signals of one measurement, but for those that only the trainer knows.
+    """The signals of one measurement, and the generated images, float32, shape (S, *shape).
 
-    Args:
-        networks: what is diagnosed; its callables leave gradients and statistics as they were.
-        reference: the real images.
-        iteration: iterations done.
-        before: the images that the last two calls returned, the latest first, as far as there are.
-        seed: decides the directions in which the gradient with respect to z is taken.
-
-    Returns the signals and the generated images, float32, shape (S, *shape).
+    ``before``: the images that the last two calls returned, the latest first; ``seed`` decides the
+    directions in which the gradient with respect to z is taken. Gradients stay as they were.
     """
     images, sensitivity = _sampled(networks, seed=seed)
     flat = images.flatten(1)
@@ -180,7 +169,6 @@ def measure(
             sides["held_out"] = reference.held_out
         with torch.no_grad():
             logits = {k: networks.discriminator(v).float().flatten() for k, v in sides.items()}
-
     means = {side: values.mean().item() for side, values in logits.items()}
     above = {side: (values > 0).float().mean().item() for side, values in logits.items()}
     held = "held_out" in logits
@@ -264,8 +252,7 @@ def _nearest(queries: Tensor, bank: Tensor) -> Tensor:
 
 def _nearest_other(rows: Tensor) -> Tensor:
     """Distance of each row (S, F) to its nearest other, shape (S,)."""
-    apart = torch.cdist(rows, rows)
-    return apart.fill_diagonal_(torch.inf).amin(1)
+    return torch.cdist(rows, rows).fill_diagonal_(torch.inf).amin(1)
 
 
 def to_columns(history: Sequence[Signals]) -> dict[str, list[Any]]:

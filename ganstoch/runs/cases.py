@@ -42,7 +42,6 @@ from ganstoch.training.silent_fit import silent_fit
 
 EVERY = 25  # iterations between measurements
 
-
 # Networks that suit each other, and the data and rates at which they train well.
 FAMILIES: dict[str, dict[str, Any]] = {
     "conv": {
@@ -71,11 +70,7 @@ FAMILIES: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """One run whose cause of trouble is known.
-
-    Classes of `objectives`, `remedies` and `faults` are named by a string, or by a mapping of the
-    name to its arguments.
-    """
+    """One run whose cause of trouble is known; a class is a name, or that with its arguments."""
 
     name: str
     label: Verdict  # that the cause must lead to

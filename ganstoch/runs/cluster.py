@@ -67,14 +67,7 @@ def slurm_settings(words: Sequence[str]) -> dict[str, Any]:
 def make_executor(
     kind: Executor, folder: Path, *, slurm: Sequence[str], at_once: int
 ) -> submitit.AutoExecutor:
-    """The executor of submitit with our settings; it submits nothing yet.
-
-    Args:
-        kind: a Slurm cluster, or this machine.
-        folder: of the jobs' files.
-        slurm: KEY=VALUE; see `slurm_settings`.
-        at_once: how many of a submission's jobs Slurm runs at once; 0 for no limit.
-    """
+    """The executor of submitit with our settings; Slurm runs ``at_once`` jobs, 0 for no limit."""
     settings = slurm_settings(slurm)
     try:
         import submitit
@@ -90,8 +83,7 @@ def make_executor(
     else:
         settings = {"timeout_min": 10 * 365 * 24 * 60}
     # No end to being requeued: each time the row goes on from where it was.
-    limit = {f"{kind}_max_num_timeout": 10**6}
-    executor = submitit.AutoExecutor(folder, cluster=kind, **limit)
+    executor = submitit.AutoExecutor(folder, cluster=kind, **{f"{kind}_max_num_timeout": 10**6})
     executor.update_parameters(name="ganstoch", nodes=1, tasks_per_node=1, **settings)
     return executor
 
@@ -99,8 +91,7 @@ def make_executor(
 class Jobs:
     """Starts rows as jobs, which outlive this process, those that can start as one array.
 
-    A row whose job an earlier command submitted, and which has not ended, is not submitted again:
-    ``OUT/jobs/ROW.job`` holds the job's id.
+    ``OUT/jobs/ROW.job`` holds the id of a row's job, which is not submitted again until it ends.
     """
 
     def __init__(self, executor: submitit.AutoExecutor) -> None:
@@ -162,13 +153,10 @@ def _is_over(job: submitit.Job[int]) -> bool:
 
 
 class RowJob:
-    """What a job does: one `ganstoch fit`, stopped in time and begun again where it was.
-
-    ``environment``: variables of the run beside the job's own; None for one to leave out.
-    """
+    """What a job does: one `ganstoch fit`, stopped in time and begun again where it was."""
 
     def __init__(self, environment: Mapping[str, str | None]) -> None:
-        self.environment = dict(environment)
+        self.environment = dict(environment)  # beside the job's own; None for one to leave out
         self._child: subprocess.Popen[bytes] | None = None
 
     def __call__(self, row: Row) -> int:
@@ -189,10 +177,7 @@ class RowJob:
         return status
 
     def checkpoint(self, row: Row) -> DelayedSubmission:
-        """Stops the run, which leaves a checkpoint, and returns what goes on from it.
-
-        submitit calls this before a time limit or a preemption, and has the job queued again.
-        """
+        """Stops the run before a limit or a preemption; submitit queues what goes on from it."""
         from submitit.helpers import DelayedSubmission
 
         if self._child is not None:

@@ -66,11 +66,7 @@ class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mi
 
 
 def load_yaml(text: str) -> Any:
-    """A text's value; what is a number and what a word is jsonargparse's choice.
-
-    Raises a `yaml.YAMLError` if it is no YAML, too large with its aliases written out, too deep, or
-    has a tag, a key twice or a null byte.
-    """
+    """A text's value, as jsonargparse reads it; a `yaml.YAMLError` if it is no YAML, or unsafe."""
     if len(text) > _MOST:
         raise yaml.YAMLError(f"it is longer than {_MOST:,} characters")
     try:

@@ -22,9 +22,7 @@ class _Fault(Callback):
     at: int = 1
     again: bool = False
 
-    def on_train_batch_start(
-        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
-    ) -> None:
+    def on_train_batch_start(self, trainer: Trainer, *_: Any) -> None:
         iteration = trainer.global_step + 1
         if iteration == self.at or (self.again and iteration > self.at):
             self._act(trainer, iteration)
@@ -42,9 +40,8 @@ class Rates(_Fault):
     generator: float = 1.0
 
     def _act(self, trainer: Trainer, iteration: int) -> None:
-        for optimizer, factor in zip(
-            trainer.optimizers, (self.discriminator, self.generator), strict=True
-        ):
+        factors = (self.discriminator, self.generator)
+        for optimizer, factor in zip(trainer.optimizers, factors, strict=True):
             optimizer.param_groups[0]["lr"] *= factor
 
 
@@ -108,9 +105,7 @@ class Scale(_WeightFault):
 class Kill(_WeightFault):
     """Sets weights to 0, also after an iteration's update."""
 
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
+    def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
         """Acts once more."""
         if trainer.global_step >= self.at:
             self._act(trainer, trainer.global_step)
@@ -184,8 +179,7 @@ class FewLatents(_LatentFault):
 
     def _change(self, latents: Tensor) -> Tensor:
         rng = rng_for(0, "latent_bank", part="fault")
-        few = normal((self.count, latents.shape[1]), rng)
-        few = few.to(latents.device, latents.dtype)
+        few = normal((self.count, latents.shape[1]), rng).to(latents.device, latents.dtype)
         chosen = few[(latents.detach() @ few.T).argmax(1)]
         return chosen + 1e-6 * latents  # so that the gradient passes through
 

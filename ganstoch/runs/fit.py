@@ -65,10 +65,9 @@ class Busy(UserError):
 
 
 def fit(arguments: Sequence[str]) -> Path:
-    """Runs, resumes, or recognizes as finished, what a command line of `ganstoch fit` asks for.
+    """Runs, resumes, or recognizes as finished, a command line of `ganstoch fit`; the run's folder.
 
-    Where a GPU's memory is too small, half the images at a time go on. Returns the run's folder;
-    raises `Busy` if another process is at work on the run.
+    Where a GPU's memory is too small, half the images at a time go on.
     """
     command = understand(arguments)
     while True:
@@ -214,10 +213,7 @@ def _half(command: Command) -> int:
 
 @dataclass(eq=False)
 class RunFolder(Callback):
-    """Claims the run's folder, writes its settings and opens its W&B log.
-
-    Not before all has been read and made: a command that is refused leaves nothing behind.
-    """
+    """Claims the run's folder, writes its settings and opens its W&B log, once all is read."""
 
     folder: Path
     resolved: Resolved
@@ -261,16 +257,11 @@ class RunFolder(Callback):
             _log.info("going on from %s", trainer.ckpt_path)
         settings = json.dumps(asdict(self.resolved), indent=1)
         write_atomically(self.folder / SETTINGS, settings.encode())
-        config_hash = self.resolved.config_hash
-        described = self.resolved.config | {
-            "config_hash": config_hash,
-            "git_sha": git_sha(),
-            "versions": versions(),
-            "subset_sha256": data.subset.sha256,
-        }
-        logger = make_logger(
-            self.tracking, folder=self.folder, run_id=config_hash[:16], config=described
-        )
+        sha256, config_hash = data.subset.sha256, self.resolved.config_hash
+        facts: dict[str, Any] = {"git_sha": git_sha(), "versions": versions()}
+        facts |= {"config_hash": config_hash, "subset_sha256": sha256}
+        config, run_id = self.resolved.config | facts, config_hash[:16]
+        logger = make_logger(self.tracking, folder=self.folder, run_id=run_id, config=config)
         trainer.loggers = [*([logger] if logger else []), *trainer.loggers]
 
     def on_exception(
@@ -297,10 +288,9 @@ def logged_in() -> bool:
 def make_logger(
     tracking: Tracking, *, folder: Path, run_id: str, config: dict[str, Any]
 ) -> SteadyLogger | None:
-    """A logger whose run holds the resolved configuration, or None where W&B is disabled.
+    """A logger whose run holds the configuration; offline without a server, None where disabled.
 
-    Where the server is out of reach, or refuses, the run is logged offline, which is said. Under a
-    W&B agent the agent's own run id is kept; otherwise a resumed run goes on under ``run_id``.
+    Under a W&B agent its own run id is kept; otherwise a resumed run goes on under ``run_id``.
     """
     options = asdict(tracking) | {"name": folder.name, "save_dir": folder}
     options["id"] = os.environ.get("WANDB_RUN_ID", run_id)

@@ -21,8 +21,7 @@ def plan(
 ) -> list[Row]:
     """The runs of a sweep, with those marked that are finished or whose data are missing.
 
-    ``out`` is the folder of the whole sweep, ``root`` that of the data set's files (None for the
-    configs' own); ``settings`` are KEY=VALUE for every row.
+    ``root`` is the folder of the data set's files; ``settings`` are KEY=VALUE for every row.
     """
     if any("=" not in setting for setting in settings):
         raise UserError("--set needs KEY=VALUE, for instance --set trainer.max_steps=20")

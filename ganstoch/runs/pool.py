@@ -63,23 +63,16 @@ def launch(row: Row, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
 
 def launch_all(rows: Sequence[Row], *, threads: int) -> list[subprocess.Popen[bytes]]:
     """Starts rows, each with so many threads."""
-    environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
-    return [launch(row, environment) for row in rows]
+    return [launch(row, os.environ | {"OMP_NUM_THREADS": str(threads)}) for row in rows]
 
 
 def run_rows(
     rows: Sequence[Row], *, parallel: int, start: Callable[[Sequence[Row]], Sequence[_Process]]
 ) -> None:
-    """Trains every row that is neither finished nor failed, the costliest first.
+    """Trains every row that is neither finished nor failed, the costliest first, some at once.
 
-    Prints a line for each row that ends, and sets its `Row.finished` or `Row.failure`. A row that
-    fails stops no other. A row whose folder another process holds is left to it, and started here
-    if that process ends without a record.
-
-    Args:
-        rows: of a sweep.
-        parallel: how many at once.
-        start: starts some rows.
+    A row that fails stops no other. A row whose folder another process holds is left to it, and
+    started here if that process ends without a record.
     """
     todo = [row for row in rows if not (row.finished or row.failure)]
     waiting = sorted(todo, key=lambda row: -row.work)

@@ -17,11 +17,7 @@ PAPER_N = 12_800
 
 
 def prepare(options: Namespace) -> int:
-    """Makes a data set, or Inception's weights, ready; see `ganstoch prepare --help`.
-
-    Without ``--n`` the subset is of the paper's size, or of all images if they are fewer or their
-    modes are known.
-    """
+    """Makes a data set, or Inception's weights, ready; see `ganstoch prepare --help`."""
     name, root, n = options.name, options.root, options.n
     if name == "inception":
         _fetch_inception()

@@ -22,10 +22,7 @@ _SHOWN = 6
 def refuse_other_settings(
     path: Path, content: dict[str, Any], *, config: dict[str, Any], steps: int
 ) -> None:
-    """Refuses a command whose game is another than that of a checkpoint's ``content``, or shorter.
-
-    ``config`` are the command's settings, and ``steps`` the iterations at which it is to end.
-    """
+    """Refuses a command whose game is another than the checkpoint's ``content``, or shorter."""
     if (done := content["global_step"]) > steps:
         raise UserError(
             f"trainer.max_steps is {steps:,}, and {path} has {done:,} iterations; raise it, or "

@@ -85,7 +85,6 @@ _NOT_OFFERED: dict[str, Any] = {
     "default_root_dir": None,
 }
 
-
 # Warnings of Lightning that do not concern a user of this package.
 _NEEDLESS = (
     "Using ModelCheckpoint with manual optimization",
@@ -104,8 +103,7 @@ class Tracking:
     """Where the run's curves go.
 
     Attributes:
-        mode: "online", "offline", "disabled", or "auto": what WANDB_MODE says, else online where
-            there is a login, else offline.
+        mode: "online", "offline", "disabled", or "auto": WANDB_MODE's, else by whether logged in.
         project: name of the W&B project.
         group: name that holds runs together, such as a sweep's.
         entity: W&B user or team; None for the default one.
@@ -138,8 +136,7 @@ def _own_keys(
         preset: name for tables
         remedy: names of packaged remedies, joined by +; each is a config too
         equal: "images": max_steps is the m = n/4 row's, and this row sees as many images
-        deterministic: the same bits at every start on the same hardware: kernels and order of sums
-            are pinned
+        deterministic: the same bits at every start on the same hardware
         checkpoint_every: iterations
         out: folder of the run; runs/<name> if unset
         ckpt_path: checkpoint to start from

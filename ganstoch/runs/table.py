@@ -47,10 +47,7 @@ def remedies(options: Namespace) -> int:
 
 
 def _table(options: Namespace, name: str, *, folder: str, write: str) -> int:
-    """Runs a sweep, with what the options put in the place of its own, or only reports.
-
-    ``write`` is the function of `ganstoch.report.reports` that writes the files.
-    """
+    """Runs a sweep, or only reports, by the function ``write`` of `ganstoch.report.reports`."""
     preset, why = None, ""
     if options.get("synthetic") is None and not (options.report and options.out):
         preset, why = _preset(options)

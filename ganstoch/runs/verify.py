@@ -25,11 +25,7 @@ from ganstoch.records import RECORD, Record, read_record
 
 
 def verify(options: Namespace) -> int:
-    """Runs it again, prints how it compares, and leaves the new run in a folder of its own.
-
-    Returns 0 if it is the same, bit by bit or within the tolerance; 1 if not; else what
-    `ganstoch fit` returned.
-    """
+    """Runs it again and prints how it compares: 0 if it is the same, 1 if not, or fit's status."""
     path = options.record / RECORD if options.record.is_dir() else options.record
     earlier = read_record(path)
     out = options.out or Path("verified") / (path.resolve().parent.name or "run")
@@ -37,10 +33,9 @@ def verify(options: Namespace) -> int:
         raise UserError(f"{out} holds the record itself; choose another --out")
     if (out / RECORD).exists():
         raise UserError(f"{out} holds a finished run; remove it, or choose another --out")
-    settings = json.dumps(settings_of(earlier), indent=1)  # JSON is YAML
     with tempfile.TemporaryDirectory(prefix="ganstoch-") as scratch:
         config = Path(scratch) / "verified.yaml"
-        config.write_text(settings)
+        config.write_text(json.dumps(settings_of(earlier), indent=1))  # JSON is YAML
         words = [f"--config={config}", f"--out={out}"]
         words += [] if options.root is None else [f"--data.root={options.root}"]
         older = re.search(r"(\d+) thread\(s\)", earlier.hardware)  # which older records say so
