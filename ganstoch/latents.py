@@ -100,10 +100,7 @@ class Latents:
         return without_replacement(self.count, size, rng)
 
     def evaluation(self, count: int | None = None) -> Tensor:
-        """The latents whose images are measured, never noisy; CPU, shape (n or count, dim).
-
-        The first of the bank; without a bank the same in every evaluation.
-        """
+        """The latents to measure, always the same and never noisy; CPU, shape (n or count, dim)."""
         count = self._n if count is None else count
         if self.fixed is not None:
             return self.fixed[:count]

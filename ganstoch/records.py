@@ -1,7 +1,4 @@
-"""`record.json`: what a finished run leaves, one pydantic model, read, checked and written.
-
-Tables and figures are made from records alone, so this module imports neither torch nor Lightning.
-"""
+"""`record.json`, what a finished run leaves: a model that needs neither torch nor Lightning."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
 """Random number generators, each a function of (seed, stream, step).
 
-A generator is made anew for each draw, so there is no state to save or to disturb: iteration 1,000
-draws the same numbers whether the run came there straight, was resumed, or is one of several ranks.
-Draws are made on the CPU, so a GPU run sees the same numbers.
+A generator is made anew for each draw, on the CPU, so there is no state to save or to disturb:
+iteration 1,000 draws the same numbers in a resumed run, on every rank and on a GPU.
 """
 
 from __future__ import annotations
@@ -54,10 +53,7 @@ def share(size: int, *, rank: int = 0, world: int = 1, group: int = 1) -> Tensor
 
 
 def normal(shape: tuple[int, ...], rng: torch.Generator) -> Tensor:
-    """Standard normal float32 numbers of the given shape.
-
-    Drawn in whole blocks of 16, because torch's sampler treats a ragged end differently: so a
-    smaller matrix equals the first rows of a larger one.
-    """
+    """Standard normal float32 numbers; a smaller matrix equals the first rows of a larger one."""
     count = math.prod(shape)
+    # In whole blocks of 16, because torch's sampler treats a ragged end differently.
     return torch.randn(-(-count // 16) * 16, generator=rng)[:count].reshape(shape)

@@ -19,8 +19,7 @@ Split = Literal["train", "held_out"]
 class Batch:
     """The real half of one iteration, on the training device.
 
-    Pixels are uint8 images (m, C, H, W) in [0, 255], made floats a micro-batch at a time, or points
-    (m, D), float32 and unbounded.
+    Pixels are uint8 images (m, C, H, W) in [0, 255], or points (m, D), float32 and unbounded.
     """
 
     pixels: Tensor
@@ -33,8 +32,7 @@ class Batch:
 class MicroBatch:
     """Real examples and latents of one update, or of a part of it; pixels etc. as in `Batch`.
 
-    Positions are the examples' places in the logical batch, on the CPU, so that what is drawn for a
-    whole batch is shared out the same way however it is cut.
+    Positions are places in the logical batch, on the CPU, so that draws for it can be shared out.
     """
 
     pixels: Tensor

@@ -1,7 +1,4 @@
-"""Checkpoints that a run can be resumed from bit by bit.
-
-Their integrity rests on the checksum (CRC-32) that a torch file carries for each of its entries.
-"""
+"""Checkpoints that a run can be resumed from bit by bit, checked by torch's own CRC-32."""
 
 from __future__ import annotations
 

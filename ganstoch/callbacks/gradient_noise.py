@@ -140,10 +140,7 @@ def _values(noise: estimates.GradientNoise) -> dict[str, float | None]:
 
 
 def obstacle(gan: GAN) -> str | None:
-    """Who makes a gradient more than a sum over single examples, if anybody does.
-
-    Some tie the examples of a batch together, as packs do; penalties add terms of their own.
-    """
+    """Who makes a gradient more than a sum over single examples, as packs and penalties do."""
     for network in (gan.generator, gan.discriminator):
         if needs_full_batch(network):
             return type(network).__name__

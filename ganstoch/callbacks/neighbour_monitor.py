@@ -1,7 +1,4 @@
-"""Overfitting and mode drop of any generator as it trains, beside the same of held-out images.
-
-[1] Yazici et al. 2020, arXiv:2006.14265, Sec. 4.
-"""
+"""Overfitting and mode drop of any generator as it trains, beside the same of held-out images."""
 
 from __future__ import annotations
 
@@ -19,7 +16,7 @@ from ganstoch.metrics.features import Extractor, FeatureSpace, make_extractor
 
 
 class NeighbourMonitor(Periodic):
-    """Logs 1-NN distances both ways [1, Sec. 4] of any LightningModule that makes images.
+    """Logs 1-NN distances both ways (arXiv:2006.14265) of any LightningModule that makes images.
 
     Keys are those of `OverfittingModeDrop`, after ``held_out/`` of as many held-out real images in
     the generator's place. Training goes the same way with it or without, bit for bit.
@@ -27,7 +24,7 @@ class NeighbourMonitor(Periodic):
     Args:
         every: iterations, that is batches, between measurements; the last one is always measured.
         images: how many the generator makes for a measurement.
-        queries: whose nearest neighbour is looked up, each way; 200 in [1].
+        queries: whose nearest neighbour is looked up, each way; 200 in the paper.
         features: an `Extractor`, or the name of one.
         sample: makes n images, shape (n, C, H, W), floats in [-1, 1] or uint8; None for the
             module's own ``sample(n)``, or its ``generator``.

@@ -1,7 +1,4 @@
-"""What a run tells as it trains: metrics for the loggers, a bar, its sources of randomness.
-
-`Periodic` is the base of all callbacks that measure every so many iterations.
-"""
+"""What a run tells as it trains: metrics for the loggers, a bar, its sources of randomness."""
 
 from __future__ import annotations
 
@@ -56,10 +53,7 @@ def log_metrics(trainer: Trainer, metrics: Mapping[str, float], step: int | None
 
 
 class Periodic(Callback, ABC):
-    """Measures every so many iterations, and at the end; leaves what it has measured in a file.
-
-    A run that is resumed after its end is measured all the same. ``name`` is the setting's.
-    """
+    """Measures every so many iterations and at the end, and leaves a file; base of all that do."""
 
     at_start = False  # whether to measure before the first iteration too
     at_end = True  # whether to measure the last iteration if it is off the interval

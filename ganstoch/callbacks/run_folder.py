@@ -1,7 +1,4 @@
-"""What a finished run leaves in its folder: pictures, samples, the record.
-
-[1] Yazici et al. 2020, arXiv:2006.14265.
-"""
+"""What a finished run leaves in its folder: pictures, samples, the record."""
 
 from __future__ import annotations
 
@@ -29,13 +26,13 @@ from ganstoch.types import to_bytes
 
 # Packages that decide numbers.
 PACKAGES = ("torch", "pytorch-lightning", "torchmetrics", "numpy", "faiss-cpu", "faiss-gpu")
-COLUMNS = 10  # queries in a picture, as in [1]
+COLUMNS = 10  # queries in a picture, as in the paper
 POINTS = 512  # points kept of a measurement
 MOMENTS = 64  # most measurements kept; of more, every second one is dropped
 
 
 def panels(outcome: Outcome, data: Tensor) -> dict[str, Tensor]:
-    """The rows of both figures of the 1-NN search [1, Figs. 1 and 2], at most 10 images each.
+    """The rows of the 1-NN search's figures (arXiv:2006.14265, Figs. 1 and 2), at most 10 each.
 
     Under ``overfitting_queries`` generated images, under ``overfitting_<space>`` the data image
     nearest to each; under ``mode_drop_queries`` and ``mode_drop_<space>`` the other way round.

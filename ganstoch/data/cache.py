@@ -1,7 +1,4 @@
-"""Cache on disk: arrays that are made once, verified at every load, by one process at a time.
-
-An entry is an array (.npy) and a sidecar (.json): its checksum, and facts to recognize it by.
-"""
+"""Cache on disk: arrays made once (.npy), verified at every load by a sidecar (.json)."""
 
 from __future__ import annotations
 

@@ -153,10 +153,7 @@ class ImageData(LightningDataModule):
         world: int = 1,
         repeat: int = 0,
     ) -> Batch:
-        """The real half of any iteration: a rank's share, in whole packs (`share`), of one draw.
-
-        The whole subset moves to the device at the first call, and stays. See `draw_ids`.
-        """
+        """The real half of any iteration: a rank's share, in whole packs (`share`), of one draw."""
         size = self.batch_size * self.images_factor
         if -(-size // self.pack) < world:
             raise UserError(

@@ -54,10 +54,7 @@ def decode_all(
     fix: str,
     label: str | None = None,
 ) -> Tensor:
-    """Several images, decoded in threads: uint8, shape (len(paths), *shape), contiguous.
-
-    Each is the central square scaled by the ``filter``, or, without one, must have the size.
-    """
+    """Decodes to uint8, shape (len(paths), *shape): scaled by a ``filter``, else of that size."""
     channels, height, width = shape
     pixels = np.empty((len(paths), height, width, channels), np.uint8)
 
@@ -142,10 +139,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 def in_threads(
     function: Callable[[Item], Result], items: Sequence[Item], *, label: str | None = None
 ) -> list[Result]:
-    """``[function(item) for item in items]``, several at a time (decoders let go of the GIL).
-
-    The first exception, in the order of the items, is raised; ``label`` names a progress display.
-    """
+    """``[function(item) for item in items]``, several at a time (decoders let go of the GIL)."""
     pool = ThreadPoolExecutor(min(8, os.cpu_count() or 1))
     try:
         with warnings.catch_warnings(action="ignore"):

@@ -1,7 +1,4 @@
-"""Images of the user's own: a folder of files, a file of arrays, or an array in memory.
-
-To add a format, write a reader that returns an `ImageSet` and let `open_images` choose it.
-"""
+"""Images of the user's own: a folder, a file or an array; `open_images` chooses the reader."""
 
 from __future__ import annotations
 

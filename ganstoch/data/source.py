@@ -38,10 +38,7 @@ class ImageSet(ABC):
 
     @abstractmethod
     def read(self, ids: Tensor) -> Tensor:
-        """The images at the positions ``ids`` (N,), repeats allowed: a contiguous copy on the CPU.
-
-        They are uint8, shape (N, C, H, W), range [0, 255]; points float32, shape (N, D), unbounded.
-        """
+        """A copy of the images ``ids`` (N,), uint8 (N, C, H, W), or points, float32 (N, D); CPU."""
 
     def names(self, ids: Tensor) -> tuple[str, ...]:
         """Names for people: a file's path below the root, or e.g. ``train/123`` or ``#123``."""

@@ -147,10 +147,7 @@ def resolve_sampling(sampling: Sampling | None, *, m: int, n: int) -> Sampling:
 def draw_ids(
     rule: Sampling, *, count: int, m: int, seed: int, iteration: int, repeat: int = 0
 ) -> Tensor:
-    """The images of one iteration, for all ranks together: positions, int64, shape (m,).
-
-    ``count`` is n; ``repeat`` says which of the iteration's independent draws is meant, from 0.
-    """
+    """Positions, int64 (m,), of one iteration's images out of ``count``, for all ranks together."""
     part = f"repeat{repeat}" if repeat else ""
     if rule == "with_replacement":
         return with_replacement(count, m, rng_for(seed, "data", iteration, part=part))

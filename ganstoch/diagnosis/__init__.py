@@ -1,7 +1,4 @@
-"""Signals of a generator in training, and the verdicts that follow from them.
-
-Nothing here needs our trainer: `measure` takes callables and tensors, `Monitor` its results.
-"""
+"""Signals of a generator in training, by any trainer, and the verdicts that follow from them."""
 
 from ganstoch.diagnosis.monitor import Monitor
 from ganstoch.diagnosis.rules import Verdict

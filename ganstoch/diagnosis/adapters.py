@@ -1,7 +1,6 @@
 """Adapters to a generator in training, of a `GAN` or of any other LightningModule.
 
-What is run to be measured runs as at inference: no layer in training mode, no gradient left behind,
-no number of the global RNG used up.
+What is measured runs as at inference: no layer in training mode, no gradient, no global RNG.
 """
 
 from __future__ import annotations
@@ -55,10 +54,7 @@ def real_images(
 def adapter_for(
     module: LightningModule, sample: Callable[[int], Tensor] | None, latent_dim: int | None
 ) -> GeneratorAdapter:
-    """How images are made: by a `GAN`, by a callable given, or by the module's own `sample(n)`.
-
-    ``latent_dim`` is the length of the generator's z; None for its or the module's attribute.
-    """
+    """How images are made: by a `GAN`, by a callable given, or by the module's own `sample(n)`."""
     if isinstance(module, GAN) and sample is None:
         return _of_gan(module)
     generator = players_of(module).get("generator")

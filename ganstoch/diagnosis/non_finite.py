@@ -1,8 +1,7 @@
 """Which layer was the first to put out a number that was not finite, and when.
 
-By the time a loss is NaN, one optimizer step has carried it into every weight. So the output of
-every layer with weights is summed as it is made, on its device, and the sums are read later, all at
-once: a sum is finite only if what it sums up is.
+By the time a loss is NaN, one optimizer step has carried it into every weight. So every layer's
+output is summed as it is made, and the sums are read later, all at once.
 """
 
 from __future__ import annotations
@@ -17,10 +16,7 @@ from torch.utils.hooks import RemovableHandle
 
 
 class NonFiniteDetector:
-    """Listens to the layers of networks, by their names' prefixes, until it is removed.
-
-    A compiled network runs past its hooks: of that nothing is noticed.
-    """
+    """Listens to the layers of networks, by their names' prefixes; not to compiled ones."""
 
     def __init__(self, networks: Mapping[str, nn.Module]) -> None:
         self._sums: list[tuple[str, Tensor]] = []

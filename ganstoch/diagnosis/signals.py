@@ -27,40 +27,29 @@ BANK = 1024  # most training images among which the nearest is looked for
 class Signals:
     """The signals of one measurement; None where there is nothing to measure them on.
 
-    Distances between images are l2, in units of the root mean square distance between two real
-    images, so that they mean the same for every data set. Closeness and reach are of the averaged
-    generator where there is one, for that is what gets used; all else is of the raw one.
-
-    The difference of logits ``gap_held_out`` is above 0 where the discriminator knows its training
-    images. ``separation`` means the same for every loss, unlike the accuracies.
+    Distances are l2, in units of the root mean square distance between two real images. Closeness
+    and reach are of the averaged generator where there is one, all else of the raw one.
     """
 
     iteration: int  # iterations done
     diversity: float | None = None  # rms distance of two generated images; 1 is the data's own
-    # Share of a generated batch whose nearest other member is nearer than that of all but 5 % of
-    # real images in a batch of real ones; 0.05 is the data's own.
+    # Share of a generated batch nearer to another than all but 5 % of real images; 0.05 is data's.
     collisions: float | None = None
-    # Median distance of a generated image to its nearest other in the batch, over that of real
-    # images in a batch of real ones; near 0 where images come in a few kinds.
+    # Median distance of an image to its nearest other in the batch, over that of real images.
     isolation: float | None = None
-    # How far images move with z: what the diversity would be if the generator were linear with its
-    # present gradient with respect to z, z standard normal.
+    # How far images move with z: the diversity of a linear generator with this gradient.
     sensitivity: float | None = None
-    # Mean distance of generated images to their nearest training image, over that of held-out real
-    # images; small for copies, and for blur.
+    # Mean distance of images to their nearest training image, over held-out ones'; small for blur.
     closeness: float | None = None
-    # Mean distance of real images to their nearest in a generated batch, over that to their nearest
-    # in a real batch of the same size; large where modes are missing.
+    # Mean distance of real images to their nearest in a generated batch, over that in a real one.
     reach: float | None = None
     drift: float | None = None  # rms change of the same latents' images since the last measurement
-    # Cosine between that change and the one before it: near 1 where images go on in one direction,
-    # below 0 where they go back and forth.
+    # Cosine between that change and the one before it; below 0 where images go back and forth.
     turn: float | None = None
     average_gap: float | None = None  # rms distance of the averaged and the raw generator's images
     gap: float | None = None  # mean logit of training images less that of generated ones
     gap_held_out: float | None = None  # mean logit of training images less that of held-out ones
-    # Share of pairs of a training and a generated image whose logits are in the right order, a half
-    # of ties; 0.5 where the discriminator cannot tell them apart.
+    # Share of pairs (training, generated) whose logits are in the right order, a half of ties.
     separation: float | None = None
     accuracy_real: float | None = None  # share of training images with a logit above 0
     accuracy_held_out: float | None = None
@@ -95,9 +84,7 @@ class References:
     scale: float  # root mean square distance between two training images
     collision: float  # below this distance two images of a batch of S count as the same
     isolation: float  # median distance of a training image to its nearest other in a batch of S
-    # Mean distance of a held-out image (or, without them, of a training image) to the nearest other
-    # member of the bank.
-    closeness: float
+    closeness: float  # mean distance of a held-out, else training, image to the bank's nearest
     reach: float  # mean distance of a training image to its nearest in another batch of S real ones
 
     def to(self, device: torch.device) -> References:
@@ -195,10 +182,7 @@ def measure(
 
 
 def _sampled(networks: Networks, *, seed: int) -> tuple[Tensor, float | None]:
-    """Images, and sqrt(2) ||J||_F, how far images J z of standard normal z lie from one another.
-
-    For v standard normal, E ||v^T J||^2 = ||J||_F^2, so one backward pass estimates it.
-    """
+    """Images, and sqrt(2) ||J||_F, how far images J z lie apart, by E ||v^T J||^2 = ||J||_F^2."""
     if networks.latents is None:
         with torch.no_grad():
             return networks.sample(None).float(), None

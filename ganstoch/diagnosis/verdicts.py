@@ -1,8 +1,7 @@
 """From the history of the signals to a verdict with its evidence, and what may be done.
 
 A verdict needs the same finding at several measurements in a row, as training swings by nature;
-likewise it stays until its signals are clearly other ones. The discriminator's loss alone decides
-nothing: it may be near 0 from the first iterations of a run whose images go on improving.
+likewise it stays until its signals are clearly other ones.
 """
 
 from __future__ import annotations
@@ -78,11 +77,7 @@ class Diagnosed:
 
 
 def _stretch(rule: Rule, history: Sequence[Signals]) -> list[bool]:
-    """The measurements, up to the last, of a failure that lasts; empty if there is none.
-
-    It takes `PERSIST` measurements in a row to find a failure. From then on those belong to it too
-    at which it merely lasts. Returns for each of them whether it shows the failure.
-    """
+    """Whether each of the last measurements, of a failure found by then, shows it; or empty."""
     needed = 1 if rule.at_once else PERSIST
     shown: list[bool] = []  # the latest first
     for end in range(len(history), 0, -1):

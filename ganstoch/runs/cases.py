@@ -1,7 +1,4 @@
-"""`ganstoch cases`: labelled runs, most of them broken on purpose, on which verdicts are scored.
-
-The runs are listed in cases.yaml. Each one's signals are kept, to draw verdicts from them again.
-"""
+"""`ganstoch cases`: the labelled runs of cases.yaml, on whose signals verdicts are scored."""
 
 from __future__ import annotations
 

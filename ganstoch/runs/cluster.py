@@ -1,7 +1,4 @@
-"""The rows of a sweep as jobs of a Slurm cluster, or of this machine, through submitit.
-
-Its pickles are files of our own below ``OUT/jobs``; nothing from elsewhere is read that way.
-"""
+"""The rows of a sweep as jobs, through submitit, whose pickles are our own, below ``OUT/jobs``."""
 
 from __future__ import annotations
 
@@ -89,10 +86,7 @@ def make_executor(
 
 
 class Jobs:
-    """Starts rows as jobs, which outlive this process, those that can start as one array.
-
-    ``OUT/jobs/ROW.job`` holds the id of a row's job, which is not submitted again until it ends.
-    """
+    """Starts rows as jobs that outlive this process, with their ids in ``OUT/jobs/ROW.job``."""
 
     def __init__(self, executor: submitit.AutoExecutor) -> None:
         self.executor = executor

@@ -1,7 +1,4 @@
-"""Packaged configs and sweeps by their short names, words that were renamed, and safe YAML.
-
-Importing it puts `load_yaml` in the place of jsonargparse's loader, for every parser.
-"""
+"""Packaged configs and sweeps by their names, renamed words, and safe YAML for all parsers."""
 
 from __future__ import annotations
 

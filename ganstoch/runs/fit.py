@@ -65,10 +65,7 @@ class Busy(UserError):
 
 
 def fit(arguments: Sequence[str]) -> Path:
-    """Runs, resumes, or recognizes as finished, a command line of `ganstoch fit`; the run's folder.
-
-    Where a GPU's memory is too small, half the images at a time go on.
-    """
+    """Runs or resumes a command line, with half the images at a time where memory is too small."""
     command = understand(arguments)
     while True:
         try:

@@ -19,10 +19,7 @@ from ganstoch.types import KnownModes
 def plan(
     sweep: Sweep, *, out: Path, root: Path | None = None, settings: Sequence[str] = ()
 ) -> list[Row]:
-    """The runs of a sweep, with those marked that are finished or whose data are missing.
-
-    ``root`` is the folder of the data set's files; ``settings`` are KEY=VALUE for every row.
-    """
+    """The runs of a sweep, with those marked that are finished or whose data are missing."""
     if any("=" not in setting for setting in settings):
         raise UserError("--set needs KEY=VALUE, for instance --set trainer.max_steps=20")
     extra = [f"--wandb.group={sweep.name}-{sweep.preset}", *(f"--{each}" for each in settings)]

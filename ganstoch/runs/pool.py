@@ -71,8 +71,7 @@ def run_rows(
 ) -> None:
     """Trains every row that is neither finished nor failed, the costliest first, some at once.
 
-    A row that fails stops no other. A row whose folder another process holds is left to it, and
-    started here if that process ends without a record.
+    A row whose folder another process holds starts here if that ends without a record.
     """
     todo = [row for row in rows if not (row.finished or row.failure)]
     waiting = sorted(todo, key=lambda row: -row.work)

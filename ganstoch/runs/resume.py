@@ -1,7 +1,4 @@
-"""Going on from a checkpoint that is named: what makes up the GAN's training may not change.
-
-Its record would be of no run. How long it goes on, and how it is measured and logged, may change.
-"""
+"""Going on from a checkpoint that is named: what makes up the GAN's training may not change."""
 
 from __future__ import annotations
 

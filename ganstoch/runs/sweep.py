@@ -1,7 +1,4 @@
-"""Sweep files: one list of rows, read alike by W&B's agents and by our own runner.
-
-A file is a W&B grid, of dotted keys that each have a value or a list; see sweeps/table1.yaml.
-"""
+"""Sweep files: W&B grids such as sweeps/table1.yaml, for its agents and for our own runner."""
 
 from __future__ import annotations
 

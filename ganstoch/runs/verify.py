@@ -1,8 +1,4 @@
-"""`ganstoch verify`: reruns a recorded run from its record alone, and says whether it is the same.
-
-It repeats bit by bit on the hardware and versions that made it, and elsewhere to rounding, which
-training then magnifies.
-"""
+"""`ganstoch verify`: reruns a run from its record alone; the same bits on the same hardware."""
 
 from __future__ import annotations
 
