@@ -29,19 +29,12 @@ def record() -> Record:
     fields: dict[str, Any] = {
         **{"config_hash": "abc", "preset": "mini", "dataset": "digits", "subset_sha256": "def"},
         **{"seed": -3, "n": 64, "m": 16, "noise": 0.5, "iterations": 20, "seconds": 1 / 3},
+        **{"bank": None, "images_seen": 320, "converged": False, "metrics": metrics},
+        **{"baseline": {}, "versions": {"python": "3"}, "hardware": "2 x processor, größer"},
+        "config": {"data": {"m": "n/4", "list": [1, None, 0.5, True]}},
     }
-    return Record(
-        **fields,
-        bank=None,
-        images_seen=320,
-        converged=False,
-        metrics=metrics,
-        baseline={},
-        history=tuple(Measurement(iteration=i, images_seen=s, metrics=m) for i, s, m in points),
-        config={"data": {"m": "n/4", "list": [1, None, 0.5, True]}},
-        versions={"python": "3"},
-        hardware="2 x processor, größer",
-    )
+    history = tuple(Measurement(iteration=i, images_seen=s, metrics=m) for i, s, m in points)
+    return Record(**fields, history=history)
 
 
 @pytest.fixture
@@ -132,11 +125,8 @@ def test_records_of_the_first_design_are_converted(tmp_path: Path) -> None:
 def test_settings_of_the_first_design_get_their_new_names() -> None:
     old = {"forms": "rule", "remedies": [{"class_path": "ganstoch.remedies.Replay"}]}
     new = {"remedies": [{"class_path": "ganstoch.remedies.ExperienceReplay"}]}
-    label = {"remedy": "hinge+replay"}
-    assert converted_config({"model": old, **label}) == {
-        "model": new,
-        "remedy": "hinge+experience_replay",
-    }
+    converted = converted_config({"model": old, "remedy": "hinge+replay"})
+    assert converted == {"model": new, "remedy": "hinge+experience_replay"}
 
 
 def test_a_terminal_obeys_no_name_and_a_whole_number_is_a_float_too(path: Path) -> None:
@@ -157,8 +147,8 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(
         assert path.read_bytes() == b"old"  # as a reader sees it now
         raise OSError(errno.ENOSPC, "full")
 
-    with monkeypatch.context() as patched:
-        patched.setattr(os, call, fail)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, call, fail)
         with pytest.raises(UserError, match=f"{path}.*full"):
             write_atomically(path, b"new and longer")
     assert path.read_bytes() == b"old"

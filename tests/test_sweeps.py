@@ -1,6 +1,8 @@
 """Every sweep file, read by W&B's own engine and by ours, down to the settings of each run."""
 
+import functools
 import importlib
+import operator
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -69,12 +71,8 @@ def flat(config: Mapping[str, Any]) -> dict[str, Scalar]:
 
 
 def arrived(run: Resolved, key: str) -> object:
-    value: Any = run.config
-    for part in key.split("."):
-        value = value[part]
-    if isinstance(value, dict):
-        value = value["class_path"].rpartition(".")[2]
-    return value
+    value: Any = functools.reduce(operator.getitem, key.split("."), run.config)
+    return value["class_path"].rpartition(".")[2] if isinstance(value, dict) else value
 
 
 @each_sweep

@@ -39,21 +39,17 @@ def signals_of(images: Tensor, known: References, **others: Any) -> Signals:
     return signals
 
 
+REAL = {"diversity": 1, "isolation": 1, "closeness": 1, "reach": 1, "collisions": 0.05}
+FEW_KINDS = images(4, seed=3).repeat(16, 1, 1, 1) + images(64, seed=4, spread=1e-3)
+
+
 @pytest.mark.parametrize(
     ("made", "expected"),
     [
-        # Real images in the generator's place score 1.
-        (
-            images(64, seed=5),
-            {"diversity": 1, "isolation": 1, "closeness": 1, "reach": 1, "collisions": 0.05},
-        ),
+        (images(64, seed=5), REAL),
         (images(1).expand(64, *SHAPE), {"diversity": 0, "isolation": 0, "collisions": 1}),
         (images(200)[100:164], {"closeness": 0, "reach": 0.6}),  # copies, of some of the batch too
-        # A few kinds are told by their isolation.
-        (
-            images(4, seed=3).repeat(16, 1, 1, 1) + images(64, seed=4, spread=1e-3),
-            {"diversity": 1, "isolation": 0},
-        ),
+        (FEW_KINDS, {"diversity": 1, "isolation": 0}),
     ],
     ids=["real", "one image", "copies", "few kinds"],
 )
@@ -66,11 +62,8 @@ def test_known_images(made: Tensor, expected: dict[str, float], known: Reference
 
 def test_a_generator_deaf_to_z_has_no_sensitivity_however_diverse(known: References) -> None:
     own, z = images(64, seed=9), latents(64)
-    signals, _ = measure(
-        Networks(sample=lambda z: own + 0 * z.sum(), latents=z),  # type: ignore[union-attr]
-        known,
-        iteration=1,
-    )
+    networks = Networks(sample=lambda z: own + 0 * z.sum(), latents=z)  # type: ignore[union-attr]
+    signals, _ = measure(networks, known, iteration=1)
     assert signals.sensitivity == 0.0
     assert signals.diversity == pytest.approx(1, abs=0.05)
     assert signals_of(own, known, latents=z).sensitivity == 0.0
@@ -79,9 +72,8 @@ def test_a_generator_deaf_to_z_has_no_sensitivity_however_diverse(known: Referen
 def test_sensitivity_is_the_diversity_of_a_linear_generator(known: References) -> None:
     matrix = normal((DIM, FEATURES), rng_for(2, "evaluation"))
     z = latents(4000)
-    signals, made = measure(
-        Networks(sample=lambda z: linear(matrix, z), latents=z), known, iteration=1
-    )
+    networks = Networks(sample=lambda z: linear(matrix, z), latents=z)
+    signals, made = measure(networks, known, iteration=1)
     exact = math.sqrt(2) * matrix.double().norm().item() / known.scale
     assert signals.sensitivity == pytest.approx(exact, rel=0.03)
     assert signals.diversity == pytest.approx(exact, rel=0.03)
@@ -96,12 +88,8 @@ def test_drift_and_turn_follow_known_steps(known: References) -> None:
         signals, _ = measure(Networks(sample=lambda _: now), known, iteration=1, before=before)
         return signals.drift, signals.turn
 
-    on, turn_on = at(start + 2 * step, start + step, start)
-    assert on == pytest.approx(length, rel=1e-4)
-    assert turn_on == pytest.approx(1, abs=1e-4)
-    back, turn_back = at(start, start + step, start)
-    assert back == pytest.approx(length, rel=1e-4)
-    assert turn_back == pytest.approx(-1, abs=1e-4)
+    assert at(start + 2 * step, start + step, start) == pytest.approx((length, 1), rel=1e-4)
+    assert at(start, start + step, start) == pytest.approx((length, -1), rel=1e-4)
     assert at(start, start) == (0.0, None)
     assert at(start, start, start) == (0.0, None)
 
@@ -115,10 +103,8 @@ def test_logits_are_compared_by_rank_and_by_side(known: References) -> None:
         return torch.tensor([-2.0, 2.0, -2.0, -2.0])
 
     signals = signals_of(images(64, seed=8), known, discriminator=judge)
-    assert signals.gap == pytest.approx(1.5 + 1.0)
-    assert signals.gap_held_out == pytest.approx(1.5)
-    assert signals.accuracy_real == 0.75
-    assert signals.accuracy_held_out == 0.5
+    assert (signals.gap, signals.gap_held_out) == pytest.approx((1.5 + 1.0, 1.5))
+    assert (signals.accuracy_real, signals.accuracy_held_out) == (0.75, 0.5)
     assert signals.accuracy_fake == 0.75
     # 16 pairs: of the fake 2 two real ones tie and one lies above; above -2 lie all four.
     assert signals.separation == pytest.approx((3 * 4 + 1 + 2 * 0.5) / 16)
@@ -137,11 +123,8 @@ def test_average_gap_and_images_that_are_not_finite(known: References) -> None:
 def test_measuring_uses_up_no_chance(known: References) -> None:
     state = torch.get_rng_state()
     references(images(200), None, size=64)
-    measure(
-        Networks(sample=lambda z: linear(torch.eye(DIM, FEATURES), z), latents=latents(64)),
-        known,
-        iteration=1,
-    )
+    matrix, z = torch.eye(DIM, FEATURES), latents(64)
+    measure(Networks(sample=lambda z: linear(matrix, z), latents=z), known, iteration=1)
     assert torch.equal(torch.get_rng_state(), state)
 
 
