@@ -4,14 +4,14 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple, get_args
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 
 from ganstoch.auditing.command import parse_memory
 from ganstoch.auditing.output import terminal
-from ganstoch.auditing.report import AuditReport, Verdict
+from ganstoch.auditing.report import AuditReport
 from ganstoch.cli import main
 from ganstoch.errors import UserError
 
@@ -52,12 +52,7 @@ def test_what_a_person_sees(run: Any) -> None:
     *lines, last = answer.out.splitlines()
     assert max(map(len, lines)) <= 100
     assert last == "out/report.html"
-    assert sorted(os.listdir("out")) == [
-        "generated.csv",
-        "missed.csv",
-        "report.html",
-        "report.json",
-    ]
+    assert set(os.listdir("out")) == {"generated.csv", "missed.csv", "report.html", "report.json"}
     report = AuditReport.model_validate_json(Path("out", "report.json").read_text())
     assert answer.out.startswith(terminal(report))
     assert f"{report.metrics['prdc/pixel_l1/recall'].value:.3f}" in answer.out
@@ -148,14 +143,6 @@ def test_a_place_that_may_not_be_written_to(run: Any) -> None:
     answer = run(*SETS, "--out", "closed/out")
     assert (answer.status, answer.err.count("\n")) == (2, 1)
     assert "closed" in answer.err
-
-
-def test_help_names_the_verdicts(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as ended:
-        main(["audit", "--help"])
-    assert ended.value.code == 0
-    text = capsys.readouterr().out
-    assert [word for word in get_args(Verdict) if word not in text] == []
 
 
 @pytest.mark.parametrize(

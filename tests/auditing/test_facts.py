@@ -140,9 +140,7 @@ def test_sets_of_other_shapes_are_refused(shape: tuple[int, ...], key: str) -> N
         check_alike([opened(PHOTOS[:5]), opened(np.zeros(shape), "generated")])
 
 
-@pytest.mark.parametrize(
-    ("start", "count"), [(20, 10), (19, 10), (14, None), (12, None), (0, None)]
-)
+@pytest.mark.parametrize(("start", "count"), [(20, 10), (19, 10), (14, None), (0, None)])
 def test_held_out_images_that_were_trained_on(start: int, count: int | None) -> None:
     """Of ten held-out images none is a training image; one, as repeats may be; six or more."""
     real, held_out = opened(PHOTOS[:20]), opened(PHOTOS[start : start + 10], "held_out")

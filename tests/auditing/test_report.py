@@ -54,9 +54,8 @@ def empty(content: dict[str, Any]) -> AuditReport:
         for key, value in content.items()
         if isinstance(value, dict | list) and key != "sets"
     }
-    return AuditReport.model_validate(
-        content | least | {"copied_share": None, "missed_share": None}
-    )
+    least |= {"copied_share": None, "missed_share": None}
+    return AuditReport.model_validate(content | least)
 
 
 @pytest.mark.parametrize(
@@ -174,9 +173,7 @@ CHOSEN = {"metrics", "missed_by_class", "counts", "settings", "versions"}  # by 
 def hostile(value: Any, name: str = "") -> Any:
     """The same with every text and every key that somebody else chose a hostile one."""
     if isinstance(value, dict):
-        return {
-            HOSTILE if name in CHOSEN else key: hostile(item, key) for key, item in value.items()
-        }
+        return {HOSTILE if name in CHOSEN else key: hostile(v, key) for key, v in value.items()}
     if isinstance(value, list):
         return [hostile(item) for item in value]
     return HOSTILE if isinstance(value, str) and name not in FIXED else value

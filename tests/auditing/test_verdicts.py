@@ -53,10 +53,7 @@ def replaced(images: Pixels, some: Any) -> Pixels:
 RNG = np.random.default_rng(5)
 FAULTS: dict[str, tuple[Callable[[Pixels, Pixels], Any], set[str]]] = {
     "5 % noise": (lambda real, made: RNG.integers(0, 256, made[:25].shape), {"distribution_shift"}),
-    "5 % black": (
-        lambda real, made: np.zeros_like(made[:25]),
-        {"distribution_shift", "mode_collapse"},
-    ),
+    "5 % black": (lambda real, made: 0 * made[:25], {"distribution_shift", "mode_collapse"}),
     "5 % one image": (lambda real, made: made[:1].repeat(25, 0), {"mode_collapse"}),
     "7 % nearly one image": (
         lambda real, made: (made[:1] + RNG.integers(-4, 5, made[:35].shape)).clip(0, 255),

@@ -16,9 +16,7 @@ def test_draws_are_made_once(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     file = tmp_path / "draws.jsonl"
     first = [json.loads(line) for line in file.read_text().splitlines()]
     assert [tuple(record["sizes"]) for record in first] == [(20, 20, 0), (20, 20, 20)]
-    file.write_text(
-        "\n".join(json.dumps(record | {"findings": ["memorization"]}) for record in first)
-    )
+    file.write_text("\n".join(json.dumps(each | {"findings": ["memorization"]}) for each in first))
     assert main(words) == 0
     assert len(file.read_text().splitlines()) == 2
     assert "2/2" in (tmp_path / "calibration.md").read_text()

@@ -15,10 +15,7 @@ from ganstoch.models.convolution import Form, Geometry, convolve
 from ganstoch.training.gan import GAN
 from ganstoch.types import Norm
 
-pytestmark = [
-    pytest.mark.gpu,
-    pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device"),
-]
+pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA")]
 
 CUDA = torch.device("cuda")
 

@@ -114,9 +114,7 @@ def test_suspects_come_first(digits: tuple[Tensor, Tensor, Tensor]) -> None:
 
 
 @pytest.mark.parametrize("share", [0.0, 0.01, 0.1, 0.5, 1.0])
-@pytest.mark.parametrize(
-    ("size", "unseen"), [(1000, 2560), (1000, 200), (100, 2560), (12_800, 500)]
-)
+@pytest.mark.parametrize(("size", "unseen"), [(1000, 2560), (1000, 200), (100, 2560), (12800, 500)])
 def test_interval_covers_the_truth(share: float, size: int, unseen: int) -> None:
     """Scores whose law is known: of copies near 0, of others uniform to the power of 1/4."""
     covered = 0

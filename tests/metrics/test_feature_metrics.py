@@ -12,20 +12,8 @@ import torch
 from torch import Tensor, nn
 from torchmetrics import MetricCollection
 
+from ganstoch import metrics
 from ganstoch.data import Digits
-from ganstoch.metrics import (
-    CT,
-    FID,
-    KID,
-    PRDC,
-    AuthPct,
-    Copies,
-    Extractor,
-    InceptionScore,
-    MiFID,
-    OverfittingModeDrop,
-    TrainVsHeldOut,
-)
 from ganstoch.metrics.authpct import authpct
 from ganstoch.metrics.base import FeatureMetric
 from ganstoch.metrics.copies import copied_share
@@ -48,16 +36,16 @@ class Grey(Pixels):
 
 
 METRICS: dict[str, tuple[Callable[..., FeatureMetric], str]] = {
-    "authpct": (AuthPct, ""),
-    "copied": (Copies, "estimate low high"),
-    "ct": (partial(CT, cells=2), "value z"),
-    "fid": (FID, ""),
-    "inception_score": (partial(InceptionScore, splits=2), "mean sd"),
-    "kid": (partial(KID, subsets=3, subset_size=5), " subset_mean subset_sd"),
-    "mifid": (partial(MiFID, epsilon=0.5), " distance"),
-    "overfitting": (partial(OverfittingModeDrop, queries=7, seed=3), "mean worst10 worst5"),
-    "prdc": (partial(PRDC, k=3), "precision recall density coverage"),
-    "train_vs_held_out": (TrainVsHeldOut, "share low high p_value"),
+    "authpct": (metrics.AuthPct, ""),
+    "copied": (metrics.Copies, "estimate low high"),
+    "ct": (partial(metrics.CT, cells=2), "value z"),
+    "fid": (metrics.FID, ""),
+    "inception_score": (partial(metrics.InceptionScore, splits=2), "mean sd"),
+    "kid": (partial(metrics.KID, subsets=3, subset_size=5), " subset_mean subset_sd"),
+    "mifid": (partial(metrics.MiFID, epsilon=0.5), " distance"),
+    "overfitting": (partial(metrics.OverfittingModeDrop, queries=7, seed=3), "mean worst10 worst5"),
+    "prdc": (partial(metrics.PRDC, k=3), "precision recall density coverage"),
+    "train_vs_held_out": (metrics.TrainVsHeldOut, "share low high p_value"),
 }
 every_metric = pytest.mark.parametrize("name", METRICS)
 
@@ -176,7 +164,7 @@ def test_a_side_is_missing_or_another(name: str) -> None:
             metric.compute()
 
 
-class Linear(nn.Module, Extractor):
+class Linear(nn.Module, metrics.Extractor):
     """A user's extractor, which happens to be a module."""
 
     name = "linear_l2"
@@ -193,8 +181,8 @@ class Linear(nn.Module, Extractor):
 
 def test_collection_and_a_module_as_extractor() -> None:
     extractor = Linear()
-    linear = FID(extractor)
-    collection = MetricCollection({"few": OverfittingModeDrop(queries=5), "linear": linear})
+    linear = metrics.FID(extractor)
+    collection = MetricCollection({"few": metrics.OverfittingModeDrop(queries=5), "linear": linear})
     for images, how in list(SIDES.values())[:2]:
         collection.update(images, **how)
     names = {name.split("/")[1] for name in collection.compute()}

@@ -19,7 +19,7 @@ def valleys(points: Tensor, ids: Tensor) -> Tensor:
 def test_curvature_sets_the_scale() -> None:
     scales = torch.logspace(-3, 0, 8, dtype=torch.float64)
     found = minimize_each(
-        lambda points, ids: 1e-3 * (scales * points**2).sum(1), draw(5, 8, seed=2), iterations=60
+        lambda x, ids: 1e-3 * (scales * x**2).sum(1), draw(5, 8, seed=2), iterations=60
     )
     assert found.values.max() < 1e-9
 
@@ -54,9 +54,7 @@ def test_values_never_rise_and_belong_to_the_points() -> None:
 
 
 def test_flat_and_steep_problems_end() -> None:
-    flat = minimize_each(
-        lambda points, ids: points.sum(1) * 0 + 3.0, draw(2, 2, seed=6), iterations=9
-    )
+    flat = minimize_each(lambda x, ids: x.sum(1) * 0 + 3.0, draw(2, 2, seed=6), iterations=9)
     assert flat.values.tolist() == [3.0, 3.0]
     kink = minimize_each(lambda points, ids: points.abs().sum(1), draw(4, 3, seed=7), iterations=60)
     assert kink.values.max() < 1e-3
@@ -64,8 +62,6 @@ def test_flat_and_steep_problems_end() -> None:
 
 def test_a_step_out_of_bounds_is_taken_back() -> None:
     found = minimize_each(
-        lambda points, ids: (points - (points + 2).log()).sum(1),
-        draw(3, 2, seed=8).abs(),
-        iterations=40,
+        lambda x, ids: (x - (x + 2).log()).sum(1), draw(3, 2, seed=8).abs(), iterations=40
     )
     torch.testing.assert_close(found.points, -torch.ones_like(found.points), rtol=0, atol=1e-4)

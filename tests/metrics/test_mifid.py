@@ -15,11 +15,9 @@ def features(count: int, *, seed: int, width: int = 20) -> Tensor:
     return torch.randn(count, width, generator=rng, dtype=torch.float64).relu()
 
 
-def reference(generated: Tensor, train: Tensor) -> float:
+def reference(made: Tensor, train: Tensor) -> float:
     """The competition's formula."""
-    a, b = (
-        x.numpy() / np.linalg.norm(x.numpy(), axis=1, keepdims=True) for x in (generated, train)
-    )
+    a, b = (x.numpy() / np.linalg.norm(x.numpy(), axis=1, keepdims=True) for x in (made, train))
     return float((1 - np.abs(a @ b.T)).min(axis=1).mean())
 
 

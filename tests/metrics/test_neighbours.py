@@ -198,15 +198,13 @@ def test_any_block_size(norm: Norm, dtype: torch.dtype, monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize("norm", NORMS)
-@pytest.mark.parametrize("kind", ["bytes", "grey", "any", "crowd"])
+@pytest.mark.parametrize("kind", ["byte", "grey", "any", "crowd"])
 def test_k_nearest_of_another_set(norm: Norm, kind: str) -> None:
     query, bank = (draw(n, 24, seed=n, scale=40).add(128).clamp(0, 255) for n in (31, 90))
     bank[70:] = query[:20]
     if kind == "crowd":
         bank[20:] = 1e-4 * bank[20:] + 100
-    query, bank = (
-        x.byte() if kind == "bytes" else x - 500 * (kind == "any") for x in (query, bank)
-    )
+    query, bank = (x.byte() if kind == "byte" else x - 500 * (kind == "any") for x in (query, bank))
     bank[5:70:9] = bank[2]  # one image many times
     near = k_nearest(query, bank, k=6, norm=norm)
     expected = np.sort(apart(query, bank, norm), 1)[:, :6]

@@ -46,12 +46,9 @@ def test_share_is_averaged_over_thinnings_that_use_every_image() -> None:
 def test_more_training_than_held_out_images_are_no_advantage(count: int) -> None:
     shares = []
     for seed in range(20):
-        train, held_out, generated = (
-            draw(n, 4, seed=3 * seed + i) for i, n in enumerate((count, 100, 200))
-        )
-        shares.append(
-            train_vs_held_out(generated, train, held_out, norm="l2", permutations=1).share
-        )
+        sizes = enumerate((count, 100, 200))
+        train, held_out, made = (draw(n, 4, seed=3 * seed + i) for i, n in sizes)
+        shares.append(train_vs_held_out(made, train, held_out, norm="l2", permutations=1).share)
     assert sum(shares) / len(shares) == pytest.approx(0.5, abs=0.025)
 
 
@@ -84,13 +81,11 @@ def test_p_is_uniform_under_the_null(sizes: tuple[int, int, int], spread: float)
 def test_one_copy_in_a_hundred_is_seen(noise: float) -> None:
     seen, shares = 0, []
     for seed in range(8):
-        train, held_out, generated = (draw(1000, 20, seed=10 * seed + i) for i in range(3))
-        generated[:10] = train[:10] + noise * generated[:10]
-        found = train_vs_held_out(
-            generated, train, held_out, norm="l2", permutations=199, seed=seed
-        )
-        seen += found.p_value <= 0.05
-        shares.append(found.share)
+        train, held_out, made = (draw(1000, 20, seed=10 * seed + i) for i in range(3))
+        made[:10] = train[:10] + noise * made[:10]
+        score = train_vs_held_out(made, train, held_out, norm="l2", permutations=199, seed=seed)
+        seen += score.p_value <= 0.05
+        shares.append(score.share)
     assert seen >= 7
     assert all(abs(share - 0.5) < 0.08 for share in shares)
 

@@ -46,9 +46,7 @@ CASES: list[tuple[Objective, Formula]] = [
     (RelativisticAverage(), average(chance(1), chance(0))),
     (
         RelativisticAverage("hinge"),
-        average(
-            lambda t: torch.clamp(1 - t, min=0).mean(), lambda t: torch.clamp(1 + t, min=0).mean()
-        ),
+        average(lambda t: (1 - t).clamp(min=0).mean(), lambda t: (1 + t).clamp(min=0).mean()),
     ),
     (
         RelativisticAverage("least_squares"),

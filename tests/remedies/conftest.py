@@ -112,10 +112,8 @@ def scores_of(
     """A pass of any critic on examples of any kind, which are a whole batch."""
     ids = torch.arange(len(real))
     part = MicroBatch(real, real, 1.0, ids, None, ids, len(real))
-    outputs = critic(fakes), critic(real)
-    return DiscriminatorPass(
-        StepInfo(0, 0), part, Generator(), fakes, fakes, critic, *outputs, pack
-    )
+    both = critic(fakes), critic(real)
+    return DiscriminatorPass(StepInfo(0, 0), part, Generator(), fakes, fakes, critic, *both, pack)
 
 
 @pytest.fixture

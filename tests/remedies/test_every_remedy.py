@@ -189,11 +189,6 @@ def test_settings_out_of_range_are_named(kind: str, setting: str) -> None:
             made(kind, **others | {setting: value})
 
 
-def test_a_remedy_has_at_most_fourteen_hooks() -> None:
-    hooks = [name for name in vars(Remedy) if not name.startswith("_")]
-    assert len(hooks) <= 14, hooks
-
-
 def test_what_changes_gradients_is_told_from_the_hooks() -> None:
     class Other(Remedy):
         def discriminator_loss(self, loss: Tensor, scores: Any) -> Tensor:

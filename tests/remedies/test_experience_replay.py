@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from ganstoch.remedies import ExperienceReplay, Ratio
+from ganstoch.remedies import ExperienceReplay
 from ganstoch.remedies.base import DiscriminatorPass, StepInfo
 from ganstoch.training.gan import GAN
 
@@ -110,16 +110,6 @@ def test_is_the_discriminators_alone(tiny: SimpleNamespace) -> None:
             tiny.train(gan, iterations=4, optimizers=(step_d, step_g))
     ours, plain = (gan.generator.state_dict() for gan in gans)
     assert all(torch.equal(ours[name], plain[name]) for name in plain)
-
-
-def test_several_updates_put_by_apart(tiny: SimpleNamespace) -> None:
-    remedy = ExperienceReplay(share=0.5, capacity=64)
-    gan = tiny.make(remedy, Ratio(discriminator=3, generator=1))
-    with watched(remedy) as seen:
-        tiny.train(gan, iterations=2)
-    assert remedy.seen.item() == 2 * 3 * 4
-    assert all(rows_in(remedy.images[:24], torch.cat([made for made, _ in seen])))
-    assert [torch.equal(made, shown) for made, shown in seen] == [True] * 3 + [False] * 3
 
 
 def test_the_shares_of_ranks_add_up(tiny: SimpleNamespace) -> None:

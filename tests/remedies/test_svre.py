@@ -143,9 +143,7 @@ def test_the_corrected_gradient_is_the_full_one_on_average(bank: int) -> None:
     held, applied = steps(0.0), list[Tensor]()
     for step in held:
         step.register_step_pre_hook(
-            lambda step, *_: applied.extend(
-                p.grad.flatten() for p in step.param_groups[0]["params"]
-            )
+            lambda s, *_: applied.extend(p.grad.flatten() for p in s.param_groups[0]["params"])
         )
 
     def gradient(part: MicroBatch) -> tuple[Tensor, Tensor]:

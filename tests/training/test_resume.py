@@ -25,9 +25,7 @@ def checkpoints(folder: Path, every: int) -> ModelCheckpoint:
     return ModelCheckpoint(folder, filename="{step}", every_n_train_steps=every, save_top_k=-1)
 
 
-@pytest.mark.parametrize(
-    "settings", [{}, {"noise": 0.5, "micro_batch": 5}, {"bank": "fresh"}], ids=str
-)
+@pytest.mark.parametrize("settings", [{}, {"noise": 0.5, "micro_batch": 5}, {"bank": "fresh"}])
 def test_a_resumed_run_is_the_uninterrupted_one(
     settings: dict[str, Any],
     make_gan: Make,
@@ -70,13 +68,11 @@ def test_a_checkpoint_holds_the_average_and_no_bank(
     assert {name.split(".")[0] for name in saved} == {"generator", "discriminator", "average"}
 
     # Whoever has only the file can make the images.
-    stranger = PaperGenerator((3, 32, 32), width=16, latent_dim=8)
-    prefix = "average.generator."
-    stranger.load_state_dict(
-        {n.removeprefix(prefix): v for n, v in saved.items() if n.startswith(prefix)}
-    )
+    other = PaperGenerator((3, 32, 32), width=16, latent_dim=8)
+    own = "average.generator."
+    other.load_state_dict({n.removeprefix(own): v for n, v in saved.items() if n.startswith(own)})
     z = gan.latents.evaluation()[:3]
-    assert torch.equal(stranger(z), gan.sample(z))
+    assert torch.equal(other(z), gan.sample(z))
 
 
 def test_a_checkpoint_of_other_networks_is_refused_in_one_line(make_gan: Make) -> None:

@@ -22,23 +22,7 @@ from ganstoch.data.datamodule import ImageData
 from ganstoch.models import PaperDiscriminator, PaperGenerator
 from ganstoch.objectives import Hinge, LeastSquares, Objective, Relativistic, Wasserstein
 from ganstoch.records import read_record
-from ganstoch.remedies import (
-    ACGAN,
-    R1,
-    SVRE,
-    WGANGP,
-    ExperienceReplay,
-    LabelFlipping,
-    LabelSmoothing,
-    Mixture,
-    Packing,
-    Pretraining,
-    Ratio,
-    Remedy,
-    Snapshots,
-    Timescales,
-    WeightClipping,
-)
+from ganstoch.remedies import Remedy
 from ganstoch.rng import rng_for, with_replacement
 from ganstoch.training.gan import GAN
 
@@ -49,31 +33,31 @@ REFUSED = {"DiscriminatorBatchNorm", "FeatureMatching", "MinibatchDiscrimination
 
 SHARED: dict[str, Callable[[], list[Remedy]]] = {
     "none": list,
-    "ACGAN": lambda: [ACGAN(classes=10)],
-    "LabelFlipping": lambda: [LabelFlipping(probability=0.3)],
-    "LabelSmoothing": lambda: [LabelSmoothing()],
-    "Mixture": lambda: [Mixture(generators=3, identity=1.0)],
-    "Packing": lambda: [Packing(size=3)],
-    "Packing, packs": lambda: [Packing(size=2, matched="packs")],
-    "Pretraining": lambda: [Pretraining(iterations=STEPS // 2)],
-    "R1": lambda: [R1()],
-    "Ratio": lambda: [Ratio(discriminator=2, generator=2)],
-    "ExperienceReplay": lambda: [ExperienceReplay(share=0.5, capacity=20)],
-    "SVRE": lambda: [SVRE(every=6)],
-    "SVRE, extragradient": lambda: [SVRE(variance_reduction=False)],
-    "SVRE, less variance": lambda: [SVRE(extrapolate=False)],
-    "Snapshots, G": lambda: [Snapshots(every=4, keep=2, lasting=2)],
-    "Snapshots, D": lambda: [Snapshots(of="discriminator", every=4, keep=2, lasting=2)],
-    "Timescales": lambda: [Timescales(discriminator=2.0)],
-    "WGANGP": lambda: [WGANGP()],
-    "WeightClipping": lambda: [WeightClipping(limit=0.05)],
+    "ACGAN": lambda: [remedies.ACGAN(classes=10)],
+    "LabelFlipping": lambda: [remedies.LabelFlipping(probability=0.3)],
+    "LabelSmoothing": lambda: [remedies.LabelSmoothing()],
+    "Mixture": lambda: [remedies.Mixture(generators=3, identity=1.0)],
+    "Packing": lambda: [remedies.Packing(size=3)],
+    "Packing, packs": lambda: [remedies.Packing(size=2, matched="packs")],
+    "Pretraining": lambda: [remedies.Pretraining(iterations=STEPS // 2)],
+    "R1": lambda: [remedies.R1()],
+    "Ratio": lambda: [remedies.Ratio(discriminator=2, generator=2)],
+    "ExperienceReplay": lambda: [remedies.ExperienceReplay(share=0.5, capacity=20)],
+    "SVRE": lambda: [remedies.SVRE(every=6)],
+    "SVRE, extragradient": lambda: [remedies.SVRE(variance_reduction=False)],
+    "SVRE, less variance": lambda: [remedies.SVRE(extrapolate=False)],
+    "Snapshots, G": lambda: [remedies.Snapshots(every=4, keep=2, lasting=2)],
+    "Snapshots, D": lambda: [remedies.Snapshots(of="discriminator", every=4, keep=2, lasting=2)],
+    "Timescales": lambda: [remedies.Timescales(discriminator=2.0)],
+    "WGANGP": lambda: [remedies.WGANGP()],
+    "WeightClipping": lambda: [remedies.WeightClipping(limit=0.05)],
     "several": lambda: [
-        Packing(size=3),
-        ExperienceReplay(share=0.3, capacity=9),
-        LabelSmoothing(),
-        LabelFlipping(probability=0.2),
-        R1(gamma=1.0),
-        Ratio(discriminator=2),
+        remedies.Packing(size=3),
+        remedies.ExperienceReplay(share=0.3, capacity=9),
+        remedies.LabelSmoothing(),
+        remedies.LabelFlipping(probability=0.2),
+        remedies.R1(gamma=1.0),
+        remedies.Ratio(discriminator=2),
     ],
 }
 OBJECTIVES: dict[str, Objective] = {

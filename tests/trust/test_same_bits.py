@@ -22,17 +22,11 @@ Make = Callable[..., Any]
 PROMISE = "same bits, whatever accompanies the run"
 NO_MATTER = {
     "a progress bar": ["--quiet=false"],
-    "W&B, losses logged at every iteration": [
-        "--trainer.log_every_n_steps=1",
-        "--wandb.mode=offline",
-    ],
+    "W&B, every loss logged": ["--trainer.log_every_n_steps=1", "--wandb.mode=offline"],
     "measured at every iteration": ["--evaluation.every=1"],
     "measured at the end only": ["--evaluation.every=1000"],
     "every image asked": ["--evaluation.queries=all"],
-    "a feature space": [
-        "--evaluation.semantic=efficientnet_lite0",
-        "--evaluation.semantic_every=4",
-    ],
+    "features": ["--evaluation.semantic=efficientnet_lite0", "--evaluation.semantic_every=4"],
     "held-out images": ["--evaluation.held_out=true"],
     "a birthday test": ["--evaluation.birthday=8"],
     "a diagnosis": ["--diagnosis.every=2"],

@@ -72,9 +72,7 @@ WHOLE = [
     b"data: {source: fifo}\n",
 ]
 CONFIG = st.one_of(
-    st.tuples(st.sampled_from(KEYS), SCALAR).map(
-        lambda pair: nested(*pair).encode("utf-8", "replace")
-    ),
+    st.tuples(st.sampled_from(KEYS), SCALAR).map(lambda p: nested(*p).encode("utf-8", "replace")),
     st.sampled_from(WHOLE),
     damaged(config_path("mini").read_text()),
     st.binary(max_size=60),

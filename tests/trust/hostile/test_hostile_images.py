@@ -118,9 +118,7 @@ def saved(thing: Any) -> bytes:
 SHAPES = st.sampled_from(
     ["()", "(4608,)", "(24, 5, 8, 8)", "'x'", "(2.5, 3, 8, 8)", "None", "(" * 3000 + ")" * 3000]
 )
-ODD = st.sampled_from(
-    ["|O", "|V3", "<c16", "<M8[D]", "|S9", "<U4", "<i8", "|b1", "|S999999999999", "x"]
-)
+ODD = st.sampled_from(["|O", "|V3", "<c16", "<M8[D]", "<U4", "<i8", "|b1", "|S999999999999", "x"])
 TENSORS = [
     torch.zeros(1, 3, 8, 8, dtype=torch.uint8).expand(10**9, 3, 8, 8),
     torch.zeros(SHAPE).to_sparse(),
