@@ -1,9 +1,7 @@
 """Which generated images look like no real one: too dark, too flat, too rough, too smooth.
 
-An image may lie near the data and be none of them: a black square is near every dark photograph.
-For each image and each direction of its looks the real images that are as extreme are counted,
-itself left out. An image is flagged if its least count is at most the rank at which one real image
-in a hundred is; under the null, real and generated images are flagged alike.
+For each image and each direction of its looks the other real images that are as extreme are
+counted; an image is flagged if its least count is at most that of one real image in a hundred.
 """
 
 from dataclasses import dataclass

@@ -44,6 +44,8 @@ def audit(
 ) -> AuditReport:
     """What generated images say of the images that their generator was trained on.
 
+    Where an audit cannot be made, a UserError says why, and nothing is written.
+
     Args:
         real: the training images: a folder, an array or a file that holds one.
         generated: the generator's images, idem; best as many as there are real ones.
@@ -57,10 +59,6 @@ def audit(
         generator: to look for training images among what it can make; needs held-out images.
         seed: decides every sample and thinning.
         notes: for the report, each a sentence.
-
-    Raises:
-        UserError: for images that cannot be read or compared, too few of them, too little memory,
-            or a place that cannot be written to. Nothing is written then.
     """
     started = time.monotonic()
     if out is not None:
@@ -85,8 +83,7 @@ def audit(
         raise UserError(str(error)) from error
     if generator is not None and "held_out" in sets:
         _log.info("latent recovery")
-        recovery = latent_recovery(generator, sets["real"], sets["held_out"], seed=seed)
-        measures.update([recovery])
+        measures.update([latent_recovery(generator, sets["real"], sets["held_out"], seed=seed)])
     findings = find(evidence)
     kind, sentence = verdict(findings, evidence)
     more_notes = audit_notes(evidence, findings, recovery=generator is not None)

@@ -2,12 +2,8 @@
 
 As many generated as unseen real images are pooled, and each training image is missed if none of its
 eight nearest of the pool is generated. Without held-out images half of the training images are
-pooled for the other half, each past its own near-duplicates. Where generated images as a whole lie
-farther from the data than real ones do, by a factor c (`distribution_shift`), their distances are
-divided by c first, lest noise on the images passes for modes left out.
-
-Under the null the pool's labels are exchangeable, so they are permuted. With r the share that is
-missed and r_0 its mean over the permutations, one in 256 or so,
+pooled for the other half, each past its own near-duplicates. With r the share that is missed and
+r_0 its mean over permutations of the pool's labels, one in 256 or so,
 
     missed = (r - r_0) / (1 - r_0).
 """
@@ -50,7 +46,10 @@ class Coverage:
 def coverage(
     space: Space, searches: Searches, *, median_ratio: float, labels: tuple[str, ...] | None = None
 ) -> Coverage:
-    """Applies the rule; ``median_ratio`` above 1 says how much farther generated images lie."""
+    """Applies the rule; distances of generated images are divided by a ``median_ratio`` above 1.
+
+    Otherwise noise on the images would pass for modes left out.
+    """
     real, bank = space.real, space.held_out
     from_ids = others = torch.arange(len(real))
     if bank is None:
@@ -91,8 +90,7 @@ def coverage(
     order = torch.cat([order[missed[order]], order[~missed[order]]])
     classes: dict[str, float] = {}
     if labels is not None:
-        of = [labels[i] for i in from_ids.tolist()]
-        means = pd.Series(missed.numpy()).groupby(of).mean()
+        means = pd.Series(missed.numpy()).groupby([labels[i] for i in from_ids.tolist()]).mean()
         classes = dict(zip(map(str, means.index), means.tolist(), strict=True))
     low = min(estimate, max(0.0, (rate - mean - below) / (1 - mean)))
     return Coverage(

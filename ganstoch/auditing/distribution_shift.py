@@ -1,11 +1,4 @@
-"""Whether generated images lie as far from the training images as unseen real ones do.
-
-median_ratio  median distance of generated images to their nearest training image, over that of
-              unseen real images: above 1 for noise, foreign or broken images, below 1 for blur and
-              for copies that were edited
-far           share of generated images that are farther than 99 in 100 unseen real ones are: a
-              part of them may be noise, which no median shows
-"""
+"""Whether generated images lie as far from the training images as unseen real ones do."""
 
 import math
 from dataclasses import dataclass
@@ -25,10 +18,11 @@ _BY_NATURE = 0.01
 class DistributionShift:
     """How far generated images lie from the training images."""
 
-    median_ratio: float  # 1 for draws from the data; 0 for copies
+    # Median distance over that of unseen real images: above 1 for noise, below 1 for edited copies.
+    median_ratio: float
     interval: tuple[float, float]  # of 95 %
     sure: tuple[float, float]  # of 99.9 %
-    far: Excess  # images that are flagged as too far
+    far: Excess  # images farther than 99 in 100 unseen real ones: a part may be noise
     is_far: dict[Role, Tensor]  # which images of each set, bool; of no held-out images none
 
 
@@ -37,8 +31,7 @@ def distribution_shift(searches: Searches) -> DistributionShift:
     near, usual = searches.generated.neighbours.distances, searches.unseen_distances
     low, ratio, high = _median_ratio(near, usual, searches.unseen_nearest, z=_USUAL)
     sure_low, _, sure_high = _median_ratio(near, usual, searches.unseen_nearest, z=STRICT)
-    rank = max(1, int(_BY_NATURE * len(usual)))
-    limit = usual.sort(descending=True).values[rank - 1]
+    limit = usual.sort(descending=True).values[max(1, int(_BY_NATURE * len(usual))) - 1]
     is_far = near > limit
     unseen = searches.held_out
     return DistributionShift(

@@ -66,10 +66,7 @@ def gather(
     memory: int = MEMORY,
     seed: int,
 ) -> Evidence:
-    """Reads, counts and measures; ``cache`` keeps features, ``memory`` is for those of one set.
-
-    A ValueError for images of which too few are different to be measured.
-    """
+    """Reads, counts and measures; ``cache`` keeps features, ``memory`` is for those of one set."""
     check_alike(list(sets.values()))
     for images in sets.values():
         _ = images.content  # an image that cannot be read is told before all else
@@ -167,9 +164,8 @@ def _what(images: Images) -> str:
 def check_disjoint(real: Images, held_out: Images, *, seed: int) -> tuple[Tensor, str | None]:
     """Positions of the held-out images that were not trained on, ascending; a note on the others.
 
-    Images that repeat by nature, blank pages for one, may be in both sets; those that the data's
-    own repeats do not explain (`coincidences`) were trained on. A UserError if more than half of
-    the different held-out images were, or both sets are the same.
+    Those that the data's own repeats do not explain (`coincidences`) were trained on. A UserError
+    if more than half of the different held-out images were, or both sets are the same.
     """
     fix = "--held-out must be real images that the generator was not trained on"
     if real.content.sha256 == held_out.content.sha256:

@@ -1,16 +1,11 @@
 """What is certain before anything is measured: identical images, repeated ones, ones of one colour.
 
-That a generated image is a training image bit for bit is a fact; whether it is evidence depends on
-the data, for blank pages and simple drawings repeat by nature. Under the null, training and
-generated images are draws from one source, repeats and all; then, given all images pooled, every
-way to call as many of them "training" is as likely as the true one. Of each image that occurs n
-times in the pool the number in the training set is hypergeometric, and two numbers are held against
-their permutations:
+Blank pages and simple drawings repeat by nature. Under the null, training and generated images are
+draws from one source, repeats and all: of an image that occurs n times in the pool the number in
+the training set is hypergeometric, and two numbers are held against their permutations:
 
     identical  generated images that equal a training image which does not repeat itself
     repeated   generated images beyond the first of each
-
-Where every training image occurs equally often, twice say, it counts once.
 """
 
 from collections import Counter
@@ -50,7 +45,7 @@ class Facts:
     sets: dict[Role, SetFacts]
     generated: Coincidences  # with the training images
     one_colour: Excess  # images of one colour among the generated, against all real ones
-    times: int  # how often every training image occurs, 1 but for sets that were doubled
+    times: int  # how often every training image occurs; where it is above 1, that counts once
 
 
 def gather_facts(sets: dict[Role, Images], *, seed: int) -> Facts:

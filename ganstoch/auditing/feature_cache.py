@@ -1,8 +1,7 @@
 """Features of a set of images, made once and kept on disk by the content of the images.
 
-An entry is found by the sha256 of the pixels and the extractor's name. It is believed only if its
-checksum holds and the features of a few images come out again as they are on file: the same name
-may stand for other weights.
+An entry is found by the sha256 of the pixels and the extractor's name, and believed only if the
+features of a few images come out again as they are on file: the name may stand for other weights.
 """
 
 import hashlib
@@ -30,9 +29,8 @@ _AGREEMENT = 1e-2  # of the largest: devices round, other weights differ by far 
 def features_of(images: Images, extractor: Extractor, *, cache: Path | None, memory: int) -> Tensor:
     """Features of all images, in their order, on the CPU; of several processes one makes them.
 
-    They are kept in ``cache``, if any, but for pixels that fit the memory; a folder that may not be
-    written to is done without. More bytes than ``memory`` are mapped from a file, which writing to
-    the tensor does not change.
+    They are kept in ``cache``, if any, but for pixels that fit the memory. More bytes than
+    ``memory`` are mapped from a file.
     """
     witnesses = extractor(images.read(_witness_ids(len(images)))).cpu()
     fits = len(images) * witnesses.shape[1] * witnesses.element_size() <= memory

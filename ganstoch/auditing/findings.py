@@ -61,10 +61,7 @@ class Finding(NamedTuple):
 
 
 def find(evidence: Evidence) -> list[Finding]:
-    """All rules that hold, gravest verdict first.
-
-    Of one verdict a rule is passed over that speaks of no more images than one before it.
-    """
+    """All rules that hold, gravest verdict first, without those that speak of no more images."""
     level = LEVEL / len(evidence.spaces)
 
     def strongest(rule: Callable[[SpaceEvidence, float], Finding | None]) -> Finding | None:
@@ -120,10 +117,7 @@ def _excess(
     sentence: str,
     space: SpaceEvidence | None = None,
 ) -> Finding | None:
-    """The rule of every share: more generated than unseen real images are flagged.
-
-    The sentence has places for ``{share}`` and ``{interval}``.
-    """
+    """The rule of every share: more generated than unseen real images are flagged."""
     if excess.low <= 0 or excess.p_value > level:
         return None
     interval = f"95 % interval {percent_range(excess.low, excess.high)}"

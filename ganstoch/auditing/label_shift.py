@@ -1,8 +1,7 @@
 """Whether generated images fall on other classes than real ones, by a classifier that learns them.
 
 A ridge regression learns the classes from four fifths of the labelled training images and predicts
-those of all other images, a fifth of them at a time, so that every image is predicted once, by a
-classifier that has not seen it [1]. Hotelling's T^2 compares the mean predictions on either side,
+those of a fifth of all others [1]. Hotelling's T^2 compares the mean predictions on either side,
 labels permuted within the fifths: it sees more than counts of the likeliest class do [2].
 
 [1] Lipton, Wang, Smola 2018, "Detecting and correcting for label shift with black box predictors",
@@ -29,12 +28,8 @@ def label_shift(
 ) -> tuple[float, Tensor]:
     """The p-value that all fall on the same classes, and each image's likeliest class, (N,).
 
-    Args:
-        features: of the labelled training images first, then of any others, float64, (N, F).
-        classes: of the training images, int64, shape (T,), from 0 on.
-        is_made: which images are generated, bool, shape (N,).
-        together: id of the group of training images that stay in one fold, int64, shape (T,).
-        seed: decides folds, samples and permutations.
+    Features (N, F), float64, are of training images (T,) of ``classes`` first, then of any others,
+    some of which ``is_made`` calls generated; training images ``together`` stay in one fold.
     """
     rng = rng_for(seed, "evaluation", part="audit/classes/folds")
     names, members = torch.unique(together, return_inverse=True)

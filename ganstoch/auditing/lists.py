@@ -21,11 +21,9 @@ _BINS = 40
 def audit_lists(
     sets: dict[Role, Images], evidence: Evidence, findings: Sequence[Finding]
 ) -> tuple[dict[str, Any], dict[str, pd.DataFrame], dict[str, bytes]]:
-    """Lists, each from the space with the strongest evidence.
+    """Fields of `AuditReport`, each from the space with the strongest evidence.
 
-    Returns:
-        Fields of `AuditReport`; tables of missed and of generated images; and PNG files of the
-        images in the pairs, by ``role/name``.
+    Also tables of missed and of generated images, and PNG files of pairs, by ``role/name``.
     """
     spaces, real, generated = evidence.spaces, sets["real"], sets["generated"]
     of = {finding.verdict: finding.space for finding in findings if finding.space}

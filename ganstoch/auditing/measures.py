@@ -1,14 +1,8 @@
 """The numbers of an audit by name, each with baseline, interval, target and meaning.
 
-One name, one quantity: a value is what the metric of that name computes from all images. Most of
-them depend on how many images there are; so a baseline of real images in the generated ones' place
-stands beside it only where there are as many of these. Where there are fewer, the same is measured
-once more with all sets thinned to one size, under a name that ends in ``_thinned``. What is
-quadratic in the images is measured on a sample.
-
-MiFID charges for memorization where the mean cosine distance to the nearest training image is below
-an epsilon, and its authors' 0.1 is for Inception. In another space epsilon is half the distance of
-held-out images, and without these MiFID is not reported there.
+A baseline of real images in the generated ones' place stands beside a value only where there are as
+many of these. Where there are fewer, the same is measured once more with all sets thinned to one
+size, under a name that ends in ``_thinned``.
 """
 
 import math
@@ -161,8 +155,7 @@ def _distances(evidence: SpaceEvidence) -> Iterator[Named]:
     count = f"all {len(space.generated):,}"
     yield from tails("mode_drop", all_of_them, usual if same else None, count)
     if not same:
-        generated = searches.reach_generated
-        yield from tails("mode_drop_thinned", generated, usual, f"{searches.size:,}")
+        yield from tails("mode_drop_thinned", searches.reach_generated, usual, f"{searches.size:,}")
 
 
 def _tests(evidence: SpaceEvidence) -> Iterator[Named]:
@@ -184,8 +177,7 @@ def _tests(evidence: SpaceEvidence) -> Iterator[Named]:
     if (ct := evidence.ct) is not None:
         yield _measure("ct/z", ct.z, 0.0)
         if math.isfinite(ct.value):
-            cells = f"{ct.counted} of {ct.cells}"
-            yield _measure("ct/value", ct.value, 0.0, cells=cells)
+            yield _measure("ct/value", ct.value, 0.0, cells=f"{ct.counted} of {ct.cells}")
     coverage, shift, repeats = evidence.coverage, evidence.shift, evidence.repeats
     yield _measure("missed", coverage.rate, coverage.natural, p_value=coverage.p_value)
     for counts in evidence.proportions:
@@ -245,7 +237,7 @@ def fidelity(space: Space) -> Iterator[Named]:
     stats = GaussianStats.of(space.real)
     made, held_out = space.generated, space.held_out
     usual = None if held_out is None else space.sample(held_out, len(made), "fidelity/held out")
-    epsilon: float | None = EPSILON
+    epsilon: float | None = EPSILON  # in other spaces half the distance of held-out images
     if not isinstance(space.extractor, Inception):
         epsilon = None if usual is None else HALF_AS_FAR * cosine_distance(usual, space.real)
     kid_real = space.sample(space.real, MOST, "fidelity/kid/real")
@@ -283,13 +275,9 @@ def fidelity(space: Space) -> Iterator[Named]:
 
 @dataclass(frozen=True)
 class LatentGenerator:
-    """A generator whose latents can be looked for.
+    """A generator whose latents can be looked for, each image a function of its own latent."""
 
-    ``generate`` makes images (N, C, H, W) in [-1, 1] of latents, float32, (N, latent_dim),
-    differentiably, each image a function of its own latent.
-    """
-
-    generate: Callable[[Tensor], Tensor]
+    generate: Callable[[Tensor], Tensor]  # latents (N, latent_dim) to (N, C, H, W) in [-1, 1]
     latent_dim: int
 
 

@@ -1,8 +1,7 @@
 """What an audit leaves: lines on the terminal, and a folder of four files, all or none.
 
-`report.html` is one file that holds all it shows, without scripts or a network. Names of files and
-classes are whatever somebody called them: the template escapes all of them, and characters that
-cannot be seen but change how a name looks are written out.
+Names of files and classes are whatever somebody called them: the template escapes all of them, and
+characters that cannot be seen but change how a name looks are written out.
 """
 
 import base64

@@ -1,19 +1,15 @@
 """Whether generated images fall on classes and clusters as unseen real ones do.
 
-A generator may leave out half of the classes and still have an image near every training image: in
-pixels a deer is near a ship. So images are told apart and counted. Images that look like no real
-one (`appearance`, `distribution_shift`) are left out on either side: they are another finding.
+Images that look like no real one (`appearance`, `distribution_shift`) are left out on either side.
 
 Classes, where the training images have them: a classifier that learns them is applied to all
-images (`label_shift`). Near-duplicates among the training images would be too easy for it, if kept
-apart, and too hard for that of the others, if kept together; both are done, and the larger p is
-taken.
+images (`label_shift`), with near-duplicates among the training images kept apart, and together;
+the larger p is taken.
 
-Clusters, always: k-means centres of training images, to the nearest of which each image goes.
-Held-out images are counted against the generated ones; where they are few, half of the training
-images, and the other half makes the centres. Given the margins chi-squared is permuted [1]; cells
-of less than five images are put together, and chi-squared is divided by the design effect of
-near-duplicates.
+Clusters: k-means centres of training images, to the nearest of which each image goes. Held-out
+images are counted against the generated ones; where they are few, half of the training images, and
+the other half makes the centres. Given the margins chi-squared is permuted [1]; cells of less than
+five images are put together, and it is divided by the design effect of near-duplicates.
 
 [1] Agresti 1992, "A survey of exact inference for contingency tables", Statistical Science 7.
 """
@@ -68,10 +64,7 @@ class Proportions:
     by_class: bool
 
     def detectable(self, level: float) -> float | None:
-        """Share of the data that, left out as one cell, would be found short; None if none would.
-
-        By Fisher's test at the level, shared among the cells, with a power of 95 %.
-        """
+        """Share of the data that, left out as one cell, would be found short in 95 % of cases."""
         for share in np.arange(1, 100) / 100:
             spread = math.sqrt(share * (1 - share) / self.real)
             few = int((share - 1.645 * spread) * self.real)
@@ -84,10 +77,7 @@ class Proportions:
 def proportions(
     space: Space, searches: Searches, *, labels: tuple[str, ...] | None, odd: dict[Role, Tensor]
 ) -> list[Proportions]:
-    """Counts by clusters and, where training images have labels, by classes; of too few nothing.
-
-    Odd images, bool, by set, are left out.
-    """
+    """Counts without odd images, by clusters and, where there are labels, by classes."""
     seed, held_out, mapped = space.seed, space.held_out, torch.arange(len(space.real))
     plain_real = (~odd["real"]).nonzero()[:, 0]
     plain_held_out = counted = None
@@ -193,9 +183,8 @@ def _compared(
         test = Excess(int(of_real / design), max(1, int(real / design)), int(of_made), generated)
         shares = float(of_made / generated), float(of_real / real)
         cells.append(Cell(name, *shares, test.p_value, example))
-    is_class = class_p is not None
     p_value = p_value if class_p is None else class_p
-    return Proportions(tuple(cells), p_value, distance, generated, real, is_class)
+    return Proportions(tuple(cells), p_value, distance, generated, real, class_p is not None)
 
 
 def _test(table: NDArray[np.int64], *, design: float, seed: int) -> tuple[float, float]:

@@ -5,15 +5,11 @@ d the distance to the nearest of each,
 
     rho = d(nearest other generated) / d(nearest training image).
 
-Draws from the data have rho about 1; an image is flagged at 1/2 or below, as near-duplicates among
-the training images are (`copy_score`). What is usual is told by real images in the generated ones'
-place: held-out ones, or one half of the training images against the other. Two that repeat each
-other are flagged together, so that each counts for half at most. The share with rho below 1 is the
-leave-one-out accuracy of a 1-nearest-neighbour classifier on the generated images [1].
-
-How many different images a generator makes is estimated by the birthday test on a sample. Two are
-the same there if they are nearer than all but 1 % of the real images come to their nearest other
-one: unlike a threshold on the nearest pair of a batch this takes no blurred images for one.
+Draws from the data have rho about 1; an image is flagged at 1/2 or below (`copy_score`). What is
+usual is told by real images in the generated ones' place: held-out ones, or one half of the
+training images against the other. Two that repeat each other are flagged together, so that each
+counts for half at most. The share with rho below 1 is the leave-one-out accuracy of a
+1-nearest-neighbour classifier on the generated images [1].
 
 [1] Lopez-Paz, Oquab 2017, "Revisiting classifier two-sample tests", arXiv:1610.06545.
 """
@@ -96,10 +92,7 @@ def _nearer(own: Tensor, other: Tensor) -> float:
 
 
 def same_below(space: Space, within: Neighbours) -> float:
-    """The distance, l2, below or at which two images are the same.
-
-    ``within`` holds for each real image its nearest other, by the space's own norm.
-    """
+    """The l2 distance at which images are the same: 1 % of real ones come as near to another."""
     apart = within.distances
     if space.norm != "l2":
         step = max(1, _BLOCK_ELEMENTS // space.real.shape[1])

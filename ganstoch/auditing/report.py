@@ -90,10 +90,7 @@ class SetFacts(_Model):
 
 
 class AuditReport(_Model):
-    """The whole report. ``AuditReport.model_json_schema()`` is its JSON schema.
-
-    ``AuditReport.model_validate(json.loads(text))`` reads ``report.json`` back.
-    """
+    """The whole report: ``model_validate(json.loads(text))`` reads ``report.json`` back."""
 
     verdict: Verdict
     sentence: str  # the verdict for a person, with its number
@@ -123,10 +120,7 @@ class AuditReport(_Model):
 
 
 def fixed(*values: float | None) -> list[str]:
-    """Numbers with as many decimals as give the largest four digits: ``31.21``, ``12,800``.
-
-    All are powers of ten, ``1.2e-05``, if all are below 0.01; None is "".
-    """
+    """Numbers with four digits for the largest: ``31.21``, ``12,800``, ``1.2e-05``; None is ""."""
     sizes = [abs(value) for value in values if value]
     largest = max(sizes, default=0.0)
     if all(size < _EXACT and float(size).is_integer() for size in sizes):

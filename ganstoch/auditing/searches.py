@@ -1,14 +1,12 @@
 """A feature space of an audit, and the nearest neighbours in it that several measures share.
 
 Unseen real images tell what is natural: held-out ones, and where there are few or none of them,
-training images too, each compared with the others. These may have near-duplicates that unseen ones
-would not meet. So each search takes the side that accuses less: for "too near" a training image
-finds its near-duplicates; for "too far" it passes them over.
+training images too, each compared with the others: for "too near" such an image finds its
+near-duplicates; for "too far" it passes them over.
 
-The nearest of more images is nearer. So where generated images are compared with real ones in
-their place (`stand_in`), the larger of the two sets is cut at random into blocks of the smaller
-one's size, and what is measured is averaged over the blocks. Without held-out images half of the
-training images stand in, near-duplicates kept together, for the others.
+Where generated images are compared with real ones in their place (`stand_in`), the larger of the
+two sets is cut at random into blocks of the smaller one's size, whose results are averaged. Without
+held-out images half of the training images stand in, near-duplicates kept together.
 """
 
 from dataclasses import dataclass

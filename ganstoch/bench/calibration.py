@@ -3,8 +3,7 @@
     python -m ganstoch.bench.calibration --photographs FOLDER --clothes FOLDER
 
 Nulls: training, generated and held-out images are draws of one of twelve kinds. Faults: a share of
-the generated images is spoiled, or classes are left out. One line of JSON a draw goes to OUT, and
-draws that are there are not made again.
+the generated images is spoiled, or classes are left out. Draws that OUT holds are not made again.
 """
 
 import argparse

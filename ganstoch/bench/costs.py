@@ -1,7 +1,4 @@
-"""What Lightning's loop and the diagnosis cost, as shares of training's own time.
-
-Both are timed call by call inside one fit: two fits differ by more than the shares.
-"""
+"""What Lightning's loop and the diagnosis cost in one fit, as shares of training's own time."""
 
 import time
 from collections import defaultdict
@@ -51,10 +48,7 @@ def lightning_overhead(gan: GAN, *, m: int, iterations: int) -> float:
 
 
 def diagnosis_price(gan: GAN, *, m: int, iterations: int) -> float:
-    """Time of the diagnosis at its default interval, as a share of training's without it.
-
-    Listening to the layers counts at every iteration, measuring by the default interval.
-    """
+    """Time of the diagnosis at its default interval, as a share of training's without it."""
     data, diagnosis = ImageData(Digits(), n=256, m=m), Diagnosis(every=2)
     with _Timer() as timer:
         timer.patch(NonFiniteDetector, "_hear", "listening")

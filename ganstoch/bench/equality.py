@@ -69,8 +69,7 @@ def draw(m: int, latent_dim: int, *, iteration: int) -> tuple[Batch, Tensor]:
 def parts_of(batch: Batch, z: Tensor, *, gan: GAN) -> list[MicroBatch]:
     """A batch as `GAN.train_iteration` takes it."""
     assert gan.micro_batch != "auto"
-    dtype = next(gan.parameters()).dtype
-    return split(batch, z, micro_batch=gan.micro_batch, dtype=dtype)
+    return split(batch, z, micro_batch=gan.micro_batch, dtype=next(gan.parameters()).dtype)
 
 
 class Contest:
@@ -97,11 +96,7 @@ class Contest:
 
 
 def differences(gan: GAN, *, m: int, iterations: int) -> dict[str, float]:
-    """Trains an untrained `GAN` and the plain loop; the largest absolute differences.
-
-    Of ``weights`` (the spectral norms' vectors included), ``losses`` of any iteration, and
-    ``images`` of the live and the averaged generator.
-    """
+    """Trains an untrained `GAN` and the plain loop; the largest absolute differences of both."""
     plain, optimizers = make_reference(gan), gan.configure_optimizers()
     dtype, losses = next(gan.parameters()).dtype, 0.0
     for iteration in range(iterations):

@@ -43,9 +43,9 @@ class _LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 def peak_bytes(gan: GAN, *, m: int, micro_batch: int | None) -> int:
-    """Most bytes that tensors hold at once in an iteration, weights and optimizers included.
+    """Most bytes that tensors hold at once in an iteration of m images, weights included.
 
-    Of m images, ``micro_batch`` at once. It runs on "meta", where tensors have no content.
+    It runs on "meta", where tensors have no content.
     """
     trainer = getattr(gan, "_trainer", None)
     meta = copy.deepcopy(gan, {id(trainer): None}).to("meta")  # without what it is attached to

@@ -1,8 +1,4 @@
-"""Images of many kinds to try an audit on: an audit must not accuse because of the data's nature.
-
-The kinds differ in what upsets nearest neighbors: identical by nature, nearly so, mostly blank,
-sparse, flat, or made of very few patterns.
-"""
+"""Images of many kinds to try an audit on: an audit must not accuse because of their nature."""
 
 from collections.abc import Callable
 from functools import cache

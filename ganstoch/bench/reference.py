@@ -1,7 +1,6 @@
 """The paper's loop [Yazici et al. 2020, Tables 2 and 3, Sec. 4] as one would first write it.
 
-What `ganstoch bench` races against, and what `GAN` must equal: like that, it takes one power
-iteration an update and not one a call.
+Like `GAN`, which it is compared with, it takes one power iteration an update, not one a call.
 """
 
 import torch

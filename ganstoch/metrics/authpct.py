@@ -5,8 +5,6 @@ auditing generative models", arXiv:2102.08921, Sec. 5. With i*(j) the training i
 generated image j,
 
     j is authentic  <=>  d(j, i*(j)) > d(i*(j), nearest other training image of i*(j)).
-
-A copy is never authentic; a novel image need not be: held-out images tell which share these reach.
 """
 
 from torch import Tensor

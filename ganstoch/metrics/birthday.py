@@ -6,9 +6,8 @@ Among s draws from N equally likely things two are the same with probability
 
     p(s) = 1 - (1 - 1/N) (1 - 2/N) .. (1 - (s - 1)/N)  =~  1 - exp(-s (s - 1) / (2 N)).
 
-Where things are not equally likely, N comes out at about 1 / sum_i p_i^2. [1] lets a person decide
-whether the nearest pair of a batch is the same image. Ours: it is, if it lies nearer than real
-images do in batches of the same size (`calibrate`).
+[1] lets a person decide whether the nearest pair of a batch is the same image. Ours: it is, if it
+lies nearer than real images do in batches of the same size (`calibrate`).
 """
 
 import math

@@ -1,9 +1,7 @@
 """What share of generated images are copies of training images.
 
-Generated images, and real ones that were not trained on, are scored by how unusually near they are
-to one training image (`copy_score`); what share of them scores at or below a threshold, beyond the
-share of real ones, is told by `excess`. The threshold looks at real images only: 1/2, half as far
-as usual, or less where more than 1 % of unseen images, exact copies aside, would come as near.
+An image counts if its `copy_score` is at or below a threshold: 1/2, half as far as usual, or less
+where more than 1 % of unseen images, exact copies aside, would come as near.
 """
 
 from typing import NamedTuple

@@ -1,13 +1,12 @@
 """How unusually near an image is to one single image of a set.
 
-A small distance alone says little: a blurred image is near everything. So the set is cut at random
-into parts of equal size, and with d_1 .. d_P an image's distances to the nearest member of each,
+The set is cut at random into parts of equal size, and with d_1 .. d_P an image's distances to the
+nearest member of each,
 
     score = min_p d_p / median_p d_p.
 
-An image that comes from nowhere in particular is about as far from every part; a copy of one member
-is near that member's part and no other. Up to three near-duplicates of the member change little,
-and exact duplicates nothing.
+A copy of one member is near that member's part and no other. Up to three near-duplicates of the
+member change little, and exact duplicates nothing.
 """
 
 from __future__ import annotations
@@ -63,8 +62,7 @@ class CopyScores(NamedTuple):
 def copy_scores(images: Tensor, train: Tensor, *, norm: Norm, seed: int = 0) -> CopyScores:
     """How unusually near each image (Q, F...) is to one single member of a set (N, F...)."""
     parts = _parts(train, seed=seed, least=2)
-    rows = partial(_take, train)
-    return CopyScores.of(*nearest_in_parts(images, parts, rows=rows, norm=norm))
+    return CopyScores.of(*nearest_in_parts(images, parts, rows=partial(_take, train), norm=norm))
 
 
 def left_out_scores(train: Tensor, *, norm: Norm, seed: int = 0) -> CopyScores:

@@ -10,8 +10,7 @@ farther from its nearest training image, ties counted half (Mann-Whitney),
 
 is about standard normal where both are as far; Z_U << 0 is copying, Z_U >> 0 underfitting. C_T is
 its mean, weighted by held-out images, over those cells of a k-means clustering of the training
-images that hold more than 20 generated images, as in the authors' program. That adds 1/2 to each U,
-which the paper does not.
+images that hold more than 20 generated images, as in the authors' program.
 """
 
 import warnings
@@ -122,8 +121,7 @@ class CT(FeatureMetric):
         self.cells = cells
 
     def _measure(self, real: Tensor, generated: Tensor, held_out: Tensor) -> dict[str, float]:
-        norm = self.extractor.norm
         self.result = ct_score(
-            generated, real, held_out, norm=norm, cells=self.cells, seed=self.seed
+            generated, real, held_out, norm=self.extractor.norm, cells=self.cells, seed=self.seed
         )
         return self._named("ct", self.result, "value", "z")

@@ -5,10 +5,9 @@ the generated images deserve it and the others behave as the real ones do,
 
     k / M = c + (1 - c) j / R,    so    c = (k/M - j/R) / (1 - j/R).
 
-The upper end of c's interval is that of k / M [1]: blurred or noisy images may not be flagged by
-nature. Its lower end takes the natural share off with the uncertainty of both counts [2]. The test
-is Fisher's. A count of near-duplicates, flagged together or not at all, varies more, by their
-design effect [3].
+The upper end of c's interval is that of k / M [1]; its lower end takes the natural share off with
+the uncertainty of both counts [2]. The test is Fisher's. A count of near-duplicates, flagged
+together or not at all, varies more, by their design effect [3].
 
 [1] Clopper, Pearson 1934, "The use of confidence or fiducial limits illustrated in the case of the
     binomial", Biometrika 26.
@@ -101,8 +100,7 @@ class Excess:
     def by_groups(self, effect: float) -> Excess:
         """The same where so many unseen real images say no more than one."""
         total = max(1, round(self.usual_total / effect))
-        usual = min(total, round(self.usual / effect))
-        return replace(self, usual=usual, usual_total=total)
+        return replace(self, usual=min(total, round(self.usual / effect)), usual_total=total)
 
     def detectable(self, level: float, *, power: float = 0.95) -> float | None:
         """The smallest share c whose test falls to the level as often as the power says, if any."""

@@ -5,9 +5,8 @@
 
     |m1 - m2|^2 + tr S1 + tr S2 - 2 tr (S1 S2)^(1/2).
 
-The last trace is usually taken from the eigenvalues of S1 S2: with fewer images than features,
-roots of rounding. Here each S is factored, S = A A', and the trace is the sum of the singular
-values of A1' A2: the same number.
+The last trace is the sum of the singular values of A1' A2, with each S = A A': eigenvalues of S1 S2
+would be roots of rounding with fewer images than features.
 """
 
 from __future__ import annotations

@@ -7,9 +7,8 @@ single examples and S = (1/N) sum_i |g_i - g|^2, a batch of m has the noise
 * S / m, drawn with replacement;
 * S / m (N - m) / (N - 1), drawn without [2], which is 0 at m = N.
 
-A loss that is a sum of such means, of real and of generated examples drawn independently, has the
-sum of their noises. Signal and noise are equal where m is [1]'s critical batch size, tr(Sigma_1) /
-|g|^2; an "example" of the discriminator is a real and a generated one.
+A loss that is a sum of such means, of real and of generated examples, has the sum of their noises.
+Signal and noise are equal where m is [1]'s critical batch size, tr(Sigma_1) / |g|^2.
 
 [1] McCandlish et al. 2018, "An Empirical Model of Large-Batch Training", arXiv:1812.06162,
 Sec. 2.2.

@@ -4,8 +4,7 @@
 [2] Barratt, Sharma 2018, "A Note on the Inception Score", arXiv:1801.01973.
 
 With p(c|x) the class probabilities of an image and p(c) their mean over the images, the score is
-exp(mean over x of KL(p(.|x) || p)), from 1 to the number of classes. It never looks at the data:
-whoever copies them, or makes one perfect image of each class, scores as well as any [2].
+exp(mean over x of KL(p(.|x) || p)), from 1 to the number of classes. It ignores the data [2].
 """
 
 import itertools

@@ -9,8 +9,6 @@ mean discrepancy is
     mean of k over pairs x, x' of different rows of the one set
     + mean of k over pairs y, y' of different rows of the other
     - 2 mean of k over all pairs x, y.
-
-The mean over random subsets, usually reported [1], has the same expectation and varies more.
 """
 
 import math

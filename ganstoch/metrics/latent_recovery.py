@@ -3,9 +3,8 @@
 [1] Webster, Rabin, Simon, Jurie 2019, "Detecting Overfitting of Deep Generative Networks via Latent
     Recovery", arXiv:1901.03396, Sec. 3.
 
-For an image x, the recovery error is min_z ||G(z) - x||^2, here as a mean over pixels. A generator
-that has memorized its training images recovers them better than held-out ones. As in [1] L-BFGS
-looks for the minimum, for a batch of images at once (`minimize_each`), all from the same latents.
+For an image x, the recovery error is min_z ||G(z) - x||^2, here as a mean over pixels. As in [1]
+L-BFGS looks for the minimum, for a batch of images at once, all from the same latents.
 """
 
 from collections.abc import Callable

@@ -2,9 +2,8 @@
 
 [1] Nocedal, Wright 2006, "Numerical Optimization", 2nd ed., Sec. 7.2, Algorithm 7.4.
 
-Every problem has its own history and step length: a step that does not lower its value enough
-(Armijo) is halved. Where none helps, the history is forgotten and the gradient followed; where that
-does not help either, the problem is done.
+A step that does not lower its problem's value enough (Armijo) is halved. Where none helps, the
+history is forgotten and the gradient followed; where that does not help, the problem is done.
 """
 
 from collections.abc import Callable

@@ -4,8 +4,7 @@
     a linear classifier on a discriminator's features gets worse late in training; cited for that in
     Yazici et al. 2020, arXiv:2006.14265, Sec. 3.
 
-The classifier is ridge regression of the classes on standardized features, with the penalty whose
-squared error, with each training image left out in turn, is smallest.
+The classifier is ridge regression on standardized features, its penalty chosen by leave-one-out.
 """
 
 from dataclasses import dataclass

@@ -5,8 +5,7 @@
 
     m = mean_g min_x (1 - |cos(g, x)|),    MiFID = FID / m if m < epsilon, else FID,
 
-with g the features of generated and x of training images. A generator that returns all training
-images has MiFID = 0 too: read m beside it.
+with g the features of generated and x of training images.
 """
 
 from typing import NamedTuple

@@ -4,8 +4,7 @@
 [2] Lin et al. 2018, "PacGAN", arXiv:1712.04086, Sec. 4, and its published code.
 
 As in the code of [2], a mode counts from one sample on, and the divergence is KL(generated ||
-data), called reverse, between shares of the modes: of good points, but of all images, however
-unsure their classifier is.
+data), called reverse, between shares of the modes: of good points, but of all images.
 """
 
 import math

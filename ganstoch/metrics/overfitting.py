@@ -6,8 +6,7 @@ arXiv:2006.14265, Sec. 4. With N(q, S) = min_{s in S} ||q - s|| / scale,
     overfitting = {N(g, real) : g in a sample of generated}       generated -> data
     mode drop   = {N(x, generated) : x in a sample of real}       data -> generated
 
-each as its mean and the means of its worst, that is largest, 10 % and 5 %. Near 0, overfitting is
-copying; a large mode drop leaves data out.
+each as its mean and the means of its worst, that is largest, 10 % and 5 %.
 """
 
 from functools import partial

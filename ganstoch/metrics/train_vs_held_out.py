@@ -1,17 +1,12 @@
 """Whether generated images are nearer to the training images than to unseen ones.
 
-The share. Training and held-out images are thinned to equal numbers, as the nearest of more images
-is nearer; the share is averaged over random thinnings that use every image, and 1/2 without
-memorization.
-
-The test. If the generator owes nothing to the training images in particular, every way to call as
-many of the pooled real images "training" is as likely as the true one: p is the share of
-permutations, the true labels among them, that reach the statistic [1]
+The share is averaged over random thinnings of training or held-out images to equal numbers, and 1/2
+without memorization. The test: p is the share of permutations of the labels of the pooled real
+images, the true ones among them, that reach the statistic [1]
 
     T = sum_g w_g [nearest of g is a training image],    w_g = log(max(score_g, 0.001))^2,
 
-a vote of the generated images, each weighted by its `copy_scores` in the pool, which know no
-labels: a share would not see one copy in a hundred.
+a vote of the generated images, each weighted by its `copy_scores` in the pool.
 
 [1] Phipson, Smyth 2010, "Permutation p-values should never be zero", arXiv:1603.05766, Sec. 2.
 """

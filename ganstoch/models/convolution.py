@@ -1,8 +1,7 @@
 """One convolution computed in several ways, the fastest of them chosen by a fixed rule.
 
-Libraries pick their kernels for large images. On maps of 4 x 4 to 16 x 16 most taps of a 5 x 5
-kernel meet nothing but padding, and the gradient of the weight takes several times as long as the
-layer itself. All ways add up the same numbers, in another order.
+On maps of 4 x 4 to 16 x 16 most taps of a 5 x 5 kernel meet nothing but padding. All ways add up
+the same numbers, in another order.
 """
 
 from collections.abc import Iterator

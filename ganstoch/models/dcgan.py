@@ -22,7 +22,6 @@ class DCGANGenerator(Generator):
     """PacGAN's DCGAN: a linear layer to 2 x 2, four transposed 5 x 5 convolutions to 28 x 28.
 
     Args:
-        shape: (channels, height, width).
         latent_dim: length of a latent.
         width: channels of the last hidden map; eight times as many in the first.
     """
@@ -43,7 +42,6 @@ class DCGANDiscriminator(Discriminator):
     """PacGAN's DCGAN: four 5 x 5 convolutions with stride 2, batch norm on all but the first.
 
     Args:
-        shape: (channels, height, width); channels of a whole pack where it judges packs.
         width: channels of the first map; eight times as many in the last.
     """
 
@@ -62,7 +60,6 @@ class UnrolledGenerator(Generator):
     """The unrolled protocol's: linear to 4 x 4, three transposed 3 x 3 convolutions, a plain one.
 
     Args:
-        shape: (channels, height, width).
         latent_dim: length of a latent.
         width: channels of the first map, a multiple of 8; an eighth of it in the last hidden one.
     """
@@ -84,7 +81,6 @@ class UnrolledDiscriminator(Discriminator):
     """The unrolled protocol's: three 3 x 3 convolutions with stride 2, batch norm on all.
 
     Args:
-        shape: (channels, height, width); channels of a whole pack where it judges packs.
         width: channels of the last map, a multiple of 4; 16 where D is half of G, 8 at a quarter.
     """
 

@@ -37,7 +37,6 @@ class ReLUGenerator(Generator):
     """PacGAN's generator of points [1], its batch norm's epsilon and momentum included.
 
     Args:
-        shape: (coordinates,) or (channels, height, width).
         latent_dim: length of a latent.
         width: units of a hidden layer.
         depth: hidden layers.
@@ -68,7 +67,6 @@ class MaxoutDiscriminator(Discriminator):
     """PacGAN's discriminator of points [1].
 
     Args:
-        shape: (coordinates,) or (channels, height, width); of a whole pack where it judges packs.
         width: units of a hidden layer.
         depth: hidden layers.
         pieces: linear maps per unit.
@@ -88,7 +86,6 @@ class TanhGenerator(Generator):
     """The generator of the unrolled GAN's ring [2], weights orthogonal times 1.4.
 
     Args:
-        shape: (coordinates,) or (channels, height, width).
         latent_dim: length of a latent.
         width: units of a hidden layer.
         depth: hidden layers.
@@ -109,7 +106,6 @@ class TanhDiscriminator(Discriminator):
     """The discriminator of the unrolled GAN's ring [2]: smooth, weights orthogonal times 1.4.
 
     Args:
-        shape: (coordinates,) or (channels, height, width); of a whole pack where it judges packs.
         width: units of a hidden layer.
         depth: hidden layers.
     """

@@ -33,7 +33,6 @@ class PaperGenerator(Generator):
     """Table 2: latents (N, latent_dim) to images (N, C, 32, 32) in [-1, 1].
 
     Args:
-        shape: (channels, 32, 32).
         latent_dim: length of a latent; 512 in the paper.
         width: channels of the first map, a multiple of 8; 1024 in the paper.
     """
@@ -52,7 +51,6 @@ class PaperDiscriminator(Discriminator):
     """Table 3: images (N, C, 32, 32) to one logit each, every layer spectrally normalized.
 
     Args:
-        shape: (channels, 32, 32).
         width: channels of the last map, a multiple of 8; 1024 in the paper.
     """
 

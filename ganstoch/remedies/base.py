@@ -44,8 +44,7 @@ class StepInfo:
 
     def uniform(self, name: str, batch: MicroBatch, *, every: int = 1) -> Tensor:
         """Numbers in [0, 1), one for ``every`` examples (M / every,), however a batch is cut."""
-        whole = torch.rand(batch.size, generator=self.rng(name))
-        drawn = whole[batch.positions[::every]]
+        drawn = torch.rand(batch.size, generator=self.rng(name))[batch.positions[::every]]
         return drawn.to(batch.latents.device, batch.latents.dtype)
 
 

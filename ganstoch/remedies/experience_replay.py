@@ -83,5 +83,4 @@ class ExperienceReplay(Remedy):
 
     def _places(self, batch: MicroBatch, info: StepInfo) -> Tensor:
         """Places of the micro-batch's examples in a random order of the whole batch; int64, CPU."""
-        order = torch.randperm(batch.size, generator=info.rng("Replay/order"))
-        return order[batch.positions]
+        return torch.randperm(batch.size, generator=info.rng("Replay/order"))[batch.positions]

@@ -27,6 +27,5 @@ class R1(GradientPenalty):
 
     def discriminator_loss(self, loss: Tensor, scores: DiscriminatorPass) -> Tensor:
         """The loss and the penalty, a scalar."""
-        real = pack_examples(scores.batch.real, scores.pack)
-        gradients = input_gradients(scores.critic, real)
+        gradients = input_gradients(scores.critic, pack_examples(scores.batch.real, scores.pack))
         return loss + self.gamma / 2.0 * gradients.square().sum(1).mean()

@@ -189,10 +189,9 @@ class SVRE(Remedy):
         mine = share(size, rank=gan.global_rank, world=gan.world_size)
         for positions in torch.split(mine, len(like.positions)):
             ids = positions % facts.n
-            z = facts.latents.fixed[positions % len(facts.latents.fixed)]
             yield MicroBatch(
                 pixels=facts.pixels[ids].to(device),
-                latents=z.to(device, dtype),
+                latents=facts.latents.fixed[positions % len(facts.latents.fixed)].to(device, dtype),
                 weight=len(positions) * gan.world_size / size,
                 ids=ids.to(device),
                 labels=None if facts.labels is None else facts.labels[ids].to(device),

@@ -127,8 +127,7 @@ def _start(discriminator: nn.Module, optimizer: Optimizer) -> Start:
         state, zeros = optimizer.state.get(parameter, {}), torch.zeros_like(theta[name])
         first[name] = state.get("exp_avg", zeros).clone()
         second[name] = state.get("exp_avg_sq", zeros).clone()
-        count = state.get("step", torch.zeros(()))
-        counts[name] = count.to(zeros.device, torch.float64, copy=True)
+        counts[name] = state.get("step", torch.zeros(())).to(zeros.device, torch.float64, copy=True)
     betas, eps = group.get("betas", (0.0, 0.0)), group.get("eps", 0.0)  # gradient descent has none
     return Start(theta, first, second, counts, group["lr"], betas, eps)
 

@@ -61,11 +61,9 @@ def claims(runs: pd.DataFrame) -> Iterator[str]:
 
     The paper's claims [1]: both distances fall as the mini-batch grows, noise on the latents
     worsens both, and with the largest mini-batch images are closer to the data, both ways, than
-    held-out real images are. The runs are of one data set; plain ones with the same bank of latents
-    are compared.
+    held-out real images are. Plain runs with the same bank of latents are compared.
     """
-    plain = runs[runs.remedy == "plain"]
-    for _, bank in plain.groupby("bank", sort=False, dropna=False):
+    for _, bank in runs[runs.remedy == "plain"].groupby("bank", sort=False, dropna=False):
         yield from _claims_of_bank(bank)
 
 

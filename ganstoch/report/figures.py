@@ -99,8 +99,7 @@ def band(ax: Axes, line: pd.DataFrame, *, seeds: int, **look: Any) -> None:
 def heading(ax: Axes, runs: pd.DataFrame, words: str = "") -> None:
     """The name and size of a data set, left above its first axes."""
     row = runs.iloc[0]
-    text = f"{title(row.dataset)} (n = {row.n:,}){words}"
-    ax.set_title(text, loc="left", fontweight="bold")
+    ax.set_title(f"{title(row.dataset)} (n = {row.n:,}){words}", loc="left", fontweight="bold")
 
 
 def legend(right: Axes, source: Axes) -> None:
@@ -202,8 +201,7 @@ def draw_curves(runs: pd.DataFrame) -> bytes:
 def draw_trade_off(runs: pd.DataFrame) -> bytes | None:
     """Generalization against mode drop: held-out images' distance over training images', PNG.
 
-    A path a setting, from its first measurement (open) to its last (full); the height above the
-    diagonal is the generalization gap. None where no run has looked at held-out images.
+    A path a setting, from its first measurement (open) to its last (full).
     """
     if HELD_OUT not in runs:
         return None

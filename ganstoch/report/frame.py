@@ -27,8 +27,7 @@ def frame(records: Iterable[Record | tuple[Record, Path]]) -> pd.DataFrame:
     """One row a run: `SETTING`, other fields of the record, metrics by key, ``baseline/<key>``.
 
     ``bank`` is NaN for fresh latents. Runs stand in order of their first data set, noise, m from
-    large to small, bank, remedy (plain first) and seed. A `UserError` tells of no runs, of one that
-    is given twice, and of a data set with several presets or sizes.
+    large to small, bank, remedy (plain first) and seed.
     """
     pairs = [each if isinstance(each, tuple) else (each, None) for each in records]
     if not pairs:
@@ -79,8 +78,7 @@ def natural(label: str) -> tuple[bool, list[tuple[int, str]]]:
 
 
 def _check(table: pd.DataFrame) -> None:
-    twice = table[table.duplicated([*SETTING, "seed"])]
-    for row in lines(twice):
+    for row in lines(table[table.duplicated([*SETTING, "seed"])]):
         raise UserError(
             f"the run {row.dataset}, {row.remedy}, m = {row.m}, noise {row.noise:g}, seed "
             f"{row.seed} was given twice; leave one of its folders out"
@@ -136,10 +134,9 @@ def history(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def curve(points: pd.DataFrame, metric: str, *, x: str = "iteration") -> pd.DataFrame:
-    """A metric of one setting along training: mean, low and high over its seeds, by ``x``.
+    """A metric of one setting's `history`: mean, low and high over its seeds, by ``x``.
 
-    Of ``points``, see `history`, from the first where all seeds have a value; a seed that stopped
-    earlier keeps its last value, so that the curve ends on the table's mean.
+    A seed that stopped earlier keeps its last value, so that the curve ends on the table's mean.
     """
     if metric not in points:
         return pd.DataFrame({"mean": [], "low": [], "high": []})

@@ -5,8 +5,7 @@
     Tables 1 to 3; standard errors over 10 trials, in Table 3 over 50.
 [3] Srivastava et al. 2017, "VEEGAN: Reducing mode collapse in GANs using implicit variational
     learning", Table 1; without errors.
-[4] Metz et al. 2017, "Unrolled generative adversarial networks", as quoted in [2, Table 3]. Their
-    errors are taken for standard errors like those around them.
+[4] Metz et al. 2017, "Unrolled generative adversarial networks", as quoted in [2, Table 3].
 """
 
 from dataclasses import dataclass
@@ -84,10 +83,7 @@ _STACKED = {"stacked_mnist": "stacked MNIST", "stacked_fashion": "stacked Fashio
 
 
 def protocol_of(dataset: str, *, variant: str = "veegan", ratio: float | None = None) -> Protocol:
-    """The protocol of a synthetic data set, by its name (or ``ring_unrolled``).
-
-    Of stacked images by variant, ``veegan`` or ``unrolled``, and D's size over G's [2, Table 3].
-    """
+    """The protocol of a synthetic data set; ``ratio`` is D's size over G's [2, Table 3]."""
     if dataset not in _STACKED:
         return _SYNTHETIC.get(dataset, Protocol(dataset, dataset))
     if variant == "veegan":

@@ -27,13 +27,7 @@ _SYNTHETIC = (
 def write_report(out: Path, runs: Sequence[Path], *, missing: Sequence[str] = ()) -> str:
     """Writes Table 1 with its figures and ``index.html``; returns it as text for a terminal.
 
-    Args:
-        out: folder of the report; made if need be.
-        runs: run directories. One without a ``record.json`` is listed as not run.
-        missing: names of further rows that are not there.
-
-    Raises:
-        UserError: if the records make no table, or a file is damaged or cannot be written.
+    Folders without a ``record.json`` are listed as not run, as are further ``missing`` names.
     """
     frame, absent = load(runs, missing=missing)
     words, sections = caption(frame, absent, paper=True), tables.table1(frame)

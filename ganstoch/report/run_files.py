@@ -100,8 +100,7 @@ def _read(model: type[M], path: Path) -> M | None:
 def read_strips(folder: Path, *, direction: str) -> dict[str, Bytes] | None:
     """A block of Figure 1 or 2 out of `panels.npz`; None if the run left none.
 
-    ``queries``, their nearest neighbors by ``pixel`` l1 and, where measured, by a network's
-    features under its name: each (N, H, W, 3), N at most 10. A `UserError` names a damaged file.
+    ``queries`` and their nearest neighbors by feature space: each (N, H, W, 3), N at most 10.
     """
     path = folder / "panels.npz"
     stored = _arrays(path, f"{direction}_")

@@ -1,7 +1,4 @@
-"""Synthetic data sets: modes over training, and where the generated points lie.
-
-As in Fig. 2 of Metz et al. 2017, "Unrolled generative adversarial networks".
-"""
+"""Synthetic data sets: modes over training; points as in Fig. 2 of Metz et al. 2017 (unrolled)."""
 
 import tempfile
 from collections.abc import Sequence

@@ -79,10 +79,7 @@ def _amount(mean: float, error: float, places: int) -> str:
 
 
 def table1_csv(runs: pd.DataFrame) -> pd.DataFrame:
-    """Table 1: `SCORES` with ``_paper`` (at that n/m and noise) and ``_sd``, and what it cost.
-
-    A row per setting and one per data set for held-out real images.
-    """
+    """Table 1: `SCORES` with ``_paper`` (at that n/m and noise) and ``_sd``, and what it cost."""
     require(runs, SCORES.values(), fix=_IMAGES)
     rows = summary(runs, SCORES)
     papers = [
@@ -118,8 +115,7 @@ def table1(runs: pd.DataFrame, *, full: bool = True) -> list[Section]:
             for row in lines(rows[rows.remedy == _BASELINE])
         ]
         groups = own.groupby(SETTING, sort=False, dropna=False)
-        settings = lines(rows[rows.remedy != _BASELINE])
-        for row, (_, group) in zip(settings, groups, strict=True):
+        for row, (_, group) in zip(lines(rows[rows.remedy != _BASELINE]), groups, strict=True):
             written.append(_name(group) | _scores(row, full=full) | _cost(group, full=full))
             if not pd.isna(row.overfitting_mean_paper):
                 written.append({"m": "  paper"} | _scores(row, "_paper", full=False))
@@ -155,9 +151,8 @@ def _scores(row: Any, part: str = "", *, full: bool) -> dict[str, str]:
 def _cost(group: pd.DataFrame, *, full: bool) -> dict[str, str]:
     more = {"images seen": span([*group.images_seen]), "seconds": span([*group.seconds])}
     converged = f"{group.converged.sum()} of {len(group)}"
-    return {"iterations": span(list(group.iterations)), "converged": converged} | (
-        more if full else {}
-    )
+    cells = {"iterations": span([*group.iterations]), "converged": converged}
+    return cells | more if full else cells
 
 
 # Remedies by stochasticity
@@ -253,8 +248,7 @@ def in_percent(runs: pd.DataFrame) -> pd.DataFrame:
 def synthetic_csv(runs: pd.DataFrame) -> pd.DataFrame:
     """A row per remedy and setting, and one per data set for true samples.
 
-    Columns: means with ``_se`` (standard error over the seeds that have the quantity), what was
-    published for the remedy without noise, the gap, ours less theirs, also in standard errors.
+    Columns: means with ``_se`` (standard error over seeds), what was published, the gap to that.
     """
     require(runs, ["modes/count", "modes/of"], fix=_MODES)
     runs = in_percent(runs)

@@ -46,10 +46,7 @@ def overtaken(track: pd.DataFrame) -> int | None:
 
 @styled
 def draw_gradient_noise(runs: pd.DataFrame) -> bytes | None:
-    """When the noise of the gradients overtakes their signal [Yazici et al. 2020, Sec. 3], PNG.
-
-    Three axes a setting. None where no run has measured it.
-    """
+    """When the noise of the gradients overtakes their signal [Yazici et al. 2020, Sec. 3], PNG."""
     measured = []
     for row, group in settings(runs):
         files = [read_gradient_noise(folder) for folder in group.folder if folder is not None]
@@ -107,10 +104,7 @@ def _draw_player(ax: Axes, track: pd.DataFrame) -> None:
 
 @styled
 def draw_probe(runs: pd.DataFrame) -> bytes | None:
-    """Accuracy of a linear probe on D's features, on images not fitted to and on those that are.
-
-    Two axes a data set, PNG. None where no run has a ``probe.json``.
-    """
+    """Accuracy of a linear probe on D's features, on new and on fitted images, PNG."""
     probes: Any = [None if row.folder is None else read_probe(row.folder) for row in lines(runs)]
     probed = runs.assign(probe=probes).dropna(subset=["probe"])
     if probed.empty:

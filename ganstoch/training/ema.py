@@ -1,7 +1,6 @@
 """The exponential moving average of the generator, which is what gets evaluated.
 
-[1] Yazici et al. 2019, "The Unusual Effectiveness of Averaging in GAN Training". The step counter
-of `torch.optim.swa_utils` lives on the device and stalls it at every update; ours does not.
+Yazici et al. 2019, "The Unusual Effectiveness of Averaging in GAN Training".
 """
 
 import copy

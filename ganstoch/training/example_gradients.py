@@ -57,8 +57,7 @@ def collect(
         stack.enter_context(torch.enable_grad())
         stack.enter_context(frozen(network))
         for name, module in owners.items():
-            hook = module.register_forward_hook(_watch(name, seen, network))
-            stack.callback(hook.remove)
+            stack.callback(module.register_forward_hook(_watch(name, seen, network)).remove)
         each = losses(network.forward(inputs))  # past torch.compile, which sees no hooks
         if missing := sorted(set(owners) - set(seen)):
             raise UserError(_refusal(network, missing[0], "is not called as a layer"))

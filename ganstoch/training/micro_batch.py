@@ -1,8 +1,7 @@
 """Splits a batch into micro-batches whose gradients add up to the batch's.
 
-No layer of the paper's networks couples the images of a batch, and every objective is a mean, so
-the gradient of a batch is the weighted sum of the gradients of its parts. Remedies that couple
-images say so: in groups, which then stay together, or all of them, which then allow one part only.
+The gradient of a batch is the weighted sum of those of its parts, but where remedies couple images:
+in groups, which then stay together, or all of them, which then allow one part only.
 """
 
 import torch

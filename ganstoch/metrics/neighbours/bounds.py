@@ -1,9 +1,7 @@
 """Distances between all pairs of two sets, a block at a time, each between two bounds.
 
-What processors are fast at is not exact: float32 products lose the digits of small distances, bytes
-forget fractions. But what is lost has a bound, so a `Ruler` gives for every pair a number that the
-distance is surely not below and, a known slack higher, one that it is surely not above. Only the
-few pairs that the bounds leave undecided need the exact distance.
+A `Ruler` gives for every pair a number that the distance is surely not below and, a known slack
+higher, one that it is surely not above. Only pairs that these leave undecided need the exact one.
 
 Squared l2 by its expanded form: with u the unit roundoff and F numbers a row, |fl(x.y) - x.y| <=
 F u ||x|| ||y|| up to terms in u^2 [1, Sec. 3.1]; other operations add a few u. As ||x|| ||y|| <=

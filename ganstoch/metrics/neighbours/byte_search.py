@@ -1,9 +1,8 @@
 """Rows of numbers: checked, compared exactly in float64, and searched by l1 on their bytes.
 
-Processors have an instruction for sums of absolute differences of bytes. Rounding moves a distance
-by no more than the rounding errors of the two images add up to, so only members within that of the
-best are looked at again. Where images are smooth, most are ruled out at half the side: with S any
-square of four pixels,
+Rounding moves a distance by no more than the rounding errors of the two images add up to, so only
+members within that of the best are looked at again. Where images are smooth, most are ruled out at
+half the side: with S any square of four pixels,
 
     sum over p in S of |q_p - b_p|  >=  |sum over p in S of q_p  -  sum over p in S of b_p|.
 """

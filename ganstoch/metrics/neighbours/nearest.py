@@ -1,8 +1,7 @@
 """The nearest neighbour of each query: a fast search proposes candidates, float64 decides.
 
 On a CPU, images are searched by l1 as bytes (`byte_search`) and features by l2 between bounds
-(`knn`). FAISS, where it is installed, searches everything on a GPU, and on a CPU what bytes cannot
-tell. It adds up in float32, in which exact copies come out at a distance above 0.
+(`knn`). FAISS, if installed, searches all on a GPU, and on a CPU what bytes cannot tell.
 """
 
 import importlib

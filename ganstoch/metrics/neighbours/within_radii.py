@@ -1,7 +1,6 @@
 """Which pairs of two sets lie within given radii, counted exactly.
 
-What `bounds` leave undecided is computed in float64. Memory beyond the arguments stays under 1 GiB
-for rows of fewer than 2^18 numbers. The work is done on a GPU if the first features are there.
+What `bounds` leave undecided is computed in float64. Work is done on a GPU if first features are.
 """
 
 from dataclasses import dataclass
