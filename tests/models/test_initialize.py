@@ -5,14 +5,8 @@ import pytest
 import torch
 from torch import nn
 
-from ganstoch.models import (
-    Discriminator,
-    PaperDiscriminator,
-    PaperGenerator,
-    ReLUGenerator,
-    TanhDiscriminator,
-    TanhGenerator,
-)
+from ganstoch import models
+from ganstoch.models import PaperDiscriminator, PaperGenerator
 from ganstoch.models.layers import BatchNorm, SpectralConv2d, initialize
 from ganstoch.rng import normal, rng_for
 from ganstoch.training.gan import GAN
@@ -70,8 +64,8 @@ def test_forward_passes_change_nothing(critic: PaperDiscriminator) -> None:
 
 
 def test_batch_norm_starts_as_the_identity_and_takes_no_draw() -> None:
-    normed = ReLUGenerator((2,), width=8, batch_norm=True)
-    bare = ReLUGenerator((2,), width=8, batch_norm=False)
+    normed = models.ReLUGenerator((2,), width=8, batch_norm=True)
+    bare = models.ReLUGenerator((2,), width=8, batch_norm=False)
     for made in (normed, bare):
         for parameter in made.parameters():
             parameter.data.fill_(3.0)
@@ -86,15 +80,15 @@ def test_batch_norm_starts_as_the_identity_and_takes_no_draw() -> None:
 
 
 def test_the_unrolled_gans_networks_start_orthogonal_also_within_another() -> None:
-    class Around(Discriminator):
+    class Around(models.Discriminator):
         def __init__(self) -> None:
             super().__init__()
             self.body = nn.Linear(2, 6)
-            self.inner = TanhDiscriminator((2,), width=6)
+            self.inner = models.TanhDiscriminator((2,), width=6)
             self.head = nn.Linear(6, 1)
 
     around = Around()
-    for made in (TanhGenerator((2,)), TanhDiscriminator((2,)), around):
+    for made in (models.TanhGenerator((2,)), models.TanhDiscriminator((2,)), around):
         initialize(made, std=1e-3, rng=rng_for(0, "init"))
         for name, parameter in made.named_parameters():
             if parameter.dim() == 1:

@@ -8,16 +8,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from ganstoch import models
 from ganstoch.data.subset import draw_ids
 from ganstoch.latents import LatentSettings
-from ganstoch.models import (
-    Discriminator,
-    Generator,
-    PaperDiscriminator,
-    PaperGenerator,
-    TanhDiscriminator,
-    TanhGenerator,
-)
+from ganstoch.models import Discriminator, Generator
 from ganstoch.objectives import Objective, Wasserstein
 from ganstoch.remedies import Remedy
 from ganstoch.remedies.base import DiscriminatorFn, DiscriminatorPass, StepInfo
@@ -42,10 +36,12 @@ def make(
 ) -> GAN:
     """A GAN of points in the plane, or of images, whose data are known: 24 in 3 classes."""
     gan = GAN(
-        partial(TanhGenerator, latent_dim=3, width=6)
+        partial(models.TanhGenerator, latent_dim=3, width=6)
         if points
-        else partial(PaperGenerator, width=8, latent_dim=8),
-        partial(TanhDiscriminator, width=6) if points else partial(PaperDiscriminator, width=8),
+        else partial(models.PaperGenerator, width=8, latent_dim=8),
+        partial(models.TanhDiscriminator, width=6)
+        if points
+        else partial(models.PaperDiscriminator, width=8),
         objective,
         remedies=remedies,
         latents=LatentSettings(bank=bank, noise=noise),

@@ -7,16 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ganstoch import models
 from ganstoch.errors import UserError
-from ganstoch.models import (
-    DCGANDiscriminator,
-    Discriminator,
-    MaxoutDiscriminator,
-    PaperDiscriminator,
-    TanhDiscriminator,
-    TanhGenerator,
-    UnrolledDiscriminator,
-)
+from ganstoch.models import TanhDiscriminator, TanhGenerator
 from ganstoch.models.layers import BatchNorm
 from ganstoch.remedies import DiscriminatorBatchNorm, MinibatchDiscrimination
 from ganstoch.remedies.base import StepInfo
@@ -24,14 +17,14 @@ from ganstoch.training.gan import GAN
 from ganstoch.types import Shape
 
 
-def layers(network: Discriminator) -> list[str]:
+def layers(network: models.Discriminator) -> list[str]:
     assert isinstance(network.body, nn.Sequential)
     return [type(layer).__name__ for layer in network.body]
 
 
 NORMALIZED: dict[str, tuple[Any, Shape, list[str]]] = {
     "paper": (
-        partial(PaperDiscriminator, width=8),
+        partial(models.PaperDiscriminator, width=8),
         (3, 32, 32),
         ["SpectralConv2d", "LeakyReLU", *3 * ["SpectralConv2d", "BatchNorm", "LeakyReLU"]],
     ),
@@ -41,7 +34,7 @@ NORMALIZED: dict[str, tuple[Any, Shape, list[str]]] = {
         ["Flatten", "Linear", "Tanh", *2 * ["Linear", "BatchNorm", "Tanh"]],
     ),
     "maxout": (
-        partial(MaxoutDiscriminator, width=6),
+        partial(models.MaxoutDiscriminator, width=6),
         (2,),
         ["Flatten", "LinearMaxout", *2 * ["LinearMaxout", "BatchNorm"]],
     ),
@@ -58,7 +51,7 @@ def test_follows_every_hidden_layer_but_the_first(name: str) -> None:
     assert network(torch.rand(4, *shape)).features.shape == (4, network.head_features)
 
 
-@pytest.mark.parametrize("kind", [DCGANDiscriminator, UnrolledDiscriminator])
+@pytest.mark.parametrize("kind", [models.DCGANDiscriminator, models.UnrolledDiscriminator])
 @pytest.mark.parametrize("apart", [True, False])
 def test_a_network_that_has_it_keeps_its_own(kind: Any, apart: bool) -> None:
     remedy, shape = DiscriminatorBatchNorm(apart=apart), (3, 28, 28)

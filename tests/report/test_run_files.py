@@ -6,13 +6,8 @@ import numpy as np
 import pytest
 
 from ganstoch.errors import UserError
-from ganstoch.report.run_files import (
-    GRADIENT_NOISE,
-    read_gradient_noise,
-    read_probe,
-    read_samples,
-    read_strips,
-)
+from ganstoch.report import run_files
+from ganstoch.report.run_files import GRADIENT_NOISE
 
 PLAYER = {"signal": 2.0, "noise": 1.0, "ratio": 2.0, "critical_batch": None}
 POINT = {"iteration": 3, "discriminator": PLAYER, "generator": PLAYER}
@@ -22,7 +17,10 @@ PROBE: dict[str, Any] = {
     **{"schema": 1, "moments": [MOMENT], "pixels": 0.4, "pixels_train": 0.9, "chance": 0.1},
     **{"fitted_on": 8, "tested_on": 20, "test": "held_out"},
 }
-FILES = {GRADIENT_NOISE: (read_gradient_noise, NOISE), "probe.json": (read_probe, PROBE)}
+FILES = {
+    GRADIENT_NOISE: (run_files.read_gradient_noise, NOISE),
+    "probe.json": (run_files.read_probe, PROBE),
+}
 
 
 @pytest.mark.parametrize(
@@ -53,13 +51,13 @@ def images(count: int, **changes: Any) -> dict[str, Any]:
 def test_strips_hold_ten_images_upright(tmp_path: Path) -> None:
     arrays = images(12)
     np.savez(tmp_path / "panels.npz", **arrays)
-    strips = read_strips(tmp_path, direction="mode_drop")
+    strips = run_files.read_strips(tmp_path, direction="mode_drop")
     assert strips is not None
     assert list(strips) == ["queries", "pixel", "inception 64px"]
     assert strips["queries"].shape == (10, 4, 4, 3)
     first = arrays["mode_drop_queries"][0].transpose(1, 2, 0)
     np.testing.assert_array_equal(strips["queries"][0], first)
-    assert read_strips(tmp_path / "no", direction="mode_drop") is None
+    assert run_files.read_strips(tmp_path / "no", direction="mode_drop") is None
 
 
 SAMPLES: dict[str, Any] = {
@@ -71,7 +69,7 @@ SAMPLES: dict[str, Any] = {
 
 def test_samples_are_those_of_the_last_iteration_so_far(tmp_path: Path) -> None:
     np.savez(tmp_path / "trail.npz", **SAMPLES)
-    history = read_samples(tmp_path)
+    history = run_files.read_samples(tmp_path)
     assert history is not None
     for iteration, place in ((0, 0), (4, 0), (5, 1), (99, 1)):
         np.testing.assert_array_equal(history.at(iteration), SAMPLES["samples"][place])
@@ -97,6 +95,6 @@ def test_arrays_that_do_not_fit_are_refused(tmp_path: Path, arrays: dict[str, An
     for name in ("panels.npz", "trail.npz"):
         np.savez(tmp_path / name, **arrays)
     with pytest.raises(UserError, match=r"panels\.npz"):
-        read_strips(tmp_path, direction="mode_drop")
+        run_files.read_strips(tmp_path, direction="mode_drop")
     with pytest.raises(UserError, match=r"trail\.npz"):
-        read_samples(tmp_path)
+        run_files.read_samples(tmp_path)
