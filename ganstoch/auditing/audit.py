@@ -115,7 +115,6 @@ def audit(
 
 
 def _check_sizes(sets: dict[Role, Images], *, memory: int) -> int:
-    """Bytes for each set's features; a UserError for too few images or too little memory."""
     for role, images in sets.items():
         if len(images) < LEAST:
             raise UserError(

@@ -63,7 +63,6 @@ def load_checkpoint(
 
 
 def _rebuild(checkpoint: Path) -> tuple[GAN, ImageData]:
-    """The run's networks and data, from run.json beside the folder of checkpoints."""
     path = checkpoint.resolve().parent.parent / "run.json"
     try:
         config = converted_config(json.loads(path.read_bytes())["config"])

@@ -113,7 +113,6 @@ def _check(options: Any) -> None:
 
 
 def _sources(options: Any) -> dict[str, Any]:
-    """Where the images come from: what was given, and from the checkpoint what was not."""
     sources = {name: options[name] for name in ("real", "generated", "held_out")}
     if options.checkpoint is None:
         return sources

@@ -105,7 +105,6 @@ def gather(
 
 
 def _examine(space: Space, looks: Appearance, *, labels: tuple[str, ...] | None) -> SpaceEvidence:
-    """Measures all that the rules look at in one space; a ValueError for too few images."""
     searches = search(space)
     shift = distribution_shift(searches)
     below = same_below(space, searches.left_out.neighbours)

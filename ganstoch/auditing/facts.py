@@ -98,7 +98,6 @@ def _times(counts: Counter[bytes]) -> int:
 
 
 def _p_values(pool: NDArray[np.int64], *, seed: int) -> tuple[float, float]:
-    """Of identical and of repeated images; ``pool`` holds the counts in either set, (V, 2)."""
     size = pool.sum(1)
     several = pool[size > 1]
     if len(several) == 0:

@@ -56,7 +56,6 @@ def features_of(images: Images, extractor: Extractor, *, cache: Path | None, mem
 def _cached(
     images: Images, extractor: Extractor, *, cache: Path, memory: int, like: Tensor
 ) -> Tensor:
-    """Features from the cache, put there first if they are not."""
     rows, sha256 = len(images), images.content.sha256
     key = f"1/{sha256}/{rows}/{images.shape}/{extractor.name}"
     path = cache / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.npy"
@@ -87,7 +86,6 @@ def _witness_ids(count: int) -> Tensor:
 
 
 def _batches(images: Images, extractor: Extractor) -> Iterator[Tensor]:
-    """Features (n, F) of the images, in order, on the CPU."""
     label = f"{extractor.name} of {images.where}"
     for ids in progress_bar(torch.split(torch.arange(len(images)), _BATCH), label):
         filled = torch.cat([ids, ids[-1:].expand(_BATCH - len(ids))])

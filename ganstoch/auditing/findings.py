@@ -65,7 +65,6 @@ def find(evidence: Evidence) -> list[Finding]:
     level = LEVEL / len(evidence.spaces)
 
     def strongest(rule: Callable[[SpaceEvidence, float], Finding | None]) -> Finding | None:
-        """The rule in the space where it speaks of most images."""
         findings = filter(None, (rule(space, level) for space in evidence.spaces))
         return max(findings, key=attrgetter("share"), default=None)
 
@@ -267,7 +266,6 @@ def _farther(space: SpaceEvidence, _: float) -> Finding | None:
 
 
 def _times(space: SpaceEvidence) -> str:
-    """The ratio of distances: ``1.69``, ``140``."""
     ratio = space.shift.median_ratio
     return fixed(ratio)[0] if ratio < 10 else f"{ratio:,.0f}"
 

@@ -97,7 +97,6 @@ def audit_lists(
 
 
 def _flags(generated: Images, evidence: Evidence, by: SpaceEvidence) -> list[str]:
-    """What every generated image was flagged as."""
     facts = evidence.facts.generated
     marks: dict[str, Iterable[int]] = {
         "identical": facts.identical,

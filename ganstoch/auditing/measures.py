@@ -159,7 +159,6 @@ def _distances(evidence: SpaceEvidence) -> Iterator[Named]:
 
 
 def _tests(evidence: SpaceEvidence) -> Iterator[Named]:
-    """What the rules look at, and other counts of copies."""
     searches, copied = evidence.searches, evidence.copied.excess
     near, usual = searches.generated.neighbours, searches.unseen_distances
     limit = usual.sort().values[int(_NEAR * (len(usual) - 1))].item()
@@ -200,7 +199,6 @@ def _tests(evidence: SpaceEvidence) -> Iterator[Named]:
 
 
 def _manifold(evidence: SpaceEvidence) -> Iterator[Named]:
-    """Precision, recall, density and coverage, by the space's own norm."""
     space, stand_in = evidence.space, evidence.searches.stand_in
 
     def compared(key: str, real: Tensor, made: Tensor, usual: Tensor | None) -> Iterator[Named]:

@@ -16,7 +16,6 @@ from pathlib import Path
 
 import pandas as pd
 import torch
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from PIL import Image
 from tabulate import tabulate
@@ -27,7 +26,7 @@ from ganstoch.auditing.inputs import Images
 from ganstoch.auditing.report import AuditReport, CellShares, Histogram, Pair
 from ganstoch.errors import UserError, visible
 from ganstoch.records import read_json, write_atomically
-from ganstoch.report.formatting import cell, wrapped
+from ganstoch.report.formatting import cell, render_page, wrapped
 
 REPORT, PAGE, MISSED, GENERATED = "report.json", "report.html", "missed.csv", "generated.csv"
 
@@ -126,7 +125,6 @@ def verdict_words(report: AuditReport) -> str:
 
 
 def _classes(report: AuditReport) -> list[tuple[str, float]]:
-    """Classes and the shares of their images that are missed, most first."""
     return sorted(report.missed_by_class.items(), key=itemgetter(1), reverse=True)
 
 
@@ -143,15 +141,8 @@ def png_pictures(images: Images, ids: Tensor) -> dict[str, bytes]:
 
 def render(report: AuditReport, pictures: Mapping[str, bytes]) -> str:
     """The whole page; ``pictures`` are PNG files by ``role/name``, some may be missing."""
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        finalize=lambda value: value if isinstance(value, Markup) else visible(str(value)),
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    text = environment.get_template("page.html.j2").render(
+    return render_page(
+        Path(__file__).parent,
         report=report,
         verdict=verdict_words(report),
         percent=words.percent,
@@ -165,7 +156,6 @@ def render(report: AuditReport, pictures: Mapping[str, bytes]) -> str:
         sharp=max(report.sets["real"].shape[1:], default=0) <= _TILE,
         settings=_settings(report),
     )
-    return text + "\n"
 
 
 def _map_name(cell: CellShares) -> str:
@@ -183,7 +173,6 @@ def _address(content: bytes, kind: str) -> Markup:
 
 
 def _drawn(histogram: Histogram) -> Markup:
-    """The histogram's picture, each series as a share of its own images."""
     from matplotlib.backends.backend_svg import FigureCanvasSVG  # takes a second to import
     from matplotlib.figure import Figure
     from matplotlib.ticker import PercentFormatter
@@ -214,13 +203,11 @@ def _short(text: str) -> str:
 
 
 def _settings(report: AuditReport) -> dict[str, object]:
-    """All that decides the numbers, and what they were computed on."""
     settings: dict[str, object] = {}
     for key, value in report.settings.items():
-        is_list = isinstance(value, list | tuple)
-        settings[key] = (
-            ", ".join(map(str, value)) if is_list else "none" if value is None else value
-        )
+        settings[key] = "none" if value is None else value
+        if isinstance(value, list | tuple):
+            settings[key] = ", ".join(map(str, value))
     for role, facts in report.sets.items():
         settings[f"{role.replace('_', ' ')}, sha256 of the pixels"] = facts.sha256
     return settings | {

@@ -135,7 +135,6 @@ def _by_classes(
 def _by_clusters(
     space: Space, mapped: Tensor, made: Tensor, counted: Tensor, *, design: float
 ) -> list[Proportions]:
-    """Counts by the k-means clusters of some training images, given by their ids."""
     from sklearn.cluster import MiniBatchKMeans  # takes a second to import
     from sklearn.exceptions import ConvergenceWarning
 

@@ -173,7 +173,6 @@ def _halves(groups: Tensor, *, seed: int) -> tuple[Tensor, Tensor]:
 
 
 def _reach(space: Space, from_ids: Tensor, bank: Tensor, size: int, *, part: str) -> list[Tensor]:
-    """Scaled distances from training images to each block of a bank."""
     order, images = _order(len(bank), seed=space.seed, part=part), take(space.real, from_ids)
     return [
         nearest_neighbours(images, take(bank, block.sort().values), norm=space.norm).distances

@@ -137,7 +137,6 @@ def run_trial(trial: Trial, folders: dict[str, str], features: str | None) -> di
 
 
 def _spoil(images: Pixels, count: int, fault: str, real: Pixels, rng: np.random.Generator) -> None:
-    """Makes the first of the generated images faulty."""
     if fault == "noise":
         images[:count] = rng.integers(0, 256, images[:count].shape)
     elif fault == "black":
@@ -194,7 +193,6 @@ def _counts(frame: pd.DataFrame, what: str, rows: list[str], columns: list[str])
 
 
 def _features(images: Pixels, file: Path) -> None:
-    """Features of photographs, made once."""
     network = EfficientNetLite0(size=64)
     starts = tqdm(range(0, len(images), 64), "features", file=sys.stderr)
     rows = [network(torch.from_numpy(images[start : start + 64])) for start in starts]

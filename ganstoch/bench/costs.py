@@ -16,11 +16,10 @@ from ganstoch.training.silent_fit import silent_fit
 
 
 class _Timer(ExitStack):
-    """Seconds of patched methods by kind, and the time and those seconds at each of their calls."""
-
     def __init__(self) -> None:
         super().__init__()
-        self.seconds: dict[str, float] = defaultdict(float)
+        self.seconds: dict[str, float] = defaultdict(float)  # in patched methods, by kind
+        # The time, and those seconds, at each call.
         self.marks: dict[str, list[tuple[float, dict[str, float]]]] = defaultdict(list)
 
     def patch(self, owner: Any, method: str, kind: str) -> None:

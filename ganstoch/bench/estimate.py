@@ -59,8 +59,6 @@ def estimate(preset: str) -> int:
 
 
 def _measure(gan: GAN, *, n: int) -> tuple[float, float, float, float]:
-    """Seconds of an iteration, an image of it, one of a batch in parts, and of an evaluation."""
-
     def iteration(m: int, micro_batch: int | None) -> float:
         gan.micro_batch, step = micro_batch, Contest(gan, None, m).ours
         step()

@@ -76,8 +76,6 @@ def count_flops(act: Callable[[], object]) -> int:
 
 
 class _Bench:
-    """The contestants, what was measured of them so far, and a method a goal."""
-
     def __init__(self, scale: Scale) -> None:
         self.scale = scale
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -107,7 +105,6 @@ class _Bench:
         return times["theirs"] / times["ours"], what
 
     def bf16(self) -> Measured:
-        """Against the plain loop in float32."""
         m = self.scale.large
         contest = self.contest(m)
         acts = {name: partial(getattr(contest, name), mixed=True) for name in ("ours", "theirs")}

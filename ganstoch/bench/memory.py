@@ -28,7 +28,6 @@ class _LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return result
 
     def count(self, tensor: Tensor) -> None:
-        """Adds a tensor's storage, once, until it is freed."""
         storage = tensor.untyped_storage()
         key, size = storage._cdata, storage.nbytes()
         if key not in self._known:

@@ -103,7 +103,6 @@ def collision_metrics(
 
 
 def _apart(features: Tensor) -> Tensor:
-    """All distances, float64, infinite from an image to itself."""
     rows = features.double()
     # The expanded square would give copies a distance above 0.
     apart = torch.cdist(rows, rows, compute_mode="donot_use_mm_for_euclid_dist")

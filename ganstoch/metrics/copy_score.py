@@ -9,8 +9,6 @@ A copy of one member is near that member's part and no other. Up to three near-d
 member change little, and exact duplicates nothing.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple
@@ -41,7 +39,7 @@ class CopyScores(NamedTuple):
     parts: Tensor  # distance to the nearest member of each part, float64, shape (Q, P)
 
     @classmethod
-    def of(cls, distances: Tensor, ids: Tensor) -> CopyScores:
+    def of(cls, distances: Tensor, ids: Tensor) -> "CopyScores":
         """From the distances to the nearest member of each part and whose they are, (Q, P) both."""
         nearest = distances.amin(1)
         others = torch.iinfo(torch.int64).max
@@ -102,7 +100,6 @@ def _median(distances: Tensor) -> Tensor:
 
 
 def _parts(train: Tensor, *, seed: int, least: int) -> list[Tensor]:
-    """Ids of the different members, shared out evenly at random; ties go to the lowest id."""
     if train.ndim < 2 or train.numel() == 0:
         raise ValueError(f"expected features of shape (N, F), got {tuple(train.shape)}")
     members = first_of_each(train.detach().flatten(1))

@@ -89,7 +89,6 @@ def rank_z(generated: Tensor, held_out: Tensor) -> float:
 
 
 def _centres(train: Tensor, *, cells: int, seed: int) -> NDArray[np.float32]:
-    """Centres of the cells, shape (C, F)."""
     from sklearn.cluster import KMeans  # takes a second to import
     from sklearn.exceptions import ConvergenceWarning
 
@@ -105,7 +104,6 @@ def _centres(train: Tensor, *, cells: int, seed: int) -> NDArray[np.float32]:
 
 
 def _assign(features: Tensor, centres: NDArray[np.float32]) -> Tensor:
-    """Which centre each row is nearest to, int64 (N,)."""
     rows, about = features.flatten(1), torch.from_numpy(centres)
     blocks = (rows[i].to("cpu", torch.float32) for i in row_blocks(rows, len(rows)))
     return torch.cat([torch.cdist(block, about).argmin(1) for block in blocks])

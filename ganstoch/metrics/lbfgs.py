@@ -88,7 +88,6 @@ def _search(
 
 
 def _slope(function: Function, points: Tensor, problems: Tensor) -> tuple[Tensor, Tensor]:
-    """Values (S,) and their gradients (S, D)."""
     with torch.enable_grad():
         points = points.detach().requires_grad_()
         values = function(points, problems)
@@ -111,12 +110,10 @@ class _History:
         self.turns = torch.cat([self.turns, turn.where(curved[:, None], 0.0)[None]])[-_HISTORY:]
 
     def forget(self, problems: Tensor) -> None:
-        """Forgets all that is known of some problems, bool (B,)."""
         self.steps[:, problems] = 0.0
         self.turns[:, problems] = 0.0
 
     def blind(self) -> Tensor:
-        """Whether nothing is known of a problem, bool (B,)."""
         return (self.steps == 0).all(2).all(0)
 
     def direction(self, slope: Tensor) -> Tensor:

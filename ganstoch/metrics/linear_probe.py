@@ -62,7 +62,6 @@ def linear_probe(
 
 
 def _matrix(features: Tensor, labels: Tensor) -> Tensor:
-    """A float64 copy of the features, (N, F), on the CPU."""
     if labels.ndim != 1 or len(labels) != len(features) or labels.is_floating_point():
         raise ValueError(
             f"expected whole numbers, one for each of {len(features)} images, as labels; got "

@@ -80,7 +80,6 @@ def _nearer(generated: Tensor, train: Tensor, held_out: Tensor, *, norm: Norm, s
 
 
 def _interval(values: Tensor, *, seed: int) -> tuple[float, float]:
-    """The 95 % interval of a mean, by resampling."""
     rng = rng_for(seed, "evaluation", part="nearer/resamples")
     count = len(values)
     means = []
@@ -93,7 +92,6 @@ def _interval(values: Tensor, *, seed: int) -> tuple[float, float]:
 def _p_value(
     generated: Tensor, train: Tensor, held_out: Tensor, *, norm: Norm, permutations: int, seed: int
 ) -> float:
-    """Share of permutations that reach T, the true labels among them."""
     count, pool = len(train), len(train) + len(held_out)
     # Positions in the pool must not tell the labels: they decide parts, and between equally near.
     rng = rng_for(seed, "evaluation", part="nearer/pool")

@@ -78,8 +78,6 @@ def _direct(x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry) 
 
 
 class _Convolution(torch.autograd.Function):
-    """The forms under autograd."""
-
     @staticmethod
     def forward(
         x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry, form: Form
@@ -127,8 +125,6 @@ def _convolved(x: Tensor, gradient: Tensor, size: int, geometry: Geometry) -> Te
 
 
 class _Term(NamedTuple):
-    """One matrix product."""
-
     tap: int  # column of the kernel
     taps: slice  # its rows
     outs: slice  # columns of the output
@@ -138,7 +134,6 @@ class _Term(NamedTuple):
 
 
 def _terms(height: int, width: int, size: int, padding: int) -> Iterator[_Term]:
-    """All products that meet the image, for stride 1."""
     out_height, out_width = (extent + 2 * padding - size + 1 for extent in (height, width))
     for tap in range(size):
         shift = tap - padding
@@ -157,7 +152,6 @@ def _columns(maps: Tensor) -> Tensor:
 
 
 def _from_columns(columns: Tensor) -> Tensor:
-    """The inverse of `_columns`; a view."""
     return columns.permute(1, 3, 2, 0)
 
 

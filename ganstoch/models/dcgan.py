@@ -121,7 +121,6 @@ def _enlarging(
 
 
 def _enlarge(into: int, out: int, size: Size, *, kernel: int, bias: bool) -> nn.Module:
-    """A transposed convolution with stride 2 that ends in a map of this size."""
     pad = (1 - size[0] % 2, 1 - size[1] % 2)
     return nn.ConvTranspose2d(
         into, out, kernel, stride=2, padding=kernel // 2, output_padding=pad, bias=bias
@@ -129,7 +128,6 @@ def _enlarge(into: int, out: int, size: Size, *, kernel: int, bias: bool) -> nn.
 
 
 def _reducing(channels: Sequence[int], *, kernel: int, slope: float) -> list[nn.Module]:
-    """Convolutions with stride 2, each with batch norm and a leaky ReLU."""
     layers: list[nn.Module] = []
     for into, out in pairwise(channels):
         layers.append(_reduce(into, out, kernel=kernel, bias=False))

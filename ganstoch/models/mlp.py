@@ -121,7 +121,6 @@ class TanhDiscriminator(Discriminator):
 
 
 def _inputs(first: int, width: int, depth: int) -> list[int]:
-    """Length of every hidden layer's input."""
     return [first, *[width] * (depth - 1)]
 
 

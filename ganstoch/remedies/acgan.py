@@ -84,8 +84,6 @@ class ACGAN(Remedy):
 
 
 class _Conditional(Generator):
-    """A generator with a class behind its latents; the first coordinate chooses the class."""
-
     def __init__(self, inner: Generator, *, classes: int) -> None:
         super().__init__()
         self.inner = inner

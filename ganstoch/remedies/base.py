@@ -4,8 +4,6 @@ To add a remedy, subclass `Remedy` in a file of its own and import it in `remedi
 add a hook, declare it in `Remedy` and call it in `ganstoch.training.gan.GAN` for each remedy.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, fields
@@ -129,7 +127,7 @@ class RemedySpec:
     updates: tuple[int, int] = (1, 1)  # of D and of G in an iteration
     lr_factors: tuple[float, float] = (1.0, 1.0)  # on the learning rates of D and of G
 
-    def __and__(self, other: RemedySpec) -> RemedySpec:
+    def __and__(self, other: "RemedySpec") -> "RemedySpec":
         """What both ask for: each flag if one has it, numbers multiplied."""
         together: dict[str, Any] = {}
         for field in fields(self):
@@ -147,7 +145,6 @@ class Remedy(nn.Module):
     """A remedy that changes nothing: every hook defaults to "no change"."""
 
     def _require(self, valid: bool, name: str, value: Any, range_: str) -> None:
-        """Refuses a setting out of its range."""
         if not valid:
             kind = type(self).__name__
             raise UserError(f"model.remedies: {name} of {kind} must be {range_}, got {value}")
@@ -156,7 +153,7 @@ class Remedy(nn.Module):
 
     spec = RemedySpec()  # what it asks of the training step; learning rates only after `setup`
 
-    def check(self, objective: Objective, others: Sequence[Remedy]) -> None:
+    def check(self, objective: Objective, others: Sequence["Remedy"]) -> None:
         """Refuses an objective, or another remedy, that it cannot go with."""
 
     def wrap_networks(

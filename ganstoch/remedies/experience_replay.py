@@ -78,7 +78,6 @@ class ExperienceReplay(Remedy):
         self._entering.clear()
 
     def _count(self, batch: MicroBatch) -> int:
-        """How many of the whole batch are replaced."""
         return max(1, round(self.share * batch.size))
 
     def _places(self, batch: MicroBatch, info: StepInfo) -> Tensor:

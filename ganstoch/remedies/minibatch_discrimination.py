@@ -141,5 +141,4 @@ def _dims(some: Tensor, rows: Tensor) -> list[tuple[Tensor, Tensor]]:
 
 
 def _minus(a: Tensor, b: Tensor) -> Tensor:
-    """All differences of (B, R) and (B, N), shape (B, R, N)."""
     return a[:, :, None] - b[:, None]

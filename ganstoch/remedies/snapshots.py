@@ -84,7 +84,6 @@ class Snapshots(Remedy):
         return copy
 
     def _old(self, info: StepInfo) -> dict[str, Tensor] | None:
-        """The copy that is met; the iteration alone tells how many there are."""
         taken, since = divmod(info.iteration, self.every)
         if taken == 0 or since >= self.lasting:
             return None

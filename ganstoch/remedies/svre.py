@@ -143,7 +143,6 @@ class SVRE(Remedy):
                 optimizer.zero_grad()
 
     def _gradients(self, gan: GANView, batch: Parts, info: StepInfo) -> tuple[Tensor, Tensor]:
-        """Both players' gradients where they are, corrected and averaged; D's and G's loss."""
         losses = _add_gradients(gan, batch, info)
         if self.variance_reduction:
             self._correct(gan, batch, info)

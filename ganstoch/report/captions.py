@@ -41,7 +41,6 @@ def caption(
 
 
 def _differences(runs: pd.DataFrame) -> Iterator[str]:
-    """Settings with other values than the paper's, both named."""
     for name, (path, theirs) in PAPER.items():
         ours = set(runs.n) if name == "n" else {setting(run, *path) for run in runs.record}
         values = sorted(v for v in ours if isinstance(v, int | float) and not isinstance(v, bool))

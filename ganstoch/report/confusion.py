@@ -68,7 +68,6 @@ def _found(judged: Sequence[Judged], label: str) -> str:
 
 
 def _alarms(judged: Sequence[Judged]) -> Iterator[str]:
-    """How soon what ends a run was seen, and what healthy runs raised in vain."""
     for label in ("complete_collapse", "non_finite"):
         delays = [run.found_after for run in judged if run.label == label]
         if seen := [delay for delay in delays if delay is not None]:

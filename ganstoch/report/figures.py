@@ -110,7 +110,6 @@ def legend(right: Axes, source: Axes) -> None:
 
 
 def _logarithmic(values: Sequence[float], ratio: float) -> bool:
-    """Whether values lie so far apart that only ratios can be compared."""
     return bool(len(values)) and min(values) > 0 and max(values) / min(values) > ratio
 
 

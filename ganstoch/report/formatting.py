@@ -3,7 +3,10 @@
 import math
 import textwrap
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
+
+from ganstoch.errors import visible
 
 PERCENT = "\N{NO-BREAK SPACE}%"
 DASH = "\N{EM DASH}"
@@ -19,6 +22,22 @@ def cell(text: str) -> str:
 def wrapped(text: str, *, first: str = "", rest: str = "") -> list[str]:
     """Text in lines of at most 100 columns."""
     return textwrap.wrap(text, _WIDTH, initial_indent=first, subsequent_indent=rest)
+
+
+def render_page(folder: Path, **values: Any) -> str:
+    """The page of a folder's template; names are escaped, invisible characters shown."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from markupsafe import Markup
+
+    environment = Environment(
+        loader=FileSystemLoader(folder),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=lambda value: value if isinstance(value, Markup) else visible(str(value)),
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("page.html.j2").render(values) + "\n"
 
 
 def enumerate_words(words: Iterable[str]) -> str:

@@ -5,14 +5,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from ganstoch.errors import visible
 from ganstoch.records import write_atomically
 from ganstoch.report import synthetic_figures, tables
 from ganstoch.report.captions import caption
 from ganstoch.report.figures import draw_curves, draw_heatmap, draw_neighbors, draw_trade_off
-from ganstoch.report.formatting import wrapped
+from ganstoch.report.formatting import render_page, wrapped
 from ganstoch.report.frame import load
 from ganstoch.report.tables import Section
 from ganstoch.report.training_figures import draw_gradient_noise, draw_probe
@@ -75,7 +73,6 @@ def _write(
     sections: Sequence[Section],
     pictures: Mapping[str, bytes | None],
 ) -> None:
-    """Writes a report's files, each whole or not at all; the page last."""
     drawn = {path: image for path, image in pictures.items() if image is not None}
     files: dict[str, str | bytes] = {
         f"{stem.name}.csv": tables.csv(numbers),
@@ -92,18 +89,9 @@ def _write(
 def report_page(
     heading: str, caption: str, sections: Sequence[Section], pictures: Sequence[str]
 ) -> str:
-    """The HTML page of a table and its pictures; names are escaped, invisible characters shown."""
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        finalize=lambda value: visible(str(value)),
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    template = environment.get_template("page.html.j2")
-    values = {"heading": heading, "caption": caption, "sections": sections, "pictures": pictures}
-    return template.render(values) + "\n"
+    """The HTML page of a table and its pictures."""
+    words = {"heading": heading, "caption": caption}
+    return render_page(Path(__file__).parent, **words, sections=sections, pictures=pictures)
 
 
 def _grid(shown: pd.DataFrame, *, form: str) -> str:
@@ -126,7 +114,6 @@ def _markdown(heading: str, words: str, sections: Sequence[Section]) -> str:
 
 
 def _latex(sections: Sequence[Section]) -> str:
-    """The tables in LaTeX (package booktabs), each below its heading as a comment."""
     written = [(each.heading, each.shown.to_latex(index=False, escape=True)) for each in sections]
     return "\n".join(f"% {heading}\n{table}" for heading, table in written)
 

@@ -151,7 +151,6 @@ def _draw(ax: Axes, scene: Scene, cells: npt.NDArray[np.float64]) -> Any:
 
 
 def _spread(values: Sequence[int], count: int) -> list[int]:
-    """At most ``count`` of some values, evenly from the first to the last."""
     places = np.linspace(0, len(values) - 1, min(count, len(values))).round().astype(int)
     return [int(values[place]) for place in np.unique(places)]
 

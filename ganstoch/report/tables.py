@@ -96,7 +96,6 @@ def table1_csv(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def _with_baseline(held_out: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
-    """Both below each other, the baseline first in every data set."""
     parts = []
     for (dataset, name), part in rows.groupby(["dataset", "protocol"], sort=False):
         own = held_out[(held_out.dataset == dataset) & (held_out.protocol == name)]

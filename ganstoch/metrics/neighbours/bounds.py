@@ -78,8 +78,6 @@ class _Frame:
 
 
 class _Squares(Ruler):
-    """Squared l2 by matrix products."""
-
     def __init__(self, frame: _Frame, dtype: torch.dtype) -> None:
         self._frame, self._dtype = frame, dtype
         self._c = 4 * (len(frame.origin) + 16) * torch.finfo(dtype).eps / 2

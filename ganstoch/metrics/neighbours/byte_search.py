@@ -158,7 +158,6 @@ def _propose(
     floor = torch.empty(count, dtype=torch.float64)
 
     def put(rows: Tensor, part: _Proposal) -> Tensor:
-        """Which of the rows another member may be as near to."""
         sums[rows], ids[rows], floor[rows] = part
         if others:
             sums[rows] = sums[rows].masked_fill(ids[rows] == rows[:, None], torch.inf)

@@ -98,7 +98,6 @@ def _propose(query: Tensor, bank: Tensor, *, k: int, norm: Norm, faiss: ModuleTy
 
 
 def _to_float32(rows: Tensor, origin: Tensor | None) -> Tensor:
-    """Rows, less the origin, as contiguous float32 on the CPU."""
     if origin is None:
         return rows.to("cpu", torch.float32).contiguous()
     small = torch.empty(rows.shape, dtype=torch.float32)
