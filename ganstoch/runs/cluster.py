@@ -113,6 +113,8 @@ class Jobs:
             raise UserError(f"cannot submit: {lines[-1] if lines else repr(error)}") from error
         finally:
             signal.signal(signal.SIGINT, before)
+        if new:
+            print(f"submitted {len(new)}; the jobs go on by themselves: {self.executor.folder}")
         jobs |= zip(new, made, strict=True)
         return [_Submitted(row, jobs[row]) for row in rows]
 
