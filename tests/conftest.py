@@ -50,23 +50,14 @@ def make_gan() -> Callable[..., GAN]:
     """A GAN of the paper's networks at a 64th of their width, with the paper's defaults else."""
 
     def make(
-        *,
-        width: int = 16,
-        bank: int | str = "n",
-        noise: float = 0.0,
-        seed: int = 0,
-        lr: float = 1e-3,
-        ema_decay: float = 0.9,
-        micro_batch: int | None = None,
+        *, bank: Any = "n", noise: float = 0.0, width: int = 16, lr: float = 1e-3, **others: Any
     ) -> GAN:
         return GAN(
             partial(PaperGenerator, width=width, latent_dim=8),
             partial(PaperDiscriminator, width=width),
             latents=LatentSettings(bank=bank, noise=noise),
             optimizer=AdamSettings(lr=lr),
-            ema_decay=ema_decay,
-            micro_batch=micro_batch,
-            seed=seed,
+            **({"ema_decay": 0.9} | others),
         )
 
     return make

@@ -14,6 +14,8 @@ from ganstoch import __version__
 from ganstoch.cli import main
 from ganstoch.errors import UserError
 
+Patch = pytest.MonkeyPatch
+Capture = pytest.CaptureFixture[str]
 COMMANDS = ("fit", "table1", "remedies", "verify", "prepare", "audit", "bench", "cases", "doctor")
 
 
@@ -25,9 +27,7 @@ def outcome(*words: str) -> int:
         return int(error.code or 0)
 
 
-def test_help_names_every_command_and_that_of_fit_our_keys(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_help_names_every_command_and_our_keys(capsys: Capture) -> None:
     assert outcome("--help") == 0
     out = capsys.readouterr().out
     pages = {}
@@ -76,11 +76,7 @@ def test_help_names_every_command_and_that_of_fit_our_keys(
     ],
 )
 def test_a_mistake_of_the_line_is_one_line_that_names_it(
-    line: str,
-    parts: Sequence[str],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    line: str, parts: Sequence[str], tmp_path: Path, monkeypatch: Patch, capsys: Capture
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("old.yaml").write_text("model: {forms: rule}\n")
@@ -93,7 +89,7 @@ def test_a_mistake_of_the_line_is_one_line_that_names_it(
     assert {path.name for path in tmp_path.iterdir()} == {"old.yaml", "seeds.yaml"}
 
 
-def fail(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
+def fail(monkeypatch: Patch, error: BaseException) -> None:
     """Lets `ganstoch doctor` raise."""
 
     def doctor(options: object) -> int:
@@ -112,11 +108,7 @@ def fail(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
     ],
 )
 def test_how_a_command_ends_is_one_line(
-    error: BaseException,
-    status: int,
-    parts: list[str],
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    error: BaseException, status: int, parts: list[str], monkeypatch: Patch, capsys: Capture
 ) -> None:
     fail(monkeypatch, error)
     assert main(["doctor"]) == status
@@ -127,16 +119,14 @@ def test_how_a_command_ends_is_one_line(
 
 
 @pytest.mark.parametrize("error", [ValueError("a bug"), OSError(errno.EBADF, "broken")])
-def test_a_bug_keeps_its_traceback(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bug_keeps_its_traceback(error: Exception, monkeypatch: Patch) -> None:
     fail(monkeypatch, error)
     with pytest.raises(type(error)) as raised:
         main(["doctor"])
     assert raised.value is error
 
 
-def test_words_come_from_the_line_by_itself(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_words_come_from_the_line_by_itself(monkeypatch: Patch, capsys: Capture) -> None:
     monkeypatch.setattr(sys, "argv", ["ganstoch", "--version"])
     assert main() == 0
     assert capsys.readouterr().out == f"ganstoch {__version__}\n"

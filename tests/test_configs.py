@@ -100,9 +100,7 @@ def test_a_later_config_wins_and_the_line_wins_over_all() -> None:
         *(f"--config=mini --remedy={name}" for name in remedy_names()),
     ],
 )
-def test_config_plays_an_iteration(
-    words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_config_plays_an_iteration(words: str, tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.chdir(tmp_path)
     tiny = [f"--{key}={value}" for key, value in (TINY | DIGITS).items()]
     folder = fit([*words.split(), *tiny, "--data.n=64", f"--out={tmp_path / 'run'}"])

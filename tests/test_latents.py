@@ -10,9 +10,7 @@ from ganstoch.latents import Latents, LatentSettings
 CPU = torch.device("cpu")
 
 
-def make(
-    bank: int | str = "n", noise: float = 0.0, *, n: int = 40, dim: int = 6, seed: int = 0
-) -> Any:
+def make(bank: Any = "n", noise: float = 0.0, *, n: int = 40, dim: int = 6, seed: int = 0) -> Any:
     return Latents(LatentSettings(bank=bank, noise=noise), dim=dim, n=n, seed=seed)
 
 

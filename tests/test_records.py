@@ -52,9 +52,7 @@ def test_round_trip(path: Path, record: Record) -> None:
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-def test_a_metric_that_is_no_number_is_not_written(
-    path: Path, record: Record, value: float
-) -> None:
+def test_a_metric_not_finite_is_not_written(path: Path, record: Record, value: float) -> None:
     record.metrics["overfitting/pixel_l1/mean"] = value
     before = path.read_bytes()
     with pytest.raises(ValueError):  # noqa: PT011 - the words are json's
@@ -84,9 +82,7 @@ def edit(path: Path, change: Callable[[dict[str, Any]], Any]) -> None:
         (lambda c: c["history"][0].pop("metrics"), "history.0.metrics"),
     ],
 )
-def test_a_damaged_field_is_named(
-    path: Path, change: Callable[[dict[str, Any]], Any], key: str
-) -> None:
+def test_a_damaged_field_is_named(path: Path, change: Callable[..., Any], key: str) -> None:
     edit(path, change)
     with pytest.raises(UserError, match=rf"\b{key}\b") as caught:
         read_record(path)

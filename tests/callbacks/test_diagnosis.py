@@ -53,9 +53,7 @@ def test_signals_are_logged_and_left_in_a_file(run: Make, journalist: Any, tmp_p
     assert [s.iteration for s in from_columns(content["signals"])] == [2, 4, 6]
 
 
-def test_restores_the_weights_of_the_best_look(
-    make_gan: Make, make_data: Make, fit: Make, watch: Any
-) -> None:
+def test_restores_the_best_weights(make_gan: Make, make_data: Make, fit: Make, watch: Any) -> None:
     states: list[dict[str, Tensor]] = []
     diagnosis = Diagnosis(every=2, images=16, act="restore")
 
@@ -90,9 +88,7 @@ def test_acts_with_words_when_a_verdict_first_becomes_due(
     assert entry == {"iteration": 6, "act": act, "verdict": "diverged", "words": line}
 
 
-def test_an_alert_is_of_every_verdict_and_a_stop_of_those_that_lead_nowhere(
-    run: Make, diagnosing: Make
-) -> None:
+def test_an_alert_is_of_every_verdict_and_a_stop_of_fatal_ones(run: Make, diagnosing: Make) -> None:
     diagnosing("memorization", "stalled")
     alerting = Diagnosis(every=1, images=8, act="alert")
     run(alerting, steps=8)
@@ -102,9 +98,7 @@ def test_an_alert_is_of_every_verdict_and_a_stop_of_those_that_lead_nowhere(
     assert stopping.acts == []
 
 
-def test_a_stopped_run_that_was_killed_does_not_train_on(
-    run: Make, tmp_path: Path, diagnosing: Make
-) -> None:
+def test_a_stopped_run_does_not_train_on(run: Make, tmp_path: Path, diagnosing: Make) -> None:
     diagnosing("diverged")
     checkpoints = Checkpoints(tmp_path / "checkpoints", every=100, run="this")
     diagnosis = Diagnosis(every=1, images=8, act="stop")

@@ -41,9 +41,7 @@ class Times(Periodic):
 @pytest.mark.parametrize(
     ("every", "steps", "at"), [(1, 2, [0, 1, 2]), (2, 5, [0, 2, 4, 5]), (9, 2, [0, 2])]
 )
-def test_measures_the_interval_and_both_ends(
-    run: Make, every: int, steps: int, at: list[int]
-) -> None:
+def test_measures_the_interval_and_ends(run: Make, every: int, steps: int, at: list[int]) -> None:
     times = Times(every)
     run(times, steps=steps)
     assert times.seen == at

@@ -93,7 +93,7 @@ def test_without_other_images_a_fifth_is_put_aside(
 
 
 @pytest.mark.parametrize("remedy", [Packing(size=2), DiscriminatorBatchNorm()])
-def test_features_of_several_images_are_refused(
+def test_coupled_features_are_refused(
     make_data: Make, fit: Make, tmp_path: Path, remedy: Any
 ) -> None:
     networks = (
@@ -111,9 +111,7 @@ def test_a_world_of_points_has_classes_too(run_points: Make, tmp_path: Path) -> 
     assert record.chance < 0.4 < record.moments[0].accuracy
 
 
-def test_a_diverged_discriminator_is_told_in_one_line(
-    run: Make, diverge: Make, tmp_path: Path
-) -> None:
+def test_a_diverged_discriminator_is_told(run: Make, diverge: Make, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"iteration 1.*model\.optimizer\.lr"):
         run(diverge("discriminator"), probe(tmp_path, every=1), steps=3)
 

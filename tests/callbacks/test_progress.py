@@ -124,9 +124,7 @@ def test_each_setting_turns_on_its_source(
     assert {name for name, state, *_ in sources if state == "on"} == on
 
 
-def test_is_printed_and_logged_at_start_up(
-    run: Make, journalist: Any, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_is_printed_and_logged(run: Make, journalist: Any, caplog: Any) -> None:
     with caplog.at_level(logging.INFO, logger="ganstoch"):
         run(RandomnessReport(), steps=1, loggers=[journalist])
     (message,) = [r.getMessage() for r in caplog.records if r.name == "ganstoch"]

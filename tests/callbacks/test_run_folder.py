@@ -88,9 +88,7 @@ class Gallery(WandbLogger):
         self.pictures.append((key, step, images[0]))
 
 
-def test_shows_every_measurement_once(
-    make_gan: Make, make_data: Make, fit: Make, tmp_path: Path
-) -> None:
+def test_shows_each_measurement(make_gan: Make, make_data: Make, fit: Make, tmp_path: Path) -> None:
     gallery, data, evaluation = Gallery(), make_data(), measure(2, 6)
     shown = NeighbourGrid(tmp_path / "panels.npz")
     fit(make_gan(), data, evaluation, shown, steps=5, loggers=[gallery])

@@ -28,7 +28,7 @@ def test_first_use_writes_it(tmp_path: Path, manifest: Manifest) -> None:
     assert path.stat().st_mtime_ns == before
 
 
-def test_other_images_on_disk_are_noticed(
+def test_changes_are_noticed(
     tmp_path: Path, gradient_images: ArrayImages, manifest: Manifest
 ) -> None:
     manifest.verify_or_write(tmp_path)
@@ -54,7 +54,7 @@ def test_any_flipped_bit_is_noticed(tmp_path: Path, manifest: Manifest, bit: int
             manifest.verify_or_write(tmp_path)
 
 
-def test_read_only_root_goes_without(
+def test_read_only_root(
     tmp_path: Path, manifest: Manifest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(path: Path, content: bytes) -> None:

@@ -140,9 +140,7 @@ IMAGES, LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
 
 @pytest.mark.parametrize("zipped", [True, False])
 @pytest.mark.parametrize("folder", [".", "FashionMNIST/raw", "fashion-mnist"])
-def test_grey_files_wherever_they_lie(
-    tmp_path: Path, write_grey: Make, folder: str, zipped: bool
-) -> None:
+def test_grey_files_anywhere(tmp_path: Path, write_grey: Make, folder: str, zipped: bool) -> None:
     write_grey(tmp_path / folder, zipped=zipped, train=12, t10k=2)
     content = (tmp_path / folder / (IMAGES + ".gz" * zipped)).read_bytes()
     content = gzip.decompress(content) if zipped else content

@@ -18,18 +18,14 @@ def add(monitor: Monitor, count: int) -> list[tuple[int, bool, tuple[Verdict, ..
 
 
 @pytest.mark.parametrize("verdict", [v for v in VERDICTS if v != "healthy"])
-def test_a_verdict_is_new_once_and_due_once(
-    verdict: Verdict, diagnosing: Callable[..., None]
-) -> None:
+def test_a_verdict_is_new_and_due_once(verdict: Verdict, diagnosing: Callable[..., None]) -> None:
     diagnosing(verdict)
     answers = add(Monitor(on=[verdict]), 9)
     assert [i for i, is_new, _ in answers if is_new] == [1, 3]
     assert [i for i, _, due in answers if due] == [3 if verdict == "non_finite" else 6]
 
 
-def test_a_graver_verdict_that_is_not_acted_on_holds_up_nothing(
-    diagnosing: Callable[..., None],
-) -> None:
+def test_a_graver_verdict_not_acted_on_holds_up_nothing(diagnosing: Callable[..., None]) -> None:
     diagnosing("vanishing_gradient", "ignores_latent")
     monitor = Monitor(on=["vanishing_gradient"])
     assert [due for *_, due in add(monitor, 7) if due] == [("vanishing_gradient",)]

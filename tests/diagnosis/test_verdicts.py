@@ -47,9 +47,7 @@ BROKEN: dict[Verdict, Callable[[int], dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("verdict", BROKEN)
-def test_each_failure_is_seen_three_times_before_it_is_named_and_six_before_it_is_sure(
-    verdict: Verdict,
-) -> None:
+def test_a_failure_is_named_when_seen_three_times_and_sure_when_six(verdict: Verdict) -> None:
     moments = history(12, BROKEN[verdict])
     first = next(end for end in range(1, 13) if RULE[verdict].holds(moments[:end]))
     diagnoses = {end: diagnose(moments[:end]) for end in range(1, 13)}
@@ -141,6 +139,7 @@ def test_columns_hold_a_history() -> None:
         dataclasses.replace(s, closeness=None) for s in moments
     ]
     assert to_columns([dataclasses.replace(WELL, gap=float("inf"))]).get("gap") is None
-    for wrong in ({"iteration": [1, 2], "gap": [1.0]}, {"iteration": [1], "wrong": [1.0]}):
+    damaged: Any = ({"iteration": [1, 2], "gap": [1.0]}, {"iteration": [1], "wrong": [1.0]})
+    for wrong in damaged:
         with pytest.raises(ValueError, match="no columns"):
             from_columns(wrong)
