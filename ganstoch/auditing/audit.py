@@ -22,7 +22,6 @@ from ganstoch.errors import UserError
 from ganstoch.metrics.features import Extractor, FeatureSpace, make_extractor
 
 _log = logging.getLogger("ganstoch")
-
 _PROGRAM = 3 * 2**28  # bytes that Python and its libraries take before any image is read
 _SEARCHES = 2**29  # of a search's blocks
 _ROW = 1024  # of an image apart from its features: names, digests, neighbours, scores

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 _OUT = Path("audit")
 _UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
-
 _EPILOG = """examples:
   ganstoch audit --real photos --generated samples
   ganstoch audit --real train.npz --generated samples.npz --held-out test.npz --out report

@@ -26,7 +26,6 @@ from ganstoch.metrics.features import Extractor
 from ganstoch.metrics.train_vs_held_out import TrainVsHeldOutScore, train_vs_held_out
 
 _log = logging.getLogger("ganstoch")
-
 LEAST = 20  # images of each set: half of one must hold k neighbours, twice over
 MOST = 10_000  # images of each set for measures whose work grows with their square
 

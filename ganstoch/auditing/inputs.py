@@ -18,7 +18,6 @@ from ganstoch.data.source import ImageSet
 from ganstoch.metrics.progress import progress_bar
 
 Role = Literal["real", "generated", "held_out"]
-
 _BLOCK_BYTES = 2**25  # of pixels read at once
 
 

@@ -92,7 +92,6 @@ _MEANINGS: dict[Target, dict[str, str]] = {
         "training images; the baseline is that of held-out images.",
     },
 }
-
 Named = tuple[str, Measure]
 
 

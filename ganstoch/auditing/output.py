@@ -29,7 +29,6 @@ from ganstoch.records import read_json, write_atomically
 from ganstoch.report.formatting import cell, render_page, wrapped
 
 REPORT, PAGE, MISSED, GENERATED = "report.json", "report.html", "missed.csv", "generated.csv"
-
 _NAMED = 5
 _TILE = 96  # pixels of an image's side on the page
 _PAGE_ONLY = ("/worst10", "/worst5", "/density", "/z")  # ends of names, left out on the terminal

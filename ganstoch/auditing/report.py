@@ -12,7 +12,6 @@ Verdict = Literal[
 Target = Literal["low", "high", "baseline"]
 _Part = Annotated[float, Field(ge=0, le=1)]
 _Count = Annotated[int, Field(ge=0)]
-
 _MINUS = "\N{MINUS SIGN}"
 _PERCENT = "\N{NO-BREAK SPACE}%"
 _EXACT = 1e15  # above it a float does not hold every whole number

@@ -90,10 +90,7 @@ def estimate_support(
 def collision_metrics(
     features: Tensor, real: Tensor, *, size: int, repeats: int = 100
 ) -> dict[str, float]:
-    """``collision``, the probability of one in a batch of generated images (M, F), and ``support``.
-
-    Real images (R, F) set the threshold. A support that is infinite is left out.
-    """
+    """``collision`` and, if finite, ``support`` of images (M, F); real ones (R, F) calibrate."""
     generated, real = features.float(), real.float().cpu()
     threshold = calibrate(real, size=size, repeats=repeats)
     probability = collisions(generated, size=size, threshold=threshold, repeats=repeats)

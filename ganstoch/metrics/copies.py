@@ -28,11 +28,7 @@ class CopiedShare(NamedTuple):
 def copied_share(
     generated: Tensor, train: Tensor, held_out: Tensor, *, norm: Norm, seed: int = 0
 ) -> CopiedShare:
-    """Share of generated images that are copies of training images; features as `copy_scores`.
-
-    Noise, re-encoding or a slight change of brightness leave a copy a copy, as long as it stays
-    half as far from its original as from the other training images around it.
-    """
+    """Share of generated images that are copies of training images; features as `copy_scores`."""
     scores, baseline = (
         copy_scores(images, train, norm=norm, seed=seed).scores for images in (generated, held_out)
     )
@@ -42,10 +38,7 @@ def copied_share(
 def share_of_copies(
     scores: Tensor, baseline: Tensor, *, groups: Tensor | None = None
 ) -> CopiedShare:
-    """Share of copies, from the scores of generated (M,) and of unseen real images (R,) alone.
-
-    Unseen images of one group, int64 (R,), are near-duplicates, which say less.
-    """
+    """Share of copies from scores (M,) and those of unseen images (R,), groups near-duplicates."""
     threshold, inexact = HALF_AS_FAR, baseline[baseline > 0].double()
     if len(inexact):
         threshold = min(threshold, inexact.quantile(_BY_NATURE, interpolation="lower").item())

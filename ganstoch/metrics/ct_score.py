@@ -51,10 +51,7 @@ def ct_score(
     cells: int = 10,
     seed: int = 0,
 ) -> CTScore:
-    """C_T of [1], far below 0 for copying, and Z_U of all images, from features (M, F...) etc.
-
-    The cells, made by l2, are fewer where there are not as many different training images.
-    """
+    """C_T of [1], far below 0 for copying, and Z_U of all images, from features (M, F...) etc."""
     if cells < 1:
         raise ValueError(f"cells must be at least 1, got {cells}")
 

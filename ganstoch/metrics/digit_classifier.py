@@ -43,10 +43,7 @@ class DigitClassifier(nn.Module):
 def train_classifier(
     images: Tensor, labels: Tensor, *, seed: int = 0, epochs: int = 6
 ) -> DigitClassifier:
-    """A classifier of images (N, 28, 28), uint8, of labels (N,) in [0, 9], trained on the CPU.
-
-    Weights start normal with variance 2 / inputs (He et al. 2015).
-    """
+    """A classifier of images (N, 28, 28), uint8, of labels (N,) in [0, 9], trained on the CPU."""
     with torch.device("meta"):  # the constructor would draw from the global generator
         classifier = DigitClassifier()
     classifier.to_empty(device="cpu")
@@ -55,7 +52,7 @@ def train_classifier(
         for parameter in classifier.parameters():
             parameter.zero_()
             if parameter.ndim > 1:
-                fan_in = math.prod(parameter.shape[1:])
+                fan_in = math.prod(parameter.shape[1:])  # He et al. 2015
                 parameter.copy_(normal(tuple(parameter.shape), rng) * math.sqrt(2 / fan_in))
     batches: list[Tensor] = []
     for epoch in range(epochs):

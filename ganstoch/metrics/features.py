@@ -26,13 +26,11 @@ from ganstoch.types import Norm, to_bytes
 FeatureSpace = Literal["pixel", "inception", "efficientnet_lite0"]
 Device = torch.device | str
 Loaded = TypeVar("Loaded", bound=nn.Module)
-
 # The name under which the FID weights are published; its last part begins their sha256.
 INCEPTION_FILE = "weights-inception-2015-12-05-6726825d.pth"
 _RELEASES = "https://github.com/toshas/torch-fidelity/releases"
 INCEPTION_URL = f"{_RELEASES}/download/v0.2.0/{INCEPTION_FILE}"
 _INCEPTION_SHA256 = "6726825d"
-
 _SLACK = 1e-3  # how far beyond [-1, 1] a float pixel may lie: rounding, not another range
 _BATCH = 64  # images per forward pass of a network
 

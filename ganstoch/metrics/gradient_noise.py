@@ -108,10 +108,9 @@ class GradientSums:
 
 
 def finite(sums: GradientSums, *, size: int, share: float) -> Side:
-    """The side of a finite set of which each batch takes ``size`` examples.
+    """The side of a finite set of which each batch takes ``size`` examples; unbiased.
 
-    From several draws of each example, an estimate without bias under noise that each batch sees
-    anew. ``share`` is 1 / m with replacement, or `share_of_pieces`.
+    ``share`` is 1 / m with replacement, or `share_of_pieces`.
     """
     count, draws = sums.count, sums.draws
     inner = sums.within / (count * (draws - 1)) if draws > 1 else 0.0
@@ -152,6 +151,7 @@ def combine(sides: Sequence[Side]) -> GradientNoise:
 
 def _squares(x: Tensor) -> float:
     """Sum of the squares of all numbers: in their own precision over short stretches only."""
-    stretches = torch.split(torch.atleast_2d(x).flatten(0, -2), _STRETCH, dim=1)
+    rows = x.flatten(0, -2) if x.ndim > 1 else x.unsqueeze(0)
+    stretches = torch.split(rows, _STRETCH, dim=1)
     norms = torch.stack([torch.linalg.vector_norm(each, dim=1) for each in stretches])
     return float(norms.double().square().sum())

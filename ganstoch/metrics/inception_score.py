@@ -28,10 +28,7 @@ class Classifying(Protocol):
 
 
 def inception_score(logits: Tensor, *, splits: int = 10, seed: int = 0) -> MeanSd:
-    """The score [1], in [1, C], of each of several random parts of class scores (N, C).
-
-    Results compare between equally many images in equally many splits (usually 50,000 in 10).
-    """
+    """The score [1], in [1, C], of each of several random parts of class scores (N, C)."""
     rng = rng_for(seed, "evaluation", part="inception score")
     return scores_of_parts(logits[torch.randperm(len(logits), generator=rng)], splits=splits)
 

@@ -84,11 +84,7 @@ def _sum_between(blocks: Sequence[Tensor], others: Sequence[Tensor]) -> float:
 
 
 class KID(FeatureMetric):
-    """Kernel distance between real and generated images [1]; smaller is closer.
-
-    ``compute`` returns ``kid/<extractor>`` from all pairs of images, and
-    ``kid/<extractor>/{subset_mean,subset_sd}`` over random subsets.
-    """
+    """Kernel distance [1], ``kid/<extractor>``, with ``/subset_mean`` and ``/subset_sd``."""
 
     default_features = "inception"
     higher_is_better = False

@@ -46,17 +46,11 @@ def recover(
     batch_size: int = 64,
     seed: int = 0,
 ) -> Recovery:
-    """Looks for the latents that bring a generator nearest to given images.
+    """Looks for the latents that bring a generator nearest to given images (N, C, H, W).
 
-    Args:
-        generate: from latents (B, latent_dim), on the images' device, to images of their shape in
-            [-1, 1], each a function of its own latent: a network in evaluation mode.
-        images: shape (N, C, H, W), uint8, or floats in [-1, 1] that set the latents' precision.
-        latent_dim: length of a latent.
-        iterations: steps of L-BFGS from each start, as in [1].
-        restarts: normal latents to start from; the best end is kept.
-        batch_size: images at once.
-        seed: decides the starts.
+    ``generate`` maps latents (B, latent_dim), on the images' device, to images in [-1, 1], each a
+    function of its own latent: a network in evaluation mode. Images are uint8, or floats in [-1, 1]
+    that set the latents' precision. The best end of several normal starts is kept.
     """
     if min(latent_dim, iterations, restarts, batch_size, len(images)) < 1:
         raise ValueError("numbers and images must be at least 1")

@@ -16,7 +16,6 @@ _HISTORY = 10
 _HALVINGS = 20
 _ARMIJO = 1e-4
 _FLAT = 1e-12  # curvature below which a step says nothing, relative to step and gradient
-
 Function = Callable[[Tensor, Tensor], Tensor]
 
 

@@ -30,10 +30,7 @@ class ProbeScore:
 def linear_probe(
     train_features: Tensor, train_labels: Tensor, test_features: Tensor, test_labels: Tensor
 ) -> ProbeScore:
-    """Fits a linear classifier to some images' features (N, F...) and tests it on others'.
-
-    Labels are integers, of two classes or more. Multiplying or shifting a feature changes nothing.
-    """
+    """Fits a linear classifier to features (N, F...) of integer labels and tests it on others."""
     from sklearn.linear_model import RidgeClassifierCV  # takes a second to import
 
     fitted, tested = _matrix(train_features, train_labels), _matrix(test_features, test_labels)

@@ -48,8 +48,7 @@ def train_vs_held_out(
 ) -> TrainVsHeldOutScore:
     """Share of generated images nearer to training images, and whether chance explains more.
 
-    Both real sets, features (N, F...) and (K, F...) of one dtype, must be draws from one
-    distribution: the test also tells sources apart.
+    Both real sets must be draws from one distribution: the test also tells sources apart.
     """
     if permutations < 1:
         raise ValueError(f"permutations must be at least 1, got {permutations}")

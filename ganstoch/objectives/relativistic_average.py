@@ -18,9 +18,8 @@ PENALTIES: dict[str, Callable[[Tensor], Tensor]] = {
 class RelativisticAverage(Objective):
     """D minimizes p(D(x) - mean D(G(z))) + p(mean D(x) - D(G(z))), G the same, roles exchanged.
 
-    p(t) is -log s(t), s the logistic function; or max(0, 1 - t); or (t - 1)^2. The averages are
-    those of the batch at hand, and gradients flow through them in both players, as in the author's
-    program, which halves both losses; here they are summed, as in the paper.
+    p(t) is -log s(t), s the logistic function; or max(0, 1 - t); or (t - 1)^2. Gradients flow
+    through the batch's averages in both players, as in the author's program.
     Jolicoeur-Martineau 2018, "The relativistic discriminator", Sec. 4.
 
     Args:

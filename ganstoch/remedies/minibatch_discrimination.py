@@ -81,10 +81,7 @@ class MinibatchHead(nn.Module):
 
 
 def closeness(rows: Tensor) -> Tensor:
-    """The o of every kernel and example, shape (B, N), each in [1, N], from M (B, C, N).
-
-    Pairs of examples come in blocks, so that memory grows with N; second gradients keep them all.
-    """
+    """The o of every kernel and example, (B, N), each in [1, N], from M (B, C, N), in blocks."""
     result: Tensor = _Closeness.apply(rows.contiguous())  # an example's neighbour lies beside it
     return result
 

@@ -35,7 +35,6 @@ _STYLE = {
     "lines.linewidth": 1.7,
 }
 _HELD_OUT = {"color": "0.45", "linestyle": ":", "label": "held-out real images"}
-
 Direction = Literal["overfitting", "mode_drop"]
 _WORDS: dict[Direction, tuple[str, str]] = {
     "overfitting": ("generated", "nearest data"),
@@ -45,7 +44,6 @@ _TILE = 64  # pixels of an image, as nearly as a whole factor allows
 _GAP = 2
 TRAINING = SCORES["mode_drop_mean"]
 HELD_OUT = "held_out_drop/pixel_l1/mean"
-
 F = TypeVar("F", bound=Callable[..., Any])
 
 

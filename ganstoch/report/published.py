@@ -15,7 +15,6 @@ from pathlib import Path
 import pandas as pd
 
 _VALUES = Path(__file__).parent / "values"
-
 # The six columns of Table 1 with their keys in a record, in grey levels per pixel and channel.
 SCORES = {
     f"{direction}_{part}": f"{direction}/pixel_l1/{part}"

@@ -15,7 +15,6 @@ from ganstoch.records import FileModel, decode, read_json
 GRADIENT_NOISE = "gradient_noise.json"
 PLAYERS = ("discriminator", "generator")
 COUNT = 10  # images in a strip, as in the paper's figures
-
 Bytes = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
 M = TypeVar("M", bound=FileModel)

@@ -26,7 +26,6 @@ _MASK_BYTES = 2**24  # that say which members a block of queries is compared wit
 _BLOCK = 4096  # queries at a time
 _EXACT_ELEMENTS = 2**22  # in one float64 block, 32 MiB
 _BLOCK_ELEMENTS = 2**24  # in one block of rows, 64 MiB of float32
-
 _Proposal = tuple[Tensor, Tensor, Tensor]
 
 
