@@ -49,7 +49,7 @@ def content(report: AuditReport) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def empty(content: dict[str, Any]) -> AuditReport:
     """The least that a report may hold."""
-    least = {
+    least: dict[str, Any] = {
         key: type(value)()
         for key, value in content.items()
         if isinstance(value, dict | list) and key != "sets"

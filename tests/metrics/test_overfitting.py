@@ -123,6 +123,7 @@ def test_in_a_strangers_module(tmp_path: Path) -> None:
     model, images = Stranger(), draw(2, 4, 1, 4, 4, seed=17).tanh()  # two batches
     settings: dict[str, Any] = {"logger": False, "enable_progress_bar": False}
     trainer = pl.Trainer(accelerator="cpu", default_root_dir=tmp_path, **settings)
-    trainer.validate(model, DataLoader(images, batch_size=None), verbose=False)
+    batches: DataLoader[Tensor] = DataLoader(images, batch_size=None)  # type: ignore[arg-type]
+    trainer.validate(model, batches, verbose=False)
     assert 0 < trainer.callback_metrics["overfitting/pixel_l1/mean"] < 255
     assert not any("closeness" in key for key in model.state_dict())

@@ -20,7 +20,7 @@ def read(table: pd.DataFrame) -> pd.DataFrame:
     return pd.read_csv(io.StringIO(tables.csv(table)), dtype={"bank": str})
 
 
-def test_a_row_is_the_mean_and_deviation_of_its_seeds_below_held_out_images(make_record):
+def test_a_row_is_the_mean_and_deviation_of_its_seeds(make_record: Any) -> None:
     values = {0: 10.0, 1: 12.5, 2: 11.0}
     records = [make_record((v,) * 6, seed=s, m=16, baseline=HELD_OUT) for s, v in values.items()]
     held_out, row = read(tables.table1_csv(frame(records))).to_dict("records")
@@ -32,7 +32,7 @@ def test_a_row_is_the_mean_and_deviation_of_its_seeds_below_held_out_images(make
         assert (held_out[name], held_out[f"{name}_sd"]) == (real, 0.0)
 
 
-def test_rows_stand_in_the_order_of_the_paper(make_record):
+def test_rows_stand_in_the_order_of_the_paper(make_record: Any) -> None:
     records = [
         make_record(m=m, noise=noise, seed=seed, bank=bank, dataset=dataset)
         for dataset in ("svhn", "a")
@@ -51,7 +51,7 @@ def test_rows_stand_in_the_order_of_the_paper(make_record):
     ]
 
 
-def test_the_papers_value_stands_beside_the_same_share_of_n(make_record):
+def test_the_papers_value_stands_beside_the_same_share_of_n(make_record: Any) -> None:
     runs = frame([make_record(m=64), make_record(m=64, noise=0.5), make_record(m=64, bank=None)])
     table = tables.table1_csv(runs)
     assert table.overfitting_mean_paper.tolist()[:1] == [1.55]
@@ -63,7 +63,7 @@ def test_the_papers_value_stands_beside_the_same_share_of_n(make_record):
     assert list(section.shown.overfitting) == ["1.00", "1.55", "1.00", "1.00", "6.09"]
 
 
-def test_a_name_cannot_run_as_a_formula_in_a_spreadsheet(make_record):
+def test_a_name_cannot_run_as_a_formula_in_a_spreadsheet(make_record: Any) -> None:
     for name in ("=1+1", "+1", "-1", "@SUM(A1)"):
         table = read(tables.table1_csv(frame([make_record(dataset=name, preset=name)])))
         assert table.dataset[0] == table.preset[0] == f"'{name}"
@@ -79,12 +79,12 @@ def test_a_name_cannot_run_as_a_formula_in_a_spreadsheet(make_record):
         ([{"seed": 1}, {"metrics": {}}], "overfitting/pixel_l1/mean"),
     ],
 )
-def test_what_makes_no_table_is_named(make_record, changes, named):
+def test_what_makes_no_table_is_named(make_record: Any, changes: Any, named: str) -> None:
     with pytest.raises(UserError, match=named):
         tables.table1_csv(frame([make_record(**change) for change in changes]))
 
 
-def test_a_curve_is_the_mean_over_seeds_wherever_one_was_measured(make_record):
+def test_a_curve_is_the_mean_over_seeds_wherever_one_was_measured(make_record: Any) -> None:
     records = [
         make_record(seed=0, history=[(10, 4.0), (20, 2.0)]),
         make_record(seed=1, history=[(15, 9.0), (30, 6.0)]),
@@ -100,7 +100,7 @@ def verdicts(runs: pd.DataFrame) -> list[bool]:
     return [": holds (" in claim for claim in claims(runs)]
 
 
-def test_claims(make_record):
+def test_claims(make_record: Any) -> None:
     """Seeds 0 and 1 memorize more with larger m; noise helps in one of them."""
     rows = [(64, 0.0, 10.0, 11.0), (16, 0.0, 15.0, 16.0), (64, 0.5, 12.0, 10.5)]
     records = [
@@ -114,7 +114,7 @@ def test_claims(make_record):
     assert verdicts(frame(worse)) == [False] * 5
 
 
-def test_the_paper_bears_its_own_claims_out(make_record):
+def test_the_paper_bears_its_own_claims_out(make_record: Any) -> None:
     for dataset, rows in published_table1().groupby("dataset", sort=False):
         records = [
             make_record(
@@ -130,7 +130,7 @@ def test_the_paper_bears_its_own_claims_out(make_record):
         assert verdicts(frame(records)) == [True] * expected
 
 
-def test_remedies_are_measured_against_plain_in_the_same_column(make_record):
+def test_remedies_are_measured_against_plain_in_the_same_column(make_record: Any) -> None:
     records = [
         make_record((value,) * 6, m=m, remedy=remedy)
         for remedy, m, value in (
@@ -150,14 +150,15 @@ def test_remedies_are_measured_against_plain_in_the_same_column(make_record):
     assert "unrolled5" not in remark
 
 
-def test_gaps_to_published_values_are_in_standard_errors_of_the_seeds_that_have_them(make_record):
+def test_gaps_to_published_values_are_in_standard_errors(make_record: Any) -> None:
     def points(seed: int, modes: float, remedy: str = "plain", **metrics: float) -> Any:
         metrics |= {"modes/count": modes, "modes/of": 8.0, "modes/good_share": 0.5}
         sizes: dict[str, Any] = {"bank": None, "n": 1000, "m": 100, "iterations": 4000}
         best = make_record(dataset="ring", seed=seed, remedy=remedy, metrics=metrics, **sizes)
         return best.model_copy(update={"baseline": {"modes/count": 8.0, "modes/of": 8.0}})
 
-    divergence = ({"modes/reverse_kl": 0.1}, {}, {"modes/reverse_kl": 0.3})
+    kl = "modes/reverse_kl"
+    divergence: list[dict[str, Any]] = [{kl: 0.1}, {}, {kl: 0.3}]
     modes = (6.0, 8.0, 7.0)
     records = [points(s, modes[s], **more) for s, more in enumerate(divergence)]
     table = tables.synthetic_csv(frame([*records, points(0, 8.0, "r1")]))
@@ -175,7 +176,7 @@ def test_gaps_to_published_values_are_in_standard_errors_of_the_seeds_that_have_
         tables.synthetic_csv(frame([make_record()]))
 
 
-def test_numbers_in_words():
+def test_numbers_in_words() -> None:
     words = {0.25: "0.2 s", 59.6: "1 min", 200: "3 min 20 s", 4321: "1 h 12 min"}
     assert {seconds: duration(seconds) for seconds in words} == words
     assert [share(n, m) for n, m in ((8, 8), (256, 64), (7, 2))] == ["n", "n/4", "n/3.5"]

@@ -14,6 +14,7 @@ from PIL import Image
 
 from ganstoch.auditing import feature_cache
 from ganstoch.auditing.inputs import open_images
+from ganstoch.data.cache import save_array
 from ganstoch.metrics.features import Pixels
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
@@ -89,7 +90,7 @@ def test_several_want_it_and_one_makes_it(
     pixels = np.random.default_rng(0).integers(0, 256, (70, 128, 128, 3), dtype=np.uint8)
     for i, image in enumerate(pixels):
         Image.fromarray(image).save(folder / f"{i:05}.png")
-    monkeypatch.setattr(feature_cache, "save_array", slowly(feature_cache.save_array))
+    monkeypatch.setattr(feature_cache, "save_array", slowly(save_array))
     logs = eight(lambda: features(here), victim=victim, here=here)
     assert sum(log.startswith("waiting for another process") for log in logs) == 7 - victim
     assert not list(here.rglob(".*"))

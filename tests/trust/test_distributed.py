@@ -177,8 +177,8 @@ def test_the_command_on_two_devices(lab: Any, tmp_path: Path, tally: Make) -> No
     root, scratch, audit = tmp_path / "images", tmp_path / "scratch", tmp_path / "audit.txt"
     root.mkdir()
     scratch.mkdir()
-    for i, pixels in enumerate(with_replacement(256, 80 * 3072, rng_for(0, "data")).split(3072)):
-        image = pixels.to(torch.uint8).view(32, 32, 3).numpy()
+    pixels = with_replacement(256, 80 * 3072, rng_for(0, "data")).view(80, 32, 32, 3)
+    for i, image in enumerate(pixels.to(torch.uint8).numpy()):
         Image.fromarray(image).save(root / f"{i}.png")
     line = [*lab.settings, "--data.source=Folder", f"--data.root={root}", "--data.n=70"]
     line += ["--data.m=13", "--model.micro_batch=4", "--evaluation.held_out=true"]

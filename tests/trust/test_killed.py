@@ -87,7 +87,7 @@ def arm(moment: str, number: int) -> None:
         before(Evaluation, "measure")
     else:
         instead = {"fdopen": HalfWriter} if moment == "half" else {"replace": replace}
-        ganstoch.records.os = SimpleNamespace(**(vars(os) | instead))  # type: ignore[assignment]
+        ganstoch.records.os = SimpleNamespace(**(vars(os) | instead))  # type: ignore
 
 
 # A run has 24 steps, 3 measurements and writes 8 files: every kind of moment, often.

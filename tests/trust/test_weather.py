@@ -41,7 +41,7 @@ def test_a_disk_that_takes_no_more_from_some_file_on(
 
     def brew() -> None:
         broken = SimpleNamespace(**(vars(os) | {"fsync": fsync}))
-        ganstoch.records.os = broken  # type: ignore[assignment]
+        ganstoch.records.os = broken  # type: ignore
 
     running = lab.run(lab.fit, status=2, first=brew)
     assert_one_line(running, f"cannot write run/checkpoints/step=6.ckpt: {os.strerror(why)}")

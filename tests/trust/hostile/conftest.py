@@ -48,7 +48,7 @@ class Ground:
 
     def __init__(self, folder: Path, fit: list[str]) -> None:
         self.folder, self.fit = folder, fit
-        self.count: Callable[[], None] = int
+        self.count: Callable[[], object] = int
 
     def listing(self) -> dict[Path, tuple[int, int]]:
         """Everything here, with its size and when it was last changed."""
@@ -76,7 +76,7 @@ class Ground:
         finally:
             logging.getLogger("ganstoch").removeHandler(handler)
         err.flush()
-        return status, err.buffer.getvalue().decode()  # type: ignore[attr-defined]
+        return status, err.buffer.getvalue().decode()
 
     def refuses(self, *words: object) -> str:
         """Makes sure that a command ends as a bad input must; returns its one line."""

@@ -67,7 +67,7 @@ class Logged:
 
     @property
     def run_id(self) -> str:
-        return next(entry.run.run_id for entry in self.entries if entry.HasField("run"))
+        return str(next(entry.run.run_id for entry in self.entries if entry.HasField("run")))
 
     @property
     def config(self) -> dict[str, Any]:

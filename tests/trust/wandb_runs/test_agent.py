@@ -3,7 +3,6 @@
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -20,7 +19,7 @@ Make = Callable[..., Any]
 
 
 @pytest.fixture(scope="module")
-def engine() -> ModuleType:
+def engine() -> Any:
     """W&B's own, which was written for an older Pydantic."""
     with warnings.catch_warnings(action="ignore"):
         import sweeps
@@ -46,7 +45,7 @@ def environment(run_id: str, config: Mapping[str, Any]) -> dict[str, str]:
 
 
 def test_a_sweep(
-    lab: Any, engine: ModuleType, preempted: Make, logged: Make, assert_same_run: Make, tally: Make
+    lab: Any, engine: Any, preempted: Make, logged: Make, assert_same_run: Make, tally: Make
 ) -> None:
     """The shipped sweep's command and rows on 64 digits, the second run preempted in between.
 
