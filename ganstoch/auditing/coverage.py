@@ -46,10 +46,7 @@ class Coverage:
 def coverage(
     space: Space, searches: Searches, *, median_ratio: float, labels: tuple[str, ...] | None = None
 ) -> Coverage:
-    """Applies the rule; distances of generated images are divided by a ``median_ratio`` above 1.
-
-    Otherwise noise on the images would pass for modes left out.
-    """
+    """Applies the rule to generated images' distances over ``median_ratio``, lest noise count."""
     real, bank = space.real, space.held_out
     from_ids = others = torch.arange(len(real))
     if bank is None:

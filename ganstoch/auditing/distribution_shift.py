@@ -51,10 +51,7 @@ def distribution_shift(searches: Searches) -> DistributionShift:
 def _median_ratio(
     made: Tensor, past: Tensor, nearest: Tensor, *, z: float
 ) -> tuple[float, float, float]:
-    """Low end, estimate and high end of the ratio, from both medians' ends.
-
-    Against distances past near-duplicates where it is above 1, against all where it is below.
-    """
+    """Low end, estimate and high end: to ``past`` near-duplicates if above 1, else ``nearest``."""
     (middle, low, high), (far, _, far_high), (near, near_low, _) = (
         median_interval(values, z=z) for values in (made, past, nearest)
     )

@@ -160,10 +160,9 @@ def _what(images: Images) -> str:
 
 
 def check_disjoint(real: Images, held_out: Images, *, seed: int) -> tuple[Tensor, str | None]:
-    """Positions of the held-out images that were not trained on, ascending; a note on the others.
+    """Positions of held-out images without those trained on by `coincidences`, and a note on these.
 
-    Those that the data's own repeats do not explain (`coincidences`) were trained on. A UserError
-    if more than half of the different held-out images were, or both sets are the same.
+    A UserError if more than half of the different images were, or both sets are the same.
     """
     fix = "--held-out must be real images that the generator was not trained on"
     if real.content.sha256 == held_out.content.sha256:

@@ -27,10 +27,9 @@ _AGREEMENT = 1e-2  # of the largest: devices round, other weights differ by far 
 
 
 def features_of(images: Images, extractor: Extractor, *, cache: Path | None, memory: int) -> Tensor:
-    """Features of all images, in their order, on the CPU; of several processes one makes them.
+    """Features of all images, on the CPU, kept in ``cache``, if any, but for pixels that fit.
 
-    They are kept in ``cache``, if any, but for pixels that fit the memory. More bytes than
-    ``memory`` are mapped from a file.
+    More bytes than ``memory`` are mapped from a file.
     """
     witnesses = extractor(images.read(_witness_ids(len(images)))).cpu()
     fits = len(images) * witnesses.shape[1] * witnesses.element_size() <= memory

@@ -42,10 +42,7 @@ class _LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 def peak_bytes(gan: GAN, *, m: int, micro_batch: int | None) -> int:
-    """Most bytes that tensors hold at once in an iteration of m images, weights included.
-
-    It runs on "meta", where tensors have no content.
-    """
+    """Most bytes that tensors hold at once in an iteration of m images, weights included."""
     trainer = getattr(gan, "_trainer", None)
     meta = copy.deepcopy(gan, {id(trainer): None}).to("meta")  # without what it is attached to
     optimizers = meta.configure_optimizers()

@@ -46,10 +46,7 @@ def conv_form(geometry: Geometry, weight: Tensor, device: torch.device) -> Form:
 def convolve(
     x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry, form: Form | None = None
 ) -> Tensor:
-    """Convolution of a batch (N, in, H, W); under autocast in its precision, as torch's own.
-
-    The weight has shape (out, in, k, k), or (in, out, k, k) if transposed, the bias (out,).
-    """
+    """Convolution of a batch (N, in, H, W), as torch's own, by weights (out, in, k, k) likewise."""
     kind = x.device.type
     mixed = is_autocast_available(kind) and torch.is_autocast_enabled(kind)
     if mixed and x.dtype != torch.float64:  # which autocast leaves alone

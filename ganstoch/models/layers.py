@@ -39,8 +39,7 @@ class LatentConv(nn.Module):
 class UpsampleConv(nn.Module):
     """Nearest-neighbour upsampling by 2, then a 3 x 3 convolution with padding 1, as one operation.
 
-    That is one transposed convolution with stride 2 and a 4 x 4 kernel whose entries are sums of
-    the 3 x 3 kernel's: 4 multiply-adds in place of 9.
+    A transposed 4 x 4 convolution with stride 2 takes 4 multiply-adds in place of 9.
     """
 
     geometry = Geometry(stride=2, padding=1, transposed=True)
@@ -118,8 +117,7 @@ class SpectralConv2d(nn.Conv2d):
 class BatchNorm(nn.Module):
     """Batch normalization of vectors and maps alike [Ioffe & Szegedy 2015, Alg. 1].
 
-    Unlike torch's layers it counts no batches. If it is not ``tracked``, as in a discriminator,
-    every pass takes its own batch's statistics.
+    If it is not ``tracked``, every pass takes its own batch's statistics.
     """
 
     needs_full_batch: ClassVar[bool] = True
@@ -166,10 +164,7 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Scores images or points: a body makes features, a head maps them to (N, 1).
-
-    Remedies add further ``heads`` on the flattened features, by name.
-    """
+    """Scores images or points: a body makes features, a head and remedies' ``heads`` map these."""
 
     gain: ClassVar[float | None] = None  # as for `Generator`
     separate_passes: bool | None = None  # of real and generated; None: as `needs_full_batch` says

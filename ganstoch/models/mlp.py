@@ -15,10 +15,7 @@ from ganstoch.types import Shape
 
 
 class LinearMaxout(nn.Module):
-    """The largest of several linear maps, unit by unit; pieces that tie share the gradient.
-
-    Goodfellow et al. 2013, "Maxout Networks".
-    """
+    """The largest of several linear maps, unit by unit [Goodfellow et al. 2013]; ties share."""
 
     def __init__(self, in_features: int, out_features: int, *, pieces: int) -> None:
         super().__init__()

@@ -59,8 +59,7 @@ def claims(runs: pd.DataFrame) -> Iterator[str]:
     """``overfitting distance falls from m = 1 to m = 4: holds (30.07 to 24.53; 3 of 3 seeds)``.
 
     The paper's claims [1]: both distances fall as the mini-batch grows, noise on the latents
-    worsens both, and with the largest mini-batch images are closer to the data, both ways, than
-    held-out real images are. Plain runs with the same bank of latents are compared.
+    worsens both, and with the largest mini-batch both are below those of held-out real images.
     """
     for _, bank in runs[runs.remedy == "plain"].groupby("bank", sort=False, dropna=False):
         yield from _claims_of_bank(bank)

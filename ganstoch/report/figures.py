@@ -113,10 +113,7 @@ def _logarithmic(values: Sequence[float], ratio: float) -> bool:
 
 @styled
 def draw_neighbors(runs: pd.DataFrame, *, direction: Direction) -> bytes:
-    """Figure 1 (``overfitting``) or Figure 2 (``mode_drop``) of [1] as PNG, of rows' first seeds.
-
-    A column a data set; in a block queries are above their nearest neighbors.
-    """
+    """Figure 1 (``overfitting``) or 2 (``mode_drop``) of [1] as PNG, of rows' first seeds."""
     datasets = [list(settings(own)) for _, own in runs.groupby("dataset", sort=False)]
     lines = max(len(own) for own in datasets)
     made, axes = figure(lines, len(datasets), size=(6.4, 1.95))
@@ -196,10 +193,7 @@ def draw_curves(runs: pd.DataFrame) -> bytes:
 
 @styled
 def draw_trade_off(runs: pd.DataFrame) -> bytes | None:
-    """Generalization against mode drop: held-out images' distance over training images', PNG.
-
-    A path a setting, from its first measurement (open) to its last (full).
-    """
+    """Generalization against mode drop: held-out images' distance over training images', PNG."""
     if HELD_OUT not in runs:
         return None
     datasets = [own for _, own in runs.dropna(subset=[HELD_OUT]).groupby("dataset", sort=False)]

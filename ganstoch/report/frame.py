@@ -134,10 +134,7 @@ def history(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def curve(points: pd.DataFrame, metric: str, *, x: str = "iteration") -> pd.DataFrame:
-    """A metric of one setting's `history`: mean, low and high over its seeds, by ``x``.
-
-    A seed that stopped earlier keeps its last value, so that the curve ends on the table's mean.
-    """
+    """Mean, low and high over seeds by ``x``; a seed that stopped earlier keeps its last value."""
     if metric not in points:
         return pd.DataFrame({"mean": [], "low": [], "high": []})
     seeds = points.dropna(subset=[metric]).pivot_table(index=x, columns="seed", values=metric)

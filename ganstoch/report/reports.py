@@ -23,10 +23,7 @@ _SYNTHETIC = (
 
 
 def write_report(out: Path, runs: Sequence[Path], *, missing: Sequence[str] = ()) -> str:
-    """Writes Table 1 with its figures and ``index.html``; returns it as text for a terminal.
-
-    Folders without a ``record.json`` are listed as not run, as are further ``missing`` names.
-    """
+    """Writes Table 1 with its figures and ``index.html``; returns it as text for a terminal."""
     frame, absent = load(runs, missing=missing)
     words, sections = caption(frame, absent, paper=True), tables.table1(frame)
     pictures = {

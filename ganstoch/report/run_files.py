@@ -97,10 +97,7 @@ def _read(model: type[M], path: Path) -> M | None:
 
 
 def read_strips(folder: Path, *, direction: str) -> dict[str, Bytes] | None:
-    """A block of Figure 1 or 2 out of `panels.npz`; None if the run left none.
-
-    ``queries`` and their nearest neighbors by feature space: each (N, H, W, 3), N at most 10.
-    """
+    """Queries and their neighbors (N, H, W, 3), N at most 10, by space, if a run left any."""
     path = folder / "panels.npz"
     stored = _arrays(path, f"{direction}_")
     if stored is None:

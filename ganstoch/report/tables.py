@@ -245,10 +245,7 @@ def in_percent(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def synthetic_csv(runs: pd.DataFrame) -> pd.DataFrame:
-    """A row per remedy and setting, and one per data set for true samples.
-
-    Columns: means with ``_se`` (standard error over seeds), what was published, the gap to that.
-    """
+    """A row per setting, and one per data set for true samples; ``_se`` is over seeds."""
     require(runs, ["modes/count", "modes/of"], fix=_MODES)
     runs = in_percent(runs)
     quantities = QUANTITIES | {"modes_of": "modes/of"}

@@ -40,12 +40,8 @@ def collect(
 ) -> None:
     """Hands over the gradients of every example's loss in every parameter of a network.
 
-    Args:
-        network: all of whose parameters lie in modules that map one tensor (M, ...) to another.
-        inputs: what it is called with, shape (M, ...).
-        losses: from its output to every example's loss, shape (M,).
-        sink: called for each parameter with one block or more, in the order of the examples.
-        group: examples that come in one block, a divisor of M.
+    All parameters lie in modules that map one tensor (M, ...) to another; ``losses`` maps the
+    network's output to every example's loss (M,). Examples of one ``group`` come in one block.
     """
     seen: dict[str, tuple[Tensor, Tensor]] = {}
     owners = {
