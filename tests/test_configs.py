@@ -18,10 +18,7 @@ from ganstoch.runs.configs import PRESETS, config_path, packaged_names, remedy_n
 from ganstoch.runs.fit import fit
 from ganstoch.runs.settings import resolve_all, source_class
 
-ROWS = {
-    **{"n4": 4, "n4-noise": 4, "n16": 16, "n64": 64, "n256": 256},
-    **{"full": 1, "full-noise": 1},
-}
+ROWS = {"n4": 4, "n4-noise": 4, "n16": 16, "n64": 64, "n256": 256, "full": 1, "full-noise": 1}
 """What share of n a row's batch is."""
 
 SYNTHETIC = {
@@ -30,19 +27,13 @@ SYNTHETIC = {
 }
 """How many modes such data have."""
 
-TINY = {
-    "trainer.max_steps": "1",
-    "evaluation.every": "1",
-    "evaluation.semantic": "null",
-    "evaluation.semantic_every": "null",
-    "model.generator.init_args.width": "16",
-    "model.generator.init_args.latent_dim": "8",
-    "model.discriminator.init_args.width": "16",
-    "wandb.mode": "disabled",
-    "quiet": "true",
-}
-
-DIGITS = {"data.source": "Digits", "evaluation.queries": "4"}
+TINY = [
+    *("--trainer.max_steps=1", "--evaluation.every=1", "--evaluation.semantic=null"),
+    *("--evaluation.semantic_every=null", "--wandb.mode=disabled", "--quiet=true"),
+    *("--model.generator.init_args.width=16", "--model.generator.init_args.latent_dim=8"),
+    "--model.discriminator.init_args.width=16",
+]
+DIGITS = ["--data.source=Digits", "--evaluation.queries=4"]
 
 
 @functools.cache
@@ -51,12 +42,8 @@ def resolved(*names: str) -> dict[str, Any]:
 
 
 def test_what_is_packaged() -> None:
-    assert set(packaged_names()) == {
-        *PRESETS,
-        *ROWS,
-        *SYNTHETIC,
-        *("cifar10", "digits", "fashion_mnist", "ffhq", "folder", "svhn"),
-    }
+    others = {"cifar10", "digits", "fashion_mnist", "ffhq", "folder", "svhn"}
+    assert set(packaged_names()) == {*PRESETS, *ROWS, *SYNTHETIC} | others
     assert {source_class(resolved(name)).name for name in SYNTHETIC} == {
         kind.name
         for kind in Source.__subclasses__()
@@ -102,8 +89,7 @@ def test_a_later_config_wins_and_the_line_wins_over_all() -> None:
 )
 def test_config_plays_an_iteration(words: str, tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.chdir(tmp_path)
-    tiny = [f"--{key}={value}" for key, value in (TINY | DIGITS).items()]
-    folder = fit([*words.split(), *tiny, "--data.n=64", f"--out={tmp_path / 'run'}"])
+    folder = fit([*words.split(), *TINY, *DIGITS, "--data.n=64", f"--out={tmp_path / 'run'}"])
     record = read_record(folder / "record.json")
     assert (record.iterations, record.n, record.m) == (1, 64, 16)
     name = words.rpartition("=")[2]
@@ -131,9 +117,8 @@ def test_known_modes_play_an_iteration(
     name: str, grey: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    words = [f"--{key}={value}" for key, value in TINY.items()]
-    words += ["--data.n=512", "--data.m=16", f"--data.root={grey}", f"--out={tmp_path / 'run'}"]
-    record = read_record(fit(["--config", name, *words]) / "record.json")
+    words = ["--data.n=512", "--data.m=16", f"--data.root={grey}", f"--out={tmp_path / 'run'}"]
+    record = read_record(fit(["--config", name, *TINY, *words]) / "record.json")
     assert (record.iterations, record.n, record.m, record.bank) == (1, 512, 16, None)
     assert record.preset == name
     assert record.metrics["modes/of"] == SYNTHETIC[name]

@@ -145,8 +145,7 @@ def test_a_diffusion_model_is_watched(train: Any, data: dict[str, Any], journali
 
     signals = diagnosis.history[-1]
     assert [s.iteration for s in diagnosis.history] == [60, 120, 180, 240, 300]
-    assert signals.diversity is not None
-    assert signals.diversity > 0.2
+    assert (signals.diversity or 0.0) > 0.2
     assert signals.closeness is not None
     assert signals.gap is signals.sensitivity is signals.gradient_generator is None
     images = pictures(64, 3)
@@ -173,9 +172,8 @@ def test_a_nan_is_traced_to_its_layer_and_iteration(train: Any, data: dict[str, 
     trainer = train(PlainDCGAN(poison_at=5), diagnosis, steps=400)
     assert diagnosis.diagnosed is not None
     assert diagnosis.diagnosed.verdict == "non_finite"
-    assert diagnosis.history[-1].broken == "generator.4, iteration 5"
+    assert [signals.broken for signals in diagnosis.history] == ["generator.4, iteration 5"]
     assert trainer.should_stop
-    assert len(diagnosis.history) == 1
 
 
 @pytest.mark.parametrize("module", [Diffusion, PlainDCGAN])
