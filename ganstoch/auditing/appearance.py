@@ -48,12 +48,7 @@ def appearance(
     limit = np.sort(of_real)[max(0, int(_BY_NATURE * len(of_real)) - 1)]
     flagged, natural = of_made <= limit, of_real <= limit
     per_direction = [int((counts <= limit).sum()) for counts in made]
-    return Appearance(
-        excess=Excess(int(flagged.sum()), len(flagged), int(natural.sum()), len(natural)),
-        flagged={
-            "generated": flagged,
-            "real": natural[: len(real)],
-            "held_out": natural[len(real) :],
-        },
-        words=words[int(np.argmax(per_direction))],
-    )
+    of_sets: dict[Role, NDArray[np.bool_]] = {"generated": flagged}
+    of_sets |= {"real": natural[: len(real)], "held_out": natural[len(real) :]}
+    excess = Excess(int(flagged.sum()), len(flagged), int(natural.sum()), len(natural))
+    return Appearance(excess, of_sets, words[int(np.argmax(per_direction))])

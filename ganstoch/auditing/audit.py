@@ -55,8 +55,8 @@ def audit(
         check_place(out)
     if not features:
         raise UserError("no feature space to measure in; give at least one of --features")
-    sources: dict[Role, Source | None] = {"real": real, "generated": generated}
-    sources["held_out"] = held_out
+    sources: dict[Role, Source | None]
+    sources = {"real": real, "generated": generated, "held_out": held_out}
     sets = {
         role: open_images(source, role=role, resize=resize, memory=memory)
         for role, source in sources.items()
@@ -78,6 +78,7 @@ def audit(
     kind, sentence = verdict(findings, evidence)
     more_notes = audit_notes(evidence, findings, recovery=generator is not None)
     lists, tables, pictures = audit_lists(sets, evidence, findings)
+    names = [extractor.name for extractor in extractors]
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     report = AuditReport(
         verdict=kind,
@@ -87,13 +88,7 @@ def audit(
         sets=evidence.facts.sets,
         metrics=measures,
         **lists,
-        settings={
-            "features": [extractor.name for extractor in extractors],
-            "resize": resize,
-            "seed": seed,
-            "k": K,
-            "most": MOST,
-        },
+        settings={"features": names, "resize": resize, "seed": seed, "k": K, "most": MOST},
         versions=versions(),
         hardware=hardware(),
         peak_memory=peak if sys.platform == "darwin" else peak * 1024,
@@ -107,15 +102,12 @@ def audit(
 def _check_sizes(sets: dict[Role, Images], *, memory: int) -> int:
     for role, images in sets.items():
         if len(images) < LEAST:
-            raise UserError(
-                f"images in {images.where}: {len(images)}, and an audit needs at least {LEAST}; "
-                f"give {option(role)} more"
-            )
+            count = f"images in {images.where}: {len(images)}"
+            fix = f"give {option(role)} more"
+            raise UserError(f"{count}, and an audit needs at least {LEAST}; {fix}")
     pixels = max(np.prod(images.shape) for images in sets.values())
     needed = _PROGRAM + _SEARCHES + _ROW * sum(map(len, sets.values())) + 512 * int(pixels)
     if memory < needed:
-        raise UserError(
-            f"{memory / 2**20:,.0f} MiB are too little for these images; give --memory "
-            f"{-(-needed // 2**20)}MiB or more"
-        )
+        fix = f"give --memory {-(-needed // 2**20)}MiB or more"
+        raise UserError(f"{memory / 2**20:,.0f} MiB are too little for these images; {fix}")
     return (memory - needed) // len(sets)

@@ -25,8 +25,7 @@ def load_checkpoint(
 ) -> dict[str, Any]:
     """Arguments of `audit`: generator, generated, notes; with ``data`` real and held_out too.
 
-    The averaged generator of a run, of 0.5.0 too, makes as many images as it was trained on: from
-    the run's bank of fixed latents, if any, unless ``latents`` are to be "fresh".
+    As many images of the averaged generator as it was trained on, from the bank if there is one.
     """
     state = read_checkpoint(checkpoint)
     gan, images = _rebuild(checkpoint)
@@ -54,12 +53,9 @@ def load_checkpoint(
     generated = open_images(to_bytes(made).numpy(), role="generated")
     generated.where = str(checkpoint)
     note = f"Generated images are those of the averaged generator from {len(z):,} of {what}."
-    return {
-        "generator": LatentGenerator(generate=gan.average, latent_dim=dim),
-        "generated": generated,
-        "notes": (note,),
-        **(_real_images(images) if data else {}),
-    }
+    generator = LatentGenerator(generate=gan.average, latent_dim=dim)
+    arguments = {"generator": generator, "generated": generated, "notes": (note,)}
+    return arguments | (_real_images(images) if data else {})
 
 
 def _rebuild(checkpoint: Path) -> tuple[GAN, ImageData]:
@@ -68,9 +64,8 @@ def _rebuild(checkpoint: Path) -> tuple[GAN, ImageData]:
         config = converted_config(json.loads(path.read_bytes())["config"])
         config = {"model": config["model"], "data": config["data"]}
     except OSError as error:
-        raise UserError(
-            f"{path} cannot be read ({error.strerror}); leave the checkpoint in its run's folder"
-        ) from error
+        fix = "leave the checkpoint in its run's folder"
+        raise UserError(f"{path} cannot be read ({error.strerror}); {fix}") from error
     except (ValueError, RecursionError, KeyError, TypeError) as error:
         raise UserError(f"{path} is damaged; train the run again") from error
     parser = LightningArgumentParser(exit_on_error=False)
@@ -79,10 +74,9 @@ def _rebuild(checkpoint: Path) -> tuple[GAN, ImageData]:
     try:
         made = parser.instantiate_classes(parser.parse_object(config))
     except (ArgumentError, ValueError, TypeError) as error:
-        raise UserError(
-            f"this version cannot read the settings of the run of {checkpoint} ({error}); audit it "
-            "with the version that trained it, such as ganstoch 0.5.0"
-        ) from error
+        settings = f"the settings of the run of {checkpoint} ({error})"
+        fix = "audit it with the version that trained it, such as ganstoch 0.5.0"
+        raise UserError(f"this version cannot read {settings}; {fix}") from error
     return made.model, made.data
 
 
@@ -95,8 +89,7 @@ def _real_images(images: ImageData) -> dict[str, Images | None]:
         names=subset.names(torch.arange(len(subset))),
         where=f"{name}, {len(subset):,} images",
     )
-    held_out = None
-    if images.held_out is not None:
-        unseen = ArrayImages(images.held_out, where=f"{name}, held out")
-        held_out = Images(unseen, role="held_out")
-    return {"real": Images(real, role="real"), "held_out": held_out}
+    if images.held_out is None:
+        return {"real": Images(real, role="real"), "held_out": None}
+    unseen = ArrayImages(images.held_out, where=f"{name}, held out")
+    return {"real": Images(real, role="real"), "held_out": Images(unseen, role="held_out")}

@@ -69,7 +69,6 @@ def audit_command(options: Any) -> int:
     from ganstoch.data.cache import user_cache
 
     home = None if options.no_cache else user_cache()
-
     with contextlib.ExitStack() as stack:
         if options.quiet:
             logger = logging.getLogger("ganstoch")
@@ -93,16 +92,15 @@ def audit_command(options: Any) -> int:
 
 
 def _check(options: Any) -> None:
-    """Tells mistakes before torch is imported, which takes seconds; a UserError for one."""
+    """Tells mistakes before torch is imported, which takes seconds."""
     checkpoint: Path | None = options.checkpoint
     if checkpoint is None and options.latents is not None:
         raise UserError("--latents chooses what a --checkpoint's generator makes; give one")
     if checkpoint is not None and options.generated is not None:
         raise UserError("--generated and --checkpoint both say what was generated; give one")
     if checkpoint is not None and not checkpoint.is_file():
-        raise UserError(
-            f"there is no checkpoint {checkpoint}; --checkpoint takes a step=*.ckpt of ganstoch fit"
-        )
+        fix = "--checkpoint takes a step=*.ckpt of ganstoch fit"
+        raise UserError(f"there is no checkpoint {checkpoint}; {fix}")
     for name in ("real", "generated", "held-out"):
         path: Path | None = options[name.replace("-", "_")]
         if path is not None and not path.exists():

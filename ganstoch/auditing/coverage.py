@@ -69,7 +69,6 @@ def coverage(
     mixed = torch.randperm(distances.shape[1], generator=rng)
     near = distances[:, mixed].argsort(dim=1, stable=True)[:, :k]
     nearest = ids[:, mixed].gather(1, near)
-
     is_made = torch.arange(2 * size) < size
     missed = ~is_made[nearest].any(1)
     rate = missed.double().mean().item()

@@ -27,13 +27,12 @@ class DistributionShift:
 
 
 def distribution_shift(searches: Searches) -> DistributionShift:
-    """Measures both."""
+    """Compares median distances, and counts generated images beyond 99 in 100 unseen ones."""
     near, usual = searches.generated.neighbours.distances, searches.unseen_distances
     low, ratio, high = _median_ratio(near, usual, searches.unseen_nearest, z=_USUAL)
     sure_low, _, sure_high = _median_ratio(near, usual, searches.unseen_nearest, z=STRICT)
     limit = usual.sort(descending=True).values[max(1, int(_BY_NATURE * len(usual))) - 1]
-    is_far = near > limit
-    unseen = searches.held_out
+    is_far, unseen = near > limit, searches.held_out
     return DistributionShift(
         median_ratio=ratio,
         interval=(low, high),
@@ -67,10 +66,8 @@ def _median_ratio(
 
 def median_interval(values: Tensor, *, z: float = _USUAL) -> tuple[float, float, float]:
     """The median and its interval: the values of rank n/2 -+ z sqrt(n)/2, as ranks are binomial."""
-    rising = values.sort().values
-    n = len(rising)
+    rising, n = values.sort().values, len(values)
     reach = z * math.sqrt(n) / 2
-    low = max(0, math.floor(n / 2 - reach))
-    high = min(n - 1, math.ceil(n / 2 + reach))
+    low, high = max(0, math.floor(n / 2 - reach)), min(n - 1, math.ceil(n / 2 + reach))
     middle = rising.quantile(0.5).item() if n < 2**24 else rising[n // 2].item()
     return middle, rising[low].item(), rising[high].item()

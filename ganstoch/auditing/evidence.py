@@ -76,28 +76,20 @@ def gather(
         ids, note = check_disjoint(real, held_out, seed=seed)
         notes += [note] if note else []
         if len(ids) < LEAST:
-            raise UserError(
-                f"only {len(ids)} of the held-out images are not among the real ones, and an "
-                f"audit needs at least {LEAST}; give {option('held_out')} more"
-            )
+            few = f"only {len(ids)} of the held-out images are not among the real ones"
+            raise UserError(f"{few}, and an audit needs at least {LEAST}; give --held-out more")
         looks = held_out.content.looks.iloc[ids.numpy()]
     odd = appearance(real.content.looks, generated.content.looks, looks)
-
     spaces = []
     for extractor in extractors:
         _log.info("%s: features of %s images", extractor.name, f"{sum(map(len, sets.values())):,}")
-        features = {
+        features: dict[str, Tensor] = {
             role: features_of(images, extractor, cache=cache, memory=memory)
             for role, images in sets.items()
         }
-        unseen = features.get("held_out")
-        space = Space(
-            extractor=extractor,
-            real=features["real"],
-            generated=features["generated"],
-            held_out=None if unseen is None else take(unseen, ids),
-            seed=seed,
-        )
+        unseen = features.pop("held_out", None)
+        unseen = None if unseen is None else take(unseen, ids)
+        space = Space(extractor=extractor, held_out=unseen, seed=seed, **features)
         _log.info("%s: neighbours", extractor.name)
         spaces.append(_examine(space, odd, labels=real.labels))
     return Evidence(facts=gather_facts(sets, seed=seed), looks=odd, spaces=spaces, notes=notes)
@@ -113,27 +105,19 @@ def _examine(space: Space, looks: Appearance, *, labels: tuple[str, ...] | None)
         held_out_score = train_vs_held_out(*sets, norm=space.norm, seed=space.seed)
         ct = ct_score(*sets, norm=space.norm, seed=space.seed)
     unseen = space.real if space.held_out is None else space.held_out
+    scores = searches.generated.scores, searches.unseen_scores
+    odd = {role: far | torch.from_numpy(looks.flagged[role]) for role, far in shift.is_far.items()}
     return SpaceEvidence(
         space=space,
         searches=searches,
-        copied=share_of_copies(
-            searches.generated.scores, searches.unseen_scores, groups=searches.unseen_groups
-        ),
+        copied=share_of_copies(*scores, groups=searches.unseen_groups),
         shift=shift,
         repeats=repeated_images(space),
         # The estimate, for an interval's low end would let noise pass for modes left out, and its
         # high end hide real ones.
         coverage=coverage(space, searches, median_ratio=shift.median_ratio, labels=labels),
         # Images that look like no real one are not counted by class.
-        proportions=proportions(
-            space,
-            searches,
-            labels=labels,
-            odd={
-                role: far | torch.from_numpy(looks.flagged[role])
-                for role, far in shift.is_far.items()
-            },
-        ),
+        proportions=proportions(space, searches, labels=labels, odd=odd),
         support=support_size(space, space.generated, threshold=below, part="generated"),
         real_support=support_size(space, unseen, threshold=below, part="real"),
         train_vs_held_out=held_out_score,

@@ -1,11 +1,9 @@
 """What is certain before anything is measured: identical images, repeated ones, ones of one colour.
 
-Blank pages and simple drawings repeat by nature. Under the null, training and generated images are
-draws from one source, repeats and all: of an image that occurs n times in the pool the number in
-the training set is hypergeometric, and two numbers are held against their permutations:
-
-    identical  generated images that equal a training image which does not repeat itself
-    repeated   generated images beyond the first of each
+Whether identical images are evidence depends on the data: blank pages repeat by nature. Under the
+null, given all images pooled, every way to call as many of them "training" is as likely as the true
+one; of each image that occurs n times in the pool the number in the training set is hypergeometric.
+Where every training image occurs equally often, twice say, it counts once.
 """
 
 from collections import Counter
@@ -62,16 +60,12 @@ def gather_facts(sets: dict[Role, Images], *, seed: int) -> Facts:
         for role, images in sets.items()
     }
     unseen = [count for role, count in counts.items() if role != "generated"]
+    flat, total = sum(one.one_colour for one in unseen), sum(one.images for one in unseen)
     real, made = sets["real"].content.digests, sets["generated"].content.digests
     return Facts(
         sets=counts,
         generated=coincidences(real, made, seed=seed),
-        one_colour=Excess(
-            counts["generated"].one_colour,
-            len(made),
-            sum(count.one_colour for count in unseen),
-            sum(count.images for count in unseen),
-        ),
+        one_colour=Excess(counts["generated"].one_colour, len(made), flat, total),
         times=_times(Counter(real)),
     )
 

@@ -1,7 +1,6 @@
 """Features of a set of images, made once and kept on disk by the content of the images.
 
-An entry is found by the sha256 of the pixels and the extractor's name, and believed only if the
-features of a few images come out again as they are on file: the name may stand for other weights.
+An entry is believed only if its checksum holds and a few images' features come out again as filed.
 """
 
 import hashlib
@@ -42,9 +41,8 @@ def features_of(images: Images, extractor: Extractor, *, cache: Path | None, mem
             print(f"features are not kept: may not write to {cache}", file=sys.stderr)
     if fits:
         rows = torch.empty(len(images), witnesses.shape[1], dtype=witnesses.dtype)
-        for batch, place in zip(
-            _batches(images, extractor), torch.split(rows, _BATCH), strict=True
-        ):
+        batches = _batches(images, extractor)
+        for batch, place in zip(batches, torch.split(rows, _BATCH), strict=True):
             place.copy_(batch)
         return rows
     # Mapped from a file that has no name any more, and is gone with the tensor.
@@ -70,8 +68,7 @@ def _cached(
 
 def _load(path: Path, *, rows: int, memory: int, like: Tensor) -> Tensor | None:
     """Features on file, if they are what would be made now."""
-    entry = load_array(path, memory=memory)
-    if entry is None:
+    if (entry := load_array(path, memory=memory)) is None:
         return None
     features = entry[0]
     if features.shape != (rows, like.shape[1]) or features.dtype != like.dtype:

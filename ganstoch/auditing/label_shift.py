@@ -40,13 +40,12 @@ def label_shift(
     for fold in range(_FOLDS):
         rest, learnt = folds == fold, (folds[: len(classes)] != fold).nonzero()[:, 0]
         learnt = learnt[sample_ids(len(learnt), _TRAINED, seed=seed, part=f"classes/{fold}")]
-        learnt_features, count = features[learnt], answers.shape[1]
-        answers[rest] = _answers(learnt_features, classes[learnt], features[rest], count)
+        known, count = (features[learnt], classes[learnt]), answers.shape[1]
+        answers[rest] = _answers(*known, features[rest], count)
     return _hotelling(answers, is_made, folds, seed=seed), answers.argmax(1)
 
 
 def _answers(learnt: Tensor, classes: Tensor, rest: Tensor, count: int) -> Tensor:
-    """Soft answers (N, C), from features in float64 and classes in range(count)."""
     mean, spread = learnt.mean(0), learnt.std(0, correction=0).clamp(min=1e-6)
     scaled = (learnt - mean) / spread
     targets = torch.nn.functional.one_hot(classes, count).double()

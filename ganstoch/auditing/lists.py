@@ -29,21 +29,18 @@ def audit_lists(
     of = {finding.verdict: finding.space for finding in findings if finding.space}
     by_copies = of.get("memorization") or max(spaces, key=lambda s: s.copied.excess.low)
     by_misses = of.get("mode_drop") or max(spaces, key=lambda s: s.coverage.missed.low)
-
     copied, near = by_copies.copied, by_copies.searches.generated.neighbours
     suspects, scale = copied.suspects[:_PAIRS], by_copies.space.scale
     reach = by_misses.searches.pairs.mode_drop.neighbours
     order, ids = by_misses.coverage.order[:_PAIRS], by_misses.coverage.ids
     typical = torch.cat(by_misses.searches.reach_real).sort().values
-    shared, missed = evidence.facts.generated, real.names(ids)
+    shared, missed, excess = evidence.facts.generated, real.names(ids), copied.excess
     twins = (
         images.names(torch.tensor(positions, dtype=torch.int64))
         for images, positions in ((generated, shared.identical), (real, shared.twins))
     )
     fields = {
-        "copied_share": Share(
-            estimate=copied.excess.estimate, low=copied.excess.low, high=copied.excess.high
-        ),
+        "copied_share": Share(estimate=excess.estimate, low=excess.low, high=excess.high),
         "missed_share": by_misses.coverage.missed,
         "most_copied": _pairs(
             generated.names(suspects),
@@ -125,7 +122,6 @@ def _pairs(
 
 
 def _histograms(evidence: SpaceEvidence) -> Iterator[Histogram]:
-    """Distances both ways, each beside those of real images in the generator's place."""
     searches, space = evidence.searches, evidence.space
     unseen, place = "real, among each other", "to other real images"
     if space.held_out is not None:
@@ -154,6 +150,7 @@ def audit_notes(
 ) -> Iterator[str]:
     """What could not be measured, and what to keep in mind."""
     facts, spaces, shared = evidence.facts, evidence.spaces, evidence.facts.generated
+    same = "generated images are, pixel for pixel, real images that"
     for role, counts in facts.sets.items():
         where = f"{counts.where} ({role.replace('_', ' ')})"
         if counts.different < counts.images:
@@ -161,20 +158,13 @@ def audit_notes(
         if counts.one_colour:
             yield f"{where}: {counts.one_colour:,} images of one single colour."
     if facts.times > 1:
-        yield (
-            f"Every real image occurs {facts.times} times or a multiple of it; as often as all do, "
-            "it counts once."
-        )
+        often = f"{facts.times} times or a multiple of it"
+        yield f"Every real image occurs {often}; as often as all do, it counts once."
     if shared.common:
-        yield (
-            f"{len(shared.common):,} generated images are, pixel for pixel, real images that "
-            "repeat among the real ones: no evidence of copying by itself."
-        )
+        identical = f"{len(shared.common):,} {same} repeat among the real ones"
+        yield f"{identical}: no evidence of copying by itself."
     if shared.identical and not findings:
-        yield (
-            f"{len(shared.identical):,} generated images are, pixel for pixel, real images that do "
-            "not repeat; see their list."
-        )
+        yield f"{len(shared.identical):,} {same} do not repeat; see their list."
     if findings and findings[0].verdict != "memorization":  # of which copies explain most
         yield from (f"Also: {signal}." for signal in signals(evidence))
     if "held_out" not in facts.sets:
@@ -193,12 +183,8 @@ def audit_notes(
     for each in spaces:
         name, searched = each.space.name, len(each.searches.from_ids)
         if each.shift.interval[0] > 1.0:
-            yield (
-                f"By {name} generated images lie {each.shift.median_ratio:.2f} times as far from "
-                "the data as unseen real ones; that much is not counted as missing."
-            )
+            lie = f"generated images lie {each.shift.median_ratio:.2f} times as far from the data"
+            yield f"By {name} {lie} as unseen real ones; that much is not counted as missing."
         if searched < len(each.space.real):
-            yield (
-                f"By {name} mode drop was measured from {searched:,} of the training images; the "
-                "others stood in for held-out ones."
-            )
+            measured = f"mode drop was measured from {searched:,} of the training images"
+            yield f"By {name} {measured}; the others stood in for held-out ones."

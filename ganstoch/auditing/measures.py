@@ -40,12 +40,10 @@ _TAILS = {
 }
 _MEANINGS: dict[Target, dict[str, str]] = {
     "low": {
-        "copied": "Share of generated images that are copies of training images, beyond what "
-        "unseen real images show.",
-        "classes": "Share of generated images that fall on other classes than unseen real ones "
-        "do, beyond chance.",
-        "clusters": "Share of generated images that fall on other clusters of the data than unseen "
-        "real ones do, beyond chance.",
+        "copied": "{made} that are copies of training images, beyond what unseen real images show.",
+        "classes": "{made} that fall on other classes than unseen real ones do, beyond chance.",
+        "clusters": "{made} that fall on other clusters of the data than unseen real ones do, "
+        "beyond chance.",
         "fid": "Frechet distance of the features, {sizes}.",
         "kid": "Kernel distance of the features, unbiased: 0 for draws from the data; {sample:,} "
         "images.",
@@ -55,7 +53,7 @@ _MEANINGS: dict[Target, dict[str, str]] = {
     "high": {
         "birthday/support": "How many different images there seem to be, by how soon two are the "
         "same{bound}.",
-        "prdc/precision": "Share of generated images within the real images' manifold; {sizes}.",
+        "prdc/precision": "{made} within the real images' manifold; {sizes}.",
         "prdc/recall": "Share of real images within the generated images' manifold; {sizes}.",
         "prdc/coverage": "Share of real images whose surroundings hold a generated image; {sizes}.",
         "inception_score": "How sure a classifier is of each image and how varied its answers, "
@@ -66,25 +64,23 @@ _MEANINGS: dict[Target, dict[str, str]] = {
         "{tail}.",
         "mode_drop": "Distance of training images to the nearest of {count} generated images in "
         "{unit}, {tail}.",
-        "replication": "Share of generated images as near to a training image as the nearest 1 % "
-        "of unseen real images are; blur raises it too.",
+        "replication": "{made} as near to a training image as the nearest 1 % of unseen real "
+        "images are; blur raises it too.",
         "authpct": "Percentage of generated images that are farther from their nearest training "
         "image than that is from its own nearest; low for copies, high for noise.",
-        "train_vs_held_out": "Share of generated images nearer to a training image than to as many "
-        "held-out ones.",
+        "train_vs_held_out": "{made} nearer to a training image than to as many held-out ones.",
         "ct/z": "Whether distances to the training set are smaller (below -3: copying) or larger "
         "(above 3) than those of held-out images, in standard errors.",
         "ct/value": "C_T: the same within cells of the data, {cells} counted, averaged.",
         "missed": "Share of training images that have no generated image among the eight nearest "
         "of as many generated and unseen real ones.",
-        "far": "Share of generated images that are farther from the data than 99 in 100 unseen "
-        "real images are.",
-        "repeated": "Share of generated images that lie half as far from another generated image "
-        "as from the data, or less.",
+        "far": "{made} that are farther from the data than 99 in 100 unseen real images are.",
+        "repeated": "{made} that lie half as far from another generated image as from the data, "
+        "or less.",
         "median_ratio": "Median distance of generated images to the training images, over that of "
         "unseen real images.",
-        "two_sample_1nn": "Share of generated images nearer to another generated image than to as "
-        "many training images.",
+        "two_sample_1nn": "{made} nearer to another generated image than to as many training "
+        "images.",
         "prdc/density": "Real balls around a generated image, over their mean number; {sizes}.",
         "cosine": "Mean cosine distance of generated images to the nearest training image, "
         "{sizes}.",
@@ -113,7 +109,7 @@ def _measure(
     return key, Measure(
         value=value,
         target=target,
-        meaning=meaning.format(**words),
+        meaning=meaning.format(made="Share of generated images", **words),
         baseline=baseline,
         low=interval[0],
         high=interval[1],
@@ -150,8 +146,7 @@ def _distances(evidence: SpaceEvidence) -> Iterator[Named]:
     same = everyone and searches.size == len(space.generated)
     pairs, near = searches.pairs, searches.unseen_distances / space.scale
     yield from tails("overfitting", [pairs.overfitting.neighbours.distances], [near])
-    all_of_them = [pairs.mode_drop.neighbours.distances]
-    count = f"all {len(space.generated):,}"
+    all_of_them, count = [pairs.mode_drop.neighbours.distances], f"all {len(space.generated):,}"
     yield from tails("mode_drop", all_of_them, usual if same else None, count)
     if not same:
         yield from tails("mode_drop_thinned", searches.reach_generated, usual, f"{searches.size:,}")
@@ -162,9 +157,8 @@ def _tests(evidence: SpaceEvidence) -> Iterator[Named]:
     near, usual = searches.generated.neighbours, searches.unseen_distances
     limit = usual.sort().values[int(_NEAR * (len(usual) - 1))].item()
     within, held_out = searches.left_out.neighbours.distances, searches.held_out
-    yield _measure(
-        "copied", copied.estimate, interval=(copied.low, copied.high), p_value=copied.p_value
-    )
+    ends = copied.low, copied.high
+    yield _measure("copied", copied.estimate, interval=ends, p_value=copied.p_value)
     shares = ((each <= limit).double().mean().item() for each in (near.distances, usual))
     yield _measure("replication", *shares)
     unseen = authpct_from(held_out.neighbours, within) if held_out else None
@@ -252,12 +246,8 @@ def fidelity(space: Space) -> Iterator[Named]:
         return values
 
     def compared(suffix: str, made: Tensor, usual: Tensor | None) -> Iterator[Named]:
-        words: dict[str, Any] = {
-            "sizes": f"{len(made):,} images against {len(space.real):,}",
-            "sample": min(MOST, len(made)),
-            "count": len(made),
-            "epsilon": epsilon,
-        }
+        words: dict[str, Any] = {"sizes": f"{len(made):,} images against {len(space.real):,}"}
+        words |= {"sample": min(MOST, len(made)), "count": len(made), "epsilon": epsilon}
         baseline = {} if usual is None else numbers(usual, "held out")
         for key, value in numbers(made, "generated").items():
             yield _measure(f"{key}{suffix}", value, baseline.get(key), **words)

@@ -60,12 +60,8 @@ def write_files(
     pictures: Mapping[str, bytes],
 ) -> None:
     """Writes the files once all are made; the report last, which vouches for the others."""
-    content = {
-        MISSED: _csv(missed),
-        GENERATED: _csv(generated),
-        PAGE: render(report, pictures),
-        REPORT: report.to_json(),
-    }
+    content = {MISSED: _csv(missed), GENERATED: _csv(generated), PAGE: render(report, pictures)}
+    content[REPORT] = report.to_json()
     for name, text in content.items():
         write_atomically(out / name, text.encode())
 
@@ -98,8 +94,7 @@ def terminal(report: AuditReport) -> str:
     align = ("left", "right", "right", "left", "right") if rows else None
     table = tabulate(rows, heads, tablefmt="plain", disable_numparse=True, colalign=align)
     lines += ["", *(line.rstrip() for line in table.splitlines())]
-    worst = [item for item in _classes(report)[:_NAMED] if item[1] > 0]
-    if worst:
+    if worst := [item for item in _classes(report)[:_NAMED] if item[1] > 0]:
         shares = ", ".join(f"{name} {100 * share:.1f} %" for name, share in worst)
         lines += ["", *_lines("", f"missed by class, most first: {shares}")]
     if report.notes:
@@ -179,11 +174,9 @@ def _drawn(histogram: Histogram) -> Markup:
     figure = Figure(figsize=(5, 2.6), layout="constrained")
     axes = figure.subplots()
     styles = (("#3f7fbf", "-", 0.25), ("#c06a15", "--", 0.0))
-    for (name, counts), (colour, line, alpha) in zip(
-        histogram.counts.items(), styles, strict=False
-    ):
-        total = max(1, sum(counts))
-        shares = [count / total for count in counts]
+    drawn = zip(histogram.counts.items(), styles, strict=False)
+    for (name, counts), (colour, line, alpha) in drawn:
+        shares = [count / max(1, sum(counts)) for count in counts]
         label = _short(f"{name}, {sum(counts):,}")
         axes.stairs(shares, histogram.edges, color=colour, linestyle=line, label=label, lw=1.5)
         axes.stairs(shares, histogram.edges, color=colour, alpha=alpha, fill=True)

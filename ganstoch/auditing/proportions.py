@@ -1,15 +1,10 @@
 """Whether generated images fall on classes and clusters as unseen real ones do.
 
-Images that look like no real one (`appearance`, `distribution_shift`) are left out on either side.
-
-Classes, where the training images have them: a classifier that learns them is applied to all
-images (`label_shift`), with near-duplicates among the training images kept apart, and together;
-the larger p is taken.
-
-Clusters: k-means centres of training images, to the nearest of which each image goes. Held-out
-images are counted against the generated ones; where they are few, half of the training images, and
-the other half makes the centres. Given the margins chi-squared is permuted [1]; cells of less than
-five images are put together, and it is divided by the design effect of near-duplicates.
+Images that look like no real one (`appearance`, `distribution_shift`) are left out on either side:
+they are another finding. Classes are those of a classifier (`label_shift`); near-duplicates are
+kept apart in it, and together, and the larger p is taken. Clusters are those of k-means on training
+images. Given the margins chi-squared, divided by the design effect of near-duplicates, is permuted
+[1]; cells of less than five images are put together.
 
 [1] Agresti 1992, "A survey of exact inference for contingency tables", Statistical Science 7.
 """
@@ -101,8 +96,7 @@ def proportions(
     if labels is not None and len(set(labels)) > 1:
         part = "proportions/classes"
         real = plain_real[sample_ids(len(plain_real), _COUNTED, seed=seed, part=part)]
-        names = [labels[i] for i in real.tolist()]
-        groups = searches.groups[real]
+        names, groups = [labels[i] for i in real.tolist()], searches.groups[real]
         counts += [_by_classes(space, names, real, made, plain_held_out, groups, design=design)]
     return counts
 

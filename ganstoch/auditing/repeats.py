@@ -5,11 +5,10 @@ d the distance to the nearest of each,
 
     rho = d(nearest other generated) / d(nearest training image).
 
-Draws from the data have rho about 1; an image is flagged at 1/2 or below (`copy_score`). What is
-usual is told by real images in the generated ones' place: held-out ones, or one half of the
-training images against the other. Two that repeat each other are flagged together, so that each
+An image is flagged at 1/2 or below; two that repeat each other are flagged together, so that each
 counts for half at most. The share with rho below 1 is the leave-one-out accuracy of a
-1-nearest-neighbour classifier on the generated images [1].
+1-nearest-neighbour classifier on the generated images [1]. In the birthday test two images are the
+same if nearer than all but 1 % of the real images come to their nearest other one.
 
 [1] Lopez-Paz, Oquab 2017, "Revisiting classifier two-sample tests", arXiv:1610.06545.
 """
@@ -61,13 +60,9 @@ def repeated_images(space: Space) -> Repeats:
     data = space.sample(bank, size, "repeated/bank")
     ids = sample_ids(len(space.generated), size, seed=space.seed, part="repeated/generated")
     unseen = space.sample(stand_in, size, "repeated/stand-in")
-    own, usual = (
-        within_set_nearest(rows, norm=space.norm) for rows in (take(space.generated, ids), unseen)
-    )
-    other, usual_other = (
-        nearest_neighbours(rows, data, norm=space.norm).distances
-        for rows in (take(space.generated, ids), unseen)
-    )
+    sets, norm = (take(space.generated, ids), unseen), space.norm
+    own, usual = (within_set_nearest(rows, norm=norm) for rows in sets)
+    other, usual_other = (nearest_neighbours(rows, data, norm=norm).distances for rows in sets)
     flagged, natural = _repeats(own.distances, other), _repeats(usual.distances, usual_other)
     effect = max(_PAIR, design_effect(linked_groups(usual.ids, natural)[natural]))
     total = max(1, round(size / effect))

@@ -1,12 +1,9 @@
 """A feature space of an audit, and the nearest neighbours in it that several measures share.
 
-Unseen real images tell what is natural: held-out ones, and where there are few or none of them,
-training images too, each compared with the others: for "too near" such an image finds its
-near-duplicates; for "too far" it passes them over.
-
-Where generated images are compared with real ones in their place (`stand_in`), the larger of the
-two sets is cut at random into blocks of the smaller one's size, whose results are averaged. Without
-held-out images half of the training images stand in, near-duplicates kept together.
+Unseen real images tell what is natural: held-out ones, and where these are few training images too.
+For "too near" a training image finds its near-duplicates; for "too far" it passes them over. Where
+generated images are compared with real ones in their place (`stand_in`), the larger set is cut into
+blocks of the smaller one's size. Without held-out images half of the training images stand in.
 """
 
 from dataclasses import dataclass

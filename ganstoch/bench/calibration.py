@@ -169,14 +169,13 @@ def table(records: Sequence[dict[str, Any]]) -> str:
     """Two tables as Markdown: false alarms by kind and size, right verdicts by fault and kind."""
     frame = pd.DataFrame(records)
     frame["images"] = [" / ".join(f"{size:,}" for size in sizes) for sizes in frame["sizes"]]
-    frame["order"] = [sum(sizes) for sizes in frame["sizes"]]
+    frame["order"] = frame["sizes"].map(sum)
     frame["alarm"] = frame["findings"].map(bool)
     pairs = zip(frame["fault"], frame["findings"], strict=True)
     frame["right"] = [bool(set(findings) & set(RIGHT.get(fault, ()))) for fault, findings in pairs]
     nulls, faulty = frame[frame["fault"] == ""].sort_values("order"), frame[frame["fault"] != ""]
-    alarms = _counts(nulls, "alarm", ["kind"], ["images"])
     text = "Draws with a finding where nothing is wrong, by real / generated / held-out images:\n\n"
-    text += alarms.to_markdown()
+    text += _counts(nulls, "alarm", ["kind"], ["images"]).to_markdown()
     if len(faulty):
         right = _counts(faulty, "right", ["fault", "share", "images"], ["kind"])
         text += "\n\nDraws whose fault is found:\n\n" + right.reset_index().to_markdown(index=False)
@@ -192,13 +191,6 @@ def _counts(frame: pd.DataFrame, what: str, rows: list[str], columns: list[str])
     return frame.pivot_table(what, rows, columns, aggfunc=share, sort=False, **look)
 
 
-def _features(images: Pixels, file: Path) -> None:
-    network = EfficientNetLite0(size=64)
-    starts = tqdm(range(0, len(images), 64), "features", file=sys.stderr)
-    rows = [network(torch.from_numpy(images[start : start + 64])) for start in starts]
-    np.save(file, torch.cat(rows).numpy())
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the trials that are missing and prints the table."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -211,13 +203,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=Path("runs/calibration"))
     given = parser.parse_args(arguments)
     folders = {name: vars(given)[name] for name in ("photographs", "clothes") if vars(given)[name]}
-    kinds = [*folders, "digits", *SYNTHETIC]
-    if given.kinds:
-        kinds = [kind.strip() for kind in given.kinds.split(",")]
+    chosen = given.kinds.split(",") if given.kinds else [*folders, "digits", *SYNTHETIC]
+    kinds = [kind.strip() for kind in chosen]
     given.out.mkdir(parents=True, exist_ok=True)
     features = given.out / "features.npy" if "photographs" in kinds else None
     if features is not None and not features.exists():
-        _features(real_images("photographs", folders["photographs"])[0], features)
+        photographs = torch.from_numpy(real_images("photographs", folders["photographs"])[0])
+        network, batches = EfficientNetLite0(size=64), torch.split(photographs, 64)
+        rows = [network(batch) for batch in tqdm(batches, "features", file=sys.stderr)]
+        np.save(features, torch.cat(rows).numpy())
     file = given.out / "draws.jsonl"
     records = list(map(json.loads, file.read_text().splitlines())) if file.exists() else []
     done = {_key(record) for record in records}
@@ -230,15 +224,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             records.append(future.result())
             sink.write(json.dumps(records[-1]) + "\n")
             sink.flush()
-    text = table(records)
-    print(text)
+    print(text := table(records))
     write_atomically(given.out / "calibration.md", text.encode())
     return 0
 
 
 def _key(record: dict[str, Any]) -> str:
-    fields = ("kind", "fault", "share", "sizes", "draw")
-    return json.dumps([record[field] for field in fields])
+    return json.dumps([record[field] for field in ("kind", "fault", "share", "sizes", "draw")])
 
 
 if __name__ == "__main__":

@@ -60,9 +60,8 @@ def make_reference(gan: GAN) -> Reference:
 
 def draw(m: int, latent_dim: int, *, iteration: int) -> tuple[Batch, Tensor]:
     """Random images and latents of one iteration."""
-    rng = rng_for(0, "data", iteration)
-    pixels = with_replacement(256, m * 3072, rng).to(torch.uint8).view(m, 3, 32, 32)
-    batch = Batch(pixels=pixels, ids=torch.arange(m), size=m)
+    pixels = with_replacement(256, m * 3072, rng_for(0, "data", iteration)).to(torch.uint8)
+    batch = Batch(pixels=pixels.view(m, 3, 32, 32), ids=torch.arange(m), size=m)
     return batch, normal((m, latent_dim), rng_for(0, "latent", iteration))
 
 

@@ -51,10 +51,9 @@ def estimate(preset: str) -> int:
             f"{iterations:>11,} {_duration(spent):>10} {memory / 2**30:>5.1f} GiB{parts}"
         )
         total += spent
-    print(
-        f"all rows: {_duration(total)} for each of {len(set(sources))} data set(s) and each seed; "
-        "iterations are caps, and a stop rule may end a row before; semantic features come on top"
-    )
+    each = f"{_duration(total)} for each of {len(set(sources))} data set(s) and each seed"
+    caps = "iterations are caps, and a stop rule may end a row before"
+    print(f"all rows: {each}; {caps}; semantic features come on top")
     return 0
 
 

@@ -91,8 +91,7 @@ class _Bench:
         return Contest(self.gan, self.plain, m)
 
     def arithmetic(self) -> Measured:
-        m = self.scale.large
-        contest = self.contest(m)
+        m, contest = self.scale.large, self.contest(self.scale.large)
         self.flops, plain = count_flops(contest.ours), count_flops(contest.theirs)
         what = f"{self.flops / m / 1e9:.2f} of {plain / m / 1e9:.2f} GFLOP an image and iteration"
         return self.flops / plain, what
@@ -105,8 +104,7 @@ class _Bench:
         return times["theirs"] / times["ours"], what
 
     def bf16(self) -> Measured:
-        m = self.scale.large
-        contest = self.contest(m)
+        m, contest = self.scale.large, self.contest(self.scale.large)
         acts = {name: partial(getattr(contest, name), mixed=True) for name in ("ours", "theirs")}
         self.mixed, single = in_turns(acts, rounds=self.scale.rounds), self.times[m]["theirs"]
         ours = self.mixed["ours"]

@@ -50,9 +50,8 @@ def peak_bytes(gan: GAN, *, m: int, micro_batch: int | None) -> int:
         for tensor in [*meta.parameters(), *meta.buffers()]:
             bytes_.count(tensor)
         kind = torch.uint8 if len(meta.shape) == 3 else torch.float32
-        group = meta.remedies.spec.pack
+        group, dtype = meta.remedies.spec.pack, next(meta.generator.parameters()).dtype
         count = -(-m // group) * group
-        dtype = next(meta.generator.parameters()).dtype
         for iteration in range(2):  # the first makes the optimizers' moments, the second is whole
             pixels = torch.empty((count, *meta.shape), dtype=kind, device="meta")
             z = torch.empty((count, meta.generator.latent_dim), device="meta")

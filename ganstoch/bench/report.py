@@ -32,10 +32,8 @@ def bench(*, quick: bool, file: Path | None) -> int:
         print(f"  {name:<32}{value:.0e}{defect}")
     print(f"{hardware()}; torch {torch.__version__}")
     if quick:
-        print(
-            f"--quick: networks of width {QUICK.width} instead of the paper's {FULL.width}, where "
-            "fixed costs weigh more; the goals are for the paper's"
-        )
+        narrow = f"--quick: networks of width {QUICK.width} instead of the paper's {FULL.width}"
+        print(f"{narrow}, where fixed costs weigh more; the goals are for the paper's")
     if not torch.cuda.is_available():
         print("no CUDA device: nothing of this was measured on a GPU")
     if file is not None:

@@ -18,9 +18,8 @@ def race_search(*, n: int, queries: int, rounds: int) -> tuple[float, str]:
     bank = _photographs(n, draw=0).round_().to(torch.uint8)
     query = _photographs(queries, draw=1)
     query[::2] = bank[: len(query[::2])] * 0.9 + 0.1 * query[::2]  # half of them nearly copies
-    as_floats = bank.float().numpy()
     index = faiss.IndexFlat(bank.shape[1], faiss.METRIC_L1)
-    index.add(as_floats)
+    index.add(bank.float().numpy())
     faiss.omp_set_num_threads(torch.get_num_threads())
     theirs = partial(index.search, query.numpy(), 1)
     ours = partial(nearest_neighbours, query, bank, norm="l1")

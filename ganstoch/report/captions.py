@@ -70,9 +70,8 @@ def _claims_of_bank(runs: pd.DataFrame) -> Iterator[str]:
     noisy: list[Any] = list(runs[runs.noise > 0].groupby(["noise", "m"]))
     for words, key in _DISTANCES.items():
         for (small, before), (large, after) in pairwise(quiet.items()):
-            yield _compared(
-                f"{words} falls from m = {small:,} to m = {large:,}", after, before, key
-            )
+            claim = f"{words} falls from m = {small:,} to m = {large:,}"
+            yield _compared(claim, after, before, key)
         for (noise, m), rows in noisy:
             if m in quiet:
                 yield _compared(f"noise {noise:g} raises {words} at m = {m:,}", quiet[m], rows, key)

@@ -41,13 +41,12 @@ def confusion_terminal(judged: Sequence[Judged], verdicts: Sequence[str]) -> str
     seeds = ", ".join(map(str, sorted(runs.seed.unique())))
     wrong, healthy = false_alarms(judged)
     mistaken = [run for run in judged if run.verdict != run.label]
+    legend = (
+        f"{len(judged)} runs, seeds {seeds}. A line is a cause, a column a verdict; found: how "
+        "many of a cause's runs had it among their findings at the end."
+    )
     lines = [
-        "Verdicts at the end of labelled runs",
-        *wrapped(
-            f"{len(judged)} runs, seeds {seeds}. A line is a cause, a column a verdict; found: how "
-            "many of a cause's runs had it among their findings at the end."
-        ),
-        "",
+        *("Verdicts at the end of labelled runs", *wrapped(legend), ""),
         shown.set_axis(range(1, len(present) + 1)).to_markdown(tablefmt="plain", stralign="right"),
         "",
         f"right: {len(judged) - len(mistaken)} of {len(judged)}; false alarms at the end of "
@@ -71,8 +70,8 @@ def _alarms(judged: Sequence[Judged]) -> Iterator[str]:
     for label in ("complete_collapse", "non_finite"):
         delays = [run.found_after for run in judged if run.label == label]
         if seen := [delay for delay in delays if delay is not None]:
-            latest = f"the last after {max(seen)} measurements"
-            yield f"{label}: seen in {len(seen)} of {len(delays)}, {latest}"
+            share = f"{len(seen)} of {len(delays)}"
+            yield f"{label}: seen in {share}, the last after {max(seen)} measurements"
     healthy = [run for run in judged if run.label == "healthy"]
     alarmed = [run for run in healthy if run.passing]
     names = ", ".join(sorted({name for run in alarmed for name in run.passing})) or "none"

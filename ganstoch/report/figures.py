@@ -89,9 +89,8 @@ def band(ax: Axes, line: pd.DataFrame, *, seeds: int, **look: Any) -> None:
     """A mean over seeds; its band reaches from the lowest seed to the highest."""
     ax.plot(line.index, line["mean"], marker="o" if len(line) == 1 else "", **look)
     if seeds > 1:
-        ax.fill_between(
-            line.index, line.low, line.high, color=look["color"], alpha=0.18, linewidth=0
-        )
+        shade = {"color": look["color"], "alpha": 0.18, "linewidth": 0}
+        ax.fill_between(line.index, line.low, line.high, **shade)
 
 
 def heading(ax: Axes, runs: pd.DataFrame, words: str = "") -> None:
@@ -121,8 +120,7 @@ def draw_neighbors(runs: pd.DataFrame, *, direction: Direction) -> bytes:
         ax.axis("off")
     for column, own in enumerate(datasets):
         for line, (row, _) in enumerate(own):
-            ax = axes[line][column]
-            distance = row[f"{direction}/pixel_l1/mean"]
+            ax, distance = axes[line][column], row[f"{direction}/pixel_l1/mean"]
             ax.set_title(f"{setting_words(row)}: {distance:.2f}", loc="left")
             strips = None if row.folder is None else read_strips(row.folder, direction=direction)
             if strips is None:
@@ -138,11 +136,9 @@ def draw_neighbors(runs: pd.DataFrame, *, direction: Direction) -> bytes:
         first, top = own[0][0], axes[0][column]
         words = f"{title(first.dataset)} (n = {first.n:,})\n{top.get_title(loc='left')}"
         top.set_title(words, loc="left")
-    made.supxlabel(
-        f"Above a block: its run's {direction.replace('_', ' ')}, mean pixel l1 in grey levels; "
-        "lower is closer to the training data.",
-        fontsize=9,
-    )
+    meaning = f"its run's {direction.replace('_', ' ')}, mean pixel l1 in grey levels"
+    note = f"Above a block: {meaning}; lower is closer to the training data."
+    made.supxlabel(note, fontsize=9)
     return png(made)
 
 
@@ -166,8 +162,7 @@ def draw_curves(runs: pd.DataFrame) -> bytes:
         colors = palette(own)
         for line, (name, metric) in enumerate(DIRECTIONS.items()):
             for ax, x in zip(axes[2 * number + line], ("iteration", "images_seen"), strict=True):
-                heights: list[float] = []
-                ends = []
+                heights, ends = list[float](), list[float]()
                 for row, group in settings(own):
                     each = curve(history(group), metric, x=x)
                     if each.empty:
@@ -236,8 +231,7 @@ def draw_heatmap(runs: pd.DataFrame) -> bytes:
     datasets = list(table.groupby("dataset", sort=False))
     tallest = max(own.remedy.nunique() for _, own in datasets)
     widest = len(table.drop_duplicates(["m", "noise", "bank"]))
-    size = (1.15 * widest + 1.6, 0.42 * tallest + 1.2)
-    made, axes = figure(len(datasets), 2, size=size)
+    made, axes = figure(len(datasets), 2, size=(1.15 * widest + 1.6, 0.42 * tallest + 1.2))
     for line, (dataset, own) in zip(axes, datasets, strict=True):
         labels = sorted(set(own.remedy), key=natural)
         first = runs[runs.dataset == dataset].drop_duplicates(["m", "noise", "bank"])
@@ -252,14 +246,12 @@ def draw_heatmap(runs: pd.DataFrame) -> bytes:
             )
             limit = float(np.clip(np.nanmax(np.abs(changes), initial=0.1), 0.1, 1.0))
             shades = np.where(np.isnan(means), np.nan, np.nan_to_num(changes))
-            look = {"cmap": "RdBu_r", "vmin": -limit, "vmax": limit, "aspect": "auto"}
-            image = ax.imshow(shades, **look)
+            image = ax.imshow(shades, cmap="RdBu_r", vmin=-limit, vmax=limit, aspect="auto")
             for (y, x), value in np.ndenumerate(means):
                 change = changes[y, x]
                 words = "-" if np.isnan(value) else f"{value:.2f}"
                 words += "" if np.isnan(change) else f" ({100 * change:+.0f}{PERCENT})"
-                dark = abs(np.nan_to_num(change)) > 0.6 * limit
-                color = "white" if dark else "black"
+                color = "white" if abs(np.nan_to_num(change)) > 0.6 * limit else "black"
                 ax.text(x, y, words, ha="center", va="center", fontsize=8, color=color)
             ax.set_xticks(range(len(heads)), heads)
             ax.set_yticks(range(len(labels)), labels if ax is line[0] else [""] * len(labels))

@@ -33,10 +33,8 @@ def frame(records: Iterable[Record | tuple[Record, Path]]) -> pd.DataFrame:
     if not pairs:
         raise UserError("no finished runs to report; run the sweep first, or check the folder")
     table = pd.DataFrame([_row(record, folder) for record, folder in pairs])
-    orders: dict[Any, list[str]] = {
-        "dataset": list(table.dataset.unique()),
-        "remedy": sorted(set(table.remedy), key=natural),
-    }
+    orders: dict[Any, list[str]] = {"dataset": list(table.dataset.unique())}
+    orders["remedy"] = sorted(set(table.remedy), key=natural)
 
     def rank(column: pd.Series) -> pd.Series:
         return column.map(orders[column.name].index) if column.name in orders else column
@@ -79,17 +77,14 @@ def natural(label: str) -> tuple[bool, list[tuple[int, str]]]:
 
 def _check(table: pd.DataFrame) -> None:
     for row in lines(table[table.duplicated([*SETTING, "seed"])]):
-        raise UserError(
-            f"the run {row.dataset}, {row.remedy}, m = {row.m}, noise {row.noise:g}, seed "
-            f"{row.seed} was given twice; leave one of its folders out"
-        )
+        run = f"{row.dataset}, {row.remedy}, m = {row.m}, noise {row.noise:g}, seed {row.seed}"
+        raise UserError(f"the run {run} was given twice; leave one of its folders out")
     for (dataset, _), part in table.groupby(["dataset", "protocol"], sort=False):
         for name in ("preset", "n"):
             if len(values := part[name].unique()) > 1:
-                raise UserError(
-                    f"{dataset} has runs of several {name}: {', '.join(map(str, sorted(values)))}; "
-                    "they share no table, report each from a folder of its own"
-                )
+                several = f"several {name}: {', '.join(map(str, sorted(values)))}"
+                fix = "they share no table, report each from a folder of its own"
+                raise UserError(f"{dataset} has runs of {several}; {fix}")
 
 
 def setting(record: Record, *path: str) -> Any:
@@ -119,9 +114,8 @@ def require(table: pd.DataFrame, keys: Iterable[str], *, fix: str) -> None:
     for key in keys:
         lacking = table[table[key].isna()] if key in table else table
         for row in lines(lacking):
-            raise UserError(
-                f"the run {row.dataset}, m = {row.m}, seed {row.seed} has no {key}; {fix}"
-            )
+            run = f"the run {row.dataset}, m = {row.m}, seed {row.seed}"
+            raise UserError(f"{run} has no {key}; {fix}")
 
 
 def history(runs: pd.DataFrame) -> pd.DataFrame:
@@ -139,6 +133,5 @@ def curve(points: pd.DataFrame, metric: str, *, x: str = "iteration") -> pd.Data
         return pd.DataFrame({"mean": [], "low": [], "high": []})
     seeds = points.dropna(subset=[metric]).pivot_table(index=x, columns="seed", values=metric)
     seeds = seeds.interpolate("index").dropna()
-    return pd.DataFrame(
-        {"mean": seeds.mean(axis=1), "low": seeds.min(axis=1), "high": seeds.max(axis=1)}
-    )
+    columns = {"mean": seeds.mean(axis=1), "low": seeds.min(axis=1), "high": seeds.max(axis=1)}
+    return pd.DataFrame(columns)

@@ -99,12 +99,10 @@ def _read(model: type[M], path: Path) -> M | None:
 def read_strips(folder: Path, *, direction: str) -> dict[str, Bytes] | None:
     """Queries and their neighbors (N, H, W, 3), N at most 10, by space, if a run left any."""
     path = folder / "panels.npz"
-    stored = _arrays(path, f"{direction}_")
-    if stored is None:
+    if (stored := _arrays(path, f"{direction}_")) is None:
         return None
-    features = sorted(set(stored) - {"queries", "pixel_l1"})
     strips = {}
-    for name in ("queries", "pixel_l1", *features):
+    for name in ("queries", "pixel_l1", *sorted(set(stored) - {"queries", "pixel_l1"})):
         label = name.removesuffix("_l1").removesuffix("_l2").replace("_", " ")
         strips[label] = stored.get(name, np.empty(0))
     (dtype, shape), *others = {(images.dtype, images.shape) for images in strips.values()}
@@ -131,12 +129,10 @@ class SampleHistory:
 def read_samples(folder: Path) -> SampleHistory | None:
     """A run's `trail.npz`; None if it left none, a `UserError` if the file is damaged."""
     path = folder / "trail.npz"
-    stored = _arrays(path)
-    if stored is None:
+    if (stored := _arrays(path)) is None:
         return None
-    iterations, samples, real = (
-        stored.get(name, np.empty(0)) for name in ("iterations", "samples", "real")
-    )
+    names = ("iterations", "samples", "real")
+    iterations, samples, real = (stored.get(name, np.empty(0)) for name in names)
     if not (
         (iterations.dtype, samples.dtype, real.dtype) == (np.int64, np.float32, np.float32)
         and (samples.ndim, real.ndim) == (3, 2)
@@ -146,15 +142,12 @@ def read_samples(folder: Path) -> SampleHistory | None:
         and (np.diff(iterations) > 0).all()
         and np.isfinite(real).all()
     ):
-        raise UserError(
-            f"{path}: iterations (T,) must rise, samples (T, S, D) and real (R, D) be float32; "
-            f"{_FIX}"
-        )
+        layout = "iterations (T,) must rise, samples (T, S, D) and real (R, D) be float32"
+        raise UserError(f"{path}: {layout}; {_FIX}")
     return SampleHistory(iterations=iterations, samples=samples, real=real)
 
 
 def _arrays(path: Path, prefix: str = "") -> dict[str, Any] | None:
-    """The arrays of a file whose names begin so, by the rest of their names."""
     if not path.exists():
         return None
     try:

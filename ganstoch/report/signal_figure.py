@@ -7,23 +7,17 @@ import numpy as np
 
 from ganstoch.records import read_json, write_atomically
 from ganstoch.report.figures import figure, png, styled
+from ganstoch.report.run_files import PLAYERS
 
+_NEAREST = {"closeness": "generated to training", "reach": "training to generated"}
+_VARIETY = {"diversity": "between generated images", "sensitivity": "moved by z"}
 # Title of each panel, its signals with their labels, and the value that real images would have.
 _PANELS: dict[str, tuple[dict[str, str], float | None]] = {
-    "distance to the nearest, relative to real images": (
-        {"closeness": "generated to training", "reach": "training to generated"},
-        1.0,
-    ),
-    "variety, relative to real images": (
-        {"diversity": "between generated images", "sensitivity": "moved by z"},
-        1.0,
-    ),
+    "distance to the nearest, relative to real images": (_NEAREST, 1.0),
+    "variety, relative to real images": (_VARIETY, 1.0),
     "share of a batch nearly equal to another image": ({"collisions": "generated"}, 0.05),
     "share of pairs that D ranks correctly": ({"separation": "training, generated"}, 0.5),
-    "gradient norm": (
-        {"gradient_discriminator": "discriminator", "gradient_generator": "generator"},
-        None,
-    ),
+    "gradient norm": ({f"gradient_{player}": player for player in PLAYERS}, None),
     "change since the last measurement": ({"drift": "size", "turn": "direction"}, 0.0),
 }
 

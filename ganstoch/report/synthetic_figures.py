@@ -39,10 +39,9 @@ def draw_synthetic_curves(runs: pd.DataFrame) -> bytes:
         theirs = known[(known.dataset == dataset) & (known.protocol == name)].set_index("remedy")
         for ax, (column, (metric, heading, _)) in zip(line, HEADS.items(), strict=False):
             for number, (row, group) in enumerate(settings(own)):
-                points = in_percent(history(group))
                 color = colormaps["tab10"](number % 10)
+                each = curve(in_percent(history(group)), metric)
                 look: dict[str, Any] = {"color": color, "label": _label(row, own)}
-                each = curve(points, metric)
                 if not each.empty:
                     band(ax, each, seeds=len(group), linestyle="-" if number < 10 else "-.", **look)
                 if row.remedy in theirs.index and not row.noise:
@@ -103,13 +102,10 @@ def scenes(runs: pd.DataFrame) -> list[Scene]:
 def _scene(own: pd.DataFrame, samples: dict[str, SampleHistory]) -> Scene:
     sizes = {each.real.shape[1] for each in samples.values()}
     if len(sizes) > 1:
-        raise UserError(
-            f"the points of {own.dataset.iloc[0]} have {sorted(sizes)} coordinates; remove the "
-            "folders of one kind and run those rows again"
-        )
+        points = f"the points of {own.dataset.iloc[0]} have {sorted(sizes)} coordinates"
+        raise UserError(f"{points}; remove the folders of one kind and run those rows again")
     (size,) = sizes
-    heading = _heading(own)
-    real = next(iter(samples.values())).real
+    heading, real = _heading(own), next(iter(samples.values())).real
     if size > 2:
         axes = _principal(real)
         real = real @ axes

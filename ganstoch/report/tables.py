@@ -70,12 +70,8 @@ def _bank(banks: pd.Series) -> pd.Series:
 
 def _amount(mean: float, error: float, places: int) -> str:
     """``10.21 ± 0.97``, without ± where the error is unknown."""
-    if pd.isna(mean):
-        return DASH
-    return f"{mean:.{places}f}" + ("" if pd.isna(error) else f" ± {error:.{places}f}")
-
-
-# Table 1
+    spread = "" if pd.isna(error) else f" ± {error:.{places}f}"
+    return DASH if pd.isna(mean) else f"{mean:.{places}f}{spread}"
 
 
 def table1_csv(runs: pd.DataFrame) -> pd.DataFrame:
@@ -154,8 +150,6 @@ def _cost(group: pd.DataFrame, *, full: bool) -> dict[str, str]:
     return cells | more if full else cells
 
 
-# Remedies by stochasticity
-
 DIRECTIONS = {"overfitting": SCORES["overfitting_mean"], "mode_drop": SCORES["mode_drop_mean"]}
 
 
@@ -221,8 +215,6 @@ def _below_full_batch(own: pd.DataFrame) -> Iterator[str]:
         better = "; ".join(words) or "no remedy"
         yield f"lower mode drop than plain at m = n ({removed.mode_drop:.2f}): {better}"
 
-
-# Synthetic data sets, whose modes are known
 
 # Columns of a synthetic data set: key, heading, digits; others publish the first three.
 HEADS = {
@@ -308,9 +300,8 @@ def synthetic(runs: pd.DataFrame) -> list[Section]:
         for row in lines(theirs):
             label = {"remedy": f"  {row.method} ({row.source})"}
             written.append(label | _quantities(row, quantities, many=many))
-        own_title = protocol(own.record.iloc[0]).title
-        modes = f"{rows.modes_of.iloc[-1]:,.0f} modes"
-        heading = f"{own_title} ({name}), {modes}, n = {own.n.iloc[0]:,}"
+        setup = f"{protocol(own.record.iloc[0]).title} ({name})"
+        heading = f"{setup}, {rows.modes_of.iloc[-1]:,.0f} modes, n = {own.n.iloc[0]:,}"
         sections.append(Section(heading, pd.DataFrame(written).fillna("")))
     return sections
 

@@ -120,8 +120,7 @@ def draw_probe(runs: pd.DataFrame) -> bytes | None:
                     for run in lines(group)
                     for point in run.probe.moments
                 )
-                each = 100.0 * curve(points, name)
-                label = setting_words(row)
+                each, label = 100.0 * curve(points, name), setting_words(row)
                 if ax is line[0]:
                     best, last = each["mean"].max(), each["mean"].iloc[-1]
                     label += f": best {best:.1f}, last {last:.1f}"
