@@ -1,7 +1,5 @@
 """The command line: `ganstoch COMMAND ...`. Each command imports what it needs, and no more."""
 
-from __future__ import annotations
-
 import errno
 import gc
 import importlib

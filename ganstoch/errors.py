@@ -1,7 +1,5 @@
 """The one exception a user is meant to see: what is wrong, and what mends it, in one line."""
 
-from __future__ import annotations
-
 import unicodedata
 from typing import ClassVar
 

@@ -4,8 +4,6 @@
 gets e ~ N(0, variance I) in training, never in evaluation. z_i is not tied to x_i.
 """
 
-from __future__ import annotations
-
 import math
 import re
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """`record.json`, what a finished run leaves: a model that needs neither torch nor Lightning."""
 
-from __future__ import annotations
-
 import gzip
 import json
 import os

@@ -4,8 +4,6 @@ A generator is made anew for each draw, on the CPU, so there is no state to save
 iteration 1,000 draws the same numbers in a resumed run, on every rank and on a GPU.
 """
 
-from __future__ import annotations
-
 import hashlib
 import math
 from typing import Literal

@@ -1,7 +1,5 @@
 """Checkpoints that a run can be resumed from bit by bit, checked by torch's own CRC-32."""
 
-from __future__ import annotations
-
 import io
 import logging
 import os

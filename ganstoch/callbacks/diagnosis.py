@@ -3,8 +3,6 @@
 It works on any LightningModule with a ``generator`` and ``discriminator``, or a ``sample(n)``.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import logging
 import math

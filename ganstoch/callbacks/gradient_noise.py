@@ -4,8 +4,6 @@
 the next update will: D's is the gradient it will follow, G's is against D before that update.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import math
 from collections.abc import Callable, Iterator

@@ -1,7 +1,5 @@
 """Overfitting and mode drop of any generator as it trains, beside the same of held-out images."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

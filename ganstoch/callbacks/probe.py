@@ -4,8 +4,6 @@
 [2] Chen et al. 2018, arXiv:1811.11212, Fig. 1.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import logging
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """What a run tells as it trains: metrics for the loggers, a bar, its sources of randomness."""
 
-from __future__ import annotations
-
 import json
 import logging
 import sys

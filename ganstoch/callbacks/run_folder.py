@@ -1,12 +1,11 @@
 """What a finished run leaves in its folder: pictures, samples, the record."""
 
-from __future__ import annotations
-
 import io
 import os
 import platform
 import subprocess
 import time
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -215,10 +214,8 @@ def versions() -> dict[str, str]:
     """Versions of the installed packages that decide numbers."""
     packages = {"python": platform.python_version(), "ganstoch": __version__}
     for package in PACKAGES:
-        try:
+        with suppress(PackageNotFoundError):
             packages[package] = version(package)
-        except PackageNotFoundError:
-            continue
     return packages
 
 

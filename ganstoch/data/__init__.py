@@ -1,7 +1,5 @@
 """Data sets: sources of images, the fixed subset chosen from one, the draws from the subset."""
 
-from __future__ import annotations
-
 from ganstoch.data.digits import Digits
 from ganstoch.data.ffhq import FFHQ
 from ganstoch.data.folder import Folder

@@ -4,8 +4,6 @@ Four axes are (N, C, H, W) or (N, H, W, C), three (N, H, W); bytes lie in [0, 25
 or, if the least is at most -0.5, in [-1, 1]. What fits both or neither is refused.
 """
 
-from __future__ import annotations
-
 import math
 import warnings
 import zipfile

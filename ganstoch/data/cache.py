@@ -1,7 +1,5 @@
 """Cache on disk: arrays made once (.npy), verified at every load by a sidecar (.json)."""
 
-from __future__ import annotations
-
 import errno
 import glob
 import hashlib

@@ -1,7 +1,5 @@
 """The real images of a run: a fixed subset on the device, and each iteration's draw from it."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Iterator
 from pathlib import Path

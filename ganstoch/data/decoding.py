@@ -1,7 +1,5 @@
 """Image files as RGB bytes: formats, the limit on size, the central crop, decoding in threads."""
 
-from __future__ import annotations
-
 import os
 import sys
 import warnings

@@ -1,7 +1,5 @@
 """Handwritten digits that scikit-learn brings along: real images with no download at all."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

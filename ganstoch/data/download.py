@@ -1,7 +1,5 @@
 """Downloads of published data sets, and their readers' errors in one line."""
 
-from __future__ import annotations
-
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """Flickr-Faces-HQ: 70,000 faces."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from ganstoch.data.decoding import ScaleFilter

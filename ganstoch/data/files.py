@@ -1,7 +1,5 @@
 """Files below a folder, in an order that depends on their names alone; and their classes."""
 
-from __future__ import annotations
-
 import os
 from collections import deque
 from collections.abc import Collection, Sequence

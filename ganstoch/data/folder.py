@@ -1,7 +1,5 @@
 """Data set of the user's own: any folder of image files."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from ganstoch.data.decoding import ScaleFilter

@@ -5,8 +5,6 @@
 [3] Metz et al. 2017, "Unrolled generative adversarial networks", arXiv:1611.02163, Sec. 3.1.
 """
 
-from __future__ import annotations
-
 import math
 from abc import abstractmethod
 from pathlib import Path

@@ -1,7 +1,5 @@
 """MNIST's file format: grey images of ten classes, as published, by torchvision or by Debian."""
 
-from __future__ import annotations
-
 import gzip
 import math
 import struct

@@ -1,7 +1,5 @@
 """Images of the user's own: a folder, a file or an array; `open_images` chooses the reader."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from math import prod
 from pathlib import Path

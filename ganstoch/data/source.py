@@ -3,8 +3,6 @@
 To add a data set, subclass `Source` in a file of its own and import it in `data/__init__.py`.
 """
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path

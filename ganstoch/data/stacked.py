@@ -5,8 +5,6 @@
 [3] Lin et al. 2018, "PacGAN", arXiv:1712.04086, Sec. 4.2, and its published code for both.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import ClassVar, Literal
 

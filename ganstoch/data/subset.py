@@ -1,12 +1,10 @@
 """The fixed set of n images that a run trains on, its manifest, and each batch's draw from it."""
 
-from __future__ import annotations
-
 import hashlib
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 import torch
 from pydantic import Field
@@ -84,7 +82,7 @@ class Manifest(FileModel):
     version: Literal[1] = Field(default=1, alias="schema")
 
     @classmethod
-    def of(cls, subset: Subset, *, source: str) -> Manifest:
+    def of(cls, subset: Subset, *, source: str) -> Self:
         """The manifest of a subset; ``source`` is the source's label."""
         return cls(
             source=source,

@@ -1,7 +1,5 @@
 """CIFAR-10, SVHN and Fashion-MNIST: torchvision's readers, downloads and checksums (MD5)."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import torch

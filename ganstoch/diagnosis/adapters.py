@@ -3,8 +3,6 @@
 What is measured runs as at inference: no layer in training mode, no gradient, no global RNG.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The core of the diagnosis, without a training loop: signals go in, verdicts come out."""
 
-from __future__ import annotations
-
 import dataclasses
 import math
 from collections.abc import Sequence

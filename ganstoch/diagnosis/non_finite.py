@@ -4,8 +4,6 @@ By the time a loss is NaN, one optimizer step has carried it into every weight. 
 output is summed as it is made, and the sums are read later, all at once.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any

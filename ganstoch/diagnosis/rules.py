@@ -8,8 +8,6 @@ Thresholds were set by one set of labelled runs and are judged on others: `ganst
 failure lasts within wider bounds than those that it takes to find it: ``times`` says how much.
 """
 
-from __future__ import annotations
-
 import math
 import statistics
 from collections.abc import Callable, Sequence

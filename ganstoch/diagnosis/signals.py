@@ -4,13 +4,11 @@ A measurement changes nothing of the training, and uses the same latents and rea
 so that a change of a signal is a change of the generator.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -87,7 +85,7 @@ class References:
     closeness: float  # mean distance of a held-out, else training, image to the bank's nearest
     reach: float  # mean distance of a training image to its nearest in another batch of S real ones
 
-    def to(self, device: torch.device) -> References:
+    def to(self, device: torch.device) -> Self:
         """The same with its images on a device."""
         held_out = None if self.held_out is None else self.held_out.to(device)
         batch, bank = self.batch.to(device), self.bank.to(device)

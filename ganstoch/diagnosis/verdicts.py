@@ -4,8 +4,6 @@ A verdict needs the same finding at several measurements in a row, as training s
 likewise it stays until its signals are clearly other ones.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

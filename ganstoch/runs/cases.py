@@ -1,7 +1,5 @@
 """`ganstoch cases`: the labelled runs of cases.yaml, on whose signals verdicts are scored."""
 
-from __future__ import annotations
-
 import json
 import logging
 import multiprocessing

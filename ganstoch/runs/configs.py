@@ -1,7 +1,5 @@
 """Packaged configs and sweeps by their names, renamed words, and safe YAML for all parsers."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Sequence
 from importlib.resources import files

@@ -1,7 +1,5 @@
 """`ganstoch doctor`: what is here, and what each missing thing costs, in one screen."""
 
-from __future__ import annotations
-
 import os
 import platform
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """Faults put into a training run on purpose: callbacks that act at known iterations, blindly."""
 
-from __future__ import annotations
-
 from abc import abstractmethod
 from dataclasses import dataclass
 from typing import Any

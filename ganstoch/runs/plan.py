@@ -1,7 +1,5 @@
 """The runs of a sweep: every row is parsed and checked before the first one starts."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The rows of a sweep as processes of this machine, with one display for all of them."""
 
-from __future__ import annotations
-
 import json
 import os
 import signal
@@ -13,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any
 
 from filelock import FileLock, Timeout
 from tqdm import tqdm
@@ -40,16 +38,6 @@ class Row:
     failure: str | None = None  # why it cannot be trained, or failed
 
 
-class _Process(Protocol):
-    """A row that was started, as `subprocess.Popen`: a process, or a job of a cluster."""
-
-    def poll(self) -> int | None: ...
-
-    def send_signal(self, number: int, /) -> None: ...
-
-    def wait(self) -> int: ...
-
-
 def launch(row: Row, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
     """Starts `ganstoch fit` for a row; what it prints is appended to the row's log."""
     row.folder.mkdir(parents=True, exist_ok=True)
@@ -67,7 +55,7 @@ def launch_all(rows: Sequence[Row], *, threads: int) -> list[subprocess.Popen[by
 
 
 def run_rows(
-    rows: Sequence[Row], *, parallel: int, start: Callable[[Sequence[Row]], Sequence[_Process]]
+    rows: Sequence[Row], *, parallel: int, start: Callable[[Sequence[Row]], Sequence[Any]]
 ) -> None:
     """Trains every row that is neither finished nor failed, the costliest first, some at once.
 
@@ -75,7 +63,7 @@ def run_rows(
     """
     todo = [row for row in rows if not (row.finished or row.failure)]
     waiting = sorted(todo, key=lambda row: -row.work)
-    running: dict[Row, _Process] = {}
+    running: dict[Row, Any] = {}  # processes, or jobs with the same `poll`, `send_signal`, `wait`
     held_until: dict[Row, float] = {}  # rows seen in the hands of another process
     bar = tqdm(
         total=round(sum(row.work for row in todo)),

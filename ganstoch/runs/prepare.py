@@ -1,7 +1,5 @@
 """`ganstoch prepare`: fetch a data set once, check it, write its manifest."""
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 

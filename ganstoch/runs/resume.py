@@ -1,7 +1,5 @@
 """Going on from a checkpoint that is named: what makes up the GAN's training may not change."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """The settings of `ganstoch fit`: what a command line means, checked before anything is built."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import logging

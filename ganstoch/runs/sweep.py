@@ -1,14 +1,12 @@
 """Sweep files: W&B grids such as sweeps/table1.yaml, for its agents and for our own runner."""
 
-from __future__ import annotations
-
 import itertools
 import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import ConfigDict, Field
 
@@ -46,7 +44,7 @@ class Sweep:
     preset: str
     parameters: Mapping[str, Sequence[Scalar]]
 
-    def with_values(self, key: str, values: Sequence[Scalar] | None) -> Sweep:
+    def with_values(self, key: str, values: Sequence[Scalar] | None) -> Self:
         """The sweep with other values for a key, or without the key."""
         parameters = {k: v for k, v in self.parameters.items() if k != key}
         if values is not None:

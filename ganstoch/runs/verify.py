@@ -1,7 +1,5 @@
 """`ganstoch verify`: reruns a run from its record alone; the same bits on the same hardware."""
 
-from __future__ import annotations
-
 import json
 import math
 import os

@@ -1,7 +1,5 @@
 """What becomes of W&B in this process once it has failed."""
 
-from __future__ import annotations
-
 import logging
 import os
 
