@@ -41,9 +41,8 @@ class Latents:
         self.dim = dim
         self.seed = seed
         self.count = _bank_size(settings.bank, n)
-        self.fixed = (
-            None if self.count is None else normal((self.count, dim), rng_for(seed, "latent_bank"))
-        )
+        rng = rng_for(seed, "latent_bank")
+        self.fixed = None if self.count is None else normal((self.count, dim), rng)
         self._n = n
         self._on_device: Tensor | None = None
 
@@ -60,8 +59,7 @@ class Latents:
     ) -> Tensor:
         """This rank's share of the latents of one iteration, shape (about size / world, dim).
 
-        All ranks draw m = ``size`` latents and deal them out, see `share`; ``repeat`` is a further
-        draw of the same iteration, for several updates in it.
+        All ranks draw m = ``size`` latents and deal them out; ``repeat`` is a further such draw.
         """
         part = f"repeat{repeat}" if repeat else ""
         mine = share(size, rank=rank, world=world, group=group)
@@ -110,9 +108,7 @@ def _bank_size(bank: int | str, n: int) -> int | None:
     if bank == "fresh":
         return None
     match = re.fullmatch(r"(\d*)n|(\d+)", str(bank))
-    size = 0
-    if match:
-        size = int(match[2]) if match[2] else int(match[1] or 1) * n
+    size = int(match[2] or int(match[1] or 1) * n) if match else 0
     if size < 1:
         raise UserError(
             f"model.latents.bank is {bank!r}; give 'n', a multiple as '2n', a number or 'fresh'"

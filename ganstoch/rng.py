@@ -18,8 +18,7 @@ Stream = Literal["init", "subset", "data", "latent", "latent_bank", "noise", "re
 def rng_for(seed: int, stream: Stream, step: int = 0, *, part: str = "") -> torch.Generator:
     """A CPU generator that depends on its arguments only.
 
-    ``step`` is the iteration that draws, 0 for what is drawn once; ``part`` tells apart several
-    draws of one stream in one iteration, such as two remedies'.
+    ``step`` is the iteration that draws, 0 for what is drawn once; ``part`` one of its draws.
     """
     name = f"{seed}/{stream}/{step}" + (f"/{part}" if part else "")
     digest = hashlib.blake2b(name.encode(), digest_size=8).digest()

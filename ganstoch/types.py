@@ -17,12 +17,9 @@ Split = Literal["train", "held_out"]
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """The real half of one iteration, on the training device.
+    """The real half of one iteration, on the training device."""
 
-    Pixels are uint8 images (m, C, H, W) in [0, 255], or points (m, D), float32 and unbounded.
-    """
-
-    pixels: Tensor
+    pixels: Tensor  # uint8 images (m, C, H, W) in [0, 255], or points (m, D), float32, unbounded
     ids: Tensor  # positions of the examples in the subset, int64, shape (m,)
     size: int  # m of the whole iteration; more than ``len(ids)`` where several ranks share it
     labels: Tensor | None = None  # int64, shape (m,); None where the source has none
@@ -30,17 +27,14 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class MicroBatch:
-    """Real examples and latents of one update, or of a part of it; pixels etc. as in `Batch`.
-
-    Positions are places in the logical batch, on the CPU, so that draws for it can be shared out.
-    """
+    """Real examples and latents of one update, or of a part of it; pixels etc. as in `Batch`."""
 
     pixels: Tensor
     latents: Tensor  # shape (M, latent_dim), in the precision of the networks
     weight: float  # what the part's mean losses count in the whole batch's
     ids: Tensor
     labels: Tensor | None
-    positions: Tensor  # int64, shape (M,)
+    positions: Tensor  # places in the logical batch, on the CPU, int64, shape (M,)
     size: int  # examples in the logical batch
 
     @property

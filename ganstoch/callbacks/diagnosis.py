@@ -1,7 +1,4 @@
-"""Watches a generator in training and says what is wrong with it, with evidence.
-
-It works on any LightningModule with a ``generator`` and ``discriminator``, or a ``sample(n)``.
-"""
+"""Watches a generator in training, of any LightningModule, and says what is wrong with it."""
 
 import dataclasses
 import logging
@@ -67,7 +64,6 @@ class Diagnosis(Periodic):
         latent_dim: length of z, where neither the module nor its ``generator`` has that attribute.
         real: training images (N, C, H, W), uint8 or floats in [-1, 1]; None for our own data's.
         held_out: real images that are not trained on, or None.
-        path: file that the signals are left in when training ends, or None.
     """
 
     at_end = False

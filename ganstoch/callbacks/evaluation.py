@@ -1,7 +1,6 @@
 """Measures overfitting, mode drop and known modes of the averaged generator; when to stop.
 
-[1] Yazici et al. 2020, arXiv:2006.14265. It draws from its own RNG stream and touches no weight:
-training goes the same way with evaluation at any interval, or with none.
+[1] Yazici et al. 2020, arXiv:2006.14265. It has its own RNG stream and touches no weight.
 """
 
 from __future__ import annotations

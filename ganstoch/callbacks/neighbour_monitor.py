@@ -23,7 +23,6 @@ class NeighbourMonitor(Periodic):
         every: iterations, that is batches, between measurements; the last one is always measured.
         images: how many the generator makes for a measurement.
         queries: whose nearest neighbour is looked up, each way; 200 in the paper.
-        features: an `Extractor`, or the name of one.
         sample: makes n images, shape (n, C, H, W), floats in [-1, 1] or uint8; None for the
             module's own ``sample(n)``, or its ``generator``.
         latent_dim: length of z, where neither the module nor its ``generator`` has that attribute.

@@ -46,8 +46,7 @@ class ProbeSettings:
 class Probe(Periodic):
     """Fits a linear classifier to D's features now and then, and tests it on other images.
 
-    The features are those that D's last layer weighs. The probe is tested on held-out images with
-    classes, else on a fifth of those that D trains on. It leaves `probe.json`.
+    It is tested on held-out images with classes, else on a fifth of those that D trains on.
     """
 
     at_start = True

@@ -66,10 +66,9 @@ def save_array(
     like: Tensor,
     facts: Mapping[str, Any] | None = None,
 ) -> None:
-    """Writes ``rows`` rows to an array of the cache, batch by batch, whole or not at all.
+    """Writes ``rows`` rows to an array of the cache, whole or not at all, in batches ``like`` it.
 
-    Plain writes: on a full disk a mapped page kills the process. ``like`` has a batch's shape and
-    dtype; the owner recognizes the entry by its ``facts``.
+    Plain writes: on a full disk a mapped page kills the process.
     """
     digest, head = hashlib.sha256(), io.BytesIO()
     kind = np.lib.format.dtype_to_descr(like[:0].numpy().dtype)
@@ -112,10 +111,9 @@ def is_read_only(error: UserError) -> bool:
 
 @contextmanager
 def locked(target: Path, *, doing: str, otherwise: tuple[Path, ...] = ()) -> Iterator[None]:
-    """One process at a time in the block; says on standard error that it waits, if it does.
+    """One process at a time in the block; ``doing`` says what the other one is at.
 
-    The lock is a file beside the target, or beside ``otherwise`` if that folder is read-only; where
-    nothing may be written there is none. ``doing`` says what the other process is at.
+    The lock is a file beside the target, or ``otherwise`` if that is read-only, or there is none.
     """
     for place in (target, *otherwise):
         lock = FileLock(place.with_name(f".{place.name}.lock"))

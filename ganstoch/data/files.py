@@ -22,8 +22,7 @@ def list_images(folder: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
 def list_files(root: Path, *, endings: Collection[str]) -> tuple[tuple[str, ...], int]:
     """Files with these endings, hidden ones apart, sorted by code point; how many were passed over.
 
-    Links are followed, but a folder is read only once, under its own name if that lies below the
-    root: so a link to a folder above ends nowhere.
+    Links are followed, but a folder is read only once, under its own name if that lies below.
     """
     names: list[str] = []
     skipped = 0
@@ -56,10 +55,7 @@ def list_files(root: Path, *, endings: Collection[str]) -> tuple[tuple[str, ...]
 
 
 def classify(names: Sequence[str], *, like: Sequence[str]) -> tuple[tuple[str, ...], Tensor | None]:
-    """The classes, which are the first-level folders of the files ``like``, and images' labels.
-
-    None of either where all those are of one class or one lies outside, or an image is of no class.
-    """
+    """Classes, the first-level folders of files ``like``, and labels, if all images have one."""
     parts = [name.split("/", 1) for name in like]
     classes = tuple(sorted({part[0] for part in parts}))
     number = {label: i for i, label in enumerate(classes)}

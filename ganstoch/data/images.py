@@ -69,11 +69,8 @@ def open_images(
 ) -> ImageSet:
     """Opens a set of images: of a folder, grey if every file is, else RGB; see `classify`.
 
-    Args:
-        source: a folder, a file (.npz, .npy, .pt, .pth) of an array, or such an array or tensor.
-        option: the command line's option for the set, for messages, e.g. ``--real``.
-        resize: side of the square that each image's centre is scaled to, in pixels, or None.
-        memory: bytes that a compressed array may unpack to.
+    ``option`` is the command line's, for messages; ``resize`` the side in pixels of the square that
+    each image's centre is scaled to; ``memory`` the bytes that a compressed array may unpack to.
     """
     if resize is not None and resize < 1:
         raise UserError(f"--resize must be at least 1 pixel, got {resize}")

@@ -1,9 +1,5 @@
 """What each failure looks like in the signals so far: one rule a failure, the gravest first.
 
-[1] Yazici et al. 2020, arXiv:2006.14265. [2] Heusel et al. 2017, "GANs Trained by a Two Time-Scale
-Update Rule". [3] Goodfellow et al. 2014, "Generative Adversarial Nets", Sec. 3, the saturating
-loss.
-
 Thresholds were set by one set of labelled runs and are judged on others: `ganstoch cases`. A
 failure lasts within wider bounds than those that it takes to find it: ``times`` says how much.
 """
@@ -168,7 +164,7 @@ def _partial_collapse(history: History, *, times: float = 1.0) -> bool:
 
 
 def _vanishing_gradient(history: History, *, times: float = 1.0) -> bool:
-    """A thousandth of G's first gradient, or below 1e-4, while D tells images apart [3]."""
+    """A thousandth of G's first gradient, or below 1e-4, while D tells images apart."""
     norms = [s.gradient_generator for s in history if s.gradient_generator is not None]
     norms = [value for value in norms if not math.isnan(value)]
     gone = bool(norms) and norms[-1] < times * max(1e-4, 1e-3 * statistics.median(norms[:3]))

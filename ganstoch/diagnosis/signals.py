@@ -95,8 +95,7 @@ class References:
 def references(real: Tensor, held_out: Tensor | None, *, size: int, seed: int = 0) -> References:
     """Draws the real images that a run is compared with, once, in batches of at most ``size``.
 
-    ``real``: training images (N, C, H, W), uint8 or floats in [-1, 1], or points (N, D); a
-    ValueError for fewer than 4, or if they are all the same.
+    ``real``: images (N, C, H, W), uint8 or floats in [-1, 1], or points (N, D); 4 different ones.
     """
     if len(real) < 4:
         raise ValueError(f"expected at least 4 real images, got {len(real)}")
@@ -135,8 +134,7 @@ def measure(
 ) -> tuple[Signals, Tensor]:
     """The signals of one measurement, and the generated images, float32, shape (S, *shape).
 
-    ``before``: the images that the last two calls returned, the latest first; ``seed`` decides the
-    directions in which the gradient with respect to z is taken. Gradients stay as they were.
+    ``before``: the images that the last two calls returned, the latest first.
     """
     images, sensitivity = _sampled(networks, seed=seed)
     flat = images.flatten(1)

@@ -4,7 +4,6 @@ import os
 import platform
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 from jsonargparse import Namespace
 
@@ -12,14 +11,6 @@ from ganstoch import __version__
 from ganstoch.errors import UserError
 
 NEEDED = {"mini": {"digits"}, "small": {"cifar10"}, "paper": {"GPU", "svhn", "cifar10", "ffhq"}}
-
-
-class Finding(NamedTuple):
-    """One thing looked for; ``words``: what is there, or what its absence costs."""
-
-    name: str
-    here: bool
-    words: str
 
 
 def doctor(options: Namespace) -> int:
@@ -37,8 +28,8 @@ def doctor(options: Namespace) -> int:
     return 1 if missing else 0
 
 
-def examine(root: Path) -> Iterator[Finding]:
-    """Looks for everything, one thing at a time; data sets in ``root``."""
+def examine(root: Path) -> Iterator[tuple[str, bool, str]]:
+    """What is looked for, whether it is there, and where or what its absence costs; one by one."""
     import torch
 
     from ganstoch.data import Source
@@ -49,25 +40,25 @@ def examine(root: Path) -> Iterator[Finding]:
 
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     cores = len(os.sched_getaffinity(0))
-    yield Finding("CPU", True, f"{cores} core(s), {memory:.0f} GiB, torch {torch.__version__}")
+    yield "CPU", True, f"{cores} core(s), {memory:.0f} GiB, torch {torch.__version__}"
     gpu = torch.cuda.is_available()
     words = "no CUDA device: mini and small run here, paper takes months"
     if gpu:
         properties = torch.cuda.get_device_properties(0)
         words = f"{torch.cuda.device_count()} x {properties.name}, "
         words += f"{properties.total_memory / 2**30:.0f} GiB"
-    yield Finding("GPU", gpu, words)
+    yield "GPU", gpu, words
     try:
         cost = "no search on the GPU; pip install 'ganstoch[gpu]' or 'ganstoch[cpu]'"
         flavour = faiss_flavour()
-        yield Finding("FAISS", flavour is not None, flavour or cost)
+        yield "FAISS", flavour is not None, flavour or cost
     except UserError as error:
-        yield Finding("FAISS", False, str(error))
+        yield "FAISS", False, str(error)
     offline = "runs stay offline until wandb sync; wandb login"
-    yield Finding("W&B login", logged_in(), "uploads runs as they go" if logged_in() else offline)
+    yield "W&B login", logged_in(), "uploads runs as they go" if logged_in() else offline
     path = inception_weights_path()
     cost = "no semantic distances, no third row in the figures; ganstoch prepare inception"
-    yield Finding("Inception weights", path.exists(), str(path) if path.exists() else cost)
+    yield "Inception weights", path.exists(), str(path) if path.exists() else cost
     for kind in sorted(Source.__subclasses__(), key=lambda kind: kind.name):
         # A folder is no data set of its own, and a user's own source none of ours.
         if kind.name == "folder" or not kind.__module__.startswith("ganstoch."):
@@ -75,7 +66,7 @@ def examine(root: Path) -> Iterator[Finding]:
         try:
             images, modes = open_data(kind(), root)
         except UserError as error:
-            yield Finding(kind.name, False, str(error))
+            yield kind.name, False, str(error)
         else:
             what = "images" if modes is None else "examples of known modes"
-            yield Finding(kind.name, True, f"{len(images) if images else 0:,} {what}")
+            yield kind.name, True, f"{len(images) if images else 0:,} {what}"

@@ -1,7 +1,5 @@
 """`ganstoch fit`: one run, from a command line to a record, with its W&B logger."""
 
-from __future__ import annotations
-
 import atexit
 import gc
 import json
@@ -48,7 +46,6 @@ from ganstoch.records import (
 from ganstoch.runs.pool import BUSY, sigterm_interrupts
 from ganstoch.runs.resume import differences, refuse_other_settings
 from ganstoch.runs.settings import Command, Resolved, Tracking, compose, resolve, understand
-from ganstoch.runs.wandb_end import end_wandb, first_line
 from ganstoch.training.gan import GAN
 
 _log = logging.getLogger("ganstoch")
@@ -282,46 +279,31 @@ def logged_in() -> bool:
         return False
 
 
-def make_logger(
-    tracking: Tracking, *, folder: Path, run_id: str, config: dict[str, Any]
-) -> SteadyLogger | None:
-    """A logger whose run holds the configuration; offline without a server, None where disabled.
+def end_wandb() -> None:
+    """Ends what there is of W&B in this process, which could otherwise fail anew at its end."""
+    import wandb
+    from wandb.sdk.lib.module import unset_globals
 
-    Under a W&B agent its own run id is kept; otherwise a resumed run goes on under ``run_id``.
-    """
-    options = asdict(tracking) | {"name": folder.name, "save_dir": folder}
-    options["id"] = os.environ.get("WANDB_RUN_ID", run_id)
-    mode: str = options.pop("mode")
-    if mode == "auto":
-        mode = os.environ.get("WANDB_MODE") or ("online" if logged_in() else "offline")
-    if mode == "disabled":
-        return None
-    os.environ.setdefault("WANDB_SILENT", "true")
-    # Reports of W&B's own errors, which a process would wait for at its end.
-    os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
-    folder.mkdir(parents=True, exist_ok=True)
-    why = ""
-    for each in ["offline"] if mode in ("offline", "dryrun") else [mode, "offline"]:
-        resumes = each != "offline" and "WANDB_SWEEP_ID" not in os.environ
+    for end in (wandb.finish, wandb.teardown):
         try:
-            logger = SteadyLogger(mode=each, resume="allow" if resumes else None, **options)
-        except Exception as error:
-            why = why or f" ({first_line(error)})"
-            end_wandb()
-            continue
-        logger.log_config(config)
-        if each == "offline":
-            _log.info("W&B is offline%s; to upload this run: wandb sync %s", why, logger.folder)
-        return logger
-    _log.warning("W&B does not start%s; the run goes on without it", why)
-    return None
+            end()
+        except (Exception, SystemExit) as error:
+            _log.debug("W&B: %s", error)
+    if wandb.run is not None:  # its process died before it could be ended: no next run may take it
+        unset_globals()
+
+
+def first_line(error: Exception) -> str:
+    """An error's first line, or its kind if it has none, without the API key."""
+    line = next(iter(str(error).splitlines()), "") or type(error).__name__
+    key = os.environ.get("WANDB_API_KEY")
+    return line.replace(key, "(the key)") if key else line
 
 
 class SteadyLogger(WandbLogger):
     """Lightning's W&B logger with an end to every wait, none of whose failures reach the caller.
 
-    The W&B run is opened at once, which alone can raise. It is closed when training has succeeded;
-    otherwise when the process ends, so that until then it can be marked as preempting.
+    Opening can raise. It is closed when training has succeeded, else when the process ends.
     """
 
     def __init__(self, *, mode: str, **options: Any) -> None:
@@ -378,3 +360,35 @@ class SteadyLogger(WandbLogger):
         self._safely(self._run.finish, exit_code=exit_code)
         self._silent = True
         atexit.unregister(self._close)
+
+
+def make_logger(
+    tracking: Tracking, *, folder: Path, run_id: str, config: dict[str, Any]
+) -> SteadyLogger | None:
+    """A logger whose run holds the configuration; offline without a server, None where disabled."""
+    options = asdict(tracking) | {"name": folder.name, "save_dir": folder}
+    options["id"] = os.environ.get("WANDB_RUN_ID", run_id)
+    mode: str = options.pop("mode")
+    if mode == "auto":
+        mode = os.environ.get("WANDB_MODE") or ("online" if logged_in() else "offline")
+    if mode == "disabled":
+        return None
+    os.environ.setdefault("WANDB_SILENT", "true")
+    # Reports of W&B's own errors, which a process would wait for at its end.
+    os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
+    folder.mkdir(parents=True, exist_ok=True)
+    why = ""
+    for each in ["offline"] if mode in ("offline", "dryrun") else [mode, "offline"]:
+        resumes = each != "offline" and "WANDB_SWEEP_ID" not in os.environ
+        try:
+            logger = SteadyLogger(mode=each, resume="allow" if resumes else None, **options)
+        except Exception as error:
+            why = why or f" ({first_line(error)})"
+            end_wandb()
+            continue
+        logger.log_config(config)
+        if each == "offline":
+            _log.info("W&B is offline%s; to upload this run: wandb sync %s", why, logger.folder)
+        return logger
+    _log.warning("W&B does not start%s; the run goes on without it", why)
+    return None

@@ -57,10 +57,7 @@ def launch_all(rows: Sequence[Row], *, threads: int) -> list[subprocess.Popen[by
 def run_rows(
     rows: Sequence[Row], *, parallel: int, start: Callable[[Sequence[Row]], Sequence[Any]]
 ) -> None:
-    """Trains every row that is neither finished nor failed, the costliest first, some at once.
-
-    A row whose folder another process holds starts here if that ends without a record.
-    """
+    """Trains every row that is neither finished nor failed, the costliest first, some at once."""
     todo = [row for row in rows if not (row.finished or row.failure)]
     waiting = sorted(todo, key=lambda row: -row.work)
     running: dict[Row, Any] = {}  # processes, or jobs with the same `poll`, `send_signal`, `wait`

@@ -5,8 +5,7 @@ import json
 import logging
 import re
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from pydoc import locate
@@ -64,14 +63,11 @@ _MEASURES = ("diagnosis", "probe", "gradient_noise")
 _NOT_OFFERED: dict[str, Any] = {
     # Other ways to end a run, whose record would pass for that of a whole one.
     "max_epochs": -1,
-    "max_time": None,
-    "limit_train_batches": None,
+    **dict.fromkeys(("max_time", "limit_train_batches")),
     "fast_dev_run": False,
     "overfit_batches": 0.0,
     # Of what is not done here, such as validation.
-    "limit_val_batches": None,
-    "limit_test_batches": None,
-    "limit_predict_batches": None,
+    **dict.fromkeys(("limit_val_batches", "limit_test_batches", "limit_predict_batches")),
     "val_check_interval": None,
     "check_val_every_n_epoch": 1,
     "num_sanity_val_steps": 0,
@@ -79,8 +75,7 @@ _NOT_OFFERED: dict[str, Any] = {
     "use_distributed_sampler": False,
     "inference_mode": True,
     "enable_autolog_hparams": True,
-    "model_registry": None,
-    "default_root_dir": None,
+    **dict.fromkeys(("model_registry", "default_root_dir")),
 }
 
 # Warnings of Lightning that do not concern a user of this package.
@@ -204,13 +199,17 @@ class Command(LightningCLI):
         """Makes the data, the GAN and the trainer, which gets these callbacks after its own."""
         self.trainer_defaults["callbacks"] = callbacks
         self.config.trainer.enable_progress_bar = False  # Lightning's own, beside ours
+        # A trainer's "ddp", which is its "auto" on several devices, means `Ranks` here.
+        theirs = StrategyRegistry["ddp"]
+        StrategyRegistry.register("ddp", Ranks, description=Ranks.__doc__ or "", override=True)
         try:
-            with _shared_by_ranks():
-                super().instantiate_classes()
+            super().instantiate_classes()
         except UserError:
             raise
         except (ValueError, TypeError, OverflowError, MisconfigurationException) as error:
             raise UserError(f"{error}; see ganstoch fit --help") from error
+        finally:
+            StrategyRegistry["ddp"] = theirs
         devices = self.trainer.world_size
         if devices == 1:
             return
@@ -226,17 +225,6 @@ class Command(LightningCLI):
                     f"{key} measures on one device, and there are {devices}; leave it out, or set "
                     "trainer.devices=1 and trainer.num_nodes=1"
                 )
-
-
-@contextmanager
-def _shared_by_ranks() -> Iterator[None]:
-    """Within it, a trainer's "ddp", which is its "auto" on several devices, means `Ranks`."""
-    theirs = StrategyRegistry["ddp"]
-    StrategyRegistry.register("ddp", Ranks, description=Ranks.__doc__ or "", override=True)
-    try:
-        yield
-    finally:
-        StrategyRegistry["ddp"] = theirs
 
 
 def _settle(config: Namespace) -> None:
