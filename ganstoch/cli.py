@@ -20,6 +20,27 @@ _MENDABLE = {
     *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO),
     *(errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP),
 }
+_Option = tuple[str, dict[str, Any]]
+_HELP = """usage: ganstoch COMMAND ...
+
+Measures overfitting and mode drop of GANs; the same seed gives the same bits.
+
+commands:
+{commands}
+
+examples:
+    ganstoch table1 --preset mini                 the paper's Table 1 on handwritten digits
+    ganstoch fit --config mini --config n16       one row of it
+    ganstoch fit --config cifar10 --config n256   one row at the paper's scale
+    ganstoch remedies --preset mini               every remedy at every amount of stochasticity
+    ganstoch remedies --synthetic ring            where the modes can be counted
+    ganstoch audit --real A --generated B         does any generator copy, what does it drop
+    ganstoch verify runs/.../record.json          the same run once more: is it the same bits
+    ganstoch prepare cifar10 --root data          fetch and check a data set
+    ganstoch bench --quick                        how fast it is here, and that nothing changes
+    ganstoch bench --estimate --preset paper      what Table 1 will cost here
+
+`ganstoch COMMAND --help` says more."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -99,28 +120,6 @@ def _run(words: list[str]) -> int:
     return command.run(options)
 
 
-_HELP = """usage: ganstoch COMMAND ...
-
-Measures overfitting and mode drop of GANs; the same seed gives the same bits.
-
-commands:
-{commands}
-
-examples:
-    ganstoch table1 --preset mini                 the paper's Table 1 on handwritten digits
-    ganstoch fit --config mini --config n16       one row of it
-    ganstoch fit --config cifar10 --config n256   one row at the paper's scale
-    ganstoch remedies --preset mini               every remedy at every amount of stochasticity
-    ganstoch remedies --synthetic ring            where the modes can be counted
-    ganstoch audit --real A --generated B         does any generator copy, what does it drop
-    ganstoch verify runs/.../record.json          the same run once more: is it the same bits
-    ganstoch prepare cifar10 --root data          fetch and check a data set
-    ganstoch bench --quick                        how fast it is here, and that nothing changes
-    ganstoch bench --estimate --preset paper      what Table 1 will cost here
-
-`ganstoch COMMAND --help` says more."""
-
-
 def _fit(words: list[str]) -> int:
     if "ganstoch.runs.fit" not in sys.modules:
         # Next to nothing of what an import brings becomes garbage, and looking for some takes a
@@ -152,9 +151,6 @@ def _bench(options: Any) -> int:
     from ganstoch.bench.report import bench
 
     return bench(quick=options.quick, file=options.json)
-
-
-_Option = tuple[str, dict[str, Any]]
 
 
 def _option(name: str, meaning: str, **settings: Any) -> _Option:

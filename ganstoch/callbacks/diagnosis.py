@@ -16,13 +16,7 @@ from torch.utils.hooks import RemovableHandle
 
 from ganstoch.callbacks.evaluation import Evaluation
 from ganstoch.callbacks.progress import Periodic, iteration_of, log_metrics
-from ganstoch.diagnosis.adapters import (
-    GeneratorAdapter,
-    adapter_for,
-    players_of,
-    real_images,
-    undisturbed,
-)
+from ganstoch.diagnosis import adapters
 from ganstoch.diagnosis.monitor import Monitor
 from ganstoch.diagnosis.non_finite import NonFiniteDetector
 from ganstoch.diagnosis.signals import References, Signals, measure, references, to_columns
@@ -95,7 +89,7 @@ class Diagnosis(Periodic):
         self._best: dict[str, Tensor] = {}
         self._gradients: dict[str, Tensor] = {}
         self._handles: list[RemovableHandle] = []
-        self._adapter: GeneratorAdapter | None = None
+        self._adapter: adapters.GeneratorAdapter | None = None
         self._references: References | None = None
         self._detector: NonFiniteDetector | None = None
         self._measures_next = False
@@ -112,14 +106,14 @@ class Diagnosis(Periodic):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Draws the real images, and listens to the networks and their optimizers."""
-        real, held_out = real_images(trainer, self.real, self.held_out)
+        real, held_out = adapters.real_images(trainer, self.real, self.held_out)
         try:
             drawn = references(real, held_out, size=self.images)
         except ValueError as error:
             raise UserError(f"diagnosis: {error}") from error
         self._references = drawn.to(pl_module.device)
-        self._adapter = adapter_for(pl_module, self.sample, self.latent_dim)
-        players = players_of(pl_module)
+        self._adapter = adapters.adapter_for(pl_module, self.sample, self.latent_dim)
+        players = adapters.players_of(pl_module)
         self._detector = NonFiniteDetector(players or {"module": pl_module})
         owners = {p: name for name, player in players.items() for p in player.parameters()}
         for optimizer in trainer.optimizers:
@@ -193,7 +187,7 @@ class Diagnosis(Periodic):
         assert self._detector is not None
         assert self._adapter is not None
         assert self._references is not None
-        with self._detector.deaf(), undisturbed(module):
+        with self._detector.deaf(), adapters.undisturbed(module):
             networks = self._adapter.networks(self.images)
             signals, images = measure(
                 networks, self._references, iteration=iteration, before=self._earlier

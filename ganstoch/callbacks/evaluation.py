@@ -3,8 +3,6 @@
 [1] Yazici et al. 2020, arXiv:2006.14265. It has its own RNG stream and touches no weight.
 """
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -41,13 +39,6 @@ class Outcome:
     iteration: int  # D+G iterations done when it was taken
     generated: Tensor  # of all evaluation latents, float32, shape (S, *shape), CPU
     pairs: dict[str, OverfittingScores]  # queries and neighbours, by the feature space's name
-
-
-class AfterEvaluation(Callback):
-    """A callback that acts on measurements just made."""
-
-    def on_evaluation(self, trainer: Trainer, evaluation: Evaluation) -> None:
-        """Acts on a measurement, the last of `evaluation.history`; see `evaluation.latest`."""
 
 
 class Evaluation(Periodic):
@@ -260,6 +251,13 @@ class Evaluation(Periodic):
         generated, real = extractor(gan.sample(latents)), self._features_of("train", space, data)
         metrics = collision_metrics(generated, real, size=size)
         return {f"birthday/{extractor.name}/{name}": value for name, value in metrics.items()}
+
+
+class AfterEvaluation(Callback):
+    """A callback that acts on measurements just made."""
+
+    def on_evaluation(self, trainer: Trainer, evaluation: Evaluation) -> None:
+        """Acts on a measurement, the last of `evaluation.history`; see `evaluation.latest`."""
 
 
 def compare(

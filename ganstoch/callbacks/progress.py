@@ -21,6 +21,9 @@ from ganstoch.training.gan import GAN
 
 _log = logging.getLogger("ganstoch")
 _C = TypeVar("_C", bound=Callback)
+# "fixed" is drawn once, the same for the same seed; "on" is drawn anew at every iteration.
+State = Literal["off", "fixed", "on"]
+Randomness = tuple[str, State, str, str]  # a source's name, state, what is random, its setting
 
 # Metrics beside the bar.
 SHOWN = {"overfitting/pixel_l1/mean": "overfitting", "mode_drop/pixel_l1/mean": "mode drop"}
@@ -186,11 +189,6 @@ class Progress(Callback):
             temporary = self.path.with_suffix(".tmp")
             temporary.write_text(json.dumps(state))
             temporary.replace(self.path)
-
-
-# "fixed" is drawn once, the same for the same seed; "on" is drawn anew at every iteration.
-State = Literal["off", "fixed", "on"]
-Randomness = tuple[str, State, str, str]  # a source's name, state, what is random, its setting
 
 
 def sources_of_randomness(trainer: Trainer, gan: GAN, data: ImageData) -> list[Randomness]:

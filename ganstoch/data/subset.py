@@ -16,6 +16,12 @@ from ganstoch.errors import UserError
 from ganstoch.records import FileModel, decode, read_json
 from ganstoch.rng import rng_for, with_replacement, without_replacement
 
+# How a batch is drawn. with_replacement: every image independently, as in the paper.
+# permutation: shuffled epochs; where m does not divide n a batch takes the end of one epoch and the
+# start of the next. exactly_once: every image in every iteration, in order; needs m = n.
+Sampling = Literal["with_replacement", "permutation", "exactly_once"]
+BatchSize = int | str  # m: a number, or a share of the subset such as n or n/4
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Subset:
@@ -108,15 +114,6 @@ class Manifest(FileModel):
                 raise UserError(
                     f"the images have changed: {path} was written for {key}{values}; {fix}"
                 )
-
-
-# How a batch is drawn. with_replacement: every image independently, as in the paper.
-# permutation: shuffled epochs; where m does not divide n a batch takes the end of one epoch and the
-# start of the next, and may hold an image twice. exactly_once: every image in every iteration, in
-# order; needs m = n; no chance at all.
-Sampling = Literal["with_replacement", "permutation", "exactly_once"]
-
-BatchSize = int | str  # m: a number, or a share of the subset such as n or n/4
 
 
 def resolve_batch_size(m: BatchSize, *, n: int) -> int:

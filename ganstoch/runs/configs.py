@@ -17,6 +17,7 @@ FALLBACK = "paper"  # the config that all others are laid over
 SYNTHETIC = ("ring", "ring_unrolled", "grid", "1200d", "bimodal", "stacked")
 _MOST = 100_000  # characters of a YAML text, and values in it with every alias written out
 _SEEDS = "leave it out; run once for each --seed_everything, or use ganstoch remedies --seeds"
+_load = get_loader("yaml")
 
 # Words of version 0.5.0 that are gone: kind, word, and what to do.
 RENAMED: dict[str, dict[str, str]] = {
@@ -45,9 +46,6 @@ def refuse_renamed(kind: str, word: str) -> None:
     """Refuses a word of version 0.5.0, naming what took its place."""
     if hint := RENAMED[kind].get(word):
         raise UserError(f"{kind} {word} is of an earlier version; {hint}")
-
-
-_load = get_loader("yaml")
 
 
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]

@@ -20,29 +20,14 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.loggers import WandbLogger
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
+from ganstoch import records
+from ganstoch.callbacks import run_folder
 from ganstoch.callbacks.checkpoints import Checkpoints, newest_checkpoint, read_checkpoint
 from ganstoch.callbacks.diagnosis import Diagnosis
 from ganstoch.callbacks.gradient_noise import FILE, GradientNoise, GradientNoiseSettings
 from ganstoch.callbacks.probe import Probe, ProbeSettings
 from ganstoch.callbacks.progress import LossLogger, Progress, RandomnessReport, data_of
-from ganstoch.callbacks.run_folder import (
-    NeighbourGrid,
-    RecordWriter,
-    SampleHistory,
-    git_sha,
-    versions,
-)
 from ganstoch.errors import UserError
-from ganstoch.records import (
-    RECORD,
-    RUN_LOCK,
-    decode,
-    is_finished,
-    read_json,
-    read_record,
-    sweep_up,
-    write_atomically,
-)
 from ganstoch.runs.pool import BUSY, sigterm_interrupts
 from ganstoch.runs.resume import differences, refuse_other_settings
 from ganstoch.runs.settings import Command, Resolved, Tracking, compose, resolve, understand
@@ -86,7 +71,8 @@ def _fit_once(command: Command) -> Path:
         _log.info("%s is finished already", folder)
         return folder
     if config.iterations_of:
-        config.trainer.max_steps = read_record(config.iterations_of / RECORD).iterations
+        twin = records.read_record(config.iterations_of / records.RECORD)
+        config.trainer.max_steps = twin.iterations
         config.stop_rule.stop = False
     compose(resolved.config)  # in fewer words than the parser would wrap a refusal in
     checkpoints = folder / "checkpoints"
@@ -102,7 +88,7 @@ def _fit_once(command: Command) -> Path:
             refuse_other_settings(named, content, config=resolved.config, steps=steps)
         _train(command, own or named)
     first = command.trainer.is_global_zero
-    if first and not (folder / RECORD).exists():
+    if first and not (folder / records.RECORD).exists():
         raise UserError(f"{folder} was interrupted; the same command goes on from its checkpoint")
     if first and config.diagnosis is not None:
         from ganstoch.report.signal_figure import write_signals  # brings matplotlib
@@ -115,8 +101,8 @@ def _callbacks(config: Any, resolved: Resolved, folder: Path, held: ExitStack) -
     """What accompanies a run, in the order in which it happens after each iteration."""
     callbacks: list[Callback] = [
         LossLogger(),
-        NeighbourGrid(folder / "panels.npz"),
-        SampleHistory(folder / "trail.npz"),
+        run_folder.NeighbourGrid(folder / "panels.npz"),
+        run_folder.SampleHistory(folder / "trail.npz"),
     ]
     if config.diagnosis is not None:
         callbacks.append(Diagnosis(**config.diagnosis.as_dict(), path=folder / "diagnosis.json"))
@@ -130,7 +116,9 @@ def _callbacks(config: Any, resolved: Resolved, folder: Path, held: ExitStack) -
         *callbacks,
         RunFolder(folder, resolved, Tracking(**config.wandb.as_dict()), held),
         RandomnessReport(),
-        RecordWriter(folder, config=resolved.config, config_hash=config_hash, preset=config.preset),
+        run_folder.RecordWriter(
+            folder, config=resolved.config, config_hash=config_hash, preset=config.preset
+        ),
         Progress(folder / "progress.json", quiet=config.quiet),
         Checkpoints(folder / "checkpoints", every=config.checkpoint_every, run=config_hash),
     ]
@@ -143,7 +131,7 @@ def _is_this_run_finished(folder: Path, resolved: Resolved) -> bool:
         names = [name for name, *_ in differences(earlier.config, resolved.config)]
         changed = ", ".join(names) or "the version"
         raise UserError(f"{folder} is of other settings ({changed}); remove it or give --out")
-    return is_finished(folder, resolved.config_hash)
+    return records.is_finished(folder, resolved.config_hash)
 
 
 def _settings_in(folder: Path) -> Resolved | None:
@@ -151,7 +139,8 @@ def _settings_in(folder: Path) -> Resolved | None:
     file, fix = folder / SETTINGS, f"remove {folder}"
     if not file.exists():
         return None
-    settings: Resolved = decode(Resolved, read_json(file, fix=fix), str(file), fix=fix)
+    content = records.read_json(file, fix=fix)
+    settings: Resolved = records.decode(Resolved, content, str(file), fix=fix)
     return settings
 
 
@@ -165,7 +154,7 @@ def _began_with(checkpoint: Path, folder: Path) -> bool:
 
 def _state_of(folder: Path) -> set[Path]:
     """What shows how far a run is."""
-    return {*folder.glob(RECORD), *folder.glob("checkpoints/step=*.ckpt")}
+    return {*folder.glob(records.RECORD), *folder.glob("checkpoints/step=*.ckpt")}
 
 
 def _train(command: Command, checkpoint: Path | None) -> None:
@@ -238,21 +227,21 @@ class RunFolder(Callback):
         self.folder.mkdir(parents=True, exist_ok=True)
         try:
             # A moment's patience: whoever looks whether it is held holds it for an instant.
-            self.held.enter_context(FileLock(self.folder / RUN_LOCK, timeout=1.0))
+            self.held.enter_context(FileLock(self.folder / records.RUN_LOCK, timeout=1.0))
         except Timeout as error:
             raise Busy(
                 f"another process is at work on {self.folder}; wait for it, or choose another --out"
             ) from error
         if _state_of(self.folder) != self._before:
             raise Busy(f"another process was at work on {self.folder}; the same command goes on")
-        sweep_up(self.folder)
-        sweep_up(self.folder / "checkpoints")
+        records.sweep_up(self.folder)
+        records.sweep_up(self.folder / "checkpoints")
         if trainer.ckpt_path:
             _log.info("going on from %s", trainer.ckpt_path)
         settings = json.dumps(asdict(self.resolved), indent=1)
-        write_atomically(self.folder / SETTINGS, settings.encode())
+        records.write_atomically(self.folder / SETTINGS, settings.encode())
         sha256, config_hash = data.subset.sha256, self.resolved.config_hash
-        facts: dict[str, Any] = {"git_sha": git_sha(), "versions": versions()}
+        facts: dict[str, Any] = {"git_sha": run_folder.git_sha(), "versions": run_folder.versions()}
         facts |= {"config_hash": config_hash, "subset_sha256": sha256}
         config, run_id = self.resolved.config | facts, config_hash[:16]
         logger = make_logger(self.tracking, folder=self.folder, run_id=run_id, config=config)
