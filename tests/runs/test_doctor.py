@@ -24,11 +24,11 @@ def bare(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_every_item_is_listed_with_what_mends_it(here: Path) -> None:
     weights = here / "torch" / "hub" / "checkpoints" / INCEPTION_FILE
     findings = list(examine(here / "data"))
-    assert [finding.name for finding in findings] == ITEMS
-    present = {finding.name for finding in findings if finding.here}
+    assert [name for name, _, _ in findings] == ITEMS
+    present = {name for name, is_here, _ in findings if is_here}
     assert present == {"CPU", "FAISS", "digits", *POINTS}
     assert {name for names in NEEDED.values() for name in names} <= set(ITEMS)
-    words = {finding.name: finding.words for finding in findings}
+    words = {name: text for name, _, text in findings}
     assert f"ganstoch prepare cifar10 --root {here / 'data'}" in words["cifar10"]
     assert "ganstoch prepare inception" in words["Inception weights"]
     assert "wandb login" in words["W&B login"]
