@@ -66,7 +66,7 @@ def save_array(
     like: Tensor,
     facts: Mapping[str, Any] | None = None,
 ) -> None:
-    """Writes ``rows`` rows to an array of the cache, whole or not at all, in batches ``like`` it.
+    """Writes batches of ``rows`` rows in all, shaped ``like`` this, to the cache; all or nothing.
 
     Plain writes: on a full disk a mapped page kills the process.
     """

@@ -27,7 +27,7 @@ class GreyFiles:
     classes: tuple[str, ...]  # names of the ten classes, in the order of the labels
 
     def read(self, root: Path, split: Split, *, name: str) -> tuple[Tensor, Tensor]:
-        """Images, uint8 (N, 28, 28), and labels, int64 (N,) in [0, 9], of files here or below."""
+        """Images, uint8 (N, 28, 28), and labels, int64 (N,) in [0, 9]; see `folders`."""
         prefix = "train" if split == "train" else "t10k"
         with explained(name, root):
             pixels = _read_idx(self._find(root, f"{prefix}-images-idx3-ubyte"))

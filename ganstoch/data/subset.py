@@ -58,7 +58,7 @@ def choose(images: ImageSet, *, n: int, seed: int) -> Subset:
 
 
 def leftover_ids(images: ImageSet, *, used: Tensor, limit: int, seed: int) -> Tensor:
-    """Ascending positions, int64 (at most limit,), of images that ``used``, positions, lacks."""
+    """Draws images that are not ``used``: ascending positions, int64, shape (at most limit,)."""
     free = torch.ones(len(images), dtype=torch.bool)
     free[used] = False
     ids = free.nonzero().squeeze(1)

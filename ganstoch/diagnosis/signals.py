@@ -37,7 +37,7 @@ class Signals:
     isolation: float | None = None
     # How far images move with z: the diversity of a linear generator with this gradient.
     sensitivity: float | None = None
-    # Mean distance of images to their nearest training image, over held-out ones'; small for blur.
+    # Mean distance of images to their nearest training image, over held-out ones'; 1 is data's.
     closeness: float | None = None
     # Mean distance of real images to their nearest in a generated batch, over that in a real one.
     reach: float | None = None
