@@ -30,7 +30,6 @@ def test_digits_are_the_published_ones_scaled_up() -> None:
     pixels = images.read(ids)
     assert (pixels.shape, pixels.dtype) == ((4, 3, 32, 32), torch.uint8)
     assert torch.equal(pixels[:, 0], pixels[:, 2])
-    assert torch.equal(pixels[0], pixels[3])
     published = torch.from_numpy(load_digits().images[ids.numpy()]).unsqueeze(1) * (255 / 16)
     expected = torch.nn.functional.interpolate(published, scale_factor=4, mode="bilinear")
     # Pillow rounds after each of its two passes, and the grey levels are rounded before.
