@@ -77,7 +77,8 @@ def overfitting_mode_drop(
 ) -> OverfittingScores:
     """Overfitting and mode drop [1, Sec. 4] of all features of real (N, F...) and generated images.
 
-    ``queries`` is the size of each sample; None takes every image.
+    ``queries`` is the size of each sample; None takes every image. Distances are divided by
+    ``scale``.
     """
     closest = partial(nearest_of_sample, norm=norm, queries=queries, seed=seed, scale=scale)
     return OverfittingScores(
