@@ -22,22 +22,16 @@ from ganstoch.runs.fit import fit as run_fit
 from ganstoch.runs.pool import Row
 
 TINY = {
-    "trainer.max_steps": "4",
-    "checkpoint_every": "2",
-    "evaluation.every": "2",
-    "evaluation.queries": "8",
-    "evaluation.semantic": "null",
-    "model.generator.init_args.width": "16",
+    **{"trainer.max_steps": "4", "checkpoint_every": "2", "wandb.mode": "disabled"},
+    **{"evaluation.every": "2", "evaluation.queries": "8", "evaluation.semantic": "null"},
+    **{"model.generator.init_args.width": "16", "model.discriminator.init_args.width": "16"},
     "model.generator.init_args.latent_dim": "8",
-    "model.discriminator.init_args.width": "16",
-    "wandb.mode": "disabled",
 }
 
 # What takes a report its time.
 DRAWN = (
-    *("reports.draw_neighbors", "reports.draw_curves", "reports.draw_heatmap"),
-    *(f"synthetic_figures.{name}" for name in ("draw_synthetic_curves", "draw_modes")),
-    "synthetic_figures.animate_modes",
+    *(f"reports.draw_{name}" for name in ("neighbors", "curves", "heatmap")),
+    *(f"synthetic_figures.{n}" for n in ("draw_synthetic_curves", "draw_modes", "animate_modes")),
 )
 
 
@@ -128,8 +122,8 @@ def make_record() -> Callable[..., Record]:
     """A record of nothing in particular, with changes."""
 
     def make_record(**changes: Any) -> Record:
-        fields: dict[str, Any] = dict.fromkeys(("config_hash", "preset", "dataset"), "c")
-        fields |= dict.fromkeys(("subset_sha256", "hardware"), "c")
+        texts = ("config_hash", "preset", "dataset", "subset_sha256", "hardware")
+        fields: dict[str, Any] = dict.fromkeys(texts, "c")
         fields |= dict.fromkeys(("seed", "n", "m", "bank", "images_seen", "iterations"), 1)
         fields |= {key: {} for key in ("baseline", "config", "versions", "metrics")}
         fields |= {"noise": 0.0, "converged": False, "seconds": 61.0, "history": ()}
@@ -161,11 +155,8 @@ def rows_here(started: list[str]) -> Iterator[None]:
     def start(row: Row, environment: object) -> SimpleNamespace:
         started.append(row.label)
         row.folder.mkdir(parents=True, exist_ok=True)
-        with (
-            (row.folder / "log.txt").open("a") as log,
-            contextlib.redirect_stdout(log),
-            contextlib.redirect_stderr(log),
-        ):
+        log = (row.folder / "log.txt").open("a")
+        with log, contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
             status = main(["fit", *row.arguments, f"--out={row.folder}", "--quiet=true"])
         return SimpleNamespace(poll=lambda: status)
 
@@ -200,9 +191,7 @@ def first_time() -> Callable[..., tuple[int, str, list[str]]]:
 
 @pytest.fixture(scope="session")
 def finished_table(
-    tmp_path_factory: pytest.TempPathFactory,
-    tiny_rows: tuple[str, ...],
-    first_time: Callable[..., tuple[int, str, list[str]]],
+    tmp_path_factory: pytest.TempPathFactory, tiny_rows: Any, first_time: Any
 ) -> tuple[Path, list[str]]:
     """A folder with the whole table on 256 digits, and the rows that were started; do not touch."""
     out = tmp_path_factory.mktemp("table1") / "out"

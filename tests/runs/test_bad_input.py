@@ -85,18 +85,9 @@ REMEDIES = [
     ("--remedies hinge,foo", "'foo' plain acgan"),
     ("--remedies=", "--remedies"),
     ("--remedies hinge,plain,hinge", "--remedies"),
-    (
-        "--remedies plain,packing2+packing3",
-        "digits-n256-m256-packing2+packing3-seed0 model.remedies Packing",
-    ),
-    (
-        "--preset auto --synthetic ring_unrolled --remedies plain,ttur",
-        "ring-n100000-m512-bank-fresh-ttur-seed0 Timescales",
-    ),
-    (
-        "--remedies plain,label_flipping --set model.objective=Relativistic",
-        "-label_flipping-seed0 Relativistic",
-    ),
+    ("--remedies plain,packing2+packing3", "-packing2+packing3-seed0 model.remedies Packing"),
+    ("--preset auto --synthetic ring_unrolled --remedies plain,ttur", "-ttur-seed0 Timescales"),
+    ("--remedies plain,label_flipping --set model.objective=Relativistic", "-label_flipping-seed0"),
     ("--set remedy=hinge", "--remedy"),
     ("--synthetic ring", "--preset --synthetic"),
     ("--preset auto --synthetic grid --set data.n=100001", "100,001"),
@@ -122,6 +113,16 @@ def listing(folder: Path) -> dict[Path, bytes | None]:
     return {path: path.read_bytes() if path.is_file() else None for path in folder.rglob("*")}
 
 
+@pytest.fixture
+def start(fit: Command, ganstoch: Command) -> Command:
+    """Starts a command by its name, of toy size."""
+
+    def start(command: str, *words: str) -> Any:
+        return fit(*words) if command == "fit" else ganstoch(command, "--preset=mini", *words)
+
+    return start
+
+
 COMMANDS = [
     *(("fit", *case) for case in FIT),
     *(("table1", *case) for case in TABLE1),
@@ -131,21 +132,12 @@ COMMANDS = [
 
 @pytest.mark.parametrize(("command", "words", "names"), COMMANDS)
 def test_a_mistake_is_one_line_that_names_it(
-    command: str,
-    words: str,
-    names: str,
-    things: Path,
-    started: list[str],
-    ganstoch: Command,
-    fit: Command,
-    monkeypatch: pytest.MonkeyPatch,
+    command: str, words: str, names: str, things: Path, started: Any, start: Any, monkeypatch: Any
 ) -> None:
     monkeypatch.chdir(things)
     before = listing(things)
-    if command == "fit":
-        answer = fit("--trainer.accelerator=cpu", *words.split())
-    else:
-        answer = ganstoch(command, "--preset", "mini", "--out", "out", *words.split())
+    options = ["--trainer.accelerator=cpu"] if command == "fit" else ["--out", "out"]
+    answer = start(command, *options, *words.split())
     assert [name for name in names.split() if name not in answer.complaint] == [], answer
     assert listing(things) == before
     assert started == []
@@ -159,13 +151,11 @@ CALLS = [
 ]
 
 
-@pytest.mark.parametrize(
-    "key",
-    [
-        *("data.source", "model.generator", "model.objective", "model.remedies"),
-        *("trainer.callbacks", "trainer.logger", "trainer.plugins"),
-    ],
-)
+KEYS = ["data.source", "model.generator", "model.objective", "model.remedies"]
+KEYS += ["trainer.callbacks", "trainer.logger", "trainer.plugins"]
+
+
+@pytest.mark.parametrize("key", KEYS)
 def test_what_is_no_part_of_a_game_is_never_called(key: str, here: Path, fit: Command) -> None:
     config = here / "x.yaml"
     for value in CALLS:
@@ -189,19 +179,13 @@ def test_a_damaged_file_is_named(content: str, here: Path, ganstoch: Command, fi
     ("number", "command"), [(errno.ENOSPC, "fit"), (errno.EROFS, "fit"), (errno.ENOSPC, "table1")]
 )
 def test_a_disk_that_takes_nothing_from_the_start(
-    number: int,
-    command: str,
-    here: Path,
-    started: list[str],
-    fit: Command,
-    ganstoch: Command,
-    monkeypatch: pytest.MonkeyPatch,
+    number: int, command: str, here: Path, started: Any, start: Any, monkeypatch: Any
 ) -> None:
     def replace(source: object, target: object) -> None:
         raise OSError(number, os.strerror(number), source)
 
     monkeypatch.setattr(os, "replace", replace)
-    answer = fit() if command == "fit" else ganstoch(command, "--preset", "mini", "--out", "run")
+    answer = start(command, "--out=run")
     assert os.strerror(number) in answer.complaint
     assert "--out" in answer.complaint
     assert started == []

@@ -11,16 +11,8 @@ from ganstoch.cli import main
 from ganstoch.diagnosis import VERDICTS
 from ganstoch.errors import UserError
 from ganstoch.report.confusion import false_alarms
-from ganstoch.runs.cases import (
-    CASES,
-    EVERY,
-    Case,
-    read_trace,
-    run_and_write,
-    run_case,
-    score_case,
-    trace_path,
-)
+from ganstoch.runs import cases
+from ganstoch.runs.cases import CASES, Case, read_trace, run_case, score_case, trace_path
 
 COMMITTED = Path(__file__).parents[2] / "results" / "cases"
 CHEAPEST = {
@@ -39,15 +31,15 @@ def test_there_are_enough_of_every_kind() -> None:
 
 @pytest.mark.parametrize("case", CHEAPEST.values(), ids=lambda case: case.name)
 def test_every_fault_can_be_run(case: Case) -> None:
-    history = run_case(case, seed=0, iterations=EVERY)
-    assert history[0].iteration == EVERY
+    history = run_case(case, seed=0, iterations=cases.EVERY)
+    assert history[0].iteration == cases.EVERY
     assert history[0].closeness is not None
 
 
 def test_a_cause_is_found_from_a_fresh_run(tmp_path: Path) -> None:
     (case,) = [case for case in CASES if case.name == "NaN in D, ring"]
     path = trace_path(tmp_path, case, seed=7)
-    run_and_write((dataclasses.replace(case, iterations=225), 7, path))
+    cases.run_and_write((dataclasses.replace(case, iterations=225), 7, path))
     history = read_trace(path)
     judged = score_case(case, history, seed=7)
     assert (judged.verdict, judged.found_after) == ("non_finite", 1)

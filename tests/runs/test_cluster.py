@@ -36,9 +36,7 @@ def test_settings_are_checked(words: list[str], part: str) -> None:
         slurm_settings(words)
 
 
-def test_what_is_missing_is_named(
-    here: Path, ganstoch: Callable[..., Any], monkeypatch: Patch
-) -> None:
+def test_missing_is_named(here: Path, ganstoch: Any, monkeypatch: Patch) -> None:
     words = ("table1", "--preset", "mini", "--out", "out")
     monkeypatch.setenv("PATH", str(here))
     assert "--executor slurm" in ganstoch(*words, "--executor", "slurm").complaint
@@ -83,7 +81,7 @@ def submit(rows: list[Row], here: Path, *slurm: str) -> None:
     run_rows(rows, parallel=len(rows), start=partial(jobs, threads=1))
 
 
-def test_the_script_for_slurm(slurm: Callable[[str], None], here: Path) -> None:
+def test_the_script_for_slurm(slurm: Any, here: Path) -> None:
     settings = ["partition=gpu", "gpus_per_node=1", "cpus_per_task=4", "mem_gb=16", "qos=a b"]
     settings += ["setup=ml cuda", "setup=x=1"]
     executor = make_executor("slurm", here / "out" / "jobs", slurm=settings, at_once=2)
@@ -96,25 +94,22 @@ def test_the_script_for_slurm(slurm: Callable[[str], None], here: Path) -> None:
         *("--job-name=ganstoch", "--open-mode=append"),
     ):
         assert f"#SBATCH {line}" in lines
-    assert (
-        lines.index("ml cuda") < lines.index("x=1") < lines.index("export SUBMITIT_EXECUTOR=slurm")
-    )
+    at = [lines.index(line) for line in ("ml cuda", "x=1", "export SUBMITIT_EXECUTOR=slurm")]
+    assert at == sorted(at)
     submission = submitit.SlurmJob(here / "out" / "jobs", "1_1").submission()
     assert isinstance(submission.function, RowJob)
     (row,) = submission.args
     assert (row.arguments, row.folder) == (["--seed=1"], here / "out" / "b")
 
 
-def test_what_sbatch_refuses_is_told(slurm: Callable[[str], None], here: Path) -> None:
+def test_what_sbatch_refuses_is_told(slurm: Any, here: Path) -> None:
     refusal = "sbatch: error: invalid partition specified: gpu"
     (here / "bin" / "sbatch").write_text(f"#!/bin/sh\necho '{refusal}' >&2\nexit 1\n")
     with pytest.raises(UserError, match=refusal):
         submit(rows(here, "ab"), here, "partition=gpu")
 
 
-def test_a_queued_job_is_not_submitted_twice(
-    slurm: Callable[[str], None], here: Path, monkeypatch: Patch
-) -> None:
+def test_a_queued_job_is_not_submitted_twice(slurm: Any, here: Path, monkeypatch: Patch) -> None:
     def interrupt(seconds: float) -> None:
         raise KeyboardInterrupt
 
@@ -127,7 +122,7 @@ def test_a_queued_job_is_not_submitted_twice(
 
 
 def test_a_job_that_slurm_ended_is_told(
-    slurm: Callable[[str], None], here: Path, monkeypatch: Patch, capsys: pytest.CaptureFixture[str]
+    slurm: Any, here: Path, monkeypatch: Patch, capsys: Any
 ) -> None:
     monkeypatch.setattr("ganstoch.runs.cluster._SLOW_DISK_S", 0.0)
     slurm("OUT_OF_MEMORY")

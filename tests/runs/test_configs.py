@@ -9,14 +9,8 @@ import yaml
 from jsonargparse import ArgumentParser, get_loader
 
 from ganstoch.errors import UserError
-from ganstoch.runs.configs import (
-    config_path,
-    load_yaml,
-    packaged_names,
-    remedy_names,
-    sweep_path,
-    with_paths,
-)
+from ganstoch.runs import configs
+from ganstoch.runs.configs import config_path, load_yaml, remedy_names, sweep_path, with_paths
 
 
 def test_short_names_win_over_files_and_home_is_known(here: Path) -> None:
@@ -36,15 +30,13 @@ def test_remedies_lie_behind_names_of_their_own() -> None:
     assert names[0] == "plain"
     assert names[1:] == sorted(names[1:])
     assert len(set(names)) == len(names) > 30
-    assert not set(names) & set(packaged_names())
+    assert not set(names) & set(configs.packaged_names())
     with pytest.raises(UserError, match="'hinge'"):
         config_path("hinge")
 
 
 @pytest.mark.parametrize("words", [["--remedy", "packing2+hinge"], ["--remedy=packing2+hinge"]])
-def test_names_become_paths_in_their_order_and_joined_remedies_those_of_all(
-    words: list[str],
-) -> None:
+def test_names_become_paths_in_their_order_and_joined_remedies_several(words: list[str]) -> None:
     mini = config_path("mini")
     remedies = [mini.parent / "remedies" / f"{name}.yaml" for name in ("packing2", "hinge")]
     assert with_paths(["--config", "mini", "--config=mini", "--out", "mini", *words, "--n=3"]) == [

@@ -73,9 +73,7 @@ def contents(folder: Path) -> dict[Path, bytes]:
     return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_a_finished_run_is_left_alone_and_another_is_refused(
-    here: Path, run: Path, fit: Command
-) -> None:
+def test_a_finished_run_is_left_alone_or_refused(here: Path, run: Path, fit: Command) -> None:
     before = contents(here)
     assert fit("--model.micro_batch=8", "--data.root=elsewhere").status == 0
     complaint = fit("--model.optimizer.lr=0.1", "--data.m=8", "--quiet=false").complaint
@@ -134,12 +132,7 @@ def interrupt(patch: Patch, owner: type, name: str, call: int, *, signalled: boo
     ids=["step", "start", "measurement", "record", "signal"],
 )
 def test_an_interrupted_run_ends_with_the_same_bits(
-    where: tuple[type, str, int],
-    left: list[str],
-    here: Path,
-    reference: Path,
-    fit: Command,
-    monkeypatch: Patch,
+    where: Any, left: list[str], here: Path, reference: Path, fit: Command, monkeypatch: Patch
 ) -> None:
     with monkeypatch.context() as patch:
         interrupt(patch, *where, signalled=where[0] is GAN)
@@ -195,9 +188,7 @@ def test_a_longer_run_goes_on_from_a_shorter_one_s_checkpoint(
         assert fit(*words).status == 130
     assert "run/checkpoints/step=6.ckpt" in fit(*words).err
     assert record_of(here / "run").history == record_of(here / "straight").history
-    assert_same_state(
-        *(here / name / "checkpoints" / "step=6.ckpt" for name in ("run", "straight"))
-    )
+    assert_same_state(*(here / name / "checkpoints/step=6.ckpt" for name in ("run", "straight")))
 
 
 def cut_short(path: Path) -> None:
@@ -295,9 +286,7 @@ def test_a_full_gpu_gets_half_as_many_images_at_once_and_the_same_result(
     assert ours.config["model"]["micro_batch"] == (at_once or 16) // 2
 
 
-def test_a_gpu_too_small_for_any_micro_batch_is_told_in_one_line(
-    fit: Command, monkeypatch: Patch
-) -> None:
+def test_a_gpu_too_small_for_any_micro_batch_is_told(fit: Command, monkeypatch: Patch) -> None:
     def full(*arguments: Any, **options: Any) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
@@ -317,9 +306,7 @@ def test_a_run_at_work_elsewhere_is_left_alone(here: Path, fit: Command) -> None
     assert fit().status == 0
 
 
-def test_what_another_process_did_meanwhile_is_not_undone(
-    here: Path, fit: Command, monkeypatch: Patch
-) -> None:
+def test_what_another_process_did_is_kept(here: Path, fit: Command, monkeypatch: Patch) -> None:
     original = RunFolder.setup
 
     def setup(self: RunFolder, *arguments: Any, **options: Any) -> None:
@@ -371,32 +358,22 @@ def test_what_a_checkpoint_would_impose_is_refused_by_name(
     assert list(here.iterdir()) == []
 
 
-FREE = {
-    "trainer.max_steps": "5",
-    "trainer.log_every_n_steps": "1",
-    "checkpoint_every": "1",
-    "evaluation.every": "1",
-    "evaluation.held_out": "true",
-    "stop_rule.threshold": "0.5",
-    "stop_rule.window": "3",
-    "diagnosis": "{every: 1, images: 8}",
-    "probe": "{every: 2, images: 40}",
-    "model.micro_batch": "8",
-    "preset": "another",
-    "deterministic": "false",
-}
+FREE = [
+    *("trainer.max_steps=5", "trainer.log_every_n_steps=1", "checkpoint_every=1"),
+    *("evaluation.every=1", "evaluation.held_out=true", "stop_rule.threshold=0.5"),
+    *("stop_rule.window=3", "diagnosis={every: 1, images: 8}", "probe={every: 2, images: 40}"),
+    *("model.micro_batch=8", "preset=another", "deterministic=false"),
+    *("data.m=16", "trainer.precision=32"),  # other words for the same settings
+]
 
 
 def test_what_may_change_when_going_on_holds(here: Path, made: Path, fit: Command) -> None:
-    words = ["--data.m=16", "--trainer.precision=32"]  # other words for the same settings
-    words += [f"--{key}={value}" for key, value in FREE.items()]
-    answer = fit(f"--ckpt_path={made}", *words)
+    answer = fit(f"--ckpt_path={made}", *(f"--{setting}" for setting in FREE))
     assert answer.status == 0, answer
     record = record_of(here / "run")
     assert [m.iteration for m in record.history] == [2, 3, 4, 5]
     assert "held_out_drop/pixel_l1/mean" in record.metrics
-    assert record.preset == "another"
-    assert record.config["model"]["micro_batch"] == 8
+    assert (record.preset, record.config["model"]["micro_batch"]) == ("another", 8)
     assert record.config["stop_rule"]["window"] == 3
     signals = json.loads((here / "run" / "diagnosis.json").read_bytes())["signals"]
     assert (here / "run" / "diagnosis.png").read_bytes().startswith(b"\x89PNG")

@@ -1,14 +1,15 @@
 """Sweeps: files, and the rows that are planned of them."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ganstoch.data import StackedFashion
 from ganstoch.errors import UserError
-from ganstoch.records import Record, write_record
+from ganstoch.records import write_record
 from ganstoch.runs.plan import plan
 from ganstoch.runs.pool import Row
 from ganstoch.runs.sweep import Scalar, Sweep, parse_seeds, read_sweep
@@ -70,9 +71,7 @@ def test_a_noisy_row_takes_its_twin_s_iterations_where_that_may_stop(here: Path)
     assert not any("iterations_of" in word for row in free for word in row.arguments)
 
 
-def test_finished_rows_are_known_by_their_hash(
-    here: Path, make_record: Callable[..., Record]
-) -> None:
+def test_finished_rows_are_known_by_their_hash(here: Path, make_record: Any) -> None:
     first, *_ = plan(SWEEP, out=here)
     path = first.folder / "record.json"
     # A folder is named after the first eight digits of its hash; another hash is another run.
@@ -87,9 +86,7 @@ def test_finished_rows_are_known_by_their_hash(
         plan(SWEEP, out=here)
 
 
-def test_what_counts_modes_is_missed_before_training(
-    here: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_missing_classifier_is_told_first(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(StackedFashion, "open", lambda *_: range(5))  # the images are there
     sweep = Sweep(name="s", preset="stacked_fashion", parameters={"seed_everything": [0]})
     (row,) = plan(sweep, out=here / "out", root=here, settings=["data.n=5", "data.m=1"])

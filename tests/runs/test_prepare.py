@@ -20,9 +20,7 @@ Command = Callable[..., Any]
 Patch = pytest.MonkeyPatch
 
 
-def test_what_needs_no_files_leaves_none_and_the_subset_is_that_of_a_run(
-    here: Path, ganstoch: Command
-) -> None:
+def test_points_leave_no_files_and_the_subset_is_a_run_s(here: Path, ganstoch: Command) -> None:
     data = ImageData(find_source("ring")(), n=100, m=1, subset_seed=3)
     data.setup("fit")
     answer = ganstoch("prepare", "ring", "--n", 100, "--subset_seed", 3)

@@ -38,9 +38,8 @@ def test_what_changes_numbers_and_nothing_else_changes_the_hash(word: str) -> No
     assert (one(word).name == one().name) == (word in SAME)
 
 
-@pytest.mark.parametrize(
-    ("devices", "strategy"), [(1, "auto"), (1, "ddp"), (2, "auto"), (2, "ddp")]
-)
+@pytest.mark.parametrize("devices", [1, 2])
+@pytest.mark.parametrize("strategy", ["auto", "ddp"])
 def test_several_devices_share_our_way(devices: int, strategy: str) -> None:
     theirs = StrategyRegistry["ddp"]
     words = ["--config=mini", "--wandb.mode=disabled", "--trainer.accelerator=cpu"]

@@ -25,16 +25,11 @@ RING = {"modes.gif", "modes.png", "synthetic_curves.png"}
 RING |= {"synthetic.csv", "synthetic.md", "synthetic.tex"}
 IMAGES = {"remedies.csv", "remedies.md", "remedies.png", "remedies.tex"}
 SWEEP = 'method: grid\ncommand: ["${env}", ganstoch, fit, --config, mini, "${args}"]\nparameters: '
-SMALL = {
-    "trainer.max_steps": "3",
-    "evaluation.every": "2",
-    "data.n": "64",
-    "data.m": "16",
-    "model.generator.init_args.width": "8",
-    "model.generator.init_args.depth": "1",
-    "model.discriminator.init_args.width": "8",
-    "wandb.mode": "disabled",
-}
+SMALL = [
+    *("trainer.max_steps=3", "evaluation.every=2", "data.n=64", "data.m=16"),
+    *("model.generator.init_args.width=8", "model.generator.init_args.depth=1"),
+    *("model.discriminator.init_args.width=8", "wandb.mode=disabled"),
+]
 
 
 def records(out: Path) -> list[Record]:
@@ -51,7 +46,7 @@ def failed(answer: Any) -> list[str]:
 
 
 @pytest.fixture
-def table1(ganstoch: Command, tiny_rows: tuple[str, ...], started: list[str]) -> Command:
+def table1(ganstoch: Command, tiny_rows: Any, started: list[str]) -> Command:
     """The whole table on 256 digits in the folder `out`, its rows in this process."""
 
     def table1(*words: object) -> Any:
@@ -70,22 +65,20 @@ def out(here: Path, finished_table: tuple[Path, list[str]]) -> Path:
 def ring(tmp_path_factory: pytest.TempPathFactory, first_time: Command) -> Finished:
     """Two remedies and two seeds on a small ring; do not touch."""
     out = tmp_path_factory.mktemp("ring") / "out"
-    settings = [word for key, value in SMALL.items() for word in ("--set", f"{key}={value}")]
+    settings = [word for setting in SMALL for word in ("--set", setting)]
     words = ["--synthetic", "ring", "--remedies", "plain,packing2+hinge", "--seeds", "0,3"]
     return out, *first_time("remedies", *words, *settings, "--out", str(out))
 
 
 @pytest.fixture(scope="module")
-def images_line(tiny_rows: tuple[str, ...]) -> list[str]:
+def images_line(tiny_rows: Any) -> list[str]:
     """The words behind `ganstoch` for two remedies on 64 digits, one of which takes no noise."""
     words = ["remedies", "--preset", "mini", "--remedies", "plain,svre", "--set", "data.n=64"]
     return [*words, *tiny_rows]
 
 
 @pytest.fixture(scope="module")
-def images(
-    tmp_path_factory: pytest.TempPathFactory, images_line: list[str], first_time: Command
-) -> Finished:
+def images(tmp_path_factory: pytest.TempPathFactory, images_line: Any, first_time: Any) -> Finished:
     """Those, as far as they can be carried out; do not touch."""
     out = tmp_path_factory.mktemp("images") / "out"
     return out, *first_time(*images_line, "--out", str(out))
@@ -119,7 +112,7 @@ def test_a_finished_table_starts_nothing(out: Path, table1: Command, started: li
     assert "wandb sync out/runs/*/wandb/offline-run-*" in table1().out
 
 
-def test_only_what_is_missing_is_run(
+def test_only_the_missing_is_run(
     out: Path, table1: Command, started: list[str], here: Path
 ) -> None:
     (gone,) = out.glob("runs/digits-n256-m4-*")
@@ -137,9 +130,7 @@ def test_only_what_is_missing_is_run(
     assert len(json.loads((out / "plan.json").read_bytes())["runs"]) == 1
 
 
-def test_the_noisy_row_takes_its_twin_s_iterations(
-    here: Path, table1: Command, started: list[str]
-) -> None:
+def test_a_noisy_row_takes_its_twin_s_end(here: Path, table1: Command, started: list[str]) -> None:
     (here / "two.yaml").write_text(SWEEP + "{config: {values: [n4-noise, n4]}}\n")
     rule = ("stop=true", "window=2", "threshold=0.9", "after=4")
     words = [word for setting in rule for word in ("--set", f"stop_rule.{setting}")]
@@ -169,12 +160,9 @@ def test_auto_is_paper_with_a_gpu(
     assert list(here.iterdir()) == []
 
 
-def test_rows_are_processes_of_their_own(
-    here: Path, tiny_rows: tuple[str, ...], ganstoch: Command
-) -> None:
-    (here / "two.yaml").write_text(
-        SWEEP + "{config: {value: n4}, model.latents.noise: {values: [0.0, -1.0]}}\n"
-    )
+def test_rows_are_processes(here: Path, tiny_rows: Any, ganstoch: Command) -> None:
+    noise = "model.latents.noise: {values: [0.0, -1.0]}"
+    (here / "two.yaml").write_text(f"{SWEEP}{{config: {{value: n4}}, {noise}}}\n")
     words = ["--preset", "mini", "--sweep", "two.yaml", *tiny_rows, "--out", "out", "--jobs", "2"]
     answer = ganstoch("table1", *words)
     assert answer.status == 1
@@ -280,9 +268,7 @@ def test_each_kind_of_data_has_a_sweep_and_a_folder(
     assert again == sweep.with_values("data.source", ["StackedFashion"])
 
 
-def test_a_report_by_default_is_where_the_runs_are(
-    ring: Finished, here: Path, ganstoch: Command
-) -> None:
+def test_a_report_is_where_the_runs_are(ring: Finished, here: Path, ganstoch: Command) -> None:
     line = ["remedies", "--synthetic", "ring", "--report"]
     assert "runs/ring" in ganstoch(*line).complaint
     shutil.copytree(ring[0], here / "runs" / "ring")

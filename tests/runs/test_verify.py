@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ganstoch.records import Measurement, Record, read_record, read_records, write_record
+from ganstoch.records import Measurement, read_record, read_records, write_record
 from ganstoch.runs.fit import fit as run_fit
 from ganstoch.runs.settings import resolve_all
 from ganstoch.runs.verify import Difference, circumstances, compare, settings_of
@@ -20,10 +20,10 @@ RESULTS = Path(__file__).parents[2] / "results"
 
 
 @pytest.fixture
-def record(make_record: Callable[..., Record]) -> Callable[..., Record]:
+def record(make_record: Command) -> Command:
     """Makes a run with a measurement of ``a`` every 10 iterations."""
 
-    def record(*values: float, digests: str = "", **changes: Any) -> Record:
+    def record(*values: float, digests: str = "", **changes: Any) -> Any:
         history = tuple(
             Measurement(
                 iteration=10 * i,
@@ -54,13 +54,7 @@ def record(make_record: Callable[..., Record]) -> Callable[..., Record]:
     ],
 )
 def test_comparison(
-    earlier: Any,
-    later: Any,
-    tolerance: float,
-    sameness: str,
-    first: Any,
-    beyond: Any,
-    record: Callable[..., Record],
+    earlier: Any, later: Any, tolerance: float, sameness: str, first: Any, beyond: Any, record: Any
 ) -> None:
     one, other = (record(*values, digests=digests) for values, digests in (earlier, later))
     other = other.model_copy(update={"seconds": 9.0})
@@ -73,15 +67,13 @@ def test_comparison(
     assert len(comparison.lines()) >= 1
 
 
-def test_a_baseline_is_compared_and_what_is_compared_is_counted(
-    record: Callable[..., Record],
-) -> None:
+def test_a_baseline_is_compared_and_counted(record: Command) -> None:
     one, other = record(1.0, 2.0, digests="ab"), record(1.0, 2.0, digests="ab", baseline={"a": 4.0})
     assert compare(one, one, tolerance=0.0).compared == 1 + 2 * 3
     assert compare(one, other, tolerance=0.1).beyond == Difference(0, "a", 3.0, 4.0)
 
 
-def test_circumstances_are_named(record: Callable[..., Record]) -> None:
+def test_circumstances_are_named(record: Command) -> None:
     one = record(1.0, versions={"torch": "2.14.1", "numpy": "2"}, threads=1)
     other = record(1.0, versions={"torch": "3", "numpy": "2"}, threads=2)
     assert circumstances(one, one) == []
@@ -125,7 +117,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[int | None]:
 
 
 def test_verify_is_bit_identical(
-    here: Path, finished: Path, started: list[int | None], ganstoch: Command
+    here: Path, finished: Path, started: Any, ganstoch: Command
 ) -> None:
     answer = ganstoch("verify", finished.parent)
     assert answer.status == 0, answer
@@ -157,7 +149,7 @@ def test_verify_that_differs_says_where(here: Path, finished: Path, ganstoch: Co
 
 
 def test_a_noisy_row_needs_no_twin(
-    here: Path, finished: Path, started: list[int | None], ganstoch: Command
+    here: Path, finished: Path, started: Any, ganstoch: Command
 ) -> None:
     config = read_record(finished).config
     config |= {"iterations_of": "nowhere/twin", "out": "/nowhere/run"}

@@ -1,6 +1,7 @@
 """W&B's logger, on a stand-in for what W&B itself does; tests/trust has the real one."""
 
 import atexit
+import re
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -25,6 +26,7 @@ class Run:
         self.dir = str(folder / "files")
         self.calls: list[str] = []
         self.fails: str | None = None
+        self.refused: set[str] = set()  # modes in which `wandb.init` fails
         self.exit_code: int | None = None
         self.config = SimpleNamespace(update=partial(self._call, "update"))
         for name in ("log", "alert", "mark_preempting"):
@@ -46,19 +48,13 @@ def run(here: Path) -> Run:
 
 
 @pytest.fixture
-def refused() -> set[str]:
-    """Modes in which `wandb.init` fails."""
-    return set()
-
-
-@pytest.fixture
-def starts(run: Run, refused: set[str], monkeypatch: Patch) -> list[dict[str, Any]]:
+def starts(run: Run, monkeypatch: Patch) -> list[dict[str, Any]]:
     """What `wandb.init` was called with, each time."""
     options_of: list[dict[str, Any]] = []
 
     def init(**options: Any) -> Run:
         options_of.append(options)
-        if options["mode"] in refused:
+        if options["mode"] in run.refused:
             raise OSError("connection refused: secret\nand more")
         return run
 
@@ -71,9 +67,9 @@ def starts(run: Run, refused: set[str], monkeypatch: Patch) -> list[dict[str, An
     return options_of
 
 
-def make(here: Path, mode: Any = "auto", **options: Any) -> SteadyLogger | None:
+def make(mode: Any, **options: Any) -> SteadyLogger | None:
     settings = Tracking(mode=mode, **options)
-    return make_logger(settings, folder=here / "run", run_id="abc", config={"a": 1})
+    return make_logger(settings, folder=Path("run"), run_id="abc", config={"a": 1})
 
 
 def test_a_login_is_found_where_wandb_looks(here: Path, monkeypatch: Patch) -> None:
@@ -104,57 +100,43 @@ def test_a_login_is_found_where_wandb_looks(here: Path, monkeypatch: Patch) -> N
     ],
 )
 def test_mode(
-    setting: str,
-    variable: str,
-    login: str,
-    mode: str | None,
-    here: Path,
-    starts: list[dict[str, Any]],
-    run: Run,
-    monkeypatch: Patch,
+    setting: str, variable: str, login: str, mode: Any, starts: Any, run: Run, monkeypatch: Patch
 ) -> None:
     monkeypatch.setenv("WANDB_MODE", variable)
     monkeypatch.setenv("WANDB_API_KEY", login)
-    logger = make(here, setting)
+    logger = make(setting)
     assert [options["mode"] for options in starts] == ([mode] if logger else [])
     assert (logger is None) == (mode is None)
     assert run.calls == (["update"] if logger else [])
-    assert (here / "run").exists() == bool(logger)
+    assert Path("run").exists() == bool(logger)
 
 
 def test_a_run_goes_on_in_the_same_place_and_an_agent_s_keeps_its_id(
-    here: Path, starts: list[dict[str, Any]], monkeypatch: Patch
+    starts: list[dict[str, Any]], monkeypatch: Patch
 ) -> None:
-    make(here, "online", project="p", group="g", entity="e")
-    make(here, "offline")
+    make("online", project="p", group="g", entity="e")
+    make("offline")
     monkeypatch.setenv("WANDB_RUN_ID", "agents")
     monkeypatch.setenv("WANDB_SWEEP_ID", "sweep")
-    make(here, "online")
-    assert [(options["id"], options["resume"]) for options in starts] == [
-        *(("abc", "allow"), ("abc", None), ("agents", None))
-    ]
+    make("online")
+    ids = [(options["id"], options["resume"]) for options in starts]
+    assert ids == [("abc", "allow"), ("abc", None), ("agents", None)]
     names = ("name", "project", "group", "entity")
     assert [starts[0][name] for name in names] == ["run", "p", "g", "e"]
 
 
 @pytest.mark.parametrize("modes", [{"online"}, {"online", "offline"}])
 def test_without_a_server_a_run_goes_on_offline_or_without_wandb(
-    modes: set[str],
-    here: Path,
-    starts: list[dict[str, Any]],
-    refused: set[str],
-    monkeypatch: Patch,
-    caplog: pytest.LogCaptureFixture,
+    modes: set[str], starts: Any, run: Run, monkeypatch: Patch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("WANDB_API_KEY", "secret")
-    refused |= modes
+    run.refused = modes
     with caplog.at_level("INFO", logger="ganstoch"):
-        logger = make(here, "online")
+        logger = make("online")
     assert [options["mode"] for options in starts] == ["online", "offline"]
     (line,) = caplog.messages
     assert "connection refused" in line
-    assert "secret" not in line
-    assert "more" not in line
+    assert not {"secret", "more"} & {*re.findall(r"\w+", line)}
     assert (logger is None) == ("offline" in modes)
     if logger is not None:
         assert line.endswith(f"wandb sync {logger.folder}")
@@ -198,9 +180,7 @@ def test_a_failure_ends_in_one_line(
     assert run.calls[run.calls.index(fails) + 1 :] == ["teardown"]
 
 
-def test_a_run_is_closed_when_it_has_succeeded_and_kept_open_when_not(
-    logger: SteadyLogger, run: Run
-) -> None:
+def test_a_run_is_closed_when_it_has_succeeded_alone(logger: SteadyLogger, run: Run) -> None:
     logger.finalize("failed")
     logger.mark_preempting()
     assert run.calls == ["mark_preempting"]
