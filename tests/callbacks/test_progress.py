@@ -104,7 +104,6 @@ MACHINE = {"floating point", "reduced precision", "order of sums"}
         ({"deterministic": False}, {"floating point"}),
         ({"deterministic": False, "precision": "bf16-mixed", "micro_batch": "auto"}, MACHINE),
     ],
-    ids=str,
 )
 def test_each_setting_turns_on_its_source(
     settings: dict[str, Any], on: set[str], make_data: Make, monkeypatch: pytest.MonkeyPatch
