@@ -43,12 +43,23 @@ def audit(
 ) -> AuditReport:
     """What generated images say of the images that their generator was trained on.
 
-    Sets of images are folders, arrays or files that hold one; without ``held_out`` ones, which the
-    generator was not trained on, training images compared with each other stand in for them. The
-    report and its tables go to the folder ``out``, features are kept in ``cache``, and the program
-    takes ``memory`` bytes at most. ``resize`` is the side that every image's centre is scaled to; a
-    ``generator`` is searched for training images. Where an audit cannot be made, a UserError says
-    why, and nothing is written.
+    Args:
+        real: the training images: a folder, an array or a file that holds one.
+        generated: the generator's images, likewise; best as many as there are real ones.
+        held_out: real images that the generator was not trained on, likewise; without them,
+            training images compared with each other stand in for them.
+        features: spaces to measure in: "pixel", "inception", "efficientnet_lite0", or extractors.
+        out: folder for report.json, report.html, generated.csv and missed.csv; None writes nothing.
+        cache: folder to keep features in for the next audit; None keeps none.
+        memory: bytes that the whole program may take.
+        resize: side of the square that every image's centre is scaled to; None for no scaling.
+        generator: to look for training images among what it can make; needs held-out images.
+        seed: decides every sample and thinning.
+        notes: for the report, each a sentence.
+
+    Raises:
+        UserError: for images that cannot be read or compared, too few of them, too little memory,
+            or a place that cannot be written to. Nothing is written then.
     """
     started = time.monotonic()
     if out is not None:

@@ -53,7 +53,13 @@ def share_of_copies(
 
 
 class Copies(FeatureMetric):
-    """`copied_share`: ``copied/<extractor>/{estimate,low,high}``, shares in [0, 1]."""
+    """Share of generated images that are copies: ``copied/<extractor>/{estimate,low,high}``.
+
+    In [0, 1], with a 95 % interval; see `copied_share`. Give held-out images too.
+
+    Args:
+        seed: decides which training images stand for unseen ones.
+    """
 
     sides = ("real", "generated", "held_out")
     higher_is_better = False

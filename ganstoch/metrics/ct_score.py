@@ -51,7 +51,10 @@ def ct_score(
     cells: int = 10,
     seed: int = 0,
 ) -> CTScore:
-    """C_T of [1], far below 0 for copying, and Z_U of all images, from features (M, F...) etc."""
+    """C_T of [1], far below 0 for copying, and Z_U of all images at once.
+
+    From features (M, F...), (N, F...) and (K, F...), in ``cells`` cells of the training images.
+    """
     if cells < 1:
         raise ValueError(f"cells must be at least 1, got {cells}")
 
@@ -107,7 +110,12 @@ def _assign(features: Tensor, centres: NDArray[np.float32]) -> Tensor:
 
 
 class CT(FeatureMetric):
-    """`ct_score`, also for ``cells``: ``ct/<extractor>/{value,z}``; far below 0 is copying."""
+    """C_T of [1], ``ct/<extractor>/{value,z}``: far below 0 is copying. Give held-out images too.
+
+    Args:
+        cells: number of k-means cells that the images are compared in, at least 1.
+        seed: decides the cells.
+    """
 
     sides = ("real", "generated", "held_out")
 

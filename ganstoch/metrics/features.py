@@ -168,7 +168,16 @@ class EfficientNetLite0(_Network):
 def make_extractor(
     name: FeatureSpace, *, weights: Path | None = None, device: Device | None = None
 ) -> Extractor:
-    """The extractor of that name, by a file of weights or its own, on a device or the images'."""
+    """The extractor of that name.
+
+    Args:
+        name: "pixel", "inception" or "efficientnet_lite0".
+        weights: a network's file of weights; None for its usual place.
+        device: where a network runs; None for where the images are.
+
+    Raises:
+        UserError: if a network's weights are missing or damaged.
+    """
     if name == "pixel":
         return Pixels()
     if name == "inception":

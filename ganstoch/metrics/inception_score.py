@@ -52,8 +52,13 @@ def _score(logits: Tensor) -> float:
 class InceptionScore(FeatureMetric):
     """The Inception score [1] of generated images: ``inception_score/<extractor>/{mean,sd}``.
 
-    Features are those of a `Classifying` `Extractor`; of "inception", the 1,008 class scores are
-    taken without their bias, as in the score's first program.
+    Over the splits, at least 1. Real images may be given, and are not looked at.
+
+    Args:
+        features: an `Extractor` that is `Classifying`, or "inception", whose 1,008 class scores are
+            taken without their bias, as in the score's first program.
+        splits: number of parts; the score of few images in many parts is low.
+        seed: decides which images go to which part.
     """
 
     default_features = "inception"

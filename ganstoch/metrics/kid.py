@@ -84,7 +84,15 @@ def _sum_between(blocks: Sequence[Tensor], others: Sequence[Tensor]) -> float:
 
 
 class KID(FeatureMetric):
-    """Kernel distance [1], ``kid/<extractor>``, with ``/subset_mean`` and ``/subset_sd``."""
+    """Kernel distance [1], ``kid/<extractor>``: 0 in expectation for sets drawn alike.
+
+    ``kid/<extractor>/{subset_mean,subset_sd}`` are over random subsets, as others print it.
+
+    Args:
+        subsets: number of pairs of subsets.
+        subset_size: images in each, from 2 to as many as the smaller side has.
+        seed: decides which images are in the subsets.
+    """
 
     default_features = "inception"
     higher_is_better = False

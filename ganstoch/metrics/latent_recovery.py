@@ -46,11 +46,18 @@ def recover(
     batch_size: int = 64,
     seed: int = 0,
 ) -> Recovery:
-    """Looks for the latents that bring a generator nearest to given images (N, C, H, W).
+    """Looks for the latents that bring a generator nearest to given images.
 
-    ``generate`` maps latents (B, latent_dim), on the images' device, to images in [-1, 1], each a
-    function of its own latent: a network in evaluation mode. Images are uint8, or floats in [-1, 1]
-    that set the latents' precision. The best end of several normal starts is kept.
+    Args:
+        generate: from latents (B, latent_dim), on the images' device, to images in [-1, 1], each a
+            differentiable function of its own latent: a network in evaluation mode.
+        images: shape (N, C, H, W), uint8 in [0, 255] or floats in [-1, 1]; floats set the precision
+            of the latents, otherwise it is float32.
+        latent_dim: length of a latent.
+        iterations: steps of L-BFGS from each start; [1] takes 50.
+        restarts: starts, each a standard normal latent, of which the best end is kept.
+        batch_size: images at once.
+        seed: decides the starts.
     """
     if min(latent_dim, iterations, restarts, batch_size, len(images)) < 1:
         raise ValueError("numbers and images must be at least 1")

@@ -75,8 +75,10 @@ def _units(features: Tensor, *, name: str) -> Tensor:
 class MiFID(FeatureMetric):
     """MiFID [1], ``mifid/<extractor>``, and m by itself, ``mifid/<extractor>/distance``.
 
-    ``epsilon`` must be given for spaces other than Inception's: between pixels, most images are
-    within 0.1; half the m of held-out images is a start.
+    Args:
+        epsilon: m from which on nothing counts as memorized; None for 0.1 in Inception's space.
+            Elsewhere it must be given (between pixels most images are within 0.1): half the m of
+            held-out images is a start.
     """
 
     default_features = "inception"

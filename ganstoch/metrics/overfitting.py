@@ -75,10 +75,15 @@ def overfitting_mode_drop(
     seed: int = 0,
     scale: float = 1.0,
 ) -> OverfittingScores:
-    """Overfitting and mode drop [1, Sec. 4] of all features of real (N, F...) and generated images.
+    """Overfitting and mode drop [1, Sec. 4], from the features of all images.
 
-    ``queries`` is the size of each sample; None takes every image. Distances are divided by
-    ``scale``.
+    Args:
+        real: shape (N, F...), uint8 or floating.
+        generated: shape (M, F...), the same.
+        norm: "l1" or "l2".
+        queries: size of each sample, at least 1; None takes every image.
+        seed: decides the samples.
+        scale: what distances are divided by, such as the number of pixels times channels.
     """
     closest = partial(nearest_of_sample, norm=norm, queries=queries, seed=seed, scale=scale)
     return OverfittingScores(

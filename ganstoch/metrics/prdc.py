@@ -50,7 +50,14 @@ def prdc(real: Tensor, generated: Tensor, *, k: int = 5, norm: Norm = "l2") -> P
 
 
 class PRDC(FeatureMetric):
-    """`prdc`: ``prdc/<extractor>/{precision,recall,density,coverage}``; larger is better."""
+    """Precision, recall, density, coverage: ``prdc/<extractor>/{precision,...}``.
+
+    Shares in [0, 1] but for the density, which is about 1 where both sets are drawn alike; larger
+    is better.
+
+    Args:
+        k: the neighbour whose distance is an image's radius; each side needs more images.
+    """
 
     default_features = "inception"
     higher_is_better = True

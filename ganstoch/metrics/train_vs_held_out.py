@@ -126,7 +126,14 @@ def _p_value(
 
 
 class TrainVsHeldOut(FeatureMetric):
-    """`train_vs_held_out`: ``train_vs_held_out/<extractor>/{share,low,high,p_value}``."""
+    """Share of generated images that are nearer to training than to held-out images.
+
+    ``train_vs_held_out/<extractor>/{share,low,high,p_value}``: 1/2 is what chance explains, low and
+    high are a 95 % interval; see `train_vs_held_out`. Give held-out images too.
+
+    Args:
+        seed: decides the draws and permutations.
+    """
 
     sides = ("real", "generated", "held_out")
 

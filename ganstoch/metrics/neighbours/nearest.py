@@ -33,10 +33,23 @@ _DISTRIBUTIONS = ("faiss-cpu", "faiss-gpu", "faiss-gpu-cu11", "faiss-gpu-cu12", 
 
 
 def nearest_neighbours(query: Tensor, bank: Tensor, *, norm: Norm) -> Neighbours:
-    """For each query (Q, F...) the nearest member of a bank (B, F...), of ties the lowest id.
+    """For each query the nearest member of a bank, of equally near ones that of the lowest id.
 
-    Values are uint8, float32 or float64, trailing axes are flattened. Distances are exact. By
-    FAISS, should more than four members be as near as float32 can tell, the id is one of theirs.
+    A distance is exact for its id. By FAISS, should more than four members be as near as float32
+    can tell, the id is that of one of them.
+
+    Args:
+        query: shape (Q, F...), uint8, float32 or float64; trailing axes are flattened.
+        bank: shape (B, F...), of the same kinds, as many numbers a row as the query.
+        norm: "l1" or "l2".
+
+    Returns:
+        Distances (Q,) float64 in the units of the arguments, and ids (Q,) int64; on the CPU.
+
+    Raises:
+        ValueError: for an empty argument, rows of different lengths, another dtype, NaN or Inf, or
+            values so large that distances overflow.
+        UserError: if the installation of FAISS is broken.
     """
     rows, members = as_rows(query=query, bank=bank)
     faiss = load_faiss()
