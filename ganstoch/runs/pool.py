@@ -65,8 +65,8 @@ def run_rows(
     bar = tqdm(
         total=round(sum(row.work for row in todo)),
         bar_format="{percentage:3.0f}%|{bar}| {elapsed}, {remaining} to go{postfix}",
-        dynamic_ncols=True,
-        disable=None,  # where nobody looks
+        mininterval=0.5 if sys.stderr.isatty() else 30.0,  # a log file gets a line now and then
+        ncols=100,
     )
 
     def startable() -> list[Row]:
