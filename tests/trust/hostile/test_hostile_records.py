@@ -75,7 +75,9 @@ def may_stand(place: tuple[Any, ...], value: Any) -> bool:
     """Whether a value is a right one: any word is a name, any finite number a measurement."""
     name = place[-1]
     if place[0] in ("metrics", "baseline") or name == "metrics" or "metrics" in place:
-        return value == {} or (isinstance(value, int | float) and not isinstance(value, bool))
+        return value in ({}, {"": 0}) or (
+            isinstance(value, int | float) and not isinstance(value, bool)
+        )
     if "digests" in place or name in ("digests", "history"):
         return isinstance(value, str) or value in ({}, [])
     if name in ("preset", "dataset", "hardware", "git_sha", "config_hash", "subset_sha256"):
