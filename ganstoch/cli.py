@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from jsonargparse.typing import NonNegativeFloat, NonNegativeInt
+from jsonargparse.typing import NonNegativeInt, restricted_number_type
 
 from ganstoch import __version__
 from ganstoch.errors import UserError
@@ -163,6 +163,7 @@ _PAIRS = {"action": "append", "default": [], "metavar": "KEY=VALUE"}
 _PATH = {"type": Path | None}
 _WORDS = {"type": str | None}
 _ROOT = _option("--root", "folder of the data set's files", **_PATH)
+_TOLERANCE = restricted_number_type("Tolerance", float, [(">=", 0.0), ("<", float("inf"))])
 _DATA_ROOT = _option("--root", "folder of the data sets", type=Path, default=Path("data"))
 _PRESET = {"choices": ["auto", *PRESETS], "default": "auto"}
 _SWEEP = (
@@ -243,7 +244,7 @@ _COMMANDS = {
             _option(
                 "--tolerance",
                 "largest relative gap of a metric that passes for rounding",
-                type=NonNegativeFloat,
+                type=_TOLERANCE,
                 default=1e-3,
             ),
         ),

@@ -150,13 +150,7 @@ def converted_config(config: Any) -> Any:
     if "replay" in names:
         names = ["experience_replay" if name == "replay" else name for name in names]
         config = config | {"remedy": "+".join(names)}
-    # Folders had an option to skip unreadable files.
-    data = json.loads(json.dumps(config.get("data")), object_hook=_without_skip_unreadable)
-    return config | {"model": model} | ({"data": data} if "data" in config else {})
-
-
-def _without_skip_unreadable(settings: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in settings.items() if key != "skip_unreadable"}
+    return config | {"model": model}
 
 
 def read_json(path: Path, *, fix: str) -> Any:

@@ -4,6 +4,7 @@ import logging
 import resource
 import sys
 import time
+from collections import ChainMap
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from ganstoch.auditing.findings import find, verdict
 from ganstoch.auditing.inputs import Images, Role, Source, open_images, option
 from ganstoch.auditing.lists import audit_lists, audit_notes
 from ganstoch.auditing.measures import K, LatentGenerator, latent_recovery, measures_of
-from ganstoch.auditing.output import check_place, write_files
+from ganstoch.auditing.output import check_place, png_pictures, write_files
 from ganstoch.auditing.report import AuditReport
 from ganstoch.callbacks.run_folder import hardware, versions
 from ganstoch.data.arrays import MEMORY
@@ -66,6 +67,12 @@ def audit(
         check_place(out)
     if not features:
         raise UserError("no feature space to measure in; give at least one of --features")
+    try:
+        extractors = [f if isinstance(f, Extractor) else make_extractor(f) for f in features]
+    except UserError:
+        raise
+    except ValueError as error:  # there is no such space
+        raise UserError(f"{error}; see --features") from error
     sources: dict[Role, Source | None]
     sources = {"real": real, "generated": generated, "held_out": held_out}
     sets = {
@@ -75,12 +82,11 @@ def audit(
     }
     free = _check_sizes(sets, memory=memory)
     try:
-        extractors = [f if isinstance(f, Extractor) else make_extractor(f) for f in features]
         evidence = gather(sets, extractors, cache=cache, memory=free, seed=seed)
         measures = {k: m for space in evidence.spaces for k, m in measures_of(space).items()}
     except UserError:
         raise
-    except ValueError as error:  # for no such feature space, or what no image of a data set is
+    except ValueError as error:  # for what no image of a data set is
         raise UserError(str(error)) from error
     if generator is not None and "held_out" in sets:
         _log.info("latent recovery")
@@ -88,7 +94,7 @@ def audit(
     findings = find(evidence)
     kind, sentence = verdict(findings, evidence)
     more_notes = audit_notes(evidence, findings, recovery=generator is not None)
-    lists, tables, pictures = audit_lists(sets, evidence, findings)
+    lists, tables, shown = audit_lists(sets, evidence, findings)
     names = [extractor.name for extractor in extractors]
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     report = AuditReport(
@@ -106,7 +112,8 @@ def audit(
         seconds=time.monotonic() - started,
     )
     if out is not None:
-        write_files(out, report, **tables, pictures=pictures)
+        pictures = [png_pictures(sets[role], ids) for role, ids in shown.items()]
+        write_files(out, report, **tables, pictures=ChainMap(*pictures))
     return report
 
 

@@ -31,6 +31,8 @@ def features_of(images: Images, extractor: Extractor, *, cache: Path | None, mem
     More bytes than ``memory`` are mapped from a file.
     """
     witnesses = extractor(images.read(_witness_ids(len(images)))).cpu()
+    if not witnesses.isfinite().all():
+        raise UserError(f"{extractor.name} makes NaN or infinite features of {images.where}")
     fits = len(images) * witnesses.shape[1] * witnesses.element_size() <= memory
     if cache is not None and not (fits and isinstance(extractor, Pixels)):
         try:
@@ -62,7 +64,9 @@ def _cached(
         if features is None:
             save_array(path, _batches(images, extractor), rows=rows, like=like, facts=facts)
             features = _load(path, rows=rows, memory=memory, like=like)
-        assert features is not None
+        if features is None:
+            fix = "take an extractor whose features depend on the images alone"
+            raise UserError(f"{extractor.name} makes other features of {images.where} again; {fix}")
         return features
 
 

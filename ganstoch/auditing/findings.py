@@ -39,9 +39,14 @@ class Finding(NamedTuple):
     space: SpaceEvidence | None = None
 
 
+def level_of(evidence: Evidence) -> float:
+    """The level of a rule's test in each feature space, so that it is `LEVEL` over all."""
+    return LEVEL / len(evidence.spaces)
+
+
 def find(evidence: Evidence) -> list[Finding]:
     """All rules that hold, gravest verdict first, without those that speak of no more images."""
-    level = LEVEL / len(evidence.spaces)
+    level = level_of(evidence)
 
     def strongest(rule: Callable[[SpaceEvidence, float], Finding | None]) -> Finding | None:
         findings = filter(None, (rule(space, level) for space in evidence.spaces))
@@ -257,7 +262,7 @@ def _apart(space: SpaceEvidence, _: float) -> Finding | None:
 def signals(evidence: Evidence) -> Iterator[str]:
     """What points to a fault that no rule finds, each a clause."""
     facts, looks, real = evidence.facts.generated, evidence.looks, evidence.facts.sets["real"]
-    level = LEVEL / len(evidence.spaces)
+    level = level_of(evidence)
     # Where training images repeat they explain some, and the test says that these are no more.
     single = real.images == real.different * evidence.facts.times
     if facts.identical and facts.identical_p > IDENTICAL_LEVEL and single:
@@ -297,7 +302,7 @@ def signals(evidence: Evidence) -> Iterator[str]:
 
 def _power(evidence: Evidence) -> str:
     """What the rules would have found, as a list of shares."""
-    level, spaces = LEVEL / len(evidence.spaces), evidence.spaces
+    level, spaces = level_of(evidence), evidence.spaces
     limits = {
         "copies without edits": [m.copied.excess.detectable(level) for m in spaces],
         "repeated images": [m.repeats.excess.detectable(level) for m in spaces],

@@ -9,9 +9,8 @@ import torch
 from torch import Tensor
 
 from ganstoch.auditing.evidence import Evidence, SpaceEvidence
-from ganstoch.auditing.findings import LEVEL, Finding, short_cells, signals
+from ganstoch.auditing.findings import Finding, level_of, short_cells, signals
 from ganstoch.auditing.inputs import Images, Role
-from ganstoch.auditing.output import png_pictures
 from ganstoch.auditing.report import CellShares, Histogram, Pair, Share, Twin
 
 _PAIRS = 12  # of images that a report shows of either kind
@@ -20,10 +19,10 @@ _BINS = 40
 
 def audit_lists(
     sets: dict[Role, Images], evidence: Evidence, findings: Sequence[Finding]
-) -> tuple[dict[str, Any], dict[str, pd.DataFrame], dict[str, bytes]]:
+) -> tuple[dict[str, Any], dict[str, pd.DataFrame], dict[Role, Tensor]]:
     """Fields of `AuditReport`, each from the space with the strongest evidence.
 
-    Also tables of missed and of generated images, and PNG files of pairs, by ``role/name``.
+    Also tables of missed and of generated images, and the ids of those in pairs.
     """
     spaces, real, generated = evidence.spaces, sets["real"], sets["generated"]
     of = {finding.verdict: finding.space for finding in findings if finding.space}
@@ -63,11 +62,12 @@ def audit_lists(
                 name=cell.name,
                 generated=cell.generated,
                 real=cell.real,
-                short=cell in short_cells(counts, LEVEL / len(spaces)),
+                short=cell in short,
                 example=real.names(torch.tensor([cell.example]))[0],
             )
             for space in spaces
             for counts in space.proportions
+            for short in [short_cells(counts, level_of(evidence))]
             for cell in counts.cells
         ],
         "histograms": [histogram for space in spaces for histogram in _histograms(space)],
@@ -86,11 +86,11 @@ def audit_lists(
             "flags": _flags(generated, evidence, by_copies),
         },
     }
-    pictures = {
-        **png_pictures(real, torch.cat([near.ids[suspects], order])),
-        **png_pictures(generated, torch.cat([suspects, reach.ids[order]])),
+    shown: dict[Role, Tensor] = {
+        "real": torch.cat([near.ids[suspects], order]),
+        "generated": torch.cat([suspects, reach.ids[order]]),
     }
-    return fields, {name: pd.DataFrame(table) for name, table in tables.items()}, pictures
+    return fields, {name: pd.DataFrame(table) for name, table in tables.items()}, shown
 
 
 def _flags(generated: Images, evidence: Evidence, by: SpaceEvidence) -> list[str]:

@@ -1,4 +1,4 @@
-"""What an audit leaves: lines on the terminal, and a folder of four files, all or none.
+"""What an audit leaves: lines on the terminal, and four files, each whole, the report last.
 
 Names of files and classes are whatever somebody called them: the template escapes all of them, and
 characters that cannot be seen but change how a name looks are written out.
@@ -167,26 +167,11 @@ def _address(content: bytes, kind: str) -> Markup:
 
 
 def _drawn(histogram: Histogram) -> Markup:
-    from matplotlib.backends.backend_svg import FigureCanvasSVG  # takes a second to import
-    from matplotlib.figure import Figure
-    from matplotlib.ticker import PercentFormatter
+    from ganstoch.report.figures import histogram_svg  # matplotlib takes a second to import
 
-    figure = Figure(figsize=(5, 2.6), layout="constrained")
-    axes = figure.subplots()
-    styles = (("#3f7fbf", "-", 0.25), ("#c06a15", "--", 0.0))
-    drawn = zip(histogram.counts.items(), styles, strict=False)
-    for (name, counts), (colour, line, alpha) in drawn:
-        shares = [count / max(1, sum(counts)) for count in counts]
-        label = _short(f"{name}, {sum(counts):,}")
-        axes.stairs(shares, histogram.edges, color=colour, linestyle=line, label=label, lw=1.5)
-        axes.stairs(shares, histogram.edges, color=colour, alpha=alpha, fill=True)
-    axes.set_xlabel(_short(histogram.unit))
-    axes.yaxis.set_major_formatter(PercentFormatter(1.0))
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, fontsize=8)
-    buffer = io.BytesIO()
-    FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None})
-    return _address(buffer.getvalue(), "svg+xml")
+    counts = {_short(f"{name}, {sum(each):,}"): each for name, each in histogram.counts.items()}
+    svg = histogram_svg(histogram.edges, counts, unit=_short(histogram.unit))
+    return _address(svg, "svg+xml")
 
 
 def _short(text: str) -> str:

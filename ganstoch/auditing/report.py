@@ -2,9 +2,10 @@
 
 import json
 import math
-from typing import Annotated, Any, Literal
+from itertools import pairwise
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Verdict = Literal[
     "memorization", "mode_collapse", "mode_drop", "distribution_shift", "undecided", "no_issue"
@@ -14,6 +15,7 @@ _Part = Annotated[float, Field(ge=0, le=1)]
 _Count = Annotated[int, Field(ge=0)]
 _MINUS = "\N{MINUS SIGN}"
 _PERCENT = "\N{NO-BREAK SPACE}%"
+_ROUNDING = 1e-9  # by which the formula of an interval may miss an end
 _EXACT = 1e15  # above it a float does not hold every whole number
 
 
@@ -28,6 +30,13 @@ class Share(_Model):
     low: float
     high: float
 
+    @model_validator(mode="after")
+    def _check_order(self) -> Self:
+        rising = (0.0, self.low, self.estimate, self.high, 1.0)
+        if any(left > right + _ROUNDING for left, right in pairwise(rising)):
+            raise ValueError("must be 0 <= low <= estimate <= high <= 1")
+        return self
+
 
 class Measure(_Model):
     """One number of an audit."""
@@ -39,6 +48,14 @@ class Measure(_Model):
     low: float | None = None  # the 95 % interval of the value
     high: float | None = None
     p_value: _Part | None = None  # that nothing is wrong
+
+    @model_validator(mode="after")
+    def _check_interval(self) -> Self:
+        if (self.low is None) != (self.high is None):
+            raise ValueError("low and high come together")
+        if self.low is not None and self.high is not None and self.low > self.high:
+            raise ValueError("low is above high")
+        return self
 
 
 class Pair(_Model):

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from functools import cache, partial
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
@@ -26,6 +26,7 @@ from tqdm import tqdm
 from ganstoch.auditing.evidence import gather
 from ganstoch.auditing.findings import find, verdict
 from ganstoch.auditing.inputs import Images, Role, open_images
+from ganstoch.auditing.report import Verdict
 from ganstoch.bench.null_images import SYNTHETIC, Pixels, draw, real_images
 from ganstoch.metrics.features import EfficientNetLite0, Extractor
 from ganstoch.metrics.features import Pixels as PixelSpace
@@ -214,6 +215,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         np.save(features, torch.cat(rows).numpy())
     file = given.out / "draws.jsonl"
     records = list(map(json.loads, file.read_text().splitlines())) if file.exists() else []
+    if any(record["verdict"] not in get_args(Verdict) for record in records):
+        parser.error(f"{file} has verdicts of an earlier version; remove it")
     done = {_key(record) for record in records}
     all_trials = trials(kinds, draws=given.draws, most=given.most, classes=features is not None)
     missing = [trial for trial in all_trials if _key(asdict(trial)) not in done]

@@ -11,6 +11,7 @@ from ganstoch.bench.timing import say, seconds
 from ganstoch.callbacks.run_folder import hardware
 from ganstoch.data.subset import resolve_batch_size
 from ganstoch.metrics.neighbours import nearest_neighbours
+from ganstoch.report.formatting import duration
 from ganstoch.runs.configs import sweep_path
 from ganstoch.runs.settings import resolve_all, understand
 from ganstoch.runs.sweep import read_sweep
@@ -48,10 +49,10 @@ def estimate(preset: str) -> int:
         parts = "" if micro is None else f", micro-batches of {micro}"
         print(
             f"{m:>6} {config['model']['latents']['noise']:>5g} {iteration:>12.3f} "
-            f"{iterations:>11,} {_duration(spent):>10} {memory / 2**30:>5.1f} GiB{parts}"
+            f"{iterations:>11,} {duration(spent):>10} {memory / 2**30:>5.1f} GiB{parts}"
         )
         total += spent
-    each = f"{_duration(total)} for each of {len(set(sources))} data set(s) and each seed"
+    each = f"{duration(total)} for each of {len(set(sources))} data set(s) and each seed"
     caps = "iterations are caps, and a stop rule may end a row before"
     print(f"all rows: {each}; {caps}; semantic features come on top")
     return 0
@@ -82,10 +83,3 @@ def _micro_batch(gan: GAN, m: int, device: torch.device) -> int | None:
     while size > 1 and peak_bytes(gan, m=size, micro_batch=None) > free:
         size = -(-size // 2)
     return None if size == m else size
-
-
-def _duration(spent: float) -> str:
-    for unit, size in (("days", 86400), ("h", 3600), ("min", 60)):
-        if spent >= 2 * size:
-            return f"{spent / size:.1f} {unit}"
-    return f"{spent:.1f} s"

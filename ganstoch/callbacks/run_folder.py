@@ -233,15 +233,15 @@ def hardware() -> str:
 
 def git_sha() -> str | None:
     """The commit this package was run from, with `+` where its files differ; None outside git."""
-    here = Path(__file__)
+    package = Path(__file__).parents[1]
 
     def git(*arguments: str) -> str:
-        command = ["git", "-C", str(here.parent), *arguments]
+        command = ["git", "-C", str(package), *arguments]
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
     try:
-        git("ls-files", "--error-unmatch", here.name)  # an installed copy is in nobody's history
-        differs = git("status", "--porcelain", "--untracked-files=no", str(here.parent))
+        git("ls-files", "--error-unmatch", "__init__.py")  # an installed copy is in no history
+        differs = git("status", "--porcelain", "--untracked-files=no", str(package))
         return git("rev-parse", "HEAD") + ("+" if differs else "")
     except (OSError, subprocess.CalledProcessError):
         return None

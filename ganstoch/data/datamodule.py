@@ -1,6 +1,7 @@
 """The real images of a run: a fixed subset on the device, and each iteration's draw from it."""
 
 import itertools
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from ganstoch.data.subset import (
     Subset,
     choose,
     draw_ids,
+    is_rounded,
     leftover_ids,
     resolve_batch_size,
     resolve_sampling,
@@ -25,6 +27,8 @@ from ganstoch.data.subset import (
 from ganstoch.errors import UserError
 from ganstoch.rng import share
 from ganstoch.types import Batch, KnownModes, Shape
+
+_log = logging.getLogger("ganstoch")
 
 _CPU = torch.device("cpu")
 
@@ -104,6 +108,10 @@ class ImageData(LightningDataModule):
         unseen, ids = self._unseen(limit=self.n)
         self.held_out = unseen.read(ids) if len(ids) else None
         self.known_modes = self.source.known_modes(self.root)
+        for note in images.notes:
+            _log.info("%s", note)
+        if is_rounded(self.m, n=self.n):
+            _log.info("data.m = %s of n = %d is rounded to %d", self.m, self.n, self.batch_size)
         self._ready = True
 
     def _unseen(self, *, limit: int) -> tuple[ImageSet, Tensor]:

@@ -11,10 +11,20 @@ from torch import Tensor
 from ganstoch.data.decoding import extensions
 from ganstoch.errors import UserError
 
+# What browsers and other programs call a file until it is whole.
+_UNFINISHED = {".part", ".partial", ".crdownload", ".tmp"}
+
 
 def list_images(folder: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The image files below a folder, and notes on what was passed over, each a sentence."""
-    names, skipped = list_files(folder, endings=extensions())
+    names, skipped = list_files(folder, endings=extensions() | _UNFINISHED)
+    unfinished = [name for name in names if Path(name).suffix.lower() in _UNFINISHED]
+    if unfinished:
+        more = "" if len(unfinished) == 1 else f" and {len(unfinished) - 1} more"
+        raise UserError(
+            f"{folder} holds unfinished files: {unfinished[0]}{more}; wait until they are "
+            "whole, or remove them"
+        )
     note = f"Passed over in {folder}: {skipped:,} hidden or of no image format."
     return names, (note,) if skipped else ()
 

@@ -1,8 +1,10 @@
 """Data set of the user's own: any folder of image files."""
 
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
-from ganstoch.data.decoding import ScaleFilter
+from ganstoch.data.decoding import ScaleFilter, decode, in_threads
 from ganstoch.data.files import classify, list_images
 from ganstoch.data.images import FolderImages
 from ganstoch.data.source import SIDE, Source, require_folder
@@ -18,13 +20,16 @@ class Folder(Source):
 
     Args:
         filter: resampling filter for images that are not 32x32.
+        skip_unreadable: whether to leave out files that cannot be read, naming each on standard
+            error. This decodes every file of the folder at every start.
     """
 
     name = "folder"
     summary = "your own images: any folder, any size, any format that Pillow opens"
 
-    def __init__(self, filter: ScaleFilter = "lanczos") -> None:
+    def __init__(self, filter: ScaleFilter = "lanczos", skip_unreadable: bool = False) -> None:
         self.filter: ScaleFilter = filter
+        self.skip_unreadable = skip_unreadable
 
     @property
     def label(self) -> str:
@@ -42,7 +47,8 @@ class Folder(Source):
             if not has_splits or not others:
                 return None
             folder = others[0]
-        names, notes = list_images(folder)
+        listed, notes = list_images(folder)
+        names = _readable(folder, listed) if self.skip_unreadable else listed
         if not names:
             raise UserError(f"no images under {folder}; --data.root must point to some")
         prefix = f"{folder.name}/" if has_splits else ""
@@ -51,11 +57,26 @@ class Folder(Source):
             [prefix + name for name in names],
             shape=(3, SIDE, SIDE),
             filter=self.filter,
-            fix="replace it or remove it",
+            fix="replace it, remove it, or set --data.source.skip_unreadable=true",
             label="reading images",
         )
         images.notes = notes
-        # Both splits number their classes by the training split's.
-        like = names if split == "train" else list_images(train)[0]
+        # Both splits number their classes by the training split's, with its unreadable files.
+        like = listed if split == "train" else list_images(train)[0]
         images.classes, images.labels = classify(names, like=like)
         return images
+
+
+def _readable(folder: Path, names: Sequence[str]) -> tuple[str, ...]:
+    """The names of those files that can be decoded; the others are named on standard error."""
+
+    def can_be_read(name: str) -> bool:
+        try:
+            decode(folder / name, fix="skipped")
+        except UserError as error:
+            print(error, file=sys.stderr)
+            return False
+        return True
+
+    readable = in_threads(can_be_read, names, label="checking images")
+    return tuple(name for name, is_good in zip(names, readable, strict=True) if is_good)

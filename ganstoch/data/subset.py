@@ -118,9 +118,8 @@ class Manifest(FileModel):
 
 def resolve_batch_size(m: BatchSize, *, n: int) -> int:
     """The batch size in images, in 1 .. n; a share such as ``n/4`` is rounded down."""
-    share = re.fullmatch(r"n(?:/([1-9]\d*))?", m.replace(" ", "")) if isinstance(m, str) else None
-    if share is not None:
-        return max(1, n // int(share[1] or 1))
+    if (divisor := _divisor(m)) is not None:
+        return max(1, n // divisor)
     try:
         size = int(m)
     except ValueError:
@@ -128,6 +127,18 @@ def resolve_batch_size(m: BatchSize, *, n: int) -> int:
     if not 1 <= size <= n:
         raise UserError(f"data.m is {m!r}; give a number from 1 to n = {n}, or a share such as n/4")
     return size
+
+
+def is_rounded(m: BatchSize, *, n: int) -> bool:
+    """Whether m is a share of n that is no whole number."""
+    divisor = _divisor(m)
+    return divisor is not None and n % divisor != 0
+
+
+def _divisor(m: BatchSize) -> int | None:
+    """4 of ``n/4``, 1 of ``n``; None if m is no share."""
+    share = re.fullmatch(r"n(?:/([1-9]\d*))?", m.replace(" ", "")) if isinstance(m, str) else None
+    return None if share is None else int(share[1] or 1)
 
 
 def resolve_sampling(sampling: Sampling | None, *, m: int, n: int) -> Sampling:

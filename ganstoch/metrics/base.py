@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple, TypedDict
 
 import torch
 from torch import Tensor
@@ -14,6 +14,13 @@ from ganstoch.metrics.features import Extractor, FeatureSpace, make_extractor
 
 Side = Literal["real", "generated", "held_out"]
 Features = Extractor | FeatureSpace | None
+
+
+class Options(TypedDict, total=False):
+    """What every metric may be told by name, see `FeatureMetric`."""
+
+    seed: int
+    reset_real_features: bool
 
 
 class MeanSd(NamedTuple):
@@ -34,26 +41,27 @@ class FeatureMetric(Metric):
 
     A subclass names its `sides` and implements `_measure`. Every rank keeps its own features;
     torchmetrics gathers them in rank order before `compute`. `result` is what the metric's function
-    returned at the last `compute`. Set `reset_real_features` to False to keep real and held-out
-    images over `reset`.
+    returned at the last `compute`.
 
     Args:
         features: an `Extractor`, or the name of one; None for the subclass's default.
         seed: decides what a metric draws, if it draws anything.
+        reset_real_features: False keeps real and held-out images over ``reset``: give them once.
     """
 
     is_differentiable = False
     full_state_update = False
     sides: ClassVar[tuple[Side, ...]] = ("real", "generated")
     default_features: ClassVar[FeatureSpace] = "pixel"
-    reset_real_features = True
 
     extractor: Extractor
     real_features: list[Tensor]
     generated_features: list[Tensor]
     held_out_features: list[Tensor]
 
-    def __init__(self, features: Features = None, *, seed: int = 0) -> None:
+    def __init__(
+        self, features: Features = None, *, seed: int = 0, reset_real_features: bool = True
+    ) -> None:
         super().__init__()
         features = self.default_features if features is None else features
         extractor = make_extractor(features) if isinstance(features, str) else features
@@ -61,10 +69,18 @@ class FeatureMetric(Metric):
         # every checkpoint and every optimizer of the metric's owner.
         object.__setattr__(self, "extractor", extractor)
         self.seed = seed
+        self.reset_real_features = reset_real_features
         self.result: Any = None
         # Ranks cannot gather a state that stays empty, so there are those of the sides only.
         for side in self.sides:
             self.add_state(f"{side}_features", default=[], dist_reduce_fx="cat")
+
+    @staticmethod
+    def _at_least(least: int, **numbers: int) -> None:
+        """Refuses a setting before all images have been looked at."""
+        for name, number in numbers.items():
+            if number < least:
+                raise ValueError(f"{name} must be {least} or more, got {number}")
 
     @abstractmethod
     def _measure(self, *features: Any, **_: Any) -> dict[str, float]:

@@ -58,7 +58,7 @@ class Copies(FeatureMetric):
     In [0, 1], with a 95 % interval; see `copied_share`. Give held-out images too.
 
     Args:
-        seed: decides which training images stand for unseen ones.
+        seed: decides the parts that the training images are cut into.
     """
 
     sides = ("real", "generated", "held_out")

@@ -14,14 +14,14 @@ images that hold more than 20 generated images, as in the authors' program.
 """
 
 import warnings
-from typing import NamedTuple
+from typing import NamedTuple, Unpack
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ganstoch.metrics.base import FeatureMetric, Features
+from ganstoch.metrics.base import FeatureMetric, Features, Options
 from ganstoch.metrics.neighbours import nearest_neighbours
 from ganstoch.metrics.neighbours.byte_search import row_blocks
 from ganstoch.metrics.progress import progress_bar
@@ -119,8 +119,11 @@ class CT(FeatureMetric):
 
     sides = ("real", "generated", "held_out")
 
-    def __init__(self, features: Features = None, *, cells: int = 10, seed: int = 0) -> None:
-        super().__init__(features, seed=seed)
+    def __init__(
+        self, features: Features = None, *, cells: int = 10, **options: Unpack[Options]
+    ) -> None:
+        super().__init__(features, **options)
+        self._at_least(1, cells=cells)
         self.cells = cells
 
     def _measure(self, real: Tensor, generated: Tensor, held_out: Tensor) -> dict[str, float]:

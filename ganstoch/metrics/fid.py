@@ -16,7 +16,7 @@ from scipy.linalg import lapack
 from torch import Tensor
 
 from ganstoch.metrics.base import FeatureMetric
-from ganstoch.metrics.neighbours.byte_search import as_rows, float64_blocks
+from ganstoch.metrics.neighbours.byte_search import as_rows, float64_blocks, mean_row
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,14 +31,13 @@ class GaussianStats:
     def of(cls, features: Tensor) -> "GaussianStats":
         """Of rows (N, F), uint8, float32 or float64, in float64, in two passes of blocks."""
         (rows,) = as_rows(features=features)
-        total = torch.zeros(rows.shape[1], dtype=torch.float64, device=rows.device)
-        for block in float64_blocks(rows):
-            total += rows[block].double().sum(dim=0)
-        mean = total / len(rows)
+        mean = mean_row(rows)
         scatter = torch.zeros(len(mean), len(mean), dtype=torch.float64, device=rows.device)
         for block in float64_blocks(rows):
             centred = rows[block].double() - mean
             scatter.addmm_(centred.T, centred)
+        if not scatter.isfinite().all():
+            raise ValueError("values too large: their squares overflow; rescale them")
         return cls(mean, scatter / max(1, len(rows) - 1), len(rows))
 
 

@@ -9,12 +9,12 @@ exp(mean over x of KL(p(.|x) || p)), from 1 to the number of classes. It ignores
 
 import itertools
 import math
-from typing import Protocol, runtime_checkable
+from typing import Protocol, Unpack, runtime_checkable
 
 import torch
 from torch import Tensor
 
-from ganstoch.metrics.base import FeatureMetric, Features, MeanSd
+from ganstoch.metrics.base import FeatureMetric, Features, MeanSd, Options
 from ganstoch.metrics.neighbours.byte_search import as_rows
 from ganstoch.rng import rng_for
 
@@ -65,8 +65,11 @@ class InceptionScore(FeatureMetric):
     higher_is_better = True
     sides = ("generated",)
 
-    def __init__(self, features: Features = None, *, splits: int = 10, seed: int = 0) -> None:
-        super().__init__(features, seed=seed)
+    def __init__(
+        self, features: Features = None, *, splits: int = 10, **options: Unpack[Options]
+    ) -> None:
+        super().__init__(features, **options)
+        self._at_least(1, splits=splits)
         if not isinstance(self.extractor, Classifying):
             raise ValueError(f"{self.extractor.name} names no classes; the score needs inception")
         self.splits = splits

@@ -13,11 +13,12 @@ mean discrepancy is
 
 import math
 from collections.abc import Sequence
+from typing import Unpack
 
 import torch
 from torch import Tensor
 
-from ganstoch.metrics.base import FeatureMetric, Features, MeanSd
+from ganstoch.metrics.base import FeatureMetric, Features, MeanSd, Options
 from ganstoch.metrics.neighbours.byte_search import as_rows
 from ganstoch.metrics.progress import progress_bar
 from ganstoch.rng import rng_for, without_replacement
@@ -103,9 +104,11 @@ class KID(FeatureMetric):
         *,
         subsets: int = 100,
         subset_size: int = 1000,
-        seed: int = 0,
+        **options: Unpack[Options],
     ) -> None:
-        super().__init__(features, seed=seed)
+        super().__init__(features, **options)
+        self._at_least(1, subsets=subsets)
+        self._at_least(2, subset_size=subset_size)
         self.subsets, self.subset_size = subsets, subset_size
 
     def _measure(self, real: Tensor, generated: Tensor) -> dict[str, float]:

@@ -8,12 +8,12 @@
 with g the features of generated and x of training images.
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, Unpack
 
 import torch
 from torch import Tensor
 
-from ganstoch.metrics.base import FeatureMetric, Features
+from ganstoch.metrics.base import FeatureMetric, Features, Options
 from ganstoch.metrics.features import Inception
 from ganstoch.metrics.fid import frechet_distance
 from ganstoch.metrics.neighbours import nearest_neighbours
@@ -85,14 +85,16 @@ class MiFID(FeatureMetric):
     higher_is_better = False
 
     def __init__(
-        self, features: Features = None, *, epsilon: float | None = None, seed: int = 0
+        self, features: Features = None, *, epsilon: float | None = None, **options: Unpack[Options]
     ) -> None:
-        super().__init__(features, seed=seed)
+        super().__init__(features, **options)
         if epsilon is None and not isinstance(self.extractor, Inception):
             raise ValueError(
                 f"epsilon must be given for {self.extractor.name}: {EPSILON:g} is for Inception; "
                 "half the distance of held-out images is a start"
             )
+        if epsilon is not None and epsilon < 0:
+            raise ValueError(f"epsilon must be 0 or more, got {epsilon}")
         self.epsilon = EPSILON if epsilon is None else epsilon
 
     def _measure(self, real: Tensor, generated: Tensor) -> dict[str, float]:

@@ -61,6 +61,8 @@ def score_classes(predicted: Tensor, confidence: Tensor, classes: int) -> ModeSc
     predicted, confidence = predicted.cpu(), confidence.to("cpu", torch.float64)
     sure = confidence >= CONFIDENT
     counts = predicted.bincount(minlength=classes)
+    if len(counts) > classes:
+        raise ValueError(f"predictions must be below {classes}, got {len(counts) - 1}")
     return ModeScores(
         count=int((counts > 0).sum()),
         of=classes,

@@ -10,12 +10,12 @@ each as its mean and the means of its worst, that is largest, 10 % and 5 %.
 """
 
 from functools import partial
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Unpack
 
 import torch
 from torch import Tensor
 
-from ganstoch.metrics.base import FeatureMetric, Features
+from ganstoch.metrics.base import FeatureMetric, Features, Options
 from ganstoch.metrics.neighbours import nearest_neighbours
 from ganstoch.rng import rng_for, without_replacement
 from ganstoch.types import Neighbours, Norm
@@ -144,17 +144,22 @@ class OverfittingModeDrop(FeatureMetric):
     higher_is_better = False
 
     def __init__(
-        self, features: Features = None, *, queries: int | Literal["all"] = 200, seed: int = 0
+        self,
+        features: Features = None,
+        *,
+        queries: int | Literal["all"] = 200,
+        **options: Unpack[Options],
     ) -> None:
-        super().__init__(features, seed=seed)
-        self.queries = queries
+        super().__init__(features, **options)
+        self.queries = None if queries == "all" else int(queries)
+        self._at_least(1, queries=1 if self.queries is None else self.queries)
 
     def _measure(self, real: Tensor, generated: Tensor) -> dict[str, float]:
         self.result = overfitting_mode_drop(
             real,
             generated,
             norm=self.extractor.norm,
-            queries=None if self.queries == "all" else self.queries,
+            queries=self.queries,
             seed=self.seed,
             scale=self.extractor.scale(real.shape[1]),
         )

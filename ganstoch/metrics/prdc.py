@@ -14,12 +14,13 @@ models", arXiv:1904.06991. [2] Naeem et al. 2020, "Reliable fidelity and diversi
 generative models", arXiv:2002.09797.
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, Unpack
 
 from torch import Tensor
 
-from ganstoch.metrics.base import FeatureMetric, Features
+from ganstoch.metrics.base import FeatureMetric, Features, Options
 from ganstoch.metrics.neighbours import kth_distances, pairs_within
+from ganstoch.metrics.neighbours.byte_search import as_rows
 from ganstoch.types import Norm
 
 
@@ -34,6 +35,7 @@ class PRDCScores(NamedTuple):
 
 def prdc(real: Tensor, generated: Tensor, *, k: int = 5, norm: Norm = "l2") -> PRDCScores:
     """Precision, recall, density and coverage of more than k images a side; [2] takes l2, k = 5."""
+    real, generated = as_rows(real=real, generated=generated)
     within = pairs_within(
         real,
         generated,
@@ -62,8 +64,11 @@ class PRDC(FeatureMetric):
     default_features = "inception"
     higher_is_better = True
 
-    def __init__(self, features: Features = None, *, k: int = 5, seed: int = 0) -> None:
-        super().__init__(features, seed=seed)
+    def __init__(
+        self, features: Features = None, *, k: int = 5, **options: Unpack[Options]
+    ) -> None:
+        super().__init__(features, **options)
+        self._at_least(1, k=k)
         self.k = k
 
     def _measure(self, real: Tensor, generated: Tensor) -> dict[str, float]:

@@ -203,7 +203,8 @@ def check_sizes(*, step: int = 1, **sizes: int) -> None:
     """A UserError, which names it, if a size of a network is no positive multiple of ``step``."""
     for name, size in sizes.items():
         if size < 1 or size % step:
-            raise UserError(f"{name} of this network must be a multiple of {step}, got {size}")
+            words = f"{step} or more" + (f", a multiple of {step}" if step > 1 else "")
+            raise UserError(f"{name} of this network must be {words}, got {size}")
 
 
 @contextmanager

@@ -39,6 +39,7 @@ class PaperGenerator(Generator):
 
     def __init__(self, shape: Shape, *, latent_dim: int = 512, width: int = 1024) -> None:
         _check(shape, width)
+        check_sizes(latent_dim=latent_dim)
         super().__init__()
         self.latent_dim = latent_dim
         layers: list[nn.Module] = [LatentConv(latent_dim, width)]

@@ -6,6 +6,7 @@ from typing import ClassVar, Literal
 from torch import Tensor, relu
 from torch.nn.functional import softplus
 
+from ganstoch.errors import UserError
 from ganstoch.objectives.base import Objective
 
 PENALTIES: dict[str, Callable[[Tensor], Tensor]] = {
@@ -30,6 +31,8 @@ class RelativisticAverage(Objective):
     needs_real: ClassVar[bool] = True
 
     def __init__(self, variant: Literal["logistic", "hinge", "least_squares"] = "logistic") -> None:
+        if variant not in PENALTIES:
+            raise UserError(f"variant must be one of {', '.join(PENALTIES)}, got {variant!r}")
         self.variant = variant
 
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:

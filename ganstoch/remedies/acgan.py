@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from ganstoch.errors import UserError
 from ganstoch.models.layers import DiscriminatorFactory, Generator, GeneratorFactory
 from ganstoch.remedies.base import DataFacts, DiscriminatorPass, Remedy, RemedySpec
-from ganstoch.remedies.choice import choose, chosen, cross_entropy, with_head
+from ganstoch.remedies.choice import choose, chosen, cross_entropy, with_head, with_latents
 from ganstoch.types import Shape
 
 KIND = "class"
@@ -41,11 +41,13 @@ class ACGAN(Remedy):
 
     def setup(self, facts: DataFacts) -> None:
         """Refuses data without labels, or with another number of classes."""
-        classes = 0 if facts.labels is None else int(facts.labels.max()) + 1
+        if facts.labels is None:
+            raise UserError("ACGAN needs labels, and these data have none; take labelled data")
+        classes = int(facts.labels.max()) + 1
         if classes != self.classes:
             raise UserError(
-                f"ACGAN is told of {self.classes} classes, and the data have labels of {classes}; "
-                f"set its classes to {classes}, or take labelled data"
+                f"ACGAN is told of {self.classes} classes, and the data have {classes}; set its "
+                f"classes to {classes}"
             )
 
     def wrap_networks(
@@ -57,7 +59,7 @@ class ACGAN(Remedy):
             if latent_dim is None:
                 with torch.device("meta"):  # only to be asked for the length of its latents
                     latent_dim = generator(shape).latent_dim + 1
-            inner = generator(shape, latent_dim=latent_dim - 1 + self.classes)
+            inner = with_latents(generator, shape, latent_dim=latent_dim - 1 + self.classes)
             return _Conditional(inner, classes=self.classes)
 
         return conditional, with_head(discriminator, KIND, count=self.classes)

@@ -1,7 +1,8 @@
 """The base class of remedies, what their hooks are given, and several remedies as one.
 
 To add a remedy, subclass `Remedy` in a file of its own and import it in `remedies/__init__.py`. To
-add a hook, declare it in `Remedy` and call it in `ganstoch.training.gan.GAN` for each remedy.
+add a hook, declare it in `Remedy` and call it in `ganstoch.training.gan.GAN` for each remedy. It is
+taken to change gradients unless `NEUTRAL_HOOKS` names it.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -128,7 +129,7 @@ class RemedySpec:
     lr_factors: tuple[float, float] = (1.0, 1.0)  # on the learning rates of D and of G
 
     def __and__(self, other: "RemedySpec") -> "RemedySpec":
-        """What both ask for: each flag if one has it, numbers multiplied."""
+        """What both ask for: each flag if one has it, numbers multiplied; no ``priority``."""
         together: dict[str, Any] = {}
         for field in fields(self):
             ours, theirs = getattr(self, field.name), getattr(other, field.name)
@@ -216,15 +217,10 @@ class Remedy(nn.Module):
         """Called at the end of an iteration."""
 
 
-GRADIENT_HOOKS = (
-    "wrap_networks",
-    "train_step",
-    "fakes_for_discriminator",
-    "targets",
-    "discriminator_loss",
-    "critic_for_generator",
-    "generator_loss",
-)
+HOOKS = {name for name, hook in vars(Remedy).items() if callable(hook) and name[0] != "_"}
+NEUTRAL_HOOKS = {
+    *("check", "attach", "setup", "observe", "around_discriminator_step", "after_step")
+}  # which leave an example's gradient as it is
 
 
 def overrides(remedy: Remedy, *hooks: str) -> bool:
@@ -236,7 +232,7 @@ def changes_gradients(remedy: Remedy) -> bool:
     """Whether it makes a gradient more than a sum of the objective's over single examples."""
     spec = remedy.spec
     summed = spec.needs_full_batch or spec.needs_real or spec.pack * spec.images_factor > 1
-    return summed or overrides(remedy, *GRADIENT_HOOKS)
+    return summed or overrides(remedy, *(HOOKS - NEUTRAL_HOOKS))
 
 
 def pack_examples(examples: Tensor, pack: int) -> Tensor:
@@ -278,15 +274,14 @@ class Remedies(nn.ModuleList):
                 raise UserError(f"{both} {clash}; take one of them")
         for remedy in self:
             remedy.check(objective, [other for other in self if other is not remedy])
+        self.combine()
         self.by_priority = sorted(self, key=lambda remedy: -remedy.spec.priority)  # for G's loss
 
     def __iter__(self) -> Iterator[Remedy]:
         return (cast(Remedy, module) for module in super().__iter__())
 
-    @property
-    def spec(self) -> RemedySpec:
-        """What they ask of the training step together."""
-        together = RemedySpec()
+    def combine(self) -> None:
+        """Sets ``spec`` to what they ask of the training step together, as they are now."""
+        self.spec = RemedySpec()
         for remedy in self:
-            together = together & remedy.spec
-        return together
+            self.spec = self.spec & remedy.spec

@@ -4,7 +4,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ganstoch.models.layers import Discriminator, DiscriminatorFactory
+from ganstoch.errors import UserError
+from ganstoch.models.layers import Discriminator, DiscriminatorFactory, Generator, GeneratorFactory
 from ganstoch.remedies.base import DiscriminatorPass
 from ganstoch.types import Shape
 
@@ -17,6 +18,18 @@ def choose(coordinates: Tensor, count: int) -> Tensor:
     """
     shares: Tensor = count * torch.special.ndtr(coordinates)
     return shares.long().clamp(max=count - 1)
+
+
+def with_latents(generator: GeneratorFactory, shape: Shape, *, latent_dim: int) -> Generator:
+    """A generator with latents of a length of our own."""
+    try:
+        network: Generator = generator(shape, latent_dim=latent_dim)
+    except TypeError as error:
+        raise UserError(
+            "this remedy makes the generator's latents longer and needs a generator with an "
+            f"argument latent_dim ({error}); take another model.generator"
+        ) from error
+    return network
 
 
 def with_head(make: DiscriminatorFactory, kind: str, *, count: int) -> DiscriminatorFactory:

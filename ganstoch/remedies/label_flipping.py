@@ -24,7 +24,7 @@ class LabelFlipping(Remedy):
     def targets(
         self, real: Tensor, fake: Tensor, scores: DiscriminatorPass
     ) -> tuple[Tensor, Tensor]:
-        """Labels, some of them flipped, shape (critiques,) each."""
+        """Labels, some of them flipped, shape (logits,) each."""
         return self._flip(real, scores, "real"), self._flip(fake, scores, "fake")
 
     def _flip(self, labels: Tensor, scores: DiscriminatorPass, of: str) -> Tensor:

@@ -24,6 +24,7 @@ class LabelSmoothing(Remedy):
 
     def __init__(self, *, real: Range = (0.7, 1.2), fake: Range = (0.0, 0.3)) -> None:
         super().__init__()
+        real, fake = (real[0], real[1]), (fake[0], fake[1])  # from a file they come as lists
         for name, (low, high) in (("real", real), ("fake", fake)):
             valid = -math.inf < low <= high < math.inf
             self._require(valid, name, [low, high], "[lowest, highest]")
@@ -34,7 +35,7 @@ class LabelSmoothing(Remedy):
     def targets(
         self, real: Tensor, fake: Tensor, scores: DiscriminatorPass
     ) -> tuple[Tensor, Tensor]:
-        """Soft labels, shape (critiques,) each."""
+        """Soft labels, shape (logits,) each."""
         return self._soften(real, scores, "real"), self._soften(fake, scores, "fake")
 
     def _soften(self, labels: Tensor, scores: DiscriminatorPass, of: str) -> Tensor:

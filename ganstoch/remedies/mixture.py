@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import cast
 
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor, nn
 
 from ganstoch.models.layers import DiscriminatorFactory, Generator, GeneratorFactory
 from ganstoch.remedies.base import DiscriminatorPass, Remedy, RemedySpec
-from ganstoch.remedies.choice import choose, cross_entropy, with_head
+from ganstoch.remedies.choice import choose, cross_entropy, with_head, with_latents
 from ganstoch.types import Shape
 
 KIND = "mixture"
@@ -47,8 +48,10 @@ class Mixture(Remedy):
         """K generators and one around them; where needed, a head that tells them apart."""
 
         def mixed(shape: Shape, *, latent_dim: int | None = None) -> Generator:
-            length = {} if latent_dim is None else {"latent_dim": latent_dim - 1}
-            return _Mixed([generator(shape, **length) for _ in range(self.generators)])
+            make = partial(generator, shape)
+            if latent_dim is not None:
+                make = partial(with_latents, generator, shape, latent_dim=latent_dim - 1)
+            return _Mixed([make() for _ in range(self.generators)])
 
         if self.identity:
             discriminator = with_head(discriminator, KIND, count=self.generators)

@@ -3,11 +3,14 @@
 [1] Lin et al. 2018, "PacGAN: The power of two samples in generative adversarial networks", Sec. 2.
 """
 
+import logging
 from typing import Literal
 
 from ganstoch.models.layers import Discriminator, DiscriminatorFactory, GeneratorFactory
-from ganstoch.remedies.base import Remedy, RemedySpec
+from ganstoch.remedies.base import DataFacts, Remedy, RemedySpec
 from ganstoch.types import Shape
+
+_log = logging.getLogger("ganstoch")
 
 
 class Packing(Remedy):
@@ -30,6 +33,16 @@ class Packing(Remedy):
         self.spec = RemedySpec(
             is_noop=size == 1, pack=size, images_factor=factor, mixes_latents=True
         )
+
+    def setup(self, facts: DataFacts) -> None:
+        """Warns of batches smaller than a pack."""
+        if facts.m * self.spec.images_factor < self.size:
+            _log.warning(
+                "data.m = %d is less than a pack of %d: a pack holds one image several times, and "
+                "tells nothing of variety",
+                facts.m,
+                self.size,
+            )
 
     def wrap_networks(
         self, generator: GeneratorFactory, discriminator: DiscriminatorFactory

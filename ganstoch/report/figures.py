@@ -14,6 +14,7 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
 
 from ganstoch.report.formatting import PERCENT, setting_words
 from ganstoch.report.frame import SETTING, curve, history, lines, natural
@@ -58,6 +59,25 @@ def figure(
     """A figure of axes, each of a size in inches, and the axes as an array (rows, columns)."""
     made = Figure(figsize=(size[0] * columns, size[1] * rows), layout="constrained")
     return made, made.subplots(rows, columns, squeeze=False, **shared)
+
+
+@styled
+def histogram_svg(
+    edges: Sequence[float], counts: Mapping[str, Sequence[int]], *, unit: str
+) -> bytes:
+    """Two histograms over the same bins, each as shares of its own count, as SVG."""
+    made, ((axes,),) = figure(1, 1, size=(5, 2.6))
+    styles = (("#3f7fbf", "-", 0.25), ("#c06a15", "--", 0.0))
+    for (name, each), (color, line, alpha) in zip(counts.items(), styles, strict=False):
+        shares = [count / max(1, sum(each)) for count in each]
+        axes.stairs(shares, edges, color=color, linestyle=line, label=name, lw=1.5)
+        axes.stairs(shares, edges, color=color, alpha=alpha, fill=True)
+    axes.set_xlabel(unit)
+    axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+    axes.legend(fontsize=8)
+    buffer = io.BytesIO()
+    made.savefig(buffer, format="svg", metadata={"Date": None})
+    return buffer.getvalue()
 
 
 def png(made: Figure) -> bytes:

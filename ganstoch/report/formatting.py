@@ -70,9 +70,13 @@ def span(values: Sequence[float]) -> str:
 
 
 def duration(seconds: float) -> str:
-    """A wall time in two units at most: ``12 s``, ``3 min 20 s``, ``1 h 12 min``."""
+    """A wall time in two units at most: ``12 s``, ``3 min 20 s``, ``1 h 12 min``, ``3 days``."""
     if round(seconds) == 0:
         return f"{seconds:.1f} s"
-    size, units = (60, ("h", "min")) if round(seconds) >= 3600 else (1, ("min", "s"))
-    counts = divmod(round(seconds / size), 60)
+    size, base, units = 1, 60, ("min", "s")
+    if round(seconds) >= 2 * 86400:
+        size, base, units = 3600, 24, ("days", "h")
+    elif round(seconds) >= 3600:
+        size, base, units = 60, 60, ("h", "min")
+    counts = divmod(round(seconds / size), base)
     return " ".join(f"{n} {unit}" for n, unit in zip(counts, units, strict=True) if n)

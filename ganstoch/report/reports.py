@@ -74,7 +74,7 @@ def _write(
     files: dict[str, str | bytes] = {
         f"{stem.name}.csv": tables.csv(numbers),
         f"{stem.name}.md": _markdown(heading, words, sections),
-        f"{stem.name}.tex": _latex(sections),
+        f"{stem.name}.tex": _latex(sections, words),
         **drawn,
         "index.html": report_page(heading, words, sections, list(drawn)),
     }
@@ -110,9 +110,28 @@ def _markdown(heading: str, words: str, sections: Sequence[Section]) -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _latex(sections: Sequence[Section]) -> str:
-    written = [(each.heading, each.shown.to_latex(index=False, escape=True)) for each in sections]
-    return "\n".join(f"% {heading}\n{table}" for heading, table in written)
+_TEX = str.maketrans(
+    {
+        **{character: f"\\{character}" for character in "&%$#_{}"},
+        **{"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"},
+        **{"<": r"\textless{}", ">": r"\textgreater{}", "±": r"$\pm$"},
+        **{"\N{EN DASH}": "--", "\N{EM DASH}": "---", "\N{NO-BREAK SPACE}": "~"},
+    }
+)
+
+
+def _tex(text: str) -> str:
+    return text.translate(_TEX)
+
+
+def _latex(sections: Sequence[Section], words: str) -> str:
+    """The tables in LaTeX, each with the whole caption."""
+    parts = ["% needs \\usepackage{booktabs}"]
+    for section in sections:
+        shown = section.shown.map(_tex).rename(columns=_tex)
+        caption = _tex(f"{section.heading}. {words}")
+        parts.append(shown.to_latex(index=False, escape=False, caption=caption))
+    return "\n".join(parts)
 
 
 def _terminal(heading: str, words: str, sections: Sequence[Section]) -> str:

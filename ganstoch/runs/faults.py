@@ -100,8 +100,11 @@ class Scale(_WeightFault):
         weight.mul_(self.factor)
 
 
+@dataclass(eq=False, kw_only=True)
 class Kill(_WeightFault):
     """Sets weights to 0, also after an iteration's update."""
+
+    again: bool = True
 
     def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
         """Acts once more."""
@@ -117,6 +120,7 @@ class Shake(_WeightFault):
     """Adds noise to weights, in proportion to each layer's own size."""
 
     share: float
+    again: bool = True
 
     def _change(self, weight: nn.Parameter, name: str, iteration: int) -> None:
         rng = rng_for(0, "noise", iteration, part=f"shake/{name}")

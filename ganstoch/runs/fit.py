@@ -128,7 +128,8 @@ def _is_this_run_finished(folder: Path, resolved: Resolved) -> bool:
     """Whether the folder holds this very run, finished; a UserError if it holds another."""
     earlier = _settings_in(folder)
     if earlier is not None and earlier.config_hash != resolved.config_hash:
-        names = [name for name, *_ in differences(earlier.config, resolved.config)]
+        before = records.converted_config(earlier.config)
+        names = [name for name, *_ in differences(before, resolved.config)]
         changed = ", ".join(names) or "the version"
         raise UserError(f"{folder} is of other settings ({changed}); remove it or give --out")
     return records.is_finished(folder, resolved.config_hash)
@@ -310,6 +311,10 @@ class SteadyLogger(WandbLogger):
     def log_metrics(self, *arguments: Any, **options: Any) -> None:
         """Logs numbers."""
         self._safely(super().log_metrics, *arguments, **options)
+
+    def log_hyperparams(self, *arguments: Any, **options: Any) -> None:
+        """Logs settings."""
+        self._safely(super().log_hyperparams, *arguments, **options)
 
     def log_image(self, *arguments: Any, **options: Any) -> None:
         """Logs pictures, which W&B first writes to files of its own."""

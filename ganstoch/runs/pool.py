@@ -62,11 +62,13 @@ def run_rows(
     waiting = sorted(todo, key=lambda row: -row.work)
     running: dict[Row, Any] = {}  # processes, or jobs with the same `poll`, `send_signal`, `wait`
     held_until: dict[Row, float] = {}  # rows seen in the hands of another process
+    terminal = sys.stderr.isatty()
     bar = tqdm(
         total=round(sum(row.work for row in todo)),
         bar_format="{percentage:3.0f}%|{bar}| {elapsed}, {remaining} to go{postfix}",
-        mininterval=0.5 if sys.stderr.isatty() else 30.0,  # a log file gets a line now and then
-        ncols=100,
+        mininterval=0.5 if terminal else 30.0,  # a log file gets a line now and then
+        ncols=None if terminal else 100,
+        dynamic_ncols=terminal,
     )
 
     def startable() -> list[Row]:

@@ -279,11 +279,7 @@ def resolve(config: Namespace) -> Resolved:
     deciding |= {key: plain[key] for key in _MEASURES if plain[key] is not None}
     deciding["iterations_of"] = config.iterations_of and config.iterations_of.name
     deciding["trainer"] = {k: plain["trainer"][k] for k in ("max_steps", "precision")}
-    # Digests of 0.5.0 still hold, where folders had this setting, and a class another name.
-    source = deciding["data"]["source"]
-    if source["class_path"] == "ganstoch.data.Folder":
-        settings = source["init_args"] | {"skip_unreadable": False}
-        deciding["data"]["source"] = source | {"init_args": settings}
+    # The class had this name in 0.5.0, whose digests still hold.
     text = json.dumps(deciding, sort_keys=True)
     text = text.replace("remedies.ExperienceReplay", "remedies.Replay")
     config_hash = hashlib.sha256(text.encode()).hexdigest()

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, model_validator
 
 from ganstoch.errors import UserError
 from ganstoch.records import FileModel, decode
@@ -18,12 +18,17 @@ Scalar = str | int | float | bool | None
 MOST = 10_000  # rows of a sweep: each is understood before the first one starts
 
 
-class _Value(FileModel):
-    value: Scalar
+class _Parameter(FileModel):
+    """One ``value``, or the ``values`` of a grid; plain words or numbers."""
 
+    value: Scalar = None
+    values: Annotated[list[Scalar], Field(min_length=1)] | None = None
 
-class _Values(FileModel):
-    values: Annotated[list[Scalar], Field(min_length=1)]
+    @model_validator(mode="after")
+    def _check_one(self) -> Self:
+        if len(self.model_fields_set) != 1:
+            raise ValueError("needs either a value or a list of values")
+        return self
 
 
 class _File(FileModel):
@@ -33,7 +38,7 @@ class _File(FileModel):
     name: str | None = None
     method: Literal["grid"]
     command: list[str]
-    parameters: Annotated[dict[str, _Value | _Values], Field(min_length=1)]
+    parameters: Annotated[dict[str, _Parameter], Field(min_length=1)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +82,19 @@ def read_sweep(path: Path) -> Sweep:
     where = f"the sweep {path}"
     content: _File = decode(_File, read_yaml(path, kind="sweep"), where, fix="see sweeps/")
     presets = [word for word in content.command if word in packaged_names()]
-    if content.command != ["${env}", "ganstoch", "fit", "--config", *presets[:1], "${args}"]:
+    if not presets or content.command != [
+        "${env}",
+        "ganstoch",
+        "fit",
+        "--config",
+        *presets[:1],
+        "${args}",
+    ]:
         raise UserError(
             f"{where} must have the command [${{env}}, ganstoch, fit, --config, PRESET, ${{args}}]"
         )
     parameters = {
-        key: [entry.value] if isinstance(entry, _Value) else entry.values
+        key: [entry.value] if entry.values is None else entry.values
         for key, entry in content.parameters.items()
     }
     if (rows := math.prod(map(len, parameters.values()))) > MOST:

@@ -84,8 +84,9 @@ class Difference(NamedTuple):
         """Relative to the larger of two numbers; 0 between digests."""
         if isinstance(self.then, str) or isinstance(self.now, str):
             return 0.0
-        gap = abs(self.now - self.then) / max(abs(self.then), abs(self.now))
-        return math.inf if math.isnan(gap) else gap
+        if math.isnan(self.then) or math.isnan(self.now):
+            return math.inf
+        return abs(self.now - self.then) / max(abs(self.then), abs(self.now))
 
 
 @dataclass(frozen=True, slots=True)

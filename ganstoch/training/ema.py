@@ -43,10 +43,12 @@ class EMA(nn.Module):
     def update(self, generator: Generator, *, iteration: int) -> None:
         """One step towards the live weights, after iteration ``iteration`` (counted from 0)."""
         past = min(self.decay, iteration / (iteration + 10))
-        ours, live = (
+        states = (
             [*network.parameters(), *network.buffers()] for network in (self.generator, generator)
         )
-        moving = [i for i, tensor in enumerate(ours) if tensor.is_floating_point()]
-        torch._foreach_lerp_([ours[i] for i in moving], [live[i] for i in moving], weight=1 - past)
-        for i in set(range(len(ours))) - set(moving):
-            ours[i].copy_(live[i])
+        pairs = list(zip(*states, strict=True))
+        moving = [(ours, live) for ours, live in pairs if ours.is_floating_point()]
+        torch._foreach_lerp_([a for a, _ in moving], [b for _, b in moving], weight=1 - past)
+        for ours, live in pairs:
+            if not ours.is_floating_point():
+                ours.copy_(live)

@@ -353,6 +353,7 @@ class GAN(LightningModule):
         self.latents.check(m * self.remedies.spec.images_factor)
         for remedy in self.remedies:
             remedy.setup(DataFacts(n, m, self.latents, pixels, labels))
+        self.remedies.combine()
 
     def setup_data(self, data: ImageData) -> None:
         """Draws the latent bank for data that are set up, and tells them how much a batch holds."""
@@ -423,7 +424,7 @@ class GAN(LightningModule):
         bank = [] if self.latents.fixed is None else [self.latents.fixed]
         point = {
             "iteration": str(self.global_step),
-            "weights": digest(self.state_dict().values()),
+            "remedies": digest(self.remedies.state_dict().values()),
             "latents": digest(bank),
             "images": self.trainer.datamodule.subset.sha256,  # type: ignore[attr-defined]
             "settings": f"seed {self.seed}, m {self.m}, {self.trainer.max_steps} iterations",

@@ -110,7 +110,7 @@ BAD: dict[str, tuple[tuple[str, ...], str]] = {
     "nothing": ((), "--real"),
     "no generated": (("--real", "train"), "--generated"),
     "no such folder": (("--real", "no", "--generated", "made"), "--real"),
-    "a space": ((*SETS, "--features", "pixel,vgg"), "'vgg'"),
+    "a space": ((*SETS, "--features", "pixel,vgg"), "'vgg'; see --features"),
     "no space": ((*SETS, "--features", ","), "--features"),
     "little memory": ((*SETS, "--memory", "1KiB"), "--memory 1"),
     "no memory": ((*SETS, "--memory", "much"), "'much'"),
@@ -135,6 +135,17 @@ def test_mistakes(case: str, run: Any, tmp_path: Path) -> None:
     assert (answer.status, answer.out, answer.err.count("\n")) == (2, "", 1)
     assert key in answer.err
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_full_disk_leaves_no_report(run: Any, monkeypatch: Any, tmp_path: Path) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("ganstoch.records.os.replace", full)
+    answer = run(*SETS, "--out", "out", "--quiet")
+    assert answer.status == 2
+    assert "No space left on device" in answer.err
+    assert list((tmp_path / "out").iterdir()) == []
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ganstoch.auditing.evidence import Evidence
-from ganstoch.auditing.findings import LEVEL, find, signals, verdict
+from ganstoch.auditing.findings import LEVEL, find, level_of, signals, verdict
 from ganstoch.metrics.features import Pixels
 
 
@@ -106,6 +106,8 @@ def test_the_space_with_most_to_say_speaks(split: Any, evidence: Any) -> None:
     one, other = (evidence(digits, made, extractor=space) for space in (Pixels(), Corner()))
     shares = [space.copied.excess.low for space in one.spaces + other.spaces]
     assert shares[0] != shares[1]
+    both = dataclasses.replace(one, spaces=one.spaces + other.spaces)
+    assert level_of(both) == level_of(one) / 2 == LEVEL / 2
     for spaces in (one.spaces + other.spaces, other.spaces + one.spaces):
         findings = find(dataclasses.replace(one, spaces=spaces))
         assert findings[0].verdict == "memorization"

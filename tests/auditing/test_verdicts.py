@@ -59,12 +59,23 @@ FAULTS: dict[str, tuple[Callable[[Pixels, Pixels], Any], set[str]]] = {
         lambda real, made: (made[:1] + RNG.integers(-4, 5, made[:35].shape)).clip(0, 255),
         {"mode_collapse"},
     ),
+    "5 % of some colour": (
+        lambda real, made: np.broadcast_to(RNG.integers(0, 256, (25, 3, 1, 1)), made[:25].shape),
+        {"distribution_shift"},
+    ),
+    "half one image": (lambda real, made: made[:1].repeat(250, 0), {"mode_collapse"}),
+    "ten images, jittered": (
+        lambda real, made: (made[np.arange(500) % 10] + RNG.integers(-4, 5, made.shape)).clip(
+            0, 255
+        ),
+        {"mode_collapse"},
+    ),
     "2 % copies": (lambda real, made: real[:10], {"memorization"}),
     "5 % copies as JPEG": (lambda real, made: jpeg(real[:25], 90), {"memorization"}),
 }
 
 
-@pytest.mark.parametrize("held_out", [0, 50])
+@pytest.mark.parametrize("held_out", [0, 50, 500])
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_bad_share_is_found(fault: str, held_out: int, photographs: Pixels) -> None:
     bad, right = FAULTS[fault]
@@ -72,6 +83,18 @@ def test_a_bad_share_is_found(fault: str, held_out: int, photographs: Pixels) ->
     made = replaced(made, bad(real, made))
     report = audit(real, made, held_out=unseen[:held_out] if held_out else None)
     assert report.verdict in right, report.sentence
+    assert ("one single colour" in " ".join(report.findings)) >= (fault == "5 % of some colour")
+
+
+@pytest.mark.parametrize("again", ["some as JPEG", "all as JPEG", "all"])
+def test_data_saved_twice_are_no_fault_of_the_generator(again: str, photographs: Pixels) -> None:
+    first = photographs[:600]
+    twice = {"some as JPEG": jpeg(first[:200]), "all as JPEG": jpeg(first), "all": first}[again]
+    report = audit(np.concatenate([first, twice]), photographs[1000:1400])
+    assert report.findings == (), report.sentence
+    assert report.metrics["median_ratio/pixel_l1"].value == pytest.approx(1.0, abs=0.1)
+    overfitting = report.metrics["overfitting/pixel_l1/mean"]
+    assert overfitting.baseline == pytest.approx(overfitting.value, rel=0.1)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Small data sets in the exact formats of the real ones."""
 
+import errno
 import functools
 import threading
 from collections.abc import Callable, Iterator
@@ -11,7 +12,10 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+import ganstoch.data.cache
 from ganstoch.data import ArrayImages
+from ganstoch.errors import UserError
+from ganstoch.records import write_atomically
 
 
 @pytest.fixture
@@ -21,6 +25,21 @@ def gradient_images() -> ArrayImages:
     pixels = ((values * 7 + values // 3072) % 251).to(torch.uint8)
     labels = torch.arange(100) % 10
     return ArrayImages(pixels, split="train", labels=labels, classes=tuple("0123456789"))
+
+
+@pytest.fixture
+def make_read_only(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
+    """Refuses writes below a folder, as a read-only mount does (tests may run as root)."""
+
+    def refuse(folder: Path) -> None:
+        def write(path: Path, content: bytes) -> None:
+            if path.is_relative_to(folder):
+                raise UserError("read-only") from OSError(errno.EROFS, "Read-only file system")
+            write_atomically(path, content)
+
+        monkeypatch.setattr(ganstoch.data.cache, "write_atomically", write)
+
+    return refuse
 
 
 @pytest.fixture

@@ -274,18 +274,56 @@ def test_mixed_sizes_under_audit_name_two_files_and_the_fix(tmp_path: Path) -> N
     assert read(audit(tmp_path, resize=7)).shape == (3, 1, 7, 7)
 
 
-@pytest.mark.parametrize("kind", ["text", "JPEG", "PNG", "BMP", "WEBP", "TIFF", "GIF"])
-def test_an_unreadable_file_is_named(tmp_path: Path, kind: str) -> None:
-    image = Image.fromarray(noisy(tmp_path / "a.png", 64, 64, 3))
-    noisy(tmp_path / "c.png", 64, 64, 3)
-    path = tmp_path / "b.png"
-    path.write_text("not found")
-    if kind != "text":
-        image.save(path, format=kind)
+def broken(path: Path, kind: str) -> None:
+    if kind == "text":
+        path.write_text("not found" if path.suffix == ".png" else "")
+    else:
+        pixels = np.random.default_rng(1).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(path, format=kind)
         path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+@pytest.mark.parametrize("kind", ["text", "JPEG", "PNG", "BMP", "WEBP", "TIFF", "GIF"])
+def test_an_unreadable_file_is_named_or_skipped(
+    tmp_path: Path, kind: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    noisy(tmp_path / "a.png", 64, 64, 3)
+    noisy(tmp_path / "c.png", 64, 64, 3)
+    broken(tmp_path / "b.png", kind)
     for opener in OPENERS:
         assert f"{tmp_path}/b.png" in refused(opener, tmp_path)
     assert len(train(tmp_path).read(torch.tensor([0, 2]))) == 2  # only what is read is decoded
+    with pytest.raises(UserError, match="skip_unreadable"):
+        read(train(tmp_path))
+    images = Folder(skip_unreadable=True).open(tmp_path, "train")
+    assert images is not None
+    assert names(images) == ("a.png", "c.png")
+    assert f"{tmp_path}/b.png" in capsys.readouterr().err
+    (tmp_path / "a.png").unlink()
+    (tmp_path / "c.png").unlink()
+    with pytest.raises(UserError, match=r"--data\.root"):
+        Folder(skip_unreadable=True).open(tmp_path, "train")
+
+
+def test_skipped_files_do_not_renumber_the_classes(tmp_path: Path) -> None:
+    save(tmp_path, "train/b/1.png", "train/c/2.png", "test/c/3.png")
+    (tmp_path / "train" / "a").mkdir()
+    broken(tmp_path / "train" / "a" / "broken.png", "text")
+    splits: dict[Split, list[int]] = {"train": [1, 2], "held_out": [2]}
+    for split, expected in splits.items():
+        images = Folder(skip_unreadable=True).open(tmp_path, split)
+        assert images is not None
+        assert labels(images) == (("a", "b", "c"), expected)
+
+
+@pytest.mark.parametrize("opener", OPENERS)
+@pytest.mark.parametrize("ending", ["part", "crdownload", "tmp"])
+def test_unfinished_downloads(
+    opener: Callable[[Path], ImageSet], ending: str, tmp_path: Path
+) -> None:
+    save(tmp_path, "a.png")
+    (tmp_path / f"b.png.{ending}").write_bytes(b"half")
+    assert f"b.png.{ending}" in refused(opener, tmp_path)
 
 
 @pytest.mark.parametrize("opener", OPENERS)

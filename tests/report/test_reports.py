@@ -85,7 +85,7 @@ def test_a_report_has_all_its_files_and_is_the_same_again(tmp_path: Path, runs: 
     for words in (text, (tmp_path / "a" / "table1.md").read_text()):
         assert "late, gone" in words
         assert "9.00" in words
-    assert "% b_ig" in (tmp_path / "a" / "table1.tex").read_text()
+    assert r"b\_ig" in (tmp_path / "a" / "table1.tex").read_text()
 
 
 def test_a_damaged_file_leaves_no_half_report(tmp_path: Path, runs: list[Path]) -> None:

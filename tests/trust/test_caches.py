@@ -10,10 +10,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from ganstoch.auditing import feature_cache
 from ganstoch.auditing.inputs import open_images
+from ganstoch.data import FFHQ, ffhq
 from ganstoch.data.cache import save_array
 from ganstoch.metrics.features import Pixels
 
@@ -75,6 +77,12 @@ def slowly(original: Callable[..., Any]) -> Callable[..., Any]:
     return make
 
 
+def scaled(here: Path) -> bytes:
+    images = FFHQ().open(here / "faces", "train")
+    assert images is not None
+    return images.read(torch.arange(12)).numpy().tobytes()
+
+
 def features(here: Path) -> bytes:
     images = open_images(here / "faces", role="real")
     space = feature_cache.features_of(images, Pixels(), cache=here / "cache", memory=1)
@@ -82,16 +90,18 @@ def features(here: Path) -> bytes:
 
 
 @pytest.mark.parametrize("victim", [False, True])
+@pytest.mark.parametrize("work", [scaled, features])
 def test_several_want_it_and_one_makes_it(
-    victim: bool, here: Path, monkeypatch: pytest.MonkeyPatch, tally: Make
+    work: Make, victim: bool, here: Path, monkeypatch: pytest.MonkeyPatch, tally: Make
 ) -> None:
-    folder = here / "faces"
+    folder = here / "faces/thumbnails128x128/00000"
     folder.mkdir(parents=True)
     pixels = np.random.default_rng(0).integers(0, 256, (70, 128, 128, 3), dtype=np.uint8)
     for i, image in enumerate(pixels):
         Image.fromarray(image).save(folder / f"{i:05}.png")
     monkeypatch.setattr(feature_cache, "save_array", slowly(save_array))
-    logs = eight(lambda: features(here), victim=victim, here=here)
+    monkeypatch.setattr(ffhq, "decode_all", slowly(ffhq.decode_all))
+    logs = eight(lambda: work(here), victim=victim, here=here)
     assert sum(log.startswith("waiting for another process") for log in logs) == 7 - victim
     assert not list(here.rglob(".*"))
     tally("8 workers prepare once", 8)

@@ -19,7 +19,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ganstoch.metrics.neighbours.byte_search import float64_blocks, is_grey, opencv, rounded
+from ganstoch.metrics.neighbours.byte_search import (
+    float64_blocks,
+    is_grey,
+    mean_row,
+    opencv,
+    rounded,
+)
 from ganstoch.types import Norm
 
 _TINY = 1e-30  # more than float32 loses by underflow among rows of norm at most 1
@@ -55,10 +61,7 @@ class _Frame:
 
     def __init__(self, first: Tensor, second: Tensor) -> None:
         self.device = first.device if first.device.type == "cuda" else torch.device("cpu")
-        self.origin = torch.zeros(first.shape[1], dtype=torch.float64, device=self.device)
-        for block in float64_blocks(first):
-            self.origin += first[block].to(self.device, torch.float64).sum(0)
-        self.origin /= len(first)
+        self.origin = mean_row(first, self.device)
         longest = 0.0
         for rows in (first,) if first is second else (first, second):
             for block in float64_blocks(rows):
@@ -152,7 +155,8 @@ def rulers(first: Tensor, second: Tensor, *, norm: Norm) -> list[Ruler]:
     """Rulers for two sets of rows (N, F) and (M, F), from the fastest to the finest."""
     if norm not in ("l1", "l2"):
         raise ValueError(f"norm must be 'l1' or 'l2', got {norm!r}")
-    by_bytes = norm == "l1" and is_grey(first, second)
+    on_cpu = first.device.type == second.device.type == "cpu"
+    by_bytes = norm == "l1" and on_cpu and is_grey(first, second)
     if by_bytes and first.dtype == second.dtype == torch.uint8:
         return [_Bytes(first.shape[1])]
     frame = _Frame(first, second)

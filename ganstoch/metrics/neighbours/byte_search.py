@@ -62,6 +62,14 @@ def float64_blocks(rows: Tensor) -> list[slice]:
     return row_blocks(rows, max(1, _EXACT_ELEMENTS // rows.shape[1]))
 
 
+def mean_row(rows: Tensor, device: torch.device | None = None) -> Tensor:
+    """The mean of rows (N, F), float64 (F,), on a device or their own."""
+    total = torch.zeros(rows.shape[1], dtype=torch.float64, device=device or rows.device)
+    for block in float64_blocks(rows):
+        total += rows[block].to(total.device, torch.float64).sum(dim=0)
+    return total / len(rows)
+
+
 def exact_distances(
     query: Tensor, bank: Tensor, query_ids: Tensor, bank_ids: Tensor, *, norm: Norm
 ) -> Tensor:
@@ -110,9 +118,9 @@ def opencv() -> ModuleType:
 
 
 def is_grey(*sets: Tensor) -> bool:
-    """Whether rows (N, F) are grey levels in [0, 255], on a CPU, to be summed in 32 bits."""
+    """Whether rows (N, F) are grey levels in [0, 255], few enough to be summed in 32 bits."""
     for rows in sets:
-        if rows.device.type != "cpu" or rows.shape[1] > 2**23:
+        if rows.shape[1] > 2**23:
             return False
         if rows.dtype != torch.uint8:
             low, high = torch.aminmax(rows)

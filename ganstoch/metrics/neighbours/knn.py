@@ -72,7 +72,7 @@ def within_set_nearest(features: Tensor, *, norm: Norm) -> Neighbours:
     """
     rows = _several(features, k=1)
     every = torch.arange(len(rows))
-    if norm != "l1" or not is_grey(rows):
+    if norm != "l1" or rows.device.type != "cpu" or not is_grey(rows):
         nearest = _nearest(rows, rows, k=1, norm=norm, own=every)
         return Neighbours(distances=nearest.distances[:, 0], ids=nearest.ids[:, 0])
     nearest, unsure = search_bytes(rows, rows, others=True)

@@ -18,6 +18,7 @@ from ganstoch.metrics.neighbours.byte_search import (
     first_of_each,
     float64_blocks,
     is_grey,
+    mean_row,
     search_bytes,
 )
 from ganstoch.metrics.neighbours.knn import k_nearest
@@ -51,6 +52,8 @@ def nearest_neighbours(query: Tensor, bank: Tensor, *, norm: Norm) -> Neighbours
             values so large that distances overflow.
         UserError: if the installation of FAISS is broken.
     """
+    if norm not in ("l1", "l2"):
+        raise ValueError(f"norm must be 'l1' or 'l2', got {norm!r}")
     rows, members = as_rows(query=query, bank=bank)
     faiss = load_faiss()
     on_gpu = faiss is not None and gpus(faiss) > 0
@@ -70,7 +73,7 @@ def _search(query: Tensor, bank: Tensor, *, norm: Norm, faiss: ModuleType | None
     # l2 is made of products, which lose least when the numbers are small, and so does a cast from
     # float64. Otherwise nothing is taken off, so that sums of bytes stay exact.
     wide = torch.float64 in (query.dtype, bank.dtype)
-    origin = bank.mean(dim=0, dtype=torch.float64).cpu() if norm == "l2" or wide else None
+    origin = mean_row(bank, torch.device("cpu")) if norm == "l2" or wide else None
     members = first_of_each(bank)  # identical ones would fill all four places
     width = query.shape[1]
     bank_rows = max(1, min(len(members), _SEARCH_ELEMENTS // width))
