@@ -6,6 +6,7 @@ size, under a name that ends in ``_thinned``.
 """
 
 import math
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import chain
@@ -196,10 +197,11 @@ def _manifold(evidence: SpaceEvidence) -> Iterator[Named]:
 
     def compared(key: str, real: Tensor, made: Tensor, usual: Tensor | None) -> Iterator[Named]:
         sizes = f"{len(real):,} real and {len(made):,} generated images, k = {K}"
-        value, baseline = (
-            None if rows is None else prdc(real, rows, k=K, norm=space.norm)
-            for rows in (made, usual)
-        )
+        with warnings.catch_warnings(action="ignore"):  # repeated images are told by their own rule
+            value, baseline = (
+                None if rows is None else prdc(real, rows, k=K, norm=space.norm)
+                for rows in (made, usual)
+            )
         for part in ("precision", "recall", "density", "coverage"):
             of_real = getattr(baseline, part, None)
             yield _measure(f"{key}/{part}", getattr(value, part), of_real, sizes=sizes)

@@ -56,7 +56,8 @@ class Diagnosis(Periodic):
         images: in a batch that is looked at, at least 8.
         sample: makes n images, shape (n, *shape), floats in [-1, 1]; None for the module's own way.
         latent_dim: length of z, where neither the module nor its ``generator`` has that attribute.
-        real: training images (N, C, H, W), uint8 or floats in [-1, 1]; None for our own data's.
+        real: training images (N, C, H, W), uint8 or floats in [-1, 1], also floats of another range
+            if their ends tell which (`checked_set`); None for our own data's.
         held_out: real images that are not trained on, or None.
     """
 
@@ -192,6 +193,8 @@ class Diagnosis(Periodic):
             signals, images = measure(
                 networks, self._references, iteration=iteration, before=self._earlier
             )
+        if not self.history:
+            adapters.warn_of_range(images, real=self._references.batch)
         self._earlier = [images, *self._earlier[:1]]
         losses: dict[str, Tensor] = getattr(module, "losses", {})
         values = {name.replace("/", "_"): loss for name, loss in losses.items()}

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ganstoch.callbacks.evaluation import compare
 from ganstoch.callbacks.progress import Periodic, log_metrics
-from ganstoch.diagnosis.adapters import adapter_for, real_images, undisturbed
+from ganstoch.diagnosis.adapters import adapter_for, real_images, undisturbed, warn_of_range
 from ganstoch.errors import UserError
 from ganstoch.metrics.features import Extractor, FeatureSpace, make_extractor
 
@@ -26,7 +26,8 @@ class NeighbourMonitor(Periodic):
         sample: makes n images, shape (n, C, H, W), floats in [-1, 1] or uint8; None for the
             module's own ``sample(n)``, or its ``generator``.
         latent_dim: length of z, where neither the module nor its ``generator`` has that attribute.
-        real: training images (N, C, H, W), uint8 or floats in [-1, 1]; None for our own data's.
+        real: training images (N, C, H, W), uint8 or floats in [-1, 1], also floats of another range
+            if their ends tell which (`checked_set`); None for our own data's.
         held_out: real images that are not trained on, or None.
     """
 
@@ -57,12 +58,13 @@ class NeighbourMonitor(Periodic):
         self.history: list[tuple[int, dict[str, float]]] = []  # iterations and metrics
         self.baseline: dict[str, float] = {}  # of held-out images; empty without them
         self._features: Tensor | None = None
+        self._real: Tensor | None = None
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Finds the real images and measures held-out ones in the generator's place."""
         real, held_out = real_images(trainer, self.real, self.held_out)
         adapter_for(pl_module, self.sample, self.latent_dim)  # refuses now rather than later
-        self._features = self.extractor(real)
+        self._features, self._real = self.extractor(real), real
         if held_out is not None and not self.baseline:
             metrics = self._measure(held_out[: self.images])
             self.baseline = {f"held_out/{name}": value for name, value in metrics.items()}
@@ -86,6 +88,8 @@ class NeighbourMonitor(Periodic):
             generated = adapter_for(module, self.sample, self.latent_dim).draw(self.images)
         if generated.is_floating_point() and not bool(generated.isfinite().all()):
             return  # nothing has a neighbour; `Diagnosis` says where it came from
+        if not self.history and self._real is not None:
+            warn_of_range(generated, real=self._real)
         metrics = self._measure(generated)
         self.history.append((iteration, metrics))
         log_metrics(trainer, metrics | self.baseline, step=iteration)

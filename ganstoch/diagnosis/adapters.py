@@ -3,6 +3,7 @@
 What is measured runs as at inference: no layer in training mode, no gradient, no global RNG.
 """
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,9 +16,12 @@ from torch import Tensor, nn
 from ganstoch.data.datamodule import ImageData
 from ganstoch.diagnosis.signals import Networks
 from ganstoch.errors import UserError
+from ganstoch.pixels import checked_set, range_of
 from ganstoch.remedies.base import pack_examples
 from ganstoch.rng import normal, rng_for
 from ganstoch.training.gan import GAN
+
+_log = logging.getLogger("ganstoch")
 
 _SEED = 0
 
@@ -40,13 +44,36 @@ def players_of(module: LightningModule) -> dict[str, nn.Module]:
 def real_images(
     trainer: Trainer, real: Tensor | None, held_out: Tensor | None
 ) -> tuple[Tensor, Tensor | None]:
-    """Training and held-out images: those given, else our own data's; `UserError` if none are."""
+    """Training and held-out images: those given, else our own data's; `UserError` if none are.
+
+    Images that are given are `checked_set`; points (N, D) are taken as they are.
+    """
     data = getattr(trainer, "datamodule", None)
+    if real is not None and getattr(real, "ndim", 4) != 2:
+        real = checked_set(real, what="real")
+    if held_out is not None and getattr(held_out, "ndim", 4) != 2:
+        held_out = checked_set(held_out, what="held_out")
     if real is None and isinstance(data, ImageData):
         return data.subset.pixels, data.held_out if held_out is None else held_out
     if real is None:
         raise UserError("give the callback the training images: real=tensor of shape (N, C, H, W)")
     return real, held_out
+
+
+def warn_of_range(generated: Tensor, *, real: Tensor) -> None:
+    """Says that a generator's floats seem to lie in another range than [-1, 1], as real ones do."""
+    if not generated.is_floating_point() or not generated.numel():
+        return
+    low, high = (value.item() for value in torch.aminmax(generated.detach().float()))
+    least = real.min().item() / 127.5 - 1 if real.dtype == torch.uint8 else real.min().item()
+    found = range_of(low, high, floats=True)
+    if found == "bytes" or (found == "unit" and least < -0.5):
+        ends = "[0, 1]" if found == "unit" else "[0, 255]"
+        _log.warning(
+            "the generator's floats lie in %s, and are taken to be in [-1, 1] as the real images: "
+            "give the callback sample=a function of n that maps them",
+            ends,
+        )
 
 
 def adapter_for(

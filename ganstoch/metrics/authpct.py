@@ -9,15 +9,20 @@ generated image j,
 
 from torch import Tensor
 
-from ganstoch.metrics.base import FeatureMetric
+from ganstoch.metrics.base import FeatureMetric, warn_of_repeats
 from ganstoch.metrics.neighbours import nearest_neighbours, within_set_nearest
 from ganstoch.types import Neighbours, Norm
 
 
 def authpct(train: Tensor, generated: Tensor, *, norm: Norm = "l2") -> float:
-    """Percentage of generated images (M, F...) authentic beside training images (N, F...)."""
+    """Percentage of generated images (M, F...) authentic beside training images (N, F...).
+
+    Warns where each training image occurs more than once.
+    """
     nearest = nearest_neighbours(generated, train, norm=norm)
-    return authpct_from(nearest, within_set_nearest(train, norm=norm).distances)
+    spacing = within_set_nearest(train, norm=norm).distances
+    warn_of_repeats(spacing, side="real", k=1)
+    return authpct_from(nearest, spacing)
 
 
 def authpct_from(nearest: Neighbours, spacing: Tensor) -> float:

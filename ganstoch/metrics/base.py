@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import warnings
 from abc import abstractmethod
 from typing import Any, ClassVar, Literal, NamedTuple, TypedDict
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities.data import dim_zero_cat
 
+from ganstoch.errors import UserError
 from ganstoch.metrics.features import Extractor, FeatureSpace, make_extractor
+from ganstoch.pixels import RANGES, Range, checked_images
 
 Side = Literal["real", "generated", "held_out"]
 Features = Extractor | FeatureSpace | None
+_MANY = 16  # images of a side, from which on it means something that none is dark
 
 
 class Options(TypedDict, total=False):
@@ -21,6 +26,7 @@ class Options(TypedDict, total=False):
 
     seed: int
     reset_real_features: bool
+    value_range: Range
 
 
 class MeanSd(NamedTuple):
@@ -36,6 +42,16 @@ class MeanSd(NamedTuple):
         return cls(numbers.mean().item(), numbers.std(correction=0).item())
 
 
+def warn_of_repeats(distances: Tensor, *, side: Side, k: int) -> None:
+    """Warns where all distances (N,) to the k-th nearest other are 0: nothing lies nearer."""
+    if not distances.any():
+        warnings.warn(
+            f"each {side} image occurs more than {k} times, so that nothing lies within the "
+            "distance to its nearest others, and the numbers mean nothing; give each image once",
+            stacklevel=3,
+        )
+
+
 class FeatureMetric(Metric):
     """A function of the features of real, generated and perhaps held-out images.
 
@@ -47,6 +63,9 @@ class FeatureMetric(Metric):
         features: an `Extractor`, or the name of one; None for the subclass's default.
         seed: decides what a metric draws, if it draws anything.
         reset_real_features: False keeps real and held-out images over ``reset``: give them once.
+        value_range: of images given as floats: "symmetric" in [-1, 1], "unit" in [0, 1] or "bytes"
+            in [0, 255]. A batch outside is refused; a side whose floats all lie in [0, 1] makes a
+            warning, unless that is their range.
     """
 
     is_differentiable = False
@@ -60,17 +79,31 @@ class FeatureMetric(Metric):
     held_out_features: list[Tensor]
 
     def __init__(
-        self, features: Features = None, *, seed: int = 0, reset_real_features: bool = True
+        self,
+        features: Features = None,
+        *,
+        seed: int = 0,
+        reset_real_features: bool = True,
+        value_range: Range = "symmetric",
     ) -> None:
         super().__init__()
         features = self.default_features if features is None else features
         extractor = make_extractor(features) if isinstance(features, str) else features
+        if not isinstance(extractor, Extractor):
+            kind = type(extractor).__name__
+            fix = "give a space's name, or a subclass of Extractor with a name and a norm"
+            raise UserError(f"features cannot be a {kind}; {fix}")
+        if value_range not in RANGES:
+            raise UserError(f"value_range must be one of {', '.join(RANGES)}, got {value_range!r}")
         # Past nn.Module's own setter: a user's extractor may be a module, and would then join
         # every checkpoint and every optimizer of the metric's owner.
         object.__setattr__(self, "extractor", extractor)
         self.seed = seed
         self.reset_real_features = reset_real_features
+        self.value_range: Range = value_range
         self.result: Any = None
+        # Least of a side's floats, and how many images these are; bytes have no other range.
+        self._floats: dict[Side, tuple[float, int]] = {}
         # Ranks cannot gather a state that stays empty, so there are those of the sides only.
         for side in self.sides:
             self.add_state(f"{side}_features", default=[], dist_reduce_fx="cat")
@@ -86,11 +119,12 @@ class FeatureMetric(Metric):
     def _measure(self, *features: Any, **_: Any) -> dict[str, float]:
         """The metric's values by name, from the features of its sides in their order."""
 
-    def update(self, images: Tensor, *, real: bool, held_out: bool = False) -> None:
+    def update(self, images: Tensor | NDArray[Any], *, real: bool, held_out: bool = False) -> None:
         """Adds images to one side.
 
         Args:
-            images: shape (N, C, H, W), uint8 in [0, 255] or floats in [-1, 1].
+            images: shape (N, C, H, W), uint8 in [0, 255] or floats of ``value_range``, as a tensor
+                or a numpy array; (N, H, W, C) where no axis but the last can be the channels'.
             real: True for real images, False for generated ones.
             held_out: True for real images that the generator was not trained on.
         """
@@ -100,12 +134,17 @@ class FeatureMetric(Metric):
                 f"{type(self).__name__} takes images of {', '.join(self.sides)}; "
                 "held_out=True goes with real=True"
             )
-        getattr(self, f"{side}_features").append(self.extractor(images).to(self.device))
+        checked = checked_images(images, values=self.value_range)
+        if checked.is_floating_point():
+            least, count = self._floats.get(side, (torch.inf, 0))
+            self._floats[side] = min(least, checked.min().item()), count + len(checked)
+        getattr(self, f"{side}_features").append(self.extractor(checked).to(self.device))
 
     def compute(self) -> dict[str, Tensor]:
         """The metric's values by name, float64 scalars on the metric's device."""
         features = []
         for side in self.sides:
+            self._warn_of_range(side)
             rows = getattr(self, f"{side}_features")
             if len(rows) == 0:  # a list, or one tensor once ranks are gathered
                 raise ValueError(f"no {side} images yet: give them to update() before compute()")
@@ -115,6 +154,17 @@ class FeatureMetric(Metric):
             for name, value in self._measure(*features).items()
         }
 
+    def _warn_of_range(self, side: Side) -> None:
+        """Images without a pixel below the middle of [-1, 1] were most likely made in [0, 1]."""
+        least, count = self._floats.get(side, (-1.0, 0))
+        if self.value_range == "symmetric" and least >= 0 and count >= _MANY:
+            self._floats.pop(side)  # said once
+            warnings.warn(
+                f"all {count:,} {side} images given as floats lie in [0, 1] and were taken to be "
+                'in [-1, 1]; if [0, 1] is their range, make the metric with value_range="unit"',
+                stacklevel=3,
+            )
+
     def _named(self, key: str, result: object, *parts: str) -> dict[str, float]:
         """Parts of a result under the names of metrics, e.g. ``prdc/pixel_l1/recall``."""
         return {f"{key}/{self.extractor.name}/{part}": getattr(result, part) for part in parts}
@@ -122,6 +172,8 @@ class FeatureMetric(Metric):
     def reset(self) -> None:
         """Forgets the images."""
         self.result = None
+        kept = [] if self.reset_real_features else ["real", "held_out"]
+        self._floats = {side: seen for side, seen in self._floats.items() if side in kept}
         states = [f"{side}_features" for side in self.sides if side != "generated"]
         features = {state: list(getattr(self, state)) for state in states}
         super().reset()  # empties the lists in place

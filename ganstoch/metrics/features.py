@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from ganstoch.errors import UserError
 from ganstoch.metrics.efficientnet_lite import EfficientNetLite0Network
+from ganstoch.pixels import checked_images
 from ganstoch.types import Norm, to_bytes
 
 FeatureSpace = Literal["pixel", "inception", "efficientnet_lite0"]
@@ -31,7 +32,6 @@ INCEPTION_FILE = "weights-inception-2015-12-05-6726825d.pth"
 _RELEASES = "https://github.com/toshas/torch-fidelity/releases"
 INCEPTION_URL = f"{_RELEASES}/download/v0.2.0/{INCEPTION_FILE}"
 _INCEPTION_SHA256 = "6726825d"
-_SLACK = 1e-3  # how far beyond [-1, 1] a float pixel may lie: rounding, not another range
 _BATCH = 64  # images per forward pass of a network
 
 
@@ -58,7 +58,7 @@ class Pixels(Extractor):
 
     def __call__(self, images: Tensor) -> Tensor:
         """Features, shape (N, C*H*W); uint8 for uint8, float64 for float64, else float32."""
-        checked = _checked(images)
+        checked = checked_images(images)
         if checked.is_floating_point():
             checked = checked.add(1.0).mul_(127.5)
         return checked.flatten(1)
@@ -84,7 +84,7 @@ class _Network(Extractor):
     @torch.no_grad()
     def __call__(self, images: Tensor) -> Tensor:
         """Shape (N, F), float32. Floats are rounded to bytes, one channel is repeated thrice."""
-        checked = _checked(images)
+        checked = checked_images(images)
         pixels = to_bytes(checked) if checked.is_floating_point() else checked
         if pixels.shape[1] not in (1, 3):
             raise ValueError(f"{self.name} needs 1 or 3 channels, got {pixels.shape[1]}")
@@ -186,28 +186,6 @@ def make_extractor(
         # Twice the side of our pictures; 224 would enlarge them sevenfold, at forty times the cost.
         return EfficientNetLite0(weights, device=device, size=64)
     raise ValueError(f"features must be pixel, inception or efficientnet_lite0, got {name!r}")
-
-
-def _checked(images: Tensor) -> Tensor:
-    """The images, detached, half precision widened; or a ValueError that names the mistake."""
-    if images.ndim != 4 or images.numel() == 0:
-        raise ValueError(
-            f"images must have shape (N, C, H, W), none of them 0; got {tuple(images.shape)}"
-        )
-    images = images.detach()
-    if images.dtype == torch.uint8:
-        return images
-    if not images.is_floating_point():
-        raise ValueError(f"images must be uint8 or floats in [-1, 1], got {images.dtype}")
-    if images.dtype != torch.float64:
-        images = images.float()
-    low, high = (value.item() for value in torch.aminmax(images))
-    if not (low >= -1.0 - _SLACK and high <= 1.0 + _SLACK):  # so that NaN is refused too
-        raise ValueError(
-            f"float images must lie in [-1, 1], got [{low:g}, {high:g}]; "
-            "give bytes as uint8, or map them by x / 127.5 - 1"
-        )
-    return images
 
 
 def load_weights(build: Callable[[], Loaded], path: Path) -> Loaded:

@@ -18,7 +18,7 @@ from typing import NamedTuple, Unpack
 
 from torch import Tensor
 
-from ganstoch.metrics.base import FeatureMetric, Features, Options
+from ganstoch.metrics.base import FeatureMetric, Features, Options, warn_of_repeats
 from ganstoch.metrics.neighbours import kth_distances, pairs_within
 from ganstoch.metrics.neighbours.byte_search import as_rows
 from ganstoch.types import Norm
@@ -34,15 +34,15 @@ class PRDCScores(NamedTuple):
 
 
 def prdc(real: Tensor, generated: Tensor, *, k: int = 5, norm: Norm = "l2") -> PRDCScores:
-    """Precision, recall, density and coverage of more than k images a side; [2] takes l2, k = 5."""
+    """Precision, recall, density and coverage of more than k images a side; [2] takes l2, k = 5.
+
+    Warns where each image of a side occurs more than k times.
+    """
     real, generated = as_rows(real=real, generated=generated)
-    within = pairs_within(
-        real,
-        generated,
-        first_radii=kth_distances(real, k=k, norm=norm),
-        second_radii=kth_distances(generated, k=k, norm=norm),
-        norm=norm,
-    )
+    radii, made_radii = (kth_distances(rows, k=k, norm=norm) for rows in (real, generated))
+    warn_of_repeats(radii, side="real", k=k)
+    warn_of_repeats(made_radii, side="generated", k=k)
+    within = pairs_within(real, generated, first_radii=radii, second_radii=made_radii, norm=norm)
     return PRDCScores(
         precision=(within.balls_of_first_around > 0).double().mean().item(),
         recall=(within.balls_of_second_around > 0).double().mean().item(),

@@ -48,7 +48,8 @@ def test_copies() -> None:
     """A ball holds its centre and the k - 1 nearer others: the k-th is on its edge, not inside."""
     real = draw(80, 20, seed=3)
     assert prdc(real, real.flip(0), k=5) == pytest.approx((1, 1, 1, 1), abs=1e-12)
-    of_one = prdc(real, real[:1].expand(40, -1))
+    with pytest.warns(UserWarning, match="generated"):
+        of_one = prdc(real, real[:1].expand(40, -1))
     assert of_one.precision == 1  # every one is in a real ball
     assert of_one.recall == 0  # balls of radius 0 hold nothing
     assert 1 / 80 <= of_one.coverage < 0.3
