@@ -1,4 +1,4 @@
-"""Where images lie: a folder, an archive, shards, one array or column of a file, a data set by name.
+"""Where images lie: a folder, an archive, shards, an array or column of a file, a data set by name.
 
 Read without torch, so that a mistyped place is told at once.
 """
