@@ -117,6 +117,7 @@ def _run(words: list[str]) -> int:
         options = parser.parse_args(rest)
     except jsonargparse.ArgumentError as error:
         raise UserError(f"{error.message}; see ganstoch {name} --help") from error
+    options.words = rest
     return command.run(options)
 
 

@@ -1,5 +1,7 @@
 """The audit: two sets of images, or three, into a report with a verdict."""
 
+import hashlib
+import json
 import logging
 import resource
 import sys
@@ -10,12 +12,17 @@ from pathlib import Path
 
 import numpy as np
 
+from ganstoch.auditing.comparison import compare, read_earlier
 from ganstoch.auditing.evidence import LEAST, MOST, gather
 from ganstoch.auditing.findings import find, verdict
+from ganstoch.auditing.gate import Gate
 from ganstoch.auditing.inputs import Images, Role, Source, open_images, option
+from ganstoch.auditing.judging import judge
 from ganstoch.auditing.lists import audit_lists, audit_notes
 from ganstoch.auditing.measures import K, LatentGenerator, latent_recovery, measures_of
+from ganstoch.auditing.omitted import not_checked
 from ganstoch.auditing.output import check_place, png_pictures, write_files
+from ganstoch.auditing.private import Pseudonyms
 from ganstoch.auditing.report import AuditReport
 from ganstoch.callbacks.run_folder import hardware, versions
 from ganstoch.data.arrays import MEMORY
@@ -40,7 +47,11 @@ def audit(
     resize: int | None = None,
     generator: LatentGenerator | None = None,
     seed: int = 0,
+    gate: Gate | None = None,
+    against: Path | None = None,
+    private: bool = False,
     notes: Sequence[str] = (),
+    command: str | None = None,
 ) -> AuditReport:
     """What generated images say of the images that their generator was trained on.
 
@@ -56,7 +67,11 @@ def audit(
         resize: side of the square that every image's centre is scaled to; None for no scaling.
         generator: to look for training images among what it can make; needs held-out images.
         seed: decides every sample and thinning.
+        gate: conditions of a release; the report's ``checks`` say which of them hold.
+        against: report.json of an earlier audit, to say what changed.
+        private: whether to leave out pictures, and put keyed hashes in the place of names.
         notes: for the report, each a sentence.
+        command: for the report, what repeats the audit.
 
     Raises:
         UserError: for images that cannot be read or compared, too few of them, too little memory,
@@ -65,6 +80,7 @@ def audit(
     started = time.monotonic()
     if out is not None:
         check_place(out)
+    earlier = None if against is None else read_earlier(against)
     if not features:
         raise UserError("no feature space to measure in; give at least one of --features")
     try:
@@ -80,6 +96,10 @@ def audit(
         for role, source in sources.items()
         if source is not None
     }
+    pseudonyms = Pseudonyms() if private else None
+    if pseudonyms is not None:
+        for images in sets.values():
+            pseudonyms.hide(images)
     free = _check_sizes(sets, memory=memory)
     try:
         evidence = gather(sets, extractors, cache=cache, memory=free, seed=seed)
@@ -93,24 +113,44 @@ def audit(
         measures.update([latent_recovery(generator, sets["real"], sets["held_out"], seed=seed)])
     findings = find(evidence)
     kind, sentence = verdict(findings, evidence)
-    more_notes = audit_notes(evidence, findings, recovery=generator is not None)
+    more_notes = audit_notes(evidence, findings)
     lists, tables, shown = audit_lists(sets, evidence, findings)
-    names = [extractor.name for extractor in extractors]
+    settings = {
+        "features": [extractor.name for extractor in extractors],
+        "resize": resize,
+        "seed": seed,
+        "k": K,
+        "most": MOST,
+    }
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    left_out = not_checked(
+        evidence, recovery=generator is not None, labelled=sets["real"].labels is not None
+    )
     report = AuditReport(
         verdict=kind,
         sentence=sentence,
         findings=tuple(finding.sentence for finding in findings),
+        verdicts=tuple(finding.verdict for finding in findings),
+        checks=() if gate is None else judge(gate, evidence, findings),
+        not_checked=tuple(left_out),
+        against=None,
         notes=(*notes, *evidence.notes, *more_notes),
         sets=evidence.facts.sets,
         metrics=measures,
         **lists,
-        settings={"features": names, "resize": resize, "seed": seed, "k": K, "most": MOST},
+        settings=settings,
+        settings_sha256=hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest(),
+        command=command,
         versions=versions(),
         hardware=hardware(),
         peak_memory=peak if sys.platform == "darwin" else peak * 1024,
         seconds=time.monotonic() - started,
     )
+    if pseudonyms is not None:
+        report, shown = pseudonyms.hide_report(report), {}
+        earlier = None if earlier is None else pseudonyms.hide_earlier(earlier)
+    if earlier is not None:
+        report = report.model_copy(update={"against": compare(earlier, report)})
     if out is not None:
         pictures = [png_pictures(sets[role], ids) for role, ids in shown.items()]
         write_files(out, report, **tables, pictures=ChainMap(*pictures))

@@ -8,12 +8,16 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import os
 import re
+import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
+from ganstoch.auditing.gate import Gate, exit_status, github_annotations, junit
 from ganstoch.errors import UserError
+from ganstoch.records import write_atomically
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser
@@ -25,6 +29,8 @@ _EPILOG = """examples:
   ganstoch audit --real train.npz --generated samples.npz --held-out test.npz --out report
   ganstoch audit --real photos --generated samples --features pixel,efficientnet_lite0
   ganstoch audit --checkpoint runs/NAME/checkpoints/step=2500.ckpt
+  ganstoch audit --real photos --generated samples --fail-on memorization --max-copied 0.01
+  ganstoch audit --real photos --generated samples --against audit/report.json --out again
 
 verdicts, the gravest first:
   memorization        generated images are copies of training images
@@ -32,7 +38,10 @@ verdicts, the gravest first:
   mode_drop           training images, or classes or clusters of them, are left out
   distribution_shift  generated images, or a share of them, are of another kind
   undecided           none of these, but a number points to one: more images would tell
-  no_issue            none of these shows; the sentence says what would have been found"""
+  no_issue            none of these shows; the sentence says what would have been found
+
+exit status: 0, whatever the verdict; with --fail-on, --max-copied or --max-missed
+  0 all of them hold   1 one does not   3 too few images to tell   2 wrong input"""
 
 
 def audit_arguments(parser: ArgumentParser) -> None:
@@ -54,14 +63,25 @@ def audit_arguments(parser: ArgumentParser) -> None:
     add("--memory", default="2GiB", help="most to take; 2GiB if unset")
     side = "side to scale each image's centre to, in pixels"
     add("--resize", type=int | None, help=side, metavar="N")
+    verdicts = "comma-separated verdicts; status 1 if one of them is found"
+    add("--fail-on", default="", help=verdicts, metavar="A,B")
+    copied = "largest share of the generated images that may be copies, e.g. 0.01"
+    add("--max-copied", type=float | None, help=copied, metavar="SHARE")
+    missed = "largest share of the training images that may be missed, e.g. 0.05"
+    add("--max-missed", type=float | None, help=missed, metavar="SHARE")
+    add("--junit", type=Path | None, help="the checks as a JUnit file", metavar="FILE")
+    add("--against", type=Path | None, help="an earlier report.json: what changed", metavar="FILE")
+    no_names = "no picture, no file name: hashes keyed by GANSTOCH_AUDIT_SALT, or at random"
+    add("--private", action="store_true", help=no_names)
     add("--seed", type=int, default=0, help="of every sample; 0 if unset")
     add("--no-cache", action="store_true", help="keep no features for next time")
     add("--quiet", action="store_true", help="nothing on standard error")
 
 
 def audit_command(options: Any) -> int:
-    """Makes the audit of the parsed options, prints it and leaves its files; 0 for any verdict."""
+    """Makes the audit of the parsed options, prints it and leaves its files; see `Gate`."""
     memory = parse_memory(options.memory)
+    gate = _gate(options)
     _check(options)
     out = options.out or (None if options.json else _OUT)
     from ganstoch.auditing.audit import audit
@@ -83,12 +103,30 @@ def audit_command(options: Any) -> int:
             memory=memory,
             resize=options.resize,
             seed=options.seed,
+            gate=gate,
+            against=options.against,
+            private=options.private,
+            command=shlex.join(["ganstoch", "audit", *options.words]),
         )
+    if options.junit is not None:
+        write_atomically(options.junit, junit(report))
     if options.json:
         sys.stdout.write(report.to_json())
     else:
         print(f"{terminal(report)}\n\n{(out or _OUT) / PAGE}")
-    return 0
+    if "GITHUB_ACTIONS" in os.environ:
+        for line in github_annotations(report.checks):
+            print(line, file=sys.stderr)
+    return exit_status(report.checks)
+
+
+def _gate(options: Any) -> Gate:
+    verdicts = [name.strip() for name in options.fail_on.split(",") if name.strip()]
+    gate = Gate(cast(Any, tuple(verdicts)), options.max_copied, options.max_missed)
+    if options.junit is not None and gate == Gate():
+        fix = "give --fail-on, --max-copied or --max-missed"
+        raise UserError(f"--junit tells of conditions, and there are none; {fix}")
+    return gate
 
 
 def _check(options: Any) -> None:
@@ -98,6 +136,8 @@ def _check(options: Any) -> None:
         raise UserError("--latents chooses what a --checkpoint's generator makes; give one")
     if checkpoint is not None and options.generated is not None:
         raise UserError("--generated and --checkpoint both say what was generated; give one")
+    if options.against is not None and not options.against.is_file():
+        raise UserError(f"there is no report {options.against}; --against takes a report.json")
     if checkpoint is not None and not checkpoint.is_file():
         fix = "--checkpoint takes a step=*.ckpt of ganstoch fit"
         raise UserError(f"there is no checkpoint {checkpoint}; {fix}")

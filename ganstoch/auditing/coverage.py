@@ -36,6 +36,7 @@ class Coverage:
 
     missed: Share  # beyond what is natural
     rate: float  # r
+    worth: float  # independent images that r says as much as
     natural: float  # r_0
     p_value: float  # chance of as large a rate where nothing is missed
     ids: Tensor  # of the missed images, most missed first, int64
@@ -92,6 +93,7 @@ def coverage(
     return Coverage(
         missed=Share(estimate=estimate, low=low, high=high),
         rate=rate,
+        worth=worth,
         natural=mean,
         p_value=(1 + int((natural >= rate - 1e-12).sum())) / (1 + _PERMUTATIONS),
         ids=from_ids[order[: int(missed.sum())]],

@@ -82,7 +82,7 @@ def verdict(findings: Sequence[Finding], evidence: Evidence) -> tuple[Verdict, s
     """The gravest finding and its sentence, or that there is none and what that means."""
     if findings:
         return findings[0].verdict, findings[0].sentence
-    pointing = list(signals(evidence))
+    pointing = [signal.clause for signal in signals(evidence)]
     names = " and ".join(space.space.words for space in evidence.spaces)
     if pointing:
         return "undecided", f"No finding by {names}, but {'; '.join(pointing)}."
@@ -259,8 +259,15 @@ def _apart(space: SpaceEvidence, _: float) -> Finding | None:
     return Finding("distribution_shift", repeats.share, sentence, space)
 
 
-def signals(evidence: Evidence) -> Iterator[str]:
-    """What points to a fault that no rule finds, each a clause."""
+class Signal(NamedTuple):
+    """A number that points to a verdict which no rule finds."""
+
+    verdict: Verdict
+    clause: str
+
+
+def signals(evidence: Evidence) -> Iterator[Signal]:
+    """What points to a fault that no rule finds."""
     facts, looks, real = evidence.facts.generated, evidence.looks, evidence.facts.sets["real"]
     level = level_of(evidence)
     # Where training images repeat they explain some, and the test says that these are no more.
@@ -273,50 +280,82 @@ def signals(evidence: Evidence) -> Iterator[str]:
         enough = _enough(evidence.facts)
         more = f"; at this rate {enough:,} generated images would tell" if enough else ""
         few = f"{count:,} of {made:,} generated images {are}"
-        yield f"{few}, too few to rule out repeats in the data{more}"
+        yield Signal("memorization", f"{few}, too few to rule out repeats in the data{more}")
     if LEVEL / 2 < looks.excess.p_value <= SUSPECT:
-        yield f"{_interval(looks.excess)} of the generated images look like no real one"
+        odd = f"{_interval(looks.excess)} of the generated images look like no real one"
+        yield Signal("distribution_shift", odd)
     for space in evidence.spaces:
         by, copied = f"(by {space.space.words})", space.copied.excess
         if copied.low > 0 and copied.p_value > level:
-            yield f"{_interval(copied)} seem to be copies {by}"
-        suspects = {"to repeat others": space.repeats.excess, "unlike the data": space.shift.far}
-        for words, excess in suspects.items():
-            if level < excess.p_value <= SUSPECT:
-                yield f"{_interval(excess)} seem {words} {by}"
+            yield Signal("memorization", f"{_interval(copied)} seem to be copies {by}")
+        repeats, far = space.repeats.excess, space.shift.far
+        if level < repeats.p_value <= SUSPECT:
+            yield Signal("mode_collapse", f"{_interval(repeats)} seem to repeat others {by}")
+        if level < far.p_value <= SUSPECT:
+            yield Signal("distribution_shift", f"{_interval(far)} seem unlike the data {by}")
         missed = space.coverage.missed
         if missed.low > 0 and missed_modes(space, level) is None:
-            yield f"{percent(missed.estimate)} of the data seem to be missed {by}"
-        score = space.train_vs_held_out
-        if score is not None and score.p_value <= level:
-            nearer = "generated images lie nearer to training than to held-out images"
-            allows = f"than chance allows, p = {score.p_value:.2g} {by}"
-            yield f"{nearer} {allows}: copies with edits may do this"
-        elif space.ct is not None and space.ct.z <= -STRICT:
-            nearer = "generated images lie nearer to training images than held-out ones do"
-            yield f"{nearer}, Z = {space.ct.z:.1f} {by}: copies with edits, or blur"
-        elif space.shift.sure[1] < 1:
-            nearer = f"generated images lie {_times(space)} times as far from training images"
-            yield f"{nearer} as unseen real ones {by}: copies with edits, or blur"
+            lost = f"{percent(missed.estimate)} of the data seem to be missed {by}"
+            yield Signal("mode_drop", lost)
+        if (nearer := _nearer(space, level)) is not None:
+            yield Signal("memorization", nearer)
+
+
+def _nearer(space: SpaceEvidence, level: float) -> str | None:
+    """That generated images lie nearer to training images than unseen ones do, as a clause."""
+    by, score = f"(by {space.space.words})", space.train_vs_held_out
+    if score is not None and score.p_value <= level:
+        nearer = "generated images lie nearer to training than to held-out images"
+        allows = f"than chance allows, p = {score.p_value:.2g} {by}"
+        return f"{nearer} {allows}: copies with edits may do this"
+    if space.ct is not None and space.ct.z <= -STRICT:
+        nearer = "generated images lie nearer to training images than held-out ones do"
+        return f"{nearer}, Z = {space.ct.z:.1f} {by}: copies with edits, or blur"
+    if space.shift.sure[1] < 1:
+        nearer = f"generated images lie {_times(space)} times as far from training images"
+        return f"{nearer} as unseen real ones {by}: copies with edits, or blur"
+    return None
+
+
+class Power(NamedTuple):
+    """What a verdict's rule looks for, and the least shares that it finds 95 times in 100."""
+
+    words: str
+    shares: list[Callable[[float], float | None]]  # by one space each, of times as many images
+
+
+def powers(evidence: Evidence) -> dict[Verdict, Power]:
+    """Of every verdict whose rule counts images."""
+    level, spaces = level_of(evidence), evidence.spaces
+
+    def found(excess: Excess, level: float = level) -> Callable[[float], float | None]:
+        return lambda times: excess.times(times).detectable(level)
+
+    def short(counts: Proportions, level: float) -> Callable[[float], float | None]:
+        return lambda times: counts.detectable(level, times=times)
+
+    unlike = [*(found(m.shift.far) for m in spaces), found(evidence.looks.excess, LEVEL / 2)]
+    left_out = [
+        short(counts, level / len(m.proportions)) for m in spaces for counts in m.proportions
+    ]
+    return {
+        "memorization": Power("copies without edits", [found(m.copied.excess) for m in spaces]),
+        "mode_collapse": Power("repeated images", [found(m.repeats.excess) for m in spaces]),
+        "distribution_shift": Power("images unlike the data", unlike),
+        "mode_drop": Power("one part of the data left out", left_out),
+    }
+
+
+def least_share(power: Power) -> float | None:
+    """The least share that any space finds in the images that there are."""
+    return min((s for share in power.shares if (s := share(1.0)) is not None), default=None)
 
 
 def _power(evidence: Evidence) -> str:
     """What the rules would have found, as a list of shares."""
-    level, spaces = level_of(evidence), evidence.spaces
-    limits = {
-        "copies without edits": [m.copied.excess.detectable(level) for m in spaces],
-        "repeated images": [m.repeats.excess.detectable(level) for m in spaces],
-        "images unlike the data": [m.shift.far.detectable(level) for m in spaces],
-        "one part of the data left out": [
-            counts.detectable(level / len(m.proportions))
-            for m in spaces
-            for counts in m.proportions
-        ],
-    }
-    limits["images unlike the data"].append(evidence.looks.excess.detectable(LEVEL / 2))
-    shares = {name: [s for s in each if s is not None] for name, each in limits.items()}
-    clauses = [f"{name} from {percent(min(each))} on" for name, each in shares.items() if each]
-    none = [name for name, each in shares.items() if not each]
+    shares = {power.words: least_share(power) for power in powers(evidence).values()}
+    clauses = [f"{words} from {percent(s)} on" for words, s in shares.items() if s is not None]
+    none = [words for words, share in shares.items() if share is None]
     if none:
         clauses.append(f"but at no share {', '.join(none)}, for which these sets say too little")
     return ", ".join(clauses)

@@ -1,6 +1,7 @@
 """Sets of images under audit: their role, and facts of every image from one pass over them."""
 
 import hashlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -41,7 +42,8 @@ class Images:
         self.labels: tuple[str, ...] | None = None
         if images.labels is not None and images.classes:
             self.labels = tuple(images.classes[label] for label in images.labels.tolist())
-        self.names, self.read = images.names, images.read
+        self.names: Callable[[Tensor], Sequence[str]] = images.names
+        self.read = images.read
 
     def __len__(self) -> int:
         return len(self.images)

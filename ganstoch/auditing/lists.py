@@ -145,10 +145,8 @@ def _histograms(evidence: SpaceEvidence) -> Iterator[Histogram]:
         yield Histogram(title=title, unit=space.unit, edges=edges.tolist(), counts=counts)
 
 
-def audit_notes(
-    evidence: Evidence, findings: Sequence[Finding], *, recovery: bool
-) -> Iterator[str]:
-    """What could not be measured, and what to keep in mind."""
+def audit_notes(evidence: Evidence, findings: Sequence[Finding]) -> Iterator[str]:
+    """What to keep in mind."""
     facts, spaces, shared = evidence.facts, evidence.spaces, evidence.facts.generated
     same = "generated images are, pixel for pixel, real images that"
     for role, counts in facts.sets.items():
@@ -166,20 +164,7 @@ def audit_notes(
     if shared.identical and not findings:
         yield f"{len(shared.identical):,} {same} do not repeat; see their list."
     if findings and findings[0].verdict != "memorization":  # of which copies explain most
-        yield from (f"Also: {signal}." for signal in signals(evidence))
-    if "held_out" not in facts.sets:
-        yield (
-            "No held-out images were given: training images compared with each other stand in for "
-            "them, and the tests that need them (train_vs_held_out, C_T) were not made."
-        )
-        if recovery:
-            yield "Latent recovery compares with held-out images, and was not made."
-    if all(each.space.is_pixels for each in spaces):
-        yield (
-            "Measured in pixels alone: a copy that was mirrored, shifted or cropped is none there, "
-            "and in photographs pixels hardly show which kinds of things are left out; --features "
-            "efficientnet_lite0 or inception sees more."
-        )
+        yield from (f"Also: {signal.clause}." for signal in signals(evidence))
     for each in spaces:
         name, searched = each.space.name, len(each.searches.from_ids)
         if each.shift.interval[0] > 1.0:

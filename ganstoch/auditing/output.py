@@ -23,7 +23,7 @@ from torch import Tensor
 
 from ganstoch.auditing import report as words
 from ganstoch.auditing.inputs import Images
-from ganstoch.auditing.report import AuditReport, CellShares, Histogram, Pair
+from ganstoch.auditing.report import AuditReport, CellShares, Change, Comparison, Histogram, Pair
 from ganstoch.errors import UserError, visible
 from ganstoch.records import read_json, write_atomically
 from ganstoch.report.formatting import cell, render_page, wrapped
@@ -76,6 +76,8 @@ def terminal(report: AuditReport) -> str:
     lines = _lines("", f"{verdict_words(report).upper()}: {report.sentence}")
     for sentence in report.findings[1:]:
         lines += _lines("  also: ", sentence)
+    for check in report.checks:
+        lines += _lines(f"  {check.outcome}: ", f"{check.name}: {check.sentence}")
     lines.append("")
     for role, facts in report.sets.items():
         text = f"{facts.images:,} images ({'x'.join(map(str, facts.shape))}), {facts.where}"
@@ -97,11 +99,39 @@ def terminal(report: AuditReport) -> str:
     if worst := [item for item in _classes(report)[:_NAMED] if item[1] > 0]:
         shares = ", ".join(f"{name} {100 * share:.1f} %" for name, share in worst)
         lines += ["", *_lines("", f"missed by class, most first: {shares}")]
-    if report.notes:
-        lines.append("")
+    lines.append("")
     for note in report.notes:
         lines += _lines("note: ", note)
+    for left_out in report.not_checked:
+        lines += _lines("not checked: ", f"{left_out.name}. {left_out.reason} {left_out.fix}")
+    if report.against is not None:
+        lines += ["", *_changes(report.against)]
     return "\n".join(lines)
+
+
+def _changes(against: Comparison) -> list[str]:
+    """What changed since an earlier report, the measures as a table."""
+    lines = _lines("against: ", f"the verdict was {against.verdict.replace('_', ' ')}")
+    for change in (*against.sets, *against.settings):
+        then, now = (value[:40] or "none" for value in change_cells(change)[:2])
+        lines += _lines("  ", f"{change.name}: {then}, now {now}")
+    if against.protocol != words.PROTOCOL:
+        reason = f"follows {against.protocol}, not {words.PROTOCOL}: its numbers mean other things"
+        return lines + _lines("  ", f"The earlier report {reason}, and are not compared.")
+    rows = [[_plain(text) for text in (c.name, *change_cells(c))] for c in against.metrics]
+    if rows:
+        heads, align = ["", "then", "now", "change"], ("left", "right", "right", "right")
+        table = tabulate(rows, heads, tablefmt="plain", disable_numparse=True, colalign=align)
+        lines += table.splitlines()
+    return [*lines, f"  {against.same:,} measures are the same."]
+
+
+def change_cells(change: Change) -> list[str]:
+    """Then, now and the difference of a number; "" where there is none."""
+    then, now = change.then, change.now
+    if isinstance(then, str) or isinstance(now, str):
+        return ["none" if value is None else str(value) for value in (then, now)] + [""]
+    return words.fixed(then, now, None if then is None or now is None else now - then)
 
 
 def _lines(first: str, text: str) -> list[str]:
@@ -149,6 +179,8 @@ def render(report: AuditReport, pictures: Mapping[str, bytes]) -> str:
         classes=_classes(report),
         sharp=max(report.sets["real"].shape[1:], default=0) <= _TILE,
         settings=_settings(report),
+        change_cells=change_cells,
+        protocol=words.PROTOCOL,
     )
 
 
@@ -188,6 +220,8 @@ def _settings(report: AuditReport) -> dict[str, object]:
     for role, facts in report.sets.items():
         settings[f"{role.replace('_', ' ')}, sha256 of the pixels"] = facts.sha256
     return settings | {
+        "protocol": report.protocol,
+        "sha256 of the settings": report.settings_sha256,
         **report.versions,
         "hardware": report.hardware,
         "seconds": f"{report.seconds:.1f}",

@@ -58,12 +58,16 @@ class Proportions:
     real: int
     by_class: bool
 
-    def detectable(self, level: float) -> float | None:
-        """Share of the data that, left out as one cell, would be found short in 95 % of cases."""
+    def detectable(self, level: float, *, times: float = 1.0) -> float | None:
+        """Share of the data that, left out as one cell, would be found short in 95 % of cases.
+
+        By so many times as many images as there are.
+        """
+        real, generated = round(self.real * times), round(self.generated * times)
         for share in np.arange(1, 100) / 100:
-            spread = math.sqrt(share * (1 - share) / self.real)
-            few = int((share - 1.645 * spread) * self.real)
-            test = Excess(few, self.real, 0, self.generated)
+            spread = math.sqrt(share * (1 - share) / real)
+            few = int((share - 1.645 * spread) * real)
+            test = Excess(few, real, 0, generated)
             if few > 0 and test.p_value <= level / len(self.cells):
                 return float(share)
         return None

@@ -11,6 +11,8 @@ Verdict = Literal[
     "memorization", "mode_collapse", "mode_drop", "distribution_shift", "undecided", "no_issue"
 ]
 Target = Literal["low", "high", "baseline"]
+Outcome = Literal["passed", "failed", "inconclusive"]
+PROTOCOL = "ganstoch-audit/2"  # changes whenever the same sets may get other numbers or verdicts
 _Part = Annotated[float, Field(ge=0, le=1)]
 _Count = Annotated[int, Field(ge=0)]
 _MINUS = "\N{MINUS SIGN}"
@@ -94,6 +96,41 @@ class Histogram(_Model):
     counts: dict[str, tuple[_Count, ...]]
 
 
+class Check(_Model):
+    """A condition of a release, and whether it holds."""
+
+    name: str  # e.g. "max_copied" or "fail_on=memorization"
+    outcome: Outcome
+    sentence: str  # the reason, with its numbers
+
+
+class NotChecked(_Model):
+    """Something that this audit could not or was not asked to look at."""
+
+    name: str
+    reason: str  # a sentence
+    fix: str = ""  # what would make it, a sentence; "" where nothing does
+
+
+class Change(_Model):
+    """A number or a setting that differs between two reports; None where one has none."""
+
+    name: str
+    then: float | str | None
+    now: float | str | None
+
+
+class Comparison(_Model):
+    """What differs from an earlier report."""
+
+    protocol: str  # of the earlier one; numbers of another protocol are not compared
+    verdict: str  # of the earlier one
+    sets: tuple[Change, ...]  # sizes and digests of the images
+    settings: tuple[Change, ...]
+    metrics: tuple[Change, ...]
+    same: _Count  # measures that are equal
+
+
 class SetFacts(_Model):
     """What a set of images is."""
 
@@ -111,7 +148,11 @@ class AuditReport(_Model):
     verdict: Verdict
     sentence: str  # the verdict for a person, with its number
     findings: tuple[str, ...]  # gravest first, each a sentence with its evidence
-    notes: tuple[str, ...]  # what could not be measured, and what to keep in mind
+    verdicts: tuple[Verdict, ...]  # of the findings
+    checks: tuple[Check, ...]  # of the release gate, if conditions were given
+    not_checked: tuple[NotChecked, ...]
+    against: Comparison | None  # with an earlier report, if one was given
+    notes: tuple[str, ...]  # what to keep in mind
     sets: dict[Literal["real", "generated", "held_out"], SetFacts]
     copied_share: Share | None  # of the generated images
     missed_share: Share | None  # of the real images
@@ -124,11 +165,14 @@ class AuditReport(_Model):
     missed_by_class: dict[str, _Part]  # share of each class's images; empty without classes
     histograms: tuple[Histogram, ...]
     settings: dict[str, Any]  # everything that decides the numbers
+    settings_sha256: str
+    command: str | None  # that repeats the audit, if it was made by one
     versions: dict[str, str]
     hardware: str
     seconds: float
     peak_memory: _Count  # bytes
-    schema_version: Literal[3] = Field(default=3, alias="schema")
+    protocol: str = PROTOCOL
+    schema_version: Literal[4] = Field(default=4, alias="schema")
 
     def to_json(self) -> str:
         """The content of report.json; a ValueError for settings that are not finite."""

@@ -100,6 +100,11 @@ class Excess:
         total = max(1, round(self.usual_total / effect))
         return replace(self, usual=min(total, round(self.usual / effect)), usual_total=total)
 
+    def times(self, factor: float) -> "Excess":
+        """The same rates among so many times as many images of either kind."""
+        counts = self.count, self.total, self.usual, self.usual_total
+        return Excess(*(round(count * factor) for count in counts))
+
     def detectable(self, level: float, *, power: float = 0.95) -> float | None:
         """The smallest share c whose test falls to the level as often as the power says, if any."""
         if self._tail(self.total) > level:

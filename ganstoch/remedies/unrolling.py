@@ -128,7 +128,8 @@ def _start(discriminator: nn.Module, optimizer: Optimizer) -> Start:
         first[name] = state.get("exp_avg", zeros).clone()
         second[name] = state.get("exp_avg_sq", zeros).clone()
         counts[name] = state.get("step", torch.zeros(())).to(zeros.device, torch.float64, copy=True)
-    return Start(theta, first, second, counts, group["lr"], group["betas"], group["eps"])
+    betas, eps = group.get("betas", (0.0, 0.0)), group.get("eps", 0.0)  # gradient descent has none
+    return Start(theta, first, second, counts, group["lr"], betas, eps)
 
 
 def _root(squares: Tensor) -> Tensor:

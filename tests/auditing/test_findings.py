@@ -88,7 +88,7 @@ def test_what_points_the_other_way_is_told(split: Any, evidence: Any) -> None:
     digits = split()
     halves = evidence(digits, (digits.train[:500].int() * 3 + digits.fresh.int() * 2).div(5).byte())
     assert halves.spaces[0].train_vs_held_out.p_value <= 0.001
-    assert any("held-out" in signal for signal in signals(halves))
+    assert any("held-out" in signal.clause for signal in signals(halves))
     assert verdict_of(halves) != "no_issue"
 
 

@@ -166,7 +166,7 @@ def test_an_empty_report_is_a_page_without_empty_parts(empty: AuditReport) -> No
     assert terminal(empty)
 
 
-FIXED = {"verdict", "target"}
+FIXED = {"verdict", "verdicts", "outcome", "target"}
 CHOSEN = {"metrics", "missed_by_class", "counts", "settings", "versions"}  # by whoever named them
 
 
@@ -175,7 +175,7 @@ def hostile(value: Any, name: str = "") -> Any:
     if isinstance(value, dict):
         return {HOSTILE if name in CHOSEN else key: hostile(v, key) for key, v in value.items()}
     if isinstance(value, list):
-        return [hostile(item) for item in value]
+        return [hostile(item, name) for item in value]
     return HOSTILE if isinstance(value, str) and name not in FIXED else value
 
 

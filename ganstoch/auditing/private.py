@@ -1,0 +1,69 @@
+"""A report that may leave the house: no picture, no file name, no pixel.
+
+Names of images and classes become keyed hashes, and so do digests of pixels: whoever has a
+candidate set could otherwise look whether it was used. The key is the environment's
+`GANSTOCH_AUDIT_SALT`, or drawn anew and forgotten; with it the owner finds an image by its hash.
+"""
+
+import hashlib
+import os
+import secrets
+from collections.abc import Callable, Sequence
+
+from torch import Tensor
+
+from ganstoch.auditing.comparison import Earlier
+from ganstoch.auditing.inputs import Images
+from ganstoch.auditing.report import AuditReport
+from ganstoch.errors import UserError
+
+SALT = "GANSTOCH_AUDIT_SALT"
+_SHA256 = 64  # digits
+_LEAST = 16  # characters, lest names be guessed together with the key
+
+
+class Pseudonyms:
+    """Keyed hashes of 16 hexadecimal digits in the place of names."""
+
+    def __init__(self) -> None:
+        salt = os.environ.get(SALT) or secrets.token_hex(32)
+        if len(salt) < _LEAST:
+            raise UserError(f"{SALT} must have {_LEAST} characters or more")
+        self._key = hashlib.blake2b(salt.encode(errors="surrogateescape"), digest_size=32).digest()
+
+    def __call__(self, name: str) -> str:
+        """The pseudonym of a name."""
+        content = name.encode(errors="surrogateescape")
+        return hashlib.blake2b(content, key=self._key, digest_size=8).hexdigest()
+
+    def hide(self, images: Images) -> None:
+        """Replaces all names that come from outside."""
+        images.names = _hidden(images.names, self)
+        if images.labels is not None:
+            images.labels = tuple(map(self, images.labels))
+        images.where = f"{images.role.replace('_', '-')} images"
+        if images.notes:
+            count = len(images.notes)
+            images.notes = (f"{count} note{'s' * (count > 1)} on reading them left out here.",)
+
+    def hide_report(self, report: AuditReport) -> AuditReport:
+        """A report with keyed digests, and without the command that made it."""
+        sets = {
+            role: facts.model_copy(update={"sha256": self(facts.sha256)})
+            for role, facts in report.sets.items()
+        }
+        return report.model_copy(update={"sets": sets, "command": None})
+
+    def hide_earlier(self, earlier: Earlier) -> Earlier:
+        """An earlier report with keyed digests, where they are not yet."""
+        sets = {role: dict(facts) for role, facts in earlier.sets.items()}
+        for facts in sets.values():
+            if len(digest := str(facts.get("sha256", ""))) == _SHA256:
+                facts["sha256"] = self(digest)
+        return earlier.model_copy(update={"sets": sets})
+
+
+def _hidden(
+    names: Callable[[Tensor], Sequence[str]], pseudonym: Callable[[str], str]
+) -> Callable[[Tensor], tuple[str, ...]]:
+    return lambda ids: tuple(map(pseudonym, names(ids)))
