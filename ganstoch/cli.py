@@ -252,10 +252,13 @@ _COMMANDS = {
     ),
     "prepare": _Command(
         _late("runs.prepare", "prepare"),
-        "fetch and check a data set",
-        "Fetches a data set, checks it and writes its manifest.",
+        "fetch and check a data set, or a network's weights",
+        "Fetches a data set, checks it and writes its manifest; or a network's weights, and checks "
+        "those.",
         (
-            _option("name", "a data set, or inception for the feature network's weights"),
+            _option(
+                "name", "a data set; or inception, dinov2, clip, sscd, sscd_distilled: weights"
+            ),
             _DATA_ROOT,
             _option("--n", "size of the subset; else 12800, or all", type=int | None),
             _option("--subset_seed", "which subset", type=int, default=0),

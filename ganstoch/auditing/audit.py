@@ -9,6 +9,7 @@ import time
 from collections import ChainMap
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -27,7 +28,7 @@ from ganstoch.auditing.report import AuditReport
 from ganstoch.callbacks.run_folder import hardware, versions
 from ganstoch.data.arrays import MEMORY
 from ganstoch.errors import UserError
-from ganstoch.metrics.features import Extractor, FeatureSpace, make_extractor
+from ganstoch.metrics.features import AnyFeatures, make_extractor
 
 _log = logging.getLogger("ganstoch")
 _PROGRAM = 3 * 2**28  # bytes that Python and its libraries take before any image is read
@@ -40,7 +41,7 @@ def audit(
     generated: Source,
     *,
     held_out: Source | None = None,
-    features: Sequence[FeatureSpace | Extractor] = ("pixel",),
+    features: AnyFeatures | Sequence[AnyFeatures] = "pixel",
     out: Path | None = None,
     cache: Path | None = None,
     memory: int = MEMORY,
@@ -60,7 +61,7 @@ def audit(
         generated: the generator's images, likewise; best as many as there are real ones.
         held_out: real images that the generator was not trained on, likewise; without them,
             training images compared with each other stand in for them.
-        features: spaces to measure in: "pixel", "inception", "efficientnet_lite0", or extractors.
+        features: a space to measure in, or several, each what `make_extractor` takes.
         out: folder for report.json, report.html, generated.csv and missed.csv; None writes nothing.
         cache: folder to keep features in for the next audit; None keeps none.
         memory: bytes that the whole program may take.
@@ -84,7 +85,9 @@ def audit(
     if not features:
         raise UserError("no feature space to measure in; give at least one of --features")
     try:
-        extractors = [f if isinstance(f, Extractor) else make_extractor(f) for f in features]
+        several = isinstance(features, Sequence) and not isinstance(features, str)
+        spaces: Any = features if several else [features]
+        extractors = [make_extractor(space) for space in spaces]
     except UserError:
         raise
     except ValueError as error:  # there is no such space

@@ -56,7 +56,11 @@ def audit_arguments(parser: ArgumentParser) -> None:
     add("--checkpoint", type=Path | None, help=run, metavar="FILE")
     which = "for --checkpoint: the fixed latents of training, or others; the bank if there is one"
     add("--latents", choices=["bank", "fresh"], help=which)
-    spaces = "comma-separated: pixel, inception, efficientnet_lite0; pixel if unset"
+    spaces = (
+        "comma-separated: pixel, inception, efficientnet_lite0, dinov2, clip, sscd, onnx:FILE, "
+        "torchscript:FILE, timm:NAME[:FILE], or your own module:callable, which is run; pixel if "
+        "unset"
+    )
     add("--features", default="pixel", help=spaces, metavar="A,B")
     add("--out", type=Path | None, help="folder of the report; audit if unset")
     add("--json", action="store_true", help="print the report as JSON; no files without --out")
@@ -97,7 +101,7 @@ def audit_command(options: Any) -> int:
             stack.enter_context(contextlib.redirect_stderr(io.StringIO()))
         report = audit(
             **_sources(options),
-            features=[name.strip() for name in options.features.split(",") if name.strip()],
+            features=_spaces(options),
             out=out,
             cache=None if home is None else home / "features",
             memory=memory,
@@ -147,6 +151,17 @@ def _check(options: Any) -> None:
             raise UserError(f"{path} does not exist; --{name} must point to images")
         if path is None and checkpoint is None and name != "held-out":
             raise UserError(f"--{name} is missing: a folder of images, or a file that holds them")
+
+    for space in _spaces(options):
+        kind, _, file = space.partition(":")
+        if kind == "timm":
+            file = file.partition(":")[2]
+        if kind in ("onnx", "torchscript", "timm") and file and not Path(file).is_file():
+            raise UserError(f"there is no file {file}; --features {kind} takes a network's")
+
+
+def _spaces(options: Any) -> list[str]:
+    return [name.strip() for name in options.features.split(",") if name.strip()]
 
 
 def _sources(options: Any) -> dict[str, Any]:

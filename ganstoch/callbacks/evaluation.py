@@ -17,7 +17,7 @@ from ganstoch.callbacks.progress import Periodic, callback_of, data_of, log_metr
 from ganstoch.data.datamodule import ImageData
 from ganstoch.errors import UserError
 from ganstoch.metrics.birthday import collision_metrics
-from ganstoch.metrics.features import Extractor, FeatureSpace, make_extractor, missing_weights
+from ganstoch.metrics.features import Extractor, make_extractor, missing_weights, runs_code
 from ganstoch.metrics.modes import ModeScores, make_mode_scorer, perfect_sampler
 from ganstoch.metrics.overfitting import OverfittingScores, nearest_of_sample, overfitting_mode_drop
 from ganstoch.records import Measurement
@@ -50,7 +50,7 @@ class Evaluation(Periodic):
     Args:
         every: iterations between measurements by pixel; the last iteration is always measured.
         queries: images whose nearest neighbour is looked up, or "all"; null for none (known modes).
-        semantic: feature space beside the pixels, or None.
+        semantic: feature space beside the pixels, a string that `make_extractor` takes; or None.
         semantic_every: iterations between those, a multiple of ``every``; None for the end only.
         birthday: images in a batch of the birthday test, at most n/5; null for no test.
         held_out: whether held-out images look for their neighbours too.
@@ -62,7 +62,7 @@ class Evaluation(Periodic):
         *,
         every: int = 1000,
         queries: int | Literal["all"] | None = 200,
-        semantic: Literal["inception", "efficientnet_lite0"] | None = "inception",
+        semantic: str | None = "inception",
         semantic_every: int | None = None,
         birthday: int | None = None,
         held_out: bool = False,
@@ -78,13 +78,15 @@ class Evaluation(Periodic):
             raise UserError(f"evaluation.queries must be 1 or more, or 'all', got {queries}")
         if birthday is not None and (birthday < 2 or queries is None):
             raise UserError(f"evaluation.birthday must be 2 or more, with queries, got {birthday}")
+        if semantic is not None and runs_code(semantic):  # a record of anybody's may be run again
+            raise UserError(f"evaluation.semantic must not be code, got {semantic}; see onnx:FILE")
         if held_out and queries is None:
             raise UserError("evaluation.held_out needs neighbours; give evaluation.queries")
         self.birthday = birthday
         self.held_out = held_out
         self.neighbours = queries is not None
         self.queries = queries if isinstance(queries, int) else None
-        self.semantic: FeatureSpace | None = semantic
+        self.semantic = semantic
         self.semantic_every = semantic_every
         self.weights = weights
         self.history: list[Measurement] = []  # all measurements so far

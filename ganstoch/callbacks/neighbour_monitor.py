@@ -10,7 +10,7 @@ from ganstoch.callbacks.evaluation import compare
 from ganstoch.callbacks.progress import Periodic, log_metrics
 from ganstoch.diagnosis.adapters import adapter_for, real_images, undisturbed, warn_of_range
 from ganstoch.errors import UserError
-from ganstoch.metrics.features import Extractor, FeatureSpace, make_extractor
+from ganstoch.metrics.features import AnyFeatures, make_extractor
 
 
 class NeighbourMonitor(Periodic):
@@ -23,6 +23,7 @@ class NeighbourMonitor(Periodic):
         every: iterations, that is batches, between measurements; the last one is always measured.
         images: how many the generator makes for a measurement.
         queries: whose nearest neighbour is looked up, each way; 200 in the paper.
+        features: what `make_extractor` takes.
         sample: makes n images, shape (n, C, H, W), floats in [-1, 1] or uint8; None for the
             module's own ``sample(n)``, or its ``generator``.
         latent_dim: length of z, where neither the module nor its ``generator`` has that attribute.
@@ -37,7 +38,7 @@ class NeighbourMonitor(Periodic):
         every: int = 1000,
         images: int = 1000,
         queries: int = 200,
-        features: Extractor | FeatureSpace = "pixel",
+        features: AnyFeatures = "pixel",
         sample: Callable[[int], Tensor] | None = None,
         latent_dim: int | None = None,
         real: Tensor | None = None,
@@ -50,7 +51,7 @@ class NeighbourMonitor(Periodic):
             )
         self.images = images
         self.queries = queries
-        self.extractor = make_extractor(features) if isinstance(features, str) else features
+        self.extractor = make_extractor(features)
         self.sample = sample
         self.latent_dim = latent_dim
         self.real = real

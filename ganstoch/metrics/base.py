@@ -13,11 +13,11 @@ from torchmetrics import Metric
 from torchmetrics.utilities.data import dim_zero_cat
 
 from ganstoch.errors import UserError
-from ganstoch.metrics.features import Extractor, FeatureSpace, make_extractor
+from ganstoch.metrics.features import AnyFeatures, Extractor, make_extractor
 from ganstoch.pixels import RANGES, Range, checked_images
 
 Side = Literal["real", "generated", "held_out"]
-Features = Extractor | FeatureSpace | None
+Features = AnyFeatures | None
 _MANY = 16  # images of a side, from which on it means something that none is dark
 
 
@@ -60,7 +60,7 @@ class FeatureMetric(Metric):
     returned at the last `compute`.
 
     Args:
-        features: an `Extractor`, or the name of one; None for the subclass's default.
+        features: what `make_extractor` takes; None for the subclass's default.
         seed: decides what a metric draws, if it draws anything.
         reset_real_features: False keeps real and held-out images over ``reset``: give them once.
         value_range: of images given as floats: "symmetric" in [-1, 1], "unit" in [0, 1] or "bytes"
@@ -71,7 +71,7 @@ class FeatureMetric(Metric):
     is_differentiable = False
     full_state_update = False
     sides: ClassVar[tuple[Side, ...]] = ("real", "generated")
-    default_features: ClassVar[FeatureSpace] = "pixel"
+    default_features: ClassVar[str] = "pixel"
 
     extractor: Extractor
     real_features: list[Tensor]
@@ -88,11 +88,7 @@ class FeatureMetric(Metric):
     ) -> None:
         super().__init__()
         features = self.default_features if features is None else features
-        extractor = make_extractor(features) if isinstance(features, str) else features
-        if not isinstance(extractor, Extractor):
-            kind = type(extractor).__name__
-            fix = "give a space's name, or a subclass of Extractor with a name and a norm"
-            raise UserError(f"features cannot be a {kind}; {fix}")
+        extractor = make_extractor(features)
         if value_range not in RANGES:
             raise UserError(f"value_range must be one of {', '.join(RANGES)}, got {value_range!r}")
         # Past nn.Module's own setter: a user's extractor may be a module, and would then join

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ganstoch.errors import UserError
-from ganstoch.metrics.features import load_weights
+from ganstoch.metrics.features.weights import load_weights
 from ganstoch.metrics.progress import progress_bar
 from ganstoch.rng import normal, rng_for, without_replacement
 from ganstoch.types import to_bytes, to_signed

@@ -123,7 +123,7 @@ class OverfittingModeDrop(FeatureMetric):
     ``{overfitting,mode_drop}/<extractor>/{mean,worst10,worst5}``.
 
     Args:
-        features: "pixel", "inception", "efficientnet_lite0", or an `Extractor`.
+        features: what `make_extractor` takes, as "pixel", "inception", or an `Extractor`.
         queries: images in each sample, at least 1, or "all"; [1] takes 200.
         seed: decides, with the order in which images come, which are in the samples.
 

@@ -33,7 +33,7 @@ def examine(root: Path) -> Iterator[tuple[str, bool, str]]:
     import torch
 
     from ganstoch.data import Source
-    from ganstoch.metrics.features import inception_weights_path
+    from ganstoch.metrics.features.weights import FILES
     from ganstoch.metrics.neighbours import faiss_flavour
     from ganstoch.runs.fit import logged_in
     from ganstoch.runs.plan import open_data
@@ -56,7 +56,7 @@ def examine(root: Path) -> Iterator[tuple[str, bool, str]]:
         yield "FAISS", False, str(error)
     offline = "runs stay offline until wandb sync; wandb login"
     yield "W&B login", logged_in(), "uploads runs as they go" if logged_in() else offline
-    path = inception_weights_path()
+    path = FILES["inception"].path
     cost = "no semantic distances, no third row in the figures; ganstoch prepare inception"
     yield "Inception weights", path.exists(), str(path) if path.exists() else cost
     for kind in sorted(Source.__subclasses__(), key=lambda kind: kind.name):

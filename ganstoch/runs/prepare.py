@@ -1,24 +1,25 @@
-"""`ganstoch prepare`: fetch a data set once, check it, write its manifest."""
+"""`ganstoch prepare`: fetch a data set, or weights, once, check it, write its manifest."""
 
-import sys
 from pathlib import Path
 
 from jsonargparse import Namespace
 
 from ganstoch.data import Manifest, choose, find_source
 from ganstoch.data.cache import locked, places, write_if_allowed
-from ganstoch.data.download import patience
 from ganstoch.data.stacked import Stacked
 from ganstoch.errors import UserError
 
 PAPER_N = 12_800
+WEIGHTS = ("inception", "dinov2", "clip", "sscd", "sscd_distilled")
 
 
 def prepare(options: Namespace) -> int:
-    """Makes a data set, or Inception's weights, ready; see `ganstoch prepare --help`."""
+    """Makes a data set, or a network's weights, ready; see `ganstoch prepare --help`."""
     name, root, n = options.name, options.root, options.n
-    if name == "inception":
-        _fetch_inception()
+    if name in WEIGHTS:
+        from ganstoch.runs.weights import fetch
+
+        fetch(name)
         return 0
     source = find_source(name)()
     source.prepare(root)
@@ -59,25 +60,3 @@ def _train_classifier(source: Stacked, root: Path) -> None:
             print(f"the classifier that counts modes, right on {right:.2%} of test images: {path}")
             return
     raise UserError(f"may not write below {root}, nor in the user's cache; copy the data elsewhere")
-
-
-def _fetch_inception() -> None:
-    """Downloads the FID weights to where they are looked for, checking their published hash."""
-    import torch
-
-    from ganstoch.metrics.features import INCEPTION_URL, inception_weights_path
-
-    path = inception_weights_path()
-    with locked(path, doing="download Inception's weights"), patience():
-        try:
-            if not path.exists():
-                path.parent.mkdir(parents=True, exist_ok=True)
-                torch.hub.download_url_to_file(
-                    INCEPTION_URL, str(path), hash_prefix="6726825d", progress=sys.stderr.isatty()
-                )
-        except (OSError, RuntimeError) as error:  # unreachable, or another file than published
-            raise UserError(
-                f"cannot fetch Inception's weights ({error}); fetch {INCEPTION_URL} elsewhere and "
-                f"put it at {path}"
-            ) from error
-    print(f"Inception's weights are at {path}")

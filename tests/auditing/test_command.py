@@ -168,3 +168,10 @@ def test_memory_in_words(text: str, size: int) -> None:
 def test_memory_that_is_none(text: str) -> None:
     with pytest.raises(UserError, match="--memory"):
         parse_memory(text)
+
+
+@pytest.mark.parametrize("space", ["onnx:gone", "torchscript:gone", "timm:test_vit:gone"])
+def test_a_network_that_is_not_there(space: str, run: Any) -> None:
+    answer = run(*SETS, "--features", space)
+    assert answer.status == 2
+    assert "gone" in answer.err

