@@ -7,6 +7,7 @@ below in all of them. In between the sets are too small.
 from collections.abc import Callable, Sequence
 
 from ganstoch.auditing.evidence import Evidence
+from ganstoch.auditing.facts import IDENTICAL_LEVEL
 from ganstoch.auditing.findings import Finding, least_share, powers, signals
 from ganstoch.auditing.gate import Gate
 from ganstoch.auditing.inputs import Role
@@ -54,15 +55,18 @@ def _verdict(verdict: Verdict, evidence: Evidence, findings: Sequence[Finding]) 
 def _copied(bound: float, evidence: Evidence) -> Check:
     excesses = [space.copied.excess for space in evidence.spaces]
     worst = max(excesses, key=lambda excess: excess.estimate)
-    ends = max(e.low for e in excesses), max(e.high_beyond for e in excesses)
+    low, high = max(e.low for e in excesses), max(e.high_beyond for e in excesses)
+    facts, made = evidence.facts.generated, evidence.facts.sets["generated"].images
+    if facts.identical_p <= IDENTICAL_LEVEL:  # certain ones need no comparison with unseen images
+        low = max(low, clopper_pearson(len(facts.identical), made)[0])
 
     def is_told(times: float) -> bool:
         more = worst.times(times)
         return more.low > bound or more.high_beyond <= bound
 
-    takes = _takes(evidence, _enough(evidence.facts.sets["generated"].images, is_told))
+    takes = _takes(evidence, _enough(made, is_told))
     what = "of the generated images are copies, as far as these spaces see them"
-    return _bounded("max_copied", bound, ends, what, takes)
+    return _bounded("max_copied", bound, (low, high), what, takes)
 
 
 def _missed(bound: float, evidence: Evidence) -> Check:

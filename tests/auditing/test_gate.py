@@ -70,13 +70,30 @@ def test_too_few_images_say_how_many_it_takes() -> None:
     """Of n images none is a copy: the interval ends at 1 - 0.025^(1/n), below 3 % from 122 on."""
     space = SimpleNamespace(copied=SimpleNamespace(excess=Excess(0, 50, 0, 80)))
     sets = {"generated": SimpleNamespace(images=50), "held_out": SimpleNamespace(images=80)}
-    evidence: Any = SimpleNamespace(spaces=[space], facts=SimpleNamespace(sets=sets))
+    none = SimpleNamespace(identical=[], identical_p=1.0)
+    facts = SimpleNamespace(sets=sets, generated=none)
+    evidence: Any = SimpleNamespace(spaces=[space], facts=facts)
     (check,) = judge(Gate(max_copied=0.03), evidence, [])
     assert check.outcome == "inconclusive"
     told = re.findall(r"([\d,]+) (?:generated|held-out)", check.sentence)
     assert told[-2:] == ["130", "208"]
     (check,) = judge(Gate(max_copied=1 - 0.025 ** (1 / 50) + 1e-9), evidence, [])
     assert check.outcome == "passed"
+
+
+def test_identical_images_need_no_comparison_with_unseen_ones() -> None:
+    """9 of 400 are surely more than 1 %, even where every tenth unseen image is flagged too."""
+    space = SimpleNamespace(copied=SimpleNamespace(excess=Excess(40, 400, 40, 400)))
+    facts = SimpleNamespace(
+        sets={"generated": SimpleNamespace(images=400), "real": SimpleNamespace(images=900)},
+        generated=SimpleNamespace(identical=list(range(9)), identical_p=1e-4),
+    )
+    evidence: Any = SimpleNamespace(spaces=[space], facts=facts)
+    (check,) = judge(Gate(max_copied=0.01), evidence, [])
+    assert check.outcome == "failed"
+    facts.generated.identical_p = 0.5  # by the data's own repeats
+    (check,) = judge(Gate(max_copied=0.01), evidence, [])
+    assert check.outcome == "inconclusive"
 
 
 def test_a_rule_without_power_does_not_pass(judged: Judge) -> None:
