@@ -17,23 +17,34 @@ from torch import Tensor
 
 from ganstoch.auditing.evidence import MOST, SpaceEvidence
 from ganstoch.auditing.inputs import Images
-from ganstoch.auditing.report import Measure, Target
+from ganstoch.auditing.report import Measure, Target, measure_group
 from ganstoch.auditing.searches import Space, sample_ids, take
 from ganstoch.metrics.authpct import authpct_from
+from ganstoch.metrics.cmmd import cmmd
 from ganstoch.metrics.copy_score import HALF_AS_FAR
 from ganstoch.metrics.features import Inception
 from ganstoch.metrics.fid import GaussianStats, frechet_from_stats
+from ganstoch.metrics.fld import fld
 from ganstoch.metrics.inception_score import Classifying, inception_score
 from ganstoch.metrics.kid import kernel_distance
+from ganstoch.metrics.l2_memorization import NEIGHBOURS, l2_memorized_from
 from ganstoch.metrics.latent_recovery import recover, recovery_gap
+from ganstoch.metrics.membership import FALSE_POSITIVES, membership_from
+from ganstoch.metrics.memorized_fraction import FlaggedShare, memorized_from
 from ganstoch.metrics.mifid import EPSILON, cosine_distance, penalized
+from ganstoch.metrics.mind import mind
+from ganstoch.metrics.neighbours import k_nearest, nearest_neighbours
 from ganstoch.metrics.overfitting import tail_means
 from ganstoch.metrics.prdc import prdc
+from ganstoch.metrics.vendi import vendi_score
 
 K = 5  # neighbours that make the radius of a ball, for precision, recall, density and coverage
 _NEAR = 0.01
 _SPLITS = 10
 _RECOVERED = 64
+_LOOKED_UP = 2500  # images whose nearest fifty are searched: an interval tells what that is worth
+_MODELED = 2000  # images of each set that FLD's time allows
+_WIDEST = 4096  # rows or features of a Vendi score, whose time grows with the cube of the fewer
 _TAILS = {
     "mean": "the mean",
     "worst10": "the mean of the farthest 10 %",
@@ -46,6 +57,15 @@ _MEANINGS: dict[Target, dict[str, str]] = {
         "clusters": "{made} that fall on other clusters of the data than unseen real ones do, "
         "beyond chance.",
         "fid": "Frechet distance of the features, {sizes}.",
+        "memorized_fraction/share": "{made} at less than a third of the distance from the nearest "
+        "training image than from the second nearest, l2, {looked_up}.",
+        "l2_memorization/percent": "Percentage of generated images less than half as far from the "
+        "nearest training image as from the nearest {neighbours} on average, l2, {looked_up}.",
+        "fld/value": "How much less likely held-out images are by generated images than by half of "
+        "the training images, as densities; {sizes}.",
+        "cmmd": "Kernel distance of unit embeddings, biased: above 0 for draws from the data, too; "
+        "{sample:,} images.",
+        "mind": "Distance of the features' order along random directions; {sample:,} images.",
         "kid": "Kernel distance of the features, unbiased: 0 for draws from the data; {sample:,} "
         "images.",
         "mifid": "FID, divided by the mean cosine distance to the nearest training image where "
@@ -57,6 +77,8 @@ _MEANINGS: dict[Target, dict[str, str]] = {
         "prdc/precision": "{made} within the real images' manifold; {sizes}.",
         "prdc/recall": "Share of real images within the generated images' manifold; {sizes}.",
         "prdc/coverage": "Share of real images whose surroundings hold a generated image; {sizes}.",
+        "vendi": "How many different images there seem to be, by the cosines of their features, "
+        "{varied:,} images; noise is varied, too.",
         "inception_score": "How sure a classifier is of each image and how varied its answers, "
         "{count:,} images in 10 parts; it never looks at the data.",
     },
@@ -85,6 +107,12 @@ _MEANINGS: dict[Target, dict[str, str]] = {
         "prdc/density": "Real balls around a generated image, over their mean number; {sizes}.",
         "cosine": "Mean cosine distance of generated images to the nearest training image, "
         "{sizes}.",
+        "fld/gap": "How much likelier training images are than held-out ones around generated "
+        "images: far below 0 for copies; {sizes}.",
+        "membership/auc": "How often a training image lies nearer to its nearest generated image "
+        "than a held-out one to its own: 1/2 gives nothing away.",
+        "membership/tpr": "Share of training images that the same distance tells, where it takes "
+        "{wrong:.0%} of held-out images for training images.",
         "recovery/error": "Median squared error at which the generator, its latent sought, shows "
         "training images; the baseline is that of held-out images.",
     },
@@ -115,13 +143,14 @@ def _measure(
         low=interval[0],
         high=interval[1],
         p_value=p_value,
+        group=measure_group(key),
     )
 
 
 def measures_of(evidence: SpaceEvidence) -> dict[str, Measure]:
     """All numbers of a space, by name; a ValueError for features that a measure refuses."""
     measures = {}
-    parts = (_distances, _tests, _manifold)
+    parts = (_distances, _tests, _memorized, _membership, _manifold)
     for key, measure in chain(*(part(evidence) for part in parts), fidelity(evidence.space)):
         first, *rest = key.split("/")
         measures["/".join([first, evidence.space.name, *rest])] = measure
@@ -192,6 +221,52 @@ def _tests(evidence: SpaceEvidence) -> Iterator[Named]:
     )
 
 
+def _memorized(evidence: SpaceEvidence) -> Iterator[Named]:
+    """Two shares of memorized images, from one search."""
+    space = evidence.space
+    k = min(NEIGHBOURS, len(space.real))
+
+    def shares(images: Tensor, part: str) -> dict[str, FlaggedShare]:
+        some = space.sample(images, _LOOKED_UP, f"memorized/{part}")
+        near = k_nearest(some, space.real, k=k, norm="l2").distances
+        return {
+            "memorized_fraction": memorized_from(near),
+            "l2_memorization": l2_memorized_from(near),
+        }
+
+    made = shares(space.generated, "generated")
+    usual = {} if space.held_out is None else shares(space.held_out, "held out")
+    looked_up = f"{min(_LOOKED_UP, len(space.generated)):,} images"
+    for key, part, scale in (
+        ("memorized_fraction", "share", 1),
+        ("l2_memorization", "percent", 100),
+    ):
+        share, unseen = made[key], usual.get(key)
+        yield _measure(
+            f"{key}/{part}",
+            scale * share.share,
+            None if unseen is None else scale * unseen.share,
+            interval=(scale * share.low, scale * share.high),
+            neighbours=k,
+            looked_up=looked_up,
+        )
+
+
+def _membership(evidence: SpaceEvidence) -> Iterator[Named]:
+    """Whether generated images give training images away; nothing without held-out images."""
+    space, searches = evidence.space, evidence.searches
+    if space.held_out is None:
+        return
+    unseen = space.sample(space.held_out, MOST, "membership/held out")
+    near = nearest_neighbours(unseen, space.generated, norm=space.norm).distances / space.scale
+    trained = searches.pairs.mode_drop.neighbours.distances
+    score = membership_from(trained, near, train_groups=searches.groups, seed=space.seed)
+    ends, p_value = score.auc_interval, score.p_value
+    yield _measure("membership/auc", score.auc, 0.5, interval=ends, p_value=p_value)
+    usual, ends = FALSE_POSITIVES, score.tpr_interval
+    yield _measure("membership/tpr", score.tpr, usual, interval=ends, wrong=usual)
+
+
 def _manifold(evidence: SpaceEvidence) -> Iterator[Named]:
     space, stand_in = evidence.space, evidence.searches.stand_in
 
@@ -234,12 +309,17 @@ def fidelity(space: Space) -> Iterator[Named]:
     if not isinstance(space.extractor, Inception):
         epsilon = None if usual is None else HALF_AS_FAR * cosine_distance(usual, space.real)
     kid_real = space.sample(space.real, MOST, "fidelity/kid/real")
+    varied = MOST if made.shape[1] <= _WIDEST else _WIDEST
 
     def numbers(rows: Tensor, part: str) -> dict[str, float]:
         fid = frechet_from_stats(stats, GaussianStats.of(rows))
         distance = cosine_distance(rows, space.real)
         kid_rows = space.sample(rows, MOST, f"fidelity/kid/{part}")
         values = {"fid": fid, "kid": kernel_distance(kid_real, kid_rows), "cosine": distance}
+        values["mind"] = mind(kid_real, kid_rows)
+        values["vendi"] = vendi_score(kid_rows[:varied])
+        if space.name.startswith("clip"):
+            values["cmmd"] = cmmd(kid_real, kid_rows)
         if epsilon is not None:
             values["mifid"] = penalized(fid, distance, epsilon=epsilon)
         if isinstance(space.extractor, Classifying) and len(rows) >= _SPLITS:
@@ -250,6 +330,7 @@ def fidelity(space: Space) -> Iterator[Named]:
     def compared(suffix: str, made: Tensor, usual: Tensor | None) -> Iterator[Named]:
         words: dict[str, Any] = {"sizes": f"{len(made):,} images against {len(space.real):,}"}
         words |= {"sample": min(MOST, len(made)), "count": len(made), "epsilon": epsilon}
+        words["varied"] = min(varied, len(made))
         baseline = {} if usual is None else numbers(usual, "held out")
         for key, value in numbers(made, "generated").items():
             yield _measure(f"{key}{suffix}", value, baseline.get(key), **words)
@@ -260,6 +341,18 @@ def fidelity(space: Space) -> Iterator[Named]:
         yield from compared("", made, None)
         some = space.sample(made, len(held_out), "fidelity/generated")
         yield from compared("_thinned", some, held_out)
+    if held_out is not None:
+        yield from _likelihoods(space, held_out)
+
+
+def _likelihoods(space: Space, held_out: Tensor) -> Iterator[Named]:
+    made = space.sample(space.generated, _MODELED, "fld/generated")
+    real = space.sample(space.real, 2 * _MODELED, "fld/real")
+    unseen = space.sample(held_out, _MODELED, "fld/held out")
+    score = fld(made, real, unseen, seed=space.seed)
+    sizes = f"{len(made):,} generated, {len(real):,} training and {len(unseen):,} held-out images"
+    yield _measure("fld/value", score.value, sizes=sizes)
+    yield _measure("fld/gap", score.gap, 0.0, sizes=sizes)
 
 
 @dataclass(frozen=True)

@@ -40,6 +40,34 @@ class Share(_Model):
         return self
 
 
+MEASURE_GROUPS = {
+    "copies": "Whether generated images are training images again, or nearly.",
+    "membership": "Whether generated images give away which images were trained on.",
+    "coverage": "Whether all kinds of training images are generated, in the same proportions.",
+    "diversity": "How many different images there are, and whether they repeat each other.",
+    "fidelity": "Whether generated images look like the data.",
+}
+MeasureGroup = Literal["copies", "membership", "coverage", "diversity", "fidelity"]
+_GROUP_OF: dict[str, MeasureGroup] = {
+    **dict.fromkeys(
+        ("overfitting", "copied", "replication", "authpct", "train_vs_held_out"), "copies"
+    ),
+    **dict.fromkeys(("ct", "cosine", "mifid", "memorized_fraction", "l2_memorization"), "copies"),
+    **dict.fromkeys(("fld/gap", "recovery"), "copies"),
+    "membership": "membership",
+    **dict.fromkeys(("mode_drop", "missed", "classes", "clusters"), "coverage"),
+    **dict.fromkeys(("prdc/recall", "prdc/coverage"), "coverage"),
+    **dict.fromkeys(("repeated", "two_sample_1nn", "birthday", "vendi"), "diversity"),
+}
+
+
+def measure_group(key: str) -> MeasureGroup:
+    """The group of a measure by its key, with or without a space: ``prdc/pixel_l1/recall``."""
+    first, *rest = key.replace("_thinned", "").split("/")
+    both = f"{first}/{rest[-1]}" if rest else first
+    return _GROUP_OF.get(both) or _GROUP_OF.get(first) or "fidelity"
+
+
 class Measure(_Model):
     """One number of an audit."""
 
@@ -50,6 +78,7 @@ class Measure(_Model):
     low: float | None = None  # the 95 % interval of the value
     high: float | None = None
     p_value: _Part | None = None  # that nothing is wrong
+    group: MeasureGroup | None = None  # None in reports of older versions
 
     @model_validator(mode="after")
     def _check_interval(self) -> Self:

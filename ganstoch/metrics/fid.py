@@ -71,7 +71,8 @@ def _factor(covariance: Tensor) -> Tensor:
 class FID(FeatureMetric):
     """Frechet distance between real and generated images [1], ``fid/<extractor>``.
 
-    Only ``fid/inception_l2`` of as many images compares with published numbers.
+    Only ``fid/inception_l2`` of as many images compares with published numbers. In DINOv2's space
+    it is FD-DINOv2 of Stein et al. 2023, arXiv:2306.04675.
     """
 
     default_features = "inception"

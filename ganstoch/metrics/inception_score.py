@@ -9,10 +9,9 @@ exp(mean over x of KL(p(.|x) || p)), from 1 to the number of classes. It ignores
 
 import itertools
 import math
-from typing import Any, Protocol, Unpack, runtime_checkable
+from typing import Protocol, Unpack, runtime_checkable
 
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from ganstoch.metrics.base import FeatureMetric, Features, MeanSd, Options
@@ -74,11 +73,6 @@ class InceptionScore(FeatureMetric):
         if not isinstance(self.extractor, Classifying):
             raise ValueError(f"{self.extractor.name} names no classes; the score needs inception")
         self.splits = splits
-
-    def update(self, images: Tensor | NDArray[Any], *, real: bool, held_out: bool = False) -> None:
-        """Adds generated images; real ones are passed over."""
-        if held_out or not real:
-            super().update(images, real=real, held_out=held_out)
 
     def _measure(self, generated: Tensor) -> dict[str, float]:
         assert isinstance(self.extractor, Classifying)

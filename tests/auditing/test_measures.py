@@ -13,12 +13,20 @@ from ganstoch.auditing.distribution_shift import distribution_shift, median_inte
 from ganstoch.auditing.evidence import Evidence, SpaceEvidence
 from ganstoch.auditing.measures import fidelity, measures_of
 from ganstoch.auditing.repeats import repeated_images, same_below, support_size
+from ganstoch.auditing.report import MEASURE_GROUPS, measure_group
 from ganstoch.auditing.searches import Space, sample_ids, search, take
+from ganstoch.metrics.cmmd import cmmd
 from ganstoch.metrics.features import Extractor, Pixels
 from ganstoch.metrics.fid import frechet_distance
+from ganstoch.metrics.fld import fld
+from ganstoch.metrics.l2_memorization import l2_memorization
+from ganstoch.metrics.membership import membership
+from ganstoch.metrics.memorized_fraction import memorized_fraction
 from ganstoch.metrics.mifid import cosine_distance, mifid
+from ganstoch.metrics.mind import mind
 from ganstoch.metrics.overfitting import OverfittingModeDrop
 from ganstoch.metrics.prdc import PRDC
+from ganstoch.metrics.vendi import vendi_score
 from ganstoch.types import Norm
 
 Measured = Callable[..., SpaceEvidence]
@@ -261,6 +269,61 @@ def test_frechet_and_its_charge(split: Any, make: Any) -> None:
     measures = dict(fidelity(dataclasses.replace(space, generated=alone.generated)))
     assert measures["mifid"].value == measures["fid"].value
     assert not dict(fidelity(space_of(digits.train, digits.fresh)))
+
+
+class Embedded(Projected):
+    name = "clip_b32_l2"
+
+
+def test_copies_memberships_and_densities_are_those_of_the_metrics(
+    split: Any, make: Any, measured: Measured
+) -> None:
+    digits, extract = split(), Embedded()
+    images = make("copy a tenth", digits)
+    measures = measures_of(measured(digits, images, extractor=extract))
+    real, made, unseen = (extract(rows) for rows in (digits.train, images, digits.held_out))
+    expected = {
+        "memorized_fraction/share": memorized_fraction(made, real).share,
+        "l2_memorization/percent": 100 * l2_memorization(made, real).share,
+        "membership/auc": membership(made, real, unseen, norm="l2").auc,
+        "membership/tpr": membership(made, real, unseen, norm="l2").tpr,
+        "fld/value": fld(made, real, unseen).value,
+        "fld/gap": fld(made, real, unseen).gap,
+        "mind": mind(real, made),
+        "cmmd": cmmd(real, made),
+        "vendi": vendi_score(made),
+    }
+    for key, value in expected.items():
+        first, *rest = key.split("/")
+        measure = measures["/".join([first, extract.name, *rest])]
+        assert measure.value == pytest.approx(value, rel=1e-9), key
+        assert measure.group in MEASURE_GROUPS
+    assert (measures["memorized_fraction/clip_b32_l2/share"].low or 0) > 0.05
+    held_out = memorized_fraction(unseen, real).share
+    assert measures["memorized_fraction/clip_b32_l2/share"].baseline == held_out
+    assert measures["vendi_thinned/clip_b32_l2"].baseline == pytest.approx(vendi_score(unseen))
+    # Without held-out images there is nobody to be told from, and in pixels no embedding.
+    alone = measures_of(measured(digits, images, held_out=False))
+    assert not {key.split("/")[0] for key in alone} & {"membership", "fld", "mind", "cmmd", "vendi"}
+    assert alone["memorized_fraction/pixel_l1/share"].baseline is None
+
+
+@pytest.mark.parametrize(
+    ("key", "group"),
+    [
+        ("copied/pixel_l1", "copies"),
+        ("fld/inception_l2/gap", "copies"),
+        ("fld/inception_l2/value", "fidelity"),
+        ("membership/pixel_l1/auc", "membership"),
+        ("prdc_thinned/pixel_l1/recall", "coverage"),
+        ("prdc/pixel_l1/precision", "fidelity"),
+        ("mode_drop_thinned/pixel_l1/mean", "coverage"),
+        ("vendi/x", "diversity"),
+        ("fid", "fidelity"),
+    ],
+)
+def test_a_key_is_in_one_group(key: str, group: str) -> None:
+    assert measure_group(key) == group
 
 
 def test_the_interval_of_a_median() -> None:

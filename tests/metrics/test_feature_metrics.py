@@ -16,16 +16,23 @@ from ganstoch import metrics
 from ganstoch.data import Digits
 from ganstoch.metrics.authpct import authpct
 from ganstoch.metrics.base import FeatureMetric
+from ganstoch.metrics.cmmd import cmmd
 from ganstoch.metrics.copies import copied_share
 from ganstoch.metrics.ct_score import ct_score
 from ganstoch.metrics.features import Pixels
 from ganstoch.metrics.fid import frechet_distance
+from ganstoch.metrics.fld import fld
 from ganstoch.metrics.inception_score import inception_score
 from ganstoch.metrics.kid import kernel_distance, kernel_distance_of_subsets
+from ganstoch.metrics.l2_memorization import l2_memorization
+from ganstoch.metrics.membership import membership
+from ganstoch.metrics.memorized_fraction import memorized_fraction
 from ganstoch.metrics.mifid import mifid
+from ganstoch.metrics.mind import mind
 from ganstoch.metrics.overfitting import overfitting_mode_drop
 from ganstoch.metrics.prdc import prdc
 from ganstoch.metrics.train_vs_held_out import train_vs_held_out
+from ganstoch.metrics.vendi import vendi_score
 
 
 class Grey(Pixels):
@@ -37,15 +44,22 @@ class Grey(Pixels):
 
 METRICS: dict[str, tuple[Callable[..., FeatureMetric], str]] = {
     "authpct": (metrics.AuthPct, ""),
+    "cmmd": (metrics.CMMD, ""),
     "copied": (metrics.Copies, "estimate low high"),
     "ct": (partial(metrics.CT, cells=2), "value z"),
     "fid": (metrics.FID, ""),
+    "fld": (metrics.FLD, "value gap"),
     "inception_score": (partial(metrics.InceptionScore, splits=2), "mean sd"),
     "kid": (partial(metrics.KID, subsets=3, subset_size=5), " subset_mean subset_sd"),
+    "l2_memorization": (metrics.L2Memorization, "percent low high"),
+    "membership": (metrics.Membership, "auc auc_low auc_high tpr tpr_low tpr_high p_value"),
+    "memorized_fraction": (metrics.MemorizedFraction, "share low high"),
     "mifid": (partial(metrics.MiFID, epsilon=0.5), " distance"),
+    "mind": (partial(metrics.MIND, projections=30), ""),
     "overfitting": (partial(metrics.OverfittingModeDrop, queries=7, seed=3), "mean worst10 worst5"),
     "prdc": (partial(metrics.PRDC, k=3), "precision recall density coverage"),
     "train_vs_held_out": (metrics.TrainVsHeldOut, "share low high p_value"),
+    "vendi": (metrics.Vendi, ""),
 }
 every_metric = pytest.mark.parametrize("name", METRICS)
 
@@ -68,18 +82,32 @@ def numbers() -> dict[str, Sequence[float]]:
     real, made, held_out = (images.flatten(1) for images, _ in SIDES.values())
     excess = copied_share(made, real, held_out, norm="l1").excess
     subsets = kernel_distance_of_subsets(real, made, subsets=3, size=5)
+    member = membership(made, real, held_out, norm="l1")
     both = overfitting_mode_drop(real, made, norm="l1", queries=7, seed=3, scale=12)
     return {
         "authpct": [authpct(real, made, norm="l1")],
+        "cmmd": [cmmd(real, made)],
         "copied": [excess.estimate, excess.low, excess.high],
         "ct": ct_score(made, real, held_out, norm="l1", cells=2)[:2],
         "fid": [frechet_distance(real, made)],
+        "fld": fld(made, real, held_out)[:2],
         "inception_score": inception_score(made.float() / 10, splits=2),
         "kid": [kernel_distance(real, made), *subsets],
+        "l2_memorization": [100 * x for x in l2_memorization(made, real)[:3]],
+        "membership": [
+            member.auc,
+            *member.auc_interval,
+            member.tpr,
+            *member.tpr_interval,
+            member.p_value,
+        ],
+        "memorized_fraction": memorized_fraction(made, real)[:3],
         "mifid": mifid(real, made, epsilon=0.5)[::2],
+        "mind": [mind(real, made, projections=30)],
         "overfitting": [*both.overfitting.tail, *both.mode_drop.tail],
         "prdc": prdc(real, made, k=3, norm="l1"),
         "train_vs_held_out": train_vs_held_out(made, real, held_out, norm="l1"),
+        "vendi": [vendi_score(made)],
     }
 
 
