@@ -10,6 +10,7 @@ import torch
 from pydantic import ValidationError
 
 from ganstoch.auditing.audit import audit
+from ganstoch.auditing.gate import Gate
 from ganstoch.auditing.inputs import open_images
 from ganstoch.auditing.output import render, terminal
 from ganstoch.auditing.report import (
@@ -36,7 +37,8 @@ def report(split: Any) -> AuditReport:
     real = open_images(digits.train, role="real")
     real.labels = tuple(f"digit {name}" for name in digits.names)
     made = torch.cat([digits.train[:30], digits.fresh[30:]])
-    return audit(real, made, held_out=digits.held_out)
+    gate = Gate(("memorization", "mode_drop"), max_copied=0.01)
+    return audit(real, made, held_out=digits.held_out, gate=gate, command="ganstoch audit <again>")
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +56,7 @@ def empty(content: dict[str, Any]) -> AuditReport:
         for key, value in content.items()
         if isinstance(value, dict | list) and key != "sets"
     }
-    least |= {"copied_share": None, "missed_share": None}
+    least |= {"copied_share": None, "missed_share": None, "command": None}
     return AuditReport.model_validate(content | least)
 
 
@@ -122,7 +124,7 @@ def images_of(page: Page) -> list[str]:
 
 
 def tiles(report: AuditReport) -> list[str]:
-    """Names of the pictures on the page, in their order."""
+    """Names of the pictures in the lists at the page's end, in their order."""
     copied = [(f"generated/{p.name}", f"real/{p.neighbour}") for p in report.most_copied]
     missed = [(f"real/{p.name}", f"generated/{p.neighbour}") for p in report.most_missed]
     return [name for pair in copied + missed for name in pair]
@@ -138,12 +140,16 @@ def test_the_page_shows_all_parts(report: AuditReport) -> None:
     for cell in report.proportions:
         parts += [cell.name, percent(cell.real), percent(cell.generated), cell.example]
     parts += [facts.sha256 for facts in report.sets.values()]
+    parts += [text for check in report.checks for text in (check.name, check.sentence)]
+    parts += [text for item in report.not_checked for text in (item.reason, item.fix)]
+    parts += [report.command or "", report.protocol, report.settings_sha256]
     assert [part for part in parts if " ".join(part.split()) not in shown] == []
-    first, second, *sources = images_of(page)
+    *sources, first, second = images_of(page)[:8]
     assert first.startswith("data:image/svg+xml;base64,")
     assert second.startswith("data:image/svg+xml;base64,")
+    sources += images_of(page)[8:]
     files = [base64.b64decode(each.removeprefix("data:image/png;base64,")) for each in sources]
-    assert files == [name.encode() for name in tiles(report)]
+    assert files == [name.encode() for name in [*tiles(report)[:6], *tiles(report)]]
     classes = shown[shown.index("Missed by class") :]
     places = [
         (-share, classes.index(f"{name}{percent(share)}".replace("\xa0", " ")))
@@ -187,7 +193,7 @@ def test_no_name_is_a_danger(content: dict[str, Any]) -> None:
     assert page.text.count(visible(HOSTILE)) > 100
     unseen = {character for character in page.text if not character.isprintable()}
     assert unseen <= {"\n", "\xa0"}
-    assert len(images_of(page)) == len(report.histograms) + len(tiles(report)) // 2
+    assert len(images_of(page)) == len(report.histograms) + (6 + len(tiles(report))) // 2
     assert all(c.isprintable() for c in terminal(report).replace("\n", ""))
     assert AuditReport.model_validate(json.loads(report.to_json())) == report
 
