@@ -113,7 +113,7 @@ def _changes(against: Comparison) -> list[str]:
     """What changed since an earlier report, the measures as a table."""
     lines = _lines("against: ", f"the verdict was {against.verdict.replace('_', ' ')}")
     for change in (*against.sets, *against.settings):
-        then, now = (value[:40] or "none" for value in change_cells(change)[:2])
+        then, now = (value[:40] for value in change_cells(change)[:2])
         lines += _lines("  ", f"{change.name}: {then}, now {now}")
     if against.protocol != words.PROTOCOL:
         reason = f"follows {against.protocol}, not {words.PROTOCOL}: its numbers mean other things"
@@ -127,11 +127,12 @@ def _changes(against: Comparison) -> list[str]:
 
 
 def change_cells(change: Change) -> list[str]:
-    """Then, now and the difference of a number; "" where there is none."""
+    """Then, now and the difference of a number, if there is one."""
     then, now = change.then, change.now
     if isinstance(then, str) or isinstance(now, str):
-        return ["none" if value is None else str(value) for value in (then, now)] + [""]
-    return words.fixed(then, now, None if then is None or now is None else now - then)
+        return [str(then or "none"), str(now or "none"), ""]
+    cells = words.fixed(then, now, None if then is None or now is None else now - then)
+    return [*(cell or "none" for cell in cells[:2]), cells[2]]
 
 
 def _lines(first: str, text: str) -> list[str]:
