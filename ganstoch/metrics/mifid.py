@@ -93,8 +93,8 @@ class MiFID(FeatureMetric):
                 f"epsilon must be given for {self.extractor.name}: {EPSILON:g} is for Inception; "
                 "half the distance of held-out images is a start"
             )
-        if epsilon is not None and epsilon < 0:
-            raise ValueError(f"epsilon must be 0 or more, got {epsilon}")
+        if epsilon is not None and not epsilon > 0:
+            raise ValueError(f"epsilon must be above 0, got {epsilon}")
         self.epsilon = EPSILON if epsilon is None else epsilon
 
     def _measure(self, real: Tensor, generated: Tensor) -> dict[str, float]:

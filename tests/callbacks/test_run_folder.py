@@ -187,6 +187,15 @@ def test_what_a_record_says_of_the_machine(monkeypatch: Patch) -> None:
     sha = run_folder.git_sha()
     assert sha is None or re.fullmatch(r"[0-9a-f]{40}\+?", sha)
 
+    here = Path(run_folder.__file__).parents[1]
+    changed = subprocess.run(
+        ["git", "-C", str(here), "status", "--porcelain", "--untracked-files=no", "."],
+        capture_output=True,
+        check=False,
+    )
+    if sha is not None:  # of the whole package, not of one of its folders
+        assert sha.endswith("+") is bool(changed.stdout)
+
     def no_git(*_: Any, **__: Any) -> None:
         raise FileNotFoundError("git")
 

@@ -8,6 +8,7 @@ import torch
 
 from ganstoch.data import ArrayImages, ImageSet, Sampling, Source
 from ganstoch.data.datamodule import ImageData
+from ganstoch.data.subset import BatchSize
 from ganstoch.errors import UserError
 from ganstoch.types import Split
 
@@ -38,6 +39,15 @@ def ready(root: Path, *, own_held_out: bool = True, **settings: Any) -> ImageDat
 @pytest.fixture
 def data(tmp_path: Path) -> ImageData:
     return ready(tmp_path, m="n/4", seed=7, subset_seed=3)
+
+
+@pytest.mark.parametrize(("m", "lines"), [("n/3", 1), ("n/4", 0), (13, 0)])
+def test_a_share_that_is_rounded_is_told(
+    m: BatchSize, lines: int, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    ready(tmp_path, m=m)
+    assert len(caplog.records) == lines
 
 
 def test_a_batch_is_the_drawn_images(data: ImageData, tmp_path: Path) -> None:

@@ -192,6 +192,23 @@ def test_a_side_is_missing_or_another(name: str) -> None:
             metric.compute()
 
 
+@pytest.mark.parametrize(
+    ("kind", "setting"),
+    [
+        ("CT", {"cells": 0}),
+        ("OverfittingModeDrop", {"queries": 0}),
+        ("PRDC", {"k": 0}),
+        ("InceptionScore", {"splits": 0}),
+        ("KID", {"subsets": 0}),
+        ("KID", {"subset_size": 1}),
+        ("MiFID", {"epsilon": -0.1}),
+    ],
+)
+def test_settings_are_checked_before_any_image(kind: str, setting: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match=next(iter(setting))):
+        getattr(metrics, kind)(Grey(), **setting)
+
+
 class Linear(nn.Module, metrics.Extractor):
     """A user's extractor, which happens to be a module."""
 

@@ -95,6 +95,7 @@ def test_moments_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
         (torch.zeros(3, 2), torch.zeros(3, 4), "2 features a row against 4"),
         (torch.zeros(1, 2), torch.zeros(3, 2), "at least 2 rows a side, got 1 and 3"),
         (torch.full((3, 2), torch.nan), torch.zeros(3, 2), "NaN or infinite"),
+        (torch.tensor([[0.0], [1e200]], dtype=torch.float64), torch.zeros(3, 1), "overflow"),
     ],
 )
 def test_refused_features(real: Tensor, generated: Tensor, message: str) -> None:

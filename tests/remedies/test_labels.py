@@ -2,6 +2,7 @@
 
 import math
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -44,6 +45,14 @@ def test_soft_labels_fill_their_ranges_and_no_more(tiny: SimpleNamespace) -> Non
     assert len(set(real.tolist())) == len(set(fake.tolist())) == tiny.m  # one for each example
     assert not torch.equal((real - 0.7) / 0.5, fake / 0.3)  # of their own
     assert not torch.equal(real, drawn[1][0])  # anew at each iteration
+
+
+def test_ranges_may_come_as_lists(tiny: SimpleNamespace) -> None:
+    """As they do from a file of settings."""
+    ranges: dict[str, Any] = {"real": [0.9, 0.9], "fake": [0.2, 0.2]}
+    scores = tiny.scores(tiny.make())
+    one, other = (labels(remedy, scores) for remedy in (LabelSmoothing(**ranges), SMOOTHED))
+    assert all(map(torch.equal, one, other))
 
 
 @pytest.mark.parametrize("kind", [LabelFlipping, LabelSmoothing])

@@ -10,7 +10,7 @@ from ganstoch.errors import UserError
 from ganstoch.models import Discriminator, PaperGenerator, TanhDiscriminator
 from ganstoch.models.layers import initialize
 from ganstoch.remedies import Packing
-from ganstoch.remedies.base import StepInfo, pack_examples
+from ganstoch.remedies.base import DataFacts, StepInfo, pack_examples
 from ganstoch.rng import normal, rng_for
 from ganstoch.types import DiscriminatorOutput, Shape
 
@@ -75,6 +75,15 @@ def test_as_many_images_or_packs_as_plain(tiny: SimpleNamespace, matched: Any, p
     assert len(part.ids) == len(part.latents) == 2 * packs
     tiny.train(gan, iterations=1)
     assert sizes == [2 * packs, packs]  # real and generated ones in one pass, then G's update
+
+
+@pytest.mark.parametrize(("m", "warnings"), [(1, 1), (2, 0)])
+def test_a_batch_that_fills_no_pack_is_told(
+    m: int, warnings: int, tiny: SimpleNamespace, caplog: pytest.LogCaptureFixture
+) -> None:
+    latents: Any = None
+    Packing(size=2).setup(DataFacts(n=24, m=m, latents=latents, pixels=None, labels=None))
+    assert len(caplog.records) == warnings
 
 
 @pytest.mark.parametrize("size", [2, 3])

@@ -171,6 +171,7 @@ def test_a_failure_ends_in_one_line(
         logger.log_image("i", [np.zeros((2, 2, 3), dtype=np.uint8)], step=1)
         logger.alert(title="t", text="x")
         logger.log_config({"a": 2})
+        logger.log_hyperparams({"b": 3})
         logger.mark_preempting()
     logger.finalize("success")
     assert run.calls.count(fails) == 1
