@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from ganstoch.auditing.comparison import compare, read_earlier
 from ganstoch.auditing.evidence import LEAST, MOST, gather
 from ganstoch.auditing.findings import find, verdict
 from ganstoch.auditing.gate import Gate
+from ganstoch.auditing.groups import Grouping
 from ganstoch.auditing.inputs import Images, Role, Source, open_images, option
 from ganstoch.auditing.judging import judge
 from ganstoch.auditing.lists import audit_lists, audit_notes
@@ -47,6 +49,7 @@ def audit(
     memory: int = MEMORY,
     resize: int | None = None,
     generator: LatentGenerator | None = None,
+    group_by: str | Path | None = None,
     seed: int = 0,
     gate: Gate | None = None,
     against: Path | None = None,
@@ -67,6 +70,9 @@ def audit(
         memory: bytes that the whole program may take.
         resize: side of the square that every image's centre is scaled to; None for no scaling.
         generator: to look for training images among what it can make; needs held-out images.
+        group_by: which images are of one person or source: a CSV file with columns ``name`` and
+            ``group``, or a regular expression on names; see `Grouping`. Real images of a group stay
+            together, and generated ones are taken as independent.
         seed: decides every sample and thinning.
         gate: conditions of a release; the report's ``checks`` say which of them hold.
         against: report.json of an earlier audit, to say what changed.
@@ -81,6 +87,7 @@ def audit(
     started = time.monotonic()
     if out is not None:
         check_place(out)
+    grouping = None if group_by is None else Grouping(group_by)
     earlier = None if against is None else read_earlier(against)
     if not features:
         raise UserError("no feature space to measure in; give at least one of --features")
@@ -99,6 +106,10 @@ def audit(
         for role, source in sources.items()
         if source is not None
     }
+    if grouping is not None:
+        for images in (sets[role] for role in sets if role != "generated"):
+            names = images.names(torch.arange(len(images)))
+            images.groups = grouping(names, where=images.where)
     pseudonyms = Pseudonyms() if private else None
     if pseudonyms is not None:
         for images in sets.values():
@@ -121,6 +132,7 @@ def audit(
     settings = {
         "features": [extractor.name for extractor in extractors],
         "resize": resize,
+        "group_by": None if grouping is None else grouping.digest,
         "seed": seed,
         "k": K,
         "most": MOST,

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from ganstoch.auditing.gate import Gate, exit_status, github_annotations, junit
+from ganstoch.auditing.groups import Grouping
 from ganstoch.errors import UserError
 from ganstoch.records import write_atomically
 
@@ -67,6 +68,8 @@ def audit_arguments(parser: ArgumentParser) -> None:
     add("--memory", default="2GiB", help="most to take; 2GiB if unset")
     side = "side to scale each image's centre to, in pixels"
     add("--resize", type=int | None, help=side, metavar="N")
+    groups = "CSV file with columns name,group, or regular expression on names: whose image it is"
+    add("--group-by", type=str | None, help=groups, metavar="FILE.csv|REGEX")
     verdicts = "comma-separated verdicts; status 1 if one of them is found"
     add("--fail-on", default="", help=verdicts, metavar="A,B")
     copied = "largest share of the generated images that may be copies, e.g. 0.01"
@@ -106,6 +109,7 @@ def audit_command(options: Any) -> int:
             cache=None if home is None else home / "features",
             memory=memory,
             resize=options.resize,
+            group_by=options.group_by,
             seed=options.seed,
             gate=gate,
             against=options.against,
@@ -140,6 +144,8 @@ def _check(options: Any) -> None:
         raise UserError("--latents chooses what a --checkpoint's generator makes; give one")
     if checkpoint is not None and options.generated is not None:
         raise UserError("--generated and --checkpoint both say what was generated; give one")
+    if options.group_by is not None:
+        Grouping(options.group_by)
     if options.against is not None and not options.against.is_file():
         raise UserError(f"there is no report {options.against}; --against takes a report.json")
     if checkpoint is not None and not checkpoint.is_file():

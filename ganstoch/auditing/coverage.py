@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from ganstoch.auditing.report import Share
-from ganstoch.auditing.searches import Searches, Space, take
-from ganstoch.metrics.excess import clopper_pearson
+from ganstoch.auditing.searches import Searches, Space, first_of_group, group_halves, take
+from ganstoch.metrics.excess import clopper_pearson, design_effect
 from ganstoch.metrics.neighbours import k_nearest
 from ganstoch.metrics.progress import progress_bar
 from ganstoch.rng import rng_for, without_replacement
@@ -48,12 +48,19 @@ def coverage(
     space: Space, searches: Searches, *, median_ratio: float, labels: tuple[str, ...] | None = None
 ) -> Coverage:
     """Applies the rule to generated images' distances over ``median_ratio``, lest noise count."""
-    real, bank = space.real, space.held_out
+    real, bank, groups = space.real, space.held_out, space.groups
     from_ids = others = torch.arange(len(real))
     if bank is None:
         halves = torch.randperm(len(real), generator=_rng(space, "/half")).tensor_split(2)
         from_ids, others = (half.sort().values for half in halves)
+        if groups is not None:
+            from_ids, others = group_halves(searches.groups, seed=space.seed)
         bank = take(real, others)
+    if groups is not None:  # one image of each, independent as generated images are
+        of_bank = groups[others] if space.held_out_groups is None else space.held_out_groups
+        order = torch.randperm(len(bank), generator=_rng(space, "/single"))
+        single = order[torch.unique(first_of_group(of_bank[order]))].sort().values
+        bank, others = take(bank, single), others[single]
     size = min(_POOLED, len(space.generated), len(bank))
     images, k = take(real, from_ids), min(_NEIGHBOURS, size)
     # In random order: positions must not tell between equally near images.
@@ -79,7 +86,7 @@ def coverage(
         natural[i] = (~permuted[nearest].any(1)).double().mean()
     mean = natural.mean().item()
     estimate = max(0.0, (rate - mean) / (1 - mean))
-    worth = len(images) / _SHARED
+    worth = len(images) / _SHARED / (1 if groups is None else design_effect(groups[from_ids]))
     low, high = clopper_pearson(rate * worth, worth)
     below = math.hypot(rate - low, natural.quantile(0.975).item() - mean)
     ratio = made.distances[:, 0] / unseen.distances.amin(1).clamp(min=1e-9)

@@ -29,8 +29,9 @@ class DistributionShift:
 def distribution_shift(searches: Searches) -> DistributionShift:
     """Compares median distances, and counts generated images beyond 99 in 100 unseen ones."""
     near, usual = searches.generated.neighbours.distances, searches.unseen_distances
-    low, ratio, high = _median_ratio(near, usual, searches.unseen_nearest, z=_USUAL)
-    sure_low, _, sure_high = _median_ratio(near, usual, searches.unseen_nearest, z=STRICT)
+    wider = math.sqrt(searches.design)
+    low, ratio, high = _median_ratio(near, usual, searches.unseen_nearest, z=wider * _USUAL)
+    sure_low, _, sure_high = _median_ratio(near, usual, searches.unseen_nearest, z=wider * STRICT)
     limit = usual.sort(descending=True).values[max(1, int(_BY_NATURE * len(usual))) - 1]
     is_far, unseen = near > limit, searches.held_out
     return DistributionShift(
@@ -38,7 +39,9 @@ def distribution_shift(searches: Searches) -> DistributionShift:
         interval=(low, high),
         sure=(sure_low, sure_high),
         # The real one at the limit too: it was chosen among them.
-        far=Excess(int(is_far.sum()), len(near), int((usual >= limit).sum()), len(usual)),
+        far=Excess(int(is_far.sum()), len(near), int((usual >= limit).sum()), len(usual)).by_groups(
+            searches.design
+        ),
         is_far={
             "generated": is_far,
             "real": searches.left_out.beyond_near_duplicates() > limit,

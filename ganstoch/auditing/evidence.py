@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -22,10 +22,12 @@ from ganstoch.errors import UserError
 from ganstoch.metrics.birthday import Support
 from ganstoch.metrics.copies import CopiedShare, share_of_copies
 from ganstoch.metrics.ct_score import CTScore, ct_score
+from ganstoch.metrics.excess import design_effect
 from ganstoch.metrics.features import Extractor
 from ganstoch.metrics.train_vs_held_out import TrainVsHeldOutScore, train_vs_held_out
 
 _log = logging.getLogger("ganstoch")
+_GROUPS = 4  # of training images: each half must hold two
 LEAST = 20  # images of each set: half of one must hold k neighbours, twice over
 MOST = 10_000  # images of each set for measures whose work grows with their square
 
@@ -78,8 +80,14 @@ def gather(
         if len(ids) < LEAST:
             few = f"only {len(ids)} of the held-out images are not among the real ones"
             raise UserError(f"{few}, and an audit needs at least {LEAST}; give --held-out more")
+        ids, note = without_known_groups(real, held_out, ids)
+        notes += [note] if note else []
         looks = held_out.content.looks.iloc[ids.numpy()]
+    groups, unseen_groups = group_ids(real, held_out, ids)
     odd = appearance(real.content.looks, generated.content.looks, looks)
+    if groups is not None:
+        design = design_effect(groups if unseen_groups is None else unseen_groups)
+        odd = replace(odd, excess=odd.excess.by_groups(design))
     spaces = []
     for extractor in extractors:
         _log.info("%s: features of %s images", extractor.name, f"{sum(map(len, sets.values())):,}")
@@ -89,7 +97,14 @@ def gather(
         }
         unseen = features.pop("held_out", None)
         unseen = None if unseen is None else take(unseen, ids)
-        space = Space(extractor=extractor, held_out=unseen, seed=seed, **features)
+        space = Space(
+            extractor=extractor,
+            held_out=unseen,
+            groups=groups,
+            held_out_groups=unseen_groups,
+            seed=seed,
+            **features,
+        )
         _log.info("%s: neighbours", extractor.name)
         spaces.append(_examine(space, odd, labels=real.labels))
     return Evidence(facts=gather_facts(sets, seed=seed), looks=odd, spaces=spaces, notes=notes)
@@ -102,7 +117,8 @@ def _examine(space: Space, looks: Appearance, *, labels: tuple[str, ...] | None)
     held_out_score = ct = None
     if space.held_out is not None:
         sets = (space.sample(space.generated, MOST, "nearer"), space.real, space.held_out)
-        held_out_score = train_vs_held_out(*sets, norm=space.norm, seed=space.seed)
+        groups = space.groups, space.held_out_groups
+        held_out_score = train_vs_held_out(*sets, norm=space.norm, groups=groups, seed=space.seed)
         ct = ct_score(*sets, norm=space.norm, seed=space.seed)
     unseen = space.real if space.held_out is None else space.held_out
     scores = searches.generated.scores, searches.unseen_scores
@@ -110,7 +126,7 @@ def _examine(space: Space, looks: Appearance, *, labels: tuple[str, ...] | None)
     return SpaceEvidence(
         space=space,
         searches=searches,
-        copied=share_of_copies(*scores, groups=searches.unseen_groups),
+        copied=share_of_copies(*scores, groups=searches.unseen_groups, design=searches.design),
         shift=shift,
         repeats=repeated_images(space),
         # The estimate, for an interval's low end would let noise pass for modes left out, and its
@@ -167,3 +183,40 @@ def check_disjoint(real: Images, held_out: Images, *, seed: int) -> tuple[Tensor
     is_unseen = torch.ones(len(held_out), dtype=torch.bool)
     is_unseen[shared.identical] = False
     return everyone[is_unseen], f"{note}, and left out."
+
+
+def without_known_groups(real: Images, held_out: Images, ids: Tensor) -> tuple[Tensor, str | None]:
+    """Those positions whose group no training image is of, and a note on the others.
+
+    A UserError if more than half are of such groups, or too few are left.
+    """
+    if real.groups is None or held_out.groups is None:
+        return ids, None
+    known, groups = set(real.groups), held_out.groups
+    is_known = torch.tensor([groups[i] in known for i in ids.tolist()], dtype=torch.bool)
+    count, left = int(is_known.sum()), ids[~is_known]
+    if count == 0:
+        return ids, None
+    note = f"{count:,} of the {len(ids):,} held-out images are of groups that were trained on"
+    if 2 * count > len(ids) or len(left) < LEAST:
+        fix = "--held-out must be of other groups by --group-by"
+        raise UserError(f"{note}, and {len(left):,} are left; {fix}")
+    return left, f"{note}, and left out."
+
+
+def group_ids(
+    real: Images, held_out: Images | None, ids: Tensor
+) -> tuple[Tensor | None, Tensor | None]:
+    """Each training image's group and that of each of these held-out ones, int64, from 0 on."""
+    if real.groups is None:
+        return None, None
+    place = {group: i for i, group in enumerate(dict.fromkeys(real.groups))}
+    if len(place) < _GROUPS:
+        few = f"the images in {real.where} are of {len(place)} groups by --group-by"
+        raise UserError(f"{few}, and an audit needs at least {_GROUPS}")
+    groups = torch.tensor([place[group] for group in real.groups])
+    if held_out is None or held_out.groups is None:
+        return groups, None
+    unseen = [held_out.groups[i] for i in ids.tolist()]
+    place = {group: i for i, group in enumerate(dict.fromkeys(unseen))}
+    return groups, torch.tensor([place[group] for group in unseen])

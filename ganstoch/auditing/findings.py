@@ -5,6 +5,7 @@ near-duplicates and all. Each rule is a test at `LEVEL`, shared among the featur
 they stay well below 5 %, which `python -m ganstoch.bench.calibration` shows.
 """
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from operator import attrgetter
@@ -308,7 +309,7 @@ def _nearer(space: SpaceEvidence, level: float) -> str | None:
         nearer = "generated images lie nearer to training than to held-out images"
         allows = f"than chance allows, p = {score.p_value:.2g} {by}"
         return f"{nearer} {allows}: copies with edits may do this"
-    if space.ct is not None and space.ct.z <= -STRICT:
+    if space.ct is not None and space.ct.z <= -STRICT * math.sqrt(space.searches.design):
         nearer = "generated images lie nearer to training images than held-out ones do"
         return f"{nearer}, Z = {space.ct.z:.1f} {by}: copies with edits, or blur"
     if space.shift.sure[1] < 1:

@@ -42,6 +42,7 @@ class Images:
         self.labels: tuple[str, ...] | None = None
         if images.labels is not None and images.classes:
             self.labels = tuple(images.classes[label] for label in images.labels.tolist())
+        self.groups: tuple[str, ...] | None = None  # of one person or source, by `Grouping`
         self.names: Callable[[Tensor], Sequence[str]] = images.names
         self.read = images.read
 

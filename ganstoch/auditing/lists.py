@@ -1,5 +1,6 @@
 """What a report lists: images copied and missed, shares by class, distances, and notes."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -11,7 +12,8 @@ from torch import Tensor
 from ganstoch.auditing.evidence import Evidence, SpaceEvidence
 from ganstoch.auditing.findings import Finding, level_of, short_cells, signals
 from ganstoch.auditing.inputs import Images, Role
-from ganstoch.auditing.report import CellShares, Histogram, Pair, Share, Twin
+from ganstoch.auditing.report import CellShares, CopiedGroup, Histogram, Pair, Share, Twin
+from ganstoch.metrics.copies import CopiedShare
 
 _PAIRS = 12  # of images that a report shows of either kind
 _BINS = 40
@@ -56,6 +58,7 @@ def audit_lists(
         "missed": missed,
         "missed_by_class": by_misses.coverage.classes,
         "identical": [Twin(generated=one, real=other) for one, other in zip(*twins, strict=True)],
+        "copied_groups": list(_copied_groups(real.groups, near.ids[_flagged(copied)])),
         "proportions": [
             CellShares(
                 space=space.space.name,
@@ -101,7 +104,7 @@ def _flags(generated: Images, evidence: Evidence, by: SpaceEvidence) -> list[str
         "repeats another": facts.repeated,
         "one colour": np.flatnonzero(generated.content.looks["one_colour"]),
         "odd looks": np.flatnonzero(evidence.looks.flagged["generated"]),
-        "copy": by.copied.suspects[: by.copied.excess.count].tolist(),
+        "copy": _flagged(by.copied).tolist(),
         "nearly repeats another": by.repeats.ids.tolist(),
         "far": np.flatnonzero(by.shift.is_far["generated"]),
     }
@@ -110,6 +113,20 @@ def _flags(generated: Images, evidence: Evidence, by: SpaceEvidence) -> list[str
         for i in ids:
             flags[i].append(word)
     return ["; ".join(words) for words in flags]
+
+
+def _flagged(copied: CopiedShare) -> Tensor:
+    return copied.suspects[: copied.excess.count]
+
+
+def _copied_groups(groups: tuple[str, ...] | None, ids: Tensor) -> Iterator[CopiedGroup]:
+    """Groups of the training images that are nearest to copies, most copies first."""
+    if groups is None:
+        return
+    sizes, copies = Counter(groups), Counter(groups[i] for i in ids.tolist())
+    copied = Counter(groups[i] for i in set(ids.tolist()))
+    for name, count in copies.most_common():
+        yield CopiedGroup(name=name, images=sizes[name], copied=copied[name], copies=count)
 
 
 def _pairs(

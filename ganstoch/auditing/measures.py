@@ -257,10 +257,17 @@ def _membership(evidence: SpaceEvidence) -> Iterator[Named]:
     space, searches = evidence.space, evidence.searches
     if space.held_out is None:
         return
-    unseen = space.sample(space.held_out, MOST, "membership/held out")
+    ids = sample_ids(len(space.held_out), MOST, seed=space.seed, part="membership/held out")
+    unseen, groups = take(space.held_out, ids), space.held_out_groups
     near = nearest_neighbours(unseen, space.generated, norm=space.norm).distances / space.scale
     trained = searches.pairs.mode_drop.neighbours.distances
-    score = membership_from(trained, near, train_groups=searches.groups, seed=space.seed)
+    score = membership_from(
+        trained,
+        near,
+        train_groups=searches.groups,
+        held_out_groups=None if groups is None else groups[ids],
+        seed=space.seed,
+    )
     ends, p_value = score.auc_interval, score.p_value
     yield _measure("membership/auc", score.auc, 0.5, interval=ends, p_value=p_value)
     usual, ends = FALSE_POSITIVES, score.tpr_interval

@@ -87,6 +87,11 @@ def terminal(report: AuditReport) -> str:
         more = len(report.identical) - _NAMED
         end = f" and {more:,} more" if more > 0 else ""
         lines += ["", *_lines("", f"identical: {', '.join(named)}{end}")]
+    if report.copied_groups:
+        named = [f"{group.name} ({group.copies:,})" for group in report.copied_groups[:_NAMED]]
+        more = len(report.copied_groups) - _NAMED
+        end = f" and {more:,} more groups" if more > 0 else ""
+        lines += ["", *_lines("", f"copies by group: {', '.join(named)}{end}")]
     rows = [
         [_plain(text) for text in (name, *words.measure_cells(measure))]
         for name, measure in report.metrics.items()

@@ -41,6 +41,8 @@ class Pseudonyms:
         images.names = _hidden(images.names, self)
         if images.labels is not None:
             images.labels = tuple(map(self, images.labels))
+        if images.groups is not None:
+            images.groups = tuple(map(self, images.groups))
         images.where = f"{images.role.replace('_', '-')} images"
         if images.notes:
             count = len(images.notes)

@@ -18,7 +18,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ganstoch.auditing.searches import Space, linked_groups, sample_ids, take
+from ganstoch.auditing.searches import (
+    Space,
+    first_of_group,
+    group_halves,
+    linked_groups,
+    sample_ids,
+    take,
+)
 from ganstoch.metrics.birthday import Support, estimate_support
 from ganstoch.metrics.copy_score import HALF_AS_FAR
 from ganstoch.metrics.excess import Excess, clopper_pearson, design_effect
@@ -51,20 +58,27 @@ class Repeats:
 def repeated_images(space: Space) -> Repeats:
     """Compares generated images, and real ones in their place."""
     half = torch.zeros(len(space.real), dtype=torch.bool)
-    half[sample_ids(len(half), len(half) // 2, seed=space.seed, part="repeated/half")] = True
+    if space.groups is None:
+        half[sample_ids(len(half), len(half) // 2, seed=space.seed, part="repeated/half")] = True
+    else:
+        half[group_halves(space.groups, seed=space.seed)[0]] = True
     bank = take(space.real, half.nonzero()[:, 0])
     size = min(_MOST, len(space.generated), len(bank))
-    stand_in = space.held_out
+    stand_in, groups = space.held_out, space.held_out_groups
     if stand_in is None or len(stand_in) < size:
-        stand_in = take(space.real, (~half).nonzero()[:, 0])
+        others = (~half).nonzero()[:, 0]
+        stand_in, groups = take(space.real, others), space.groups
+        groups = None if groups is None else groups[others]
     data = space.sample(bank, size, "repeated/bank")
     ids = sample_ids(len(space.generated), size, seed=space.seed, part="repeated/generated")
-    unseen = space.sample(stand_in, size, "repeated/stand-in")
+    placed = sample_ids(len(stand_in), size, seed=space.seed, part="repeated/stand-in")
+    unseen = take(stand_in, placed)
+    first = None if groups is None else first_of_group(groups[placed])
     sets, norm = (take(space.generated, ids), unseen), space.norm
     own, usual = (within_set_nearest(rows, norm=norm) for rows in sets)
     other, usual_other = (nearest_neighbours(rows, data, norm=norm).distances for rows in sets)
     flagged, natural = _repeats(own.distances, other), _repeats(usual.distances, usual_other)
-    effect = max(_PAIR, design_effect(linked_groups(usual.ids, natural)[natural]))
+    effect = max(_PAIR, design_effect(linked_groups(usual.ids, natural, first)[natural]))
     total = max(1, round(size / effect))
     count, natural_count = (round(int(each.sum()) / effect) for each in (flagged, natural))
     share, worth = _nearer(own.distances, other), size / _SHARED

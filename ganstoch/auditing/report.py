@@ -116,6 +116,15 @@ class CellShares(_Model):
     example: str  # name of the training image in its middle, or of one of the class
 
 
+class CopiedGroup(_Model):
+    """A group of training images, of one person or source, that generated images copy."""
+
+    name: str
+    images: _Count  # of the group in the training set
+    copied: _Count  # of these, the nearest of a copy
+    copies: _Count  # generated images that are flagged as copies of one of them
+
+
 class Histogram(_Model):
     """Counts of several series, by their name in words, over the same bins."""
 
@@ -187,6 +196,7 @@ class AuditReport(_Model):
     missed_share: Share | None  # of the real images
     metrics: dict[str, Measure]  # by name, e.g. overfitting/pixel_l1/mean
     identical: tuple[Twin, ...]  # with training images which do not repeat
+    copied_groups: tuple[CopiedGroup, ...] = ()  # most copies first, where groups are given
     proportions: tuple[CellShares, ...]
     most_copied: tuple[Pair, ...]  # generated with real, the most suspicious first
     most_missed: tuple[Pair, ...]  # real with generated, the most missed first

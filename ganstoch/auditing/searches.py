@@ -14,6 +14,7 @@ from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
 from ganstoch.metrics.copy_score import HALF_AS_FAR, CopyScores, copy_scores, left_out_scores
+from ganstoch.metrics.excess import design_effect
 from ganstoch.metrics.features import Extractor
 from ganstoch.metrics.neighbours import first_equal, nearest_neighbours, times_each
 from ganstoch.metrics.overfitting import OverfittingScores, overfitting_mode_drop
@@ -32,6 +33,8 @@ class Space:
     real: Tensor  # features, (N, F), uint8 or floats
     generated: Tensor  # (M, F)
     held_out: Tensor | None  # (L, F)
+    groups: Tensor | None = None  # of one person or source, int64, (N,); None where none are given
+    held_out_groups: Tensor | None = None  # idem of held-out images, other groups, (L,)
     seed: int  # decides every thinning
 
     @property
@@ -82,11 +85,12 @@ def take(features: Tensor, ids: Tensor) -> Tensor:
     return features[ids.to(features.device)]
 
 
-def linked_groups(neighbours: Tensor, linked: Tensor, *, first: Tensor | None = None) -> Tensor:
-    """Ids of images' groups (N,): each with its neighbour if linked, and in any case with first."""
+def linked_groups(neighbours: Tensor, linked: Tensor, *firsts: Tensor | None) -> Tensor:
+    """Ids of images' groups (N,): each with its neighbour if linked, and always with all firsts."""
     everyone = torch.arange(len(neighbours))
-    of = torch.cat([everyone[linked], everyone])
-    to = torch.cat([neighbours[linked], everyone if first is None else first])
+    always = [first for first in firsts if first is not None]
+    of = torch.cat([everyone[linked], *[everyone] * (1 + len(always))])
+    to = torch.cat([neighbours[linked], everyone, *always])
     links = coo_matrix((torch.ones(len(of)), (of, to)), shape=(len(everyone), len(everyone)))
     return torch.from_numpy(connected_components(links, directed=False)[1]).long()
 
@@ -109,29 +113,32 @@ class Searches:
     reach_generated: list[Tensor]  # to each block of generated images, (A,), scaled
     reach_real: list[Tensor]  # to each block of the stand-ins
     size: int  # images in a block
+    design: float  # unseen images of the given groups that say no more than one; 1 without groups
 
 
 def search(space: Space) -> Searches:
     """Makes all searches of a space; a ValueError for fewer than 3 different training images."""
     real, norm, seed = space.real, space.norm, space.seed
-    own = left_out_scores(real, norm=norm, seed=seed)
+    own = left_out_scores(real, norm=norm, seed=seed, groups=space.groups)
     first = first_equal(real)
     # Where all occur as often, twice say, `own` passes over their duplicates. Blank pages, of
     # which every part holds one, are no group: unseen images are blank as often.
     same = first if times_each(first) > 1 else None
-    groups = linked_groups(own.neighbours.ids, own.scores <= HALF_AS_FAR, first=same)
+    near = own.scores <= HALF_AS_FAR
+    groups = linked_groups(own.neighbours.ids, near, same, first_of_group(space.groups))
     past = own.beyond_near_duplicates()
-    past = own.neighbours.distances if past.isnan().all() else past[~past.isnan()]
+    past = past[past.isfinite()] if past.isfinite().any() else own.neighbours.distances
     unseen: tuple[Tensor, ...] = (own.scores, groups, own.neighbours.distances, past)
     held_out, stand_in = None, space.held_out
     if stand_in is None:
-        from_ids, others = _halves(groups, seed=seed)
+        from_ids, others = group_halves(groups, seed=seed)
         stand_in = take(real, others)
     else:
         from_ids = torch.arange(len(real))
         held_out = copy_scores(stand_in, real, norm=norm, seed=seed)
         near, count = held_out.neighbours.distances, len(stand_in)
-        alone = (held_out.scores, len(real) + torch.arange(count), near, near)
+        single = torch.arange(count) if space.held_out_groups is None else space.held_out_groups
+        alone = (held_out.scores, len(real) + single, near, near)
         few = count < _ENOUGH
         unseen = tuple(torch.cat([a, b]) if few else a for a, b in zip(alone, unseen, strict=True))
     size = min(len(space.generated), len(stand_in))
@@ -152,10 +159,19 @@ def search(space: Space) -> Searches:
         reach_generated=_reach(space, from_ids, space.generated, size, part="generated"),
         reach_real=_reach(space, from_ids, stand_in, size, part="stand-in"),
         size=size,
+        design=1.0 if space.groups is None else design_effect(unseen[1]),
     )
 
 
-def _halves(groups: Tensor, *, seed: int) -> tuple[Tensor, Tensor]:
+def first_of_group(groups: Tensor | None) -> Tensor | None:
+    """For each image the first of its group, int64, (N,)."""
+    if groups is None:
+        return None
+    first = torch.full((int(groups.max()) + 1,), len(groups))
+    return first.scatter_reduce_(0, groups, torch.arange(len(groups)), "amin")[groups]
+
+
+def group_halves(groups: Tensor, *, seed: int) -> tuple[Tensor, Tensor]:
     """Ids of two halves, about equally many, no group torn: searched from, and standing in."""
     names, members = torch.unique(groups, return_inverse=True)
     if len(names) == 1:  # cannot be helped

@@ -36,9 +36,12 @@ def copied_share(
 
 
 def share_of_copies(
-    scores: Tensor, baseline: Tensor, *, groups: Tensor | None = None
+    scores: Tensor, baseline: Tensor, *, groups: Tensor | None = None, design: float = 1.0
 ) -> CopiedShare:
-    """Share of copies from scores (M,) and those of unseen images (R,), groups near-duplicates."""
+    """Share of copies from scores (M,) and those of unseen images (R,), groups near-duplicates.
+
+    So many unseen images, or as many as are flagged together, say no more than one.
+    """
     threshold, inexact = HALF_AS_FAR, baseline[baseline > 0].double()
     if len(inexact):
         threshold = min(threshold, inexact.quantile(_BY_NATURE, interpolation="lower").item())
@@ -48,7 +51,7 @@ def share_of_copies(
         total=len(scores),
         usual=int(counts.sum()),
         usual_total=len(baseline),
-    ).by_groups(1.0 if groups is None else design_effect(groups[counts]))
+    ).by_groups(design if groups is None else max(design, design_effect(groups[counts])))
     return CopiedShare(excess, threshold, scores.argsort(stable=True), scores)
 
 

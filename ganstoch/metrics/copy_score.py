@@ -19,6 +19,7 @@ from torch import Tensor
 from ganstoch.metrics.neighbours import (
     first_equal,
     first_of_each,
+    k_nearest,
     nearest_neighbours,
     times_each,
     within_set_nearest,
@@ -28,6 +29,8 @@ from ganstoch.rng import rng_for
 from ganstoch.types import Neighbours, Norm
 
 PARTS = 8  # enough for a median that a few near-duplicates do not move
+_FEW = 16
+_LISTED = 2**22  # neighbours of a block of images, 64 MiB with their ids
 HALF_AS_FAR = 0.5  # score at or below which a member is a near-duplicate
 
 
@@ -63,8 +66,16 @@ def copy_scores(images: Tensor, train: Tensor, *, norm: Norm, seed: int = 0) -> 
     return CopyScores.of(*nearest_in_parts(images, parts, rows=partial(_take, train), norm=norm))
 
 
-def left_out_scores(train: Tensor, *, norm: Norm, seed: int = 0) -> CopyScores:
-    """Members (N, F...) compared with the rest of their own set: what unseen images would find."""
+def left_out_scores(
+    train: Tensor, *, norm: Norm, seed: int = 0, groups: Tensor | None = None
+) -> CopyScores:
+    """Members (N, F...) compared with the rest of their own set: what unseen images would find.
+
+    Given each member's group (N,), int64, with those of other groups: of a part that holds none the
+    distance is infinite.
+    """
+    if groups is not None:
+        return _scores_of_groups(train, groups, norm=norm, seed=seed)
     parts = _parts(train, seed=seed, least=3)
     distances, nearest = nearest_in_parts(train, parts, rows=partial(_take, train), norm=norm)
     first = first_equal(train.detach().flatten(1))
@@ -80,6 +91,41 @@ def left_out_scores(train: Tensor, *, norm: Norm, seed: int = 0) -> CopyScores:
         elif len(own):  # alone in its part
             distances[own, p] = torch.inf
     return CopyScores.of(distances, nearest)
+
+
+def _scores_of_groups(train: Tensor, groups: Tensor, *, norm: Norm, seed: int) -> CopyScores:
+    kinds = torch.stack([first_equal(train.detach().flatten(1)), groups], dim=1)
+    members = first_of_each(kinds)  # an image of two groups stands for itself in both
+    parts = [members[part] for part in _split(len(members), seed=seed, least=3)]
+    found = [
+        _nearest_of_others(train, _take(train, part), groups, groups[part], norm=norm)
+        for part in progress_bar(parts, "nearest of other groups")
+    ]
+    distances = torch.stack([near.distances for near in found], dim=1)
+    ids = torch.stack([part[near.ids] for part, near in zip(parts, found, strict=True)], dim=1)
+    return CopyScores.of(distances, ids)
+
+
+def _nearest_of_others(
+    images: Tensor, bank: Tensor, own: Tensor, groups: Tensor, *, norm: Norm
+) -> Neighbours:
+    """The nearest member of another group than an image's own; at infinity where there is none."""
+    near = nearest_neighbours(images, bank, norm=norm)
+    todo = (groups[near.ids] == own).nonzero()[:, 0]
+    for k in (_FEW, int(torch.bincount(groups).max()) + 1):  # which no group fills
+        if len(todo) == 0:
+            break
+        k, left = min(k, len(bank)), []
+        for some in torch.split(todo, max(1, _LISTED // k)):
+            listed = k_nearest(_take(images, some), bank, k=k, norm=norm)
+            is_other = groups[listed.ids] != own[some, None]
+            place = is_other.int().argmax(1, keepdim=True)
+            near.distances[some] = listed.distances.gather(1, place)[:, 0]
+            near.ids[some] = listed.ids.gather(1, place)[:, 0]
+            left.append(some[~is_other.any(1)])
+        todo = torch.cat(left)
+    near.distances[todo] = torch.inf
+    return near
 
 
 def nearest_in_parts(
@@ -99,15 +145,20 @@ def _median(distances: Tensor) -> Tensor:
     return distances.masked_fill(distances.isinf(), torch.nan).nanquantile(0.5, dim=1)
 
 
+def _split(count: int, *, seed: int, least: int) -> list[Tensor]:
+    """Places of so many members in parts of equal size, ascending in each."""
+    if count < least:
+        raise ValueError(f"needs {least} different training images or more, got {count}")
+    order = torch.randperm(count, generator=rng_for(seed, "evaluation", part="nearness"))
+    shares = torch.tensor_split(order, min(PARTS, count))
+    return [share.sort().values for share in shares]
+
+
 def _parts(train: Tensor, *, seed: int, least: int) -> list[Tensor]:
     if train.ndim < 2 or train.numel() == 0:
         raise ValueError(f"expected features of shape (N, F), got {tuple(train.shape)}")
     members = first_of_each(train.detach().flatten(1))
-    if len(members) < least:
-        raise ValueError(f"needs {least} different training images or more, got {len(members)}")
-    order = torch.randperm(len(members), generator=rng_for(seed, "evaluation", part="nearness"))
-    shares = torch.tensor_split(members[order], min(PARTS, len(members)))
-    return [share.sort().values for share in shares]
+    return [members[places] for places in _split(len(members), seed=seed, least=least)]
 
 
 def _take(features: Tensor, ids: Tensor) -> Tensor:

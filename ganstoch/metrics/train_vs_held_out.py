@@ -44,11 +44,13 @@ def train_vs_held_out(
     *,
     norm: Norm,
     permutations: int = 999,
+    groups: tuple[Tensor | None, Tensor | None] = (None, None),
     seed: int = 0,
 ) -> TrainVsHeldOutScore:
     """Share of generated images nearer to training images, and whether chance explains more.
 
-    Both real sets must be draws from one distribution: the test also tells sources apart.
+    Both real sets must be draws from one distribution: the test also tells sources apart. Where
+    they are draws of groups, each image's group in both sets, ids from 0 on, is permuted whole.
     """
     if permutations < 1:
         raise ValueError(f"permutations must be at least 1, got {permutations}")
@@ -56,7 +58,17 @@ def train_vs_held_out(
         raise ValueError(f"training images are {train.dtype}, held-out ones {held_out.dtype}")
     nearer = _nearer(generated, train, held_out, norm=norm, seed=seed)
     low, high = _interval(nearer, seed=seed)
-    p_value = _p_value(generated, train, held_out, norm=norm, permutations=permutations, seed=seed)
+    p_value = _p_value(
+        generated,
+        train,
+        held_out,
+        norm=norm,
+        permutations=permutations,
+        together=None
+        if groups[0] is None or groups[1] is None
+        else torch.cat([groups[0], int(groups[0].max()) + 1 + groups[1]]),
+        seed=seed,
+    )
     return TrainVsHeldOutScore(share=nearer.mean().item(), low=low, high=high, p_value=p_value)
 
 
@@ -89,7 +101,14 @@ def _interval(values: Tensor, *, seed: int) -> tuple[float, float]:
 
 
 def _p_value(
-    generated: Tensor, train: Tensor, held_out: Tensor, *, norm: Norm, permutations: int, seed: int
+    generated: Tensor,
+    train: Tensor,
+    held_out: Tensor,
+    *,
+    norm: Norm,
+    permutations: int,
+    together: Tensor | None,
+    seed: int,
 ) -> float:
     count, pool = len(train), len(train) + len(held_out)
     # Positions in the pool must not tell the labels: they decide parts, and between equally near.
@@ -118,8 +137,11 @@ def _p_value(
     reached = 0
     step = max(1, _BLOCK // pool)
     for start in progress_bar(range(0, permutations, step), "permutations"):
-        size = (min(step, permutations - start), pool)
+        labels = pool if together is None else int(together.max()) + 1
+        size = (min(step, permutations - start), labels)
         keys = torch.rand(size, dtype=torch.float64, generator=rng)
+        if together is not None:  # of one group all have one key
+            keys = keys[:, together[order]]
         called = keys[:, voted] <= keys.kthvalue(count, dim=1, keepdim=True).values
         reached += int((called.double() @ votes >= true - slack).sum())
     return (1 + reached) / (1 + permutations)

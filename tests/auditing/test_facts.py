@@ -128,7 +128,7 @@ def test_groups_are_links_over_any_number_of_steps() -> None:
     linked = torch.tensor([True, True, False, True, False, False])
     assert linked_groups(neighbours, linked).tolist() == [0, 0, 0, 1, 1, 2]
     first = torch.tensor([0, 1, 2, 3, 4, 4])
-    assert linked_groups(neighbours, linked, first=first).tolist() == [0, 0, 0, 1, 1, 1]
+    assert linked_groups(neighbours, linked, None, first).tolist() == [0, 0, 0, 1, 1, 1]
 
 
 @pytest.mark.parametrize(
