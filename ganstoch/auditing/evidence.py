@@ -16,7 +16,7 @@ from ganstoch.auditing.feature_cache import features_of
 from ganstoch.auditing.inputs import Images, Role, option
 from ganstoch.auditing.proportions import Proportions, proportions
 from ganstoch.auditing.repeats import Repeats, repeated_images, same_below, support_size
-from ganstoch.auditing.searches import Searches, Space, search, take
+from ganstoch.auditing.searches import Searches, Space, sample_ids, search, take
 from ganstoch.data.arrays import MEMORY
 from ganstoch.errors import UserError
 from ganstoch.metrics.birthday import Support
@@ -115,11 +115,15 @@ def _examine(space: Space, looks: Appearance, *, labels: tuple[str, ...] | None)
     shift = distribution_shift(searches)
     below = same_below(space, searches.left_out.neighbours)
     held_out_score = ct = None
-    if space.held_out is not None:
-        sets = (space.sample(space.generated, MOST, "nearer"), space.real, space.held_out)
+    if space.held_out is not None and searches.held_out is not None:
+        ids = sample_ids(len(space.generated), MOST, seed=space.seed, part="nearer")
+        sets = (take(space.generated, ids), space.real, space.held_out)
         groups = space.groups, space.held_out_groups
         held_out_score = train_vs_held_out(*sets, norm=space.norm, groups=groups, seed=space.seed)
-        ct = ct_score(*sets, norm=space.norm, seed=space.seed)
+        made, unseen_near = (
+            each.neighbours.distances for each in (searches.generated, searches.held_out)
+        )
+        ct = ct_score(*sets, norm=space.norm, seed=space.seed, nearest=(made[ids], unseen_near))
     unseen = space.real if space.held_out is None else space.held_out
     scores = searches.generated.scores, searches.unseen_scores
     odd = {role: far | torch.from_numpy(looks.flagged[role]) for role, far in shift.is_far.items()}

@@ -7,19 +7,26 @@ blocks of the smaller one's size. Without held-out images half of the training i
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
-from ganstoch.metrics.copy_score import HALF_AS_FAR, CopyScores, copy_scores, left_out_scores
+from ganstoch.metrics.copy_score import (
+    HALF_AS_FAR,
+    CopyScores,
+    copy_scores,
+    left_out_scores,
+    nearest_in_parts,
+)
 from ganstoch.metrics.excess import design_effect
 from ganstoch.metrics.features import Extractor
 from ganstoch.metrics.neighbours import first_equal, nearest_neighbours, times_each
-from ganstoch.metrics.overfitting import OverfittingScores, overfitting_mode_drop
+from ganstoch.metrics.overfitting import OverfittingScores, nearest_pairs
 from ganstoch.rng import rng_for, without_replacement
-from ganstoch.types import Norm
+from ganstoch.types import Neighbours, Norm
 
 _BLOCKS = 8  # most that are compared
 _ENOUGH = 200  # held-out images from which on they alone say what is natural
@@ -142,11 +149,14 @@ def search(space: Space) -> Searches:
         few = count < _ENOUGH
         unseen = tuple(torch.cat([a, b]) if few else a for a, b in zip(alone, unseen, strict=True))
     size = min(len(space.generated), len(stand_in))
+    copied = copy_scores(space.generated, real, norm=norm, seed=seed)
+    missed, blocks = _reach_generated(space, size)
     return Searches(
-        pairs=overfitting_mode_drop(
-            real, space.generated, norm=norm, queries=None, seed=seed, scale=space.scale
+        pairs=OverfittingScores(
+            overfitting=nearest_pairs(copied.neighbours, scale=space.scale),
+            mode_drop=nearest_pairs(missed, scale=space.scale),
         ),
-        generated=copy_scores(space.generated, real, norm=norm, seed=seed),
+        generated=copied,
         left_out=own,
         held_out=held_out,
         groups=groups,
@@ -156,8 +166,8 @@ def search(space: Space) -> Searches:
         unseen_distances=unseen[3],
         from_ids=from_ids,
         stand_in=stand_in,
-        reach_generated=_reach(space, from_ids, space.generated, size, part="generated"),
-        reach_real=_reach(space, from_ids, stand_in, size, part="stand-in"),
+        reach_generated=[block[from_ids] / space.scale for block in blocks],
+        reach_real=_reach_real(space, from_ids, stand_in, size),
         size=size,
         design=1.0 if space.groups is None else design_effect(unseen[1]),
     )
@@ -185,8 +195,29 @@ def group_halves(groups: Tensor, *, seed: int) -> tuple[Tensor, Tensor]:
     return is_first[members].nonzero()[:, 0], (~is_first[members]).nonzero()[:, 0]
 
 
-def _reach(space: Space, from_ids: Tensor, bank: Tensor, size: int, *, part: str) -> list[Tensor]:
-    order, images = _order(len(bank), seed=space.seed, part=part), take(space.real, from_ids)
+def _reach_generated(space: Space, size: int) -> tuple[Neighbours, list[Tensor]]:
+    """From training images to the nearest generated one, and their distances to each block's."""
+    made = space.generated
+    order, blocks = (
+        _order(len(made), seed=space.seed, part="generated"),
+        min(_BLOCKS, len(made) // size),
+    )
+    parts = torch.split(order[: blocks * size], size) + torch.split(
+        order[blocks * size :], len(made)
+    )
+    near = CopyScores.of(
+        *nearest_in_parts(
+            space.real,
+            [part.sort().values for part in parts if len(part)],
+            rows=partial(take, made),
+            norm=space.norm,
+        )
+    )
+    return near.neighbours, list(near.parts[:, :blocks].unbind(1))
+
+
+def _reach_real(space: Space, from_ids: Tensor, bank: Tensor, size: int) -> list[Tensor]:
+    order, images = _order(len(bank), seed=space.seed, part="stand-in"), take(space.real, from_ids)
     return [
         nearest_neighbours(images, take(bank, block.sort().values), norm=space.norm).distances
         / space.scale

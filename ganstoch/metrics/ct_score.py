@@ -50,10 +50,12 @@ def ct_score(
     norm: Norm,
     cells: int = 10,
     seed: int = 0,
+    nearest: tuple[Tensor, Tensor] | None = None,
 ) -> CTScore:
     """C_T of [1], far below 0 for copying, and Z_U of all images at once.
 
     From features (M, F...), (N, F...) and (K, F...), in ``cells`` cells of the training images.
+    Distances (M,) and (K,) to the ``nearest`` training image are searched for unless known.
     """
     if cells < 1:
         raise ValueError(f"cells must be at least 1, got {cells}")
@@ -61,7 +63,7 @@ def ct_score(
     def z(made: Tensor, own: Tensor, unseen: Tensor) -> float:
         return rank_z(*(nearest_neighbours(x, own, norm=norm).distances for x in (made, unseen)))
 
-    z_of_all = z(generated, train, held_out)
+    z_of_all = z(generated, train, held_out) if nearest is None else rank_z(*nearest)
     centres = _centres(train, cells=cells, seed=seed)
     sets = (generated, train, held_out)
     places = [_assign(x, centres) for x in sets]

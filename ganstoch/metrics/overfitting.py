@@ -111,6 +111,14 @@ def nearest_of_sample(
     if queries is not None and queries < count:
         ids = without_replacement(count, queries, rng_for(seed, "evaluation", draw)).sort().values
     nearest = nearest_neighbours(images[ids.to(images.device)], bank, norm=norm)
+    return nearest_pairs(nearest, scale=scale, queries=ids)
+
+
+def nearest_pairs(
+    nearest: Neighbours, *, scale: float = 1.0, queries: Tensor | None = None
+) -> NearestPairs:
+    """Pairs from a search that has been made, of ``queries`` (Q,), by default of all images."""
+    ids = torch.arange(len(nearest.ids)) if queries is None else queries
     scaled = Neighbours(distances=nearest.distances / scale, ids=nearest.ids)
     return NearestPairs(queries=ids, neighbours=scaled, tail=tail_means(scaled.distances))
 

@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ganstoch.metrics.neighbours import byte_search, nearest, nearest_neighbours
-from ganstoch.metrics.neighbours.byte_search import search_bytes
+from ganstoch.metrics.neighbours import byte_search, coarse, nearest, nearest_neighbours
+from ganstoch.metrics.neighbours.byte_search import nearest_bytes, search_bytes
 from ganstoch.types import Neighbours
 
 
@@ -52,11 +52,12 @@ def test_crowds(spread: float, low: float, high: float) -> None:
 def test_equal_members_answer_by_the_lowest() -> None:
     bank = draw(1, 12, seed=6).expand(30, 12).to(torch.uint8).contiguous()
     bank[:4] += 1
-    _, unsure = search_bytes(bank[:1], bank)
+    near, unsure = search_bytes(bank[5:6], bank)
     assert not unsure.any()
-    _, unsure = search_bytes(bank[5:6], bank)
+    assert near.ids.tolist() == [4]
+    _, unsure = search_bytes(bank[5:6].double() + 0.1, bank)
     assert unsure.all()  # 26 of them, and only sixteen candidates
-    assert nearest_neighbours(bank[5:6], bank, norm="l1").ids.tolist() == [4]
+    assert nearest_neighbours(bank[5:6].double() + 0.1, bank, norm="l1").ids.tolist() == [4]
 
 
 def test_only_grey_levels_by_l1_are_searched_as_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,23 +77,27 @@ def test_only_grey_levels_by_l1_are_searched_as_bytes(monkeypatch: pytest.Monkey
             nearest_neighbours(rows, grey, norm="l1")
 
 
-@pytest.mark.parametrize("width", [3 * 8 * 8, 10 * 10, 60, 45])
+@pytest.mark.parametrize("width", [3 * 32 * 32, 28 * 28, 3 * 22 * 22, 700, 513])
 @pytest.mark.parametrize("smooth", [True, False])
+@pytest.mark.parametrize("k", [1, 4])
 @pytest.mark.parametrize("others", [True, False])
-def test_half_sized_images_change_nothing(
-    width: int, smooth: bool, others: bool, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("kind", [torch.int8, torch.float32])
+def test_bounds_change_nothing(
+    width: int, smooth: bool, k: int, others: bool, kind: torch.dtype, monkeypatch: Any
 ) -> None:
     monkeypatch.setattr(byte_search, "_SHORTLIST", 16)
     monkeypatch.setattr(byte_search, "_BLOCK", 50)
-    monkeypatch.setattr(byte_search, "_MASK_BYTES", 2000)
-    in_full: list[int] = []
-    plainly = byte_search._in_full
+    monkeypatch.setattr(byte_search, "_TILE_BYTES", 60 * width)
+    monkeypatch.setattr(coarse, "_kind", lambda: kind)
+    in_full: list[float] = []
+    plainly = byte_search._nearest_sums
 
-    def counted(queries: np.ndarray, *rest: Any) -> Any:
-        in_full.append(len(queries))
-        return plainly(queries, *rest)
+    def counted(queries: np.ndarray, members: np.ndarray, k: int, mask: Tensor | None) -> Any:
+        if members.shape[1] == width:
+            in_full.append(queries.size if mask is None else int(mask.sum()) * width)
+        return plainly(queries, members, k, mask)
 
-    monkeypatch.setattr(byte_search, "_in_full", counted)
+    monkeypatch.setattr(byte_search, "_nearest_sums", counted)
     bank = draw(300, width, seed=10)
     query = bank if others else draw(120, width, seed=11)
     if smooth:  # six greys and straight lines between them, with a little noise
@@ -101,23 +106,45 @@ def test_half_sized_images_change_nothing(
             for rows in (bank, query)
         )
     bank, query = bank.byte(), query.byte()
-    near, unsure = search_bytes(query, bank, others=others)
-    assert not unsure.any()
+    bank[200:] = bank[:100]  # ties, which go to the lower id
+    if others:
+        query = bank
+    near = nearest_bytes(query, bank, k=k, own=torch.arange(300) if others else None)
     every = (query.int()[:, None] - bank.int()[None]).abs().sum(2)
     if others:
         every.fill_diagonal_(2**30)
-    assert torch.equal(near.distances, every.amin(1).double())
-    # The lowest of the nearest, as argmax takes the first.
-    assert torch.equal(near.ids, (every == every.amin(1, keepdim=True)).int().argmax(1))
-    assert (sum(in_full) < len(query) / 2) == (smooth and width % 4 == 0)
+    least = every.sort(dim=1, stable=True)
+    assert torch.equal(near.distances, least.values[:, :k].double())
+    assert torch.equal(near.ids, least.indices[:, :k])
+    if smooth:
+        assert sum(in_full) < every.numel() * width / 2
+
+
+@pytest.mark.parametrize("width", [3 * 32 * 32, 28 * 28, 513])
+def test_bounds_are_bounds(width: int) -> None:
+    first, second = (draw(40, width, seed=seed).byte() for seed in (16, 17))
+    second[:5], second[5] = first[:5], 255 - first[5] // 200  # equal ones, and far ones
+    first[6], second[6] = 0, 255
+    codes = [coarse.encode(rows.numpy()) for rows in (first, second)]
+    every = (first.int()[:, None] - second.int()[None]).abs().sum(2)
+    assert codes[0] is not None
+    assert codes[1] is not None
+    low = coarse.bounds(codes[0], codes[1])
+    for j, reach in enumerate(every.double().T):
+        assert (low[:, j : j + 1] <= coarse.limits(codes[0], reach)).all()
+    halves = [coarse.halve(rows.numpy()) for rows in (first, second)]
+    if halves[0] is not None and halves[1] is not None:
+        apart = np.abs(halves[0].means[:, None].astype(int) - halves[1].means[None]).sum(2)
+        error = halves[0].error[:, None] + halves[1].error[None]
+        assert (4 * torch.from_numpy(apart) - error <= every).all()
 
 
 def test_a_crowd_on_the_short_list(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(byte_search, "_SHORTLIST", 40)
-    centre = draw(1, 64, seed=12, low=20, high=230).round()
-    near = centre + draw(30, 64, seed=13, low=-0.3, high=0.3)
-    bank = torch.cat([near, draw(370, 64, seed=14)])
-    query = centre + draw(20, 64, seed=15, low=-0.3, high=0.3)
+    monkeypatch.setattr(byte_search, "_SHORTLIST", 20)
+    centre = draw(1, 1024, seed=12, low=20, high=230).round()
+    near = centre + draw(30, 1024, seed=13, low=-0.3, high=0.3)
+    bank = torch.cat([near, draw(370, 1024, seed=14)])
+    query = centre + draw(20, 1024, seed=15, low=-0.3, high=0.3)
     _, unsure = search_bytes(query, bank)
     assert unsure.all()
     assert_right(nearest_neighbours(query, bank, norm="l1"), query, bank, unsure)

@@ -191,7 +191,7 @@ def test_any_block_size(norm: Norm, dtype: torch.dtype, monkeypatch: pytest.Monk
     whole = everything()
     monkeypatch.setattr(knn, "_BLOCK_ROWS", 7)
     monkeypatch.setattr(bounds, "_BYTE_TILE", 5)
-    sizes = {"EXACT_ELEMENTS": 60, "BLOCK": 9, "SHORTLIST": 12, "MASK_BYTES": 300, "TILE_BYTES": 1}
+    sizes = {"EXACT_ELEMENTS": 60, "BLOCK": 9, "SHORTLIST": 12, "PAIRS": 300, "TILE_BYTES": 1}
     for name, size in sizes.items():
         monkeypatch.setattr(byte_search, f"_{name}", size)
     assert all(map(torch.equal, everything(), whole))

@@ -1,10 +1,7 @@
 """Rows of numbers: checked, compared exactly in float64, and searched by l1 on their bytes.
 
 Rounding moves a distance by no more than the rounding errors of the two images add up to, so only
-members within that of the best are looked at again. Where images are smooth, most are ruled out at
-half the side: with S any square of four pixels,
-
-    sum over p in S of |q_p - b_p|  >=  |sum over p in S of q_p  -  sum over p in S of b_p|.
+members within that of the best are looked at again. Bounds (`coarse`) spare most pairs their sum.
 """
 
 import hashlib
@@ -16,17 +13,28 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ganstoch.metrics.neighbours.coarse import (
+    STRIDE,
+    Codes,
+    Halves,
+    bounds,
+    encode,
+    halve,
+    likely,
+    limits,
+)
 from ganstoch.metrics.progress import progress_bar
 from ganstoch.types import Neighbours, Norm
 
 _CANDIDATES = 16
-_SHORTLIST = 128  # members that half-sized images propose, the nearest nearly always among them
+_SHORTLIST = 32  # members that half-sized images keep, the nearest nearly always among them
+_MORE = 7  # beyond k: members that bounds propose, to know how far to look
+_CROWDED = 0.75  # share of pairs from which on bounds that exclude the others are not worth it
 _TILE_BYTES = 3 * 2**19  # of the bank: they stay in a core's cache while all queries pass
-_MASK_BYTES = 2**24  # that say which members a block of queries is compared with in full
-_BLOCK = 4096  # queries at a time
+_BLOCK = 1024  # queries at a time
+_PAIRS = 2**23  # of them and of members, at a time
 _EXACT_ELEMENTS = 2**22  # in one float64 block, 32 MiB
 _BLOCK_ELEMENTS = 2**24  # in one block of rows, 64 MiB of float32
-_Proposal = tuple[Tensor, Tensor, Tensor]
 
 
 def as_rows(**sets: Tensor) -> list[Tensor]:
@@ -136,10 +144,14 @@ def search_bytes(query: Tensor, bank: Tensor, *, others: bool = False) -> tuple[
     are as near as bytes can tell, comes second, bool (Q,): their neighbours mean nothing. With
     ``others``, both are the same rows, and none may answer itself.
     """
+    own = torch.arange(len(query)) if others else None
+    if query.dtype == bank.dtype == torch.uint8:
+        near = nearest_bytes(query, bank, k=1, own=own)
+        return Neighbours(near.distances[:, 0], near.ids[:, 0]), torch.zeros(len(query)).bool()
     members, member_error = rounded(bank)
     queries, query_error = (members, member_error) if others else rounded(query)
     margin = 2 * (query_error + member_error.max())
-    near, ids, floor = _propose(queries, members, margin, others=others)
+    near, ids, floor = _propose(queries, members, margin, own=own, k=1, size=_CANDIDATES)
     # The true distance of a pair is within both rounding errors of the sum over its bytes.
     slack = member_error[ids]
     best = (near + slack).amin(1) + query_error
@@ -155,99 +167,112 @@ def search_bytes(query: Tensor, bank: Tensor, *, others: bool = False) -> tuple[
     return Neighbours(distances=least, ids=tied.amin(1)), unsure
 
 
+def nearest_bytes(query: Tensor, bank: Tensor, *, k: int, own: Tensor | None = None) -> Neighbours:
+    """The k nearest members (B, F) of queries (Q, F), both bytes, by l1: exact, (Q, k).
+
+    The nearest first, of equally near ones the lowest id; ``own`` are members (Q,) that do not
+    answer.
+    """
+    rows, members = (each.cpu().contiguous().numpy() for each in (query, bank))
+    sums, ids, _ = _propose(rows, members, torch.zeros(len(rows)), own=own, k=k, size=k)
+    return Neighbours(distances=sums, ids=ids)
+
+
 def _propose(
-    queries: np.ndarray, members: np.ndarray, margin: Tensor, *, others: bool
-) -> _Proposal:
-    """Members that may be the nearest: sums of bytes and ids (Q, k), and below any other's (Q,)."""
-    count, k = len(queries), min(_CANDIDATES + others, len(members))
-    sums = torch.empty(count, k, dtype=torch.float64)
-    ids = torch.empty(count, k, dtype=torch.int64)
-    floor = torch.empty(count, dtype=torch.float64)
+    queries: np.ndarray,
+    members: np.ndarray,
+    margin: Tensor,
+    *,
+    own: Tensor | None,
+    k: int,
+    size: int,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Sums and ids (Q, size) of all within the margin of the k nearest, and others' floor (Q,).
 
-    def put(rows: Tensor, part: _Proposal) -> Tensor:
-        sums[rows], ids[rows], floor[rows] = part
-        if others:
-            sums[rows] = sums[rows].masked_fill(ids[rows] == rows[:, None], torch.inf)
-        return floor[rows] <= sums[rows].amin(1) + margin[rows]
+    Where there are more of them than the size, the floor is below the margin.
+    """
+    count, others = len(queries), len(members) - (own is not None)
+    size = min(size, others)
+    sums = torch.empty(count, size, dtype=torch.float64)
+    ids = torch.empty(count, size, dtype=torch.int64)
+    floor = torch.full((count,), torch.inf, dtype=torch.float64)
+    is_worth = len(members) >= STRIDE * (k + _MORE)
+    codes = encode(members) if is_worth else None
+    small = halve(members) if codes is not None and len(members) >= 8 * _SHORTLIST else None
+    step = max(1, min(_BLOCK, _PAIRS // len(members)))
+    for start in progress_bar(range(0, count, step), "nearest neighbours"):
+        some = slice(start, start + step)
+        rows, mask = queries[some], None
+        place = None if own is None else own[some]
+        if codes is not None:
+            mask, floor[some] = _within_reach(rows, members, codes, small, margin[some], place, k)
+            if mask.count_nonzero() > _CROWDED * mask.numel():  # as among noise: do not try again
+                codes = None
+        elif place is not None:
+            mask = torch.ones(len(rows), len(members), dtype=torch.bool)
+            mask[torch.arange(len(rows)), place] = False
+        sums[some], ids[some] = _nearest_sums(rows, members, size, mask)
+    return sums, ids, torch.minimum(floor, sums[:, -1]) if size < others else floor
 
-    small = _halved(members) if len(members) >= 8 * _SHORTLIST else None
-    blocks = torch.arange(count).tensor_split(-(-count // _BLOCK))
-    for rows in progress_bar(blocks, "nearest neighbours"):
-        if small is not None:
-            hard = put(rows, _in_two_steps(queries[rows.numpy()], members, small, k))
-            if hard.double().mean() > 0.75:  # as among noise: do not try again
-                small = None
-            rows = rows[hard]
-        if len(rows):
-            put(rows, _in_full(queries[rows.numpy()], members, k))
-    return sums, ids, floor
+
+def _within_reach(
+    queries: np.ndarray,
+    members: np.ndarray,
+    codes: Codes,
+    small: Halves | None,
+    margin: Tensor,
+    own: Tensor | None,
+    k: int,
+) -> tuple[Tensor, Tensor]:
+    """Whom to compare in full, bool (Q, B), and what all others' sums are above, (Q,)."""
+    mine = encode(queries)
+    assert mine is not None
+    low = bounds(mine, codes)
+    if own is not None:
+        low[torch.arange(len(low)), own] = 2**30
+
+    def reached(ids: Tensor) -> tuple[Tensor, Tensor]:
+        """The members as a mask, and how far away the k nearest of them are, and the margin."""
+        mask = torch.zeros(low.shape, dtype=torch.bool).scatter_(1, ids, True)
+        if own is not None:  # an empty place of a list holds member 0
+            mask[torch.arange(len(mask)), own] = False
+        return mask, _nearest_sums(queries, members, k, mask)[0][:, -1] + margin + 1
+
+    reach = reached(likely(low, k + _MORE))[1]
+    mask = low <= limits(mine, reach)
+    if small is None:
+        return mask, reach
+    halves = halve(queries)
+    assert halves is not None
+    # Four pixels to a sum; the rest of the gap is what rounding the means has moved them.
+    listed, ids = _nearest_sums(halves.means, small.means, _SHORTLIST, mask)
+    beyond = 4 * listed[:, -1] - halves.error - small.error.max()
+    short, nearer = reached(ids)
+    reach = torch.minimum(reach, nearer)
+    return torch.where((beyond > reach)[:, None], short, low <= limits(mine, reach)), reach
 
 
-def _in_full(queries: np.ndarray, members: np.ndarray, k: int) -> _Proposal:
-    sums, ids = _nearest_sums(queries, members, k)
-    floor = sums[:, -1] if k < len(members) else torch.full((len(sums),), torch.inf)
-    return sums, ids, floor.double()
+def _nearest_sums(
+    queries: np.ndarray, members: np.ndarray, k: int, mask: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """The k least sums, ascending, float64, and whose they are, int64, (Q, k); of the masked.
 
-
-def _nearest_sums(queries: np.ndarray, members: np.ndarray, k: int) -> tuple[Tensor, Tensor]:
-    """The k least sums, ascending, float64, and whose they are, int64; both (Q, k)."""
+    Of equal sums the lowest ids, in their order. Where there are fewer, sums are infinite.
+    """
     cv2 = opencv()
     sums, ids = np.empty((2, len(queries), k), np.int32)
     tiles = max(1, len(members) // max(k, _TILE_BYTES // members.shape[1]))
     edges = [i * len(members) // tiles for i in range(tiles + 1)]  # no tile is smaller than k
     for start, stop in pairwise(edges):  # a start above 0 merges with what the tiles before had
+        of = None if mask is None else mask[:, start:stop].numpy().view(np.uint8)
         sums, ids = cv2.batchDistance(
-            queries, members[start:stop], cv2.CV_32S, sums, ids, cv2.NORM_L1, k, None, start
+            queries, members[start:stop], cv2.CV_32S, sums, ids, cv2.NORM_L1, k, of, start
         )
-    return torch.from_numpy(sums).double(), torch.from_numpy(ids).long()
-
-
-def _in_two_steps(
-    queries: np.ndarray, members: np.ndarray, small: tuple[np.ndarray, Tensor], k: int
-) -> _Proposal:
-    cv2 = opencv()
-    halved = _halved(queries)
-    assert halved is not None
-    listed, shortlist = _nearest_sums(halved[0], small[0], _SHORTLIST)
-    # Four pixels to a sum; the rest of the gap is what rounding the means has moved them.
-    floor = 4 * listed[:, -1] - halved[1] - small[1].max()
-    sums = torch.empty(len(queries), k, dtype=torch.float64)
-    ids = torch.empty(len(queries), k, dtype=torch.int64)
-    step = max(1, _MASK_BYTES // len(members))
-    for start in range(0, len(queries), step):
-        some = slice(start, start + step)
-        mask = np.zeros((len(queries[some]), len(members)), np.uint8)
-        np.put_along_axis(mask, shortlist[some].numpy(), 1, 1)
-        near, whose = cv2.batchDistance(
-            queries[some], members, cv2.CV_32S, None, None, cv2.NORM_L1, k, mask
-        )
-        sums[some], ids[some] = torch.from_numpy(near).double(), torch.from_numpy(whose).long()
-    return sums, ids, torch.minimum(floor, sums[:, -1])
-
-
-def _halved(rows: np.ndarray) -> tuple[np.ndarray, Tensor] | None:
-    """Means of four bytes each, rounded, and how far that moves a row's sum, float64 (N,)."""
-    width = rows.shape[1]
-    fours: tuple[int, ...]
-    axes: tuple[int, ...]
-    for channels in (3, 1):
-        side = math.isqrt(width // channels)
-        if side % 2 == 0 and channels * side * side == width:
-            fours, axes = (channels, side // 2, 2, side // 2, 2), (3, 5)
-            break
-    else:
-        if width % 4:
-            return None
-        fours, axes = (width // 4, 4), (2,)
-    means = np.empty((len(rows), width // 4), np.uint8)
-    error = torch.empty(len(rows), dtype=torch.float64)
-    for start in range(0, len(rows), _BLOCK):
-        some = slice(start, start + _BLOCK)
-        block = rows[some].reshape(-1, *fours)
-        sums = block.sum(axes, dtype=np.int32).reshape(len(block), -1)
-        means[some] = (sums + 2) // 4
-        error[some] = torch.from_numpy(np.abs(sums - 4 * means[some].astype(np.int32)).sum(1))
-    return means, error
+    none = torch.from_numpy(ids) < 0
+    return (
+        torch.from_numpy(sums).double().masked_fill_(none, torch.inf),
+        torch.from_numpy(ids).long().masked_fill_(none, 0),
+    )
 
 
 def rounded(rows: Tensor) -> tuple[np.ndarray, Tensor]:

@@ -16,6 +16,7 @@ from ganstoch.metrics.neighbours.byte_search import (
     exact_distances,
     first_equal,
     is_grey,
+    nearest_bytes,
     row_blocks,
     search_bytes,
 )
@@ -34,6 +35,8 @@ def k_nearest(query: Tensor, bank: Tensor, *, k: int, norm: Norm) -> Neighbours:
     rows, members = as_rows(query=query, bank=bank)
     if not 1 <= k <= len(members):
         raise ValueError(f"k must be from 1 to the number of members, {len(members)}, got {k}")
+    if _are_bytes(rows, members, norm=norm):
+        return nearest_bytes(rows, members, k=k)
     first = first_equal(members)
     kinds, counts = torch.unique(first, return_counts=True)
     if len(kinds) == len(members):
@@ -60,9 +63,10 @@ def _least(distances: Tensor, ids: Tensor, *, k: int) -> Neighbours:
 
 def kth_distances(features: Tensor, *, k: int, norm: Norm) -> Tensor:
     """Distance of each row (N, F...) to the k-th nearest other row, float64 (N,), on the CPU."""
-    rows = _several(features, k=k)
-    nearest = _nearest(rows, rows, k=k, norm=norm, own=torch.arange(len(rows)))
-    return nearest.distances[:, -1].clone()
+    rows, every = _several(features, k=k), torch.arange(len(features))
+    if _are_bytes(rows, norm=norm):
+        return nearest_bytes(rows, rows, k=k, own=every).distances[:, -1].clone()
+    return _nearest(rows, rows, k=k, norm=norm, own=every).distances[:, -1].clone()
 
 
 def within_set_nearest(features: Tensor, *, norm: Norm) -> Neighbours:
@@ -81,6 +85,12 @@ def within_set_nearest(features: Tensor, *, norm: Norm) -> Neighbours:
         rest = _nearest(rows[some], rows, k=1, norm=norm, own=some)
         nearest.distances[some], nearest.ids[some] = rest.distances[:, 0], rest.ids[:, 0]
     return nearest
+
+
+def _are_bytes(*sets: Tensor, norm: Norm) -> bool:
+    """Whether sums over bytes are all that it takes."""
+    on_cpu = all(rows.dtype == torch.uint8 and rows.device.type == "cpu" for rows in sets)
+    return norm == "l1" and on_cpu and is_grey(*sets)
 
 
 def _several(features: Tensor, *, k: int) -> Tensor:
