@@ -30,7 +30,7 @@ from ganstoch.metrics.kid import kernel_distance
 from ganstoch.metrics.l2_memorization import NEIGHBOURS, l2_memorized_from
 from ganstoch.metrics.latent_recovery import recover, recovery_gap
 from ganstoch.metrics.membership import FALSE_POSITIVES, membership_from
-from ganstoch.metrics.memorized_fraction import FlaggedShare, memorized_from
+from ganstoch.metrics.memorized_fraction import memorized_from
 from ganstoch.metrics.mifid import EPSILON, cosine_distance, penalized
 from ganstoch.metrics.mind import mind
 from ganstoch.metrics.neighbours import k_nearest, nearest_neighbours
@@ -223,33 +223,22 @@ def _tests(evidence: SpaceEvidence) -> Iterator[Named]:
 
 def _memorized(evidence: SpaceEvidence) -> Iterator[Named]:
     """Two shares of memorized images, from one search."""
-    space = evidence.space
-    k = min(NEIGHBOURS, len(space.real))
+    space, k = evidence.space, min(NEIGHBOURS, len(evidence.space.real))
 
-    def shares(images: Tensor, part: str) -> dict[str, FlaggedShare]:
+    def nearest(images: Tensor, part: str) -> Tensor:
         some = space.sample(images, _LOOKED_UP, f"memorized/{part}")
-        near = k_nearest(some, space.real, k=k, norm="l2").distances
-        return {
-            "memorized_fraction": memorized_from(near),
-            "l2_memorization": l2_memorized_from(near),
-        }
+        return k_nearest(some, space.real, k=k, norm="l2").distances
 
-    made = shares(space.generated, "generated")
-    usual = {} if space.held_out is None else shares(space.held_out, "held out")
-    looked_up = f"{min(_LOOKED_UP, len(space.generated)):,} images"
-    for key, part, scale in (
-        ("memorized_fraction", "share", 1),
-        ("l2_memorization", "percent", 100),
+    made, unseen = nearest(space.generated, "generated"), space.held_out
+    usual = None if unseen is None else nearest(unseen, "held out")
+    words: dict[str, Any] = {"neighbours": k, "looked_up": f"{len(made):,} images"}
+    for key, times, share_of in (
+        ("memorized_fraction/share", 1, memorized_from),
+        ("l2_memorization/percent", 100, l2_memorized_from),
     ):
-        share, unseen = made[key], usual.get(key)
-        yield _measure(
-            f"{key}/{part}",
-            scale * share.share,
-            None if unseen is None else scale * unseen.share,
-            interval=(scale * share.low, scale * share.high),
-            neighbours=k,
-            looked_up=looked_up,
-        )
+        share, *ends = (times * x for x in share_of(made)[:3])
+        baseline = None if usual is None else times * share_of(usual).share
+        yield _measure(key, share, baseline, interval=(ends[0], ends[1]), **words)
 
 
 def _membership(evidence: SpaceEvidence) -> Iterator[Named]:
@@ -261,16 +250,11 @@ def _membership(evidence: SpaceEvidence) -> Iterator[Named]:
     unseen, groups = take(space.held_out, ids), space.held_out_groups
     near = nearest_neighbours(unseen, space.generated, norm=space.norm).distances / space.scale
     trained = searches.pairs.mode_drop.neighbours.distances
-    score = membership_from(
-        trained,
-        near,
-        train_groups=searches.groups,
-        held_out_groups=None if groups is None else groups[ids],
-        seed=space.seed,
-    )
-    ends, p_value = score.auc_interval, score.p_value
-    yield _measure("membership/auc", score.auc, 0.5, interval=ends, p_value=p_value)
-    usual, ends = FALSE_POSITIVES, score.tpr_interval
+    groups = torch.cat([searches.groups, len(trained) + (ids if groups is None else groups[ids])])
+    score = membership_from(trained, near, groups=groups, seed=space.seed)
+    ends = score.auc_low, score.auc_high
+    yield _measure("membership/auc", score.auc, 0.5, interval=ends, p_value=score.p_value)
+    usual, ends = FALSE_POSITIVES, (score.tpr_low, score.tpr_high)
     yield _measure("membership/tpr", score.tpr, usual, interval=ends, wrong=usual)
 
 

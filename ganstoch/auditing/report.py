@@ -48,24 +48,20 @@ MEASURE_GROUPS = {
     "fidelity": "Whether generated images look like the data.",
 }
 MeasureGroup = Literal["copies", "membership", "coverage", "diversity", "fidelity"]
-_GROUP_OF: dict[str, MeasureGroup] = {
-    **dict.fromkeys(
-        ("overfitting", "copied", "replication", "authpct", "train_vs_held_out"), "copies"
-    ),
-    **dict.fromkeys(("ct", "cosine", "mifid", "memorized_fraction", "l2_memorization"), "copies"),
-    **dict.fromkeys(("fld/gap", "recovery"), "copies"),
+_KEYS: dict[MeasureGroup, str] = {
+    "copies": "overfitting copied replication authpct train_vs_held_out ct cosine mifid fld/gap "
+    "memorized_fraction l2_memorization recovery",
     "membership": "membership",
-    **dict.fromkeys(("mode_drop", "missed", "classes", "clusters"), "coverage"),
-    **dict.fromkeys(("prdc/recall", "prdc/coverage"), "coverage"),
-    **dict.fromkeys(("repeated", "two_sample_1nn", "birthday", "vendi"), "diversity"),
+    "coverage": "mode_drop missed classes clusters prdc/recall prdc/coverage",
+    "diversity": "repeated two_sample_1nn birthday vendi",
 }
+_GROUP_OF = {key: group for group, keys in _KEYS.items() for key in keys.split()}
 
 
 def measure_group(key: str) -> MeasureGroup:
     """The group of a measure by its key, with or without a space: ``prdc/pixel_l1/recall``."""
     first, *rest = key.replace("_thinned", "").split("/")
-    both = f"{first}/{rest[-1]}" if rest else first
-    return _GROUP_OF.get(both) or _GROUP_OF.get(first) or "fidelity"
+    return _GROUP_OF.get("/".join([first, *rest[-1:]])) or _GROUP_OF.get(first, "fidelity")
 
 
 class Measure(_Model):

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ganstoch.metrics.base import FeatureMetric
-from ganstoch.metrics.neighbours.byte_search import as_rows
+from ganstoch.metrics.neighbours.byte_search import as_rows, unit_rows
 from ganstoch.metrics.progress import progress_bar
 
 _SIGMA = 10.0
@@ -40,23 +40,15 @@ def cmmd(real: Tensor, generated: Tensor) -> float:
 def _kernel_sum(first: tuple[Tensor, ...], second: tuple[Tensor, ...]) -> float:
     total = 0.0
     for i, rows in enumerate(progress_bar(first, "kernel of pairs")):
-        a, a_square = _units(rows)
+        a = unit_rows(rows)
         # Each pair of blocks of one set serves both orders.
         start = i if first is second else 0
         for j, others in enumerate(second[start:], start):
-            b, b_square = _units(others)
-            apart = torch.addmm(a_square[:, None] + b_square, a, b.T, alpha=-2.0)
-            near = apart.mul_(-1 / (2 * _SIGMA**2)).exp_().sum().item()
+            b = unit_rows(others)
+            lengths = a.square().sum(1)[:, None] + b.square().sum(1)
+            near = (lengths.addmm_(a, b.T, alpha=-2.0) / (-2 * _SIGMA**2)).exp_().sum().item()
             total += near * (2 if first is second and j > i else 1)
     return total
-
-
-def _units(rows: Tensor) -> tuple[Tensor, Tensor]:
-    """Rows at length 1 in float64, and their squared lengths: 1, or 0 for rows of zeros."""
-    units = rows.double()
-    lengths = units.norm(dim=1, keepdim=True)
-    units = units / lengths.masked_fill(lengths == 0, 1.0)
-    return units, units.square().sum(1)
 
 
 class CMMD(FeatureMetric):

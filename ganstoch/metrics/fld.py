@@ -3,19 +3,16 @@
 [1] Jiralerspong, Bose, Gemp, Qin, Bachrach, Gidel 2023, "Feature Likelihood Divergence: evaluating
     the generalization of generative models using samples", arXiv:2302.04440.
 
-Features are normalized to the mean and deviation of the test images. Around each of M generated
-images stands a Gaussian of F dimensions with a variance of its own; a wider one around the mean of
-the training images bounds every likelihood while variances are fitted to the training images:
+Features are normalized to the mean and deviation of the test images. With nll the mean negative
+log-likelihood a dimension by Gaussians around M generated images,
 
-    p(x) = sum_j N(x; g_j, s_j I) / M,    fitted: p(x) + N(0.9 (x - mean), 0; s_0 I).
+    p(x) = sum_j N(x; g_j, s_j I) / M,
+    FLD  = 100 (nll(test) - nll(test) by half of the training images, fitted to the other half),
+    gap  = 100 (nll(training) - nll(test)).
 
-With nll the mean negative log-likelihood a dimension,
-
-    FLD = 100 (nll(test) - nll(test) of half the training images, fitted to the other half),
-    gap = 100 (nll(training) - nll(test)).
-
-A copy's Gaussian shrinks to its training image and explains no other: the gap falls far below 0 and
-FLD rises. Steps, starting values and sizes are those of the authors' program, in float64.
+Variances maximize p(x) + N(0.9 (x - mean); 0, s_0 I) of the training images: the second bounds what
+an image far from all costs. A copy's variance shrinks to its training image and explains no other:
+the gap falls far below 0. Steps and starting values are the authors' program's, in float64.
 """
 
 import math

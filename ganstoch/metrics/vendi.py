@@ -19,7 +19,7 @@ from scipy.linalg import eigvalsh
 from torch import Tensor
 
 from ganstoch.metrics.base import FeatureMetric, Features, Options
-from ganstoch.metrics.neighbours.byte_search import as_rows, float64_blocks
+from ganstoch.metrics.neighbours.byte_search import as_rows, float64_blocks, unit_rows
 
 
 def vendi_score(features: Tensor, *, q: float = 1.0) -> float:
@@ -29,14 +29,14 @@ def vendi_score(features: Tensor, *, q: float = 1.0) -> float:
     (rows,) = as_rows(features=features)
     count, width = rows.shape
     if width < count:
-        product = torch.zeros(width, width, dtype=torch.float64)
+        product = torch.zeros(width, width, dtype=torch.float64, device=rows.device)
         for block in float64_blocks(rows):
-            units = _units(rows[block])
+            units = unit_rows(rows[block])
             product.addmm_(units.T, units)
     else:
-        units = _units(rows)
+        units = unit_rows(rows)
         product = units @ units.T
-    values = eigvalsh(product.div_(count).numpy(), overwrite_a=True, check_finite=False)
+    values = eigvalsh(product.div_(count).cpu().numpy(), overwrite_a=True, check_finite=False)
     rounding = len(values) * torch.finfo(torch.float64).eps * values.max()
     shares = torch.from_numpy(values[values > rounding])
     if len(shares) == 0:
@@ -46,12 +46,6 @@ def vendi_score(features: Tensor, *, q: float = 1.0) -> float:
     if math.isinf(q):
         return 1 / shares.max().item()
     return float(shares.pow(q).sum().pow(1 / (1 - q)))
-
-
-def _units(rows: Tensor) -> Tensor:
-    units = rows.to("cpu", torch.float64)
-    lengths = units.norm(dim=1, keepdim=True)
-    return torch.div(units, lengths.masked_fill(lengths == 0, 1.0))
 
 
 class Vendi(FeatureMetric):

@@ -69,7 +69,7 @@ def report_of(folder: Callable[..., Path], made: Tensor, **options: Any) -> Audi
     """An audit of folders that hold a person a folder."""
     real, unseen = people(60, seed=0), people(40, seed=2)
     sets = [("real", real, 0), ("held_out", unseen, 100)]
-    paths = {
+    paths: dict[str, Any] = {
         name: folder(name, rows, torch.arange(len(rows)) // PER_PERSON + first)
         for name, rows, first in sets
     }

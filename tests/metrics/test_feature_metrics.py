@@ -82,7 +82,6 @@ def numbers() -> dict[str, Sequence[float]]:
     real, made, held_out = (images.flatten(1) for images, _ in SIDES.values())
     excess = copied_share(made, real, held_out, norm="l1").excess
     subsets = kernel_distance_of_subsets(real, made, subsets=3, size=5)
-    member = membership(made, real, held_out, norm="l1")
     both = overfitting_mode_drop(real, made, norm="l1", queries=7, seed=3, scale=12)
     return {
         "authpct": [authpct(real, made, norm="l1")],
@@ -94,13 +93,7 @@ def numbers() -> dict[str, Sequence[float]]:
         "inception_score": inception_score(made.float() / 10, splits=2),
         "kid": [kernel_distance(real, made), *subsets],
         "l2_memorization": [100 * x for x in l2_memorization(made, real)[:3]],
-        "membership": [
-            member.auc,
-            *member.auc_interval,
-            member.tpr,
-            *member.tpr_interval,
-            member.p_value,
-        ],
+        "membership": membership(made, real, held_out, norm="l1"),
         "memorized_fraction": memorized_fraction(made, real)[:3],
         "mifid": mifid(real, made, epsilon=0.5)[::2],
         "mind": [mind(real, made, projections=30)],

@@ -78,6 +78,13 @@ def mean_row(rows: Tensor, device: torch.device | None = None) -> Tensor:
     return total / len(rows)
 
 
+def unit_rows(rows: Tensor) -> Tensor:
+    """Rows (N, F) at length 1, float64; rows of zeros stay."""
+    units = rows.double()
+    lengths = units.norm(dim=1, keepdim=True)
+    return torch.div(units, lengths.masked_fill(lengths == 0, 1.0))
+
+
 def exact_distances(
     query: Tensor, bank: Tensor, query_ids: Tensor, bank_ids: Tensor, *, norm: Norm
 ) -> Tensor:
