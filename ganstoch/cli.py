@@ -92,11 +92,11 @@ def _run(words: list[str]) -> int:
     for word in rest:
         refuse_renamed("option", f"{name} {word.partition('=')[0]}")
     command = _COMMANDS[name]
-    if name == "fit":  # LightningCLI reads the words itself
-        return command.run(rest)
     for before, word in zip(["", *rest], rest, strict=False):
         if not word or (word.startswith("--") and word.endswith("=")):  # a variable that is not set
             raise UserError(f"{(word or before).rstrip('=')} is empty; see ganstoch {name} --help")
+    if name == "fit":  # LightningCLI reads the words itself
+        return command.run(rest)
     import argparse
 
     import jsonargparse

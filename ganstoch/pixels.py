@@ -83,19 +83,19 @@ def checked_images(images: Any, *, values: Range = "symmetric") -> Tensor:
     if images.ndim != 4 or images.numel() == 0:
         shape = tuple(images.shape)
         raise UserError(f"images must have shape (N, C, H, W), none of them 0; got {shape}")
-    images = images.detach()
-    if images.shape[1] > 4 and channel_axis(tuple(images.shape)) == 3:
-        images = images.permute(0, 3, 1, 2).contiguous()
-    if images.dtype == torch.uint8:
-        return images
-    if not images.is_floating_point():
+    tensor: Tensor = images.detach()
+    if tensor.shape[1] > 4 and channel_axis(tuple(tensor.shape)) == 3:
+        tensor = tensor.permute(0, 3, 1, 2).contiguous()
+    if tensor.dtype == torch.uint8:
+        return tensor
+    if not tensor.is_floating_point():
         fix = "give bytes in [0, 255] as .to(torch.uint8)"
-        raise UserError(f"images must be uint8 or floats in [-1, 1], got {images.dtype}; {fix}")
-    if images.dtype != torch.float64:
-        images = images.float()
-    low, high = (value.item() for value in torch.aminmax(images))
+        raise UserError(f"images must be uint8 or floats in [-1, 1], got {tensor.dtype}; {fix}")
+    if tensor.dtype != torch.float64:
+        tensor = tensor.float()
+    low, high = (value.item() for value in torch.aminmax(tensor))
     if within(low, high, values):
-        return as_symmetric(images, values)
+        return as_symmetric(tensor, values)
     least, most = RANGES[values]
     fixes = {
         "bytes": 'map them by x / 127.5 - 1, give bytes as uint8, or value_range="bytes"',

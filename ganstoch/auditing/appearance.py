@@ -52,3 +52,11 @@ def appearance(
     of_sets |= {"real": natural[: len(real)], "held_out": natural[len(real) :]}
     excess = Excess(int(flagged.sum()), len(flagged), int(natural.sum()), len(natural))
     return Appearance(excess, of_sets, words[int(np.argmax(per_direction))])
+
+
+def no_appearance(real: int, generated: int, held_out: int) -> Appearance:
+    """Of so many rows without pixels: nothing is flagged, and nothing could be seen."""
+    of_sets: dict[Role, NDArray[np.bool_]] = {"real": np.zeros(real, bool)}
+    of_sets |= {"generated": np.zeros(generated, bool), "held_out": np.zeros(held_out, bool)}
+    unseen = real + held_out
+    return Appearance(Excess(0, generated, unseen, unseen), of_sets, "")

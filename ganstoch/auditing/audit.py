@@ -7,7 +7,7 @@ import resource
 import sys
 import time
 from collections import ChainMap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,16 @@ from ganstoch.auditing.evidence import LEAST, MOST, gather
 from ganstoch.auditing.findings import find, verdict
 from ganstoch.auditing.gate import Gate
 from ganstoch.auditing.groups import Grouping
-from ganstoch.auditing.inputs import Images, Role, Source, open_images, option
+from ganstoch.auditing.inputs import (
+    Embeddings,
+    EmbeddingSource,
+    Images,
+    Role,
+    Source,
+    open_embeddings,
+    open_sets,
+    option,
+)
 from ganstoch.auditing.judging import judge
 from ganstoch.auditing.lists import audit_lists, audit_notes
 from ganstoch.auditing.measures import K, LatentGenerator, latent_recovery, measures_of
@@ -28,26 +37,37 @@ from ganstoch.auditing.output import check_place, png_pictures, write_files
 from ganstoch.auditing.private import Pseudonyms
 from ganstoch.auditing.report import AuditReport
 from ganstoch.callbacks.run_folder import hardware, versions
-from ganstoch.data.arrays import MEMORY
+from ganstoch.data.decoding import Fit
+from ganstoch.data.reading import MEMORY, Mode, Reading
 from ganstoch.errors import UserError
-from ganstoch.metrics.features import AnyFeatures, make_extractor
+from ganstoch.metrics.features import AnyFeatures, Extractor, make_extractor
+from ganstoch.pixels import Layout, Range
 
 _log = logging.getLogger("ganstoch")
 _PROGRAM = 3 * 2**28  # bytes that Python and its libraries take before any image is read
 _SEARCHES = 2**29  # of a search's blocks
+_PREPROCESSING = "real ones must go through the same steps as those that the generator learned of."
 _ROW = 1024  # of an image apart from its features: names, digests, neighbours, scores
 
 
 def audit(
-    real: Source,
-    generated: Source,
+    real: Source | None = None,
+    generated: Source | None = None,
     *,
     held_out: Source | None = None,
-    features: AnyFeatures | Sequence[AnyFeatures] = "pixel",
+    real_features: EmbeddingSource | None = None,
+    generated_features: EmbeddingSource | None = None,
+    held_out_features: EmbeddingSource | None = None,
+    features: AnyFeatures | Sequence[AnyFeatures] | None = None,
     out: Path | None = None,
     cache: Path | None = None,
     memory: int = MEMORY,
     resize: int | None = None,
+    fit: Fit = "crop",
+    mode: Mode | None = None,
+    skip_unreadable: bool = False,
+    layout: Layout | None = None,
+    range: Range | None = None,
     generator: LatentGenerator | None = None,
     group_by: str | Path | None = None,
     seed: int = 0,
@@ -60,15 +80,28 @@ def audit(
     """What generated images say of the images that their generator was trained on.
 
     Args:
-        real: the training images: a folder, an array or a file that holds one.
-        generated: the generator's images, likewise; best as many as there are real ones.
+        real: the training images: a place (a path, shards, ``file:KEY``, ``hf:OWNER/NAME``; see
+            `ganstoch.locations.locate`), an array or tensor, or a list, Dataset, DataLoader or
+            function (see `ganstoch.data.items.collect`).
+        generated: the generator's images, likewise; best as many as there are real ones, which is
+            what a function of a number is asked for.
         held_out: real images that the generator was not trained on, likewise; without them,
             training images compared with each other stand in for them.
-        features: a space to measure in, or several, each what `make_extractor` takes.
+        real_features: embeddings (N, F) of anything in place of ``real``: an array or tensor, or a
+            .npy, .npz, .pt or .parquet file; compared as they are, by l2.
+        generated_features: embeddings of what was generated, in place of ``generated``.
+        held_out_features: embeddings in place of ``held_out``.
+        features: a space to measure in, or several, each what `make_extractor` takes; pixels if
+            None. Not for embeddings.
         out: folder for report.json, report.html, generated.csv and missed.csv; None writes nothing.
         cache: folder to keep features in for the next audit; None keeps none.
         memory: bytes that the whole program may take.
-        resize: side of the square that every image's centre is scaled to; None for no scaling.
+        resize: side of the square that every image is fitted to; None for no scaling.
+        fit: how it is fitted: "crop" takes its centre, "stretch" all of it, "pad" adds black.
+        mode: "L" makes all images grey, "RGB" gives them three channels; None as they are.
+        skip_unreadable: whether to leave out files that cannot be decoded.
+        layout: of arrays, "NCHW" or "NHWC"; None if their shape tells.
+        range: of arrays, "bytes", "unit" [0, 1] or "symmetric" [-1, 1]; None if their ends tell.
         generator: to look for training images among what it can make; needs held-out images.
         group_by: which images are of one person or source: a CSV file with columns ``name`` and
             ``group``, or a regular expression on names; see `Grouping`. Real images of a group stay
@@ -89,23 +122,31 @@ def audit(
         check_place(out)
     grouping = None if group_by is None else Grouping(group_by)
     earlier = None if against is None else read_earlier(against)
-    if not features:
-        raise UserError("no feature space to measure in; give at least one of --features")
-    try:
-        several = isinstance(features, Sequence) and not isinstance(features, str)
-        spaces: Any = features if several else [features]
-        extractors = [make_extractor(space) for space in spaces]
-    except UserError:
-        raise
-    except ValueError as error:  # there is no such space
-        raise UserError(f"{error}; see --features") from error
-    sources: dict[Role, Source | None]
+    reading = Reading(
+        resize=resize,
+        fit=fit,
+        mode=mode,
+        skip_unreadable=skip_unreadable,
+        layout=layout,
+        range=range,
+        memory=memory,
+    )
+    sources: dict[Role, Any]
     sources = {"real": real, "generated": generated, "held_out": held_out}
-    sets = {
-        role: open_images(source, role=role, resize=resize, memory=memory)
-        for role, source in sources.items()
-        if source is not None
-    }
+    embedded: dict[Role, Any] = {"real": real_features, "generated": generated_features}
+    embedded["held_out"] = held_out_features
+    are_points = any(each is not None for each in embedded.values())
+    _check_given(sources, embedded)
+    if not are_points:
+        features = "pixel" if features is None else features
+    elif features is not None:
+        raise UserError("embeddings are compared as they are; leave out --features")
+    extractors = [Embeddings()] if features is None else _extractors(features)
+    sets = (
+        open_embeddings(embedded, reading=reading)
+        if are_points
+        else open_sets(sources, reading=reading)
+    )
     if grouping is not None:
         for images in (sets[role] for role in sets if role != "generated"):
             names = images.names(torch.arange(len(images)))
@@ -133,11 +174,20 @@ def audit(
         "features": [extractor.name for extractor in extractors],
         "resize": resize,
         "group_by": None if grouping is None else grouping.digest,
+        "fit": fit,
+        "mode": mode,
+        "skip_unreadable": skip_unreadable,
+        "layout": layout,
+        "range": range,
         "seed": seed,
         "k": K,
         "most": MOST,
     }
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    if are_points:
+        shown = {}  # there are no pictures
+    elif resize is not None:
+        notes = (*notes, f"All images were fitted to {resize} pixels ({fit}): {_PREPROCESSING}")
     left_out = not_checked(
         evidence, recovery=generator is not None, labelled=sets["real"].labels is not None
     )
@@ -170,6 +220,31 @@ def audit(
         pictures = [png_pictures(sets[role], ids) for role, ids in shown.items()]
         write_files(out, report, **tables, pictures=ChainMap(*pictures))
     return report
+
+
+def _extractors(features: AnyFeatures | Sequence[AnyFeatures]) -> list[Extractor]:
+    several = isinstance(features, Sequence) and not isinstance(features, str)
+    spaces: Any = features if several else [features]
+    if not spaces:
+        raise UserError("no feature space to measure in; give at least one of --features")
+    try:
+        return [make_extractor(space) for space in spaces]
+    except UserError:
+        raise
+    except ValueError as error:  # there is no such space
+        raise UserError(f"{error}; see --features") from error
+
+
+def _check_given(images: Mapping[Role, Any], embedded: Mapping[Role, Any]) -> None:
+    """A UserError unless there are real and generated images, or embeddings of both."""
+    points = [role for role, source in embedded.items() if source is not None]
+    pixels = [role for role, source in images.items() if source is not None]
+    if points and pixels:
+        both = f"{option(points[0])}-features and {option(pixels[0])}"
+        raise UserError(f"{both} are of two kinds; give images alone, or embeddings alone")
+    for role in ("real", "generated"):
+        if role not in (points or pixels):
+            raise UserError(f"{option(role)}{'-features' if points else ''} is missing")
 
 
 def _check_sizes(sets: dict[Role, Images], *, memory: int) -> int:

@@ -18,16 +18,20 @@ from typing import TYPE_CHECKING, Any, cast
 from ganstoch.auditing.gate import Gate, exit_status, github_annotations, junit
 from ganstoch.auditing.groups import Grouping
 from ganstoch.errors import UserError
+from ganstoch.locations import HINT, locate
 from ganstoch.records import write_atomically
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser
 
 _OUT = Path("audit")
+_ROLES = ("real", "generated", "held_out")
 _UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
 _EPILOG = """examples:
   ganstoch audit --real photos --generated samples
   ganstoch audit --real train.npz --generated samples.npz --held-out test.npz --out report
+  ganstoch audit --real photos.zip --generated "samples-{00..07}.tar" --resize 64 --fit pad
+  ganstoch audit --real-features train.parquet --generated-features samples.npz:emb
   ganstoch audit --real photos --generated samples --features pixel,efficientnet_lite0
   ganstoch audit --checkpoint runs/NAME/checkpoints/step=2500.ckpt
   ganstoch audit --real photos --generated samples --fail-on memorization --max-copied 0.01
@@ -49,10 +53,19 @@ def audit_arguments(parser: ArgumentParser) -> None:
     """Declares the options."""
     parser.epilog = _EPILOG
     add = parser.add_argument
-    add("--real", type=Path | None, help="the generator's training images", metavar="DIR")
-    add("--generated", type=Path | None, help="images that it made", metavar="DIR")
+    place = (
+        "the generator's training images: a folder, .zip, .tar, .tar.gz, shards such as "
+        "name-{000..011}.tar, .parquet[:COLUMN], .npz[:KEY], .npy, .pt[:KEY], or "
+        "hf:OWNER/NAME[:SPLIT[:COLUMN]]"
+    )
+    add("--real", type=str | None, help=place, metavar="PLACE")
+    add("--generated", type=str | None, help="images that it made", metavar="PLACE")
     unseen = "real images that it was not trained on; every number then has a baseline of its own"
-    add("--held-out", type=Path | None, help=unseen, metavar="DIR")
+    add("--held-out", type=str | None, help=unseen, metavar="PLACE")
+    rows = "embeddings (N, F) of anything in place of images: .npy, .npz, .pt or .parquet"
+    add("--real-features", type=str | None, help=rows, metavar="FILE")
+    add("--generated-features", type=str | None, help="of what was generated", metavar="FILE")
+    add("--held-out-features", type=str | None, help="not trained on", metavar="FILE")
     run = "of ganstoch fit, in place of --generated; the run's own images unless --real is given"
     add("--checkpoint", type=Path | None, help=run, metavar="FILE")
     which = "for --checkpoint: the fixed latents of training, or others; the bank if there is one"
@@ -62,12 +75,18 @@ def audit_arguments(parser: ArgumentParser) -> None:
         "torchscript:FILE, timm:NAME[:FILE], or your own module:callable, which is run; pixel if "
         "unset"
     )
-    add("--features", default="pixel", help=spaces, metavar="A,B")
+    add("--features", type=str | None, help=spaces, metavar="A,B")
     add("--out", type=Path | None, help="folder of the report; audit if unset")
     add("--json", action="store_true", help="print the report as JSON; no files without --out")
     add("--memory", default="2GiB", help="most to take; 2GiB if unset")
-    side = "side to scale each image's centre to, in pixels"
-    add("--resize", type=int | None, help=side, metavar="N")
+    add("--resize", type=int | None, help="side to fit each image to, in pixels", metavar="N")
+    how = "for --resize: the centre (if unset), the whole with other sides, or with black beside it"
+    add("--fit", choices=["crop", "stretch", "pad"], help=how)
+    add("--mode", choices=["L", "RGB"], help="make all images grey, or give all three channels")
+    add("--skip-unreadable", action="store_true", help="leave out files that cannot be decoded")
+    add("--layout", choices=["NCHW", "NHWC"], help="of arrays whose shape does not tell")
+    ends = "of arrays whose numbers do not tell: [0, 255], [0, 1] or [-1, 1]"
+    add("--range", choices=["bytes", "unit", "symmetric"], help=ends)
     groups = "CSV file with columns name,group, or regular expression on names: whose image it is"
     add("--group-by", type=str | None, help=groups, metavar="FILE.csv|REGEX")
     verdicts = "comma-separated verdicts; status 1 if one of them is found"
@@ -104,12 +123,17 @@ def audit_command(options: Any) -> int:
             stack.enter_context(contextlib.redirect_stderr(io.StringIO()))
         report = audit(
             **_sources(options),
-            features=_spaces(options),
+            features=None if options.features is None else _spaces(options),
             out=out,
             cache=None if home is None else home / "features",
             memory=memory,
             resize=options.resize,
             group_by=options.group_by,
+            fit=options.fit or "crop",
+            mode=options.mode,
+            skip_unreadable=options.skip_unreadable,
+            layout=options.layout,
+            range=options.range,
             seed=options.seed,
             gate=gate,
             against=options.against,
@@ -151,12 +175,21 @@ def _check(options: Any) -> None:
     if checkpoint is not None and not checkpoint.is_file():
         fix = "--checkpoint takes a step=*.ckpt of ganstoch fit"
         raise UserError(f"there is no checkpoint {checkpoint}; {fix}")
-    for name in ("real", "generated", "held-out"):
-        path: Path | None = options[name.replace("-", "_")]
-        if path is not None and not path.exists():
-            raise UserError(f"{path} does not exist; --{name} must point to images")
-        if path is None and checkpoint is None and name != "held-out":
-            raise UserError(f"--{name} is missing: a folder of images, or a file that holds them")
+    if options.fit is not None and options.resize is None:
+        raise UserError(f"--fit {options.fit} says how --resize fits images; give --resize")
+    embedded = [name for name in _ROLES if options[f"{name}_features"] is not None]
+    if embedded and (options.features is not None or checkpoint is not None):
+        other = "--checkpoint" if options.features is None else "--features"
+        raise UserError(f"embeddings are compared as they are; leave out {other}")
+    for name in _ROLES:
+        for key in (name, f"{name}_features"):
+            word = f"--{key.replace('_', '-')}"
+            if options[key] is not None:
+                locate(options[key], option=word)
+                if bool(embedded) is (key == name):
+                    raise UserError(f"{word} goes with others of its kind: images, or embeddings")
+            elif name != "held_out" and bool(embedded) is (key != name) and checkpoint is None:
+                raise UserError(f"{word} is missing; give {HINT}")
 
     for space in _spaces(options):
         kind, _, file = space.partition(":")
@@ -167,13 +200,13 @@ def _check(options: Any) -> None:
 
 
 def _spaces(options: Any) -> list[str]:
-    return [name.strip() for name in options.features.split(",") if name.strip()]
+    return [name.strip() for name in (options.features or "").split(",") if name.strip()]
 
 
 def _sources(options: Any) -> dict[str, Any]:
-    sources = {name: options[name] for name in ("real", "generated", "held_out")}
+    sources = {name: options[name] for name in _ROLES}
     if options.checkpoint is None:
-        return sources
+        return sources | {f"{name}_features": options[f"{name}_features"] for name in _ROLES}
     from ganstoch.auditing.checkpoint import load_checkpoint  # brings Lightning: seconds
 
     run = load_checkpoint(options.checkpoint, latents=options.latents, data=options.real is None)

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ganstoch.auditing.appearance import Appearance, appearance
+from ganstoch.auditing.appearance import Appearance, appearance, no_appearance
 from ganstoch.auditing.coverage import Coverage, coverage
 from ganstoch.auditing.distribution_shift import DistributionShift, distribution_shift
 from ganstoch.auditing.facts import IDENTICAL_LEVEL, SURELY, Facts, coincidences, gather_facts
@@ -17,7 +17,7 @@ from ganstoch.auditing.inputs import Images, Role, option
 from ganstoch.auditing.proportions import Proportions, proportions
 from ganstoch.auditing.repeats import Repeats, repeated_images, same_below, support_size
 from ganstoch.auditing.searches import Searches, Space, sample_ids, search, take
-from ganstoch.data.arrays import MEMORY
+from ganstoch.data.reading import MEMORY
 from ganstoch.errors import UserError
 from ganstoch.metrics.birthday import Support
 from ganstoch.metrics.copies import CopiedShare, share_of_copies
@@ -84,7 +84,9 @@ def gather(
         notes += [note] if note else []
         looks = held_out.content.looks.iloc[ids.numpy()]
     groups, unseen_groups = group_ids(real, held_out, ids)
-    odd = appearance(real.content.looks, generated.content.looks, looks)
+    odd = no_appearance(len(real), len(generated), len(ids))
+    if not real.are_points:
+        odd = appearance(real.content.looks, generated.content.looks, looks)
     if groups is not None:
         design = design_effect(groups if unseen_groups is None else unseen_groups)
         odd = replace(odd, excess=odd.excess.by_groups(design))
@@ -151,13 +153,19 @@ def check_alike(sets: Sequence[Images]) -> None:
     for other in others:
         if other.shape == first.shape:
             continue
-        fix = f"add --resize {min(*first.shape[1:], *other.shape[1:])}"
-        if first.shape[0] != other.shape[0]:
-            fix = f"make {option(first.role)} and {option(other.role)} both grey or both RGB"
+        if first.are_points:
+            fix = "give embeddings of one and the same network"
+        elif first.shape[0] != other.shape[0]:
+            both = f"{option(first.role)} and {option(other.role)}"
+            fix = f"make {both} both grey by --mode L, or RGB by --mode RGB"
+        else:
+            fix = f"add --resize {min(*first.shape[1:], *other.shape[1:])}"
         raise UserError(f"{_what(first)} and {_what(other)}; {fix}")
 
 
 def _what(images: Images) -> str:
+    if images.are_points:
+        return f"{images.where} holds rows of {images.shape[0]:,} numbers"
     channels, height, width = images.shape
     kind = "grey" if channels == 1 else "RGB"
     return f"{images.where} holds {kind} images of {width}x{height} pixels"

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ganstoch.auditing.inputs import Images
+from ganstoch.auditing.inputs import Embeddings, Images
 from ganstoch.data.cache import is_read_only, load_array, locked, save_array
 from ganstoch.errors import UserError
 from ganstoch.metrics.features import Extractor, Pixels
@@ -34,7 +34,7 @@ def features_of(images: Images, extractor: Extractor, *, cache: Path | None, mem
     if not witnesses.isfinite().all():
         raise UserError(f"{extractor.name} makes NaN or infinite features of {images.where}")
     fits = len(images) * witnesses.shape[1] * witnesses.element_size() <= memory
-    if cache is not None and not (fits and isinstance(extractor, Pixels)):
+    if cache is not None and not (fits and isinstance(extractor, Pixels | Embeddings)):
         try:
             return _cached(images, extractor, cache=cache, memory=memory, like=witnesses)
         except UserError as error:

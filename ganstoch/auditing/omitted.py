@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from ganstoch.auditing.evidence import Evidence
+from ganstoch.auditing.inputs import Embeddings
 from ganstoch.auditing.report import NotChecked
 
 _HELD_OUT = "Give --held-out: real images that the generator was not trained on."
@@ -34,6 +35,12 @@ def not_checked(evidence: Evidence, *, recovery: bool, labelled: bool) -> Iterat
             name="copies with edits",
             reason="By pixels a mirrored, shifted or cropped copy is none.",
             fix="Add a network to --features.",
+        )
+    if any(isinstance(space.space.extractor, Embeddings) for space in spaces):
+        yield NotChecked(
+            name="images of one colour, odd looks, pictures",
+            reason="Embeddings have no pixels; every image is a row of numbers.",
+            fix="Give --real and --generated.",
         )
     if not labelled:
         yield NotChecked(

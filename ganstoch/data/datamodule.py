@@ -108,7 +108,7 @@ class ImageData(LightningDataModule):
         unseen, ids = self._unseen(limit=self.n)
         self.held_out = unseen.read(ids) if len(ids) else None
         self.known_modes = self.source.known_modes(self.root)
-        for note in images.notes:
+        for note in dict.fromkeys((*images.notes, *unseen.notes)):
             _log.info("%s", note)
         if is_rounded(self.m, n=self.n):
             _log.info("data.m = %s of n = %d is rounded to %d", self.m, self.n, self.batch_size)

@@ -1,13 +1,17 @@
-"""Image files as RGB bytes: formats, the limit on size, the central crop, decoding in threads."""
+"""Image files as RGB bytes: formats, the limit on size, fitting to squares, decoding in threads."""
 
+import contextlib
+import importlib
+import io
 import os
 import sys
 import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import IO, Literal, TypeVar
 
 import numpy as np
 import torch
@@ -19,6 +23,7 @@ from ganstoch.errors import UserError
 from ganstoch.types import Shape
 
 ScaleFilter = Literal["lanczos", "bicubic", "box"]  # as Pillow has them, widened to scale down
+Fit = Literal["crop", "stretch", "pad"]  # the centre, the whole with other sides, or with a border
 
 # Formats that Pillow only recognizes, hands to another program to draw, or, FITS, unpacks before it
 # looks at the size.
@@ -26,14 +31,40 @@ _NOT_PICTURES = {"BUFR", "EPS", "FITS", "GRIB", "HDF5", "MPEG", "WMF"}
 _ORIENTATION = 0x0112
 _TURNED = {5, 6, 7, 8}  # marks of cameras that were held on their side
 
+# Packages that teach Pillow formats of cameras and browsers, where they are installed.
+_PLUGINS = ("pillow_heif", "pillow_avif", "pillow_jxl")
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """An image file within an archive."""
+
+    name: str  # for messages
+    open: Callable[[], IO[bytes]]  # may raise for what cannot be read; called from any thread
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Unreadable(UserError):
+    """An image file that cannot be decoded."""
+
+    def __init__(self, file: Path | Member, reason: str, *, fix: str) -> None:
+        self.file, self.reason = file, reason
+        super().__init__(f"cannot read {file} ({reason}); {fix}")
 
 
 @cache
 def _formats() -> tuple[str, ...]:
     """Pillow's names of the formats to try on any file, the usual ones first."""
     Image.init()
+    for name in _PLUGINS:
+        with contextlib.suppress(ImportError):
+            plugin = importlib.import_module(name)
+            getattr(plugin, "register_heif_opener", lambda: None)()
     usual = ("JPEG", "PNG")
     return (*usual, *sorted(set(Image.OPEN) - _NOT_PICTURES - set(usual)))
 
@@ -45,48 +76,51 @@ def extensions() -> frozenset[str]:
 
 
 def decode_all(
-    paths: Sequence[Path],
+    files: Sequence[Path | Member],
     *,
     shape: Shape,
     filter: ScaleFilter | None,
+    fit: Fit = "crop",
     fix: str,
     label: str | None = None,
 ) -> Tensor:
-    """Decodes to uint8, shape (len(paths), *shape): scaled by a ``filter``, else of that size."""
+    """Decodes to uint8, shape (len(files), *shape): scaled by a ``filter``, else of that size."""
     channels, height, width = shape
-    pixels = np.empty((len(paths), height, width, channels), np.uint8)
+    pixels = np.empty((len(files), height, width, channels), np.uint8)
 
     def fill(position: int) -> None:
-        image = decode(paths[position], fix=fix)
+        image = decode(files[position], fix=fix)
         if filter is not None:
-            image = central_square(image, width, filter=filter)
+            image = square(image, width, filter=filter, fit=fit)
         elif image.size != (width, height):
             size = f"{image.width}x{image.height} pixels, not {width}x{height} as others"
-            raise UserError(f"{paths[position]} has {size}; add --resize {min(width, height)}")
+            raise UserError(f"{files[position]} has {size}; add --resize {min(width, height)}")
         pixels[position] = np.asarray(image)[..., :channels]
 
-    in_threads(fill, range(len(paths)), label=label)
+    in_threads(fill, range(len(files)), label=label)
     return torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous()
 
 
-def central_square(image: Image.Image, side: int, *, filter: ScaleFilter) -> Image.Image:
-    """The central square of an image, scaled to ``side`` pixels where it has another size."""
-    short = min(image.size)
-    if image.size != (short, short):
+def square(image: Image.Image, side: int, *, filter: ScaleFilter, fit: Fit = "crop") -> Image.Image:
+    """An image at ``side`` x ``side`` pixels; "pad" puts black beside it or above and below."""
+    resampling, short = Image.Resampling[filter.upper()], min(image.size)
+    if fit == "pad":
+        return ImageOps.pad(image, (side, side), resampling)
+    if fit == "crop" and image.size != (short, short):
         left, top = (image.width - short) // 2, (image.height - short) // 2
         image = image.crop((left, top, left + short, top + short))
-    return image if short == side else image.resize((side, side), Image.Resampling[filter.upper()])
+    return image if image.size == (side, side) else image.resize((side, side), resampling)
 
 
-def decode(path: Path, *, fix: str) -> Image.Image:
-    """Opens an image of any mode as 8-bit RGB, upright; a `UserError` with the ``fix`` if it fails.
+def decode(file: Path | Member, *, fix: str) -> Image.Image:
+    """Opens an image of any mode as 8-bit RGB, upright; `Unreadable` with the ``fix`` if it fails.
 
     Transparency is laid on white, 16 bits are scaled to 8; of an animation the first frame counts.
     """
-    return _opened(path, lambda image: _to_rgb(ImageOps.exif_transpose(image)), fix=fix)
+    return _opened(file, lambda image: to_rgb(ImageOps.exif_transpose(image)), fix=fix, whole=True)
 
 
-def read_header(path: Path, *, fix: str) -> tuple[tuple[int, int], bool]:
+def read_header(file: Path | Member, *, fix: str) -> tuple[tuple[int, int], bool]:
     """Width and height of an image file, upright, and whether it is grey; decodes no pixel."""
 
     def header(image: Image.Image) -> tuple[tuple[int, int], bool]:
@@ -95,17 +129,30 @@ def read_header(path: Path, *, fix: str) -> tuple[tuple[int, int], bool]:
         look = image.format != "TIFF" and (image.format != "PNG" or "exif" in image.info)
         turned = look and image.getexif().get(_ORIENTATION) in _TURNED
         size = (image.height, image.width) if turned else (image.width, image.height)
-        return size, ImageMode.getmode(image.mode).basemode == "L"
+        return size, is_grey(image)
 
-    return _opened(path, header, fix=fix)
+    return _opened(file, header, fix=fix, whole=False)
 
 
-def _opened(path: Path, use: Callable[[Image.Image], Result], *, fix: str) -> Result:
-    """Result of a function of an image file that is small enough to unpack; or a UserError."""
+def is_grey(image: Image.Image) -> bool:
+    """Whether an image's mode has levels of grey alone."""
+    return ImageMode.getmode(image.mode).basemode == "L"
+
+
+def _opened(
+    file: Path | Member, use: Callable[[Image.Image], Result], *, fix: str, whole: bool
+) -> Result:
+    """Result of a function of an image file that is small enough to unpack; or `Unreadable`."""
     limit = Image.MAX_IMAGE_PIXELS
     reason = f"more than {limit} pixels: too large to unpack safely"
     try:
-        with Image.open(path, formats=_formats()) as image:
+        with contextlib.ExitStack() as stack:
+            content: Path | IO[bytes] = file if isinstance(file, Path) else file.open()
+            if not isinstance(content, Path):
+                stack.enter_context(content)
+                # Read to its end, so that an archive's checksum is compared.
+                content = io.BytesIO(content.read()) if whole else content
+            image = stack.enter_context(Image.open(content, formats=_formats()))
             if limit is None or image.width * image.height <= limit:
                 return use(image)
     except MemoryError:
@@ -116,10 +163,10 @@ def _opened(path: Path, use: Callable[[Image.Image], Result], *, fix: str) -> Re
         reason = "no image, or empty"
     except Exception as error:  # a damaged file makes Pillow's decoders raise almost anything
         reason = str(error)
-    raise UserError(f"cannot read {path} ({reason}); {fix}")
+    raise Unreadable(file, reason, fix=fix)
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
+def to_rgb(image: Image.Image) -> Image.Image:
     """Any mode as RGB; ValueError if the mode does not say what its values mean."""
     if image.mode == "F":
         raise ValueError("floating-point pixels, of unknown range")

@@ -1,23 +1,86 @@
-"""Files below a folder, in an order that depends on their names alone; and their classes."""
+"""Names of image files in a folder or an archive, and what is passed over there, by kind."""
 
 import os
-from collections import deque
-from collections.abc import Collection, Sequence
-from pathlib import Path
-
-import torch
-from torch import Tensor
+import re
+from collections import Counter, deque
+from collections.abc import Collection
+from pathlib import Path, PurePosixPath
 
 from ganstoch.data.decoding import extensions
 from ganstoch.errors import UserError
 
 # What browsers and other programs call a file until it is whole.
 _UNFINISHED = {".part", ".partial", ".crdownload", ".tmp"}
+# What file managers and archivers leave, in lower case.
+_SYSTEM = {"__macosx", ".ds_store", "thumbs.db", "ehthumbs.db", "desktop.ini", "@eadir"}
+SPLITS = ("train", "test", "held_out")  # folders that are one
+_LISTED = 12  # kinds that a note names
 
 
-def list_images(folder: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The image files below a folder, and notes on what was passed over, each a sentence."""
-    names, skipped = list_files(folder, endings=extensions() | _UNFINISHED)
+class PassedOver:
+    """Counts of what is no image, by kind."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[str] = Counter()
+        self._system: set[str] = set()
+
+    def add(self, name: str, kind: str | None = None) -> None:
+        """Counts a file; its kind is told by its name unless given."""
+        parts = name.split("/")
+        system = [part for part in parts if part.lower() in _SYSTEM]
+        if kind is None and system:
+            kind = "system files"
+            self._system.add(system[0])
+        if kind is None and any(part.startswith(".") for part in parts):
+            kind = "hidden"
+        self._counts[kind or PurePosixPath(name).suffix.lower() or "no ending"] += 1
+
+    def notes(self, where: str) -> tuple[str, ...]:
+        """One sentence with the kinds, the most frequent first; none if nothing was."""
+        total = self._counts.total()
+        if not total:
+            return ()
+        first = self._counts.most_common(_LISTED)
+        counts = [
+            f"{kind} ({', '.join(sorted(self._system))}) {count:,}"
+            if kind == "system files"
+            else f"{kind} {count:,}"
+            for kind, count in first
+        ]
+        if len(self._counts) > len(first):
+            counts.append(f"others {total - sum(count for _, count in first):,}")
+        files = "1 file" if total == 1 else f"{total:,} files"
+        return (f"Passed over {files} of {where}: {', '.join(counts)}.",)
+
+
+def is_image(name: str, passed: PassedOver) -> bool:
+    """Whether a member of an archive counts as an image by its name, or is passed over."""
+    parts = name.split("/")
+    ignored = any(part.startswith(".") or part.lower() in _SYSTEM for part in parts)
+    if ignored or PurePosixPath(name).suffix.lower() not in extensions():
+        passed.add(name)
+        return False
+    return True
+
+
+def safe_name(name: str) -> str | None:
+    """A member's name without ``./``; None for one that would leave the folder it is put into."""
+    parts = [part for part in name.split("/") if part not in ("", ".")]
+    if ".." in parts or name.startswith("/") or re.match(r"[A-Za-z]:", name) or not parts:
+        return None
+    return "/".join(parts)
+
+
+def top_folder(names: Collection[str]) -> str:
+    """The one folder that an archive was made of, with its slash, unless that is a split."""
+    tops = {name.split("/", 1)[0] if "/" in name else "" for name in names}
+    top = next(iter(tops)) if len(tops) == 1 else ""
+    return f"{top}/" if top and top not in SPLITS else ""
+
+
+def list_images(folder: Path) -> tuple[tuple[str, ...], PassedOver]:
+    """The image files below a folder, and what was passed over."""
+    names, passed = list_files(folder, endings=extensions() | _UNFINISHED)
     unfinished = [name for name in names if Path(name).suffix.lower() in _UNFINISHED]
     if unfinished:
         more = "" if len(unfinished) == 1 else f" and {len(unfinished) - 1} more"
@@ -25,17 +88,16 @@ def list_images(folder: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
             f"{folder} holds unfinished files: {unfinished[0]}{more}; wait until they are "
             "whole, or remove them"
         )
-    note = f"Passed over in {folder}: {skipped:,} hidden or of no image format."
-    return names, (note,) if skipped else ()
+    return names, passed
 
 
-def list_files(root: Path, *, endings: Collection[str]) -> tuple[tuple[str, ...], int]:
-    """Files with these endings, hidden ones apart, sorted by code point; how many were passed over.
+def list_files(root: Path, *, endings: Collection[str]) -> tuple[tuple[str, ...], PassedOver]:
+    """Files with these endings, hidden ones apart, sorted by code point; what was passed over.
 
     Links are followed, but a folder is read only once, under its own name if that lies below.
     """
     names: list[str] = []
-    skipped = 0
+    passed = PassedOver()
     visited: set[tuple[int, int]] = set()
     waiting = deque([root])
     while waiting:
@@ -50,26 +112,15 @@ def list_files(root: Path, *, endings: Collection[str]) -> tuple[tuple[str, ...]
                     path = folder / entry.name
                     # A path's test is False, too, for a link that leads to itself.
                     test = path if entry.is_symlink() else entry
-                    if entry.name.startswith("."):
-                        skipped += 1
+                    if entry.name.startswith(".") or entry.name.lower() in _SYSTEM:
+                        passed.add(entry.name)
                     elif test.is_dir():
                         # A folder that has a name of its own before every link to it.
                         (waiting.append if entry.is_symlink() else waiting.appendleft)(path)
                     elif path.suffix.lower() in endings and test.is_file():
                         names.append(path.relative_to(root).as_posix())
                     else:
-                        skipped += 1
+                        passed.add(entry.name)
         except PermissionError as error:
             raise UserError(f"may not read {error.filename}; change its permissions") from error
-    return tuple(sorted(names)), skipped
-
-
-def classify(names: Sequence[str], *, like: Sequence[str]) -> tuple[tuple[str, ...], Tensor | None]:
-    """Classes, the first-level folders of files ``like``, and labels, if all images have one."""
-    parts = [name.split("/", 1) for name in like]
-    classes = tuple(sorted({part[0] for part in parts}))
-    number = {label: i for i, label in enumerate(classes)}
-    labels = [number.get(name.split("/", 1)[0]) for name in names]
-    if len(classes) < 2 or any(len(part) == 1 for part in parts) or None in labels:
-        return (), None
-    return classes, torch.tensor(labels, dtype=torch.int64)
+    return tuple(sorted(names)), passed

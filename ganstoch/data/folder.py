@@ -1,31 +1,39 @@
-"""Data set of the user's own: any folder of image files."""
+"""Data set of the user's own: any folder, archive, table or file of images."""
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from ganstoch.data.decoding import ScaleFilter, decode, in_threads
-from ganstoch.data.files import classify, list_images
-from ganstoch.data.images import FolderImages
-from ganstoch.data.source import SIDE, Source, require_folder
-from ganstoch.errors import UserError
+from ganstoch.data.decoding import ScaleFilter
+from ganstoch.data.files import SPLITS
+from ganstoch.data.images import (
+    FileImages,
+    classify,
+    open_files,
+    open_images,
+    range_of_readable,
+)
+from ganstoch.data.reading import Reading
+from ganstoch.data.source import SIDE, ImageSet, Source
+from ganstoch.locations import locate
 from ganstoch.types import Split
 
 
 class Folder(Source):
-    """Image files in a folder and the folders below it, sorted by path; see `decoding.decode`.
+    """Images below a folder, sorted by path, or in a file; see `images.open_images`.
 
-    A folder ``train`` is the training split, ``test`` or ``held_out`` beside it the held-out one;
-    the first-level folders of a split are its classes, see `classify`.
+    A folder ``train``, in an archive too, is the training split, ``test`` or ``held_out`` beside it
+    the held-out one; the first-level folders of a split are its classes, see `classify`.
 
     Args:
         filter: resampling filter for images that are not 32x32.
-        skip_unreadable: whether to leave out files that cannot be read, naming each on standard
-            error. This decodes every file of the folder at every start.
+        skip_unreadable: whether to leave out files that cannot be decoded; a note counts them. This
+            decodes every file at every start.
     """
 
     name = "folder"
-    summary = "your own images: any folder, any size, any format that Pillow opens"
+    summary = (
+        "your own images: a folder, archive, table or array; any size, any format that Pillow opens"
+    )
 
     def __init__(self, filter: ScaleFilter = "lanczos", skip_unreadable: bool = False) -> None:
         self.filter: ScaleFilter = filter
@@ -36,47 +44,45 @@ class Folder(Source):
         """``folder``, with the filter if that is not the usual one."""
         return self.name if self.filter == "lanczos" else f"{self.name}-{self.filter}"
 
-    def open(self, root: Path, split: Split) -> FolderImages | None:
-        """Lists the images of a split; see `Source.open`."""
-        require_folder(root, holds="a folder of images")
-        has_splits = (root / "train").is_dir()
-        train = root / "train" if has_splits else root
-        folder = train
-        if split == "held_out":
-            others = [root / name for name in ("test", "held_out") if (root / name).is_dir()]
-            if not has_splits or not others:
+    def open(self, root: Path, split: Split) -> ImageSet | None:
+        """The images of a split; see `Source.open`."""
+        option = "--data.root"
+        reading = Reading(
+            resize=SIDE, filter=self.filter, skip_unreadable=self.skip_unreadable, mode="RGB"
+        )
+        location = locate(root, option=option)
+        if location.kind == "array":
+            return open_images(root, option=option, reading=reading) if split == "train" else None
+        files = open_files(location)
+        below = {name: f"{files.top}{name}/" for name in SPLITS}
+        positions: dict[str, Sequence[int]] = {
+            name: [i for i, path in enumerate(files.names) if path.startswith(start)]
+            for name, start in below.items()
+        }
+        train, *others = SPLITS
+        like = positions[train]
+        if not like and not (location.kind == "folder" and (root / train).is_dir()):
+            if split == "held_out":
                 return None
-            folder = others[0]
-        listed, notes = list_images(folder)
-        names = _readable(folder, listed) if self.skip_unreadable else listed
-        if not names:
-            raise UserError(f"no images under {folder}; --data.root must point to some")
-        prefix = f"{folder.name}/" if has_splits else ""
-        images = FolderImages(
-            root,
-            [prefix + name for name in names],
+            like, positions[train], below[train] = *2 * (range(len(files.names)),), files.top
+        name = train
+        if split == "held_out":
+            name = next((other for other in others if positions[other]), "")
+            if not name:
+                return None
+        some, notes = range_of_readable(
+            files, option=option, reading=reading, among=positions[name]
+        )
+        images = FileImages(
+            files,
+            some,
             shape=(3, SIDE, SIDE),
+            reading=reading,
             filter=self.filter,
-            fix="replace it, remove it, or set --data.source.skip_unreadable=true",
+            option=option,
             label="reading images",
         )
-        images.notes = notes
+        images.notes = (*files.passed.notes(files.where), *notes)
         # Both splits number their classes by the training split's, with its unreadable files.
-        like = listed if split == "train" else list_images(train)[0]
-        images.classes, images.labels = classify(names, like=like)
+        images.classes, images.labels = classify(files, some, like=like, below=below[name])
         return images
-
-
-def _readable(folder: Path, names: Sequence[str]) -> tuple[str, ...]:
-    """The names of those files that can be decoded; the others are named on standard error."""
-
-    def can_be_read(name: str) -> bool:
-        try:
-            decode(folder / name, fix="skipped")
-        except UserError as error:
-            print(error, file=sys.stderr)
-            return False
-        return True
-
-    readable = in_threads(can_be_read, names, label="checking images")
-    return tuple(name for name, is_good in zip(names, readable, strict=True) if is_good)

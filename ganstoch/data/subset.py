@@ -10,7 +10,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ganstoch.data.cache import write_if_allowed
+from ganstoch.data.cache import places, user_cache, write_if_allowed
 from ganstoch.data.source import ImageSet
 from ganstoch.errors import UserError
 from ganstoch.records import FileModel, decode, read_json
@@ -101,7 +101,9 @@ class Manifest(FileModel):
 
     def verify_or_write(self, root: Path) -> None:
         """Compares with the file below the root, or writes it if there is none yet and one may."""
-        path = root / f"ganstoch-{self.source}-n{self.n}-seed{self.seed}.json"
+        path = _beside(root, f"ganstoch-{self.source}-n{self.n}-seed{self.seed}.json")
+        if path is None:
+            return
         if not path.exists():
             write_if_allowed(path, self.model_dump_json(by_alias=True).encode() + b"\n")
             return
@@ -114,6 +116,16 @@ class Manifest(FileModel):
                 raise UserError(
                     f"the images have changed: {path} was written for {key}{values}; {fix}"
                 )
+
+
+def _beside(root: Path, name: str) -> Path | None:
+    """A file in a folder of data, or beside a file of them; else in the user's cache, if any."""
+    if root.is_dir():
+        return root / name
+    if root.is_file():
+        return root.with_name(f"{root.name}.{name}")
+    *_, place = places(root)
+    return None if user_cache() is None else place / name
 
 
 def resolve_batch_size(m: BatchSize, *, n: int) -> int:

@@ -12,19 +12,20 @@ from PIL import Image
 
 from ganstoch.data import ImageSet
 from ganstoch.data.images import open_images
+from ganstoch.data.reading import Reading
 from ganstoch.errors import UserError
 
 BYTES = np.random.default_rng(0).integers(0, 256, (20, 3, 5, 7), dtype=np.uint8)
 ALL = torch.arange(20)
 
 
-def opened(source: Any, **options: Any) -> ImageSet:
-    return open_images(source, option="--held-out", **options)
+def opened(source: Any, **stated: Any) -> ImageSet:
+    return open_images(source, option="--held-out", reading=Reading(**stated))
 
 
-def refused(source: Any, **options: Any) -> str:
+def refused(source: Any, **stated: Any) -> str:
     with pytest.raises(UserError) as caught:
-        opened(source, **options)
+        opened(source, **stated)
     assert "\n" not in str(caught.value)
     assert "held-out array" in str(caught.value) or str(source) in str(caught.value)
     return str(caught.value)
@@ -61,7 +62,7 @@ def test_layouts_and_ranges(kind: str, layout: str, dtype: str) -> None:
     assert images.names(ids) == ("#4", "#17", "#4")
     ranges = {"i": "", "n": "[0, 1]", "l": "[-1, 1]", "f": "[-1, 1]"}
     assert ranges[dtype[1]] in "".join(images.notes)
-    assert len(images.notes) == (dtype != "uint8")
+    assert len(images.notes) == (dtype != "uint8") + (layout == "NHWC")
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
@@ -98,8 +99,9 @@ def test_resize() -> None:
         pytest.param(np.zeros((3, 8, 8), np.uint8), id="one chw"),
         pytest.param(np.zeros((9, 192), np.uint8), id="flat"),
         pytest.param(np.zeros((0, 3, 8, 8), np.uint8), id="empty"),
-        pytest.param(BYTES.astype(np.int64), id="int64"),
-        pytest.param(BYTES.astype(np.float32), id="float bytes"),
+        pytest.param(np.minimum(BYTES, 16).astype(np.int64), id="few levels"),
+        pytest.param(np.minimum(BYTES, 16).astype(np.float32), id="few levels as floats"),
+        pytest.param(BYTES > 9, id="bool"),
         pytest.param(signed(BYTES) * 2, id="wider"),
         pytest.param(unit(BYTES) - 0.1, id="ambiguous"),
         pytest.param(np.zeros((2, 3, 8, 8)), id="all zero"),
@@ -125,16 +127,58 @@ def test_npy_is_mapped(tmp_path: Path) -> None:
     assert (images.where, images.path) == (str(path), path)
 
 
-def test_npz_takes_the_first_array_of_images(tmp_path: Path) -> None:
-    path = tmp_path / "samples.npz"
-    labels = np.arange(20)
-    np.savez(path, labels=labels, data=BYTES, other=BYTES[:2])
+@pytest.mark.parametrize("dtype", [np.int64, np.int32, np.float32, np.float64])
+def test_bytes_of_other_types(dtype: Any) -> None:
+    images = opened(BYTES.astype(dtype))
+    assert np.array_equal(images.read(ALL), BYTES)
+    assert "[0, 255]" in images.notes[0]
+
+
+def test_what_is_ambiguous_can_be_stated() -> None:
+    both = BYTES[:, :, :, :3]
+    assert "--layout" in refused(both)
+    assert opened(both, layout="NCHW").shape == (3, 5, 3)
+    last = opened(both, layout="NHWC")
+    assert np.array_equal(last.read(ALL), both.transpose(0, 3, 1, 2))
+    few = np.minimum(BYTES, 16)
+    assert "--range" in refused(few.astype(np.float32))
+    assert np.array_equal(opened(few.astype(np.float32), range="bytes").read(ALL), few)
+    dim = unit(BYTES) - 0.1
+    assert "--range" in refused(dim)
+    assert opened(dim, range="symmetric").read(ALL).min() > 100
+    assert "--range unit" in refused(dim, range="unit")
+    assert np.array_equal(
+        opened((BYTES > 9).astype(np.uint8), range="unit").read(ALL) > 0, BYTES > 9
+    )
+
+
+@pytest.mark.parametrize("ending", ["npz", "pt"])
+def test_one_of_several_arrays_is_named(ending: str, tmp_path: Path) -> None:
+    path = tmp_path / f"samples.{ending}"
+    arrays = {"x_test": BYTES[:2], "x_train": BYTES, "y_train": np.arange(20)}
+    if ending == "npz":
+        np.savez(path, **arrays)  # type: ignore[arg-type]
+    else:
+        torch.save({name: torch.from_numpy(array) for name, array in arrays.items()}, path)
+    said = refused(path)
+    assert "x_test" in said
+    assert "x_train" in said
+    images = opened(f"{path}:x_train")
+    assert np.array_equal(images.read(ALL), BYTES)
+    assert (images.where, images.path, images.notes) == (f"{path}:x_train", path, ())
+    assert "x_val" in refused(f"{path}:x_val")
+    refused(f"{path}:y_train")
+
+
+def test_npz_of_guided_diffusion(tmp_path: Path) -> None:
+    path = tmp_path / "samples_20x5x7x3.npz"
+    np.savez(path, BYTES.transpose(0, 2, 3, 1), np.arange(20))
     images = opened(path)
     assert np.array_equal(images.read(ALL), BYTES)
-    assert "data; passed over: labels, other" in images.notes[0]
+    assert "arr_1" in images.notes[0]
     np.savez_compressed(path, BYTES)
     assert opened(path).notes == ()
-    np.savez(path, labels=labels)
+    np.savez(path, labels=np.arange(20))
     assert "labels" in refused(path)
     np.savez(path)
     refused(path)
@@ -150,7 +194,7 @@ def test_pt_tensor_or_dictionary(new: bool, tmp_path: Path) -> None:
     torch.save(about, path, _use_new_zipfile_serialization=new)
     images = opened(path)
     assert np.array_equal(images.read(ALL), BYTES)
-    assert "images; passed over: step, labels" in images.notes[0]
+    assert "images was taken; passed over: step, labels" in images.notes[0]
     for content in ({"a": tensor, "b": tensor}, {"a": 1}, [tensor]):
         torch.save(content, path, _use_new_zipfile_serialization=new)
         refused(path)

@@ -21,6 +21,7 @@ from ganstoch.data import decoding as decoding_module
 from ganstoch.data import images as images_module
 from ganstoch.data.decoding import ScaleFilter
 from ganstoch.data.images import open_images
+from ganstoch.data.reading import Reading
 from ganstoch.errors import UserError
 from ganstoch.types import Split
 
@@ -32,7 +33,7 @@ def train(root: Path, *, split: Split = "train", filter: ScaleFilter = "lanczos"
 
 
 def audit(root: Path, *, resize: int | None = None) -> ImageSet:
-    return open_images(root, option="--real", resize=resize)
+    return open_images(root, option="--real", reading=Reading(resize=resize))
 
 
 Opener = Callable[[Path], ImageSet]
@@ -284,9 +285,7 @@ def broken(path: Path, kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["text", "JPEG", "PNG", "BMP", "WEBP", "TIFF", "GIF"])
-def test_an_unreadable_file_is_named_or_skipped(
-    tmp_path: Path, kind: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_unreadable_file_is_named_or_skipped(tmp_path: Path, kind: str) -> None:
     noisy(tmp_path / "a.png", 64, 64, 3)
     noisy(tmp_path / "c.png", 64, 64, 3)
     broken(tmp_path / "b.png", kind)
@@ -298,11 +297,68 @@ def test_an_unreadable_file_is_named_or_skipped(
     images = Folder(skip_unreadable=True).open(tmp_path, "train")
     assert images is not None
     assert names(images) == ("a.png", "c.png")
-    assert f"{tmp_path}/b.png" in capsys.readouterr().err
+    assert f"{tmp_path}/b.png" in images.notes[-1]
     (tmp_path / "a.png").unlink()
     (tmp_path / "c.png").unlink()
     with pytest.raises(UserError, match=r"--data\.root"):
         Folder(skip_unreadable=True).open(tmp_path, "train")
+
+
+def test_all_unreadable_files_are_counted_at_once(tmp_path: Path) -> None:
+    for i in range(9):
+        noisy(tmp_path / f"{i}.png", 64, 64, 3)
+        if i > 4:
+            broken(tmp_path / f"{i}.png", "JPEG" if i % 2 else "text")
+    for opener in OPENERS:
+        said = refused(opener, tmp_path)
+        assert " 4 of the 9 " in said
+        assert [f"{i}.png" in said for i in (5, 6, 7, 8)] == [True, True, True, False]
+    skipped = open_images(tmp_path, option="--real", reading=Reading(skip_unreadable=True))
+    assert names(skipped) == tuple(f"{i}.png" for i in range(5))
+    assert " 4 " in skipped.notes[0]
+
+
+def test_what_is_passed_over_is_counted_by_its_ending(tmp_path: Path) -> None:
+    save(tmp_path, "a.png", "b.png")
+    for path in ("1.xcf", "2.XCF", "plain", ".hidden.png", "sub/.DS_Store", "__MACOSX/c.png"):
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        (tmp_path / path).touch()
+    for opener in OPENERS:
+        (note,) = opener(tmp_path).notes
+        counts = ("6 files", ".xcf 2", "no ending 1", "hidden 1", ".DS_Store, __MACOSX) 2")
+        assert [count for count in counts if count not in note] == []
+    (tmp_path / "a.png").unlink()
+    (tmp_path / "b.png").unlink()
+    assert ".xcf 2" in refused(audit, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("fit", "expected"),
+    [("crop", [[1, 1], [1, 1]]), ("stretch", [[1, 2], [1, 2]]), ("pad", [[0, 0], [1, 2]])],
+)
+def test_fits_a_square(fit: Any, expected: Any, tmp_path: Path) -> None:
+    wide = np.zeros((32, 128), np.uint8)
+    wide[:, :96], wide[:, 96:] = 100, 200
+    Image.fromarray(
+        wide if fit == "crop" else np.repeat([[100, 200]], 32, 0).repeat(64, 1).astype(np.uint8)
+    ).save(tmp_path / "a.png")
+    images = open_images(tmp_path, option="--real", reading=Reading(resize=64, fit=fit))
+    assert images.shape == (1, 64, 64)
+    pixels = read(images)[0, 0]
+    corner, middle = (pixels[row, [8, -8]].tolist() for row in (4, 32))
+    assert [[v // 100 for v in corner], [v // 100 for v in middle]] == expected
+
+
+def test_modes(tmp_path: Path) -> None:
+    grey = noisy(tmp_path / "grey" / "a.png", 5, 5)
+    Image.fromarray(np.stack([grey] * 3, 2)).save(tmp_path / "a.png")
+    colour = noisy(tmp_path / "b.png", 5, 5, 3)
+    shutil.move(tmp_path / "grey", tmp_path.parent / "grey")
+    as_grey = open_images(tmp_path, option="--real", reading=Reading(mode="L"))
+    assert np.array_equal(read(as_grey)[0, 0], grey)
+    assert np.array_equal(read(as_grey)[1, 0], Image.fromarray(colour).convert("L"))
+    rgb = open_images(tmp_path.parent / "grey", option="--real", reading=Reading(mode="RGB"))
+    assert np.array_equal(read(rgb)[0], np.stack([grey] * 3))
 
 
 def test_skipped_files_do_not_renumber_the_classes(tmp_path: Path) -> None:
