@@ -57,7 +57,7 @@ def coverage(
             from_ids, others = group_halves(searches.groups, seed=space.seed)
         bank = take(real, others)
     if groups is not None:  # one image of each, independent as generated images are
-        of_bank = groups[others] if space.held_out_groups is None else space.held_out_groups
+        of_bank = groups[others if space.held_out is None else slice(len(real), None)]
         order = torch.randperm(len(bank), generator=_rng(space, "/single"))
         single = order[torch.unique(first_of_group(of_bank[order]))].sort().values
         bank, others = take(bank, single), others[single]

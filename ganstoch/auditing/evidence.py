@@ -80,16 +80,17 @@ def gather(
         if len(ids) < LEAST:
             few = f"only {len(ids)} of the held-out images are not among the real ones"
             raise UserError(f"{few}, and an audit needs at least {LEAST}; give --held-out more")
-        ids, note = without_known_groups(real, held_out, ids)
+    groups = None
+    if real.groups is not None:
+        groups, ids, note = check_groups(real, held_out, ids)
         notes += [note] if note else []
+    if held_out is not None:
         looks = held_out.content.looks.iloc[ids.numpy()]
-    groups, unseen_groups = group_ids(real, held_out, ids)
     odd = no_appearance(len(real), len(generated), len(ids))
     if not real.are_points:
         odd = appearance(real.content.looks, generated.content.looks, looks)
     if groups is not None:
-        design = design_effect(groups if unseen_groups is None else unseen_groups)
-        odd = replace(odd, excess=odd.excess.by_groups(design))
+        odd = replace(odd, excess=odd.excess.by_groups(design_effect(groups)))
     spaces = []
     for extractor in extractors:
         _log.info("%s: features of %s images", extractor.name, f"{sum(map(len, sets.values())):,}")
@@ -99,14 +100,7 @@ def gather(
         }
         unseen = features.pop("held_out", None)
         unseen = None if unseen is None else take(unseen, ids)
-        space = Space(
-            extractor=extractor,
-            held_out=unseen,
-            groups=groups,
-            held_out_groups=unseen_groups,
-            seed=seed,
-            **features,
-        )
+        space = Space(extractor=extractor, held_out=unseen, groups=groups, seed=seed, **features)
         _log.info("%s: neighbours", extractor.name)
         spaces.append(_examine(space, odd, labels=real.labels))
     return Evidence(facts=gather_facts(sets, seed=seed), looks=odd, spaces=spaces, notes=notes)
@@ -120,8 +114,8 @@ def _examine(space: Space, looks: Appearance, *, labels: tuple[str, ...] | None)
     if space.held_out is not None and searches.held_out is not None:
         ids = sample_ids(len(space.generated), MOST, seed=space.seed, part="nearer")
         sets = (take(space.generated, ids), space.real, space.held_out)
-        groups = space.groups, space.held_out_groups
-        held_out_score = train_vs_held_out(*sets, norm=space.norm, groups=groups, seed=space.seed)
+        norm, groups, seed = space.norm, space.groups, space.seed
+        held_out_score = train_vs_held_out(*sets, norm=norm, groups=groups, seed=seed)
         made, unseen_near = (
             each.neighbours.distances for each in (searches.generated, searches.held_out)
         )
@@ -197,38 +191,27 @@ def check_disjoint(real: Images, held_out: Images, *, seed: int) -> tuple[Tensor
     return everyone[is_unseen], f"{note}, and left out."
 
 
-def without_known_groups(real: Images, held_out: Images, ids: Tensor) -> tuple[Tensor, str | None]:
-    """Those positions whose group no training image is of, and a note on the others.
-
-    A UserError if more than half are of such groups, or too few are left.
-    """
-    if real.groups is None or held_out.groups is None:
-        return ids, None
-    known, groups = set(real.groups), held_out.groups
-    is_known = torch.tensor([groups[i] in known for i in ids.tolist()], dtype=torch.bool)
-    count, left = int(is_known.sum()), ids[~is_known]
-    if count == 0:
-        return ids, None
-    note = f"{count:,} of the {len(ids):,} held-out images are of groups that were trained on"
-    if 2 * count > len(ids) or len(left) < LEAST:
-        fix = "--held-out must be of other groups by --group-by"
-        raise UserError(f"{note}, and {len(left):,} are left; {fix}")
-    return left, f"{note}, and left out."
-
-
-def group_ids(
+def check_groups(
     real: Images, held_out: Images | None, ids: Tensor
-) -> tuple[Tensor | None, Tensor | None]:
-    """Each training image's group and that of each of these held-out ones, int64, from 0 on."""
-    if real.groups is None:
-        return None, None
-    place = {group: i for i, group in enumerate(dict.fromkeys(real.groups))}
-    if len(place) < _GROUPS:
-        few = f"the images in {real.where} are of {len(place)} groups by --group-by"
+) -> tuple[Tensor, Tensor, str | None]:
+    """Group ids of training images and then of those held-out ones at positions ids (N + L,).
+
+    Positions whose group was trained on are left out, with a note; a UserError if more than half
+    were, too few are left, or there are too few groups.
+    """
+    of_real, of_unseen = real.groups or (), held_out.groups or () if held_out else ()
+    place = {group: i for i, group in enumerate(dict.fromkeys(of_real))}
+    known, note = len(place), None
+    if known < _GROUPS:
+        few = f"the images in {real.where} are of {known} groups by --group-by"
         raise UserError(f"{few}, and an audit needs at least {_GROUPS}")
-    groups = torch.tensor([place[group] for group in real.groups])
-    if held_out is None or held_out.groups is None:
-        return groups, None
-    unseen = [held_out.groups[i] for i in ids.tolist()]
-    place = {group: i for i, group in enumerate(dict.fromkeys(unseen))}
-    return groups, torch.tensor([place[group] for group in unseen])
+    left = [i for i in ids.tolist() if of_unseen[i] not in place]
+    if len(left) < len(ids):
+        count = f"{len(ids) - len(left):,} of the {len(ids):,} held-out images"
+        note = f"{count} are of groups that were trained on, and left out."
+        if 2 * len(left) < len(ids) or len(left) < LEAST:
+            fix = "--held-out must be of other groups by --group-by"
+            raise UserError(f"{count} are of groups that were trained on; {fix}")
+    groups = [*of_real, *(of_unseen[i] for i in left)]
+    place = {group: i for i, group in enumerate(dict.fromkeys(groups))}
+    return torch.tensor([place[group] for group in groups]), torch.tensor(left).long(), note

@@ -58,16 +58,16 @@ class Repeats:
 def repeated_images(space: Space) -> Repeats:
     """Compares generated images, and real ones in their place."""
     half = torch.zeros(len(space.real), dtype=torch.bool)
-    if space.groups is None:
+    if space.real_groups is None:
         half[sample_ids(len(half), len(half) // 2, seed=space.seed, part="repeated/half")] = True
     else:
-        half[group_halves(space.groups, seed=space.seed)[0]] = True
+        half[group_halves(space.real_groups, seed=space.seed)[0]] = True
     bank = take(space.real, half.nonzero()[:, 0])
     size = min(_MOST, len(space.generated), len(bank))
     stand_in, groups = space.held_out, space.held_out_groups
     if stand_in is None or len(stand_in) < size:
         others = (~half).nonzero()[:, 0]
-        stand_in, groups = take(space.real, others), space.groups
+        stand_in, groups = take(space.real, others), space.real_groups
         groups = None if groups is None else groups[others]
     data = space.sample(bank, size, "repeated/bank")
     ids = sample_ids(len(space.generated), size, seed=space.seed, part="repeated/generated")

@@ -40,9 +40,18 @@ class Space:
     real: Tensor  # features, (N, F), uint8 or floats
     generated: Tensor  # (M, F)
     held_out: Tensor | None  # (L, F)
-    groups: Tensor | None = None  # of one person or source, int64, (N,); None where none are given
-    held_out_groups: Tensor | None = None  # idem of held-out images, other groups, (L,)
+    groups: Tensor | None = None  # each real image's, training images first, int64, (N + L,)
     seed: int  # decides every thinning
+
+    @property
+    def real_groups(self) -> Tensor | None:
+        """Of the training images (N,): of one person or source; None where none are given."""
+        return None if self.groups is None else self.groups[: len(self.real)]
+
+    @property
+    def held_out_groups(self) -> Tensor | None:
+        """Of the held-out images (L,), none of which is a training image's; likewise."""
+        return None if self.groups is None else self.groups[len(self.real) :]
 
     @property
     def name(self) -> str:
@@ -126,13 +135,13 @@ class Searches:
 def search(space: Space) -> Searches:
     """Makes all searches of a space; a ValueError for fewer than 3 different training images."""
     real, norm, seed = space.real, space.norm, space.seed
-    own = left_out_scores(real, norm=norm, seed=seed, groups=space.groups)
+    own = left_out_scores(real, norm=norm, seed=seed, groups=space.real_groups)
     first = first_equal(real)
     # Where all occur as often, twice say, `own` passes over their duplicates. Blank pages, of
     # which every part holds one, are no group: unseen images are blank as often.
     same = first if times_each(first) > 1 else None
     near = own.scores <= HALF_AS_FAR
-    groups = linked_groups(own.neighbours.ids, near, same, first_of_group(space.groups))
+    groups = linked_groups(own.neighbours.ids, near, same, first_of_group(space.real_groups))
     past = own.beyond_near_duplicates()
     past = past[past.isfinite()] if past.isfinite().any() else own.neighbours.distances
     unseen: tuple[Tensor, ...] = (own.scores, groups, own.neighbours.distances, past)

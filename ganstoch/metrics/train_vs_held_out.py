@@ -44,13 +44,13 @@ def train_vs_held_out(
     *,
     norm: Norm,
     permutations: int = 999,
-    groups: tuple[Tensor | None, Tensor | None] = (None, None),
+    groups: Tensor | None = None,
     seed: int = 0,
 ) -> TrainVsHeldOutScore:
     """Share of generated images nearer to training images, and whether chance explains more.
 
-    Both real sets must be draws from one distribution: the test also tells sources apart. Where
-    they are draws of groups, each image's group in both sets, ids from 0 on, is permuted whole.
+    Both real sets must be draws from one distribution: the test also tells sources apart. Groups of
+    images, given by an id for each training and then each held-out one, are permuted whole.
     """
     if permutations < 1:
         raise ValueError(f"permutations must be at least 1, got {permutations}")
@@ -58,17 +58,8 @@ def train_vs_held_out(
         raise ValueError(f"training images are {train.dtype}, held-out ones {held_out.dtype}")
     nearer = _nearer(generated, train, held_out, norm=norm, seed=seed)
     low, high = _interval(nearer, seed=seed)
-    p_value = _p_value(
-        generated,
-        train,
-        held_out,
-        norm=norm,
-        permutations=permutations,
-        together=None
-        if groups[0] is None or groups[1] is None
-        else torch.cat([groups[0], int(groups[0].max()) + 1 + groups[1]]),
-        seed=seed,
-    )
+    sets = generated, train, held_out
+    p_value = _p_value(*sets, norm=norm, permutations=permutations, groups=groups, seed=seed)
     return TrainVsHeldOutScore(share=nearer.mean().item(), low=low, high=high, p_value=p_value)
 
 
@@ -107,7 +98,7 @@ def _p_value(
     *,
     norm: Norm,
     permutations: int,
-    together: Tensor | None,
+    groups: Tensor | None,
     seed: int,
 ) -> float:
     count, pool = len(train), len(train) + len(held_out)
@@ -137,11 +128,9 @@ def _p_value(
     reached = 0
     step = max(1, _BLOCK // pool)
     for start in progress_bar(range(0, permutations, step), "permutations"):
-        labels = pool if together is None else int(together.max()) + 1
-        size = (min(step, permutations - start), labels)
+        size = (min(step, permutations - start), pool if groups is None else int(groups.max()) + 1)
         keys = torch.rand(size, dtype=torch.float64, generator=rng)
-        if together is not None:  # of one group all have one key
-            keys = keys[:, together[order]]
+        keys = keys if groups is None else keys[:, groups[order]]  # of one group all have one
         called = keys[:, voted] <= keys.kthvalue(count, dim=1, keepdim=True).values
         reached += int((called.double() @ votes >= true - slack).sum())
     return (1 + reached) / (1 + permutations)
