@@ -178,6 +178,7 @@ def render(report: AuditReport, pictures: Mapping[str, bytes]) -> str:
         percent=words.percent,
         percent_range=words.percent_range,
         measure_cells=words.measure_cells,
+        groups=_groups(report),
         drawn=_drawn,
         proportions=[(name, list(cells)) for name, cells in groupby(report.proportions, _map_name)],
         pictures={name: _address(content, "png") for name, content in pictures.items()},
@@ -188,6 +189,26 @@ def render(report: AuditReport, pictures: Mapping[str, bytes]) -> str:
         change_cells=change_cells,
         protocol=words.PROTOCOL,
     )
+
+
+_SHOWN: dict[words.Verdict, words.MeasureGroup] = {
+    "memorization": "copies",
+    "mode_collapse": "diversity",
+    "mode_drop": "coverage",
+    "distribution_shift": "fidelity",
+}
+
+
+def _groups(report: AuditReport) -> list[dict[str, object]]:
+    """Groups of measures with what they ask; those of a finding are unfolded."""
+    shown = {_SHOWN.get(verdict) for verdict in report.verdicts}
+    groups: list[dict[str, object]] = []
+    for group, question in words.MEASURE_GROUPS.items():
+        measures = {k: m for k, m in report.metrics.items() if (m.group or "fidelity") == group}
+        if measures:
+            entry = {"name": group, "question": question, "measures": measures}
+            groups.append(entry | {"is_found": group in shown})
+    return groups
 
 
 def _map_name(cell: CellShares) -> str:

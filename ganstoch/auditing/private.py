@@ -54,7 +54,10 @@ class Pseudonyms:
             role: facts.model_copy(update={"sha256": self(facts.sha256)})
             for role, facts in report.sets.items()
         }
-        return report.model_copy(update={"sets": sets, "command": None})
+        settings = dict(report.settings)
+        if settings.get("group_by"):
+            settings["group_by"] = self(settings["group_by"])
+        return report.model_copy(update={"sets": sets, "settings": settings, "command": None})
 
     def hide_earlier(self, earlier: Earlier) -> Earlier:
         """An earlier report with keyed digests, where they are not yet."""
