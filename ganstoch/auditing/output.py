@@ -92,11 +92,14 @@ def terminal(report: AuditReport) -> str:
         more = len(report.copied_groups) - _NAMED
         end = f" and {more:,} more groups" if more > 0 else ""
         lines += ["", *_lines("", f"copies by group: {', '.join(named)}{end}")]
-    rows = [
-        [_plain(text) for text in (name, *words.measure_cells(measure))]
-        for name, measure in report.metrics.items()
-        if not name.endswith(_PAGE_ONLY)
-    ]
+    spaces: dict[str, list[list[str]]] = {}
+    for key, measure in report.metrics.items():
+        if not key.endswith(_PAGE_ONLY):
+            first, *rest = key.split("/")
+            space, name = "".join(rest[:1]), "/".join([first, *rest[1:]])
+            spaces.setdefault(space, []).append([name, *words.measure_cells(measure)])
+    rows = [row for space, of in spaces.items() for row in ([], [space], *of)]
+    rows = [[_plain(text) for text in row] for row in rows]
     heads = ["", "generated", "unseen real", "95 % interval", "p"]
     align = ("left", "right", "right", "left", "right") if rows else None
     table = tabulate(rows, heads, tablefmt="plain", disable_numparse=True, colalign=align)
