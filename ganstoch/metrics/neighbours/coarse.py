@@ -137,9 +137,12 @@ def _along(side: int) -> int:
     return most if most > _GRID // 2 else 0
 
 
-@cache
 def _kind() -> torch.dtype:
-    """In which this processor multiplies matrices of small whole numbers fastest."""
+    return torch.int8 if multiplies_bytes() else torch.float32
+
+
+@cache
+def multiplies_bytes() -> bool:
+    """Whether this processor multiplies matrices of bytes faster than float32."""
     known = torch.cpu.get_capabilities()
-    has = hasattr(torch, "_int_mm") and any(known.get(k) for k in ("avx512_vnni", "avx_vnni"))
-    return torch.int8 if has else torch.float32
+    return hasattr(torch, "_int_mm") and any(known.get(k) for k in ("avx512_vnni", "avx_vnni"))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ganstoch.metrics.neighbours.bounds import Ruler, rulers
+from ganstoch.metrics.neighbours.bounds import Loaded, Ruler, rulers
 from ganstoch.metrics.neighbours.byte_search import (
     as_rows,
     exact_distances,
@@ -24,6 +24,9 @@ from ganstoch.metrics.progress import progress_bar
 from ganstoch.types import Neighbours, Norm
 
 _BLOCK_ROWS = 4096
+_KEPT_ELEMENTS = 2**26  # of a bank that stays as its ruler needs it: 256 MiB of float32
+_FEW_ROWS = 1024  # in a block of these
+_STRIDE = 16  # columns of a block's bounds, of which only the least is looked at first
 _EXTRA = 8  # candidates beyond k, by which to see that no other can be nearer
 
 
@@ -66,7 +69,8 @@ def kth_distances(features: Tensor, *, k: int, norm: Norm) -> Tensor:
     rows, every = _several(features, k=k), torch.arange(len(features))
     if _are_bytes(rows, norm=norm):
         return nearest_bytes(rows, rows, k=k, own=every).distances[:, -1].clone()
-    return _nearest(rows, rows, k=k, norm=norm, own=every).distances[:, -1].clone()
+    nearest = _nearest(rows, rows, k=k, norm=norm, own=every, last_only=True)
+    return nearest.distances[:, -1].clone()
 
 
 def within_set_nearest(features: Tensor, *, norm: Norm) -> Neighbours:
@@ -101,9 +105,15 @@ def _several(features: Tensor, *, k: int) -> Tensor:
 
 
 def _nearest(
-    query: Tensor, bank: Tensor, *, k: int, norm: Norm, own: Tensor | None = None
+    query: Tensor,
+    bank: Tensor,
+    *,
+    k: int,
+    norm: Norm,
+    own: Tensor | None = None,
+    last_only: bool = False,
 ) -> Neighbours:
-    """The k nearest, ascending: distances and ids (Q, k)."""
+    """The k nearest, ascending: distances and ids (Q, k); ``last_only``: the others may be -inf."""
     distances = torch.empty(len(query), k, dtype=torch.float64)
     ids = torch.empty(len(query), k, dtype=torch.int64)
     members = len(bank) - (own is not None)
@@ -112,8 +122,12 @@ def _nearest(
     for ruler in rulers(query, bank, norm=norm):
         low, high, listed = _candidates(query, bank, todo, own, ruler, size=size)
         reach = high.kthvalue(k, dim=1, keepdim=True).values
-        row, place = (low <= reach).nonzero(as_tuple=True)
+        asked = low <= reach
         exact = torch.full(low.shape, torch.inf, dtype=torch.float64)
+        if last_only:
+            nearer = high < low[:, k - 1 : k]  # than the k-th, whoever that is
+            exact[nearer], asked = -torch.inf, asked & ~nearer
+        row, place = asked.nonzero(as_tuple=True)
         exact[row, place] = exact_distances(query, bank, todo[row], listed[row, place], norm=norm)
         near = _least(exact, listed, k=k)
         distances[todo], ids[todo] = near.distances, near.ids
@@ -142,26 +156,36 @@ def _candidates(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The members with the least lower bounds: lower bounds, upper bounds and ids, (T, size)."""
     symmetric = query is bank and len(todo) == len(bank)  # then each pair of blocks serves both
-    blocks = row_blocks(bank, _BLOCK_ROWS)
+    few = bank.numel() <= _KEPT_ELEMENTS
+    blocks = row_blocks(bank, _FEW_ROWS if few else _BLOCK_ROWS)
     step = blocks[0].stop
+    kept: dict[int, Loaded] = {}
+
+    def load(b: int) -> Loaded:
+        if b not in kept:
+            if not few:
+                kept.clear()
+            kept[b] = ruler.load(bank[blocks[b]])
+        return kept[b]
+
     low = torch.full((len(todo), size), torch.inf, dtype=torch.float64)
     ids = torch.zeros(len(todo), size, dtype=torch.int64)
     slack, own_slack = torch.empty(len(bank)).double(), torch.empty(len(todo)).double()
     for a, start in enumerate(progress_bar(range(0, len(todo), step), "nearest others")):
         i = slice(start, start + step)
         rows = todo[i]
-        left = ruler.load(query[rows.to(query.device)])
+        left = load(a) if symmetric else ruler.load(query[rows.to(query.device)])
         own_slack[i] = left.slack.cpu()
         for b, j in enumerate(blocks):
             if symmetric and b < a:
                 continue
-            right = left if symmetric and a == b else ruler.load(bank[j])
+            right = left if symmetric and a == b else load(b)
             slack[j] = right.slack.cpu()
             bounds = ruler.low(left, right)
             if own is not None:
                 place = own[rows] - j.start
                 inside = ((place >= 0) & (place < j.stop - j.start)).nonzero()[:, 0]
-                bounds[inside.to(bounds.device), place[inside].to(bounds.device)] = torch.inf
+                bounds[inside.to(bounds.device), place[inside].to(bounds.device)] = _most(bounds)
             _keep_least(low[i], ids[i], bounds, j.start)
             if symmetric and a != b:
                 _keep_least(low[j], ids[j], bounds.T, start)
@@ -171,9 +195,28 @@ def _candidates(
 def _keep_least(low: Tensor, ids: Tensor, bounds: Tensor, first_id: int) -> None:
     """Merges a block's bounds into the least lower bounds so far, in place."""
     size = low.shape[1]
-    new = bounds.topk(min(size, bounds.shape[1]), dim=1, largest=False)
-    both = torch.cat([low, new.values.cpu().double()], dim=1)
-    all_ids = torch.cat([ids, new.indices.cpu() + first_id], dim=1)
+    values, places = _least_of(bounds, min(size, bounds.shape[1]))
+    both = torch.cat([low, values.cpu().double()], dim=1)
+    all_ids = torch.cat([ids, places.cpu() + first_id], dim=1)
     least = both.topk(size, dim=1, largest=False)
     low.copy_(least.values)
     ids.copy_(all_ids.gather(1, least.indices))
+
+
+def _least_of(bounds: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """The least of each row and where they are, (n, count): all in columns that hold the least."""
+    rows, width = len(bounds), bounds.shape[1] // _STRIDE
+    if width < 4 * count:
+        least = bounds.topk(count, dim=1, largest=False)
+        return least.values, least.indices
+    strides = bounds[:, : _STRIDE * width].unflatten(1, (_STRIDE, width))
+    columns = strides.amin(1).topk(count, dim=1, largest=False).indices
+    places = columns[:, None] + width * torch.arange(_STRIDE, device=bounds.device)[:, None]
+    rest = torch.arange(_STRIDE * width, bounds.shape[1], device=bounds.device)
+    listed = torch.cat([places.flatten(1), rest.expand(rows, -1)], dim=1)
+    least = bounds.gather(1, listed).topk(count, dim=1, largest=False)
+    return least.values, listed.gather(1, least.indices)
+
+
+def _most(bounds: Tensor) -> float:
+    return torch.inf if bounds.is_floating_point() else torch.iinfo(bounds.dtype).max

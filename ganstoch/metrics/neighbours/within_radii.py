@@ -91,5 +91,8 @@ def _near(
 
 def _above(limits: Tensor, low: Tensor) -> Tensor:
     """The next number up in the precision of the bounds, so that rounding drops no pair."""
+    if not low.is_floating_point():
+        most = torch.iinfo(low.dtype).max
+        return limits.ceil().clamp(-1, most).to(low.dtype)
     limits = limits.to(low.dtype)
     return limits.nextafter(torch.full_like(limits, torch.inf)).to(low.device)
