@@ -34,6 +34,7 @@ _TILE_BYTES = 3 * 2**19  # of the bank: they stay in a core's cache while all qu
 _BLOCK = 1024  # queries at a time
 _PAIRS = 2**23  # of them and of members, at a time
 _EXACT_ELEMENTS = 2**22  # in one float64 block, 32 MiB
+_CACHED_ELEMENTS = 2**16  # of pairs in one, which stays in a core's cache
 _BLOCK_ELEMENTS = 2**24  # in one block of rows, 64 MiB of float32
 
 
@@ -90,7 +91,8 @@ def exact_distances(
 ) -> Tensor:
     """Distances (P,) of pairs of rows, by their ids, in float64: one number for the same rows."""
     distances = torch.empty(len(query_ids), dtype=torch.float64)
-    step = max(2, _EXACT_ELEMENTS // query.shape[1])
+    on_cpu = query.device.type == bank.device.type == "cpu"
+    step = max(2, (_CACHED_ELEMENTS if on_cpu else _EXACT_ELEMENTS) // query.shape[1])
     for start in range(0, len(query_ids), step):
         rows, members = query_ids[start : start + step], bank_ids[start : start + step]
         if len(rows) == 1:  # torch sums a single long row in another order than one of several
