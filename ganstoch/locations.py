@@ -47,6 +47,15 @@ class Location:
         return self.paths[0] if self.paths else None
 
 
+def locate_table(text: Path | str, *, option: str) -> Location:
+    """Looks where embeddings lie: as `locate`, in one file of arrays or of a table."""
+    location = locate(text, option=option)
+    if location.kind not in ("array", "parquet") or len(location.paths) != 1:
+        fix = "embeddings (N, F) in a .npy, .npz, .pt or .parquet file"
+        raise UserError(f"{location.text} holds no embeddings; {option} takes {fix}")
+    return location
+
+
 def locate(text: Path | str, *, option: str) -> Location:
     """Looks where images lie; a `UserError` that names the ``option`` if they do not."""
     given = str(text)

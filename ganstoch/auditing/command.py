@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, cast
 from ganstoch.auditing.gate import Gate, exit_status, github_annotations, junit
 from ganstoch.auditing.groups import Grouping
 from ganstoch.errors import UserError
-from ganstoch.locations import HINT, locate
+from ganstoch.locations import HINT, locate, locate_table
 from ganstoch.records import write_atomically
 
 if TYPE_CHECKING:
@@ -185,7 +185,7 @@ def _check(options: Any) -> None:
         for key in (name, f"{name}_features"):
             word = f"--{key.replace('_', '-')}"
             if options[key] is not None:
-                locate(options[key], option=word)
+                (locate if key == name else locate_table)(options[key], option=word)
                 if bool(embedded) is (key == name):
                     raise UserError(f"{word} goes with others of its kind: images, or embeddings")
             elif name != "held_out" and bool(embedded) is (key != name) and checkpoint is None:

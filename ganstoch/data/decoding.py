@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import IO, Literal, TypeVar
+from typing import IO, Any, Literal, TypeVar
 
 import numpy as np
 import torch
@@ -181,6 +181,12 @@ def to_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
+def progress(items: Any, label: str | None, total: int, **options: Any) -> Any:
+    """A bar on standard error, for what takes more than two seconds."""
+    pause = 0.2 if sys.stderr.isatty() else 30  # a log file needs no animation
+    return tqdm(items, label, total, delay=2, mininterval=pause, **options)
+
+
 def in_threads(
     function: Callable[[Item], Result], items: Sequence[Item], *, label: str | None = None
 ) -> list[Result]:
@@ -188,16 +194,7 @@ def in_threads(
     pool = ThreadPoolExecutor(min(8, os.cpu_count() or 1))
     try:
         with warnings.catch_warnings(action="ignore"):
-            progress = tqdm(
-                pool.map(function, items),
-                label,
-                len(items),
-                file=sys.stderr,
-                unit=" images",
-                disable=label is None,
-                delay=2,  # silent for what takes less
-                mininterval=0.2 if sys.stderr.isatty() else 30,  # a log file needs no animation
-            )
-            return list(progress)
+            results, silent = pool.map(function, items), label is None
+            return list(progress(results, label, len(items), unit=" images", disable=silent))
     finally:
         pool.shutdown(cancel_futures=True)

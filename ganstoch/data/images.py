@@ -188,10 +188,12 @@ def _open_files(files: Files, *, option: str, reading: Reading) -> FileImages:
         except Unreadable:
             return None
 
-    headers = in_threads(header, positions, label=f"looking at {files.where}")
-    if None in headers:
+    order = in_order(files, positions)
+    found = in_threads(header, order, label=f"looking at {files.where}")
+    headers = {i: entry for i, entry in zip(order, found, strict=True) if entry is not None}
+    if len(headers) < len(positions):
         refuse_unreadable(files, positions, fix=fix)
-    known = [entry for entry in headers if entry is not None]
+    known = [headers[i] for i in positions]
     side = reading.resize
     width, height = known[0][0] if side is None else (side, side)
     for i, (size, _) in zip(positions, known, strict=True):
@@ -257,6 +259,11 @@ def skip_fix(option: str) -> str:
     return f"replace it, remove it, or {skip}"
 
 
+def in_order(files: Files, positions: Sequence[int]) -> Sequence[int]:
+    """The positions in the order in which reading is cheapest."""
+    return positions if files.order is None else sorted(positions, key=files.order.__getitem__)
+
+
 def unreadable(files: Files, positions: Sequence[int]) -> list[tuple[int, Unreadable]]:
     """Files that cannot be decoded; decodes all of them."""
 
@@ -267,7 +274,7 @@ def unreadable(files: Files, positions: Sequence[int]) -> list[tuple[int, Unread
             return error
         return None
 
-    order = sorted(positions, key=files.order.__getitem__) if files.order else positions
+    order = in_order(files, positions)
     errors = in_threads(attempt, order, label=f"checking images of {files.where}")
     return sorted((i, error) for i, error in zip(order, errors, strict=True) if error is not None)
 

@@ -14,7 +14,7 @@ from ganstoch.data.reading import Reading
 from ganstoch.data.source import ImageSet
 from ganstoch.data.tables import LABEL, labels_of, one_column, open_parquet
 from ganstoch.errors import UserError
-from ganstoch.locations import Location, locate
+from ganstoch.locations import Location, locate_table
 
 _LARGEST = float(np.finfo(np.float32).max)
 
@@ -64,10 +64,7 @@ def open_points(source: Any, *, option: str, reading: Reading = Reading()) -> Im
     if not isinstance(source, Path | str):
         fix = "give an array or tensor (N, F), or a file"
         raise UserError(f"{option} cannot be a {type(source).__name__}; {fix}")
-    location = locate(source, option=option)
-    if location.kind not in ("array", "parquet") or len(location.paths) != 1:
-        fix = "embeddings (N, F) in a .npy, .npz, .pt or .parquet file"
-        raise UserError(f"{location.text} holds no embeddings; {option} takes {fix}")
+    location = locate_table(source, option=option)
     if location.kind == "parquet":
         return _of_table(location, memory=reading.memory)
     (path,) = location.paths

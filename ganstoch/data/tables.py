@@ -2,6 +2,7 @@
 
 import io
 import json
+import logging
 import threading
 from bisect import bisect_right
 from collections import OrderedDict
@@ -161,6 +162,9 @@ def _load_split(location: Location) -> Any:
     require("datasets", extra="datasets", what=location.text)
     import datasets
 
+    hub = logging.getLogger("huggingface_hub")  # of which each try to connect would be a line
+    level = hub.level
+    hub.setLevel(logging.CRITICAL)
     try:
         split = location.split
         if split is None:
@@ -177,6 +181,8 @@ def _load_split(location: Location) -> Any:
         first = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
         fix = "check the name, the split and the connection; offline, what the cache holds is taken"
         raise UserError(f"cannot load {location.text} ({first}); {fix}") from error
+    finally:
+        hub.setLevel(level)
 
 
 def open_parquet(path: Path) -> Any:

@@ -10,10 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
-from tqdm import tqdm
-
 from ganstoch.data.containers import DATASET_JSON, Files, refuse_bomb
-from ganstoch.data.decoding import Member
+from ganstoch.data.decoding import Member, progress
 from ganstoch.data.files import PassedOver, is_image, safe_name, top_folder
 from ganstoch.data.labels import (
     MEMBERS,
@@ -94,7 +92,8 @@ class GzipStream(io.RawIOBase):
             self._go(best)
         end = self._at + size
         while not self._ended and self._start + len(self._buffer) < end:
-            if (excess := min(len(self._buffer), self._at - self._start) - _KEPT) > 0:
+            # Now and then, for the rest is moved.
+            if (excess := min(len(self._buffer), self._at - self._start) - _KEPT) > _KEPT:
                 del self._buffer[:excess]
                 self._start += excess
             self._more()
@@ -149,9 +148,8 @@ class TarFiles(Files):
         weakref.finalize(self, _close, self._streams)
         self._members: dict[str, _Place] = {}
         self._told: dict[str, Label | None] = {}  # what members that may name a class say
-        bytes_in_all = sum(path.stat().st_size for path in paths)
-        bar = tqdm(None, f"looking at {where}", bytes_in_all, unit="B", unit_scale=True, delay=2)
-        with bar:
+        size = sum(path.stat().st_size for path in paths)
+        with progress(None, f"looking at {where}", size, unit="B", unit_scale=True) as bar:
             for shard, path in enumerate(paths):
                 prefix = f"{path.name.split('.')[0]}/" if len(paths) > 1 else ""
                 try:

@@ -173,6 +173,7 @@ WRONG: dict[str, tuple[list[str], str]] = {
     "no images": (["--real", "notes.txt", "--generated", "made.npy"], "notes.txt"),
     "empty": (["--real", "", "--generated", "made.npy"], "--real"),
     "embedding": (["--real-features", "no.npy", "--generated-features", "made.npy"], "no.npy"),
+    "no table": (["--real-features", ".", "--generated-features", "made.npy"], "--real-features"),
     "both": (["--real", "made.npy", "--generated-features", "made.npy"], "--real"),
     "one": (["--real-features", "made.npy"], "--generated-features"),
     "space": (
