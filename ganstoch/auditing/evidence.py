@@ -82,8 +82,8 @@ def gather(
             raise UserError(f"{few}, and an audit needs at least {LEAST}; give --held-out more")
     groups = None
     if real.groups is not None:
-        groups, ids, note = check_groups(real, held_out, ids)
-        notes += [note] if note else []
+        groups, ids, more = check_groups(real, held_out, ids)
+        notes += more
     if held_out is not None:
         looks = held_out.content.looks.iloc[ids.numpy()]
     odd = no_appearance(len(real), len(generated), len(ids))
@@ -193,25 +193,27 @@ def check_disjoint(real: Images, held_out: Images, *, seed: int) -> tuple[Tensor
 
 def check_groups(
     real: Images, held_out: Images | None, ids: Tensor
-) -> tuple[Tensor, Tensor, str | None]:
+) -> tuple[Tensor, Tensor, list[str]]:
     """Group ids of training images and then of those held-out ones at positions ids (N + L,).
 
-    Positions whose group was trained on are left out, with a note; a UserError if more than half
-    were, too few are left, or there are too few groups.
+    Also these positions, without those whose group was trained on, and notes; a UserError if more
+    than half were, too few are left, or there are too few groups.
     """
     of_real, of_unseen = real.groups or (), held_out.groups or () if held_out else ()
     place = {group: i for i, group in enumerate(dict.fromkeys(of_real))}
-    known, note = len(place), None
+    known = len(place)
     if known < _GROUPS:
         few = f"the images in {real.where} are of {known} groups by --group-by"
         raise UserError(f"{few}, and an audit needs at least {_GROUPS}")
+    several = f"{len(real):,} training images are of {known:,} groups"
+    notes = [f"{several}, kept together; generated images are taken as independent of each other."]
     left = [i for i in ids.tolist() if of_unseen[i] not in place]
     if len(left) < len(ids):
         count = f"{len(ids) - len(left):,} of the {len(ids):,} held-out images"
-        note = f"{count} are of groups that were trained on, and left out."
+        notes.append(f"{count} are of groups that were trained on, and left out.")
         if 2 * len(left) < len(ids) or len(left) < LEAST:
             fix = "--held-out must be of other groups by --group-by"
             raise UserError(f"{count} are of groups that were trained on; {fix}")
     groups = [*of_real, *(of_unseen[i] for i in left)]
     place = {group: i for i, group in enumerate(dict.fromkeys(groups))}
-    return torch.tensor([place[group] for group in groups]), torch.tensor(left).long(), note
+    return torch.tensor([place[group] for group in groups]), torch.tensor(left).long(), notes

@@ -29,7 +29,7 @@ from ganstoch.rng import rng_for, without_replacement
 from ganstoch.types import Neighbours, Norm
 
 _BLOCKS = 8  # most that are compared
-_ENOUGH = 200  # held-out images from which on they alone say what is natural
+_ENOUGH = 200  # held-out images, or groups of them, from which on they alone say what is natural
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -155,7 +155,7 @@ def search(space: Space) -> Searches:
         near, count = held_out.neighbours.distances, len(stand_in)
         single = torch.arange(count) if space.held_out_groups is None else space.held_out_groups
         alone = (held_out.scores, len(real) + single, near, near)
-        few = count < _ENOUGH
+        few = len(torch.unique(single)) < _ENOUGH
         unseen = tuple(torch.cat([a, b]) if few else a for a, b in zip(alone, unseen, strict=True))
     size = min(len(space.generated), len(stand_in))
     copied = copy_scores(space.generated, real, norm=norm, seed=seed)
