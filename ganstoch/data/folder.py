@@ -5,13 +5,8 @@ from pathlib import Path
 
 from ganstoch.data.decoding import ScaleFilter
 from ganstoch.data.files import SPLITS
-from ganstoch.data.images import (
-    FileImages,
-    classify,
-    open_files,
-    open_images,
-    range_of_readable,
-)
+from ganstoch.data.image_files import FileImages, classify, readable
+from ganstoch.data.images import open_files, open_images
 from ganstoch.data.reading import Reading
 from ganstoch.data.source import SIDE, ImageSet, Source
 from ganstoch.locations import locate
@@ -70,9 +65,7 @@ class Folder(Source):
             name = next((other for other in others if positions[other]), "")
             if not name:
                 return None
-        some, notes = range_of_readable(
-            files, option=option, reading=reading, among=positions[name]
-        )
+        some, notes = readable(files, option=option, reading=reading, among=positions[name])
         images = FileImages(
             files,
             some,

@@ -125,9 +125,15 @@ class HubFiles(Files):
         row = self._rows[i][self._column]
         if row is None or (row["bytes"] is None and row["path"] is None):
             raise ValueError("its row holds no image")
-        return (
-            io.BytesIO(row["bytes"]) if row["bytes"] is not None else Path(row["path"]).open("rb")
-        )
+        if row["bytes"] is not None:
+            return io.BytesIO(row["bytes"])
+        # What a data set calls a path may be any file of this machine.
+        import datasets
+
+        path, home = Path(row["path"]).resolve(), Path(datasets.config.HF_CACHE_HOME).resolve()
+        if not path.is_relative_to(home):
+            raise ValueError(f"it lies outside of {home}")
+        return path.open("rb")
 
 
 def labels_of(files: Sequence[Any], names: Sequence[str]) -> Labels | None:

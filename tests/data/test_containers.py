@@ -197,7 +197,7 @@ def test_a_gzip_is_read_from_anywhere(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_a_tar_is_read_by_several_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ganstoch.data.images._CACHED_BYTES", 0)
+    monkeypatch.setattr("ganstoch.data.image_files._CACHED_BYTES", 0)
     images, wrong = opened(tarred(tmp_path, "w:gz", "a.tar.gz")), []
 
     def look() -> None:
@@ -277,6 +277,12 @@ def test_a_data_set_of_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert "image" in refused("hf:me/photos:train:label2")
     builder.info.splits = {"train": 1, "test": 1}  # type: ignore[attr-defined]
     assert "train, test" in refused("hf:me/photos")
+    secret = tmp_path / "secret.png"
+    secret.write_bytes(ENCODED[0])
+    foreign = [{"bytes": None, "path": str(secret)}] * 3
+    features = datasets.Features({"image": datasets.Image()})
+    rows = datasets.Dataset.from_dict({"image": foreign}, features=features)
+    assert "outside" in refused("hf:me/photos:train")
     for wrong in ("hf:", "hf:photos", "hf:../photos", "hf:a/b:c:d:e"):
         assert "--real" in refused(wrong)
 

@@ -18,7 +18,7 @@ from PIL import Image
 
 from ganstoch.data import Folder, ImageSet
 from ganstoch.data import decoding as decoding_module
-from ganstoch.data import images as images_module
+from ganstoch.data import image_files as images_module
 from ganstoch.data.decoding import ScaleFilter
 from ganstoch.data.images import open_images
 from ganstoch.data.reading import Reading
