@@ -149,9 +149,9 @@ def _bench(options: Any) -> int:
         from ganstoch.bench.estimate import estimate
 
         return estimate(options.preset)
-    from ganstoch.bench.report import bench
+    from ganstoch.bench.report import bench, bench_audit
 
-    return bench(quick=options.quick, file=options.json)
+    return (bench_audit if options.audit else bench)(quick=options.quick, file=options.json)
 
 
 def _option(name: str, meaning: str, **settings: Any) -> _Option:
@@ -272,6 +272,7 @@ _COMMANDS = {
         (
             _option("--quick", "narrower networks, within a minute", **_FLAG),
             _option("--json", "write it as JSON", metavar="FILE", **_PATH),
+            _option("--audit", "the audit's measures against those of others", **_FLAG),
             _option("--estimate", "cost of each row of a table here", **_FLAG),
             _option("--preset", "for --estimate", choices=PRESETS, default="paper"),
         ),

@@ -8,11 +8,22 @@ from typing import Any
 import torch
 from tabulate import tabulate
 
+from ganstoch.bench.audit import measure_audit
 from ganstoch.bench.equality import TOLERANCE, equality
 from ganstoch.bench.goals import FULL, QUICK, Goal, measure
 from ganstoch.bench.timing import say
 from ganstoch.callbacks.run_folder import hardware, versions
 from ganstoch.records import write_atomically
+
+
+def bench_audit(*, quick: bool, file: Path | None) -> int:
+    """Races the audit's measures, prints the table, writes it as JSON; 0 also for missed goals."""
+    started = time.monotonic()
+    goals = measure_audit(quick=quick)
+    _print(goals)
+    if file is not None:
+        _write(file, goals, {"quick": quick}, started=started)
+    return 0
 
 
 def bench(*, quick: bool, file: Path | None) -> int:
@@ -24,8 +35,7 @@ def bench(*, quick: bool, file: Path | None) -> int:
     say("the plain loop and ours on the same draws, float64")
     equal = equality()
     goals = measure(scale)
-    header = ("ratio", "value", "goal", "", "measured")
-    print(tabulate([_row(goal) for goal in goals], header, "plain", disable_numparse=True))
+    _print(goals)
     print("\nlargest difference to the plain loop after 20 iterations in float64")
     for name, value in equal.items():
         defect = "" if value <= TOLERANCE else f"  more than {TOLERANCE:g}: a defect"
@@ -37,19 +47,30 @@ def bench(*, quick: bool, file: Path | None) -> int:
     if not torch.cuda.is_available():
         print("no CUDA device: nothing of this was measured on a GPU")
     if file is not None:
-        content: dict[str, Any] = {goal.key: goal.value for goal in goals}
-        content |= {
-            "quick": quick,
-            "width": scale.width,
-            "what": {goal.key: goal.what for goal in goals},
-            "not_applicable": [goal.key for goal in goals if not goal.applies],
-            "equality": equal,
-            "hardware": hardware(),
-            "versions": versions(),
-            "seconds": time.monotonic() - started,
-        }
-        write_atomically(file, json.dumps(content, indent=1).encode() + b"\n")
+        _write(
+            file,
+            goals,
+            {"quick": quick, "width": scale.width, "equality": equal},
+            started=started,
+        )
     return 0
+
+
+def _print(goals: list[Goal]) -> None:
+    header = ("ratio", "value", "goal", "", "measured")
+    print(tabulate([_row(goal) for goal in goals], header, "plain", disable_numparse=True))
+
+
+def _write(file: Path, goals: list[Goal], more: dict[str, Any], *, started: float) -> None:
+    content: dict[str, Any] = {goal.key: goal.value for goal in goals}
+    content |= more | {
+        "what": {goal.key: goal.what for goal in goals},
+        "not_applicable": [goal.key for goal in goals if not goal.applies],
+        "hardware": hardware(),
+        "versions": versions(),
+        "seconds": time.monotonic() - started,
+    }
+    write_atomically(file, json.dumps(content, indent=1).encode() + b"\n")
 
 
 def _row(goal: Goal) -> tuple[str, ...]:

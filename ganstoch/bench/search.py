@@ -15,8 +15,8 @@ from ganstoch.rng import normal, rng_for
 def race_search(*, n: int, queries: int, rounds: int) -> tuple[float, str]:
     """How many times faster than FAISS's flat index float images' l1 nearest of n are found."""
     faiss = importlib.import_module("faiss")
-    bank = _photographs(n, draw=0).round_().to(torch.uint8)
-    query = _photographs(queries, draw=1)
+    bank = photographs(n, draw=0).round_().to(torch.uint8)
+    query = photographs(queries, draw=1)
     query[::2] = bank[: len(query[::2])] * 0.9 + 0.1 * query[::2]  # half of them nearly copies
     index = faiss.IndexFlat(bank.shape[1], faiss.METRIC_L1)
     index.add(bank.float().numpy())
@@ -35,7 +35,7 @@ def race_search(*, n: int, queries: int, rounds: int) -> tuple[float, str]:
     return times["faiss"] / times["ours"], words
 
 
-def _photographs(count: int, *, draw: int) -> Tensor:
+def photographs(count: int, *, draw: int) -> Tensor:
     """Smooth random images: shapes of many sizes, as in photographs; (count, 3072) in [0, 255]."""
     image = torch.zeros(count, 3, 32, 32)
     for octave, side in enumerate((2, 4, 8, 16, 32)):

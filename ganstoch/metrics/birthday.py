@@ -36,16 +36,15 @@ def calibrate(
     real: Tensor, *, size: int, repeats: int = 200, quantile: float = 0.05, seed: int = 0
 ) -> float:
     """Distance below which a share ``quantile`` of batches of real images (R, F) hold a pair."""
-    nearest = _nearest(real, size=size, repeats=repeats, seed=seed, part="calibrate")
-    return nearest.quantile(quantile).item()
+    return _calibrate(_Batches(real), size=size, repeats=repeats, quantile=quantile, seed=seed)
 
 
 def collisions(
     features: Tensor, *, size: int, threshold: float, repeats: int = 200, seed: int = 0
 ) -> float:
     """Share of random batches of images (M, F) whose nearest pair lies within the threshold."""
-    nearest = _nearest(features, size=size, repeats=repeats, seed=seed, part="collide")
-    return (nearest <= threshold).double().mean().item()
+    batches = _Batches(features)
+    return _collisions(batches, size=size, threshold=threshold, repeats=repeats, seed=seed)
 
 
 def estimate_support(
@@ -63,10 +62,13 @@ def estimate_support(
     their pairs, so at most (M / s)^2 of them are taken to be independent. Real images (R, F)
     `calibrate` each size of at most R / 5; without them the threshold is a distance.
     """
+    batches, usual = _Batches(features), None if real is None else _Batches(real)
 
     def share(size: int) -> float:
-        near = threshold if real is None else calibrate(real, size=size, repeats=repeats, seed=seed)
-        return collisions(features, size=size, threshold=near, repeats=repeats, seed=seed)
+        near = threshold
+        if usual is not None:
+            near = _calibrate(usual, size=size, repeats=repeats, seed=seed)
+        return _collisions(batches, size=size, threshold=near, repeats=repeats, seed=seed)
 
     most = len(features) if real is None else min(len(features), len(real) // 5)
     if most < 2:
@@ -106,17 +108,39 @@ def _apart(features: Tensor) -> Tensor:
     return apart.fill_diagonal_(torch.inf)
 
 
-def _nearest(features: Tensor, *, size: int, repeats: int, seed: int, part: str) -> Tensor:
-    """Distances of the nearest pairs of random batches, float64, shape (repeats,)."""
-    if not 2 <= size <= len(features):
-        raise ValueError(f"size must be 2 .. {len(features)}, got {size}")
-    part = f"birthday/{part}/{size}"
-    rngs = (rng_for(seed, "evaluation", i, part=part) for i in range(repeats))
-    drawn = (without_replacement(len(features), size, rng) for rng in rngs)
-    if len(features) > _AT_ONCE:
-        return torch.stack([_apart(features[i.to(features.device)]).min().cpu() for i in drawn])
-    apart = _apart(features).cpu()  # once for all batches
-    return torch.stack([apart[ids][:, ids].min() for ids in drawn])
+class _Batches:
+    """Random batches of images (M, F), of which all distances are computed once, if they fit."""
+
+    def __init__(self, features: Tensor) -> None:
+        self._features = features
+        self._apart = _apart(features).cpu() if len(features) <= _AT_ONCE else None
+
+    def nearest(self, *, size: int, repeats: int, seed: int, part: str) -> Tensor:
+        """Distances of the nearest pairs of random batches, float64, shape (repeats,)."""
+        count = len(self._features)
+        if not 2 <= size <= count:
+            raise ValueError(f"size must be 2 .. {count}, got {size}")
+        part = f"birthday/{part}/{size}"
+        rngs = (rng_for(seed, "evaluation", i, part=part) for i in range(repeats))
+        drawn = (without_replacement(count, size, rng) for rng in rngs)
+        if self._apart is not None:
+            return torch.stack([self._apart[ids][:, ids].min() for ids in drawn])
+        rows = (self._features[ids.to(self._features.device)] for ids in drawn)
+        return torch.stack([_apart(batch).min().cpu() for batch in rows])
+
+
+def _calibrate(
+    batches: _Batches, *, size: int, repeats: int, quantile: float = 0.05, seed: int
+) -> float:
+    nearest = batches.nearest(size=size, repeats=repeats, seed=seed, part="calibrate")
+    return nearest.quantile(quantile).item()
+
+
+def _collisions(
+    batches: _Batches, *, size: int, threshold: float, repeats: int, seed: int
+) -> float:
+    nearest = batches.nearest(size=size, repeats=repeats, seed=seed, part="collide")
+    return (nearest <= threshold).double().mean().item()
 
 
 def _support(p: float, *, size: int) -> float:

@@ -22,7 +22,6 @@ from torch import Tensor
 from ganstoch.metrics.neighbours.byte_search import (
     float64_blocks,
     is_grey,
-    mean_row,
     opencv,
     rounded,
 )
@@ -62,22 +61,27 @@ class _Frame:
 
     def __init__(self, first: Tensor, second: Tensor) -> None:
         self.device = first.device if first.device.type == "cuda" else torch.device("cpu")
-        self.origin = mean_row(first, self.device)
-        longest = 0.0
-        for rows in (first,) if first is second else (first, second):
-            for block in float64_blocks(rows):
-                norms = (rows[block].to(self.device, torch.float64) - self.origin).abs_().sum(1)
-                longest = max(longest, norms.max().item())
+        sets = (first,) if first is second else (first, second)
+        self._wide = torch.float64 in (first.dtype, second.dtype)
+        origin = first.sum(0, dtype=torch.float64).to(self.device) / len(first)
+        self.origin = origin if self._wide else origin.float().double()
+        longest = 0.0  # or somewhat more
+        for rows in sets:
+            low, high = (
+                each.to(self.device, torch.float64) for each in (rows.amin(0), rows.amax(0))
+            )
+            longest = max(longest, torch.maximum(high - origin, origin - low).sum().item())
         if not math.isfinite(longest) or longest > 1e150:
             raise ValueError("values too large: distances overflow; rescale them")
         # A power of two, so that scaling rounds nothing; subnormal lengths need none.
         self.scale = 2.0 ** -math.frexp(longest)[1] if longest > 1e-150 else 1.0
 
     def moved(self, rows: Tensor, dtype: torch.dtype) -> Tensor:
+        exact = torch.float64 if self._wide else dtype  # which rounds the difference, and only that
         values = torch.empty(rows.shape, dtype=dtype, device=self.device)
         for block in float64_blocks(rows):
-            part = rows[block].to(self.device, torch.float64)
-            values[block] = (part - self.origin).mul_(self.scale)
+            part = rows[block].to(self.device, exact)
+            values[block] = (part - self.origin.to(exact)).mul_(self.scale)
         return values
 
 
