@@ -155,6 +155,9 @@ def audit(
     if pseudonyms is not None:
         for images in sets.values():
             pseudonyms.hide(images)
+    rule = None if grouping is None else grouping.digest
+    if rule is not None and pseudonyms is not None:
+        rule = pseudonyms(rule)
     free = _check_sizes(sets, memory=memory)
     try:
         evidence = gather(sets, extractors, cache=cache, memory=free, seed=seed)
@@ -173,7 +176,7 @@ def audit(
     settings = {
         "features": [extractor.name for extractor in extractors],
         "resize": resize,
-        "group_by": None if grouping is None else grouping.digest,
+        "group_by": rule,
         "fit": fit,
         "mode": mode,
         "skip_unreadable": skip_unreadable,

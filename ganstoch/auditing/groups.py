@@ -6,6 +6,7 @@ group, or else the whole match, in an image's name is its group. Names are those
 
 import csv
 import hashlib
+import io
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -50,7 +51,8 @@ def _read(path: Path) -> tuple[dict[str, str], bytes]:
     fix = "--group-by takes a CSV file with the columns name and group"
     try:
         content = path.read_bytes()
-        rows = list(csv.DictReader(content.decode("utf-8-sig").splitlines(), strict=True))
+        text = io.StringIO(content.decode("utf-8-sig"), newline="")
+        rows = list(csv.DictReader(text, strict=True))
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}; {fix}") from error
     except (ValueError, csv.Error) as error:

@@ -112,7 +112,7 @@ _MEANINGS: dict[Target, dict[str, str]] = {
         "membership/auc": "How often a training image lies nearer to its nearest generated image "
         "than a held-out one to its own: 1/2 gives nothing away.",
         "membership/tpr": "Share of training images that the same distance tells, where it takes "
-        "{wrong:.0%} of held-out images for training images.",
+        "{wrong:g} % of held-out images for training images.",
         "recovery/error": "Median squared error at which the generator, its latent sought, shows "
         "training images; the baseline is that of held-out images.",
     },
@@ -255,7 +255,7 @@ def _membership(evidence: SpaceEvidence) -> Iterator[Named]:
     ends = score.auc_low, score.auc_high
     yield _measure("membership/auc", score.auc, 0.5, interval=ends, p_value=score.p_value)
     usual, ends = FALSE_POSITIVES, (score.tpr_low, score.tpr_high)
-    yield _measure("membership/tpr", score.tpr, usual, interval=ends, wrong=usual)
+    yield _measure("membership/tpr", score.tpr, usual, interval=ends, wrong=100 * usual)
 
 
 def _manifold(evidence: SpaceEvidence) -> Iterator[Named]:
@@ -332,7 +332,7 @@ def fidelity(space: Space) -> Iterator[Named]:
         yield from compared("", made, None)
         some = space.sample(made, len(held_out), "fidelity/generated")
         yield from compared("_thinned", some, held_out)
-    if held_out is not None:
+    if held_out is not None and bool((held_out != held_out[0]).any()):
         yield from _likelihoods(space, held_out)
 
 

@@ -18,6 +18,11 @@ def not_checked(evidence: Evidence, *, recovery: bool, labelled: bool) -> Iterat
             reason="No held-out images; training images compared with each other stand in.",
             fix=_HELD_OUT,
         )
+        yield NotChecked(
+            name="membership of training images",
+            reason="How well they can be told is told against held-out images.",
+            fix=_HELD_OUT,
+        )
     if not recovery:
         yield NotChecked(
             name="training images among what the generator can make",

@@ -63,6 +63,8 @@ def frechet_from_stats(real: GaussianStats, generated: GaussianStats) -> float:
 
 def _singular_sum(matrix: Tensor) -> Tensor:
     """Sum of the singular values: roots of its square's eigenvalues where rounding lets them."""
+    if matrix.numel() == 0:  # one side is one image again and again
+        return matrix.sum()
     short = matrix if len(matrix) <= matrix.shape[1] else matrix.T
     squared = torch.linalg.eigvalsh(short @ short.T)
     values = squared.clamp(min=0).sqrt()

@@ -56,25 +56,16 @@ class MIND(FeatureMetric):
     Only ``mind/inception_l2`` compares with published numbers.
 
     Args:
-        projections: random directions; [1] advises 100 to 1,000.
         seed: decides the directions, and which rows of the larger side are taken.
     """
 
     default_features = "inception"
     higher_is_better = False
 
-    def __init__(
-        self,
-        features: Features = None,
-        *,
-        projections: int = PROJECTIONS,
-        **options: Unpack[Options],
-    ) -> None:
+    def __init__(self, features: Features = None, **options: Unpack[Options]) -> None:
         options.setdefault("seed", SEED)
         super().__init__(features, **options)
-        self._at_least(1, projections=projections)
-        self.projections = projections
 
     def _measure(self, real: Tensor, generated: Tensor) -> dict[str, float]:
-        self.result = mind(real, generated, projections=self.projections, seed=self.seed)
+        self.result = mind(real, generated, seed=self.seed)
         return {f"mind/{self.extractor.name}": self.result}
