@@ -69,10 +69,12 @@ def _formats() -> tuple[str, ...]:
     return (*usual, *sorted(set(Image.OPEN) - _NOT_PICTURES - set(usual)))
 
 
+@cache
 def extensions() -> frozenset[str]:
     """File name endings, lower case with their dot, of the formats that can be decoded."""
+    formats = _formats()
     endings = Image.registered_extensions().items()
-    return frozenset(ending for ending, name in endings if name in _formats())
+    return frozenset(ending for ending, name in endings if name in formats)
 
 
 def decode_all(

@@ -332,6 +332,32 @@ def test_what_is_passed_over_is_counted_by_its_ending(tmp_path: Path) -> None:
     assert ".xcf 2" in refused(audit, tmp_path)
 
 
+def test_formats_of_a_plugin_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "camera_plugin.py").write_text(
+        "from PIL import Image, PngImagePlugin\n"
+        "class Camera(PngImagePlugin.PngImageFile): format = 'CAMERA'\n"
+        "def register_heif_opener():\n"
+        "    Image.register_open('CAMERA', Camera, lambda prefix: prefix[:4] == b'\\x89PNG')\n"
+        "    Image.register_extension('CAMERA', '.camera')\n"
+    )
+    save(tmp_path / "photos", "a.png")
+    (tmp_path / "photos" / "a.png").rename(tmp_path / "photos" / "a.camera")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert ".camera 1" in refused(audit, tmp_path / "photos")
+    for registry in (Image.OPEN, Image.EXTENSION):
+        monkeypatch.setattr(Image, "OPEN" if registry is Image.OPEN else "EXTENSION", {**registry})
+    monkeypatch.setattr(Image, "ID", [*Image.ID])
+    monkeypatch.setattr(decoding_module, "_PLUGINS", ("no_such_plugin", "camera_plugin"))
+    for cached in (decoding_module._formats, decoding_module.extensions):
+        cached.cache_clear()
+    try:
+        assert names(audit(tmp_path / "photos")) == ("a.camera",)
+        assert read(audit(tmp_path / "photos")).shape == (1, 1, 32, 32)
+    finally:
+        for cached in (decoding_module._formats, decoding_module.extensions):
+            cached.cache_clear()
+
+
 @pytest.mark.parametrize(
     ("fit", "expected"),
     [("crop", [[1, 1], [1, 1]]), ("stretch", [[1, 2], [1, 2]]), ("pad", [[0, 0], [1, 2]])],
