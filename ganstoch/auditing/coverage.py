@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from ganstoch.auditing.report import Share
-from ganstoch.auditing.searches import Searches, Space, first_of_group, group_halves, take
-from ganstoch.metrics.excess import clopper_pearson, design_effect
+from ganstoch.auditing.searches import Searches, Space, group_halves, places_in_groups, take
+from ganstoch.metrics.excess import clopper_pearson
 from ganstoch.metrics.neighbours import k_nearest
 from ganstoch.metrics.progress import progress_bar
 from ganstoch.rng import rng_for, without_replacement
@@ -56,11 +56,11 @@ def coverage(
         if groups is not None:
             from_ids, others = group_halves(searches.groups, seed=space.seed)
         bank = take(real, others)
-    if groups is not None:  # one image of each, independent as generated images are
+    if groups is not None:  # of each as many as are independent, as generated images are
         of_bank = groups[others if space.held_out is None else slice(len(real), None)]
-        order = torch.randperm(len(bank), generator=_rng(space, "/single"))
-        single = order[torch.unique(first_of_group(of_bank[order]))].sort().values
-        bank, others = take(bank, single), others[single]
+        most = (torch.bincount(of_bank) / searches.design).round().clamp(min=1)[of_bank]
+        kept = (places_in_groups(of_bank, _rng(space, "/single")) < most).nonzero()[:, 0]
+        bank, others = take(bank, kept), others[kept if space.held_out is None else kept[:0]]
     size = min(_POOLED, len(space.generated), len(bank))
     images, k = take(real, from_ids), min(_NEIGHBOURS, size)
     # In random order: positions must not tell between equally near images.
@@ -86,7 +86,7 @@ def coverage(
         natural[i] = (~permuted[nearest].any(1)).double().mean()
     mean = natural.mean().item()
     estimate = max(0.0, (rate - mean) / (1 - mean))
-    worth = len(images) / _SHARED / (1 if groups is None else design_effect(groups[from_ids]))
+    worth = len(images) / _SHARED / searches.design
     low, high = clopper_pearson(rate * worth, worth)
     below = math.hypot(rate - low, natural.quantile(0.975).item() - mean)
     ratio = made.distances[:, 0] / unseen.distances.amin(1).clamp(min=1e-9)

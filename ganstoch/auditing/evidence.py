@@ -22,7 +22,7 @@ from ganstoch.errors import UserError
 from ganstoch.metrics.birthday import Support
 from ganstoch.metrics.copies import CopiedShare, share_of_copies
 from ganstoch.metrics.ct_score import CTScore, ct_score
-from ganstoch.metrics.excess import design_effect
+from ganstoch.metrics.excess import design_effect, intraclass
 from ganstoch.metrics.features import Extractor
 from ganstoch.metrics.train_vs_held_out import TrainVsHeldOutScore, train_vs_held_out
 
@@ -90,7 +90,11 @@ def gather(
     if not real.are_points:
         odd = appearance(real.content.looks, generated.content.looks, looks)
     if groups is not None:
-        odd = replace(odd, excess=odd.excess.by_groups(design_effect(groups)))
+        design = design_effect(groups)
+        if not real.are_points:
+            ranks = torch.tensor(real.content.looks.rank().to_numpy(dtype=float))
+            design = 1 + (design - 1) * intraclass(ranks, groups[: len(real)])
+        odd = replace(odd, excess=odd.excess.by_groups(design))
     spaces = []
     for extractor in extractors:
         _log.info("%s: features of %s images", extractor.name, f"{sum(map(len, sets.values())):,}")
@@ -128,7 +132,7 @@ def _examine(space: Space, looks: Appearance, *, labels: tuple[str, ...] | None)
         searches=searches,
         copied=share_of_copies(*scores, groups=searches.unseen_groups, design=searches.design),
         shift=shift,
-        repeats=repeated_images(space),
+        repeats=repeated_images(space, design=searches.design),
         # The estimate, for an interval's low end would let noise pass for modes left out, and its
         # high end hide real ones.
         coverage=coverage(space, searches, median_ratio=shift.median_ratio, labels=labels),

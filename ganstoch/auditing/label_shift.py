@@ -24,12 +24,19 @@ _PERMUTATIONS = 3999
 
 
 def label_shift(
-    features: Tensor, classes: Tensor, is_made: Tensor, *, together: Tensor, seed: int
+    features: Tensor,
+    classes: Tensor,
+    is_made: Tensor,
+    *,
+    together: Tensor,
+    design: float = 1.0,
+    seed: int,
 ) -> tuple[float, Tensor]:
     """The p-value that all fall on the same classes, and each image's likeliest class, (N,).
 
     Features (N, F), float64, are of training images (T,) of ``classes`` first, then of any others,
-    some of which ``is_made`` calls generated; training images ``together`` stay in one fold.
+    some of which ``is_made`` calls generated; training images ``together`` stay in one fold. So
+    many real images, ``design``, say no more than one.
     """
     rng = rng_for(seed, "evaluation", part="audit/classes/folds")
     names, members = torch.unique(together, return_inverse=True)
@@ -42,7 +49,7 @@ def label_shift(
         learnt = learnt[sample_ids(len(learnt), _TRAINED, seed=seed, part=f"classes/{fold}")]
         known, count = (features[learnt], classes[learnt]), answers.shape[1]
         answers[rest] = _answers(*known, features[rest], count)
-    return _hotelling(answers, is_made, folds, seed=seed), answers.argmax(1)
+    return _hotelling(answers, is_made, folds, design=design, seed=seed), answers.argmax(1)
 
 
 def _answers(learnt: Tensor, classes: Tensor, rest: Tensor, count: int) -> Tensor:
@@ -57,7 +64,9 @@ def _answers(learnt: Tensor, classes: Tensor, rest: Tensor, count: int) -> Tenso
     return soft
 
 
-def _hotelling(answers: Tensor, is_made: Tensor, folds: Tensor, *, seed: int) -> float:
+def _hotelling(
+    answers: Tensor, is_made: Tensor, folds: Tensor, *, design: float, seed: int
+) -> float:
     """The p-value that the mean answers differ, labels permuted within the folds."""
     rng = np.random.default_rng(seed)
     centred = torch.empty_like(answers)
@@ -71,5 +80,5 @@ def _hotelling(answers: Tensor, is_made: Tensor, folds: Tensor, *, seed: int) ->
         own = folds == fold
         labels = np.broadcast_to(is_made[own].numpy(), (_PERMUTATIONS, int(own.sum())))
         sums += torch.from_numpy(rng.permuted(labels, axis=1)).double() @ centred[own]
-    called = int((((sums @ metric) * sums).sum(1) >= true @ metric @ true - 1e-9).sum())
+    called = int((((sums @ metric) * sums).sum(1) >= true @ metric @ true / design - 1e-9).sum())
     return (1 + called) / (1 + _PERMUTATIONS)

@@ -13,10 +13,12 @@ import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from operator import itemgetter
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -24,7 +26,7 @@ from torch import Tensor
 from ganstoch.auditing.inputs import Role
 from ganstoch.auditing.label_shift import label_shift
 from ganstoch.auditing.searches import Searches, Space, sample_ids, take
-from ganstoch.metrics.excess import Excess, design_effect
+from ganstoch.metrics.excess import Excess, design_effect, intraclass
 from ganstoch.metrics.neighbours import first_equal, times_each
 from ganstoch.rng import rng_for
 
@@ -96,11 +98,18 @@ def proportions(
     # Of near-duplicates among the real images, and of sets in which all occur several times.
     first = first_equal(space.real)
     design = times_each(first) * design_effect(searches.groups[torch.unique(first)])
+    given = space.real_groups
+    if given is not None:
+        design = searches.design
     counts = _by_clusters(space, mapped, made, counted, design=design)
     if labels is not None and len(set(labels)) > 1:
         part = "proportions/classes"
         real = plain_real[sample_ids(len(plain_real), _COUNTED, seed=seed, part=part)]
         names, groups = [labels[i] for i in real.tolist()], searches.groups[real]
+        if given is not None:
+            classes = torch.tensor(pd.get_dummies(pd.Series(names)).to_numpy(float))
+            alike = intraclass(classes, given[real])
+            design = max(design, 1 + (design_effect(given) - 1) * alike)
         counts += [_by_classes(space, names, real, made, plain_held_out, groups, design=design)]
     return counts
 
@@ -121,9 +130,11 @@ def _by_classes(
     unseen = made[:0] if held_out is None else held_out
     rows = torch.cat([take(space.real, ids), unseen, made]).flatten(1).cpu().double()
     is_made = torch.arange(len(rows)) >= len(ids) + len(unseen)
-    results = [label_shift(rows, of, is_made, together=torch.arange(len(ids)), seed=space.seed)]
-    if len(torch.unique(groups)) < len(groups):
-        results += [label_shift(rows, of, is_made, together=groups, seed=space.seed)]
+    whole = 1.0 if space.groups is None else design
+    shift = partial(label_shift, rows, of, is_made, design=whole, seed=space.seed)
+    results = [shift(together=torch.arange(len(ids)))]
+    if 1 < len(torch.unique(groups)) < len(groups):
+        results += [shift(together=groups)]
     p_value, voted = max(results, key=itemgetter(0))
     examples = [int(ids[(of == i).nonzero()[0, 0]]) for i in range(len(classes))]
     sets = voted[is_made], voted[~is_made]

@@ -20,7 +20,6 @@ from torch import Tensor
 
 from ganstoch.auditing.searches import (
     Space,
-    first_of_group,
     group_halves,
     linked_groups,
     sample_ids,
@@ -55,8 +54,8 @@ class Repeats:
     baseline: float  # of real images in their place
 
 
-def repeated_images(space: Space) -> Repeats:
-    """Compares generated images, and real ones in their place."""
+def repeated_images(space: Space, *, design: float = 1.0) -> Repeats:
+    """Compares generated images, and real ones in their place, of which so many count as one."""
     half = torch.zeros(len(space.real), dtype=torch.bool)
     if space.real_groups is None:
         half[sample_ids(len(half), len(half) // 2, seed=space.seed, part="repeated/half")] = True
@@ -64,21 +63,17 @@ def repeated_images(space: Space) -> Repeats:
         half[group_halves(space.real_groups, seed=space.seed)[0]] = True
     bank = take(space.real, half.nonzero()[:, 0])
     size = min(_MOST, len(space.generated), len(bank))
-    stand_in, groups = space.held_out, space.held_out_groups
+    stand_in = space.held_out
     if stand_in is None or len(stand_in) < size:
-        others = (~half).nonzero()[:, 0]
-        stand_in, groups = take(space.real, others), space.real_groups
-        groups = None if groups is None else groups[others]
+        stand_in = take(space.real, (~half).nonzero()[:, 0])
     data = space.sample(bank, size, "repeated/bank")
     ids = sample_ids(len(space.generated), size, seed=space.seed, part="repeated/generated")
-    placed = sample_ids(len(stand_in), size, seed=space.seed, part="repeated/stand-in")
-    unseen = take(stand_in, placed)
-    first = None if groups is None else first_of_group(groups[placed])
+    unseen = space.sample(stand_in, size, "repeated/stand-in")
     sets, norm = (take(space.generated, ids), unseen), space.norm
     own, usual = (within_set_nearest(rows, norm=norm) for rows in sets)
     other, usual_other = (nearest_neighbours(rows, data, norm=norm).distances for rows in sets)
     flagged, natural = _repeats(own.distances, other), _repeats(usual.distances, usual_other)
-    effect = max(_PAIR, design_effect(linked_groups(usual.ids, natural, first)[natural]))
+    effect = max(_PAIR, design, design_effect(linked_groups(usual.ids, natural)[natural]))
     total = max(1, round(size / effect))
     count, natural_count = (round(int(each.sum()) / effect) for each in (flagged, natural))
     share, worth = _nearer(own.distances, other), size / _SHARED

@@ -21,7 +21,7 @@ from ganstoch.metrics.copy_score import (
     left_out_scores,
     nearest_in_parts,
 )
-from ganstoch.metrics.excess import design_effect
+from ganstoch.metrics.excess import design_effect, intraclass
 from ganstoch.metrics.features import Extractor
 from ganstoch.metrics.neighbours import first_equal, nearest_neighbours, times_each
 from ganstoch.metrics.overfitting import OverfittingScores, nearest_pairs
@@ -29,6 +29,7 @@ from ganstoch.rng import rng_for, without_replacement
 from ganstoch.types import Neighbours, Norm
 
 _BLOCKS = 8  # most that are compared
+_PER_GROUP, _ALIKE = 50, 4000  # images that tell how alike those of a group are
 _ENOUGH = 200  # held-out images, or groups of them, from which on they alone say what is natural
 
 
@@ -145,7 +146,7 @@ def search(space: Space) -> Searches:
     past = own.beyond_near_duplicates()
     past = past[past.isfinite()] if past.isfinite().any() else own.neighbours.distances
     unseen: tuple[Tensor, ...] = (own.scores, groups, own.neighbours.distances, past)
-    held_out, stand_in = None, space.held_out
+    held_out, stand_in, given = None, space.held_out, space.groups
     if stand_in is None:
         from_ids, others = group_halves(groups, seed=seed)
         stand_in = take(real, others)
@@ -156,6 +157,7 @@ def search(space: Space) -> Searches:
         single = torch.arange(count) if space.held_out_groups is None else space.held_out_groups
         alone = (held_out.scores, len(real) + single, near, near)
         few = len(torch.unique(single)) < _ENOUGH
+        given = given if few else space.held_out_groups
         unseen = tuple(torch.cat([a, b]) if few else a for a, b in zip(alone, unseen, strict=True))
     size = min(len(space.generated), len(stand_in))
     copied = copy_scores(space.generated, real, norm=norm, seed=seed)
@@ -178,8 +180,32 @@ def search(space: Space) -> Searches:
         reach_generated=[block[from_ids] / space.scale for block in blocks],
         reach_real=_reach_real(space, from_ids, stand_in, size),
         size=size,
-        design=1.0 if space.groups is None else design_effect(unseen[1]),
+        design=1.0 if given is None else _design(space, given, own.neighbours.distances),
     )
+
+
+def _design(space: Space, given: Tensor, nearest: Tensor) -> float:
+    """Images of given groups that say no more than one: the more, the more alike a group's are."""
+    groups, rng = space.groups, rng_for(space.seed, "evaluation", part="audit/alike")
+    assert groups is not None
+    groups = groups[: len(space.real)]
+    some = (places_in_groups(groups, rng) < _PER_GROUP).nonzero()[:, 0]
+    keys = torch.randperm(int(groups.max()) + 1, generator=rng)[groups[some]]
+    ids = some[keys.argsort(stable=True)][:_ALIKE]  # whole groups, but for the last
+    ranks = nearest.argsort().argsort()[ids, None]
+    rows = take(space.real, ids).cpu()
+    alike = max(intraclass(values, groups[ids]) for values in (rows, ranks))
+    return 1 + (design_effect(given) - 1) * alike
+
+
+def places_in_groups(groups: Tensor, rng: torch.Generator) -> Tensor:
+    """Each image's place among those of its group, in a random order, from 0, int64, (N,)."""
+    order = torch.randperm(len(groups), generator=rng)
+    by_group = order[groups[order].argsort(stable=True)]
+    sizes = torch.bincount(groups)
+    places = torch.empty_like(order)
+    places[by_group] = torch.arange(len(groups)) - (sizes.cumsum(0) - sizes)[groups[by_group]]
+    return places
 
 
 def first_of_group(groups: Tensor | None) -> Tensor | None:

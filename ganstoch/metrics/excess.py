@@ -13,7 +13,9 @@ together or not at all, varies more, by their design effect [3].
     binomial", Biometrika 26.
 [2] Zou, Donner 2008, "Construction of confidence limits about effect measures", Statistics in
     Medicine 27: limits of a difference from those of its parts.
-[3] Kish 1965, "Survey Sampling", Sec. 8.2.
+[3] Kish 1965, "Survey Sampling", Sec. 8.2; of groups of m alike by r it is 1 + (m - 1) r, Sec. 5.4.
+[4] Donner 1986, "A review of inference procedures for the intraclass correlation coefficient in the
+    one-way random effects model", International Statistical Review 54: from the two mean squares.
 """
 
 import math
@@ -37,6 +39,23 @@ def design_effect(groups: Tensor) -> float:
     """Sum of n_g^2 / sum of n_g of the sizes of groups [3], given each image's (N,); of none, 1."""
     sizes = torch.bincount(groups).double()
     return (sizes.square().sum() / len(groups)).item() if len(groups) else 1.0
+
+
+def intraclass(values: Tensor, groups: Tensor) -> float:
+    """How alike rows (N, F...) of a group (N,) are, from 0, as any, to 1, the same [4]."""
+    _, members, sizes = torch.unique(groups, return_inverse=True, return_counts=True)
+    count, kinds = len(groups), len(sizes)
+    if kinds in (1, count):
+        return 1.0  # nothing tells
+    rows = values.flatten(1).double()
+    rows = rows - rows.mean(0)
+    sums = torch.zeros(kinds, rows.shape[1], dtype=torch.float64).index_add_(0, members, rows)
+    between = (sums.square().sum(1) / sizes).sum().item()
+    apart = between / (kinds - 1)
+    within = (rows.square().sum().item() - between) / (count - kinds)
+    size = (count - sizes.double().square().sum().item() / count) / (kinds - 1)
+    total = apart + (size - 1) * within
+    return min(1.0, max(0.0, (apart - within) / total)) if total > 0 else 1.0
 
 
 @dataclass(frozen=True, slots=True)
