@@ -36,9 +36,9 @@ from ganstoch.auditing.omitted import not_checked
 from ganstoch.auditing.output import check_place, png_pictures, write_files
 from ganstoch.auditing.private import Pseudonyms
 from ganstoch.auditing.report import AuditReport
-from ganstoch.callbacks.run_folder import hardware, versions
 from ganstoch.data.decoding import Fit
 from ganstoch.data.reading import MEMORY, Mode, Reading
+from ganstoch.environment import hardware, versions
 from ganstoch.errors import UserError
 from ganstoch.metrics.features import AnyFeatures, Extractor, make_extractor
 from ganstoch.pixels import Layout, Range

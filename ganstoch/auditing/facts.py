@@ -21,6 +21,7 @@ from ganstoch.metrics.excess import Excess
 IDENTICAL_LEVEL = 0.02
 SURELY = 0.002  # idem before held-out images are refused, where training images repeat by nature
 _PERMUTATIONS = 9999
+_DRAWN = 2**20  # of them at once
 _DRAWS = 2**24  # numbers at most; where many images repeat, fewer permutations say as much
 
 
@@ -100,16 +101,18 @@ def _p_values(pool: NDArray[np.int64], *, seed: int) -> tuple[float, float]:
     often, alone = several.sum(1), int(size.sum() - several.sum())
     rng = np.random.default_rng(seed)
     draws = max(999, min(_PERMUTATIONS, _DRAWS // len(often)))
-    called = rng.multivariate_hypergeometric(
-        np.append(often, alone), int(pool[:, 0].sum()), size=draws, method="marginals"
-    )[:, :-1]
-    rest = often - called
-
-    def p_value(of: NDArray[np.int64], true: int) -> float:
-        return float((1 + (of >= true).sum()) / (1 + draws))
-
     in_real, in_others = several.T
-    return (
-        p_value((rest * (called == 1)).sum(1), int(in_others[in_real == 1].sum())),
-        p_value((rest - 1).clip(min=0).sum(1), int((in_others - 1).clip(min=0).sum())),
-    )
+    true = int(in_others[in_real == 1].sum()), int((in_others - 1).clip(min=0).sum())
+    reached, step = np.zeros(2, np.int64), max(1, _DRAWN // len(often))
+    for start in range(0, draws, step):
+        called = rng.multivariate_hypergeometric(
+            np.append(often, alone),
+            int(pool[:, 0].sum()),
+            size=min(step, draws - start),
+            method="marginals",
+        )[:, :-1]
+        rest = often - called
+        reached[0] += ((rest * (called == 1)).sum(1) >= true[0]).sum()
+        reached[1] += ((rest - 1).clip(min=0).sum(1) >= true[1]).sum()
+    identical, repeated = (1 + reached) / (1 + draws)
+    return float(identical), float(repeated)

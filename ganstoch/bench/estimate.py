@@ -8,8 +8,8 @@ import torch
 from ganstoch.bench.equality import Contest, draw
 from ganstoch.bench.memory import peak_bytes
 from ganstoch.bench.timing import say, seconds
-from ganstoch.callbacks.run_folder import hardware
 from ganstoch.data.subset import resolve_batch_size
+from ganstoch.environment import hardware
 from ganstoch.metrics.neighbours import nearest_neighbours
 from ganstoch.report.formatting import duration
 from ganstoch.runs.configs import sweep_path

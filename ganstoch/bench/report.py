@@ -12,7 +12,7 @@ from ganstoch.bench.audit import measure_audit
 from ganstoch.bench.equality import TOLERANCE, equality
 from ganstoch.bench.goals import FULL, QUICK, Goal, measure
 from ganstoch.bench.timing import say
-from ganstoch.callbacks.run_folder import hardware, versions
+from ganstoch.environment import hardware, versions
 from ganstoch.records import write_atomically
 
 

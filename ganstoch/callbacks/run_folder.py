@@ -1,12 +1,7 @@
 """What a finished run leaves in its folder: pictures, samples, the record."""
 
 import io
-import os
-import platform
-import subprocess
 import time
-from contextlib import suppress
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +11,13 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.loggers import WandbLogger
 from torch import Tensor
 
-from ganstoch import __version__
 from ganstoch.callbacks.evaluation import AfterEvaluation, Evaluation, Outcome, StopRule
 from ganstoch.callbacks.progress import callback_of, data_of
+from ganstoch.environment import git_sha, hardware, versions
 from ganstoch.records import Record, write_atomically, write_record
 from ganstoch.training.gan import GAN
 from ganstoch.types import to_bytes
 
-# Packages that decide numbers.
-PACKAGES = ("torch", "pytorch-lightning", "torchmetrics", "numpy", "faiss-cpu", "faiss-gpu")
 COLUMNS = 10  # queries in a picture, as in the paper
 POINTS = 512  # points kept of a measurement
 MOMENTS = 64  # most measurements kept; of more, every second one is dropped
@@ -208,40 +201,3 @@ class RecordWriter(Callback):
 
     def _seconds(self) -> float:
         return self._before + time.monotonic() - self._started
-
-
-def versions() -> dict[str, str]:
-    """Versions of the installed packages that decide numbers."""
-    packages = {"python": platform.python_version(), "ganstoch": __version__}
-    for package in PACKAGES:
-        with suppress(PackageNotFoundError):
-            packages[package] = version(package)
-    return packages
-
-
-def hardware() -> str:
-    """The processor and the GPUs, in words."""
-    model = platform.processor() or platform.machine()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        names = [line for line in cpuinfo.read_text().splitlines() if line.startswith("model name")]
-        model = names[0].partition(":")[2].strip() if names else model
-    words = [f"{os.cpu_count()} x {model}", f"{torch.get_num_threads()} thread(s)"]
-    words += [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
-    return ", ".join(words)
-
-
-def git_sha() -> str | None:
-    """The commit this package was run from, with `+` where its files differ; None outside git."""
-    package = Path(__file__).parents[1]
-
-    def git(*arguments: str) -> str:
-        command = ["git", "-C", str(package), *arguments]
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-
-    try:
-        git("ls-files", "--error-unmatch", "__init__.py")  # an installed copy is in no history
-        differs = git("status", "--porcelain", "--untracked-files=no", str(package))
-        return git("rev-parse", "HEAD") + ("+" if differs else "")
-    except (OSError, subprocess.CalledProcessError):
-        return None

@@ -98,7 +98,7 @@ def _centres(train: Tensor, *, cells: int, seed: int) -> NDArray[np.float32]:
     ids = without_replacement(len(train), min(len(train), _CLUSTERED), rng).sort().values
     rows = train[ids.to(train.device)].flatten(1).to("cpu", torch.float32).numpy()
     draw = int(torch.randint(2**31 - 1, (), generator=rng))
-    kmeans = KMeans(n_clusters=min(cells, len(rows)), n_init=1, random_state=draw)
+    kmeans = KMeans(n_clusters=min(cells, len(rows)), n_init=1, random_state=draw, copy_x=False)
     with warnings.catch_warnings(action="ignore", category=ConvergenceWarning):
         kmeans.fit(rows)  # warns of fewer different images than cells
     centres: NDArray[np.float32] = np.unique(kmeans.cluster_centers_, axis=0)

@@ -74,7 +74,7 @@ def test_made_once(memory: int, tmp_path: Path) -> None:
     assert extractor.runs == 1
     assert suffixes(cache) == [".json", ".npy"]
     # Other images, other names and other counts of images are other features.
-    features(extractor, cache, pixels=BYTES[::-1])
+    features(extractor, cache, pixels=255 - BYTES)
     features(Linear(name="other_l2"), cache)
     assert extractor.runs == 2
     assert suffixes(cache).count(".npy") == 3
@@ -110,6 +110,29 @@ def test_pixels_are_kept_only_where_they_do_not_fit(count: int, tmp_path: Path) 
     assert torch.equal(mapped, rows)
     assert not (tmp_path / "none").exists()
     assert suffixes(tmp_path / "some") == [".json", ".npy"]
+
+
+def test_added_images_alone_go_through_the_extractor(tmp_path: Path) -> None:
+    extractor = Linear()
+    features(extractor, tmp_path, pixels=BYTES[:130])
+    made = sum(size == 64 for size in extractor.batches)
+    mixed = BYTES[::-1]  # the twenty others first, and all in another order
+    found = features(extractor, tmp_path, pixels=mixed)
+    assert torch.equal(found, features(Linear(), None, pixels=mixed))
+    assert sum(size == 64 for size in extractor.batches) == made + 1
+    for about in tmp_path.glob("*.json"):  # digests that are not those filed are not believed
+        filed = json.loads(about.read_text())
+        about.write_text(
+            json.dumps(filed | {"digests": filed["digests"][32:] + filed["digests"][:32]})
+        )
+    features(extractor, tmp_path, pixels=BYTES[10:])
+    assert sum(size == 64 for size in extractor.batches) == made + 1 + 3
+
+
+def test_what_other_weights_made_is_not_added_to(tmp_path: Path) -> None:
+    features(Linear(seed=0), tmp_path, pixels=BYTES[:130])
+    other = Linear(seed=1)
+    assert torch.allclose(features(other, tmp_path), other.expected)
 
 
 def flip(path: Path, position: int) -> None:

@@ -13,6 +13,7 @@ import torch
 from pytorch_lightning.loggers import WandbLogger
 from torch import Tensor
 
+from ganstoch import environment
 from ganstoch.callbacks import run_folder
 from ganstoch.callbacks.evaluation import Evaluation, Outcome, StopRule
 from ganstoch.callbacks.run_folder import NeighbourGrid, RecordWriter, SampleHistory, panels
@@ -180,14 +181,14 @@ def test_the_record_of_points(run_points: Make, tmp_path: Path) -> None:
 
 
 def test_what_a_record_says_of_the_machine(monkeypatch: Patch) -> None:
-    packages = run_folder.versions()
+    packages = environment.versions()
     assert packages["python"] == platform.python_version()
     assert {"torch", "ganstoch", "pytorch-lightning", "numpy"} <= set(packages)
-    assert "thread(s)" in run_folder.hardware()
-    sha = run_folder.git_sha()
+    assert "thread(s)" in environment.hardware()
+    sha = environment.git_sha()
     assert sha is None or re.fullmatch(r"[0-9a-f]{40}\+?", sha)
 
-    here = Path(run_folder.__file__).parents[1]
+    here = Path(environment.__file__).parent
     changed = subprocess.run(
         ["git", "-C", str(here), "status", "--porcelain", "--untracked-files=no", "."],
         capture_output=True,
@@ -200,4 +201,4 @@ def test_what_a_record_says_of_the_machine(monkeypatch: Patch) -> None:
         raise FileNotFoundError("git")
 
     monkeypatch.setattr(subprocess, "run", no_git)
-    assert run_folder.git_sha() is None
+    assert environment.git_sha() is None
