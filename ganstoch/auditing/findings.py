@@ -12,6 +12,7 @@ from operator import attrgetter
 from typing import NamedTuple
 
 from ganstoch.auditing.distribution_shift import STRICT
+from ganstoch.auditing.edited import missed_edits, space_of_edits
 from ganstoch.auditing.evidence import Evidence, SpaceEvidence
 from ganstoch.auditing.facts import IDENTICAL_LEVEL, Facts
 from ganstoch.auditing.proportions import Cell, Proportions
@@ -120,10 +121,11 @@ def _identical(evidence: Evidence) -> Finding | None:
 
 
 def _copies(space: SpaceEvidence, level: float) -> Finding | None:
+    name = space_of_edits(space.space.name, searched=space.edited is not None)
+    more = "." if missed_edits([name]) == [] else "; copies with edits may be more, see the notes."
     sentence = (
-        "{share} of the generated images are seen to be copies of training images ({interval}); "
-        "copies that were mirrored, shifted or cropped may be more."
-    )
+        "{share} of the generated images are seen to be copies of training images ({interval})"
+    ) + more
     return _excess("memorization", space.copied.excess, level, sentence, space)
 
 

@@ -9,6 +9,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from ganstoch.auditing.edited import edits_words, space_of_edits
 from ganstoch.auditing.evidence import Evidence, SpaceEvidence
 from ganstoch.auditing.findings import Finding, level_of, short_cells, signals
 from ganstoch.auditing.inputs import Images, Role
@@ -31,6 +32,10 @@ def audit_lists(
     by_copies = of.get("memorization") or max(spaces, key=lambda s: s.copied.excess.low)
     by_misses = of.get("mode_drop") or max(spaces, key=lambda s: s.coverage.missed.low)
     copied, near = by_copies.copied, by_copies.searches.generated.neighbours
+    unseen, edits = by_copies.searches.unseen_distances, [""] * len(generated)
+    if (edited := by_copies.edited) is not None:
+        near, unseen = edited.neighbours, edited.unseen_distances
+        edits = [edited.edits.words(i) for i in range(len(generated))]
     suspects, scale = copied.suspects[:_PAIRS], by_copies.space.scale
     reach = by_misses.searches.pairs.mode_drop.neighbours
     order, ids = by_misses.coverage.order[:_PAIRS], by_misses.coverage.ids
@@ -47,13 +52,15 @@ def audit_lists(
             generated.names(suspects),
             real.names(near.ids[suspects]),
             near.distances[suspects] / scale,
-            by_copies.searches.unseen_distances.quantile(0.5).item() / scale,
+            unseen.quantile(0.5).item() / scale,
+            [edits[i] for i in suspects.tolist()],
         ),
         "most_missed": _pairs(
             real.names(order),
             generated.names(reach.ids[order]),
             reach.distances[order],
             typical[len(typical) // 2].item(),
+            [""] * len(order),
         ),
         "missed": missed,
         "missed_by_class": by_misses.coverage.classes,
@@ -86,6 +93,7 @@ def audit_lists(
             "image": generated.names(torch.arange(len(generated))),
             "nearest_real": real.names(near.ids),
             "distance": (near.distances / scale).numpy(),
+            "edit": edits,
             "flags": _flags(generated, evidence, by_copies),
         },
     }
@@ -130,11 +138,17 @@ def _copied_groups(groups: tuple[str, ...] | None, ids: Tensor) -> Iterator[Copi
 
 
 def _pairs(
-    names: Sequence[str], neighbours: Sequence[str], distances: Tensor, typical: float
+    names: Sequence[str],
+    neighbours: Sequence[str],
+    distances: Tensor,
+    typical: float,
+    edits: Sequence[str],
 ) -> list[Pair]:
     return [
-        Pair(name=name, neighbour=neighbour, distance=distance, typical=typical)
-        for name, neighbour, distance in zip(names, neighbours, distances.tolist(), strict=True)
+        Pair(name=name, neighbour=neighbour, distance=distance, typical=typical, edit=edit)
+        for name, neighbour, distance, edit in zip(
+            names, neighbours, distances.tolist(), edits, strict=True
+        )
     ]
 
 
@@ -183,6 +197,7 @@ def audit_notes(evidence: Evidence, findings: Sequence[Finding]) -> Iterator[str
     if findings and findings[0].verdict != "memorization":  # of which copies explain most
         yield from (f"Also: {signal.clause}." for signal in signals(evidence))
     for each in spaces:
+        yield edits_words(space_of_edits(each.space.name, searched=each.edited is not None))
         name, searched = each.space.name, len(each.searches.from_ids)
         if each.shift.interval[0] > 1.0:
             lie = f"generated images lie {each.shift.median_ratio:.2f} times as far from the data"

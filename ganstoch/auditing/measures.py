@@ -53,6 +53,8 @@ _TAILS = {
 _MEANINGS: dict[Target, dict[str, str]] = {
     "low": {
         "copied": "{made} that are copies of training images, beyond what unseen real images show.",
+        "copied_with_edits": "{made} that are copies of training images, mirrored, turned or "
+        "shifted by up to 4 pixels or not, beyond what unseen real images show.",
         "classes": "{made} that fall on other classes than unseen real ones do, beyond chance.",
         "clusters": "{made} that fall on other clusters of the data than unseen real ones do, "
         "beyond chance.",
@@ -188,7 +190,8 @@ def _tests(evidence: SpaceEvidence) -> Iterator[Named]:
     limit = usual.sort().values[int(_NEAR * (len(usual) - 1))].item()
     within, held_out = searches.left_out.neighbours.distances, searches.held_out
     ends = copied.low, copied.high
-    yield _measure("copied", copied.estimate, interval=ends, p_value=copied.p_value)
+    key = "copied" if evidence.edited is None else "copied_with_edits"
+    yield _measure(key, copied.estimate, interval=ends, p_value=copied.p_value)
     shares = ((each <= limit).double().mean().item() for each in (near.distances, usual))
     yield _measure("replication", *shares)
     unseen = authpct_from(held_out.neighbours, within) if held_out else None

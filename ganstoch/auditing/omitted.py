@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from ganstoch.auditing.edited import missed_edits, space_of_edits
 from ganstoch.auditing.evidence import Evidence
 from ganstoch.auditing.inputs import Embeddings
 from ganstoch.auditing.report import NotChecked
@@ -35,11 +36,14 @@ def not_checked(evidence: Evidence, *, recovery: bool, labelled: bool) -> Iterat
             reason="The test compares with held-out images.",
             fix=_HELD_OUT,
         )
-    if all(space.space.is_pixels for space in spaces):
+    names = [space_of_edits(s.space.name, searched=s.edited is not None) for s in spaces]
+    missed = missed_edits(names)
+    if missed is None or missed:
+        reason = f"These spaces find less than 90 in 100: {'; '.join(missed or [])}."
         yield NotChecked(
             name="copies with edits",
-            reason="By pixels a mirrored, shifted or cropped copy is none.",
-            fix="Add a network to --features.",
+            reason="Which edits these spaces see is not known." if missed is None else reason,
+            fix="Add sscd to --features (ganstoch prepare sscd), or --search-edits.",
         )
     if any(isinstance(space.space.extractor, Embeddings) for space in spaces):
         yield NotChecked(

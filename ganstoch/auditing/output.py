@@ -221,6 +221,7 @@ def _map_name(cell: CellShares) -> str:
 def _distance(pair: Pair) -> str:
     distance, typical = words.fixed(pair.distance, pair.typical)
     identical = ", identical" if pair.distance == 0 else ""
+    identical += f", {pair.edit}" if pair.edit else ""
     return f"{distance}{identical}" + (f"; typical {typical}" if typical else "")
 
 

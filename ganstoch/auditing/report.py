@@ -49,8 +49,8 @@ MEASURE_GROUPS = {
 }
 MeasureGroup = Literal["copies", "membership", "coverage", "diversity", "fidelity"]
 _KEYS: dict[MeasureGroup, str] = {
-    "copies": "overfitting copied replication authpct train_vs_held_out ct cosine mifid fld/gap "
-    "memorized_fraction l2_memorization recovery",
+    "copies": "overfitting copied copied_with_edits replication authpct train_vs_held_out ct "
+    "cosine mifid fld/gap memorized_fraction l2_memorization recovery",
     "membership": "membership",
     "coverage": "mode_drop missed classes clusters prdc/recall prdc/coverage",
     "diversity": "repeated two_sample_1nn birthday vendi",
@@ -92,6 +92,7 @@ class Pair(_Model):
     neighbour: str
     distance: float  # in the units of the space
     typical: float | None = None  # its median among unseen real images
+    edit: str = ""  # under which it is so near, e.g. "mirrored, shifted by 2 px"; "" for none
 
 
 class Twin(_Model):

@@ -1,10 +1,11 @@
 """What share of generated images are copies of training images.
 
 An image counts if its `copy_score` is at or below a threshold: 1/2, half as far as usual, or less
-where more than 1 % of unseen images, exact copies aside, would come as near.
+where more than 1 % of unseen images, exact copies aside, would come as near. In a space made to see
+edited copies (`Extractor.copy_limit`) those 1 % alone decide.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
@@ -26,23 +27,35 @@ class CopiedShare(NamedTuple):
 
 
 def copied_share(
-    generated: Tensor, train: Tensor, held_out: Tensor, *, norm: Norm, seed: int = 0
+    generated: Tensor,
+    train: Tensor,
+    held_out: Tensor,
+    *,
+    norm: Norm,
+    seed: int = 0,
+    limit: float = HALF_AS_FAR,
 ) -> CopiedShare:
     """Share of generated images that are copies of training images; features as `copy_scores`."""
     scores, baseline = (
         copy_scores(images, train, norm=norm, seed=seed).scores for images in (generated, held_out)
     )
-    return share_of_copies(scores, baseline)
+    return share_of_copies(scores, baseline, limit=limit)
 
 
 def share_of_copies(
-    scores: Tensor, baseline: Tensor, *, groups: Tensor | None = None, design: float = 1.0
+    scores: Tensor,
+    baseline: Tensor,
+    *,
+    groups: Tensor | None = None,
+    design: float = 1.0,
+    limit: float = HALF_AS_FAR,
 ) -> CopiedShare:
     """Share of copies from scores (M,) and those of unseen images (R,), groups near-duplicates.
 
-    So many unseen images, or as many as are flagged together, say no more than one.
+    So many unseen images, or as many as are flagged together, say no more than one. A score above
+    ``limit`` is none of a copy, however few unseen images have it.
     """
-    threshold, inexact = HALF_AS_FAR, baseline[baseline > 0].double()
+    threshold, inexact = limit, baseline[baseline > 0].double()
     if len(inexact):
         threshold = min(threshold, inexact.quantile(_BY_NATURE, interpolation="lower").item())
     counts = baseline <= threshold
@@ -68,7 +81,6 @@ class Copies(FeatureMetric):
     higher_is_better = False
 
     def _measure(self, real: Tensor, generated: Tensor, held_out: Tensor) -> dict[str, float]:
-        self.result = copied_share(
-            generated, real, held_out, norm=self.extractor.norm, seed=self.seed
-        )
+        options: dict[str, Any] = {"norm": self.extractor.norm, "limit": self.extractor.copy_limit}
+        self.result = copied_share(generated, real, held_out, seed=self.seed, **options)
         return self._named("copied", self.result.excess, "estimate", "low", "high")

@@ -62,7 +62,7 @@ class CopyScores(NamedTuple):
 
 def copy_scores(images: Tensor, train: Tensor, *, norm: Norm, seed: int = 0) -> CopyScores:
     """How unusually near each image (Q, F...) is to one single member of a set (N, F...)."""
-    parts = _parts(train, seed=seed, least=2)
+    parts = random_parts(train, seed=seed, least=2)
     return CopyScores.of(*nearest_in_parts(images, parts, rows=partial(_take, train), norm=norm))
 
 
@@ -76,7 +76,7 @@ def left_out_scores(
     """
     if groups is not None:
         return _scores_of_groups(train, groups, norm=norm, seed=seed)
-    parts = _parts(train, seed=seed, least=3)
+    parts = random_parts(train, seed=seed, least=3)
     distances, nearest = nearest_in_parts(train, parts, rows=partial(_take, train), norm=norm)
     first = first_equal(train.detach().flatten(1))
     # Every image so often is every image once.
@@ -96,7 +96,7 @@ def left_out_scores(
 def _scores_of_groups(train: Tensor, groups: Tensor, *, norm: Norm, seed: int) -> CopyScores:
     kinds = torch.stack([first_equal(train.detach().flatten(1)), groups], dim=1)
     members = first_of_each(kinds)  # an image of two groups stands for itself in both
-    parts = [members[part] for part in _split(len(members), seed=seed, least=3)]
+    parts = [members[part] for part in random_split(len(members), seed=seed, least=3)]
     found = [
         _nearest_of_others(train, _take(train, part), groups, groups[part], norm=norm)
         for part in progress_bar(parts, "nearest of other groups")
@@ -145,7 +145,7 @@ def _median(distances: Tensor) -> Tensor:
     return distances.masked_fill(distances.isinf(), torch.nan).nanquantile(0.5, dim=1)
 
 
-def _split(count: int, *, seed: int, least: int) -> list[Tensor]:
+def random_split(count: int, *, seed: int, least: int) -> list[Tensor]:
     """Places of so many members in parts of equal size, ascending in each."""
     if count < least:
         raise ValueError(f"needs {least} different training images or more, got {count}")
@@ -154,11 +154,12 @@ def _split(count: int, *, seed: int, least: int) -> list[Tensor]:
     return [share.sort().values for share in shares]
 
 
-def _parts(train: Tensor, *, seed: int, least: int) -> list[Tensor]:
+def random_parts(train: Tensor, *, seed: int, least: int) -> list[Tensor]:
+    """Ids of different members (N, ...) in parts of equal size, ascending in each."""
     if train.ndim < 2 or train.numel() == 0:
         raise ValueError(f"expected features of shape (N, F), got {tuple(train.shape)}")
     members = first_of_each(train.detach().flatten(1))
-    return [members[places] for places in _split(len(members), seed=seed, least=least)]
+    return [members[places] for places in random_split(len(members), seed=seed, least=least)]
 
 
 def _take(features: Tensor, ids: Tensor) -> Tensor:

@@ -22,6 +22,9 @@ class Extractor(ABC):
 
     name: str  # part of a metric's key, e.g. "pixel_l1"; changes whenever the numbers would
     norm: Norm  # by which two rows are compared
+    # Copy score above which no image counts as a copy. Half as far as usual is a copy in any space;
+    # in one that was trained to tell copies, whatever 1 % of unseen images stay under: 1.0.
+    copy_limit: float = 0.5
 
     @abstractmethod
     def __call__(self, images: Tensor) -> Tensor:

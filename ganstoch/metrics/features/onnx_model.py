@@ -3,7 +3,6 @@
 [1] Pizzi et al. 2022, arXiv:2202.10261: "A Self-Supervised Descriptor for Image Copy Detection".
 """
 
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,22 +27,9 @@ class Onnx(Network):
     """
 
     def __init__(self, path: Path, *, name: str | None = None, size: int | None = None) -> None:
-        ort = _import_onnxruntime()
-        self.path, self._size = path, size
-        digest = sha256_of(path)
-        options = ort.SessionOptions()
-        options.intra_op_num_threads, options.inter_op_num_threads = torch.get_num_threads(), 1
-        options.log_severity_level = 3
-        try:  # from memory: weights in other files, which the digest would not cover, are refused
-            content = path.read_bytes()
-            session = ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-        except Exception as error:
-            first = (str(error).splitlines() or [""])[0][:200]
-            raise UserError(
-                f"onnxruntime cannot load {path} ({first}); give one ONNX file"
-            ) from error
-        self._session: Any = session
-        self.name = name or file_name("onnx", path, digest)
+        self.path = path
+        self._session = _open(path)
+        self.name = name or file_name("onnx", path, sha256_of(path))
         self._inspect(size)
         super().__init__(None, device="cpu")
 
@@ -88,8 +74,12 @@ class Onnx(Network):
             first = (str(error).splitlines() or [""])[0][:200]
             raise ValueError(f"{self.name} failed on images {rows.shape}: {first}") from error
 
-    def __reduce__(self) -> Any:
-        return partial(Onnx, self.path, name=self.name, size=self._size), ()
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_session": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._session = _open(self.path)
 
 
 class SSCD(Onnx):
@@ -99,6 +89,7 @@ class SSCD(Onnx):
     """
 
     SIZE = 160
+    copy_limit = 1.0
 
     def __init__(
         self, weights: Path | None = None, *, device: Device | None = None, distilled: bool = False
@@ -110,11 +101,20 @@ class SSCD(Onnx):
         super().__init__(path, name=name, size=self.SIZE)
 
 
-def _import_onnxruntime() -> Any:
+def _open(path: Path) -> Any:
+    """A session from memory: weights in other files, which no name would cover, are refused."""
     try:
-        import onnxruntime
+        import onnxruntime as ort
     except ImportError as error:
-        raise UserError(
-            "this space needs onnxruntime; run: pip install 'ganstoch[onnx]'"
-        ) from error
-    return onnxruntime
+        fix = "pip install 'ganstoch[onnx]'"
+        raise UserError(f"this space needs onnxruntime; run: {fix}") from error
+    options = ort.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = torch.get_num_threads(), 1
+    options.log_severity_level = 3
+    try:
+        content = path.read_bytes()
+        return ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    except Exception as error:
+        first = (str(error).splitlines() or [""])[0][:200]
+        fix = "give one ONNX file"
+        raise UserError(f"onnxruntime cannot load {path} ({first}); {fix}") from error
