@@ -59,7 +59,7 @@ class ZipFiles(Files):
             self._zip = zipfile.ZipFile(path)
         except PermissionError as error:
             raise UserError(f"may not read {path}; change its permissions") from error
-        except (zipfile.BadZipFile, OSError, NotImplementedError, ValueError) as error:
+        except Exception as error:  # a damaged file raises almost anything
             raise UserError(f"cannot read {path}: no zip archive, or damaged ({error})") from error
         members: dict[str, zipfile.ZipInfo] = {}
         for info in self._zip.infolist():
@@ -94,7 +94,7 @@ class ZipFiles(Files):
     def _labels(self, info: zipfile.ZipInfo) -> Labels:
         try:
             content = self._open(info).read()
-        except (ValueError, OSError, RuntimeError, zipfile.BadZipFile, EOFError) as error:
+        except Exception as error:  # idem
             raise UserError(f"cannot read {DATASET_JSON} of {self.where} ({error})") from error
         return of_dataset_json(content, where=self.where)
 

@@ -49,9 +49,10 @@ def collect(
         if isinstance(image, Image.Image):
             pictures.append(is_grey(image))
         part = _batch(image, what=what, reading=reading)
-        if parts and part.shape[1:] != parts[0].shape[1:]:
-            shapes = f"{parts[0].shape[1:]} and {part.shape[1:]}"
-            raise UserError(f"{what} holds images of shapes {shapes}; make them alike (resize)")
+        kinds = {(each.shape[1:], str(each.dtype)) for each in (part, *parts[:1])}
+        if len(kinds) > 1:
+            both = " and ".join(f"{shape} {dtype}" for shape, dtype in sorted(kinds))
+            raise UserError(f"{what} holds images of {both}; make them alike (resize)")
         size += part.nbytes
         if size > reading.memory:
             fix = "write them to an archive, or give more memory"

@@ -12,7 +12,7 @@ from ganstoch.data import labels as labelling
 from ganstoch.data.arrays import ends_of, load_array, to_numpy
 from ganstoch.data.reading import Reading
 from ganstoch.data.source import ImageSet
-from ganstoch.data.tables import LABEL, labels_of, one_column, open_parquet
+from ganstoch.data.tables import LABEL, labels_of, one_column, open_parquet, told
 from ganstoch.errors import UserError
 from ganstoch.locations import Location, locate_table
 
@@ -66,7 +66,8 @@ def open_points(source: Any, *, option: str, reading: Reading = Reading()) -> Im
         raise UserError(f"{option} cannot be a {type(source).__name__}; {fix}")
     location = locate_table(source, option=option)
     if location.kind == "parquet":
-        return _of_table(location, memory=reading.memory)
+        with told(location.text):
+            return _of_table(location)
     (path,) = location.paths
     array, notes = load_array(path, key=location.key, axes=(2,), memory=reading.memory)
     points = NumericPoints(array, where=location.text)
@@ -74,7 +75,7 @@ def open_points(source: Any, *, option: str, reading: Reading = Reading()) -> Im
     return points
 
 
-def _of_table(location: Location, *, memory: int) -> NumericPoints:
+def _of_table(location: Location) -> NumericPoints:
     """A column of lists of numbers; or where there is none, all columns of numbers but labels."""
     (path,) = location.paths
     file = open_parquet(path)

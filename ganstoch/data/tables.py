@@ -1,5 +1,6 @@
 """Images in the rows of parquet files, or of a data set of the Hugging Face hub."""
 
+import contextlib
 import io
 import json
 import logging
@@ -19,6 +20,7 @@ from ganstoch.locations import Location, require
 
 _ROWS = 32  # that are read at once
 _BATCHES = 6  # that stay in memory: threads ask a little out of order
+_MOST_ROWS = 10**7  # beyond it, a file that announces more rows than it has bytes is damaged
 _BUFFER = 2**20  # bytes of a column that are read ahead
 LABEL = "label"
 
@@ -33,21 +35,25 @@ class ParquetFiles(Files):
 
     def __init__(self, paths: Sequence[Path], *, where: str, column: str | None) -> None:
         self.path, self.where, self.passed = paths[0], where, PassedOver()
-        self._files = [open_parquet(path) for path in paths]
-        self._column = self._choose(column)
-        # Row groups in turn: file, group and rows before it.
-        self._groups: list[tuple[Any, int]] = []
-        self._starts = [0]
-        for file in self._files:
-            for group in range(file.num_row_groups):
-                self._groups.append((file, group))
-                self._starts.append(self._starts[-1] + file.metadata.row_group(group).num_rows)
-        self._lock = threading.Lock()
-        self._kept: OrderedDict[tuple[int, int], list[bytes | None]] = OrderedDict()
-        self._next: tuple[int, int] = (-1, 0)  # group and batch that comes next
-        self._batches: Iterator[list[bytes | None]] = iter(())
-        self.names = [f"#{i}" for i in range(self._starts[-1])]
-        self.labels = labels_of(self._files, self.names)
+        with told(where):
+            self._files = [open_parquet(path) for path in paths]
+            self._column = self._choose(column)
+            # Row groups in turn: file, group and rows before it.
+            self._groups: list[tuple[Any, int]] = []
+            self._starts = [0]
+            for file in self._files:
+                for group in range(file.num_row_groups):
+                    self._groups.append((file, group))
+                    self._starts.append(self._starts[-1] + file.metadata.row_group(group).num_rows)
+            rows, size = self._starts[-1], sum(path.stat().st_size for path in paths)
+            if rows > max(_MOST_ROWS, size):
+                raise ValueError(f"announces {rows:,} rows in {size:,} bytes")
+            self._lock = threading.Lock()
+            self._kept: OrderedDict[tuple[int, int], list[bytes | None]] = OrderedDict()
+            self._next: tuple[int, int] = (-1, 0)  # group and batch that comes next
+            self._batches: Iterator[list[bytes | None]] = iter(())
+            self.names = [f"#{i}" for i in range(self._starts[-1])]
+            self.labels = labels_of(self._files, self.names)
 
     def _choose(self, column: str | None) -> str:
         import pyarrow as pa
@@ -194,16 +200,24 @@ def _load_split(location: Location) -> Any:
 def open_parquet(path: Path) -> Any:
     """A file's reader, whose columns are read in small parts."""
     require("pyarrow", extra="datasets", what=str(path))
-    import pyarrow as pa
     import pyarrow.parquet as parquet
 
-    try:
+    with told(path):
         return parquet.ParquetFile(path, buffer_size=_BUFFER, pre_buffer=False)
+
+
+@contextlib.contextmanager
+def told(where: object) -> Iterator[None]:
+    """What pyarrow raises for a file that cannot be read, as a `UserError`."""
+    try:
+        yield
+    except UserError:
+        raise
     except PermissionError as error:
-        raise UserError(f"may not read {path}; change its permissions") from error
-    except (pa.ArrowException, OSError) as error:
+        raise UserError(f"may not read {where}; change its permissions") from error
+    except Exception as error:  # a damaged file raises almost anything
         first = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-        raise UserError(f"cannot read {path}: no parquet file, or damaged ({first})") from error
+        raise UserError(f"cannot read {where}: no parquet file, or damaged ({first})") from error
 
 
 def features_of(schema: Any) -> dict[str, dict[str, Any]]:

@@ -1,5 +1,6 @@
 """Archives and tables of images, each written by a program that is not ours; and hostile ones."""
 
+import contextlib
 import gzip
 import io
 import json
@@ -505,6 +506,20 @@ def test_damaged_archives_are_refused_by_name(tmp_path: Path) -> None:
     for path in archives(tmp_path):
         assert str(path) in refused(path)
         assert str(path) in refused(path, skip_unreadable=True)
+
+
+@pytest.mark.parametrize("writer", ["edm", "webdataset", "tgz", "arrow", "hugging face"])
+def test_random_damage_is_a_refusal_or_none(writer: str, tmp_path: Path) -> None:
+    place = WRITERS[writer](tmp_path)
+    path = tmp_path / "part-001.tar" if writer == "webdataset" else Path(place)
+    whole, rng = path.read_bytes(), np.random.default_rng(4)
+    for _ in range(25):
+        content = bytearray(whole)
+        for at in rng.integers(0, len(content), 3).tolist():
+            content[at] = int(rng.integers(256))
+        path.write_bytes(content)
+        with contextlib.suppress(UserError):
+            read(opened(place, skip_unreadable=bool(rng.integers(2))))
 
 
 def test_a_gzip_that_unpacks_to_more_than_a_disk_holds(

@@ -91,7 +91,8 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "a dictionary": ({"a": TENSOR}, "dict"),
     "two numbers": (lambda n, m: TENSOR, "function"),
     "too many": (lambda n: TENSOR.repeat(9, 1, 1, 1), "asked"),
-    "sizes": ([TENSOR[0], TENSOR[0, :, :4]], "shapes"),
+    "sizes": ([TENSOR[0], TENSOR[0, :, :4]], "alike"),
+    "bytes and floats": ([TENSOR[0], UNIT[1]], "alike"),
     "range": ([UNIT[0] * 16], "--range"),
     "a number": (3, "Dataset"),
 }
