@@ -122,7 +122,6 @@ def audit(
     started = time.monotonic()
     if out is not None:
         check_place(out)
-    grouping = None if group_by is None else Grouping(group_by)
     earlier = None if against is None else read_earlier(against)
     reading = Reading(
         resize=resize,
@@ -133,35 +132,22 @@ def audit(
         range=range,
         memory=memory,
     )
-    sources: dict[Role, Any]
-    sources = {"real": real, "generated": generated, "held_out": held_out}
+    images: dict[Role, Any] = {"real": real, "generated": generated, "held_out": held_out}
     embedded: dict[Role, Any] = {"real": real_features, "generated": generated_features}
     embedded["held_out"] = held_out_features
-    are_points = any(each is not None for each in embedded.values())
-    _check_given(sources, embedded)
-    if not are_points:
-        features = "pixel" if features is None else features
-    elif features is not None:
-        raise UserError("embeddings are compared as they are; leave out --features")
-    extractors = [Embeddings()] if features is None else _extractors(features)
+    are_points = _are_points(images, embedded)
+    extractors = _extractors(features, are_points=are_points)
     if search_edits and not any(isinstance(each, Pixels) for each in extractors):
         raise UserError("--search-edits is for pixels; add pixel to --features")
-    sets = (
-        open_embeddings(embedded, reading=reading)
-        if are_points
-        else open_sets(sources, reading=reading)
-    )
+    opener = open_embeddings if are_points else open_sets
+    sets = opener(embedded if are_points else images, reading=reading)
+    grouping = None if group_by is None else Grouping(group_by)
     if grouping is not None:
-        for images in (sets[role] for role in sets if role != "generated"):
-            names = images.names(torch.arange(len(images)))
-            images.groups = grouping(names, where=images.where)
+        for each in (sets[role] for role in sets if role != "generated"):
+            each.groups = grouping(each.names(torch.arange(len(each))), where=each.where)
     pseudonyms = Pseudonyms() if private else None
     if pseudonyms is not None:
-        for images in sets.values():
-            pseudonyms.hide(images)
-    rule = None if grouping is None else grouping.digest
-    if rule is not None and pseudonyms is not None:
-        rule = pseudonyms(rule)
+        pseudonyms.hide(sets)
     free = _check_sizes(sets, memory=memory)
     try:
         evidence = gather(sets, extractors, cache=cache, memory=free, edits=search_edits, seed=seed)
@@ -180,7 +166,7 @@ def audit(
     settings = {
         "features": [extractor.name for extractor in extractors],
         "resize": resize,
-        "group_by": rule,
+        "group_by": None if grouping is None else grouping.digest,
         "fit": fit,
         "mode": mode,
         "skip_unreadable": skip_unreadable,
@@ -230,21 +216,8 @@ def audit(
     return report
 
 
-def _extractors(features: AnyFeatures | Sequence[AnyFeatures]) -> list[Extractor]:
-    several = isinstance(features, Sequence) and not isinstance(features, str)
-    spaces: Any = features if several else [features]
-    if not spaces:
-        raise UserError("no feature space to measure in; give at least one of --features")
-    try:
-        return [make_extractor(space) for space in spaces]
-    except UserError:
-        raise
-    except ValueError as error:  # there is no such space
-        raise UserError(f"{error}; see --features") from error
-
-
-def _check_given(images: Mapping[Role, Any], embedded: Mapping[Role, Any]) -> None:
-    """A UserError unless there are real and generated images, or embeddings of both."""
+def _are_points(images: Mapping[Role, Any], embedded: Mapping[Role, Any]) -> bool:
+    """Whether embeddings are given; a UserError unless both kinds of one sort are."""
     points = [role for role, source in embedded.items() if source is not None]
     pixels = [role for role, source in images.items() if source is not None]
     if points and pixels:
@@ -253,6 +226,26 @@ def _check_given(images: Mapping[Role, Any], embedded: Mapping[Role, Any]) -> No
     for role in ("real", "generated"):
         if role not in (points or pixels):
             raise UserError(f"{option(role)}{'-features' if points else ''} is missing")
+    return bool(points)
+
+
+def _extractors(
+    features: AnyFeatures | Sequence[AnyFeatures] | None, *, are_points: bool
+) -> list[Extractor]:
+    if are_points:
+        if features is not None:
+            raise UserError("embeddings are compared as they are; leave out --features")
+        return [Embeddings()]
+    several = isinstance(features, Sequence) and not isinstance(features, str)
+    spaces: Any = features if several else ["pixel" if features is None else features]
+    if not spaces:
+        raise UserError("no feature space to measure in; give at least one of --features")
+    try:
+        return [make_extractor(space) for space in spaces]
+    except UserError:
+        raise
+    except ValueError as error:  # there is no such space
+        raise UserError(f"{error}; see --features") from error
 
 
 def _check_sizes(sets: dict[Role, Images], *, memory: int) -> int:

@@ -8,12 +8,12 @@ candidate set could otherwise look whether it was used. The key is the environme
 import hashlib
 import os
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from torch import Tensor
 
 from ganstoch.auditing.comparison import Earlier
-from ganstoch.auditing.inputs import Images
+from ganstoch.auditing.inputs import Images, Role
 from ganstoch.auditing.report import AuditReport
 from ganstoch.errors import UserError
 
@@ -36,17 +36,18 @@ class Pseudonyms:
         content = name.encode(errors="surrogateescape")
         return hashlib.blake2b(content, key=self._key, digest_size=8).hexdigest()
 
-    def hide(self, images: Images) -> None:
+    def hide(self, sets: Mapping[Role, Images]) -> None:
         """Replaces all names that come from outside."""
-        images.names = _hidden(images.names, self)
-        if images.labels is not None:
-            images.labels = tuple(map(self, images.labels))
-        if images.groups is not None:
-            images.groups = tuple(map(self, images.groups))
-        images.where = f"{images.role.replace('_', '-')} images"
-        if images.notes:
-            count = len(images.notes)
-            images.notes = (f"{count} note{'s' * (count > 1)} on reading them left out here.",)
+        for role, images in sets.items():
+            images.names = _hidden(images.names, self)
+            if images.labels is not None:
+                images.labels = tuple(map(self, images.labels))
+            if images.groups is not None:
+                images.groups = tuple(map(self, images.groups))
+            images.where = f"{role.replace('_', '-')} images"
+            if images.notes:
+                count = len(images.notes)
+                images.notes = (f"{count} note{'s' * (count > 1)} on reading them left out here.",)
 
     def hide_report(self, report: AuditReport) -> AuditReport:
         """A report with keyed digests, and without the command that made it."""

@@ -15,6 +15,7 @@ from ganstoch.auditing.inputs import open_images
 from ganstoch.auditing.output import render, terminal
 from ganstoch.auditing.report import (
     AuditReport,
+    CopiedGroup,
     fixed,
     measure_cells,
     p_words,
@@ -38,7 +39,9 @@ def report(split: Any) -> AuditReport:
     real.labels = tuple(f"digit {name}" for name in digits.names)
     made = torch.cat([digits.train[:30], digits.fresh[30:]])
     gate = Gate(("memorization", "mode_drop"), max_copied=0.01)
-    return audit(real, made, held_out=digits.held_out, gate=gate, command="ganstoch audit <again>")
+    report = audit(real, made, held_out=digits.held_out, gate=gate, command="ganstoch audit <x>")
+    groups = [CopiedGroup(name=f"ward {i}", images=9, copied=2, copies=3) for i in range(2)]
+    return report.model_copy(update={"copied_groups": tuple(groups)})
 
 
 @pytest.fixture(scope="module")
@@ -142,6 +145,9 @@ def test_the_page_shows_all_parts(report: AuditReport) -> None:
     parts += [facts.sha256 for facts in report.sets.values()]
     parts += [text for check in report.checks for text in (check.name, check.sentence)]
     parts += [text for item in report.not_checked for text in (item.reason, item.fix)]
+    assert report.copied_groups
+    for group in report.copied_groups[:12]:
+        parts += [group.name, str(group.images), str(group.copies)]
     parts += [report.command or "", report.protocol, report.settings_sha256]
     assert [part for part in parts if " ".join(part.split()) not in shown] == []
     *sources, first, second = images_of(page)[:8]
