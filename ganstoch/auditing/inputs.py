@@ -18,6 +18,7 @@ from ganstoch.data.images import open_images as open_set
 from ganstoch.data.points import open_points
 from ganstoch.data.reading import Reading
 from ganstoch.data.source import ImageSet
+from ganstoch.errors import UserError
 from ganstoch.metrics.features import Extractor
 from ganstoch.metrics.progress import progress_bar
 from ganstoch.types import Norm
@@ -98,8 +99,18 @@ Source = Path | str | NDArray[Any] | Tensor | Images | Iterable[Any] | Callable[
 
 def open_images(source: Source, *, role: Role, reading: Reading = Reading()) -> Images:  # noqa: B008
     """Opens a set of images for a role as `ganstoch.data.images.open_images` does, if need be."""
-    if isinstance(source, Images):
-        return source
+    if isinstance(source, Images):  # of a checkpoint: of one size, whatever is asked for
+        side = reading.resize
+        if side is not None and source.shape[1:] != (side, side):
+            size = "x".join(map(str, source.shape[1:]))
+            raise UserError(f"{source.where} holds images of {size} pixels; leave out --resize")
+        images = in_mode(source.images, reading.mode)
+        if images is source.images:
+            return source
+        converted = Images(images, role=role)
+        converted.where, converted.notes = source.where, source.notes
+        converted.labels, converted.groups = source.labels, source.groups
+        return converted
     return Images(open_set(source, option=option(role), reading=reading), role=role)
 
 

@@ -15,6 +15,7 @@ import torch
 from PIL import Image
 
 from ganstoch.auditing.audit import audit
+from ganstoch.auditing.inputs import open_images
 from ganstoch.auditing.output import terminal
 from ganstoch.cli import main
 from ganstoch.errors import UserError
@@ -204,3 +205,14 @@ for words in json.loads(sys.argv[1]):
         status, said, torch_is_here = json.loads(line)
         assert (status, said.count("\n"), torch_is_here) == (2, 1, False), (case, said)
         assert word in said, case
+
+
+def test_images_that_are_open_already_obey_the_options(split: Any) -> None:
+    digits = split(train=60, fresh=40, held_out=40)
+    made = open_images(digits.fresh, role="generated")
+    made.where = "a checkpoint"
+    report = audit(digits.train, made, mode="RGB", resize=8)
+    assert report.sets["generated"].shape == report.sets["real"].shape == (3, 8, 8)
+    assert report.sets["generated"].where == "a checkpoint"
+    with pytest.raises(UserError, match="--resize"):
+        audit(digits.train, made, resize=4)
