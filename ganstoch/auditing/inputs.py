@@ -19,6 +19,7 @@ from ganstoch.data.points import open_points
 from ganstoch.data.reading import Reading
 from ganstoch.data.source import ImageSet
 from ganstoch.errors import UserError
+from ganstoch.locations import locate
 from ganstoch.metrics.features import Extractor
 from ganstoch.metrics.progress import progress_bar
 from ganstoch.types import Norm
@@ -119,6 +120,9 @@ def open_sets(sources: Mapping[Role, Source | None], *, reading: Reading) -> dic
 
     A function of a number that generates is asked for as many images as there are real ones.
     """
+    stated = "--layout" if reading.layout is not None else "--range"
+    if (reading.layout or reading.range) and not any(map(_is_array, sources.values())):
+        raise UserError(f"{stated} is of arrays, and there is none; leave it out")
     sets: dict[Role, Images] = {}
     for role, source in sources.items():
         if source is not None:
@@ -135,8 +139,17 @@ def open_sets(sources: Mapping[Role, Source | None], *, reading: Reading) -> dic
     return sets
 
 
+def _is_array(source: Source | None) -> bool:
+    if isinstance(source, Path | str):
+        return locate(source, option="").kind == "array"
+    return not (source is None or isinstance(source, Images))
+
+
 def open_embeddings(sources: Mapping[Role, Any], *, reading: Reading) -> dict[Role, Images]:
     """Opens embeddings as the sets of an audit; a `UserError` unless their widths are alike."""
+    if reading != Reading(memory=reading.memory):
+        options = "--resize, --mode, --range and the like"
+        raise UserError(f"embeddings are compared as they are; leave out {options}")
     sets: dict[Role, Images] = {}
     for role, source in sources.items():
         if source is not None:

@@ -83,6 +83,8 @@ def test_unreadable_files_are_left_out_when_asked(split: Any, folder: Any) -> No
     (train / "0007.png").write_bytes(b"text")
     with pytest.raises(UserError, match="--skip-unreadable"):
         audit(train, made)
+    with pytest.raises(UserError, match="--range"):
+        audit(train, made, range="unit")
     report = audit(train, made, skip_unreadable=True)
     assert report.sets["real"].images == 59
     assert any("0007.png" in note for note in report.notes)
@@ -155,6 +157,7 @@ POINTS: dict[str, tuple[dict[str, Any], str]] = {
     "no generated": ({"generated_features": None}, "--generated-features"),
     "images too": ({"real": np.zeros((30, 1, 4, 4), np.uint8)}, "--real"),
     "a space": ({"features": "pixel"}, "--features"),
+    "a size": ({"resize": 8}, "--resize"),
     "few": ({"generated_features": FRESH[:5]}, "20"),
 }
 
