@@ -17,7 +17,7 @@ from ganstoch.callbacks.progress import Periodic, callback_of, data_of, log_metr
 from ganstoch.data.datamodule import ImageData
 from ganstoch.errors import UserError
 from ganstoch.metrics.birthday import collision_metrics
-from ganstoch.metrics.features import Extractor, make_extractor, missing_weights, runs_code
+from ganstoch.metrics.features import FILES_OF, SPACES, Extractor, make_extractor, missing_weights
 from ganstoch.metrics.modes import ModeScores, make_mode_scorer, perfect_sampler
 from ganstoch.metrics.overfitting import OverfittingScores, nearest_of_sample, overfitting_mode_drop
 from ganstoch.records import Measurement
@@ -78,8 +78,10 @@ class Evaluation(Periodic):
             raise UserError(f"evaluation.queries must be 1 or more, or 'all', got {queries}")
         if birthday is not None and (birthday < 2 or queries is None):
             raise UserError(f"evaluation.birthday must be 2 or more, with queries, got {birthday}")
-        if semantic is not None and runs_code(semantic):  # a record of anybody's may be run again
-            raise UserError(f"evaluation.semantic must not be code, got {semantic}; see onnx:FILE")
+        # No module:callable: a configuration or a record of anybody's may be run again.
+        kinds = (*SPACES, *FILES_OF)
+        if semantic is not None and semantic.partition(":")[0] not in kinds:
+            raise UserError(f"evaluation.semantic must begin with {', '.join(kinds)}: {semantic}")
         if held_out and queries is None:
             raise UserError("evaluation.held_out needs neighbours; give evaluation.queries")
         self.birthday = birthday

@@ -220,8 +220,10 @@ def test_a_callable_by_its_name(tmp_path: Path, monkeypatch: Patch) -> None:
     for text in ("my_space:absent", "absent_module:f", "my_space:MEANS"):
         with pytest.raises(UserError, match=text):
             make_extractor(text)
-    with pytest.raises(UserError, match=r"evaluation\.semantic"):  # a file may have said so
-        Evaluation(semantic="my_space:Mean")
+    for semantic in ("my_space:Mean", "pixels"):
+        with pytest.raises(UserError, match=r"evaluation\.semantic"):  # a file may have said so
+            Evaluation(semantic=semantic)
+    assert Evaluation(semantic="onnx:a.onnx").semantic == "onnx:a.onnx"
 
 
 def test_timm_s_own_features(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ pytestmark = pytest.mark.sscd
 @pytest.fixture(scope="module", params=["sscd_distilled", "sscd"])
 def space(request: pytest.FixtureRequest) -> str:
     pytest.importorskip("onnxruntime")
+    pytest.importorskip("skimage")
     try:
         fetch(request.param)
     except UserError as error:

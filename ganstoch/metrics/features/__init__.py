@@ -21,7 +21,7 @@ from ganstoch.metrics.features.weights import FILES, missing_file
 
 __all__ = ["CLIP", "SPACES", "SSCD", "AnyFeatures", "DINOv2", "EfficientNetLite0", "Extractor"]
 __all__ += ["Inception", "Network", "Onnx", "Pixels", "PythonCode", "Timm", "TorchScript"]
-__all__ += ["make_extractor", "missing_weights", "runs_code"]
+__all__ += ["FILES_OF", "make_extractor", "missing_weights"]
 
 AnyFeatures = Extractor | str | Callable[[Tensor], Any]  # an nn.Module can be called, too
 _NETWORKS: dict[str, Callable[..., Extractor]] = {
@@ -34,6 +34,7 @@ _NETWORKS: dict[str, Callable[..., Extractor]] = {
     "sscd_distilled": partial(SSCD, distilled=True),
 }
 SPACES = ("pixel", *_NETWORKS)
+FILES_OF = ("onnx", "torchscript", "timm")  # which begin a space that a file holds
 _OTHERS = "onnx:FILE, torchscript:FILE, timm:NAME, timm:NAME:FILE and module:callable"
 
 
@@ -50,8 +51,7 @@ def make_extractor(
         device: where a network runs; None for where the images are. ONNX runs on the CPU.
 
     Raises:
-        UserError: if a network's weights or library are missing or damaged.
-        ValueError: if there is no such space.
+        UserError: if there is no such space, or its weights or library are missing or damaged.
     """
     if isinstance(features, Extractor):
         return features
@@ -67,9 +67,9 @@ def make_extractor(
         return _NETWORKS[features](weights, device=device)
     kind, _, rest = features.partition(":")
     if not rest:
-        raise ValueError(f"features must be {', '.join(SPACES)}, {_OTHERS}, got {features!r}")
+        raise UserError(f"features must be {', '.join(SPACES)}, {_OTHERS}, got {features!r}")
     if weights is not None:
-        raise ValueError(f"weights go with {', '.join(_NETWORKS)}, not with {features}")
+        raise UserError(f"weights go with {', '.join(_NETWORKS)}, not with {features}")
     if kind == "onnx":
         return Onnx(Path(rest))
     if kind == "torchscript":
@@ -78,12 +78,6 @@ def make_extractor(
         name, _, file = rest.partition(":")
         return Timm(name, Path(file) if file else None, device=device)
     return make_extractor(load_callable(features), device=device)
-
-
-def runs_code(features: str) -> bool:
-    """Whether a space is ``module:callable``, which runs a program of whoever names it."""
-    kind, _, rest = features.partition(":")
-    return bool(rest) and kind not in ("onnx", "torchscript", "timm")
 
 
 def missing_weights(space: str, weights: Path | None = None) -> str | None:
