@@ -29,6 +29,7 @@ class Files(ABC):
     top: str = ""  # folder that all lie in, with its slash, where that is no class
     has_folders: bool = True  # whether names are paths, whose first folder may be a class
     order: Sequence[int] | None = None  # where each lies, if reading in that order is cheaper
+    is_packed: bool = False  # whether going back costs unpacking anew
 
     @abstractmethod
     def __getitem__(self, i: int) -> Path | Member:

@@ -43,8 +43,8 @@ class FileImages(ImageSet):
         self._files, self._positions, self._reading = files, tuple(positions), reading
         self._names = tuple(files.names[i] for i in positions)
         self._filter, self._fix = filter, skip_fix(option)
-        fits = len(positions) * prod(shape) <= _CACHED_BYTES
-        self._pixels = torch.empty(len(positions), *shape, dtype=torch.uint8) if fits else None
+        self.fits = len(positions) * prod(shape) <= _CACHED_BYTES
+        self._pixels = torch.empty(len(positions), *shape, dtype=torch.uint8) if self.fits else None
         self._is_decoded = torch.zeros(len(positions), dtype=torch.bool)
 
     def __len__(self) -> int:
@@ -118,6 +118,10 @@ def all_alike(files: Files, *, option: str, reading: Reading) -> FileImages:
     )
     images.classes, images.labels = classify(files, positions, like=range(len(files.names)))
     images.notes = (*files.passed.notes(files.where), *notes)
+    if files.is_packed and not images.fits and files.order != list(positions):
+        often = "it is unpacked anew for every block of images, which a .zip or .tar is not"
+        slow = f"The members of {files.where} do not lie in the order of their names: {often}."
+        images.notes = (*images.notes, slow)
     return images
 
 

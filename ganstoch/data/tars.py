@@ -68,8 +68,8 @@ class TarFiles(Files):
             for shard, path in enumerate(paths):
                 prefix = f"{path.name.split('.')[0]}/" if len(paths) > 1 else ""
                 try:
-                    is_packed = path.name.lower().endswith("gz")
-                    self._streams.append(GzipStream(path) if is_packed else path.open("rb"))
+                    self.is_packed = path.name.lower().endswith("gz")
+                    self._streams.append(GzipStream(path) if self.is_packed else path.open("rb"))
                     self._index(shard, prefix, bar)
                 except PermissionError as error:
                     raise UserError(f"may not read {path}; change its permissions") from error
