@@ -44,7 +44,7 @@ from ganstoch.metrics.features import AnyFeatures, Extractor, Pixels, make_extra
 from ganstoch.pixels import Layout, Range
 
 _log = logging.getLogger("ganstoch")
-_PROGRAM = 3 * 2**28  # bytes that Python and its libraries take before any image is read
+_PROGRAM = 7 * 2**27  # bytes that Python and its libraries take before any image is read
 _SEARCHES = 2**29  # of a search's blocks
 _PREPROCESSING = "real ones must go through the same steps as those that the generator learned of."
 _ROW = 1024  # of an image apart from its features: names, digests, neighbours, scores

@@ -5,6 +5,7 @@ ends. What fits several layouts or ranges, or none, is refused unless it is stat
 """
 
 import math
+import mmap
 import warnings
 import zipfile
 from collections.abc import Mapping
@@ -57,6 +58,7 @@ class NumericImages(ImageSet):
     def read(self, ids: Tensor) -> Tensor:
         """Images as bytes, floats rounded to the nearest; see `ImageSet.read`."""
         rows = np.ascontiguousarray(self._array[ids.numpy()])  # a copy
+        _release(self._array)
         if self._array.dtype == np.uint8 and self._range == "bytes":
             pixels = torch.from_numpy(rows)
         else:
@@ -71,6 +73,13 @@ class NumericImages(ImageSet):
         image = Image.fromarray(flat[..., 0] if len(pixels) == 1 else flat)
         scaled = np.array(square(image, side, filter=self._filter, fit=self._fit))
         return torch.from_numpy(scaled).reshape(side, side, -1).permute(2, 0, 1).contiguous()
+
+
+def _release(array: NDArray[Any]) -> None:
+    """Lets go of a mapped file's pages, which would count as this program's memory."""
+    mapped: mmap.mmap | None = getattr(array, "_mmap", None)
+    if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
+        mapped.madvise(mmap.MADV_DONTNEED)
 
 
 def _channels_first(
