@@ -51,7 +51,8 @@ def make_extractor(
         device: where a network runs; None for where the images are. ONNX runs on the CPU.
 
     Raises:
-        UserError: if there is no such space, or its weights or library are missing or damaged.
+        UserError: if weights or a library are missing or damaged, or nothing can be a space.
+        ValueError: if there is no such space.
     """
     if isinstance(features, Extractor):
         return features
@@ -67,7 +68,7 @@ def make_extractor(
         return _NETWORKS[features](weights, device=device)
     kind, _, rest = features.partition(":")
     if not rest:
-        raise UserError(f"features must be {', '.join(SPACES)}, {_OTHERS}, got {features!r}")
+        raise ValueError(f"features must be {', '.join(SPACES)}, {_OTHERS}, got {features!r}")
     if weights is not None:
         raise UserError(f"weights go with {', '.join(_NETWORKS)}, not with {features}")
     if kind == "onnx":
