@@ -98,8 +98,9 @@ EmbeddingSource = Path | str | NDArray[Any] | Tensor
 Source = Path | str | NDArray[Any] | Tensor | Images | Iterable[Any] | Callable[..., Any]
 
 
-def open_images(source: Source, *, role: Role, reading: Reading = Reading()) -> Images:  # noqa: B008
+def open_images(source: Source, *, role: Role, reading: Reading | None = None) -> Images:
     """Opens a set of images for a role as `ganstoch.data.images.open_images` does, if need be."""
+    reading = Reading() if reading is None else reading
     if isinstance(source, Images):  # of a checkpoint: of one size, whatever is asked for
         side = reading.resize
         if side is not None and source.shape[1:] != (side, side):

@@ -30,13 +30,7 @@ _BLOCK = 2**24  # numbers that are looked at at once
 class NumericImages(ImageSet):
     """Images of an array, mapped or not; `UserError` for an unclear layout or range, and NaN."""
 
-    def __init__(
-        self,
-        array: NDArray[Any],
-        *,
-        where: str,
-        reading: Reading = Reading(),  # noqa: B008
-    ) -> None:
+    def __init__(self, array: NDArray[Any], *, where: str, reading: Reading) -> None:
         self.where, self._side = where, reading.resize
         self._fit, self._filter = reading.fit, reading.filter
         self._array, last = _channels_first(array, where=where, layout=reading.layout)

@@ -55,7 +55,7 @@ def open_images(
     source: Any,
     *,
     option: str,
-    reading: Reading = Reading(),  # noqa: B008
+    reading: Reading | None = None,
 ) -> ImageSet:
     """Opens a set of images; of files, grey if every file is, else RGB.
 
@@ -63,11 +63,12 @@ def open_images(
         source: a place as `ganstoch.locations.locate` takes it, a path or a text; or images in
             memory: an array or tensor, or what `ganstoch.data.items.collect` takes.
         option: of the command line, for messages.
-        reading: what is stated of the images.
+        reading: what is stated of the images, if anything.
 
     Raises:
         UserError: for what does not exist, cannot be read or told, or is no set of images.
     """
+    reading = Reading() if reading is None else reading
     if isinstance(source, ImageSet):
         return in_mode(source, reading.mode)
     if isinstance(source, Path | str):

@@ -45,7 +45,7 @@ class NumericPoints(ImageSet):
         return torch.from_numpy(np.ascontiguousarray(rows)).add_(0.0)
 
 
-def open_points(source: Any, *, option: str, reading: Reading = Reading()) -> ImageSet:  # noqa: B008
+def open_points(source: Any, *, option: str, reading: Reading) -> ImageSet:
     """Opens embeddings: an array or tensor (N, F), or a .npy, .npz, .pt or .parquet file of them.
 
     Args:
