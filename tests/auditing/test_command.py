@@ -110,7 +110,7 @@ BAD: dict[str, tuple[tuple[str, ...], str]] = {
     "nothing": ((), "--real"),
     "no generated": (("--real", "train"), "--generated"),
     "no such folder": (("--real", "no", "--generated", "made"), "--real"),
-    "a space": ((*SETS, "--features", "pixel,vgg"), "'vgg'; see --features"),
+    "a space": ((*SETS, "--features", "pixel,vgg"), "'vgg'"),
     "no space": ((*SETS, "--features", ","), "--features"),
     "little memory": ((*SETS, "--memory", "1KiB"), "--memory 1"),
     "no memory": ((*SETS, "--memory", "much"), "'much'"),
