@@ -4,6 +4,7 @@ import contextlib
 import io
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
@@ -48,21 +49,18 @@ def measure_audit(*, quick: bool) -> list[Goal]:
     small = _races(200, 200, bound=0.0)
     for race, warm in zip(_races(*sizes, bound=1.0 if quick else _FASTER), small, strict=True):
         say(race.key.replace("_", " "))
-        numbers: dict[str, list[float]] = {}
-
-        def keep(name: str, act: Numbers, into: dict[str, list[float]] = numbers) -> None:
-            into[name] = act()
-
         warm.theirs(), warm.ours()
-        times = {
-            name: seconds(lambda name=name, act=act: keep(name, act))
-            for name, act in (("theirs", race.theirs), ("ours", race.ours))
-        }
-        pairs = zip(numbers["theirs"], numbers["ours"], strict=True)
+        numbers: list[list[float]] = []
+        times = [seconds(partial(_keep, act, numbers)) for act in (race.theirs, race.ours)]
+        pairs = zip(*numbers, strict=True)
         off = max(abs(a - b) / max(1.0, abs(a)) for a, b in pairs)
-        what = f"{times['theirs']:.2f} s and {times['ours']:.2f} s; results within {off:.0e}"
-        goals.append(Goal(race.key, times["theirs"] / times["ours"], ">=", race.bound, what))
+        what = f"{times[0]:.2f} s and {times[1]:.2f} s; results within {off:.0e}"
+        goals.append(Goal(race.key, times[0] / times[1], ">=", race.bound, what))
     return goals
+
+
+def _keep(act: Numbers, into: list[list[float]]) -> None:
+    into.append(act())
 
 
 def _races(images: int, rows: int, *, bound: float) -> list[Race]:

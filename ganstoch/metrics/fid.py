@@ -72,9 +72,10 @@ def _singular_sum(matrix: Tensor) -> Tensor:
     # the root, or by the root of that.
     off = _OFF * torch.finfo(squared.dtype).eps * squared.max()
     error = torch.minimum(off / (2 * values).clamp(min=1e-300), off.sqrt()).sum()
-    if error <= _PRECISE * values.sum():
-        return values.sum()
-    return torch.linalg.svdvals(matrix).sum()
+    if error > _PRECISE * values.sum():
+        values = torch.linalg.svdvals(matrix)
+    total: Tensor = values.sum()
+    return total
 
 
 def _factor(covariance: Tensor) -> Tensor:

@@ -155,8 +155,8 @@ def search_bytes(query: Tensor, bank: Tensor, *, others: bool = False) -> tuple[
     """
     own = torch.arange(len(query)) if others else None
     if query.dtype == bank.dtype == torch.uint8:
-        near = nearest_bytes(query, bank, k=1, own=own)
-        return Neighbours(near.distances[:, 0], near.ids[:, 0]), torch.zeros(len(query)).bool()
+        found = nearest_bytes(query, bank, k=1, own=own)
+        return Neighbours(found.distances[:, 0], found.ids[:, 0]), torch.zeros(len(query)).bool()
     members, member_error = rounded(bank)
     queries, query_error = (members, member_error) if others else rounded(query)
     margin = 2 * (query_error + member_error.max())

@@ -71,7 +71,8 @@ def encode(rows: np.ndarray) -> Codes | None:
         of = means.long()
         numbers = ladder.index_select(0, of.flatten()).view(len(of), -1)
         parts.append((numbers, squares[of].sum(1).to(kind), error))
-    return Codes(*map(torch.cat, zip(*parts, strict=True)), group)
+    numbers, squared, errors = (torch.cat(each) for each in zip(*parts, strict=True))
+    return Codes(numbers, squared, errors, group)
 
 
 def halve(rows: np.ndarray) -> Halves | None:
@@ -116,10 +117,11 @@ def limits(queries: Codes, reach: Tensor) -> Tensor:
 def likely(bounds: Tensor, count: int) -> Tensor:
     """Ids (Q, <= count) of members of low bounds, not surely of the lowest."""
     width = bounds.shape[1] // STRIDE
-    strides = bounds[:, : STRIDE * width].unflatten(1, (STRIDE, width))
+    strides = bounds[:, : STRIDE * width].view(len(bounds), STRIDE, width)
     columns = strides.amin(1).topk(min(count, width), dim=1, largest=False).indices
     places = strides.gather(2, columns[:, None].expand(-1, STRIDE, -1)).argmin(1)
-    return places * width + columns
+    ids: Tensor = places * width + columns
+    return ids
 
 
 def _square(width: int) -> tuple[int, int] | None:

@@ -209,7 +209,7 @@ def _least_of(bounds: Tensor, count: int) -> tuple[Tensor, Tensor]:
     if width < 4 * count:
         least = bounds.topk(count, dim=1, largest=False)
         return least.values, least.indices
-    strides = bounds[:, : _STRIDE * width].unflatten(1, (_STRIDE, width))
+    strides = bounds[:, : _STRIDE * width].view(rows, _STRIDE, width)
     columns = strides.amin(1).topk(count, dim=1, largest=False).indices
     places = columns[:, None] + width * torch.arange(_STRIDE, device=bounds.device)[:, None]
     rest = torch.arange(_STRIDE * width, bounds.shape[1], device=bounds.device)
