@@ -41,12 +41,12 @@ def lengths(folder: Path = PACKAGE) -> list[int]:
     return [len(path.read_text().splitlines()) for path in folder.rglob("*.py")]
 
 
-def test_the_package_has_at_most_21000_lines() -> None:
-    assert sum(lengths()) <= 21_000
+def test_the_package_has_at_most_27000_lines() -> None:
+    assert sum(lengths()) <= 27_000
 
 
-def test_the_tests_have_at_most_20000_lines() -> None:
-    assert sum(lengths(Path(__file__).parent)) <= 20_000
+def test_the_tests_have_at_most_23500_lines() -> None:
+    assert sum(lengths(Path(__file__).parent)) <= 23_500
 
 
 def test_the_median_file_has_at_most_120_lines() -> None:
@@ -58,11 +58,11 @@ def test_a_remedy_has_at_most_14_hooks() -> None:
     assert len(hooks) <= 14, hooks
 
 
-def test_a_run_passes_through_at_most_30_files(tmp_path: Path) -> None:
+def test_a_run_passes_through_at_most_35_files(tmp_path: Path) -> None:
     """Files of which a function is called by ``ganstoch fit --config mini``."""
     command = [sys.executable, "-c", COUNT, f"{PACKAGE}/", str(tmp_path)]
     run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert run.returncode == 0, run.stderr
     files = sorted(json.loads((tmp_path / "seen.json").read_text()))
     assert "training/gan.py" in files
-    assert len(files) <= 30, f"{len(files)} files: {', '.join(files)}"
+    assert len(files) <= 35, f"{len(files)} files: {', '.join(files)}"

@@ -27,6 +27,7 @@ from ganstoch.callbacks.diagnosis import Diagnosis
 from ganstoch.callbacks.gradient_noise import FILE, GradientNoise, GradientNoiseSettings
 from ganstoch.callbacks.probe import Probe, ProbeSettings
 from ganstoch.callbacks.progress import LossLogger, Progress, RandomnessReport, data_of
+from ganstoch.environment import git_sha, versions
 from ganstoch.errors import UserError
 from ganstoch.runs.pool import BUSY, sigterm_interrupts
 from ganstoch.runs.resume import differences, refuse_other_settings
@@ -242,7 +243,7 @@ class RunFolder(Callback):
         settings = json.dumps(asdict(self.resolved), indent=1)
         records.write_atomically(self.folder / SETTINGS, settings.encode())
         sha256, config_hash = data.subset.sha256, self.resolved.config_hash
-        facts: dict[str, Any] = {"git_sha": run_folder.git_sha(), "versions": run_folder.versions()}
+        facts: dict[str, Any] = {"git_sha": git_sha(), "versions": versions()}
         facts |= {"config_hash": config_hash, "subset_sha256": sha256}
         config, run_id = self.resolved.config | facts, config_hash[:16]
         logger = make_logger(self.tracking, folder=self.folder, run_id=run_id, config=config)
