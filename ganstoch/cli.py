@@ -3,6 +3,7 @@
 import errno
 import gc
 import importlib
+import io
 import logging
 import sys
 from collections.abc import Callable, Sequence
@@ -49,6 +50,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     2 is for a mistake that the user can mend, 75 for a run that another process holds, 130 for ^C.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
+    for stream in (sys.stdout, sys.stderr):  # a terminal need not have every character
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
     logging.getLogger("ganstoch").setLevel(logging.INFO)
     try:

@@ -5,6 +5,7 @@ Read without torch, so that a mistyped place is told at once.
 
 import importlib.util
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -61,7 +62,7 @@ def locate(text: Path | str, *, option: str) -> Location:
     given = str(text)
     if not given.strip():
         raise UserError(f"{option} is empty; give {HINT}")
-    path = Path(given).expanduser()
+    path = _path(given)
     if path.is_dir():
         return Location(text=given, kind="folder", paths=(path,))
     if not path.exists():
@@ -70,9 +71,16 @@ def locate(text: Path | str, *, option: str) -> Location:
         if _BRACES.search(given):
             return _shards(given, option=option)
         if match := _KEYED.fullmatch(given):
-            place = _file(Path(match[1]).expanduser(), given, option=option)
+            place = _file(_path(match[1]), given, option=option)
             return Location(text=given, kind=place.kind, paths=place.paths, key=match[2])
     return _file(path, given, option=option)
+
+
+def _path(text: str) -> Path:
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:  # there is no such user
+        return Path(text)
 
 
 def _file(path: Path, given: str, *, option: str) -> Location:
@@ -85,7 +93,7 @@ def _file(path: Path, given: str, *, option: str) -> Location:
 
 
 def _shards(given: str, *, option: str) -> Location:
-    places = [_file(Path(each).expanduser(), each, option=option) for each in _expand(given)]
+    places = [_file(_path(each), each, option=option) for each in _expand(given)]
     kinds = {place.kind for place in places}
     if len(kinds) != 1 or not kinds <= {"tar", "parquet"}:
         raise UserError(f"{given} must name .tar files or .parquet files alone, for {option}")
@@ -98,13 +106,15 @@ def _expand(pattern: str) -> list[str]:
     texts = [pattern]
     while match := _BRACES.search(texts[0]):
         first, last, several = match.groups()
+        parts: Sequence[str]
         if several is not None:
-            parts = several.split(",")
+            count, parts = several.count(",") + 1, several.split(",")
         else:
-            ends = range(int(first), int(last) + 1)
-            if not 0 < len(ends) * len(texts) <= _MOST_SHARDS:
-                raise UserError(f"{pattern} must name 1 to {_MOST_SHARDS:,} files")
-            parts = [str(number).zfill(len(first)) for number in ends]
+            count, parts = int(last) - int(first) + 1, ()
+        if not 0 < count * len(texts) <= _MOST_SHARDS:
+            raise UserError(f"{pattern} must name 1 to {_MOST_SHARDS:,} files")
+        if several is None:
+            parts = [str(int(first) + i).zfill(len(first)) for i in range(count)]
         found = [text for text in texts if match[0] in text]
         texts = [text.replace(match[0], part, 1) for text in found for part in parts]
     return texts

@@ -56,8 +56,11 @@ def test_the_action_fails_a_copying_generator(tmp_path: Path, environment: dict[
     assert not (tmp_path / "hacked").exists()
 
 
-def test_the_action_passes_a_clean_one(tmp_path: Path, environment: dict[str, str]) -> None:
-    sets = {"real": "train.npy", "generated": "clean.npy", "max-copied": "0.2", "private": "true"}
+@pytest.mark.parametrize("private", ["true", "yes"])  # what is not "false" is private
+def test_the_action_passes_a_clean_one(
+    tmp_path: Path, environment: dict[str, str], private: str
+) -> None:
+    sets = {"real": "train.npy", "generated": "clean.npy", "max-copied": "0.2", "private": private}
     assert run_action(tmp_path, environment, **sets) == 0
     assert "train.npy" not in (tmp_path / "audit" / "report.json").read_text()
 

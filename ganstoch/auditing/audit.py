@@ -1,7 +1,5 @@
 """The audit: two sets of images, or three, into a report with a verdict."""
 
-import hashlib
-import json
 import logging
 import resource
 import sys
@@ -35,7 +33,7 @@ from ganstoch.auditing.measures import K, LatentGenerator, latent_recovery, meas
 from ganstoch.auditing.omitted import not_checked
 from ganstoch.auditing.output import check_place, png_pictures, write_files
 from ganstoch.auditing.private import Pseudonyms
-from ganstoch.auditing.report import AuditReport
+from ganstoch.auditing.report import AuditReport, settings_sha256
 from ganstoch.data.decoding import Fit
 from ganstoch.data.reading import MEMORY, Mode, Reading
 from ganstoch.environment import hardware, versions
@@ -198,7 +196,7 @@ def audit(
         metrics=measures,
         **lists,
         settings=settings,
-        settings_sha256=hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest(),
+        settings_sha256=settings_sha256(settings),
         command=command,
         versions=versions(),
         hardware=hardware(),

@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from ganstoch.auditing.gate import Gate, exit_status, github_annotations, junit
+from ganstoch.auditing.gate import Gate, check_file, exit_status, github_annotations, junit
 from ganstoch.auditing.groups import Grouping
 from ganstoch.errors import UserError
 from ganstoch.locations import HINT, locate, locate_table
@@ -157,10 +157,16 @@ def audit_command(options: Any) -> int:
 
 def _gate(options: Any) -> Gate:
     verdicts = [name.strip() for name in options.fail_on.split(",") if name.strip()]
+    if options.fail_on and not verdicts:
+        raise UserError(
+            f"--fail-on {options.fail_on!r} names no verdict; give one, or leave it out"
+        )
     gate = Gate(cast(Any, tuple(verdicts)), options.max_copied, options.max_missed)
     if options.junit is not None and gate == Gate():
         fix = "give --fail-on, --max-copied or --max-missed"
         raise UserError(f"--junit tells of conditions, and there are none; {fix}")
+    if options.junit is not None:
+        check_file(options.junit)
     return gate
 
 

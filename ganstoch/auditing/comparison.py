@@ -6,16 +6,17 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, FiniteFloat
 
 from ganstoch.auditing.report import PROTOCOL, AuditReport, Change, Comparison
 from ganstoch.records import decode, read_json
 
 _ROUNDING = 1e-9  # relative, between machines
+_LARGEST = 1e300  # numbers beyond are told as text, and so is NaN
 
 
 class _Value(BaseModel):
-    value: float
+    value: FiniteFloat
 
 
 class Earlier(BaseModel):
@@ -77,6 +78,8 @@ def _equal(old: object, new: object) -> bool:
 
 
 def _plain(value: object) -> float | str | None:
-    if value is None or (isinstance(value, int | float) and not isinstance(value, bool)):
+    if value is None:
+        return value
+    if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _LARGEST:
         return value
     return value if isinstance(value, str) else json.dumps(value)

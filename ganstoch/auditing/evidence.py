@@ -83,6 +83,7 @@ def gather(
     if held_out is not None:
         ids, note = check_disjoint(real, held_out, seed=seed)
         notes += [note] if note else []
+        notes += check_unmade(generated, held_out, ids, seed=seed)
         if len(ids) < LEAST:
             few = f"only {len(ids)} of the held-out images are not among the real ones"
             raise UserError(f"{few}, and an audit needs at least {LEAST}; give --held-out more")
@@ -219,6 +220,18 @@ def check_disjoint(real: Images, held_out: Images, *, seed: int) -> tuple[Tensor
     is_unseen = torch.ones(len(held_out), dtype=torch.bool)
     is_unseen[shared.identical] = False
     return everyone[is_unseen], f"{note}, and left out."
+
+
+def check_unmade(generated: Images, held_out: Images, ids: Tensor, *, seed: int) -> list[str]:
+    """A note if held-out images at positions ids were generated; a UserError if by no chance."""
+    digests = tuple(held_out.content.digests[i] for i in ids.tolist())
+    shared = coincidences(generated.content.digests, digests, seed=seed)
+    count = len(shared.identical)
+    share = f"{count} of the {len(digests)} held-out images"
+    if count and shared.identical_p <= SURELY:
+        fix = "--held-out must be real images that the generator neither made nor was trained on"
+        raise UserError(f"{share} in {held_out.where} are in {generated.where}; {fix}")
+    return [f"{share} are pixel for pixel among the generated ones."] if count else []
 
 
 def check_groups(

@@ -1,7 +1,9 @@
 """Conditions of a release, and how their checks are told: exit status, JUnit, annotations."""
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import get_args
 from xml.etree import ElementTree
 
@@ -11,6 +13,9 @@ from ganstoch.errors import UserError, visible
 _STATUS: dict[Outcome, int] = {"failed": 1, "inconclusive": 3, "passed": 0}  # the gravest first
 _ELEMENT: dict[Outcome, str] = {"failed": "failure", "inconclusive": "error"}
 _ANNOTATION: dict[Outcome, str] = {"failed": "error", "inconclusive": "warning"}
+
+
+_SUITE, _BEGINNING = b'<testsuite name="ganstoch-audit/', 100  # bytes, where it stands
 
 
 @dataclass(frozen=True)
@@ -37,6 +42,16 @@ def exit_status(checks: Sequence[Check]) -> int:
     """1 if a check failed, else 3 if one is inconclusive, else 0."""
     outcomes = {check.outcome for check in checks}
     return next((status for outcome, status in _STATUS.items() if outcome in outcomes), 0)
+
+
+def check_file(path: Path) -> None:
+    """A UserError for a place of a JUnit file that cannot be written, or has another file."""
+    fix = "give --junit another place"
+    if path.is_dir() or (path.exists() and _SUITE not in path.read_bytes()[:_BEGINNING]):
+        raise UserError(f"{path} is no JUnit file of an audit; {fix}")
+    folder = next(place for place in path.absolute().parents if place.exists())
+    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+        raise UserError(f"may not write to {folder}; {fix}")
 
 
 def junit(report: AuditReport) -> bytes:

@@ -32,10 +32,10 @@ class Grouping:
         else:
             try:
                 pattern = re.compile(text)
-            except re.error as error:
+            except (re.error, OverflowError, RecursionError) as error:
                 raise UserError(f"--group-by {text!r} is no regular expression: {error}") from error
             self._of = lambda name: _matched(pattern, name)
-        self.digest = hashlib.sha256(content).hexdigest()[:16]  # of the rule: private names stay so
+        self.digest = hashlib.sha256(content).hexdigest()  # of the rule: private names stay so
 
     def __call__(self, names: Sequence[str], *, where: str) -> tuple[str, ...]:
         """Each name's group; a UserError where some have none."""

@@ -53,13 +53,17 @@ class Images:
 
     def __init__(self, images: ImageSet, *, role: Role) -> None:
         self.images, self.role = images, role
-        self.where, self.notes = images.where, images.notes
+        self.where, self.notes = _encodable(images.where), images.notes
         self.shape = images.shape
         self.labels: tuple[str, ...] | None = None
         if images.labels is not None and images.classes:
-            self.labels = tuple(images.classes[label] for label in images.labels.tolist())
+            self.labels = tuple(
+                _encodable(images.classes[label]) for label in images.labels.tolist()
+            )
         self.groups: tuple[str, ...] | None = None  # of one person or source, by `Grouping`
-        self.names: Callable[[Tensor], Sequence[str]] = images.names
+        self.names: Callable[[Tensor], Sequence[str]] = lambda ids: tuple(
+            map(_encodable, images.names(ids))
+        )
         self.read = images.read
 
     def __len__(self) -> int:
@@ -91,6 +95,11 @@ class Images:
                 digests.append(hashlib.blake2b(image.data, digest_size=16).digest())
             looks.append(_looks(block))
         return Content(whole.hexdigest(), tuple(digests), pd.concat(looks, ignore_index=True))
+
+
+def _encodable(text: str) -> str:
+    """A text that UTF-8 can write: what it cannot, in a file's name, is written out."""
+    return text.encode(errors="backslashreplace").decode()
 
 
 EmbeddingSource = Path | str | NDArray[Any] | Tensor

@@ -63,7 +63,7 @@ def write_files(
     content = {MISSED: _csv(missed), GENERATED: _csv(generated), PAGE: render(report, pictures)}
     content[REPORT] = report.to_json()
     for name, text in content.items():
-        write_atomically(out / name, text.encode())
+        write_atomically(out / name, text.encode(errors="backslashreplace"))
 
 
 def _csv(frame: pd.DataFrame) -> str:

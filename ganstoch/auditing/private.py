@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ganstoch.auditing.comparison import Earlier
 from ganstoch.auditing.inputs import Images, Role
-from ganstoch.auditing.report import AuditReport
+from ganstoch.auditing.report import AuditReport, settings_sha256
 from ganstoch.errors import UserError
 
 SALT = "GANSTOCH_AUDIT_SALT"
@@ -58,7 +58,8 @@ class Pseudonyms:
         settings = dict(report.settings)
         if settings.get("group_by"):
             settings["group_by"] = self(settings["group_by"])
-        return report.model_copy(update={"sets": sets, "settings": settings, "command": None})
+        update = {"sets": sets, "settings": settings, "settings_sha256": settings_sha256(settings)}
+        return report.model_copy(update=update | {"command": None})
 
     def hide_earlier(self, earlier: Earlier) -> Earlier:
         """An earlier report with keyed digests, where they are not yet."""
@@ -66,7 +67,10 @@ class Pseudonyms:
         for facts in sets.values():
             if len(digest := str(facts.get("sha256", ""))) == _SHA256:
                 facts["sha256"] = self(digest)
-        return earlier.model_copy(update={"sets": sets})
+        settings = dict(earlier.settings)
+        if len(digest := str(settings.get("group_by", ""))) == _SHA256:
+            settings["group_by"] = self(digest)
+        return earlier.model_copy(update={"sets": sets, "settings": settings})
 
 
 def _hidden(

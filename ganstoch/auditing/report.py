@@ -1,5 +1,6 @@
 """The report of an audit: one pydantic model, from which terminal, JSON and page are made."""
 
+import hashlib
 import json
 import math
 from itertools import pairwise
@@ -213,6 +214,11 @@ class AuditReport(_Model):
     def to_json(self) -> str:
         """The content of report.json; a ValueError for settings that are not finite."""
         return json.dumps(self.model_dump(by_alias=True), indent=1, allow_nan=False) + "\n"
+
+
+def settings_sha256(settings: dict[str, Any]) -> str:
+    """Sha256 of a report's settings, hexadecimal."""
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
 
 
 def fixed(*values: float | None) -> list[str]:

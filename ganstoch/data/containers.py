@@ -1,6 +1,7 @@
 """What holds image files, opened one by one from any thread: a folder, or a zip archive."""
 
 import stat
+import weakref
 import zipfile
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -62,7 +63,9 @@ class ZipFiles(Files):
             raise UserError(f"may not read {path}; change its permissions") from error
         except Exception as error:  # a damaged file raises almost anything
             raise UserError(f"cannot read {path}: no zip archive, or damaged ({error})") from error
+        weakref.finalize(self, self._zip.close)
         members: dict[str, zipfile.ZipInfo] = {}
+        lists: dict[str, zipfile.ZipInfo] = {}  # of labels, by their folder with its slash
         for info in self._zip.infolist():
             name = safe_name(info.filename.replace("\\", "/"))
             if info.is_dir():
@@ -71,8 +74,8 @@ class ZipFiles(Files):
                 self.passed.add(info.filename, "unsafe names")
             elif stat.S_ISLNK(info.external_attr >> 16):
                 self.passed.add(name, "links")
-            elif name == DATASET_JSON and info.file_size <= MOST_BYTES:
-                self.labels = self._labels(info)
+            elif (folder := list_folder(name)) is not None and info.file_size <= MOST_BYTES:
+                lists[folder] = info
             elif name in members:
                 self.passed.add(name, "repeated names")  # the last counts, as when unpacked
                 members[name] = info
@@ -80,6 +83,12 @@ class ZipFiles(Files):
                 members[name] = info
         self.names = sorted(members)
         self.top = top_folder(self.names)
+        for folder, info in lists.items():
+            if folder in ("", self.top):
+                labels = self._labels(info)
+                self.labels = dict(self.labels or {}) | {folder + n: labels[n] for n in labels}
+            else:
+                self.passed.add(folder + DATASET_JSON)
         self._infos = [members[name] for name in self.names]
 
     def __getitem__(self, i: int) -> Member:
@@ -98,6 +107,12 @@ class ZipFiles(Files):
         except Exception as error:  # idem
             raise UserError(f"cannot read {DATASET_JSON} of {self.where} ({error})") from error
         return of_dataset_json(content, where=self.where)
+
+
+def list_folder(name: str) -> str | None:
+    """The folder of a ``dataset.json``, "" or one with its slash; None of any other file."""
+    folder, slash, file = name.rpartition("/")
+    return folder + slash if file == DATASET_JSON and "/" not in folder else None
 
 
 def refuse_bomb(size: int, *, packed: int | None = None) -> None:

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import IO, Any, Literal, TypeVar
+from typing import IO, Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -122,16 +122,27 @@ def decode(file: Path | Member, *, fix: str) -> Image.Image:
     return _opened(file, lambda image: to_rgb(ImageOps.exif_transpose(image)), fix=fix, whole=True)
 
 
-def read_header(file: Path | Member, *, fix: str) -> tuple[tuple[int, int], bool]:
-    """Width and height of an image file, upright, and whether it is grey; decodes no pixel."""
+class Header(NamedTuple):
+    """What an image file says before its pixels."""
 
-    def header(image: Image.Image) -> tuple[tuple[int, int], bool]:
+    size: tuple[int, int]  # width and height, upright
+    is_grey: bool
+    has_frames: bool  # several, of which the first counts
+
+
+def read_header(file: Path | Member, *, fix: str) -> Header:
+    """Size, kind and frames of an image file; decodes no pixel of the first."""
+
+    def header(image: Image.Image) -> Header:
         # A PNG's mark may stand behind its pixels, and looking for it would decode them. The size
         # of a TIFF is upright already.
         look = image.format != "TIFF" and (image.format != "PNG" or "exif" in image.info)
         turned = look and image.getexif().get(_ORIENTATION) in _TURNED
         size = (image.height, image.width) if turned else (image.width, image.height)
-        return size, is_grey(image)
+        grey, has_frames = is_grey(image), False
+        with contextlib.suppress(Exception):  # of damage behind the first frame
+            has_frames = getattr(image, "n_frames", 1) > 1
+        return Header(size, grey, has_frames)
 
     return _opened(file, header, fix=fix, whole=False)
 

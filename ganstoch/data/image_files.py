@@ -9,6 +9,7 @@ from torch import Tensor
 from ganstoch.data import labels as labelling
 from ganstoch.data.containers import Files
 from ganstoch.data.decoding import (
+    Header,
     ScaleFilter,
     Unreadable,
     decode,
@@ -85,7 +86,7 @@ def all_alike(files: Files, *, option: str, reading: Reading) -> FileImages:
     positions, notes = readable(files, option=option, reading=reading)
     fix = skip_fix(option)
 
-    def header(i: int) -> tuple[tuple[int, int], bool] | None:
+    def header(i: int) -> Header | None:
         try:
             return read_header(files[i], fix=fix)
         except Unreadable:
@@ -99,15 +100,15 @@ def all_alike(files: Files, *, option: str, reading: Reading) -> FileImages:
     known = [headers[i] for i in positions]
     side = reading.resize
     width, height = known[0][0] if side is None else (side, side)
-    for i, (size, _) in zip(positions, known, strict=True):
+    for i, (size, *_) in zip(positions, known, strict=True):
         if side is None and size != (width, height):
-            least = min(min(size) for size, _ in known)
+            least = min(min(each.size) for each in known)
             raise UserError(
                 f"the images of {files.where} differ in size: {files.names[positions[0]]} has "
                 f"{width}x{height} pixels, {files.names[i]} {size[0]}x{size[1]}; "
                 f"add --resize {least}"
             )
-    channels = 1 if all(is_grey for _, is_grey in known) else 3
+    channels = 1 if all(each.is_grey for each in known) else 3
     images = FileImages(
         files,
         positions,
@@ -117,6 +118,11 @@ def all_alike(files: Files, *, option: str, reading: Reading) -> FileImages:
         option=option,
     )
     images.classes, images.labels = classify(files, positions, like=range(len(files.names)))
+    if several := sum(each.has_frames for each in known):
+        notes = (
+            *notes,
+            f"Of {several:,} files of {files.where} the first of several frames counts.",
+        )
     images.notes = (*files.passed.notes(files.where), *notes)
     if files.is_packed and not images.fits and files.order != list(positions):
         often = "it is unpacked anew for every block of images, which a .zip or .tar is not"

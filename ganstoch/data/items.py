@@ -45,7 +45,7 @@ def collect(
     pictures: list[bool] = []  # whether each PIL image is grey
     size = 0
     for item in _items(source, what=what, reading=reading):
-        image, label = _pair(item)
+        image, label = _pair(item, what=what)
         if isinstance(image, Image.Image):
             pictures.append(is_grey(image))
         part = _batch(image, what=what, reading=reading)
@@ -110,14 +110,20 @@ def _called(make: Callable[..., Any], *, what: str, reading: Reading) -> Iterato
         yield from (batch,) if isinstance(batch, Tensor | np.ndarray) else batch
 
 
-def _pair(item: Any) -> tuple[Any, Any]:
+def _pair(item: Any, *, what: str) -> tuple[Any, Any]:
     """An item's image and its label, if it has one."""
     if isinstance(item, Mapping):
         image = next((item[name] for name in _IMAGE if name in item), None)
         return image, next((item[name] for name in _LABEL if name in item), None)
     if isinstance(item, tuple | list) and item and not np.isscalar(item[0]):
+        if any(_is_image(each) and np.shape(each) == np.shape(item[0]) for each in item[1:]):
+            raise UserError(f"{what} holds items of several images; give each alone, or a batch")
         return item[0], item[1] if len(item) > 1 else None
     return item, None
+
+
+def _is_image(value: Any) -> bool:
+    return isinstance(value, Image.Image) or getattr(value, "ndim", 0) > 1
 
 
 def _batch(image: Any, *, what: str, reading: Reading) -> NDArray[Any]:

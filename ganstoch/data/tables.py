@@ -164,7 +164,8 @@ def _named(
     if any(type(value) not in (int, str) for value in values):
         return None
     if classes is not None:
-        if any(not 0 <= value < len(classes) for value in values):
+        is_list = isinstance(classes, list) and all(isinstance(name, str) for name in classes)
+        if not is_list or any(type(v) is str or not 0 <= v < len(classes) for v in values):
             return None
         values = [classes[value] for value in values]
     return dict(zip(names, values, strict=True))

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
-from ganstoch.data.containers import DATASET_JSON, Files, refuse_bomb
+from ganstoch.data.containers import DATASET_JSON, Files, list_folder, refuse_bomb
 from ganstoch.data.decoding import Member, progress
 from ganstoch.data.files import PassedOver, is_image, safe_name, top_folder
 from ganstoch.data.gzip_stream import GzipStream
@@ -46,6 +46,14 @@ def _close(streams: list[Any]) -> None:
         stream.close()
 
 
+def _prefixes(paths: Sequence[Path]) -> list[str]:
+    """What the names in each shard begin with, so that no two shards share one."""
+    names = [path.name.split(".")[0] for path in paths]
+    if len(set(names)) < len(names):
+        names = [path.as_posix() for path in paths]
+    return [f"{name}/" for name in names] if len(paths) > 1 else [""]
+
+
 class _Place(NamedTuple):
     shard: int
     offset: int
@@ -63,21 +71,32 @@ class TarFiles(Files):
         weakref.finalize(self, _close, self._streams)
         self._members: dict[str, _Place] = {}
         self._told: dict[str, Label | None] = {}  # what members that may name a class say
+        self._lists: dict[str, _Place] = {}  # of labels, by their folder with its slash
+        prefixes = _prefixes(paths)
         size = sum(path.stat().st_size for path in paths)
         with progress(None, f"looking at {where}", size, unit="B", unit_scale=True) as bar:
-            for shard, path in enumerate(paths):
-                prefix = f"{path.name.split('.')[0]}/" if len(paths) > 1 else ""
+            for shard, (path, prefix) in enumerate(zip(paths, prefixes, strict=True)):
                 try:
                     self.is_packed = path.name.lower().endswith("gz")
                     self._streams.append(GzipStream(path) if self.is_packed else path.open("rb"))
                     self._index(shard, prefix, bar)
                 except PermissionError as error:
                     raise UserError(f"may not read {path}; change its permissions") from error
+                except UserError:
+                    raise
+                except RecursionError as error:  # headers that each announce another
+                    raise UserError(f"cannot read {path}: damaged") from error
                 except (tarfile.TarError, zlib.error, EOFError, OSError, ValueError) as error:
                     why = f"no tar archive, or damaged ({error})"
                     raise UserError(f"cannot read {path}: {why}") from error
         self.names = sorted(self._members)
         self.top = top_folder(self.names)
+        for folder, place in self._lists.items():
+            if folder in ("", self.top) or folder in prefixes:
+                labels = of_dataset_json(self._open(place).read(), where=self.where)
+                self.labels = dict(self.labels or {}) | {folder + n: labels[n] for n in labels}
+            else:
+                self.passed.add(folder + DATASET_JSON)
         self._places = [self._members[name] for name in self.names]
         self.order = [0] * len(self.names)
         for rank, i in enumerate(sorted(range(len(self.names)), key=lambda i: self._places[i])):
@@ -111,9 +130,8 @@ class TarFiles(Files):
             self.passed.add(name, "links")
         elif not member.isreg() or member.issparse():
             self.passed.add(name, "devices and the like")
-        elif name == DATASET_JSON and member.size <= MOST_BYTES:
-            stream.seek(member.offset_data)
-            self.labels = of_dataset_json(stream.read(member.size), where=self.where)
+        elif (folder := list_folder(name)) is not None and member.size <= MOST_BYTES:
+            self._lists[prefix + folder] = _Place(shard, member.offset_data, member.size)
         elif name.endswith(MEMBERS) and member.size <= MOST_MEMBER_BYTES:
             stream.seek(member.offset_data)
             self._told[prefix + name] = of_member(stream.read(member.size))

@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -175,3 +177,22 @@ def test_a_network_that_is_not_there(space: str, run: Any) -> None:
     answer = run(*SETS, "--features", space)
     assert answer.status == 2
     assert "gone" in answer.err
+
+
+def test_names_that_are_no_text(run: Any, tmp_path: Path) -> None:
+    """Bytes of a name that are no UTF-8, in folders, files, classes and the report's place."""
+    for i, path in enumerate(sorted(Path("made").iterdir())):
+        folder = Path(f"made/{'ab'[i % 2]}\udcff")
+        folder.mkdir(exist_ok=True)
+        path.rename(folder / f"\udcfe{path.name}")
+    Path("made").rename("made\udcff")
+    answer = run("--real", "train", "--generated", "made\udcff", "--out", "out\udcff")
+    assert (answer.status, len(os.listdir("out\udcff"))) == (0, 4)
+    assert run("--generated", "train", "--real", "made\udcff", "--out", "out").status == 0
+
+
+def test_a_terminal_without_the_characters(run: Any, tmp_path: Path) -> None:
+    words = ["--max-copied", "0.9", "--out", "out"]
+    command = [sys.executable, "-m", "ganstoch.cli", "audit", *SETS, *words]
+    environment = os.environ | {"PYTHONIOENCODING": "ascii"}
+    assert subprocess.run(command, env=environment, capture_output=True).returncode == 0

@@ -73,3 +73,23 @@ def test_what_is_no_report_is_refused(split: Any, tmp_path: Path, text: str) -> 
     (tmp_path / "other.json").write_text(text)
     with pytest.raises(UserError, match=r"other\.json"):
         against(split, tmp_path / "other.json")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 10**400, "\ud800<b>", [[]], True])
+def test_odd_values_of_an_earlier_report_are_told(
+    split: Any, earlier: Path, tmp_path: Path, value: Any
+) -> None:
+    content = json.loads(earlier.read_text())
+    content["settings"]["seed"] = content["sets"]["real"]["images"] = value
+    earlier.write_text(json.dumps(content))
+    _, comparison = against(split, earlier, out=tmp_path / "out")
+    assert [change.name for change in comparison.settings] == ["seed"]
+    assert "real images" in {change.name for change in comparison.sets}
+
+
+def test_measures_of_an_earlier_report_are_finite(split: Any, earlier: Path) -> None:
+    content = json.loads(earlier.read_text())
+    next(iter(content["metrics"].values()))["value"] = float("nan")
+    earlier.write_text(json.dumps(content))
+    with pytest.raises(UserError, match="finite"):
+        against(split, earlier)

@@ -212,3 +212,43 @@ def test_the_command_writes_junit_and_annotations(
     out, err = capsys.readouterr()
     assert [check["name"] for check in json.loads(out)["checks"]] == ["max_copied"]
     assert err.startswith("::error ")
+
+
+@pytest.mark.parametrize("verdicts", [",", " ", " , "])
+def test_conditions_that_name_nothing_are_refused(files: Path, verdicts: str) -> None:
+    assert run("--generated", "copied.npy", "--fail-on", verdicts) == 2
+
+
+def test_junit_overwrites_no_other_file(files: Path) -> None:
+    words = ["--generated", "clean.npy", "--fail-on", "memorization", "--junit"]
+    assert run(*words, "checks.xml") == 0
+    assert run(*words, "checks.xml") == 0
+    before = Path("train.npy").read_bytes()
+    for place in ("train.npy", "out", "out/report.json", "train.npy/checks.xml"):
+        assert run(*words, place) == 2
+    assert Path("train.npy").read_bytes() == before
+    assert json.loads(Path("out/report.json").read_text())["checks"]
+
+
+def test_generated_images_are_not_held_out(files: Path) -> None:
+    """Else whatever copies hides behind them."""
+    rng = np.random.default_rng(0)
+    train = np.load("train.npy").astype(int)
+    noisy = (train[:100] + rng.integers(-6, 7, train[:100].shape)).clip(0, 255).astype(np.uint8)
+    np.save("noisy.npy", noisy)
+    np.save("mixed.npy", np.concatenate([noisy[:50], np.load("clean.npy")[50:]]))
+    words = ["--generated", "noisy.npy", "--fail-on", "memorization"]
+    assert run(*words) == 1
+    assert run(*words, "--held-out", "noisy.npy") == 2
+    assert run(*words, "--held-out", "mixed.npy") == 2
+
+
+@pytest.mark.parametrize(
+    "body",
+    ["raise SystemExit(0)", "return x.float().flatten(1).to_sparse()", "return x.to('meta')"],
+)
+def test_features_that_are_none_pass_nothing(files: Path, monkeypatch: Any, body: str) -> None:
+    name = f"odd_features_{abs(hash(body))}"
+    Path(f"{name}.py").write_text(f"def f(x):\n    {body}\n")
+    words = ["--generated", "copied.npy", "--fail-on", "memorization"]
+    assert run(*words, "--features", f"{name}:f") == 2

@@ -205,3 +205,9 @@ def test_no_rule_is_refused_before_anything_is_read(
     assert main(["audit", *sets, f"--group-by={rule}", f"--out={tmp_path / 'out'}"]) == 2
     assert "--group-by" in capsys.readouterr().err or case == "two groups"
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("rule", ["a{99999999999999999999}", "(" * 5000 + ")" * 5000, "("])
+def test_expressions_that_are_none(rule: str) -> None:
+    with pytest.raises(UserError, match="--group-by"):
+        Grouping(rule)

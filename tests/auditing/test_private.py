@@ -81,3 +81,14 @@ def test_an_earlier_report_does_not_tell_either(folders: dict[str, Path], tmp_pa
     assert "real sha256" not in changed
     assert not any(facts.sha256 in text for facts in plain.sets.values())
     assert json.loads(text)["command"] is None
+
+
+def test_a_digest_of_the_groups_stays_here(folders: dict[str, Path], tmp_path: Path) -> None:
+    """Of an earlier report that was not private, too; nor can the settings' hash be guessed."""
+    sources: dict[str, Any] = dict(folders)
+    rule = r"patient_(\d)"
+    plain = audit(**sources, group_by=rule, out=tmp_path / "plain")
+    earlier = tmp_path / "plain" / "report.json"
+    report = audit(**sources, group_by=rule, private=True, against=earlier, out=tmp_path / "out")
+    assert plain.settings["group_by"] not in texts(tmp_path / "out")
+    assert report.settings_sha256 != plain.settings_sha256

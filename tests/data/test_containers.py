@@ -530,3 +530,70 @@ def test_a_gzip_that_unpacks_to_more_than_a_disk_holds(
     whole_bomb(tmp_path / "a.tgz")
     assert os.path.getsize(tmp_path / "a.tgz") < 2**22
     assert "too large" in refused(tmp_path / "a.tgz")
+
+
+@pytest.mark.parametrize("places", ["{a,b}/part.tar", "part.{a,b}.tar"])
+def test_shards_whose_names_begin_alike_are_all_read(places: str, tmp_path: Path) -> None:
+    for name in ("a/part.tar", "b/part.tar", "part.a.tar", "part.b.tar"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        tarred(tmp_path, name=name)
+    images = opened(f"{tmp_path}/{places}")
+    assert len(images) == len(set(images.names(torch.arange(len(images))))) == 2 * COUNT
+    assert "repeated" not in "".join(images.notes)
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar"])
+@pytest.mark.parametrize("folder", ["", "photos/"])
+def test_a_list_of_labels_lies_beside_its_images(kind: str, folder: str, tmp_path: Path) -> None:
+    """In an archive that was made of a folder too, as in the folder itself."""
+    listed = json.dumps({"labels": [[f"x/{i:03}.png", LABELS[i]] for i in range(COUNT)]}).encode()
+    members = {f"{folder}x/{i:03}.png": ENCODED[i] for i in range(COUNT)}
+    members[f"{folder}dataset.json"] = listed
+    path = tmp_path / f"a.{kind}"
+    if kind == "zip":
+        with zipfile.ZipFile(path, "w") as archive:
+            for name, content in members.items():
+                archive.writestr(name, content)
+    else:
+        with tarfile.open(path, "w") as archive_:
+            for name, content in members.items():
+                add(archive_, name, content)
+    images = opened(path)
+    assert images.labels is not None
+    assert images.labels.tolist() == LABELS
+    assert images.notes == ()
+
+
+def test_headers_that_announce_headers(tmp_path: Path) -> None:
+    header = tarfile.TarInfo("././@LongLink")
+    header.type, header.size = tarfile.GNUTYPE_LONGNAME, 4
+    (tmp_path / "a.tar").write_bytes((header.tobuf() + b"abc".ljust(512, b"\0")) * 3000)
+    assert "a.tar" in refused(tmp_path / "a.tar")
+
+
+@pytest.mark.parametrize(
+    "place",
+    ["~nobody-of-this-name/a", "x{0..99999999999999999999}.tar", "x" + "{a,b}" * 40 + ".tar"],
+)
+def test_places_that_nothing_can_be(place: str) -> None:
+    assert place[:2] in refused(place)
+
+
+@pytest.mark.parametrize("names", [[["a"], ["b"]], [{}, {}], 5, {"0": "a"}, [None, None]])
+def test_classes_that_are_none(names: Any, tmp_path: Path) -> None:
+    features = {"image": {"_type": "Image"}, "label": {"_type": "ClassLabel", "names": names}}
+    pictures = [{"bytes": content, "path": None} for content in ENCODED]
+    table = pa.table({"image": pictures, "label": LABELS})
+    about = json.dumps({"info": {"features": features}})
+    pq.write_table(table.replace_schema_metadata({"huggingface": about}), tmp_path / "a.parquet")
+    images = opened(tmp_path / "a.parquet")
+    assert (len(images), images.classes) == (COUNT, ())
+
+
+def test_several_frames_are_told(tmp_path: Path) -> None:
+    frames = [Image.fromarray(pixels) for pixels in PIXELS]
+    frames[0].save(tmp_path / "a.tiff", save_all=True, append_images=frames[1:])
+    frames[0].save(tmp_path / "b.tiff")
+    images = opened(tmp_path)
+    assert "1 files" in "".join(images.notes)
+    assert np.array_equal(read(images)[0], PIXELS[0].transpose(2, 0, 1))

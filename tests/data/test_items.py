@@ -110,3 +110,9 @@ def test_what_needs_a_number_or_too_much_memory() -> None:
         opened(lambda n: TENSOR)
     with pytest.raises(UserError, match="memory"):
         opened(PICTURES, memory=500)
+
+
+@pytest.mark.parametrize("pair", [PICTURES[:2], tuple(BYTES[:2]), (TENSOR[0], 1, TENSOR[1])])
+def test_items_of_several_images_are_refused(pair: Any) -> None:
+    with pytest.raises(UserError, match="several images"):
+        opened([pair] * 12)

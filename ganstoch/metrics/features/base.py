@@ -91,7 +91,7 @@ class Network(Extractor):
 
     def _as_rows(self, features: object, count: int) -> Tensor:
         """What a network returned, as float32 (N, F); a ValueError for what is no such thing."""
-        if isinstance(features, Tensor) and features.ndim >= 2 and len(features) == count:
+        if isinstance(features, Tensor) and _is_dense(features) and len(features) == count:
             return features.flatten(1).float()
         shape = getattr(features, "shape", None)
         got = type(features).__name__ if shape is None else f"shape {tuple(shape)}"
@@ -99,3 +99,9 @@ class Network(Extractor):
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Network":
         return self  # frozen, so one copy serves every clone of a metric
+
+
+def _is_dense(tensor: Tensor) -> bool:
+    """Whether a tensor has two axes or more of real numbers, all of them there."""
+    is_strided = tensor.layout == torch.strided and not tensor.is_meta
+    return is_strided and not tensor.is_complex() and tensor.ndim >= 2

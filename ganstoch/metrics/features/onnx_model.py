@@ -69,7 +69,7 @@ class Onnx(Network):
 
     def _run(self, rows: Any) -> Any:
         try:
-            return self._session.run(None, {self._input: rows})[0]
+            return np.asarray(self._session.run(None, {self._input: rows})[0], np.float32)
         except Exception as error:  # e.g. images smaller than the network's kernels
             first = (str(error).splitlines() or [""])[0][:200]
             raise ValueError(f"{self.name} failed on images {rows.shape}: {first}") from error

@@ -89,7 +89,7 @@ def load_callable(text: str) -> Any:
             found = getattr(found, name)
         if isinstance(found, type) and issubclass(found, Extractor | nn.Module):
             found = found()
-    except Exception as error:  # whatever the user's program raises
+    except (Exception, SystemExit) as error:  # whatever the user's program raises
         reason = f"{type(error).__name__}: {error}"
         raise UserError(f"cannot take features from {text} ({reason})") from error
     finally:
@@ -102,7 +102,7 @@ def load_callable(text: str) -> Any:
 def _call(function: Any, pixels: Tensor, name: str) -> Any:
     try:
         return function(pixels)
-    except Exception as error:  # whatever it raises, it is about what it was given
+    except (Exception, SystemExit) as error:  # whatever it raises, it is of what it was given
         first = (str(error).strip().splitlines() or [""])[-1][:200]
         reason = f"{type(error).__name__}: {first}"
         raise ValueError(f"{name} failed ({reason}); give what takes {_TAKES}") from error
