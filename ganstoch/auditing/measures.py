@@ -107,8 +107,8 @@ _MEANINGS: dict[Target, dict[str, str]] = {
         "two_sample_1nn": "{made} nearer to another generated image than to as many training "
         "images.",
         "prdc/density": "Real balls around a generated image, over their mean number; {sizes}.",
-        "cosine": "Mean cosine distance of generated images to the nearest training image, "
-        "{sizes}.",
+        "cosine": "Mean cosine distance of {sample:,} generated images to the nearest training "
+        "image.",
         "fld/gap": "How much likelier training images are than held-out ones around generated "
         "images: far below 0 for copies; {sizes}.",
         "membership/auc": "How often a training image lies nearer to its nearest generated image "
@@ -301,19 +301,22 @@ def fidelity(space: Space) -> Iterator[Named]:
     usual = None if held_out is None else space.sample(held_out, len(made), "fidelity/held out")
     epsilon: float | None = EPSILON  # in other spaces half the distance of held-out images
     if not isinstance(space.extractor, Inception):
-        epsilon = None if usual is None else HALF_AS_FAR * cosine_distance(usual, space.real)
+        epsilon = None
+        if usual is not None:
+            some = space.sample(usual, MOST, "fidelity/kid/held out")
+            epsilon = HALF_AS_FAR * cosine_distance(some, space.real)
     kid_real = space.sample(space.real, MOST, "fidelity/kid/real")
     varied = MOST if made.shape[1] <= _WIDEST else _WIDEST
 
     def numbers(rows: Tensor, part: str) -> dict[str, float]:
         fid = frechet_from_stats(stats, GaussianStats.of(rows))
-        distance = cosine_distance(rows, space.real)
-        kid_rows = space.sample(rows, MOST, f"fidelity/kid/{part}")
-        values = {"fid": fid, "kid": kernel_distance(kid_real, kid_rows), "cosine": distance}
-        values["mind"] = mind(kid_real, kid_rows)
-        values["vendi"] = vendi_score(kid_rows[:varied])
+        some = space.sample(rows, MOST, f"fidelity/kid/{part}")
+        distance = cosine_distance(some, space.real)
+        values = {"fid": fid, "kid": kernel_distance(kid_real, some), "cosine": distance}
+        values["mind"] = mind(kid_real, some)
+        values["vendi"] = vendi_score(some[:varied])
         if space.name.startswith("clip"):
-            values["cmmd"] = cmmd(kid_real, kid_rows)
+            values["cmmd"] = cmmd(kid_real, some)
         if epsilon is not None:
             values["mifid"] = penalized(fid, distance, epsilon=epsilon)
         if isinstance(space.extractor, Classifying) and len(rows) >= _SPLITS:
