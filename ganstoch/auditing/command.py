@@ -113,8 +113,13 @@ def audit_command(options: Any) -> int:
     _check(options)
     out = options.out or (None if options.json else _OUT)
     from ganstoch.auditing.audit import audit
-    from ganstoch.auditing.output import PAGE, terminal
+    from ganstoch.auditing.output import GENERATED, MISSED, PAGE, REPORT, terminal
     from ganstoch.data.cache import user_cache
+
+    if options.junit is not None and out is not None:
+        places = [out / name for name in ("", GENERATED, MISSED, PAGE, REPORT)]
+        if options.junit.resolve() in [place.resolve() for place in places]:
+            raise UserError(f"--junit {options.junit} is a place of the report; give it another")
 
     home = None if options.no_cache else user_cache()
     with contextlib.ExitStack() as stack:

@@ -43,6 +43,9 @@ class Facts:
 
     sets: dict[Role, SetFacts]
     generated: Coincidences  # with the training images
+    # Generated images that equal training images which repeat, beside held-out ones that do;
+    # without these, as if as many unseen images as training ones had been looked at, and none did.
+    repeating: Excess
     one_colour: Excess  # images of one colour among the generated, against all real ones
     times: int  # how often every training image occurs; where it is above 1, that counts once
 
@@ -63,11 +66,16 @@ def gather_facts(sets: dict[Role, Images], *, seed: int) -> Facts:
     unseen = [count for role, count in counts.items() if role != "generated"]
     flat, total = sum(one.one_colour for one in unseen), sum(one.images for one in unseen)
     real, made = sets["real"].content.digests, sets["generated"].content.digests
+    shared = coincidences(real, made, seed=seed)
+    times, repeats = _times(Counter(real)), Counter(real)
+    held_out = sets["held_out"].content.digests if "held_out" in sets else ()
+    usual = sum(repeats[digest] > times for digest in held_out)
     return Facts(
         sets=counts,
-        generated=coincidences(real, made, seed=seed),
+        generated=shared,
+        repeating=Excess(len(shared.common), len(made), usual, len(held_out or real)),
         one_colour=Excess(counts["generated"].one_colour, len(made), flat, total),
-        times=_times(Counter(real)),
+        times=times,
     )
 
 

@@ -47,11 +47,16 @@ def exit_status(checks: Sequence[Check]) -> int:
 def check_file(path: Path) -> None:
     """A UserError for a place of a JUnit file that cannot be written, or has another file."""
     fix = "give --junit another place"
-    if path.is_dir() or (path.exists() and _SUITE not in path.read_bytes()[:_BEGINNING]):
+    if path.exists() and not (path.is_file() and _SUITE in _beginning(path)):
         raise UserError(f"{path} is no JUnit file of an audit; {fix}")
     folder = next(place for place in path.absolute().parents if place.exists())
     if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
         raise UserError(f"may not write to {folder}; {fix}")
+
+
+def _beginning(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(_BEGINNING)
 
 
 def junit(report: AuditReport) -> bytes:

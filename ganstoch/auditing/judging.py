@@ -39,6 +39,9 @@ def _verdict(verdict: Verdict, evidence: Evidence, findings: Sequence[Finding]) 
             return Check(name=name, outcome="failed", sentence=finding.sentence)
     if pointing:
         return Check(name=name, outcome="inconclusive", sentence=f"No finding, but {pointing[0]}.")
+    if verdict == "memorization" and evidence.facts.repeating.low > 0:
+        sentence = f"No finding, but {_repeating(evidence)}."
+        return Check(name=name, outcome="inconclusive", sentence=sentence)
     power = powers(evidence)[verdict]
     if (share := least_share(power)) is not None:
         sentence = f"No finding. Found 95 times in 100 would have been {power.words}, from "
@@ -60,13 +63,30 @@ def _copied(bound: float, evidence: Evidence) -> Check:
     if facts.identical_p <= IDENTICAL_LEVEL:  # certain ones need no comparison with unseen images
         low = max(low, clopper_pearson(len(facts.identical), made)[0])
 
+    repeating = evidence.facts.repeating
+    if "held_out" in evidence.facts.sets:
+        low = max(low, repeating.low)
+    if repeating.count:
+        high = max(high, repeating.high_beyond)
+
     def is_told(times: float) -> bool:
         more = worst.times(times)
         return more.low > bound or more.high_beyond <= bound
 
     takes = _takes(evidence, _enough(made, is_told))
+    if repeating.high_beyond > bound and repeating.count:
+        takes = f"; {_repeating(evidence)}"
     what = "of the generated images are copies, as far as these spaces see them"
     return _bounded("max_copied", bound, (low, high), what, takes)
+
+
+def _repeating(evidence: Evidence) -> str:
+    """Of generated images that equal training images which repeat, and what would tell of them."""
+    same = "generated images are, pixel for pixel, training images that repeat"
+    rest = "and more so than held-out ones"
+    if "held_out" not in evidence.facts.sets:
+        rest = "and only --held-out images would tell whether that is by nature"
+    return f"{evidence.facts.repeating.count:,} {same}, {rest}"
 
 
 def _missed(bound: float, evidence: Evidence) -> Check:

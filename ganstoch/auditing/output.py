@@ -42,7 +42,8 @@ def check_place(out: Path) -> None:
     with contextlib.suppress(UserError):
         content = read_json(out / REPORT, fix="")
     is_report = isinstance(content, dict) and {"schema", "verdict", "copied_share"} <= set(content)
-    if others and not is_report:
+    others = [name for name in others if not (is_report and (out / name).is_file())]
+    if others:
         raise UserError(f"{out} holds a {others[0]} that no audit has written; {fix}")
     folder = next(place for place in (out, *out.absolute().parents) if place.exists())
     if not folder.is_dir():

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -71,7 +72,7 @@ def test_too_few_images_say_how_many_it_takes() -> None:
     space = SimpleNamespace(copied=SimpleNamespace(excess=Excess(0, 50, 0, 80)))
     sets = {"generated": SimpleNamespace(images=50), "held_out": SimpleNamespace(images=80)}
     none = SimpleNamespace(identical=[], identical_p=1.0)
-    facts = SimpleNamespace(sets=sets, generated=none)
+    facts = SimpleNamespace(sets=sets, generated=none, repeating=Excess(0, 50, 0, 80))
     evidence: Any = SimpleNamespace(spaces=[space], facts=facts)
     (check,) = judge(Gate(max_copied=0.03), evidence, [])
     assert check.outcome == "inconclusive"
@@ -87,6 +88,7 @@ def test_identical_images_need_no_comparison_with_unseen_ones() -> None:
     facts = SimpleNamespace(
         sets={"generated": SimpleNamespace(images=400), "real": SimpleNamespace(images=900)},
         generated=SimpleNamespace(identical=list(range(9)), identical_p=1e-4),
+        repeating=Excess(0, 400, 0, 900),
     )
     evidence: Any = SimpleNamespace(spaces=[space], facts=facts)
     (check,) = judge(Gate(max_copied=0.01), evidence, [])
@@ -224,8 +226,17 @@ def test_junit_overwrites_no_other_file(files: Path) -> None:
     assert run(*words, "checks.xml") == 0
     assert run(*words, "checks.xml") == 0
     before = Path("train.npy").read_bytes()
-    for place in ("train.npy", "out", "out/report.json", "train.npy/checks.xml"):
+    os.mkfifo("pipe")
+    for place in ("train.npy", "out", "out/report.json", "train.npy/checks.xml", "pipe"):
         assert run(*words, place) == 2
+    for place in ("new", "new/report.html"):
+        assert run(*words, place, "--out", "new") == 2
+    assert not Path("new").exists()
+    Path("out/report.html").unlink()
+    Path("out/report.html").mkdir()
+    kept = Path("out/generated.csv").read_bytes()
+    assert run("--generated", "copied.npy") == 2
+    assert Path("out/generated.csv").read_bytes() == kept
     assert Path("train.npy").read_bytes() == before
     assert json.loads(Path("out/report.json").read_text())["checks"]
 
@@ -252,3 +263,26 @@ def test_features_that_are_none_pass_nothing(files: Path, monkeypatch: Any, body
     Path(f"{name}.py").write_text(f"def f(x):\n    {body}\n")
     words = ["--generated", "copied.npy", "--fail-on", "memorization"]
     assert run(*words, "--features", f"{name}:f") == 2
+
+
+@pytest.mark.parametrize("held_out", [False, True])
+def test_copies_of_images_that_repeat_do_not_pass(split: Any, held_out: bool) -> None:
+    """A training set that holds an image twice is where copies come from."""
+    digits = split(train=150, fresh=100, held_out=150)
+    real = torch.cat([digits.train, digits.train[:60]])
+    made = torch.cat([digits.train[:60], digits.fresh[60:]])
+    gate = Gate(("memorization",), max_copied=0.05)
+    unseen = {"held_out": digits.held_out} if held_out else {}
+    told = outcomes(audit(real, made, gate=gate, **unseen))
+    assert told["fail_on=memorization"] != "passed"
+    assert told["max_copied"] == ("failed" if held_out else "inconclusive")
+
+
+def test_blank_images_that_are_held_out_as_often_pass(split: Any) -> None:
+    digits = split(train=300, fresh=200, held_out=200)
+    for images in (digits.train, digits.fresh, digits.held_out):
+        images[:30] = 0
+    gate = Gate(("memorization",), max_copied=0.3)
+    told = outcomes(audit(digits.train, digits.fresh, held_out=digits.held_out, gate=gate))
+    assert told["max_copied"] == "passed"
+    assert told["fail_on=memorization"] == "passed"

@@ -92,6 +92,7 @@ def test_onnx_that_leaves_room_to_guess(write_onnx: Callable[..., Path], tmp_pat
         write_onnx("UINT8", ["n", 3, "h", 3]),
         write_onnx("INT32", ["n", 3, "h", "w"]),
         write_onnx("UINT8", ["n", 3, "h", "w"], outputs=2),
+        write_onnx("UINT8", ["n", 3, 0, 0]),
         tmp_path / "absent.onnx",
         tmp_path / "text.onnx",
     ]

@@ -41,6 +41,8 @@ class Onnx(Network):
             raise UserError(f"{self.path} has {counts}; give a model with one of each")
         shape, kind = inputs[0].shape, inputs[0].type
         axes = [i for i in (1, 3) if len(shape) == 4 and shape[i] == 3]
+        if any(type(length) is int and length < 1 for length in shape):
+            axes = []  # of no pixel
         if len(axes) != 1 or (kind != "tensor(uint8)" and kind not in _FLOATS):
             wanted = "uint8 or floats, with 3 channels fixed in the second or the last axis"
             raise UserError(f"{self.path} takes {kind} {shape}; give a model that takes {wanted}")
