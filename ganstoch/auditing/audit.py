@@ -6,6 +6,7 @@ import sys
 import time
 from collections import ChainMap
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from ganstoch.auditing.inputs import (
     option,
 )
 from ganstoch.auditing.judging import judge
-from ganstoch.auditing.lists import audit_lists, audit_notes
+from ganstoch.auditing.lists import approximation_words, audit_lists, audit_notes
 from ganstoch.auditing.measures import K, LatentGenerator, latent_recovery, measures_of
 from ganstoch.auditing.omitted import not_checked
 from ganstoch.auditing.output import check_place, png_pictures, write_files
@@ -39,6 +40,7 @@ from ganstoch.data.reading import MEMORY, Mode, Reading
 from ganstoch.environment import hardware, versions
 from ganstoch.errors import UserError
 from ganstoch.metrics.features import AnyFeatures, Extractor, Pixels, make_extractor
+from ganstoch.metrics.neighbours import approximate_searches
 from ganstoch.pixels import Layout, Range
 
 _log = logging.getLogger("ganstoch")
@@ -69,6 +71,7 @@ def audit(
     generator: LatentGenerator | None = None,
     group_by: str | Path | None = None,
     search_edits: bool = False,
+    approximate: bool = False,
     seed: int = 0,
     gate: Gate | None = None,
     against: Path | None = None,
@@ -106,6 +109,8 @@ def audit(
             ``group``, or a regular expression on names; see `Grouping`. Real images of a group stay
             together, and generated ones are taken as independent.
         search_edits: whether to search pixels for copies that were mirrored, turned or shifted.
+        approximate: whether searches among 10,000 images and more may miss a nearest neighbour; the
+            report's notes and settings say how many were found. Needs FAISS.
         seed: decides every sample and thinning.
         gate: conditions of a release; the report's ``checks`` say which of them hold.
         against: report.json of an earlier audit, to say what changed.
@@ -148,8 +153,11 @@ def audit(
         pseudonyms.hide(sets)
     free = _check_sizes(sets, memory=memory)
     try:
-        evidence = gather(sets, extractors, cache=cache, memory=free, edits=search_edits, seed=seed)
-        measures = {k: m for space in evidence.spaces for k, m in measures_of(space).items()}
+        with approximate_searches(seed=seed) if approximate else nullcontext() as look:
+            evidence = gather(
+                sets, extractors, cache=cache, memory=free, edits=search_edits, seed=seed
+            )
+            measures = {k: m for space in evidence.spaces for k, m in measures_of(space).items()}
     except UserError:
         raise
     except ValueError as error:  # for what no image of a data set is
@@ -161,7 +169,7 @@ def audit(
     kind, sentence = verdict(findings, evidence)
     more_notes = audit_notes(evidence, findings)
     lists, tables, shown = audit_lists(sets, evidence, findings)
-    settings = {
+    settings: dict[str, Any] = {
         "features": [extractor.name for extractor in extractors],
         "resize": resize,
         "group_by": None if grouping is None else grouping.digest,
@@ -175,6 +183,10 @@ def audit(
         "k": K,
         "most": MOST,
     }
+    if look is not None:
+        recalls = look.recalls or [1.0]
+        settings["approximate_recall"] = sum(recalls) / len(recalls)
+        notes = (*notes, approximation_words(look.recalls))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     if are_points:
         shown = {}  # there are no pictures

@@ -101,6 +101,8 @@ def audit_arguments(parser: ArgumentParser) -> None:
     add("--private", action="store_true", help=no_names)
     edits = "search pixels for copies that were mirrored, turned or shifted by up to 4 px, too"
     add("--search-edits", action="store_true", help=edits)
+    lists = "search 10,000 images and more approximately, by FAISS, and tell the recall"
+    add("--approximate", action="store_true", help=lists)
     add("--seed", type=int, default=0, help="of every sample; 0 if unset")
     add("--no-cache", action="store_true", help="keep no features for next time")
     add("--quiet", action="store_true", help="nothing on standard error")
@@ -142,6 +144,7 @@ def audit_command(options: Any) -> int:
             layout=options.layout,
             range=options.range,
             search_edits=options.search_edits,
+            approximate=options.approximate,
             seed=options.seed,
             gate=gate,
             against=options.against,

@@ -13,7 +13,15 @@ from ganstoch.auditing.edited import edits_words, space_of_edits
 from ganstoch.auditing.evidence import Evidence, SpaceEvidence
 from ganstoch.auditing.findings import Finding, level_of, short_cells, signals
 from ganstoch.auditing.inputs import Images, Role
-from ganstoch.auditing.report import CellShares, CopiedGroup, Histogram, Pair, Share, Twin
+from ganstoch.auditing.report import (
+    CellShares,
+    CopiedGroup,
+    Histogram,
+    Pair,
+    Share,
+    Twin,
+    percent,
+)
 from ganstoch.metrics.copies import CopiedShare
 
 _PAIRS = 12  # of images that a report shows of either kind
@@ -205,3 +213,14 @@ def audit_notes(evidence: Evidence, findings: Sequence[Finding]) -> Iterator[str
         if searched < len(each.space.real):
             measured = f"mode drop was measured from {searched:,} of the training images"
             yield f"By {name} {measured}; the others stood in for held-out ones."
+
+
+def approximation_words(recalls: Sequence[float]) -> str:
+    """A sentence on approximate searches, from the recall of each."""
+    if not recalls:
+        return "No search was large enough to be approximated: all neighbours are exact."
+    mean, least = percent(sum(recalls) / len(recalls)), percent(min(recalls))
+    return (
+        f"Neighbours are approximate: of the nearest of sampled images {mean} were found, and "
+        f"{least} in the worst of {len(recalls)} searches. Distances are exact."
+    )

@@ -10,9 +10,10 @@ import torch
 
 from ganstoch.auditing.audit import audit
 from ganstoch.auditing.measures import LatentGenerator
-from ganstoch.auditing.report import AuditReport
+from ganstoch.auditing.report import AuditReport, percent
 from ganstoch.errors import UserError
 from ganstoch.metrics.features import Pixels
+from ganstoch.metrics.neighbours import approximate
 
 
 def numbers(report: AuditReport) -> dict[str, Any]:
@@ -102,6 +103,24 @@ def test_several_spaces(split: Any, make: Any) -> None:
     assert {name.split("/")[1] for name in report.metrics} == {"pixel_l1", "pixel_halves_l1"}
     assert len(report.histograms) == 4
     assert report.settings["features"] == ["pixel_l1", "pixel_halves_l1"]
+
+
+def test_approximate_searches(split: Any, make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("faiss")
+    monkeypatch.setattr(approximate, "_LEAST", 90)  # an eighth of the training images are 100
+    digits = split(held_out=300)
+    sets = {"real": digits.train, "generated": make("copy a tenth", digits)}
+    sets["held_out"] = digits.held_out
+    given: Any = {f"{role}_features": each.flatten(1).float() for role, each in sets.items()}
+    exact, report = audit(**given), audit(**given, approximate=True)
+    recall = report.settings.pop("approximate_recall")
+    assert 0.95 < recall <= 1
+    assert exact.settings == report.settings
+    assert any(percent(recall) in note for note in set(report.notes) - set(exact.notes))
+    assert report.verdict == exact.verdict == "memorization"
+    assert [pair.distance for pair in report.most_copied] == [0] * 12
+    for name, measure in exact.metrics.items():
+        assert report.metrics[name].value == pytest.approx(measure.value, rel=0.1, abs=0.05)
 
 
 def test_recovery_of_a_generator_that_stored_its_images(split: Any) -> None:

@@ -3,7 +3,7 @@
 import subprocess
 import sys
 import types
-from types import ModuleType
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from ganstoch.metrics.neighbours import (
     bounds,
     byte_search,
     faiss_flavour,
+    installed,
     k_nearest,
     knn,
     kth_distances,
@@ -38,39 +39,19 @@ def apart(query: Tensor, bank: Tensor, norm: Norm) -> np.ndarray:
     return np.stack([np.linalg.norm(b - row, ord=1 if norm == "l1" else 2, axis=1) for row in q])
 
 
-@pytest.fixture(params=["bounds", "faiss", "faiss on a GPU"])
-def search(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Each way to search floats; the third is FAISS's own search behind a GPU's functions."""
+@pytest.fixture(params=["bounds", "faiss", "faiss on 1 GPU", "faiss on 2 GPUs"])
+def search(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, gpu_build: Callable[[int], Any]
+) -> str:
+    """Each way to search floats; the last are FAISS's own search behind a GPU's functions."""
     if request.param == "bounds":
         monkeypatch.setattr(nearest, "load_faiss", lambda: None)
         return "bounds"
-    faiss = pytest.importorskip("faiss")
-    if request.param == "faiss on a GPU":
-        monkeypatch.setattr(nearest, "load_faiss", lambda: GPUBuild(faiss))
+    pytest.importorskip("faiss")
+    if "GPU" in request.param:
+        build = gpu_build(int(request.param.split()[2]))
+        monkeypatch.setattr(nearest, "load_faiss", lambda: build)
     return str(request.param)
-
-
-class GPUBuild:
-    """FAISS as if it had two GPUs: what it is called with, not what a GPU computes."""
-
-    __version__ = "1.15.1"
-
-    def __init__(self, faiss: ModuleType) -> None:
-        self.faiss, self.METRIC_L1, self.METRIC_L2 = faiss, faiss.METRIC_L1, faiss.METRIC_L2
-
-    class StandardGpuResources:
-        def setTempMemory(self, size: int) -> None:
-            assert size == 2**28
-
-    def get_num_gpus(self) -> int:
-        return 2
-
-    def knn_gpu(
-        self, _: object, query: np.ndarray, bank: np.ndarray, k: int, *, metric: int, device: int
-    ) -> tuple[np.ndarray, np.ndarray]:
-        assert device == 0
-        distances, ids = self.faiss.knn(query, bank, k, metric=metric)
-        return np.asarray(distances), np.asarray(ids)
 
 
 def others(rows: Tensor, norm: Norm) -> np.ndarray:
@@ -280,7 +261,7 @@ def test_refused_numbers_and_norms() -> None:
 
 
 def test_two_distributions_of_faiss(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(nearest, "distributions", lambda name: [name] * name.endswith("pu"))
+    monkeypatch.setattr(installed, "distributions", lambda name: [name] * name.endswith("pu"))
     with pytest.raises(UserError, match="pip uninstall -y faiss-cpu faiss-gpu"):
         nearest_neighbours(draw(2, 2), draw(2, 2), norm="l1")
 

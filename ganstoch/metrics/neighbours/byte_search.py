@@ -104,6 +104,14 @@ def exact_distances(
     return distances
 
 
+def least_first(distances: Tensor, ids: Tensor, *, k: int) -> Neighbours:
+    """The k least of each row's distances, ascending; ties to the lowest id."""
+    by_id = ids.argsort(dim=1)
+    least = distances.gather(1, by_id).sort(dim=1, stable=True)
+    order = by_id.gather(1, least.indices[:, :k])
+    return Neighbours(distances=least.values[:, :k], ids=ids.gather(1, order))
+
+
 def first_equal(rows: Tensor) -> Tensor:
     """For each row the id of the first row that equals it bit for bit, int64, shape (N,)."""
     seen: dict[bytes, int] = {}

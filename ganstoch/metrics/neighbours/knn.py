@@ -10,12 +10,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ganstoch.metrics.neighbours.approximate import first_look
 from ganstoch.metrics.neighbours.bounds import Loaded, Ruler, rulers
 from ganstoch.metrics.neighbours.byte_search import (
     as_rows,
     exact_distances,
     first_equal,
     is_grey,
+    least_first,
     nearest_bytes,
     row_blocks,
     search_bytes,
@@ -38,7 +40,7 @@ def k_nearest(query: Tensor, bank: Tensor, *, k: int, norm: Norm) -> Neighbours:
     rows, members = as_rows(query=query, bank=bank)
     if not 1 <= k <= len(members):
         raise ValueError(f"k must be from 1 to the number of members, {len(members)}, got {k}")
-    if _are_bytes(rows, members, norm=norm):
+    if first_look(rows, members) is None and _are_bytes(rows, members, norm=norm):
         return nearest_bytes(rows, members, k=k)
     first = first_equal(members)
     kinds, counts = torch.unique(first, return_counts=True)
@@ -53,23 +55,13 @@ def k_nearest(query: Tensor, bank: Tensor, *, k: int, norm: Norm) -> Neighbours:
     lowest = by_kind[(start[:, None] + place).clamp(max=len(members) - 1)]
     absent = (place >= counts[:, None])[near.ids].flatten(1)
     distances = near.distances.repeat_interleave(k, dim=1).masked_fill(absent, torch.inf)
-    return _least(distances, lowest[near.ids].flatten(1), k=k)
-
-
-def _least(distances: Tensor, ids: Tensor, *, k: int) -> Neighbours:
-    """The k least of each row's distances, ascending; ties to the lowest id."""
-    by_id = ids.argsort(dim=1)
-    least = distances.gather(1, by_id).sort(dim=1, stable=True)
-    order = by_id.gather(1, least.indices[:, :k])
-    return Neighbours(distances=least.values[:, :k], ids=ids.gather(1, order))
+    return least_first(distances, lowest[near.ids].flatten(1), k=k)
 
 
 def kth_distances(features: Tensor, *, k: int, norm: Norm) -> Tensor:
     """Distance of each row (N, F...) to the k-th nearest other row, float64 (N,), on the CPU."""
     rows, every = _several(features, k=k), torch.arange(len(features))
-    if _are_bytes(rows, norm=norm):
-        return nearest_bytes(rows, rows, k=k, own=every).distances[:, -1].clone()
-    nearest = _nearest(rows, rows, k=k, norm=norm, own=every, last_only=True)
+    nearest = _exact(rows, rows, k=k, norm=norm, own=every, last_only=True)
     return nearest.distances[:, -1].clone()
 
 
@@ -80,7 +72,8 @@ def within_set_nearest(features: Tensor, *, norm: Norm) -> Neighbours:
     """
     rows = _several(features, k=1)
     every = torch.arange(len(rows))
-    if norm != "l1" or rows.device.type != "cpu" or not is_grey(rows):
+    approximate = first_look(rows, rows) is not None
+    if approximate or norm != "l1" or rows.device.type != "cpu" or not is_grey(rows):
         nearest = _nearest(rows, rows, k=1, norm=norm, own=every)
         return Neighbours(distances=nearest.distances[:, 0], ids=nearest.ids[:, 0])
     nearest, unsure = search_bytes(rows, rows, others=True)
@@ -105,6 +98,16 @@ def _several(features: Tensor, *, k: int) -> Tensor:
 
 
 def _nearest(
+    query: Tensor, bank: Tensor, *, k: int, norm: Norm, own: Tensor | None = None
+) -> Neighbours:
+    """The k nearest, ascending: distances and ids (Q, k); none is a query's own."""
+    look = first_look(query, bank)
+    if look is None:
+        return _exact(query, bank, k=k, norm=norm, own=own)
+    return look.nearest(query, bank, k=k, norm=norm, own=own, exact=_exact)
+
+
+def _exact(
     query: Tensor,
     bank: Tensor,
     *,
@@ -113,7 +116,9 @@ def _nearest(
     own: Tensor | None = None,
     last_only: bool = False,
 ) -> Neighbours:
-    """The k nearest, ascending: distances and ids (Q, k); ``last_only``: the others may be -inf."""
+    """The same among all members; ``last_only``: those before the k-th may be -inf."""
+    if _are_bytes(query, bank, norm=norm):
+        return nearest_bytes(query, bank, k=k, own=own)
     distances = torch.empty(len(query), k, dtype=torch.float64)
     ids = torch.empty(len(query), k, dtype=torch.int64)
     members = len(bank) - (own is not None)
@@ -129,7 +134,7 @@ def _nearest(
             exact[nearer], asked = -torch.inf, asked & ~nearer
         row, place = asked.nonzero(as_tuple=True)
         exact[row, place] = exact_distances(query, bank, todo[row], listed[row, place], norm=norm)
-        near = _least(exact, listed, k=k)
+        near = least_first(exact, listed, k=k)
         distances[todo], ids[todo] = near.distances, near.ids
         kth = near.distances[:, -1]
         # No member that is not listed can be nearer than the last that is, nor tie in another set.

@@ -4,14 +4,12 @@ On a CPU, images are searched by l1 as bytes (`byte_search`) and features by l2 
 (`knn`). FAISS, if installed, searches all on a GPU, and on a CPU what bytes cannot tell.
 """
 
-import importlib
-from importlib.metadata import distributions
 from types import ModuleType
 
 import torch
 from torch import Tensor
 
-from ganstoch.errors import UserError
+from ganstoch.metrics.neighbours.approximate import first_look
 from ganstoch.metrics.neighbours.byte_search import (
     as_rows,
     exact_distances,
@@ -21,6 +19,13 @@ from ganstoch.metrics.neighbours.byte_search import (
     mean_row,
     search_bytes,
 )
+from ganstoch.metrics.neighbours.installed import (
+    free_gpus,
+    gpu_resources,
+    gpus,
+    load_faiss,
+    sharded,
+)
 from ganstoch.metrics.neighbours.knn import k_nearest
 from ganstoch.metrics.progress import progress_bar
 from ganstoch.types import Neighbours, Norm
@@ -28,9 +33,6 @@ from ganstoch.types import Neighbours, Norm
 _CANDIDATES = 4
 # Numbers in one float32 block of queries or bank, and of distances between them: 128 MiB each.
 _SEARCH_ELEMENTS = 2**25
-_GPU_SCRATCH_BYTES = 2**28
-# One folder `faiss/` belongs to all of them: the last one installed wins, silently.
-_DISTRIBUTIONS = ("faiss-cpu", "faiss-gpu", "faiss-gpu-cu11", "faiss-gpu-cu12", "faiss-gpu-cuvs")
 
 
 def nearest_neighbours(query: Tensor, bank: Tensor, *, norm: Norm) -> Neighbours:
@@ -55,6 +57,8 @@ def nearest_neighbours(query: Tensor, bank: Tensor, *, norm: Norm) -> Neighbours
     if norm not in ("l1", "l2"):
         raise ValueError(f"norm must be 'l1' or 'l2', got {norm!r}")
     rows, members = as_rows(query=query, bank=bank)
+    if first_look(rows, members) is not None:
+        return _search(rows, members, norm=norm, faiss=None)
     faiss = load_faiss()
     on_gpu = faiss is not None and gpus(faiss) > 0
     if norm == "l1" and not on_gpu and is_grey(rows, members):
@@ -105,11 +109,13 @@ def _propose(query: Tensor, bank: Tensor, *, k: int, norm: Norm, faiss: ModuleTy
     rows, members, count = query.numpy(), bank.numpy(), gpus(faiss)
     if not count:
         return torch.from_numpy(faiss.knn(rows, members, k, metric=metric)[1])
+    if free_gpus(faiss) > 1:
+        index = faiss.IndexFlat(members.shape[1], metric)
+        index.add(members)
+        return torch.from_numpy(sharded(faiss, index).search(rows, k)[1])
     # FAISS may carry its own CUDA runtime, which does not know which device torch has chosen.
     device = min(torch.cuda.current_device() if torch.cuda.is_available() else 0, count - 1)
-    resources = faiss.StandardGpuResources()
-    resources.setTempMemory(_GPU_SCRATCH_BYTES)  # by default it takes 1.5 GiB from training
-    nearest = faiss.knn_gpu(resources, rows, members, k, metric=metric, device=device)
+    nearest = faiss.knn_gpu(gpu_resources(faiss), rows, members, k, metric=metric, device=device)
     return torch.from_numpy(nearest[1])
 
 
@@ -120,41 +126,3 @@ def _to_float32(rows: Tensor, origin: Tensor | None) -> Tensor:
     for block in float64_blocks(rows):
         small[block] = rows[block].to("cpu", torch.float64) - origin
     return small
-
-
-def faiss_flavour() -> str | None:
-    """FAISS in words, as "gpu 1.15.1, 2 devices" or "cpu 1.15.1"; None where there is none."""
-    faiss = load_faiss()
-    if faiss is None:
-        return None
-    if devices := gpus(faiss):
-        return f"gpu {faiss.__version__}, {devices} device(s)"
-    return f"cpu {faiss.__version__}"
-
-
-def load_faiss() -> ModuleType | None:
-    """The module, or None where none is installed; `UserError` for a broken installation."""
-    installed = [name for name in _DISTRIBUTIONS if any(distributions(name=name))]
-    if len(installed) > 1:
-        raise UserError(
-            f"{' and '.join(installed)} are installed together and overwrite each other's files; "
-            f"run: pip uninstall -y {' '.join(installed)}, then install one: "
-            "pip install 'ganstoch[gpu]' or pip install 'ganstoch[cpu]'"
-        )
-    try:
-        faiss = importlib.import_module("faiss")
-        faiss.knn  # noqa: B018  # gone once one of two distributions was uninstalled
-    except Exception as error:  # a GPU build without its CUDA wheels raises RuntimeError and others
-        if isinstance(error, ModuleNotFoundError) and error.name == "faiss":
-            return None
-        raise UserError(
-            f"faiss is installed but cannot be used ({error}); "
-            "run: pip install --force-reinstall 'ganstoch[gpu]' (or 'ganstoch[cpu]')"
-        ) from error
-    return faiss
-
-
-def gpus(faiss: ModuleType) -> int:
-    """Number of GPUs that FAISS can use."""
-    # Any GPU call aborts the whole process where there is no GPU, so both gates come first.
-    return int(faiss.get_num_gpus()) if hasattr(faiss, "StandardGpuResources") else 0
