@@ -70,10 +70,7 @@ def locate(text: Path | str, *, option: str) -> Location:
             return _of_hub(given, option=option)
         if _BRACES.search(given):
             return _shards(given, option=option)
-        if match := _KEYED.fullmatch(given):
-            place = _file(_path(match[1]), given, option=option)
-            return Location(text=given, kind=place.kind, paths=place.paths, key=match[2])
-    return _file(path, given, option=option)
+    return _file(given, option=option)
 
 
 def _path(text: str) -> Path:
@@ -83,22 +80,25 @@ def _path(text: str) -> Path:
         return Path(text)
 
 
-def _file(path: Path, given: str, *, option: str) -> Location:
+def _file(given: str, *, option: str) -> Location:
+    path, key = _path(given), None
+    if not path.exists() and (match := _KEYED.fullmatch(given)):
+        path, key = _path(match[1]), match[2]
     kind = next((k for ending, k in _ENDINGS.items() if path.name.lower().endswith(ending)), None)
     if not path.exists():
         raise UserError(f"{path} does not exist; {option} takes {HINT}")
     if kind is None or not path.is_file():
         raise UserError(f"{path} is no file of images; {option} takes {HINT}")
-    return Location(text=given, kind=kind, paths=(path,))
+    return Location(text=given, kind=kind, paths=(path,), key=key)
 
 
 def _shards(given: str, *, option: str) -> Location:
-    places = [_file(_path(each), each, option=option) for each in _expand(given)]
-    kinds = {place.kind for place in places}
-    if len(kinds) != 1 or not kinds <= {"tar", "parquet"}:
+    places = [_file(each, option=option) for each in _expand(given)]
+    kinds, keys = {place.kind for place in places}, {place.key for place in places}
+    if len(kinds) != 1 or not kinds <= {"tar", "parquet"} or len(keys) != 1:
         raise UserError(f"{given} must name .tar files or .parquet files alone, for {option}")
     paths = tuple(path for place in places for path in place.paths)
-    return Location(text=given, kind=places[0].kind, paths=paths)
+    return Location(text=given, kind=places[0].kind, paths=paths, key=places[0].key)
 
 
 def _expand(pattern: str) -> list[str]:

@@ -58,16 +58,16 @@ def audit_arguments(parser: ArgumentParser) -> None:
         "name-{000..011}.tar, .parquet[:COLUMN], .npz[:KEY], .npy, .pt[:KEY], or "
         "hf:OWNER/NAME[:SPLIT[:COLUMN]]"
     )
-    add("--real", type=str | None, help=place, metavar="PLACE")
-    add("--generated", type=str | None, help="images that it made", metavar="PLACE")
+    add("--real", type=str, help=place, metavar="PLACE")
+    add("--generated", type=str, help="images that it made", metavar="PLACE")
     unseen = "real images that it was not trained on; every number then has a baseline of its own"
-    add("--held-out", type=str | None, help=unseen, metavar="PLACE")
+    add("--held-out", type=str, help=unseen, metavar="PLACE")
     rows = "embeddings (N, F) of anything in place of images: .npy, .npz, .pt or .parquet"
-    add("--real-features", type=str | None, help=rows, metavar="FILE")
-    add("--generated-features", type=str | None, help="of what was generated", metavar="FILE")
-    add("--held-out-features", type=str | None, help="not trained on", metavar="FILE")
+    add("--real-features", type=str, help=rows, metavar="FILE")
+    add("--generated-features", type=str, help="of what was generated", metavar="FILE")
+    add("--held-out-features", type=str, help="not trained on", metavar="FILE")
     run = "of ganstoch fit, in place of --generated; the run's own images unless --real is given"
-    add("--checkpoint", type=Path | None, help=run, metavar="FILE")
+    add("--checkpoint", type=Path, help=run, metavar="FILE")
     which = "for --checkpoint: the fixed latents of training, or others; the bank if there is one"
     add("--latents", choices=["bank", "fresh"], help=which)
     spaces = (
@@ -75,8 +75,8 @@ def audit_arguments(parser: ArgumentParser) -> None:
         "torchscript:FILE, timm:NAME[:FILE], or your own module:callable, which is run; pixel if "
         "unset"
     )
-    add("--features", type=str | None, help=spaces, metavar="A,B")
-    add("--out", type=Path | None, help="folder of the report; audit if unset")
+    add("--features", type=str, help=spaces, metavar="A,B")
+    add("--out", type=Path, help="folder of the report; audit if unset")
     add("--json", action="store_true", help="print the report as JSON; no files without --out")
     add("--memory", default="2GiB", help="most to take; 2GiB if unset")
     add("--resize", type=int | None, help="side to fit each image to, in pixels", metavar="N")
@@ -88,15 +88,15 @@ def audit_arguments(parser: ArgumentParser) -> None:
     ends = "of arrays whose numbers do not tell: [0, 255], [0, 1] or [-1, 1]"
     add("--range", choices=["bytes", "unit", "symmetric"], help=ends)
     groups = "CSV file with columns name,group, or regular expression on names: whose image it is"
-    add("--group-by", type=str | None, help=groups, metavar="FILE.csv|REGEX")
+    add("--group-by", type=str, help=groups, metavar="FILE.csv|REGEX")
     verdicts = "comma-separated verdicts; status 1 if one of them is found"
     add("--fail-on", default="", help=verdicts, metavar="A,B")
     copied = "largest share of the generated images that may be copies, e.g. 0.01"
     add("--max-copied", type=float | None, help=copied, metavar="SHARE")
     missed = "largest share of the training images that may be missed, e.g. 0.05"
     add("--max-missed", type=float | None, help=missed, metavar="SHARE")
-    add("--junit", type=Path | None, help="the checks as a JUnit file", metavar="FILE")
-    add("--against", type=Path | None, help="an earlier report.json: what changed", metavar="FILE")
+    add("--junit", type=Path, help="the checks as a JUnit file", metavar="FILE")
+    add("--against", type=Path, help="an earlier report.json: what changed", metavar="FILE")
     no_names = "no picture, no file name: hashes keyed by GANSTOCH_AUDIT_SALT, or at random"
     add("--private", action="store_true", help=no_names)
     edits = "search pixels for copies that were mirrored, turned or shifted by up to 4 px, too"

@@ -47,6 +47,7 @@ class FolderFiles(Files):
         beside = root / DATASET_JSON
         if beside.is_file() and beside.stat().st_size <= MOST_BYTES:
             self.labels = of_dataset_json(beside.read_bytes(), where=self.where)
+            self.passed.used(DATASET_JSON)
 
     def __getitem__(self, i: int) -> Path:
         return self._root / self.names[i]

@@ -35,6 +35,10 @@ class PassedOver:
             kind = "hidden"
         self._counts[kind or PurePosixPath(name).suffix.lower() or "no ending"] += 1
 
+    def used(self, name: str) -> None:
+        """Takes back a file that was counted by its ending."""
+        self._counts -= Counter([PurePosixPath(name).suffix.lower()])
+
     def notes(self, where: str) -> tuple[str, ...]:
         """One sentence with the kinds, the most frequent first; none if nothing was."""
         total = self._counts.total()

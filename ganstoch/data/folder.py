@@ -7,6 +7,7 @@ from ganstoch.data.decoding import ScaleFilter
 from ganstoch.data.files import SPLITS
 from ganstoch.data.image_files import FileImages, classify, readable
 from ganstoch.data.images import open_files, open_images
+from ganstoch.data.labels import ignored
 from ganstoch.data.reading import Reading
 from ganstoch.data.source import SIDE, ImageSet, Source
 from ganstoch.locations import locate
@@ -75,7 +76,9 @@ class Folder(Source):
             option=option,
             label="reading images",
         )
-        images.notes = (*files.passed.notes(files.where), *notes)
+        names = [files.names[i] for i in sorted({*some, *like})]
+        unlabelled = ignored(files.labels, names, where=files.where)
+        images.notes = (*files.passed.notes(files.where), *notes, *unlabelled)
         # Both splits number their classes by the training split's, with its unreadable files.
         images.classes, images.labels = classify(files, some, like=like, below=below[name])
         return images

@@ -93,7 +93,7 @@ def all_alike(files: Files, *, option: str, reading: Reading) -> FileImages:
             return None
 
     order = in_order(files, positions)
-    found = in_threads(header, order, label=f"looking at {files.where}")
+    found = in_threads(header, order, label=f"looking at {option}")
     headers = {i: entry for i, entry in zip(order, found, strict=True) if entry is not None}
     if len(headers) < len(positions):
         refuse_unreadable(files, positions, fix=fix)
@@ -118,6 +118,7 @@ def all_alike(files: Files, *, option: str, reading: Reading) -> FileImages:
         option=option,
     )
     images.classes, images.labels = classify(files, positions, like=range(len(files.names)))
+    notes = (*notes, *labelling.ignored(files.labels, files.names, where=files.where))
     if several := sum(each.has_frames for each in known):
         notes = (
             *notes,
@@ -188,7 +189,7 @@ def unreadable(files: Files, positions: Sequence[int]) -> list[tuple[int, Unread
         return None
 
     order = in_order(files, positions)
-    errors = in_threads(attempt, order, label=f"checking images of {files.where}")
+    errors = in_threads(attempt, order, label="checking images")
     return sorted((i, error) for i, error in zip(order, errors, strict=True) if error is not None)
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from ganstoch.errors import UserError
 
 Label = int | str
-Labels = Mapping[str, Label]  # by an image's name
+Labels = Mapping[str, Label | None]  # by an image's name; None where its label is neither
 MEMBERS = (".cls", ".json")  # endings of a WebDataset's members that may name a class
 MOST_BYTES = 2**28  # of a dataset.json
 MOST_MEMBER_BYTES = 2**16
@@ -44,18 +44,38 @@ def numbered(
 
 def of_dataset_json(content: bytes, *, where: str) -> Labels:
     """Labels of StyleGAN's and EDM's file, by name; empty where it has none."""
+    fix = 'it must hold {"labels": [[name, number], ...]} or null; mend or remove it'
     try:
-        entries = json.loads(content)["labels"] or []
-        labels = {str(name): label for name, label in entries}
+        entries = json.loads(content)["labels"]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        fix = 'it must hold {"labels": [[name, number], ...]} or null; mend or remove it'
         raise UserError(f"cannot read dataset.json of {where}; {fix}") from error
-    return {name: label for name, label in labels.items() if type(label) in (int, str)}
+    entries = [] if entries is None else entries
+    if not isinstance(entries, list) or not all(map(_is_pair, entries)):
+        raise UserError(f"dataset.json of {where} holds no pairs; {fix}")
+    return {name: label_or_none(label) for name, label in entries}
+
+
+def _is_pair(entry: Any) -> bool:
+    return isinstance(entry, list) and len(entry) == 2 and isinstance(entry[0], str)
+
+
+def label_or_none(value: Any) -> Label | None:
+    """A value that is a label: a whole number or a text."""
+    return value if type(value) in (int, str) else None
+
+
+def ignored(labels: Labels | None, names: Sequence[str], *, where: str) -> tuple[str, ...]:
+    """A note where labels are given, but not for all images, so that none counts."""
+    missing = sum(labels.get(name) is None for name in names) if labels else 0
+    if not missing:
+        return ()
+    count = f"{missing:,} of the {len(names):,} images of {where}"
+    return (f"Labels of {where} were ignored: {count} have none that is a whole number or text.",)
 
 
 def of_members(members: Labels, names: Sequence[str]) -> Labels | None:
     """Labels of a WebDataset, by name, from those of its members; None unless all have one."""
-    labels: dict[str, Label] = {}
+    labels: dict[str, Label | None] = {}
     for name in names:
         found = [members[key_of(name) + e] for e in MEMBERS if key_of(name) + e in members]
         if not found:
@@ -79,4 +99,4 @@ def of_member(content: bytes) -> Label | None:
         value = text
     if isinstance(value, dict):
         value = value.get("label", value.get("cls"))
-    return value if type(value) in (int, str) and value != "" else None
+    return label_or_none(value) if value != "" else None

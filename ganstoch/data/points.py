@@ -1,5 +1,6 @@
 """Embeddings (N, F) of anything, in files or in memory, as an `ImageSet` of points."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,7 @@ def open_points(source: Any, *, option: str, reading: Reading) -> ImageSet:
     location = locate_table(source, option=option)
     if location.kind == "parquet":
         with told(location.text):
-            return _of_table(location)
+            return _of_table(location, memory=reading.memory)
     (path,) = location.paths
     array, notes = load_array(path, key=location.key, axes=(2,), memory=reading.memory)
     points = NumericPoints(array, where=location.text)
@@ -75,7 +76,7 @@ def open_points(source: Any, *, option: str, reading: Reading) -> ImageSet:
     return points
 
 
-def _of_table(location: Location) -> NumericPoints:
+def _of_table(location: Location, *, memory: int) -> NumericPoints:
     """A column of lists of numbers; or where there is none, all columns of numbers but labels."""
     (path,) = location.paths
     file = open_parquet(path)
@@ -88,7 +89,9 @@ def _of_table(location: Location) -> NumericPoints:
     notes: tuple[str, ...] = ()
     if lists or location.key is not None or not scalars:
         found = {"where": location.text, "names": schema.names, "what": "embeddings"}
-        column = file.read(columns=[one_column(location.key, lists, **found)]).column(0)
+        name = one_column(location.key, lists, **found)
+        _check_size(file, [name], where=location.text, memory=memory)
+        column = file.read(columns=[name]).column(0)
         if not _is_list(pa, column.type) or column.null_count or not rows:
             raise UserError(f"{location.text} must hold lists of numbers, none of them missing")
         lengths = set(pa.compute.list_value_length(column).to_pylist())
@@ -97,16 +100,29 @@ def _of_table(location: Location) -> NumericPoints:
         flat = np.concatenate([chunk.flatten().to_numpy(False) for chunk in column.chunks])
         array = flat.reshape(rows, *lengths)
     else:
+        _check_size(file, scalars, where=location.text, memory=memory)
         array = np.stack([file.read([n])[n].to_numpy().astype(np.float64) for n in scalars], 1)
         left_out = [name for name in schema.names if name not in scalars]
         more = f"; passed over: {', '.join(left_out)}" if left_out else ""
         notes = (f"The rows of {path} were taken to be {', '.join(scalars)}{more}.",)
     points = NumericPoints(array, where=location.text)
     points.path, points.notes = path, notes
-    labels = labels_of([file], [f"#{i}" for i in range(rows)])
-    if labels is not None:
+    names = [f"#{i}" for i in range(rows)]
+    if (labels := labels_of([file], names)) is not None:
         points.classes, points.labels = labelling.numbered(list(labels.values()))
+        points.notes += labelling.ignored(labels, names, where=location.text)
     return points
+
+
+def _check_size(file: Any, names: Sequence[str], *, where: str, memory: int) -> None:
+    """A `UserError` for columns whose numbers, 8 bytes each, do not fit the memory."""
+    groups = [file.metadata.row_group(i) for i in range(file.num_row_groups)]
+    columns = [group.column(i) for group in groups for i in range(group.num_columns)]
+    below = tuple(f"{name}." for name in names)
+    size = 8 * sum(c.num_values for c in columns if f"{c.path_in_schema}.".startswith(below))
+    if size > memory:
+        fix = "save the array as .npy, which is not read whole, or give as much with --memory"
+        raise UserError(f"{where} unpacks to {size / 2**20:,.0f} MiB; {fix}")
 
 
 def _is_list(pa: Any, kind: Any) -> bool:

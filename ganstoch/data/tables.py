@@ -14,7 +14,7 @@ from typing import IO, Any
 from ganstoch.data.containers import Files, refuse_bomb
 from ganstoch.data.decoding import Member
 from ganstoch.data.files import PassedOver
-from ganstoch.data.labels import Labels
+from ganstoch.data.labels import Labels, label_or_none
 from ganstoch.errors import UserError
 from ganstoch.locations import Location, require
 
@@ -120,9 +120,10 @@ class HubFiles(Files):
 
         self._rows = self._rows.cast_column(self._column, datasets.Image(decode=False))
         self.names = [f"#{i}" for i in range(len(self._rows))]
-        if LABEL in features and type(features[LABEL]).__name__ in ("ClassLabel", "Value"):
-            classes = getattr(features[LABEL], "names", None)
-            self.labels = _named(self.names, self._rows[LABEL][:], classes)
+        if LABEL in features:
+            is_label = type(features[LABEL]).__name__ in ("ClassLabel", "Value")
+            values = self._rows[LABEL][:] if is_label else [None] * len(self.names)
+            self.labels = _named(self.names, values, getattr(features[LABEL], "names", None))
 
     def __getitem__(self, i: int) -> Member:
         return Member(f"{self.where}/{self.names[i]}", lambda: self._open(i))
@@ -143,32 +144,30 @@ class HubFiles(Files):
 
 
 def labels_of(files: Sequence[Any], names: Sequence[str]) -> Labels | None:
-    """Labels of the column ``label`` of parquet files, where it has whole numbers or texts."""
+    """Labels of the column ``label`` of parquet files; None where none of them has it."""
     import pyarrow as pa
 
-    schema = files[0].schema_arrow
-    if LABEL not in schema.names:
+    schemas, values = [file.schema_arrow for file in files], list[Any]()
+    if not any(LABEL in schema.names for schema in schemas):
         return None
-    kind, types = schema.field(LABEL).type, pa.types
-    if not (types.is_integer(kind) or types.is_string(kind) or types.is_large_string(kind)):
-        return None
-    columns = [file.read(columns=[LABEL])[LABEL] for file in files]
-    values = [value for column in columns for value in column.to_pylist()]
-    return _named(names, values, features_of(schema).get(LABEL, {}).get("names"))
+    for file, schema in zip(files, schemas, strict=True):
+        kind, types = schema.field(LABEL).type if LABEL in schema.names else None, pa.types
+        # Others may be large: maps of labels, or pictures.
+        if kind and (
+            types.is_integer(kind) or types.is_string(kind) or types.is_large_string(kind)
+        ):
+            values += file.read(columns=[LABEL])[LABEL].to_pylist()
+        else:
+            values += [None] * file.metadata.num_rows
+    return _named(names, values, features_of(schemas[0]).get(LABEL, {}).get("names"))
 
 
-def _named(
-    names: Sequence[str], values: Sequence[Any], classes: Sequence[str] | None
-) -> Labels | None:
-    """Labels by name, as the classes are called; None unless all are whole numbers or texts."""
-    if any(type(value) not in (int, str) for value in values):
-        return None
+def _named(names: Sequence[str], values: Sequence[Any], classes: Any) -> Labels:
+    """Labels by name, as the ``classes`` are called, if there are any."""
     if classes is not None:
-        is_list = isinstance(classes, list) and all(isinstance(name, str) for name in classes)
-        if not is_list or any(type(v) is str or not 0 <= v < len(classes) for v in values):
-            return None
-        values = [classes[value] for value in values]
-    return dict(zip(names, values, strict=True))
+        called = dict(enumerate(classes if isinstance(classes, list) else ()))
+        values = [called.get(value) if type(value) is int else None for value in values]
+    return dict(zip(names, map(label_or_none, values), strict=True))
 
 
 def _load_split(location: Location) -> Any:

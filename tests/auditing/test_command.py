@@ -196,3 +196,14 @@ def test_a_terminal_without_the_characters(run: Any, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "ganstoch.cli", "audit", *SETS, *words]
     environment = os.environ | {"PYTHONIOENCODING": "ascii"}
     assert subprocess.run(command, env=environment, capture_output=True).returncode == 0
+
+
+@pytest.mark.parametrize("word", ["&x", "null", "[a]", "1e3", "yes", "{a: 1}", "*x"])
+def test_places_are_taken_as_they_are_written(run: Any, word: str) -> None:
+    os.rename("made", word)
+    answer = run("--real", "train", "--generated", word, "--out", f"out{word}", "--quiet")
+    assert (answer.status, answer.err) == (0, "")
+    for option in ("--held-out", "--features"):
+        answer = run(*SETS[:3], word, option, word)
+        assert answer.status == 2
+        assert word in answer.err

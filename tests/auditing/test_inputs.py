@@ -18,6 +18,8 @@ from ganstoch.auditing.audit import audit
 from ganstoch.auditing.inputs import open_images
 from ganstoch.auditing.output import terminal
 from ganstoch.cli import main
+from ganstoch.data.points import open_points
+from ganstoch.data.reading import Reading
 from ganstoch.errors import UserError
 
 RNG = np.random.default_rng(0)
@@ -143,6 +145,16 @@ def test_files_of_embeddings(name: str, tmp_path: Path) -> None:
             audit(real_features=both, generated_features=FRESH)
         named = audit(real_features=f"{both}:b", generated_features=FRESH)
         assert named.sets["real"].sha256 == inside.sets["real"].sha256
+
+
+@pytest.mark.parametrize("name", ["list.parquet", "table.parquet"])
+def test_a_table_of_embeddings_fits_the_memory(name: str, tmp_path: Path) -> None:
+    """Its size is told by its numbers, not by its bytes: zeros are packed."""
+    place, most = written(tmp_path / name, np.zeros((20_000, 16))), 8 * 20_000 * 16
+    opened = open_points(place, option="--real-features", reading=Reading(memory=most))
+    assert len(opened) == 20_000
+    with pytest.raises(UserError, match="--memory"):
+        open_points(place, option="--real-features", reading=Reading(memory=most - 1))
 
 
 NAN = ROWS.copy()

@@ -261,6 +261,66 @@ def test_labels_that_are_missing_or_null(tmp_path: Path) -> None:
     assert "dataset.json" in refused(tmp_path / "a.zip")
 
 
+def with_labels(root: Path, kind: str, labels: Any) -> Path:
+    """Two images and a ``dataset.json``."""
+    content = json.dumps({"labels": labels}).encode()
+    members = {"1.png": ENCODED[0], "2.png": ENCODED[1], "dataset.json": content}
+    path = root / "a" if kind == "folder" else root / f"a.{kind}"
+    if kind == "zip":
+        with zipfile.ZipFile(path, "w") as archive:
+            for name, content in members.items():
+                archive.writestr(name, content)
+    elif kind == "tar":
+        with tarfile.open(path, "w") as tar:
+            for name, content in members.items():
+                add(tar, name, content)
+    else:
+        path.mkdir(exist_ok=True)
+        for name, content in members.items():
+            (path / name).write_bytes(content)
+    return path
+
+
+@pytest.mark.parametrize("kind", ["folder", "zip", "tar"])
+def test_a_list_of_labels_counts_or_is_told(kind: str, tmp_path: Path) -> None:
+    for labels in (None, [["1.png", 3], ["2.png", "x"]]):
+        images = opened(with_labels(tmp_path, kind, labels))
+        assert images.notes == ()
+        assert (images.labels is None) == (labels is None)
+    for label in (True, 0.5, [0, 1], None):
+        images = opened(with_labels(tmp_path, kind, [["1.png", 3], ["2.png", label]]))
+        assert images.labels is None
+        assert "1 of the 2 " in "".join(images.notes)
+    images = opened(with_labels(tmp_path, kind, [["1.png", 3]]))
+    assert (images.labels, len(images.notes)) == (None, 1)
+    wrong: list[Any] = [
+        ["ab"],
+        [["1.png", 1, 2]],
+        [[1, 2]],
+        {"1.png": 3},
+        "",
+        0,
+        [{"a": 1, "b": 2}],
+    ]
+    for labels in wrong:
+        assert "dataset.json" in refused(with_labels(tmp_path, kind, labels))
+
+
+def test_labels_of_tables_count_or_are_told(tmp_path: Path) -> None:
+    columns: list[Any] = [None, [0.5] * COUNT, [None, *LABELS[1:]], [True] * COUNT]
+    pq.write_table(pa.table({"image": ENCODED, "label": LABELS}), tmp_path / "0.parquet")
+    for column in columns:
+        table = pa.table({"image": ENCODED} | ({} if column is None else {"label": column}))
+        pq.write_table(table, tmp_path / "1.parquet")
+        images = opened(tmp_path / "{0,1}.parquet")
+        assert (len(images), images.labels) == (2 * COUNT, None)
+        assert f" of the {2 * COUNT} " in "".join(images.notes)
+        assert bool(opened(tmp_path / "1.parquet").notes) == (column is not None)
+    named = opened(f"{tmp_path}/{{0..1}}.parquet:image")
+    assert np.array_equal(read(named), read(opened(tmp_path / "{0,1}.parquet")))
+    assert "parquet" in refused(f"{{{tmp_path}/0.parquet:a,{tmp_path}/0.parquet:b}}")
+
+
 def test_json_members_of_a_webdataset(tmp_path: Path) -> None:
     with webdataset.TarWriter(str(tmp_path / "a.tar")) as sink:
         for i in range(4):
