@@ -187,6 +187,7 @@ def audit(
         recalls = look.recalls or [1.0]
         settings["approximate_recall"] = sum(recalls) / len(recalls)
         notes = (*notes, approximation_words(look.recalls))
+        _log.info("%s", notes[-1])
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     if are_points:
         shown = {}  # there are no pictures

@@ -16,6 +16,7 @@ from ganstoch.metrics.neighbours import (
     within_set_nearest,
 )
 from ganstoch.metrics.neighbours.approximate import FirstLook, Lists
+from ganstoch.metrics.neighbours.installed import sharded
 from ganstoch.rng import rng_for, without_replacement
 from ganstoch.types import Norm
 
@@ -81,25 +82,27 @@ def test_recall_is_that_of_a_count(
     torch.testing.assert_close(near.distances, taken, rtol=1e-12, atol=0)
 
 
-@pytest.mark.parametrize("norm", NORMS)
 @pytest.mark.parametrize("gpus", [0, 1, 2, 3])
 def test_all_lists_are_all_members(
-    gpus: int,
-    norm: Norm,
-    gpu_build: Callable[[int], Any],
-    monkeypatch: pytest.MonkeyPatch,
+    gpus: int, gpu_build: Callable[[int], Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     build = gpu_build(gpus)
     monkeypatch.setattr(approximate, "load_faiss", lambda: build)
     query, bank = rows("bytes", 300, 1), rows("bytes", 700, 2)
     lists = Lists(bank, seed=0)
     lists.index.nprobe = lists.index.nlist
-    lists.to_gpus()
+    lists.index = sharded(build, lists.index)
     assert build.split == (gpus > 0)
     near, exact = lists.nearest(query, k=4, norm="l2"), k_nearest(query, bank, k=4, norm="l2")
     assert torch.equal(near.distances, exact.distances)
-    few = lists.nearest(query, k=4, norm=norm)
-    assert (few.distances[:, 1:] >= few.distances[:, :-1]).all()
+
+
+def test_lists_that_hold_too_few(look: FirstLook, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(approximate, "_GOAL", 0.0)
+    query, bank = rows("random", 500, 1), rows("random", 600, 2)
+    near = k_nearest(query, bank, k=50, norm="l2")  # of lists of about 6
+    torch.testing.assert_close(near.distances, brute(query, bank, "l2", 50)[0])
+    assert look.recalls == [1.0]
 
 
 def test_duplicates_and_ties(look: FirstLook) -> None:

@@ -9,7 +9,6 @@ against the exact search. Where too many lists are needed, as among noise, all p
 videos", ICCV.
 """
 
-import logging
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -33,7 +32,6 @@ from ganstoch.metrics.progress import progress_bar
 from ganstoch.rng import rng_for, without_replacement
 from ganstoch.types import Neighbours, Norm
 
-_log = logging.getLogger("ganstoch")
 _LEAST = 10_000  # queries, and members: fewer are searched exactly, which is as fast
 _SLAB_ELEMENTS = 2**26  # of members in one index, 256 MiB of float32
 _TIMES = {"l1": 32, "l2": 8}  # candidates for each of k: more where the index errs in the norm
@@ -84,7 +82,6 @@ class FirstLook:
         some = None if own is None else own[judging]
         truth = exact(_take(query, judging), bank, k=k, norm=norm, own=some)
         self.recalls.append(recall(near.distances[judging], truth.distances))
-        _log.info("first look: recall %.4f in %s queries", self.recalls[-1], len(judging))
         return near
 
     def _in_slab(
@@ -99,7 +96,7 @@ class FirstLook:
                 del lists  # for its memory
                 return exact(query, slab, k=k, norm=norm)
         if _TIMES[norm] * k <= _GPU_CANDIDATES:
-            lists.to_gpus()
+            lists.index = sharded(_faiss(), lists.index)
         near = lists.nearest(query, k=k, norm=norm)
         short = near.distances[:, -1].isinf().nonzero()[:, 0]  # of members: lists are too small
         if len(short):
@@ -112,24 +109,20 @@ class Lists:
     """Rows (B, F) in about 4 sqrt(B) lists; a query looks at ``index.nprobe`` of them, first 1."""
 
     def __init__(self, bank: Tensor, *, seed: int) -> None:
-        self._faiss, self._bank = _faiss(), bank
+        faiss, self._bank = _faiss(), bank
         self._origin = mean_row(bank, torch.device("cpu"))
         low, high = torch.aminmax(bank)
         self._scale = (high.double() - low.double()).item() or 1.0
         width, rng = bank.shape[1], rng_for(seed, "evaluation", part="centroids")
         count = min(round(_LISTS * math.sqrt(len(bank))), len(bank))
         some = without_replacement(len(bank), min(_TRAINING * count, len(bank)), rng)
-        self.index: Any = self._faiss.IndexIVFFlat(self._faiss.IndexFlatL2(width), width, count)
+        self.index: Any = faiss.IndexIVFFlat(faiss.IndexFlatL2(width), width, count)
         clustering = self.index.cp
         clustering.seed = seed % 2**31
         clustering.niter, clustering.min_points_per_centroid = _ITERATIONS, 1
         self.index.train(self._floats(_take(bank, some)))
         for block in progress_bar(float64_blocks(bank), "sorting into lists"):
             self.index.add(self._floats(bank[block]))
-
-    def to_gpus(self) -> None:
-        """Moves the lists to the GPUs that FAISS may use, if any, to each a share of them."""
-        self.index = sharded(self._faiss, self.index)
 
     def nearest(self, query: Tensor, *, k: int, norm: Norm) -> Neighbours:
         """The k nearest in the lists looked at, (Q, k); at infinity where these hold fewer."""
