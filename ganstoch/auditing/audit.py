@@ -140,6 +140,9 @@ def audit(
     embedded["held_out"] = held_out_features
     are_points = _are_points(images, embedded)
     extractors = _extractors(features, are_points=are_points)
+    pseudonyms = Pseudonyms() if private else None
+    if pseudonyms is not None:
+        extractors = list(map(pseudonyms.hide_space, extractors))
     if search_edits and not any(isinstance(each, Pixels) for each in extractors):
         raise UserError("--search-edits is for pixels; add pixel to --features")
     opener = open_embeddings if are_points else open_sets
@@ -148,7 +151,6 @@ def audit(
     if grouping is not None:
         for each in (sets[role] for role in sets if role != "generated"):
             each.groups = grouping(each.names(torch.arange(len(each))), where=each.where)
-    pseudonyms = Pseudonyms() if private else None
     if pseudonyms is not None:
         pseudonyms.hide(sets)
     free = _check_sizes(sets, memory=memory)
@@ -252,11 +254,15 @@ def _extractors(
     if not spaces:
         raise UserError("no feature space to measure in; give at least one of --features")
     try:
-        return [make_extractor(space) for space in spaces]
+        extractors = [make_extractor(space) for space in spaces]
     except UserError:
         raise
     except ValueError as error:  # there is no such space
         raise UserError(f"{error}; see --features") from error
+    names = [extractor.name for extractor in extractors]
+    if twice := [name for name in dict.fromkeys(names) if names.count(name) > 1]:
+        raise UserError(f"--features has {', '.join(twice)} more than once; name each space once")
+    return extractors
 
 
 def _check_sizes(sets: dict[Role, Images], *, memory: int) -> int:

@@ -22,6 +22,7 @@ from ganstoch.data.reading import MEMORY
 from ganstoch.errors import UserError
 from ganstoch.metrics.birthday import Support
 from ganstoch.metrics.copies import CopiedShare, share_of_copies
+from ganstoch.metrics.copy_score import HALF_AS_FAR
 from ganstoch.metrics.ct_score import CTScore, ct_score
 from ganstoch.metrics.excess import design_effect, intraclass
 from ganstoch.metrics.features import Extractor, Pixels
@@ -30,6 +31,7 @@ from ganstoch.metrics.train_vs_held_out import TrainVsHeldOutScore, train_vs_hel
 _log = logging.getLogger("ganstoch")
 _GROUPS = 4  # of training images: each half must hold two
 LEAST = 20  # images of each set: half of one must hold k neighbours, twice over
+NOTABLE = 0.2  # share of training images that have near-duplicates, from which on these hide copies
 MOST = 10_000  # images of each set for measures whose work grows with their square
 
 
@@ -50,6 +52,16 @@ class SpaceEvidence:
     train_vs_held_out: TrainVsHeldOutScore | None  # None without held-out images, as ct
     ct: CTScore | None
 
+    @property
+    def near_duplicates(self) -> float:
+        """Share of training images that have one among the others, past those of their group."""
+        return float((self.searches.left_out.scores <= HALF_AS_FAR).double().mean())
+
+    @property
+    def near_one(self) -> int:
+        """Generated images that are as near to a single training image as a near-duplicate."""
+        return int((self.searches.generated.scores <= HALF_AS_FAR).sum())
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Evidence:
@@ -59,6 +71,15 @@ class Evidence:
     looks: Appearance
     spaces: list[SpaceEvidence]
     notes: list[str]
+
+    @property
+    def hiding(self) -> list[SpaceEvidence]:
+        """Spaces where to be near a training image is so natural that altered copies do not show.
+
+        Held-out images would tell how near unseen images are.
+        """
+        unseen = "held_out" in self.facts.sets
+        return [each for each in self.spaces if not unseen and each.near_duplicates >= NOTABLE]
 
 
 def gather(

@@ -77,7 +77,7 @@ class Images:
     @property
     def are_grey(self) -> bool:
         """Whether the three channels of all images are equal; reads them until one is not."""
-        blocks = progress_bar(self._blocks(), f"looking for colours in {self.where}")
+        blocks = progress_bar(self._blocks(), f"looking for colours in {option(self.role)}")
         return all(bool((b == b[:, :1]).all()) for b in map(self.read, blocks))
 
     def _blocks(self) -> tuple[Tensor, ...]:
@@ -88,7 +88,7 @@ class Images:
     def content(self) -> Content:
         """Facts of every image, from reading all of them once; a UserError where that fails."""
         whole, digests, looks = hashlib.sha256(), list[bytes](), list[pd.DataFrame]()
-        for ids in progress_bar(self._blocks(), f"reading {self.where}"):
+        for ids in progress_bar(self._blocks(), f"reading {option(self.role)}"):
             block = self.read(ids)
             for image in block.numpy():
                 whole.update(image.data)

@@ -6,7 +6,7 @@ below in all of them. In between the sets are too small.
 
 from collections.abc import Callable, Sequence
 
-from ganstoch.auditing.evidence import Evidence
+from ganstoch.auditing.evidence import NOTABLE, Evidence
 from ganstoch.auditing.facts import IDENTICAL_LEVEL
 from ganstoch.auditing.findings import Finding, least_share, powers, signals
 from ganstoch.auditing.gate import Gate
@@ -42,6 +42,10 @@ def _verdict(verdict: Verdict, evidence: Evidence, findings: Sequence[Finding]) 
     if verdict == "memorization" and evidence.facts.repeating.low > 0:
         sentence = f"No finding, but {_repeating(evidence)}."
         return Check(name=name, outcome="inconclusive", sentence=sentence)
+    made = evidence.facts.sets["generated"].images
+    if verdict == "memorization" and any(s.near_one >= NOTABLE * made for s in evidence.hiding):
+        sentence = f"No finding, but {_hidden(evidence)}."
+        return Check(name=name, outcome="inconclusive", sentence=sentence)
     power = powers(evidence)[verdict]
     if (share := least_share(power)) is not None:
         sentence = f"No finding. Found 95 times in 100 would have been {power.words}, from "
@@ -69,6 +73,9 @@ def _copied(bound: float, evidence: Evidence) -> Check:
     if repeating.count:
         high = max(high, repeating.high_beyond)
 
+    near = max((clopper_pearson(s.near_one, made)[1] for s in evidence.hiding), default=0.0)
+    high = max(high, near)
+
     def is_told(times: float) -> bool:
         more = worst.times(times)
         return more.low > bound or more.high_beyond <= bound
@@ -76,6 +83,8 @@ def _copied(bound: float, evidence: Evidence) -> Check:
     takes = _takes(evidence, _enough(made, is_told))
     if repeating.high_beyond > bound and repeating.count:
         takes = f"; {_repeating(evidence)}"
+    elif near > bound:
+        takes = f"; {_hidden(evidence)}"
     what = "of the generated images are copies, as far as these spaces see them"
     return _bounded("max_copied", bound, (low, high), what, takes)
 
@@ -87,6 +96,13 @@ def _repeating(evidence: Evidence) -> str:
     if "held_out" not in evidence.facts.sets:
         rest = "and only --held-out images would tell whether that is by nature"
     return f"{evidence.facts.repeating.count:,} {same}, {rest}"
+
+
+def _hidden(evidence: Evidence) -> str:
+    """Of generated images that may be copies among near-duplicates, and what would tell."""
+    worst = max(evidence.hiding, key=lambda space: space.near_one)
+    near = f"{worst.near_one:,} generated images are as near to a training image as its"
+    return f"{near} near-duplicates, and only --held-out images would tell whether by nature"
 
 
 def _missed(bound: float, evidence: Evidence) -> Check:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from ganstoch.auditing.edited import missed_edits, space_of_edits
 from ganstoch.auditing.evidence import Evidence
 from ganstoch.auditing.inputs import Embeddings
-from ganstoch.auditing.report import NotChecked
+from ganstoch.auditing.report import NotChecked, percent
 
 _HELD_OUT = "Give --held-out: real images that the generator was not trained on."
 
@@ -35,6 +35,13 @@ def not_checked(evidence: Evidence, *, recovery: bool, labelled: bool) -> Iterat
             name="training images among what the generator can make",
             reason="The test compares with held-out images.",
             fix=_HELD_OUT,
+        )
+    for space in evidence.hiding:
+        share = f"{percent(space.near_duplicates)} of the training images have near-duplicates"
+        yield NotChecked(
+            name=f"altered copies among near-duplicates, by {space.space.words}",
+            reason=f"{share}, so that unseen images may be as near to them as copies.",
+            fix=f"{_HELD_OUT} Where near-duplicates are of one source, give --group-by.",
         )
     names = [space_of_edits(s.space.name, searched=s.edited is not None) for s in spaces]
     missed = missed_edits(names)

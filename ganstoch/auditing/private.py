@@ -7,6 +7,7 @@ candidate set could otherwise look whether it was used. The key is the environme
 
 import hashlib
 import os
+import re
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 
@@ -16,9 +17,11 @@ from ganstoch.auditing.comparison import Earlier
 from ganstoch.auditing.inputs import Images, Role
 from ganstoch.auditing.report import AuditReport, settings_sha256
 from ganstoch.errors import UserError
+from ganstoch.metrics.features import Extractor
 
 SALT = "GANSTOCH_AUDIT_SALT"
 _SHA256 = 64  # digits
+_OF_FILE = re.compile(r"\b(onnx|torchscript|python)_[^/]+_([0-9a-f]{8})_l2")
 _LEAST = 16  # characters, lest names be guessed together with the key
 
 
@@ -49,6 +52,14 @@ class Pseudonyms:
                 count = len(images.notes)
                 images.notes = (f"{count} note{'s' * (count > 1)} on reading them left out here.",)
 
+    def hide_space(self, extractor: Extractor) -> Extractor:
+        """The extractor, of a file or of Python by its digest alone."""
+        if (name := _nameless(extractor.name)) == extractor.name:
+            return extractor
+        hidden = object.__new__(type(extractor))  # the user's own keeps its name
+        hidden.__dict__ |= extractor.__dict__ | {"name": name}
+        return hidden
+
     def hide_report(self, report: AuditReport) -> AuditReport:
         """A report with keyed digests, and without the command that made it."""
         sets = {
@@ -70,7 +81,16 @@ class Pseudonyms:
         settings = dict(earlier.settings)
         if len(digest := str(settings.get("group_by", ""))) == _SHA256:
             settings["group_by"] = self(digest)
-        return earlier.model_copy(update={"sets": sets, "settings": settings})
+        if isinstance(spaces := settings.get("features"), list):
+            settings["features"] = [_nameless(str(space)) for space in spaces]
+        metrics = {_nameless(key): value for key, value in earlier.metrics.items()}
+        update = {"sets": sets, "settings": settings, "metrics": metrics}
+        return earlier.model_copy(update=update)
+
+
+def _nameless(key: str) -> str:
+    """A space's name, or a key that holds one, without the name of a file or of Python."""
+    return _OF_FILE.sub(r"\1_\2_l2", key)
 
 
 def _hidden(

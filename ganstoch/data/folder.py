@@ -49,7 +49,7 @@ class Folder(Source):
         location = locate(root, option=option)
         if location.kind == "array":
             return open_images(root, option=option, reading=reading) if split == "train" else None
-        files = open_files(location)
+        files = open_files(location, option=option)
         below = {name: f"{files.top}{name}/" for name in SPLITS}
         positions: dict[str, Sequence[int]] = {
             name: [i for i, path in enumerate(files.names) if path.startswith(start)]

@@ -91,7 +91,7 @@ def open_images(
 
 def _open_place(location: Location, *, option: str, reading: Reading) -> ImageSet:
     if location.kind != "array":
-        return all_alike(open_files(location), option=option, reading=reading)
+        return all_alike(open_files(location, option=option), option=option, reading=reading)
     (path,) = location.paths
     array, notes = load_array(path, key=location.key, axes=(3, 4), memory=reading.memory)
     images = NumericImages(array, where=location.text, reading=reading)
@@ -99,12 +99,12 @@ def _open_place(location: Location, *, option: str, reading: Reading) -> ImageSe
     return images
 
 
-def open_files(location: Location) -> Files:
+def open_files(location: Location, *, option: str) -> Files:
     """The image files of a place that holds such."""
     if location.kind == "hf":
         return HubFiles(location)
     if location.kind == "tar":
-        return TarFiles(location.paths, where=location.text)
+        return TarFiles(location.paths, where=location.text, option=option)
     if location.kind == "parquet":
         return ParquetFiles(location.paths, where=location.text, column=location.key)
     return (FolderFiles if location.kind == "folder" else ZipFiles)(location.paths[0])

@@ -63,7 +63,7 @@ class _Place(NamedTuple):
 class TarFiles(Files):
     """Image files of tar archives; one pass makes an index. Names begin with a shard's, if any."""
 
-    def __init__(self, paths: Sequence[Path], *, where: str) -> None:
+    def __init__(self, paths: Sequence[Path], *, where: str, option: str) -> None:
         self.path, self.where, self.passed = paths[0], where, PassedOver()
         self.has_folders = len(paths) == 1
         self._lock = threading.Lock()
@@ -74,7 +74,7 @@ class TarFiles(Files):
         self._lists: dict[str, _Place] = {}  # of labels, by their folder with its slash
         prefixes = _prefixes(paths)
         size = sum(path.stat().st_size for path in paths)
-        with progress(None, f"looking at {where}", size, unit="B", unit_scale=True) as bar:
+        with progress(None, f"looking at {option}", size, unit="B", unit_scale=True) as bar:
             for shard, (path, prefix) in enumerate(zip(paths, prefixes, strict=True)):
                 try:
                     self.is_packed = path.name.lower().endswith("gz")

@@ -113,6 +113,7 @@ BAD: dict[str, tuple[tuple[str, ...], str]] = {
     "no generated": (("--real", "train"), "--generated"),
     "no such folder": (("--real", "no", "--generated", "made"), "--real"),
     "a space": ((*SETS, "--features", "pixel,vgg"), "'vgg'"),
+    "twice": ((*SETS, "--features", "pixel,pixel"), "pixel"),
     "no space": ((*SETS, "--features", ","), "--features"),
     "little memory": ((*SETS, "--memory", "1KiB"), "--memory 1"),
     "no memory": ((*SETS, "--memory", "much"), "'much'"),

@@ -73,7 +73,7 @@ def test_too_few_images_say_how_many_it_takes() -> None:
     sets = {"generated": SimpleNamespace(images=50), "held_out": SimpleNamespace(images=80)}
     none = SimpleNamespace(identical=[], identical_p=1.0)
     facts = SimpleNamespace(sets=sets, generated=none, repeating=Excess(0, 50, 0, 80))
-    evidence: Any = SimpleNamespace(spaces=[space], facts=facts)
+    evidence: Any = SimpleNamespace(spaces=[space], facts=facts, hiding=[])
     (check,) = judge(Gate(max_copied=0.03), evidence, [])
     assert check.outcome == "inconclusive"
     told = re.findall(r"([\d,]+) (?:generated|held-out)", check.sentence)
@@ -90,7 +90,7 @@ def test_identical_images_need_no_comparison_with_unseen_ones() -> None:
         generated=SimpleNamespace(identical=list(range(9)), identical_p=1e-4),
         repeating=Excess(0, 400, 0, 900),
     )
-    evidence: Any = SimpleNamespace(spaces=[space], facts=facts)
+    evidence: Any = SimpleNamespace(spaces=[space], facts=facts, hiding=[])
     (check,) = judge(Gate(max_copied=0.01), evidence, [])
     assert check.outcome == "failed"
     facts.generated.identical_p = 0.5  # by the data's own repeats
@@ -286,3 +286,24 @@ def test_blank_images_that_are_held_out_as_often_pass(split: Any) -> None:
     told = outcomes(audit(digits.train, digits.fresh, held_out=digits.held_out, gate=gate))
     assert told["max_copied"] == "passed"
     assert told["fail_on=memorization"] == "passed"
+
+
+def test_altered_copies_of_near_duplicates_do_not_pass(split: Any) -> None:
+    """Where most training images have a twin, to be near one is natural, unless it is not."""
+    digits = split(train=200, fresh=200, held_out=200)
+    rng = torch.Generator().manual_seed(0)
+
+    def altered(images: Tensor) -> Tensor:
+        noise = torch.randint(-6, 7, images.shape, generator=rng)
+        return (images.int() + noise).clamp(0, 255).byte()
+
+    real = torch.cat([digits.train, altered(digits.train)])
+    gate = Gate(("memorization",), max_copied=0.1)
+    copies = altered(digits.train)
+    report = audit(real, copies, gate=gate)
+    assert set(outcomes(report).values()) == {"inconclusive"}
+    assert any("--group-by" in item.fix for item in report.not_checked)
+    report = audit(real, copies, held_out=digits.held_out, gate=gate)
+    assert set(outcomes(report).values()) == {"failed"}
+    fresh = outcomes(audit(real, digits.fresh, gate=Gate(max_copied=0.15)))
+    assert fresh["max_copied"] == "passed"

@@ -2,16 +2,26 @@
 
 import json
 import os
+import tarfile
+import warnings
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from PIL import Image
+from tqdm import tqdm
 
 from ganstoch.auditing.audit import audit
 from ganstoch.auditing.private import SALT
 from ganstoch.errors import UserError
+
+
+class Mean(torch.nn.Module):
+    """Means of rows."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return images.float().mean(3).flatten(1)
 
 
 @pytest.fixture
@@ -49,6 +59,38 @@ def test_nothing_of_the_images_is_in_a_private_report(
     assert private.metrics == plain.metrics
     assert private.verdict == plain.verdict == "memorization"
     assert len(private.identical) == len(plain.identical) == 20
+
+
+def test_bars_and_spaces_name_nothing_of_the_users(
+    folders: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor does what is said of a report that was not private."""
+    made, labels = tqdm.__init__, list[str]()
+
+    def init(self: Any, items: Any = None, desc: Any = None, *more: Any, **options: Any) -> None:
+        labels.append(str(desc))
+        made(self, items, desc, *more, **options)
+
+    monkeypatch.setattr(tqdm, "__init__", init)
+    network = tmp_path / "clinic-net.pt"
+    with warnings.catch_warnings(action="ignore"):  # torch would have us use another format
+        torch.jit.script(Mean()).save(str(network))
+    with tarfile.open(tmp_path / "model_seven.tar", "w") as archive:
+        archive.add(folders["generated"], "x")
+    sources: dict[str, Any] = {"real": folders["real"], "generated": tmp_path / "model_seven.tar"}
+    space = f"torchscript:{network}"
+    plain = audit(**sources, features=space, out=tmp_path / "plain")
+    against = tmp_path / "plain" / "report.json"
+    private = audit(**sources, features=space, private=True, against=against)
+    assert "clinic" in plain.to_json()
+    assert "clinic" not in private.to_json()
+    assert private.against is not None
+    assert private.against.same == len(private.metrics) == len(plain.metrics)
+    labels.clear()
+    audit(**sources, features=space, private=True, cache=tmp_path / "cache")
+    assert any("--real" in label for label in labels)
+    assert any("--generated" in label for label in labels)
+    assert not any(word in label for label in labels for word in ("clinic", "model", "/tmp"))
 
 
 def test_a_salt_of_ones_own_finds_names_again(
