@@ -165,8 +165,8 @@ def _option(name: str, meaning: str, **settings: Any) -> _Option:
 _FLAG = {"action": "store_true"}
 _COUNT = {"type": NonNegativeInt, "default": 0}
 _PAIRS = {"action": "append", "default": [], "metavar": "KEY=VALUE"}
-_PATH = {"type": Path | None}
-_WORDS = {"type": str | None}
+_PATH = {"type": Path}
+_WORDS = {"type": str}
 _ROOT = _option("--root", "folder of the data set's files", **_PATH)
 _TOLERANCE = restricted_number_type("Tolerance", float, [(">=", 0.0), ("<", float("inf"))])
 _DATA_ROOT = _option("--root", "folder of the data sets", type=Path, default=Path("data"))
