@@ -5,6 +5,8 @@ import gc
 import importlib
 import io
 import logging
+import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -56,9 +58,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
     logging.getLogger("ganstoch").setLevel(logging.INFO)
     try:
-        return _run(words)
+        status = _run(words)
+        sys.stdout.flush()
+        return status
     except UserError as error:
         return _end(error, error.status)
+    except BrokenPipeError:  # whoever reads has read enough, as head does
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115  # for what is left in the old buffer
+        return 128 + signal.SIGPIPE
     except OSError as error:
         if error.errno not in _MENDABLE:
             raise

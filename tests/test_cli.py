@@ -2,6 +2,7 @@
 
 import errno
 import shlex
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -186,3 +187,13 @@ def test_the_public_names_are_there_and_cost_nothing_until_used() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
     assert done.stdout.splitlines() == [f"[] {sorted(PUBLIC)}", f"{sorted(PUBLIC)}"]
+
+
+def test_a_reader_who_has_read_enough_sees_no_traceback() -> None:
+    command = [sys.executable, "-m", "ganstoch.cli", "--help"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        _, error = process.communicate()
+    assert error == b""
+    assert process.returncode == 128 + signal.SIGPIPE
