@@ -45,8 +45,8 @@ def test_the_package_has_at_most_27000_lines() -> None:
     assert sum(lengths()) <= 27_000
 
 
-def test_the_tests_have_at_most_23500_lines() -> None:
-    assert sum(lengths(Path(__file__).parent)) <= 23_500
+def test_the_tests_have_at_most_24000_lines() -> None:
+    assert sum(lengths(Path(__file__).parent)) <= 24_000
 
 
 def test_the_median_file_has_at_most_120_lines() -> None:
