@@ -57,23 +57,23 @@ def frechet_from_stats(real: GaussianStats, generated: GaussianStats) -> float:
         raise ValueError(f"needs at least 2 rows a side, got {real.count} and {generated.count}")
     shift = (real.mean.cpu() - generated.mean.cpu()).square().sum()
     spread = real.covariance.trace().cpu() + generated.covariance.trace().cpu()
-    overlap = _singular_sum(_factor(real.covariance).T @ _factor(generated.covariance))
+    overlap = _overlap(*sorted((real, generated), key=lambda side: side.count))
     return max(0.0, float(shift + spread - 2 * overlap))  # below 0 by rounding only
 
 
-def _singular_sum(matrix: Tensor) -> Tensor:
-    """Sum of the singular values: roots of its square's eigenvalues where rounding lets them."""
-    if matrix.numel() == 0:  # one side is one image again and again
-        return matrix.sum()
-    short = matrix if len(matrix) <= matrix.shape[1] else matrix.T
-    squared = torch.linalg.eigvalsh(short @ short.T)
+def _overlap(few: GaussianStats, many: GaussianStats) -> Tensor:
+    """The last trace: roots of the eigenvalues of A1' S2 A1 where rounding lets them."""
+    factor = _factor(few.covariance)
+    if factor.numel() == 0:  # one image again and again
+        return factor.sum()
+    squared = torch.linalg.eigvalsh(factor.T @ (many.covariance.cpu() @ factor))
     values = squared.clamp(min=0).sqrt()
     # An eigenvalue is off by some units of the largest one's rounding, its root by that over twice
     # the root, or by the root of that.
     off = _OFF * torch.finfo(squared.dtype).eps * squared.max()
     error = torch.minimum(off / (2 * values).clamp(min=1e-300), off.sqrt()).sum()
     if error > _PRECISE * values.sum():
-        values = torch.linalg.svdvals(matrix)
+        values = torch.linalg.svdvals(factor.T @ _factor(many.covariance))
     total: Tensor = values.sum()
     return total
 
