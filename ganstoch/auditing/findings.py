@@ -122,10 +122,11 @@ def _identical(evidence: Evidence) -> Finding | None:
 
 def _copies(space: SpaceEvidence, level: float) -> Finding | None:
     name = space_of_edits(space.space.name, searched=space.edited is not None)
-    more = "." if missed_edits([name]) == [] else "; copies with edits may be more, see the notes."
-    sentence = (
-        "{share} of the generated images are seen to be copies of training images ({interval})"
-    ) + more
+    sentence = "{share} of the generated images are seen to be copies of training images"
+    if space.copied.excess.estimate == 1 or missed_edits([name]) == []:
+        sentence += " ({interval})."
+    else:
+        sentence += " ({interval}); copies with edits may be more, see the notes."
     return _excess("memorization", space.copied.excess, level, sentence, space)
 
 

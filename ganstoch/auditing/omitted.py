@@ -45,14 +45,15 @@ def not_checked(evidence: Evidence, *, recovery: bool, labelled: bool) -> Iterat
         )
     names = [space_of_edits(s.space.name, searched=s.edited is not None) for s in spaces]
     missed = missed_edits(names)
-    if missed is None or missed:
+    are_points = any(isinstance(space.space.extractor, Embeddings) for space in spaces)
+    if (missed is None or missed) and not are_points:
         reason = f"These spaces find less than 90 in 100: {'; '.join(missed or [])}."
         yield NotChecked(
             name="copies with edits",
             reason="Which edits these spaces see is not known." if missed is None else reason,
             fix="Add sscd to --features (ganstoch prepare sscd), or --search-edits.",
         )
-    if any(isinstance(space.space.extractor, Embeddings) for space in spaces):
+    if are_points:
         yield NotChecked(
             name="images of one colour, odd looks, pictures",
             reason="Embeddings have no pixels; every image is a row of numbers.",
@@ -62,7 +63,7 @@ def not_checked(evidence: Evidence, *, recovery: bool, labelled: bool) -> Iterat
         yield NotChecked(
             name="classes left out",
             reason="The training images have no labels.",
-            fix="Sort them into a folder for each class.",
+            fix="Give a folder for each class, a dataset.json, or a column label.",
         )
     for space in spaces:
         if not space.proportions:
