@@ -155,11 +155,11 @@ def test_what_is_searched_exactly(look: FirstLook, monkeypatch: pytest.MonkeyPat
     assert len(look.recalls) == 1
     with pytest.raises(KeyError), approximate_searches(seed=0):
         raise KeyError
-    assert approximate.first_look(query, bank) is look
+    assert approximate.ACTIVE.get() is look
     monkeypatch.setattr(approximate, "load_faiss", lambda: None)
     with pytest.raises(UserError, match="pip install"), approximate_searches(seed=0):
         pass
 
 
 def test_exact_by_default() -> None:
-    assert approximate.first_look(*[torch.empty(10**5, 1)] * 2) is None
+    assert approximate.ACTIVE.get() is None

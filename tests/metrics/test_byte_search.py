@@ -86,6 +86,7 @@ def test_bounds_change_nothing(
     width: int, smooth: bool, k: int, others: bool, kind: torch.dtype, monkeypatch: Any
 ) -> None:
     monkeypatch.setattr(byte_search, "_SHORTLIST", 16)
+    monkeypatch.setattr(byte_search, "_FEW", 1)
     monkeypatch.setattr(byte_search, "_BLOCK", 50)
     monkeypatch.setattr(byte_search, "_TILE_BYTES", 60 * width)
     monkeypatch.setattr(coarse, "_kind", lambda: kind)

@@ -52,6 +52,10 @@ class FirstLook:
     seed: int  # of centroids and samples
     recalls: list[float] = field(default_factory=list)
 
+    def is_worth(self, query: Tensor, bank: Tensor) -> bool:
+        """Whether both sets are large enough."""
+        return min(len(query), len(bank)) >= _LEAST
+
     def nearest(
         self,
         query: Tensor,
@@ -144,7 +148,8 @@ class Lists:
         return (rows.to("cpu", torch.float64) - self._origin).div_(self._scale).float().numpy()
 
 
-_active: ContextVar[FirstLook | None] = ContextVar("first look", default=None)
+# How searches are approximated; None for exact ones.
+ACTIVE: ContextVar[FirstLook | None] = ContextVar("first look", default=None)
 
 
 @contextmanager
@@ -152,16 +157,11 @@ def approximate_searches(*, seed: int) -> Iterator[FirstLook]:
     """Within, large searches of nearest neighbours are approximate; a UserError without FAISS."""
     _faiss()
     look = FirstLook(seed)
-    token = _active.set(look)
+    token = ACTIVE.set(look)
     try:
         yield look
     finally:
-        _active.reset(token)
-
-
-def first_look(query: Tensor, bank: Tensor) -> FirstLook | None:
-    """How a search is approximated; None for an exact one."""
-    return _active.get() if min(len(query), len(bank)) >= _LEAST else None
+        ACTIVE.reset(token)
 
 
 def recall(found: Tensor, truth: Tensor) -> float:

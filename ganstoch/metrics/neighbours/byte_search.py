@@ -28,6 +28,7 @@ from ganstoch.types import Neighbours, Norm
 
 _CANDIDATES = 16
 _SHORTLIST = 32  # members that half-sized images keep, the nearest nearly always among them
+_FEW = 500  # members that are all compared in full as fast
 _MORE = 7  # beyond k: members that bounds propose, to know how far to look
 _CROWDED = 0.75  # share of pairs from which on bounds that exclude the others are not worth it
 _TILE_BYTES = 3 * 2**19  # of the bank: they stay in a core's cache while all queries pass
@@ -213,7 +214,7 @@ def _propose(
     sums = torch.empty(count, size, dtype=torch.float64)
     ids = torch.empty(count, size, dtype=torch.int64)
     floor = torch.full((count,), torch.inf, dtype=torch.float64)
-    is_worth = len(members) >= STRIDE * (k + _MORE)
+    is_worth = len(members) >= max(_FEW, STRIDE * (k + _MORE))
     codes = encode(members) if is_worth else None
     small = halve(members) if codes is not None and len(members) >= 8 * _SHORTLIST else None
     step = max(1, min(_BLOCK, _PAIRS // len(members)))

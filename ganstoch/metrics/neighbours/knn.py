@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ganstoch.metrics.neighbours.approximate import first_look
+from ganstoch.metrics.neighbours.approximate import ACTIVE
 from ganstoch.metrics.neighbours.bounds import Loaded, Ruler, rulers
 from ganstoch.metrics.neighbours.byte_search import (
     as_rows,
@@ -40,7 +40,9 @@ def k_nearest(query: Tensor, bank: Tensor, *, k: int, norm: Norm) -> Neighbours:
     rows, members = as_rows(query=query, bank=bank)
     if not 1 <= k <= len(members):
         raise ValueError(f"k must be from 1 to the number of members, {len(members)}, got {k}")
-    if first_look(rows, members) is None and _are_bytes(rows, members, norm=norm):
+    look = ACTIVE.get()
+    is_exact = look is None or not look.is_worth(rows, members)
+    if is_exact and _are_bytes(rows, members, norm=norm):
         return nearest_bytes(rows, members, k=k)
     first = first_equal(members)
     kinds, counts = torch.unique(first, return_counts=True)
@@ -72,8 +74,9 @@ def within_set_nearest(features: Tensor, *, norm: Norm) -> Neighbours:
     """
     rows = _several(features, k=1)
     every = torch.arange(len(rows))
-    approximate = first_look(rows, rows) is not None
-    if approximate or norm != "l1" or rows.device.type != "cpu" or not is_grey(rows):
+    look = ACTIVE.get()
+    is_exact = look is None or not look.is_worth(rows, rows)
+    if not is_exact or norm != "l1" or rows.device.type != "cpu" or not is_grey(rows):
         nearest = _nearest(rows, rows, k=1, norm=norm, own=every)
         return Neighbours(distances=nearest.distances[:, 0], ids=nearest.ids[:, 0])
     nearest, unsure = search_bytes(rows, rows, others=True)
@@ -101,8 +104,8 @@ def _nearest(
     query: Tensor, bank: Tensor, *, k: int, norm: Norm, own: Tensor | None = None
 ) -> Neighbours:
     """The k nearest, ascending: distances and ids (Q, k); none is a query's own."""
-    look = first_look(query, bank)
-    if look is None:
+    look = ACTIVE.get()
+    if look is None or not look.is_worth(query, bank):
         return _exact(query, bank, k=k, norm=norm, own=own)
     return look.nearest(query, bank, k=k, norm=norm, own=own, exact=_exact)
 

@@ -9,7 +9,7 @@ from types import ModuleType
 import torch
 from torch import Tensor
 
-from ganstoch.metrics.neighbours.approximate import first_look
+from ganstoch.metrics.neighbours.approximate import ACTIVE
 from ganstoch.metrics.neighbours.byte_search import (
     as_rows,
     exact_distances,
@@ -57,7 +57,7 @@ def nearest_neighbours(query: Tensor, bank: Tensor, *, norm: Norm) -> Neighbours
     if norm not in ("l1", "l2"):
         raise ValueError(f"norm must be 'l1' or 'l2', got {norm!r}")
     rows, members = as_rows(query=query, bank=bank)
-    if first_look(rows, members) is not None:
+    if (look := ACTIVE.get()) is not None and look.is_worth(rows, members):
         return _search(rows, members, norm=norm, faiss=None)
     faiss = load_faiss()
     on_gpu = faiss is not None and gpus(faiss) > 0
