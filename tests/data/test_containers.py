@@ -11,6 +11,8 @@ import threading
 import tracemalloc
 import zipfile
 from collections.abc import Callable, Iterator
+from functools import partial
+from operator import methodcaller
 from pathlib import Path
 from typing import Any
 
@@ -412,22 +414,13 @@ def link(name: str, mode: int) -> zipfile.ZipInfo:
 
 ONE = ENCODED[0]
 SKIPPED: dict[str, tuple[Callable[[Path], Path], str]] = {
-    "zip upwards": (
-        lambda root: evil_zip(root, lambda a: a.writestr("../up.png", ONE)),
-        "unsafe names 1",
-    ),
-    "zip absolute": (
-        lambda root: evil_zip(root, lambda a: a.writestr("/tmp/up.png", ONE)),
-        "unsafe names 1",
-    ),
-    "zip of Windows": (
-        lambda root: evil_zip(root, lambda a: a.writestr("x\\..\\..\\up.png", ONE)),
-        "unsafe names 1",
-    ),
-    "zip drive": (
-        lambda root: evil_zip(root, lambda a: a.writestr("C:/up.png", ONE)),
-        "unsafe names 1",
-    ),
+    **{
+        f"zip member {name}": (
+            partial(evil_zip, write=methodcaller("writestr", name, ONE)),
+            "unsafe names 1",
+        )
+        for name in ("../up.png", "/tmp/up.png", "x\\..\\..\\up.png", "C:/up.png")
+    },
     "zip link": (
         lambda root: evil_zip(root, lambda a: a.writestr(link("l.png", stat.S_IFLNK), "/etc/x")),
         "links 1",
