@@ -152,7 +152,7 @@ def diagnosing(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
             findings = tuple(finding(name, count) for name in names if count > 2)
             return Diagnosed(iteration=history[-1].iteration, findings=findings)
 
-        monkeypatch.setattr("ganstoch.diagnosis.monitor.diagnose", diagnose)
+        monkeypatch.setattr("ganstoch.diagnosis.history.diagnose", diagnose)
 
     return diagnosing
 

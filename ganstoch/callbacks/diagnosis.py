@@ -17,7 +17,7 @@ from torch.utils.hooks import RemovableHandle
 from ganstoch.callbacks.evaluation import Evaluation
 from ganstoch.callbacks.progress import Periodic, iteration_of, log_metrics
 from ganstoch.diagnosis import adapters
-from ganstoch.diagnosis.monitor import Monitor
+from ganstoch.diagnosis.history import History
 from ganstoch.diagnosis.non_finite import NonFiniteDetector
 from ganstoch.diagnosis.signals import References, Signals, measure, references, to_columns
 from ganstoch.diagnosis.verdicts import FATAL, VERDICTS, Diagnosed
@@ -79,7 +79,7 @@ class Diagnosis(Periodic):
         if images < 8:
             raise UserError(f"diagnosis.images must be 8 or more, got {images}")
         self.act = act
-        self.monitor = Monitor(VERDICTS if act == "alert" else FATAL)
+        self.run = History(VERDICTS if act == "alert" else FATAL)
         self.acts: list[dict[str, Any]] = []  # each with its iteration, act, verdict and words
         self.images = images
         self.sample = sample
@@ -98,12 +98,12 @@ class Diagnosis(Periodic):
     @property
     def history(self) -> list[Signals]:
         """The signals so far."""
-        return self.monitor.history
+        return self.run.signals
 
     @property
     def diagnosed(self) -> Diagnosed | None:
         """What follows from the signals; None before the first measurement."""
-        return self.monitor.diagnosed
+        return self.run.diagnosed
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Draws the real images, and listens to the networks and their optimizers."""
@@ -163,7 +163,7 @@ class Diagnosis(Periodic):
 
     def state_dict(self) -> dict[str, Any]:
         """The history so far, so that a resumed run is diagnosed as a whole."""
-        monitor = self.monitor.state_dict()
+        monitor = self.run.state_dict()
         return {"monitor": monitor, "before": self._earlier, "acts": self.acts, "best": self._best}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -177,7 +177,7 @@ class Diagnosis(Periodic):
         self._best = state_dict["best"]
         if not self._best:  # of a run that was not to put any weights back
             monitor = monitor | {"best_quality": math.inf}
-        self.monitor.load_state_dict(monitor)
+        self.run.load_state_dict(monitor)
 
     def is_measured(self, iteration: int) -> bool:
         """Whether the last measurement is of this iteration."""
@@ -203,8 +203,8 @@ class Diagnosis(Periodic):
             name: value.item() for name, value in values.items() if hasattr(signals, name)
         }
         broken = self._detector.first() or signals.broken
-        diagnosed = self.monitor.add(dataclasses.replace(signals, **measured, broken=broken))
-        if self.act == "restore" and self.monitor.is_best:
+        diagnosed = self.run.add(dataclasses.replace(signals, **measured, broken=broken))
+        if self.act == "restore" and self.run.is_best:
             self._best = {k: v.detach().cpu().clone() for k, v in module.state_dict().items()}
         numbers = {
             f"diagnosis/{name}": value
@@ -212,14 +212,14 @@ class Diagnosis(Periodic):
             if isinstance(value, float) and math.isfinite(value)
         }
         log_metrics(trainer, numbers, step=iteration)
-        if self.monitor.is_new and trainer.is_global_zero:
+        if self.run.is_new and trainer.is_global_zero:
             level = logging.INFO if diagnosed.verdict == "healthy" else logging.WARNING
             _log.log(level, "%s", diagnosed.words)
         if self.act != "log":
             self._act(trainer, module, iteration)
 
     def _act(self, trainer: Trainer, module: LightningModule, iteration: int) -> None:
-        for finding in self.monitor.newly_due:
+        for finding in self.run.newly_due:
             words = f"diagnosis.act {self.act} at iteration {iteration}: {finding.words}"
             act = {"iteration": iteration, "act": self.act, "verdict": finding.verdict}
             self.acts.append({**act, "words": words})
@@ -234,7 +234,7 @@ class Diagnosis(Periodic):
                 self._restore(trainer, module)
 
     def _ends_training(self) -> bool:
-        return self.act in ("stop", "restore") and self.monitor.is_due
+        return self.act in ("stop", "restore") and self.run.is_due
 
     def _restore(self, trainer: Trainer, module: LightningModule) -> None:
         """Puts the best weights back, so that all that is yet to come of the run is of them."""

@@ -1,4 +1,4 @@
-"""The core of the diagnosis, without a training loop: signals go in, verdicts come out."""
+"""The history of a run: signals go in, verdicts come out."""
 
 import dataclasses
 import math
@@ -10,12 +10,12 @@ from ganstoch.diagnosis.signals import Signals
 from ganstoch.diagnosis.verdicts import FATAL, Diagnosed, Finding, diagnose
 
 
-class Monitor:
+class History:
     """Collects a run's signals and draws the verdict after each; ``on`` are those to act on."""
 
     def __init__(self, on: Sequence[Verdict] = FATAL) -> None:
         self.on = tuple(on)
-        self.history: list[Signals] = []
+        self.signals: list[Signals] = []
         self.diagnosed: Diagnosed | None = None  # what follows from the history
         self.is_new = False  # whether the last signals have changed the verdict
         self.is_best = False  # whether the last signals are of the best images so far
@@ -32,10 +32,10 @@ class Monitor:
     def add(self, signals: Signals) -> Diagnosed:
         """Takes up one measurement and returns the diagnosis at it."""
         # Where the first number that was not finite came from stays known.
-        if self.history and (broken := self.history[-1].broken):
+        if self.signals and (broken := self.signals[-1].broken):
             signals = dataclasses.replace(signals, broken=broken)
-        self.history.append(signals)
-        diagnosed = self.diagnosed = diagnose(self.history)
+        self.signals.append(signals)
+        diagnosed = self.diagnosed = diagnose(self.signals)
         self.is_new, self._verdict = diagnosed.verdict != self._verdict, diagnosed.verdict
         due = diagnosed.due(self.on)
         self.newly_due = tuple(finding for finding in due if finding.verdict not in self._due)
@@ -47,15 +47,15 @@ class Monitor:
     def state_dict(self) -> dict[str, Any]:
         """All that a resumed run needs."""
         return {
-            "history": [dataclasses.asdict(signals) for signals in self.history],
+            "history": [dataclasses.asdict(signals) for signals in self.signals],
             "told": self._verdict,
             "due": self._due,
             "best_quality": self._best,
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Goes on with the history of another monitor."""
-        self.history = [Signals(**entry) for entry in state_dict["history"]]
-        self.diagnosed = diagnose(self.history) if self.history else None
+        """Goes on with the history of another run."""
+        self.signals = [Signals(**entry) for entry in state_dict["history"]]
+        self.diagnosed = diagnose(self.signals) if self.signals else None
         self._verdict, self._due = state_dict["told"], state_dict["due"]
         self._best = state_dict["best_quality"]
