@@ -12,7 +12,7 @@ would be roots of rounding with fewer images than features.
 from dataclasses import dataclass
 
 import torch
-from scipy.linalg import lapack
+from scipy.linalg import eigvalsh, lapack
 from torch import Tensor
 
 from ganstoch.metrics.base import FeatureMetric
@@ -66,12 +66,14 @@ def _overlap(few: GaussianStats, many: GaussianStats) -> Tensor:
     factor = _factor(few.covariance)
     if factor.numel() == 0:  # one image again and again
         return factor.sum()
-    squared = torch.linalg.eigvalsh(factor.T @ (many.covariance.cpu() @ factor))
-    values = squared.clamp(min=0).sqrt()
-    # An eigenvalue is off by some units of the largest one's rounding, its root by that over twice
-    # the root, or by the root of that.
-    off = _OFF * torch.finfo(squared.dtype).eps * squared.max()
-    error = torch.minimum(off / (2 * values).clamp(min=1e-300), off.sqrt()).sum()
+    squared = factor.T @ (many.covariance.cpu() @ factor)
+    eigenvalues = torch.from_numpy(eigvalsh(squared.numpy(), check_finite=False))
+    values = eigenvalues.clamp(min=0).sqrt()
+    # An eigenvalue is off by some units of the largest one's rounding, to either side, and its root
+    # by that over twice the root; roots of what rounding may have made of 0 are all too large.
+    off = _OFF * torch.finfo(values.dtype).eps * eigenvalues.max()
+    lost = eigenvalues <= off
+    error = (off / (2 * values[~lost])).norm() + lost.sum() * (2 * off).sqrt()
     if error > _PRECISE * values.sum():
         values = torch.linalg.svdvals(factor.T @ _factor(many.covariance))
     total: Tensor = values.sum()

@@ -47,6 +47,18 @@ def test_few_images_are_measured_more_closely_than_roots_of_eigenvalues_can() ->
     assert frechet_distance(real, generated) == pytest.approx(expected.item(), rel=1e-12)
 
 
+@pytest.mark.parametrize("decades", [0, 2, 4, 6, 8, 12])
+def test_features_of_very_unequal_spread(decades: int) -> None:
+    spread = 10 ** -torch.linspace(0, decades, 60).double()
+    real, generated = (features(100, 60, seed=seed).double() * spread for seed in (6, 7))
+    a, b = ((side - side.mean(0)).T / math.sqrt(99) for side in (real, generated))
+    apart = (real.mean(0) - generated.mean(0)).square().sum()
+    total = apart + a.square().sum() + b.square().sum()
+    expected = total - 2 * torch.linalg.svdvals(a.T @ b).sum()
+    off = abs(frechet_distance(real, generated) - expected.item())
+    assert off < 1e-12 * total.item()
+
+
 @pytest.mark.parametrize("n", [20, 500])
 def test_closed_forms_of_copies(n: int) -> None:
     real = features(n, 60, seed=5)

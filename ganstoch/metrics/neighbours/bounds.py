@@ -4,9 +4,9 @@ A `Ruler` gives for every pair a number that the distance is surely not below an
 higher, one that it is surely not above. Only pairs that these leave undecided need the exact one.
 
 Squared l2 by its expanded form: with u the unit roundoff and F numbers a row, |fl(x.y) - x.y| <=
-F u ||x|| ||y|| up to terms in u^2 [1, Sec. 3.1]; other operations add a few u. As ||x|| ||y|| <=
-(||x||^2 + ||y||^2) / 2, the error is below c (||x||^2 + ||y||^2), c = 4 (F + 16) u, with some to
-spare for the rounding of the radius that it is compared with.
+F u ||x|| ||y|| up to terms in u^2 [1, Sec. 3.1], squared norms included; other operations add a few
+u. As ||x|| ||y|| <= (||x||^2 + ||y||^2) / 2, the error is below 2 (F + 8) u (||x||^2 + ||y||^2).
+Bounds take c = 4 (F + 16) u: some to spare for the rounding of the radius they are compared with.
 
 [1] Higham 2002, "Accuracy and Stability of Numerical Algorithms", 2nd edition, SIAM.
 """
@@ -30,6 +30,8 @@ from ganstoch.types import Norm
 
 _TINY = 1e-30  # more than float32 loses by underflow among rows of norm at most 1
 _BYTE_TILE = 64
+_SAMPLE = 1024  # rows at most whose mean is moved to 0
+_KEPT_ELEMENTS = 2**26  # of a set that stays as its ruler needs it: 256 MiB of float32
 
 
 class Loaded(NamedTuple):
@@ -56,14 +58,36 @@ class Ruler(ABC):
         """Distances, float64, in the units of the bounds, float64."""
 
 
+class LoadedBlocks:
+    """Blocks of a set, loaded when they are asked for; kept unless the set is large."""
+
+    def __init__(self, ruler: Ruler, rows: Tensor, blocks: list[slice]) -> None:
+        self._ruler, self._rows, self._blocks = ruler, rows, blocks
+        self._most = len(blocks) if is_kept(rows) else 1
+        self._kept: dict[int, Loaded] = {}
+
+    def __getitem__(self, b: int) -> Loaded:
+        if b not in self._kept:
+            if len(self._kept) == self._most:
+                self._kept.clear()
+            self._kept[b] = self._ruler.load(self._rows[self._blocks[b]])
+        return self._kept[b]
+
+
+def is_kept(rows: Tensor) -> bool:
+    """Whether a set is small enough to stay in memory as its ruler needs it."""
+    return rows.numel() <= _KEPT_ELEMENTS
+
+
 class _Frame:
-    """Where rows are moved so that products lose least: the mean to 0, the longest row below 1."""
+    """Where rows are moved so that products lose least: their mean near 0, all lengths below 1."""
 
     def __init__(self, first: Tensor, second: Tensor) -> None:
         self.device = first.device if first.device.type == "cuda" else torch.device("cpu")
         sets = (first,) if first is second else (first, second)
         self._wide = torch.float64 in (first.dtype, second.dtype)
-        origin = first.sum(0, dtype=torch.float64).to(self.device) / len(first)
+        some = first[:: -(-len(first) // _SAMPLE)]
+        origin = some.sum(0, dtype=torch.float64).to(self.device) / len(some)
         self.origin = origin if self._wide else origin.float().double()
         longest = 0.0  # or somewhat more
         for rows in sets:
@@ -92,7 +116,7 @@ class _Squares(Ruler):
 
     def load(self, rows: Tensor) -> Loaded:
         values = self._frame.moved(rows, self._dtype)
-        squares = torch.cat([values[b].double().square().sum(1) for b in float64_blocks(values)])
+        squares = torch.linalg.vector_norm(values, dim=1).double().square_()
         base = ((1 - self._c) * squares - _TINY).to(self._dtype)
         return Loaded(values, base, slack=2 * self._c * squares + 2 * _TINY)
 
@@ -110,7 +134,8 @@ class _ByteSquares(Ruler):
 
     def load(self, rows: Tensor) -> Loaded:
         values = rows.contiguous().bitwise_xor(128).view(torch.int8)  # less 128
-        squares = [values[b].int().square().sum(1, dtype=torch.int32) for b in float64_blocks(rows)]
+        halves = [values[b].short() for b in float64_blocks(rows)]
+        squares = [each.mul_(each).sum(1, dtype=torch.int32) for each in halves]
         # Half of a half: whole numbers stay apart, and roots that are squared again find theirs.
         return Loaded(values, torch.cat(squares), torch.full((len(rows),), 0.25).double())
 

@@ -6,6 +6,7 @@ members within that of the best are looked at again. Bounds (`coarse`) spare mos
 
 import hashlib
 import math
+from collections import Counter
 from itertools import pairwise
 from types import ModuleType
 
@@ -36,6 +37,7 @@ _BLOCK = 1024  # queries at a time
 _PAIRS = 2**23  # of them and of members, at a time
 _EXACT_ELEMENTS = 2**22  # in one float64 block, 32 MiB
 _CACHED_ELEMENTS = 2**16  # of pairs in one, which stays in a core's cache
+_SAMPLE = 32  # numbers of a row, of which most rows have their own
 _BLOCK_ELEMENTS = 2**24  # in one block of rows, 64 MiB of float32
 
 
@@ -115,12 +117,18 @@ def least_first(distances: Tensor, ids: Tensor, *, k: int) -> Neighbours:
 
 def first_equal(rows: Tensor) -> Tensor:
     """For each row the id of the first row that equals it bit for bit, int64, shape (N,)."""
+    first = torch.arange(len(rows))
+    some = rows[:, :: -(-rows.shape[1] // _SAMPLE)].cpu().contiguous().numpy()
+    parts = [row.tobytes() for row in some]
+    times = Counter(parts)  # rows that differ from all others in some numbers need no hash
+    alike = torch.tensor([i for i, part in enumerate(parts) if times[part] > 1]).long()
     seen: dict[bytes, int] = {}
-    first = []
     for block in row_blocks(rows, len(rows)):
-        for i, row in enumerate(rows[block].cpu().contiguous().numpy(), block.start):
-            first.append(seen.setdefault(hashlib.blake2b(row.data, digest_size=16).digest(), i))
-    return torch.tensor(first, dtype=torch.int64)
+        ids = alike[(alike >= block.start) & (alike < block.stop)]
+        for i, row in zip(ids.tolist(), rows[ids.to(rows.device)].cpu().numpy(), strict=True):
+            digest = hashlib.blake2b(row.data, digest_size=16).digest()
+            first[i] = seen.setdefault(digest, i)
+    return first
 
 
 def first_of_each(rows: Tensor) -> Tensor:

@@ -5,10 +5,11 @@ What `bounds` leave undecided is computed in float64. Work is done on a GPU if f
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from ganstoch.metrics.neighbours.bounds import Loaded, Ruler, rulers
+from ganstoch.metrics.neighbours.bounds import Loaded, LoadedBlocks, Ruler, rulers
 from ganstoch.metrics.neighbours.byte_search import as_rows, exact_distances, row_blocks
 from ganstoch.metrics.progress import progress_bar
 from ganstoch.types import Norm
@@ -41,13 +42,14 @@ def pairs_within(
         balls_of_first_around=torch.zeros(len(second), dtype=torch.int64),
         balls_of_second_around=torch.zeros(len(first), dtype=torch.int64),
     )
+    blocks = row_blocks(second, _SECOND_ROWS)
     tools = rulers(first, second, norm=norm)
+    seconds = LoadedBlocks(tools[0], second, blocks)
     for i in progress_bar(row_blocks(first, _FIRST_ROWS), "pairs within radii"):
         left = tools[0].load(first[i])
-        for j in row_blocks(second, _SECOND_ROWS):
-            rows, columns, within = _near(
-                tools, left, first[i], second[j], (radii[0][i], radii[1][j]), norm=norm
-            )
+        for b, j in enumerate(blocks):
+            loaded, limits = (left, seconds[b]), (radii[0][i], radii[1][j])
+            rows, columns, within = _near(tools, loaded, first[i], second[j], limits, norm=norm)
             m, n = i.stop - i.start, j.stop - j.start
             counts.in_ball_of_first[i] += rows[within[0]].bincount(minlength=m)
             counts.balls_of_first_around[j] += columns[within[0]].bincount(minlength=n)
@@ -57,7 +59,7 @@ def pairs_within(
 
 def _near(
     tools: list[Ruler],
-    left: Loaded,
+    loaded: tuple[Loaded, Loaded],
     first: Tensor,
     second: Tensor,
     radii: tuple[Tensor, Tensor],
@@ -65,14 +67,17 @@ def _near(
     norm: Norm,
 ) -> tuple[Tensor, Tensor, list[Tensor]]:
     """Rows and columns (P,) of pairs of two blocks, and which lie within each set's radii."""
+    left, right = loaded
     for ruler in tools:
-        left = left if ruler is tools[0] else ruler.load(first)
-        right = ruler.load(second)
+        if ruler is not tools[0]:
+            left, right = ruler.load(first), ruler.load(second)
         low = ruler.low(left, right)
         # Nothing is strictly within a radius of 0.
         limits = [ruler.units(each).masked_fill_(each == 0, -torch.inf) for each in radii]
         ours, theirs = (_above(limit, low) for limit in limits)
-        row, column = ((low < ours[:, None]) | (low < theirs[None])).nonzero(as_tuple=True)
+        near = _true(low < torch.maximum(ours[:, None], theirs))
+        row = near // low.shape[1]
+        column = near - low.shape[1] * row
         least = low[row, column].cpu().double()
         row, column = row.cpu(), column.cpu()
         most = least + left.slack.cpu()[row] + right.slack.cpu()[column]
@@ -96,3 +101,10 @@ def _above(limits: Tensor, low: Tensor) -> Tensor:
         return limits.ceil().clamp(-1, most).to(low.dtype)
     limits = limits.to(low.dtype)
     return limits.nextafter(torch.full_like(limits, torch.inf)).to(low.device)
+
+
+def _true(mask: Tensor) -> Tensor:
+    """Where a flattened mask is true, int64."""
+    if mask.device.type != "cpu":
+        return mask.flatten().nonzero()[:, 0]
+    return torch.from_numpy(np.flatnonzero(mask.numpy()))  # several times faster where few are
