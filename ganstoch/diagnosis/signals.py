@@ -1,7 +1,7 @@
 """The signals that tell how training is going, and how they are measured.
 
 A measurement changes nothing of the training, and uses the same latents and real images each time,
-so that a change of a signal is a change of the generator.
+so that a change of a signal is a change of the generator. Images stand for samples of any kind.
 """
 
 import dataclasses
@@ -77,13 +77,14 @@ class References:
     """Real images, and the distances between them that signals are relative to."""
 
     batch: Tensor  # training images, shape (S, *shape), signed floats
-    bank: Tensor  # training images, flattened, float32, shape (B, F); B at most `BANK`
+    bank: Tensor  # rows of training images, float32, shape (B, F); B at most `BANK`
     held_out: Tensor | None  # real images that are no training images, shape (S, *shape)
     scale: float  # root mean square distance between two training images
     collision: float  # below this distance two images of a batch of S count as the same
     isolation: float  # median distance of a training image to its nearest other in a batch of S
     closeness: float  # mean distance of a held-out, else training, image to the bank's nearest
     reach: float  # mean distance of a training image to its nearest in another batch of S real ones
+    rows: Callable[[Tensor], Tensor]  # images as rows (N, F), between which distances are l2
 
     def to(self, device: torch.device) -> Self:
         """The same with its images on a device."""
@@ -92,26 +93,39 @@ class References:
         return dataclasses.replace(self, batch=batch, bank=bank, held_out=held_out)
 
 
-def references(real: Tensor, held_out: Tensor | None, *, size: int, seed: int = 0) -> References:
+def flat(images: Tensor) -> Tensor:
+    """Each image as a row (N, F) of float32."""
+    return images.flatten(1).float()
+
+
+def references(
+    real: Tensor,
+    held_out: Tensor | None,
+    *,
+    size: int,
+    seed: int = 0,
+    rows: Callable[[Tensor], Tensor] = flat,
+) -> References:
     """Draws the real images that a run is compared with, once, in batches of at most ``size``.
 
-    ``real``: images (N, C, H, W), uint8 or floats in [-1, 1], or points (N, D); 4 different ones.
+    ``real``: images (N, C, H, W), uint8 or floats in [-1, 1], or anything (N, ...) that ``rows``
+    makes rows (N, F) of; 4 different ones.
     """
     if len(real) < 4:
         raise ValueError(f"expected at least 4 real images, got {len(real)}")
     size = min(size, len(real) // 2)
     rng = rng_for(seed, "evaluation", part="diagnosis")
     drawn = real[without_replacement(len(real), len(real), rng).to(real.device)]
-    batch, other = _floats(drawn[:size]), _floats(drawn[size : 2 * size])
-    bank = _floats(drawn[:BANK]).flatten(1)
+    batch, other = _floats(drawn[:size]), rows(_floats(drawn[size : 2 * size]))
+    bank, own = rows(_floats(drawn[:BANK])), rows(batch)
     held = None
     if held_out is not None and len(held_out):
         ids = without_replacement(len(held_out), min(size, len(held_out)), rng)
         held = _floats(held_out[ids.to(held_out.device)])
-    scale, others = _spread(batch.flatten(1)), _nearest_other(batch.flatten(1))
+    scale, others = _spread(own), _nearest_other(own)
     if not scale > 0:
         raise ValueError("the real images are all the same")
-    nearest = _nearest_other(bank) if held is None else _nearest(held.flatten(1), bank)
+    nearest = _nearest_other(bank) if held is None else _nearest(rows(held), bank)
     return References(
         batch=batch,
         bank=bank,
@@ -120,7 +134,8 @@ def references(real: Tensor, held_out: Tensor | None, *, size: int, seed: int = 
         collision=others.quantile(_COLLISION).item(),
         isolation=others.median().item(),
         closeness=nearest.mean().item(),
-        reach=_nearest(batch.flatten(1), other.flatten(1)).mean().item(),
+        reach=_nearest(own, other).mean().item(),
+        rows=rows,
     )
 
 
@@ -136,15 +151,14 @@ def measure(
 
     ``before``: the images that the last two calls returned, the latest first.
     """
-    images, sensitivity = _sampled(networks, seed=seed)
-    flat = images.flatten(1)
-    if not bool(flat.isfinite().all()):
+    images, rows, sensitivity = _sampled(networks, reference.rows, seed=seed)
+    if not bool(rows.isfinite().all()):
         return Signals(iteration=iteration, broken="the generated images"), images
-    scale, final, average = reference.scale, flat, None
+    scale, final, average = reference.scale, rows, None
     if networks.average is not None:
         with torch.no_grad():
-            final = networks.average(networks.latents).flatten(1).float()
-        average = _rms(final - flat) / scale
+            final = reference.rows(networks.average(networks.latents))
+        average = _rms(final - rows) / scale
     logits: dict[str, Tensor] = {}
     if networks.discriminator is not None:
         sides = {"real": reference.batch, "fake": images}
@@ -152,48 +166,66 @@ def measure(
             sides["held_out"] = reference.held_out
         with torch.no_grad():
             logits = {k: networks.discriminator(v).float().flatten() for k, v in sides.items()}
-    means = {side: values.mean().item() for side, values in logits.items()}
-    above = {side: (values > 0).float().mean().item() for side, values in logits.items()}
-    held = "held_out" in logits
-    others = _nearest_other(flat)
+    others, earlier = _nearest_other(rows), [reference.rows(images) for images in before]
     signals = Signals(
         iteration=iteration,
-        diversity=_spread(flat) / scale,
+        diversity=_spread(rows) / scale,
         collisions=(others < reference.collision).float().mean().item(),
         isolation=others.median().item() / reference.isolation if reference.isolation > 0 else None,
         sensitivity=None if sensitivity is None else sensitivity / scale,
         closeness=_nearest(final, reference.bank).mean().item() / reference.closeness,
-        reach=_nearest(reference.batch.flatten(1), final).mean().item() / reference.reach,
-        drift=_rms(flat - before[0].flatten(1)) / scale if before else None,
-        turn=_turn(flat, *(images.flatten(1) for images in before)) if len(before) == 2 else None,
+        reach=_nearest(reference.rows(reference.batch), final).mean().item() / reference.reach,
+        drift=_rms(rows - earlier[0]) / scale if earlier else None,
+        turn=_turn(rows, *earlier) if len(earlier) == 2 else None,
         average_gap=average,
-        gap=means["real"] - means["fake"] if logits else None,
-        gap_held_out=means["real"] - means["held_out"] if held else None,
-        separation=_separation(logits["real"], logits["fake"]) if logits else None,
-        accuracy_real=above.get("real"),
-        accuracy_held_out=above.get("held_out"),
-        accuracy_fake=(logits["fake"] < 0).float().mean().item() if logits else None,
+        **(compare_logits(**logits) if logits else {}),
     )
     return signals, images
 
 
-def _sampled(networks: Networks, *, seed: int) -> tuple[Tensor, float | None]:
-    """Images, and sqrt(2) ||J||_F, how far images J z lie apart, by E ||v^T J||^2 = ||J||_F^2."""
+def compare_logits(
+    real: Tensor, fake: Tensor, held_out: Tensor | None = None
+) -> dict[str, float | None]:
+    """The signals of a discriminator's logits (N,) of training, generated and held-out images."""
+    sides = {"real": real, "fake": fake} | ({} if held_out is None else {"held_out": held_out})
+    means = {side: values.mean().item() for side, values in sides.items()}
+    above = {side: (values > 0).float().mean().item() for side, values in sides.items()}
+    return {
+        "gap": means["real"] - means["fake"],
+        "gap_held_out": means["real"] - means["held_out"] if held_out is not None else None,
+        "separation": _separation(real, fake),
+        "accuracy_real": above["real"],
+        "accuracy_held_out": above.get("held_out"),
+        "accuracy_fake": (fake < 0).float().mean().item(),
+    }
+
+
+def _sampled(
+    networks: Networks, rows: Callable[[Tensor], Tensor], *, seed: int
+) -> tuple[Tensor, Tensor, float | None]:
+    """Images, their rows, and how far apart a linear generator J z with this gradient puts them.
+
+    That is sqrt(2) ||J||_F, by E ||v^T J||^2 = ||J||_F^2; None where rows have no gradient.
+    """
     if networks.latents is None:
         with torch.no_grad():
-            return networks.sample(None).float(), None
+            images = networks.sample(None)
+            return images.float(), rows(images), None
     latents = networks.latents.detach().clone().requires_grad_()
     with torch.enable_grad():
         images = networks.sample(latents)
-        if not images.requires_grad:  # it does not look at z at all
-            return images.float(), 0.0
-        rng = rng_for(seed, "evaluation", part="diagnosis/directions")
-        directions = normal(tuple(images.shape), rng).to(images.device, images.dtype)
-        (gradient,) = torch.autograd.grad(
-            (images * directions).sum(), latents, allow_unused=True, materialize_grads=True
-        )
-    squared = gradient.flatten(1).double().square().sum(1).mean().item()
-    return images.detach().float(), math.sqrt(2 * squared)
+        made = rows(images)
+        # Of images without a gradient, none looks at z.
+        sensitivity = None if images.requires_grad else 0.0
+        if made.requires_grad:
+            rng = rng_for(seed, "evaluation", part="diagnosis/directions")
+            directions = normal(tuple(made.shape), rng).to(made.device, made.dtype)
+            (gradient,) = torch.autograd.grad(
+                (made * directions).sum(), latents, allow_unused=True, materialize_grads=True
+            )
+            squared = gradient.flatten(1).double().square().sum(1).mean().item()
+            sensitivity = math.sqrt(2 * squared)
+    return images.detach().float(), made.detach(), sensitivity
 
 
 def _floats(images: Tensor) -> Tensor:
