@@ -71,7 +71,7 @@ def missing_file(space: str, given: Path | None = None) -> str | None:
         return None
     return (
         f"{space} needs its weights, not found at {path}; "
-        f"run: ganstoch prepare {space}, or give evaluation.weights"
+        f"run: ganstoch prepare {space}, or put the file there"
     )
 
 
