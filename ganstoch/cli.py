@@ -288,6 +288,16 @@ _COMMANDS = {
             _option("--preset", "for --estimate", choices=PRESETS, default="paper"),
         ),
     ),
+    "diagnose": _Command(
+        _late("runs.diagnose", "diagnose_run"),
+        "what went wrong in a run, on one page",
+        "Says what a run's diagnosis found, and writes it as one HTML file: the verdict, since "
+        "when, the signals, samples of then and of the best look, and what to try.",
+        (
+            _option("run", "folder of a run with diagnosis.json", type=Path, metavar="RUN"),
+            _option("--out", "the page; else RUN/diagnosis.html", metavar="FILE", **_PATH),
+        ),
+    ),
     "cases": _Command(
         _late("runs.cases", "cases"),
         "score the diagnosis on labelled runs",

@@ -17,7 +17,10 @@ from ganstoch.errors import UserError
 
 Patch = pytest.MonkeyPatch
 Capture = pytest.CaptureFixture[str]
-COMMANDS = ("fit", "table1", "remedies", "verify", "prepare", "audit", "bench", "cases", "doctor")
+COMMANDS = (
+    *("fit", "table1", "remedies", "verify", "prepare", "audit", "bench", "cases"),
+    *("diagnose", "doctor"),
+)
 
 
 def outcome(*words: str) -> int:

@@ -7,6 +7,7 @@ import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal, TypeVar
 
+import matplotlib
 import matplotlib.style
 import numpy as np
 import pandas as pd
@@ -78,6 +79,17 @@ def histogram_svg(
     buffer = io.BytesIO()
     made.savefig(buffer, format="svg", metadata={"Date": None})
     return buffer.getvalue()
+
+
+def inline_svg(made: Figure) -> str:
+    """A figure as an SVG element that takes the ink and the lines of the page around it."""
+    buffer = io.StringIO()
+    # Without a salt of its own each file has other ids; text stays text.
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "ganstoch"}):
+        made.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
+    element = buffer.getvalue()
+    element = element[element.index("<svg") :]
+    return element.replace("#000000", "currentColor").replace("#ebebeb", "var(--line)")
 
 
 def png(made: Figure) -> bytes:

@@ -1,50 +1,82 @@
-"""The signals of one run, as its diagnosis saw them."""
+"""The signals of one run over its iterations, as panels of a page."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from dataclasses import dataclass
 
 import numpy as np
 
-from ganstoch.records import read_json, write_atomically
-from ganstoch.report.figures import figure, png, styled
+from ganstoch.report.figures import figure, inline_svg, styled
 from ganstoch.report.run_files import PLAYERS
 
-_NEAREST = {"closeness": "generated to training", "reach": "training to generated"}
-_VARIETY = {"diversity": "between generated images", "sensitivity": "moved by z"}
-# Title of each panel, its signals with their labels, and the value that real images would have.
-_PANELS: dict[str, tuple[dict[str, str], float | None]] = {
-    "distance to the nearest, relative to real images": (_NEAREST, 1.0),
-    "variety, relative to real images": (_VARIETY, 1.0),
-    "share of a batch nearly equal to another image": ({"collisions": "generated"}, 0.05),
-    "share of pairs that D ranks correctly": ({"separation": "training, generated"}, 0.5),
-    "gradient norm": ({f"gradient_{player}": player for player in PLAYERS}, None),
-    "change since the last measurement": ({"drift": "size", "turn": "direction"}, 0.0),
-}
+_ONSET, _BEST, _REAL = "#c0392b", "#7a4fbf", "#808080"
+_LOUD = 1000.0  # a size beyond which a panel's scale is logarithmic on both sides of 0
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Signals that share an axis."""
+
+    title: str
+    lines: Mapping[str, str]  # each signal with its label
+    reference: float | None = None  # what real images would have
+
+
+PANELS = (
+    Panel(
+        "Nearest neighbors, 1 is real samples'",
+        {"closeness": "generated to training", "reach": "training to generated"},
+        1.0,
+    ),
+    Panel(
+        "Variety, 1 is real samples'",
+        {"diversity": "all pairs", "isolation": "nearest pairs", "sensitivity": "moved by z"},
+        1.0,
+    ),
+    Panel("Near-duplicates in a batch", {"collisions": "share of samples"}, 0.05),
+    Panel("Pairs that D ranks correctly", {"separation": "share of pairs"}, 0.5),
+    Panel("Change since the last look", {"drift": "size", "turn": "direction"}),
+    Panel("Gradient norm", {f"gradient_{player}": player for player in PLAYERS}),
+    Panel("Training logits above others'", {"gap": "generated", "gap_held_out": "held out"}, 0.0),
+    Panel(
+        "Accuracy of D",
+        {f"accuracy_{name}": name.replace("_", " ") for name in ("real", "held_out", "fake")},
+    ),
+    Panel("Loss", {f"loss_{player}": player for player in PLAYERS}),
+    Panel("Raw from averaged generator", {"average_gap": "distance"}),
+)
 
 
 @styled
-def draw_signals(signals: Mapping[str, Sequence[float | None]], *, verdict: str) -> bytes:
-    """Six panels of signals (columns of ``diagnosis.json``, None where not measured), PNG."""
-    made, axes = figure(2, 3, size=(3.6, 2.4), sharex=True)
-    made.suptitle(f"Verdict: {verdict.replace('_', ' ')}")
-    for axis, (title, (lines, reference)) in zip(axes.flat, _PANELS.items(), strict=True):
-        axis.set_title(title, fontsize="medium", loc="left")
-        if reference is not None:
-            axis.axhline(reference, color="0.45", linestyle=":")
-        for name, label in lines.items():
-            values = np.array(signals.get(name, []), dtype=float)  # None becomes NaN, a gap
-            axis.plot(signals["iteration"][: len(values)], values, label=label)
-        if title == "gradient norm":
-            axis.set_yscale("log")
-        axis.legend(loc="best", fontsize="small")
-    for axis in axes[-1]:
-        axis.set_xlabel("iteration")
-    return png(made)
-
-
-def write_signals(file: Path) -> None:
-    """A picture beside a run's ``diagnosis.json``; none if it never looked."""
-    content = read_json(file, fix="train the run again")
-    if content["signals"]["iteration"]:
-        picture = draw_signals(content["signals"], verdict=content["verdict"])
-        write_atomically(file.with_suffix(".png"), picture)
+def draw_panel(
+    panel: Panel,
+    signals: Mapping[str, Sequence[float | None]],
+    *,
+    onset: int | None = None,
+    best: int | None = None,
+) -> str:
+    """A panel as SVG; None is not measured. ``onset`` and ``best`` are iterations to be marked."""
+    made, ((axis,),) = figure(1, 1, size=(3.7, 2.6))
+    x = np.array(signals["iteration"])
+    if panel.reference is not None:
+        axis.axhline(panel.reference, color=_REAL, linestyle=":", label="real")
+    drawn = np.empty(0)
+    for (name, label), line in zip(panel.lines.items(), ("-", "--", "-."), strict=False):
+        y = np.array(signals.get(name, [None] * len(x)), dtype=float)  # None becomes NaN, a gap
+        y[~np.isfinite(y)] = np.nan
+        drawn = np.append(drawn, y[np.isfinite(y)])
+        if np.isfinite(y).any():
+            axis.plot(x, y, line, label=label, marker="." if np.isfinite(y).sum() < 3 else "")
+    if best is not None:
+        axis.axvline(best, color=_BEST, linestyle="-.", label="best")
+    if onset is not None:
+        axis.axvline(onset, color=_ONSET, label="onset")
+        axis.axvspan(onset, max(x), color=_ONSET, alpha=0.08, linewidth=0)
+    if drawn.size and drawn.min() > 0 and drawn.max() > 100 * drawn.min():
+        axis.set_yscale("log")
+    elif drawn.size and np.abs(drawn).max() > _LOUD:
+        axis.set_yscale("symlog", linthresh=1.0)
+    axis.set_xlabel("iteration")
+    axis.locator_params(axis="x", nbins=5)
+    wide = max(map(len, panel.lines.values())) > 14
+    made.legend(loc="outside upper left", ncols=2 if wide else 3, fontsize="small")
+    return inline_svg(made)

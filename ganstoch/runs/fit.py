@@ -92,9 +92,9 @@ def _fit_once(command: Command) -> Path:
     if first and not (folder / records.RECORD).exists():
         raise UserError(f"{folder} was interrupted; the same command goes on from its checkpoint")
     if first and config.diagnosis is not None:
-        from ganstoch.report.signal_figure import write_signals  # brings matplotlib
+        from ganstoch.runs.diagnose import write_run_page  # brings matplotlib
 
-        write_signals(folder / "diagnosis.json")
+        write_run_page(folder)
     return folder
 
 
