@@ -29,8 +29,18 @@ class History:
         """Whether there is a finding to act on."""
         return self.diagnosed is not None and bool(self.diagnosed.due(self.on))
 
+    def cut(self, iteration: int) -> None:
+        """Forgets what was measured from an iteration on, as a run that goes back undoes it."""
+        self.signals = [signals for signals in self.signals if signals.iteration < iteration]
+        self.diagnosed = diagnose(self.signals) if self.signals else None
+        due = self.diagnosed.due(self.on) if self.diagnosed is not None else ()
+        self._due = [finding.verdict for finding in due]
+        self._best = min(map(quality, self.signals), default=math.inf)
+
     def add(self, signals: Signals) -> Diagnosed:
-        """Takes up one measurement and returns the diagnosis at it."""
+        """Takes up a measurement, in place of one of the same iteration; returns the diagnosis."""
+        if self.signals and self.signals[-1].iteration == signals.iteration:
+            self.signals.pop()
         # Where the first number that was not finite came from stays known.
         if self.signals and (broken := self.signals[-1].broken):
             signals = dataclasses.replace(signals, broken=broken)

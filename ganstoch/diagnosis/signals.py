@@ -183,9 +183,7 @@ def measure(
     return signals, images
 
 
-def compare_logits(
-    real: Tensor, fake: Tensor, held_out: Tensor | None = None
-) -> dict[str, float | None]:
+def compare_logits(real: Tensor, fake: Tensor, held_out: Tensor | None = None) -> dict[str, Any]:
     """The signals of a discriminator's logits (N,) of training, generated and held-out images."""
     sides = {"real": real, "fake": fake} | ({} if held_out is None else {"held_out": held_out})
     means = {side: values.mean().item() for side, values in sides.items()}

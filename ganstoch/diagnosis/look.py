@@ -1,0 +1,141 @@
+"""A look at what a generator makes: it fails without harm, and nothing of training changes."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ganstoch.diagnosis.given import flat_logits
+from ganstoch.diagnosis.signals import (
+    Networks,
+    References,
+    Signals,
+    compare_logits,
+    measure,
+    references,
+)
+from ganstoch.diagnosis.spaces import Space, range_warning
+from ganstoch.diagnosis.undisturbed import same_rng
+from ganstoch.errors import UserError
+
+Note = Callable[[str, str], None]  # a kind, and what happened
+
+
+class Looker:
+    """Compares generated samples with real ones, look by look; tells ``note`` what fails."""
+
+    def __init__(self, real: Any, held_out: Any, *, size: int, space: Space, note: Note) -> None:
+        self.space = space
+        self.size = size
+        self.samples: Tensor | None = (
+            None  # of the last look, float32, (S, *shape); None: it failed
+        )
+        self.earlier: list[Tensor] = []  # of the last two looks, the latest first
+        self._note = note
+        self._begun = False  # whether samples have been made
+        self._cut_off = False  # whether samples change with the latents, and have no gradient
+        try:
+            data, what = self.space.data(real), "held_out"
+            held = None if held_out is None else self.space.data(held_out)
+            what = "real"
+            self.reference: References = references(data, held, size=size, rows=self.space.rows)
+        except ValueError as error:
+            raise UserError(f"{what}: {error}") from error
+        if not torch.tensor([self.reference.scale, self.reference.closeness]).isfinite().all():
+            raise UserError("real: numbers that are not finite; leave such samples out")
+
+    def signals(self, networks: Networks, iteration: int) -> Signals:
+        """The signals of generated samples, and of a discriminator's logits of them."""
+        with torch.inference_mode(False), same_rng():
+            try:
+                self.samples, first = None, not self._begun
+                own = self._checked(networks, first=first)
+                signals, self.samples = measure(
+                    own, self.reference, iteration=iteration, before=self.earlier
+                )
+            except Exception as error:
+                self._note("sample", _words("sample", iteration, error))
+                return Signals(iteration=iteration)
+            self._begun = True
+            self.earlier = [self.samples, *self.earlier[:1]]
+            if first and self.space.kind == "image":
+                self._note("range", range_warning(self.samples, self.reference.batch))
+            if networks.discriminator is None or signals.broken:
+                return signals
+            try:
+                logits = self._logits(networks.discriminator)
+            except Exception as error:
+                self._note("discriminator", _words("discriminator", iteration, error))
+                return signals
+        if not all(bool(side.isfinite().all()) for side in logits.values()):
+            return dataclasses.replace(signals, broken="the discriminator's logits")
+        return dataclasses.replace(signals, **compare_logits(**logits))
+
+    def try_once(self, networks: Networks) -> None:
+        """Makes samples and judges them; raises what that raises."""
+        with same_rng():
+            own = self._checked(networks, first=True)
+            with torch.no_grad():
+                samples = own.sample(own.latents)
+                if networks.discriminator is not None:
+                    flat_logits(networks.discriminator(samples.float()))
+
+    def load(self, earlier: Sequence[Tensor]) -> None:
+        """Goes on from the samples of the last looks, unless they are of another number."""
+        self.earlier = [samples for samples in earlier if len(samples) == self.size]
+
+    def _logits(self, discriminator: Callable[[Tensor], Any]) -> dict[str, Tensor]:
+        assert self.samples is not None
+        sides = {"real": self.reference.batch, "fake": self.samples}
+        if self.reference.held_out is not None:
+            sides["held_out"] = self.reference.held_out
+        with torch.no_grad():
+            return {side: flat_logits(discriminator(x)) for side, x in sides.items()}
+
+    def _checked(self, networks: Networks, *, first: bool) -> Networks:
+        """The networks, of samples as tensors; at first, references move to their device."""
+        encode, z = self.space.encode, networks.latents
+        count = self.size if z is None else len(z)
+
+        def checked(function: Callable[[Any], Any]) -> Callable[[Tensor | None], Tensor]:
+            def make(z: Tensor | None) -> Tensor:
+                samples = encode(function(z))
+                if len(samples) < count:
+                    raise ValueError(f"asked for {count} samples, got {len(samples)}")
+                return samples[:count]
+
+            return make
+
+        sample = checked(networks.sample)
+        average = None if networks.average is None else checked(networks.average)
+        if first:
+            with torch.no_grad():
+                made = sample(z)
+            self.reference = self.reference.to(made.device)
+            self.earlier = [samples.to(made.device) for samples in self.earlier]
+            self._cut_off = z is not None and _is_cut_off(sample, z, made)
+            if self._cut_off:
+                self._note("latents", "samples have no gradient: see that sample(z) records it")
+        if self._cut_off:
+            return Networks(sample=lambda _: sample(z))
+        return Networks(sample=sample, latents=z, average=average)
+
+
+def _is_cut_off(sample: Callable[[Tensor | None], Tensor], z: Tensor, made: Tensor) -> bool:
+    with torch.enable_grad():
+        latents = z.detach().clone().requires_grad_()
+        samples = sample(latents)
+        if samples.requires_grad:
+            (gradient,) = torch.autograd.grad(
+                samples.sum(), latents, allow_unused=True, materialize_grads=True
+            )
+            if bool(gradient.any()):
+                return False
+    with torch.no_grad():
+        return not torch.equal(sample(z.flip(0)), made)
+
+
+def _words(what: str, iteration: int, error: Exception) -> str:
+    return f"{what} failed at iteration {iteration}: {type(error).__name__}: {error}"
