@@ -38,6 +38,7 @@ examples:
     ganstoch remedies --preset mini               every remedy at every amount of stochasticity
     ganstoch remedies --synthetic ring            where the modes can be counted
     ganstoch audit --real A --generated B         does any generator copy, what does it drop
+    ganstoch watch lightning_logs --follow        is this training going wrong, by its log
     ganstoch verify runs/.../record.json          the same run once more: is it the same bits
     ganstoch prepare cifar10 --root data          fetch and check a data set
     ganstoch bench --quick                        how fast it is here, and that nothing changes
@@ -242,6 +243,13 @@ _COMMANDS = {
         "folder of each: images of any format, or a file .npz, .npy or .pt that holds an array. "
         "Writes report.html, report.json, generated.csv and missed.csv.",
         _late("auditing.command", "audit_arguments"),
+    ),
+    "watch": _Command(
+        _late("watch.command", "watch_command"),
+        "a verdict on a training from its log",
+        "Says from the log of a GAN's training, whoever wrote it, what goes wrong and since when, "
+        "what that rests on, and which point was the best.",
+        _late("watch.command", "watch_arguments"),
     ),
     "verify": _Command(
         _late("runs.verify", "verify"),

@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parents[1] / "ganstoch"
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 LINE = "errors, types rng records locations environment, pixels, data latents, models, objectives, "
-LINE += "remedies, training, metrics, report, diagnosis, callbacks, auditing runs, bench, cli"
+LINE += "remedies, training, metrics, report, diagnosis, callbacks, auditing runs watch, bench, cli"
 """From left to right; rooms of one place do not import each other."""
 PLACE = {room: place for place, rooms in enumerate(LINE.split(",")) for room in rooms.split()}
 STRANGERS_USE_THESE_ALONE = {"metrics": {"types", "errors", "rng", "records", "pixels"}}

@@ -1,0 +1,181 @@
+"""Where logs are: a file of any kind, or a folder, which is looked through."""
+
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from itertools import chain, groupby
+from pathlib import Path
+
+from ganstoch.errors import UserError
+from ganstoch.watch.databases import is_database, runs_of
+from ganstoch.watch.mlflow_store import MLflowRows
+from ganstoch.watch.series import Log, Row
+from ganstoch.watch.steps import Clock
+from ganstoch.watch.tables import CSVRows, document_rows, json_rows
+from ganstoch.watch.tail import Tail
+from ganstoch.watch.tensorboard_events import EventRows
+from ganstoch.watch.text import text_rows
+from ganstoch.watch.wandb_run import WandbRows
+
+_MOST_PLACES = 20_000  # files and folders that are looked at
+_LARGEST_DOCUMENT = 64 << 20  # bytes of JSON that is no JSON lines
+_TEXTS = {".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".txt", ".log", ".out", ".err"}
+_DATABASES = {".db", ".sqlite", ".sqlite3"}
+
+
+@dataclass(frozen=True)
+class Source:
+    """A log and the way to read what is new of it."""
+
+    log: Log
+    rows: Callable[[], Iterable[Row]]
+    files: tuple[Path, ...] = ()  # that there were
+
+    def read(self) -> bool:
+        """Takes up what is new; returns whether there was anything."""
+        try:
+            return self.log.add(self.rows())
+        except OSError as error:
+            self.log.note(f"it cannot be read: {error.strerror}")
+            return False
+
+
+def sources(path: Path, *, waits: bool = False, step: str | None = None) -> list[Source]:
+    """The logs of a file or a folder; ``waits`` if they are still written, ``step`` names theirs.
+
+    A `UserError` if there is no such place.
+    """
+    if not path.exists():
+        raise UserError(f"there is no log {path}; give a file, or a folder that holds one")
+    if path.is_file():
+        return list(_of_file(path, waits=waits, step=step))
+    files = sorted(_walk(path))
+    events = [file for file in files if "tfevents" in file.name]
+    found = [_of_events(folder, own) for folder, own in _by_run(events)]
+    stores = [file.parent for file in files if file.name == "meta.yaml"]
+    for store in stores:
+        if (store / "metrics").is_dir():
+            log = Log(store, "MLflow")
+            found.append(Source(log, MLflowRows(log, store, waits=waits).rows))
+    for file in files:
+        is_stored = any(file.is_relative_to(store) for store in stores)
+        if file.suffix in _TEXTS | _DATABASES | {".wandb"} and not is_stored:
+            found += _of_file(file, waits=waits, step=step)
+    return found
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    count = 0
+    for place, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in files:
+            if (count := count + 1) > _MOST_PLACES:
+                raise UserError(
+                    f"{folder} holds over {_MOST_PLACES:,} files; give one of its folders"
+                )
+            yield Path(place, name)
+
+
+def _by_run(events: list[Path]) -> Iterator[tuple[Path, list[Path]]]:
+    """Event files by folder; those of a folder below, as of `add_scalars`, belong to that above."""
+    folders = {file.parent for file in events}
+    top = {f: next((p for p in reversed(f.parents) if p in folders), f) for f in folders}
+    for folder, own in groupby(
+        sorted(events, key=lambda e: (top[e.parent], e)), lambda e: top[e.parent]
+    ):
+        yield folder, list(own)
+
+
+def _of_events(place: Path, files: list[Path]) -> Source:
+    log = Log(place, "TensorBoard")
+    return Source(log, EventRows(log, files).rows, tuple(files))
+
+
+def _of_file(path: Path, *, waits: bool, step: str | None) -> Iterator[Source]:
+    if "tfevents" in path.name:
+        yield _of_events(path, [path])
+    elif path.suffix == ".wandb":
+        log = Log(path, "W&B")
+        yield Source(log, WandbRows(log, path).rows)
+    elif is_database(path):
+        for log, database in runs_of(path):
+            yield Source(log, database.rows)
+    else:
+        yield _of_text(path, waits=waits, step=step)
+
+
+def _of_text(path: Path, *, waits: bool, step: str | None) -> Source:
+    with path.open("rb") as file:
+        head = file.read(1 << 16)
+    if b"\0" in head:
+        log = Log(path, "binary")
+        log.note("it holds bytes that are no text: no log of a kind that is read")
+        return Source(log, lambda: ())
+    first = next((line for line in head.decode(errors="replace").splitlines() if line.strip()), "")
+    clock, paths = Clock(step), [path]
+    if path.suffix == ".json" and not (_is_object(first) and b"\n" in head.strip()):
+        return _of_document(path, clock)
+    if first.lstrip().startswith("{"):
+        log = Log(path, "JSON lines")
+        read = partial(json_rows, log=log, clock=clock)
+        if path.name == "stats.jsonl":  # StyleGAN's metrics lie beside its losses, a file each
+            paths += sorted(path.parent.glob("metric-*.jsonl"))
+    elif path.suffix in (".csv", ".tsv") or _is_header(first):
+        log = Log(path, "CSV")
+        read = CSVRows(log, clock).rows
+    else:
+        log = Log(path, "text")
+        read = partial(text_rows, clock=clock)
+    tails = [Tail(place, waits=waits) for place in paths]
+
+    def rows() -> Iterator[Row]:
+        for tail in tails:
+            lines = tail.lines()
+            first = next(lines, None)
+            if tail.is_new:
+                log.clear()
+                log.note(f"{tail.path.name} was written anew: what it held before is forgotten")
+            if first is not None:
+                yield from read(chain([first], lines))
+        log.unit = clock.unit
+
+    return Source(log, rows, tuple(paths))
+
+
+def _is_object(line: str) -> bool:
+    try:
+        return isinstance(json.loads(line), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
+def _is_header(line: str) -> bool:
+    """Whether a first line has names alone, and several."""
+    cells = max((line.split(mark) for mark in (",", "\t", ";")), key=len)
+    return len(cells) > 1 and not any(mark in line for mark in ("=", ": ")) and all(cells)
+
+
+def _of_document(path: Path, clock: Clock) -> Source:
+    log = Log(path, "JSON")
+    seen: list[float] = []
+
+    def rows() -> Iterator[Row]:
+        changed = path.stat().st_mtime
+        if changed in seen:
+            return
+        seen[:] = [changed]
+        if path.stat().st_size > _LARGEST_DOCUMENT:
+            log.note(f"a JSON document of over {_LARGEST_DOCUMENT >> 20} MiB is not read")
+            return
+        log.clear()
+        try:
+            content = json.loads(path.read_bytes())
+        except (ValueError, RecursionError):
+            log.note("it is no JSON, or is cut off")
+            return
+        yield from document_rows(content, clock)
+        log.unit = clock.unit
+
+    return Source(log, rows)

@@ -1,0 +1,42 @@
+"""A text file that may still be written: each look reads what is new."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from tqdm import tqdm
+
+_LONGEST = 1 << 20  # bytes of a line
+_HEAD = 256  # bytes by which a file is known again
+
+
+class Tail:
+    """Whole lines of a file; ``waits`` leaves the last for later while it has no end."""
+
+    def __init__(self, path: Path, *, waits: bool = False) -> None:
+        self.path = path
+        self.is_new = False  # whether the file was replaced or cut since the last look
+        self._waits = waits
+        self._offset = 0
+        self._head = b""
+
+    def lines(self) -> Iterator[str]:
+        """Those since the last look; ``is_new`` is set before the first."""
+        with self.path.open("rb") as file:
+            head = file.read(len(self._head))
+            size = file.seek(0, 2)
+            self.is_new = self._offset > 0 and (size < self._offset or head != self._head)
+            if self.is_new:
+                self._offset = 0
+            file.seek(0)
+            self._head = file.read(_HEAD)
+            file.seek(self._offset)
+            settings = {"unit": "B", "unit_scale": True, "delay": 3, "leave": False}
+            with tqdm(
+                total=size - self._offset, desc=self.path.name, disable=None, **settings
+            ) as bar:
+                while line := file.readline(_LONGEST):
+                    if self._waits and len(line) < _LONGEST and not line.endswith(b"\n"):
+                        return
+                    self._offset += len(line)
+                    bar.update(len(line))
+                    yield line.decode(errors="replace").rstrip("\n\r")

@@ -1,0 +1,176 @@
+"""Readers of text, tables and JSON, on lines as the projects write them."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from ganstoch.errors import UserError
+from ganstoch.watch.columns import columns_of, parse_map, role_of
+from ganstoch.watch.series import Log
+from ganstoch.watch.sources import sources
+
+STUDIOGAN = (
+    "[INFO] 2020-09-15 13:24:04 > Step:     100 Progress: 0.1% Elapsed: 0:00:05 temperature: no "
+    "ada_p: No Discriminator_loss: 0.5 Generator_loss: 5.0 \n"
+    "[INFO] 2020-09-15 13:27:01 > FID score (Step: 100, Using test moments): 114.9\n"
+    "[INFO] 2020-09-15 13:27:01 > Inception score (Step: 100, 10000 generated images): 3.4\n"
+    "[INFO] 2020-09-15 13:27:01 > Best FID score (Step: 100, Using test moments): 114.9\n"
+)
+PIX2PIX = """================ Training Loss (Mon) ================
+(epoch: 1, iters: 100, time: 0.1, data: 0.2) G_GAN: 0.9 G_L1: 12.1 D_real: 0.7 D_fake: 0.6
+(epoch: 1, iters: 400, time: 0.1, data: 0.2) G_GAN: 0.9 G_L1: 12.1 D_real: 0.7 D_fake: 0.6
+(epoch: 2, iters: 100, time: 0.1, data: 0.2) G_GAN: 0.8 G_L1: 12.1 D_real: 0.7 D_fake: 0.6
+"""
+DCGAN = "[1/25][10/1583]\tLoss_D: 0.5\tLoss_G: 5.0\tD(x): 0.9\tD(G(z)): 0.1 / 0.05\n"
+PYTORCH_GAN = "[Epoch 1/200] [Batch 3/938] [D loss: 0.5] [G loss: 5.0]\n"
+KERAS_GAN = "7 [D loss: 0.5, acc.: 75.00%] [G loss: 5.0]\n"
+TQDM = "  1%|#| 7/700 [00:01<02:00, D_loss=0.5, G_loss=5.0]\r 2%|#| 9/700 [D_loss=0.4, G_loss=5]\n"
+STYLEGAN = json.dumps(
+    {"Loss/D/loss": {"num": 9, "mean": 0.5, "std": 1}, "Loss/G/loss": {"num": 9, "mean": 5.0}}
+    | {"Loss/scores/real": {"mean": 1.0}, "Loss/signs/real": {"mean": 0.4}}
+    | {"Progress/kimg": {"num": 1, "mean": 4.0, "std": 0}, "timestamp": 1.6e9}
+)
+
+
+def read(path: Path, text: str) -> Log:
+    path.write_text(text)
+    (source,) = sources(path)
+    source.read()
+    return source.log
+
+
+def points(log: Log, role: str) -> list[tuple[float, float]]:
+    """Steps and values of the column of a role."""
+    steps, values = log.series[columns_of(log.series, {})[role]].arrays()
+    return list(zip(steps.tolist(), values.tolist(), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("text", "step"),
+    [(STUDIOGAN, 100), (DCGAN, 1593), (PYTORCH_GAN, 941), (KERAS_GAN, 7), (STYLEGAN, 4)],
+    ids=["StudioGAN", "DCGAN", "PyTorch-GAN", "Keras-GAN", "StyleGAN"],
+)
+def test_a_line_of_each_project(tmp_path: Path, text: str, step: float) -> None:
+    log = read(tmp_path / "log.txt", text)
+    assert points(log, "loss_d") == [(step, 0.5)]
+    assert points(log, "loss_g") == [(step, 5.0)]
+
+
+def test_evaluations_of_studiogan(tmp_path: Path) -> None:
+    log = read(tmp_path / "a.log", STUDIOGAN)
+    assert points(log, "fid") == [(100, 114.9)]
+    assert points(log, "is") == [(100, 3.4)]
+
+
+def test_iterations_that_begin_anew_each_epoch_are_counted_on(tmp_path: Path) -> None:
+    log = read(tmp_path / "loss_log.txt", PIX2PIX)
+    assert points(log, "loss_g") == [(100, 0.9), (400, 0.9), (500, 0.8)]
+    assert points(log, "loss_d_real") == [(100, 0.7), (400, 0.7), (500, 0.7)]
+
+
+def test_lines_that_a_progress_bar_overwrote(tmp_path: Path) -> None:
+    log = read(tmp_path / "out.txt", TQDM)
+    assert [value for _, value in points(log, "loss_d")] == [0.5, 0.4]
+
+
+def test_the_other_answers_of_a_discriminator(tmp_path: Path) -> None:
+    log = read(tmp_path / "log.txt", DCGAN)
+    assert points(log, "d_real") == [(1593, 0.9)]
+    assert points(log, "d_fake") == [(1593, 0.1)]
+
+
+def test_metrics_of_stylegan_lie_beside_its_losses(tmp_path: Path) -> None:
+    line = {"results": {"fid50k_full": 12.5}, "metric": "fid50k_full"}
+    line |= {"snapshot_pkl": "network-snapshot-000200.pkl", "timestamp": 1.6e9}
+    (tmp_path / "metric-fid50k_full.jsonl").write_text(json.dumps(line) + "\n")
+    log = read(tmp_path / "stats.jsonl", STYLEGAN + "\n")
+    assert points(log, "fid") == [(200, 12.5)]
+    assert points(log, "sign_real") == [(4, 0.4)]
+    assert log.unit == "kimg"
+
+
+def test_tables_with_holes_words_and_a_line_that_is_cut_off(tmp_path: Path) -> None:
+    text = "epoch,step,d_loss,g_loss,n\n0,10,0.5,,a\n0,10,,5.0,b\n0,20,0.4,oops,\n0,30,0.3,4\n"
+    log = read(tmp_path / "metrics.csv", text)
+    assert points(log, "loss_d") == [(10, 0.5), (20, 0.4), (30, 0.3)]
+    assert points(log, "loss_g") == [(10, 5.0), (30, 4.0)]
+    assert log.notes
+
+
+def test_a_table_by_epochs_as_of_ctgan(tmp_path: Path) -> None:
+    log = read(tmp_path / "losses.csv", "Epoch,Generator Loss,Discriminator Loss\n0,5.0,0.5\n")
+    assert points(log, "loss_g") == [(0, 5.0)]
+    assert points(log, "loss_d") == [(0, 0.5)]
+
+
+def test_documents_of_rows_of_columns_and_of_our_own_signals(tmp_path: Path) -> None:
+    rows = [{"step": 1, "d_loss": 0.5}, {"step": 2, "d_loss": 0.4}]
+    assert points(read(tmp_path / "a.json", json.dumps(rows)), "loss_d") == [(1, 0.5), (2, 0.4)]
+    columns = json.dumps({"d_loss": [0.5, 0.4]}, indent=1)
+    assert points(read(tmp_path / "b.json", columns), "loss_d") == [(1, 0.5), (2, 0.4)]
+    ours = {"verdict": "healthy", "signals": {"iteration": [25], "diversity": [1.0]}}
+    log = read(tmp_path / "diagnosis.json", json.dumps(ours) + "\n")
+    series = log.series["diagnosis/diversity"]
+    assert (series.steps, series.values) == ([25.0], [1.0])
+
+
+FOREIGN = {
+    "empty": b"",
+    "binary": b"\0\1\2" * 50,
+    "prose": b"hello\nworld\n",
+    "cut-off": b'{"a": \n',
+    "no-json": b"[1, 2",
+    "no-utf8": b"a,b\n\xff\xfe,\n",
+    "blank": b"\r\n" * 9,
+    "deep": b"[" * 100_000,
+}
+
+
+@pytest.mark.parametrize("content", FOREIGN.values(), ids=FOREIGN.keys())
+@pytest.mark.parametrize("name", ["x.log", "x.csv", "x.jsonl", "x.json", "x.wandb", "x.db"])
+def test_foreign_files_give_no_numbers_and_no_exception(
+    tmp_path: Path, content: bytes, name: str
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    for source in sources(tmp_path):
+        source.read()
+        assert not source.log.series
+
+
+NAMES = {
+    "loss_d": "d_loss D_loss loss/discriminator Losses/discriminator loss/d/total Loss_D errD D "
+    "loss_disc discriminator_loss_step Loss/D/loss train/loss_D critic_loss",
+    "loss_g": "g_loss loss/generator loss/g/total Loss_G errG loss_gen G G_GAN Loss/G/loss",
+    "fid": "FID fid fid50k_full metrics/fid FID_score fid/inception val/FID frechet_distance",
+    "kid": "kid50k_full KID",
+    "is": "IS is50k_mean inception_score IS_mean",
+    "recall": "pr50k3_full_recall recall",
+    "mode_drop": "mode_drop/pixel_l1/mean mode_drop",
+    "accuracy_real": "acc_real D_accuracy_real",
+    "logit_fake": "Loss/scores/fake logits_fake fake_logit",
+    "sign_real": "Loss/signs/real r_t",
+}
+OTHERS = "loss/g/fm loss/d/grad_norm Best_FID G_L1 lr_g time loss is50k_std D_gp kl step gpu_g"
+
+
+@pytest.mark.parametrize(("role", "name"), [(r, n) for r, s in NAMES.items() for n in s.split()])
+def test_names_that_projects_use(role: str, name: str) -> None:
+    assert role_of(name) == role
+
+
+@pytest.mark.parametrize("name", OTHERS.split())
+def test_names_of_other_things(name: str) -> None:
+    assert role_of(name) is None
+
+
+def test_totals_come_before_parts_and_what_is_stated_before_all() -> None:
+    names = ["loss/d/0", "loss/d/1", "loss/d/total", "d_loss_epoch", "mine"]
+    assert columns_of(names, {})["loss_d"] == "loss/d/total"
+    assert columns_of(names, {"loss_d": "mine"})["loss_d"] == "mine"
+
+
+@pytest.mark.parametrize("pair", ["d_loss", "nothing=x", "d_loss=", "=x"])
+def test_a_map_that_says_nothing(pair: str) -> None:
+    with pytest.raises(UserError, match="--map"):
+        parse_map([pair])
