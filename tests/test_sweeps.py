@@ -129,6 +129,22 @@ def test_every_point_arrives_at_the_parser(engine: ModuleType, path: Path) -> No
     assert len({run.name for run in runs}) == len(runs)
 
 
+def test_nested_keys_arrive_from_both_engines_alike(engine: ModuleType, tmp_path: Path) -> None:
+    settings = read(FILES[0])
+    settings["parameters"] = {
+        "data": {"parameters": {"m": {"values": [4, 8]}, "n": {"value": 64}}},
+        "model": {"parameters": {"optimizer": {"parameters": {"lr": {"value": 0.001}}}}},
+    }
+    path = tmp_path / "nested.yaml"
+    path.write_text(yaml.safe_dump(settings))
+    first = agent_words(settings, engine.next_run(settings, []).config)[3:]
+    sweep = read_sweep(path)
+    ours = resolve_all([sweep.arguments(point) for point in sweep.points()])
+    assert [run.config["data"]["m"] for run in ours] == [4, 8]
+    assert {run.config["model"]["optimizer"]["lr"] for run in ours} == {0.001}
+    assert resolve_all([first])[0].config_hash == ours[0].config_hash
+
+
 def test_every_remedy_of_the_survey_meets_every_chance() -> None:
     parameters = read_sweep(sweep_path("remedies")).parameters
     assert parameters["config"] == ["full", "n16", "n256", "full-noise"]

@@ -16,6 +16,7 @@ from lightning_fabric.plugins import CheckpointIO
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import Checkpoint
 
+from ganstoch.callbacks.evaluation import end_epoch
 from ganstoch.errors import UserError
 from ganstoch.records import write_atomically
 
@@ -118,6 +119,7 @@ class Checkpoints(Checkpoint):
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
         """Saves where it is due, and stops where that was requested. Lightning calls it last."""
+        end_epoch(trainer, pl_module)
         if trainer.global_step % self.every == 0:
             self._save(trainer)
         self._between_iterations = True
@@ -229,5 +231,10 @@ def _converted(content: dict[str, Any]) -> dict[str, Any]:
 
 def _checkpoints_in(folder: Path) -> dict[int, Path]:
     """The files ``step=ITERATION.ckpt`` by iteration."""
-    files = {path.stem.removeprefix("step="): path for path in folder.glob("step=*.ckpt")}
-    return {int(digits): path for digits, path in files.items() if digits.isdecimal()}
+    files = [path for path in folder.glob("step=*.ckpt") if path.stem[5:].isdecimal()]
+    return {step_of(path): path for path in files}
+
+
+def step_of(checkpoint: Path) -> int:
+    """The iteration of a file ``step=ITERATION.ckpt``."""
+    return int(checkpoint.stem.removeprefix("step="))

@@ -3,7 +3,7 @@
 import dataclasses
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -17,6 +17,7 @@ from torch.utils.hooks import RemovableHandle
 from ganstoch.callbacks.evaluation import Evaluation
 from ganstoch.callbacks.progress import Periodic, iteration_of, log_metrics
 from ganstoch.diagnosis import adapters
+from ganstoch.diagnosis.alerts import check_command, raise_alert
 from ganstoch.diagnosis.history import History
 from ganstoch.diagnosis.non_finite import NonFiniteDetector
 from ganstoch.diagnosis.signals import References, Signals, measure, references, to_columns
@@ -36,11 +37,13 @@ class DiagnosisSettings:
         every: iterations between measurements.
         act: on a sure verdict: "log" or "alert" of any; "stop" or "restore" where training is lost.
         images: in a batch that is looked at.
+        command: to run where it acts: a program and its first words; title and text come after.
     """
 
     every: int = 100
     act: Action = "log"
     images: int = 64
+    command: list[str] | None = None
 
 
 class Diagnosis(Periodic):
@@ -59,6 +62,7 @@ class Diagnosis(Periodic):
         real: training images (N, C, H, W), uint8 or floats in [-1, 1], also floats of another range
             if their ends tell which (`checked_set`); None for our own data's.
         held_out: real images that are not trained on, or None.
+        command: what else an alert runs, with its title and its text as the last two words.
     """
 
     at_end = False
@@ -73,9 +77,13 @@ class Diagnosis(Periodic):
         latent_dim: int | None = None,
         real: Tensor | None = None,
         held_out: Tensor | None = None,
+        command: Sequence[str] | None = None,
         path: Path | None = None,
     ) -> None:
         super().__init__(every, name="diagnosis", path=path)
+        if command is not None and act == "log":
+            raise UserError("diagnosis.command runs where diagnosis.act is alert, stop or restore")
+        self.command = () if command is None else check_command(command)
         if images < 8:
             raise UserError(f"diagnosis.images must be 8 or more, got {images}")
         self.act = act
@@ -225,9 +233,13 @@ class Diagnosis(Periodic):
             self.acts.append({**act, "words": words})
             if trainer.is_global_zero:
                 _log.warning("%s", words)
-                for logger in trainer.loggers:
-                    if alert := getattr(logger, "alert", None):
-                        alert(title=f"ganstoch: {finding.verdict}", text=words)
+                raise_alert(
+                    f"ganstoch: {finding.verdict}",
+                    words,
+                    level="error" if finding.verdict in FATAL else "warn",
+                    loggers=trainer.loggers,
+                    command=self.command,
+                )
         if self._ends_training():
             trainer.should_stop = True
             if self.act == "restore":

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 from torch import Tensor
 
 from ganstoch.callbacks.progress import Periodic, callback_of, data_of, log_metrics
@@ -262,6 +263,20 @@ class AfterEvaluation(Callback):
 
     def on_evaluation(self, trainer: Trainer, evaluation: Evaluation) -> None:
         """Acts on a measurement, the last of `evaluation.history`; see `evaluation.latest`."""
+
+
+def end_epoch(trainer: Trainer, module: LightningModule) -> None:
+    """Has Lightning's callbacks act on a measurement just made, if there is one.
+
+    They do so where an epoch ends or a validation does, and a run of `ImageData` has neither.
+    """
+    callbacks = trainer.callbacks  # type: ignore[attr-defined]
+    latest = [c.latest.iteration for c in callbacks if isinstance(c, Evaluation) and c.latest]
+    if trainer.global_step in latest:
+        for callback in callbacks:
+            if isinstance(callback, EarlyStopping | ModelCheckpoint):
+                callback.on_train_epoch_end(trainer, module)
+                callback.on_validation_end(trainer, module)
 
 
 def compare(

@@ -7,8 +7,9 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
+import numpy as np
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor
@@ -31,6 +32,15 @@ LINE_EVERY = 30.0  # seconds between lines of progress where the output is no te
 FILE_EVERY = 1.0  # seconds between updates of the file
 
 
+if TYPE_CHECKING:
+    _Callback = Callback
+elif "lightning.pytorch" in sys.modules:
+    # The distribution `lightning` has a Callback of its own, and its parser takes no other.
+    _Callback = type("_Callback", (Callback, sys.modules["lightning.pytorch"].Callback), {})
+else:
+    _Callback = Callback
+
+
 def data_of(trainer: Trainer) -> ImageData:
     """The data of a run."""
     data = trainer.datamodule  # type: ignore[attr-defined]
@@ -44,16 +54,37 @@ def callback_of(trainer: Trainer, kind: type[_C]) -> _C:
 
 
 def log_metrics(trainer: Trainer, metrics: Mapping[str, float], step: int | None = None) -> None:
-    """Writes metrics to every logger at ``step``, by default `global_step`; first rank only."""
+    """Writes metrics to every logger at ``step``, by default `global_step`; first rank only.
+
+    On every rank they are in `trainer.callback_metrics` too, for Lightning's own callbacks.
+    """
+    trainer.callback_metrics.update({k: torch.tensor(float(v)) for k, v in metrics.items()})
     if trainer.is_global_zero:
         for logger in trainer.loggers:
             logger.log_metrics(dict(metrics), step=trainer.global_step if step is None else step)
+            logger.save()  # as Lightning does; else CSVLogger keeps them to itself until the end
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
             if isinstance(callback, Progress):
                 callback.show(metrics)
 
 
-class Periodic(Callback, ABC):
+def log_picture(trainer: Trainer, name: str, picture: np.ndarray[Any, Any]) -> None:
+    """Shows a picture, uint8 of shape (H, W, 3), in every logger that can; on the first rank."""
+    step = trainer.global_step
+    for logger in trainer.loggers:
+        # By their names, as `lightning` and `pytorch_lightning` have a class each.
+        kinds, theirs = {kind.__name__ for kind in type(logger).__mro__}, cast(Any, logger)
+        if "WandbLogger" in kinds:
+            theirs.log_image(name, [picture], step=step)
+        elif "TensorBoardLogger" in kinds:
+            theirs.experiment.add_image(name, picture, step, dataformats="HWC")
+        elif "MLFlowLogger" in kinds:
+            theirs.experiment.log_image(theirs.run_id, picture, key=name, step=step)
+        elif "CometLogger" in kinds:
+            theirs.experiment.log_image(picture, name=name, step=step)
+
+
+class Periodic(_Callback, ABC):
     """Measures every so many iterations and at the end, and leaves a file; base of all that do."""
 
     at_start = False  # whether to measure before the first iteration too
@@ -118,17 +149,18 @@ class LossLogger(Callback):
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
         """Writes the losses at the interval, as means over the ranks."""
         assert isinstance(pl_module, GAN)
-        several = trainer.world_size > 1  # then only the first rank knows whether anybody reads
-        if not (several or trainer.loggers) or trainer.global_step % trainer.log_every_n_steps:  # type: ignore[attr-defined]
+        if trainer.global_step % trainer.log_every_n_steps:  # type: ignore[attr-defined]
             return
         losses = pl_module.losses
-        if several:
+        if trainer.world_size > 1:  # then only the first rank knows whether anybody reads
             stacked = torch.stack([loss.double() for loss in losses.values()])
             means = trainer.strategy.reduce(stacked)
             assert isinstance(means, Tensor)
             log_metrics(trainer, dict(zip(losses, means.tolist(), strict=True)))
-        else:
+        elif trainer.loggers:
             log_metrics(trainer, {name: loss.item() for name, loss in losses.items()})
+        else:
+            trainer.callback_metrics.update(losses)
 
 
 class Progress(Callback):
@@ -196,9 +228,9 @@ def sources_of_randomness(trainer: Trainer, gan: GAN, data: ImageData) -> list[R
     seed, subset = f"seed {gan.seed}", f"{len(data.subset.ids)} images, seed {data.subset_seed}"
     return [
         ("initial weights", "fixed", seed, "seed_everything"),
-        ("spectral norm's start", "fixed", seed, "seed_everything"),
+        ("start of spectral norm", "fixed", seed, "seed_everything"),
         ("choice of subset", "fixed", subset, "data.subset_seed"),
-        ("augmentation, dequantization", "off", "there is none", "none"),
+        ("augmentation and dequantization", "off", "there is none", "none"),
         ("data-loader workers", "off", "the subset lies on the device", "none"),
         ("evaluation", "off", "a stream of its own, no part in training", "none"),
         *_drawn_in_batches(gan, data),
@@ -233,7 +265,7 @@ def _drawn_in_batches(gan: GAN, data: ImageData) -> list[Randomness]:
         ("sampling of latents", _on(bank != m), drawn, "data.m"),
         ("noise on latents", _on(noise), variance, "model.latents.noise"),
         ("batch-coupled layers", together, alone, "model.remedies, model.objective, networks"),
-        ("remedies' draws", _on(drawing), ", ".join(drawing) or "none", "model.remedies"),
+        ("draws of remedies", _on(drawing), ", ".join(drawing) or "none", "model.remedies"),
     ]
 
 
@@ -263,7 +295,7 @@ class RandomnessReport(Callback):
         if not trainer.is_global_zero:
             return
         sources = sources_of_randomness(trainer, pl_module, data_of(trainer))
-        lines = [f"  {name:<30}{state:<7}{what}  [{key}]" for name, state, what, key in sources]
+        lines = [f"  {name:<32}{state:<7}{what}  [{key}]" for name, state, what, key in sources]
         _log.info("sources of randomness\n%s", "\n".join(lines))
         states = {name: f"{state}: {what}" for name, state, what, _ in sources}
         for logger in trainer.loggers:

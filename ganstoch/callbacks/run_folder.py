@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
-from pytorch_lightning.loggers import WandbLogger
 from torch import Tensor
 
 from ganstoch.callbacks.evaluation import AfterEvaluation, Evaluation, Outcome, StopRule
-from ganstoch.callbacks.progress import callback_of, data_of
+from ganstoch.callbacks.progress import callback_of, data_of, log_picture
 from ganstoch.environment import git_sha, hardware, versions
 from ganstoch.records import Record, write_atomically, write_record
 from ganstoch.training.gan import GAN
@@ -45,7 +44,7 @@ def panels(outcome: Outcome, data: Tensor) -> dict[str, Tensor]:
 
 
 class NeighbourGrid(AfterEvaluation):
-    """Shows the panels in W&B at every measurement and leaves the last ones in `panels.npz`."""
+    """Shows the panels at every measurement and leaves the last ones in `panels.npz`."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -57,11 +56,10 @@ class NeighbourGrid(AfterEvaluation):
         if not evaluation.latest.pairs or not trainer.is_global_zero:
             return
         self._panels = panels(evaluation.latest, data_of(trainer).subset.pixels.cpu())
-        for logger in trainer.loggers:
-            if isinstance(logger, WandbLogger):
-                for name in ("overfitting", "mode_drop"):
-                    grid = _grid([row for key, row in self._panels.items() if key.startswith(name)])
-                    logger.log_image(f"panels/{name}", [grid], step=trainer.global_step)
+        if trainer.loggers:
+            for name in ("overfitting", "mode_drop"):
+                grid = _grid([row for key, row in self._panels.items() if key.startswith(name)])
+                log_picture(trainer, f"panels/{name}", grid)
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Leaves the last panels in the run's folder."""

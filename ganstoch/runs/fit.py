@@ -22,15 +22,26 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from ganstoch import records
 from ganstoch.callbacks import run_folder
-from ganstoch.callbacks.checkpoints import Checkpoints, newest_checkpoint, read_checkpoint
+from ganstoch.callbacks.checkpoints import (
+    Checkpoints,
+    newest_checkpoint,
+    read_checkpoint,
+    step_of,
+)
 from ganstoch.callbacks.diagnosis import Diagnosis
 from ganstoch.callbacks.gradient_noise import FILE, GradientNoise, GradientNoiseSettings
 from ganstoch.callbacks.probe import Probe, ProbeSettings
-from ganstoch.callbacks.progress import LossLogger, Progress, RandomnessReport, data_of
+from ganstoch.callbacks.progress import (
+    LossLogger,
+    Progress,
+    RandomnessReport,
+    callback_of,
+    data_of,
+)
 from ganstoch.environment import git_sha, versions
 from ganstoch.errors import UserError
 from ganstoch.runs.pool import BUSY, sigterm_interrupts
-from ganstoch.runs.resume import differences, refuse_other_settings
+from ganstoch.runs.resume import differences, goes_on, refuse_other_settings
 from ganstoch.runs.settings import Command, Resolved, Tracking, compose, resolve, understand
 from ganstoch.training.gan import GAN
 
@@ -79,6 +90,7 @@ def _fit_once(command: Command) -> Path:
     checkpoints = folder / "checkpoints"
     # Under Slurm Lightning goes on from any file of a certain name there; ours are named otherwise.
     config.trainer.default_root_dir = str(checkpoints)
+    _name_run(config.trainer.logger, folder.name)
     with ExitStack() as held:
         command.build(_callbacks(config, resolved, folder, held))
         named, own = config.ckpt_path, None
@@ -96,6 +108,15 @@ def _fit_once(command: Command) -> Path:
 
         write_run_page(folder)
     return folder
+
+
+def _name_run(loggers: Any, name: str) -> None:
+    """Has Lightning's loggers call a run as its folder is called, unless they are told a name."""
+    for logger in loggers if isinstance(loggers, list) else [loggers]:
+        options = getattr(logger, "init_args", {})
+        key = "run_name" if "run_name" in options else "name"  # MLflow's `name` is an experiment's
+        if options.get(key, name) in (None, "lightning_logs"):
+            options[key] = name
 
 
 def _callbacks(config: Any, resolved: Resolved, folder: Path, held: ExitStack) -> list[Callback]:
@@ -132,7 +153,11 @@ def _is_this_run_finished(folder: Path, resolved: Resolved) -> bool:
         before = records.converted_config(earlier.config)
         names = [name for name, *_ in differences(before, resolved.config)]
         changed = ", ".join(names) or "the version"
-        raise UserError(f"{folder} is of other settings ({changed}); remove it or give --out")
+        fix, steps = "remove it or give --out", resolved.config["trainer"]["max_steps"]
+        last = newest_checkpoint(folder / "checkpoints", run=earlier.config_hash)
+        if last and step_of(last) <= steps and goes_on(before, resolved.config):
+            fix = f"to go on from it, give --ckpt_path={last} and another --out"
+        raise UserError(f"{folder} is of other settings ({changed}); {fix}")
     return records.is_finished(folder, resolved.config_hash)
 
 
@@ -169,8 +194,7 @@ def _train(command: Command, checkpoint: Path | None) -> None:
     except UserError:
         raise
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-        saving = trainer.checkpoint_callback
-        if checkpoint is None or not isinstance(saving, Checkpoints) or saving.begun:
+        if checkpoint is None or callback_of(trainer, Checkpoints).begun:
             raise
         raise UserError(
             f"{checkpoint} holds something else than this version saves ({error}); give another "
@@ -178,6 +202,10 @@ def _train(command: Command, checkpoint: Path | None) -> None:
         ) from error
     except MisconfigurationException as error:
         raise UserError(str(error)) from error
+    except RuntimeError as error:
+        if not str(error).startswith("Early stopping conditioned on metric"):
+            raise
+        raise UserError(" ".join(str(error).split())) from error
     except SystemExit as error:  # how Lightning ends at Ctrl-C and at SIGTERM
         raise KeyboardInterrupt from error
 
@@ -246,8 +274,16 @@ class RunFolder(Callback):
         facts: dict[str, Any] = {"git_sha": git_sha(), "versions": versions()}
         facts |= {"config_hash": config_hash, "subset_sha256": sha256}
         config, run_id = self.resolved.config | facts, config_hash[:16]
-        logger = make_logger(self.tracking, folder=self.folder, run_id=run_id, config=config)
-        trainer.loggers = [*([logger] if logger else []), *trainer.loggers]
+        for logger in trainer.loggers:
+            try:
+                logger.log_hyperparams(config)
+            except Exception as error:
+                name = type(logger).__name__
+                raise UserError(f"trainer.logger {name}: {first_line(error)}") from error
+        if any(isinstance(logger, WandbLogger) for logger in trainer.loggers):
+            return  # a process has one run of W&B, and it is the user's own
+        ours = make_logger(self.tracking, folder=self.folder, run_id=run_id, config=config)
+        trainer.loggers = [*([ours] if ours else []), *trainer.loggers]
 
     def on_exception(
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException

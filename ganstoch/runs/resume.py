@@ -37,6 +37,11 @@ def refuse_other_settings(
         raise UserError(f"{path} was made with {', '.join(changed[:_SHOWN])}{more}; {_FIX}")
 
 
+def goes_on(earlier: dict[str, Any], config: dict[str, Any]) -> bool:
+    """Whether a run of other settings may go on from a checkpoint of the earlier ones."""
+    return not differences(_game(earlier), _game(config), shared=True)
+
+
 def differences(
     one: Any, other: Any, where: str = "", *, shared: bool = False
 ) -> list[tuple[str, Any, Any]]:

@@ -190,6 +190,13 @@ class Command(LightningCLI):
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
         """Parses, and fills in what follows from other settings."""
         super().parse_arguments(parser, args)
+        diagnosis, words = self.config.diagnosis, args if isinstance(args, list) else []
+        stated = any(str(word).startswith("--diagnosis.command") for word in words)
+        if diagnosis is not None and diagnosis.command and not stated:
+            raise UserError(
+                "diagnosis.command is taken from the command line alone: a file of settings may be "
+                "anybody's, and must not run programs"
+            )
         _settle(self.config)
 
     def instantiate_classes(self) -> None:
@@ -207,7 +214,7 @@ class Command(LightningCLI):
         except UserError:
             raise
         except (ValueError, TypeError, OverflowError, MisconfigurationException) as error:
-            raise UserError(f"{error}; see ganstoch fit --help") from error
+            raise UserError(f"{_brief(str(error))}; see ganstoch fit --help") from error
         finally:
             StrategyRegistry["ddp"] = theirs
         devices = self.trainer.world_size
@@ -237,7 +244,7 @@ def _settle(config: Namespace) -> None:
                 f"trainer.{key} is not offered: trainer.max_steps alone ends a run, and nothing is "
                 "validated; leave it out"
             )
-    config.quiet = config.quiet or not config.trainer.enable_progress_bar
+    config.quiet = config.quiet or config.trainer.enable_progress_bar is False
     steps = config.trainer.max_steps
     if steps < 1:
         raise UserError(f"trainer.max_steps must be 1 or more, got {steps}")
@@ -276,7 +283,11 @@ def resolve(config: Namespace) -> Resolved:
         if k != "weights" and (k, v) not in (("birthday", None), ("held_out", False))
     }
     # They change no number unless a diagnosis acts, but what was not measured needs another run.
-    deciding |= {key: plain[key] for key in _MEASURES if plain[key] is not None}
+    deciding |= {
+        key: {k: v for k, v in plain[key].items() if k != "command"}
+        for key in _MEASURES
+        if plain[key] is not None
+    }
     deciding["iterations_of"] = config.iterations_of and config.iterations_of.name
     deciding["trainer"] = {k: plain["trainer"][k] for k in ("max_steps", "precision")}
     # The class had this name in 0.5.0, whose digests still hold.
@@ -356,6 +367,17 @@ def _explain(error: ArgumentError | UnicodeDecodeError) -> str:
         refuse_renamed("key", refused[1] or refused[4] or f"{refused[2]}.{refused[3]}")
     if missing := re.search(r"(?:path string: |has no attribute ')([\w.]+)", message):
         refuse_renamed("class", missing[1].rpartition(".")[2])
+    required = r"class_path '([\w.]+)': the following arguments are required: (\w+)"
+    if lacks := re.search(rf'Parser key "([\w.]+)".*{required}', message):
+        return f"{lacks[1]}.{lacks[3]} is missing, which {lacks[2].rpartition('.')[2]} needs"
     if unknown := re.search(r'Parser key "([\w.]+)":.* dot import path string: (\S+)', message):
         return f"{unknown[1]}: there is no class {unknown[2]!r}"
-    return message
+    return _brief(message)
+
+
+def _brief(message: str) -> str:
+    """Without what a value is not either, where it is of the first of several types, but wrong."""
+    union = (
+        r"Does not validate against any of the Union subtypes.*?Errors: - (.*?) - (?:Exp|Prob).*"
+    )
+    return re.sub(rf"{union}Given value: .*", r"\1", " ".join(message.split()))

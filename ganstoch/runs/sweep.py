@@ -3,7 +3,7 @@
 import itertools
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -19,16 +19,28 @@ MOST = 10_000  # rows of a sweep: each is understood before the first one starts
 
 
 class _Parameter(FileModel):
-    """One ``value``, or the ``values`` of a grid; plain words or numbers."""
+    """One ``value``, the ``values`` of a grid, plain words or numbers; or ``parameters`` in it."""
 
     value: Scalar = None
     values: Annotated[list[Scalar], Field(min_length=1)] | None = None
+    parameters: "_Parameters | None" = None
 
     @model_validator(mode="after")
     def _check_one(self) -> Self:
         if len(self.model_fields_set) != 1:
-            raise ValueError("needs either a value or a list of values")
+            raise ValueError("needs a value, a list of values, or parameters of its own")
         return self
+
+    def under(self, key: str) -> Iterator[tuple[str, list[Scalar]]]:
+        """The values of each dotted key in it."""
+        if self.parameters is None:
+            yield key, [self.value] if self.values is None else self.values
+        for name, entry in (self.parameters or {}).items():
+            yield from entry.under(f"{key}.{name}")
+
+
+_Parameters = Annotated[dict[str, _Parameter], Field(min_length=1)]
+_Parameter.model_rebuild()
 
 
 class _File(FileModel):
@@ -38,7 +50,7 @@ class _File(FileModel):
     name: str | None = None
     method: Literal["grid"]
     command: list[str]
-    parameters: Annotated[dict[str, _Parameter], Field(min_length=1)]
+    parameters: _Parameters
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +105,11 @@ def read_sweep(path: Path) -> Sweep:
         raise UserError(
             f"{where} must have the command [${{env}}, ganstoch, fit, --config, PRESET, ${{args}}]"
         )
-    parameters = {
-        key: [entry.value] if entry.values is None else entry.values
-        for key, entry in content.parameters.items()
-    }
+    parameters = dict(
+        each for key, entry in content.parameters.items() for each in entry.under(key)
+    )
+    if any(key.startswith("diagnosis.command") for key in parameters):
+        raise UserError(f"{where} may not run programs: leave out diagnosis.command")
     if (rows := math.prod(map(len, parameters.values()))) > MOST:
         raise UserError(f"{where} has {rows:,} rows; make it at most {MOST:,}")
     return Sweep(content.name or path.stem, presets[0], parameters)

@@ -59,6 +59,9 @@ def settings_of(record: Record) -> dict[str, Any]:
             config["trainer"]["max_steps"] = -(-of_row // resolve_batch_size("n/4", n=record.n))
         for key in ("out", "ckpt_path", "seeds", "wandb"):
             config.pop(key, None)
+        config["trainer"].pop("logger", None)  # no writing to where the first run wrote
+        if config.get("diagnosis"):
+            config["diagnosis"].pop("command", None)
     except (KeyError, TypeError, AttributeError) as error:
         raise UserError(f"the record's settings lack {error}; it cannot be run again") from error
     return {**config, "wandb": {"mode": "disabled"}}

@@ -100,7 +100,7 @@ MACHINE = {"floating point", "reduced precision", "order of sums"}
         ({"remedies": [Packing()], "m": "n/4"}, COUPLED),
         ({"remedies": [DiscriminatorBatchNorm()]}, set()),
         ({"remedies": [DiscriminatorBatchNorm()], "m": "n/4"}, COUPLED),
-        ({"remedies": [WGANGP()]}, {"remedies' draws"}),
+        ({"remedies": [WGANGP()]}, {"draws of remedies"}),
         ({"deterministic": False}, {"floating point"}),
         ({"deterministic": False, "precision": "bf16-mixed", "micro_batch": "auto"}, MACHINE),
     ],

@@ -191,6 +191,16 @@ def test_a_longer_run_goes_on_from_a_shorter_one_s_checkpoint(
     assert_same_state(*(here / name / "checkpoints/step=6.ckpt" for name in ("run", "straight")))
 
 
+def test_the_refusal_of_a_longer_run_names_the_way_on(here: Path, run: Path, fit: Command) -> None:
+    complaint = fit("--trainer.max_steps=6").complaint
+    (way,) = [word for word in complaint.split() if word.startswith("--ckpt_path=")]
+    assert fit(way, "--trainer.max_steps=6", "--out=longer").status == 0
+    assert [m.iteration for m in record_of(here / "longer").history] == [2, 4, 6]
+    assert "--ckpt_path" in fit("--probe.every=2", "--probe.images=40").complaint
+    for other in ("--trainer.max_steps=3", "--data.m=8"):  # no checkpoint would be taken
+        assert "--ckpt_path" not in fit(other).complaint
+
+
 def cut_short(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:5000])
 

@@ -105,6 +105,15 @@ def test_a_grid_is_read_and_spelled_out_as_an_agent_would(here: Path) -> None:
     assert read_sweep(path).name == "mine"
 
 
+def test_nested_keys_are_the_dotted_ones(here: Path) -> None:
+    nested = "{model: {parameters: {ema_decay: {value: 0.9}, latents: {parameters: {noise: "
+    nested += "{values: [0.0, 0.5]}}}}}, data.m: {value: 3}}"
+    (here / "own.yaml").write_text(HEAD + f"parameters: {nested}\n")
+    assert read_sweep(here / "own.yaml").parameters == {
+        **{"model.ema_decay": [0.9], "model.latents.noise": [0.0, 0.5], "data.m": [3]}
+    }
+
+
 def test_other_values_for_a_key() -> None:
     sweep = Sweep(name="s", preset="mini", parameters={"data.m": [1, 2], "config": ["n256"]})
     assert sweep.with_values("data.m", [7]).parameters == {"config": ["n256"], "data.m": [7]}
@@ -124,6 +133,13 @@ def test_other_values_for_a_key() -> None:
         *(
             (HEAD + f"parameters: {{data.m: {value}}}", r"data\.m")
             for value in ("3", "{values: 3}", "{min: 1, max: 2}", "{values: []}", "{values: [[1]]}")
+        ),
+        (HEAD + "parameters: {model: {parameters: {}}}", "model"),
+        (HEAD + "parameters: {model: {value: 1, parameters: {a: {value: 1}}}}", "model"),
+        (HEAD + "parameters: {diagnosis.command: {value: touch}}", r"diagnosis\.command"),
+        (
+            HEAD + "parameters: {diagnosis: {parameters: {command: {value: touch}}}}",
+            r"diagnosis\.command",
         ),
     ],
 )

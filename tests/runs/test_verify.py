@@ -16,6 +16,16 @@ from ganstoch.runs.verify import Difference, circumstances, compare, settings_of
 
 Command = Callable[..., Any]
 
+
+def test_a_record_runs_no_command_and_writes_to_no_logger(make_record: Command) -> None:
+    resolved = resolve_all([["--config", "mini", "--diagnosis.act=alert", "--trainer.logger=true"]])
+    config = json.loads(json.dumps(resolved[0].config))
+    config["diagnosis"]["command"] = ["touch", "a"]
+    settings = settings_of(make_record(config=config, n=64, m=16))
+    assert "command" not in settings["diagnosis"]
+    assert "logger" not in settings["trainer"]
+
+
 RESULTS = Path(__file__).parents[2] / "results"
 
 
