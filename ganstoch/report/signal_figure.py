@@ -23,12 +23,12 @@ class Panel:
 
 PANELS = (
     Panel(
-        "Nearest neighbors, 1 is real samples'",
+        "Nearest neighbors, real is 1",
         {"closeness": "generated to training", "reach": "training to generated"},
         1.0,
     ),
     Panel(
-        "Variety, 1 is real samples'",
+        "Variety, real is 1",
         {"diversity": "all pairs", "isolation": "nearest pairs", "sensitivity": "moved by z"},
         1.0,
     ),

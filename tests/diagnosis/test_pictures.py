@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from ganstoch.diagnosis import History, Signals, Verdict
+from ganstoch.diagnosis import History, Signals
 from ganstoch.diagnosis import pictures as module
 from ganstoch.diagnosis.pictures import Pictures, best_look
 from ganstoch.errors import UserError
@@ -34,18 +34,6 @@ def test_the_best_look_the_onset_and_the_last_ones_stay() -> None:
     assert {*collapse.looks} == {50, 60, 90, 100, 110, 120}  # stalled since 90
     passing = kept(lambda i: {"closeness": 2 - 0.1 * i, **(ONE if 3 <= i < 7 else {})})
     assert {*passing.looks} == {100, 110, 120}
-
-
-@pytest.mark.parametrize("verdict", ["complete_collapse", "memorization"])
-def test_the_onset_is_there_when_a_finding_is_made(
-    verdict: Verdict, diagnosing: Callable[..., None]
-) -> None:
-    diagnosing(verdict)  # from the third look on, since iteration 1
-    history, pictures = History(), Pictures()
-    for iteration in range(1, 9):
-        history.add(Signals(iteration=iteration, closeness=9.0 - iteration, reach=1.0))
-        pictures.look(iteration, torch.zeros(2, 2), history)
-    assert {*pictures.looks} == {1, 6, 7, 8}
 
 
 def test_of_equal_looks_the_first_is_the_best_and_none_without_quality() -> None:
