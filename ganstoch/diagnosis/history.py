@@ -3,11 +3,21 @@
 import dataclasses
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 from ganstoch.diagnosis.rules import Verdict, quality
 from ganstoch.diagnosis.signals import Signals
-from ganstoch.diagnosis.verdicts import FATAL, Diagnosed, Finding, diagnose
+from ganstoch.diagnosis.verdicts import FATAL, PERSIST, Diagnosed, Finding, diagnose
+
+
+def verdict_of(
+    history: Sequence[Signals], diagnosed: Diagnosed | None
+) -> Verdict | Literal["cannot_tell"]:
+    """The gravest finding's; "healthy" where samples were seen at three looks and the last."""
+    if diagnosed is not None and diagnosed.findings:
+        return diagnosed.verdict
+    seen = [signals.closeness is not None for signals in history]
+    return "healthy" if sum(seen) >= PERSIST and seen[-1] else "cannot_tell"
 
 
 class History:

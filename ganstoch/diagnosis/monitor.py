@@ -11,14 +11,14 @@ from torch import Tensor, distributed, nn
 from torch.nn.parallel import DataParallel, DistributedDataParallel
 
 from ganstoch.diagnosis.given import Given
-from ganstoch.diagnosis.history import History
+from ganstoch.diagnosis.history import History, verdict_of
 from ganstoch.diagnosis.look import Looker
 from ganstoch.diagnosis.pictures import Pictures
 from ganstoch.diagnosis.rules import Verdict
 from ganstoch.diagnosis.signals import Networks, Signals
 from ganstoch.diagnosis.spaces import AnySpace, space_for
 from ganstoch.diagnosis.undisturbed import modules_of, put_back, undisturbed
-from ganstoch.diagnosis.verdicts import PERSIST, VERDICTS, Diagnosed, Finding
+from ganstoch.diagnosis.verdicts import VERDICTS, Diagnosed, Finding
 from ganstoch.errors import UserError, visible
 
 _log = logging.getLogger("ganstoch")
@@ -142,10 +142,7 @@ class Monitor:
     @property
     def verdict(self) -> Verdict | Literal["cannot_tell"]:
         """The gravest finding's; "healthy" where samples were seen at three looks and the last."""
-        if self.diagnosed is not None and self.diagnosed.findings:
-            return self.diagnosed.verdict
-        seen = [signals.closeness is not None for signals in self.history]
-        return "healthy" if sum(seen) >= PERSIST and seen[-1] else "cannot_tell"
+        return verdict_of(self.history, self.diagnosed)
 
     @property
     def notes(self) -> list[str]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from ganstoch.diagnosis.history import verdict_of
 from ganstoch.diagnosis.pictures import Pictures, best_look
 from ganstoch.diagnosis.rules import RULES
 from ganstoch.diagnosis.signals import Signals, to_columns
@@ -39,16 +40,15 @@ def write_page(
         notes: what else there is to say, a sentence each.
         title: what was watched.
     """
-    not_judged = not_judged or {}
-    findings = diagnose(history).findings if history else ()
+    diagnosed = diagnose(history) if history else None
+    findings = () if diagnosed is None else diagnosed.findings
     rule = next((rule for rule in RULES if findings and rule.verdict == findings[0].verdict), None)
-    nothing = not history or all(rule.verdict in not_judged for rule in RULES)
     best, onset = best_look(history), findings[0].since if findings else None
     marks = {"best": None if best is None else best.iteration, "onset": onset}
     page = render_page(
         Path(__file__).parent,
         title=title,
-        verdict=rule.verdict if rule else "cannot_tell" if nothing else "healthy",
+        verdict=verdict_of(history, diagnosed),
         findings=findings,
         # The first line of a packaged remedy's file says what it is.
         remedies={f.stem: f.read_text().partition("\n")[0][2:] for f in _REMEDIES.glob("*.yaml")},
@@ -56,7 +56,7 @@ def write_page(
         best=best,
         curves=_curves(history, {*(rule.signals if rule else _HEALTHY)} | _ALWAYS, marks),
         panels=PANELS,
-        not_judged=not_judged,
+        not_judged=not_judged or {},
         notes=notes,
         **_samples(
             pictures or Pictures(), marks | {"last": history[-1].iteration if history else None}

@@ -5,7 +5,7 @@ import math
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import torch
@@ -63,14 +63,6 @@ class Pictures:
             return few.float()
         few = few[:, : 3 if few.shape[1] >= 3 else 1]
         return few if few.dtype == torch.uint8 else as_bytes(few.float().nan_to_num(), self._range)
-
-    def state_dict(self) -> dict[str, Any]:
-        """All that a resumed run needs, but for the real samples."""
-        return {"looks": self.looks}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Goes on with the samples of another run."""
-        self.looks = dict(state_dict["looks"])
 
     def save(self, path: Path) -> None:
         """Writes them as .npz: an array a look, named for its iteration, and ``real``."""

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from jsonargparse import Namespace
 from pydantic import AfterValidator, Field
 
+from ganstoch.diagnosis.history import verdict_of
 from ganstoch.diagnosis.page import write_page
 from ganstoch.diagnosis.pictures import Pictures
 from ganstoch.diagnosis.signals import from_columns
@@ -53,8 +54,9 @@ def write_run_page(run: Path, out: Path | None = None) -> str:
         history = from_columns(stored.signals)
     except ValueError as error:
         raise UserError(f"{path}: {error}; {fix}") from error
+    diagnosed = diagnose(history) if history else None
     notes = [*stored.notes, *(str(act.get("words", act)) for act in stored.acts)]
-    if history and (diagnosed := diagnose(history)).verdict != stored.verdict:
+    if diagnosed is not None and diagnosed.verdict != stored.verdict:
         notes.append(f"When the run ended its verdict was {stored.verdict}.")
     pictures = Pictures.load(run / PICTURES) if (run / PICTURES).exists() else None
     write_page(
@@ -65,4 +67,5 @@ def write_run_page(run: Path, out: Path | None = None) -> str:
         notes=notes,
         title=str(run),
     )
-    return diagnosed.words if history else "no look was taken"
+    told = verdict_of(history, diagnosed)
+    return told if diagnosed is None or told == "cannot_tell" else diagnosed.words
