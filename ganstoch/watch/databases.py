@@ -12,7 +12,7 @@ from ganstoch.watch.steps import Clock
 from ganstoch.watch.tables import flat, number
 
 _TRACKIO = {"id", "run_name", "metrics"}
-_MLFLOW = {"key", "value", "step", "run_uuid"}
+_MLFLOW = {"key", "value", "step", "run_uuid", "is_nan"}
 
 
 def is_database(path: Path) -> bool:
@@ -45,7 +45,8 @@ class DatabaseRows:
         named = {"run_uuid", "project_name", "run_name", "run_id"} & set(self._columns)
         where = " AND ".join(f"{name} IS ?" for name in sorted(named))
         step = "step" if "step" in self._columns else "NULL"
-        what = "key, value" if "key" in self._columns else "metrics, NULL"
+        finite = "CASE WHEN is_nan THEN 'nan' ELSE value END"  # MLflow writes NaN as 0
+        what = f"key, {finite}" if "key" in self._columns else "metrics, NULL"
         query = f"SELECT rowid, {step}, {what} FROM metrics WHERE rowid > ? AND {where}"
         query += " ORDER BY rowid"
         try:
