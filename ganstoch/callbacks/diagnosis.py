@@ -3,7 +3,8 @@
 import dataclasses
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -18,9 +19,12 @@ from ganstoch.callbacks.evaluation import Evaluation
 from ganstoch.callbacks.progress import Periodic, iteration_of, log_metrics
 from ganstoch.diagnosis import adapters
 from ganstoch.diagnosis.alerts import check_command, raise_alert
-from ganstoch.diagnosis.history import History
+from ganstoch.diagnosis.given import number
+from ganstoch.diagnosis.monitor import Monitor
 from ganstoch.diagnosis.non_finite import NonFiniteDetector
-from ganstoch.diagnosis.signals import References, Signals, measure, references, to_columns
+from ganstoch.diagnosis.signals import Signals, flat, to_columns
+from ganstoch.diagnosis.spaces import AnySpace
+from ganstoch.diagnosis.undisturbed import undisturbed
 from ganstoch.diagnosis.verdicts import FATAL, VERDICTS, Diagnosed
 from ganstoch.errors import UserError
 
@@ -47,7 +51,7 @@ class DiagnosisSettings:
 
 
 class Diagnosis(Periodic):
-    """Measures signals every so many iterations and draws a verdict from their history.
+    """`Monitor` of a LightningModule: measures signals every so many iterations, draws a verdict.
 
     Signals go to the loggers as ``diagnosis/<signal>``; a verdict is told when it changes. Training
     goes the same way with it or without, bit for bit, unless it is asked to act.
@@ -63,6 +67,8 @@ class Diagnosis(Periodic):
             if their ends tell which (`checked_set`); None for our own data's.
         held_out: real images that are not trained on, or None.
         command: what else an alert runs, with its title and its text as the last two words.
+        space: of samples that are no images, as of `Monitor`.
+        sample_rate: of waveforms, in hertz.
     """
 
     at_end = False
@@ -73,10 +79,12 @@ class Diagnosis(Periodic):
         every: int = 100,
         act: Action = "log",
         images: int = 64,
-        sample: Callable[[int], Tensor] | None = None,
+        sample: Callable[[int], Any] | None = None,
         latent_dim: int | None = None,
-        real: Tensor | None = None,
-        held_out: Tensor | None = None,
+        real: Any = None,
+        held_out: Any = None,
+        space: AnySpace = None,
+        sample_rate: int | None = None,
         command: Sequence[str] | None = None,
         path: Path | None = None,
     ) -> None:
@@ -87,41 +95,44 @@ class Diagnosis(Periodic):
         if images < 8:
             raise UserError(f"diagnosis.images must be 8 or more, got {images}")
         self.act = act
-        self.run = History(VERDICTS if act == "alert" else FATAL)
+        self.monitor = Monitor(every=every, images=images)
+        self.monitor.past.on = VERDICTS if act == "alert" else FATAL
         self.acts: list[dict[str, Any]] = []  # each with its iteration, act, verdict and words
         self.images = images
         self.sample = sample
         self.latent_dim = latent_dim
         self.real = real
         self.held_out = held_out
-        self._earlier: list[Tensor] = []
+        self.space = space
+        self.sample_rate = sample_rate
         self._best: dict[str, Tensor] = {}
         self._gradients: dict[str, Tensor] = {}
         self._handles: list[RemovableHandle] = []
         self._adapter: adapters.GeneratorAdapter | None = None
-        self._references: References | None = None
         self._detector: NonFiniteDetector | None = None
         self._measures_next = False
 
     @property
     def history(self) -> list[Signals]:
         """The signals so far."""
-        return self.run.signals
+        return self.monitor.history
 
     @property
     def diagnosed(self) -> Diagnosed | None:
         """What follows from the signals; None before the first measurement."""
-        return self.run.diagnosed
+        return self.monitor.diagnosed
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Draws the real images, and listens to the networks and their optimizers."""
-        real, held_out = adapters.real_images(trainer, self.real, self.held_out)
-        try:
-            drawn = references(real, held_out, size=self.images)
-        except ValueError as error:
-            raise UserError(f"diagnosis: {error}") from error
-        self._references = drawn.to(pl_module.device)
+        real, held_out, space = self.real, self.held_out, self.space
+        if space is None:
+            real, held_out = adapters.real_images(trainer, real, held_out)
+            space = flat if real.ndim == 2 else "image"
         self._adapter = adapters.adapter_for(pl_module, self.sample, self.latent_dim)
+        self.monitor.world = trainer.world_size
+        self.monitor.refer_to(real, held_out, space=space, sample_rate=self.sample_rate)
+        with undisturbed(pl_module):
+            self.monitor.try_once(self._adapter.networks(self.images))
         players = adapters.players_of(pl_module)
         self._detector = NonFiniteDetector(players or {"module": pl_module})
         owners = {p: name for name, player in players.items() for p in player.parameters()}
@@ -129,8 +140,6 @@ class Diagnosis(Periodic):
             names = {owners.get(p) for group in optimizer.param_groups for p in group["params"]}
             if len(names) == 1 and (name := names.pop()) is not None:
                 self._handles.append(optimizer.register_step_pre_hook(self._gradient_hook(name)))
-        if self._earlier and len(self._earlier[0]) != self.images:
-            self._earlier = []  # of a run that looked at another number of images
         if self._ends_training():
             trainer.should_stop = True  # it was killed when it had been stopped, before its record
 
@@ -163,16 +172,20 @@ class Diagnosis(Periodic):
         self._handles.clear()
 
     def content(self, trainer: Trainer, module: LightningModule) -> dict[str, Any] | None:
-        """The last verdict, the acts and the signals."""
+        """The last verdict, the acts, the signals, and what could not be judged."""
         if self.diagnosed is None:
             return None
-        signals = to_columns(self.history)
-        return {"verdict": self.diagnosed.verdict, "acts": self.acts, "signals": signals}
+        return {
+            "verdict": self.diagnosed.verdict,
+            "acts": self.acts,
+            "signals": to_columns(self.history),
+            "not_judged": self.monitor.not_judged,
+            "notes": self.monitor.notes,
+        }
 
     def state_dict(self) -> dict[str, Any]:
         """The history so far, so that a resumed run is diagnosed as a whole."""
-        monitor = self.run.state_dict()
-        return {"monitor": monitor, "before": self._earlier, "acts": self.acts, "best": self._best}
+        return {**self.monitor.state_dict(), "acts": self.acts, "best": self._best}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Goes on with the history of the run that is resumed."""
@@ -181,11 +194,10 @@ class Diagnosis(Periodic):
             acting = state_dict.get("acting", {})
             monitor = state_dict | {"due": acting.get("due", [])}
             state_dict = state_dict | {"acts": acting.get("done", [])}
-        self._earlier, self.acts = state_dict["before"], state_dict["acts"]
-        self._best = state_dict["best"]
+        self.acts, self._best = state_dict["acts"], state_dict["best"]
         if not self._best:  # of a run that was not to put any weights back
             monitor = monitor | {"best_quality": math.inf}
-        self.run.load_state_dict(monitor)
+        self.monitor.load_state_dict(state_dict | {"monitor": monitor})
 
     def is_measured(self, iteration: int) -> bool:
         """Whether the last measurement is of this iteration."""
@@ -195,24 +207,19 @@ class Diagnosis(Periodic):
         """Measures the signals, tells a new verdict and acts where that is due."""
         assert self._detector is not None
         assert self._adapter is not None
-        assert self._references is not None
-        with self._detector.deaf(), adapters.undisturbed(module):
-            networks = self._adapter.networks(self.images)
-            signals, images = measure(
-                networks, self._references, iteration=iteration, before=self._earlier
-            )
-        if not self.history:
-            adapters.warn_of_range(images, real=self._references.batch)
-        self._earlier = [images, *self._earlier[:1]]
-        losses: dict[str, Tensor] = getattr(module, "losses", {})
-        values = {name.replace("/", "_"): loss for name, loss in losses.items()}
+        losses = getattr(module, "losses", None)  # of other modules, it may be anything
+        values = dict(losses) if isinstance(losses, Mapping) else {}
         values |= {f"gradient_{name}": norm for name, norm in self._gradients.items()}
-        measured: dict[str, Any] = {
-            name: value.item() for name, value in values.items() if hasattr(signals, name)
-        }
-        broken = self._detector.first() or signals.broken
-        diagnosed = self.run.add(dataclasses.replace(signals, **measured, broken=broken))
-        if self.act == "restore" and self.run.is_best:
+        known: dict[str, float] = {}
+        for name, value in values.items():
+            if (signal := str(name).replace("/", "_")) in Signals.__slots__:
+                with suppress(TypeError, ValueError):
+                    known[signal] = number(value)
+        broken = self._detector.first()
+        with self._detector.deaf(), undisturbed(module):
+            networks = self._adapter.networks(self.images)
+            self.monitor.look(iteration, networks, broken=broken, **known)
+        if self.act == "restore" and self.monitor.past.is_best:
             self._best = {k: v.detach().cpu().clone() for k, v in module.state_dict().items()}
         numbers = {
             f"diagnosis/{name}": value
@@ -220,14 +227,11 @@ class Diagnosis(Periodic):
             if isinstance(value, float) and math.isfinite(value)
         }
         log_metrics(trainer, numbers, step=iteration)
-        if self.run.is_new and trainer.is_global_zero:
-            level = logging.INFO if diagnosed.verdict == "healthy" else logging.WARNING
-            _log.log(level, "%s", diagnosed.words)
         if self.act != "log":
             self._act(trainer, module, iteration)
 
     def _act(self, trainer: Trainer, module: LightningModule, iteration: int) -> None:
-        for finding in self.run.newly_due:
+        for finding in self.monitor.past.newly_due:
             words = f"diagnosis.act {self.act} at iteration {iteration}: {finding.words}"
             act = {"iteration": iteration, "act": self.act, "verdict": finding.verdict}
             self.acts.append({**act, "words": words})
@@ -246,7 +250,7 @@ class Diagnosis(Periodic):
                 self._restore(trainer, module)
 
     def _ends_training(self) -> bool:
-        return self.act in ("stop", "restore") and self.run.is_due
+        return self.act in ("stop", "restore") and self.monitor.past.is_due
 
     def _restore(self, trainer: Trainer, module: LightningModule) -> None:
         """Puts the best weights back, so that all that is yet to come of the run is of them."""

@@ -1,5 +1,6 @@
 """Overfitting and mode drop of any generator as it trains, beside the same of held-out images."""
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -8,9 +9,13 @@ from torch import Tensor
 
 from ganstoch.callbacks.evaluation import compare
 from ganstoch.callbacks.progress import Periodic, log_metrics
-from ganstoch.diagnosis.adapters import adapter_for, real_images, undisturbed, warn_of_range
+from ganstoch.diagnosis.adapters import GeneratorAdapter, adapter_for, real_images
+from ganstoch.diagnosis.spaces import range_warning
+from ganstoch.diagnosis.undisturbed import undisturbed
 from ganstoch.errors import UserError
 from ganstoch.metrics.features import AnyFeatures, make_extractor
+
+_log = logging.getLogger("ganstoch")
 
 
 class NeighbourMonitor(Periodic):
@@ -60,11 +65,13 @@ class NeighbourMonitor(Periodic):
         self.baseline: dict[str, float] = {}  # of held-out images; empty without them
         self._features: Tensor | None = None
         self._real: Tensor | None = None
+        self._adapter: GeneratorAdapter | None = None
+        self._told: set[str] = set()
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Finds the real images and measures held-out ones in the generator's place."""
         real, held_out = real_images(trainer, self.real, self.held_out)
-        adapter_for(pl_module, self.sample, self.latent_dim)  # refuses now rather than later
+        self._adapter = adapter_for(pl_module, self.sample, self.latent_dim)
         self._features, self._real = self.extractor(real), real
         if held_out is not None and not self.baseline:
             metrics = self._measure(held_out[: self.images])
@@ -84,14 +91,24 @@ class NeighbourMonitor(Periodic):
         self.baseline = dict(state_dict["baseline"])
 
     def measure(self, trainer: Trainer, module: LightningModule, iteration: int) -> None:
-        """Measures images of the generator, unless they are not finite."""
-        with undisturbed(module):
-            generated = adapter_for(module, self.sample, self.latent_dim).draw(self.images)
-        if generated.is_floating_point() and not bool(generated.isfinite().all()):
-            return  # nothing has a neighbour; `Diagnosis` says where it came from
-        if not self.history and self._real is not None:
-            warn_of_range(generated, real=self._real)
-        metrics = self._measure(generated)
+        """Measures images of the generator, unless that fails or they are not finite."""
+        assert self._adapter is not None
+        assert self._real is not None
+        try:
+            with undisturbed(module):
+                generated = self._adapter.draw(self.images)
+            if generated.is_floating_point() and not bool(generated.isfinite().all()):
+                return  # nothing has a neighbour; `Diagnosis` says where it came from
+            words = "" if self.history else range_warning(generated, self._real)
+            metrics = self._measure(generated)
+        except Exception as error:  # training goes on
+            words = f"not measured at iteration {iteration}: {type(error).__name__}: {error}"
+            metrics = {}
+        if words and words.partition(":")[2] not in self._told:
+            self._told.add(words.partition(":")[2])
+            _log.warning("NeighbourMonitor: %s", words)
+        if not metrics:
+            return
         self.history.append((iteration, metrics))
         log_metrics(trainer, metrics | self.baseline, step=iteration)
 

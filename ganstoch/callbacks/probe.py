@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ganstoch.callbacks.progress import Periodic, data_of, log_metrics
 from ganstoch.data.datamodule import ImageData
-from ganstoch.diagnosis.adapters import undisturbed
+from ganstoch.diagnosis.undisturbed import undisturbed
 from ganstoch.errors import UserError
 from ganstoch.metrics.linear_probe import ProbeScore, linear_probe
 from ganstoch.models.layers import Discriminator, needs_full_batch

@@ -3,11 +3,11 @@
 What is measured runs as at inference: no layer in training mode, no gradient, no global RNG.
 """
 
-import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import torch
 from pytorch_lightning import LightningModule, Trainer
@@ -15,15 +15,16 @@ from torch import Tensor, nn
 
 from ganstoch.data.datamodule import ImageData
 from ganstoch.diagnosis.signals import Networks
+from ganstoch.diagnosis.spaces import first_tensor
+from ganstoch.diagnosis.undisturbed import same_rng, undisturbed
 from ganstoch.errors import UserError
-from ganstoch.pixels import checked_set, range_of
+from ganstoch.pixels import checked_set
 from ganstoch.remedies.base import pack_examples
 from ganstoch.rng import normal, rng_for
 from ganstoch.training.gan import GAN
 
-_log = logging.getLogger("ganstoch")
-
 _SEED = 0
+_TRIED = 8  # images that are made to see whether it works
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,60 +61,85 @@ def real_images(
     return real, held_out
 
 
-def warn_of_range(generated: Tensor, *, real: Tensor) -> None:
-    """Says that a generator's floats seem to lie in another range than [-1, 1], as real ones do."""
-    if not generated.is_floating_point() or not generated.numel():
-        return
-    low, high = (value.item() for value in torch.aminmax(generated.detach().float()))
-    least = real.min().item() / 127.5 - 1 if real.dtype == torch.uint8 else real.min().item()
-    found = range_of(low, high, floats=True)
-    if found == "bytes" or (found == "unit" and least < -0.5):
-        ends = "[0, 1]" if found == "unit" else "[0, 255]"
-        _log.warning(
-            "the generator's floats lie in %s, and are taken to be in [-1, 1] as the real images: "
-            "give the callback sample=a function of n that maps them",
-            ends,
-        )
-
-
 def adapter_for(
-    module: LightningModule, sample: Callable[[int], Tensor] | None, latent_dim: int | None
+    module: LightningModule, sample: Callable[[int], Any] | None, latent_dim: int | None
 ) -> GeneratorAdapter:
-    """How images are made: by a `GAN`, by a callable given, or by the module's own `sample(n)`."""
+    """How images are made: by a `GAN`, by a callable given, or by a module's own ``sample(n)``.
+
+    Else by its ``generator`` of normal latents; also where ``latent_dim`` is given, or where both
+    make the same images, as that has a gradient. `UserError` where none makes any, which is tried.
+    """
     if isinstance(module, GAN) and sample is None:
         return _of_gan(module)
-    generator = players_of(module).get("generator")
-    make = sample or getattr(module, "sample", None)
-    if latent_dim is None:
-        latent_dim = getattr(generator, "latent_dim", getattr(module, "latent_dim", None))
-    takes_z = generator is not None and isinstance(latent_dim, int)
-    if make is None and not takes_z:
+    make, problem = sample or getattr(module, "sample", None), "it has no method sample(n)"
+    latents = None if sample is not None else _latents_of(module, latent_dim)
+    try:
+        made = None if make is None else _tried(module, partial(make, _TRIED))
+    except Exception as error:
+        problem = f"sample(n) raises {type(error).__name__}: {error}"
+        make = made = None
+    if latents is not None and made is not None and latent_dim is None:
+        noise = [partial(_of_noise, module, latents(1).shape[1:], d) for d in ("cpu", "own")]
+        same = (_tried(module, images) for images in noise)
+        if not any(made.shape == m.shape and torch.allclose(made, m, atol=1e-5) for m in same):
+            latents = None
+    if make is None and latents is None:
         raise UserError(
-            f"{type(module).__name__} has no method sample(n), and no `generator` whose latent_dim "
-            "is known; give the callback sample=a function of n, or latent_dim"
+            f"{type(module).__name__}: {problem}, and no `generator` that makes images of latents "
+            "alone; give the callback sample=a function of n, or latent_dim"
         )
 
-    def latents(count: int) -> Tensor:
-        assert latent_dim is not None
-        rng = rng_for(_SEED, "evaluation", part="latents")
-        return normal((count, latent_dim), rng).to(module.device, _dtype(module))
-
     def draw(count: int) -> Tensor:
-        if make is None:
-            assert generator is not None
-            images: Tensor = generator(latents(count))
-            return images
-        with _same_rng(module.device):
-            return make(count)
+        if make is not None:
+            with same_rng():
+                return first_tensor(make(count))
+        assert latents is not None
+        return first_tensor(players_of(module)["generator"](latents(count)))
 
     def networks(count: int) -> Networks:
         critic = players_of(module).get("discriminator")
-        logits = None if critic is None else partial(_discriminate, critic, dtype=_dtype(module))
-        if takes_z and sample is None:
-            return Networks(sample=generator, latents=latents(count), discriminator=logits)  # type: ignore[arg-type]
-        return Networks(sample=lambda _: draw(count), discriminator=logits)
+        judge = None if critic is None else partial(_discriminate, critic, dtype=_dtype(module))
+        if latents is not None:
+            generator = players_of(module)["generator"]
+            return Networks(sample=generator, latents=latents(count), discriminator=judge)
+        return Networks(sample=lambda _: draw(count), discriminator=judge)
 
     return GeneratorAdapter(draw=draw, networks=networks)
+
+
+def _latents_of(module: LightningModule, latent_dim: int | None) -> Callable[[int], Tensor] | None:
+    """What makes latents that a module's generator takes alone, (n, z) or (n, z, 1, 1)."""
+    generator = players_of(module).get("generator")
+    if latent_dim is None:
+        latent_dim = getattr(generator, "latent_dim", getattr(module, "latent_dim", None))
+    if generator is None or not isinstance(latent_dim, int):
+        return None
+
+    def latents(count: int, *, axes: int) -> Tensor:
+        z = normal((count, latent_dim), rng_for(_SEED, "evaluation", part="latents"))
+        return z.to(module.device, _dtype(module))[(..., *[None] * axes)]
+
+    for axes in (0, 2):
+        made = partial(latents, axes=axes)
+        with suppress(Exception):
+            _tried(module, partial(generator, made(_TRIED)))
+            return made
+    return None
+
+
+def _tried(module: LightningModule, make: Callable[[], Any]) -> Tensor:
+    """What makes images as it would later; raises what that raises."""
+    with undisturbed(module), same_rng():
+        made = first_tensor(make())
+    if len(made) != _TRIED:
+        raise ValueError(f"asked for {_TRIED} images, got {len(made)}")
+    return made
+
+
+def _of_noise(module: LightningModule, shape: tuple[int, ...], device: str) -> Any:
+    """What the generator makes of noise that is drawn on the CPU, or on its own device."""
+    z = torch.randn(_TRIED, *shape, device=module.device if device == "own" else device)
+    return players_of(module)["generator"](z.to(module.device, _dtype(module)))
 
 
 def _of_gan(gan: GAN) -> GeneratorAdapter:
@@ -141,37 +167,10 @@ def _of_gan(gan: GAN) -> GeneratorAdapter:
     return GeneratorAdapter(draw=draw, networks=networks)
 
 
-def _discriminate(critic: nn.Module, images: Tensor, *, dtype: torch.dtype) -> Tensor:
-    """The logits, which a discriminator may return among other things."""
-    output = critic(images.to(dtype))
-    output = getattr(output, "logits", output)
-    if isinstance(output, tuple):
-        output = output[0]
-    assert isinstance(output, Tensor)
-    return output.flatten()
+def _discriminate(critic: nn.Module, images: Tensor, *, dtype: torch.dtype) -> Any:
+    """What a discriminator returns, logits perhaps among other things."""
+    return critic(images.to(dtype))
 
 
 def _dtype(module: nn.Module) -> torch.dtype:
     return next(module.parameters()).dtype
-
-
-@contextmanager
-def undisturbed(module: nn.Module) -> Iterator[None]:
-    """All layers as at inference, afterwards each as it was; no gradient is recorded by default."""
-    trained = [layer for layer in module.modules() if layer.training]
-    for layer in trained:
-        layer.training = False
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        for layer in trained:
-            layer.training = True
-
-
-@contextmanager
-def _same_rng(device: torch.device) -> Iterator[None]:
-    """The same numbers at every call for code that draws from the global RNGs."""
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(_SEED)
-        yield

@@ -73,14 +73,21 @@ class Looker:
             return dataclasses.replace(signals, broken="the discriminator's logits")
         return dataclasses.replace(signals, **compare_logits(**logits))
 
-    def try_once(self, networks: Networks) -> None:
-        """Makes samples and judges them; raises what that raises."""
+    def try_once(self, networks: Networks) -> str:
+        """What fails where samples are made as at a look; a discriminator that fails is noted."""
         with same_rng():
-            own = self._checked(networks, first=True)
-            with torch.no_grad():
-                samples = own.sample(own.latents)
-                if networks.discriminator is not None:
-                    flat_logits(networks.discriminator(samples.float()))
+            try:
+                own = self._checked(networks, first=True)
+                with torch.no_grad():
+                    self.samples = own.sample(own.latents).float()
+            except Exception as error:
+                return _words("sample", 0, error)
+            if networks.discriminator is not None:
+                try:
+                    self._logits(networks.discriminator)
+                except Exception as error:
+                    self._note("discriminator", _words("discriminator", 0, error))
+        return ""
 
     def load(self, earlier: Sequence[Tensor]) -> None:
         """Goes on from the samples of the last looks, unless they are of another number."""

@@ -1,7 +1,8 @@
 """A monitor for any training loop: what is at hand goes in at each step, verdicts come out."""
 
+import dataclasses
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -110,24 +111,48 @@ class Monitor:
         self.past = History(VERDICTS)
         self.looker: Looker | None = None
         self.pictures: Pictures | None = None  # samples of the looks that matter
-        if real is not None:
-            chosen = space_for(real, space, rate=sample_rate)
-            size = images or (256 if chosen.kind in ("vector", "table") else 64)
-            latents = None if latents is None else latents[:size]
-            size = size if latents is None else len(latents)
-            self.looker = Looker(real, held_out, size=size, space=chosen, note=self.note)
-            self.pictures = Pictures(self.looker.reference.batch)
-            if discriminator is not None and chosen.kind == "table":
-                raise UserError("a discriminator sees no table: give real_logits to step instead")
-        self._has_held_out = held_out is not None
+        self.images = images
+        self._has: set[str] = set()  # which of ``real`` and ``held_out`` there are
         self._sample, self._discriminator = _unwrapped(sample), _unwrapped(discriminator)
         self._latents = latents
         self._generator = generator
         self._given = Given(self.note)
+        self._before: Sequence[Tensor] = ()  # samples of a resumed run's last looks
         self._notes: dict[str, str] = {}
         self._first: int | None = None  # step that was given first
         self._last = 0  # iteration of the step given last
         self._offset = 0  # of iterations from steps
+        if real is not None:
+            self.refer_to(real, held_out, space=space, sample_rate=sample_rate)
+
+    def refer_to(
+        self,
+        real: Any,
+        held_out: Any = None,
+        *,
+        space: AnySpace = None,
+        sample_rate: int | None = None,
+    ) -> None:
+        """Takes up the real samples that generated ones are compared with, as at the start."""
+        chosen = space_for(real, space, rate=sample_rate)
+        if self._discriminator is not None and chosen.kind == "table":
+            raise UserError("a discriminator sees no table: give real_logits to step instead")
+        size = self.images or (256 if chosen.kind in ("vector", "table") else 64)
+        if self._latents is not None:
+            self._latents = self._latents[:size]
+            size = len(self._latents)
+        self.looker = Looker(real, held_out, size=size, space=chosen, note=self.note)
+        self.looker.load(self._before)
+        looks = {} if self.pictures is None else self.pictures.looks
+        self.pictures = Pictures(self.looker.reference.batch)
+        self.pictures.looks = looks
+        self._has = {"real"} if held_out is None else {"real", "held_out"}
+
+    def try_once(self, networks: Networks) -> None:
+        """Makes samples as a look would; `UserError` if that fails, a note if only a D does."""
+        assert self.looker is not None
+        if problem := self.looker.try_once(networks):
+            raise UserError(f"before training, {problem}; give sample=a function of n")
 
     @property
     def history(self) -> list[Signals]:
@@ -152,7 +177,7 @@ class Monitor:
     @property
     def not_judged(self) -> dict[str, str]:
         """The verdicts that could not be reached, each with the next argument to pass for it."""
-        have = {"real": self.looker is not None, "held_out": self._has_held_out}
+        have = {name: name in self._has for name in ("real", "held_out")}
         for argument, names in _GIVES.items():
             have[argument] = any(
                 getattr(signals, name) is not None for signals in self.history for name in names
@@ -216,11 +241,17 @@ class Monitor:
                 self.act(finding)
 
     def look(
-        self, iteration: int, networks: Networks | None = None, **measured: float | None
+        self,
+        iteration: int,
+        networks: Networks | None = None,
+        *,
+        broken: str = "",
+        **measured: float | None,
     ) -> Diagnosed:
-        """Measures now, these networks or those given, and judges; ``measured`` is known already.
+        """Measures now, these networks or those given, and judges.
 
-        It raises nothing but what ranks that lose each other raise.
+        ``measured`` are signals that are known already, ``broken`` among them. It raises nothing
+        but what ranks that lose each other raise.
         """
         signals = Signals(iteration=iteration)
         if self.looker is not None and networks is not None:
@@ -236,6 +267,7 @@ class Monitor:
             measured["gradient_generator"] = self._gradient()
         reading = self._given.read(signals)
         reading.values.update({k: v for k, v in measured.items() if v is not None})
+        reading = dataclasses.replace(reading, broken=broken or reading.broken)
         return self._judge(reading.merged(self.world))
 
     def note(self, kind: str, text: str) -> None:
@@ -248,22 +280,25 @@ class Monitor:
     def state_dict(self) -> dict[str, Any]:
         """All that a resumed run needs, in plain values and tensors."""
         steps = {"first": self._first, "last": self._last, "offset": self._offset}
-        before = [] if self.looker is None else self.looker.earlier
+        before = self._before if self.looker is None else self.looker.earlier
         pictures = {} if self.pictures is None else self.pictures.looks
         return {
             "monitor": self.past.state_dict(),
-            "before": before,
+            "before": list(before),
             "steps": steps,
             "pictures": pictures,
+            "has": sorted(self._has),
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Goes on with the history of the run that is resumed."""
         self.past.load_state_dict(state_dict["monitor"])
+        self._before = state_dict["before"]
+        self._has |= set(state_dict.get("has", ()))
         if self.looker is not None:
-            self.looker.load(state_dict["before"])
-        if self.pictures is not None:
-            self.pictures.looks = dict(state_dict.get("pictures", {}))
+            self.looker.load(self._before)
+        self.pictures = self.pictures or Pictures()
+        self.pictures.looks = dict(state_dict.get("pictures", {}))
         steps = state_dict.get("steps", {})
         self._first, self._offset = steps.get("first"), steps.get("offset", 0)
         self._last = steps.get("last", 0)

@@ -64,7 +64,7 @@ class Diffusion(LightningModule):
 class PlainDCGAN(LightningModule):
     """Two optimisers stepped by hand through Lightning, batch norm, dropout, logits in a tuple."""
 
-    latent_dim = 4
+    latent_dim: int | None = 4
 
     def __init__(self, *, poison_at: int | None = None) -> None:
         super().__init__()
@@ -80,7 +80,7 @@ class PlainDCGAN(LightningModule):
         )
 
     def sample(self, n: int) -> Any:
-        return self.generator(torch.randn(n, self.latent_dim))
+        return self.generator(torch.randn(n, 4))
 
     def training_step(self, batch: list[Tensor], index: int) -> None:
         players: Any = self.optimizers()
@@ -111,15 +111,13 @@ def train(tmp_path: Path) -> Any:
             warnings.simplefilter("ignore")
             trainer = Trainer(
                 accelerator="cpu",
-                max_epochs=-1,
-                limit_train_batches=6,
                 max_steps=steps,
                 callbacks=list(callbacks),
                 enable_checkpointing=False,
                 enable_progress_bar=False,
                 enable_model_summary=False,
                 default_root_dir=tmp_path,
-                **{"logger": False} | options,
+                **{"logger": False, "max_epochs": -1, "limit_train_batches": 6} | options,
             )
             trainer.fit(module, loader)
         return trainer
@@ -201,3 +199,130 @@ def test_what_cannot_be_watched_is_refused(train: Any, data: dict[str, Any]) -> 
         train(Silent(), Diagnosis(**data), steps=1)
     with pytest.raises(UserError, match="give the callback the training images"):
         train(Diffusion(), NeighbourMonitor(), steps=1)
+
+
+class Conditional(PlainDCGAN):
+    """Networks that take a class too; images are made by ``sample(n)`` alone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        g, d = self.generator, self.discriminator
+        self.generator, self.discriminator = _WithClass(g), _WithClass(d)
+
+    def sample(self, n: int) -> Any:
+        return self.generator(torch.randn(n, 4), torch.zeros(n))
+
+    def training_step(self, batch: list[Tensor], index: int) -> None:
+        self.losses = nn.ModuleDict()
+
+
+class _WithClass(nn.Module):
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, x: Tensor, y: Tensor) -> Any:
+        return self.inner(x)
+
+
+class Convolutional(PlainDCGAN):
+    """Latents (n, z, 1, 1), images in a tuple, logits of two scales in a list, losses in one."""
+
+    sample: Any = None
+    losses = (1.0, 2.0)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.generator = _Outputs(nn.Sequential(nn.ConvTranspose2d(4, 1, SIDE), nn.Tanh()))
+        self.discriminator = _Outputs(self.discriminator)
+
+    def training_step(self, batch: list[Tensor], index: int) -> None:
+        pass
+
+
+class _Outputs(nn.Module):
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        return [self.inner(x), x]
+
+
+class Averaged(PlainDCGAN):
+    """Its own ``sample`` is not its generator, whose numbers are no images yet."""
+
+    def sample(self, n: int) -> Any:
+        return super().sample(n) / 2 - 0.5
+
+    def training_step(self, batch: list[Tensor], index: int) -> None:
+        self.losses = [torch.zeros(3)]
+
+
+@pytest.mark.parametrize("kind", [Conditional, Convolutional, Averaged])
+def test_networks_of_other_forms_are_watched(
+    kind: type[PlainDCGAN], train: Any, data: dict[str, Any]
+) -> None:
+    module, batches = kind(), 4
+    diagnosis = Diagnosis(every=2, images=16, **data)
+    monitor = NeighbourMonitor(every=2, images=32, queries=8, **data)
+    train(module, diagnosis, monitor, steps=-1, limit_train_batches=batches, max_epochs=1)
+    assert [signals.iteration for signals in diagnosis.history] == [2, 4]
+    assert [iteration for iteration, _ in monitor.history] == [2, 4]
+    last = diagnosis.history[-1]
+    assert last.closeness is not None
+    assert last.loss_discriminator is None
+    assert (last.sensitivity is None) == (kind is not Convolutional)
+    assert (last.separation is None) == (kind is Conditional)
+    assert (diagnosis.monitor.notes == []) == (kind is not Conditional)
+    if kind is Averaged:
+        assert diagnosis.monitor.looker is not None
+        assert diagnosis.monitor.looker.samples is not None
+        assert diagnosis.monitor.looker.samples.max() <= 0
+
+
+def test_a_look_that_fails_later_ends_no_training(
+    train: Any, data: dict[str, Any], caplog: Any
+) -> None:
+    class Fragile(PlainDCGAN):
+        latent_dim = None
+        calls = 0
+
+        def sample(self, n: int) -> Any:
+            self.calls += not self.generator.training
+            if 10 < self.calls < 16 and not self.generator.training:
+                raise RuntimeError("no memory")
+            return self.generator(torch.randn(n, 4))
+
+    diagnosis = Diagnosis(every=1, images=16, **data)
+    monitor = NeighbourMonitor(every=1, images=16, queries=8, **data)
+    trainer = train(Fragile(), diagnosis, monitor, steps=24)
+    assert trainer.global_step == 24
+    seen = [signals.closeness is not None for signals in diagnosis.history]
+    assert not all(seen)
+    assert seen[-1]
+    assert 0 < len(monitor.history) < 12
+    assert len(diagnosis.monitor.notes) == 1
+    assert sum("no memory" in message for message in caplog.messages) == 2  # by each, once
+
+
+def test_what_fails_at_once_is_refused_before_training(train: Any, data: dict[str, Any]) -> None:
+    for sample in (lambda n: 1 / 0, lambda n: torch.zeros(n, 1), lambda n: torch.zeros(3, 1, 8, 8)):
+        with pytest.raises(UserError, match="sample"):
+            train(PlainDCGAN(), Diagnosis(sample=sample, **data), steps=2)
+    with pytest.raises(UserError, match="sample"):
+        train(PlainDCGAN(), NeighbourMonitor(sample=lambda n: torch.zeros(1 // 0), **data), steps=2)
+
+
+def test_samples_of_other_kinds_are_watched(train: Any, data: dict[str, Any]) -> None:
+    real = torch.randn(100, 2000)
+    diagnosis = Diagnosis(
+        every=2,
+        images=16,
+        real=real,
+        sample=lambda n: torch.randn(n, 2000),
+        space="waveform",
+        sample_rate=8000,
+    )
+    train(Diffusion(), diagnosis, steps=4)
+    assert diagnosis.history[-1].reach == pytest.approx(1, abs=0.2)
