@@ -5,7 +5,8 @@ from .data.datamodule import ImageData as ImageData
 from .diagnosis.monitor import Monitor as Monitor
 from .metrics.overfitting import OverfittingModeDrop as OverfittingModeDrop
 from .training.gan import GAN as GAN
+from .watch.hugging_face import MonitorCallback as MonitorCallback
 
-__all__ = ["GAN", "Diagnosis", "ImageData", "Monitor", "NeighbourMonitor", "OverfittingModeDrop"]
-__all__ += ["audit"]
+__all__ = ["GAN", "Diagnosis", "ImageData", "Monitor", "MonitorCallback", "NeighbourMonitor"]
+__all__ += ["OverfittingModeDrop", "audit"]
 __version__: str
