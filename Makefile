@@ -23,7 +23,7 @@ FAISS := $(shell [ -e /proc/driver/nvidia/version ] && echo gpu || echo cpu)
 ASKED = --preset $(PRESET) --jobs $(JOBS) $(if $(SEEDS),--seeds $(SEEDS)) \
 	$(if $(DATA),--data $(DATA)) $(if $(ROOT),--root $(ROOT)) $(if $(OUT),--out $(OUT))
 
-.PHONY: help install table1 remedies test test-trust test-sscd test-gpu test-lowest test-latest lock audit-dependencies bench lint type format doctor clean
+.PHONY: help install table1 remedies test test-trust test-sscd test-gpu test-lowest test-latest lock audit-dependencies bench diagnosis-pages lint type format doctor clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-zA-Z0-9_-]+:.*## /{printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -96,6 +96,23 @@ audit-dependencies: .venv/.stamp-dev  ## Look the locked versions up among known
 
 bench: .venv/.stamp  ## Race against a plain loop, print the table (QUICK=1 within a minute, JSON=FILE)
 	@$(BIN)/ganstoch bench $(if $(QUICK),--quick) $(if $(JSON),--json $(JSON))
+
+# One run that goes well, and one whose generator loses its first layer.
+WATCHED := $(BIN)/ganstoch fit --config mini --quiet true --diagnosis.every 50 --trainer.max_steps 600 \
+	--evaluation.every 600 --data.m 16 --model.optimizer '{lr: 1.0e-3, beta1: 0.5}' \
+	--model.generator.init_args '{width: 32, latent_dim: 32}' --model.discriminator.init_args '{width: 32}'
+SMALLER := import sys; from PIL import Image; p = sys.argv[1]; Image.open(p).quantize(128).save(p, optimize=True)
+
+diagnosis-pages: .venv/.stamp  ## Two runs and the pictures of their pages in results/watch (needs chromium)
+	$(WATCHED) --out runs/watch/healthy
+	$(WATCHED) --out runs/watch/collapse --trainer.callbacks+=ganstoch.runs.faults.Kill \
+		--trainer.callbacks.layer=generator.layers.0 --trainer.callbacks.at=320
+	@for run in healthy,1000 collapse,1250; do \
+		picture=$(CURDIR)/results/watch/$${run%,*}.png; \
+		chromium --headless --no-sandbox --disable-gpu --hide-scrollbars --window-size=1000,$${run#*,} \
+			--screenshot=$$picture file://$(CURDIR)/runs/watch/$${run%,*}/diagnosis.html; \
+		$(BIN)/python -c '$(SMALLER)' $$picture; \
+	done
 
 lint: .venv/.stamp-dev  ## Check style
 	$(BIN)/ruff check .

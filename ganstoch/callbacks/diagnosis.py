@@ -171,6 +171,13 @@ class Diagnosis(Periodic):
             handle.remove()
         self._handles.clear()
 
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Leaves the signals and, beside them, samples of the looks that matter."""
+        super().on_fit_end(trainer, pl_module)
+        pictures = self.monitor.pictures
+        if self.path is not None and trainer.is_global_zero and pictures and pictures.looks:
+            pictures.save(self.path.with_suffix(".npz"))
+
     def content(self, trainer: Trainer, module: LightningModule) -> dict[str, Any] | None:
         """The last verdict, the acts, the signals, and what could not be judged."""
         if self.diagnosed is None:

@@ -144,7 +144,7 @@ class Monitor:
         self.looker = Looker(real, held_out, size=size, space=chosen, note=self.note)
         self.looker.load(self._before)
         looks = {} if self.pictures is None else self.pictures.looks
-        self.pictures = Pictures(self.looker.reference.batch)
+        self.pictures = Pictures(chosen.shown(self.looker.reference.batch), chosen.names)
         self.pictures.looks = looks
         self._has = {"real"} if held_out is None else {"real", "held_out"}
 
@@ -324,7 +324,9 @@ class Monitor:
 
     def _judge(self, signals: Signals) -> Diagnosed:
         diagnosed = self.past.add(signals)
-        if self.pictures and self.looker and (samples := self.looker.samples) is not None:
+        if self.pictures and self.looker and signals.closeness is not None:  # it has not failed
+            assert self.looker.samples is not None
+            samples = self.looker.space.shown(self.looker.samples)
             self.pictures.look(signals.iteration, samples, self.past)
         first = self.world == 1 or distributed.get_rank() == 0
         if first and self.past.is_new and (diagnosed.findings or signals.closeness is not None):

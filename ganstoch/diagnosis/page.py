@@ -95,5 +95,6 @@ def _samples(pictures: Pictures, marks: Mapping[str, int | None]) -> dict[str, A
     return {
         "samples": {name: Markup(each) for name, each in drawn.items()},
         "quantiles": quantiles(looks) if kinds == {"columns"} else {},
+        "names": pictures.names,
         "not_kept": [captions[at] for at in names if at not in pictures.looks],
     }

@@ -34,10 +34,12 @@ class Pictures:
     """Samples (S, ...) by the iteration of their look: uint8 images (S, C, H, W), else float32.
 
     ``real`` are training samples to show beside them, or None. Images are uint8 or floats, in
-    [0, 1] where real ones are, else in [-1, 1]; of their channels one or three are kept.
+    [0, 1] where real ones are, else in [-1, 1]; of their channels one or three are kept. ``names``
+    are those of a table's columns, of samples (S, D).
     """
 
-    def __init__(self, real: Tensor | None = None) -> None:
+    def __init__(self, real: Tensor | None = None, names: Sequence[str] = ()) -> None:
+        self.names = tuple(names)
         is_unit = real is not None and real.is_floating_point() and bool(real.min() >= 0)
         self._range: Range = "unit" if is_unit else "symmetric"
         self.real = None if real is None else self._kept(real)
@@ -65,9 +67,10 @@ class Pictures:
         return few if few.dtype == torch.uint8 else as_bytes(few.float().nan_to_num(), self._range)
 
     def save(self, path: Path) -> None:
-        """Writes them as .npz: an array a look, named for its iteration, and ``real``."""
+        """Writes them as .npz: an array a look, named for its iteration; ``real``, ``names``."""
         arrays = {str(at): each.numpy() for at, each in self.looks.items()}
         arrays |= {} if self.real is None else {"real": self.real.numpy()}
+        arrays |= {"names": np.array(self.names)} if self.names else {}
         buffer = io.BytesIO()
         np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
         write_atomically(path, buffer.getvalue())
@@ -83,6 +86,9 @@ class Pictures:
             with np.load(path, allow_pickle=False) as stored:
                 for name in stored.files:
                     each = stored[name]
+                    if name == "names" and each.dtype.kind == "U":
+                        pictures.names = tuple(each.flatten().tolist())
+                        continue
                     if each.dtype not in limits or each.ndim < 2 or not 0 < len(each) <= SAMPLES:
                         raise ValueError(f"{name} is {each.dtype} of shape {each.shape}")
                     if name == "real":

@@ -35,6 +35,8 @@ class Space:
     data: Callable[[Any], Tensor]  # real data as a tensor (N, *shape); bytes stay bytes
     encode: Callable[[Any], Tensor]  # samples as they come, as floats (N, *shape); ValueError
     rows: Callable[[Tensor], Tensor]  # that as rows (N, F), float32
+    shown: Callable[[Tensor], Tensor] = lambda samples: samples  # those as a page shows them
+    names: tuple[str, ...] = ()  # of a table's columns, as shown
 
 
 def first_tensor(output: Any) -> Tensor:
@@ -69,7 +71,12 @@ def space_for(real: Any, space: AnySpace = None, *, rate: int | None = None) -> 
             raise UserError(f'space="table" takes a DataFrame, got a {type(real).__name__}')
         coordinates = TableCoordinates(real)
         return Space(
-            kind=kind, data=lambda rows: coordinates(_drawn(rows)), encode=coordinates, rows=flat
+            kind=kind,
+            data=lambda rows: coordinates(_drawn(rows)),
+            encode=coordinates,
+            rows=flat,
+            shown=coordinates.in_own_units,
+            names=coordinates.names,
         )
     if kind not in (*SPACES, "own"):
         raise UserError(f"space must be one of {', '.join(SPACES)} or a function, got {space!r}")

@@ -72,6 +72,26 @@ class TableCoordinates:
             columns.append(np.eye(len(kinds) + 1)[places] / math.sqrt(2))
         return torch.from_numpy(np.concatenate(columns, 1)).float()
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What each number of `in_own_units` is: a column, or one of its categories."""
+        kinds = [(name, kind) for name, kinds in self._categories.items() for kind in kinds]
+        return (*map(str, self._numbers), *(f"{name} = {kind}" for name, kind in kinds))
+
+    def in_own_units(self, coordinates: Tensor) -> Tensor:
+        """Coordinates (N, F) as numbers of the table, NaN if missing, and 1 or 0 a category."""
+        columns, place = list[Tensor](), 0
+        for mean, spread, gaps in self._numbers.values():
+            values = coordinates[:, place] * math.sqrt(2) * spread + mean
+            if gaps:
+                values = values.masked_fill(coordinates[:, place + 1] > 0.5, math.nan)
+            columns.append(values)
+            place += 1 + gaps
+        for kinds in self._categories.values():
+            columns += [coordinates[:, place + i].gt(0.5).float() for i in range(len(kinds))]
+            place += len(kinds) + 1
+        return torch.stack(columns, 1)
+
 
 def _numbers(column: Any) -> np.ndarray[Any, Any] | None:
     """The column as floats, times in seconds; None where it holds categories."""

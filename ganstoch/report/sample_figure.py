@@ -16,13 +16,14 @@ from torch import Tensor
 from torchvision.utils import make_grid
 
 from ganstoch.report.figures import figure, inline_svg, styled
+from ganstoch.report.formatting import PERCENT
 
 Kind = Literal["images", "spectrograms", "points", "curves", "columns"]
 
 _TILE = 96  # pixels of the longer side of an image, at most
 _ROW = 6  # square images in a row, rows of images, and curves
 _COLUMNS = 128  # from so many numbers on a sample is a curve
-_LISTED = 16  # columns whose quantiles are shown
+_LISTED = 24  # columns whose quantiles are shown
 _BINS = 400  # stretches of a long curve
 _QUANTILES = (0.05, 0.5, 0.95)
 
@@ -64,13 +65,18 @@ def draw_samples(samples: Mapping[str, Tensor], *, real: Tensor | None = None) -
 
 
 def quantiles(samples: Mapping[str, Tensor]) -> dict[str, list[str]]:
-    """For each set (S, D) the 5 %, 50 % and 95 % quantile of its first columns, as words."""
-    at = torch.tensor(_QUANTILES)
-    found = {k: each.flatten(1)[:, :_LISTED].nanquantile(at, 0).T for k, each in samples.items()}
+    """For each set (S, D) its first columns: quantiles, or of 0 and 1 the share of 1."""
     return {
-        name: [" / ".join(f"{value + 0.0:.3g}" for value in column) for column in each.tolist()]
-        for name, each in found.items()
+        name: [_column(column) for column in each.flatten(1)[:, :_LISTED].T]
+        for name, each in samples.items()
     }
+
+
+def _column(values: Tensor) -> str:
+    if bool(((values == 0) | (values == 1)).all()):
+        return f"{100 * values.mean().item():.0f}{PERCENT}"
+    found = values.nanquantile(torch.tensor(_QUANTILES)).tolist()
+    return " / ".join(f"{value + 0.0:.3g}" for value in found)
 
 
 def _grid(images: Tensor, name: str) -> str:

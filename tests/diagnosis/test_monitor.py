@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import Tensor, nn
@@ -268,6 +269,8 @@ def test_what_fails_once_is_measured_again_later() -> None:
     seen = [signals.closeness is not None for signals in monitor.history]
     assert seen.count(False) == 2
     assert seen[-1]
+    assert monitor.pictures is not None
+    assert all(seen[iteration] for iteration in monitor.pictures.looks)
     assert len(monitor.notes) == 5  # sample, discriminator, loss_g and both logits
 
 
@@ -374,6 +377,12 @@ def test_reports_what_was_seen(tmp_path: Path) -> None:
         text = page.read_text()
         assert "points" in text
         assert all(name in text for name in monitor.not_judged.values())
+    towns = pd.DataFrame({"height": np.arange(64.0), "town": ["Ulm", "Bonn"] * 32})
+    monitor = Monitor(towns, sample=lambda n: towns.sample(n, replace=True), every=1)
+    for step in range(3):
+        monitor.step(step)
+    monitor.report(page)
+    assert all(name in page.read_text() for name in ("height", "town = Ulm", "town = Bonn"))
 
 
 def test_what_acts_may_end_training_and_nothing_else_does() -> None:

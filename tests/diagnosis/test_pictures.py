@@ -72,12 +72,12 @@ def test_images_are_of_the_range_of_real_ones(low: float, middle: int) -> None:
 @pytest.mark.parametrize("shape", [(5, 3, 4, 4), (5, 4, 4, 4), (5, 2), (5, 8, 9), (5,)])
 def test_a_file_gives_back_what_was_kept(shape: tuple[int, ...], tmp_path: Path) -> None:
     samples, history = torch.rand(shape, generator=torch.Generator().manual_seed(0)), History()
-    first = Pictures(samples)
+    first = Pictures(samples, names=["a", "b = c"])
     history.add(dataclasses.replace(WELL, iteration=30))
     first.look(30, samples, history)
     first.save(tmp_path / "kept.npz")
     again = Pictures.load(tmp_path / "kept.npz")
-    assert {*again.looks} == {30}
+    assert (again.names, {*again.looks}) == (("a", "b = c"), {30})
     assert again.looks[30].dtype == first.looks[30].dtype
     assert torch.equal(again.looks[30], first.looks[30])
     assert again.real is not None

@@ -92,6 +92,19 @@ def test_a_table_lies_in_gowers_kind_of_space() -> None:
     assert torch.equal(coordinates(shuffled), coordinates(real))
 
 
+def test_coordinates_of_a_table_go_back_to_its_own_units() -> None:
+    real = table(400)
+    coordinates = TableCoordinates(real)
+    rows = coordinates.in_own_units(coordinates(real)).double().numpy()
+    shown = pd.DataFrame(rows, columns=[*coordinates.names])
+    for name in ("age", "income"):
+        assert shown[name].to_numpy() == pytest.approx(real[name].to_numpy(), 1e-4, nan_ok=True)
+    for city in real.city.unique():
+        assert (shown[f"city = {city}"] == (real.city == city)).all()
+    other = coordinates.in_own_units(coordinates(real.assign(city="Rome")))
+    assert (other[:, ["city" in name for name in coordinates.names]] == 0).all()
+
+
 def test_a_table_of_other_columns_is_refused() -> None:
     coordinates = TableCoordinates(table(50))
     for wrong in (
