@@ -9,32 +9,19 @@ from ganstoch.watch.steps import is_measure
 _D = {"d", "dis", "disc", "discrim", "discriminator", "critic", "errd"}
 _G = {"g", "gen", "generator", "errg"}
 _LOSS = {"loss", "losses", "lossd", "lossg", "err", "error", "errd", "errg"}
-_TERMS = {  # of a loss, or of other things than losses
-    *("gp", "r1", "r2", "reg", "penalty", "grad", "gradient", "norm", "lr", "cls", "class", "aux"),
-    *(
-        "l1",
-        "l2",
-        "fm",
-        "kl",
-        "mel",
-        "rec",
-        "recon",
-        "perceptual",
-        "vgg",
-        "pl",
-        "identity",
-        "cycle",
-    ),
-    *("idt", "feat", "feature", "std", "num", "acc", "accuracy", "score", "scores", "logit"),
-    *("logits", "sign", "signs", "best", "val", "dur", "stft", "pitch", "info", "mi"),
-}
 _RECONSTRUCTION = {
-    *("l1", "mel", "rec", "recon", "perceptual", "vgg", "cycle", "idt", "stft", "fm", "kl"),
+    *("l1", "mel", "rec", "recon", "perceptual", "vgg", "cycle", "idt", "identity", "stft"),
+    *("fm", "kl"),
+}
+_TERMS = {  # of a loss, or of other things than losses
+    *("gp", "r1", "r2", "l2", "reg", "penalty", "grad", "gradient", "norm", "lr", "cls", "class"),
+    *("aux", "pl", "feat", "feature", "num", "acc", "accuracy", "score", "scores", "logit"),
+    *("logits", "sign", "signs", "val", "dur", "pitch", "info", "mi", *_RECONSTRUCTION),
 }
 ROLES = (
     *("loss_d", "loss_g", "loss_d_real", "loss_d_fake", "logit_real", "logit_fake"),
     *("accuracy_real", "accuracy_fake", "accuracy", "sign_real", "sign_fake", "d_real", "d_fake"),
-    *("fid", "kid", "mode_drop", "is", "recall", "coverage", "precision", "density"),
+    *("fid", "kid", "mode_drop", "is", "recall", "coverage"),
 )
 _ALIASES = {"d_loss": "loss_d", "g_loss": "loss_g", "inception_score": "is", "r_t": "sign_real"}
 _SCORES = {
@@ -43,8 +30,6 @@ _SCORES = {
     "is": {"is", "inception", "isc"},
     "recall": {"recall"},
     "coverage": {"coverage"},
-    "precision": {"precision"},
-    "density": {"density"},
 }
 OURS = "diagnosis/"  # how the signals of our own callback begin
 
@@ -64,7 +49,7 @@ def role_of(name: str) -> str | None:
     side = next((side for side in ("real", "fake") if side in words), None)
     if "best" in words or "std" in words:
         return None
-    if {"mode", "drop"} <= words and not {"baseline", "std"} & words:
+    if {"mode", "drop"} <= words and "baseline" not in words:
         return "mode_drop"
     if re.fullmatch(r"(?i)d\(x\)|dx", name):
         return "d_real"
@@ -85,7 +70,7 @@ def role_of(name: str) -> str | None:
         return None
     if of_d and side:  # pix2pix calls the two halves of its loss D_real and D_fake
         return f"loss_d_{side}"
-    if loss or len(words) == 1 or words == {"g", "gan"}:
+    if loss or len(words) == 1 or words <= {"g", "gan", "adv"}:
         return "loss_d" if of_d else "loss_g"
     return None
 

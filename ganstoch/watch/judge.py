@@ -101,7 +101,7 @@ def judge(log: Log, stated: Mapping[str, str] | None = None) -> Judgement:
         opinions=tuple(order),
         best=None if score is None else best_of(score, *points[score]),
         score=score,
-        notes=(*log.notes, *_notes(judged)),
+        notes=(*log.notes, *_notes(judged), *_not_there(log, stated or {})),
         missing=tuple(f"{name}: {why}" for name, why in _LOG_MORE.items() if not has[name]),
     )
 
@@ -117,6 +117,12 @@ def _notes(series: Mapping[str, Series]) -> Iterator[str]:
             yield f"{one.was_broken} values of {name} were NaN or infinite, and passed"
         if one.stride > 1:
             yield f"{name} is long: each point is the mean of {one.stride} values"
+
+
+def _not_there(log: Log, stated: Mapping[str, str]) -> Iterator[str]:
+    for role, name in stated.items():
+        if role != "step" and name not in log.series:
+            yield f"there is no column {name!r}, which --map states to be {role}"
 
 
 def _broken(series: Mapping[str, Series]) -> Opinion | None:

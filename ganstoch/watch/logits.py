@@ -11,11 +11,11 @@ _FEWEST = 12
 _ERRS = 0.02  # share of answers that are wrong, below which the discriminator has won
 _LOUD = 200.0  # logits, as in the diagnosis
 
-# Shares of wrong answers; a probability counts by its distance from the truth.
+# The share of wrong answers is an offset and a slope times the value; a probability counts by its
+# distance from the truth.
 _ERRORS = {
-    **dict.fromkeys(("accuracy", "accuracy_real", "accuracy_fake"), lambda v: 1 - v),
-    **{"d_real": lambda v: 1 - v, "d_fake": lambda v: v},
-    **{"sign_real": lambda v: (1 - v) / 2, "sign_fake": lambda v: (1 + v) / 2},
+    **dict.fromkeys(("accuracy", "accuracy_real", "accuracy_fake", "d_real"), (1.0, -1.0)),
+    **{"d_fake": (0.0, 1.0), "sign_real": (0.5, -0.5), "sign_fake": (0.5, 0.5)},
 }
 
 
@@ -31,8 +31,9 @@ def judge_answers(points: Mapping[str, tuple[Array, Array]]) -> Opinion | None:
     lates, starts = {}, []
     for role in _ERRORS.keys() & set(points):
         steps, values = points[role]
-        percent = role.startswith("accuracy") and values.max() > 1.5
-        wrong = _ERRORS[role](values / 100 if percent else values)
+        percent = 0.01 if role.startswith("accuracy") and values.max() > 1.5 else 1.0
+        offset, slope = _ERRORS[role]
+        wrong = offset + slope * percent * values
         width = max(5, len(wrong) // 5)
         means = np.convolve(wrong, np.ones(width) / width, mode="valid")
         lates[role] = means[-1]

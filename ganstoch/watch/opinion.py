@@ -1,12 +1,6 @@
 """What one kind of evidence says of a run."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
-
-if TYPE_CHECKING:
-    from ganstoch.diagnosis.rules import Verdict
 
 CANNOT_TELL = "cannot_tell"
 
@@ -15,7 +9,7 @@ CANNOT_TELL = "cannot_tell"
 class Opinion:
     """A verdict, and what it rests on."""
 
-    verdict: Verdict | Literal["cannot_tell"]
+    verdict: str  # a name of `ganstoch.diagnosis.VERDICTS`, or "cannot_tell"
     basis: str  # e.g. "losses", "fid"
     because: str  # in words
     since: float | None = None  # step

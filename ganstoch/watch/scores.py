@@ -52,7 +52,7 @@ def judge_score(name: str, steps: Array, values: Array) -> Opinion:
 
     def ill(verdict: str, start: int, because: str = "") -> Opinion:
         sure = 1 - 0.5 ** min(len(steps) - start, 7)
-        return Opinion(verdict, name, told + because, float(steps[start]), sure)  # type: ignore[arg-type]
+        return Opinion(verdict, name, told + because, float(steps[start]), sure)
 
     past, lost = since(_PAST), since(_LOST)
     if past is not None and name == "is" and smooth[-3:].max() < 1.5:

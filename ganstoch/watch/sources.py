@@ -119,7 +119,7 @@ def _of_text(path: Path, *, waits: bool, step: str | None) -> Source:
         return _of_document(path, clock)
     if first.lstrip().startswith("{"):
         log = Log(path, "JSON lines")
-        read = partial(json_rows, log=log, clock=clock)
+        read: Callable[[Iterable[str]], Iterator[Row]] = partial(json_rows, log=log, clock=clock)
         if path.name == "stats.jsonl":  # StyleGAN's metrics lie beside its losses, a file each
             paths += sorted(path.parent.glob("metric-*.jsonl"))
     elif path.suffix in (".csv", ".tsv") or _is_header(first):

@@ -30,10 +30,10 @@ class Tail:
             file.seek(0)
             self._head = file.read(_HEAD)
             file.seek(self._offset)
-            settings = {"unit": "B", "unit_scale": True, "delay": 3, "leave": False}
-            with tqdm(
-                total=size - self._offset, desc=self.path.name, disable=None, **settings
-            ) as bar:
+            bar = tqdm(
+                total=size - self._offset, desc=self.path.name, delay=3, leave=False, disable=None
+            )
+            with bar:
                 while line := file.readline(_LONGEST):
                     if self._waits and len(line) < _LONGEST and not line.endswith(b"\n"):
                         return

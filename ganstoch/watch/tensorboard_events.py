@@ -14,22 +14,27 @@ class EventRows:
     """Scalars of a folder's event files, in the files' order; a subfolder's name begins theirs."""
 
     def __init__(self, log: Log, files: Sequence[Path]) -> None:
+        self._log, self._files = log, files
+        self._loaders: list[tuple[str, Any]] = []
+        log.unit = "step"
+
+    def _open(self) -> None:
         try:
             from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
         except ImportError as error:
             fix = "pip install 'ganstoch[logs]'"
-            raise UserError(f"{files[0]} is read by tensorboard: {fix}") from error
-        self._log = log
-        log.unit = "step"
-        self._loaders: list[tuple[str, Any]] = []
-        for file in files:
-            inner = file.parent.relative_to(log.path).as_posix() if log.path != file else "."
-            self._loaders.append(("" if inner == "." else f"{inner}/", EventFileLoader(str(file))))
+            raise UserError(f"{self._files[0]} is read by tensorboard: {fix}") from error
+        for file in self._files:
+            inner = file.parent.relative_to(self._log.path) if self._log.path != file else Path()
+            prefix = f"{inner.as_posix()}/" if inner.parts else ""
+            self._loaders.append((prefix, EventFileLoader(str(file))))
 
     def rows(self) -> Iterator[Row]:
         """What is new."""
         from google.protobuf.message import DecodeError
 
+        if not self._loaders:
+            self._open()
         for prefix, loader in self._loaders:
             try:
                 for event in loader.Load():

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from ganstoch.errors import UserError
 from ganstoch.watch.columns import columns_of
 from ganstoch.watch.sources import Source, sources
 
@@ -205,3 +206,13 @@ def test_a_database_of_old_trackio_has_runs_of_many_projects_and_grows(tmp_path:
     assert not second.read()
     assert points(first, "loss_d") == [(1, D), (2, 1.5)]
     assert first.log.notes
+
+
+def test_a_missing_tensorboard_is_named_with_the_extra(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "events.out.tfevents.1.host").touch()
+    monkeypatch.setitem(sys.modules, "tensorboard.backend.event_processing.event_file_loader", None)
+    (source,) = sources(tmp_path)
+    with pytest.raises(UserError, match=r"ganstoch\[logs\]"):
+        source.read()
