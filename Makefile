@@ -101,13 +101,13 @@ bench: .venv/.stamp  ## Race against a plain loop, print the table (QUICK=1 with
 WATCHED := $(BIN)/ganstoch fit --config mini --quiet true --diagnosis.every 50 --trainer.max_steps 600 \
 	--evaluation.every 600 --data.m 16 --model.optimizer '{lr: 1.0e-3, beta1: 0.5}' \
 	--model.generator.init_args '{width: 32, latent_dim: 32}' --model.discriminator.init_args '{width: 32}'
-SMALLER := import sys; from PIL import Image; p = sys.argv[1]; Image.open(p).quantize(128).save(p, optimize=True)
+SMALLER := import sys; from PIL import Image; p = sys.argv[1]; Image.open(p).quantize(256).save(p, optimize=True)
 
 diagnosis-pages: .venv/.stamp  ## Two runs and the pictures of their pages in results/watch (needs chromium)
 	$(WATCHED) --out runs/watch/healthy
 	$(WATCHED) --out runs/watch/collapse --trainer.callbacks+=ganstoch.runs.faults.Kill \
 		--trainer.callbacks.layer=generator.layers.0 --trainer.callbacks.at=320
-	@for run in healthy,1000 collapse,1250; do \
+	@for run in healthy,1040 collapse,1330; do \
 		picture=$(CURDIR)/results/watch/$${run%,*}.png; \
 		chromium --headless --no-sandbox --disable-gpu --hide-scrollbars --window-size=1000,$${run#*,} \
 			--screenshot=$$picture file://$(CURDIR)/runs/watch/$${run%,*}/diagnosis.html; \
