@@ -21,7 +21,7 @@ _FEWEST = 12  # points
 _WON = 0.1  # of the loss at chance: the discriminator knows nearly every image
 _OPEN = 0.15
 _LASTS = 0.2  # of the run so far must show a failure
-_JUMP = 3.0  # interquartile ranges
+_JUMP = 1.5, 3.0  # interquartile ranges; D's loss has 0 below it, and cannot fall by many
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,7 @@ def _jumps(windows: Windows, basis: str) -> Opinion | None:
             spread = max(float(np.median(spreads[before])), float(np.ptp(values[before])), 1e-9)
             moves.append((values[after] - np.median(values[before])) / spread)
         halved = np.abs(windows.d[after]) < 0.5 * abs(np.median(windows.d[before]))
-        left = (moves[0] < -_JUMP) & (moves[1] > _JUMP) & halved
+        left = (moves[0] < -_JUMP[0]) & (moves[1] > _JUMP[1]) & halved
         if left.mean() >= 0.85:
             because = "both losses left their range at once, the discriminator's down, the "
             because += "generator's up, and have not come back"

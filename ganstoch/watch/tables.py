@@ -101,6 +101,8 @@ def document_rows(content: Any, clock: Clock) -> Iterator[Row]:
     if isinstance(content, dict) and isinstance(content.get("signals"), dict):
         ours = content["signals"].items()
         content = {n if n == "iteration" else f"diagnosis/{n}": column for n, column in ours}
+    if isinstance(content, dict) and isinstance(content.get("history"), list):
+        content = content["history"]  # of a record.json
     if isinstance(content, dict):
         columns = {name: column for name, column in content.items() if isinstance(column, list)}
         length = max(map(len, columns.values()), default=0)

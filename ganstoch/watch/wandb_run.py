@@ -25,7 +25,7 @@ class WandbRows:
 
     def __init__(self, log: Log, path: Path) -> None:
         self._log, self._path, self._offset = log, path, 7
-        self._clock = Clock("_step")
+        self._clock = Clock()
         log.unit = "step"
 
     def rows(self) -> Iterator[Row]:

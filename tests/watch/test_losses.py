@@ -85,6 +85,17 @@ def test_a_jump_that_lasts_is_a_divergence_and_one_that_passes_is_none(length: i
     assert judge_losses(*run("logistic", gap)).verdict == "healthy"
 
 
+@pytest.mark.parametrize("length", LENGTHS[1:])
+def test_a_discriminator_that_wins_at_once_is_named_soon(length: int) -> None:
+    noise = np.random.default_rng(0).normal(0, 0.15, (2, length))  # as BigGAN's, quartiles of 0.2
+    falls = np.arange(length) >= 0.9 * length
+    d = np.where(falls, 0.1 + np.abs(noise[0]) / 5, 0.7 + noise[0])
+    g = np.where(falls, 5.0, 1.4) + 2 * noise[1]
+    opinion = judge_losses(np.arange(1.0, length + 1), d, g)
+    assert opinion.verdict == "diverged"
+    assert opinion.since == pytest.approx(0.9 * length, abs=0.07 * length)
+
+
 def test_a_slow_rise_to_the_same_place_is_no_jump() -> None:
     assert not judge_losses(*run("logistic", np.linspace(1.2, 3.5, 1000))).is_ill
 
