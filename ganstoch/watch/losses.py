@@ -21,6 +21,8 @@ _FEWEST = 12  # points
 _WON = 0.1  # of the loss at chance: the discriminator knows nearly every image
 _OPEN = 0.15
 _LASTS = 0.2  # of the run so far must show a failure
+_FOOLED = 2.5, 0.15  # D's loss above 1.25 times any at chance, G's below a fifth of ln 2
+_SILENT = 1e-4  # of a loss: what it tells apart
 _JUMP = 1.5, 3.0  # interquartile ranges; D's loss has 0 below it, and cannot fall by many
 
 
@@ -84,6 +86,11 @@ def judge_losses(steps: Array, d: Array, g: Array, *, reconstructs: bool = False
     if wild or family == "Wasserstein":
         return wild or _of_critic(windows, basis)
     share = windows.d / chance
+    if (start := _stretch((windows.d > _FOOLED[0]) & (windows.g < _FOOLED[1]))) is not None:
+        because = "the discriminator's loss is far above its value at chance, and the generator's "
+        because += "is next to nothing: it takes generated images for real ones"
+        since = float(windows.steps[start])
+        return Opinion("generator_dominates", basis, because, since, 0.8)
     if (start := _stretch(share < _WON)) is not None and not _comes_down(windows, start):
         level = float(np.median(share[start:]))
         length = math.log10(len(steps) * (1 - start / len(share))) / 3.5
@@ -157,9 +164,12 @@ def _jumps(windows: Windows, basis: str) -> Opinion | None:
 
 
 def _is_constant(windows: Windows, chance: float) -> bool:
-    """Whether D's loss has been what a constant output gives, in every window."""
+    """Whether D's loss has been what a constant output gives, in every window.
+
+    One that looks at images at all swings with its batches, in an equilibrium too.
+    """
     near = [
-        np.abs(windows.d - at) + windows.d_spread < 5e-3 * at
+        np.abs(windows.d - at) + windows.d_spread < _SILENT * at
         for at in (chance, 2.0, 2 * math.log(2), math.log(2), 0.25, 0.5)
     ]
     return any(bool(one.all()) for one in near)
@@ -168,7 +178,7 @@ def _is_constant(windows: Windows, chance: float) -> bool:
 def _of_critic(windows: Windows, basis: str) -> Opinion:
     """A critic that tells nothing apart, or whose values are thrown about; else not known."""
     size = np.maximum(np.abs(windows.g), windows.g_spread)
-    nothing = np.abs(windows.d) + windows.d_spread < 1e-4 * size
+    nothing = np.abs(windows.d) + windows.d_spread < _SILENT * size
     if (start := _stretch(nothing)) is not None:
         because = "the critic gives real and generated images the same value"
         return Opinion("vanishing_gradient", basis, because, float(windows.steps[start]), 0.8)

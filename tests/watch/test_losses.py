@@ -117,6 +117,16 @@ def test_a_critic_that_tells_nothing_apart_has_no_gradient_to_give() -> None:
 def test_a_discriminator_that_is_constant_from_the_start() -> None:
     d, g = np.full(100, 2 * math.log(2)), np.full(100, math.log(2))
     assert judge_losses(np.arange(100.0), d, g).verdict == "vanishing_gradient"
+    balance = np.random.default_rng(0).normal(0, 1e-3, 100)  # as of a ring that has been learned
+    assert not judge_losses(np.arange(100.0), d + balance, g).is_ill
+
+
+@pytest.mark.parametrize("family", ["logistic", "hinge"])
+def test_a_discriminator_that_is_fooled(family: str) -> None:
+    gap = np.where(np.arange(200) < 100, 1.0, -5.0)
+    opinion = judge_losses(*run(family, gap))
+    assert opinion.verdict == "generator_dominates"
+    assert opinion.since == pytest.approx(100, abs=8)
 
 
 def test_losses_that_grow_without_bound() -> None:
