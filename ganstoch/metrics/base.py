@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from abc import abstractmethod
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Literal, NamedTuple, TypedDict
 
 import torch
@@ -11,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities.data import dim_zero_cat
+from torchmetrics.utilities.distributed import gather_all_tensors
 
 from ganstoch.errors import UserError
 from ganstoch.metrics.features import AnyFeatures, Extractor, make_extractor
@@ -50,6 +53,15 @@ def warn_of_repeats(distances: Tensor, *, side: Side, k: int) -> None:
             "distance to its nearest others, and the numbers mean nothing; give each image once",
             stacklevel=3,
         )
+
+
+def _form(rows: Sequence[Tensor] | Tensor) -> list[int]:
+    """Rows of features as all ranks must have them but for their number: that, length and type."""
+    parts = [rows] if isinstance(rows, Tensor) else list(rows)
+    count = sum(len(part) for part in parts)
+    first = next((part for part in parts if len(part)), torch.empty(0, 0))
+    kinds = first.is_floating_point(), first.element_size()
+    return [count, math.prod(first.shape[1:]), *map(int, kinds)]
 
 
 class FeatureMetric(Metric):
@@ -151,6 +163,28 @@ class FeatureMetric(Metric):
             name: torch.tensor(value, dtype=torch.float64, device=self.device)
             for name, value in self._measure(*features).items()
         }
+
+    def _sync_dist(
+        self, dist_sync_fn: Callable[..., Any] = gather_all_tensors, process_group: Any = None
+    ) -> None:
+        """Gathers what each rank has; all of them refuse sides that cannot be gathered."""
+        if dist_sync_fn is gather_all_tensors:
+            own = [_form(getattr(self, f"{side}_features")) for side in self.sides]
+            group = process_group or self.process_group
+            every = torch.stack(gather_all_tensors(torch.tensor(own, device=self.device), group))
+            for side, forms in zip(self.sides, every.unbind(1), strict=True):
+                empty = (forms[:, 0] == 0).nonzero().flatten().tolist()
+                if 0 < len(empty) < len(forms):
+                    raise UserError(
+                        f"ranks {empty} have no {side} images, and others have: give each rank "
+                        "some to update() before compute()"
+                    )
+                if not empty and not bool((forms[:, 1:] == forms[0, 1:]).all()):
+                    raise UserError(
+                        f"the ranks' {side} features differ in length or type; give them the same "
+                        "features= of images of one size and type"
+                    )
+        super()._sync_dist(dist_sync_fn, process_group)
 
     def _warn_of_range(self, side: Side) -> None:
         """Images without a pixel below the middle of [-1, 1] were most likely made in [0, 1]."""

@@ -226,12 +226,6 @@ class Command(LightningCLI):
                 "devices; leave it out"
             )
         self.model.check_ranks(self.datamodule, world=devices)
-        for key in _MEASURES:
-            if self.config[key] is not None:
-                raise UserError(
-                    f"{key} measures on one device, and there are {devices}; leave it out, or set "
-                    "trainer.devices=1 and trainer.num_nodes=1"
-                )
 
 
 def _settle(config: Namespace) -> None:

@@ -64,8 +64,6 @@ FIT = [
     ("--out=typo.yaml", "typo.yaml --out"),
     ("--trainer.devices=2 --remedy=minibatch_discrimination", "MinibatchDiscrimination devices"),
     ("--trainer.devices=2 --data.m=1", "data.m 2"),
-    ("--trainer.devices=2 --diagnosis.every=5", "diagnosis 2"),
-    ("--trainer.devices=2 --gradient_noise.every=5", "gradient_noise 2"),
     ("--trainer.devices=2 --trainer.strategy=ddp_spawn", "trainer.strategy ddp_spawn"),
 ]
 """Words, and what the line must name."""

@@ -1,19 +1,26 @@
 """A batch that several ranks share trains as it does on one; what cannot be shared is refused."""
 
+import dataclasses
 import os
 import warnings
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
+from ganstoch import Diagnosis, Monitor, OverfittingModeDrop
 from ganstoch.callbacks.evaluation import Evaluation
+from ganstoch.callbacks.gradient_noise import GradientNoise, GradientNoiseSettings
+from ganstoch.callbacks.probe import Probe, ProbeSettings
 from ganstoch.callbacks.progress import LossLogger
 from ganstoch.data import Digits
 from ganstoch.data.datamodule import ImageData
+from ganstoch.diagnosis.signals import to_columns
 from ganstoch.errors import UserError
 from ganstoch.latents import LatentSettings
 from ganstoch.models import DCGANDiscriminator, DCGANGenerator, PaperDiscriminator, PaperGenerator
@@ -143,6 +150,94 @@ def test_two_ranks_are_one(on_ranks: Callable[..., Any], train: Callable[..., An
     assert [step for step, _ in one["logged"]] == [3, 6, 9, 10, 12, 15, 18, 20]
     assert len(one["metrics"]) == 2
     assert len(one["metrics"][0]) == 9
+
+
+def test_two_ranks_measure_what_one_does(
+    on_ranks: Callable[..., Any], fit: Callable[..., Any], tmp_path: Path
+) -> None:
+    """The diagnosis, the probe and the gradients' noise; every rank comes to the same verdict."""
+
+    def measured(devices: int) -> dict[str, Any]:
+        folder = tmp_path / str(devices) / os.environ.get("LOCAL_RANK", "0")
+        probe = Probe(ProbeSettings(every=4, images=40), folder / "probe.json")
+        noise = GradientNoise(GradientNoiseSettings(every=4), folder / "noise.json")
+        diagnosis = Diagnosis(every=2, images=16, path=folder / "diagnosis.json")
+        data = ImageData(Digits(), n=48, m=13)
+        settings = {"devices": devices, "precision": "64-true"}
+        with warnings.catch_warnings(action="ignore"):
+            fit(paper_gan(), data, diagnosis, probe, noise, steps=8, **settings)
+        columns = to_columns(diagnosis.history)
+        noises = [[n.signal, n.noise] for each in noise.history.values() for n in each.values()]
+        written = sorted(path.name for path in folder.glob("*.json"))
+        return {"signals": columns, "probe": probe.points, "noise": noises, "written": written}
+
+    one, other = on_ranks(lambda: measured(2))
+    assert one["signals"] == other["signals"]
+    assert one["probe"] == other["probe"]
+    assert one["written"] == ["diagnosis.json", "noise.json", "probe.json"]
+    assert other["written"] == []
+    alone = measured(1)
+    assert one["signals"].keys() == alone["signals"].keys()
+    for name, values in alone["signals"].items():
+        mine = [v for v in one["signals"][name] if v is not None]  # drift is not known at first
+        assert len(one["signals"][name]) == len(values)
+        expected = [v for v in values if v is not None]
+        assert mine == pytest.approx(expected, rel=1e-3, abs=1e-6), name
+    assert one["probe"] == [pytest.approx(point, abs=1e-6) for point in alone["probe"]]
+    assert one["noise"] == [pytest.approx(pair, rel=1e-8) for pair in alone["noise"]]
+
+
+def test_a_monitor_on_each_rank_judges_the_batch_of_all(on_ranks: Callable[..., Any]) -> None:
+    real, fake = torch.randn(64, 1), torch.randn(64, 1) - 1
+    points = torch.randn(200, 2)
+
+    def watched(rank: int, world: int) -> list[dict[str, Any]]:
+        # Each rank's generator is slightly another: the first one's samples are those that count.
+        monitor = Monitor(
+            points, sample=lambda n: torch.randn(n, 2) + rank, every=5, images=32, world=world
+        )
+        for step in range(16):
+            mine = slice(rank, None, world)
+            loss = nn.functional.softplus(fake[mine]).mean()
+            loss = loss * torch.nan if (step, rank, world) == (7, 1, 2) else loss
+            monitor.step(step, loss_d=loss, real_logits=real[mine], fake_logits=fake[mine])
+        assert monitor.notes == []
+        signals = [dataclasses.asdict(signals) for signals in monitor.history]
+        return [{k: v for k, v in each.items() if v is not None} for each in signals]
+
+    def work() -> list[dict[str, Any]]:
+        rank = int(os.environ["LOCAL_RANK"])
+        torch.distributed.init_process_group("gloo", rank=rank, world_size=2)
+        return watched(rank, 2)
+
+    one, other = on_ranks(work)
+    alone = watched(0, 1)
+    assert one == other
+    assert [each.pop("broken") for each in one] == ["", "", *["loss_d, iteration 7"] * 2]
+    for mine, expected in zip(one, alone, strict=True):
+        expected.pop("broken")
+        assert mine == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["empty", "other size", "all empty"])
+def test_ranks_with_unequal_sides_all_refuse(kind: str, on_ranks: Callable[..., Any]) -> None:
+    def work() -> str:
+        rank = int(os.environ["LOCAL_RANK"])
+        torch.distributed.init_process_group("gloo", rank=rank, world_size=2)
+        metric = OverfittingModeDrop("pixel")
+        images = torch.zeros(20, 3, 8, 8, dtype=torch.uint8).random_()
+        metric.update(images, real=True)
+        if kind == "other size":
+            metric.update(images[..., rank:], real=False)
+        elif kind == "empty" and rank == 0:
+            metric.update(images, real=False)
+        with pytest.raises(ValueError, match="generated") as caught:
+            metric.compute()
+        return str(caught.value)
+
+    one, other = on_ranks(work)
+    assert one == other
+    assert "\n" not in one
 
 
 def test_ranks_that_differ_are_refused(on_ranks: Any, train: Any) -> None:
