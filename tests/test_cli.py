@@ -18,7 +18,7 @@ from ganstoch.errors import UserError
 Patch = pytest.MonkeyPatch
 Capture = pytest.CaptureFixture[str]
 COMMANDS = (
-    *("fit", "table1", "remedies", "verify", "prepare", "audit", "bench", "cases"),
+    *("fit", "table1", "remedies", "verify", "prepare", "audit", "bench", "cases", "watch"),
     *("diagnose", "doctor"),
 )
 
@@ -169,6 +169,7 @@ HEAVY = {"torch", "pytorch_lightning", "wandb", "matplotlib", "numpy", "sklearn"
 def test_a_command_imports_what_it_needs_alone(tmp_path: Path) -> None:
     lines = ["--help", "table1 --help", "table1 --nonsense", "audit --checkpoint nowhere"]
     lines.append("audit --real . --generated . --held-out nowhere")
+    lines += ["watch --help", "watch nowhere --on diverged"]
     assert loaded(*lines, at=tmp_path, of=HEAVY) == []
     needless = {"wandb", "sklearn", "cv2", "faiss", "jinja2", "submitit"}
     modules = loaded("fit --help", at=tmp_path, of=needless | {"pytorch_lightning"})

@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from itertools import chain, groupby
+from itertools import chain
 from pathlib import Path
 
 from ganstoch.errors import UserError
@@ -19,10 +19,10 @@ from ganstoch.watch.tensorboard_events import EventRows
 from ganstoch.watch.text import text_rows
 from ganstoch.watch.wandb_run import WandbRows
 
-_MOST_PLACES = 20_000  # files and folders that are looked at
+_MOST_FILES = 20_000
 _LARGEST_DOCUMENT = 64 << 20  # bytes of JSON that is no JSON lines
 _TEXTS = {".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".txt", ".log", ".out", ".err"}
-_DATABASES = {".db", ".sqlite", ".sqlite3"}
+_ENDINGS = _TEXTS | {".db", ".sqlite", ".sqlite3", ".wandb"}
 
 
 @dataclass(frozen=True)
@@ -53,39 +53,48 @@ def sources(path: Path, *, waits: bool = False, step: str | None = None) -> list
         return list(_of_file(path, waits=waits, step=step))
     files = sorted(_walk(path))
     events = [file for file in files if "tfevents" in file.name]
-    found = [_of_events(folder, own) for folder, own in _by_run(events)]
-    stores = [file.parent for file in files if file.name == "meta.yaml"]
-    for store in stores:
-        if (store / "metrics").is_dir():
-            log = Log(store, "MLflow")
-            found.append(Source(log, MLflowRows(log, store, waits=waits).rows))
+    stores = {file.parent for file in files if file.name == "meta.yaml"}
+    found = [_of_events(folder, own) for folder, own in _by_run(events).items()]
+    for store in sorted(store for store in stores if (store / "metrics").is_dir()):
+        log = Log(store, "MLflow")
+        found.append(Source(log, MLflowRows(log, store, waits=waits).rows))
     for file in files:
-        is_stored = any(file.is_relative_to(store) for store in stores)
-        if file.suffix in _TEXTS | _DATABASES | {".wandb"} and not is_stored:
+        if "tfevents" not in file.name and not stores & set(file.parents):
             found += _of_file(file, waits=waits, step=step)
     return found
 
 
 def _walk(folder: Path) -> Iterator[Path]:
+    """What may be a log, by its name."""
     count = 0
-    for place, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in files:
-            if (count := count + 1) > _MOST_PLACES:
-                raise UserError(
-                    f"{folder} holds over {_MOST_PLACES:,} files; give one of its folders"
-                )
-            yield Path(place, name)
+    for place, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        count += len(names)
+        if count > _MOST_FILES:
+            fix = "give one of its folders"
+            raise UserError(f"{folder} holds over {_MOST_FILES:,} files; {fix}")
+        for path in (Path(place, name) for name in names):
+            known = path.suffix in _ENDINGS or path.name == "meta.yaml" or "tfevents" in path.name
+            if known and path.is_file():
+                yield path
 
 
-def _by_run(events: list[Path]) -> Iterator[tuple[Path, list[Path]]]:
-    """Event files by folder; those of a folder below, as of `add_scalars`, belong to that above."""
+def _by_run(events: list[Path]) -> dict[Path, list[Path]]:
+    """Event files by folder; those that `add_scalars` put into folders below belong to that above.
+
+    Such a folder is named for the one tag within, which protobuf writes after its length.
+    """
+    runs: dict[Path, list[Path]] = {}
     folders = {file.parent for file in events}
-    top = {f: next((p for p in reversed(f.parents) if p in folders), f) for f in folders}
-    for folder, own in groupby(
-        sorted(events, key=lambda e: (top[e.parent], e)), lambda e: top[e.parent]
-    ):
-        yield folder, list(own)
+    for file in events:
+        with file.open("rb") as opened:
+            head = opened.read(1 << 12).replace(b"/", b"_")
+        words, folder = file.parent.name.split("_"), file.parent
+        tags = ["_".join(words[:count]).encode()[:127] for count in range(1, len(words))]
+        named = any(b"\n" + bytes([len(tag)]) + tag in head for tag in tags)
+        top = folder.parent if named and folder.parent in folders else folder
+        runs.setdefault(top, []).append(file)
+    return runs
 
 
 def _of_events(place: Path, files: list[Path]) -> Source:
