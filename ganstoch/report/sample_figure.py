@@ -76,7 +76,7 @@ def _column(values: Tensor) -> str:
     if bool(((values == 0) | (values == 1)).all()):
         return f"{100 * values.mean().item():.0f}{PERCENT}"
     found = values.nanquantile(torch.tensor(_QUANTILES)).tolist()
-    return " / ".join(f"{value + 0.0:.3g}" for value in found)
+    return " / ".join(f"{v:,.0f}" if abs(v) >= 1000 else f"{v + 0.0:.3g}" for v in found)
 
 
 def _grid(images: Tensor, name: str) -> str:

@@ -75,6 +75,8 @@ def draw_panel(
         axis.set_yscale("log")
     elif drawn.size and np.abs(drawn).max() > _LOUD:
         axis.set_yscale("symlog", linthresh=1.0)
+    margin = 0.04 * float(np.ptp(x)) or 0.5
+    axis.set_xlim(min(x) - margin, max(x) + margin)
     axis.set_xlabel("iteration")
     axis.locator_params(axis="x", nbins=5)
     wide = max(map(len, panel.lines.values())) > 14

@@ -124,7 +124,7 @@ def test_samples_of_any_shape_are_shown(shape: tuple[int, ...], value: float) ->
 
 def test_quantiles_are_of_columns() -> None:
     column = torch.linspace(0, 1, 21)
-    columns = [column, -column, torch.full((21,), 7.0), (column > 0.77).float()]
+    columns = [column, -column, torch.full((21,), 7e4), (column > 0.77).float()]
     found = quantiles({"a": torch.stack(columns, 1)})["a"]
-    assert found[:3] == ["0.05 / 0.5 / 0.95", "-0.95 / -0.5 / -0.05", "7 / 7 / 7"]
+    assert found[:3] == ["0.05 / 0.5 / 0.95", "-0.95 / -0.5 / -0.05", "70,000 / 70,000 / 70,000"]
     assert found[3].startswith("24")  # of 21 numbers 5 are 1
