@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ganstoch.errors import visible
 
 MOST = 4096  # points of a series; a longer one holds means of windows, each twice as long as before
-_MOST_NAMES = 2000  # series of one log
+_MOST_NAMES = 500  # series of one log
 
 Row = tuple[float | None, Mapping[str, float]]  # a step, None where none is written, and numbers
 Array = NDArray[np.float64]

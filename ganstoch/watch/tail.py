@@ -39,4 +39,4 @@ class Tail:
                         return
                     self._offset += len(line)
                     bar.update(len(line))
-                    yield line.decode(errors="replace").rstrip("\n\r")
+                    yield line.decode(errors="replace").strip("\ufeff\n\r")

@@ -2,7 +2,7 @@
 
 StudioGAN (``Step: 100 ... Discriminator_loss: 0.7``), pix2pix's loss_log.txt (``(epoch: 1, iters:
 100) G_GAN: 0.9``), PyTorch's DCGAN example (``[0/25][10/1583] Loss_D: 1.2``), PyTorch-GAN
-(``[Epoch 0/200] [Batch 3/938] [D loss: 0.69]``), tqdm (``D_loss=0.3``).
+(``[Epoch 0/200] [Batch 3/938] [D loss: 0.69]``), tqdm (``D_loss=0.3``), CTGAN (``Gen. (0.3)``).
 """
 
 import re
@@ -13,6 +13,7 @@ from ganstoch.watch.steps import LEADING, WHOLE, Clock
 
 _NAME = r"[A-Za-z_][\w./()#-]*(?: [A-Za-z_][\w./()#-]*){0,3}"
 _PAIR = re.compile(rf"({_NAME})\s?[:=]\s{{0,8}}([^\s,;|\])}}\"']+)")
+_CTGAN = re.compile(r"\b(Gen|Discrim)\. \((-?[\d.]+)\)")
 _INSIDE = re.compile(r"(?:^|\s)\(([^()]*[:=][^()]*)\)")
 _EPOCH = re.compile(r"\bepoch\W{1,3}(\d+)", re.IGNORECASE)
 _BATCH = re.compile(r"\b(?:batch|iter|step)\w*\W{1,3}(\d+)\s?/\s?(\d+)", re.IGNORECASE)
@@ -27,7 +28,7 @@ def pairs_of(line: str) -> dict[str, float]:
     numbers: dict[str, float] = {}
     inside = _INSIDE.findall(line)  # else "FID score (Step: 100)" would be two names
     for part in [*inside, _INSIDE.sub("", line)]:
-        for name, word in _PAIR.findall(part):
+        for name, word in _PAIR.findall(part) + _CTGAN.findall(part):
             try:
                 numbers.setdefault(name, float(word.rstrip(".")))
             except ValueError:  # a word, a time, a share in percent

@@ -26,6 +26,7 @@ DCGAN = "[1/25][10/1583]\tLoss_D: 0.5\tLoss_G: 5.0\tD(x): 0.9\tD(G(z)): 0.1 / 0.
 PYTORCH_GAN = "[Epoch 1/200] [Batch 3/938] [D loss: 0.5] [G loss: 5.0]\n"
 KERAS_GAN = "7 [D loss: 0.5, acc.: 75.00%] [G loss: 5.0]\n"
 TQDM = "  1%|#| 7/700 [00:01<02:00, D_loss=0.5, G_loss=5.0]\r 2%|#| 9/700 [D_loss=0.4, G_loss=5]\n"
+CTGAN = "Gen. (5.00) | Discrim. (0.50):   0%|          | 1/300 [00:00<02:00,  5.0it/s]\n"
 STYLEGAN = json.dumps(
     {"Loss/D/loss": {"num": 9, "mean": 0.5, "std": 1}, "Loss/G/loss": {"num": 9, "mean": 5.0}}
     | {"Loss/scores/real": {"mean": 1.0}, "Loss/signs/real": {"mean": 0.4}}
@@ -48,8 +49,11 @@ def points(log: Log, role: str) -> list[tuple[float, float]]:
 
 @pytest.mark.parametrize(
     ("text", "step"),
-    [(STUDIOGAN, 100), (DCGAN, 1593), (PYTORCH_GAN, 941), (KERAS_GAN, 7), (STYLEGAN, 4)],
-    ids=["StudioGAN", "DCGAN", "PyTorch-GAN", "Keras-GAN", "StyleGAN"],
+    [
+        *((STUDIOGAN, 100), (DCGAN, 1593), (PYTORCH_GAN, 941), (KERAS_GAN, 7), (STYLEGAN, 4)),
+        (CTGAN, 1),
+    ],
+    ids=["StudioGAN", "DCGAN", "PyTorch-GAN", "Keras-GAN", "StyleGAN", "CTGAN"],
 )
 def test_a_line_of_each_project(tmp_path: Path, text: str, step: float) -> None:
     log = read(tmp_path / "log.txt", text)
@@ -99,7 +103,9 @@ def test_tables_with_holes_words_and_a_line_that_is_cut_off(tmp_path: Path) -> N
 
 
 def test_a_table_by_epochs_as_of_ctgan(tmp_path: Path) -> None:
-    log = read(tmp_path / "losses.csv", "Epoch,Generator Loss,Discriminator Loss\n0,5.0,0.5\n")
+    log = read(
+        tmp_path / "losses.csv", "\ufeffEpoch,Generator Loss,Discriminator Loss\n0,5.0,0.5\n"
+    )
     assert points(log, "loss_g") == [(0, 5.0)]
     assert points(log, "loss_d") == [(0, 0.5)]
 
