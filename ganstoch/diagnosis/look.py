@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ganstoch.diagnosis.given import flat_logits
 from ganstoch.diagnosis.signals import (
@@ -29,9 +29,7 @@ class Looker:
     def __init__(self, real: Any, held_out: Any, *, size: int, space: Space, note: Note) -> None:
         self.space = space
         self.size = size
-        self.samples: Tensor | None = (
-            None  # of the last look, float32, (S, *shape); None: it failed
-        )
+        self.samples: Tensor | None = None  # of the last look, (S, *shape); None if it failed
         self.earlier: list[Tensor] = []  # of the last two looks, the latest first
         self._note = note
         self._begun = False  # whether samples have been made
@@ -122,7 +120,9 @@ class Looker:
                 made = sample(z)
             self.reference = self.reference.to(made.device)
             self.earlier = [samples.to(made.device) for samples in self.earlier]
-            self._cut_off = z is not None and _is_cut_off(sample, z, made)
+            # A function may hide a gradient, a network that is itself called does not.
+            if z is not None and not isinstance(networks.sample, nn.Module):
+                self._cut_off = _is_cut_off(sample, z, made)
             if self._cut_off:
                 self._note("latents", "samples have no gradient: see that sample(z) records it")
         if self._cut_off:

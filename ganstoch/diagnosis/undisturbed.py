@@ -103,7 +103,7 @@ def modules_of(function: Any) -> list[nn.Module]:
 def _attributes(value: Any, names: frozenset[str]) -> list[Any]:
     """Networks and other values of an object, and methods of its own class, that are named."""
     inner: dict[str, Any] = dict(value.named_children()) if isinstance(value, nn.Module) else {}
-    inner |= {k: v for k, v in getattr(value, "__dict__", {}).items() if not k.startswith("_")}
+    inner |= getattr(value, "__dict__", {})
     parts = [inner[name] for name in names & inner.keys()]
     for name in names - inner.keys() - {"forward"}:
         method = inspect.getattr_static(type(value), name, None)

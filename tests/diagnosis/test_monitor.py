@@ -98,9 +98,13 @@ def test_the_networks_that_a_function_refers_to_are_found() -> None:
         def __init__(self) -> None:
             super().__init__()
             self.g, self.d = generator, critic
+            self._fixed = {"g": [generator]}
 
         def sample(self, n: int) -> Any:
             return self.g(n)
+
+        def fixed(self, n: int) -> Any:
+            return self._fixed["g"][0](n)
 
         def both(self, n: int) -> Any:
             return [self.d(x) for x in (self.sample(n),)]
@@ -108,7 +112,7 @@ def test_the_networks_that_a_function_refers_to_are_found() -> None:
     pair = Pair()
     for function in (
         *(loop.sample, lambda n: loop.generator(n), lambda n: loop.sample(n)),
-        *(pair.sample, lambda n: pair.sample(n), lambda n: pair.g(n), generator),
+        *(pair.sample, pair.fixed, lambda n: pair.sample(n), lambda n: pair.g(n), generator),
         functools.partial(lambda net, n: net(n), generator),
     ):
         assert modules_of(function) == [generator]
