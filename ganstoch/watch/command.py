@@ -64,20 +64,31 @@ def watch_command(options: Any) -> int:
     fail_on = parse_verdicts(options.fail_on, option="--fail-on")
     reactions = [Reaction(verdicts, command) for verdicts, command in options.on]
     watcher = Watcher(options.path, stated, follows=options.follow)
+    if options.follow:
+        return _follow(watcher, reactions, fail_on, as_json=options.json)
     judgements = watcher.look()
-    if not options.follow:
-        if not judgements:
-            raise UserError(watcher.nothing())
-        tell(judgements, as_json=options.json)
-        _react(reactions, judgements)
-        return status(judgements, fail_on)
+    if not judgements:
+        raise UserError(watcher.nothing())
+    tell(judgements, as_json=options.json)
+    _react(reactions, judgements)
+    return status(judgements, fail_on)
+
+
+def _follow(
+    watcher: Watcher, reactions: list[Reaction], fail_on: Sequence[str], *, as_json: bool
+) -> int:
+    """Looks again and again and tells what changes, until interrupted or a verdict fails."""
     told: dict[Path, str] = {}
+    judgements: list[Judgement] = []
     try:
+        judgements = watcher.look()
+        if not judgements:
+            _log.info("waiting: %s", watcher.nothing())
         while True:
             changed = [j for j in judgements if told.get(j.log.path) != j.opinion.verdict]
             told |= {j.log.path: j.opinion.verdict for j in changed}
             for judgement in changed:
-                tell([judgement], as_json=options.json)
+                tell([judgement], as_json=as_json)
             sys.stdout.flush()
             _react(reactions, changed)
             if status(judgements, fail_on) == 1:
@@ -210,15 +221,15 @@ def tell(judgements: Sequence[Judgement], *, as_json: bool) -> None:
 
 def visible_lines(judgement: Judgement) -> str:
     """A judgement in words."""
-    log, first, best = judgement.log, judgement.opinion, judgement.best
+    log, best = judgement.log, judgement.best
     count = max((series.count for series in log.series.values()), default=0)
     lines = [f"{log.path} ({log.kind}, {count:,} entries)"]
-    since = "" if first.since is None else f" since {log.unit} {first.since:,.10g}"
-    sure = f" (sure {first.sure:.0%})" if first.verdict != "cannot_tell" else ""
-    lines.append(f"  {first.verdict}{since}{sure}, from {first.basis}: {first.because}")
-    for opinion in judgement.opinions[1:]:
+    for opinion in judgement.opinions:
         since = "" if opinion.since is None else f" since {log.unit} {opinion.since:,.10g}"
-        lines.append(f"  {opinion.basis} alone: {opinion.verdict}{since}: {opinion.because}")
+        sure = f" (sure {opinion.sure:.0%})" if opinion.sure else ""
+        also = "" if opinion is judgement.opinion else "also, "
+        words = f"{opinion.verdict}{since}{sure}, from {opinion.basis}: {opinion.because}"
+        lines.append(f"  {also}{words}")
     if best is not None:
         lines.append(
             f"  the best {judgement.score}, {best.value:.4g}, was at {log.unit} {best.step:,.10g}; "
@@ -226,6 +237,7 @@ def visible_lines(judgement: Judgement) -> str:
         )
     columns = "  ".join(f"{role}={name}" for role, name in judgement.columns.items())
     lines.append(f"  columns: {columns or 'diagnosis/...'}")
-    lines += [f"  log more: {missing}" for missing in judgement.missing]
+    if judgement.missing:
+        lines.append(f"  log more: {'; '.join(judgement.missing)}")
     lines += [f"  note: {note}" for note in judgement.notes]
     return "\n".join(visible(line) for line in lines)

@@ -19,7 +19,7 @@ _LOG_MORE = {
     "fid or kid": "how far the images are from the data, and which point was the best",
     "recall or coverage": "collapse and mode drop",
     "real and fake logits, or accuracy": "which side of the discriminator errs",
-    "diagnosis/...": "every verdict: the signals of ganstoch.Diagnosis, memorization among them",
+    "diagnosis/...": "every verdict, by the signals that ganstoch.Diagnosis logs",
 }
 
 
