@@ -99,6 +99,7 @@ class Monitor:
     ) -> None:
         if every < 1 or (images is not None and images < 8):
             raise UserError(f"every must be 1 or more, images 8 or more; got {every} and {images}")
+        latents = None if latents is None else torch.as_tensor(latents)
         if latents is not None and (
             sample is None or len(latents) < 8 or not latents.is_floating_point()
         ):
