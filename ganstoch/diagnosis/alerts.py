@@ -49,11 +49,11 @@ def raise_alert(
     """
     own = [logger for logger in loggers if hasattr(logger, "alert")]
     for logger in own:
-        _try(type(logger).__name__, logger.alert, title=title, text=text)  # type: ignore[attr-defined]
-    run = getattr(sys.modules.get("wandb"), "run", None)
+        _try(type(logger).__name__, logger.alert, title=title, text=text)
+    run: Any = getattr(sys.modules.get("wandb"), "run", None)
     if run is not None and not own:  # ours is the logger of that run
         _try("W&B", run.alert, title=title, text=text, level=level.upper())
-    trackio = sys.modules.get("trackio")
+    trackio: Any = sys.modules.get("trackio")
     if hasattr(trackio, "alert") and trackio.context_vars.current_run.get() is not None:
         _try("trackio", trackio.alert, title, text, trackio.AlertLevel(level))
     if command:
