@@ -70,7 +70,7 @@ def test_checkpoints_and_early_stop_of_any_module_follow_them(epochs: bool, tmp_
     real = torch.rand(64, 1, 4, 4, generator=rng) * 2 - 1
     name = "overfitting/pixel_l1/mean"
     monitor = NeighbourMonitor(every=4, images=32, queries=32, real=real)
-    when = {} if epochs else {"every_n_train_steps": 4}
+    when: dict[str, Any] = {} if epochs else {"every_n_train_steps": 4}
     keep = ModelCheckpoint(
         tmp_path, filename="{step}", monitor=name, save_weights_only=True, **when
     )
