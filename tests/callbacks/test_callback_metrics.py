@@ -94,6 +94,7 @@ def test_checkpoints_and_early_stop_of_any_module_follow_them(epochs: bool, tmp_
     assert keep.best_model_score.item() == pytest.approx(values[best])
 
 
+@pytest.mark.foreign
 def test_the_other_distribution_of_lightning_takes_the_callbacks(tmp_path: Path) -> None:
     pytest.importorskip("lightning")
     code = """
