@@ -1,5 +1,6 @@
 """How verdicts agree with known causes: a matrix, and what was missed or raised in vain."""
 
+import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -38,12 +39,14 @@ def confusion_terminal(judged: Sequence[Judged], verdicts: Sequence[str]) -> str
     shown = matrix.astype(str).replace("0", ".").set_axis(range(1, len(present) + 1), axis=1)
     shown.insert(0, "cause", present)
     shown["found"] = [_found(judged, label) for label in present]
+    shown["looks"] = [_delay(judged, label) for label in present]
     seeds = ", ".join(map(str, sorted(runs.seed.unique())))
     wrong, healthy = false_alarms(judged)
     mistaken = [run for run in judged if run.verdict != run.label]
     legend = (
         f"{len(judged)} runs, seeds {seeds}. A line is a cause, a column a verdict; found: how "
-        "many of a cause's runs had it among their findings at the end."
+        "many of a cause's runs had it among their findings at the end; looks: the median and the "
+        "most measurements from the cause to the first that names it, where one does."
     )
     lines = [
         *("Verdicts at the end of labelled runs", *wrapped(legend), ""),
@@ -66,12 +69,12 @@ def _found(judged: Sequence[Judged], label: str) -> str:
     return f"{count} of {len(runs)}" if runs else "-"
 
 
+def _delay(judged: Sequence[Judged], label: str) -> str:
+    delays = [run.found_after for run in judged if run.label == label and run.found_after]
+    return f"{statistics.median_low(delays)}, {max(delays)}" if delays else "-"
+
+
 def _alarms(judged: Sequence[Judged]) -> Iterator[str]:
-    for label in ("complete_collapse", "non_finite"):
-        delays = [run.found_after for run in judged if run.label == label]
-        if seen := [delay for delay in delays if delay is not None]:
-            share = f"{len(seen)} of {len(delays)}"
-            yield f"{label}: seen in {share}, the last after {max(seen)} measurements"
     healthy = [run for run in judged if run.label == "healthy"]
     alarmed = [run for run in healthy if run.passing]
     names = ", ".join(sorted({name for run in alarmed for name in run.passing})) or "none"

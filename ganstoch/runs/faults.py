@@ -1,5 +1,6 @@
 """Faults put into a training run on purpose: callbacks that act at known iterations, blindly."""
 
+import dataclasses
 from abc import abstractmethod
 from dataclasses import dataclass
 from typing import Any
@@ -8,7 +9,8 @@ import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 
-from ganstoch.objectives import NonSaturating
+from ganstoch.data.datamodule import ImageData
+from ganstoch.objectives import NonSaturating, Objective, Saturating
 from ganstoch.rng import normal, rng_for
 from ganstoch.training.gan import GAN
 
@@ -73,6 +75,88 @@ class Alternate(Callback):
             batch.pixels.copy_(255 - batch.pixels)  # a copy of the data
 
 
+class RepeatBatch(Callback):
+    """A loader that hands out its first batch for ever."""
+
+    _first: Tensor | None = None
+
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Puts the first batch in the place of this one."""
+        self._first = batch.pixels.clone() if self._first is None else self._first
+        batch.pixels.copy_(self._first)
+
+
+class ShuffleLabels(Callback):
+    """Deals the classes of a batch out among its images by chance."""
+
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Shuffles the labels, in place."""
+        rng = rng_for(0, "noise", trainer.global_step, part="shuffle")
+        order = torch.randperm(len(batch.labels), generator=rng)
+        batch.labels.copy_(batch.labels[order.to(batch.labels.device)])
+
+
+@dataclass(eq=False, kw_only=True)
+class Range(Callback):
+    """All real images, also those that a run is compared with, are floats from low to high."""
+
+    low: float
+    high: float
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Rescales the data, which are ready by now."""
+        data = trainer.datamodule  # type: ignore[attr-defined]
+        assert isinstance(data, ImageData)
+        data.subset = dataclasses.replace(data.subset, pixels=self._scaled(data.subset.pixels))
+        data.held_out = None if data.held_out is None else self._scaled(data.held_out)
+
+    def _scaled(self, pixels: Tensor) -> Tensor:
+        return self.low + pixels.float() * ((self.high - self.low) / 255)
+
+
+class GeneratorInEval(_Fault):
+    """The generator leaves training mode, as after samples were drawn, and is not put back."""
+
+    def _act(self, trainer: Trainer, iteration: int) -> None:
+        trainer.lightning_module.get_submodule("generator").eval()
+
+
+class ForgetMoments(_Fault):
+    """Both optimizers start anew, as where a checkpoint kept the weights alone."""
+
+    def _act(self, trainer: Trainer, iteration: int) -> None:
+        for optimizer in trainer.optimizers:
+            optimizer.state.clear()
+
+
+class FrozenAverage(_Fault):
+    """The average of the generator is never updated again."""
+
+    def _act(self, trainer: Trainer, iteration: int) -> None:
+        gan = trainer.lightning_module
+        assert isinstance(gan, GAN)
+        gan.average.update = lambda generator, *, iteration: None  # type: ignore[method-assign]
+
+
+@dataclass(eq=False, kw_only=True)
+class HalfGradients(_Fault):
+    """A player's gradients pass through 16 bits after multiplication by a scale, unchecked."""
+
+    player: str
+    scale: float
+
+    def _act(self, trainer: Trainer, iteration: int) -> None:
+        for weight in trainer.lightning_module.get_submodule(self.player).parameters():
+            weight.register_hook(self._rounded)  # type: ignore[no-untyped-call]
+
+    def _rounded(self, gradient: Tensor) -> Tensor:
+        return (gradient * self.scale).half().to(gradient.dtype) / self.scale
+
+
 @dataclass(eq=False, kw_only=True)
 class _WeightFault(_Fault):
     """Changes the weights of a network or layer, by its name such as "generator.layers.0"."""
@@ -126,6 +210,14 @@ class Shake(_WeightFault):
         rng = rng_for(0, "noise", iteration, part=f"shake/{name}")
         noise = normal(tuple(weight.shape), rng).to(weight.device)
         weight.add_(noise, alpha=self.share * float(weight.square().mean().sqrt()))
+
+
+class Redraw(_WeightFault):
+    """Draws weights anew, as where a checkpoint lacked a network."""
+
+    def _change(self, weight: nn.Parameter, name: str, iteration: int) -> None:
+        rng = rng_for(0, "noise", iteration, part=f"redraw/{name}")
+        weight.copy_(0.02 * normal(tuple(weight.shape), rng))
 
 
 @dataclass(eq=False, kw_only=True)
@@ -192,3 +284,42 @@ class SwappedLabels(NonSaturating):
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
         """Scalar loss from logits of shape (N,) each."""
         return super().discriminator(fake, real)
+
+
+class SigmoidTwice(NonSaturating):
+    """Logits pass through the logistic function before a loss that applies it once more."""
+
+    def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
+        """Scalar loss from logits of shape (N,) each."""
+        return super().discriminator(real.sigmoid(), fake.sigmoid())
+
+    def generator(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
+        """Scalar loss from logits of shape (N,)."""
+        return super().generator(fake.sigmoid(), real)
+
+
+class DetachedFakes(NonSaturating):
+    """The generator's loss is of images cut off from it: its gradient is 0."""
+
+    def generator(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
+        """Scalar loss from logits of shape (N,)."""
+        return super().generator(fake.detach() + 0 * fake, real)
+
+
+@dataclass(frozen=True)
+class SharedOptimizer(Objective):
+    """One optimizer steps both networks on the sum of both losses, so that G's moves D too."""
+
+    saturating: bool = False
+
+    @property
+    def _game(self) -> Objective:
+        return Saturating() if self.saturating else NonSaturating()
+
+    def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
+        """Scalar loss from logits of shape (N,) each."""
+        return self._game.discriminator(real, fake) + self._game.generator(fake)
+
+    def generator(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
+        """Scalar loss from logits of shape (N,)."""
+        return self._game.generator(fake)
