@@ -9,6 +9,7 @@ import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from typing import Literal
 
 from ganstoch.diagnosis.signals import Signals
@@ -80,6 +81,38 @@ def _progress(history: History, back: int = 4) -> bool:
     return nearer or rising
 
 
+def _stands(history: History) -> bool:
+    """Whether the generator has stopped moving; or its average has, far away from it."""
+    if len(history) < 5 or _one_image(history):
+        return False
+    still = all(s.drift is not None and s.drift < 0.05 for s in history[-4:])
+    last = [quality(signals) for signals in history[-5:]]
+    is_left_behind = _at(history, "average_gap") > 0.5 and max(last) < 1.002 * min(last)
+    return still or is_left_behind
+
+
+def _motion(history: History) -> tuple[float, float]:
+    """Median drift and mean turn at the last four measurements; NaN where one is not known."""
+    drifts = [s.drift for s in history[-4:] if s.drift is not None]
+    turns = [s.turn for s in history[-4:] if s.turn is not None]
+    if len(drifts) < 4 or len(turns) < 4:
+        return math.nan, math.nan
+    return statistics.median(drifts), statistics.mean(turns)
+
+
+def _swings(history: History) -> bool:
+    """Whether images change by as much as they differ from each other, or half of it goes back."""
+    drift, turn = _motion(history)
+    return (drift > 0.92 and turn < 0.2) or drift * turn < -0.55
+
+
+def _alternate(history: History) -> bool:
+    """Whether the players won by turns, twice at least, at the last five measurements."""
+    known = [s.separation for s in history[-5:] if s.separation is not None]
+    winners = [value > 0.5 for value in known if not 0.2 < value < 0.8]
+    return sum(a != b for a, b in pairwise(winners)) >= 2
+
+
 def _bad(history: History) -> bool:
     """Whether the images are clearly not the data's yet."""
     return quality(history[-1]) > 1.25
@@ -136,8 +169,8 @@ def _ignores_latent(history: History, *, times: float = 1.0) -> bool:
 
 def _complete_collapse(history: History) -> bool:
     """One image, of a generator that has made more, or that moves and still makes but one."""
-    was_more = any((s.diversity or 0) > 0.1 for s in history[:-1])
-    stands = _at(history, "drift") <= 0.05  # not known at first
+    was_more = any((s.diversity or 0) > 0.3 for s in history[:-1])
+    stands = _at(history, "drift") <= 0.15  # as at a slow start; not known at first
     return _one_image(history) and (was_more or not stands) and not _takes_off(history)
 
 
@@ -173,28 +206,32 @@ def _vanishing_gradient(history: History, *, times: float = 1.0) -> bool:
 
 def _discriminator_dominates(history: History) -> bool:
     knows = _at(history, "separation") > 0.995
-    return knows and _bad(history) and (_at(history, "drift") < 0.02 or _nowhere(history))
+    gets_nowhere = _nowhere(history) and not _swings(history)
+    return knows and _bad(history) and (_at(history, "drift") < 0.02 or gets_nowhere)
 
 
 def _oscillating(history: History) -> bool:
-    """Images change by as much as they differ from each other; or back and forth, to no end."""
-    last = history[-4:]
-    drifts = [s.drift for s in last if s.drift is not None]
-    turns = [s.turn for s in last if s.turn is not None]
-    if len(drifts) < 4 or len(turns) < 4:
+    """Images swing; or go back and forth, far from the data, with no new best or winner."""
+    drift, turn = _motion(history)
+    if not _bad(history) or _stands(history) or math.isnan(drift):
         return False
-    drift, turn = statistics.median(drifts), statistics.mean(turns)
-    wild = drift > 0.92 and turn < 0.2
-    to_no_end = drift > 0.4 and turn < -0.3 and _nowhere(history)
-    return _bad(history) and (wild or to_no_end)
+    qualities = [quality(signals) for signals in history]
+    is_far = qualities[-1] > 0.75 * qualities[0]
+    no_best = min(qualities[-4:]) > 0.97 * min(qualities[:-4], default=math.inf)
+    to_no_end = is_far and (no_best or _alternate(history))
+    return _swings(history) or (to_no_end and drift > 0.4 and turn < -0.3)
 
 
 def _memorization(history: History) -> bool:
-    return _at(history, "closeness") < 0.75 and _at(history, "reach") < 1  # a blur reaches nothing
+    """Nearer than by chance; a blur is near everything too, but reaches nothing, or is one."""
+    is_blur = _at(history, "reach") >= 1 and not _at(history, "diversity") > 0.9
+    return _at(history, "closeness") < 0.75 and not is_blur
 
 
 def _stalled(history: History) -> bool:
-    """The best is long past, and what is there is worse by a tenth; medians of three."""
+    """Images stand still; or the best is long past, and they are worse by a tenth, by medians."""
+    if _stands(history) and 1.25 < quality(history[-1]) < math.inf:
+        return True
     qualities = [value for value in map(quality, history) if math.isfinite(value)]
     smooth = [statistics.median(qualities[i - 2 : i + 1]) for i in range(2, len(qualities))]
     if len(smooth) < 4:
@@ -262,7 +299,13 @@ RULES = (
         "the generator's gradient is gone",
         _vanishing_gradient,
         signals=("gradient_generator", "separation", "gap"),
-        remedies=("the non-saturating objective", "relativistic", "wgan_gp", "label_smoothing"),
+        remedies=(
+            "see that the generator's images are not detached",
+            "the non-saturating objective",
+            "relativistic",
+            "wgan_gp",
+            "label_smoothing",
+        ),
         lasts=partial(_vanishing_gradient, times=10),
     ),
     Rule(
@@ -270,7 +313,14 @@ RULES = (
         "every image is told apart, and they get no better",
         _discriminator_dominates,
         signals=("separation", "gap", "drift"),
-        remedies=("label_smoothing", "label_flipping", "ratio_g2", "r1", "pretraining"),
+        remedies=(
+            "see that the generator learns, and can make what real images range over",
+            "equal learning rates",
+            "label_smoothing",
+            "ratio_g2",
+            "r1",
+            "pretraining",
+        ),
     ),
     Rule(
         "oscillating",
@@ -296,6 +346,11 @@ RULES = (
         "the best is long past",
         _stalled,
         signals=("closeness", "reach"),
-        remedies=("--diagnosis.act restore", "lower model.optimizer.lr", "a larger data.m"),
+        remedies=(
+            "see that both networks and the average are updated",
+            "--diagnosis.act restore",
+            "lower model.optimizer.lr",
+            "a larger data.m",
+        ),
     ),
 )

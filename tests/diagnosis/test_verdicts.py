@@ -129,6 +129,42 @@ def test_a_generator_that_saturated_has_diverged_and_does_not_ignore_z() -> None
     assert diagnose(moments).verdict == "diverged"
 
 
+def left_behind(i: int) -> dict[str, Any]:
+    """The average stays where it was, and the generator goes on."""
+    return {"closeness": 2.7, "reach": 2.4, "average_gap": 0.8, "turn": -0.5}
+
+
+ENDINGS: list[tuple[Verdict, Callable[[int], dict[str, Any]]]] = [
+    ("stalled", left_behind),
+    ("healthy", lambda i: left_behind(i) | {"closeness": 2.7 * 0.99**i, "turn": 0.1}),
+    ("stalled", lambda i: {"drift": 0.01}),
+    ("healthy", lambda i: {"drift": 0.01, "closeness": 1.2}),  # it is good, and done
+    # The players win by turns, or the one and then for good the other.
+    ("oscillating", lambda i: {"separation": float(i % 2), "turn": -0.5, "drift": 0.5}),
+    ("healthy", lambda i: {"separation": float(i > 8), "turn": -0.5, "closeness": 2 * 0.97**i}),
+    # Images that swing are no sign of a discriminator that has won.
+    ("oscillating", lambda i: BROKEN["discriminator_dominates"](i) | BROKEN["oscillating"](i)),
+    ("memorization", lambda i: {"closeness": 0.6, "reach": 1.2}),  # of a part of the data
+    ("healthy", lambda i: {"closeness": 0.6, "reach": 1.2, "diversity": 0.6}),  # a blur
+]
+
+
+@pytest.mark.parametrize(("verdict", "change"), ENDINGS)
+def test_near_relations_are_told_apart(
+    verdict: Verdict, change: Callable[[int], dict[str, Any]]
+) -> None:
+    assert diagnose(history(12, change)).verdict == verdict
+
+
+def test_one_garbage_image_is_no_mere_stall() -> None:
+    """Rates a hundred times too high: what was made is gone, and one pattern stays."""
+    one = {"diversity": 0.07, "isolation": 0.02, "sensitivity": 0.0, "drift": 0.0}
+    garbage = one | {"closeness": 3.5, "reach": 3.0}
+    moments = history(20, lambda i: {"sensitivity": 90.0} if i == 4 else garbage if i > 4 else {})
+    verdicts = [diagnose(moments[: i + 1]).verdict for i in range(20)]
+    assert set(verdicts[9:]) <= {"complete_collapse", "diverged"}
+
+
 def test_columns_hold_a_history() -> None:
     moments = history(4, lambda i: {"closeness": 1 + i / 7, "sensitivity": None, "turn": None})
     columns = to_columns(moments)
