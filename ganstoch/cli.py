@@ -316,6 +316,7 @@ _COMMANDS = {
             _option("--jobs", "runs at once; 0 for one a core", **_COUNT),
             _option("--out", "their folder", type=Path, default=Path("runs/cases")),
             _option("--report", "train nothing, score what is there", **_FLAG),
+            _option("--remedies", "train ill runs again as their verdicts advise", **_FLAG),
         ),
     ),
     "doctor": _Command(

@@ -5,11 +5,11 @@ import logging
 import multiprocessing
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import yaml
@@ -34,6 +34,9 @@ from ganstoch.runs import faults
 from ganstoch.runs.sweep import parse_seeds
 from ganstoch.training.gan import GAN, AdamSettings
 from ganstoch.training.silent_fit import silent_fit
+
+_Run = tuple["Case", int, Path]  # with its seed and the file of its signals
+_Result = TypeVar("_Result")
 
 EVERY = 25  # iterations between measurements
 
@@ -84,6 +87,7 @@ class Case:
     remedies: Sequence[Any] = ()
     iterations: int = 250
     onset: int = 1  # iteration at which the fault acts
+    treat: bool = False  # whether the remedies that its verdict names are tried
 
 
 CASES: tuple[Case, ...] = tuple(
@@ -164,24 +168,38 @@ def read_trace(path: Path) -> list[Signals]:
 def cases(options: Namespace) -> int:
     """Runs what is missing, writes ``confusion.txt`` and prints it; see `ganstoch cases --help`."""
     seeds, out = parse_seeds(options.seeds), options.out
+    if options.report and options.remedies:
+        raise UserError("--report trains nothing, and --remedies trains again: give one of them")
     runs = [(case, seed, trace_path(out, case, seed=seed)) for seed in seeds for case in CASES]
     missing = [run for run in runs if not run[2].exists()]
     if missing and options.report:
         raise UserError(f"{out} lacks {len(missing)} of {len(runs)} runs; run without --report")
     if missing:
-        workers = options.jobs or len(os.sched_getaffinity(0))
-        with multiprocessing.get_context("spawn").Pool(min(workers, len(missing))) as pool:
-            done = pool.imap_unordered(run_and_write, missing)
-            for _ in tqdm(done, total=len(missing), desc="labelled runs", disable=None):
-                pass
+        _in_processes(run_and_write, missing, jobs=options.jobs, what="labelled runs")
     scores = [score_case(case, read_trace(path), seed=seed) for case, seed, path in runs]
     text = confusion_terminal(scores, VERDICTS)
     write_atomically(out / "confusion.txt", text.encode())
     sys.stdout.write(text)
+    if options.remedies:
+        from ganstoch.runs.cures import cures_terminal, treat
+
+        ill = [run for run in runs if run[0].treat]
+        text = cures_terminal(_in_processes(treat, ill, jobs=options.jobs, what="treated runs"))
+        write_atomically(out / "remedies.txt", text.encode())
+        sys.stdout.write(f"\n{text}")
     return 0
 
 
-def run_and_write(run: tuple[Case, int, Path]) -> None:
+def _in_processes(
+    function: Callable[[_Run], _Result], runs: Sequence[_Run], *, jobs: int, what: str
+) -> list[_Result]:
+    workers = min(jobs or len(os.sched_getaffinity(0)), len(runs))
+    # A process is replaced now and then, as trainers are slow to leave its memory.
+    with multiprocessing.get_context("spawn").Pool(workers, maxtasksperchild=16) as pool:
+        return [*tqdm(pool.imap(function, runs), total=len(runs), desc=what, disable=None)]
+
+
+def run_and_write(run: _Run) -> None:
     """Trains a case with a seed and writes its signals."""
     torch.set_num_threads(1)
     logging.getLogger("ganstoch").setLevel(logging.ERROR)

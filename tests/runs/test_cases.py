@@ -2,7 +2,9 @@
 
 import dataclasses
 import re
+import statistics
 import zipfile
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -13,20 +15,27 @@ from ganstoch.errors import UserError
 from ganstoch.report.confusion import false_alarms
 from ganstoch.runs import cases
 from ganstoch.runs.cases import CASES, Case, read_trace, run_case, score_case, trace_path
+from ganstoch.runs.cures import cures_terminal, treat
 
 COMMITTED = Path(__file__).parents[2] / "results" / "cases"
 CHEAPEST = {
-    case.name.rpartition(", ")[0] or case.name: case
+    str([spec if isinstance(spec, str) else next(iter(spec)) for spec in each]): case
     for case in sorted(CASES, key=lambda case: "conv" not in case.name)
+    for each in [[*case.faults, *case.remedies, case.objective]]
 }
 """Each fault in the smallest networks that it is tried in."""
 
 
 def test_there_are_enough_of_every_kind() -> None:
-    assert len({trace_path(Path("x"), case, seed=0) for case in CASES}) == len(CASES) >= 40
+    assert len({trace_path(Path("x"), case, seed=0) for case in CASES}) == len(CASES) >= 150
     assert {case.label for case in CASES} == set(VERDICTS)
-    assert sum(case.label == "healthy" for case in CASES) >= 20
+    assert sum(case.label == "healthy" for case in CASES) >= 45
+    assert min(Counter(case.label for case in CASES).values()) >= 6
     assert all(case.onset <= case.iterations for case in CASES)
+    assert sum(case.treat for case in CASES) == 10
+    named = [spec for case in CASES for spec in case.faults if isinstance(spec, dict)]
+    values = [value for spec in named for settings in spec.values() for value in settings.values()]
+    assert not any(str(value)[0].isdigit() for value in values if isinstance(value, str))
 
 
 @pytest.mark.parametrize("case", CHEAPEST.values(), ids=lambda case: case.name)
@@ -63,7 +72,7 @@ def test_the_committed_matrix_follows_from_the_committed_signals_and_keeps_the_p
     numbers = seeds[1].replace(" ", "")
     with zipfile.ZipFile(COMMITTED / "signals.zip") as archive:
         archive.extractall(tmp_path)
-    assert len([*tmp_path.iterdir()]) == len(CASES) * len(numbers.split(","))
+    assert len([*tmp_path.glob("*.json")]) == len(CASES) * len(numbers.split(","))
     assert main(["cases", "--report", "--seeds", numbers, "--out", str(tmp_path)]) == 0
     assert capsys.readouterr().out == text
     judged = [
@@ -73,8 +82,17 @@ def test_the_committed_matrix_follows_from_the_committed_signals_and_keeps_the_p
     ]
     wrong, healthy = false_alarms(judged)
     assert wrong / healthy <= 0.05
+    treated = re.findall(r", seed (\d+) ", (COMMITTED / "remedies.txt").read_text())
+    trials = [
+        treat((case, seed, trace_path(tmp_path, case, seed=seed)))
+        for seed in sorted({int(seed) for seed in treated})
+        for case in CASES
+        if case.treat
+    ]
+    assert cures_terminal(trials) == (COMMITTED / "remedies.txt").read_text()
     for label in ("complete_collapse", "non_finite"):
         delays = [run.found_after for run in judged if run.label == label]
-        assert len(delays) > 4
-        assert all(delay is not None and delay <= 3 for delay in delays)
-    assert sum(run.verdict == run.label for run in judged) / len(judged) > 0.8
+        seen = [delay for delay in delays if delay is not None]
+        assert len(seen) > 0.85 * len(delays)
+        assert statistics.median(seen) <= 3
+    assert sum(run.verdict == run.label for run in judged) / len(judged) > 0.9
