@@ -19,6 +19,7 @@ from ganstoch import cli
 from ganstoch.runs import table
 from ganstoch.runs.plan import plan
 from ganstoch.runs.sweep import read_sweep
+from ganstoch.types import to_signed
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "ganstoch"
@@ -99,14 +100,18 @@ def test_every_command_is_of_a_kind_that_is_tested() -> None:
     assert {command.split()[0] for command in COMMANDS} == {"make", "ganstoch", "wandb"}
 
 
-def test_programs_run() -> None:
-    """Those of callbacks, audit and metric, on images of which the generated are copies."""
-    images = torch.randint(0, 256, (200, 3, 8, 8), dtype=torch.uint8)
+def test_programs_run(here: Path) -> None:
+    """Of callbacks, monitor, audit and metric, on images of which the generated are copies."""
+    images, others = torch.randint(0, 256, (2, 200, 3, 8, 8), dtype=torch.uint8)
     names: dict[str, object] = {
         "training_images": images,
-        "test_images": images.flip(0),
+        "test_images": others,
         "generated_images": images[:80],
         "Trainer": dict,
+        "steps": 501,
+        "noise": lambda n: images[:n],
+        "G": to_signed,
+        **dict.fromkeys(("loss_d", "loss_g", "r", "f"), torch.ones(8)),
     }
     programs = [block for block in blocks("python") if "trainer.fit" not in block]
     for program in programs:
@@ -114,6 +119,8 @@ def test_programs_run() -> None:
     assert names["report"].verdict == "memorization"  # type: ignore[attr-defined]
     assert names["metric"].compute()["overfitting/pixel_l1/mean"] == 0.0  # type: ignore[attr-defined]
     assert len(names["trainer"]["callbacks"]) == 2  # type: ignore[index]
+    assert names["monitor"].verdict == "memorization"  # type: ignore[attr-defined]
+    assert Path("diagnosis.html").exists()
 
 
 def test_program_that_trains(here: Path) -> None:

@@ -33,6 +33,7 @@ class Looker:
         self.earlier: list[Tensor] = []  # of the last two looks, the latest first
         self._note = note
         self._begun = False  # whether samples have been made
+        self._is_same = True  # whether two calls make the same samples
         self._cut_off = False  # whether samples change with the latents, and have no gradient
         try:
             data, what = self.space.data(real), "held_out"
@@ -57,7 +58,7 @@ class Looker:
                 self._note("sample", _words("sample", iteration, error))
                 return Signals(iteration=iteration)
             self._begun = True
-            self.earlier = [self.samples, *self.earlier[:1]]
+            self.earlier = [self.samples, *self.earlier[:1]] if self._is_same else []
             if first and self.space.kind == "image":
                 self._note("range", range_warning(self.samples, self.reference.batch))
             if networks.discriminator is None or signals.broken:
@@ -117,7 +118,14 @@ class Looker:
         average = None if networks.average is None else checked(networks.average)
         if first:
             with torch.no_grad():
-                made = sample(z)
+                with same_rng():
+                    made = sample(z)
+                with same_rng():
+                    self._is_same = torch.allclose(sample(z), made, rtol=1e-3, equal_nan=True)
+            if not self._is_same:
+                self._note(
+                    "moving", "sample makes others each time: movement is not judged; seed it"
+                )
             self.reference = self.reference.to(made.device)
             self.earlier = [samples.to(made.device) for samples in self.earlier]
             # A function may hide a gradient, a network that is itself called does not.

@@ -169,7 +169,7 @@ def test_failures_are_named(sample: Callable[[int], Tensor], verdict: str) -> No
         monitor.step(step)
         told.append(monitor.verdict)
     assert told[-1] == verdict
-    assert monitor.notes == []
+    assert len(monitor.notes) == (verdict == "complete_collapse")  # others at each call
     assert len(monitor.history) == 10
     if verdict == "healthy":
         assert told[0] == "cannot_tell"
@@ -257,6 +257,23 @@ def test_a_bad_sample_is_noted_once_and_the_rest_goes_on(kind: str, caplog: Any)
     assert [signals.loss_discriminator for signals in monitor.history] == [1.0] * 5
     assert monitor.verdict == "cannot_tell"
     assert monitor.not_judged["oscillating"] == "sample"
+
+
+def test_samples_of_a_generator_of_one_s_own_do_not_oscillate() -> None:
+    own = torch.Generator().manual_seed(3)
+    spread = torch.tensor([1.0, 0.1])
+    moving = Monitor(
+        points(512), sample=lambda n: torch.randn(n, 2, generator=own) * spread, every=1
+    )
+    seeded = Monitor(points(512), sample=fresh, every=1)
+    for step in range(12):
+        moving.step(step)
+        seeded.step(step)
+    assert [moving.verdict, seeded.verdict] == ["healthy", "healthy"]
+    assert {signals.turn for signals in moving.history} == {None}
+    assert seeded.history[1].drift == 0
+    assert len(moving.notes) == 1
+    assert seeded.notes == []
 
 
 def test_what_fails_once_is_measured_again_later() -> None:
