@@ -171,7 +171,11 @@ def _complete_collapse(history: History) -> bool:
     """One image, of a generator that has made more, or that moves and still makes but one."""
     was_more = any((s.diversity or 0) > 0.3 for s in history[:-1])
     stands = _at(history, "drift") <= 0.15  # as at a slow start; not known at first
-    return _one_image(history) and (was_more or not stands) and not _takes_off(history)
+    # Without a gradient and a discriminator no other rule tells a generator that never begins.
+    others = history[-1].gradient_generator, history[-1].separation
+    begins = len(history) <= 8 or others != (None, None)
+    ill = was_more or not (stands and begins)
+    return _one_image(history) and ill and not _takes_off(history)
 
 
 def _generator_dominates(history: History, *, times: float = 1.0) -> bool:

@@ -460,3 +460,11 @@ def test_the_history_is_of_signals() -> None:
     monitor.step(0, loss_d=1.0)
     assert monitor.history == [Signals(iteration=0, loss_discriminator=1.0)]
     assert monitor.diagnosed is not None
+
+
+def test_a_generator_that_never_begins_has_collapsed() -> None:
+    real = torch.randn(200, 8, generator=torch.Generator().manual_seed(0))
+    monitor = Monitor(real, sample=lambda n: torch.full((n, 8), 0.1), every=1)
+    for step in range(14):
+        monitor.step(step)
+    assert monitor.verdict == "complete_collapse"

