@@ -34,14 +34,15 @@ def best_of(name: str, steps: Array, values: Array) -> Best:
 
 def judge_score(name: str, steps: Array, values: Array) -> Opinion:
     """A verdict from one of `SCORES`, values (N,) over time; medians of three pass over noise."""
+    shown = "inception_score" if name == "is" else name
     if len(values) < _FEWEST:
-        because = f"{len(values)} values of {name}: at least {_FEWEST} are needed"
-        return Opinion(CANNOT_TELL, name, because)
+        because = f"{len(values)} values of {shown}: at least {_FEWEST} are needed"
+        return Opinion(CANNOT_TELL, shown, because)
     smooth = np.array([np.median(values[max(0, i - 1) : i + 2]) for i in range(len(values))])
     best = best_of(name, steps, values)
-    told = f"{name} was best at {best.value:.4g} and is {best.last:.4g}"
+    told = f"{shown} was best at {best.value:.4g} and is {best.last:.4g}"
     if smooth.min() < 0 or (name not in _HIGHER and smooth.min() == 0):
-        return Opinion(CANNOT_TELL, name, f"{told}: a ratio to that means nothing")
+        return Opinion(CANNOT_TELL, shown, f"{told}: a ratio to that means nothing")
     worse = smooth.max() / np.maximum(smooth, 1e-9) if name in _HIGHER else smooth / smooth.min()
     turn = int(worse.argmin())
 
@@ -52,7 +53,7 @@ def judge_score(name: str, steps: Array, values: Array) -> Opinion:
 
     def ill(verdict: str, start: int, because: str = "") -> Opinion:
         sure = 1 - 0.5 ** min(len(steps) - start, 7)
-        return Opinion(verdict, name, told + because, float(steps[start]), sure)
+        return Opinion(verdict, shown, told + because, float(steps[start]), sure)
 
     past, lost = since(_PAST), since(_LOST)
     if past is not None and name == "is" and smooth[-3:].max() < 1.5:
@@ -65,4 +66,4 @@ def judge_score(name: str, steps: Array, values: Array) -> Opinion:
     comes_down = smooth[half:].min() < 0.9 * smooth[:half].min()
     if name == "fid" and len(values) >= 10 and smooth.min() > _POOR and not comes_down:
         return ill("stalled", half, ": it hardly comes down, and is poor")
-    return Opinion("healthy", name, told, sure=0.9)
+    return Opinion("healthy", shown, told, sure=0.9)
