@@ -81,14 +81,25 @@ def _progress(history: History, back: int = 4) -> bool:
     return nearer or rising
 
 
+def _left_behind(history: History) -> bool:
+    """Whether the average, whose images count, stands still far away from the generator."""
+    last = [quality(signals) for signals in history[-5:]]
+    return len(last) == 5 and _at(history, "average_gap") > 0.5 and max(last) < 1.002 * min(last)
+
+
+def _nothing_moves(history: History) -> bool:
+    """Whether neither player changes, though the discriminator has something to learn."""
+    gaps = [math.nan if s.gap is None else s.gap for s in history[-3:]]
+    same = len(gaps) == 3 and all(abs(gap - gaps[0]) < 0.003 * abs(gaps[0]) for gap in gaps)
+    return same and _at(history, "drift") == 0 and _at(history, "gradient_discriminator") > 0
+
+
 def _stands(history: History) -> bool:
     """Whether the generator has stopped moving; or its average has, far away from it."""
-    if len(history) < 5 or _one_image(history):
+    if len(history) < 5 or (_one_image(history) and not _nothing_moves(history)):
         return False
     still = all(s.drift is not None and s.drift < 0.05 for s in history[-4:])
-    last = [quality(signals) for signals in history[-5:]]
-    is_left_behind = _at(history, "average_gap") > 0.5 and max(last) < 1.002 * min(last)
-    return still or is_left_behind
+    return still or _left_behind(history)
 
 
 def _motion(history: History) -> tuple[float, float]:
@@ -168,13 +179,13 @@ def _ignores_latent(history: History, *, times: float = 1.0) -> bool:
 
 
 def _complete_collapse(history: History) -> bool:
-    """One image, of a generator that has made more, or that moves and still makes but one."""
+    """One image, of a generator that made more, or moves, or whose images do not differ at all."""
     was_more = any((s.diversity or 0) > 0.3 for s in history[:-1])
     stands = _at(history, "drift") <= 0.15  # as at a slow start; not known at first
     # Without a gradient and a discriminator no other rule tells a generator that never begins.
     others = history[-1].gradient_generator, history[-1].separation
     begins = len(history) <= 8 or others != (None, None)
-    ill = was_more or not (stands and begins)
+    ill = was_more or not (stands and begins) or _at(history, "diversity") < 1e-7
     return _one_image(history) and ill and not _takes_off(history)
 
 
@@ -211,7 +222,10 @@ def _vanishing_gradient(history: History, *, times: float = 1.0) -> bool:
 def _discriminator_dominates(history: History) -> bool:
     knows = _at(history, "separation") > 0.995
     gets_nowhere = _nowhere(history) and not _swings(history)
-    return knows and _bad(history) and (_at(history, "drift") < 0.02 or gets_nowhere)
+    stands = _at(history, "drift") < 0.02 and len(history) > 4  # as many do at first
+    wins = stands or gets_nowhere
+    is_lost = _nothing_moves(history) or _left_behind(history)  # not to the discriminator
+    return knows and _bad(history) and wins and not is_lost
 
 
 def _oscillating(history: History) -> bool:

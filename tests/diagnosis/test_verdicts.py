@@ -86,7 +86,17 @@ def grey_start(i: int) -> dict[str, Any]:
     return {**variety, "separation": 1.0, "closeness": 2.75 - 0.02 * i, "reach": 2.4 - 0.03 * i}
 
 
-@pytest.mark.parametrize(("change", "count"), [(published_dcgan, 30), (grey_start, 10)])
+def late_start(i: int) -> dict[str, Any]:
+    """The discriminator wins six measurements long, then the generator begins."""
+    waits = {**dict.fromkeys(DULL, 0.002), "drift": 0.01, "gap": 10.0 + 2 * i}
+    begins = dict.fromkeys(DULL, min(1.0, 0.1 * (i - 5)))
+    images = {"closeness": min(2.75, 2.75 * 0.93 ** (i - 5)), "reach": 2.4}
+    return {**(waits if i < 6 else begins), **images, "separation": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("change", "count"), [(published_dcgan, 30), (grey_start, 10), (late_start, 16)]
+)
 def test_no_failure(change: Callable[[int], dict[str, Any]], count: int) -> None:
     moments = history(count, change)
     assert {diagnose(moments[: i + 1]).verdict for i in range(count)} == {"healthy"}
@@ -144,6 +154,17 @@ ENDINGS: list[tuple[Verdict, Callable[[int], dict[str, Any]]]] = [
     ("healthy", lambda i: {"separation": float(i > 8), "turn": -0.5, "closeness": 2 * 0.97**i}),
     # Images that swing are no sign of a discriminator that has won.
     ("oscillating", lambda i: BROKEN["discriminator_dominates"](i) | BROKEN["oscillating"](i)),
+    # A generator that stands still has lost to a discriminator that learns, not to one that stands.
+    ("stalled", lambda i: BROKEN["discriminator_dominates"](i) | {"drift": 0.0}),
+    (
+        "discriminator_dominates",
+        lambda i: BROKEN["discriminator_dominates"](i) | {"drift": 0.0, "gap": 1.0 + 0.1 * i},
+    ),
+    # A generator that never began, and then makes but one image, down to the last bit.
+    (
+        "complete_collapse",
+        lambda i: grey_start(0) | {"drift": 0.01} | (dict.fromkeys(DULL, 0.0) if i > 4 else {}),
+    ),
     ("memorization", lambda i: {"closeness": 0.6, "reach": 1.2}),  # of a part of the data
     ("healthy", lambda i: {"closeness": 0.6, "reach": 1.2, "diversity": 0.6}),  # a blur
 ]
