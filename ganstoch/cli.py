@@ -307,7 +307,7 @@ _COMMANDS = {
         ),
     ),
     "cases": _Command(
-        _late("runs.cases", "cases"),
+        _late("runs.case_command", "cases"),
         "score the diagnosis on labelled runs",
         "Trains short runs whose trouble, or lack of it, was put there on purpose, and says how "
         "the verdicts agree. Runs that are there already are not trained again.",

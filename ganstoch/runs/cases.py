@@ -1,26 +1,21 @@
-"""`ganstoch cases`: the labelled runs of cases.yaml, on whose signals verdicts are scored."""
+"""The labelled runs of cases.yaml, on whose signals verdicts are scored."""
 
 import json
 import logging
-import multiprocessing
-import os
-import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 import yaml
-from jsonargparse import Namespace
-from tqdm import tqdm
 
 from ganstoch import objectives, remedies
 from ganstoch.callbacks.diagnosis import Diagnosis
 from ganstoch.data import Digits, Ring, Source
 from ganstoch.data.datamodule import ImageData
-from ganstoch.diagnosis import VERDICTS, Signals, Verdict, diagnose
+from ganstoch.diagnosis import Signals, Verdict, diagnose
 from ganstoch.diagnosis.signals import from_columns, to_columns
 from ganstoch.errors import UserError
 from ganstoch.latents import LatentSettings
@@ -29,14 +24,10 @@ from ganstoch.models.dcgan import DCGANDiscriminator, DCGANGenerator
 from ganstoch.models.layers import DiscriminatorFactory, GeneratorFactory
 from ganstoch.models.mlp import MaxoutDiscriminator, ReLUGenerator
 from ganstoch.records import read_json, write_atomically
-from ganstoch.report.confusion import Judged, confusion_terminal
+from ganstoch.report.confusion import Judged
 from ganstoch.runs import faults
-from ganstoch.runs.sweep import parse_seeds
 from ganstoch.training.gan import GAN, AdamSettings
 from ganstoch.training.silent_fit import silent_fit
-
-_Run = tuple["Case", int, Path]  # with its seed and the file of its signals
-_Result = TypeVar("_Result")
 
 EVERY = 25  # iterations between measurements
 
@@ -165,42 +156,8 @@ def read_trace(path: Path) -> list[Signals]:
         raise UserError(f"{path} is damaged; remove it to run the case again") from error
 
 
-def cases(options: Namespace) -> int:
-    """Runs what is missing, writes ``confusion.txt`` and prints it; see `ganstoch cases --help`."""
-    seeds, out = parse_seeds(options.seeds), options.out
-    if options.report and options.remedies:
-        raise UserError("--report trains nothing, and --remedies trains again: give one of them")
-    runs = [(case, seed, trace_path(out, case, seed=seed)) for seed in seeds for case in CASES]
-    missing = [run for run in runs if not run[2].exists()]
-    if missing and options.report:
-        raise UserError(f"{out} lacks {len(missing)} of {len(runs)} runs; run without --report")
-    if missing:
-        _in_processes(run_and_write, missing, jobs=options.jobs, what="labelled runs")
-    scores = [score_case(case, read_trace(path), seed=seed) for case, seed, path in runs]
-    text = confusion_terminal(scores, VERDICTS)
-    write_atomically(out / "confusion.txt", text.encode())
-    sys.stdout.write(text)
-    if options.remedies:
-        from ganstoch.runs.cures import cures_terminal, treat
-
-        ill = [run for run in runs if run[0].treat]
-        text = cures_terminal(_in_processes(treat, ill, jobs=options.jobs, what="treated runs"))
-        write_atomically(out / "remedies.txt", text.encode())
-        sys.stdout.write(f"\n{text}")
-    return 0
-
-
-def _in_processes(
-    function: Callable[[_Run], _Result], runs: Sequence[_Run], *, jobs: int, what: str
-) -> list[_Result]:
-    workers = min(jobs or len(os.sched_getaffinity(0)), len(runs))
-    # A process is replaced now and then, as trainers are slow to leave its memory.
-    with multiprocessing.get_context("spawn").Pool(workers, maxtasksperchild=16) as pool:
-        return [*tqdm(pool.imap(function, runs), total=len(runs), desc=what, disable=None)]
-
-
-def run_and_write(run: _Run) -> None:
-    """Trains a case with a seed and writes its signals."""
+def run_and_write(run: tuple[Case, int, Path]) -> None:
+    """Trains a case with a seed and writes its signals to a file."""
     torch.set_num_threads(1)
     logging.getLogger("ganstoch").setLevel(logging.ERROR)
     case, seed, path = run

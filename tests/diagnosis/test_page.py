@@ -3,6 +3,7 @@
 import base64
 import io
 import re
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from ganstoch.diagnosis import History, Signals, diagnose
 from ganstoch.diagnosis.page import write_page
 from ganstoch.diagnosis.pictures import Pictures
 from ganstoch.report.sample_figure import draw_samples, kind_of, quantiles
+from ganstoch.report.signal_figure import PANELS, draw_panel
 
 WELL: dict[str, Any] = {"diversity": 1.0, "isolation": 1.0, "collisions": 0.05, "gap": 1.0}
 ONE: dict[str, Any] = {"diversity": 0.01, "isolation": 0.01, "closeness": 3.0, "reach": 3.0}
@@ -120,6 +122,16 @@ def test_samples_of_any_shape_are_shown(shape: tuple[int, ...], value: float) ->
     assert {*drawn} == (set() if kind == "columns" else {"best", "last"})
     start = "<svg" if kind in ("points", "curves") else "<img"
     assert all(element.startswith(start) for element in drawn.values())
+
+
+def test_a_panel_draws_signals_and_leaves_a_gap_where_one_is_missing() -> None:
+    names = {name for panel in PANELS for name in panel.lines}
+    assert names <= {field.name for field in fields(Signals)}
+    (panel,) = (panel for panel in PANELS if "diversity" in panel.lines)
+    values: list[list[float | None]] = [[None] * 5, [0.5, 0.5, 0.6, 0.7, 0.7]]
+    values.append([0.5, 0.5, None, 0.7, 0.7])
+    drawn = [draw_panel(panel, {"iteration": [*range(5)], "diversity": each}) for each in values]
+    assert len({*drawn}) == 3
 
 
 def test_quantiles_are_of_columns() -> None:

@@ -3,7 +3,6 @@ import json
 import subprocess
 import sys
 import tomllib
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ganstoch.diagnosis.signals import Signals
 from ganstoch.errors import UserError
 from ganstoch.records import Measurement, write_record
-from ganstoch.report import figures, signal_figure
+from ganstoch.report import figures
 from ganstoch.report.frame import frame, load
 from ganstoch.report.reports import (
     report_page,
@@ -23,7 +21,6 @@ from ganstoch.report.reports import (
     write_synthetic_report,
 )
 from ganstoch.report.run_files import GRADIENT_NOISE, GradientNoise
-from ganstoch.report.signal_figure import draw_signals
 from ganstoch.report.synthetic_figures import animate_modes, density, draw_modes, scenes
 from ganstoch.report.tables import table1
 from ganstoch.report.training_figures import noise_track, overtaken
@@ -247,17 +244,3 @@ def test_all_that_a_report_reads_is_installed_as_real_files() -> None:
     for path in needed:
         assert path.resolve() in packed
     assert not (root / "ganstoch" / "sweeps").is_symlink()
-
-
-def signal_pixels(**signals: list[float | None]) -> Any:
-    steps: list[float | None] = [1, 2, 3]
-    return np.asarray(picture(draw_signals({"iteration": steps, **signals}, verdict="healthy")))
-
-
-def test_signals_are_drawn_and_a_missing_one_is_a_gap() -> None:
-    drawn = {name for lines, _ in signal_figure._PANELS.values() for name in lines}
-    assert drawn <= {field.name for field in fields(Signals)}
-    empty, line = signal_pixels(), signal_pixels(diversity=[0.5, 0.6, 0.7])
-    gap = signal_pixels(diversity=[0.5, None, 0.7])
-    assert (empty != line).any()
-    assert (line != gap).any()

@@ -87,7 +87,9 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Written:
         pytest.importorskip(name.split()[0])
         if name not in made:
             place = made[name] = tmp_path_factory.mktemp("log")
-            environment = os.environ | {"TRACKIO_DIR": str(place), "HF_HUB_OFFLINE": "1"}
+            # Not what another test's W&B has left: the address of a service that has ended.
+            inherited = {k: v for k, v in os.environ.items() if not k.startswith("WANDB_")}
+            environment = inherited | {"TRACKIO_DIR": str(place), "HF_HUB_OFFLINE": "1"}
             environment |= {"MLFLOW_ALLOW_FILE_STORE": "true", "MLFLOW_DISABLE_TELEMETRY": "true"}
             environment |= {"WANDB_MODE": "offline", "DO_NOT_TRACK": "true"}
             words = [sys.executable, "-W", "ignore", "-c", SCRIPTS[name]]
