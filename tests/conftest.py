@@ -147,7 +147,7 @@ def diagnosing(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
             sure = 1.0 if name == "non_finite" else 1 - 2.0**-count
             return Finding(verdict=name, since=1, sure=sure, evidence=("seen",), remedies=())
 
-        def diagnose(history: Sequence[Signals]) -> Diagnosed:
+        def diagnose(history: Sequence[Signals], known: object = None) -> Diagnosed:
             count, names = len(history), sorted(verdicts, key=VERDICTS.index)
             findings = tuple(finding(name, count) for name in names if count > 2)
             return Diagnosed(iteration=history[-1].iteration, findings=findings)

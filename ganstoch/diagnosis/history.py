@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from ganstoch.diagnosis.rules import Verdict, quality
 from ganstoch.diagnosis.signals import Signals
-from ganstoch.diagnosis.verdicts import FATAL, PERSIST, Diagnosed, Finding, diagnose
+from ganstoch.diagnosis.verdicts import FATAL, PERSIST, Diagnosed, Finding, Known, diagnose
 
 
 def verdict_of(
@@ -32,6 +32,7 @@ class History:
         self.newly_due: tuple[Finding, ...] = ()  # to act on, and not at the measurement before
         self._verdict = ""
         self._due: list[str] = []
+        self._known: Known = {}
         self._best = math.inf
 
     @property
@@ -42,7 +43,8 @@ class History:
     def cut(self, iteration: int) -> None:
         """Forgets what was measured from an iteration on, as a run that goes back undoes it."""
         self.signals = [signals for signals in self.signals if signals.iteration < iteration]
-        self.diagnosed = diagnose(self.signals) if self.signals else None
+        self._known = {}
+        self.diagnosed = diagnose(self.signals, self._known) if self.signals else None
         due = self.diagnosed.due(self.on) if self.diagnosed is not None else ()
         self._due = [finding.verdict for finding in due]
         self._best = min(map(quality, self.signals), default=math.inf)
@@ -50,12 +52,13 @@ class History:
     def add(self, signals: Signals) -> Diagnosed:
         """Takes up a measurement, in place of one of the same iteration; returns the diagnosis."""
         if self.signals and self.signals[-1].iteration == signals.iteration:
+            self._known.pop(len(self.signals), None)
             self.signals.pop()
         # Where the first number that was not finite came from stays known.
         if self.signals and (broken := self.signals[-1].broken):
             signals = dataclasses.replace(signals, broken=broken)
         self.signals.append(signals)
-        diagnosed = self.diagnosed = diagnose(self.signals)
+        diagnosed = self.diagnosed = diagnose(self.signals, self._known)
         self.is_new, self._verdict = diagnosed.verdict != self._verdict, diagnosed.verdict
         due = diagnosed.due(self.on)
         self.newly_due = tuple(finding for finding in due if finding.verdict not in self._due)
@@ -76,6 +79,7 @@ class History:
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Goes on with the history of another run."""
         self.signals = [Signals(**entry) for entry in state_dict["history"]]
-        self.diagnosed = diagnose(self.signals) if self.signals else None
+        self._known = {}
+        self.diagnosed = diagnose(self.signals, self._known) if self.signals else None
         self._verdict, self._due = state_dict["told"], state_dict["due"]
         self._best = state_dict["best_quality"]

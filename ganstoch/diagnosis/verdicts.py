@@ -74,13 +74,22 @@ class Diagnosed:
         )
 
 
-def _stretch(rule: Rule, history: Sequence[Signals]) -> list[bool]:
+# Of a beginning of a history, by its length: whether each failure holds there, or lasts.
+Known = dict[int, dict[Verdict, tuple[bool, bool]]]
+
+
+def _stretch(rule: Rule, history: Sequence[Signals], known: Known) -> list[bool]:
     """Whether each of the last measurements, of a failure found by then, shows it; or empty."""
     needed = 1 if rule.at_once else PERSIST
     shown: list[bool] = []  # the latest first
     for end in range(len(history), 0, -1):
-        holds = rule.holds(history[:end])
-        if not (holds or (rule.lasts is not None and rule.lasts(history[:end]))):
+        told = known.setdefault(end, {})
+        if rule.verdict not in told:
+            holds = rule.holds(history[:end])
+            lasts = holds or (rule.lasts is not None and rule.lasts(history[:end]))
+            told[rule.verdict] = holds, lasts
+        holds, lasts = told[rule.verdict]
+        if not lasts:
             break
         shown.append(holds)
     shown.reverse()
@@ -90,8 +99,12 @@ def _stretch(rule: Rule, history: Sequence[Signals]) -> list[bool]:
     return []
 
 
-def diagnose(history: Sequence[Signals]) -> Diagnosed:
-    """The verdict at the last of a run's signals, at least one, in order of iteration."""
+def diagnose(history: Sequence[Signals], known: Known | None = None) -> Diagnosed:
+    """The verdict at the last of a run's signals, at least one, in order of iteration.
+
+    ``known`` keeps what was found of the history's beginnings for when it has grown.
+    """
+    known = {} if known is None else known
     findings = [
         Finding(
             verdict=rule.verdict,
@@ -101,6 +114,6 @@ def diagnose(history: Sequence[Signals]) -> Diagnosed:
             remedies=rule.remedies,
         )
         for rule in RULES
-        if (stretch := _stretch(rule, history))
+        if (stretch := _stretch(rule, history, known))
     ]
     return Diagnosed(iteration=history[-1].iteration, findings=tuple(findings))

@@ -1,10 +1,12 @@
 """A run's history without any training loop: signals in, verdicts and what is due out."""
 
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Callable, Sequence
 
 import pytest
 
-from ganstoch.diagnosis import VERDICTS, History, Signals, Verdict
+from ganstoch.diagnosis import VERDICTS, History, Signals, Verdict, diagnose
+from ganstoch.diagnosis.rules import RULES
 
 
 def add(history: History, count: int) -> list[tuple[int, bool, tuple[Verdict, ...]]]:
@@ -42,6 +44,27 @@ def test_a_resumed_history_answers_as_the_first_would(diagnosing: Callable[..., 
     assert second.is_due
     assert before + add(second, 2) == answers
     assert second.signals == whole.signals
+
+
+def test_what_is_known_of_the_past_is_not_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+
+    def holds(history: Sequence[Signals]) -> bool:
+        asked.append(len(history))
+        return history[-1].iteration > 3 and history[-1].gap == 1.0
+
+    rule = dataclasses.replace(RULES[1], holds=holds, lasts=None)
+    monkeypatch.setattr("ganstoch.diagnosis.verdicts.RULES", (rule,))
+    history = History()
+    for iteration in range(40):
+        history.add(Signals(iteration=iteration, gap=1.0))
+    assert asked == [*range(1, 41)]
+    for iteration, gap in ((39, 0.0), (39, 1.0), (40, 1.0), (41, 0.0)):  # in place of the last
+        history.add(Signals(iteration=iteration, gap=gap))
+        assert history.diagnosed == diagnose(history.signals)
+    history.cut(10)
+    assert history.diagnosed == diagnose(history.signals)
+    assert history.diagnosed.findings[0].since == 4
 
 
 def test_the_origin_of_a_number_that_is_not_finite_stays_known() -> None:
