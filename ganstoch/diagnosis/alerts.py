@@ -53,11 +53,16 @@ def raise_alert(
     run: Any = getattr(sys.modules.get("wandb"), "run", None)
     if run is not None and not own:  # ours is the logger of that run
         _try("W&B", run.alert, title=title, text=text, level=level.upper())
-    trackio: Any = sys.modules.get("trackio")
-    if hasattr(trackio, "alert") and trackio.context_vars.current_run.get() is not None:
-        _try("trackio", trackio.alert, title, text, trackio.AlertLevel(level))
+    if hasattr(sys.modules.get("trackio"), "alert"):
+        _try("trackio", _tell_trackio, title, text, level)
     if command:
         _try(command[0], _run, [*command, title, text])
+
+
+def _tell_trackio(title: str, text: str, level: Level) -> None:
+    trackio: Any = sys.modules["trackio"]
+    if trackio.context_vars.current_run.get() is not None:
+        trackio.alert(title, text, trackio.AlertLevel(level))
 
 
 def _run(words: list[str]) -> None:

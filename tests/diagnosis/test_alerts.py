@@ -83,6 +83,12 @@ def test_an_open_run_of_wandb_is_told_once_by_its_logger_or_by_itself(
     raise_alert(TITLE, TEXT)
 
 
+def test_another_trackio_ends_nothing(monkeypatch: Patch, caplog: Any) -> None:
+    monkeypatch.setitem(sys.modules, "trackio", SimpleNamespace(alert=print))
+    raise_alert(TITLE, TEXT)
+    assert len(caplog.messages) == 1
+
+
 def test_trackio_keeps_an_alert(tmp_path: Path, monkeypatch: Patch) -> None:
     monkeypatch.setenv("TRACKIO_DIR", str(tmp_path))
     trackio = pytest.importorskip("trackio")
