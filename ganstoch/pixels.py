@@ -19,9 +19,8 @@ Layout = Literal["NCHW", "NHWC"]
 Range = Literal["bytes", "unit", "symmetric"]
 LAYOUTS: tuple[Layout, ...] = ("NCHW", "NHWC")
 RANGES: dict[Range, tuple[float, float]] = {"bytes": (0, 255), "unit": (0, 1), "symmetric": (-1, 1)}
-_SLACK = (
-    1e-3  # how far beyond its range a float may lie, of [0, 1] or [-1, 1]: rounding, no other range
-)
+# How far beyond its range a float may lie, of [0, 1] or [-1, 1]: rounding, no other range.
+_SLACK = 1e-3
 _DARK = -0.5  # a set whose floats go below is symmetric
 _BRIGHT = 128  # a set whose numbers in [0, 255] reach it is of bytes
 

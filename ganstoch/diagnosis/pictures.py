@@ -89,12 +89,13 @@ class Pictures:
                     if name == "names" and each.dtype.kind == "U":
                         pictures.names = tuple(each.flatten().tolist())
                         continue
-                    if each.dtype not in limits or each.ndim < 2 or not 0 < len(each) <= SAMPLES:
+                    wrong = each.dtype not in limits or each.ndim < 2 or 0 in each.shape
+                    if wrong or len(each) > SAMPLES:
                         raise ValueError(f"{name} is {each.dtype} of shape {each.shape}")
                     if name == "real":
                         pictures.real = torch.from_numpy(each)
                     else:
                         pictures.looks[int(name)] = torch.from_numpy(each)
-        except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
+        except Exception as error:  # zipfile, zlib and numpy have many of their own
             raise UserError(f"{path} holds no samples of a run ({error}); remove it") from error
         return pictures

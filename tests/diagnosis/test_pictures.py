@@ -88,12 +88,13 @@ WRONG = {
     "an object": {"10": np.array([{}, {}], dtype=object)},
     "doubles": {"10": np.zeros((2, 2))},
     "a number": {"10": np.float32(1)},
+    "no pixels": {"10": np.zeros((2, 3, 0, 0), np.uint8)},
     "too many": {"10": np.zeros((65, 2), np.float32)},
     "no iteration": {"ten": np.zeros((2, 2), np.float32)},
 }
 
 
-@pytest.mark.parametrize("name", [*WRONG, "text", "too large", "nothing"])
+@pytest.mark.parametrize("name", [*WRONG, "damaged", "text", "too large", "nothing"])
 def test_a_file_of_something_else_is_refused(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -103,6 +104,11 @@ def test_a_file_of_something_else_is_refused(
     elif name == "too large":
         monkeypatch.setattr(module, "_FILE", 1000)
         np.savez_compressed(path, real=np.zeros((64, 1000), np.float32))
+    elif name == "damaged":
+        np.savez_compressed(path, **{"10": np.random.default_rng(0).random((9, 99), np.float32)})
+        content = bytearray(path.read_bytes())
+        content[100:200] = bytes(100)
+        path.write_bytes(content)
     elif name != "nothing":
         np.savez(path, allow_pickle=True, **WRONG[name])  # type: ignore[arg-type]
     with pytest.raises(UserError, match=str(path)):
