@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
+_MOST = 500  # iterations whose sums wait to be read
+
 
 class NonFiniteDetector:
     """Listens to the layers of networks, by their names' prefixes; not to compiled ones."""
@@ -19,6 +21,7 @@ class NonFiniteDetector:
     def __init__(self, networks: Mapping[str, nn.Module]) -> None:
         self._sums: list[tuple[str, Tensor]] = []
         self._waiting: list[tuple[int, list[tuple[str, Tensor]]]] = []
+        self._found = ""
         self._deaf = False
         self._handles: list[RemovableHandle] = []
         for prefix, network in networks.items():
@@ -57,13 +60,16 @@ class NonFiniteDetector:
         if self._sums:
             self._waiting.append((iteration, self._sums))
             self._sums = []
+        if len(self._waiting) >= _MOST:
+            self._found = self.first()
 
     def first(self) -> str:
         """Where and when the first number since the last call came from; empty if all is well."""
+        found, self._found = self._found, ""
         waiting, self._waiting = self._waiting, []
         every = [(iteration, name, total) for iteration, sums in waiting for name, total in sums]
-        if not every:
-            return ""
+        if found or not every:
+            return found
         finite = torch.stack([total for _, _, total in every]).isfinite()
         if bool(finite.all()):
             return ""

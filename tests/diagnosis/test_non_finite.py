@@ -47,6 +47,17 @@ def test_silent_while_all_is_finite_and_while_deaf() -> None:
     assert wire.first() == ""
 
 
+def test_what_waits_is_bounded_and_not_forgotten() -> None:
+    g = network()
+    wire = NonFiniteDetector({"generator": g})
+    for iteration in range(1, 1200):
+        g(torch.full((2, 3), torch.nan if iteration == 7 else 1.0))
+        wire.end_iteration(iteration)
+    assert len(wire._waiting) < 500
+    assert wire.first() == "the input of generator.0, iteration 7"
+    assert wire.first() == ""
+
+
 def test_large_numbers_of_half_precision_are_finite() -> None:
     layer = nn.Linear(8, 8).half()
     wire = NonFiniteDetector({"generator": layer})
