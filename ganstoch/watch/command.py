@@ -48,9 +48,7 @@ def watch_arguments(parser: ArgumentParser) -> None:
     add("--follow", action="store_true", help="keep looking, tell each change; ends with ^C")
     roles = "which column is what, e.g. d_loss=errD, step=it; guessed if unset"
     add("--map", action="append", default=[], help=roles, metavar="ROLE=NAME")
-    run = (
-        "run a command once a log has one of these verdicts; collapse is a complete or partial one"
-    )
+    run = "run a command once a log has one of these verdicts; collapse is either kind of it"
     add("--on", action="append", nargs=2, default=[], help=run, metavar=("A,B", "COMMAND"))
     add("--fail-on", default="", help="verdicts of which one is status 1", metavar="A,B")
     add("--json", action="store_true", help="print one object; with --follow one for each change")

@@ -53,8 +53,7 @@ class DatabaseRows:
             with _opened(self._path) as database:
                 for at, step, name, value in database.execute(query, (self._last, *self._run)):
                     self._last = at
-                    numbers = self._numbers(name, value)
-                    if numbers:
+                    if numbers := self._numbers(name, value):
                         inside = self._clock.step(numbers)
                         yield (number(step) if step is not None else inside), numbers
         except sqlite3.Error as error:

@@ -64,8 +64,11 @@ class Series:
             self.broken_since = None
 
     def arrays(self) -> tuple[Array, Array]:
-        """Steps and values."""
-        return np.array(self.steps), np.array(self.values)
+        """Steps and values; of steps that never move, the numbers of the values."""
+        steps, values = np.array(self.steps), np.array(self.values)
+        if len(steps) > 1 and steps[0] == steps[-1]:  # a setting, as of how many there will be
+            steps = self.stride * np.arange(1.0, len(steps) + 1)
+        return steps, values
 
 
 @dataclass
@@ -78,11 +81,12 @@ class Log:
     notes: list[str] = field(default_factory=list)
     unit: str = "row"  # of steps, as far as it is known
     _row: int = 0
+    _step: float | None = None  # the last, at which rows without one stand
 
     def clear(self) -> None:
         """Forgets all that was read, of a file that was written anew."""
         self.series.clear()
-        self._row = 0
+        self._row, self._step = 0, None
 
     def note(self, text: str) -> None:
         """Keeps a remark, once."""
@@ -96,7 +100,9 @@ class Log:
         for step, numbers in rows:
             anything = True
             self._row += 1
-            at = float(self._row) if step is None or not math.isfinite(step) else step
+            if step is not None and math.isfinite(step):
+                self._step = step
+            at = float(self._row) if self._step is None else self._step
             for name, value in numbers.items():
                 series = self.series.get(name)
                 if series is None:

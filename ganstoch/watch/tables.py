@@ -10,6 +10,8 @@ from ganstoch.watch.series import Log, Row
 from ganstoch.watch.steps import Clock
 
 _DELIMITERS = (",", "\t", ";")
+# A whole number in groups, as 12,600; of a smaller one a comma may as well be a decimal's.
+GROUPED = r"[-+]?[1-9]\d{0,2}(?:,\d{3})+(?:\.\d+)?(?!\w)"
 _SNAPSHOT = re.compile(r"(\d+)\.pkl$")  # of StyleGAN's metric-*.jsonl: thousands of images
 
 
@@ -17,6 +19,8 @@ def number(value: Any) -> float | None:
     """A value of a log as a number; None if it is none."""
     if isinstance(value, bool) or value is None:
         return None
+    if isinstance(value, str) and re.fullmatch(GROUPED, value.strip()):
+        value = value.replace(",", "")
     try:
         return float(value)
     except (TypeError, ValueError, OverflowError):
@@ -59,15 +63,18 @@ class CSVRows:
             except (csv.Error, StopIteration):
                 self._log.note("lines that are no CSV are passed over")
                 continue
-            if not self._names or cells[: len(self._names)] == self._names:
-                unnamed = all(number(cell) is not None for cell in cells)
+            cells = [cell.strip() for cell in cells]
+            point = "," if self._delimiter == ";" else "."  # of a decimal
+            values = [number(cell.replace(point, ".")) for cell in cells]
+            shared = {*cells} & {*self._names} - {""}
+            if not self._names or (shared and not any(value is not None for value in values)):
+                unnamed = None not in values
                 self._names = [f"column {i}" for i, _ in enumerate(cells, 1)] if unnamed else cells
-                self._names = [name.strip() for name in self._names]
                 if not unnamed:
                     continue
             if len(cells) != len(self._names):
                 self._log.note("lines with more or fewer cells than columns: cut off, or not ours")
-            pairs = zip(self._names, map(number, cells), strict=False)
+            pairs = zip(self._names, values, strict=False)
             numbers = {name: value for name, value in pairs if name and value is not None}
             if numbers:
                 yield self._clock.step(numbers), numbers

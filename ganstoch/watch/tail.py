@@ -6,7 +6,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 _LONGEST = 1 << 20  # bytes of a line
-_HEAD = 256  # bytes by which a file is known again
+_HEAD = 1 << 16  # bytes by which a file is known again: more than a table's first line
 
 
 class Tail:

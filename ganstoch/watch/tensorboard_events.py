@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -57,7 +58,5 @@ def _scalar(value: Any) -> float | None:
             return float(numbers[0])
     raw = tensor.tensor_content
     if tensor.dtype in (1, 2) and len(raw) == 4 * tensor.dtype:  # DT_FLOAT, DT_DOUBLE
-        import struct
-
         return float(struct.unpack("<f" if tensor.dtype == 1 else "<d", raw)[0])
     return None

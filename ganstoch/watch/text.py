@@ -10,9 +10,10 @@ from collections.abc import Iterable, Iterator
 
 from ganstoch.watch.series import Row
 from ganstoch.watch.steps import LEADING, WHOLE, Clock
+from ganstoch.watch.tables import GROUPED, number
 
 _NAME = r"[A-Za-z_][\w./()#-]*(?: [A-Za-z_][\w./()#-]*){0,3}"
-_PAIR = re.compile(rf"({_NAME})\s?[:=]\s{{0,8}}([^\s,;|\])}}\"']+)")
+_PAIR = re.compile(rf"({_NAME})\s?[:=]\s{{0,8}}({GROUPED}|[^\s,;|\])}}\"']+)")
 _CTGAN = re.compile(r"\b(Gen|Discrim)\. \((-?[\d.]+)\)")
 _INSIDE = re.compile(r"(?:^|\s)\(([^()]*[:=][^()]*)\)")
 _EPOCH = re.compile(r"\bepoch\W{1,3}(\d+)", re.IGNORECASE)
@@ -29,18 +30,15 @@ def pairs_of(line: str) -> dict[str, float]:
     inside = _INSIDE.findall(line)  # else "FID score (Step: 100)" would be two names
     for part in [*inside, _INSIDE.sub("", line)]:
         for name, word in _PAIR.findall(part) + _CTGAN.findall(part):
-            try:
-                numbers.setdefault(name, float(word.rstrip(".")))
-            except ValueError:  # a word, a time, a share in percent
-                continue
+            value = number(word.rstrip("."))
+            if value is not None:  # a word, a time, a share in percent
+                numbers.setdefault(name, value)
     if not numbers:
         return numbers
     if match := _BRACKETS.search(line):
-        return numbers | {
-            "epoch": float(match[1]),
-            "batch": float(match[2]),
-            WHOLE: float(match[3]),
-        }
+        return numbers | dict(
+            zip(("epoch", "batch", WHOLE), map(float, match.groups()), strict=True)
+        )
     if match := _EPOCH.search(line):
         numbers.setdefault("epoch", float(match[1]))
     if match := _BATCH.search(line):

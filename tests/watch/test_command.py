@@ -138,10 +138,7 @@ def test_what_is_no_log_is_status_2_in_one_line(
 def test_wrong_options_are_told_before_anything_is_read(log: Path, words: str) -> None:
     log.write_text(EVEN)
     assert main(["watch", str(log), *words.split()]) == 2
-
-
-def test_there_is_no_such_place(tmp_path: Path) -> None:
-    assert main(["watch", str(tmp_path / "nowhere")]) == 2
+    assert main(["watch", str(log / "nowhere")]) == 2
 
 
 def test_signals_of_our_own_diagnosis_are_judged_by_it(

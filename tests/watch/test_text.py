@@ -94,6 +94,50 @@ def test_metrics_of_stylegan_lie_beside_its_losses(tmp_path: Path) -> None:
     assert log.unit == "kimg"
 
 
+GROUPED = {
+    "a.log": "step: 12,600 d_loss: 1,234.5 g_loss: 5.0, done\n",
+    "a.csv": 'step,d_loss,g_loss\n"12,600","1,234.5",5.0\n',
+    "b.csv": "step;d_loss;g_loss\n12600;1234,5;5,0\n",
+    "a.jsonl": '{"step": "12,600", "d_loss": "1,234.5", "g_loss": 5.0}\n',
+}
+
+
+@pytest.mark.parametrize("name", GROUPED)
+def test_numbers_in_groups_and_with_decimal_commas(name: str, tmp_path: Path) -> None:
+    log = read(tmp_path / name, GROUPED[name])
+    assert points(log, "loss_d") == [(12600, 1234.5)]
+    assert points(log, "loss_g") == [(12600, 5.0)]
+
+
+def test_lines_without_a_step_stand_at_the_last_one(tmp_path: Path) -> None:
+    text = "".join(f"step: {i}000 d_loss: 0.5\nFID: {50 - i}\n" for i in range(1, 4))
+    log = read(tmp_path / "a.log", "epochs: 900\n" + text)
+    assert points(log, "fid") == [(1000, 49.0), (2000, 48.0), (3000, 47.0)]
+    assert not log.series["FID"].began_again
+    lone = read(tmp_path / "b.log", "epochs: 900\nd_loss: 0.5\nd_loss: 0.4\n")
+    assert points(lone, "loss_d") == [(1, 0.5), (2, 0.4)]
+
+
+def test_columns_that_change_within_a_table(tmp_path: Path) -> None:
+    text = "step,d_loss,g_loss\n1,0.5,5.0\nstep,fid,g_loss,d_loss\n2,30,4.0,0.4\n"
+    log = read(tmp_path / "metrics.csv", text)
+    assert points(log, "loss_d") == [(1, 0.5), (2, 0.4)]
+    assert points(log, "fid") == [(2, 30.0)]
+    assert log.notes == []
+
+
+def test_a_table_that_is_written_anew_with_a_late_column_more(tmp_path: Path) -> None:
+    path, many = tmp_path / "metrics.csv", [f"a_long_name_{i}" for i in range(40)]
+    names, cells = ",".join(["d_loss", *many]), ",".join(["0.5", *["1"] * 40])
+    path.write_text(f"{names},step\n{cells},1\n")
+    (source,) = sources(path)
+    source.read()
+    path.write_text(f"{names},extra,step\n{cells},,1\n{cells},9,2\n")
+    source.read()
+    assert points(source.log, "loss_d") == [(1, 0.5), (2, 0.5)]
+    assert source.log.series["extra"].values == [9.0]
+
+
 def test_tables_with_holes_words_and_a_line_that_is_cut_off(tmp_path: Path) -> None:
     text = "epoch,step,d_loss,g_loss,n\n0,10,0.5,,a\n0,10,,5.0,b\n0,20,0.4,oops,\n0,30,0.3,4\n"
     log = read(tmp_path / "metrics.csv", text)
