@@ -43,7 +43,10 @@ class Looker:
         except ValueError as error:
             raise UserError(f"{what}: {error}") from error
         if not torch.tensor([self.reference.scale, self.reference.closeness]).isfinite().all():
-            raise UserError("real: numbers that are not finite; leave such samples out")
+            what = "held_out" if bool(self.reference.bank.isfinite().all()) else "real"
+            raise UserError(f"{what}: numbers that are not finite; leave such samples out")
+        if self.reference.slack:
+            note("slack", "memorization is not judged: copies lie no nearer than real samples do")
 
     def signals(self, networks: Networks, iteration: int) -> Signals:
         """The signals of generated samples, and of a discriminator's logits of them."""

@@ -138,6 +138,8 @@ class Monitor:
         chosen = space_for(real, space, rate=sample_rate)
         if self._discriminator is not None and chosen.kind == "table":
             raise UserError("a discriminator sees no table: give real_logits to step instead")
+        if chosen.left_out:
+            self.note("left_out", f"not compared, as identifiers: {', '.join(chosen.left_out)}")
         size = self.images or (256 if chosen.kind in ("vector", "table") else 64)
         if self._latents is not None:
             self._latents = self._latents[:size]

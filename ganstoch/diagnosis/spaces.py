@@ -37,6 +37,7 @@ class Space:
     rows: Callable[[Tensor], Tensor]  # that as rows (N, F), float32
     shown: Callable[[Tensor], Tensor] = lambda samples: samples  # those as a page shows them
     names: tuple[str, ...] = ()  # of a table's columns, as shown
+    left_out: tuple[str, ...] = ()  # columns that are not compared, as identifiers
 
 
 def first_tensor(output: Any) -> Tensor:
@@ -77,6 +78,7 @@ def space_for(real: Any, space: AnySpace = None, *, rate: int | None = None) -> 
             rows=flat,
             shown=coordinates.in_own_units,
             names=coordinates.names,
+            left_out=tuple(coordinates.left_out),
         )
     if kind not in (*SPACES, "own"):
         raise UserError(f"space must be one of {', '.join(SPACES)} or a function, got {space!r}")
@@ -102,12 +104,12 @@ def space_for(real: Any, space: AnySpace = None, *, rate: int | None = None) -> 
         return made if made.is_floating_point() else made.float()
 
     def data(samples: Any) -> Tensor:
-        made = shaped(samples)
+        made = shaped(_whole(samples))
         stays = made.dtype == torch.uint8 and kind in ("image", "own") and not unit
         return made if stays else encode(made)
 
     try:
-        tensor = _shaped(_tensor(real), kind)
+        tensor = _shaped(_tensor(_whole(real)), kind)
         shape, unit, in_bytes = tuple(tensor.shape[1:]), False, False
         if kind == "image":
             low, high = (value.item() for value in torch.aminmax(tensor.detach()))
@@ -148,7 +150,7 @@ def _drawn(table: Any) -> Any:
 def _guess(real: Any) -> str:
     if is_table(real):
         return "table"
-    shape = tuple(getattr(real, "shape", ()))
+    shape = tuple(_whole(real).shape)
     if len(shape) == 4 and (channel_axis(shape) is not None or shape[1] <= 4):
         return "image"
     if len(shape) == 2 and shape[1] <= _LONGEST:
@@ -157,6 +159,14 @@ def _guess(real: Any) -> str:
         f"real data of shape {shape} may mean several things; say which by "
         f"space={' or '.join(repr(name) for name in SPACES[:4])}, or a function"
     )
+
+
+def _whole(real: Any) -> Any:
+    """Real data, which are one tensor or array; of a list only the first would be seen."""
+    if isinstance(real, (Tensor, np.ndarray)):
+        return real
+    fix = "join what it holds by torch.cat or torch.stack"
+    raise UserError(f"expected one tensor, array or DataFrame, got a {type(real).__name__}; {fix}")
 
 
 def _tensor(samples: Any) -> Tensor:
@@ -173,6 +183,8 @@ def _shaped(samples: Tensor, kind: str) -> Tensor:
             samples = samples[:, None]
         if samples.ndim == 4 and samples.shape[1] > 4 and channel_axis(tuple(samples.shape)) == 3:
             samples = samples.permute(0, 3, 1, 2)
+    if kind == "vector" and samples.ndim == 1:
+        samples = samples[:, None]
     axes = {"image": 4, "waveform": 2, "spectrogram": 3}.get(kind)
     if axes is not None and kind != "image" and samples.ndim == axes + 1 and samples.shape[1] == 1:
         samples = samples[:, 0]

@@ -19,7 +19,7 @@ _MOST = 1000  # categories of a column; one of more is an identifier, and is lef
 
 def is_table(data: Any) -> bool:
     """Whether it is a pandas DataFrame, without importing pandas."""
-    return type(data).__module__.partition(".")[0] == "pandas" and hasattr(data, "dtypes")
+    return type(data).__module__.partition(".")[0] == "pandas" and hasattr(data, "columns")
 
 
 class TableCoordinates:
@@ -30,6 +30,9 @@ class TableCoordinates:
     """
 
     def __init__(self, real: Any) -> None:
+        if not real.columns.is_unique:
+            twice = ", ".join(map(str, real.columns[real.columns.duplicated()].unique()))
+            raise UserError(f"the table has several columns of one name; rename them: {twice}")
         self.left_out: list[str] = []  # columns that are not compared, as identifiers
         # By column: the mean, the deviation and whether values are missing; or the categories.
         self._numbers: dict[Any, tuple[float, float, bool]] = {}
@@ -107,4 +110,8 @@ def _numbers(column: Any) -> np.ndarray[Any, Any] | None:
 def _labels(column: Any) -> list[Any]:
     """The column's categories, None for what is missing."""
     present = column.notna()
-    return [str(v) if here else None for v, here in zip(column, present, strict=True)]
+    own = (bool, int, float, np.number, np.bool_)  # of which True, 1 and 1.0 are one
+    return [
+        None if not here else value if isinstance(value, own) else str(value)
+        for value, here in zip(column, present, strict=True)
+    ]

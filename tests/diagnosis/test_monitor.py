@@ -428,6 +428,10 @@ def test_what_acts_may_end_training_and_nothing_else_does() -> None:
         {"real": torch.zeros(64, 5000)},  # a vector or a sound
         {"real": torch.zeros(64, 5, 7)},
         {"real": "images"},
+        {"real": [torch.rand(8, 3, 4, 4)] * 9, "space": "image"},  # a list of batches
+        {"real": torch.rand(64, 3, 4, 4), "held_out": [torch.rand(8, 3, 4, 4)] * 9},
+        {"real": pd.Series(range(64))},
+        {"real": pd.DataFrame(np.zeros((64, 2)), columns=["a", "a"])},
         {"real": points(64), "space": "sound"},
         {"real": points(64), "space": "waveform"},
         {"real": points(64), "held_out": torch.zeros(8, 3)},
@@ -439,6 +443,14 @@ def test_what_acts_may_end_training_and_nothing_else_does() -> None:
 def test_what_cannot_be_compared_is_refused_at_once(options: dict[str, Any]) -> None:
     with pytest.raises(UserError):
         Monitor(**options)
+
+
+@pytest.mark.parametrize("name", ["real", "held_out"])
+def test_a_sample_that_is_not_finite_is_named_by_its_set(name: str) -> None:
+    given = {"real": points(64), "held_out": points(64, 1)}
+    given[name][3] = torch.nan
+    with pytest.raises(UserError, match=f"^{name}: .*finite"):
+        Monitor(**given)
 
 
 def test_needs_no_lightning_and_no_logger() -> None:

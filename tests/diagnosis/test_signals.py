@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ganstoch.diagnosis import Networks, References, Signals, measure, references
+from ganstoch.diagnosis.signals import compare_logits
 from ganstoch.rng import normal, rng_for
 
 DIM, SHAPE = 6, (3, 4, 4)
@@ -155,3 +156,10 @@ def test_references_without_held_out_ask_the_data_themselves() -> None:
     for real in (images(3), torch.zeros(10, *SHAPE)):  # too few, or all the same
         with pytest.raises(ValueError, match="real images"):
             references(real, None, size=64)
+
+
+def test_many_samples_and_many_logits_fit_into_memory() -> None:
+    windows = torch.randn(1_100_000).as_strided((1_000_000, 100_000), (1, 1))  # 400 GB in full
+    assert len(references(windows, None, size=8, rows=lambda x: x[:, :4]).batch) == 8
+    logits = torch.arange(300_000).float()
+    assert compare_logits(logits, logits)["separation"] == 0.5

@@ -105,6 +105,42 @@ def test_coordinates_of_a_table_go_back_to_its_own_units() -> None:
     assert (other[:, ["city" in name for name in coordinates.names]] == 0).all()
 
 
+def test_a_yes_is_a_yes_as_a_number_too() -> None:
+    real = table(100)
+    coordinates = TableCoordinates(real)
+    for kind in (int, float, object):
+        assert torch.equal(
+            coordinates(real.assign(member=real.member.astype(kind))), coordinates(real)
+        )
+
+
+def test_a_table_of_a_few_kinds_of_rows_is_judged_and_what_is_left_out_is_noted() -> None:
+    def kinds(count: int) -> pd.DataFrame:
+        names = {"a": list("xyz"), "b": list("pqrs")}
+        frame = {name: np.random.choice(values, count) for name, values in names.items()}
+        return pd.DataFrame(frame | {"id": [f"{i}" for i in range(count)]})
+
+    for sample in (kinds, lambda n: kinds(1).iloc[[0] * n]):
+        monitor = Monitor(kinds(500), held_out=kinds(500), sample=sample, every=1)
+        for step in range(12):
+            monitor.step(step)
+        assert monitor.verdict == ("healthy" if sample is kinds else "complete_collapse")
+        assert {*monitor._notes} <= {"left_out", "slack", "moving"}
+        assert "id" in monitor._notes["left_out"]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_single_numbers_are_judged_by_more_than_the_farthest(seed: int) -> None:
+    calls = iter(range(10 * seed + 1, 100))
+    samples = (lambda n: randn(n, 1, seed=next(calls)), lambda n: 2 + randn(n, 1))
+    for sample, verdict in zip(samples, ("healthy", "stalled"), strict=True):
+        monitor = Monitor(randn(500, 1, seed=100 + seed), sample=sample, every=1)
+        for step in range(8):
+            monitor.step(step)
+        assert monitor.verdict == verdict
+        assert "slack" in monitor._notes
+
+
 def test_a_table_of_other_columns_is_refused() -> None:
     coordinates = TableCoordinates(table(50))
     for wrong in (
@@ -185,7 +221,7 @@ def test_samples_of_each_kind_are_told_healthy_collapsed_or_copied(kind: str) ->
         monitor = Monitor(real, held_out=held_out, sample=sample, every=1, images=64, **options)
         for step in range(8):
             monitor.step(step)
-        assert set(monitor._notes) <= {"moving"}  # what makes others each time
+        assert set(monitor._notes) <= {"moving", "left_out"}  # others each time; identifiers
         assert monitor.verdict == verdict, (verdict, monitor.history[-1])
 
 
@@ -225,6 +261,7 @@ def test_what_may_be_several_things_must_be_told() -> None:
         with pytest.raises(UserError):
             space_for(*case)
     assert space_for(randn(9, 2000), "vector").kind == "vector"
+    assert space_for(randn(9), "vector").rows(randn(9)[:, None]).shape == (9, 1)
 
 
 def test_the_first_tensor_of_what_networks_return() -> None:
