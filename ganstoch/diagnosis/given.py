@@ -63,7 +63,7 @@ class Given:
             if value is None:
                 continue
             try:
-                value = _waiting(value) if name in _SIGNALS else first_tensor(value).detach()
+                value = _waiting(value) if name in _SIGNALS else _of_samples(value)
             except (TypeError, ValueError) as error:
                 self._note(name, f"{name} at iteration {iteration}: {error}")
                 continue
@@ -115,6 +115,14 @@ def flat_logits(output: Any) -> Tensor:
 def _waiting(value: Any) -> Any:
     """A tensor without its graph, to be read later, or a number."""
     return value.detach() if isinstance(value, Tensor) else number(value)
+
+
+def _of_samples(value: Any) -> Tensor:
+    """Logits without their graph, to be read later; `ValueError` for a mean, or for none."""
+    logits = first_tensor(value).detach()
+    if 0 in (logits.ndim, logits.numel()):
+        raise ValueError(f"expected logits (N, ...), got shape {tuple(logits.shape)}")
+    return logits
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -113,7 +113,7 @@ class Looker:
                 samples = encode(function(z))
                 if len(samples) < count:
                     raise ValueError(f"asked for {count} samples, got {len(samples)}")
-                return samples[:count]
+                return samples[:count].clone()  # the function may write to the same tensor again
 
             return make
 

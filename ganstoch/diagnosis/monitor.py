@@ -9,7 +9,6 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, distributed, nn
-from torch.nn.parallel import DataParallel, DistributedDataParallel
 
 from ganstoch.diagnosis.given import Given
 from ganstoch.diagnosis.history import History, verdict_of
@@ -18,7 +17,7 @@ from ganstoch.diagnosis.pictures import Pictures
 from ganstoch.diagnosis.rules import Verdict
 from ganstoch.diagnosis.signals import Networks, Signals
 from ganstoch.diagnosis.spaces import AnySpace, space_for
-from ganstoch.diagnosis.undisturbed import modules_of, put_back, undisturbed
+from ganstoch.diagnosis.undisturbed import alone, modules_of, put_back, undisturbed
 from ganstoch.diagnosis.verdicts import VERDICTS, Diagnosed, Finding
 from ganstoch.errors import UserError, visible
 
@@ -114,7 +113,7 @@ class Monitor:
         self.pictures: Pictures | None = None  # samples of the looks that matter
         self.images = images
         self._has: set[str] = set()  # which of ``real`` and ``held_out`` there are
-        self._sample, self._discriminator = _unwrapped(sample), _unwrapped(discriminator)
+        self._sample, self._discriminator = sample, discriminator
         self._latents = latents
         self._generator = generator
         self._given = Given(self.note)
@@ -282,14 +281,11 @@ class Monitor:
 
     def state_dict(self) -> dict[str, Any]:
         """All that a resumed run needs, in plain values and tensors."""
-        steps = {"first": self._first, "last": self._last, "offset": self._offset}
-        before = self._before if self.looker is None else self.looker.earlier
-        pictures = {} if self.pictures is None else self.pictures.looks
         return {
             "monitor": self.past.state_dict(),
-            "before": list(before),
-            "steps": steps,
-            "pictures": pictures,
+            "before": list(self._before if self.looker is None else self.looker.earlier),
+            "steps": {"first": self._first, "last": self._last, "offset": self._offset},
+            "pictures": {} if self.pictures is None else self.pictures.looks,
             "has": sorted(self._has),
         }
 
@@ -342,10 +338,12 @@ class Monitor:
         """Networks that are given run in eval mode; others are put back as they were."""
         with ExitStack() as stack:
             for function in (self._sample, self._discriminator):
+                networks = modules_of(function)
+                stack.enter_context(alone(networks))
                 if isinstance(function, nn.Module):
                     stack.enter_context(undisturbed(function))
                 else:
-                    stack.enter_context(put_back(modules_of(function)))
+                    stack.enter_context(put_back(networks))
             yield
 
     def _made(self, latents: Tensor | None) -> Any:
@@ -365,9 +363,3 @@ class Monitor:
         parameters = networks[0].parameters() if len(networks) == 1 else ()
         gradients = [p.grad for p in parameters if p.grad is not None]
         return torch.stack(torch._foreach_norm(gradients)).norm().item() if gradients else None
-
-
-def _unwrapped(function: Any) -> Any:
-    """A network without what runs it on several devices, which may wait for them."""
-    parallel = isinstance(function, (DataParallel, DistributedDataParallel))
-    return function.module if parallel else function

@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
+from torch.nn.parallel import DataParallel, DistributedDataParallel
 
+_PARALLEL = (DataParallel, DistributedDataParallel)
 _SEED = 1_597_463_007  # none that data are likely to be drawn with: noise would equal them
 
 
@@ -48,6 +50,20 @@ def same_rng() -> Iterator[None]:
             generator.set_state(state)
         random.setstate(others[0])
         np.random.set_state(others[1])
+
+
+@contextmanager
+def alone(modules: Iterable[nn.Module]) -> Iterator[None]:
+    """Networks run without what runs them on several devices, which waits for the others."""
+    layers = [layer for module in modules for layer in module.modules()]
+    parallel = [layer for layer in layers if isinstance(layer, _PARALLEL)]
+    for each in parallel:
+        each.forward = each.module.__call__  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        for each in parallel:
+            del each.forward
 
 
 @contextmanager

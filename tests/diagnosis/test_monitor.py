@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from ganstoch import Monitor
-from ganstoch.diagnosis import Signals, measure, references
+from ganstoch.diagnosis import measure, references
 from ganstoch.diagnosis.signals import Networks
 from ganstoch.diagnosis.undisturbed import modules_of
 from ganstoch.errors import UserError
@@ -286,13 +286,40 @@ def test_what_fails_once_is_measured_again_later() -> None:
 
     monitor = Monitor(points(64), sample=sample, discriminator=lambda x: 1 / 0, every=1)
     for step in range(8):
-        monitor.step(step, loss_g={"no": "number"}, real_logits="none", fake_logits=1.0)
+        monitor.step(
+            step, loss_g={"no": "number"}, real_logits="none", fake_logits=torch.tensor(1.0)
+        )
     seen = [signals.closeness is not None for signals in monitor.history]
     assert seen.count(False) == 2
     assert seen[-1]
     assert monitor.pictures is not None
     assert all(seen[iteration] for iteration in monitor.pictures.looks)
     assert len(monitor.notes) == 5  # sample, discriminator, loss_g and both logits
+
+
+def test_samples_are_kept_where_the_function_writes_to_its_own_tensor_again() -> None:
+    own = torch.zeros(256, 2)
+    monitor = Monitor(points(512), sample=lambda n: own, every=1)
+    for step in range(4):
+        own.copy_(points(256, step))
+        monitor.step(step)
+    assert [signals.drift for signals in monitor.history if not signals.drift] == [None]
+
+
+@pytest.mark.parametrize("direct", [False, True])
+def test_a_look_does_not_wait_for_other_devices(direct: bool) -> None:
+    class Waits(nn.DataParallel[nn.Module]):
+        def forward(self, *inputs: Any, **others: Any) -> Any:
+            raise AssertionError
+
+    generator = Waits(nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2)))
+    sample = generator if direct else lambda z: generator(z)
+    monitor = Monitor(points(64), sample=sample, latents=torch.randn(32, 2))
+    monitor.step(0)
+    assert monitor.notes == []
+    assert monitor.history[0].sensitivity is not None
+    with pytest.raises(AssertionError):
+        generator(torch.randn(8, 2))
 
 
 def test_tuples_of_a_generator_and_latents_of_any_shape() -> None:
@@ -382,7 +409,7 @@ def test_nothing_is_read_between_looks() -> None:
     monitor = Monitor(every=1000)
     monitor.step(0)
     for step in range(1, 500):
-        loss: Any = torch.ones(()).as_subclass(Loud)
+        loss: Any = torch.ones(1).as_subclass(Loud)
         monitor.step(step, loss_d=loss, real_logits=loss, fake_logits=loss)
     assert monitor.notes == []
 
@@ -460,18 +487,12 @@ monitor = ganstoch.Monitor(torch.randn(64, 2), sample=lambda n: torch.randn(n, 2
 for step in range(4):
     monitor.step(step, loss_d=1.0, real_logits=torch.randn(8), fake_logits=torch.randn(8))
 assert monitor.verdict == "healthy", monitor.verdict
+ganstoch.MonitorCallback(monitor)
 heavy = {"pytorch_lightning", "lightning_fabric", "wandb", "pandas", "matplotlib", "transformers"}
-print(sorted(heavy & set(sys.modules)))
+print(sorted((heavy | {"tensorboard"}) & set(sys.modules)))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
-
-
-def test_the_history_is_of_signals() -> None:
-    monitor = Monitor(every=1)
-    monitor.step(0, loss_d=1.0)
-    assert monitor.history == [Signals(iteration=0, loss_discriminator=1.0)]
-    assert monitor.diagnosed is not None
 
 
 def test_a_generator_that_never_begins_has_collapsed() -> None:
