@@ -98,7 +98,7 @@ def adapter_for(
 
     def networks(count: int) -> Networks:
         critic = players_of(module).get("discriminator")
-        judge = None if critic is None else partial(_discriminate, critic, dtype=_dtype(module))
+        judge = None if critic is None else lambda x: critic(x.to(_dtype(module)))
         if latents is not None:
             generator = players_of(module)["generator"]
             return Networks(sample=generator, latents=latents(count), discriminator=judge)
@@ -165,11 +165,6 @@ def _of_gan(gan: GAN) -> GeneratorAdapter:
         return gan.sample(gan.latents.evaluation(count))
 
     return GeneratorAdapter(draw=draw, networks=networks)
-
-
-def _discriminate(critic: nn.Module, images: Tensor, *, dtype: torch.dtype) -> Any:
-    """What a discriminator returns, logits perhaps among other things."""
-    return critic(images.to(dtype))
 
 
 def _dtype(module: nn.Module) -> torch.dtype:

@@ -21,9 +21,7 @@ LIMIT = 30.0  # seconds that a command may take
 def check_command(command: Sequence[str]) -> tuple[str, ...]:
     """The words of a command; a `UserError` if the first is no program that can be run."""
     if isinstance(command, str) or not command or shutil.which(command[0]) is None:
-        raise UserError(
-            f"the alert's command must be a list that begins with a program, got {command!r}"
-        )
+        raise UserError(f"an alert's command is a list that begins with a program, not {command!r}")
     return tuple(command)
 
 

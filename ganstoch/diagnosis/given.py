@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -34,9 +34,8 @@ class Reading:
             readings = [None] * world
             distributed.all_gather_object(readings, self)
         names = dict.fromkeys(name for reading in readings for name in reading.values)
-        values: dict[str, Any] = {
-            name: _mean([r.values[name] for r in readings if name in r.values]) for name in names
-        }
+        known = {name: [r.values[name] for r in readings if name in r.values] for name in names}
+        values: dict[str, Any] = {name: sum(each) / len(each) for name, each in known.items()}
         sides = {
             side: torch.cat([r.logits.get(side, torch.empty(0)) for r in readings])
             for side in ("real", "fake")
@@ -123,7 +122,3 @@ def _of_samples(value: Any) -> Tensor:
     if 0 in (logits.ndim, logits.numel()):
         raise ValueError(f"expected logits (N, ...), got shape {tuple(logits.shape)}")
     return logits
-
-
-def _mean(values: Sequence[float]) -> float:
-    return values[0] if len(values) == 1 else math.fsum(values) / len(values)

@@ -44,6 +44,7 @@ def write_page(
     findings = () if diagnosed is None else diagnosed.findings
     rule = next((rule for rule in RULES if findings and rule.verdict == findings[0].verdict), None)
     best, onset = best_look(history), findings[0].since if findings else None
+    last = history[-1].iteration if history else None
     marks = {"best": None if best is None else best.iteration, "onset": onset}
     page = render_page(
         Path(__file__).parent,
@@ -58,9 +59,7 @@ def write_page(
         panels=PANELS,
         not_judged=not_judged or {},
         notes=notes,
-        **_samples(
-            pictures or Pictures(), marks | {"last": history[-1].iteration if history else None}
-        ),
+        **_samples(pictures or Pictures(), marks | {"last": last}),
     )
     write_atomically(path, page.encode(errors="replace"))
 

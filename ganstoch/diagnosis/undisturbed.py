@@ -55,8 +55,7 @@ def same_rng() -> Iterator[None]:
 @contextmanager
 def alone(modules: Iterable[nn.Module]) -> Iterator[None]:
     """Networks run without what runs them on several devices, which waits for the others."""
-    layers = [layer for module in modules for layer in module.modules()]
-    parallel = [layer for layer in layers if isinstance(layer, _PARALLEL)]
+    parallel = [each for m in modules for each in m.modules() if isinstance(each, _PARALLEL)]
     for each in parallel:
         each.forward = each.module.__call__  # type: ignore[method-assign]
     try:

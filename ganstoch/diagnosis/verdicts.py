@@ -74,7 +74,8 @@ class Diagnosed:
         )
 
 
-# Of a beginning of a history, by its length: whether each failure holds there, or lasts.
+# Of each beginning of a history, by its length, kept for when it has grown: whether each failure
+# holds there, and whether it lasts.
 Known = dict[int, dict[Verdict, tuple[bool, bool]]]
 
 
@@ -100,10 +101,7 @@ def _stretch(rule: Rule, history: Sequence[Signals], known: Known) -> list[bool]
 
 
 def diagnose(history: Sequence[Signals], known: Known | None = None) -> Diagnosed:
-    """The verdict at the last of a run's signals, at least one, in order of iteration.
-
-    ``known`` keeps what was found of the history's beginnings for when it has grown.
-    """
+    """The verdict at the last of a run's signals, at least one, in order of iteration."""
     known = {} if known is None else known
     findings = [
         Finding(

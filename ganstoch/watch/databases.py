@@ -1,9 +1,9 @@
 """SQLite databases, opened to read only: trackio's, in both of its layouts, and MLflow's."""
 
-import contextlib
 import json
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
 
@@ -21,13 +21,9 @@ def is_database(path: Path) -> bool:
         return file.read(16) == b"SQLite format 3\0"
 
 
-@contextlib.contextmanager
-def _opened(path: Path) -> Iterator[sqlite3.Connection]:
-    connection = sqlite3.connect(f"file:{quote(str(path.absolute()))}?mode=ro", uri=True, timeout=5)
-    try:
-        yield connection
-    finally:
-        connection.close()
+def _opened(path: Path) -> closing[sqlite3.Connection]:
+    place = f"file:{quote(str(path.absolute()))}?mode=ro"
+    return closing(sqlite3.connect(place, uri=True, timeout=5))
 
 
 class DatabaseRows:

@@ -37,9 +37,8 @@ def judge_answers(points: Mapping[str, tuple[Array, Array]]) -> Opinion | None:
         width = max(5, len(wrong) // 5)
         means = np.convolve(wrong, np.ones(width) / width, mode="valid")
         lates[role] = means[-1]
-        starts.append(
-            float(steps[np.flatnonzero(means >= _ERRS)[-1] + 1 if means.max() >= _ERRS else 0])
-        )
+        start = np.flatnonzero(means >= _ERRS)[-1] + 1 if means.max() >= _ERRS else 0
+        starts.append(float(steps[start]))
     if not lates:
         return None
     basis, mean = ", ".join(sorted(lates)), float(np.mean([*lates.values()]))

@@ -106,9 +106,8 @@ def judge_losses(steps: Array, d: Array, g: Array, *, reconstructs: bool = False
     because = f"the discriminator's loss is at {late:.0%} of its value at chance"
     if late < _OPEN:
         return Opinion(CANNOT_TELL, basis, f"{because}: such runs go either way")
-    return Opinion(
-        "healthy", basis, f"{because}, without a jump; it does not see collapse", sure=0.6
-    )
+    because += ", without a jump; it does not see collapse"
+    return Opinion("healthy", basis, because, sure=0.6)
 
 
 def _stretch(shown: NDArray[np.bool_]) -> int | None:

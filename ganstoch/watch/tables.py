@@ -88,10 +88,9 @@ def json_rows(lines: Iterable[str], log: Log, clock: Clock) -> Iterator[Row]:
         try:
             value = json.loads(line)
         except (ValueError, RecursionError):
-            log.note("lines that are no JSON, or are cut off, are passed over")
-            continue
+            value = None
         if not isinstance(value, dict):
-            log.note("lines that are no JSON object are passed over")
+            log.note("lines that are no JSON object, or are cut off, are passed over")
             continue
         numbers = flat(value.get("results", value) if "snapshot_pkl" in value else value)
         if snapshot := _SNAPSHOT.search(str(value.get("snapshot_pkl", ""))):

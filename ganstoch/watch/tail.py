@@ -30,10 +30,8 @@ class Tail:
             file.seek(0)
             self._head = file.read(_HEAD)
             file.seek(self._offset)
-            bar = tqdm(
-                total=size - self._offset, desc=self.path.name, delay=3, leave=False, disable=None
-            )
-            with bar:
+            left, name = size - self._offset, self.path.name
+            with tqdm(total=left, desc=name, delay=3, leave=False, disable=None) as bar:
                 while line := file.readline(_LONGEST):
                     if self._waits and len(line) < _LONGEST and not line.endswith(b"\n"):
                         return

@@ -30,8 +30,9 @@ def pairs_of(line: str) -> dict[str, float]:
     inside = _INSIDE.findall(line)  # else "FID score (Step: 100)" would be two names
     for part in [*inside, _INSIDE.sub("", line)]:
         for name, word in _PAIR.findall(part) + _CTGAN.findall(part):
-            value = number(word.rstrip("."))
-            if value is not None:  # a word, a time, a share in percent
+            if (
+                value := number(word.rstrip("."))
+            ) is not None:  # else a word, a time, a share in percent
                 numbers.setdefault(name, value)
     if not numbers:
         return numbers

@@ -114,33 +114,6 @@ def test_a_yes_is_a_yes_as_a_number_too() -> None:
         )
 
 
-def test_a_table_of_a_few_kinds_of_rows_is_judged_and_what_is_left_out_is_noted() -> None:
-    def kinds(count: int) -> pd.DataFrame:
-        names = {"a": list("xyz"), "b": list("pqrs")}
-        frame = {name: np.random.choice(values, count) for name, values in names.items()}
-        return pd.DataFrame(frame | {"id": [f"{i}" for i in range(count)]})
-
-    for sample in (kinds, lambda n: kinds(1).iloc[[0] * n]):
-        monitor = Monitor(kinds(500), held_out=kinds(500), sample=sample, every=1)
-        for step in range(12):
-            monitor.step(step)
-        assert monitor.verdict == ("healthy" if sample is kinds else "complete_collapse")
-        assert {*monitor._notes} <= {"left_out", "slack", "moving"}
-        assert "id" in monitor._notes["left_out"]
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_single_numbers_are_judged_by_more_than_the_farthest(seed: int) -> None:
-    calls = iter(range(10 * seed + 1, 100))
-    samples = (lambda n: randn(n, 1, seed=next(calls)), lambda n: 2 + randn(n, 1))
-    for sample, verdict in zip(samples, ("healthy", "stalled"), strict=True):
-        monitor = Monitor(randn(500, 1, seed=100 + seed), sample=sample, every=1)
-        for step in range(8):
-            monitor.step(step)
-        assert monitor.verdict == verdict
-        assert "slack" in monitor._notes
-
-
 def test_a_table_of_other_columns_is_refused() -> None:
     coordinates = TableCoordinates(table(50))
     for wrong in (
@@ -190,6 +163,8 @@ KINDS: dict[str, tuple[Callable[[int, int], Any], dict[str, Any]]] = {
     "gray": (lambda n, s: randn(n, 6, 6, seed=s).tanh(), {"space": "image"}),
     "vector": (lambda n, s: randn(n, 9, seed=s), {}),
     "table": (table, {}),
+    "categories": (lambda n, s: table(n, s)[["city", "member"]], {}),
+    "numbers": (lambda n, s: randn(n, 1, seed=s + 16), {}),
     "waveform": (tones, {"space": "waveform", "sample_rate": RATE}),
     "short": (lambda n, s: tones(n, s)[:, None], {"space": "waveform", "sample_rate": RATE}),
     "int16": (
@@ -201,6 +176,9 @@ KINDS: dict[str, tuple[Callable[[int, int], Any], dict[str, Any]]] = {
 }
 
 
+NOTES = {"table": {"left_out"}, "categories": {"slack"}, "numbers": {"slack"}}
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_samples_of_each_kind_are_told_healthy_collapsed_or_copied(kind: str) -> None:
     make, options = KINDS[kind]
@@ -209,7 +187,7 @@ def test_samples_of_each_kind_are_told_healthy_collapsed_or_copied(kind: str) ->
     def collapsed(n: int) -> Any:
         one = make(n, next(calls))
         rows = [0] * n
-        return one.iloc[rows] if kind == "table" else one[rows]
+        return one.iloc[rows] if isinstance(one, pd.DataFrame) else one[rows]
 
     samples = {
         "healthy": lambda n: make(n, next(calls)),
@@ -221,7 +199,9 @@ def test_samples_of_each_kind_are_told_healthy_collapsed_or_copied(kind: str) ->
         monitor = Monitor(real, held_out=held_out, sample=sample, every=1, images=64, **options)
         for step in range(8):
             monitor.step(step)
-        assert set(monitor._notes) <= {"moving", "left_out"}  # others each time; identifiers
+        assert set(monitor._notes) - {"moving"} == NOTES.get(kind, set())  # others each time
+        if verdict == "memorization" and kind in ("categories", "numbers"):
+            continue  # they lie as near as copies
         assert monitor.verdict == verdict, (verdict, monitor.history[-1])
 
 
