@@ -18,6 +18,8 @@ _TERMS = {  # of a loss, or of other things than losses
     *("aux", "pl", "feat", "feature", "num", "acc", "accuracy", "score", "scores", "logit"),
     *("logits", "sign", "signs", "val", "dur", "pitch", "info", "mi", *_RECONSTRUCTION),
 }
+# Of a loss that is not called one; CycleGAN's two games are A and B, of which the first is judged.
+_PLAIN = {"l", "d", "g", "gan", "adv", "a", "b"}
 ROLES = (
     *("loss_d", "loss_g", "loss_d_real", "loss_d_fake", "logit_real", "logit_fake"),
     *("accuracy_real", "accuracy_fake", "accuracy", "sign_real", "sign_fake", "d_real", "d_fake"),
@@ -70,7 +72,7 @@ def role_of(name: str) -> str | None:
         return None
     if of_d and side:  # pix2pix calls the two halves of its loss D_real and D_fake
         return f"loss_d_{side}"
-    if loss or len(words) == 1 or words <= {"g", "gan", "adv"}:
+    if loss or len(words) == 1 or words <= _PLAIN:
         return "loss_d" if of_d else "loss_g"
     return None
 

@@ -16,12 +16,13 @@ from ganstoch.watch.steps import Clock
 from ganstoch.watch.tables import CSVRows, document_rows, json_rows
 from ganstoch.watch.tail import Tail
 from ganstoch.watch.tensorboard_events import EventRows
-from ganstoch.watch.text import text_rows
+from ganstoch.watch.text import TextRows
 from ganstoch.watch.wandb_run import WandbRows
 
 _MOST_FILES = 20_000
 _LARGEST_DOCUMENT = 64 << 20  # bytes of JSON that is no JSON lines
 _TEXTS = {".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".txt", ".log", ".out", ".err"}
+_JSON_LINES = {".jsonl", ".ndjson", ".json"}  # even if the first line is cut off
 _ENDINGS = _TEXTS | {".db", ".sqlite", ".sqlite3", ".wandb"}
 
 
@@ -126,7 +127,7 @@ def _of_text(path: Path, *, waits: bool, step: str | None) -> Source:
     clock, paths = Clock(step), [path]
     if path.suffix == ".json" and not (_is_object(first) and b"\n" in head.strip()):
         return _of_document(path, clock)
-    if first.lstrip().startswith("{"):
+    if _is_object(first) or (first.lstrip()[:1] == "{" and path.suffix in _JSON_LINES):
         log = Log(path, "JSON lines")
         read: Callable[[Iterable[str]], Iterator[Row]] = partial(json_rows, log=log, clock=clock)
         if path.name == "stats.jsonl":  # StyleGAN's metrics lie beside its losses, a file each
@@ -136,7 +137,7 @@ def _of_text(path: Path, *, waits: bool, step: str | None) -> Source:
         read = CSVRows(log, clock).rows
     else:
         log = Log(path, "text")
-        read = partial(text_rows, clock=clock)
+        read = TextRows(clock).rows
     tails = [Tail(place, waits=waits) for place in paths]
 
     def rows() -> Iterator[Row]:

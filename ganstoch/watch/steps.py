@@ -21,18 +21,20 @@ class Clock:
     def __init__(self, name: str | None = None) -> None:
         self.unit = "row" if name is None else name
         self._name = None if name is None else name.lower()
-        self._epoch, self._within, self._base = -1.0, -1.0, 0.0
+        self._epoch, self._within = -1.0, -1.0
+        self._starts: list[tuple[float, float]] = []  # epochs, and the steps before each
 
     def step(self, numbers: Mapping[str, float]) -> float | None:
         """The row's step, None if it has none."""
         lower = {name.lower(): value for name, value in numbers.items()}
+        epoch = next((lower[name] for name in _EPOCHS if name in lower), None)
         for name in STEPS if self._name is None else (self._name,):
             if name in lower:
                 self.unit = name.rpartition("/")[2].strip("_")
-                return lower[name]
+                stated = epoch is None or self._name is not None
+                return lower[name] if stated else self._in_epoch(epoch, lower[name], 0.0)
         if self._name is not None:
             return None
-        epoch = next((lower[name] for name in _EPOCHS if name in lower), None)
         within = next((lower[name] for name in _WITHIN if name in lower), None)
         if within is not None:
             self.unit = "iteration"
@@ -46,12 +48,13 @@ class Clock:
     def _in_epoch(self, epoch: float | None, within: float, whole: float) -> float:
         if epoch is None or whole:
             return (epoch or 0.0) * whole + within
-        if epoch < self._epoch:  # the run begins again
-            self._base = 0.0
-        elif within < self._within:
-            self._base += self._within
+        if epoch > self._epoch and within < self._within:
+            before = self._starts[-1][1] if self._starts else 0.0
+            self._starts.append((epoch, before + self._within))
+        while self._starts and self._starts[-1][0] > epoch:  # taken up again, or another run
+            self._starts.pop()
         self._epoch, self._within = epoch, within
-        return self._base + within
+        return within + (self._starts[-1][1] if self._starts else 0.0)
 
 
 def is_measure(name: str) -> bool:

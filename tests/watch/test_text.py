@@ -1,6 +1,7 @@
 """Readers of text, tables and JSON, on lines as the projects write them."""
 
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from ganstoch.errors import UserError
 from ganstoch.watch.columns import columns_of, parse_map, role_of
 from ganstoch.watch.series import Log
 from ganstoch.watch.sources import sources
+from ganstoch.watch.text import pairs_of
 
 STUDIOGAN = (
     "[INFO] 2020-09-15 13:24:04 > Step:     100 Progress: 0.1% Elapsed: 0:00:05 temperature: no "
@@ -33,6 +35,12 @@ GROUPED = (
     "step;d_loss;g_loss\n12600;0,5;5,0\n",
     '{"step": "12,600", "d_loss": 0.5, "g_loss": "5.0"}\n',
 )
+RVC = (
+    "INFO:voice:Train Epoch: 3 [27%]\nINFO:voice:[600, 0.0001]\n"
+    "INFO:voice:loss_disc=0.5, loss_gen=5.0, loss_fm=9.1,loss_mel=18.2, loss_kl=1.2\n"
+)
+KERAS = "Epoch 2/30\n\r100/100 [====] - 12s 120ms/step - d_loss: 0.5000 - g_loss: 5.0000\n"
+BASICSR = "[epoch:  2, iter:  12,000, lr:(1.0e-04,)] l_g_pix: 2e-2 l_g_gan: 5e+0 loss_d: 5.0e-01\n"
 STYLEGAN = json.dumps(
     {"Loss/D/loss": {"num": 9, "mean": 0.5, "std": 1}, "Loss/G/loss": {"num": 9, "mean": 5.0}}
     | {"Loss/scores/real": {"mean": 1.0}, "Loss/signs/real": {"mean": 0.4}}
@@ -58,6 +66,12 @@ def points(log: Log, role: str) -> list[tuple[float, float]]:
     [
         *((STUDIOGAN, 100), (DCGAN, 1593), (PYTORCH_GAN, 941), (KERAS_GAN, 7), (STYLEGAN, 4)),
         *((CTGAN, 1), *((text, 12600) for text in GROUPED)),
+        *((RVC, 3), (KERAS, 2), (BASICSR, 12000)),
+        ("\x1b[32mstep\x1b[0m=7 \x1b[1md_loss\x1b[0m=\x1b[31m0.5\x1b[0m g_loss: 5.0\n", 7),
+        ("{'step': 7, 'd_loss': 0.5, 'g_loss': np.float64(5.0)}\n", 7),
+        ('INFO | {"num_updates": "9", "step": "7", "d_loss": "0.5", "g_loss": "5.0"}\n', 7),
+        ("Step 1,000 | D loss: tensor(0.5, device='cuda:0') | G loss: 5\n", 1000),
+        ("step: 1,234, d_loss: 0,5 g_loss: 5,0\n", 1234),
     ],
 )
 def test_a_line_of_each_project(tmp_path: Path, text: str, step: float) -> None:
@@ -76,6 +90,30 @@ def test_iterations_that_begin_anew_each_epoch_are_counted_on(tmp_path: Path) ->
     log = read(tmp_path / "loss_log.txt", PIX2PIX)
     assert points(log, "loss_g") == [(100, 0.9), (400, 0.9), (500, 0.8)]
     assert points(log, "loss_d_real") == [(100, 0.7), (400, 0.7), (500, 0.7)]
+
+
+def test_epochs_of_a_run_that_is_taken_up_again(tmp_path: Path) -> None:
+    line = "(epoch: {}, iters: {}, time: 0.1) D_A: 0.5 G_A: 0.3 cycle_A: 1.2 D_B: 0.4 G_B: 0.2\n"
+    ends = [(e, i) for e in (1, 2, 3, 2, 3) for i in (100, 400)]
+    log = read(tmp_path / "loss_log.txt", "".join(line.format(*end) for end in ends))
+    assert points(log, "loss_d") == [(s, 0.5) for s in (100, 400, 500, 800, 900, 1200)]
+    assert points(log, "loss_g")[-1] == (1200, 0.3)
+
+
+@pytest.mark.parametrize(
+    "line", ["Epoch: {} | Iter: {} | D: 0.5", "Epoch {}\nStep {}: d_loss: 0.5"]
+)
+def test_steps_that_begin_anew_each_epoch_are_counted_on(tmp_path: Path, line: str) -> None:
+    text = "\n".join(line.format(e, i) for e in (1, 2) for i in (10, 20))
+    log = read(tmp_path / "a.log", text)
+    assert points(log, "loss_d") == [(10, 0.5), (20, 0.5), (30, 0.5), (40, 0.5)]
+
+
+@pytest.mark.parametrize("line", [" (" + ":" * 20_000, "a." * 10_000, "a" * 20_000, " a" * 10_000])
+def test_no_line_takes_long(line: str) -> None:
+    start = time.process_time()
+    assert pairs_of(line) == {}
+    assert time.process_time() - start < 1
 
 
 def test_lines_that_a_progress_bar_overwrote(tmp_path: Path) -> None:
@@ -180,8 +218,8 @@ def test_foreign_files_give_no_numbers_and_no_exception(
 
 NAMES = {
     "loss_d": "d_loss D_loss loss/discriminator Losses/discriminator loss/d/total Loss_D errD D "
-    "loss_disc discriminator_loss_step Loss/D/loss train/loss_D critic_loss",
-    "loss_g": "g_loss loss/generator loss/g/total Loss_G errG loss_gen G G_GAN Loss/G/loss",
+    "loss_disc discriminator_loss_step Loss/D/loss train/loss_D critic_loss D_A",
+    "loss_g": "g_loss loss/generator loss/g/total Loss_G errG loss_gen G G_GAN Loss/G/loss l_g_gan",
     "fid": "FID fid fid50k_full metrics/fid FID_score fid/inception val/FID frechet_distance",
     "kid": "kid50k_full KID",
     "is": "IS is50k_mean inception_score IS_mean",
