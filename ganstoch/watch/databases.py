@@ -58,7 +58,7 @@ class DatabaseRows:
     def _numbers(self, name: str, value: object) -> dict[str, float]:
         if "key" in self._columns:
             read = number(value)
-            return {} if read is None else {name: read}
+            return {} if read is None else {str(name): read}
         try:
             content = json.loads(name)
         except (ValueError, TypeError, RecursionError):
@@ -71,7 +71,11 @@ def runs_of(path: Path) -> Iterator[tuple[Log, DatabaseRows]]:
     """The runs of a database; none if it is of another kind."""
     try:
         with _opened(path) as database:
-            columns = tuple(row[1] for row in database.execute("PRAGMA table_info(metrics)"))
+            # Not of a view, which may have no end.
+            tables = "sqlite_master, pragma_table_info(sqlite_master.name) AS info"
+            which = "sqlite_master.type = 'table' AND sqlite_master.name = 'metrics'"
+            query = f"SELECT info.name FROM {tables} WHERE {which}"
+            columns = tuple(name for (name,) in database.execute(query))
             if not (set(columns) >= _TRACKIO or set(columns) >= _MLFLOW):
                 return
             named = {"run_uuid", "project_name", "run_name", "run_id"} & set(columns)
@@ -81,5 +85,6 @@ def runs_of(path: Path) -> Iterator[tuple[Log, DatabaseRows]]:
         return
     kind = "trackio" if set(columns) >= _TRACKIO else "MLflow"
     for run in runs:
-        log = Log(path / "/".join(str(name) for name in run if name is not None), kind)
+        names = "/".join(str(name) for name in run if name is not None)
+        log = Log(Path(f"{path}/{names}"), kind)
         yield log, DatabaseRows(log, path, run, columns)

@@ -121,7 +121,8 @@ def _notes(series: Mapping[str, Series]) -> Iterator[str]:
 
 def _not_there(log: Log, stated: Mapping[str, str]) -> Iterator[str]:
     for role, name in stated.items():
-        if role != "step" and name not in log.series:
+        is_step = role == "step" and name.lower() in map(str.lower, log.series)
+        if not is_step and name not in log.series:
             yield f"there is no column {name!r}, which --map states to be {role}"
 
 

@@ -12,6 +12,7 @@ from ganstoch.errors import visible
 
 MOST = 4096  # points of a series; a longer one holds means of windows, each twice as long as before
 _MOST_NAMES = 500  # series of one log
+_INFINITE = 1e100  # beyond any number of 32 bits; a square of less is a number
 
 Row = tuple[float | None, Mapping[str, float]]  # a step, None where none is written, and numbers
 Array = NDArray[np.float64]
@@ -39,7 +40,7 @@ class Series:
             self._go_back(step)
         self.last = step
         self.count += 1
-        if not math.isfinite(value):
+        if not abs(value) < _INFINITE:
             self.was_broken += 1
             self.broken_since = step if self.broken_since is None else self.broken_since
             return

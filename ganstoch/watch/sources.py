@@ -51,7 +51,7 @@ def sources(path: Path, *, waits: bool = False, step: str | None = None) -> list
     if not path.exists():
         raise UserError(f"there is no log {path}; give a file, or a folder that holds one")
     if path.is_file():
-        return list(_of_file(path, waits=waits, step=step))
+        return _of_file(path, waits=waits, step=step)
     files = sorted(_walk(path))
     events = [file for file in files if "tfevents" in file.name]
     stores = {file.parent for file in files if file.name == "meta.yaml"}
@@ -103,7 +103,16 @@ def _of_events(place: Path, files: list[Path]) -> Source:
     return Source(log, EventRows(log, files).rows, tuple(files))
 
 
-def _of_file(path: Path, *, waits: bool, step: str | None) -> Iterator[Source]:
+def _of_file(path: Path, *, waits: bool, step: str | None) -> list[Source]:
+    try:
+        return list(_of_kind(path, waits=waits, step=step))
+    except OSError as error:
+        log = Log(path, "unknown")
+        log.note(f"it cannot be read: {error.strerror}")
+        return [Source(log, lambda: ())]
+
+
+def _of_kind(path: Path, *, waits: bool, step: str | None) -> Iterator[Source]:
     if "tfevents" in path.name:
         yield _of_events(path, [path])
     elif path.suffix == ".wandb":

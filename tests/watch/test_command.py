@@ -97,7 +97,9 @@ def test_columns_that_are_stated(log: Path, capsys: pytest.CaptureFixture[str]) 
     assert content["last_step"] == 99
     assert main(["watch", str(log), "--map", "d_loss=gamma"]) == 2
     log.write_text(WON)
-    assert any("gamma" in note for note in asked(capsys, log, "--map", "fid=gamma")[1]["notes"])
+    for role in ("fid", "step"):
+        content = asked(capsys, log, "--map", f"{role}=gamma")[1]
+        assert any("gamma" in note for note in content["notes"])
 
 
 def test_a_nan_that_stays_is_a_finding_and_one_that_passes_a_note(

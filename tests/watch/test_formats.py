@@ -12,6 +12,7 @@ import pytest
 
 from ganstoch.errors import UserError
 from ganstoch.watch.columns import columns_of
+from ganstoch.watch.judge import judge
 from ganstoch.watch.sources import Source, sources
 
 D, G = 1.25, 0.75  # exact in every format
@@ -208,6 +209,36 @@ def test_a_database_of_old_trackio_has_runs_of_many_projects_and_grows(tmp_path:
     assert not second.read()
     assert points(first, "loss_d") == [(1, D), (2, 1.5)]
     assert first.log.notes
+
+
+@pytest.mark.parametrize(
+    ("script", "names"),
+    [
+        ("CREATE VIEW metrics AS WITH RECURSIVE t(id, run_name, metrics) AS (SELECT 1, 'a', '{}' "
+        "UNION ALL SELECT 1, 'a', '{}' FROM t) SELECT * FROM t", []),
+        ("CREATE TABLE metrics (key, value, step, run_uuid, is_nan);"
+        "INSERT INTO metrics VALUES (NULL, 1, 0, '/a', 0), (7, 1, 0, '/a', 0)", ["7", "None"]),
+    ],
+    ids=["a view without an end", "names that are no words"],
+)  # fmt: skip
+def test_databases_that_no_logger_writes(tmp_path: Path, script: str, names: list[str]) -> None:
+    with sqlite3.connect(tmp_path / "x.db") as database:
+        database.executescript(script)
+    database.close()
+    for source in sources(tmp_path):
+        source.read()
+        assert sorted(source.log.series) == names
+        assert judge(source.log).opinion.verdict == "cannot_tell"
+        assert tmp_path in source.log.path.parents
+
+
+def test_a_file_that_cannot_be_read_is_noted_and_the_others_are_read(tmp_path: Path) -> None:
+    (tmp_path / "a.log").symlink_to("/proc/self/mem")
+    (tmp_path / "b.log").write_text("d_loss: 1.25 g_loss: 0.75\n")
+    broken, other = sources(tmp_path)
+    assert not broken.read()
+    assert broken.log.notes
+    assert other.read()
 
 
 def test_a_missing_tensorboard_is_named_with_the_extra(

@@ -38,7 +38,7 @@ def test_a_second_run_in_one_file_is_the_one_that_counts() -> None:
     assert series.began_again
 
 
-@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf, 1e308])
 def test_numbers_that_are_not_finite_are_kept_apart(bad: float) -> None:
     series = filled(np.array([1.0, bad, bad]))
     assert series.values == [1]
