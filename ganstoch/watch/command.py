@@ -112,12 +112,14 @@ class Watcher:
         from ganstoch.watch.sources import sources
 
         if self._looks % _RESCAN == 0:
-            step = self._stated.get("step")
+            step, found = self._stated.get("step"), {}
             for source in sources(self._path, waits=self._follows, step=step):
                 key = (source.log.path, source.log.kind)
                 known = self._sources.get(key)
-                if known is None or known.files != source.files:
-                    self._sources[key] = source
+                found[key] = source if known is None or known.files != source.files else known
+            # A log that is gone, or has turned out to be of another kind, is judged no more.
+            self._sources = found
+            self._judged = {key: self._judged[key] for key in self._judged.keys() & found}
         self._looks += 1
         for key, source in self._sources.items():
             if source.read() or key not in self._judged:

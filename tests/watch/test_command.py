@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from ganstoch.cli import main
+from ganstoch.watch.command import Watcher
 
 
 def lines(d: float, g: float, steps: range) -> str:
@@ -207,6 +208,21 @@ def test_it_follows_a_log_tells_each_change_acts_once_and_ends_at_interrupt(
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 0
     assert place.read_text() == "x"
+
+
+def test_a_log_that_was_empty_at_first_is_judged_once_and_a_log_that_is_gone_no_more(
+    tmp_path: Path,
+) -> None:
+    path, other = tmp_path / "a.log", tmp_path / "b.log"
+    path.touch()
+    other.write_text(EVEN)
+    watcher = Watcher(tmp_path, {}, follows=True)
+    watcher.look()
+    path.write_text("".join(f'{{"step": {i}, "d_loss": 1, "g_loss": 1}}\n' for i in range(20)))
+    watcher.look()
+    other.unlink()
+    judged = [watcher.look() for _ in range(4)][-1]
+    assert [(one.log.path, one.log.kind) for one in judged] == [(path, "JSON lines")]
 
 
 def test_it_waits_for_a_log_that_is_not_there_yet_and_ends_where_it_fails(tmp_path: Path) -> None:
