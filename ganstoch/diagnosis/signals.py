@@ -162,7 +162,7 @@ def measure(
     ``before``: the images that the last two calls returned, the latest first.
     """
     images, rows, sensitivity = _sampled(networks, reference.rows, seed=seed)
-    if not bool(rows.isfinite().all()):
+    if not bool((4 * rows).square().sum(1).isfinite().all()):  # nor are distances then
         return Signals(iteration=iteration, broken="the generated images"), images
     scale, final, average = reference.scale, rows, None
     if networks.average is not None:

@@ -45,7 +45,10 @@ def first_tensor(output: Any) -> Tensor:
     if isinstance(output, Tensor):
         return output
     if isinstance(output, np.ndarray):
-        return torch.from_numpy(np.array(output))  # a copy: a read-only array makes a warning
+        try:
+            return torch.from_numpy(np.array(output))  # a copy: a read-only array makes a warning
+        except TypeError as error:
+            raise ValueError(f"expected numbers, got an array of {output.dtype}") from error
     parts: Any = ()
     if isinstance(output, Mapping):
         parts = output.values()
@@ -197,7 +200,7 @@ def _rows(kind: str, real: Tensor, space: Any, rate: int | None) -> Callable[[Te
     if kind == "image":
         return flat
     if kind == "own":
-        return lambda samples: flat(_tensor(space(samples)))
+        return lambda samples: flat(_shaped(_tensor(space(samples)), "rows"))
     if kind == "waveform":
         assert rate is not None
         return LogMel.of(real[:256].float(), rate=rate)

@@ -244,6 +244,24 @@ def test_what_may_be_several_things_must_be_told() -> None:
     assert space_for(randn(9), "vector").rows(randn(9)[:, None]).shape == (9, 1)
 
 
+def test_arrays_of_words_and_a_space_of_one_axis_are_refused() -> None:
+    words = np.array([["a", "b"]] * 9)
+    wrong: list[tuple[Any, dict[str, Any], str]] = [
+        (words, {}, "real: .*numbers"),
+        (randn(9, 4), {"held_out": words}, "held_out: .*numbers"),
+        (randn(9, 4), {"space": lambda samples: samples.sum(1)}, "shape"),
+    ]
+    for real, options, match in wrong:
+        with pytest.raises(UserError, match=match):
+            Monitor(real, **options)
+
+
+def test_samples_too_large_for_distances_are_not_finite() -> None:
+    monitor = Monitor(randn(64, 4), sample=lambda n: 1e30 * randn(n, 4))
+    monitor.step(0)
+    assert monitor.verdict == "non_finite"
+
+
 def test_the_first_tensor_of_what_networks_return() -> None:
     one = randn(3)
     for output in (one, (one, 2), [[one], one], {"logits": one}, one.numpy()):
