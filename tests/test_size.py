@@ -41,12 +41,12 @@ def lengths(folder: Path = PACKAGE) -> list[int]:
     return [len(path.read_text().splitlines()) for path in folder.rglob("*.py")]
 
 
-def test_the_package_has_at_most_31200_lines() -> None:
-    assert sum(lengths()) <= 31_200
+def test_the_package_has_at_most_31300_lines() -> None:
+    assert sum(lengths()) <= 31_300
 
 
-def test_the_tests_have_at_most_27000_lines() -> None:
-    assert sum(lengths(Path(__file__).parent)) <= 27_000
+def test_the_tests_have_at_most_27150_lines() -> None:
+    assert sum(lengths(Path(__file__).parent)) <= 27_150
 
 
 def test_the_median_file_has_at_most_120_lines() -> None:
