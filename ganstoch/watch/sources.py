@@ -14,9 +14,9 @@ from ganstoch.watch.mlflow_store import MLflowRows
 from ganstoch.watch.series import Log, Row
 from ganstoch.watch.steps import Clock
 from ganstoch.watch.tables import CSVRows, document_rows, json_rows
-from ganstoch.watch.tail import Tail
+from ganstoch.watch.tail import Tail, decoded
 from ganstoch.watch.tensorboard_events import EventRows
-from ganstoch.watch.text import TextRows
+from ganstoch.watch.text import TextRows, pairs_of
 from ganstoch.watch.wandb_run import WandbRows
 
 _MOST_FILES = 20_000
@@ -127,14 +127,15 @@ def _of_kind(path: Path, *, waits: bool, step: str | None) -> Iterator[Source]:
 
 def _of_text(path: Path, *, waits: bool, step: str | None) -> Source:
     with path.open("rb") as file:
-        head = file.read(1 << 16)
-    if b"\0" in head:
+        raw = file.read(1 << 16)
+    head = decoded(raw, head=raw)
+    if "\0" in head:
         log = Log(path, "binary")
         log.note("it holds bytes that are no text: no log of a kind that is read")
         return Source(log, lambda: ())
-    first = next((line for line in head.decode(errors="replace").splitlines() if line.strip()), "")
+    first = next((line for line in head.splitlines() if line.strip()), "")
     clock, paths = Clock(step), [path]
-    if path.suffix == ".json" and not (_is_object(first) and b"\n" in head.strip()):
+    if path.suffix == ".json" and not (_is_object(first) and "\n" in head.strip()):
         return _of_document(path, clock)
     if _is_object(first) or (first.lstrip()[:1] == "{" and path.suffix in _JSON_LINES):
         log = Log(path, "JSON lines")
@@ -173,7 +174,8 @@ def _is_object(line: str) -> bool:
 def _is_header(line: str) -> bool:
     """Whether a first line has names alone, and several."""
     cells = max((line.split(mark) for mark in (",", "\t", ";")), key=len)
-    return len(cells) > 1 and not any(mark in line for mark in ("=", ": ")) and all(cells)
+    said = any(mark in line for mark in ("=", ": ")) or pairs_of(line)
+    return len(cells) > 1 and not said and all(cells)
 
 
 def _of_document(path: Path, clock: Clock) -> Source:

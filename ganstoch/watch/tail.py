@@ -1,5 +1,6 @@
 """A text file that may still be written: each look reads what is new."""
 
+import codecs
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,6 +8,16 @@ from tqdm import tqdm
 
 _LONGEST = 1 << 20  # bytes of a line
 _HEAD = 1 << 16  # bytes by which a file is known again: more than a table's first line
+
+
+def decoded(raw: bytes, *, head: bytes) -> str:
+    """Text of a file that begins with ``head``.
+
+    PowerShell's ``>`` writes UTF-16: names and numbers are the same without its zero bytes.
+    """
+    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raw = raw.replace(b"\0", b"").removeprefix(head[:2])
+    return raw.decode(errors="replace").strip("\ufeff\n\r")
 
 
 class Tail:
@@ -37,4 +48,4 @@ class Tail:
                         return
                     self._offset += len(line)
                     bar.update(len(line))
-                    yield line.decode(errors="replace").strip("\ufeff\n\r")
+                    yield decoded(line, head=self._head)

@@ -19,6 +19,12 @@ _WRAPPED = r"(?:(?:tensor|array|(?:np\.|numpy\.)?float\d*)\(\[?)?"
 _DECIMAL = r"[-+]?\d+,\d+(?![\w.,])"  # by a comma
 _VALUE = rf"{GROUPED}|{_DECIMAL}|[-+]?(?:\.?\d|(?i:nan|inf(?:inity)?)\b)[^\s,;|\])}}\"']*"
 _PAIR = re.compile(rf"({_NAME})[\"']?\s?[:=]\s{{0,8}}[\"']?{_WRAPPED}({_VALUE})")
+# Without a sign between, only of what is surely a name: ``d_loss 0.5``, ``| D loss | 0.5 |``.
+_SPACED = re.compile(
+    r"((?:\b[A-Za-z]{1,20} )?\b\w{0,40}loss\w{0,40}|\bfid)"
+    rf"(?: {{1,8}}| {{0,40}}\| {{0,40}})({_VALUE})",
+    re.IGNORECASE,
+)
 _COLOR = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
 _CTGAN = re.compile(r"\b(Gen|Discrim)\. \((-?[\d.]+)\)")
 _INSIDE = re.compile(r"(?:^|\s)\(([^():=]*[:=][^()]*)\)")
@@ -36,7 +42,9 @@ def pairs_of(line: str) -> dict[str, float]:
     numbers: dict[str, float] = {}
     inside = _INSIDE.findall(line)  # else "FID score (Step: 100)" would be two names
     for part in [*inside, _INSIDE.sub("", line)]:
-        for name, word in _PAIR.findall(part) + _CTGAN.findall(part):
+        for name, word in [
+            *(*_PAIR.findall(part), *_SPACED.findall(part), *_CTGAN.findall(part)),
+        ]:
             value = number(word := word.rstrip("."))
             if value is None:  # a decimal comma; else a word, a time, a share in percent
                 value = number(word.replace(",", "."))
