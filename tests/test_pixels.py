@@ -115,6 +115,12 @@ def test_monitors_take_every_range_of_real_images(callback: Any) -> None:
     assert real_images(module, points, None)[0] is points
 
 
+def test_real_floats_of_another_range_than_the_generator_s_are_told() -> None:
+    assert all(range_warning(made, LEVELS) for made in (SIGNED, UNIT))
+    assert not range_warning(LEVELS, LEVELS)
+    assert not range_warning(SIGNED, SIGNED * 2)
+
+
 @pytest.mark.parametrize(
     ("made", "warned"), [(UNIT, True), (LEVELS, True), (SIGNED, False), (BYTES, False)]
 )

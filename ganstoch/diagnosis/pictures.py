@@ -16,7 +16,7 @@ from ganstoch.diagnosis.rules import quality
 from ganstoch.diagnosis.signals import Signals
 from ganstoch.diagnosis.verdicts import PERSIST
 from ganstoch.errors import UserError
-from ganstoch.pixels import Range, as_bytes
+from ganstoch.pixels import Range, as_bytes, range_of
 from ganstoch.records import write_atomically
 
 SAMPLES = 64  # most samples of a look
@@ -34,14 +34,16 @@ class Pictures:
     """Samples (S, ...) by the iteration of their look: uint8 images (S, C, H, W), else float32.
 
     ``real`` are training samples to show beside them, or None. Images are uint8 or floats, in
-    [0, 1] where real ones are, else in [-1, 1]; of their channels one or three are kept. ``names``
-    are those of a table's columns, of samples (S, D).
+    [0, 1] or [0, 255] where real ones are, else in [-1, 1]; of their channels one or three are
+    kept. ``names`` are those of a table's columns, of samples (S, D).
     """
 
     def __init__(self, real: Tensor | None = None, names: Sequence[str] = ()) -> None:
         self.names = tuple(names)
-        is_unit = real is not None and real.is_floating_point() and bool(real.min() >= 0)
-        self._range: Range = "unit" if is_unit else "symmetric"
+        self._range: Range = "symmetric"
+        if real is not None and real.is_floating_point() and real.min() >= 0:
+            ends = real.min().item(), real.max().item()
+            self._range = "bytes" if range_of(*ends, floats=True) == "bytes" else "unit"
         self.real = None if real is None else self._kept(real)
         self.looks: dict[int, Tensor] = {}
 

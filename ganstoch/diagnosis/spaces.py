@@ -100,11 +100,11 @@ def space_for(real: Any, space: AnySpace = None, *, rate: int | None = None) -> 
         made = shaped(samples)
         if kind == "waveform" and made.dtype in (torch.int16, torch.int32):
             return made / torch.iinfo(made.dtype).max
-        if made.dtype == torch.uint8 and kind in ("image", "own"):
+        if made.dtype == torch.uint8 and kind in ("image", "own") and not in_bytes:
             return to_signed(made) / 2 + 0.5 if unit else to_signed(made)
-        if in_bytes:
-            return as_symmetric(made, "bytes")
-        return made if made.is_floating_point() else made.float()
+        if made.is_floating_point():
+            return made  # in its own units: a discriminator is asked about what it is trained on
+        return as_symmetric(made.float(), "bytes") if whole else made.float()
 
     def data(samples: Any) -> Tensor:
         made = shaped(_whole(samples))
@@ -113,12 +113,13 @@ def space_for(real: Any, space: AnySpace = None, *, rate: int | None = None) -> 
 
     try:
         tensor = _shaped(_tensor(_whole(real)), kind)
-        shape, unit, in_bytes = tuple(tensor.shape[1:]), False, False
+        shape, unit, in_bytes, whole = tuple(tensor.shape[1:]), False, False, False
         if kind == "image":
             low, high = (value.item() for value in torch.aminmax(tensor.detach()))
             found = range_of(low, high, floats=tensor.is_floating_point())
-            in_bytes = found == "bytes" and tensor.dtype != torch.uint8
             unit = found == "unit" and tensor.is_floating_point()
+            in_bytes = found == "bytes" and tensor.is_floating_point()
+            whole = found == "bytes" and not in_bytes
         rows = _rows(kind, data(tensor), space, rate)
         return Space(kind=kind, data=data, encode=encode, rows=rows)
     except (ValueError, RuntimeError) as error:
@@ -132,6 +133,11 @@ def range_warning(generated: Tensor, real: Tensor) -> str:
     low, high = (value.item() for value in torch.aminmax(generated.detach().float()))
     least = real.min().item() / 127.5 - 1 if real.dtype == torch.uint8 else real.min().item()
     found = range_of(low, high, floats=True)
+    if real.dtype != torch.uint8 and range_of(least, real.max().item(), floats=True) == "bytes":
+        ends = {"symmetric": "[-1, 1]", "unit": "[0, 1]"}.get(found or "", "")
+        return ends and (
+            f"the generator's floats lie in {ends}, and the real images' in [0, 255]: map either"
+        )
     if found == "bytes" or (found == "unit" and least < -0.5):
         ends = "[0, 1]" if found == "unit" else "[0, 255]"
         return (

@@ -259,6 +259,27 @@ def test_a_bad_sample_is_noted_once_and_the_rest_goes_on(kind: str, caplog: Any)
     assert monitor.not_judged["oscillating"] == "sample"
 
 
+@pytest.mark.parametrize(("low", "high"), [(0, 255), (0, 1), (-1, 1), (-2.1, 2.6)])
+def test_a_discriminator_is_asked_about_images_in_the_units_of_training(
+    low: float, high: float
+) -> None:
+    seen: list[tuple[float, float]] = []
+
+    def discriminator(x: Tensor) -> Tensor:
+        seen.append((x.min().item(), x.max().item()))
+        return x.mean((1, 2, 3))
+
+    def images(n: int) -> Tensor:
+        made = low + (high - low) * torch.rand(n, 1, 4, 4)
+        made[:, 0, 0, :2] = torch.tensor([low, high])
+        return made
+
+    monitor = Monitor(images(90), sample=images, discriminator=discriminator, every=1, images=20)
+    monitor.step(1)
+    assert len(seen) >= 2  # of real and generated ones
+    assert all(ends == pytest.approx((low, high)) for ends in seen)
+
+
 def test_samples_of_a_generator_of_one_s_own_do_not_oscillate() -> None:
     own = torch.Generator().manual_seed(3)
     spread = torch.tensor([1.0, 0.1])

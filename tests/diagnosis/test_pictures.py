@@ -58,13 +58,15 @@ def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert size(torch.zeros(3, 1000)) == 1
 
 
-@pytest.mark.parametrize(("low", "middle"), [(0.0, 64), (-1.0, 159)])
-def test_images_are_of_the_range_of_real_ones(low: float, middle: int) -> None:
-    pictures, history = Pictures(torch.tensor([low, 1.0]).reshape(2, 1, 1, 1)), History()
+@pytest.mark.parametrize(
+    ("low", "high", "middle"), [(0.0, 1.0, 64), (-1.0, 1.0, 159), (0.0, 255.0, 64)]
+)
+def test_images_are_of_the_range_of_real_ones(low: float, high: float, middle: int) -> None:
+    pictures, history = Pictures(torch.tensor([low, high]).reshape(2, 1, 1, 1)), History()
     assert pictures.real is not None
     assert pictures.real.flatten().tolist() == [0, 255]
     history.add(dataclasses.replace(WELL, iteration=1))
-    samples = torch.tensor([low, 0.25, 1.0, 7.0, float("nan")])
+    samples = torch.tensor([low, 0.25 * max(1.0, high), high, 7.0 * high, float("nan")])
     pictures.look(1, samples.reshape(5, 1, 1, 1), history)
     assert pictures.looks[1].flatten()[:4].tolist() == [0, middle, 255, 255]
 

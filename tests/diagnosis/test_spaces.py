@@ -159,6 +159,8 @@ def test_log_mel_hears_pitch_and_not_phase() -> None:
 KINDS: dict[str, tuple[Callable[[int, int], Any], dict[str, Any]]] = {
     "bytes": (lambda n, s: (randn(n, 3, 4, 4, seed=s).sigmoid() * 255).byte(), {}),
     "unit": (lambda n, s: randn(n, 1, 4, 4, seed=s).sigmoid(), {}),
+    "floats in bytes": (lambda n, s: randn(n, 1, 4, 4, seed=s).sigmoid() * 255, {}),
+    "int64": (lambda n, s: (randn(n, 1, 4, 4, seed=s).sigmoid() * 255).long(), {}),
     "channels last": (lambda n, s: randn(n, 12, 12, 3, seed=s).tanh().numpy(), {}),
     "gray": (lambda n, s: randn(n, 6, 6, seed=s).tanh(), {"space": "image"}),
     "vector": (lambda n, s: randn(n, 9, seed=s), {}),
