@@ -95,6 +95,11 @@ class Latents:
         rng = rng_for(self.seed, "latent", iteration, part=part)
         return without_replacement(self.count, size, rng)
 
+    def replace(self, bank: Tensor) -> None:
+        """Puts other latents (k, dim) in the place of the fixed ones."""
+        self._on_device = bank.detach().clone()
+        self.fixed = self._on_device.cpu()
+
     def evaluation(self, count: int | None = None) -> Tensor:
         """The latents to measure, always the same and never noisy; CPU, shape (n or count, dim)."""
         count = self._n if count is None else count

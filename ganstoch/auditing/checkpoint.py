@@ -31,14 +31,14 @@ def load_checkpoint(
     gan, images = _rebuild(checkpoint)
     if len(gan.shape) != 3:
         raise UserError(f"{checkpoint} is of a generator of points; an audit is of images")
-    gan.on_load_checkpoint(state)
-    gan.load_state_dict(state["state_dict"])
-    gan.eval()
     if data:
         images.setup("fit")
         gan.setup_data(images)
     else:  # which only remedies look at
         gan.setup_latents(n=images.n)
+    gan.on_load_checkpoint(state)
+    gan.load_state_dict(state["state_dict"])
+    gan.eval()
     assert gan.latents is not None
     bank = gan.latents.fixed is not None
     if latents == "bank" and not bank:

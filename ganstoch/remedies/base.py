@@ -56,6 +56,7 @@ class DiscriminatorPass:
     generator: Generator
     generated: Tensor  # what it made of the latents, shape (M, *shape)
     fakes: Tensor  # the examples in their places that the discriminator saw, shape (M, *shape)
+    real: Tensor | None  # real examples that it saw; None in G's update, unless needed
     critic: DiscriminatorFn
     of_fake: DiscriminatorOutput  # for ``fakes``, one for each pack
     of_real: DiscriminatorOutput | None  # None in the generator's update, unless it is needed
@@ -174,7 +175,10 @@ class Remedy(nn.Module):
     def train_step(
         self, gan: GANView, batches: Batches, optimizers: Optimizers, *, info: StepInfo
     ) -> dict[str, Tensor] | None:
-        """Trains for an iteration in the place of both players' updates: their losses, or None."""
+        """Trains for an iteration in the place of both players' updates: their losses.
+
+        None leaves that to the players' own updates.
+        """
         return None
 
     def fakes_for_discriminator(
@@ -182,6 +186,13 @@ class Remedy(nn.Module):
     ) -> Tensor:
         """The generated examples that the discriminator is trained on, shape (M, *shape)."""
         return fakes
+
+    def augment(self, examples: Tensor, batch: MicroBatch, *, info: StepInfo, seen: str) -> Tensor:
+        """What the discriminator sees of examples (M, *shape) in either player's update.
+
+        ``seen`` tells real from generated ones and the players' updates from each other.
+        """
+        return examples
 
     def targets(
         self, real: Tensor, fake: Tensor, scores: DiscriminatorPass

@@ -27,5 +27,6 @@ class R1(GradientPenalty):
 
     def discriminator_loss(self, loss: Tensor, scores: DiscriminatorPass) -> Tensor:
         """The loss and the penalty, a scalar."""
-        gradients = input_gradients(scores.critic, pack_examples(scores.batch.real, scores.pack))
+        assert scores.real is not None
+        gradients = input_gradients(scores.critic, pack_examples(scores.real, scores.pack))
         return loss + self.gamma / 2.0 * gradients.square().sum(1).mean()

@@ -29,7 +29,8 @@ class WGANGP(GradientPenalty):
 
     def discriminator_loss(self, loss: Tensor, scores: DiscriminatorPass) -> Tensor:
         """The loss and the penalty, a scalar."""
-        real = pack_examples(scores.batch.real, scores.pack)
+        assert scores.real is not None
+        real = pack_examples(scores.real, scores.pack)
         fakes = pack_examples(scores.fakes, scores.pack)
         drawn = scores.info.uniform("wgan_gp", scores.batch, every=scores.pack)
         eps = drawn.view(-1, *[1] * (real.dim() - 1))

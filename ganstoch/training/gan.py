@@ -249,14 +249,21 @@ class GAN(LightningModule):
         generated, pack = fakes, self.remedies.spec.pack
         for remedy in self.remedies:
             fakes = remedy.fakes_for_discriminator(fakes, self, batch, info=info)
-        packs = [pack_examples(examples, pack) for examples in (batch.real, fakes)]
+        real = self._augmented(batch.real, batch, info, "discriminator/real")
+        fakes = self._augmented(fakes, batch, info, "discriminator/fake")
+        packs = [pack_examples(examples, pack) for examples in (real, fakes)]
         if self.separate_passes:
             of_real, of_fake = critic(packs[0]), critic(packs[1])
         else:
             of_real, of_fake = critic(torch.cat(packs)).halves()
         return DiscriminatorPass(
-            info, batch, self.generator, generated, fakes, critic, of_fake, of_real, pack
+            info, batch, self.generator, generated, fakes, real, critic, of_fake, of_real, pack
         )
+
+    def _augmented(self, examples: Tensor, batch: MicroBatch, info: StepInfo, seen: str) -> Tensor:
+        for remedy in self.remedies:
+            examples = remedy.augment(examples, batch, info=info, seen=seen)
+        return examples
 
     def discriminator_loss(self, scores: DiscriminatorPass) -> Tensor:
         """The objective's loss under the remedies' targets, and what they make of it; a scalar."""
@@ -278,11 +285,14 @@ class GAN(LightningModule):
         self, critic: DiscriminatorFn, batch: MicroBatch, fakes: Tensor, *, info: StepInfo
     ) -> Tensor:
         """The generator's loss of a micro-batch, a scalar; arguments as of `discriminate`."""
-        pack = self.remedies.spec.pack
+        pack, generated, real, of_real = self.remedies.spec.pack, fakes, None, None
+        fakes = self._augmented(fakes, batch, info, "generator/fake")
         of_fake = critic(pack_examples(fakes, pack))
-        of_real = critic(pack_examples(batch.real, pack)) if self.needs_real else None
+        if self.needs_real:
+            real = self._augmented(batch.real, batch, info, "generator/real")
+            of_real = critic(pack_examples(real, pack))
         scores = DiscriminatorPass(
-            info, batch, self.generator, fakes, fakes, critic, of_fake, of_real, pack
+            info, batch, self.generator, generated, fakes, real, critic, of_fake, of_real, pack
         )
         loss = self.objective.generator(of_fake.logits, None if of_real is None else of_real.logits)
         for remedy in self.remedies.by_priority:

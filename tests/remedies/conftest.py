@@ -109,7 +109,9 @@ def scores_of(
     ids = torch.arange(len(real))
     part = MicroBatch(real, real, 1.0, ids, None, ids, len(real))
     both = critic(fakes), critic(real)
-    return DiscriminatorPass(StepInfo(0, 0), part, Generator(), fakes, fakes, critic, *both, pack)
+    return DiscriminatorPass(
+        StepInfo(0, 0), part, Generator(), fakes, fakes, real, critic, *both, pack
+    )
 
 
 @pytest.fixture

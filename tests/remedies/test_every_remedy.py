@@ -30,15 +30,19 @@ OBJECTIVES = [name for name in objectives.__all__ if name not in ("Objective", "
 
 NOOP: dict[str, dict[str, Any]] = {
     "ACGAN": {"classes": 3, "weight": 0.0},
+    "DiffAugment": {"policy": ()},
     "DiscriminatorBatchNorm": {"apart": None},
     "FeatureMatching": {"share": 0.0},
     "LabelFlipping": {"probability": 0.0},
     "LabelSmoothing": {"real": (1.0, 1.0), "fake": (0.0, 0.0)},
+    "LearnableLatents": {"rate": 0.0},
+    "MemorizationRejection": {"threshold": 0.0},
     "MinibatchDiscrimination": {"kernels": 0},
     "Mixture": {"generators": 1, "identity": 0.5},
     "Packing": {"size": 1, "matched": "packs"},
     "Pretraining": {"iterations": 0},
     "R1": {"gamma": 0.0},
+    "R2": {"gamma": 0.0},
     "Ratio": {"discriminator": 1, "generator": 1},
     "ExperienceReplay": {"share": 0.0},
     "SVRE": {"extrapolate": False, "variance_reduction": False},
@@ -51,11 +55,14 @@ NOOP: dict[str, dict[str, Any]] = {
 
 ACTIVE: dict[str, tuple[str, dict[str, Any]]] = {
     "acgan": ("ACGAN", {"classes": 3}),
+    "augmentation": ("DiffAugment", {}),
     "batch norm apart": ("DiscriminatorBatchNorm", {"apart": True}),
     "batch norm together": ("DiscriminatorBatchNorm", {"apart": False}),
     "feature matching": ("FeatureMatching", {"share": 0.5}),
     "flipping": ("LabelFlipping", {"probability": 0.5}),
     "smoothing": ("LabelSmoothing", {}),
+    "learnable": ("LearnableLatents", {"rate": 10.0}),
+    "rejection": ("MemorizationRejection", {"threshold": 3.0}),
     "minibatch discrimination": ("MinibatchDiscrimination", {"kernels": 4, "dims": 2}),
     "mixture": ("Mixture", {"generators": 2}),
     "identified mixture": ("Mixture", {"generators": 2, "identity": 0.5}),
@@ -63,6 +70,7 @@ ACTIVE: dict[str, tuple[str, dict[str, Any]]] = {
     "as many packs": ("Packing", {"size": 2, "matched": "packs"}),
     "pretraining": ("Pretraining", {"iterations": 1}),
     "r1": ("R1", {}),
+    "r2": ("R2", {}),
     "ratio": ("Ratio", {"discriminator": 2, "generator": 2}),
     "replay": ("ExperienceReplay", {}),
     "svre": ("SVRE", {}),
@@ -87,7 +95,8 @@ COUPLED = [
 REFUSED = {
     *product(("acgan", "identified mixture"), ("packs", "as many packs", "replay")),
     *product(
-        ("batch norm apart", "batch norm together", "minibatch discrimination"), ("r1", "wgan-gp")
+        ("batch norm apart", "batch norm together", "minibatch discrimination"),
+        ("r1", "r2", "wgan-gp"),
     ),
     ("batch norm together", "minibatch discrimination"),
     ("old discriminators", "unrolling"),
@@ -96,7 +105,15 @@ REFUSED = {
         ("svre", "extragradient"),
     ),
     *product((each for each in COUPLED if each != "unrolling"), ("svre",)),
-    *product(("flipping", "smoothing", "packs", "as many packs", "wgan-gp"), ("svre",)),
+    *product(
+        ("augmentation", "flipping", "smoothing", "packs", "as many packs", "wgan-gp"), ("svre",)
+    ),
+    *product(("learnable",), ("pretraining", "svre", "extragradient")),
+    *product(
+        ("rejection",),
+        ("flipping", "smoothing", "packs", "as many packs", "replay"),
+    ),
+    *product(("rejection",), ("old generators", "old discriminators")),
 }
 """Pairs of remedies that cannot go together; all others can."""
 
@@ -106,10 +123,13 @@ NOT_A_RANGE = ((0.3, 0.2), (math.nan, 1.0), (0.0, math.inf))
 BAD: dict[tuple[str, str], tuple[Any, ...]] = {
     ("ACGAN", "classes"): (1,),
     ("ACGAN", "weight"): NOT_A_WEIGHT,
+    ("DiffAugment", "policy"): (("color", "flip"),),
     ("FeatureMatching", "share"): NOT_A_SHARE,
     ("LabelFlipping", "probability"): NOT_A_SHARE,
     ("LabelSmoothing", "real"): NOT_A_RANGE,
     ("LabelSmoothing", "fake"): NOT_A_RANGE,
+    ("LearnableLatents", "rate"): NOT_A_WEIGHT,
+    ("MemorizationRejection", "threshold"): NOT_A_WEIGHT,
     ("MinibatchDiscrimination", "kernels"): (-1,),
     ("MinibatchDiscrimination", "dims"): (0,),
     ("Mixture", "generators"): (0,),
@@ -117,6 +137,7 @@ BAD: dict[tuple[str, str], tuple[Any, ...]] = {
     ("Packing", "size"): (0,),
     ("Pretraining", "iterations"): (-1,),
     ("R1", "gamma"): NOT_A_WEIGHT,
+    ("R2", "gamma"): NOT_A_WEIGHT,
     ("Ratio", "discriminator"): (0,),
     ("Ratio", "generator"): (0,),
     ("ExperienceReplay", "share"): NOT_A_SHARE,
@@ -147,7 +168,8 @@ def made(name: str, **settings: Any) -> Remedy:
 def composed(tiny: SimpleNamespace, *names: str, objective: Objective | None = None) -> GAN | str:
     """A GAN, or why there is none."""
     try:
-        gan = tiny.make(*map(made, names), objective=objective)
+        points = "augmentation" not in names
+        gan = tiny.make(*map(made, names), objective=objective, points=points)
     except UserError as error:
         return str(error)
     assert isinstance(gan, GAN)
@@ -207,6 +229,10 @@ def test_micro_batches_change_nothing(tiny: SimpleNamespace, name: str, points: 
         with pytest.raises(UserError, match=f"{ACTIVE[name][0]}.*model.micro_batch"):
             tiny.make(made(name), points=points, micro_batch=3)
         return
+    if points and name == "augmentation":
+        with pytest.raises(UserError, match="DiffAugment"):
+            tiny.make(made(name), points=points)
+        return
     whole = tiny.make(made(name), points=points).double()
     parts = tiny.make(made(name), points=points, micro_batch=3).double()
     losses = (tiny.train(gan, iterations=3) for gan in (whole, parts))
@@ -258,10 +284,13 @@ def test_noops_are_the_plain_gan_to_the_bit(
 def test_changes_training_and_always_in_the_same_way(
     tiny: SimpleNamespace, assert_same_bits: Callable[..., None], name: str
 ) -> None:
-    (losses, state), (again, other) = (trace(tiny.make(made(name)), tiny) for _ in range(2))
+    points = name != "augmentation"
+    (losses, state), (again, other) = (
+        trace(tiny.make(made(name), points=points), tiny) for _ in range(2)
+    )
     assert losses == again
     assert_same_bits(state, other)
-    plain = trace(tiny.make(), tiny)[1]
+    plain = trace(tiny.make(points=points), tiny)[1]
     assert state.keys() != plain.keys() or any((state[k] != plain[k]).any() for k in plain)
 
 
@@ -282,7 +311,7 @@ def test_pairs_train_or_are_refused(tiny: SimpleNamespace, first: str) -> None:
 def test_every_objective_trains_or_is_refused(tiny: SimpleNamespace, objective: str) -> None:
     for name in ACTIVE:
         gan = composed(tiny, name, objective=getattr(objectives, objective)())
-        pointwise = name in ("flipping", "smoothing", "svre")
+        pointwise = name in ("flipping", "rejection", "smoothing", "svre")
         assert isinstance(gan, str) == (objective.startswith("Relativistic") and pointwise), name
         if isinstance(gan, GAN):
             assert finite(tiny.train(gan, iterations=2)), name

@@ -1,4 +1,4 @@
-"""R1 and WGAN-GP against their formulas, for critics whose gradients are known."""
+"""R1, R2 and WGAN-GP against their formulas, for critics whose gradients are known."""
 
 import math
 from collections.abc import Callable
@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from ganstoch.remedies import R1, WGANGP
+from ganstoch.remedies import R1, R2, WGANGP
 from ganstoch.remedies.base import DiscriminatorFn
 from ganstoch.rng import normal, rng_for
 from ganstoch.types import DiscriminatorOutput
@@ -43,18 +43,23 @@ def of_pair(x: Tensor) -> DiscriminatorOutput:
     return DiscriminatorOutput(torch.sin(pairs[:, 0]) * pairs[:, 3] + pairs[:, 1].square(), pairs)
 
 
-def test_r1_is_half_gamma_times_the_mean_square_at_real_examples(tiny: SimpleNamespace) -> None:
-    scores = tiny.scores_of(curved, points(6), nowhere(6))
-    loss = R1(gamma=4.0).discriminator_loss(ZERO + 7.0, scores)
+@pytest.mark.parametrize("remedy", [R1(gamma=4.0), R2(gamma=4.0)])
+def test_half_gamma_times_the_mean_square_at_examples_of_one_kind(
+    remedy: R1 | R2, tiny: SimpleNamespace
+) -> None:
+    real, fakes = points(6), nowhere(6)
+    scores = tiny.scores_of(curved, *((real, fakes) if isinstance(remedy, R1) else (fakes, real)))
+    loss = remedy.discriminator_loss(ZERO + 7.0, scores)
     total = sum(steepness(x, y) ** 2 for x, y in points(6).tolist())
     assert loss.item() == pytest.approx(7.0 + 2.0 * total / 6, abs=1e-11)
 
 
-def test_r1_of_a_pack(tiny: SimpleNamespace) -> None:
+@pytest.mark.parametrize("kind", [R1, R2])
+def test_of_a_pack(kind: type[R1 | R2], tiny: SimpleNamespace) -> None:
     """A pair's logit a . x_1 + b . x_2 has the square |a|^2 + |b|^2."""
     critic = linear(torch.tensor([1.0, 2.0, -2.0, 4.0]).double())
-    scores = tiny.scores_of(critic, points(6), nowhere(6), pack=2)
-    assert R1(gamma=10.0).discriminator_loss(ZERO, scores).item() == pytest.approx(125, abs=1e-12)
+    scores = tiny.scores_of(critic, points(6), points(6, "fake"), pack=2)
+    assert kind(gamma=10.0).discriminator_loss(ZERO, scores).item() == pytest.approx(125, abs=1e-12)
 
 
 def test_r1_brings_the_dirac_gan_to_rest(dirac: Callable[..., list[tuple[float, float]]]) -> None:
