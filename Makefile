@@ -16,6 +16,7 @@ SYNTHETIC ?=
 TALLY  ?=
 TESTS  ?=
 REMEDIES ?=
+MINUTES ?=
 
 BIN := .venv/bin
 # The GPU build of FAISS where an NVIDIA driver is present, the CPU build elsewhere, never both.
@@ -23,7 +24,7 @@ FAISS := $(shell [ -e /proc/driver/nvidia/version ] && echo gpu || echo cpu)
 ASKED = --preset $(PRESET) --jobs $(JOBS) $(if $(SEEDS),--seeds $(SEEDS)) \
 	$(if $(DATA),--data $(DATA)) $(if $(ROOT),--root $(ROOT)) $(if $(OUT),--out $(OUT))
 
-.PHONY: help install table1 remedies test test-trust test-sscd test-foreign test-gpu test-lowest test-latest lock audit-dependencies bench diagnosis-pages lint type format doctor clean
+.PHONY: help install table1 remedies test test-trust test-sscd test-foreign test-gpu test-lowest test-latest lock audit-dependencies bench gpu-report diagnosis-pages lint type format doctor clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-zA-Z0-9_-]+:.*## /{printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -106,6 +107,10 @@ audit-dependencies: .venv/.stamp-dev  ## Look the locked versions up among known
 
 bench: .venv/.stamp  ## Race against a plain loop, print the table (QUICK=1 within a minute, JSON=FILE)
 	@$(BIN)/ganstoch bench $(if $(QUICK),--quick) $(if $(JSON),--json $(JSON))
+
+gpu-report: .venv/.stamp-dev  ## Tests, speed and the paper's row on a CUDA device, as one page (OUT=DIR MINUTES=9 ROOT=IMAGES)
+	$(BIN)/python -m ganstoch.bench.gpu_report $(if $(OUT),--out $(OUT)) \
+		$(if $(MINUTES),--minutes $(MINUTES)) $(if $(ROOT),--images $(ROOT))
 
 # One run that goes well, and one whose generator loses its first layer.
 WATCHED := $(BIN)/ganstoch fit --config mini --quiet true --diagnosis.every 50 --trainer.max_steps 600 \

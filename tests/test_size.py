@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from statistics import median
 
-from ganstoch.remedies import Remedy
+from ganstoch.remedies.base import HOOKS
 
 PACKAGE = Path(__file__).parents[1] / "ganstoch"
 COUNT = """
@@ -41,12 +41,12 @@ def lengths(folder: Path = PACKAGE) -> list[int]:
     return [len(path.read_text().splitlines()) for path in folder.rglob("*.py")]
 
 
-def test_the_package_has_at_most_31300_lines() -> None:
-    assert sum(lengths()) <= 31_300
+def test_the_package_has_at_most_31800_lines() -> None:
+    assert sum(lengths()) <= 31_800
 
 
-def test_the_tests_have_at_most_27150_lines() -> None:
-    assert sum(lengths(Path(__file__).parent)) <= 27_150
+def test_the_tests_have_at_most_27500_lines() -> None:
+    assert sum(lengths(Path(__file__).parent)) <= 27_500
 
 
 def test_the_median_file_has_at_most_120_lines() -> None:
@@ -54,8 +54,7 @@ def test_the_median_file_has_at_most_120_lines() -> None:
 
 
 def test_a_remedy_has_at_most_14_hooks() -> None:
-    hooks = [name for name in vars(Remedy) if not name.startswith("_")]
-    assert len(hooks) <= 14, hooks
+    assert len(HOOKS) <= 14, HOOKS
 
 
 def test_a_run_passes_through_at_most_35_files(tmp_path: Path) -> None:
