@@ -88,14 +88,14 @@ def race_search(scale: Scale, device: torch.device) -> dict[str, Any]:
         "bank": len(bank),
         "same_ids": int((found.ids.to(device) == ids).sum()),
         "largest_difference": (found.distances.to(device) - distances).abs().max().item(),
-        "seconds": times,
         "cuda_libraries": sorted({*loaded}),
+        **{f"seconds_{name}": seconds for name, seconds in times.items()},
     }
 
 
 def _all_distances(query: Tensor, bank: Tensor) -> tuple[Tensor, Tensor]:
     mode = "donot_use_mm_for_euclid_dist"
-    rows = [torch.cdist(part, bank, compute_mode=mode).min(1) for part in query.split(64)]
+    rows = [torch.cdist(part, bank, compute_mode=mode).min(1) for part in torch.split(query, 64)]
     return torch.cat([row.values for row in rows]), torch.cat([row.indices for row in rows])
 
 
@@ -209,7 +209,10 @@ def write_page(out: Path, content: dict[str, Any], runs: list[Path]) -> None:
         Section(
             "Neighbors of tensors on the device",
             pd.DataFrame(
-                {"": name.replace("_", " "), "value": json.dumps(value)}
+                {
+                    "": name.replace("_", " "),
+                    "value": f"{value:.3g}" if isinstance(value, float) else str(value),
+                }
                 for name, value in search.items()
             ),
         ),

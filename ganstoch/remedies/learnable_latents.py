@@ -37,7 +37,7 @@ class LearnableLatents(Remedy):
         self.rate = rate
         self.spec = RemedySpec(is_noop=rate == 0.0)
         self._drawn: list[tuple[Tensor, Tensor]] = []  # places in the bank, and the latents there
-        self.register_load_state_dict_post_hook(_restore)
+        self.register_load_state_dict_post_hook(_restore)  # type: ignore[no-untyped-call]
 
     def setup(self, facts: DataFacts) -> None:
         """Takes the bank; refuses latents that are drawn afresh."""
@@ -78,7 +78,7 @@ class LearnableLatents(Remedy):
         self.square.lerp_(gradient.square(), 1 - b2)
         step = info.iteration + 1
         scale = (self.square / (1 - b2**step)).sqrt_().add_(_EPSILON)
-        self.bank -= self._lr / (1 - b1**step) * self.mean / scale
+        self.bank.sub_(self._lr / (1 - b1**step) * self.mean / scale)
         self.bank.grad = None
         self._latents.replace(self.bank)
 

@@ -55,17 +55,20 @@ class MemorizationRejection(Remedy):
         real = facts.pixels
         real = to_signed(real) if real.dtype == torch.uint8 else real
         self.register_buffer("real", real.flatten(1), persistent=False)
+        self.real: Tensor
         two = min(2, len(real))  # smallest distances of a row, of which one is its own, 0
         nearest = [
             torch.cdist(rows, self.real).topk(two, largest=False).values[:, -1]
-            for rows in self.real.split(_ROWS)
+            for rows in torch.split(self.real, _ROWS)
         ]
         self.radius = self.threshold * torch.cat(nearest).median().item()
 
     def rejected(self, examples: Tensor) -> Tensor:
         """Which of the examples (M, *shape) are near copies, as 0 or 1 (M,)."""
         real = self.real.to(examples)
-        nearest = [torch.cdist(rows, real).amin(1) for rows in examples.flatten(1).split(_ROWS)]
+        nearest = [
+            torch.cdist(rows, real).amin(1) for rows in torch.split(examples.flatten(1), _ROWS)
+        ]
         return (torch.cat(nearest) < self.radius).to(examples.dtype)
 
     def discriminator_loss(self, loss: Tensor, scores: DiscriminatorPass) -> Tensor:
