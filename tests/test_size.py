@@ -41,8 +41,8 @@ def lengths(folder: Path = PACKAGE) -> list[int]:
     return [len(path.read_text().splitlines()) for path in folder.rglob("*.py")]
 
 
-def test_the_package_has_at_most_31800_lines() -> None:
-    assert sum(lengths()) <= 31_800
+def test_the_package_has_at_most_32000_lines() -> None:
+    assert sum(lengths()) <= 32_000
 
 
 def test_the_tests_have_at_most_27500_lines() -> None:
