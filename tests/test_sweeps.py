@@ -19,7 +19,7 @@ from ganstoch.runs.sweep import Scalar, read_sweep
 
 COUNTS = {
     **{"bank": 4, "bimodal": 5, "birthday": 8, "gaussians1200": 12, "grid": 12, "noise": 24},
-    **{"remedies": 100, "ring": 12, "ring_unrolled": 12, "stacked": 4},
+    **{"remedies": 120, "ring": 12, "ring_unrolled": 12, "stacked": 4},
     **{"table1": 15, "table1_matched": 15},
 }
 SYNTHETIC = ("bimodal", "gaussians1200", "grid", "ring", "ring_unrolled", "stacked")
