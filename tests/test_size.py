@@ -41,12 +41,12 @@ def lengths(folder: Path = PACKAGE) -> list[int]:
     return [len(path.read_text().splitlines()) for path in folder.rglob("*.py")]
 
 
-def test_the_package_has_at_most_32000_lines() -> None:
-    assert sum(lengths()) <= 32_000
+def test_the_package_has_at_most_31900_lines() -> None:
+    assert sum(lengths()) <= 31_900
 
 
-def test_the_tests_have_at_most_27500_lines() -> None:
-    assert sum(lengths(Path(__file__).parent)) <= 27_500
+def test_the_tests_have_at_most_27460_lines() -> None:
+    assert sum(lengths(Path(__file__).parent)) <= 27_460
 
 
 def test_the_median_file_has_at_most_120_lines() -> None:
